@@ -1,0 +1,101 @@
+"""Answers as they leave: JSON bytes with a strong ETag, conditional requests, request bodies, lists and their cursors."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import orjson
+from fastapi import Request, Response
+from pydantic_core import from_json
+
+from app.errors import Problem, invalid_field, pointer
+
+JSON = "application/json"
+
+
+def answer(request: Request, body: bytes, *, private: bool, headers: dict[str, str] | None = None) -> Response:
+    """A 200 with its strong ETag, or 304 when the reader holds the same bytes.
+
+    `private` is whether the answer depends on the key that was sent.
+    """
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    fixed = {
+        "ETag": etag,
+        "Cache-Control": f"{'private' if private else 'public'}, no-cache",
+        "Vary": "Authorization",
+        **(headers or {}),
+    }
+    held = request.headers.get("if-none-match")
+    if held is not None and _matches(held, etag):
+        return Response(status_code=304, headers=fixed)
+    return Response(body, headers=fixed, media_type=JSON)
+
+
+def _matches(held: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in held.split(",")]
+    return "*" in tags or etag in tags
+
+
+def page(request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int) -> tuple[bytes, dict[str, str]]:
+    """The list envelope around documents that are JSON already, and its `Link` header (RFC 8288)."""
+    tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
+    body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
+    headers = {}
+    if next_cursor is not None:
+        query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        headers["Link"] = f'<{request.url.path}?{urlencode([*query, ("cursor", next_cursor)])}>; rel="next"'
+    return body, headers
+
+
+def encode_cursor(last: UUID) -> str:
+    """The cursor after a row, by its identifier."""
+    return base64.urlsafe_b64encode(b"\x01" + last.bytes).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str) -> UUID:
+    """The identifier in a cursor; 422 for anything that no list gave out."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 17 or raw[0] != 1:
+        raise invalid_field("?cursor", "this is no cursor of this list")
+    return UUID(bytes=raw[1:])
+
+
+async def json_body(request: Request) -> Any:
+    """The JSON body of a request.
+
+    415 without a JSON content type, 413 over the size limit, 400 for what is no JSON, 422 for text that no database keeps.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise Problem(415, "Send the body as application/json.")
+    raw = await request.body()
+    try:
+        content = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise Problem(400, f"The body is not JSON: {error}.", kind="json") from None
+    if b"\\u0000" in raw and (path := _nul(content)) is not None:
+        raise invalid_field(pointer(path), "a NUL character cannot be kept")
+    return content
+
+
+def _nul(node: Any) -> list[str | int] | None:
+    """The path to the first string or name with a NUL character."""
+    waiting: list[tuple[list[str | int], Any]] = [([], node)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str) and "\0" in value:
+            return path
+        if isinstance(value, dict):
+            if any("\0" in name for name in value):
+                return path
+            waiting.extend(([*path, name], each) for name, each in value.items())
+        elif isinstance(value, list):
+            waiting.extend(([*path, at], each) for at, each in enumerate(value))
+    return None

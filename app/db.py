@@ -1,0 +1,168 @@
+"""Engines, sessions and column types of the two databases: SQLite and PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import orjson
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, ScalarSelect, Select, Table, TypeDecorator, column, event, inspect, select, table, text, true
+from sqlalchemy.engine import RowMapping, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlmodel import SQLModel
+
+from app.labels import LABELS
+from app.settings import Settings
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# SQLite numbers rows only in a column declared INTEGER.
+BigInt = BigInteger().with_variant(Integer(), "sqlite")
+
+
+# An arbitrary number that all processes on one PostgreSQL database agree on.
+WRITER_LOCK = 0x4C4946454C494E45
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant in UTC to the microsecond; SQLite drops the zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive time; hand SQLite the UTC wall time."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without zone reached the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """An aware time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table of a model, for statements that need rows rather than objects."""
+    return cast(Table, inspect(model).local_table)
+
+
+def head_seq(level: int) -> ScalarSelect[int]:
+    """The head of the ledger as a reader of that level sees it, as a subquery for any statement."""
+    return select(column(f"seq_{LABELS[level]}", BigInteger)).select_from(table("head")).scalar_subquery()
+
+
+async def fetch_page(
+    connection: AsyncConnection, statement: Select[Any], *, key: str, after: UUID | None, limit: int, level: int
+) -> tuple[list[RowMapping], UUID | None, int]:
+    """A page of a statement by keyset, and the head of the ledger for that level, of one snapshot since they are one statement.
+
+    `key` is the column that orders the page. Answers the rows, the last key when there are more, and the head's seq.
+    """
+    column_of_key = statement.selected_columns[key]
+    if after is not None:
+        statement = statement.where(column_of_key > after)
+    inner = statement.order_by(column_of_key).limit(limit + 1).subquery()
+    head = select(head_seq(level).label("head_seq")).subquery()
+    outer = select(head, inner).select_from(head.outerjoin(inner, true())).order_by(inner.c[key])
+    rows = (await connection.execute(outer)).mappings().all()
+    found = [row for row in rows if row[key] is not None]
+    return found[:limit], found[limit - 1][key] if len(found) > limit else None, rows[0]["head_seq"] or 0
+
+
+def _driver_url(url: str) -> str:
+    parsed = make_url(url)
+    driver = "sqlite+aiosqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+asyncpg"
+    return parsed.set(drivername=driver).render_as_string(hide_password=False)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _engine(url: str, *, pool: int, timeout: float, writes: bool) -> AsyncEngine:
+    options: dict[str, Any] = {"json_serializer": _json, "json_deserializer": orjson.loads}
+    sqlite = url.startswith("sqlite")
+    if sqlite:
+        options |= {"connect_args": {"timeout": timeout}}
+    else:
+        options |= {"pool_pre_ping": writes, "connect_args": {"timeout": timeout, "command_timeout": timeout}}
+    if not writes:
+        options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    engine = create_async_engine(_driver_url(url), pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
+    if sqlite:
+        _prepare_sqlite(engine, writes=writes)
+    return engine
+
+
+def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        if writes:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            # FULL syncs the log at each commit: an acknowledged report survives a pulled plug.
+            cursor.execute("PRAGMA synchronous = FULL")
+        else:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    if writes:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def on_begin(connection: Any) -> None:
+            # A transaction that starts by reading cannot always become a writer later.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class Database:
+    """The engines of one process: one for writing, one for reading.
+
+    Reads run in autocommit, one statement each, so a page and its revision come from one snapshot by being one statement.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        sqlite = settings.database_url.startswith("sqlite")
+        timeout = settings.database_timeout_seconds
+        self.dialect = "sqlite" if sqlite else "postgresql"
+        self.writer = _engine(
+            settings.database_url, pool=1 if sqlite else max(2, settings.database_pool // 2), timeout=timeout, writes=True
+        )
+        self.reader = _engine(
+            settings.read_database_url or settings.database_url, pool=settings.database_pool, timeout=timeout, writes=False
+        )
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """The one writer's transaction: committed at the end, rolled back on any error.
+
+        Writers queue up at its start, on both databases, so what is read in it stays true until it commits.
+        """
+        async with AsyncSession(self.writer, expire_on_commit=False, autoflush=False) as session, session.begin():
+            if self.dialect == "postgresql":
+                await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
+            yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading."""
+        async with self.reader.connect() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        await self.writer.dispose()
+        await self.reader.dispose()

@@ -1,0 +1,133 @@
+"""The OpenAPI document: what FastAPI cannot see by itself (bodies read by hand, shared errors), and Swagger UI without the internet."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import resources
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app.errors import MEDIA_TYPE, ProblemDetails
+
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+_WORDS = {
+    400: "The body is not JSON.",
+    401: "No key, or one that is unknown, expired or revoked.",
+    403: "The key lacks the scope.",
+    404: "There is no such record, or not for this reader.",
+    409: "It exists already.",
+    413: "The body is too large.",
+    415: "The body is not sent as application/json.",
+    422: "Something in the request is not valid; `errors` names each field.",
+    503: "The database does not answer; try again after `Retry-After` seconds.",
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*statuses: int) -> Responses:
+    """The documentation of some errors."""
+    return {status: {"description": _WORDS[status], "content": _PROBLEM} for status in statuses}
+
+
+_NOT_MODIFIED: Responses = {304: {"description": "Not changed since the `ETag` in `If-None-Match`."}}
+LIST_ERRORS: Responses = _NOT_MODIFIED | problems(401, 422, 503)
+READ_ERRORS: Responses = _NOT_MODIFIED | problems(401, 404, 422, 503)
+WRITE_ERRORS: Responses = problems(400, 401, 403, 413, 415, 422, 503)
+CURATE_ERRORS: Responses = WRITE_ERRORS | problems(409)
+
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key with the same request gives the first answer again; with another request, 422.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+_body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
+
+
+def body_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a body that one of these models describes."""
+    for model in models:
+        _body_models[model.__name__] = model
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    return references[0] if len(references) == 1 else {"anyOf": references}
+
+
+def json_request(schema: Mapping[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """The documentation of a JSON body that is read by hand, with named examples."""
+    content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}, "parameters": [IDEMPOTENCY_KEY]}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Make the app's OpenAPI document hold the models of bodies that are read by hand."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=app.description,
+                routes=app.routes,
+                tags=app.openapi_tags,
+                license_info=app.license_info,
+            )
+            mode: Literal["validation"] = "validation"
+            _, schemas = models_json_schema(
+                [(model, mode) for _, model in sorted(_body_models.items())], ref_template="#/components/schemas/{model}"
+            )
+            components = document.setdefault("components", {}).setdefault("schemas", {})
+            for name, schema in schemas.get("$defs", {}).items():
+                components.setdefault(name, schema)
+            for leftover in ("HTTPValidationError", "ValidationError"):
+                components.pop(leftover, None)
+            document["components"]["schemas"] = dict(sorted(components.items()))
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+
+def install_swagger_ui(app: FastAPI) -> None:
+    """Serve Swagger UI at /docs, every asset of it from here (package fastapi-swagger carries the files)."""
+    files = resources.files("fastapi_swagger.resources")
+    for name, media_type in _ASSETS.items():
+        app.add_api_route(f"/docs/{name}", _fixed((files / name).read_bytes(), media_type), include_in_schema=False)
+
+    @app.get("/docs", include_in_schema=False)
+    async def swagger_ui(request: Request) -> Response:
+        root = request.scope.get("root_path", "").rstrip("/")
+        return get_swagger_ui_html(
+            openapi_url=f"{root}/openapi.json",
+            title=f"{app.title} - Swagger UI",
+            swagger_js_url=f"{root}/docs/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}/docs/swagger-ui.css",
+            swagger_favicon_url=f"{root}/docs/favicon-32x32.png",
+            swagger_ui_parameters={
+                "tryItOutEnabled": True,
+                "persistAuthorization": True,
+                "displayRequestDuration": True,
+                "docExpansion": "list",
+                "defaultModelsExpandDepth": 0,
+            },
+        )
+
+
+def _fixed(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+    async def asset() -> Response:
+        return Response(content, media_type=media_type, headers={"Cache-Control": "public, max-age=86400"})
+
+    return asset

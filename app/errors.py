@@ -1,0 +1,176 @@
+"""Problem details (RFC 9457): every error that leaves the service, those of the framework included."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "2"
+
+log = structlog.get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with one field."""
+
+    pointer: str = Field(description="JSON Pointer (RFC 6901) into the request body, or the name of a query parameter after `?`.")
+    detail: str = Field(description="What is wrong with it, in words.")
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457 problem details, the body of every error."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:lifeline:problem:invalid",
+                    "title": "The request is not valid",
+                    "status": 422,
+                    "detail": "1 field is wrong",
+                    "instance": "/v1/reports",
+                    "errors": [{"pointer": "/value/people_low", "detail": "people_low must not be above people_high"}],
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    instance: str | None = None
+    errors: list[FieldProblem] | None = None
+
+
+class Problem(Exception):
+    """An error with a status and, for 422, the fields it is about."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str | None = None,
+        title: str | None = None,
+        errors: Sequence[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.kind = kind
+        self.title = title or HTTPStatus(status).phrase
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+    def body(self, instance: str | None = None) -> dict[str, Any]:
+        """The problem as a JSON object."""
+        body: dict[str, Any] = {
+            "type": f"urn:lifeline:problem:{self.kind}" if self.kind else "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if instance is not None:
+            body["instance"] = instance
+        if self.errors:
+            body["errors"] = [error.model_dump() for error in self.errors]
+        return body
+
+
+def invalid(errors: Iterable[FieldProblem]) -> Problem:
+    """A 422 that names each wrong field."""
+    found = list(errors)
+    detail = "1 field is wrong" if len(found) == 1 else f"{len(found)} fields are wrong"
+    return Problem(422, detail, kind="invalid", title="The request is not valid", errors=found)
+
+
+def invalid_field(pointer: str, detail: str) -> Problem:
+    """A 422 about one field."""
+    return invalid([FieldProblem(pointer=pointer, detail=detail)])
+
+
+def not_found(what: str) -> Problem:
+    """A 404; also the answer for what exists but is not for this reader."""
+    return Problem(404, f"There is no such {what}.", kind="not-found")
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """The JSON Pointer of a path, escaped as RFC 6901 says."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def field_problems(error: ValidationError | RequestValidationError, prefix: Sequence[str | int] = ()) -> list[FieldProblem]:
+    """The entries of a Pydantic error as pointers and words; input values are never repeated."""
+    found = []
+    for entry in error.errors() if isinstance(error, RequestValidationError) else error.errors(include_url=False, include_input=False):
+        path = list(entry["loc"])
+        text = str(entry["msg"]).removeprefix("Value error, ")
+        if entry["type"] == "extra_forbidden":
+            text = "unknown field"
+        elif entry["type"] == "missing":
+            text = "this field is required"
+        elif entry["type"] == "value_error" and (at := entry.get("ctx", {}).get("field")):
+            path.append(at)
+        found.append(FieldProblem(pointer=pointer([*prefix, *path]), detail=text))
+    return found
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    content = orjson.dumps(problem.body(request.url.path))
+    return Response(content, problem.status, {"Cache-Control": "no-store", **problem.headers}, media_type=MEDIA_TYPE)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return _answer(request, error)
+
+
+async def _on_framework_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {404: "There is nothing at this address.", 405: "This address does not take that method."}.get(
+        error.status_code, str(error.detail)
+    )
+    return _answer(request, Problem(error.status_code, detail, headers=error.headers))
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = []
+    for entry in field_problems(error):
+        place, _, rest = entry.pointer.removeprefix("/").partition("/")
+        found.append(FieldProblem(pointer=f"?{rest}" if place == "query" else f"/{rest}", detail=entry.detail))
+    return _answer(request, invalid(found))
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, PoolTimeoutError | OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        log.warning("database_unavailable", error=type(error).__name__)
+        problem = Problem(503, "The database does not answer; try again.", headers={"Retry-After": RETRY_AFTER_SECONDS})
+        return _answer(request, problem)
+    return await _on_anything(request, error)
+
+
+async def _on_anything(request: Request, error: Exception) -> Response:
+    log.error("unhandled_error", path=request.url.path, exc_info=error)
+    return _answer(request, Problem(500, "Something went wrong here; nothing was written."))
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem document."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_framework_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    for database_error in (DBAPIError, PoolTimeoutError, ConnectionError):
+        app.add_exception_handler(database_error, _on_database_error)
+    app.add_exception_handler(Exception, _on_anything)

@@ -1,0 +1,52 @@
+"""Every setting of the service, with its unit and default; read from the environment with the prefix `LIFELINE_`."""
+
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.labels import Label
+
+
+class Settings(BaseSettings):
+    """Configuration of one Lifeline process."""
+
+    model_config = SettingsConfigDict(env_prefix="LIFELINE_", extra="ignore")
+
+    database_url: str = Field(
+        default="sqlite:///lifeline.db",
+        description="`sqlite:///path.db` or `postgresql://user:password@host/name`; Lifeline chooses the driver.",
+    )
+    read_database_url: str | None = Field(default=None, description="Where reads go; the database above unless set.")
+    database_pool: Annotated[int, Field(ge=1, le=100)] = Field(default=8, description="Connections for reading, per process.")
+    database_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = Field(
+        default=30.0, description="Seconds that a write waits for another writer before 503."
+    )
+    public_clearance: Label = Field(default=Label.CLEAR, description="The highest label that a reader without a key sees.")
+    default_label: Label = Field(
+        default=Label.GREEN, description="The label of a report sent without one, where no stricter rule applies."
+    )
+    max_body_bytes: Annotated[int, Field(ge=1024)] = Field(default=4 * 1024 * 1024, description="Bytes that a request body may have.")
+    horizon_days: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description='Days that a statement stands behind the newest of its indicator, by kind, as JSON: `{"supply_runout": 30}`. '
+        "Run `lifeline migrate --reread` after a change.",
+    )
+    clock_skew_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=60, description="Seconds that a stated time may lie ahead of this machine's clock."
+    )
+    idempotency_days: Annotated[int, Field(ge=1)] = Field(default=7, description="Days that an Idempotency-Key is remembered.")
+
+    @field_validator("database_url", "read_database_url")
+    @classmethod
+    def _known_engine(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("must start with sqlite:/// or postgresql://")
+        return value
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

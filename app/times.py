@@ -1,0 +1,56 @@
+"""Times on the wire: UTC, RFC 3339 with `Z`; a date stays a date."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def utc_now() -> datetime:
+    """This machine's clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A UTC instant as RFC 3339 with `Z`, with microseconds only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def normal(text: str) -> str:
+    """A date as it is, a date-time with offset as UTC with `Z`; ValueError for anything else, a time without offset included."""
+    if _DATE.fullmatch(text):
+        return date.fromisoformat(text).isoformat()
+    if not _DATE_TIME.fullmatch(text):
+        raise ValueError("must be a date (2016-07-28) or an RFC 3339 date-time with offset (2016-07-28T09:30:00Z)")
+    try:
+        return rfc3339(datetime.fromisoformat(text.upper()))
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+def instant(text: str) -> datetime:
+    """The instant of a normal text; a date is its first moment in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == 10 else datetime.fromisoformat(text)
+
+
+def last_instant(text: str) -> datetime:
+    """The last instant that a normal text covers; a date is its last microsecond in UTC."""
+    if len(text) > 10:
+        return instant(text)
+    return datetime.combine(date.fromisoformat(text), time.max, UTC)
+
+
+def days(count: int) -> timedelta:
+    """A span of whole days."""
+    return timedelta(days=count)
+
+
+def _json_schema(**more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}], **more})
+
+
+Moment = Annotated[str, AfterValidator(normal), _json_schema(description="A date, or an RFC 3339 date-time with offset.")]
