@@ -1,0 +1,146 @@
+"""What a kind of report is: the shape of its value, what it is about, and how its statements are read together.
+
+A kind is one pure file. It is added by writing that file and naming it in `app.kinds`.
+"""
+
+import calendar
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic_core import PydanticCustomError
+
+from app.labels import Label, strictest
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _only_iso_day(value: object) -> object:
+    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise ValueError("must be a date such as 2016-07-28")
+
+
+Day = Annotated[date, BeforeValidator(_only_iso_day)]
+People = Annotated[StrictInt, Field(ge=0, le=10_000_000_000)]
+Days = Annotated[StrictInt, Field(ge=0, le=3650)]
+Words = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+def wrong(field: str, detail: str) -> PydanticCustomError:
+    """The error for a rule between fields, laid at the door of one of them."""
+    return PydanticCustomError("value_error", "{detail}", {"detail": detail, "field": field})
+
+
+class Value(BaseModel):
+    """What one report of a kind states. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+V = TypeVar("V", bound=Value)
+
+WHOLE: frozenset[str] = frozenset({""})
+
+
+@dataclass(frozen=True, slots=True)
+class Said(Generic[V]):
+    """One standing statement: its value, and the aspects of the subject for which it is its source's latest word."""
+
+    value: V
+    aspects: frozenset[str] = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """What the standing statements say together: the value as served, and which of them (by position) is preferred."""
+
+    value: dict[str, Any]
+    preferred: int
+
+
+class Kind(ABC, Generic[V]):
+    """One kind of indicator.
+
+    `topic` is the field of the value that lists are filtered by, `state` the field behind the filter `status`;
+    both are promoted to indexed columns. `references` says which fields of the value hold slugs, and of what.
+    """
+
+    name: ClassVar[str]
+    collection: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    horizon_days: ClassVar[int]
+    topic: ClassVar[str]
+    state: ClassVar[str | None] = None
+    references: ClassVar[Mapping[str, str]] = {}
+    example: ClassVar[Mapping[str, Any]]
+    value_model: type[V]
+    reading_model: type[BaseModel]
+
+    def resolve(self, value: V, stated_on: date) -> V:
+        """The value with relative times resolved against the day (UTC) on which it was stated."""
+        return value
+
+    def subject(self, value: V) -> str:
+        """What the statement is about; (kind, place, subject) is the indicator."""
+        return str(getattr(value, self.topic))
+
+    def aspect(self, value: V) -> str:
+        """Which part of the subject the statement speaks of, as stored; empty for all of it."""
+        return ""
+
+    def aspects(self, value: V) -> frozenset[str]:
+        """The parts of the subject, each of which is read on its own."""
+        return WHOLE
+
+    def default_label(self, value: V, source_type: str, usual: Label) -> Label:
+        """The label of a statement sent without one: statements of witnesses are amber (contract, Sensitivity)."""
+        return strictest(usual, Label.AMBER) if source_type == "witness" else usual
+
+    @abstractmethod
+    def contradict(self, one: Said[V], other: Said[V]) -> bool:
+        """Whether the two cannot both be true."""
+
+    @abstractmethod
+    def combine(self, standing: Sequence[Said[V]]) -> Combined:
+        """Read the standing statements, best grade first and at least one, into one value."""
+
+
+T = TypeVar("T", int, date)
+
+
+def apart(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> bool:
+    """Whether two closed ranges do not meet; an end that is None is open."""
+    low = max((end for end in (one[0], other[0]) if end is not None), default=None)
+    high = min((end for end in (one[1], other[1]) if end is not None), default=None)
+    return low is not None and high is not None and low > high
+
+
+def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:
+    """From the lowest low to the highest high; an end that nobody gave is None."""
+    pairs = list(ranges)
+    return (
+        min((low for low, _ in pairs if low is not None), default=None),
+        max((high for _, high in pairs if high is not None), default=None),
+    )
+
+
+def partial_date(text: str) -> tuple[date, date]:
+    """First and last day of an ISO 8601 date of full or reduced precision: `2016-07-07`, `2016-07`, `2016`.
+
+    Raises ValueError for anything else.
+    """
+    if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text, re.ASCII):
+        raise ValueError("must be a date such as 2016-07-07, 2016-07 or 2016")
+    parts = [int(part) for part in text.split("-")]
+    if len(parts) == 3:
+        day = date(*parts)
+        return day, day
+    year, month = parts[0], parts[1] if len(parts) == 2 else None
+    last_month = month or 12
+    return date(year, month or 1, 1), date(year, last_month, calendar.monthrange(year, last_month)[1])
