@@ -1,0 +1,74 @@
+"""A write happens once: with an Idempotency-Key the first answer is given again (contract, Writing)."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fastapi import Request, Response
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.access.dependencies import Caller, get_app_settings, get_database
+from app.access.models import RememberedAnswer
+from app.answers import JSON
+from app.times import utc_now
+from app.errors import Problem
+
+HEADER = "Idempotency-Key"
+LONGEST = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write answers: a status, JSON bytes, and where the new thing stands."""
+
+    status: int
+    body: bytes
+    location: str | None = None
+
+
+async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSession], Awaitable[Written]]) -> Response:
+    """Run a write in its transaction, commit, then answer.
+
+    A repeated Idempotency-Key of the same key gives the first answer without writing; with another request, 422.
+    What failed wrote nothing and is not remembered.
+    """
+    token = request.headers.get(HEADER)
+    if token is not None and not 1 <= len(token) <= LONGEST:
+        raise Problem(422, f"{HEADER} has 1 to {LONGEST} characters.", kind="idempotency")
+    async with get_database(request).write() as session:
+        if token is None:
+            return _response(await write(session), replayed=False)
+        assert caller.key_id is not None
+        digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()).hexdigest()
+        oldest = utc_now() - timedelta(days=get_app_settings(request).idempotency_days)
+        await session.execute(delete(RememberedAnswer).where(col(RememberedAnswer.created_at) < oldest))
+        first = await session.get(RememberedAnswer, (caller.key_id, token))
+        if first is not None:
+            if first.request_hash != digest:
+                raise Problem(422, f"This {HEADER} came with another request before.", kind="idempotency")
+            return _response(Written(first.status, first.body, first.location), replayed=True)
+        written = await write(session)
+        session.add(
+            RememberedAnswer(
+                key_id=caller.key_id,
+                token=token,
+                request_hash=digest,
+                status=written.status,
+                location=written.location,
+                body=written.body,
+                created_at=utc_now(),
+            )
+        )
+        return _response(written, replayed=False)
+
+
+def _response(written: Written, *, replayed: bool) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if written.location is not None:
+        headers["Location"] = written.location
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(written.body, written.status, headers, media_type=JSON)
