@@ -1,0 +1,231 @@
+"""`/v1/places`, `/v1/sources`, `/v1/routes`: the reference data."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.access.dependencies import Caller, CallerDep, Curator, DatabaseDep
+from app.access.idempotency import Written, write_once
+from app.answers import answer, decode_cursor, encode_cursor, json_body, page
+from app.documentation import CURATE_ERRORS, READ_ERRORS, body_of, json_request
+from app.errors import field_problems, invalid, not_found
+from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.reference.models import Place, Route, Source
+from app.reference.queries import get_reference, list_reference, one_of, places_in_box, places_in_country, places_within
+from app.reference.schemas import (
+    Mode,
+    PlaceIn,
+    PlaceOut,
+    PlacePage,
+    RouteIn,
+    RouteOut,
+    RoutePage,
+    SourceIn,
+    SourceOut,
+    SourcePage,
+    SourceType,
+)
+from app.reference.service import add_place, add_route, add_source
+
+router = APIRouter()
+
+Sent = TypeVar("Sent", bound=BaseModel)
+
+SlugPath = Annotated[str, Path(max_length=64, description="The slug.")]
+Body = Annotated[Any, Depends(json_body)]
+
+
+async def _page(
+    request: Request,
+    caller: Caller,
+    database: DatabaseDep,
+    model: type[Place | Source | Route],
+    where: Sequence[ColumnElement[bool]],
+    cursor: str | None,
+    limit: int,
+) -> Response:
+    after = decode_cursor(cursor) if cursor else None
+    async with database.read() as connection:
+        items, last, revision = await list_reference(connection, model, where, after=after, limit=limit, level=caller.level)
+    following = encode_cursor(last) if last else None
+    documents = [orjson.dumps(item).decode() for item in items]
+    body, headers = page(request, documents, next_cursor=following, as_of=None, revision=revision)
+    return answer(request, body, private=caller.key_id is not None, headers=headers)
+
+
+async def _one(request: Request, caller: Caller, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
+    async with database.read() as connection:
+        found = await get_reference(connection, model, one_of(model, slug), caller.level)
+    if found is None:
+        raise not_found(str(model.__tablename__))
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+
+
+async def _add(
+    request: Request,
+    caller: Caller,
+    body: Any,
+    sent_model: type[Sent],
+    model: type[Place | Source | Route],
+    add: Callable[[AsyncSession, Sent], Awaitable[UUID]],
+) -> Response:
+    try:
+        sent = sent_model.model_validate(body)
+    except ValidationError as error:
+        raise invalid(field_problems(error)) from None
+
+    async def write(session: AsyncSession) -> Written:
+        added = await add(session, sent)
+        record = await get_reference(await session.connection(), model, col(model.id) == added, caller.level)
+        assert record is not None
+        return Written(201, orjson.dumps(record), record["links"]["self"])
+
+    return await write_once(request, caller, write)
+
+
+@router.get("/places", summary="Which places are known?", tags=["Places, sources, routes"], response_model=PlacePage, responses=READ_ERRORS)
+async def list_places(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    place: PlaceFilter = None,
+    within: Within = False,
+    country: CountryFilter = None,
+    bbox: BoundingBox = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Places in order of entry: countries, administrative units, sites and informal areas, with their codes."""
+    where: list[ColumnElement[bool]] = []
+    if place is not None:
+        where.append(col(Place.id).in_(places_within(place, within=within)))
+    if country is not None:
+        where.append(col(Place.id).in_(places_in_country(country)))
+    if bbox is not None:
+        where.append(col(Place.id).in_(places_in_box(bbox)))
+    return await _page(request, caller, database, Place, where, cursor, limit)
+
+
+@router.get(
+    "/places/{slug}", summary="One place", tags=["Places, sources, routes"], response_model=PlaceOut, responses=READ_ERRORS
+)
+async def get_place(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    slug: Annotated[str, Path(max_length=100, description="The slug, or `scheme:code`.", examples=["aleppo-east"])],
+) -> Response:
+    """A place by its slug, or by a code together with its scheme (`pcode:SY02`)."""
+    return await _one(request, caller, database, Place, slug)
+
+
+PLACE_EXAMPLE = {"slug": "aleppo-sukkari", "name": "As-Sukkari", "parent": "aleppo-east", "centroid": [37.138, 36.177]}
+SOURCE_EXAMPLE = {"slug": "aleppo-local-council", "name": "Aleppo local council", "type": "local_council", "reliability": "C"}
+ROUTE_EXAMPLE = {"slug": "bab-al-hawa-crossing", "name": "Bab al-Hawa crossing", "mode": "crossing", "from": "Reyhanli", "to": "Idleb"}
+
+
+@router.post(
+    "/places",
+    status_code=201,
+    summary="Add a place",
+    tags=["Places, sources, routes"],
+    response_model=PlaceOut,
+    responses=CURATE_ERRORS,
+    openapi_extra=json_request(body_of(PlaceIn), {"An area inside eastern Aleppo": PLACE_EXAMPLE}),
+)
+async def post_place(request: Request, caller: Curator, body: Body) -> Response:
+    """Add a place. Needs the scope `curate`. A slug or code that is taken answers 409."""
+    return await _add(request, caller, body, PlaceIn, Place, add_place)
+
+
+@router.get(
+    "/sources", summary="Who makes statements?", tags=["Places, sources, routes"], response_model=SourcePage, responses=READ_ERRORS
+)
+async def list_sources(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    type: Annotated[SourceType | None, Query(description="Only sources of this type.")] = None,  # noqa: A002 - the field's name on the wire
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Sources in order of entry, each with the reliability grade now in force (Admiralty scale)."""
+    where = [] if type is None else [col(Source.type) == type]
+    return await _page(request, caller, database, Source, where, cursor, limit)
+
+
+@router.get(
+    "/sources/{slug}", summary="One source", tags=["Places, sources, routes"], response_model=SourceOut, responses=READ_ERRORS
+)
+async def get_source(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    slug: Annotated[SlugPath, Path(examples=["un-envoy-syria"])],
+) -> Response:
+    """A source by its slug."""
+    return await _one(request, caller, database, Source, slug)
+
+
+@router.post(
+    "/sources",
+    status_code=201,
+    summary="Add a source",
+    tags=["Places, sources, routes"],
+    response_model=SourceOut,
+    responses=CURATE_ERRORS,
+    openapi_extra=json_request(body_of(SourceIn), {"A local council": SOURCE_EXAMPLE}),
+)
+async def post_source(request: Request, caller: Curator, body: Body) -> Response:
+    """Add a source. Needs the scope `curate`. A slug that is taken answers 409."""
+    return await _add(request, caller, body, SourceIn, Source, add_source)
+
+
+@router.get(
+    "/routes", summary="Which routes are known?", tags=["Places, sources, routes"], response_model=RoutePage, responses=READ_ERRORS
+)
+async def list_routes(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    mode: Annotated[Mode | None, Query(description="Only routes of this mode.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Routes in order of entry. Below the clearance `amber` their geometry is rounded to 0.1 degree."""
+    where = [] if mode is None else [col(Route.mode) == mode]
+    return await _page(request, caller, database, Route, where, cursor, limit)
+
+
+@router.get(
+    "/routes/{slug}", summary="One route", tags=["Places, sources, routes"], response_model=RouteOut, responses=READ_ERRORS
+)
+async def get_route(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    slug: Annotated[SlugPath, Path(examples=["castello-road"])],
+) -> Response:
+    """A route by its slug. Whether it is open is told by `/v1/route-closures`."""
+    return await _one(request, caller, database, Route, slug)
+
+
+@router.post(
+    "/routes",
+    status_code=201,
+    summary="Add a route",
+    tags=["Places, sources, routes"],
+    response_model=RouteOut,
+    responses=CURATE_ERRORS,
+    openapi_extra=json_request(body_of(RouteIn), {"A border crossing": ROUTE_EXAMPLE}),
+)
+async def post_route(request: Request, caller: Curator, body: Body) -> Response:
+    """Add a route. Needs the scope `curate`. A slug that is taken answers 409."""
+    return await _add(request, caller, body, RouteIn, Route, add_route)

@@ -1,0 +1,94 @@
+"""GeoJSON geometry (RFC 7946): checked on the way in, boxed for filters, made coarse where the exact line must not be known."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, WithJsonSchema
+
+Box = tuple[float, float, float, float]
+COARSE_DECIMALS = 1
+
+
+def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
+    """Every position of a geometry, as [longitude, latitude, ...] in degrees."""
+    waiting: list[Any] = [each["coordinates"] for each in geometry.get("geometries", [geometry]) if "coordinates" in each]
+    while waiting:
+        node = waiting.pop()
+        if node and isinstance(node, list) and not isinstance(node[0], list):
+            yield node
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _numbers_within_bounds(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("must be a GeoJSON geometry")
+    for position in positions(value):
+        check_position(position)
+    return value
+
+
+def check_position(position: list[Any]) -> list[Any]:
+    """Refuse what is no [longitude, latitude] within WGS 84, by ValueError."""
+    if len(position) not in (2, 3) or any(isinstance(each, bool) or not isinstance(each, int | float) for each in position):
+        raise ValueError("a position is [longitude, latitude] in numbers")
+    if not (-180 <= position[0] <= 180 and -90 <= position[1] <= 90):
+        raise ValueError("longitude runs from -180 to 180 and latitude from -90 to 90 (WGS 84, longitude first)")
+    return position
+
+
+_geometry: TypeAdapter[GeoJsonGeometry] = TypeAdapter(GeoJsonGeometry)
+
+
+def _valid_geojson(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _geometry.validate_python(value)
+    except ValueError:
+        raise ValueError("must be a GeoJSON geometry: a known type with the coordinates that it takes") from None
+    return value
+
+
+Geometry = Annotated[
+    dict[str, Any],
+    BeforeValidator(_numbers_within_bounds),
+    AfterValidator(_valid_geojson),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "GeoJSON geometry (RFC 7946), WGS 84, longitude first.",
+            "required": ["type"],
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "enum": ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"],
+                },
+                "coordinates": {"type": "array", "items": {}},
+            },
+        }
+    ),
+]
+
+Position = Annotated[
+    list[float],
+    BeforeValidator(lambda value: check_position(value) if isinstance(value, list) else value),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3, "description": "[longitude, latitude]"}),
+]
+
+
+def box(geometry: dict[str, Any]) -> Box:
+    """West, south, east, north of a geometry, degrees."""
+    found = list(positions(geometry))
+    longitudes, latitudes = [each[0] for each in found], [each[1] for each in found]
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
+
+
+def coarse(geometry: dict[str, Any]) -> dict[str, Any]:
+    """The geometry rounded to 0.1 degree, about 11 km (contract, Sensitivity)."""
+
+    def rounded(node: Any) -> Any:
+        return [rounded(each) for each in node] if isinstance(node, list) else round(node, COARSE_DECIMALS)
+
+    if "geometries" in geometry:
+        return {"type": geometry["type"], "geometries": [coarse(each) for each in geometry["geometries"]]}
+    return {"type": geometry["type"], "coordinates": rounded(geometry["coordinates"])}

@@ -1,0 +1,91 @@
+"""Places, sources and routes as stored. Their rows are added and never changed; a source's grade is a row of its own."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Column
+from sqlmodel import Field, SQLModel
+
+from app.db import UtcDateTime
+
+ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Place(SQLModel, table=True):
+    """Anywhere people are. The box is that of the geometry, or the centroid, in degrees of WGS 84."""
+
+    __tablename__ = "place"
+
+    id: UUID = Field(primary_key=True)
+    slug: str = Field(unique=True, max_length=64)
+    name: str
+    parent_id: UUID | None = Field(default=None, foreign_key="place.id", index=True)
+    country: str | None = Field(default=None, max_length=3, index=True)
+    longitude: float | None = None
+    latitude: float | None = None
+    geometry: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    west: float | None = None
+    south: float | None = None
+    east: float | None = None
+    north: float | None = None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PlaceCode(SQLModel, table=True):
+    """A code of a place in one scheme: the same letters mean different places in different schemes."""
+
+    __tablename__ = "place_code"
+
+    scheme: str = Field(primary_key=True, max_length=32)
+    code: str = Field(primary_key=True, max_length=64)
+    place_id: UUID = Field(foreign_key="place.id", index=True)
+
+
+class PlaceAncestor(SQLModel, table=True):
+    """Every pair of a place and a place that contains it, itself included."""
+
+    __tablename__ = "place_ancestor"
+
+    ancestor_id: UUID = Field(primary_key=True, foreign_key="place.id")
+    place_id: UUID = Field(primary_key=True, foreign_key="place.id", index=True)
+
+
+class Source(SQLModel, table=True):
+    """Whoever makes statements."""
+
+    __tablename__ = "source"
+
+    id: UUID = Field(primary_key=True)
+    slug: str = Field(unique=True, max_length=64)
+    name: str
+    type: str = Field(max_length=32)
+    party_to_conflict: bool
+    alias: str | None = None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SourceGrade(SQLModel, table=True):
+    """A source's Admiralty grade from a time on; the first holds always."""
+
+    __tablename__ = "source_grade"
+
+    source_id: UUID = Field(primary_key=True, foreign_key="source.id")
+    effective_from: datetime = Field(primary_key=True, sa_type=UtcDateTime)
+    recorded_at: datetime = Field(primary_key=True, sa_type=UtcDateTime)
+    reliability: str = Field(max_length=1)
+
+
+class Route(SQLModel, table=True):
+    """A way in or out."""
+
+    __tablename__ = "route"
+
+    id: UUID = Field(primary_key=True)
+    slug: str = Field(unique=True, max_length=64)
+    name: str
+    mode: str = Field(max_length=16)
+    origin: str | None = None
+    destination: str | None = None
+    geometry: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    created_at: datetime = Field(sa_type=UtcDateTime)

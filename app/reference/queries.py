@@ -1,0 +1,206 @@
+"""Reference data looked up: by what a report names, by identifier, and page by page."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col, select
+
+from app.db import fetch_page, table_of
+from app.errors import invalid_field
+from app.labels import Label
+from app.reference.facts import PlaceFacts, SourceFacts
+from app.reference.geometry import coarse
+from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
+
+
+async def find_places(connection: AsyncConnection, names: Collection[str]) -> dict[str, PlaceFacts]:
+    """The places that slugs and `scheme:code` pairs name, by that name; matching is exact, the unknown are left out."""
+    pairs = {name: tuple(name.split(":", 1)) for name in names if ":" in name}
+    slugs = [name for name in names if ":" not in name]
+    found: dict[str, UUID] = {}
+    if pairs:
+        wanted = or_(*(and_(col(PlaceCode.scheme) == scheme, col(PlaceCode.code) == code) for scheme, code in pairs.values()))
+        rows = await connection.execute(select(PlaceCode.scheme, PlaceCode.code, PlaceCode.place_id).where(wanted))
+        found |= {f"{scheme}:{code}": place_id for scheme, code, place_id in rows}
+    facts = await place_facts(connection, or_(col(Place.slug).in_(slugs), col(Place.id).in_(list(found.values()))))
+    by_id = {place.id: place for place in facts}
+    return {place.slug: place for place in facts if place.slug in slugs} | {name: by_id[place_id] for name, place_id in found.items()}
+
+
+async def place_facts(connection: AsyncConnection, where: ColumnElement[bool]) -> list[PlaceFacts]:
+    """The places that a condition picks, with their codes in order."""
+    statement = (
+        select(Place.id, Place.slug, Place.name, Place.country, PlaceCode.scheme, PlaceCode.code)
+        .join(PlaceCode, col(PlaceCode.place_id) == col(Place.id), isouter=True)
+        .where(where)
+        .order_by(col(Place.id), col(PlaceCode.scheme), col(PlaceCode.code))
+    )
+    rows: dict[UUID, tuple[Any, list[tuple[str, str]]]] = {}
+    for row in await connection.execute(statement):
+        codes = rows.setdefault(row.id, (row, []))[1]
+        if row.scheme is not None:
+            codes.append((row.scheme, row.code))
+    return [PlaceFacts(row.id, row.slug, row.name, row.country, tuple(codes)) for row, codes in rows.values()]
+
+
+def _with_grade() -> Select[Any]:
+    # The latest row is the grade in force: later rows cannot take effect before they are recorded.
+    later = table_of(SourceGrade).alias()
+    newest = (
+        select(later.c.reliability)
+        .where(later.c.source_id == col(Source.id))
+        .order_by(later.c.effective_from.desc(), later.c.recorded_at.desc())
+        .limit(1)
+        .correlate(Source)
+        .scalar_subquery()
+    )
+    return select(
+        col(Source.id), col(Source.slug), col(Source.name), col(Source.type), col(Source.party_to_conflict), newest.label("reliability")
+    )
+
+
+async def find_sources(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceFacts]:
+    """The sources that slugs name, by slug; the unknown are left out."""
+    rows = await connection.execute(_with_grade().where(col(Source.slug).in_(list(slugs))))
+    return {row.slug: SourceFacts(*row) for row in rows}
+
+
+async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, SourceFacts]:
+    """Sources by identifier."""
+    rows = await connection.execute(_with_grade().where(col(Source.id).in_(list(ids))))
+    return {row.id: SourceFacts(*row) for row in rows}
+
+
+async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, str]:
+    """The names of sources, by slug."""
+    rows = await connection.execute(select(Source.slug, Source.name).where(col(Source.slug).in_(list(slugs))))
+    return {slug: name for slug, name in rows}
+
+
+async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> set[str]:
+    """Which of these slugs are routes."""
+    return set((await connection.execute(select(Route.slug).where(col(Route.slug).in_(list(slugs))))).scalars())
+
+
+def places_within(slug_or_code: str, *, within: bool) -> Select[Any]:
+    """A subquery of the identifiers of a place, or of it and all its descendants."""
+    if ":" in slug_or_code:
+        scheme, code = slug_or_code.split(":", 1)
+        at = select(col(PlaceCode.place_id)).where(col(PlaceCode.scheme) == scheme, col(PlaceCode.code) == code)
+    else:
+        at = select(col(Place.id)).where(col(Place.slug) == slug_or_code)
+    return select(col(PlaceAncestor.place_id)).where(col(PlaceAncestor.ancestor_id).in_(at)) if within else at
+
+
+def places_in_country(country: str) -> Select[Any]:
+    """A subquery of the identifiers of the places of a country."""
+    return select(col(Place.id)).where(col(Place.country) == country)
+
+
+def places_in_box(bbox: str) -> Select[Any]:
+    """A subquery of the places whose box meets `west,south,east,north` (RFC 7946); west > east crosses the antimeridian.
+
+    422 naming `bbox` for anything else.
+    """
+    try:
+        west, south, east, north = (float(part) for part in bbox.split(","))
+        if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+            raise ValueError
+    except ValueError:
+        raise invalid_field("?bbox", "must be west,south,east,north in degrees of WGS 84, such as 36.5,35.9,37.7,36.9") from None
+    across = and_(col(Place.west) <= east, col(Place.east) >= west)
+    if west > east:
+        across = or_(col(Place.west) <= east, col(Place.east) >= west)
+    return select(col(Place.id)).where(across, col(Place.south) <= north, col(Place.north) >= south)
+
+
+def _links(collection: str, slug: str) -> dict[str, str]:
+    return {"self": f"/v1/{collection}/{slug}"}
+
+
+def _serve_place(row: Mapping[str, Any], parents: Mapping[UUID, str], codes: Mapping[UUID, list[dict[str, str]]]) -> dict[str, Any]:
+    return {
+        "id": str(row["id"]),
+        "slug": row["slug"],
+        "name": row["name"],
+        "parent": parents.get(row["parent_id"]),
+        "country": row["country"],
+        "codes": codes.get(row["id"], []),
+        "centroid": None if row["longitude"] is None else [row["longitude"], row["latitude"]],
+        "geometry": row["geometry"],
+        "links": _links("places", row["slug"]),
+    }
+
+
+def _serve_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("slug", "name", "type", "reliability", "party_to_conflict", "alias")
+    return {"id": str(row["id"]), **{name: row[name] for name in names}, "links": _links("sources", row["slug"])}
+
+
+def _serve_route(row: Mapping[str, Any], level: int) -> dict[str, Any]:
+    hidden = level < Label.AMBER.level and row["geometry"] is not None
+    return {
+        "id": str(row["id"]),
+        "slug": row["slug"],
+        "name": row["name"],
+        "mode": row["mode"],
+        "from": row["origin"],
+        "to": row["destination"],
+        "geometry": coarse(row["geometry"]) if hidden else row["geometry"],
+        "redacted": ["geometry"] if hidden else [],
+        "links": _links("routes", row["slug"]),
+    }
+
+
+async def list_reference(
+    connection: AsyncConnection,
+    model: type[Place | Source | Route],
+    where: Sequence[ColumnElement[bool]],
+    *,
+    after: UUID | None,
+    limit: int,
+    level: int,
+) -> tuple[list[dict[str, Any]], UUID | None, int]:
+    """A page in order of entry: the served records, the last identifier when there are more, and the ledger's head."""
+    columns = list(table_of(model).c)
+    if model is Source:
+        columns.append(_with_grade().selected_columns["reliability"])
+    rows, last, revision = await fetch_page(
+        connection, select(*columns).where(*where), key="id", after=after, limit=limit, level=level
+    )
+    return await _served(connection, model, rows, level), last, revision
+
+
+async def get_reference(
+    connection: AsyncConnection, model: type[Place | Source | Route], where: ColumnElement[bool], level: int
+) -> dict[str, Any] | None:
+    """One record as served; None when there is none."""
+    items, _, _ = await list_reference(connection, model, [where], after=None, limit=1, level=level)
+    return items[0] if items else None
+
+
+async def _served(
+    connection: AsyncConnection, model: type[Place | Source | Route], rows: Sequence[Mapping[str, Any]], level: int
+) -> list[dict[str, Any]]:
+    if model is Source:
+        return [_serve_source(row) for row in rows]
+    if model is Route:
+        return [_serve_route(row, level) for row in rows]
+    ids = [row["id"] for row in rows]
+    parents = {row["parent_id"] for row in rows} - {None}
+    slugs = {each: slug for each, slug in await connection.execute(select(Place.id, Place.slug).where(col(Place.id).in_(parents)))}
+    codes: dict[UUID, list[dict[str, str]]] = {}
+    coded = select(PlaceCode).where(col(PlaceCode.place_id).in_(ids)).order_by(col(PlaceCode.scheme), col(PlaceCode.code))
+    for row in await connection.execute(coded):
+        codes.setdefault(row.place_id, []).append({"scheme": row.scheme, "code": row.code})
+    return [_serve_place(row, slugs, codes) for row in rows]
+
+
+def one_of(model: type[Place | Source | Route], slug: str) -> ColumnElement[bool]:
+    """The condition for one record by slug, or for a place by `scheme:code`."""
+    if model is Place and ":" in slug:
+        return col(Place.id).in_(places_within(slug, within=False))
+    return col(model.slug) == slug
