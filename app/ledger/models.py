@@ -1,0 +1,137 @@
+"""What is kept: statements, the entries of the ledger, and its five heads."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Column, Index, and_, text
+from sqlmodel import Field, SQLModel
+
+from app.db import BigInt, UtcDateTime, table_of
+
+
+class Indicator(SQLModel, table=True):
+    """What statements are about: one row per (kind, place, subject). Its identifier follows from them."""
+
+    __tablename__ = "indicator"
+    __table_args__ = (Index("uq_indicator_kind_place_id_subject", "kind", "place_id", "subject", unique=True),)
+
+    id: UUID = Field(primary_key=True)
+    kind: str = Field(max_length=64)
+    place_id: UUID = Field(foreign_key="place.id", index=True)
+    subject: str = Field(max_length=200)
+    topic: str = Field(max_length=100)
+
+
+class Report(SQLModel, table=True):
+    """One sourced statement, for good. Only its standing moves: the label now in force, and from which level on it is ended.
+
+    `number` is that of the change that brought it. `level` is the label now, `level_sent` the label it came with.
+    `superseded_level` and `retracted_level` are the lowest clearances that see it superseded or retracted.
+    """
+
+    __tablename__ = "report"
+
+    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    id: UUID = Field(unique=True)
+    kind: str = Field(max_length=64)
+    indicator_id: UUID = Field(foreign_key="indicator.id")
+    place_id: UUID = Field(foreign_key="place.id", index=True)
+    source_id: UUID = Field(foreign_key="source.id", index=True)
+    topic: str = Field(max_length=100)
+    aspect: str = Field(max_length=16)
+    stated_at: datetime = Field(sa_type=UtcDateTime)
+    stated_text: str = Field(max_length=32)
+    value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    via: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    method: str = Field(max_length=32)
+    credibility: int
+    published_text: str | None = Field(default=None, max_length=32)
+    url: str | None = None
+    title: str | None = None
+    quote: str | None = None
+    language: str | None = Field(default=None, max_length=35)
+    licence: str | None = None
+    observed_from: str | None = Field(default=None, max_length=32)
+    observed_to: str | None = Field(default=None, max_length=32)
+    level: int
+    level_sent: int
+    supersedes: UUID | None = Field(default=None, foreign_key="report.id", index=True)
+    superseded_level: int | None = None
+    retracted_level: int | None = None
+    fingerprint: str = Field(max_length=64, index=True)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_by: str
+
+
+_table = table_of(Report)
+_standing = and_(_table.c.superseded_level.is_(None), _table.c.retracted_level.is_(None))
+# The latest standing word of a source on an indicator is one step into this index, however long the history.
+Index(
+    "ix_report_voice",
+    _table.c.indicator_id,
+    _table.c.source_id,
+    _table.c.aspect,
+    _table.c.level,
+    _table.c.stated_at,
+    _table.c.number,
+    sqlite_where=text("superseded_level IS NULL AND retracted_level IS NULL"),
+    postgresql_where=text("superseded_level IS NULL AND retracted_level IS NULL"),
+)
+Index("ix_report_indicator_id_number", _table.c.indicator_id, _table.c.number)
+
+
+class Voice(SQLModel, table=True):
+    """Who has spoken on an indicator, of which part of it and under which label."""
+
+    __tablename__ = "voice"
+
+    indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
+    source_id: UUID = Field(primary_key=True, foreign_key="source.id")
+    aspect: str = Field(primary_key=True, max_length=16)
+    level: int = Field(primary_key=True)
+
+
+class _Positions(SQLModel):
+    """A place in the ledger of each clearance, and the hash of the chain up to there."""
+
+    seq_clear: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    seq_green: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    seq_amber: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    seq_amber_strict: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    seq_red: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    hash_clear: str | None = Field(default=None, max_length=64)
+    hash_green: str | None = Field(default=None, max_length=64)
+    hash_amber: str | None = Field(default=None, max_length=64)
+    hash_amber_strict: str | None = Field(default=None, max_length=64)
+    hash_red: str | None = Field(default=None, max_length=64)
+
+
+class Change(_Positions, table=True):
+    """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; below it the positions are null."""
+
+    __tablename__ = "change"
+    __table_args__ = tuple(
+        Index(f"uq_change_seq_{label}", f"seq_{label}", unique=True) for label in ("clear", "green", "amber", "amber_strict", "red")
+    ) + (Index("ix_change_indicator_id_number", "indicator_id", "number"),)
+
+    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    type: str = Field(max_length=16)
+    report_id: UUID | None = Field(default=None, foreign_key="report.id", index=True)
+    indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
+    level: int
+    reason: str | None = None
+    detail: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_by: str
+    key_id: UUID | None = None
+
+
+class Head(_Positions, table=True):
+    """The one row at which every writer takes its turn: the last entry, and the last of each clearance."""
+
+    __tablename__ = "head"
+
+    id: int = Field(primary_key=True)
+    number: int = Field(sa_type=BigInt)  # type: ignore[call-overload]
+    recorded_at: datetime = Field(sa_type=UtcDateTime)

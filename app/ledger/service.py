@@ -1,0 +1,72 @@
+"""Appending to the ledger, inside the one writer's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from app.times import utc_now
+from app.db import table_of
+from app.labels import LABELS, TOP
+from app.ledger.chain import GENESIS, canonical, link
+from app.ledger.models import Change, Head
+
+HEAD = 1
+
+
+@dataclass(slots=True)
+class Tail:
+    """The end of the ledger, held by a writer: numbers and hashes entries, then is put back by `close`."""
+
+    number: int
+    recorded_at: datetime
+    seq: list[int]
+    hash: list[str]
+
+    def append(self, change: Change, entry: dict[str, Any]) -> None:
+        """Give a change its number, and its position and hash in the ledger of each clearance from its level up."""
+        self.number += 1
+        change.number = self.number
+        text = canonical(entry)
+        for level in range(change.level, TOP + 1):
+            self.seq[level] += 1
+            self.hash[level] = link(self.hash[level], text)
+            setattr(change, f"seq_{LABELS[level]}", self.seq[level])
+            setattr(change, f"hash_{LABELS[level]}", self.hash[level])
+
+    def positions(self) -> dict[str, Any]:
+        """The heads as columns."""
+        return {f"seq_{label}": self.seq[level] for level, label in enumerate(LABELS)} | {
+            f"hash_{label}": self.hash[level] for level, label in enumerate(LABELS)
+        }
+
+
+async def open_tail(session: AsyncSession) -> Tail:
+    """The end of the ledger, locked until the transaction ends.
+
+    The time of the commit is this machine's clock, but never before the entry that came last.
+    """
+    head = (await session.scalars(select(Head).where(col(Head.id) == HEAD).with_for_update())).one()
+    return Tail(
+        number=head.number,
+        recorded_at=max(utc_now(), head.recorded_at),
+        seq=[getattr(head, f"seq_{label}") or 0 for label in LABELS],
+        hash=[getattr(head, f"hash_{label}") or GENESIS for label in LABELS],
+    )
+
+
+async def close_tail(session: AsyncSession, tail: Tail, changes: Sequence[Change]) -> None:
+    """Write the entries and the new head."""
+    if not changes:
+        return
+    await session.execute(insert(table_of(Change)), [change.model_dump() for change in changes])
+    head = (await session.scalars(select(Head).where(col(Head.id) == HEAD))).one()
+    head.number = tail.number
+    head.recorded_at = tail.recorded_at
+    for column, value in tail.positions().items():
+        setattr(head, column, value)
+    await session.flush()
