@@ -1,0 +1,45 @@
+"""Readings as stored: the rendered document, and what lists filter it by."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, Index, Text
+from sqlmodel import Field, SQLModel
+
+from app.db import BigInt, UtcDateTime
+
+
+class StoredReading(SQLModel, table=True):
+    """The reading of one indicator for the clearances `lowest` to `highest`, all of which see the same.
+
+    `revision_*` is the seq of the last change to it in the ledger of each of those clearances; `document` lacks only that.
+    `source_id` and `grade_rank` are of the preferred report.
+    """
+
+    __tablename__ = "reading"
+    __table_args__ = (
+        Index("ix_reading_kind_indicator_id", "kind", "indicator_id"),
+        Index("ix_reading_kind_topic_indicator_id", "kind", "topic", "indicator_id"),
+        Index("ix_reading_place_id_indicator_id", "place_id", "indicator_id"),
+        Index("ix_reading_recorded_at", "recorded_at"),
+    )
+
+    indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
+    lowest: int = Field(primary_key=True)
+    highest: int
+    kind: str = Field(max_length=64)
+    place_id: UUID = Field(foreign_key="place.id")
+    country: str | None = Field(default=None, max_length=3)
+    topic: str = Field(max_length=100)
+    state: str | None = Field(default=None, max_length=64)
+    agreement: str | None = Field(default=None, max_length=16)
+    source_id: UUID | None = Field(default=None, foreign_key="source.id")
+    grade_rank: int | None = None
+    stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    revision_clear: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    revision_green: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    revision_amber: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    revision_amber_strict: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    revision_red: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    document: str = Field(sa_column=Column(Text, nullable=False))

@@ -1,0 +1,210 @@
+"""Indicators on the wire, and what lists of them are filtered by."""
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from app.kinds import KINDS
+from app.kinds.base import Kind
+from app.labels import Label
+from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.reading.envelope import Agreement, Reason, Relation
+from app.reference.schemas import Code, Grade, Slug, SourceType
+from app.times import Moment
+
+KindName = Literal[tuple(KINDS)]  # type: ignore[valid-type]
+
+
+class PlaceBrief(BaseModel):
+    """The place, in short."""
+
+    slug: str
+    name: str
+    codes: list[Code]
+    country: str | None
+
+
+class SourceBrief(BaseModel):
+    """The source as graded when it was read."""
+
+    slug: str
+    name: str
+    type: SourceType
+    reliability: Grade
+    party_to_conflict: bool
+
+
+class Named(BaseModel):
+    """Who relayed it."""
+
+    slug: str
+    name: str
+
+
+class Assessment(BaseModel):
+    """How the reading was made."""
+
+    method: str = Field(description="Name and number of the method; the README says how to recompute it.")
+    reports: int = Field(description="Standing reports read.")
+    sources: int = Field(description="Different sources among them.")
+    preferred: str | None = Field(description="Identifier of the preferred report.")
+
+
+class IndicatorProvenance(BaseModel):
+    """Where the preferred report comes from."""
+
+    report: str
+    source: SourceBrief
+    stated_at: str
+    via: list[Named]
+    method: str
+    credibility: int
+    url: str | None
+    title: str | None
+    quote: str | None
+    language: str | None
+    licence: str | None
+
+
+class IndicatorLinks(BaseModel):
+    """Where to read on."""
+
+    self: str
+    history: str
+    reports: str
+
+
+def _value_of(kinds: Iterable[Kind[Any]]) -> Any:
+    return reduce(or_, [kind.reading_model for kind in kinds])
+
+
+class Indicator(BaseModel):
+    """The assessed reading of the standing reports on one (kind, place, subject)."""
+
+    id: str
+    kind: str
+    subject: str = Field(description="The concept, the supply (with its scope where that is not all stock), or the route.")
+    place: PlaceBrief
+    value: _value_of(KINDS.values()) | None = Field(description="What the kind says; null once no report stands.")  # type: ignore[valid-type]
+    agreement: Agreement | None = Field(
+        description="`single`: one source. `consistent`. `contested`: two standing reports cannot both be true. "
+        "`unconfirmed`: more than one source, agreeing, all of them parties to the conflict. Null once no report stands."
+    )
+    stated_at: str | None = Field(description="When the preferred report was stated.")
+    stale_after: str | None = Field(description="The newest standing statement plus the kind's horizon.")
+    recorded_at: str = Field(description="When the last change to this indicator was recorded.")
+    assessment: Assessment
+    provenance: IndicatorProvenance | None
+    sensitivity: Label | None = Field(description="The highest label among the standing reports.")
+    redacted: list[str]
+    links: IndicatorLinks
+    revision: int = Field(description="Number of the last change to this indicator, in the ledger as this reader sees it.")
+
+
+class _ReadReport(BaseModel):
+    id: str
+    source: SourceBrief
+    via: list[Named]
+    stated_at: str
+    recorded_at: str
+    value: dict[str, Any]
+    method: str
+    credibility: int
+    sensitivity: Label
+    links: dict[str, str]
+
+
+class StandingReport(_ReadReport):
+    """A report that was read, and how it relates to the reading."""
+
+    relation: Relation
+
+
+class LeftOutReport(_ReadReport):
+    """A report that was not read, and why."""
+
+    reason: Reason
+
+
+class IndicatorDetail(Indicator):
+    """An indicator with every report behind it."""
+
+    reports: list[StandingReport] = Field(description="Those read, best grade first.")
+    left_out: list[LeftOutReport] = Field(description="Those not read, latest first.")
+
+
+class IndicatorPage(BaseModel):
+    """A page of indicators, in order of identifier."""
+
+    items: list[Indicator]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+    as_of: str | None
+    revision: int = Field(description="Head of the ledger as this reader sees it.")
+
+
+class IndicatorFilters(BaseModel):
+    """What every list of indicators is filtered by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    place: PlaceFilter = None
+    within: Within = False
+    country: CountryFilter = None
+    source: Annotated[Slug | None, Field(description="Slug of the preferred report's source.")] = None
+    agreement: Annotated[Agreement | None, Field(description="How the sources agree.")] = None
+    min_reliability: Annotated[
+        Grade | None, Field(description="Worst grade of the preferred report's source; F ranks below C and above D.")
+    ] = None
+    stale: Annotated[bool | None, Field(description="Whether the newest statement is older than the kind's horizon.")] = None
+    updated_since: Annotated[Moment | None, Field(description="Changed at or after this time; a date is its first moment.")] = None
+    bbox: BoundingBox = None
+    cursor: Cursor = None
+    limit: Limit = 100
+
+
+def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[IndicatorFilters]:
+    own: dict[str, Any] = dict(more)
+    states: list[str] = []
+    for kind in kinds:
+        field = kind.value_model.model_fields[kind.topic]
+        described = Field(default=None, description=field.description, **_pattern(field.metadata))
+        own[kind.topic] = (field.annotation | None, described)  # type: ignore[operator]
+        if kind.state is not None:
+            states.extend(get_args(kind.value_model.model_fields[kind.state].annotation))
+    if states:
+        own["status"] = (
+            Literal[tuple(dict.fromkeys(states))] | None,  # type: ignore[operator]
+            Field(default=None, description="What it reads: of a route `status`, of a supply `state`."),
+        )
+    return create_model(name, __base__=IndicatorFilters, **own)
+
+
+def _pattern(metadata: list[Any]) -> dict[str, Any]:
+    return next(({"pattern": each.pattern} for each in metadata if getattr(each, "pattern", None)), {})
+
+
+ALL_FILTERS = _filters(
+    KINDS.values(), "AllIndicatorFilters", kind=(KindName | None, Field(default=None, description="Only indicators of this kind."))  # type: ignore[operator]
+)
+KIND_FILTERS = {kind.name: _filters([kind], f"{kind.reading_model.__name__}Filters") for kind in KINDS.values()}
+KIND_PAGES = {
+    kind.name: create_model(
+        f"{kind.reading_model.__name__}Page",
+        __base__=IndicatorPage,
+        items=(
+            list[
+                create_model(  # type: ignore[misc]
+                    f"{kind.reading_model.__name__}Indicator",
+                    __base__=Indicator,
+                    kind=(Literal[kind.name], ...),  # type: ignore[name-defined]
+                    value=(kind.reading_model | None, ...),
+                )
+            ],
+            ...,
+        ),
+    )
+    for kind in KINDS.values()
+}
