@@ -1,0 +1,188 @@
+"""`/v1/reports`: the statements themselves, and the one door by which they come in."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
+from app.access.idempotency import Written, write_once
+from app.answers import answer, decode_cursor, encode_cursor, json_body, page
+from app.documentation import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
+from app.errors import FieldProblem, invalid, invalid_field, not_found
+from app.indicators.schemas import KindName
+from app.kinds import KINDS
+from app.ledger.models import Report
+from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.reference.models import Source
+from app.reference.queries import places_in_box, places_in_country, places_within
+from app.reference.schemas import Slug
+from app.reports.queries import get_report, list_reports, serve, status_is
+from app.reports.schemas import SENT_MODELS, Outcomes, ReportOut, ReportPage, Status
+from app.reports.service import Recorded, Refused, check, record
+from app.times import Moment, instant
+
+router = APIRouter()
+
+MOST = 1000
+
+
+class ReportFilters(BaseModel):
+    """What lists of reports are filtered by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    indicator: Annotated[UUID | None, Field(description="Only reports on this indicator.")] = None
+    kind: Annotated[KindName | None, Field(description="Only reports of this kind.")] = None  # type: ignore[valid-type]
+    place: PlaceFilter = None
+    within: Within = False
+    country: CountryFilter = None
+    source: Annotated[Slug | None, Field(description="Slug of the source.")] = None
+    status: Annotated[Status | None, Field(description="Whether the report stands.")] = None
+    updated_since: Annotated[Moment | None, Field(description="Recorded at or after this time; a date is its first moment.")] = None
+    bbox: BoundingBox = None
+    cursor: Cursor = None
+    limit: Limit = 100
+
+
+def _conditions(filters: ReportFilters, level: int) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if filters.indicator is not None:
+        where.append(col(Report.indicator_id) == filters.indicator)
+    if filters.kind is not None:
+        where.append(col(Report.kind) == filters.kind)
+    if filters.place is not None:
+        where.append(col(Report.place_id).in_(places_within(filters.place, within=filters.within)))
+    if filters.country is not None:
+        where.append(col(Report.place_id).in_(places_in_country(filters.country)))
+    if filters.bbox is not None:
+        where.append(col(Report.place_id).in_(places_in_box(filters.bbox)))
+    if filters.source is not None:
+        where.append(col(Report.source_id).in_(select(Source.id).where(col(Source.slug) == filters.source)))
+    if filters.status is not None:
+        where.append(status_is(filters.status, level))
+    if filters.updated_since is not None:
+        where.append(col(Report.recorded_at) >= instant(filters.updated_since))
+    return where
+
+
+@router.get("/reports", tags=["Reports"], summary="Who said what?", response_model=ReportPage, responses=LIST_ERRORS)
+async def list_all_reports(
+    request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ReportFilters, Query()]
+) -> Response:
+    """The statements themselves, in the order in which they were recorded, those superseded or retracted included and marked."""
+    after = decode_cursor(filters.cursor) if filters.cursor else None
+    async with database.read() as connection:
+        where = _conditions(filters, caller.level)
+        items, last, revision = await list_reports(connection, where, after=after, limit=filters.limit, level=caller.level)
+    documents = [orjson.dumps(item).decode() for item in items]
+    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    return answer(request, body, private=caller.key_id is not None, headers=headers)
+
+
+@router.get("/reports/{id}", tags=["Reports"], summary="One statement", response_model=ReportOut, responses=READ_ERRORS)
+async def get_one_report(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    id: Annotated[UUID, Path(description="Identifier of the report.")],  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """One statement with its provenance, as it was sent."""
+    async with database.read() as connection:
+        found = await get_report(connection, id, caller.level)
+    if found is None:
+        raise not_found("report")
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+
+
+_one = body_of(*SENT_MODELS.values())
+_EXAMPLES = {
+    kind.title: {
+        "kind": kind.name,
+        "place": "aleppo-east",
+        "source": "un-envoy-syria",
+        "stated_at": "2016-07-28",
+        "value": kind.example,
+        "provenance": {"via": ["news-agency"], "method": "expert_estimate", "credibility": 2, "published_at": "2016-07-29"},
+        "sensitivity": "clear",
+    }
+    for kind in KINDS.values()
+}
+
+
+@router.post(
+    "/reports",
+    tags=["Reporting"],
+    status_code=201,
+    summary="Report a statement, or up to 1,000",
+    response_model=ReportOut,
+    responses=WRITE_ERRORS
+    | {
+        200: {"model": ReportOut, "description": "The same statement was recorded before: the report that stands."},
+        207: {"model": Outcomes, "description": "A list was sent: one outcome an item."},
+    },
+    openapi_extra=json_request(
+        {"anyOf": [*_one["anyOf"], {"type": "array", "items": _one, "minItems": 1, "maxItems": MOST}]},
+        _EXAMPLES | {"A list of two": list(_EXAMPLES.values())[:2]},
+    ),
+)
+async def post_reports(
+    request: Request,
+    caller: Reporter,
+    settings: SettingsDep,
+    body: Annotated[Any, Depends(json_body)],
+    atomic: Annotated[bool, Query(description="For a list: record all of it or, when one item is wrong, nothing (422).")] = False,
+) -> Response:
+    """Append one statement to the ledger (201 and `Location`), or a list of them (207, one outcome an item).
+
+    Needs the scope `report`. The same statement sent twice (same source, kind, place, subject, stated_at, value and url)
+    is recognised and answered 200 with the report that stands. Once 201 is sent, the report is on disk.
+    """
+    single = not isinstance(body, list)
+    bodies: list[Any] = [body] if single else body
+    if not 1 <= len(bodies) <= MOST:
+        raise invalid_field("", f"a list has 1 to {MOST} reports")
+    sent = [check(each, settings) for each in bodies]
+
+    async def write(session: AsyncSession) -> Written:
+        outcomes, revision = await record(session, caller, sent, settings, all_or_nothing=single or atomic)
+        refused = [(at, each) for at, each in enumerate(outcomes) if isinstance(each, list) and each]
+        if single and refused:
+            raise invalid(refused[0][1])
+        if atomic and refused:
+            raise invalid(FieldProblem(pointer=f"/{at}{each.pointer}", detail=each.detail) for at, wrong in refused for each in wrong)
+        if single:
+            return _one_written(outcomes[0], caller.level)
+        return Written(207, orjson.dumps(_outcomes(outcomes, revision)))
+
+    return await write_once(request, caller, write)
+
+
+def _one_written(outcome: Recorded | Refused, level: int) -> Written:
+    assert isinstance(outcome, Recorded)
+    served = serve(outcome.report, outcome.place, outcome.source, level=level, seq=outcome.seq)
+    return Written(201 if outcome.created else 200, orjson.dumps(served), served["links"]["self"])
+
+
+def _outcomes(outcomes: list[Recorded | Refused], revision: int) -> dict[str, Any]:
+    items = [_outcome(each) for each in outcomes]
+    counts = {status: sum(item["status"] == status for item in items) for status in (201, 200, 422)}
+    return {"items": items, "created": counts[201], "existing": counts[200], "refused": counts[422], "revision": revision}
+
+
+def _outcome(outcome: Recorded | Refused) -> dict[str, Any]:
+    if not isinstance(outcome, Recorded):
+        return {"status": 422, "problem": invalid(outcome).body()}
+    report = outcome.report
+    return {
+        "status": 201 if outcome.created else 200,
+        "id": str(report.id),
+        "seq": outcome.seq,
+        "indicator": str(report.indicator_id),
+        "location": f"/v1/reports/{report.id}",
+    }
