@@ -1,0 +1,62 @@
+"""Alembic's environment: runs on the connection it is given, or on the configured database."""
+
+import asyncio
+from typing import Any
+
+from sqlalchemy import Connection, DateTime
+from sqlmodel import SQLModel
+
+from alembic import context
+from app.access import models as access
+from app.db import Database, UtcDateTime
+from app.indicators import models as indicators
+from app.ledger import models as ledger
+from app.reference import models as reference
+from app.settings import Settings
+
+MODELS = (access, indicators, ledger, reference)
+
+
+def _render(kind: str, item: Any, _autogen_context: Any) -> str | bool:
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def _compare_type(
+    _context: Any,
+    _inspected: Any,
+    _metadata: Any,
+    inspected_type: Any,
+    metadata_type: Any,
+) -> bool | None:
+    if isinstance(metadata_type, UtcDateTime):
+        return not isinstance(inspected_type, DateTime)
+    return None
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        render_item=_render,
+        compare_type=_compare_type,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _run_on_configured() -> None:
+    database = Database(Settings())
+    try:
+        async with database.writer.begin() as connection:
+            await connection.run_sync(_run)
+    finally:
+        await database.close()
+
+
+if (given := context.config.attributes.get("connection")) is not None:
+    _run(given)
+else:
+    asyncio.run(_run_on_configured())

@@ -1,0 +1,232 @@
+"""The lifeline command."""
+
+import asyncio
+import json
+import os
+from collections.abc import Coroutine
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import DBAPIError
+
+from app import __version__
+from app.access.service import Scope, create_key, list_keys, revoke_key
+from app.db import Database
+from app.demo.aleppo import load_aleppo
+from app.indicators.verify import verify_readings
+from app.labels import LABELS, Label
+from app.ledger.verify import verify_chain
+from app.main import create_app
+from app.migrations import current, migrate, revision_at_head
+from app.settings import Settings, get_settings
+
+cli = typer.Typer(name="lifeline", help="Sourced statements about places cut off, read together.", no_args_is_help=True)
+keys = typer.Typer(help="Keys: who may report, and see how much.", no_args_is_help=True)
+cli.add_typer(keys, name="key")
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+T = TypeVar("T")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (DBAPIError, OSError) as error:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error)
+        raise _stop(f"The database cannot be used: {reason}. Is `lifeline migrate` done?") from None
+
+
+def _stop(message: str) -> typer.Exit:
+    err.print(message)
+    return typer.Exit(1)
+
+
+def _settings() -> Settings:
+    try:
+        return get_settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        raise _stop(f"The settings are not valid: {wrong}") from None
+
+
+@cli.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 1,
+    demo: Annotated[bool, typer.Option("--demo", help="Load Aleppo 2016 into an empty database, and print a key.")] = False,
+) -> None:
+    """Serve the API. SQLite is migrated first; PostgreSQL behind head is refused."""
+    settings = _settings()
+    if settings.database_url.startswith("sqlite"):
+        migrate(settings)
+    elif current(settings) != revision_at_head():
+        raise _stop("The schema of the database is not the one that this version needs. Run `lifeline migrate` first.")
+    address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"  # noqa: S104 - compared, not listened on
+    if demo:
+        _demo(settings)
+        out.print(f"Indicators   {address}/v1/indicators", f"Swagger UI   {address}/docs", sep="\n")
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )
+
+
+def _demo(settings: Settings) -> None:
+    loaded, secret = _run(_load_demo(settings))
+    out.print("Loaded Aleppo, July to October 2016." if loaded else "The database has statements already: nothing was loaded.")
+    if secret:
+        out.print(f"A key that may read (up to amber), report and curate: [bold]{secret}[/bold]")
+
+
+async def _load_demo(settings: Settings) -> tuple[bool, str]:
+    database = Database(settings)
+    try:
+        async with database.write() as session:
+            loaded = await load_aleppo(session, settings)
+            scopes = (Scope.READ, Scope.REPORT, Scope.CURATE)
+            _, secret = await create_key(session, name="demo", organisation="demo", scopes=scopes, clearance=Label.AMBER)
+        return loaded, secret
+    finally:
+        await database.close()
+
+
+@cli.command("demo")
+def load_demo() -> None:
+    """Load Aleppo 2016 into the configured database when it is empty, and print a key."""
+    _demo(_settings())
+
+
+@cli.command("migrate")
+def migrate_command() -> None:
+    """Bring the schema of the configured database to the one that this version needs."""
+    before, after = migrate(_settings())
+    out.print(f"Already at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
+
+
+@cli.command()
+def verify() -> None:
+    """Prove that the ledger and every reading are as they were written. Exit code 1 and a line for each that is not."""
+
+    async def work() -> int:
+        settings = _settings()
+        database = Database(settings)
+        problems = 0
+        try:
+            async with database.write() as session:
+                connection = await session.connection()
+                async for problem in verify_chain(connection):
+                    out.print(problem)
+                    problems += 1
+                async for problem in verify_readings(connection, settings):
+                    out.print(problem)
+                    problems += 1
+        finally:
+            await database.close()
+        return problems
+
+    problems = _run(work())
+    if problems:
+        raise _stop(f"{problems} problem{'s' if problems > 1 else ''} found.")
+    out.print("The ledger and every reading are as they were written.")
+
+
+@cli.command()
+def openapi(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("openapi/v1.json")) -> None:
+    """Write the OpenAPI document."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    out.print(f"Wrote {path}")
+
+
+@keys.command("create")
+def key_create(
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    org: Annotated[str, typer.Option(help="The organisation that it speaks for.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may do; may be given several times.")],
+    clearance: Annotated[Label, typer.Option(help="The highest label that it may read.")] = Label.GREEN,
+    expires: Annotated[str | None, typer.Option(help="Last day on which it is valid, such as 2026-12-31 (UTC).")] = None,
+) -> None:
+    """Make a key and print its secret, this once."""
+    try:
+        until = None if expires is None else datetime.combine(date.fromisoformat(expires), time.max, UTC)
+    except ValueError:
+        raise _stop("--expires takes a date such as 2026-12-31.") from None
+
+    async def work() -> str:
+        database = Database(_settings())
+        try:
+            async with database.write() as session:
+                _, secret = await create_key(session, name=name, organisation=org, scopes=scope, clearance=clearance, expires_at=until)
+            return secret
+        finally:
+            await database.close()
+
+    print(_run(work()))  # noqa: T201 - the bare secret, for scripts
+
+
+@keys.command("list")
+def key_list() -> None:
+    """List the keys, without their secrets."""
+
+    async def work() -> list[Any]:
+        database = Database(_settings())
+        try:
+            async with database.write() as session:
+                return await list_keys(session)
+        finally:
+            await database.close()
+
+    table = Table("id", "name", "organisation", "scopes", "clearance", "expires", "revoked", box=None)
+    for key in _run(work()):
+        dates = [each.isoformat(timespec="seconds") if each else "" for each in (key.expires_at, key.revoked_at)]
+        table.add_row(str(key.id), key.name, key.organisation, " ".join(key.scopes), LABELS[key.clearance].value, *dates)
+    out.print(table)
+
+
+@keys.command("revoke")
+def key_revoke(id: Annotated[str, typer.Argument(help="Identifier of the key, from `lifeline key list`.")]) -> None:  # noqa: A002
+    """Revoke a key, from now on, everywhere."""
+
+    async def work() -> bool:
+        database = Database(_settings())
+        try:
+            async with database.write() as session:
+                return await revoke_key(session, UUID(id)) is not None
+        finally:
+            await database.close()
+
+    try:
+        found = _run(work())
+    except ValueError:
+        found = False
+    if not found:
+        raise _stop(f"There is no key {id}.")
+    out.print(f"Revoked {id}.")
+
+
+def main() -> None:
+    """The entry point."""
+    os.environ.setdefault("COLUMNS", "200")
+    cli()

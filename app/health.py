@@ -1,0 +1,45 @@
+"""`/health/live` and `/health/ready`: is the process up, and can it serve."""
+
+from typing import Literal
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.access.dependencies import DatabaseDep
+from app.answers import JSON
+from app.documentation import problems
+from app.errors import Problem
+from app.migrations import revision_at_head, revision_in
+
+router = APIRouter(tags=["Health"])
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    status: Literal["ok"]
+
+
+@router.get("/health/live", summary="Is the process up?", response_model=Health)
+async def live() -> Response:
+    """200 while the process answers. Looks at nothing else."""
+    return _ok()
+
+
+@router.get("/health/ready", summary="Can it serve?", response_model=Health, responses=problems(503))
+async def ready(request: Request, database: DatabaseDep) -> Response:
+    """200 when the database answers and its schema is the one that this version needs; else 503 that says which is not so."""
+    try:
+        async with database.read() as connection:
+            found = await connection.run_sync(revision_in)
+    except (SQLAlchemyError, OSError):
+        raise Problem(503, "The database does not answer.", kind="not-ready") from None
+    if found != revision_at_head():
+        raise Problem(503, "The schema is not the one that this version needs: run `lifeline migrate`.", kind="not-ready")
+    return _ok()
+
+
+def _ok() -> Response:
+    return Response(orjson.dumps({"status": "ok"}), headers={"Cache-Control": "no-store"}, media_type=JSON)

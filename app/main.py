@@ -1,0 +1,58 @@
+"""The application: wiring only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from prometheus_fastapi_instrumentator import Instrumentator
+
+from app import __version__, errors
+from app.api import TAGS, router
+from app.db import Database
+from app.documentation import install_openapi, install_swagger_ui
+from app.health import router as health
+from app.parameters import refuse_unknown_parameters
+from app.settings import Settings, get_settings
+
+DESCRIPTION = """
+Sourced statements about places cut off, kept with their provenance and read together into indicators.
+
+- Nothing served is a bare fact: each indicator names its sources, its range, and whether they contradict each other.
+- Reading what is `clear` needs no key. To report, press **Authorize** and paste a key (`ll_...`); the demo prints one.
+- Times are UTC. Lists are paged by opaque cursors. Every answer has a strong `ETag`; errors are `application/problem+json`.
+- Ignore kinds and fields that you do not know: more are added within v1, none is taken away.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application, for the settings given or those of the environment."""
+    settings = settings or get_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.database = Database(settings)
+        yield
+        await app.state.database.close()
+
+    app = FastAPI(
+        title="Lifeline",
+        summary="Who is trapped, when supplies run out, which routes are shut: who says so, and who contradicts it.",
+        description=DESCRIPTION,
+        version=__version__,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        dependencies=[Depends(refuse_unknown_parameters)],
+        generate_unique_id_function=lambda route: route.name,
+        max_body_size=settings.max_body_bytes,
+    )
+    app.state.settings = settings
+    errors.install(app)
+    app.include_router(router)
+    app.include_router(health)
+    Instrumentator().instrument(app).expose(app, tags=["Health"], summary="Prometheus metrics")
+    install_openapi(app)
+    install_swagger_ui(app)
+    return app
