@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -51,20 +52,59 @@ def page(request: Request, items: Sequence[str], *, next_cursor: str | None, as_
     return body, headers
 
 
-def encode_cursor(last: UUID) -> str:
-    """The cursor after a row, by its identifier."""
-    return base64.urlsafe_b64encode(b"\x01" + last.bytes).rstrip(b"=").decode()
+# The first byte of a cursor says what it holds, so that the cursor of one list is no cursor of another.
+_IDENTIFIER, _NUMBER, _DAY_AND_IDENTIFIER = b"\x01", b"\x02", b"\x03"
 
 
-def decode_cursor(cursor: str) -> UUID:
-    """The identifier in a cursor; 422 for anything that no list gave out."""
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(cursor: str, kind: bytes, length: int) -> bytes:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raw = b""
-    if len(raw) != 17 or raw[0] != 1:
+    if len(raw) != 1 + length or raw[:1] != kind:
         raise invalid_field("?cursor", "this is no cursor of this list")
-    return UUID(bytes=raw[1:])
+    return raw[1:]
+
+
+def encode_cursor(last: UUID) -> str:
+    """The cursor after a row, by its identifier."""
+    return _encode(_IDENTIFIER + last.bytes)
+
+
+def decode_cursor(cursor: str) -> UUID:
+    """The identifier in a cursor; 422 for anything that no such list gave out."""
+    return UUID(bytes=_decode(cursor, _IDENTIFIER, 16))
+
+
+def encode_number(last: int) -> str:
+    """The cursor after a change, by its seq in the reader's own ledger."""
+    return _encode(_NUMBER + last.to_bytes(8, "big"))
+
+
+def decode_number(cursor: str) -> int:
+    """The seq in a cursor; 422 for anything that no such list gave out."""
+    number = int.from_bytes(_decode(cursor, _NUMBER, 8), "big")
+    if number >= 1 << 63:
+        raise invalid_field("?cursor", "this is no cursor of this list")
+    return number
+
+
+def encode_day(day: date, last: UUID) -> str:
+    """The cursor after a row, by a day and its identifier."""
+    return _encode(_DAY_AND_IDENTIFIER + day.toordinal().to_bytes(4, "big") + last.bytes)
+
+
+def decode_day(cursor: str) -> tuple[date, UUID]:
+    """The day and identifier in a cursor; 422 for anything that no such list gave out."""
+    raw = _decode(cursor, _DAY_AND_IDENTIFIER, 20)
+    ordinal = int.from_bytes(raw[:4], "big")
+    if not 1 <= ordinal <= date.max.toordinal():
+        raise invalid_field("?cursor", "this is no cursor of this list")
+    return date.fromordinal(ordinal), UUID(bytes=raw[4:])
 
 
 async def json_body(request: Request) -> Any:

@@ -3,17 +3,21 @@
 from fastapi import APIRouter
 
 from app.indicators.endpoints import router as indicators
+from app.indicators.situation_endpoints import router as situations
 from app.reference.endpoints import router as reference
+from app.reports.amendment_endpoints import router as amendments
 from app.reports.endpoints import router as reports
 
 TAGS = [
+    {"name": "Situations", "description": "How it is: one place's indicators together, and what runs out next."},
     {"name": "Indicators", "description": "What is known: the assessed readings, each with its range, agreement and provenance."},
     {"name": "Reports", "description": "Who said it: the statements behind the readings."},
     {"name": "Reporting", "description": "How to say something: append a statement. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
+    {"name": "Ledger", "description": "That nothing was altered: where the hash chain stands."},
     {"name": "Health", "description": "Whether the service is up and ready."},
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (indicators, reports, reference):
+for room in (situations, indicators, reports, amendments, reference):
     router.include_router(room)

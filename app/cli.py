@@ -20,7 +20,7 @@ from app import __version__
 from app.access.service import Scope, create_key, list_keys, revoke_key
 from app.db import Database
 from app.demo.aleppo import load_aleppo
-from app.indicators.verify import verify_readings
+from app.indicators.verify import reread, verify_readings
 from app.labels import LABELS, Label
 from app.ledger.verify import verify_chain
 from app.main import create_app
@@ -119,10 +119,24 @@ def load_demo() -> None:
 
 
 @cli.command("migrate")
-def migrate_command() -> None:
+def migrate_command(
+    read_anew: Annotated[bool, typer.Option("--reread", help="Read every indicator anew, as after a change of the horizons.")] = False,
+) -> None:
     """Bring the schema of the configured database to the one that this version needs."""
-    before, after = migrate(_settings())
+    settings = _settings()
+    before, after = migrate(settings)
     out.print(f"Already at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
+    if read_anew:
+        out.print(f"Read {_run(_reread(settings))} indicators anew.")
+
+
+async def _reread(settings: Settings) -> int:
+    database = Database(settings)
+    try:
+        async with database.write() as session:
+            return await reread(session, settings)
+    finally:
+        await database.close()
 
 
 @cli.command()

@@ -7,7 +7,23 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, ScalarSelect, Select, Table, TypeDecorator, column, event, inspect, select, table, text, true
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Integer,
+    ScalarSelect,
+    Select,
+    Table,
+    TypeDecorator,
+    column,
+    event,
+    inspect,
+    select,
+    table,
+    text,
+    true,
+)
 from sqlalchemy.engine import RowMapping, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel

@@ -18,7 +18,7 @@ _WORDS = {
     401: "No key, or one that is unknown, expired or revoked.",
     403: "The key lacks the scope.",
     404: "There is no such record, or not for this reader.",
-    409: "It exists already.",
+    409: "It exists already, or is superseded or retracted already.",
     413: "The body is too large.",
     415: "The body is not sent as application/json.",
     422: "Something in the request is not valid; `errors` names each field.",
@@ -37,6 +37,7 @@ _NOT_MODIFIED: Responses = {304: {"description": "Not changed since the `ETag` i
 LIST_ERRORS: Responses = _NOT_MODIFIED | problems(401, 422, 503)
 READ_ERRORS: Responses = _NOT_MODIFIED | problems(401, 404, 422, 503)
 WRITE_ERRORS: Responses = problems(400, 401, 403, 413, 415, 422, 503)
+AMEND_ERRORS: Responses = WRITE_ERRORS | problems(404, 409)
 CURATE_ERRORS: Responses = WRITE_ERRORS | problems(409)
 
 IDEMPOTENCY_KEY = {

@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
@@ -153,8 +153,24 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     return _answer(request, invalid(found))
 
 
+# SQLite result codes (busy, locked, I/O error, full, cannot open) and SQLSTATE classes of PostgreSQL (connection, resources,
+# operator intervention, lock not available) that tell of the database's state, not of a mistake in a statement.
+_SQLITE_UNAVAILABLE = frozenset({5, 6, 10, 13, 14})
+_SQLSTATE_UNAVAILABLE = ("08", "53", "57", "55P03")
+
+
+def _is_unavailable(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError):
+        return True
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    state = getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        return code & 0xFF in _SQLITE_UNAVAILABLE
+    return error.connection_invalidated or (state is not None and state.startswith(_SQLSTATE_UNAVAILABLE))
+
+
 async def _on_database_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, PoolTimeoutError | OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    if _is_unavailable(error):
         log.warning("database_unavailable", error=type(error).__name__)
         problem = Problem(503, "The database does not answer; try again.", headers={"Retry-After": RETRY_AFTER_SECONDS})
         return _answer(request, problem)
@@ -171,6 +187,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_framework_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    for database_error in (DBAPIError, PoolTimeoutError, ConnectionError):
+    for database_error in (DBAPIError, PoolTimeoutError, ConnectionError, TimeoutError):
         app.add_exception_handler(database_error, _on_database_error)
     app.add_exception_handler(Exception, _on_anything)

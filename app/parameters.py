@@ -9,7 +9,16 @@ from fastapi.dependencies.utils import get_dependant
 from pydantic import BaseModel
 
 from app.errors import FieldProblem, invalid
+from app.times import Moment
 
+AsOf = Annotated[
+    Moment | None,
+    Query(description="What was being said by then: statements made up to this time. A date is its end of day in UTC."),
+]
+KnownAt = Annotated[
+    Moment | None,
+    Query(description="What this service had recorded by then. A date is its end of day in UTC."),
+]
 Cursor = Annotated[str | None, Query(max_length=200, description="Where to go on: `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]
 PlaceFilter = Annotated[

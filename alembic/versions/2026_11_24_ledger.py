@@ -2,7 +2,7 @@
 
 Revision ID: 2026_11_24_ledger
 Revises:
-Created: 2026-11-24 15:25:44.612678+00:00
+Created: 2026-11-24 15:45:31.571182+00:00
 """
 
 import sqlalchemy as sa
@@ -195,15 +195,18 @@ def upgrade() -> None:
     op.create_table(
         "source_grade",
         sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "number",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
         sa.Column("effective_from", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reliability", sa.String(length=1), nullable=False),
         sa.ForeignKeyConstraint(
             ["source_id"], ["source.id"], name=op.f("fk_source_grade_source_id")
         ),
-        sa.PrimaryKeyConstraint(
-            "source_id", "effective_from", "recorded_at", name=op.f("pk_source_grade")
-        ),
+        sa.PrimaryKeyConstraint("source_id", "number", name=op.f("pk_source_grade")),
     )
     op.create_table(
         "reading",
@@ -218,6 +221,7 @@ def upgrade() -> None:
         sa.Column("agreement", sa.String(length=16), nullable=True),
         sa.Column("source_id", sa.Uuid(), nullable=True),
         sa.Column("grade_rank", sa.Integer(), nullable=True),
+        sa.Column("due", sa.Date(), nullable=True),
         sa.Column("stale_after", sa.DateTime(timezone=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -256,6 +260,9 @@ def upgrade() -> None:
             ["source_id"], ["source.id"], name=op.f("fk_reading_source_id")
         ),
         sa.PrimaryKeyConstraint("indicator_id", "lowest", name=op.f("pk_reading")),
+    )
+    op.create_index(
+        "ix_reading_due_indicator_id", "reading", ["due", "indicator_id"], unique=False
     )
     op.create_index(
         "ix_reading_kind_indicator_id",
@@ -311,6 +318,11 @@ def upgrade() -> None:
         sa.Column("supersedes", sa.Uuid(), nullable=True),
         sa.Column("superseded_level", sa.Integer(), nullable=True),
         sa.Column("retracted_level", sa.Integer(), nullable=True),
+        sa.Column(
+            "ended_number",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
@@ -329,6 +341,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_report")),
         sa.UniqueConstraint("id", name=op.f("uq_report_id")),
     )
+    op.create_index(
+        "ix_report_ended",
+        "report",
+        ["indicator_id", "ended_number"],
+        unique=False,
+        sqlite_where=sa.text("ended_number IS NOT NULL"),
+        postgresql_where=sa.text("ended_number IS NOT NULL"),
+    )
     op.create_index("ix_report_fingerprint", "report", ["fingerprint"], unique=False)
     op.create_index(
         "ix_report_indicator_id_number",
@@ -344,10 +364,8 @@ def upgrade() -> None:
         "report",
         ["indicator_id", "source_id", "aspect", "level", "stated_at", "number"],
         unique=False,
-        sqlite_where=sa.text("superseded_level IS NULL AND retracted_level IS NULL"),
-        postgresql_where=sa.text(
-            "superseded_level IS NULL AND retracted_level IS NULL"
-        ),
+        sqlite_where=sa.text("ended_number IS NULL"),
+        postgresql_where=sa.text("ended_number IS NULL"),
     )
 
     op.create_table(
@@ -356,6 +374,11 @@ def upgrade() -> None:
         sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("aspect", sa.String(length=16), nullable=False),
         sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column(
+            "number",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=False,
+        ),
         sa.ForeignKeyConstraint(
             ["indicator_id"], ["indicator.id"], name=op.f("fk_voice_indicator_id")
         ),
@@ -366,6 +389,8 @@ def upgrade() -> None:
             "indicator_id", "source_id", "aspect", "level", name=op.f("pk_voice")
         ),
     )
+    op.create_index("ix_voice_source_id", "voice", ["source_id"], unique=False)
+
     op.create_table(
         "change",
         sa.Column(
@@ -407,27 +432,48 @@ def upgrade() -> None:
         sa.Column("type", sa.String(length=16), nullable=False),
         sa.Column("report_id", sa.Uuid(), nullable=True),
         sa.Column("indicator_id", sa.Uuid(), nullable=True),
+        sa.Column("from_indicator_id", sa.Uuid(), nullable=True),
+        sa.Column("source_id", sa.Uuid(), nullable=True),
         sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("plain_below", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("detail", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
         sa.Column("key_id", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(
+            ["from_indicator_id"],
+            ["indicator.id"],
+            name=op.f("fk_change_from_indicator_id"),
+        ),
+        sa.ForeignKeyConstraint(
             ["indicator_id"], ["indicator.id"], name=op.f("fk_change_indicator_id")
         ),
         sa.ForeignKeyConstraint(
             ["report_id"], ["report.id"], name=op.f("fk_change_report_id")
         ),
+        sa.ForeignKeyConstraint(
+            ["source_id"], ["source.id"], name=op.f("fk_change_source_id")
+        ),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_change")),
     )
     op.create_index(
-        "ix_change_indicator_id_number",
+        "ix_change_from_indicator_id_level_number",
         "change",
-        ["indicator_id", "number"],
+        ["from_indicator_id", "level", "number"],
         unique=False,
     )
+    op.create_index(
+        "ix_change_indicator_id_level_number",
+        "change",
+        ["indicator_id", "level", "number"],
+        unique=False,
+    )
+    op.create_index("ix_change_recorded_at", "change", ["recorded_at"], unique=False)
     op.create_index("ix_change_report_id", "change", ["report_id"], unique=False)
+    op.create_index(
+        "ix_change_source_id_number", "change", ["source_id", "number"], unique=False
+    )
     op.create_index("uq_change_seq_amber", "change", ["seq_amber"], unique=True)
     op.create_index(
         "uq_change_seq_amber_strict", "change", ["seq_amber_strict"], unique=True
@@ -447,10 +493,15 @@ def downgrade() -> None:
     op.drop_index("uq_change_seq_clear", table_name="change")
     op.drop_index("uq_change_seq_amber_strict", table_name="change")
     op.drop_index("uq_change_seq_amber", table_name="change")
+    op.drop_index("ix_change_source_id_number", table_name="change")
     op.drop_index("ix_change_report_id", table_name="change")
-    op.drop_index("ix_change_indicator_id_number", table_name="change")
+    op.drop_index("ix_change_recorded_at", table_name="change")
+    op.drop_index("ix_change_indicator_id_level_number", table_name="change")
+    op.drop_index("ix_change_from_indicator_id_level_number", table_name="change")
 
     op.drop_table("change")
+    op.drop_index("ix_voice_source_id", table_name="voice")
+
     op.drop_table("voice")
     op.drop_index("ix_report_voice", table_name="report")
     op.drop_index("ix_report_supersedes", table_name="report")
@@ -458,12 +509,14 @@ def downgrade() -> None:
     op.drop_index("ix_report_place_id", table_name="report")
     op.drop_index("ix_report_indicator_id_number", table_name="report")
     op.drop_index("ix_report_fingerprint", table_name="report")
+    op.drop_index("ix_report_ended", table_name="report")
 
     op.drop_table("report")
     op.drop_index("ix_reading_recorded_at", table_name="reading")
     op.drop_index("ix_reading_place_id_indicator_id", table_name="reading")
     op.drop_index("ix_reading_kind_topic_indicator_id", table_name="reading")
     op.drop_index("ix_reading_kind_indicator_id", table_name="reading")
+    op.drop_index("ix_reading_due_indicator_id", table_name="reading")
 
     op.drop_table("reading")
     op.drop_table("source_grade")

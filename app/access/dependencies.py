@@ -91,6 +91,7 @@ def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 
 
 Reporter = Annotated[Caller, Depends(require(Scope.REPORT))]
+ReporterOrCurator = Annotated[Caller, Depends(require(Scope.REPORT, Scope.CURATE))]
 Curator = Annotated[Caller, Depends(require(Scope.CURATE))]
 
 

@@ -13,8 +13,8 @@ from sqlmodel import col
 from app.access.dependencies import Caller, get_app_settings, get_database
 from app.access.models import RememberedAnswer
 from app.answers import JSON
-from app.times import utc_now
 from app.errors import Problem
+from app.times import utc_now
 
 HEADER = "Idempotency-Key"
 LONGEST = 255

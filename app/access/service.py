@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col, select
 from uuid_utils.compat import uuid7
 
-from app.db import table_of
 from app.access.models import ApiKey
-from app.times import utc_now
+from app.db import table_of
 from app.labels import Label
+from app.times import utc_now
 
 PREFIX = "ll_"
 

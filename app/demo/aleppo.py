@@ -16,7 +16,8 @@ from app.ledger.models import Change
 from app.reference.models import Place
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_place, add_route, add_source
-from app.reports.service import Recorded, check, record
+from app.reports.checks import check
+from app.reports.service import Recorded, record
 from app.settings import Settings
 
 PLACES: list[dict[str, Any]] = [

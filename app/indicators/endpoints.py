@@ -1,37 +1,54 @@
-"""`/v1/indicators` and the typed views of it."""
+"""`/v1/indicators`, the typed views of it, and how each reading moved."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access.dependencies import Caller, CallerDep, DatabaseDep, SettingsDep
-from app.answers import answer, decode_cursor, encode_cursor, page
+from app.answers import answer, decode_cursor, decode_number, encode_cursor, encode_number, page
 from app.db import Database
 from app.documentation import LIST_ERRORS, READ_ERRORS
 from app.errors import not_found
+from app.indicators.history import list_history
 from app.indicators.queries import get_indicator, list_indicators
-from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, IndicatorDetail, IndicatorFilters, IndicatorPage
+from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
 from app.kinds import KINDS
 from app.kinds.base import Kind
+from app.ledger.queries import moment_of
+from app.parameters import AsOf, Cursor, KnownAt
+from app.settings import Settings
 
 router = APIRouter(tags=["Indicators"])
 
+Identifier = Annotated[UUID, Path(description="Identifier of the indicator.")]
 
-async def _page(request: Request, caller: Caller, database: Database, filters: IndicatorFilters, kind: str | None) -> Response:
+
+async def _page(
+    request: Request, caller: Caller, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
+) -> Response:
     after = decode_cursor(filters.cursor) if filters.cursor else None
     async with database.read() as connection:
-        documents, last, revision = await list_indicators(connection, filters, kind, after=after, level=caller.level)
-    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+        moment = await moment_of(connection, filters.as_of, filters.known_at)
+        documents, last, revision = await list_indicators(
+            connection, filters, kind, after=after, level=caller.level, moment=moment, settings=settings
+        )
+    following = encode_cursor(last) if last else None
+    body, headers = page(request, documents, next_cursor=following, as_of=filters.as_of, revision=revision)
     return answer(request, body, private=caller.key_id is not None, headers=headers)
 
 
 @router.get("/indicators", summary="What is known?", response_model=IndicatorPage, responses=LIST_ERRORS)
 async def list_all_indicators(
-    request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ALL_FILTERS, Query()]  # type: ignore[valid-type]
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    filters: Annotated[ALL_FILTERS, Query()],  # type: ignore[valid-type]
 ) -> Response:
     """Every indicator, whatever its kind: the assessed reading of what sources say, with value, range, agreement and provenance."""
-    return await _page(request, caller, database, filters, None)
+    return await _page(request, caller, database, settings, filters, None)
 
 
 @router.get("/indicators/{id}", summary="What stands behind one figure?", response_model=IndicatorDetail, responses=READ_ERRORS)
@@ -40,23 +57,62 @@ async def get_one_indicator(
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    id: Annotated[UUID, Path(description="Identifier of the indicator.")],  # noqa: A002 - the field's name on the wire
+    id: Identifier,  # noqa: A002 - the field's name on the wire
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
 ) -> Response:
-    """One indicator with every report read and its relation to the reading, and every report left out with the reason."""
+    """One indicator with every report read and its relation to the reading, and every report left out with the reason.
+
+    Of a history longer than 1,000 reports the last recorded are listed; `links.reports` has them all.
+    """
     async with database.read() as connection:
-        body = await get_indicator(connection, id, level=caller.level, settings=settings)
+        moment = await moment_of(connection, as_of, known_at)
+        body = await get_indicator(connection, id, level=caller.level, moment=moment, settings=settings)
     if body is None:
         raise not_found("indicator")
     return answer(request, body, private=caller.key_id is not None)
+
+
+@router.get("/indicators/{id}/history", summary="How did the reading move?", response_model=HistoryPage, responses=READ_ERRORS)
+async def get_history(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    id: Identifier,  # noqa: A002 - the field's name on the wire
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Changes looked at a page.")] = 50,
+) -> Response:
+    """How the reading moved, oldest first: each step names the change that moved it and what moved.
+
+    A change that moved nothing, such as a report that agrees, is no step, so a page may have fewer steps than `limit`.
+    """
+    after = decode_number(cursor) if cursor else None
+    async with database.read() as connection:
+        moment = await moment_of(connection, as_of, known_at)
+        found = await list_history(connection, id, after=after, limit=limit, level=caller.level, moment=moment, settings=settings)
+    if found is None:
+        raise not_found("indicator")
+    steps, last, revision = found
+    following = encode_number(last) if last else None
+    documents = [orjson.dumps(step).decode() for step in steps]
+    body, headers = page(request, documents, next_cursor=following, as_of=as_of, revision=revision)
+    return answer(request, body, private=caller.key_id is not None, headers=headers)
 
 
 def _add_typed_view(kind: Kind[Any]) -> None:
     filters_model = KIND_FILTERS[kind.name]
 
     async def typed_view(
-        request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[filters_model, Query()]  # type: ignore[valid-type]
+        request: Request,
+        caller: CallerDep,
+        database: DatabaseDep,
+        settings: SettingsDep,
+        filters: Annotated[filters_model, Query()],  # type: ignore[valid-type]
     ) -> Response:
-        return await _page(request, caller, database, filters, kind.name)
+        return await _page(request, caller, database, settings, filters, kind.name)
 
     router.add_api_route(
         f"/{kind.collection}",

@@ -1,6 +1,6 @@
 """Readings as stored: the rendered document, and what lists filter it by."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import Column, Index, Text
@@ -13,7 +13,7 @@ class StoredReading(SQLModel, table=True):
     """The reading of one indicator for the clearances `lowest` to `highest`, all of which see the same.
 
     `revision_*` is the seq of the last change to it in the ledger of each of those clearances; `document` lacks only that.
-    `source_id` and `grade_rank` are of the preferred report.
+    `source_id` and `grade_rank` are of the preferred report; `due` is the day on which a warning without outcome falls due.
     """
 
     __tablename__ = "reading"
@@ -22,6 +22,7 @@ class StoredReading(SQLModel, table=True):
         Index("ix_reading_kind_topic_indicator_id", "kind", "topic", "indicator_id"),
         Index("ix_reading_place_id_indicator_id", "place_id", "indicator_id"),
         Index("ix_reading_recorded_at", "recorded_at"),
+        Index("ix_reading_due_indicator_id", "due", "indicator_id"),
     )
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
@@ -35,6 +36,7 @@ class StoredReading(SQLModel, table=True):
     agreement: str | None = Field(default=None, max_length=16)
     source_id: UUID | None = Field(default=None, foreign_key="source.id")
     grade_rank: int | None = None
+    due: date | None = None
     stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     revision_clear: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]

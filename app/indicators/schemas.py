@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from app.kinds import KINDS
 from app.kinds.base import Kind
 from app.labels import Label
-from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.parameters import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reading.envelope import Agreement, Reason, Relation
 from app.reference.schemas import Code, Grade, Slug, SourceType
 from app.times import Moment
@@ -145,6 +145,29 @@ class IndicatorPage(BaseModel):
     revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
+class HistoryStep(BaseModel):
+    """One change that moved the reading, and how it read after it."""
+
+    seq: int = Field(description="Number of the change, in the ledger as this reader sees it.")
+    type: str = Field(description="`report`, `correction`, `retraction`, `outcome` or `grade`.")
+    report: str | None = Field(description="The report that came, was withdrawn, or shows the outcome.")
+    reason: str | None
+    recorded_at: str
+    moved: list[Literal["value", "range", "agreement"]]
+    value: _value_of(KINDS.values()) | None  # type: ignore[valid-type]
+    agreement: Agreement | None
+    preferred: str | None
+
+
+class HistoryPage(BaseModel):
+    """A page of steps, oldest first."""
+
+    items: list[HistoryStep]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+    as_of: str | None
+    revision: int = Field(description="Head of the ledger as this reader sees it.")
+
+
 class IndicatorFilters(BaseModel):
     """What every list of indicators is filtered by."""
 
@@ -161,6 +184,8 @@ class IndicatorFilters(BaseModel):
     stale: Annotated[bool | None, Field(description="Whether the newest statement is older than the kind's horizon.")] = None
     updated_since: Annotated[Moment | None, Field(description="Changed at or after this time; a date is its first moment.")] = None
     bbox: BoundingBox = None
+    as_of: AsOf = None
+    known_at: KnownAt = None
     cursor: Cursor = None
     limit: Limit = 100
 

@@ -1,4 +1,4 @@
-"""Statements loaded from the ledger for reading."""
+"""Statements loaded from the ledger for reading, now or as at a moment."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -10,22 +10,37 @@ from sqlmodel import col, select
 
 from app.db import table_of
 from app.kinds import KINDS
-from app.ledger.models import Report, Voice
+from app.ledger.models import Change, Report, Voice
 from app.reading.statements import Statement
+from app.reference.moment import NOW, Moment
 from app.reference.queries import source_names, sources_by_id
 
 CHUNK = 500
 
 
-def _standing_anywhere() -> ColumnElement[bool]:
-    return and_(col(Report.superseded_level).is_(None), col(Report.retracted_level).is_(None))
+def _by(moment: Moment) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if moment.as_of is not None:
+        where.append(col(Report.stated_at) <= moment.as_of)
+    if moment.upto is not None:
+        where.append(col(Report.number) <= moment.upto)
+    return where
 
 
-def _ended_only_above_its_label() -> ColumnElement[bool]:
-    return or_(col(Report.superseded_level) > col(Report.level), col(Report.retracted_level) > col(Report.level))
+def _perhaps_standing(moment: Moment) -> ColumnElement[bool]:
+    # Ended for those who see its own label as well as for those above, and by then: such a report cannot stand.
+    above = or_(
+        and_(col(Report.retracted_level).is_(None), col(Report.superseded_level) > col(Report.level)),
+        col(Report.retracted_level) > col(Report.level),
+    )
+    return and_(
+        col(Report.ended_number).is_not(None), above if moment.upto is None else or_(above, col(Report.ended_number) > moment.upto)
+    )
 
 
-async def load_latest(connection: AsyncConnection, indicators: Collection[UUID]) -> dict[UUID, list[Statement]]:
+async def load_latest(
+    connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW
+) -> dict[UUID, list[Statement]]:
     """What may stand on each indicator, at any clearance: the latest of each voice, and what is ended only above its own label.
 
     The cost follows the number of voices, not the length of the history.
@@ -37,7 +52,8 @@ async def load_latest(connection: AsyncConnection, indicators: Collection[UUID])
             col(Report.source_id) == col(Voice.source_id),
             col(Report.aspect) == col(Voice.aspect),
             col(Report.level) == col(Voice.level),
-            _standing_anywhere(),
+            col(Report.ended_number).is_(None),
+            *_by(moment),
         )
         .order_by(col(Report.stated_at).desc(), col(Report.number).desc())
         .limit(1)
@@ -50,29 +66,56 @@ async def load_latest(connection: AsyncConnection, indicators: Collection[UUID])
         some = wanted[start : start + CHUNK]
         numbers = select(latest).select_from(Voice).where(col(Voice.indicator_id).in_(some))
         for where in (
-            col(Report.number).in_(numbers),
-            and_(col(Report.indicator_id).in_(some), _ended_only_above_its_label()),
+            [col(Report.number).in_(numbers)],
+            [col(Report.indicator_id).in_(some), _perhaps_standing(moment), *_by(moment)],
         ):
-            found = await connection.execute(select(*table_of(Report).c).where(where))
-            rows |= {row.number: row for row in found}
-    return await _statements(connection, list(rows.values()))
+            rows |= {row.number: row for row in await connection.execute(select(*table_of(Report).c).where(*where))}
+    return await _statements(connection, list(rows.values()), moment)
 
 
-async def load_all(connection: AsyncConnection, indicators: Collection[UUID]) -> dict[UUID, list[Statement]]:
-    """Every statement on each indicator."""
+async def load_all(
+    connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW, *, most: int | None = None
+) -> dict[UUID, list[Statement]]:
+    """Every statement on each indicator, or of all of them the `most` last recorded."""
     rows: list[Any] = []
     wanted = list(indicators)
     for start in range(0, len(wanted), CHUNK):
         where = col(Report.indicator_id).in_(wanted[start : start + CHUNK])
-        rows.extend(await connection.execute(select(*table_of(Report).c).where(where)))
-    return await _statements(connection, rows)
+        statement = select(*table_of(Report).c).where(where, *_by(moment)).order_by(col(Report.number).desc()).limit(most)
+        rows.extend(await connection.execute(statement))
+    return await _statements(connection, rows, moment)
 
 
-async def _statements(connection: AsyncConnection, rows: Sequence[Any]) -> dict[UUID, list[Statement]]:
-    sources = await sources_by_id(connection, {row.source_id for row in rows})
+async def _ends(connection: AsyncConnection, rows: Sequence[Any], moment: Moment) -> dict[UUID, tuple[int | None, int | None]]:
+    """From which level on reports were superseded and retracted at a moment, by report."""
+    ended = {row.id: row for row in rows if row.ended_number is not None}
+    if moment.upto is None:
+        return {each: (row.superseded_level, row.retracted_level) for each, row in ended.items()}
+    levels: dict[UUID, tuple[int | None, int | None]] = {}
+    ids = list(ended)
+    for start in range(0, len(ids), CHUNK):
+        some = ids[start : start + CHUNK]
+        newer = select(Report.supersedes, Report.level).where(col(Report.supersedes).in_(some), col(Report.number) <= moment.upto)
+        for superseded, level in await connection.execute(newer):
+            found = max(level, ended[superseded].level)
+            before = levels.get(superseded, (None, None))[0]
+            levels[superseded] = (found if before is None else min(before, found), None)
+        retracted = select(Change.report_id).where(
+            col(Change.report_id).in_(some), col(Change.type) == "retraction", col(Change.number) <= moment.upto
+        )
+        for report_id in (await connection.execute(retracted)).scalars():
+            assert report_id is not None
+            levels[report_id] = (levels.get(report_id, (None, None))[0], ended[report_id].level)
+    return levels
+
+
+async def _statements(connection: AsyncConnection, rows: Sequence[Any], moment: Moment) -> dict[UUID, list[Statement]]:
+    sources = await sources_by_id(connection, {row.source_id for row in rows}, moment)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
+    ends = await _ends(connection, rows, moment)
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
+        superseded_level, retracted_level = ends.get(row.id, (None, None))
         found.setdefault(row.indicator_id, []).append(
             Statement(
                 number=row.number,
@@ -90,8 +133,8 @@ async def _statements(connection: AsyncConnection, rows: Sequence[Any]) -> dict[
                 language=row.language,
                 licence=row.licence,
                 level=row.level,
-                superseded_level=row.superseded_level,
-                retracted_level=row.retracted_level,
+                superseded_level=superseded_level,
+                retracted_level=retracted_level,
             )
         )
     return found

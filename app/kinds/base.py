@@ -67,7 +67,8 @@ class Kind(ABC, Generic[V]):
     """One kind of indicator.
 
     `topic` is the field of the value that lists are filtered by, `state` the field behind the filter `status`;
-    both are promoted to indexed columns. `references` says which fields of the value hold slugs, and of what.
+    both are promoted to indexed columns. `references` says which fields of the value hold slugs, and of what. `range_fields`
+    are the fields of the reading that make its range. A kind that warns has outcomes: its reading has a field `outcome`.
     """
 
     name: ClassVar[str]
@@ -78,6 +79,8 @@ class Kind(ABC, Generic[V]):
     topic: ClassVar[str]
     state: ClassVar[str | None] = None
     references: ClassVar[Mapping[str, str]] = {}
+    range_fields: ClassVar[frozenset[str]] = frozenset()
+    has_outcome: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]]
     value_model: type[V]
     reading_model: type[BaseModel]
@@ -97,6 +100,18 @@ class Kind(ABC, Generic[V]):
     def aspects(self, value: V) -> frozenset[str]:
         """The parts of the subject, each of which is read on its own."""
         return WHOLE
+
+    def due(self, reading: Mapping[str, Any]) -> date | None:
+        """The first day on which what is warned of may come, of a reading; None where nothing is due."""
+        return None
+
+    def forecast(self, value: V) -> tuple[date | None, date | None] | None:
+        """The days on which a statement says that something will come, if it warns; an end that is None is open."""
+        return None
+
+    def fact(self, value: V) -> date | None:
+        """The day on which what was warned of came, of a statement that says so; None where it names none."""
+        return None
 
     def default_label(self, value: V, source_type: str, usual: Label) -> Label:
         """The label of a statement sent without one: statements of witnesses are amber (contract, Sensitivity)."""

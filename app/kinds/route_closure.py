@@ -94,6 +94,7 @@ class RouteClosureKind(Kind[RouteClosure]):
     topic = "route"
     state = "status"
     references = {"route": "route"}
+    range_fields = frozenset({"since_earliest", "since_latest"})
     value_model = RouteClosure
     reading_model = RouteClosureReading
     example = {"route": "castello-road", "status": "closed", "since": "2016-07-07", "cause": "hostilities"}

@@ -1,8 +1,8 @@
 """When a supply runs out: one indicator for each supply and scope, since an agency's last ration is not the city's last bread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -11,6 +11,7 @@ from app.labels import Label, strictest
 
 Supply = Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"]
 State = Literal["will_run_out", "low", "ran_out", "resupplied"]
+Outcome = Literal["pending", "materialised", "averted", "overtaken", "unknown"]
 Scope = Literal["all_stock", "agency_stock", "market", "facility"]
 
 # A supply that is low may well be one that will run out on a given day.
@@ -53,6 +54,7 @@ class SupplyRunoutReading(BaseModel):
     relative_text: str | None
     scope: Scope
     conditional_on: str | None
+    outcome: Outcome = Field(default="pending", description="What became of the warning; set by a curator, with the report that shows it.")
 
 
 class SupplyRunoutKind(Kind[SupplyRunout]):
@@ -65,6 +67,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     horizon_days = 30
     topic = "supply"
     state = "state"
+    range_fields = frozenset({"runs_out_earliest", "runs_out_latest"})
+    has_outcome = True
     value_model = SupplyRunout
     reading_model = SupplyRunoutReading
     example = {"supply": "basic", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"}
@@ -85,6 +89,19 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         if value.range() not in ((None, None), resolved.range()):
             raise wrong("runs_out_earliest", "the dates are not those that in_days_min and in_days_max give; send one or the other")
         return resolved
+
+    def due(self, reading: Mapping[str, Any]) -> date | None:
+        """The earliest day on which it runs out, else the latest, while that is still a warning."""
+        day = reading["runs_out_earliest"] or reading["runs_out_latest"]
+        return date.fromisoformat(day) if day and reading["state"] in COMPATIBLE and reading["outcome"] == "pending" else None
+
+    def forecast(self, value: SupplyRunout) -> tuple[date | None, date | None] | None:
+        """The days on which it is said to run out, of a statement that says so of the future."""
+        return value.range() if value.state == "will_run_out" and value.range() != (None, None) else None
+
+    def fact(self, value: SupplyRunout) -> date | None:
+        """The first day named, of a statement that it ran out."""
+        return (value.runs_out_earliest or value.runs_out_latest) if value.state == "ran_out" else None
 
     def subject(self, value: SupplyRunout) -> str:
         """The supply, and the scope where it is not all stock."""

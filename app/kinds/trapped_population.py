@@ -61,6 +61,7 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
     description = "How many people are trapped, besieged, encircled or out of reach."
     horizon_days = 60
     topic = "concept"
+    range_fields = frozenset({"people_low", "people_high"})
     value_model = TrappedPopulation
     reading_model = TrappedPopulationReading
     example = {"concept": "trapped", "people": 300000, "qualifier": "about"}

@@ -10,9 +10,9 @@ from typing import Any
 
 import rfc8785
 
-from app.times import rfc3339
 from app.labels import LABELS
 from app.ledger.models import Change, Report
+from app.times import rfc3339
 
 GENESIS = "0" * 64
 
@@ -55,15 +55,40 @@ def statement(report: Report, place: str, source: str) -> dict[str, Any]:
     }
 
 
-def entry(change: Change, report: dict[str, Any] | None) -> dict[str, Any]:
-    """A change as it is hashed. `report` is the statement that it brought, where it brought one."""
+def entry(change: Change, report: dict[str, Any] | None, source: str | None = None) -> dict[str, Any]:
+    """A change as it is hashed, for the clearances that see it as what it is.
+
+    `report` is the statement that it brought, where it brought one; `source` the slug of the source that it regraded.
+    """
     return {
         "type": change.type,
         "report_id": str(change.report_id) if change.report_id else None,
         "indicator": str(change.indicator_id) if change.indicator_id else None,
+        "source": source,
         "report": report,
         "reason": change.reason,
         "detail": change.detail,
         "recorded_at": rfc3339(change.recorded_at),
         "recorded_by": change.recorded_by,
     }
+
+
+def plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """A correction as those see it who may not know of what it supersedes: a plain report."""
+    return {**entry, "type": "report", "reason": None, "detail": None}
+
+
+class Faces:
+    """The canonical JSON of an entry as each clearance sees it; each face is made once."""
+
+    def __init__(self, entry: dict[str, Any], plain_below: int) -> None:
+        self._entry = entry
+        self._plain_below = plain_below
+        self._made: dict[bool, bytes] = {}
+
+    def canonical(self, level: int) -> bytes:
+        """The entry's canonical JSON for a clearance."""
+        as_plain = level < self._plain_below
+        if as_plain not in self._made:
+            self._made[as_plain] = canonical(plain(self._entry) if as_plain else self._entry)
+        return self._made[as_plain]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, Index, and_, text
+from sqlalchemy import JSON, Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from app.db import BigInt, UtcDateTime, table_of
@@ -27,7 +27,8 @@ class Report(SQLModel, table=True):
     """One sourced statement, for good. Only its standing moves: the label now in force, and from which level on it is ended.
 
     `number` is that of the change that brought it. `level` is the label now, `level_sent` the label it came with.
-    `superseded_level` and `retracted_level` are the lowest clearances that see it superseded or retracted.
+    `superseded_level` and `retracted_level` are the lowest clearances that see it superseded or retracted, `ended_number` is
+    the last change that made it so.
     """
 
     __tablename__ = "report"
@@ -59,13 +60,13 @@ class Report(SQLModel, table=True):
     supersedes: UUID | None = Field(default=None, foreign_key="report.id", index=True)
     superseded_level: int | None = None
     retracted_level: int | None = None
+    ended_number: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
     fingerprint: str = Field(max_length=64, index=True)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
 
 
 _table = table_of(Report)
-_standing = and_(_table.c.superseded_level.is_(None), _table.c.retracted_level.is_(None))
 # The latest standing word of a source on an indicator is one step into this index, however long the history.
 Index(
     "ix_report_voice",
@@ -75,21 +76,29 @@ Index(
     _table.c.level,
     _table.c.stated_at,
     _table.c.number,
-    sqlite_where=text("superseded_level IS NULL AND retracted_level IS NULL"),
-    postgresql_where=text("superseded_level IS NULL AND retracted_level IS NULL"),
+    sqlite_where=text("ended_number IS NULL"),
+    postgresql_where=text("ended_number IS NULL"),
+)
+Index(
+    "ix_report_ended",
+    _table.c.indicator_id,
+    _table.c.ended_number,
+    sqlite_where=text("ended_number IS NOT NULL"),
+    postgresql_where=text("ended_number IS NOT NULL"),
 )
 Index("ix_report_indicator_id_number", _table.c.indicator_id, _table.c.number)
 
 
 class Voice(SQLModel, table=True):
-    """Who has spoken on an indicator, of which part of it and under which label."""
+    """Who has spoken on an indicator, of which part of it and under which label; `number` is the first report that did."""
 
     __tablename__ = "voice"
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
-    source_id: UUID = Field(primary_key=True, foreign_key="source.id")
+    source_id: UUID = Field(primary_key=True, foreign_key="source.id", index=True)
     aspect: str = Field(primary_key=True, max_length=16)
     level: int = Field(primary_key=True)
+    number: int = Field(sa_type=BigInt)  # type: ignore[call-overload]
 
 
 class _Positions(SQLModel):
@@ -108,21 +117,32 @@ class _Positions(SQLModel):
 
 
 class Change(_Positions, table=True):
-    """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; below it the positions are null."""
+    """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; below it the positions are null.
+
+    `plain_below`: clearances under it see a correction as a plain report, since they may not know of what it supersedes.
+    A correction that moves a statement to another indicator names the one that it leaves in `from_indicator_id`.
+    """
 
     __tablename__ = "change"
     __table_args__ = tuple(
         Index(f"uq_change_seq_{label}", f"seq_{label}", unique=True) for label in ("clear", "green", "amber", "amber_strict", "red")
-    ) + (Index("ix_change_indicator_id_number", "indicator_id", "number"),)
+    ) + (
+        Index("ix_change_indicator_id_level_number", "indicator_id", "level", "number"),
+        Index("ix_change_from_indicator_id_level_number", "from_indicator_id", "level", "number"),
+        Index("ix_change_source_id_number", "source_id", "number"),
+    )
 
     number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
     type: str = Field(max_length=16)
     report_id: UUID | None = Field(default=None, foreign_key="report.id", index=True)
     indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
+    from_indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
+    source_id: UUID | None = Field(default=None, foreign_key="source.id")
     level: int
+    plain_below: int = 0
     reason: str | None = None
     detail: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime, index=True)
     recorded_by: str
     key_id: UUID | None = None
 

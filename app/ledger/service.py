@@ -9,11 +9,11 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from app.times import utc_now
 from app.db import table_of
 from app.labels import LABELS, TOP
-from app.ledger.chain import GENESIS, canonical, link
+from app.ledger.chain import GENESIS, Faces, link
 from app.ledger.models import Change, Head
+from app.times import utc_now
 
 HEAD = 1
 
@@ -31,10 +31,10 @@ class Tail:
         """Give a change its number, and its position and hash in the ledger of each clearance from its level up."""
         self.number += 1
         change.number = self.number
-        text = canonical(entry)
+        faces = Faces(entry, change.plain_below)
         for level in range(change.level, TOP + 1):
             self.seq[level] += 1
-            self.hash[level] = link(self.hash[level], text)
+            self.hash[level] = link(self.hash[level], faces.canonical(level))
             setattr(change, f"seq_{LABELS[level]}", self.seq[level])
             setattr(change, f"hash_{LABELS[level]}", self.hash[level])
 

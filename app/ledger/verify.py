@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from app.db import table_of
 from app.labels import LABELS, TOP
-from app.ledger.chain import GENESIS, canonical, entry, link, statement
+from app.ledger.chain import GENESIS, Faces, entry, link, statement
 from app.ledger.models import Change, Head, Report
 from app.reference.models import Place, Source
 
@@ -17,18 +17,20 @@ STEP = 1000
 
 
 def _entries(after: int) -> Select[Any]:
-    changes, reports = table_of(Change), table_of(Report)
+    changes, reports, regraded = table_of(Change), table_of(Report), table_of(Source).alias()
     return (
         select(
             *changes.c,
             *(each.label(f"report__{each.name}") for each in reports.c),
             col(Place.slug).label("place_slug"),
             col(Source.slug).label("source_slug"),
+            regraded.c.slug.label("regraded"),
         )
         .select_from(changes)
         .outerjoin(reports, reports.c.number == changes.c.number)
         .outerjoin(Place, col(Place.id) == reports.c.place_id)
         .outerjoin(Source, col(Source.id) == reports.c.source_id)
+        .outerjoin(regraded, regraded.c.id == changes.c.source_id)
         .where(changes.c.number > after)
         .order_by(changes.c.number)
         .limit(STEP)
@@ -77,7 +79,7 @@ def _check(change: Change, report: Report | None, row: Any, seq: list[int], hash
     problems = []
     if report is not None and said is not None and not (report.id == change.report_id and report.indicator_id == change.indicator_id):
         problems.append(f"{what}: its report is not the one that it brought")
-    text = canonical(entry(change, said))
+    faces = Faces(entry(change, said, row["regraded"]), change.plain_below)
     altered = False
     for level in range(TOP + 1):
         stored = getattr(change, f"seq_{LABELS[level]}"), getattr(change, f"hash_{LABELS[level]}")
@@ -85,7 +87,7 @@ def _check(change: Change, report: Report | None, row: Any, seq: list[int], hash
             altered |= stored != (None, None)
             continue
         seq[level] += 1
-        altered |= stored != (seq[level], link(hashes[level], text))
+        altered |= stored != (seq[level], link(hashes[level], faces.canonical(level)))
         # Going on from the stored values names each altered entry once, instead of all that follow it.
         seq[level] = stored[0] or seq[level]
         hashes[level] = stored[1] or hashes[level]

@@ -36,6 +36,15 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a warning, as change `number` says; seen from `level` on. It holds until a later report is preferred."""
+
+    number: int
+    level: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What the standing statements say together. Without any, the value and all that hangs on it are None."""
 
@@ -103,7 +112,14 @@ def _agreement(kind: Kind[Any], standing: Sequence[Standing], sources: int) -> A
     return "consistent"
 
 
-def read(kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta) -> Reading:
+def _outcome(outcomes: Sequence[Outcome], preferred: Statement, level: int) -> str:
+    holding = [each for each in outcomes if each.level <= level and each.number > preferred.number]
+    return max(holding, key=lambda each: each.number).outcome if holding else "pending"
+
+
+def read(
+    kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()
+) -> Reading:
     """Read the statements on one indicator together, as a reader of that level may.
 
     `statements` are those stated by `as_of` and recorded by `known_at`; any that cannot stand may be missing.
@@ -113,6 +129,9 @@ def read(kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizo
         return Reading(None, None, (), (), None, 0, None, None, tuple(left_out))
     combined = kind.combine([each.said() for each in standing])
     preferred = standing[combined.preferred]
+    value = combined.value
+    if kind.has_outcome:
+        value = value | {"outcome": _outcome(outcomes, preferred.statement, level)}
     sources = len({each.statement.source.id for each in standing})
     newest = max(each.statement.stated_at for each in standing)
     relations: list[Relation] = [
@@ -120,7 +139,7 @@ def read(kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizo
         for each in standing
     ]
     return Reading(
-        value=combined.value,
+        value=value,
         agreement=_agreement(kind, standing, sources),
         standing=tuple(standing),
         relations=tuple(relations),

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Column
 from sqlmodel import Field, SQLModel
 
-from app.db import UtcDateTime
+from app.db import BigInt, UtcDateTime
 
 ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -66,13 +66,13 @@ class Source(SQLModel, table=True):
 
 
 class SourceGrade(SQLModel, table=True):
-    """A source's Admiralty grade from a time on; the first holds always."""
+    """A source's Admiralty grade from a change of the ledger on; the first, of number 0, holds always."""
 
     __tablename__ = "source_grade"
 
     source_id: UUID = Field(primary_key=True, foreign_key="source.id")
-    effective_from: datetime = Field(primary_key=True, sa_type=UtcDateTime)
-    recorded_at: datetime = Field(primary_key=True, sa_type=UtcDateTime)
+    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    effective_from: datetime = Field(sa_type=UtcDateTime)
     reliability: str = Field(max_length=1)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 
@@ -14,6 +14,7 @@ from app.labels import Label
 from app.reference.facts import PlaceFacts, SourceFacts
 from app.reference.geometry import coarse
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
+from app.reference.moment import NOW, Moment
 
 
 async def find_places(connection: AsyncConnection, names: Collection[str]) -> dict[str, PlaceFacts]:
@@ -46,31 +47,31 @@ async def place_facts(connection: AsyncConnection, where: ColumnElement[bool]) -
     return [PlaceFacts(row.id, row.slug, row.name, row.country, tuple(codes)) for row, codes in rows.values()]
 
 
-def _with_grade() -> Select[Any]:
-    # The latest row is the grade in force: later rows cannot take effect before they are recorded.
-    later = table_of(SourceGrade).alias()
-    newest = (
-        select(later.c.reliability)
-        .where(later.c.source_id == col(Source.id))
-        .order_by(later.c.effective_from.desc(), later.c.recorded_at.desc())
-        .limit(1)
-        .correlate(Source)
-        .scalar_subquery()
-    )
-    return select(
-        col(Source.id), col(Source.slug), col(Source.name), col(Source.type), col(Source.party_to_conflict), newest.label("reliability")
-    )
+def grade_in_force(moment: Moment = NOW) -> ScalarSelect[Any]:
+    """The grade of a source that was in force at a moment, as a subquery for statements on sources."""
+    grades = table_of(SourceGrade).alias()
+    statement = select(grades.c.reliability).where(grades.c.source_id == col(Source.id)).order_by(grades.c.number.desc()).limit(1)
+    if moment.as_of is not None:
+        statement = statement.where(grades.c.effective_from <= moment.as_of)
+    if moment.upto is not None:
+        statement = statement.where(grades.c.number <= moment.upto)
+    return statement.correlate(Source).scalar_subquery()
+
+
+def _sources(moment: Moment) -> Select[Any]:
+    names = ("id", "slug", "name", "type", "party_to_conflict")
+    return select(*(table_of(Source).c[name] for name in names), grade_in_force(moment).label("reliability"))
 
 
 async def find_sources(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceFacts]:
     """The sources that slugs name, by slug; the unknown are left out."""
-    rows = await connection.execute(_with_grade().where(col(Source.slug).in_(list(slugs))))
+    rows = await connection.execute(_sources(NOW).where(col(Source.slug).in_(list(slugs))))
     return {row.slug: SourceFacts(*row) for row in rows}
 
 
-async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, SourceFacts]:
-    """Sources by identifier."""
-    rows = await connection.execute(_with_grade().where(col(Source.id).in_(list(ids))))
+async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], moment: Moment = NOW) -> dict[UUID, SourceFacts]:
+    """Sources by identifier, graded as at a moment."""
+    rows = await connection.execute(_sources(moment).where(col(Source.id).in_(list(ids))))
     return {row.id: SourceFacts(*row) for row in rows}
 
 
@@ -167,7 +168,7 @@ async def list_reference(
     """A page in order of entry: the served records, the last identifier when there are more, and the ledger's head."""
     columns = list(table_of(model).c)
     if model is Source:
-        columns.append(_with_grade().selected_columns["reliability"])
+        columns.append(grade_in_force().label("reliability"))
     rows, last, revision = await fetch_page(
         connection, select(*columns).where(*where), key="id", after=after, limit=limit, level=level
     )

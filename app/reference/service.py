@@ -7,12 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 from uuid_utils.compat import uuid7
 
-from app.times import utc_now
 from app.errors import Problem, invalid_field
 from app.reference.geometry import box
 from app.reference.models import ALWAYS, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_places
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
+from app.times import utc_now
 
 
 async def _must_be_new(session: AsyncSession, model: type[Place | Source | Route], slug: str) -> None:
@@ -63,12 +63,11 @@ async def add_source(session: AsyncSession, sent: SourceIn) -> UUID:
     """Add a source with its first grade; 409 for a taken slug."""
     await _must_be_new(session, Source, sent.slug)
     party = sent.type == "armed_actor" if sent.party_to_conflict is None else sent.party_to_conflict
-    now = utc_now()
     source = Source(
-        id=uuid7(), slug=sent.slug, name=sent.name, type=sent.type, party_to_conflict=party, alias=sent.alias, created_at=now
+        id=uuid7(), slug=sent.slug, name=sent.name, type=sent.type, party_to_conflict=party, alias=sent.alias, created_at=utc_now()
     )
     await _add(session, source)
-    await _add(session, SourceGrade(source_id=source.id, effective_from=ALWAYS, recorded_at=now, reliability=sent.reliability))
+    await _add(session, SourceGrade(source_id=source.id, number=0, effective_from=ALWAYS, reliability=sent.reliability))
     return source.id
 
 

@@ -18,14 +18,18 @@ from app.errors import FieldProblem, invalid, invalid_field, not_found
 from app.indicators.schemas import KindName
 from app.kinds import KINDS
 from app.ledger.models import Report
-from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.ledger.queries import moment_of
+from app.parameters import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.models import Source
+from app.reference.moment import Moment
 from app.reference.queries import places_in_box, places_in_country, places_within
 from app.reference.schemas import Slug
-from app.reports.queries import get_report, list_reports, serve, status_is
-from app.reports.schemas import SENT_MODELS, Outcomes, ReportOut, ReportPage, Status
-from app.reports.service import Recorded, Refused, check, record
-from app.times import Moment, instant
+from app.reports.checks import Refused, check
+from app.reports.queries import get_report, list_reports, serve, status_at
+from app.reports.schemas import SENT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, Status
+from app.reports.service import Recorded, record
+from app.times import Moment as Time
+from app.times import instant
 
 router = APIRouter()
 
@@ -44,13 +48,15 @@ class ReportFilters(BaseModel):
     country: CountryFilter = None
     source: Annotated[Slug | None, Field(description="Slug of the source.")] = None
     status: Annotated[Status | None, Field(description="Whether the report stands.")] = None
-    updated_since: Annotated[Moment | None, Field(description="Recorded at or after this time; a date is its first moment.")] = None
+    updated_since: Annotated[Time | None, Field(description="Recorded at or after this time; a date is its first moment.")] = None
     bbox: BoundingBox = None
+    as_of: AsOf = None
+    known_at: KnownAt = None
     cursor: Cursor = None
     limit: Limit = 100
 
 
-def _conditions(filters: ReportFilters, level: int) -> list[ColumnElement[bool]]:
+def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if filters.indicator is not None:
         where.append(col(Report.indicator_id) == filters.indicator)
@@ -65,7 +71,7 @@ def _conditions(filters: ReportFilters, level: int) -> list[ColumnElement[bool]]
     if filters.source is not None:
         where.append(col(Report.source_id).in_(select(Source.id).where(col(Source.slug) == filters.source)))
     if filters.status is not None:
-        where.append(status_is(filters.status, level))
+        where.append(status_at(level, moment) == filters.status)
     if filters.updated_since is not None:
         where.append(col(Report.recorded_at) >= instant(filters.updated_since))
     return where
@@ -78,23 +84,29 @@ async def list_all_reports(
     """The statements themselves, in the order in which they were recorded, those superseded or retracted included and marked."""
     after = decode_cursor(filters.cursor) if filters.cursor else None
     async with database.read() as connection:
-        where = _conditions(filters, caller.level)
-        items, last, revision = await list_reports(connection, where, after=after, limit=filters.limit, level=caller.level)
+        moment = await moment_of(connection, filters.as_of, filters.known_at)
+        where = _conditions(filters, caller.level, moment)
+        items, last, revision = await list_reports(
+            connection, where, after=after, limit=filters.limit, level=caller.level, moment=moment
+        )
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=filters.as_of, revision=revision)
     return answer(request, body, private=caller.key_id is not None, headers=headers)
 
 
-@router.get("/reports/{id}", tags=["Reports"], summary="One statement", response_model=ReportOut, responses=READ_ERRORS)
+@router.get("/reports/{id}", tags=["Reports"], summary="One statement", response_model=ReportDetail, responses=READ_ERRORS)
 async def get_one_report(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     id: Annotated[UUID, Path(description="Identifier of the report.")],  # noqa: A002 - the field's name on the wire
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
 ) -> Response:
-    """One statement with its provenance, as it was sent."""
+    """One statement with its provenance, as it was sent; `status` and `amended` say whether it still stands, and why not."""
     async with database.read() as connection:
-        found = await get_report(connection, id, caller.level)
+        moment = await moment_of(connection, as_of, known_at)
+        found = await get_report(connection, id, caller.level, moment)
     if found is None:
         raise not_found("report")
     return answer(request, orjson.dumps(found), private=caller.key_id is not None)
@@ -157,15 +169,16 @@ async def post_reports(
         if atomic and refused:
             raise invalid(FieldProblem(pointer=f"/{at}{each.pointer}", detail=each.detail) for at, wrong in refused for each in wrong)
         if single:
-            return _one_written(outcomes[0], caller.level)
+            return written(outcomes[0])
         return Written(207, orjson.dumps(_outcomes(outcomes, revision)))
 
     return await write_once(request, caller, write)
 
 
-def _one_written(outcome: Recorded | Refused, level: int) -> Written:
+def written(outcome: Recorded | Refused) -> Written:
+    """The answer for one recorded report."""
     assert isinstance(outcome, Recorded)
-    served = serve(outcome.report, outcome.place, outcome.source, level=level, seq=outcome.seq)
+    served = serve(outcome, outcome.status)
     return Written(201 if outcome.created else 200, orjson.dumps(served), served["links"]["self"])
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, or_, select
+from sqlmodel import col, select
 
 from app.access.dependencies import Caller
 from app.db import fetch_page, table_of
@@ -15,24 +15,24 @@ from app.labels import LABELS
 from app.ledger.chain import statement
 from app.ledger.models import Change, Report
 from app.reference.models import Place, Source
+from app.reference.moment import NOW, Moment
 from app.reports.schemas import Status
+from app.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A report that was recorded before, and its seq for the caller."""
+    """A recorded report, with the slugs that it names, its seq for the caller, and what it supersedes as far as he may know."""
 
     report: Report
+    place: str
+    source: str
     seq: int | None
-
-
-def _seq_for(level: int) -> ColumnElement[Any]:
-    position = table_of(Change).c[f"seq_{LABELS[level]}"]
-    return select(func.min(position)).where(col(Change.report_id) == col(Report.id)).correlate(Report).scalar_subquery()
+    supersedes: UUID | None
 
 
 def status_for(report: Report, level: int) -> Status:
-    """Whether a report stands, as a reader of that level sees it."""
+    """Whether a report stands now, as a reader of that level sees it."""
     if report.retracted_level is not None and report.retracted_level <= level:
         return "retracted"
     if report.superseded_level is not None and report.superseded_level <= level:
@@ -40,83 +40,157 @@ def status_for(report: Report, level: int) -> Status:
     return "standing"
 
 
-def status_is(status: Status, level: int) -> ColumnElement[bool]:
-    """The condition for `status_for`."""
-    retracted = func.coalesce(col(Report.retracted_level) <= level, False)
-    superseded = func.coalesce(col(Report.superseded_level) <= level, False)
-    if status == "retracted":
-        return retracted
-    return ~retracted & (superseded if status == "superseded" else ~superseded)
+def status_at(level: int, moment: Moment) -> ColumnElement[str]:
+    """Whether a report stood at a moment, as a reader of that level sees it, as an expression."""
+    newer = table_of(Report).alias("newer")
+    superseded = [newer.c.supersedes == col(Report.id), newer.c.level <= level]
+    retracted = [col(Change.report_id) == col(Report.id), col(Change.type) == "retraction", col(Change.level) <= level]
+    if moment.upto is not None:
+        superseded.append(newer.c.number <= moment.upto)
+        retracted.append(col(Change.number) <= moment.upto)
+    return case(
+        (exists().where(and_(*retracted)).correlate(Report), literal("retracted")),
+        (exists().where(and_(*superseded)).correlate(Report), literal("superseded")),
+        else_=literal("standing"),
+    )
 
 
-def serve(report: Report, place: str, source: str, *, level: int, seq: int | None) -> dict[str, Any]:
-    """A report as served to a reader of that level."""
-    said = statement(report, place, source)
+def _seq_for(level: int) -> ColumnElement[Any]:
+    position = table_of(Change).c[f"seq_{LABELS[level]}"]
+    return select(func.min(position)).where(col(Change.report_id) == col(Report.id)).correlate(Report).scalar_subquery()
+
+
+def _supersedes_for(level: int) -> ColumnElement[Any]:
+    old = table_of(Report).alias("old")
+    return select(old.c.id).where(old.c.id == col(Report.supersedes), old.c.level <= level).correlate(Report).scalar_subquery()
+
+
+def _columns(level: int, moment: Moment = NOW) -> Select[Any]:
+    return (
+        select(
+            *table_of(Report).c,
+            col(Place.slug).label("place_slug"),
+            col(Source.slug).label("source_slug"),
+            _seq_for(level).label("seq"),
+            _supersedes_for(level).label("supersedes_seen"),
+            status_at(level, moment).label("status"),
+        )
+        .join(Place, col(Place.id) == col(Report.place_id))
+        .join(Source, col(Source.id) == col(Report.source_id))
+    )
+
+
+def _known(row: Any) -> Known:
+    report = Report(**{each.name: row[each.name] for each in table_of(Report).c})
+    return Known(report, row["place_slug"], row["source_slug"], row["seq"], row["supersedes_seen"])
+
+
+def serve(known: Any, status: Status) -> dict[str, Any]:
+    """A report, `Known` or just recorded, as served."""
+    report: Report = known.report
+    said = statement(report, known.place, known.source)
+    at = f"/v1/reports/{report.id}"
     return {
         "id": said.pop("id"),
-        "seq": seq,
+        "seq": known.seq,
         **said,
         "sensitivity": LABELS[report.level].value,
         "indicator": str(report.indicator_id),
-        "status": status_for(report, level),
-        "links": {"self": f"/v1/reports/{report.id}", "indicator": f"/v1/indicators/{report.indicator_id}"},
+        "status": status,
+        "supersedes": str(known.supersedes) if known.supersedes else None,
+        "links": {
+            "self": at,
+            "indicator": f"/v1/indicators/{report.indicator_id}",
+            "correction": f"{at}/correction",
+            "retraction": f"{at}/retraction",
+        },
     }
 
 
-async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collection[str], caller: Caller) -> dict[str, Any]:
+async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collection[str], caller: Caller) -> dict[str, Known]:
     """Reports recorded before, by fingerprint: those that the caller may see, or whose organisation sent them.
 
     Where one was superseded since, the report that stands in its place.
     """
     wanted = list(fingerprints)
     may_see = or_(col(Report.level) <= caller.level, col(Report.recorded_by) == (caller.organisation or ""))
+    columns = _columns(caller.level).where(may_see)
     found: dict[str, Known] = {}
-    columns = select(*table_of(Report).c, _seq_for(caller.level).label("seq"))
     for start in range(0, len(wanted), 500):
         where = col(Report.fingerprint).in_(wanted[start : start + 500])
-        for row in (await connection.execute(columns.where(where, may_see).order_by(col(Report.number)))).mappings():
+        for row in (await connection.execute(columns.where(where).order_by(col(Report.number)))).mappings():
             found.setdefault(row["fingerprint"], _known(row))
     for fingerprint, known in found.items():
         while status_for(known.report, caller.level) == "superseded":
-            newer = columns.where(col(Report.supersedes) == known.report.id, may_see).order_by(col(Report.number).desc()).limit(1)
+            newer = columns.where(col(Report.supersedes) == known.report.id).order_by(col(Report.number).desc()).limit(1)
             row = (await connection.execute(newer)).mappings().one_or_none()
             if row is None:
                 break
             known = _known(row)
         found[fingerprint] = known
-    return dict(found)
+    return found
 
 
-def _known(row: Any) -> Known:
-    values = dict(row)
-    seq = values.pop("seq")
-    return Known(Report(**values), seq)
+async def find_visible(connection: AsyncConnection, report_id: UUID, caller: Caller) -> Known | None:
+    """One report that the caller may see."""
+    statement = _columns(caller.level).where(col(Report.id) == report_id, col(Report.level) <= caller.level)
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    return None if row is None else _known(row)
 
 
-def _columns(level: int) -> Select[Any]:
-    return (
-        select(*table_of(Report).c, col(Place.slug).label("place_slug"), col(Source.slug).label("source_slug"), _seq_for(level).label("seq"))
-        .join(Place, col(Place.id) == col(Report.place_id))
-        .join(Source, col(Source.id) == col(Report.source_id))
-        .where(col(Report.level) <= level)
+def _by(moment: Moment) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if moment.as_of is not None:
+        where.append(col(Report.stated_at) <= moment.as_of)
+    if moment.upto is not None:
+        where.append(col(Report.number) <= moment.upto)
+    return where
+
+
+async def get_report(connection: AsyncConnection, report_id: UUID, level: int, moment: Moment = NOW) -> dict[str, Any] | None:
+    """One report as served, with the changes that amended it; None when there is none that this level may see."""
+    statement = _columns(level, moment).where(col(Report.id) == report_id, col(Report.level) <= level, *_by(moment))
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    if row is None:
+        return None
+    return serve(_known(row), row["status"]) | {"amended": await _amendments(connection, report_id, level, moment)}
+
+
+async def _amendments(connection: AsyncConnection, report_id: UUID, level: int, moment: Moment) -> list[dict[str, Any]]:
+    by = [] if moment.upto is None else [col(Change.number) <= moment.upto]
+    position = table_of(Change).c[f"seq_{LABELS[level]}"].label("seq")
+    columns = (col(Change.number), position, col(Change.type), col(Change.report_id), col(Change.reason), col(Change.recorded_at))
+    retracted = select(*columns).where(
+        col(Change.report_id) == report_id, col(Change.type) == "retraction", col(Change.level) <= level, *by
     )
-
-
-def _serve_row(row: Any, level: int) -> dict[str, Any]:
-    values = {name: value for name, value in row.items() if name != "head_seq"}
-    place, source, seq = values.pop("place_slug"), values.pop("source_slug"), values.pop("seq")
-    return serve(Report(**values), place, source, level=level, seq=seq)
-
-
-async def get_report(connection: AsyncConnection, report_id: UUID, level: int) -> dict[str, Any] | None:
-    """One report as served; None when there is none that this level may see."""
-    row = (await connection.execute(_columns(level).where(col(Report.id) == report_id))).mappings().one_or_none()
-    return None if row is None else _serve_row(row, level)
+    corrected = (
+        select(*columns)
+        .join(Report, col(Report.number) == col(Change.number))
+        .where(col(Report.supersedes) == report_id, col(Report.level) <= level, *by)
+    )
+    rows = [*await connection.execute(retracted), *await connection.execute(corrected)]
+    return [
+        {
+            "seq": row.seq,
+            "type": row.type,
+            "reason": row.reason,
+            "recorded_at": rfc3339(row.recorded_at),
+            "report": str(row.report_id) if row.type == "correction" else None,
+        }
+        for row in sorted(rows, key=lambda each: each.number)
+    ]
 
 
 async def list_reports(
-    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], *, after: UUID | None, limit: int, level: int
+    connection: AsyncConnection,
+    where: Sequence[ColumnElement[bool]],
+    *,
+    after: UUID | None,
+    limit: int,
+    level: int,
+    moment: Moment = NOW,
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
     """A page in order of identifier, that is of recording: the served reports, the last identifier when there are more, the head."""
-    rows, last, revision = await fetch_page(connection, _columns(level).where(*where), key="id", after=after, limit=limit, level=level)
-    return [_serve_row(row, level) for row in rows], last, revision
+    statement = _columns(level, moment).where(col(Report.level) <= level, *_by(moment), *where)
+    rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=level)
+    return [serve(_known(row), row["status"]) for row in rows], last, revision

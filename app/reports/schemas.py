@@ -1,6 +1,7 @@
 """Reports on the wire: as sent, and as served."""
 
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model, model_validator
 
@@ -8,7 +9,7 @@ from app.errors import ProblemDetails
 from app.kinds import KINDS
 from app.kinds.base import wrong
 from app.labels import Label
-from app.reference.schemas import Slug
+from app.reference.schemas import Grade, Slug
 from app.times import Moment, instant
 
 Method = Literal[
@@ -23,6 +24,7 @@ Method = Literal[
     "unknown",
 ]
 Status = Literal["standing", "superseded", "retracted"]
+Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Why, in words.")]
 PlaceName = Annotated[str, Field(min_length=1, max_length=100, description="Slug of the place, or `scheme:code`.")]
 
 
@@ -71,16 +73,27 @@ class ReportIn(BaseModel):
         return self
 
 
-SENT_MODELS: dict[str, type[BaseModel]] = {
-    kind.name: create_model(
-        f"{kind.value_model.__name__}Report",
-        __base__=ReportIn,
-        __doc__=f"A report of the kind `{kind.name}`, as sent. {kind.description}",
-        kind=(Literal[kind.name], ...),  # type: ignore[name-defined]
-        value=(kind.value_model, ...),
-    )
-    for kind in KINDS.values()
-}
+class CorrectionIn(ReportIn):
+    """A whole report that supersedes another, and why."""
+
+    reason: Reason
+
+
+def _by_kind(base: type[ReportIn], suffix: str, doing: str) -> dict[str, type[BaseModel]]:
+    return {
+        kind.name: create_model(
+            f"{kind.value_model.__name__}{suffix}",
+            __base__=base,
+            __doc__=f"A {doing} of the kind `{kind.name}`, as sent. {kind.description}",
+            kind=(Literal[kind.name], ...),  # type: ignore[name-defined]
+            value=(kind.value_model, ...),
+        )
+        for kind in KINDS.values()
+    }
+
+
+SENT_MODELS = _by_kind(ReportIn, "Report", "report")
+CORRECTION_MODELS = _by_kind(CorrectionIn, "Correction", "correction")
 
 
 class ReportLinks(BaseModel):
@@ -88,6 +101,8 @@ class ReportLinks(BaseModel):
 
     self: str
     indicator: str
+    correction: str
+    retraction: str
 
 
 class ReportOut(BaseModel):
@@ -108,7 +123,92 @@ class ReportOut(BaseModel):
     recorded_at: str
     recorded_by: str = Field(description="Organisation whose key sent it.")
     status: Status
+    supersedes: str | None = Field(description="The report that this one corrects.")
     links: ReportLinks
+
+
+class Amendment(BaseModel):
+    """One change that ended a report: a correction, with the report that supersedes it, or a retraction."""
+
+    seq: int
+    type: Literal["correction", "retraction"]
+    reason: str
+    recorded_at: str
+    report: str | None = Field(description="The superseding report.")
+
+
+class ReportDetail(ReportOut):
+    """One stored statement, with what became of it."""
+
+    amended: list[Amendment]
+
+
+class RetractionIn(BaseModel):
+    """The withdrawal of a report."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
+
+
+class RetractionOut(BaseModel):
+    """A recorded withdrawal."""
+
+    seq: int
+    type: Literal["retraction"]
+    report: str
+    indicator: str
+    reason: str
+    recorded_at: str
+    recorded_by: str
+    links: dict[str, str]
+
+
+class OutcomeIn(BaseModel):
+    """What became of a warning, and the report that shows it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outcome: Literal["pending", "materialised", "averted", "overtaken", "unknown"]
+    reason: Reason
+    report: UUID = Field(description="Identifier of the report that shows it.")
+
+
+class OutcomeOut(BaseModel):
+    """A recorded outcome."""
+
+    seq: int
+    type: Literal["outcome"]
+    indicator: str
+    outcome: str
+    report: str
+    reason: str
+    recorded_at: str
+    recorded_by: str
+    links: dict[str, str]
+
+
+class GradeIn(BaseModel):
+    """A source's reliability from now on (Admiralty scale)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reliability: Grade
+    reason: Reason
+
+
+class GradeOut(BaseModel):
+    """A recorded grade."""
+
+    seq: int
+    type: Literal["grade"]
+    source: str
+    reliability: Grade
+    before: Grade
+    reason: str
+    recorded_at: str
+    recorded_by: str
+    links: dict[str, str]
 
 
 class ReportPage(BaseModel):

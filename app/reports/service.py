@@ -1,64 +1,29 @@
-"""The one door for writing: statements are checked, appended to the ledger and read together in one transaction."""
+"""The one door for writing statements: they are checked, appended to the ledger and read together in one transaction."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 from uuid_utils.compat import uuid7
 
 from app.access.dependencies import Caller
+from app.access.service import Scope
 from app.db import table_of
-from app.errors import FieldProblem, field_problems, pointer
-from app.indicators.service import read_anew
-from app.kinds import KINDS
+from app.errors import Problem, invalid, not_found
+from app.indicators.service import read_anew, subjects_of
+from app.indicators.statements import CHUNK
 from app.ledger.chain import entry, statement
-from app.ledger.identity import indicator_id
 from app.ledger.models import Change, Indicator, Report, Voice
 from app.ledger.service import Tail, close_tail, open_tail
-from app.reading.document import Subject
-from app.reference.facts import PlaceFacts, SourceFacts
-from app.reference.queries import find_places, find_routes, find_sources
-from app.reports.queries import find_by_fingerprint
-from app.reports.schemas import ReportIn
+from app.reports.checks import Checked, Refused, Sent, look_up
+from app.reports.queries import Known, find_by_fingerprint, find_visible, status_for
+from app.reports.schemas import Status
 from app.settings import Settings
-from app.times import instant, utc_now
-
-CHUNK = 500
-UNKNOWN_PLACE = "there is no such place"
-BARE_CODE = "there is no place with this slug; a code needs its scheme before it, such as pcode:SY02"
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A report that is right in itself: its shape is checked, what it names is not yet looked up."""
-
-    report: ReportIn
-    value: BaseModel
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A report ready to be recorded."""
-
-    report: ReportIn
-    value: dict[str, Any]
-    place: PlaceFacts
-    source: SourceFacts
-    subject: str
-    topic: str
-    aspect: str
-    level: int
-    fingerprint: str
-    indicator_id: UUID
+from app.times import instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,86 +34,9 @@ class Recorded:
     place: str
     source: str
     seq: int | None
+    supersedes: UUID | None
+    status: Status
     created: bool
-
-
-Refused = list[FieldProblem]
-
-
-def check(body: Any, settings: Settings) -> Sent | Refused:
-    """Check a report by itself: shape, bounds, relations between fields, no future. Looks nothing up."""
-    try:
-        report = ReportIn.model_validate(body)
-    except ValidationError as error:
-        return field_problems(error)
-    kind = KINDS.get(report.kind)
-    if kind is None:
-        return [FieldProblem(pointer="/kind", detail=f"unknown kind; known are {', '.join(KINDS)}")]
-    stated = instant(report.stated_at)
-    if stated > utc_now() + timedelta(seconds=settings.clock_skew_seconds):
-        return [FieldProblem(pointer="/stated_at", detail="must not be in the future")]
-    try:
-        value = kind.value_model.model_validate(report.value)
-        return Sent(report, kind.resolve(value, stated.date()))
-    except ValidationError as error:
-        return field_problems(error, ["value"])
-    except PydanticCustomError as error:
-        at = (error.context or {}).get("field", "")
-        return [FieldProblem(pointer=pointer(["value", at]), detail=error.message())]
-    except OverflowError:
-        return [FieldProblem(pointer="/value", detail="a date is out of range")]
-
-
-async def _look_up(session: AsyncSession, sent: Sequence[Sent | Refused], settings: Settings) -> list[Statement | Refused]:
-    good = [each for each in sent if isinstance(each, Sent)]
-    connection = await session.connection()
-    places = await find_places(connection, {each.report.place for each in good})
-    sources = await find_sources(connection, {slug for each in good for slug in [each.report.source, *each.report.provenance.via]})
-    routes = await find_routes(connection, {getattr(each.value, field) for each in good for field in _route_fields(each)})
-    found: list[Statement | Refused] = []
-    for each in sent:
-        if not isinstance(each, Sent):
-            found.append(each)
-            continue
-        wrong: Refused = []
-        report = each.report
-        place, source = places.get(report.place), sources.get(report.source)
-        if place is None:
-            wrong.append(FieldProblem(pointer="/place", detail=UNKNOWN_PLACE if ":" in report.place else BARE_CODE))
-        if source is None:
-            wrong.append(FieldProblem(pointer="/source", detail="there is no such source"))
-        for at, slug in enumerate(report.provenance.via):
-            if slug not in sources:
-                wrong.append(FieldProblem(pointer=f"/provenance/via/{at}", detail="there is no such source"))
-        for field in _route_fields(each):
-            if getattr(each.value, field) not in routes:
-                wrong.append(FieldProblem(pointer=f"/value/{field}", detail="there is no such route"))
-        found.append(wrong if wrong or place is None or source is None else _statement(each, place, source, settings))
-    return found
-
-
-def _route_fields(sent: Sent) -> list[str]:
-    return [field for field, what in KINDS[sent.report.kind].references.items() if what == "route"]
-
-
-def _statement(sent: Sent, place: PlaceFacts, source: SourceFacts, settings: Settings) -> Statement:
-    report, kind = sent.report, KINDS[sent.report.kind]
-    label = report.sensitivity or kind.default_label(sent.value, source.type, settings.default_label)
-    value = sent.value.model_dump(mode="json")
-    subject = kind.subject(sent.value)
-    same = [source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url]
-    return Statement(
-        report=report,
-        value=value,
-        place=place,
-        source=source,
-        subject=subject,
-        topic=str(value[kind.topic]),
-        aspect=kind.aspect(sent.value),
-        level=label.level,
-        fingerprint=hashlib.sha256(orjson.dumps(same, option=orjson.OPT_SORT_KEYS)).hexdigest(),
-        indicator_id=indicator_id(report.kind, place.id, subject),
-    )
 
 
 async def record(
@@ -160,44 +48,114 @@ async def record(
     nothing is written once one item is refused. The same statement sent twice is recorded once.
     """
     tail = await open_tail(session)
-    statements = await _look_up(session, sent, settings)
-    if all_or_nothing and any(isinstance(each, list) for each in statements):
-        return [each if isinstance(each, list) else [] for each in statements], tail.seq[caller.level]
-    good = [each for each in statements if isinstance(each, Statement)]
+    checked = await look_up(session, sent, settings)
+    if all_or_nothing and any(isinstance(each, list) for each in checked):
+        return [each if isinstance(each, list) else [] for each in checked], tail.seq[caller.level]
+    good = [each for each in checked if isinstance(each, Checked)]
     known = await find_by_fingerprint(await session.connection(), {each.fingerprint for each in good}, caller)
     outcomes: list[Recorded | Refused] = []
-    changes: list[Change] = []
-    for each in statements:
+    added: list[tuple[Checked, Report, Change]] = []
+    for each in checked:
         if isinstance(each, list):
             outcomes.append(each)
             continue
         before = known.get(each.fingerprint)
-        if before is not None:
-            outcomes.append(Recorded(before.report, each.place.slug, each.source.slug, before.seq, created=False))
-            continue
-        report, change = _append(tail, each, caller)
-        changes.append(change)
-        recorded = Recorded(report, each.place.slug, each.source.slug, _seq(change, caller), created=True)
-        known[each.fingerprint] = recorded
-        outcomes.append(recorded)
-    created = [outcome.report for outcome in outcomes if isinstance(outcome, Recorded) and outcome.created]
-    await _store(session, good, created)
-    await close_tail(session, tail, changes)
-    subjects = {
-        each.indicator_id: (Subject(each.indicator_id, each.report.kind, each.subject, each.place), each.topic)
-        for each in good
-        if each.indicator_id in {change.indicator_id for change in changes}
-    }
-    await read_anew(session, subjects, changes, settings)
+        if before is None:
+            report, change = _append(tail, each, caller)
+            added.append((each, report, change))
+            seq = getattr(change, f"seq_{caller.clearance}")
+            known[each.fingerprint] = before = Known(report, each.place.slug, each.source.slug, seq, None)
+            created = True
+        else:
+            created = False
+        outcomes.append(Recorded(before.report, before.place, before.source, before.seq, before.supersedes, status_for(before.report, caller.level), created))
+    await _store(session, added)
+    await close_tail(session, tail, [change for _, _, change in added])
+    subjects = {each.indicator_id: each.about() for each, _, _ in added}
+    await read_anew(session, subjects, [(each.indicator_id, change.level, change) for each, _, change in added], settings)
     return outcomes, tail.seq[caller.level]
 
 
-def _seq(change: Change, caller: Caller) -> int | None:
-    seq: int | None = getattr(change, f"seq_{caller.clearance}")
-    return seq
+async def correct(
+    session: AsyncSession, caller: Caller, report_id: UUID, sent: Sent | Refused, reason: str, settings: Settings
+) -> Recorded:
+    """Append a report that supersedes another, and read anew what they are about.
+
+    404 for a report that the caller does not see, 403 for another organisation's without the scope `curate`, 409 for one
+    that is superseded or retracted already, 422 for a report that is not right.
+    """
+    tail = await open_tail(session)
+    old = await _amendable(session, caller, report_id)
+    (checked,) = await look_up(session, [sent], settings)
+    if isinstance(checked, list):
+        raise invalid(checked)
+    report, change = _append(tail, checked, caller, supersedes=old.report, reason=reason)
+    from_level = max(report.level, old.report.level)
+    _end(old.report, tail.number, superseded=from_level)
+    session.add(old.report)
+    await _store(session, [(checked, report, change)])
+    await close_tail(session, tail, [change])
+    subjects = {checked.indicator_id: checked.about()}
+    touched = [(checked.indicator_id, change.level, change)]
+    if old.report.indicator_id != checked.indicator_id:
+        subjects |= await subjects_of(session, [old.report.indicator_id])
+        touched.append((old.report.indicator_id, from_level, change))
+    await read_anew(session, subjects, touched, settings)
+    seq = getattr(change, f"seq_{caller.clearance}")
+    return Recorded(report, checked.place.slug, checked.source.slug, seq, old.report.id, "standing", created=True)
 
 
-def _append(tail: Tail, said: Statement, caller: Caller) -> tuple[Report, Change]:
+async def retract(session: AsyncSession, caller: Caller, report_id: UUID, reason: str, settings: Settings) -> tuple[Change, Known]:
+    """Withdraw a report, which stays readable and marked, and read its indicator anew. Errors as for `correct`."""
+    tail = await open_tail(session)
+    old = await _amendable(session, caller, report_id)
+    change = _change("retraction", old.report.indicator_id, old.report.level, tail, caller, report_id=old.report.id, reason=reason)
+    tail.append(change, entry(change, None))
+    _end(old.report, tail.number, retracted=old.report.level)
+    session.add(old.report)
+    await close_tail(session, tail, [change])
+    subjects = await subjects_of(session, [old.report.indicator_id])
+    await read_anew(session, subjects, [(old.report.indicator_id, change.level, change)], settings)
+    return change, old
+
+
+async def _amendable(session: AsyncSession, caller: Caller, report_id: UUID) -> Known:
+    old = await find_visible(await session.connection(), report_id, caller)
+    if old is None:
+        raise not_found("report")
+    if Scope.CURATE not in caller.scopes and old.report.recorded_by != caller.organisation:
+        raise Problem(403, "Another organisation sent this report: amending it needs the scope curate.", kind="scope")
+    if (status := status_for(old.report, caller.level)) != "standing":
+        raise Problem(409, f"The report is {status} already.", kind="not-standing")
+    stored = await session.get(Report, old.report.number)
+    assert stored is not None
+    return Known(stored, old.place, old.source, old.seq, old.supersedes)
+
+
+def _end(report: Report, number: int, *, superseded: int | None = None, retracted: int | None = None) -> None:
+    if superseded is not None:
+        report.superseded_level = superseded if report.superseded_level is None else min(superseded, report.superseded_level)
+    if retracted is not None:
+        report.retracted_level = retracted
+    report.ended_number = number
+
+
+def _change(type_: str, indicator: UUID, level: int, tail: Tail, caller: Caller, **more: Any) -> Change:
+    return Change(
+        number=0,
+        type=type_,
+        indicator_id=indicator,
+        level=level,
+        recorded_at=tail.recorded_at,
+        recorded_by=caller.organisation or "",
+        key_id=caller.key_id,
+        **more,
+    )
+
+
+def _append(
+    tail: Tail, said: Checked, caller: Caller, *, supersedes: Report | None = None, reason: str | None = None
+) -> tuple[Report, Change]:
     sent = said.report
     report = Report(
         number=tail.number + 1,
@@ -224,48 +182,46 @@ def _append(tail: Tail, said: Statement, caller: Caller) -> tuple[Report, Change
         observed_to=sent.observed_to,
         level=said.level,
         level_sent=said.level,
+        supersedes=supersedes.id if supersedes else None,
         fingerprint=said.fingerprint,
         recorded_at=tail.recorded_at,
         recorded_by=caller.organisation or "",
     )
-    change = Change(
-        number=0,
-        type="report",
-        report_id=report.id,
-        indicator_id=said.indicator_id,
-        level=said.level,
-        recorded_at=tail.recorded_at,
-        recorded_by=report.recorded_by,
-        key_id=caller.key_id,
-    )
+    change = _change("report", said.indicator_id, said.level, tail, caller, report_id=report.id)
+    if supersedes is not None:
+        change.type, change.reason, change.detail = "correction", reason, {"supersedes": str(supersedes.id)}
+        change.plain_below = supersedes.level
+        if supersedes.indicator_id != said.indicator_id:
+            change.from_indicator_id = supersedes.indicator_id
     tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)))
     return report, change
 
 
-async def _store(session: AsyncSession, statements: Sequence[Statement], reports: Sequence[Report]) -> None:
-    if not reports:
+async def _store(session: AsyncSession, added: Sequence[tuple[Checked, Report, Change]]) -> None:
+    if not added:
         return
-    about = {each.indicator_id: each for each in statements}
-    ids = {report.indicator_id for report in reports}
-    known = set()
-    heard = set()
-    for some in _chunks(ids):
+    about = {checked.indicator_id: checked for checked, _, _ in added}
+    known: set[UUID] = set()
+    heard: set[tuple[Any, ...]] = set()
+    for some in _chunks(about):
         known |= set(await session.scalars(select(Indicator.id).where(col(Indicator.id).in_(some))))
-        voices = await session.execute(
-            select(Voice.indicator_id, Voice.source_id, Voice.aspect, Voice.level).where(col(Voice.indicator_id).in_(some))
-        )
-        heard |= {tuple(row) for row in voices}
+        spoken = select(Voice.indicator_id, Voice.source_id, Voice.aspect, Voice.level).where(col(Voice.indicator_id).in_(some))
+        heard |= {tuple(row) for row in await session.execute(spoken)}
     indicators = [
-        {"id": each, "kind": about[each].report.kind, "place_id": about[each].place.id, "subject": about[each].subject, "topic": about[each].topic}
-        for each in sorted(ids - known)
+        {"id": each, "kind": said.report.kind, "place_id": said.place.id, "subject": said.subject, "topic": said.topic}
+        for each, said in about.items()
+        if each not in known
     ]
     if indicators:
         await session.execute(insert(table_of(Indicator)), indicators)
-    await session.execute(insert(table_of(Report)), [report.model_dump() for report in reports])
-    new = {(report.indicator_id, report.source_id, report.aspect, report.level) for report in reports} - heard
+    await session.execute(insert(table_of(Report)), [report.model_dump() for _, report, _ in added])
+    voices: dict[tuple[Any, ...], int] = {}
+    for _, report, _ in added:
+        voices.setdefault((report.indicator_id, report.source_id, report.aspect, report.level), report.number)
+    names = ("indicator_id", "source_id", "aspect", "level")
+    new = [dict(zip(names, voice, strict=True)) | {"number": number} for voice, number in voices.items() if voice not in heard]
     if new:
-        names = ("indicator_id", "source_id", "aspect", "level")
-        await session.execute(insert(table_of(Voice)), [dict(zip(names, each, strict=True)) for each in sorted(new)])
+        await session.execute(insert(table_of(Voice)), new)
 
 
 def _chunks(ids: Iterable[UUID]) -> list[list[UUID]]:

@@ -1,0 +1,154 @@
+"""All that a reading is made from, taken from the ledger: now, or as at a moment."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, and_, case, func, literal, true, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col, select
+
+from app.db import table_of
+from app.indicators.statements import CHUNK, load_latest
+from app.kinds import KINDS
+from app.labels import LABELS, TOP
+from app.ledger.models import Change, Indicator, Voice
+from app.reading.document import Subject, render
+from app.reading.envelope import Outcome, Reading, read
+from app.reading.statements import Statement
+from app.reference.models import Place
+from app.reference.moment import NOW, Moment
+from app.reference.queries import place_facts
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The last change to an indicator that a clearance sees: its seq there, and when it was recorded."""
+
+    revision: int
+    recorded_at: datetime
+
+
+@dataclass(slots=True)
+class Basis:
+    """What one indicator is about, what was said on it, what became of it, and who saw it change last.
+
+    `touches` has the clearances, 0 to 4, that see the indicator at all.
+    """
+
+    about: Subject
+    topic: str
+    horizon: timedelta
+    statements: Sequence[Statement] = ()
+    outcomes: Sequence[Outcome] = ()
+    touches: dict[int, Touch] = field(default_factory=dict)
+
+    def read(self, level: int) -> Reading:
+        """The reading for a clearance."""
+        return read(
+            KINDS[self.about.kind], self.statements, level=level, horizon=self.horizon, outcomes=self.outcomes
+        )
+
+    def render(self, level: int, reading: Reading) -> str:
+        """The document for a clearance, without its revision."""
+        return render(self.about, reading, self.touches[level].recorded_at)
+
+
+def horizon_of(kind: str, settings: Settings) -> timedelta:
+    """How long a statement of a kind stands behind the newest of its indicator."""
+    return timedelta(days=settings.horizon_days.get(kind, KINDS[kind].horizon_days))
+
+
+async def load_bases(
+    connection: AsyncConnection, ids: Collection[UUID], settings: Settings, moment: Moment = NOW
+) -> dict[UUID, Basis]:
+    """The bases of some indicators, from the ledger alone: with what may stand of their statements."""
+    wanted = list(ids)
+    rows: list[Any] = []
+    for start in range(0, len(wanted), CHUNK):
+        rows += await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id).in_(wanted[start : start + CHUNK])))
+    places = {each.id: each for each in await place_facts(connection, col(Place.id).in_({row.place_id for row in rows}))}
+    statements = await load_latest(connection, wanted, moment)
+    outcomes = await load_outcomes(connection, {row.id: row.kind for row in rows}, moment)
+    touches = await _load_touches(connection, wanted, moment)
+    return {
+        row.id: Basis(
+            about=Subject(row.id, row.kind, row.subject, places[row.place_id]),
+            topic=row.topic,
+            horizon=horizon_of(row.kind, settings),
+            statements=statements.get(row.id, []),
+            outcomes=outcomes.get(row.id, []),
+            touches=touches.get(row.id, {}),
+        )
+        for row in rows
+    }
+
+
+async def load_outcomes(connection: AsyncConnection, kinds: Mapping[UUID, str], moment: Moment = NOW) -> dict[UUID, list[Outcome]]:
+    """What became of the warnings of some indicators, given with their kinds."""
+    wanted = [each for each, kind in kinds.items() if KINDS[kind].has_outcome]
+    found: dict[UUID, list[Outcome]] = {}
+    for start in range(0, len(wanted), CHUNK):
+        statement = select(*table_of(Change).c).where(
+            col(Change.indicator_id).in_(wanted[start : start + CHUNK]), col(Change.type) == "outcome", *_by(moment)
+        )
+        for row in await connection.execute(statement):
+            found.setdefault(row.indicator_id, []).append(Outcome(row.number, row.level, row.detail["outcome"]))
+    return found
+
+
+def _by(moment: Moment) -> list[ColumnElement[bool]]:
+    return [] if moment.upto is None else [col(Change.number) <= moment.upto]
+
+
+async def _load_touches(connection: AsyncConnection, wanted: Sequence[UUID], moment: Moment) -> dict[UUID, dict[int, Touch]]:
+    last: dict[UUID, dict[int, int]] = {}
+    for start in range(0, len(wanted), CHUNK):
+        for statement in _last_changes(wanted[start : start + CHUNK], moment):
+            for indicator, level, number in await connection.execute(statement):
+                if number is not None:
+                    levels = last.setdefault(indicator, {})
+                    levels[level] = max(number, levels.get(level, 0))
+    numbers = sorted({number for levels in last.values() for number in levels.values()})
+    changes: dict[int, Any] = {}
+    for start in range(0, len(numbers), CHUNK):
+        some = select(*table_of(Change).c).where(col(Change.number).in_(numbers[start : start + CHUNK]))
+        changes |= {row["number"]: row for row in (await connection.execute(some)).mappings()}
+    touches: dict[UUID, dict[int, Touch]] = {}
+    for indicator, levels in last.items():
+        for level in range(TOP + 1):
+            seen = [number for at, number in levels.items() if at <= level]
+            if seen:
+                change = changes[max(seen)]
+                touches.setdefault(indicator, {})[level] = Touch(change[f"seq_{LABELS[level]}"], change["recorded_at"])
+    return touches
+
+
+def _last_changes(some: Sequence[UUID], moment: Moment) -> list[Any]:
+    # One step into an index for each indicator and label, however many changes there are.
+    levels = union_all(*(select(literal(level, Integer).label("level")) for level in range(TOP + 1))).subquery("levels")
+    last = (
+        select(func.max(col(Change.number)))
+        .where(col(Change.indicator_id) == col(Indicator.id), col(Change.level) == levels.c.level, *_by(moment))
+        .correlate(Indicator, levels)
+        .scalar_subquery()
+    )
+    spoken = select(col(Indicator.id), levels.c.level, last).select_from(Indicator).join(levels, true())
+    # Who may not know of what a correction supersedes does not see it leave.
+    leaves_from = case((col(Change.plain_below) > col(Change.level), col(Change.plain_below)), else_=col(Change.level))
+    left = select(col(Change.from_indicator_id), leaves_from, col(Change.number)).where(
+        col(Change.from_indicator_id).in_(some), *_by(moment)
+    )
+    regraded = (
+        select(func.max(col(Change.number)))
+        .where(and_(col(Change.source_id) == col(Voice.source_id), col(Change.number) > col(Voice.number)), *_by(moment))
+        .correlate(Voice)
+        .scalar_subquery()
+    )
+    voices = select(col(Voice.indicator_id), col(Voice.level), regraded).where(col(Voice.indicator_id).in_(some))
+    if moment.upto is not None:
+        voices = voices.where(col(Voice.number) <= moment.upto)
+    return [spoken.where(col(Indicator.id).in_(some)), left, voices]

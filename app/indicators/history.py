@@ -1,0 +1,103 @@
+"""How a reading moved: step by step, each naming the change that moved it."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, or_
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col, select
+
+from app.db import head_seq, table_of
+from app.indicators.travel import Past, past_readings
+from app.kinds import KINDS
+from app.labels import LABELS
+from app.ledger.models import Change, Indicator, Voice
+from app.reading.envelope import Reading
+from app.reference.moment import Moment
+from app.settings import Settings
+from app.times import rfc3339
+
+
+def _changes(indicator: UUID, level: int) -> Select[Any]:
+    position = table_of(Change).c[f"seq_{LABELS[level]}"].label("seq")
+    sources = select(Voice.source_id).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
+    columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
+    return select(*columns, col(Change.recorded_at)).where(
+        or_(col(Change.indicator_id) == indicator, col(Change.from_indicator_id) == indicator, col(Change.source_id).in_(sources)),
+        position.is_not(None),
+    )
+
+
+async def list_history(
+    connection: AsyncConnection,
+    indicator: UUID,
+    *,
+    after: int | None,
+    limit: int,
+    level: int,
+    moment: Moment,
+    settings: Settings,
+) -> tuple[list[dict[str, Any]], int | None, int] | None:
+    """A page of steps, oldest first; the seq to go on from when there are more; the head of the ledger.
+
+    None when this level sees no such indicator. Changes that moved nothing (a report that agrees) are no steps.
+    """
+    revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    about = (await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id) == indicator))).one_or_none()
+    changes = _changes(indicator, level).order_by(col(Change.number))
+    if moment.upto is not None:
+        changes = changes.where(col(Change.number) <= moment.upto)
+    position = table_of(Change).c[f"seq_{LABELS[level]}"]
+    before: Reading | None = None
+    if after is not None:
+        last_seen = (await connection.execute(changes.where(position <= after).order_by(None).order_by(position.desc()).limit(1))).one_or_none()
+        if last_seen is not None:
+            before = await _reading(connection, indicator, Moment(moment.as_of, last_seen.number), level, settings)
+        changes = changes.where(position > after)
+    rows = (await connection.execute(changes.limit(limit + 1))).all()
+    if about is None or (not rows and after is None):
+        return None
+    steps: list[dict[str, Any]] = []
+    for row in rows[:limit]:
+        reading = await _reading(connection, indicator, Moment(moment.as_of, row.number), level, settings)
+        moved = _moved(KINDS[about.kind].range_fields, before, reading)
+        if moved and reading is not None:
+            steps.append(_step(row, reading, moved, level))
+        before = reading
+    return steps, rows[limit - 1].seq if len(rows) > limit else None, revision
+
+
+async def _reading(connection: AsyncConnection, indicator: UUID, moment: Moment, level: int, settings: Settings) -> Reading | None:
+    past: Past | None = (await past_readings(connection, [indicator], settings, moment, level)).get(indicator)
+    return None if past is None else past.reading
+
+
+def _moved(range_fields: frozenset[str], before: Reading | None, after: Reading | None) -> list[str]:
+    if after is None:
+        return []
+    old = (before.value if before else None) or {}
+    new = after.value or {}
+    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    moved = []
+    if changed - range_fields:
+        moved.append("value")
+    if changed & range_fields:
+        moved.append("range")
+    if (before.agreement if before else None) != after.agreement:
+        moved.append("agreement")
+    return moved
+
+
+def _step(row: Any, reading: Reading, moved: list[str], level: int) -> dict[str, Any]:
+    plain = row.type == "correction" and level < row.plain_below
+    return {
+        "seq": row.seq,
+        "type": "report" if plain else row.type,
+        "report": str(row.report_id) if row.report_id else None,
+        "reason": None if plain else row.reason,
+        "recorded_at": rfc3339(row.recorded_at),
+        "moved": moved,
+        "value": reading.value,
+        "agreement": reading.agreement,
+        "preferred": str(reading.preferred.id) if reading.preferred else None,
+    }

@@ -1,0 +1,171 @@
+"""`/v1/situations`, `/v1/warnings`, `/v1/sources/{slug}/record`, `/v1/ledger/head`: what a duty officer and an auditor open first."""
+
+from datetime import UTC, datetime, time
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request, Response
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col, select
+
+from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
+from app.answers import answer, decode_cursor, decode_day, encode_cursor, encode_day, page
+from app.documentation import LIST_ERRORS, READ_ERRORS
+from app.errors import not_found
+from app.indicators.record import track_record
+from app.indicators.situation_schemas import LedgerHead, Situation, SituationPage, TrackRecord, WarningPage
+from app.indicators.situations import get_situation, list_situations
+from app.indicators.warnings import list_warnings
+from app.ledger.models import Indicator
+from app.ledger.queries import head_of, moment_of
+from app.parameters import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
+from app.reference.models import Place, PlaceAncestor
+from app.reference.queries import find_places, find_sources, places_in_country, places_within
+from app.times import last_instant, rfc3339, utc_now
+
+router = APIRouter()
+
+
+def _at(as_of: str | None) -> datetime:
+    """The time of a reading that looks at the clock: the request's, else the end of today, so that a day's answers are alike."""
+    return last_instant(as_of) if as_of else datetime.combine(utc_now().date(), time.max, UTC)
+
+
+def _places(column: object, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
+    where = []
+    if place is not None:
+        where.append(col(column).in_(places_within(place, within=within)))
+    if country is not None:
+        where.append(col(column).in_(places_in_country(country)))
+    return where
+
+
+@router.get("/situations", tags=["Situations"], summary="Where is it worst?", response_model=SituationPage, responses=LIST_ERRORS)
+async def list_all_situations(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    place: PlaceFilter = None,
+    within: Within = False,
+    country: CountryFilter = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Every place that has indicators, each with its people trapped, its soonest run-out and its routes. Nothing is added up."""
+    after = decode_cursor(cursor) if cursor else None
+    where = _places(Place.id, place, within=within, country=country)
+    async with database.read() as connection:
+        moment = await moment_of(connection, as_of, known_at)
+        items, last, revision = await list_situations(
+            connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=_at(as_of), settings=settings
+        )
+    following = encode_cursor(last) if last else None
+    documents = [orjson.dumps(item).decode() for item in items]
+    body, headers = page(request, documents, next_cursor=following, as_of=as_of, revision=revision)
+    return answer(request, body, private=caller.key_id is not None, headers=headers)
+
+
+@router.get(
+    "/situations/{place}", tags=["Situations"], summary="How is it in one place?", response_model=Situation, responses=READ_ERRORS
+)
+async def get_one_situation(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    place: Annotated[str, Path(max_length=100, description="Slug, or `scheme:code`.", examples=["aleppo-east"])],
+    within: Annotated[bool, Query(description="Take the place's descendants too; each item names its own place.")] = False,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+) -> Response:
+    """People trapped by concept, supplies with days left, routes closed of routes known, and what is contested, as of a time."""
+    async with database.read() as connection:
+        facts = (await find_places(connection, [place])).get(place)
+        if facts is None:
+            raise not_found("place")
+        moment = await moment_of(connection, as_of, known_at)
+        places = await _with_descendants(connection, facts.id) if within else [facts.id]
+        found = await get_situation(
+            connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings
+        )
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+
+
+async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
+    below = select(PlaceAncestor.place_id).where(col(PlaceAncestor.ancestor_id) == place).order_by(col(PlaceAncestor.place_id))
+    return list((await connection.execute(below)).scalars())
+
+
+@router.get("/warnings", tags=["Situations"], summary="What runs out next?", response_model=WarningPage, responses=LIST_ERRORS)
+async def list_all_warnings(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    within_days: Annotated[int, Query(ge=0, le=3650, description="Falling due up to so many days from `as_of`.")] = 7,
+    place: PlaceFilter = None,
+    within: Within = False,
+    country: CountryFilter = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
+    after = decode_day(cursor) if cursor else None
+    where = _places(Indicator.place_id, place, within=within, country=country)
+    async with database.read() as connection:
+        moment = await moment_of(connection, as_of, known_at)
+        items, last, revision = await list_warnings(
+            connection,
+            where,
+            within_days=within_days,
+            after=after,
+            limit=limit,
+            level=caller.level,
+            moment=moment,
+            at=_at(as_of),
+            settings=settings,
+        )
+    following = encode_day(*last) if last else None
+    body, headers = page(request, items, next_cursor=following, as_of=as_of, revision=revision)
+    return answer(request, body, private=caller.key_id is not None, headers=headers)
+
+
+@router.get(
+    "/sources/{slug}/record",
+    tags=["Places, sources, routes"],
+    summary="How often was a source right?",
+    response_model=TrackRecord,
+    responses=READ_ERRORS,
+)
+async def get_track_record(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    slug: Annotated[str, Path(max_length=64, description="Slug of the source.", examples=["un-envoy-syria"])],
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+) -> Response:
+    """Of a source's warnings that fell due, how many materialised, were averted or overtaken, and the days between forecast and fact."""
+    at = _at(as_of)
+    async with database.read() as connection:
+        source = (await find_sources(connection, [slug])).get(slug)
+        if source is None:
+            raise not_found("source")
+        moment = await moment_of(connection, as_of, known_at)
+        record = await track_record(connection, source.id, level=caller.level, moment=moment, at=at)
+    return answer(request, orjson.dumps({"source": slug, "as_of": rfc3339(at), **record}), private=caller.key_id is not None)
+
+
+@router.get("/ledger/head", tags=["Ledger"], summary="Where does the ledger stand?", response_model=LedgerHead, responses=LIST_ERRORS)
+async def get_ledger_head(request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """Number, hash and time of the last entry, as this reader sees the ledger: an auditor holds it to prove later what stood."""
+    async with database.read() as connection:
+        head = await head_of(connection, caller.level)
+    return answer(request, orjson.dumps(head), private=caller.key_id is not None)

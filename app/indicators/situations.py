@@ -1,0 +1,176 @@
+"""One place's indicators together: people trapped, soonest run-out, routes closed of routes known. Nothing is ever added up."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col, select
+
+from app.db import head_seq
+from app.indicators.models import StoredReading
+from app.indicators.queries import revision_for, seen_by
+from app.indicators.travel import past_readings
+from app.ledger.models import Indicator
+from app.reading.document import with_revision
+from app.reference.facts import PlaceFacts
+from app.reference.models import Place
+from app.reference.moment import NOW, Moment
+from app.reference.queries import place_facts
+from app.settings import Settings
+from app.times import rfc3339
+
+Document = dict[str, Any]
+
+
+async def list_situations(
+    connection: AsyncConnection,
+    where: Sequence[ColumnElement[bool]],
+    *,
+    after: UUID | None,
+    limit: int,
+    level: int,
+    moment: Moment,
+    at: datetime,
+    settings: Settings,
+) -> tuple[list[dict[str, Any]], UUID | None, int]:
+    """A page of situations in order of place, the last place when there are more, the head of the ledger.
+
+    `where` holds conditions on places; `at` is the time that days left and staleness are counted from.
+    """
+    revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    with_indicators = select(Indicator.place_id) if moment != NOW else select(StoredReading.place_id).where(*seen_by(level))
+    statement = select(Place.id).where(col(Place.id).in_(with_indicators), *where).order_by(col(Place.id))
+    found: list[dict[str, Any]] = []
+    while True:
+        page = statement if after is None else statement.where(col(Place.id) > after)
+        places = list((await connection.execute(page.limit(limit + 1))).scalars())
+        documents = await _documents(connection, places[:limit], level, moment, settings)
+        facts = {each.id: each for each in await place_facts(connection, col(Place.id).in_(places[:limit]))}
+        for place in places[:limit]:
+            if place in documents:
+                if len(found) == limit:
+                    return found, after, revision
+                found.append(situation(facts[place], documents[place], at))
+            after = place
+        if len(places) <= limit:
+            return found, None, revision
+        if len(found) == limit:
+            return found, after, revision
+
+
+async def get_situation(
+    connection: AsyncConnection, places: Sequence[UUID], head: PlaceFacts, *, level: int, moment: Moment, at: datetime, settings: Settings
+) -> dict[str, Any]:
+    """The situation of one place, or of it and its descendants together: every item names its own place."""
+    documents = await _documents(connection, places, level, moment, settings)
+    return situation(head, [document for place in places for document in documents.get(place, [])], at)
+
+
+async def _documents(
+    connection: AsyncConnection, places: Sequence[UUID], level: int, moment: Moment, settings: Settings
+) -> dict[UUID, list[Document]]:
+    found: dict[UUID, list[Document]] = {}
+    if moment == NOW:
+        statement = (
+            select(col(StoredReading.place_id), col(StoredReading.document), revision_for(level))
+            .where(col(StoredReading.place_id).in_(places), *seen_by(level))
+            .order_by(col(StoredReading.indicator_id))
+        )
+        for row in await connection.execute(statement):
+            found.setdefault(row.place_id, []).append(orjson.loads(with_revision(row.document, row.revision)))
+        return found
+    ids = list((await connection.execute(select(Indicator.id).where(col(Indicator.place_id).in_(places)))).scalars())
+    past = await past_readings(connection, ids, settings, moment, level)
+    for each in sorted(past):
+        found.setdefault(past[each].basis.about.place.id, []).append(orjson.loads(past[each].document()))
+    return found
+
+
+def situation(place: PlaceFacts, documents: Sequence[Document], at: datetime) -> dict[str, Any]:
+    """Some indicators as one situation, at a time. Pure."""
+    by_kind: dict[str, list[Document]] = {}
+    for document in documents:
+        if document["value"] is not None:
+            by_kind.setdefault(document["kind"], []).append(document)
+    trapped = [_trapped(each, at) for each in by_kind.get("trapped_population", [])]
+    supplies = sorted((_supply(each, at) for each in by_kind.get("supply_runout", [])), key=_soonest)
+    due = [each for each in supplies if each["days_left"] is not None]
+    read = [each for every in by_kind.values() for each in every]
+    return {
+        "place": {
+            "slug": place.slug,
+            "name": place.name,
+            "codes": [{"scheme": scheme, "code": code} for scheme, code in place.codes],
+            "country": place.country,
+        },
+        "as_of": rfc3339(at),
+        "trapped": trapped,
+        "supplies": supplies,
+        "soonest_runout": due[0] if due else None,
+        "routes": _routes(by_kind.get("route_closure", []), at),
+        "contested": [each["links"]["self"] for each in read if each["agreement"] == "contested"],
+        "newest_statement": max((each["stated_at"] for each in read), default=None),
+        "links": {"self": f"/v1/situations/{place.slug}", "indicators": f"/v1/indicators?place={place.slug}"},
+    }
+
+
+def _common(document: Document, at: datetime) -> dict[str, Any]:
+    return {
+        "place": document["place"]["slug"],
+        "agreement": document["agreement"],
+        "stated_at": document["stated_at"],
+        "stale": datetime.fromisoformat(document["stale_after"]) < at,
+        "source": document["provenance"]["source"]["slug"],
+        "links": {"indicator": document["links"]["self"]},
+    }
+
+
+def _trapped(document: Document, at: datetime) -> dict[str, Any]:
+    names = ("concept", "people", "people_low", "people_high", "qualifier")
+    return {name: document["value"][name] for name in names} | _common(document, at)
+
+
+def _supply(document: Document, at: datetime) -> dict[str, Any]:
+    value = document["value"]
+    names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
+    left = [None if value[name] is None else days_left(value[name], at) for name in ("runs_out_earliest", "runs_out_latest")]
+    first, last = left if value["state"] in ("will_run_out", "low") else (None, None)
+    return (
+        {name: value[name] for name in names}
+        | {"days_left": last if first is None else first, "days_left_latest": last}
+        | _common(document, at)
+    )
+
+
+def days_left(day: str, at: datetime) -> int:
+    """Whole days from a time's day in UTC to a day; negative once it is past."""
+    return (date.fromisoformat(day) - at.date()).days
+
+
+def _soonest(supply: Mapping[str, Any]) -> tuple[bool, int, str]:
+    return supply["days_left"] is None, supply["days_left"] or 0, supply["supply"]
+
+
+def _routes(documents: Sequence[Document], at: datetime) -> dict[str, Any]:
+    names = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
+    items = [{name: each["value"][name] for name in names} | _common(each, at) for each in documents]
+    # A route may serve several of the places: it counts once, in the state that is worst for those who need it.
+    worst: dict[str, str] = {}
+    for item in items:
+        status = item["status"] or "unknown"
+        worst[item["route"]] = min(status, worst.get(item["route"], status), key=_WORST_FIRST.index)
+    counts = Counter(worst.values())
+    return {
+        "known": len(worst),
+        **{status: counts[status] for status in ("closed", "restricted", "open", "unknown")},
+        "all_closed": bool(worst) and counts["closed"] == len(worst),
+        "items": items,
+    }
+
+
+_WORST_FIRST = ("closed", "unknown", "restricted", "open")

@@ -1,0 +1,200 @@
+"""Corrections, retractions, outcomes and grades: what is added to the ledger about what stands in it."""
+
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.access.dependencies import Caller, Curator, ReporterOrCurator, SettingsDep
+from app.access.idempotency import Written, write_once
+from app.answers import json_body
+from app.documentation import AMEND_ERRORS, body_of, json_request
+from app.errors import FieldProblem, field_problems, invalid
+from app.kinds import KINDS
+from app.ledger.models import Change
+from app.reports.amendments import set_grade, set_outcome
+from app.reports.checks import check
+from app.reports.endpoints import written
+from app.reports.schemas import (
+    CORRECTION_MODELS,
+    GradeIn,
+    GradeOut,
+    OutcomeIn,
+    OutcomeOut,
+    ReportOut,
+    RetractionIn,
+    RetractionOut,
+)
+from app.reports.service import correct, retract
+from app.times import rfc3339
+
+router = APIRouter(tags=["Reporting"])
+
+Body = Annotated[Any, Depends(json_body)]
+ReportId = Annotated[UUID, Path(description="Identifier of the report.")]
+Sent = TypeVar("Sent", bound=BaseModel)
+
+
+def _parse(model: type[Sent], body: Any) -> Sent:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise invalid(field_problems(error)) from None
+
+
+def _told(change: Change, caller: Caller, **more: Any) -> dict[str, Any]:
+    return {
+        "seq": getattr(change, f"seq_{caller.clearance}"),
+        "type": change.type,
+        **more,
+        "reason": change.reason,
+        "recorded_at": rfc3339(change.recorded_at),
+        "recorded_by": change.recorded_by,
+    }
+
+
+@router.post(
+    "/reports/{id}/correction",
+    status_code=201,
+    summary="Correct a report",
+    response_model=ReportOut,
+    responses=AMEND_ERRORS,
+    openapi_extra=json_request(
+        body_of(*CORRECTION_MODELS.values()),
+        {
+            "Fewer people": {
+                "kind": "trapped_population",
+                "place": "aleppo-east",
+                "source": "un-ocha",
+                "stated_at": "2016-07-25",
+                "value": KINDS["trapped_population"].example,
+                "sensitivity": "clear",
+                "reason": "The figure was misread.",
+            }
+        },
+    ),
+)
+async def correct_report(
+    request: Request,
+    caller: ReporterOrCurator,
+    settings: SettingsDep,
+    body: Body,
+    id: ReportId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Append a whole report that supersedes this one, and the reason. The original stays readable, marked `superseded`.
+
+    Needs the scope `report` for what the key's own organisation sent, else `curate`. What is superseded or retracted already: 409.
+    """
+    reason, report = None, body
+    if isinstance(body, dict):
+        reason, report = body.get("reason"), {name: value for name, value in body.items() if name != "reason"}
+    sent = check(report, settings)
+    if not isinstance(reason, str) or not 1 <= len(reason) <= 2000:
+        wrong = FieldProblem(pointer="/reason", detail="say why, in 1 to 2,000 characters")
+        sent = [*sent, wrong] if isinstance(sent, list) else [wrong]
+
+    async def write(session: AsyncSession) -> Written:
+        return written(await correct(session, caller, id, sent, str(reason), settings))
+
+    return await write_once(request, caller, write)
+
+
+@router.post(
+    "/reports/{id}/retraction",
+    status_code=201,
+    summary="Withdraw a report",
+    response_model=RetractionOut,
+    responses=AMEND_ERRORS,
+    openapi_extra=json_request(body_of(RetractionIn), {"Withdrawn": {"reason": "The source withdrew the statement."}}),
+)
+async def retract_report(
+    request: Request,
+    caller: ReporterOrCurator,
+    settings: SettingsDep,
+    body: Body,
+    id: ReportId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Withdraw this report. It stays readable, marked `retracted`, and is read no longer.
+
+    Needs the scope `report` for what the key's own organisation sent, else `curate`. What is superseded or retracted already: 409.
+    """
+    sent = _parse(RetractionIn, body)
+
+    async def write(session: AsyncSession) -> Written:
+        change, old = await retract(session, caller, id, sent.reason, settings)
+        at = {"report": f"/v1/reports/{id}", "indicator": f"/v1/indicators/{old.report.indicator_id}"}
+        told = _told(change, caller, report=str(id), indicator=str(old.report.indicator_id))
+        return Written(201, orjson.dumps(told | {"links": at}), at["report"])
+
+    return await write_once(request, caller, write)
+
+
+@router.post(
+    "/indicators/{id}/outcome",
+    status_code=201,
+    summary="Say what became of a warning",
+    response_model=OutcomeOut,
+    responses=AMEND_ERRORS,
+    openapi_extra=json_request(
+        body_of(OutcomeIn),
+        {
+            "Averted": {
+                "outcome": "averted",
+                "reason": "A convoy got in before the stock was used up.",
+                "report": "019f0000-0000-7000-8000-000000000000",
+            }
+        },
+    ),
+)
+async def post_outcome(
+    request: Request,
+    caller: Curator,
+    settings: SettingsDep,
+    body: Body,
+    id: Annotated[UUID, Path(description="Identifier of the indicator.")],  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Set what became of the warning that a supply run-out reads, with a reason and the report that shows it. Needs `curate`.
+
+    It holds until a later report is preferred. Indicators of kinds that do not warn answer 409.
+    """
+    sent = _parse(OutcomeIn, body)
+
+    async def write(session: AsyncSession) -> Written:
+        change = await set_outcome(
+            session, caller, id, outcome=sent.outcome, reason=sent.reason, report=sent.report, settings=settings
+        )
+        at = {"indicator": f"/v1/indicators/{id}", "report": f"/v1/reports/{sent.report}"}
+        told = _told(change, caller, indicator=str(id), outcome=sent.outcome, report=str(sent.report))
+        return Written(201, orjson.dumps(told | {"links": at}), at["indicator"])
+
+    return await write_once(request, caller, write)
+
+
+@router.post(
+    "/sources/{slug}/grades",
+    status_code=201,
+    summary="Grade a source anew",
+    response_model=GradeOut,
+    responses=AMEND_ERRORS,
+    openapi_extra=json_request(body_of(GradeIn), {"Less reliable": {"reliability": "D", "reason": "Two statements proved wrong."}}),
+)
+async def post_grade(
+    request: Request,
+    caller: Curator,
+    settings: SettingsDep,
+    body: Body,
+    slug: Annotated[str, Path(max_length=64, description="Slug of the source.")],
+) -> Response:
+    """Change a source's reliability from now on. Current readings follow at once; past ones keep the grade then in force. Needs `curate`."""
+    sent = _parse(GradeIn, body)
+
+    async def write(session: AsyncSession) -> Written:
+        change = await set_grade(session, caller, slug, reliability=sent.reliability, reason=sent.reason, settings=settings)
+        detail = change.detail or {}
+        told = _told(change, caller, source=slug, reliability=sent.reliability, before=detail["before"])
+        return Written(201, orjson.dumps(told | {"links": {"source": f"/v1/sources/{slug}"}}), f"/v1/sources/{slug}")
+
+    return await write_once(request, caller, write)

@@ -1,0 +1,103 @@
+"""What a curator adds beside statements: what became of a warning, and how reliable a source is from now on."""
+
+from uuid import UUID
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from app.access.dependencies import Caller
+from app.db import table_of
+from app.errors import Problem, invalid_field, not_found
+from app.indicators.models import StoredReading
+from app.indicators.queries import seen_by
+from app.indicators.service import read_anew, subjects_of
+from app.indicators.statements import CHUNK
+from app.kinds import KINDS
+from app.ledger.chain import entry
+from app.ledger.models import Change, Indicator, Voice
+from app.ledger.service import close_tail, open_tail
+from app.reference.models import SourceGrade
+from app.reference.queries import find_sources
+from app.reports.queries import find_visible
+from app.settings import Settings
+
+
+async def set_outcome(
+    session: AsyncSession, caller: Caller, indicator: UUID, *, outcome: str, reason: str, report: UUID, settings: Settings
+) -> Change:
+    """Append what became of the warning that an indicator reads, with the report that shows it.
+
+    404 for an indicator that the caller does not see, 409 where the kind does not warn, 422 for an unknown report.
+    """
+    tail = await open_tail(session)
+    stored = select(col(StoredReading.indicator_id)).where(col(StoredReading.indicator_id) == indicator, *seen_by(caller.level))
+    found = await session.get(Indicator, indicator) if await session.scalar(stored) else None
+    if found is None:
+        raise not_found("indicator")
+    if not KINDS[found.kind].has_outcome:
+        raise Problem(409, f"Indicators of the kind {found.kind} are no warnings: they have no outcome.", kind="no-warning")
+    evidence = await find_visible(await session.connection(), report, caller)
+    if evidence is None:
+        raise invalid_field("/report", "there is no such report")
+    lowest = await session.scalar(
+        select(StoredReading.lowest).where(col(StoredReading.indicator_id) == indicator).order_by(col(StoredReading.lowest)).limit(1)
+    )
+    change = Change(
+        number=0,
+        type="outcome",
+        indicator_id=indicator,
+        report_id=report,
+        # Nobody sees the outcome who may not see what shows it.
+        level=max(evidence.report.level, lowest or 0),
+        reason=reason,
+        detail={"outcome": outcome},
+        recorded_at=tail.recorded_at,
+        recorded_by=caller.organisation or "",
+        key_id=caller.key_id,
+    )
+    tail.append(change, entry(change, None))
+    await close_tail(session, tail, [change])
+    await read_anew(session, await subjects_of(session, [indicator]), [(indicator, change.level, change)], settings)
+    return change
+
+
+async def set_grade(session: AsyncSession, caller: Caller, slug: str, *, reliability: str, reason: str, settings: Settings) -> Change:
+    """Grade a source anew from now on, and read anew what rests on it; past readings keep the grade that was in force.
+
+    404 for an unknown source, 409 for the grade that it has already.
+    """
+    tail = await open_tail(session)
+    connection = await session.connection()
+    source = (await find_sources(connection, [slug])).get(slug)
+    if source is None:
+        raise not_found("source")
+    if source.reliability == reliability:
+        raise Problem(409, f"The source is graded {reliability} already.", kind="same-grade")
+    change = Change(
+        number=0,
+        type="grade",
+        source_id=source.id,
+        level=0,
+        reason=reason,
+        detail={"reliability": reliability, "before": source.reliability},
+        recorded_at=tail.recorded_at,
+        recorded_by=caller.organisation or "",
+        key_id=caller.key_id,
+    )
+    tail.append(change, entry(change, None, slug))
+    grade = {"source_id": source.id, "number": change.number, "effective_from": tail.recorded_at, "reliability": reliability}
+    await session.execute(insert(table_of(SourceGrade)), [grade])
+    await close_tail(session, tail, [change])
+    heard: dict[UUID, int] = {}
+    for voice in await session.execute(select(Voice.indicator_id, Voice.level).where(col(Voice.source_id) == source.id)):
+        heard[voice.indicator_id] = min(voice.level, heard.get(voice.indicator_id, voice.level))
+    await _read_all_anew(session, heard, change, settings)
+    return change
+
+
+async def _read_all_anew(session: AsyncSession, heard: dict[UUID, int], change: Change, settings: Settings) -> None:
+    ids = sorted(heard)
+    for start in range(0, len(ids), CHUNK):
+        some = ids[start : start + CHUNK]
+        await read_anew(session, await subjects_of(session, some), [(each, heard[each], change) for each in some], settings)

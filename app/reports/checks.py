@@ -1,0 +1,134 @@
+"""Whether a report is right: in itself, and in what it names."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import FieldProblem, field_problems, pointer
+from app.kinds import KINDS
+from app.ledger.identity import indicator_id
+from app.reading.document import Subject
+from app.reference.facts import PlaceFacts, SourceFacts
+from app.reference.queries import find_places, find_routes, find_sources
+from app.reports.schemas import ReportIn
+from app.settings import Settings
+from app.times import instant, utc_now
+
+UNKNOWN_PLACE = "there is no such place"
+BARE_CODE = "there is no place with this slug; a code needs its scheme before it, such as pcode:SY02"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A report that is right in itself: its shape is checked, what it names is not yet looked up."""
+
+    report: ReportIn
+    value: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A report ready to be recorded."""
+
+    report: ReportIn
+    value: dict[str, Any]
+    place: PlaceFacts
+    source: SourceFacts
+    subject: str
+    topic: str
+    aspect: str
+    level: int
+    fingerprint: str
+    indicator_id: UUID
+
+    def about(self) -> tuple[Subject, str]:
+        """The indicator that it is about, and its topic."""
+        return Subject(self.indicator_id, self.report.kind, self.subject, self.place), self.topic
+
+
+Refused = list[FieldProblem]
+
+
+def check(body: Any, settings: Settings) -> Sent | Refused:
+    """Check a report by itself: shape, bounds, relations between fields, no future. Looks nothing up."""
+    try:
+        report = ReportIn.model_validate(body)
+    except ValidationError as error:
+        return field_problems(error)
+    kind = KINDS.get(report.kind)
+    if kind is None:
+        return [FieldProblem(pointer="/kind", detail=f"unknown kind; known are {', '.join(KINDS)}")]
+    stated = instant(report.stated_at)
+    if stated > utc_now() + timedelta(seconds=settings.clock_skew_seconds):
+        return [FieldProblem(pointer="/stated_at", detail="must not be in the future")]
+    try:
+        value = kind.value_model.model_validate(report.value)
+        return Sent(report, kind.resolve(value, stated.date()))
+    except ValidationError as error:
+        return field_problems(error, ["value"])
+    except PydanticCustomError as error:
+        at = (error.context or {}).get("field", "")
+        return [FieldProblem(pointer=pointer(["value", at]), detail=error.message())]
+    except OverflowError:
+        return [FieldProblem(pointer="/value", detail="a date is out of range")]
+
+
+async def look_up(session: AsyncSession, sent: Sequence[Sent | Refused], settings: Settings) -> list[Checked | Refused]:
+    """Look up what reports name, in the writer's transaction."""
+    good = [each for each in sent if isinstance(each, Sent)]
+    connection = await session.connection()
+    places = await find_places(connection, {each.report.place for each in good})
+    sources = await find_sources(connection, {slug for each in good for slug in [each.report.source, *each.report.provenance.via]})
+    routes = await find_routes(connection, {getattr(each.value, field) for each in good for field in _route_fields(each)})
+    found: list[Checked | Refused] = []
+    for each in sent:
+        if not isinstance(each, Sent):
+            found.append(each)
+            continue
+        wrong: Refused = []
+        report = each.report
+        place, source = places.get(report.place), sources.get(report.source)
+        if place is None:
+            wrong.append(FieldProblem(pointer="/place", detail=UNKNOWN_PLACE if ":" in report.place else BARE_CODE))
+        if source is None:
+            wrong.append(FieldProblem(pointer="/source", detail="there is no such source"))
+        for at, slug in enumerate(report.provenance.via):
+            if slug not in sources:
+                wrong.append(FieldProblem(pointer=f"/provenance/via/{at}", detail="there is no such source"))
+        for field in _route_fields(each):
+            if getattr(each.value, field) not in routes:
+                wrong.append(FieldProblem(pointer=f"/value/{field}", detail="there is no such route"))
+        found.append(wrong if wrong or place is None or source is None else _checked(each, place, source, settings))
+    return found
+
+
+def _route_fields(sent: Sent) -> list[str]:
+    return [field for field, what in KINDS[sent.report.kind].references.items() if what == "route"]
+
+
+def _checked(sent: Sent, place: PlaceFacts, source: SourceFacts, settings: Settings) -> Checked:
+    report, kind = sent.report, KINDS[sent.report.kind]
+    label = report.sensitivity or kind.default_label(sent.value, source.type, settings.default_label)
+    value = sent.value.model_dump(mode="json")
+    subject = kind.subject(sent.value)
+    same = [source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url]
+    return Checked(
+        report=report,
+        value=value,
+        place=place,
+        source=source,
+        subject=subject,
+        topic=str(value[kind.topic]),
+        aspect=kind.aspect(sent.value),
+        level=label.level,
+        fingerprint=hashlib.sha256(orjson.dumps(same, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        indicator_id=indicator_id(report.kind, place.id, subject),
+    )
