@@ -41,7 +41,9 @@ def _matches(held: str, etag: str) -> bool:
     return "*" in tags or etag in tags
 
 
-def page(request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int) -> tuple[bytes, dict[str, str]]:
+def page(
+    request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int
+) -> tuple[bytes, dict[str, str]]:
     """The list envelope around documents that are JSON already, and its `Link` header (RFC 8288)."""
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]

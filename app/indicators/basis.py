@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, and_, case, func, literal, true, union_all
+from sqlalchemy import ColumnElement, Integer, and_, case, func, literal, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import table_of
 from app.indicators.statements import CHUNK, load_latest
@@ -48,9 +48,7 @@ class Basis:
 
     def read(self, level: int) -> Reading:
         """The reading for a clearance."""
-        return read(
-            KINDS[self.about.kind], self.statements, level=level, horizon=self.horizon, outcomes=self.outcomes
-        )
+        return read(KINDS[self.about.kind], self.statements, level=level, horizon=self.horizon, outcomes=self.outcomes)
 
     def render(self, level: int, reading: Reading) -> str:
         """The document for a clearance, without its revision."""
@@ -62,9 +60,7 @@ def horizon_of(kind: str, settings: Settings) -> timedelta:
     return timedelta(days=settings.horizon_days.get(kind, KINDS[kind].horizon_days))
 
 
-async def load_bases(
-    connection: AsyncConnection, ids: Collection[UUID], settings: Settings, moment: Moment = NOW
-) -> dict[UUID, Basis]:
+async def load_bases(connection: AsyncConnection, ids: Collection[UUID], settings: Settings, moment: Moment = NOW) -> dict[UUID, Basis]:
     """The bases of some indicators, from the ledger alone: with what may stand of their statements."""
     wanted = list(ids)
     rows: list[Any] = []

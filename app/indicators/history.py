@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, or_
+from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import head_seq, table_of
 from app.indicators.travel import Past, past_readings
@@ -20,7 +20,7 @@ from app.times import rfc3339
 
 def _changes(indicator: UUID, level: int) -> Select[Any]:
     position = table_of(Change).c[f"seq_{LABELS[level]}"].label("seq")
-    sources = select(Voice.source_id).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
+    sources = select(col(Voice.source_id)).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
     columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
     return select(*columns, col(Change.recorded_at)).where(
         or_(col(Change.indicator_id) == indicator, col(Change.from_indicator_id) == indicator, col(Change.source_id).in_(sources)),
@@ -50,7 +50,9 @@ async def list_history(
     position = table_of(Change).c[f"seq_{LABELS[level]}"]
     before: Reading | None = None
     if after is not None:
-        last_seen = (await connection.execute(changes.where(position <= after).order_by(None).order_by(position.desc()).limit(1))).one_or_none()
+        last_seen = (
+            await connection.execute(changes.where(position <= after).order_by(None).order_by(position.desc()).limit(1))
+        ).one_or_none()
         if last_seen is not None:
             before = await _reading(connection, indicator, Moment(moment.as_of, last_seen.number), level, settings)
         changes = changes.where(position > after)

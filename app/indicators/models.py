@@ -39,9 +39,9 @@ class StoredReading(SQLModel, table=True):
     due: date | None = None
     stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
-    revision_clear: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    revision_green: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    revision_amber: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    revision_amber_strict: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    revision_red: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    revision_clear: int | None = Field(default=None, sa_type=BigInt)
+    revision_green: int | None = Field(default=None, sa_type=BigInt)
+    revision_amber: int | None = Field(default=None, sa_type=BigInt)
+    revision_amber_strict: int | None = Field(default=None, sa_type=BigInt)
+    revision_red: int | None = Field(default=None, sa_type=BigInt)
     document: str = Field(sa_column=Column(Text, nullable=False))

@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import fetch_page, head_seq, table_of
 from app.indicators.basis import Basis, load_bases
@@ -62,7 +62,7 @@ def _reads(filters: IndicatorFilters) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     status = getattr(filters, "status", None)
     if filters.source is not None:
-        where.append(col(StoredReading.source_id).in_(select(Source.id).where(col(Source.slug) == filters.source)))
+        where.append(col(StoredReading.source_id).in_(select(col(Source.id)).where(col(Source.slug) == filters.source)))
     if filters.agreement is not None:
         where.append(col(StoredReading.agreement) == filters.agreement)
     if status is not None:
@@ -101,9 +101,7 @@ async def list_indicators(
     return [with_revision(row["document"], row["revision"]) for row in rows], last, revision
 
 
-async def get_indicator(
-    connection: AsyncConnection, indicator: UUID, *, level: int, moment: Moment, settings: Settings
-) -> bytes | None:
+async def get_indicator(connection: AsyncConnection, indicator: UUID, *, level: int, moment: Moment, settings: Settings) -> bytes | None:
     """One indicator with the reports behind it, as JSON; None when there is none that this level sees."""
     if moment == NOW:
         statement = select(col(StoredReading.document), revision_for(level)).where(

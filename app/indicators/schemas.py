@@ -15,7 +15,7 @@ from app.reading.envelope import Agreement, Reason, Relation
 from app.reference.schemas import Code, Grade, Slug, SourceType
 from app.times import Moment
 
-KindName = Literal[tuple(KINDS)]  # type: ignore[valid-type]
+KindName: Any = Literal[tuple(KINDS)]
 
 
 class PlaceBrief(BaseModel):
@@ -196,12 +196,12 @@ def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[Indicat
     for kind in kinds:
         field = kind.value_model.model_fields[kind.topic]
         described = Field(default=None, description=field.description, **_pattern(field.metadata))
-        own[kind.topic] = (field.annotation | None, described)  # type: ignore[operator]
+        own[kind.topic] = (field.annotation | None, described)
         if kind.state is not None:
             states.extend(get_args(kind.value_model.model_fields[kind.state].annotation))
     if states:
         own["status"] = (
-            Literal[tuple(dict.fromkeys(states))] | None,  # type: ignore[operator]
+            Literal[tuple(dict.fromkeys(states))] | None,
             Field(default=None, description="What it reads: of a route `status`, of a supply `state`."),
         )
     return create_model(name, __base__=IndicatorFilters, **own)
@@ -211,25 +211,14 @@ def _pattern(metadata: list[Any]) -> dict[str, Any]:
     return next(({"pattern": each.pattern} for each in metadata if getattr(each, "pattern", None)), {})
 
 
-ALL_FILTERS = _filters(
-    KINDS.values(), "AllIndicatorFilters", kind=(KindName | None, Field(default=None, description="Only indicators of this kind."))  # type: ignore[operator]
-)
+def _page_of(kind: Kind[Any]) -> type[IndicatorPage]:
+    name = kind.reading_model.__name__
+    fields: dict[str, Any] = {"kind": (Literal[kind.name], ...), "value": (kind.reading_model | None, ...)}
+    item: Any = create_model(f"{name}Indicator", __base__=Indicator, **fields)
+    items: dict[str, Any] = {"items": (list[item], ...)}
+    return create_model(f"{name}Page", __base__=IndicatorPage, **items)
+
+
+ALL_FILTERS = _filters(KINDS.values(), "AllIndicatorFilters", kind=(KindName | None, Field(default=None, description="Only this kind.")))
 KIND_FILTERS = {kind.name: _filters([kind], f"{kind.reading_model.__name__}Filters") for kind in KINDS.values()}
-KIND_PAGES = {
-    kind.name: create_model(
-        f"{kind.reading_model.__name__}Page",
-        __base__=IndicatorPage,
-        items=(
-            list[
-                create_model(  # type: ignore[misc]
-                    f"{kind.reading_model.__name__}Indicator",
-                    __base__=Indicator,
-                    kind=(Literal[kind.name], ...),  # type: ignore[name-defined]
-                    value=(kind.reading_model | None, ...),
-                )
-            ],
-            ...,
-        ),
-    )
-    for kind in KINDS.values()
-}
+KIND_PAGES = {kind.name: _page_of(kind) for kind in KINDS.values()}

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.answers import answer, decode_cursor, decode_day, encode_cursor, encode_day, page
@@ -34,7 +34,7 @@ def _at(as_of: str | None) -> datetime:
 
 
 def _places(column: object, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
-    where = []
+    where: list[ColumnElement[bool]] = []
     if place is not None:
         where.append(col(column).in_(places_within(place, within=within)))
     if country is not None:
@@ -70,9 +70,7 @@ async def list_all_situations(
     return answer(request, body, private=caller.key_id is not None, headers=headers)
 
 
-@router.get(
-    "/situations/{place}", tags=["Situations"], summary="How is it in one place?", response_model=Situation, responses=READ_ERRORS
-)
+@router.get("/situations/{place}", tags=["Situations"], summary="How is it in one place?", response_model=Situation, responses=READ_ERRORS)
 async def get_one_situation(
     request: Request,
     caller: CallerDep,
@@ -90,14 +88,12 @@ async def get_one_situation(
             raise not_found("place")
         moment = await moment_of(connection, as_of, known_at)
         places = await _with_descendants(connection, facts.id) if within else [facts.id]
-        found = await get_situation(
-            connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings
-        )
+        found = await get_situation(connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings)
     return answer(request, orjson.dumps(found), private=caller.key_id is not None)
 
 
 async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
-    below = select(PlaceAncestor.place_id).where(col(PlaceAncestor.ancestor_id) == place).order_by(col(PlaceAncestor.place_id))
+    below = select(col(PlaceAncestor.place_id)).where(col(PlaceAncestor.ancestor_id) == place).order_by(col(PlaceAncestor.place_id))
     return list((await connection.execute(below)).scalars())
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import head_seq
 from app.indicators.models import StoredReading
@@ -43,8 +43,8 @@ async def list_situations(
     `where` holds conditions on places; `at` is the time that days left and staleness are counted from.
     """
     revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
-    with_indicators = select(Indicator.place_id) if moment != NOW else select(StoredReading.place_id).where(*seen_by(level))
-    statement = select(Place.id).where(col(Place.id).in_(with_indicators), *where).order_by(col(Place.id))
+    with_indicators = select(col(Indicator.place_id)) if moment != NOW else select(col(StoredReading.place_id)).where(*seen_by(level))
+    statement = select(col(Place.id)).where(col(Place.id).in_(with_indicators), *where).order_by(col(Place.id))
     found: list[dict[str, Any]] = []
     while True:
         page = statement if after is None else statement.where(col(Place.id) > after)
@@ -84,7 +84,7 @@ async def _documents(
         for row in await connection.execute(statement):
             found.setdefault(row.place_id, []).append(orjson.loads(with_revision(row.document, row.revision)))
         return found
-    ids = list((await connection.execute(select(Indicator.id).where(col(Indicator.place_id).in_(places)))).scalars())
+    ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.place_id).in_(places)))).scalars())
     past = await past_readings(connection, ids, settings, moment, level)
     for each in sorted(past):
         found.setdefault(past[each].basis.about.place.id, []).append(orjson.loads(past[each].document()))

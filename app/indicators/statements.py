@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import table_of
 from app.kinds import KINDS
@@ -33,14 +33,10 @@ def _perhaps_standing(moment: Moment) -> ColumnElement[bool]:
         and_(col(Report.retracted_level).is_(None), col(Report.superseded_level) > col(Report.level)),
         col(Report.retracted_level) > col(Report.level),
     )
-    return and_(
-        col(Report.ended_number).is_not(None), above if moment.upto is None else or_(above, col(Report.ended_number) > moment.upto)
-    )
+    return and_(col(Report.ended_number).is_not(None), above if moment.upto is None else or_(above, col(Report.ended_number) > moment.upto))
 
 
-async def load_latest(
-    connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW
-) -> dict[UUID, list[Statement]]:
+async def load_latest(connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW) -> dict[UUID, list[Statement]]:
     """What may stand on each indicator, at any clearance: the latest of each voice, and what is ended only above its own label.
 
     The cost follows the number of voices, not the length of the history.
@@ -95,16 +91,17 @@ async def _ends(connection: AsyncConnection, rows: Sequence[Any], moment: Moment
     ids = list(ended)
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
-        newer = select(Report.supersedes, Report.level).where(col(Report.supersedes).in_(some), col(Report.number) <= moment.upto)
-        for superseded, level in await connection.execute(newer):
+        newer = select(col(Report.supersedes), col(Report.level)).where(col(Report.supersedes).in_(some), col(Report.number) <= moment.upto)
+        superseding: list[tuple[Any, int]] = [(row[0], row[1]) for row in await connection.execute(newer)]
+        for superseded, level in superseding:
             found = max(level, ended[superseded].level)
             before = levels.get(superseded, (None, None))[0]
             levels[superseded] = (found if before is None else min(before, found), None)
-        retracted = select(Change.report_id).where(
+        retracted = select(col(Change.report_id)).where(
             col(Change.report_id).in_(some), col(Change.type) == "retraction", col(Change.number) <= moment.upto
         )
-        for report_id in (await connection.execute(retracted)).scalars():
-            assert report_id is not None
+        withdrawn: list[Any] = list((await connection.execute(retracted)).scalars())
+        for report_id in withdrawn:
             levels[report_id] = (levels.get(report_id, (None, None))[0], ended[report_id].level)
     return levels
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.indicators.basis import Basis, load_bases
 from app.indicators.schemas import IndicatorFilters
@@ -61,7 +61,7 @@ async def past_readings(
             where.append(col(Report.stated_at) <= moment.as_of)
         if moment.upto is not None:
             where.append(col(Report.number) <= moment.upto)
-        spoken |= set((await connection.execute(select(Report.indicator_id).where(*where).distinct())).scalars())
+        spoken |= set((await connection.execute(select(col(Report.indicator_id)).where(*where).distinct())).scalars())
     return {each: past for each, past in found.items() if past.reading.value is not None or each in spoken}
 
 
@@ -82,7 +82,7 @@ async def list_past(
     documents: list[str] = []
     looked_at = 0
     while looked_at < MOST_LOOKED_AT:
-        statement = select(Indicator.id).where(*where).order_by(col(Indicator.id)).limit(CHUNK)
+        statement = select(col(Indicator.id)).where(*where).order_by(col(Indicator.id)).limit(CHUNK)
         if after is not None:
             statement = statement.where(col(Indicator.id) > after)
         ids = list((await connection.execute(statement)).scalars())
@@ -113,8 +113,6 @@ def _matches(past: Past, filters: IndicatorFilters, moment: Moment) -> bool:
         preferred is None or grade_rank(preferred.source.reliability) > grade_rank(filters.min_reliability)
     ):
         return False
-    if filters.stale is not None and (
-        reading.stale_after is None or (reading.stale_after < (moment.as_of or utc_now())) != filters.stale
-    ):
+    if filters.stale is not None and (reading.stale_after is None or (reading.stale_after < (moment.as_of or utc_now())) != filters.stale):
         return False
     return filters.updated_since is None or past.recorded_at >= instant(filters.updated_since)

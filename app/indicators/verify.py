@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import table_of
 from app.indicators.basis import load_bases
@@ -21,7 +22,7 @@ STEP = 200
 async def _steps(connection: AsyncConnection) -> AsyncIterator[list[UUID]]:
     after: UUID | None = None
     while True:
-        page = select(Indicator.id).order_by(col(Indicator.id)).limit(STEP)
+        page = select(col(Indicator.id)).order_by(col(Indicator.id)).limit(STEP)
         some = list((await connection.execute(page if after is None else page.where(col(Indicator.id) > after))).scalars())
         if not some:
             return

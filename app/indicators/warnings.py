@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import head_seq
 from app.indicators.models import StoredReading
@@ -57,7 +57,7 @@ async def _stored(
 ) -> list[tuple[Position, str]]:
     due, identifier = col(StoredReading.due), col(StoredReading.indicator_id)
     statement = select(due, identifier, col(StoredReading.document), revision_for(level)).where(
-        *seen_by(level), due <= last_day, col(StoredReading.indicator_id).in_(select(Indicator.id).where(*where))
+        *seen_by(level), due <= last_day, col(StoredReading.indicator_id).in_(select(col(Indicator.id)).where(*where))
     )
     if after is not None:
         statement = statement.where(or_(due > after[0], and_(due == after[0], identifier > after[1])))
@@ -69,7 +69,7 @@ async def _past(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], last_day: date, level: int, moment: Moment, settings: Settings
 ) -> list[tuple[Position, str]]:
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
-    ids = list((await connection.execute(select(Indicator.id).where(col(Indicator.kind).in_(kinds), *where))).scalars())
+    ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.kind).in_(kinds), *where))).scalars())
     found: list[tuple[Position, str]] = []
     for start in range(0, len(ids), CHUNK):
         past = await past_readings(connection, ids[start : start + CHUNK], settings, moment, level)

@@ -133,4 +133,4 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
 
 
 def _compatible(one: SupplyRunout, other: SupplyRunout) -> bool:
-    return one.state == other.state or COMPATIBLE >= {one.state, other.state}
+    return one.state == other.state or {one.state, other.state} <= COMPATIBLE

@@ -8,6 +8,7 @@ from sqlalchemy import JSON, Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from app.db import BigInt, UtcDateTime, table_of
+from app.labels import LABELS
 
 
 class Indicator(SQLModel, table=True):
@@ -60,7 +61,7 @@ class Report(SQLModel, table=True):
     supersedes: UUID | None = Field(default=None, foreign_key="report.id", index=True)
     superseded_level: int | None = None
     retracted_level: int | None = None
-    ended_number: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    ended_number: int | None = Field(default=None, sa_type=BigInt)
     fingerprint: str = Field(max_length=64, index=True)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
@@ -98,17 +99,17 @@ class Voice(SQLModel, table=True):
     source_id: UUID = Field(primary_key=True, foreign_key="source.id", index=True)
     aspect: str = Field(primary_key=True, max_length=16)
     level: int = Field(primary_key=True)
-    number: int = Field(sa_type=BigInt)  # type: ignore[call-overload]
+    number: int = Field(sa_type=BigInt)
 
 
 class _Positions(SQLModel):
     """A place in the ledger of each clearance, and the hash of the chain up to there."""
 
-    seq_clear: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    seq_green: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    seq_amber: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    seq_amber_strict: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
-    seq_red: int | None = Field(default=None, sa_type=BigInt)  # type: ignore[call-overload]
+    seq_clear: int | None = Field(default=None, sa_type=BigInt)
+    seq_green: int | None = Field(default=None, sa_type=BigInt)
+    seq_amber: int | None = Field(default=None, sa_type=BigInt)
+    seq_amber_strict: int | None = Field(default=None, sa_type=BigInt)
+    seq_red: int | None = Field(default=None, sa_type=BigInt)
     hash_clear: str | None = Field(default=None, max_length=64)
     hash_green: str | None = Field(default=None, max_length=64)
     hash_amber: str | None = Field(default=None, max_length=64)
@@ -124,9 +125,8 @@ class Change(_Positions, table=True):
     """
 
     __tablename__ = "change"
-    __table_args__ = tuple(
-        Index(f"uq_change_seq_{label}", f"seq_{label}", unique=True) for label in ("clear", "green", "amber", "amber_strict", "red")
-    ) + (
+    __table_args__ = (
+        *(Index(f"uq_change_seq_{label}", f"seq_{label}", unique=True) for label in LABELS),
         Index("ix_change_indicator_id_level_number", "indicator_id", "level", "number"),
         Index("ix_change_from_indicator_id_level_number", "from_indicator_id", "level", "number"),
         Index("ix_change_source_id_number", "source_id", "number"),
@@ -153,5 +153,5 @@ class Head(_Positions, table=True):
     __tablename__ = "head"
 
     id: int = Field(primary_key=True)
-    number: int = Field(sa_type=BigInt)  # type: ignore[call-overload]
+    number: int = Field(sa_type=BigInt)
     recorded_at: datetime = Field(sa_type=UtcDateTime)

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import table_of
 from app.labels import LABELS, TOP
@@ -56,7 +56,9 @@ async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
     for level, label in enumerate(LABELS):
         if (head[f"seq_{label}"] or 0, head[f"hash_{label}"] or GENESIS) != (seq[level], hashes[level]):
             yield f"head: seq or hash of {label} is not that of the last entry"
-    orphans = select(Report.number, Report.id).where(col(Report.number).not_in(select(Change.number).where(col(Change.type).in_(BRINGING))))
+    orphans = select(col(Report.number), col(Report.id)).where(
+        col(Report.number).not_in(select(col(Change.number)).where(col(Change.type).in_(BRINGING)))
+    )
     for orphan in await connection.execute(orphans.order_by(col(Report.number))):
         yield f"report {orphan.id}: no change brought it"
 

@@ -31,7 +31,7 @@ def render(about: Subject, reading: Reading, recorded_at: datetime) -> str:
     """
     preferred = reading.preferred
     at = f"/v1/indicators/{about.id}"
-    document = {
+    document: dict[str, Any] = {
         "id": str(about.id),
         "kind": about.kind,
         "subject": about.subject,

@@ -117,9 +117,7 @@ def _outcome(outcomes: Sequence[Outcome], preferred: Statement, level: int) -> s
     return max(holding, key=lambda each: each.number).outcome if holding else "pending"
 
 
-def read(
-    kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()
-) -> Reading:
+def read(kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()) -> Reading:
     """Read the statements on one indicator together, as a reader of that level may.
 
     `statements` are those stated by `as_of` and recorded by `known_at`; any that cannot stand may be missing.

@@ -113,9 +113,7 @@ async def list_places(
     return await _page(request, caller, database, Place, where, cursor, limit)
 
 
-@router.get(
-    "/places/{slug}", summary="One place", tags=["Places, sources, routes"], response_model=PlaceOut, responses=READ_ERRORS
-)
+@router.get("/places/{slug}", summary="One place", tags=["Places, sources, routes"], response_model=PlaceOut, responses=READ_ERRORS)
 async def get_place(
     request: Request,
     caller: CallerDep,
@@ -145,9 +143,7 @@ async def post_place(request: Request, caller: Curator, body: Body) -> Response:
     return await _add(request, caller, body, PlaceIn, Place, add_place)
 
 
-@router.get(
-    "/sources", summary="Who makes statements?", tags=["Places, sources, routes"], response_model=SourcePage, responses=READ_ERRORS
-)
+@router.get("/sources", summary="Who makes statements?", tags=["Places, sources, routes"], response_model=SourcePage, responses=READ_ERRORS)
 async def list_sources(
     request: Request,
     caller: CallerDep,
@@ -161,9 +157,7 @@ async def list_sources(
     return await _page(request, caller, database, Source, where, cursor, limit)
 
 
-@router.get(
-    "/sources/{slug}", summary="One source", tags=["Places, sources, routes"], response_model=SourceOut, responses=READ_ERRORS
-)
+@router.get("/sources/{slug}", summary="One source", tags=["Places, sources, routes"], response_model=SourceOut, responses=READ_ERRORS)
 async def get_source(
     request: Request,
     caller: CallerDep,
@@ -188,9 +182,7 @@ async def post_source(request: Request, caller: Curator, body: Body) -> Response
     return await _add(request, caller, body, SourceIn, Source, add_source)
 
 
-@router.get(
-    "/routes", summary="Which routes are known?", tags=["Places, sources, routes"], response_model=RoutePage, responses=READ_ERRORS
-)
+@router.get("/routes", summary="Which routes are known?", tags=["Places, sources, routes"], response_model=RoutePage, responses=READ_ERRORS)
 async def list_routes(
     request: Request,
     caller: CallerDep,
@@ -204,9 +196,7 @@ async def list_routes(
     return await _page(request, caller, database, Route, where, cursor, limit)
 
 
-@router.get(
-    "/routes/{slug}", summary="One route", tags=["Places, sources, routes"], response_model=RouteOut, responses=READ_ERRORS
-)
+@router.get("/routes/{slug}", summary="One route", tags=["Places, sources, routes"], response_model=RouteOut, responses=READ_ERRORS)
 async def get_route(
     request: Request,
     caller: CallerDep,

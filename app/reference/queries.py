@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, or_
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, or_, select
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.db import fetch_page, table_of
 from app.errors import invalid_field
@@ -24,7 +25,7 @@ async def find_places(connection: AsyncConnection, names: Collection[str]) -> di
     found: dict[str, UUID] = {}
     if pairs:
         wanted = or_(*(and_(col(PlaceCode.scheme) == scheme, col(PlaceCode.code) == code) for scheme, code in pairs.values()))
-        rows = await connection.execute(select(PlaceCode.scheme, PlaceCode.code, PlaceCode.place_id).where(wanted))
+        rows = await connection.execute(select(col(PlaceCode.scheme), col(PlaceCode.code), col(PlaceCode.place_id)).where(wanted))
         found |= {f"{scheme}:{code}": place_id for scheme, code, place_id in rows}
     facts = await place_facts(connection, or_(col(Place.slug).in_(slugs), col(Place.id).in_(list(found.values()))))
     by_id = {place.id: place for place in facts}
@@ -34,7 +35,7 @@ async def find_places(connection: AsyncConnection, names: Collection[str]) -> di
 async def place_facts(connection: AsyncConnection, where: ColumnElement[bool]) -> list[PlaceFacts]:
     """The places that a condition picks, with their codes in order."""
     statement = (
-        select(Place.id, Place.slug, Place.name, Place.country, PlaceCode.scheme, PlaceCode.code)
+        select(col(Place.id), col(Place.slug), col(Place.name), col(Place.country), col(PlaceCode.scheme), col(PlaceCode.code))
         .join(PlaceCode, col(PlaceCode.place_id) == col(Place.id), isouter=True)
         .where(where)
         .order_by(col(Place.id), col(PlaceCode.scheme), col(PlaceCode.code))
@@ -77,13 +78,13 @@ async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], mome
 
 async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, str]:
     """The names of sources, by slug."""
-    rows = await connection.execute(select(Source.slug, Source.name).where(col(Source.slug).in_(list(slugs))))
-    return {slug: name for slug, name in rows}
+    rows = await connection.execute(select(col(Source.slug), col(Source.name)).where(col(Source.slug).in_(list(slugs))))
+    return {row.slug: row.name for row in rows}
 
 
 async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> set[str]:
     """Which of these slugs are routes."""
-    return set((await connection.execute(select(Route.slug).where(col(Route.slug).in_(list(slugs))))).scalars())
+    return set((await connection.execute(select(col(Route.slug)).where(col(Route.slug).in_(list(slugs))))).scalars())
 
 
 def places_within(slug_or_code: str, *, within: bool) -> Select[Any]:
@@ -122,7 +123,7 @@ def _links(collection: str, slug: str) -> dict[str, str]:
     return {"self": f"/v1/{collection}/{slug}"}
 
 
-def _serve_place(row: Mapping[str, Any], parents: Mapping[UUID, str], codes: Mapping[UUID, list[dict[str, str]]]) -> dict[str, Any]:
+def _serve_place(row: RowMapping, parents: Mapping[UUID, str], codes: Mapping[UUID, list[dict[str, str]]]) -> dict[str, Any]:
     return {
         "id": str(row["id"]),
         "slug": row["slug"],
@@ -136,12 +137,12 @@ def _serve_place(row: Mapping[str, Any], parents: Mapping[UUID, str], codes: Map
     }
 
 
-def _serve_source(row: Mapping[str, Any]) -> dict[str, Any]:
+def _serve_source(row: RowMapping) -> dict[str, Any]:
     names = ("slug", "name", "type", "reliability", "party_to_conflict", "alias")
     return {"id": str(row["id"]), **{name: row[name] for name in names}, "links": _links("sources", row["slug"])}
 
 
-def _serve_route(row: Mapping[str, Any], level: int) -> dict[str, Any]:
+def _serve_route(row: RowMapping, level: int) -> dict[str, Any]:
     hidden = level < Label.AMBER.level and row["geometry"] is not None
     return {
         "id": str(row["id"]),
@@ -166,12 +167,10 @@ async def list_reference(
     level: int,
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
     """A page in order of entry: the served records, the last identifier when there are more, and the ledger's head."""
-    columns = list(table_of(model).c)
+    columns: list[ColumnElement[Any]] = list(table_of(model).c)
     if model is Source:
         columns.append(grade_in_force().label("reliability"))
-    rows, last, revision = await fetch_page(
-        connection, select(*columns).where(*where), key="id", after=after, limit=limit, level=level
-    )
+    rows, last, revision = await fetch_page(connection, select(*columns).where(*where), key="id", after=after, limit=limit, level=level)
     return await _served(connection, model, rows, level), last, revision
 
 
@@ -184,7 +183,7 @@ async def get_reference(
 
 
 async def _served(
-    connection: AsyncConnection, model: type[Place | Source | Route], rows: Sequence[Mapping[str, Any]], level: int
+    connection: AsyncConnection, model: type[Place | Source | Route], rows: Sequence[RowMapping], level: int
 ) -> list[dict[str, Any]]:
     if model is Source:
         return [_serve_source(row) for row in rows]
@@ -192,7 +191,8 @@ async def _served(
         return [_serve_route(row, level) for row in rows]
     ids = [row["id"] for row in rows]
     parents = {row["parent_id"] for row in rows} - {None}
-    slugs = {each: slug for each, slug in await connection.execute(select(Place.id, Place.slug).where(col(Place.id).in_(parents)))}
+    above = select(col(Place.id), col(Place.slug)).where(col(Place.id).in_(parents))
+    slugs = {row.id: row.slug for row in await connection.execute(above)}
     codes: dict[UUID, list[dict[str, str]]] = {}
     coded = select(PlaceCode).where(col(PlaceCode.place_id).in_(ids)).order_by(col(PlaceCode.scheme), col(PlaceCode.code))
     for row in await connection.execute(coded):

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from sqlalchemy import exists, insert, literal
+from sqlalchemy import exists, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import SQLModel, col, select
+from sqlmodel import SQLModel, col
 from uuid_utils.compat import uuid7
 
 from app.errors import Problem, invalid_field

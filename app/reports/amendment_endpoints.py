@@ -163,9 +163,7 @@ async def post_outcome(
     sent = _parse(OutcomeIn, body)
 
     async def write(session: AsyncSession) -> Written:
-        change = await set_outcome(
-            session, caller, id, outcome=sent.outcome, reason=sent.reason, report=sent.report, settings=settings
-        )
+        change = await set_outcome(session, caller, id, outcome=sent.outcome, reason=sent.reason, report=sent.report, settings=settings)
         at = {"indicator": f"/v1/indicators/{id}", "report": f"/v1/reports/{sent.report}"}
         told = _told(change, caller, indicator=str(id), outcome=sent.outcome, report=str(sent.report))
         return Written(201, orjson.dumps(told | {"links": at}), at["indicator"])
@@ -188,7 +186,10 @@ async def post_grade(
     body: Body,
     slug: Annotated[str, Path(max_length=64, description="Slug of the source.")],
 ) -> Response:
-    """Change a source's reliability from now on. Current readings follow at once; past ones keep the grade then in force. Needs `curate`."""
+    """Change a source's reliability from now on. Needs `curate`.
+
+    Current readings follow at once; past ones keep the grade then in force.
+    """
     sent = _parse(GradeIn, body)
 
     async def write(session: AsyncSession) -> Written:

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.access.dependencies import Caller
 from app.db import table_of
@@ -41,7 +41,7 @@ async def set_outcome(
     if evidence is None:
         raise invalid_field("/report", "there is no such report")
     lowest = await session.scalar(
-        select(StoredReading.lowest).where(col(StoredReading.indicator_id) == indicator).order_by(col(StoredReading.lowest)).limit(1)
+        select(col(StoredReading.lowest)).where(col(StoredReading.indicator_id) == indicator).order_by(col(StoredReading.lowest)).limit(1)
     )
     change = Change(
         number=0,
@@ -90,7 +90,7 @@ async def set_grade(session: AsyncSession, caller: Caller, slug: str, *, reliabi
     await session.execute(insert(table_of(SourceGrade)), [grade])
     await close_tail(session, tail, [change])
     heard: dict[UUID, int] = {}
-    for voice in await session.execute(select(Voice.indicator_id, Voice.level).where(col(Voice.source_id) == source.id)):
+    for voice in await session.execute(select(col(Voice.indicator_id), col(Voice.level)).where(col(Voice.source_id) == source.id)):
         heard[voice.indicator_id] = min(voice.level, heard.get(voice.indicator_id, voice.level))
     await _read_all_anew(session, heard, change, settings)
     return change

@@ -6,9 +6,9 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.idempotency import Written, write_once
@@ -42,7 +42,7 @@ class ReportFilters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     indicator: Annotated[UUID | None, Field(description="Only reports on this indicator.")] = None
-    kind: Annotated[KindName | None, Field(description="Only reports of this kind.")] = None  # type: ignore[valid-type]
+    kind: Annotated[KindName | None, Field(description="Only reports of this kind.")] = None
     place: PlaceFilter = None
     within: Within = False
     country: CountryFilter = None
@@ -69,7 +69,7 @@ def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[Colu
     if filters.bbox is not None:
         where.append(col(Report.place_id).in_(places_in_box(filters.bbox)))
     if filters.source is not None:
-        where.append(col(Report.source_id).in_(select(Source.id).where(col(Source.slug) == filters.source)))
+        where.append(col(Report.source_id).in_(select(col(Source.id)).where(col(Source.slug) == filters.source)))
     if filters.status is not None:
         where.append(status_at(level, moment) == filters.status)
     if filters.updated_since is not None:
@@ -86,9 +86,7 @@ async def list_all_reports(
     async with database.read() as connection:
         moment = await moment_of(connection, filters.as_of, filters.known_at)
         where = _conditions(filters, caller.level, moment)
-        items, last, revision = await list_reports(
-            connection, where, after=after, limit=filters.limit, level=caller.level, moment=moment
-        )
+        items, last, revision = await list_reports(connection, where, after=after, limit=filters.limit, level=caller.level, moment=moment)
     documents = [orjson.dumps(item).decode() for item in items]
     body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=filters.as_of, revision=revision)
     return answer(request, body, private=caller.key_id is not None, headers=headers)

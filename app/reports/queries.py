@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select
+from sqlmodel import col
 
 from app.access.dependencies import Caller
 from app.db import fetch_page, table_of
@@ -120,15 +120,17 @@ async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collect
         where = col(Report.fingerprint).in_(wanted[start : start + 500])
         for row in (await connection.execute(columns.where(where).order_by(col(Report.number)))).mappings():
             found.setdefault(row["fingerprint"], _known(row))
-    for fingerprint, known in found.items():
-        while status_for(known.report, caller.level) == "superseded":
-            newer = columns.where(col(Report.supersedes) == known.report.id).order_by(col(Report.number).desc()).limit(1)
-            row = (await connection.execute(newer)).mappings().one_or_none()
-            if row is None:
-                break
-            known = _known(row)
-        found[fingerprint] = known
-    return found
+    return {fingerprint: await _standing_for(connection, known, columns, caller) for fingerprint, known in found.items()}
+
+
+async def _standing_for(connection: AsyncConnection, known: Known, columns: Select[Any], caller: Caller) -> Known:
+    while status_for(known.report, caller.level) == "superseded":
+        newer = columns.where(col(Report.supersedes) == known.report.id).order_by(col(Report.number).desc()).limit(1)
+        row = (await connection.execute(newer)).mappings().one_or_none()
+        if row is None:
+            break
+        known = _known(row)
+    return known
 
 
 async def find_visible(connection: AsyncConnection, report_id: UUID, caller: Caller) -> Known | None:

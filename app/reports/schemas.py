@@ -33,7 +33,9 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    via: list[Slug] = Field(default=[], max_length=20, description="Slugs of those who relayed it. An outlet that quotes is not the source.")
+    via: list[Slug] = Field(
+        default=[], max_length=20, description="Slugs of those who relayed it. An outlet that quotes is not the source."
+    )
     method: Method = Field(default="unknown", description="How the source knows.")
     credibility: Annotated[StrictInt, Field(ge=1, le=6)] = Field(
         default=6, description="Admiralty scale: 1 confirmed by other sources to 5 improbable; 6 cannot be judged."
@@ -79,14 +81,17 @@ class CorrectionIn(ReportIn):
     reason: Reason
 
 
+def _fields(**types: Any) -> dict[str, Any]:
+    return {name: (type_, ...) for name, type_ in types.items()}
+
+
 def _by_kind(base: type[ReportIn], suffix: str, doing: str) -> dict[str, type[BaseModel]]:
     return {
         kind.name: create_model(
             f"{kind.value_model.__name__}{suffix}",
             __base__=base,
             __doc__=f"A {doing} of the kind `{kind.name}`, as sent. {kind.description}",
-            kind=(Literal[kind.name], ...),  # type: ignore[name-defined]
-            value=(kind.value_model, ...),
+            **_fields(kind=Literal[kind.name], value=kind.value_model),
         )
         for kind in KINDS.values()
     }

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from app.access.dependencies import Caller
@@ -68,7 +68,11 @@ async def record(
             created = True
         else:
             created = False
-        outcomes.append(Recorded(before.report, before.place, before.source, before.seq, before.supersedes, status_for(before.report, caller.level), created))
+        outcomes.append(
+            Recorded(
+                before.report, before.place, before.source, before.seq, before.supersedes, status_for(before.report, caller.level), created
+            )
+        )
     await _store(session, added)
     await close_tail(session, tail, [change for _, _, change in added])
     subjects = {each.indicator_id: each.about() for each, _, _ in added}
@@ -204,8 +208,10 @@ async def _store(session: AsyncSession, added: Sequence[tuple[Checked, Report, C
     known: set[UUID] = set()
     heard: set[tuple[Any, ...]] = set()
     for some in _chunks(about):
-        known |= set(await session.scalars(select(Indicator.id).where(col(Indicator.id).in_(some))))
-        spoken = select(Voice.indicator_id, Voice.source_id, Voice.aspect, Voice.level).where(col(Voice.indicator_id).in_(some))
+        known |= set(await session.scalars(select(col(Indicator.id)).where(col(Indicator.id).in_(some))))
+        spoken = select(col(Voice.indicator_id), col(Voice.source_id), col(Voice.aspect), col(Voice.level)).where(
+            col(Voice.indicator_id).in_(some)
+        )
         heard |= {tuple(row) for row in await session.execute(spoken)}
     indicators = [
         {"id": each, "kind": said.report.kind, "place_id": said.place.id, "subject": said.subject, "topic": said.topic}
