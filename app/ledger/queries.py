@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.db import table_of
 from app.labels import LABELS
-from app.ledger.chain import GENESIS
-from app.ledger.models import Change
+from app.ledger.chain import GENESIS, entry, statement
+from app.ledger.models import Change, Report
+from app.reference.models import Place, Source
 from app.reference.moment import NOW, Moment
 from app.times import last_instant, rfc3339
 
@@ -23,6 +25,38 @@ async def moment_of(connection: AsyncConnection, as_of: str | None, known_at: st
         last = select(func.max(col(Change.number))).where(col(Change.recorded_at) <= last_instant(known_at))
         upto = (await connection.execute(last)).scalar_one() or 0
     return Moment(as_of=None if as_of is None else last_instant(as_of), upto=upto)
+
+
+# Types of changes that bring a report of their own, under the same number.
+BRINGING = ("report", "correction")
+
+
+def entries() -> Select[Any]:
+    """Changes with all that `read_entry` needs of what they brought and name."""
+    changes, reports, regraded = table_of(Change), table_of(Report), table_of(Source).alias("regraded")
+    return (
+        select(
+            *changes.c,
+            *(each.label(f"report__{each.name}") for each in reports.c),
+            col(Place.slug).label("place_slug"),
+            col(Source.slug).label("source_slug"),
+            regraded.c.slug.label("regraded"),
+        )
+        .select_from(changes)
+        .outerjoin(reports, reports.c.number == changes.c.number)
+        .outerjoin(Place, col(Place.id) == reports.c.place_id)
+        .outerjoin(Source, col(Source.id) == reports.c.source_id)
+        .outerjoin(regraded, regraded.c.id == changes.c.source_id)
+    )
+
+
+def read_entry(row: RowMapping) -> tuple[Change, Report | None, dict[str, Any]]:
+    """A row of `entries`: the change, the report that it brought, and the entry as it is hashed and served."""
+    change = Change(**{each.name: row[each.name] for each in table_of(Change).c})
+    if row["report__id"] is None or change.type not in BRINGING:
+        return change, None, entry(change, None, row["regraded"])
+    report = Report(**{each.name: row[f"report__{each.name}"] for each in table_of(Report).c})
+    return change, report, entry(change, statement(report, row["place_slug"], row["source_slug"]))
 
 
 async def head_of(connection: AsyncConnection, level: int) -> dict[str, Any]:

@@ -3,96 +3,121 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.db import table_of
+from app.kinds import KINDS
 from app.labels import LABELS, TOP
-from app.ledger.chain import GENESIS, Faces, entry, link, statement
+from app.ledger.chain import GENESIS, Faces, link
 from app.ledger.models import Change, Head, Report
-from app.reference.models import Place, Source
+from app.ledger.queries import BRINGING, entries, read_entry
+from app.times import instant
 
 STEP = 1000
 
 
-def _entries(after: int) -> Select[Any]:
-    changes, reports, regraded = table_of(Change), table_of(Report), table_of(Source).alias()
+class Walk:
+    """Where a walk along the ledger stands: the last number, and seq and hash of each clearance."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.seq = [0] * len(LABELS)
+        self.hashes = [GENESIS] * len(LABELS)
+        # From which level on reports are superseded and retracted, and by which change last, by identifier.
+        self.ends: dict[str, tuple[int | None, int | None, int]] = {}
+
+    def step(self, change: Change, report: Report | None, entry: dict[str, Any]) -> list[str]:
+        """Check one change; answers what is wrong with it."""
+        problems = []
+        what = f"change {change.number} ({change.type}, report {change.report_id})"
+        if change.number != self.number + 1:
+            problems.append(f"change {self.number + 1}: missing from the ledger")
+        self.number = change.number
+        if change.type in BRINGING and report is None:
+            problems.append(f"{what}: its report is missing")
+        if self._altered(change, entry):
+            problems.append(f"{what}: the entry or what it brought was altered, or its place in the chain")
+        elif report is not None and not _consistent(change, report):
+            problems.append(f"{what}: what is kept beside the report is not what the report says")
+        self._end(change)
+        return problems
+
+    def _altered(self, change: Change, entry: dict[str, Any]) -> bool:
+        faces = Faces(entry, change.plain_below)
+        altered = False
+        for level in range(TOP + 1):
+            stored = getattr(change, f"seq_{LABELS[level]}"), getattr(change, f"hash_{LABELS[level]}")
+            if level < change.level:
+                altered |= stored != (None, None)
+                continue
+            expected = self.seq[level] + 1, link(self.hashes[level], faces.canonical(level))
+            altered |= stored != expected
+            # Going on from the stored values names each altered entry once, instead of all that follow it.
+            self.seq[level], self.hashes[level] = stored[0] or expected[0], stored[1] or expected[1]
+        return altered
+
+    def _end(self, change: Change) -> None:
+        if change.type == "retraction":
+            superseded = self.ends.get(str(change.report_id), (None, None, 0))[0]
+            self.ends[str(change.report_id)] = (superseded, change.level, change.number)
+        elif change.type == "correction" and change.detail is not None:
+            before, retracted, _ = self.ends.get(change.detail["supersedes"], (None, None, 0))
+            level = max(change.level, change.plain_below)
+            self.ends[change.detail["supersedes"]] = (level if before is None else min(before, level), retracted, change.number)
+
+
+def _consistent(change: Change, report: Report) -> bool:
+    kind = KINDS.get(report.kind)
+    if kind is None:
+        return False
+    value = kind.value_model.model_validate(report.value)
     return (
-        select(
-            *changes.c,
-            *(each.label(f"report__{each.name}") for each in reports.c),
-            col(Place.slug).label("place_slug"),
-            col(Source.slug).label("source_slug"),
-            regraded.c.slug.label("regraded"),
-        )
-        .select_from(changes)
-        .outerjoin(reports, reports.c.number == changes.c.number)
-        .outerjoin(Place, col(Place.id) == reports.c.place_id)
-        .outerjoin(Source, col(Source.id) == reports.c.source_id)
-        .outerjoin(regraded, regraded.c.id == changes.c.source_id)
-        .where(changes.c.number > after)
-        .order_by(changes.c.number)
-        .limit(STEP)
+        report.id == change.report_id
+        and report.indicator_id == change.indicator_id
+        and report.recorded_at == change.recorded_at
+        and report.level == report.level_sent == change.level
+        and report.stated_at == instant(report.stated_text)
+        and report.topic == str(report.value[kind.topic])
+        and report.aspect == kind.aspect(value)
     )
 
 
 async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
     """Walk the ledger from its first entry; yields one line for each thing that is not as it was written."""
-    number = 0
-    seq = [0] * len(LABELS)
-    hashes = [GENESIS] * len(LABELS)
-    while rows := (await connection.execute(_entries(number))).mappings().all():
+    walk = Walk()
+    changes = table_of(Change)
+    while rows := (
+        (await connection.execute(entries().where(changes.c.number > walk.number).order_by(changes.c.number).limit(STEP))).mappings().all()
+    ):
         for row in rows:
-            change, found = _split(row)
-            if change.number != number + 1:
-                yield f"change {number + 1}: missing from the ledger"
-            number = change.number
-            for problem in _check(change, found, row, seq, hashes):
+            for problem in walk.step(*read_entry(row)):
                 yield problem
+    async for problem in _verify_head(connection, walk):
+        yield problem
+    async for problem in _verify_reports(connection, walk):
+        yield problem
+
+
+async def _verify_head(connection: AsyncConnection, walk: Walk) -> AsyncIterator[str]:
     head = (await connection.execute(select(*table_of(Head).c))).mappings().one()
-    if head["number"] != number:
-        yield f"head: says that the last change is {head['number']}, the ledger ends at {number}"
+    if head["number"] != walk.number:
+        yield f"head: says that the last change is {head['number']}, the ledger ends at {walk.number}"
     for level, label in enumerate(LABELS):
-        if (head[f"seq_{label}"] or 0, head[f"hash_{label}"] or GENESIS) != (seq[level], hashes[level]):
+        if (head[f"seq_{label}"] or 0, head[f"hash_{label}"] or GENESIS) != (walk.seq[level], walk.hashes[level]):
             yield f"head: seq or hash of {label} is not that of the last entry"
-    orphans = select(col(Report.number), col(Report.id)).where(
-        col(Report.number).not_in(select(col(Change.number)).where(col(Change.type).in_(BRINGING)))
-    )
-    for orphan in await connection.execute(orphans.order_by(col(Report.number))):
-        yield f"report {orphan.id}: no change brought it"
 
 
-BRINGING = ("report", "correction")
-
-
-def _split(row: Any) -> tuple[Change, Report | None]:
-    change = Change(**{each.name: row[each.name] for each in table_of(Change).c})
-    if row["report__id"] is None:
-        return change, None
-    return change, Report(**{each.name: row[f"report__{each.name}"] for each in table_of(Report).c})
-
-
-def _check(change: Change, report: Report | None, row: Any, seq: list[int], hashes: list[str]) -> list[str]:
-    what = f"change {change.number} ({change.type}, report {change.report_id})"
-    if change.type in BRINGING and report is None:
-        return [f"{what}: its report is missing"]
-    said = statement(report, row["place_slug"], row["source_slug"]) if report is not None and change.type in BRINGING else None
-    problems = []
-    if report is not None and said is not None and not (report.id == change.report_id and report.indicator_id == change.indicator_id):
-        problems.append(f"{what}: its report is not the one that it brought")
-    faces = Faces(entry(change, said, row["regraded"]), change.plain_below)
-    altered = False
-    for level in range(TOP + 1):
-        stored = getattr(change, f"seq_{LABELS[level]}"), getattr(change, f"hash_{LABELS[level]}")
-        if level < change.level:
-            altered |= stored != (None, None)
-            continue
-        seq[level] += 1
-        altered |= stored != (seq[level], link(hashes[level], faces.canonical(level)))
-        # Going on from the stored values names each altered entry once, instead of all that follow it.
-        seq[level] = stored[0] or seq[level]
-        hashes[level] = stored[1] or hashes[level]
-    if altered:
-        problems.append(f"{what}: the entry or what it brought was altered, or its place in the chain")
-    return problems
+async def _verify_reports(connection: AsyncConnection, walk: Walk) -> AsyncIterator[str]:
+    brought = select(col(Change.number)).where(col(Change.type).in_(BRINGING))
+    orphans = select(col(Report.id)).where(col(Report.number).not_in(brought)).order_by(col(Report.number))
+    for orphan in (await connection.execute(orphans)).scalars():
+        yield f"report {orphan}: no change brought it"
+    columns = (col(Report.superseded_level), col(Report.retracted_level), col(Report.ended_number))
+    ended = select(col(Report.id), *columns).where(or_(*(each.is_not(None) for each in columns)))
+    for row in await connection.execute(ended):
+        if walk.ends.pop(str(row[0]), None) != tuple(row[1:]):
+            yield f"report {row[0]}: the ledger does not end it as it is marked"
+    for report in walk.ends:
+        yield f"report {report}: the ledger ends it, but it is not marked so"
