@@ -1,0 +1,57 @@
+# uv is used where it is installed. Elsewhere it goes into .venv first, because a system Python refuses a bare `pip install`.
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+ifeq ($(shell uv --version >/dev/null 2>&1 && echo found),found)
+UV := uv
+EXACT :=
+else
+UV := .venv/bin/uv
+# An exact sync would remove the uv that runs it, and so would a Python that uv fetches and makes .venv anew with.
+EXACT := --inexact
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+endif
+
+RUN := $(UV) run --no-sync
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint openapi bench runtime development
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: runtime ## serve Lifeline with demo data; HOST=127.0.0.1 PORT=8000
+	$(RUN) lifeline serve --demo --host $(HOST) --port $(PORT)
+
+test: lint ## run every check: lint, types, imports between rooms, tests
+	$(RUN) pytest -n 2 --dist worksteal
+
+lint: development ## run the checks that start nothing: ruff, mypy, import-linter
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy --strict app
+	$(RUN) lint-imports --no-logo
+
+openapi: development ## write openapi/v1.json anew
+	$(RUN) lifeline openapi
+
+bench: development ## measure
+	$(RUN) python -m tests.benchmarks
+
+# What serving needs, and nothing taken away that is there already for development.
+runtime: $(filter .venv/bin/uv,$(UV))
+	@$(UV) sync --quiet --frozen --no-dev --inexact
+
+development: $(filter .venv/bin/uv,$(UV))
+	@$(UV) sync --quiet --frozen $(EXACT)
+
+.venv/bin/uv:
+	@command -v python3 >/dev/null || { echo "Lifeline needs Python 3.11 or newer: there is no python3 here." >&2; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Lifeline needs Python 3.11 or newer: this is $$(python3 --version)." >&2; exit 1; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "This Python cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	python3 -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
