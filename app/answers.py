@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -18,27 +17,15 @@ from app.errors import Problem, invalid_field, pointer
 JSON = "application/json"
 
 
-def answer(request: Request, body: bytes, *, private: bool, headers: dict[str, str] | None = None) -> Response:
-    """A 200 with its strong ETag, or 304 when the reader holds the same bytes.
+def answer(request: Request, body: bytes, *, private: bool, headers: dict[str, str] | None = None, keep: bool = True) -> Response:
+    """A 200 of JSON bytes; its ETag, 304 and coding come from `app.kept_answers`.
 
-    `private` is whether the answer depends on the key that was sent.
+    `private` is whether the answer depends on the key that was sent. `keep` says that it depends on nothing but path, query,
+    clearance, the day and what is in the database.
     """
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    fixed = {
-        "ETag": etag,
-        "Cache-Control": f"{'private' if private else 'public'}, no-cache",
-        "Vary": "Authorization",
-        **(headers or {}),
-    }
-    held = request.headers.get("if-none-match")
-    if held is not None and _matches(held, etag):
-        return Response(status_code=304, headers=fixed)
-    return Response(body, headers=fixed, media_type=JSON)
-
-
-def _matches(held: str, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in held.split(",")]
-    return "*" in tags or etag in tags
+    request.state.keep_answer = keep
+    control = f"{'private' if private else 'public'}, no-cache"
+    return Response(body, headers={"Cache-Control": control, **(headers or {})}, media_type=JSON)
 
 
 def page(
@@ -49,13 +36,13 @@ def page(
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
     headers = {}
     if next_cursor is not None:
-        query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
         headers["Link"] = f'<{request.url.path}?{urlencode([*query, ("cursor", next_cursor)])}>; rel="next"'
     return body, headers
 
 
 # The first byte of a cursor says what it holds, so that the cursor of one list is no cursor of another.
-_IDENTIFIER, _NUMBER, _DAY_AND_IDENTIFIER = b"\x01", b"\x02", b"\x03"
+_IDENTIFIER, _NUMBER, _DAY_AND_IDENTIFIER, _POSITION = b"\x01", b"\x02", b"\x03", b"\x04"
 
 
 def _encode(raw: bytes) -> str:
@@ -93,6 +80,25 @@ def decode_number(cursor: str) -> int:
     if number >= 1 << 63:
         raise invalid_field("?cursor", "this is no cursor of this list")
     return number
+
+
+def encode_position(level: int, seq: int) -> str:
+    """The cursor after a change in the ledger of one clearance."""
+    return _encode(_POSITION + bytes([level]) + seq.to_bytes(8, "big"))
+
+
+def decode_position(cursor: str, level: int, name: str) -> int:
+    """The seq in a cursor of the ledger of that clearance; 422 naming the parameter for anything else."""
+    try:
+        raw = _decode(cursor, _POSITION, 9)
+    except Problem:
+        raise invalid_field(name, "this is no cursor of the changes") from None
+    seq = int.from_bytes(raw[1:], "big")
+    if seq >= 1 << 63:
+        raise invalid_field(name, "this is no cursor of the changes")
+    if raw[0] != level:
+        raise invalid_field(name, "this is a cursor of another clearance, whose ledger is numbered otherwise: start anew")
+    return seq
 
 
 def encode_day(day: date, last: UUID) -> str:

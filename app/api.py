@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from app.feed.endpoints import router as changes
 from app.indicators.endpoints import router as indicators
 from app.indicators.situation_endpoints import router as situations
 from app.reference.endpoints import router as reference
@@ -11,6 +12,7 @@ from app.reports.endpoints import router as reports
 TAGS = [
     {"name": "Situations", "description": "How it is: one place's indicators together, and what runs out next."},
     {"name": "Indicators", "description": "What is known: the assessed readings, each with its range, agreement and provenance."},
+    {"name": "Changes", "description": "What changed since: for mirrors, pollers and live dashboards."},
     {"name": "Reports", "description": "Who said it: the statements behind the readings."},
     {"name": "Reporting", "description": "How to say something: append a statement. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
@@ -19,5 +21,5 @@ TAGS = [
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (situations, indicators, reports, amendments, reference):
+for room in (situations, indicators, changes, reports, amendments, reference):
     router.include_router(room)

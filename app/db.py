@@ -28,6 +28,7 @@ from sqlalchemy.engine import RowMapping, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
+from app.change_signal import CHANNEL, ChangeSignal, signal_of
 from app.labels import LABELS
 from app.settings import Settings
 
@@ -43,8 +44,8 @@ SQLModel.metadata.naming_convention = {
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 
-# An arbitrary number that all processes on one PostgreSQL database agree on.
-WRITER_LOCK = 0x4C4946454C494E45
+# Locks the one head row until the transaction ends, and tells every process of the commit.
+TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT pg_notify(:channel, writes::text) FROM turn"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -160,6 +161,7 @@ class Database:
         self.reader = _engine(
             settings.read_database_url or settings.database_url, pool=settings.database_pool, timeout=timeout, writes=False
         )
+        self.signal: ChangeSignal = signal_of(settings.database_url)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -169,8 +171,9 @@ class Database:
         """
         async with AsyncSession(self.writer, expire_on_commit=False, autoflush=False) as session, session.begin():
             if self.dialect == "postgresql":
-                await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
+                await session.execute(text(TAKE_TURN), {"channel": CHANNEL})
             yield session
+        self.signal.bump()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -180,5 +183,6 @@ class Database:
 
     async def close(self) -> None:
         """Give every connection back."""
+        await self.signal.close()
         await self.writer.dispose()
         await self.reader.dispose()

@@ -5,14 +5,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
+from starlette.types import Receive, Scope, Send
 
 from app import __version__, errors
 from app.api import TAGS, router
 from app.db import Database
 from app.documentation import install_openapi, install_swagger_ui
+from app.feed.service import Feed
 from app.health import router as health
+from app.kept_answers import KeptAnswers
 from app.parameters import refuse_unknown_parameters
 from app.settings import Settings, get_settings
+from app.termination import on_termination
 
 DESCRIPTION = """
 Sourced statements about places cut off, kept with their provenance and read together into indicators.
@@ -24,17 +28,41 @@ Sourced statements about places cut off, kept with their provenance and read tog
 """
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI beneath the layer of kept answers, which comes before routing."""
+
+    kept_answers: KeptAnswers | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from what is kept, else from the application."""
+        if self.kept_answers is None:
+            await self.beneath(scope, receive, send)
+        else:
+            await self.kept_answers(scope, receive, send)
+
+    async def beneath(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application itself."""
+        await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> Application:
     """The ASGI application, for the settings given or those of the environment."""
     settings = settings or get_settings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.database = Database(settings)
-        yield
-        await app.state.database.close()
+    async def lifespan(app: Application) -> AsyncIterator[None]:
+        database = Database(settings)
+        await database.signal.start()
+        app.state.database = database
+        app.state.feed = Feed(database)
+        app.kept_answers = KeptAnswers(
+            app.beneath, database.signal.version, public_level=settings.public_clearance.level, most_bytes=settings.cache_bytes
+        )
+        with on_termination(database.signal.stop_waiting):
+            yield
+        await database.close()
 
-    app = FastAPI(
+    app = Application(
         title="Lifeline",
         summary="Who is trapped, when supplies run out, which routes are shut: who says so, and who contradicts it.",
         description=DESCRIPTION,

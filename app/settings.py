@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     public_clearance: Label = Field(default=Label.CLEAR, description="The highest label that a reader without a key sees.")
     default_label: Label = Field(default=Label.GREEN, description="The label of a report sent without one, where no stricter rule applies.")
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(default=4 * 1024 * 1024, description="Bytes that a request body may have.")
+    cache_bytes: Annotated[int, Field(ge=0)] = Field(default=64 * 1024 * 1024, description="Bytes of answers that each process keeps.")
     horizon_days: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description='Days that a statement stands behind the newest of its indicator, by kind, as JSON: `{"supply_runout": 30}`. '

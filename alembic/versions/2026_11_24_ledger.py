@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("hash_red", sa.String(length=64), nullable=True),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("writes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_head")),
     )
@@ -300,7 +301,7 @@ def upgrade() -> None:
     op.create_index("uq_change_seq_clear", "change", ["seq_clear"], unique=True)
     op.create_index("uq_change_seq_green", "change", ["seq_green"], unique=True)
     op.create_index("uq_change_seq_red", "change", ["seq_red"], unique=True)
-    op.execute("INSERT INTO head (id, number, recorded_at) VALUES (1, 0, '2000-01-01 00:00:00.000000')")
+    op.execute("INSERT INTO head (id, number, writes, recorded_at) VALUES (1, 0, 0, '2000-01-01 00:00:00.000000')")
 
 
 def downgrade() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ class Caller:
     key_id: UUID | None = None
     organisation: str | None = None
     scopes: frozenset[str] = frozenset()
+    expires_at: datetime | None = None
 
     @property
     def clearance(self) -> Label:
@@ -70,7 +72,9 @@ async def get_caller(
         raise _unauthorized("The key is unknown, expired or revoked.")
     scopes = frozenset(key.scopes)
     level = max(public, key.clearance) if Scope.READ in scopes else public
-    return Caller(level=level, key_id=key.id, organisation=key.organisation, scopes=scopes)
+    caller = Caller(level=level, key_id=key.id, organisation=key.organisation, scopes=scopes, expires_at=key.expires_at)
+    request.state.caller = caller
+    return caller
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]

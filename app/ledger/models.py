@@ -148,10 +148,14 @@ class Change(_Positions, table=True):
 
 
 class Head(_Positions, table=True):
-    """The one row at which every writer takes its turn: the last entry, and the last of each clearance."""
+    """The one row at which every writer takes its turn: the last entry, and the last of each clearance.
+
+    `writes` counts commits on PostgreSQL, of keys and reference data too, so that a lost notification is noticed.
+    """
 
     __tablename__ = "head"
 
     id: int = Field(primary_key=True)
     number: int = Field(sa_type=BigInt)
+    writes: int = Field(default=0, sa_type=BigInt)
     recorded_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,136 @@
+"""`/v1/changes` and `/v1/stream`: everything since a cursor, in order, none missed, none twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.access.dependencies import Caller, CallerDep
+from app.answers import answer, decode_position, encode_position, page
+from app.documentation import LIST_ERRORS, problems
+from app.errors import invalid_field
+from app.feed.queries import Selection
+from app.feed.schemas import ChangePage
+from app.feed.service import Feed
+from app.indicators.schemas import KindName
+from app.parameters import CountryFilter, Limit, PlaceFilter, Within
+
+router = APIRouter(tags=["Changes"])
+
+NOW = "now"
+STREAM_PAGE = 100
+# A stream asks the ledger now and then without being told to, should ever a signal be lost.
+STREAM_WAIT_SECONDS = 30.0
+RETRY_MILLISECONDS = 2000
+
+After = Annotated[
+    str | None,
+    Query(max_length=100, description="Where to go on from: `next` of the answer before, or `now`. From the beginning without it."),
+]
+
+
+def get_feed(request: Request) -> Feed:
+    """The feed of this process."""
+    feed: Feed = request.app.state.feed
+    return feed
+
+
+def get_selection(
+    kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.")] = None,
+    place: PlaceFilter = None,
+    within: Within = False,
+    country: CountryFilter = None,
+) -> Selection:
+    """Which changes are wanted."""
+    return Selection(kind, place, within, country)
+
+
+FeedDep = Annotated[Feed, Depends(get_feed)]
+SelectionDep = Annotated[Selection, Depends(get_selection)]
+
+
+async def _start(feed: Feed, caller: Caller, after: str | None, name: str) -> int:
+    if after == NOW:
+        return (await feed.page(2**62, limit=1, level=caller.level))[2]
+    if after is None:
+        return 0
+    seq = decode_position(after, caller.level, name)
+    if seq > (await feed.page(seq, limit=1, level=caller.level))[2]:
+        raise invalid_field(name, "this cursor is ahead of the ledger, as after a restored backup: start anew")
+    return seq
+
+
+@router.get("/changes", summary="What changed since?", response_model=ChangePage, responses=LIST_ERRORS)
+async def list_changes(
+    request: Request,
+    caller: CallerDep,
+    feed: FeedDep,
+    selection: SelectionDep,
+    after: After = None,
+    wait: Annotated[int, Query(ge=0, le=30, description="Seconds to hold the request until something comes.")] = 0,
+    limit: Limit = 100,
+) -> Response:
+    """Every entry of the ledger after a cursor, in order: reports, corrections, retractions (with the reason, without content),
+    outcomes and grades, each with the documents of the indicators that it moved.
+
+    To keep a mirror: ask, apply every document whose `revision` is above the one held, keep `next` together with what was applied,
+    ask again with `after=next`. Whatever is cut off on either side, nothing is missed and nothing comes twice.
+    """
+    deadline = asyncio.get_running_loop().time() + wait
+    seq = await _start(feed, caller, after, "?after")
+    while True:
+        version = feed.version()
+        items, last, revision = await feed.page(seq, limit=limit, level=caller.level, selection=selection)
+        left = deadline - asyncio.get_running_loop().time()
+        if items or left <= 0 or feed.stopping:
+            break
+        seq = last
+        await feed.wait(version, left)
+    following = encode_position(caller.level, last)
+    body, _ = page(request, [item.json for item in items], next_cursor=following, as_of=None, revision=revision)
+    return answer(request, body, private=caller.key_id is not None, keep=wait == 0)
+
+
+async def get_stream_start(
+    caller: CallerDep,
+    feed: FeedDep,
+    after: After = None,
+    last_event_id: Annotated[str | None, Header(max_length=100, description="Where a broken stream resumes; browsers send it.")] = None,
+) -> int:
+    """The seq that a stream starts after; looked at before the answer begins, so that a wrong cursor can still be a 422."""
+    return await _start(feed, caller, last_event_id or after or NOW, "Last-Event-ID" if last_event_id else "?after")
+
+
+@router.get(
+    "/stream",
+    summary="Tell me at once",
+    response_class=EventSourceResponse,
+    responses=problems(401, 422, 503),
+)
+async def stream_changes(
+    caller: CallerDep,
+    feed: FeedDep,
+    selection: SelectionDep,
+    seq: Annotated[int, Depends(get_stream_start)],
+) -> AsyncIterator[ServerSentEvent]:
+    """The same changes as server-sent events, as they come: `event` is the type, `data` the change, `id` the cursor.
+
+    Without `after` and `Last-Event-ID` it starts now. The first event, `ready`, names where it stands. A comment every
+    15 seconds keeps the connection open. A reader who does not keep up is dropped, and resumes by `Last-Event-ID`.
+    """
+    yield ServerSentEvent(
+        event="ready",
+        id=encode_position(caller.level, seq),
+        raw_data=orjson.dumps({"revision": seq}).decode(),
+        retry=RETRY_MILLISECONDS,
+    )
+    while not feed.stopping:
+        version = feed.version()
+        items, seq, _ = await feed.page(seq, limit=STREAM_PAGE, level=caller.level, selection=selection)
+        for item in items:
+            yield ServerSentEvent(event=item.type, id=encode_position(caller.level, item.seq), raw_data=item.json)
+        if not items:
+            await feed.wait(version, STREAM_WAIT_SECONDS)

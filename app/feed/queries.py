@@ -1,0 +1,125 @@
+"""The ledger as a reader may see it, entry by entry in order: what the delta feed, the stream and webhooks all read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from app.db import head_seq, table_of
+from app.indicators.models import StoredReading
+from app.indicators.queries import revision_for, seen_by
+from app.labels import LABELS
+from app.ledger.chain import plain
+from app.ledger.models import Change, Indicator, Voice
+from app.ledger.queries import entries, read_entry
+from app.reading.document import with_revision
+from app.reference.queries import places_in_country, places_within
+
+# A new grade may move any number of indicators: beyond so many, readers ask `/v1/indicators?updated_since=`.
+MOST_DOCUMENTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which changes are wanted: by kind, place and country of the indicator. Changes of grades are in every selection."""
+
+    kind: str | None = None
+    place: str | None = None
+    within: bool = False
+    country: str | None = None
+
+    def where(self) -> list[ColumnElement[bool]]:
+        """The condition on changes."""
+        on: list[ColumnElement[bool]] = []
+        if self.kind is not None:
+            on.append(col(Indicator.kind) == self.kind)
+        if self.place is not None:
+            on.append(col(Indicator.place_id).in_(places_within(self.place, within=self.within)))
+        if self.country is not None:
+            on.append(col(Indicator.place_id).in_(places_in_country(self.country)))
+        if not on:
+            return []
+        wanted = select(col(Indicator.id)).where(*on)
+        return [
+            or_(
+                col(Change.indicator_id).in_(wanted),
+                col(Change.from_indicator_id).in_(wanted),
+                col(Change.source_id).is_not(None),
+            )
+        ]
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One change as served: its seq in the reader's ledger, its type, when it was recorded, and the JSON."""
+
+    seq: int
+    type: str
+    recorded_at: str
+    json: str
+
+
+async def changes_after(
+    connection: AsyncConnection, seq: int, *, limit: int, level: int, selection: Selection = EVERYTHING
+) -> tuple[list[Served], int, int]:
+    """The changes after a seq of the reader's ledger, in order; the seq to go on from; the head of the ledger.
+
+    What is passed over by the selection is behind the seq to go on from, so that nobody looks at it twice.
+    """
+    head: int = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    rows = await _rows(connection, seq, head, limit, level, selection)
+    documents = await _documents(connection, rows, level)
+    served = [_serve(row, documents.get(row["number"], []), level) for row in rows]
+    return served, served[-1].seq if len(served) == limit else max(head, seq), head
+
+
+async def _rows(connection: AsyncConnection, seq: int, head: int, limit: int, level: int, selection: Selection) -> Sequence[RowMapping]:
+    position = table_of(Change).c[f"seq_{LABELS[level]}"]
+    # The head was read first: later entries wait for the next answer, so that no gap can open between the two.
+    statement = entries().where(position > seq, position <= head, *selection.where()).order_by(position).limit(limit)
+    rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    return rows
+
+
+async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> dict[int, list[str]]:
+    """The documents of the indicators that each change moved, as they now stand, by number of the change."""
+    wanted: dict[int, list[UUID]] = {}
+    for row in rows:
+        moved = [row["indicator_id"], row["from_indicator_id"] if level >= row["plain_below"] else None]
+        wanted[row["number"]] = [each for each in moved if each is not None]
+        if row["source_id"] is not None:
+            wanted[row["number"]] = await _resting_on(connection, row, level)
+    ids = {each for every in wanted.values() for each in every}
+    stored = select(col(StoredReading.indicator_id), col(StoredReading.document), revision_for(level)).where(
+        col(StoredReading.indicator_id).in_(ids), *seen_by(level)
+    )
+    found = {row.indicator_id: with_revision(row.document, row.revision) for row in await connection.execute(stored)}
+    return {number: [found[each] for each in every if each in found] for number, every in wanted.items()}
+
+
+async def _resting_on(connection: AsyncConnection, row: RowMapping, level: int) -> list[UUID]:
+    voices = (
+        select(col(Voice.indicator_id), func.min(col(Voice.number)))
+        .where(col(Voice.source_id) == row["source_id"], col(Voice.level) <= level, col(Voice.number) < row["number"])
+        .group_by(col(Voice.indicator_id))
+        .order_by(col(Voice.indicator_id))
+        .limit(MOST_DOCUMENTS + 1)
+    )
+    return [voice[0] for voice in await connection.execute(voices)]
+
+
+def _serve(row: RowMapping, documents: list[str], level: int) -> Served:
+    change, _, whole = read_entry(row)
+    seen = plain(whole) if level < change.plain_below else whole
+    label = LABELS[level]
+    head = {"seq": row[f"seq_{label}"], "hash": row[f"hash_{label}"], **seen, "documents_complete": len(documents) <= MOST_DOCUMENTS}
+    body = f'{orjson.dumps(head).decode()[:-1]},"documents":[{",".join(documents[:MOST_DOCUMENTS])}]}}'
+    return Served(row[f"seq_{label}"], seen["type"], seen["recorded_at"], body)
