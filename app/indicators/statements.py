@@ -1,10 +1,11 @@
 """Statements loaded from the ledger for reading, now or as at a moment."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -36,12 +37,9 @@ def _perhaps_standing(moment: Moment) -> ColumnElement[bool]:
     return and_(col(Report.ended_number).is_not(None), above if moment.upto is None else or_(above, col(Report.ended_number) > moment.upto))
 
 
-async def load_latest(connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW) -> dict[UUID, list[Statement]]:
-    """What may stand on each indicator, at any clearance: the latest of each voice, and what is ended only above its own label.
-
-    The cost follows the number of voices, not the length of the history.
-    """
-    latest = (
+@lru_cache(maxsize=32)
+def _latest(moment: Moment) -> ScalarSelect[int]:
+    return (
         select(col(Report.number))
         .where(
             col(Report.indicator_id) == col(Voice.indicator_id),
@@ -56,6 +54,14 @@ async def load_latest(connection: AsyncConnection, indicators: Collection[UUID],
         .correlate(Voice)
         .scalar_subquery()
     )
+
+
+async def load_latest(connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW) -> dict[UUID, list[Statement]]:
+    """What may stand on each indicator, at any clearance: the latest of each voice, and what is ended only above its own label.
+
+    The cost follows the number of voices, not the length of the history.
+    """
+    latest = _latest(moment)
     wanted = list(indicators)
     rows: dict[int, Any] = {}
     for start in range(0, len(wanted), CHUNK):

@@ -1,5 +1,6 @@
 """The ledger read: where it stands, and where it stood."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -31,6 +32,7 @@ async def moment_of(connection: AsyncConnection, as_of: str | None, known_at: st
 BRINGING = ("report", "correction")
 
 
+@cache
 def entries() -> Select[Any]:
     """Changes with all that `read_entry` needs of what they brought and name."""
     changes, reports, regraded = table_of(Change), table_of(Report), table_of(Source).alias("regraded")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -64,9 +64,5 @@ async def close_tail(session: AsyncSession, tail: Tail, changes: Sequence[Change
     if not changes:
         return
     await session.execute(insert(table_of(Change)), [change.model_dump() for change in changes])
-    head = (await session.scalars(select(Head).where(col(Head.id) == HEAD))).one()
-    head.number = tail.number
-    head.recorded_at = tail.recorded_at
-    for column, value in tail.positions().items():
-        setattr(head, column, value)
-    await session.flush()
+    head = {"number": tail.number, "recorded_at": tail.recorded_at, **tail.positions()}
+    await session.execute(update(table_of(Head)).where(col(Head.id) == HEAD).values(**head))

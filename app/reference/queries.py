@@ -1,6 +1,7 @@
 """Reference data looked up: by what a report names, by identifier, and page by page."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +51,7 @@ async def place_facts(connection: AsyncConnection, where: ColumnElement[bool]) -
 
 def grade_in_force(moment: Moment = NOW) -> ScalarSelect[Any]:
     """The grade of a source that was in force at a moment, as a subquery for statements on sources."""
-    grades = table_of(SourceGrade).alias()
+    grades = table_of(SourceGrade)
     statement = select(grades.c.reliability).where(grades.c.source_id == col(Source.id)).order_by(grades.c.number.desc()).limit(1)
     if moment.as_of is not None:
         statement = statement.where(grades.c.effective_from <= moment.as_of)
@@ -59,6 +60,7 @@ def grade_in_force(moment: Moment = NOW) -> ScalarSelect[Any]:
     return statement.correlate(Source).scalar_subquery()
 
 
+@lru_cache(maxsize=32)
 def _sources(moment: Moment) -> Select[Any]:
     names = ("id", "slug", "name", "type", "party_to_conflict")
     return select(*(table_of(Source).c[name] for name in names), grade_in_force(moment).label("reliability"))
@@ -78,12 +80,16 @@ async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], mome
 
 async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, str]:
     """The names of sources, by slug."""
+    if not slugs:
+        return {}
     rows = await connection.execute(select(col(Source.slug), col(Source.name)).where(col(Source.slug).in_(list(slugs))))
     return {row.slug: row.name for row in rows}
 
 
 async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> set[str]:
     """Which of these slugs are routes."""
+    if not slugs:
+        return set()
     return set((await connection.execute(select(col(Route.slug)).where(col(Route.slug).in_(list(slugs))))).scalars())
 
 

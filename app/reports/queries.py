@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,9 @@ from app.reference.models import Place, Source
 from app.reference.moment import NOW, Moment
 from app.reports.schemas import Status
 from app.times import rfc3339
+
+NEWER = table_of(Report).alias("newer")
+OLD = table_of(Report).alias("old")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,10 @@ def status_for(report: Report, level: int) -> Status:
 
 def status_at(level: int, moment: Moment) -> ColumnElement[str]:
     """Whether a report stood at a moment, as a reader of that level sees it, as an expression."""
-    newer = table_of(Report).alias("newer")
-    superseded = [newer.c.supersedes == col(Report.id), newer.c.level <= level]
+    superseded = [NEWER.c.supersedes == col(Report.id), NEWER.c.level <= level]
     retracted = [col(Change.report_id) == col(Report.id), col(Change.type) == "retraction", col(Change.level) <= level]
     if moment.upto is not None:
-        superseded.append(newer.c.number <= moment.upto)
+        superseded.append(NEWER.c.number <= moment.upto)
         retracted.append(col(Change.number) <= moment.upto)
     return case(
         (exists().where(and_(*retracted)).correlate(Report), literal("retracted")),
@@ -61,10 +64,11 @@ def _seq_for(level: int) -> ColumnElement[Any]:
 
 
 def _supersedes_for(level: int) -> ColumnElement[Any]:
-    old = table_of(Report).alias("old")
-    return select(old.c.id).where(old.c.id == col(Report.supersedes), old.c.level <= level).correlate(Report).scalar_subquery()
+    return select(OLD.c.id).where(OLD.c.id == col(Report.supersedes), OLD.c.level <= level).correlate(Report).scalar_subquery()
 
 
+# Putting such a statement together costs more than running it.
+@lru_cache(maxsize=32)
 def _columns(level: int, moment: Moment = NOW) -> Select[Any]:
     return (
         select(

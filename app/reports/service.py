@@ -97,6 +97,7 @@ async def correct(
     from_level = max(report.level, old.report.level)
     _end(old.report, tail.number, superseded=from_level)
     session.add(old.report)
+    await session.flush()
     await _store(session, [(checked, report, change)])
     await close_tail(session, tail, [change])
     subjects = {checked.indicator_id: checked.about()}
@@ -117,6 +118,7 @@ async def retract(session: AsyncSession, caller: Caller, report_id: UUID, reason
     tail.append(change, entry(change, None))
     _end(old.report, tail.number, retracted=old.report.level)
     session.add(old.report)
+    await session.flush()
     await close_tail(session, tail, [change])
     subjects = await subjects_of(session, [old.report.indicator_id])
     await read_anew(session, subjects, [(old.report.indicator_id, change.level, change)], settings)
