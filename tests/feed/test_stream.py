@@ -1,0 +1,77 @@
+"""The stream: the same changes as server-sent events, resumed without loss."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+
+from tests.factories import report
+from tests.feed.conftest import Running
+
+
+async def _events(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    event: dict[str, Any] = {}
+    async for line in stream.aiter_lines():
+        if line == "" and event:
+            yield event
+            event = {}
+        elif ": " in line:
+            name, _, value = line.partition(": ")
+            event[name] = orjson.loads(value) if name == "data" else value
+
+
+async def _next(events: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
+    return await asyncio.wait_for(anext(events), 10)
+
+
+async def test_changes_come_as_they_are_made_and_a_broken_stream_resumes(running: Running) -> None:
+    async with running.client() as client:
+        async with client.stream("GET", "/v1/stream") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            events = _events(stream)
+            assert (await _next(events))["event"] == "ready"
+            await client.post("/v1/reports", json=report())
+            first = await _next(events)
+            assert (first["event"], first["data"]["seq"]) == ("report", 1)
+        await client.post("/v1/reports", json=report(source="envoy"))
+        await client.post("/v1/reports", json=report(source="monitor"))
+        async with client.stream("GET", "/v1/stream", headers={"Last-Event-ID": first["id"]}) as stream:
+            events = _events(stream)
+            await _next(events)
+            assert [(await _next(events))["data"]["seq"] for _ in range(2)] == [2, 3]
+        page = (await client.get("/v1/changes")).json()
+        assert page["items"][0] == {**first["data"], "documents": page["items"][0]["documents"]}
+
+
+async def test_a_wrong_place_to_start_is_refused_before_the_stream_begins(running: Running) -> None:
+    async with running.client() as client:
+        answer = await client.get("/v1/stream", headers={"Last-Event-ID": "nonsense"})
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_streams_and_long_polls_end_at_once_when_the_process_is_to_end(running: Running) -> None:
+    async with running.client() as client, client.stream("GET", "/v1/stream") as stream:
+        events = _events(stream)
+        await _next(events)
+        waiting = asyncio.create_task(client.get("/v1/changes", params={"after": "now", "wait": 30}))
+        await asyncio.sleep(0.2)
+        running.terminate()
+        assert (await asyncio.wait_for(waiting, 5)).status_code == 200
+        assert [event async for event in events] == []
+    assert await asyncio.to_thread(running.wait, 10) == 0
+
+
+async def test_a_commit_of_another_process_wakes_waiting_readers(running: Running) -> None:
+    async with running.client() as client, running.sibling() as other:
+        async with client.stream("GET", "/v1/stream") as stream:
+            events = _events(stream)
+            await _next(events)
+            waiting = asyncio.create_task(client.get("/v1/changes", params={"after": "now", "wait": 30}))
+            await asyncio.sleep(0.2)
+            async with other.client() as elsewhere:
+                await elsewhere.post("/v1/reports", json=report())
+            assert (await _next(events))["data"]["seq"] == 1
+            assert len((await asyncio.wait_for(waiting, 10)).json()["items"]) == 1
