@@ -244,3 +244,7 @@ def main() -> None:
     """The entry point."""
     os.environ.setdefault("COLUMNS", "200")
     cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.servers import serve_demo
+from tests.processes import serve_demo
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import orjson
@@ -15,6 +15,7 @@ from app.db import head_seq
 from app.indicators.models import StoredReading
 from app.indicators.queries import revision_for, seen_by
 from app.indicators.travel import past_readings
+from app.kinds import KINDS
 from app.ledger.models import Indicator
 from app.reading.document import with_revision
 from app.reference.facts import PlaceFacts
@@ -25,6 +26,8 @@ from app.settings import Settings
 from app.times import rfc3339
 
 Document = dict[str, Any]
+
+CONCEPTS: tuple[str, ...] = get_args(KINDS["trapped_population"].value_model.model_fields["concept"].annotation)
 
 
 async def list_situations(
@@ -97,7 +100,7 @@ def situation(place: PlaceFacts, documents: Sequence[Document], at: datetime) ->
     for document in documents:
         if document["value"] is not None:
             by_kind.setdefault(document["kind"], []).append(document)
-    trapped = [_trapped(each, at) for each in by_kind.get("trapped_population", [])]
+    trapped = sorted((_trapped(each, at) for each in by_kind.get("trapped_population", [])), key=_by_concept)
     supplies = sorted((_supply(each, at) for each in by_kind.get("supply_runout", [])), key=_soonest)
     due = [each for each in supplies if each["days_left"] is not None]
     read = [each for every in by_kind.values() for each in every]
@@ -135,6 +138,10 @@ def _trapped(document: Document, at: datetime) -> dict[str, Any]:
     return {name: document["value"][name] for name in names} | _common(document, at)
 
 
+def _by_concept(trapped: Mapping[str, Any]) -> tuple[int, str]:
+    return CONCEPTS.index(trapped["concept"]), trapped["place"]
+
+
 def _supply(document: Document, at: datetime) -> dict[str, Any]:
     value = document["value"]
     names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
@@ -159,6 +166,7 @@ def _soonest(supply: Mapping[str, Any]) -> tuple[bool, int, str]:
 def _routes(documents: Sequence[Document], at: datetime) -> dict[str, Any]:
     names = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
     items = [{name: each["value"][name] for name in names} | _common(each, at) for each in documents]
+    items.sort(key=lambda item: (item["route"], item["place"]))
     # A route may serve several of the places: it counts once, in the state that is worst for those who need it.
     worst: dict[str, str] = {}
     for item in items:

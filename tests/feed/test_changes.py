@@ -128,9 +128,7 @@ async def test_a_cursor_that_nobody_gave_out_is_refused(make_client: MakeClient,
         assert answer.json()["errors"][0]["pointer"] == "?after"
 
 
-async def test_a_cursor_ahead_of_the_ledger_is_refused(
-    client: httpx.AsyncClient, reference: Reference, make_client: MakeClient
-) -> None:
+async def test_a_cursor_ahead_of_the_ledger_is_refused(client: httpx.AsyncClient, reference: Reference, make_client: MakeClient) -> None:
     await _post(client)
     ahead = (await client.get("/v1/changes")).json()["next"]
     behind = await make_client(clearance=Label.RED)
