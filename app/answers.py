@@ -123,7 +123,8 @@ async def json_body(request: Request) -> Any:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise Problem(415, "Send the body as application/json.")
-    raw = await request.body()
+    raw = await _read(request, request.app.state.settings.max_body_bytes)
+    request.state.raw_body = raw
     try:
         content = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
@@ -131,6 +132,15 @@ async def json_body(request: Request) -> Any:
     if b"\\u0000" in raw and (path := _nul(content)) is not None:
         raise invalid_field(pointer(path), "a NUL character cannot be kept")
     return content
+
+
+async def _read(request: Request, most: int) -> bytes:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > most:
+            raise Problem(413, f"The body may have {most} bytes at the most.", headers={"Connection": "close"})
+    return bytes(raw)
 
 
 def _nul(node: Any) -> list[str | int] | None:

@@ -14,6 +14,7 @@ from app.documentation import install_openapi, install_swagger_ui
 from app.feed.service import Feed
 from app.health import router as health
 from app.kept_answers import KeptAnswers
+from app.logs import configure_logs
 from app.parameters import refuse_unknown_parameters
 from app.settings import Settings, get_settings
 from app.termination import on_termination
@@ -48,6 +49,7 @@ class Application(FastAPI):
 def create_app(settings: Settings | None = None) -> Application:
     """The ASGI application, for the settings given or those of the environment."""
     settings = settings or get_settings()
+    configure_logs()
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
@@ -74,7 +76,6 @@ def create_app(settings: Settings | None = None) -> Application:
         lifespan=lifespan,
         dependencies=[Depends(refuse_unknown_parameters)],
         generate_unique_id_function=lambda route: route.name,
-        max_body_size=settings.max_body_bytes,
     )
     app.state.settings = settings
     errors.install(app)

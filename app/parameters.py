@@ -8,7 +8,7 @@ from fastapi import Query, Request
 from fastapi.dependencies.utils import get_dependant
 from pydantic import BaseModel
 
-from app.errors import FieldProblem, invalid
+from app.errors import FieldProblem, invalid, not_found
 from app.times import Moment
 
 AsOf = Annotated[
@@ -55,12 +55,15 @@ def _known_parameters(endpoint: Callable[..., Any]) -> frozenset[str]:
 
 async def refuse_unknown_parameters(request: Request) -> None:
     """A query parameter that the endpoint does not know is a 422, never ignored (contract, Reading); so is one given twice."""
+    if any("\0" in str(value) for value in request.path_params.values()):
+        raise not_found("record")
     given = request.query_params.multi_items()
     if not given:
         return
     known = _known_parameters(request.scope["endpoint"])
     names = [name for name, _ in given]
     wrong = [FieldProblem(pointer=f"?{name}", detail="unknown query parameter") for name in dict.fromkeys(names) if name not in known]
+    wrong += [FieldProblem(pointer=f"?{name}", detail="a NUL character cannot be looked for") for name, value in given if "\0" in value]
     wrong += [FieldProblem(pointer=f"?{name}", detail="given more than once") for name in known if names.count(name) > 1]
     if wrong:
         raise invalid(wrong)

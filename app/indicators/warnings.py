@@ -42,7 +42,7 @@ async def list_warnings(
     `where` holds conditions on the places of indicators.
     """
     revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
-    last_day = at.date() + timedelta(days=within_days)
+    last_day = at.date() + min(timedelta(days=within_days), date.max - at.date())
     if moment == NOW:
         found = await _stored(connection, where, last_day, after, limit + 1, level)
     else:

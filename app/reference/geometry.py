@@ -12,7 +12,7 @@ COARSE_DECIMALS = 1
 
 def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
     """Every position of a geometry, as [longitude, latitude, ...] in degrees."""
-    waiting: list[Any] = [each["coordinates"] for each in geometry.get("geometries", [geometry]) if "coordinates" in each]
+    waiting: list[Any] = [each["coordinates"] for each in _members(geometry) if "coordinates" in each]
     while waiting:
         node = waiting.pop()
         if node and isinstance(node, list) and not isinstance(node[0], list):
@@ -22,11 +22,17 @@ def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
 
 
 def _numbers_within_bounds(value: Any) -> Any:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not all(isinstance(each, dict) for each in _members(value)):
         raise ValueError("must be a GeoJSON geometry")
-    for position in positions(value):
-        check_position(position)
+    found = [check_position(position) for position in positions(value)]
+    if not found:
+        raise ValueError("a geometry has at least one position")
     return value
+
+
+def _members(geometry: dict[str, Any]) -> list[Any]:
+    members = geometry.get("geometries", [geometry])
+    return members if isinstance(members, list) else [None]
 
 
 def check_position(position: list[Any]) -> list[Any]:

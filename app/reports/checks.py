@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from app.reports.schemas import ReportIn
 from app.settings import Settings
 from app.times import instant, utc_now
 
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 UNKNOWN_PLACE = "there is no such place"
 BARE_CODE = "there is no place with this slug; a code needs its scheme before it, such as pcode:SY02"
 
@@ -69,6 +70,8 @@ def check(body: Any, settings: Settings) -> Sent | Refused:
     stated = instant(report.stated_at)
     if stated > utc_now() + timedelta(seconds=settings.clock_skew_seconds):
         return [FieldProblem(pointer="/stated_at", detail="must not be in the future")]
+    if stated < EARLIEST:
+        return [FieldProblem(pointer="/stated_at", detail=f"must not be before {EARLIEST.year}")]
     try:
         value = kind.value_model.model_validate(report.value)
         return Sent(report, kind.resolve(value, stated.date()))
