@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import zstandard
@@ -25,6 +26,7 @@ SMALLEST_TO_COMPRESS = 512
 DAY_SECONDS = 86_400
 MOST_READERS = 10_000
 SEND_SECONDS = 30.0
+NOTHING: Message = {"type": "http.response.body", "body": b""}
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
 KEEP = "keep_answer"
 CALLER = "caller"
@@ -53,22 +55,23 @@ class Kept:
     headers: Headers
     body: bytes
     tag: str
-    made: dict[bytes, tuple[Message, Message, Message]] = field(default_factory=dict)
+    made: dict[bytes, tuple[Message, Message, Message, bytes]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Bytes that it may take, its codings included, which are each smaller than the body."""
         return 2 * len(self.body) + 2000
 
-    def messages(self, coding: bytes) -> tuple[Message, Message, Message]:
-        """The start of a 200, its body, and the start of a 304, in a coding (`zstd`, `gzip`, or empty for none)."""
+    def messages(self, coding: bytes) -> tuple[Message, Message, Message, bytes]:
+        """The start of a 200, its body, the start of a 304, and the tag, in a coding (`zstd`, `gzip`, or empty for none)."""
         found = self.made.get(coding)
         if found is None:
             compressible = len(self.body) >= SMALLEST_TO_COMPRESS
             body = _COMPRESS[coding](self.body) if coding and compressible else self.body
             # A strong ETag names exact bytes, so each coding has its own.
             suffix = f"-{coding.decode()}" if coding and compressible else ""
-            headers = [*self.headers, (b"etag", f'"{self.tag}{suffix}"'.encode())]
+            tag = f'"{self.tag}{suffix}"'.encode()
+            headers = [*self.headers, (b"etag", tag)]
             whole = [*headers, (b"content-length", str(len(body)).encode())]
             if suffix:
                 whole.append((b"content-encoding", coding))
@@ -78,6 +81,7 @@ class Kept:
                 start,
                 {"type": "http.response.body", "body": body},
                 {"type": "http.response.start", "status": 304, "headers": not_modified},
+                tag,
             )
             self.made[coding] = found
         return found
@@ -101,16 +105,19 @@ class KeptAnswers:
             await self._app(scope, receive, send)
             return
         authorization = held = accepted = b""
+        ambiguous = False
         for name, value in scope["headers"]:
             if name == b"if-none-match":
                 held = value
             elif name == b"accept-encoding":
                 accepted = value
             elif name == b"authorization":
+                # Two of them: which one the application goes by is not for this layer to guess.
+                ambiguous = bool(authorization)
                 authorization = value
         coding = _coding(accepted)
         head_only = scope["method"] == "HEAD"
-        version = self._version()
+        version = None if ambiguous else self._version()
         day = int(time.time()) // DAY_SECONDS
         reader = self._reader(authorization, version)
         if reader is not None and version is not None:
@@ -222,16 +229,18 @@ class _Passing:
 
 
 async def _send(kept: Kept, coding: bytes, held: bytes, head_only: bool, send: Send) -> None:
-    start, body, not_modified = kept.messages(coding)
-    if held and _matches(held, kept.tag):
+    start, body, not_modified, exact = kept.made.get(coding) or kept.messages(coding)
+    if held and _matches(held, kept.tag, exact):
         await send(not_modified)
-        await send({"type": "http.response.body", "body": b""})
+        await send(NOTHING)
         return
     await send(start)
-    await send({"type": "http.response.body", "body": b""} if head_only else body)
+    await send(NOTHING if head_only else body)
 
 
-def _matches(held: bytes, tag: str) -> bool:
+def _matches(held: bytes, tag: str, exact: bytes) -> bool:
+    if held == exact:
+        return True
     # Weak comparison (RFC 9110, 13.1.2); a tag of another coding of the same bytes is a match too.
     for each in held.decode("latin-1").split(","):
         bare = each.strip().removeprefix("W/").strip('"')
@@ -240,6 +249,7 @@ def _matches(held: bytes, tag: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=256)
 def _coding(accepted: bytes) -> bytes:
     """The coding to use for an Accept-Encoding: zstd before gzip, unless refused by `q=0`."""
     if not accepted:
