@@ -13,8 +13,9 @@ from app.indicators import models as indicators
 from app.ledger import models as ledger
 from app.reference import models as reference
 from app.settings import Settings
+from app.webhooks import models as webhooks
 
-MODELS = (access, indicators, ledger, reference)
+MODELS = (access, indicators, ledger, reference, webhooks)
 
 
 def _render(kind: str, item: Any, _autogen_context: Any) -> str | bool:

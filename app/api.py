@@ -8,11 +8,13 @@ from app.indicators.situation_endpoints import router as situations
 from app.reference.endpoints import router as reference
 from app.reports.amendment_endpoints import router as amendments
 from app.reports.endpoints import router as reports
+from app.webhooks.endpoints import router as webhooks
 
 TAGS = [
     {"name": "Situations", "description": "How it is: one place's indicators together, and what runs out next."},
     {"name": "Indicators", "description": "What is known: the assessed readings, each with its range, agreement and provenance."},
     {"name": "Changes", "description": "What changed since: for mirrors, pollers and live dashboards."},
+    {"name": "Webhooks", "description": "Be told: changes posted to you, signed, at least once. Needs a key with the scope `read`."},
     {"name": "Reports", "description": "Who said it: the statements behind the readings."},
     {"name": "Reporting", "description": "How to say something: append a statement. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
@@ -21,5 +23,5 @@ TAGS = [
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (situations, indicators, changes, reports, amendments, reference):
+for room in (situations, indicators, changes, webhooks, reports, amendments, reference):
     router.include_router(room)

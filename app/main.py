@@ -18,6 +18,7 @@ from app.logs import configure_logs
 from app.parameters import refuse_unknown_parameters
 from app.settings import Settings, get_settings
 from app.termination import on_termination
+from app.webhooks.dispatcher import dispatching
 
 DESCRIPTION = """
 Sourced statements about places cut off, kept with their provenance and read together into indicators.
@@ -61,7 +62,8 @@ def create_app(settings: Settings | None = None) -> Application:
             app.beneath, database.signal.version, public_level=settings.public_clearance.level, most_bytes=settings.cache_bytes
         )
         with on_termination(database.signal.stop_waiting):
-            yield
+            async with dispatching(database, settings):
+                yield
         await database.close()
 
     app = Application(

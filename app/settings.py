@@ -37,6 +37,23 @@ class Settings(BaseSettings):
     )
     idempotency_days: Annotated[int, Field(ge=1)] = Field(default=7, description="Days that an Idempotency-Key is remembered.")
 
+    webhook_allow_private: bool = Field(
+        default=False, description="Whether webhooks may point into private networks and at http; for closed networks and tests."
+    )
+    webhook_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=15.0, description="Seconds that a receiver of a webhook has to answer in."
+    )
+    webhook_retry_base_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=5.0, description="Seconds that the first retry of a delivery waits at most; each further one 4 times as long, up to 6 h."
+    )
+    webhook_retry_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=259_200.0, description="Seconds after its first attempt in which a delivery is tried again: three days."
+    )
+    webhook_disable_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=432_000.0, description="Seconds without success after which a delivery that is given up disables its webhook: five days."
+    )
+    webhook_log_days: Annotated[int, Field(ge=1)] = Field(default=30, description="Days that finished deliveries of webhooks are kept.")
+
     @field_validator("database_url", "read_database_url")
     @classmethod
     def _known_engine(cls, value: str | None) -> str | None:

@@ -1,0 +1,169 @@
+"""`/v1/webhooks`: where changes are posted to, and what came of it."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.access.dependencies import Caller, DatabaseDep, SettingsDep, require
+from app.access.idempotency import Written, write_once
+from app.access.service import Scope
+from app.answers import answer, decode_cursor, decode_number, encode_cursor, encode_number, json_body, page
+from app.documentation import IDEMPOTENCY_KEY, WRITE_ERRORS, body_of, json_request, problems
+from app.errors import field_problems, invalid, invalid_field, not_found
+from app.parameters import Cursor, Limit
+from app.webhooks.queries import get_delivery, get_webhook, list_deliveries, list_webhooks
+from app.webhooks.schemas import DeliveryOut, DeliveryPage, DeliveryStatus, WebhookCreated, WebhookIn, WebhookOut, WebhookPage
+from app.webhooks.service import redeliver, register, remove
+from app.webhooks.targets import Refused, check_target
+
+router = APIRouter(tags=["Webhooks"])
+
+Subscriber = Annotated[Caller, Depends(require(Scope.READ))]
+WebhookId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["019f0000-0000-7000-8000-00000000000a"])]
+DeliveryId = Annotated[UUID, Path(description="Identifier of the delivery.", examples=["019f0000-0000-7000-8000-00000000000b"])]
+SEEN = problems(401, 403, 404, 422, 503)
+
+
+@router.post(
+    "/webhooks",
+    status_code=201,
+    summary="Have changes posted to you",
+    response_model=WebhookCreated,
+    responses=WRITE_ERRORS | problems(409),
+    openapi_extra=json_request(
+        body_of(WebhookIn),
+        {
+            "Everything, from now on": {"url": "https://example.org/lifeline"},
+            "Supplies of a place and what is in it": {
+                "url": "https://example.org/lifeline",
+                "kind": "supply_runout",
+                "place": "aleppo-east",
+                "within": True,
+                "after": "beginning",
+            },
+        },
+    ),
+)
+async def post_webhook(request: Request, caller: Subscriber, settings: SettingsDep, body: Annotated[Any, Depends(json_body)]) -> Response:
+    """Register a target: every change that the key may see is posted to it as a CloudEvent, at least once. Needs the scope `read`.
+
+    The body of a delivery is `application/cloudevents+json`; `data` is the change as in `/v1/changes`, made when it was queued. Above
+    `green` it is only `seq`, `type` and a link to fetch the change by. Types: `org.lifeline.report.recorded.v1`,
+    `.report.corrected.v1`, `.report.retracted.v1`, `.indicator.outcome.v1`, `.source.graded.v1`; ignore those you do not know.
+
+    Verify it by the headers `webhook-id`, `webhook-timestamp`, `webhook-signature` (Standard Webhooks) and the `secret`, which is shown
+    this once. Answer 2xx in time, and drop a `webhook-id` that you have seen. Anything else is tried again after a random wait of up
+    to 5 s, 20 s, 80 s, ..., 6 h, not before `Retry-After`, for three days. One request at a time, first attempts in the order of
+    the ledger. A target that takes nothing for five days, or answers 410, is disabled. A revoked or expired key ends its deliveries.
+    """
+    try:
+        sent = WebhookIn.model_validate(body)
+    except ValidationError as error:
+        raise invalid(field_problems(error)) from None
+    try:
+        target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=settings.webhook_timeout_seconds)
+    except Refused as refused:
+        raise invalid_field("/url", str(refused)) from None
+
+    async def write(session: AsyncSession) -> Written:
+        webhook = await register(session, caller, sent, str(target))
+        served = await get_webhook(await session.connection(), caller, webhook.id)
+        assert served is not None
+        return Written(201, orjson.dumps(served | {"secret": webhook.secret}), served["links"]["self"])
+
+    return await write_once(request, caller, write)
+
+
+@router.get("/webhooks", summary="Who is told?", response_model=WebhookPage, responses=problems(401, 403, 422, 503))
+async def list_all_webhooks(
+    request: Request, caller: Subscriber, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100
+) -> Response:
+    """The webhooks of the key's organisation, oldest first, those of a higher clearance left out. Needs the scope `read`."""
+    after = decode_cursor(cursor) if cursor else None
+    async with database.read() as connection:
+        items, last, revision = await list_webhooks(connection, caller, after=after, limit=limit)
+    documents = [orjson.dumps(item).decode() for item in items]
+    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    return answer(request, body, private=True, headers=headers, keep=False)
+
+
+@router.get("/webhooks/{id}", summary="One webhook", response_model=WebhookOut, responses=SEEN)
+async def get_one_webhook(
+    request: Request,
+    caller: Subscriber,
+    database: DatabaseDep,
+    id: WebhookId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """How a webhook stands: how far it is queued, since when it fails, whether it was disabled and why. Needs the scope `read`."""
+    async with database.read() as connection:
+        found = await get_webhook(connection, caller, id)
+    if found is None:
+        raise not_found("webhook")
+    return answer(request, orjson.dumps(found), private=True, keep=False)
+
+
+@router.delete("/webhooks/{id}", status_code=204, summary="Be told no more", response_class=Response, responses=SEEN)
+async def delete_webhook(
+    caller: Subscriber,
+    database: DatabaseDep,
+    id: WebhookId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Delete a webhook, what was still to be delivered, and its log. Needs the scope `read`."""
+    async with database.write() as session:
+        await remove(session, caller, id)
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/webhooks/{id}/deliveries", summary="What came of it?", response_model=DeliveryPage, responses=SEEN)
+async def list_webhook_deliveries(
+    request: Request,
+    caller: Subscriber,
+    database: DatabaseDep,
+    id: WebhookId,  # noqa: A002 - the field's name on the wire
+    status: Annotated[DeliveryStatus | None, Query(description="Only those that stand so.", examples=["failed"])] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """The log of a webhook, latest change first: what was delivered, what is to be tried again and when, what failed and why.
+
+    Needs the scope `read`. What is done is kept for 30 days, unless configured otherwise.
+    """
+    before = decode_number(cursor) if cursor else None
+    async with database.read() as connection:
+        if await get_webhook(connection, caller, id) is None:
+            raise not_found("webhook")
+        items, last, revision = await list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
+    documents = [orjson.dumps(item).decode() for item in items]
+    body, headers = page(request, documents, next_cursor=encode_number(last) if last else None, as_of=None, revision=revision)
+    return answer(request, body, private=True, headers=headers, keep=False)
+
+
+@router.post(
+    "/webhooks/{id}/deliveries/{delivery}/redelivery",
+    status_code=202,
+    summary="Send it again",
+    response_model=DeliveryOut,
+    responses=SEEN,
+    openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+)
+async def post_redelivery(
+    request: Request,
+    caller: Subscriber,
+    id: WebhookId,  # noqa: A002 - the field's name on the wire
+    delivery: DeliveryId,
+) -> Response:
+    """Send a delivery again, now, under the same `webhook-id` and with the same body. Needs the scope `read`.
+
+    Sets a disabled webhook going again, from where it stopped: what came in the meantime follows.
+    """
+
+    async def write(session: AsyncSession) -> Written:
+        await redeliver(session, caller, id, delivery)
+        served = await get_delivery(await session.connection(), delivery)
+        return Written(202, orjson.dumps(served))
+
+    return await write_once(request, caller, write)

@@ -1,0 +1,42 @@
+"""A change as a CloudEvent (1.0, structured JSON): the body of a delivery, made once, when it is queued."""
+
+from uuid import UUID
+
+import orjson
+
+from app.answers import encode_position
+from app.feed.queries import Served
+from app.labels import LEVELS, Label
+
+MEDIA_TYPE = "application/cloudevents+json"
+SOURCE = "/v1/changes"
+TYPES = {
+    "report": "org.lifeline.report.recorded.v1",
+    "correction": "org.lifeline.report.corrected.v1",
+    "retraction": "org.lifeline.report.retracted.v1",
+    "outcome": "org.lifeline.indicator.outcome.v1",
+    "grade": "org.lifeline.source.graded.v1",
+}
+# What only clearances above this may see leaves on request of a key alone: a delivery says that there is something, and where.
+THIN_ABOVE = LEVELS[Label.GREEN]
+
+
+def event_type(change_type: str) -> str:
+    """The CloudEvents type of a type of change."""
+    return TYPES.get(change_type, f"org.lifeline.{change_type}.recorded.v1")
+
+
+def event(delivery: UUID, served: Served, *, thin: bool, reader_level: int) -> str:
+    """The event of a change as JSON: `data` is the change as in the feed and a link to it; thin, only its seq, type and the link."""
+    links = {"change": f"/v1/changes?after={encode_position(reader_level, served.seq - 1)}&limit=1"}
+    head = {
+        "specversion": "1.0",
+        "id": str(delivery),
+        "source": SOURCE,
+        "type": event_type(served.type),
+        "time": served.recorded_at,
+        "datacontenttype": "application/json",
+    }
+    if thin:
+        return orjson.dumps(head | {"data": {"seq": served.seq, "type": served.type, "links": links}}).decode()
+    return orjson.dumps(head).decode()[:-1] + ',"data":' + served.json[:-1] + ',"links":' + orjson.dumps(links).decode() + "}}"

@@ -1,0 +1,67 @@
+"""Webhooks as stored: where each stands in its ledger, and what it was sent."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, Index, Text, text
+from sqlmodel import Field, SQLModel
+
+from app.db import BigInt, UtcDateTime
+
+PENDING = text("status = 'pending'")
+
+
+class Webhook(SQLModel, table=True):
+    """One target. `seq` is its cursor in the ledger of the clearance `level`: what lies behind it is queued, filtered out or done.
+
+    Whoever holds the `lease` sends; nobody else does until `leased_until`. `failing_since` is the first failure after the last
+    success.
+    """
+
+    __tablename__ = "webhook"
+
+    id: UUID = Field(primary_key=True)
+    key_id: UUID = Field(foreign_key="api_key.id", index=True)
+    organisation: str = Field(index=True)
+    level: int
+    url: str
+    kind: str | None = Field(default=None, max_length=64)
+    place: str | None = Field(default=None, max_length=100)
+    within: bool = False
+    country: str | None = Field(default=None, max_length=3)
+    secret: str
+    seq: int = Field(sa_type=BigInt)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    failing_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    disabled_reason: str | None = None
+    lease: UUID | None = None
+    leased_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Delivery(SQLModel, table=True):
+    """One event for one webhook, its body as it was when it was queued. Its identifier is the `webhook-id` of every attempt.
+
+    `attempts` counts since it was queued, or since a redelivery was asked for; `first_attempt_at` is the first of these.
+    """
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        Index("uq_webhook_delivery_webhook_id_seq", "webhook_id", "seq", unique=True),
+        Index("ix_webhook_delivery_due", "webhook_id", "next_attempt_at", sqlite_where=PENDING, postgresql_where=PENDING),
+    )
+
+    id: UUID = Field(primary_key=True)
+    webhook_id: UUID = Field(foreign_key="webhook.id")
+    seq: int = Field(sa_type=BigInt)
+    type: str = Field(max_length=64)
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    status: str = Field(max_length=16)
+    attempts: int = 0
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    first_attempt_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_attempt_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    next_attempt_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    status_code: int | None = None
+    error: str | None = None

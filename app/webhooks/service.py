@@ -1,0 +1,271 @@
+"""Webhooks in the database: registered and deleted, queued for out of the ledger, sent by one at a time, and what came of it.
+
+The ledger is the outbox: what is committed there reaches every webhook, since each has a cursor of its own in it.
+"""
+
+import base64
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import structlog
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlmodel import col
+from uuid_utils.compat import uuid7
+
+from app.access.dependencies import Caller
+from app.access.models import ApiKey
+from app.db import head_seq, table_of
+from app.errors import Problem, invalid_field, not_found
+from app.feed.queries import Selection, Served, changes_after
+from app.indicators.models import StoredReading
+from app.indicators.queries import seen_by
+from app.labels import LABELS
+from app.ledger.models import Change
+from app.reference.queries import find_places
+from app.settings import Settings
+from app.times import utc_now
+from app.webhooks.events import THIN_ABOVE, event, event_type
+from app.webhooks.models import Delivery, Webhook
+from app.webhooks.queries import of_organisation
+from app.webhooks.schedule import next_attempt
+from app.webhooks.schemas import WebhookIn
+from app.webhooks.sending import Outcome
+
+SECRET_BYTES = 32
+MOST_WEBHOOKS = 100
+# What waits beyond this waits in the ledger, behind the cursor.
+MOST_PENDING = 1000
+PAGE = 100
+
+log = structlog.get_logger(__name__)
+
+webhooks, deliveries = table_of(Webhook), table_of(Delivery)
+
+
+async def register(session: AsyncSession, caller: Caller, sent: WebhookIn, url: str) -> Webhook:
+    """A new webhook that delivers at the caller's clearance. 409 beyond 100 of one organisation, 422 for an unknown place."""
+    connection = await session.connection()
+    assert caller.key_id is not None
+    assert caller.organisation is not None
+    count = select(func.count()).select_from(webhooks).where(webhooks.c.organisation == caller.organisation)
+    if (await connection.execute(count)).scalar_one() >= MOST_WEBHOOKS:
+        raise Problem(409, f"The organisation has {MOST_WEBHOOKS} webhooks already: delete one first.", kind="too-many")
+    if sent.place is not None and sent.place not in await find_places(connection, [sent.place]):
+        raise invalid_field("/place", "there is no such place")
+    head = (await connection.execute(select(head_seq(caller.level)))).scalar_one() or 0
+    webhook = Webhook(
+        id=uuid7(),
+        key_id=caller.key_id,
+        organisation=caller.organisation,
+        level=caller.level,
+        url=url,
+        kind=sent.kind,
+        place=sent.place,
+        within=sent.within,
+        country=sent.country,
+        secret="whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode(),
+        seq=0 if sent.after == "beginning" else head,
+        created_at=utc_now(),
+    )
+    session.add(webhook)
+    await session.flush()
+    return webhook
+
+
+async def remove(session: AsyncSession, caller: Caller, webhook_id: UUID) -> None:
+    """Delete a webhook and its log; an attempt under way is not called back. 404 where the caller does not see it."""
+    connection = await session.connection()
+    found = await connection.execute(select(webhooks.c.id).where(webhooks.c.id == webhook_id, *of_organisation(caller)).with_for_update())
+    if found.one_or_none() is None:
+        raise not_found("webhook")
+    await connection.execute(delete(deliveries).where(deliveries.c.webhook_id == webhook_id))
+    await connection.execute(delete(webhooks).where(webhooks.c.id == webhook_id))
+
+
+async def redeliver(session: AsyncSession, caller: Caller, webhook_id: UUID, delivery_id: UUID) -> None:
+    """Make a delivery due now, with its schedule before it again; sets a disabled webhook going. 404 where there is none."""
+    connection = await session.connection()
+    visible = select(webhooks.c.id).where(webhooks.c.id == webhook_id, *of_organisation(caller)).with_for_update()
+    if (await connection.execute(visible)).one_or_none() is None:
+        raise not_found("webhook")
+    again = update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.webhook_id == webhook_id)
+    done = await connection.execute(again.values(status="pending", attempts=0, first_attempt_at=None, next_attempt_at=utc_now()))
+    if done.rowcount == 0:
+        raise not_found("delivery")
+    going = update(webhooks).where(webhooks.c.id == webhook_id, webhooks.c.disabled_at.is_not(None))
+    await connection.execute(going.values(disabled_at=None, disabled_reason=None, failing_since=None))
+
+
+def may_send(now: datetime, public_level: int) -> list[ColumnElement[bool]]:
+    """The condition on webhooks that go: not disabled, and the key that made them is valid and still sees as much."""
+    keys = table_of(ApiKey)
+    valid = select(keys.c.id).where(
+        keys.c.id == webhooks.c.key_id,
+        keys.c.revoked_at.is_(None),
+        or_(keys.c.expires_at.is_(None), keys.c.expires_at > now),
+        or_(keys.c.clearance >= webhooks.c.level, webhooks.c.level <= public_level),
+    )
+    return [webhooks.c.disabled_at.is_(None), valid.correlate(webhooks).exists()]
+
+
+def is_full() -> ColumnElement[bool]:
+    """Whether as much waits for a webhook as may be queued."""
+    waiting = select(deliveries.c.id).where(deliveries.c.webhook_id == webhooks.c.id, deliveries.c.status == "pending")
+    return waiting.correlate(webhooks).offset(MOST_PENDING - 1).limit(1).exists()
+
+
+def lease_seconds(settings: Settings) -> float:
+    """Seconds for which one process may send to a webhook, unless it says again that it lives: two attempts."""
+    return 2 * settings.webhook_timeout_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to send to one webhook, held by its lease, and what is due, in the order of the ledger; nothing is held for nothing."""
+
+    lease: UUID
+    webhook: RowMapping
+    due: Sequence[RowMapping]
+
+
+async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Settings) -> Turn | None:
+    """Lease a webhook, queue what is new in its ledger, and answer what is due; None when another has it, or it does not go.
+
+    All in the caller's transaction: bodies, cursor and lease are committed together.
+    """
+    now, lease = utc_now(), uuid4()
+    free = or_(webhooks.c.leased_until.is_(None), webhooks.c.leased_until <= now)
+    until = now + timedelta(seconds=lease_seconds(settings))
+    taking = update(webhooks).where(webhooks.c.id == webhook_id, free, *may_send(now, settings.public_clearance.level))
+    row = (await connection.execute(taking.values(lease=lease, leased_until=until).returning(*webhooks.c))).mappings().one_or_none()
+    if row is None:
+        return None
+    await _forget(connection, webhook_id, now - timedelta(days=settings.webhook_log_days))
+    if not (await connection.execute(select(is_full()).where(webhooks.c.id == webhook_id))).scalar_one():
+        await _queue(connection, row, now)
+    due = (
+        select(deliveries)
+        .where(deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending", deliveries.c.next_attempt_at <= now)
+        .order_by(deliveries.c.seq)
+        .limit(PAGE)
+    )
+    turn = Turn(lease, row, (await connection.execute(due)).mappings().all())
+    if not turn.due:
+        await keep_turn(connection, turn, settings, go_on=False)
+    return turn
+
+
+async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime) -> None:
+    level: int = webhook["level"]
+    selection = Selection(webhook["kind"], webhook["place"], webhook["within"], webhook["country"])
+    changes, cursor, _ = await changes_after(connection, webhook["seq"], limit=PAGE, level=level, selection=selection)
+    if cursor == webhook["seq"]:
+        return
+    if changes:
+        levels = await _levels(connection, changes, level)
+        rows = []
+        for change in changes:
+            id_ = uuid7()
+            rows.append(
+                Delivery(
+                    id=id_,
+                    webhook_id=webhook["id"],
+                    seq=change.seq,
+                    type=event_type(change.type),
+                    body=event(id_, change, thin=levels[change.seq] > THIN_ABOVE, reader_level=level),
+                    status="pending",
+                    created_at=now,
+                    next_attempt_at=now,
+                ).model_dump()
+            )
+        await connection.execute(insert(deliveries), rows)
+    await connection.execute(update(webhooks).where(webhooks.c.id == webhook["id"]).values(seq=cursor))
+
+
+async def _levels(connection: AsyncConnection, changes: Sequence[Served], level: int) -> dict[int, int]:
+    """The lowest clearance that sees each change just as it is served to this one, by its seq: the entry and every document beside it."""
+    position = table_of(Change).c[f"seq_{LABELS[level]}"]
+    entries = select(position, col(Change.level), col(Change.plain_below)).where(position.in_([change.seq for change in changes]))
+    # Who may not know of what a correction supersedes sees it as a plain report.
+    levels = {seq: max(own, below if level >= below else 0) for seq, own, below in await connection.execute(entries)}
+    beside = {change.seq: [UUID(document["id"]) for document in orjson.loads(change.json)["documents"]] for change in changes}
+    ids = {each for every in beside.values() for each in every}
+    readings = select(col(StoredReading.indicator_id), col(StoredReading.lowest)).where(
+        col(StoredReading.indicator_id).in_(ids), *seen_by(level)
+    )
+    lowest = {row.indicator_id: row.lowest for row in await connection.execute(readings)}
+    return {seq: max(own, *(lowest.get(each, level) for each in beside[seq]), 0) for seq, own in levels.items()}
+
+
+async def _forget(connection: AsyncConnection, webhook_id: UUID, before: datetime) -> None:
+    # A UUIDv7 begins with its milliseconds, so the index of identifiers finds what is old.
+    oldest = UUID(int=int(before.timestamp() * 1000) << 80)
+    old = deliveries.c.webhook_id == webhook_id, deliveries.c.id < oldest, deliveries.c.status != "pending"
+    await connection.execute(delete(deliveries).where(*old))
+
+
+async def keep_turn(connection: AsyncConnection, turn: Turn, settings: Settings, *, go_on: bool) -> bool:
+    """Hold the lease for longer, or give it back; False when it is not held any more or the webhook is not to be sent to."""
+    now = utc_now()
+    mine = update(webhooks).where(webhooks.c.id == turn.webhook["id"], webhooks.c.lease == turn.lease)
+    if not go_on:
+        await connection.execute(mine.values(lease=None, leased_until=None))
+        return False
+    until = now + timedelta(seconds=lease_seconds(settings))
+    kept = await connection.execute(mine.where(*may_send(now, settings.public_clearance.level)).values(leased_until=until))
+    return kept.rowcount == 1
+
+
+async def record(
+    connection: AsyncConnection, turn: Turn, delivery: RowMapping, started: datetime, outcome: Outcome, settings: Settings
+) -> None:
+    """Write down what came of an attempt: delivered, to be tried again, or failed; and what that says of the webhook."""
+    now = utc_now()
+    attempts, first = delivery["attempts"] + 1, delivery["first_attempt_at"] or started
+    told = {
+        "attempts": attempts,
+        "first_attempt_at": first,
+        "last_attempt_at": started,
+        "status_code": outcome.status_code,
+        "error": outcome.error,
+    }
+    this = update(deliveries).where(deliveries.c.id == delivery["id"])
+    webhook = update(webhooks).where(webhooks.c.id == turn.webhook["id"])
+    if outcome.error is None:
+        await connection.execute(this.values(**told, status="delivered", next_attempt_at=None))
+        await connection.execute(webhook.values(delivered_at=now, failing_since=None))
+        return
+    # A failure is only told by who holds the lease: another may have delivered since.
+    mine = webhooks.c.lease == turn.lease
+    failing = webhook.where(mine).values(failing_since=func.coalesce(webhooks.c.failing_since, started)).returning(webhooks.c.failing_since)
+    since = (await connection.execute(failing)).scalar_one_or_none()
+    if since is None:
+        return
+    following = next_attempt(
+        attempts,
+        now,
+        first,
+        base_seconds=settings.webhook_retry_base_seconds,
+        window_seconds=settings.webhook_retry_seconds,
+        retry_after=outcome.retry_after,
+    )
+    await connection.execute(this.values(**told, status="pending" if following else "failed", next_attempt_at=following))
+    if outcome.gone:
+        await _disable(connection, turn, now, "the receiver answered 410: it is gone")
+    elif following is None and (now - since).total_seconds() >= settings.webhook_disable_seconds:
+        await _disable(connection, turn, now, f"no delivery got through since {since:%Y-%m-%d %H:%M} UTC")
+
+
+async def _disable(connection: AsyncConnection, turn: Turn, now: datetime, reason: str) -> None:
+    held_back: dict[str, Any] = {"error": f"held back, the webhook was disabled: {reason}"}
+    waiting = deliveries.c.webhook_id == turn.webhook["id"], deliveries.c.status == "pending"
+    await connection.execute(update(webhooks).where(webhooks.c.id == turn.webhook["id"]).values(disabled_at=now, disabled_reason=reason))
+    await connection.execute(update(deliveries).where(*waiting).values(**held_back))
+    log.warning("webhook_disabled", webhook=str(turn.webhook["id"]), reason=reason)

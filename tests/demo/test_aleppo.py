@@ -1,0 +1,144 @@
+"""Aleppo, July to October 2016, read back over HTTP: what the demo data must show (ALEPPO.md), as it stands now."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db import Database
+from app.demo.aleppo import load_aleppo
+from app.settings import Settings
+
+
+@pytest.fixture
+async def aleppo(database: Database, settings: Settings, anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A reader without a key of a service with the demo data."""
+    async with database.write() as session:
+        assert await load_aleppo(session, settings)
+    return anonymous
+
+
+async def one(client: httpx.AsyncClient, collection: str, **params: str) -> dict[str, Any]:
+    """The one indicator of eastern Aleppo that a typed list answers, with every report behind it."""
+    (item,) = (await client.get(f"/v1/{collection}", params={"place": "aleppo-east"} | params)).json()["items"]
+    detail: dict[str, Any] = (await client.get(item["links"]["self"])).json()
+    assert {name: detail[name] for name in item} == item
+    return detail
+
+
+def reports(indicator: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """How each report relates to the reading, by source and day."""
+    return {(each["source"]["slug"], each["stated_at"][:10]): each["relation"] for each in indicator["reports"]}
+
+
+async def test_some_300_000_trapped_in_a_range_from_250_000_contested(aleppo: httpx.AsyncClient) -> None:
+    found = await one(aleppo, "trapped-populations", concept="trapped")
+    value = found["value"]
+    assert (value["people"], value["people_low"], value["people_high"], value["qualifier"]) == (300000, 250000, 300000, "about")
+    assert found["agreement"] == "contested"
+    assert reports(found) == {("un", "2016-07-31"): "preferred", ("un-ocha", "2016-07-25"): "contradicts"}
+    assert found["stated_at"] == "2016-07-31T00:00:00Z"
+    assert found["stale_after"] == "2016-09-29T00:00:00Z"
+    assert found["assessment"] == {"method": "envelope/1", "reports": 2, "sources": 2, "preferred": found["reports"][0]["id"]}
+    assert found["provenance"]["source"] == {
+        "slug": "un",
+        "name": "United Nations",
+        "type": "un",
+        "reliability": "B",
+        "party_to_conflict": False,
+    }
+    assert [each["slug"] for each in found["provenance"]["via"]] == ["regional-news-site"]
+    assert found["provenance"]["url"] is None
+    assert found["sensitivity"] == "clear"
+
+
+async def test_basic_supplies_run_out_on_19_august_by_the_envoys_later_word(aleppo: httpx.AsyncClient) -> None:
+    found = await one(aleppo, "supply-runouts", supply="basic")
+    value = found["value"]
+    assert (value["runs_out_earliest"], value["runs_out_latest"]) == ("2016-08-19", "2016-08-19")
+    assert (value["relative_text"], value["state"], value["outcome"]) == ("three weeks", "will_run_out", "pending")
+    assert found["agreement"] == "single"
+    assert reports(found) == {("un-envoy-syria", "2016-07-29"): "preferred"}
+    (earlier,) = found["left_out"]
+    assert (earlier["reason"], earlier["source"]["slug"], earlier["stated_at"][:10]) == ("replaced_by_later", "un-envoy-syria", "2016-07-28")
+    assert (earlier["value"]["runs_out_earliest"], earlier["value"]["runs_out_latest"]) == ("2016-08-11", "2016-08-18")
+    stored = (await aleppo.get(f"/v1/reports/{found['provenance']['report']}")).json()
+    assert (stored["stated_at"], stored["provenance"]["published_at"]) == ("2016-07-29", "2016-07-31")
+
+
+async def test_food_lasts_until_the_middle_of_august_and_is_an_indicator_of_its_own(aleppo: httpx.AsyncClient) -> None:
+    found = await one(aleppo, "supply-runouts", supply="food")
+    assert (found["value"]["runs_out_earliest"], found["value"]["runs_out_latest"]) == ("2016-08-11", "2016-08-20")
+    assert found["agreement"] == "consistent"
+    assert reports(found) == {("un", "2016-07-31"): "preferred", ("un-ocha", "2016-07-25"): "supports"}
+    assert found["subject"] == "food"
+    medical = await one(aleppo, "supply-runouts", supply="medical")
+    assert (medical["value"]["state"], medical["value"]["runs_out_earliest"], medical["agreement"]) == ("low", None, "single")
+
+
+async def test_castello_road_is_closed_since_7_july_and_the_vague_date_agrees(aleppo: httpx.AsyncClient) -> None:
+    found = await one(aleppo, "route-closures", route="castello-road")
+    value = found["value"]
+    assert (value["status"], value["status_in"], value["status_out"]) == ("closed", "closed", "closed")
+    assert (value["since"], value["since_earliest"], value["since_latest"]) == ("2016-07-07", "2016-07-01", "2016-07-10")
+    assert value["last_route"] is True
+    assert value["passable_by"] == []
+    related = reports(found)
+    assert related["un-ocha", "2016-07-25"] == "preferred"
+    assert related["news-agency", "2016-07-31"] == "supports"
+    via = {each["source"]["slug"]: [outlet["slug"] for outlet in each["via"]] for each in found["reports"]}
+    assert via["news-agency"] == ["regional-news-site"]
+
+
+async def test_windows_that_are_only_announced_do_not_open_the_road(aleppo: httpx.AsyncClient) -> None:
+    found = await one(aleppo, "route-closures", route="castello-road")
+    (announced,) = (each for each in found["reports"] if each["source"]["slug"] == "russian-military")
+    assert (announced["value"]["status"], announced["value"]["assertion"]) == ("open", "announced")
+    for status in ("open", "restricted"):
+        items = (await aleppo.get("/v1/route-closures", params={"status": status})).json()["items"]
+        assert "castello-road" not in {item["subject"] for item in items}
+
+
+async def test_ramouseh_is_restricted_passable_by_nobody_and_contested(aleppo: httpx.AsyncClient) -> None:
+    found = await one(aleppo, "route-closures", route="ramouseh-passage")
+    value = found["value"]
+    assert (value["status"], value["status_in"], value["status_out"], value["passable_by"]) == ("restricted", "restricted", "restricted", [])
+    assert found["agreement"] == "contested"
+    assert found["provenance"]["source"]["slug"] == "independent-observers"
+    assert reports(found) == {
+        ("independent-observers", "2016-08-08"): "preferred",
+        ("sohr", "2016-07-31"): "contradicts",
+        ("rebel-alliance", "2016-08-06"): "contradicts",
+        ("syrian-army", "2016-08-06"): "contradicts",
+    }
+    parties = {each["source"]["slug"] for each in found["reports"] if each["source"]["party_to_conflict"]}
+    assert parties == {"rebel-alliance", "syrian-army"}
+
+
+async def test_concepts_are_never_mixed(aleppo: httpx.AsyncClient) -> None:
+    items = (await aleppo.get("/v1/trapped-populations")).json()["items"]
+    figures = {item["subject"]: [item["value"][name] for name in ("people", "people_low", "people_high")] for item in items}
+    assert figures == {
+        "trapped": [300000, 250000, 300000],
+        "at_risk": [None, 200000, 300000],
+        "besieged": [None, None, 275000],
+    }
+    besieged = await one(aleppo, "trapped-populations", concept="besieged")
+    assert besieged["stated_at"] == "2016-10-05T00:00:00Z"
+    at_risk = await one(aleppo, "trapped-populations", concept="at_risk")
+    assert (at_risk["provenance"]["source"]["slug"], at_risk["provenance"]["via"][0]["slug"]) == ("un-ocha", "second-outlet")
+
+
+async def test_outlets_stand_under_via_and_are_no_sources_of_what_they_relay(aleppo: httpx.AsyncClient) -> None:
+    items = (await aleppo.get("/v1/reports", params={"limit": 1000})).json()["items"]
+    assert len(items) == 16
+    outlets = {"regional-news-site", "second-outlet"}
+    assert outlets == {slug for item in items for slug in item["provenance"]["via"]}
+    assert not outlets & {item["source"] for item in items}
+    assert {item["sensitivity"] for item in items} == {"clear"}
+
+
+async def test_a_code_means_a_place_only_with_its_scheme(aleppo: httpx.AsyncClient) -> None:
+    for code, found in (("pcode:SY02", 8), ("geonames-admin1:SY.09", 8), ("SY02", 0), ("geonames-admin1:SY.02", 0), ("pcode:SY.09", 0)):
+        items = (await aleppo.get("/v1/indicators", params={"place": code, "within": "true"})).json()["items"]
+        assert len(items) == found, code

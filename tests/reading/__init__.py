@@ -1,0 +1,77 @@
+"""Statements to read, made without a database."""
+
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from app.kinds import KINDS
+from app.reading.envelope import Outcome, Reading, read
+from app.reading.statements import Statement
+from app.reference.facts import SourceFacts
+
+_numbers = itertools.count(1)
+EPOCH = datetime(2016, 7, 1, tzinfo=UTC)
+
+
+def statement(
+    kind: str,
+    value: Mapping[str, Any],
+    source: str = "agency",
+    *,
+    day: float = 0,
+    grade: str = "B",
+    credibility: int = 2,
+    party: bool = False,
+    number: int | None = None,
+    level: int = 0,
+    superseded_level: int | None = None,
+    retracted_level: int | None = None,
+) -> Statement:
+    """One statement, made so many days after 1 July 2016, its value checked and resolved as that of a report is."""
+    number = next(_numbers) if number is None else number
+    stated_at = EPOCH + timedelta(days=day)
+    return Statement(
+        number=number,
+        id=UUID(int=number),
+        source=SourceFacts(uuid5(NAMESPACE_URL, source), source, source.title(), "ngo", party, grade),
+        value=KINDS[kind].resolve(KINDS[kind].value_model.model_validate(dict(value)), stated_at.date()),
+        stated_at=stated_at,
+        recorded_at=EPOCH + timedelta(days=1000, seconds=number),
+        credibility=credibility,
+        method="unknown",
+        via=[],
+        url=None,
+        title=None,
+        quote=None,
+        language=None,
+        licence=None,
+        level=level,
+        superseded_level=superseded_level,
+        retracted_level=retracted_level,
+    )
+
+
+def reading(kind: str, *statements: Statement, level: int = 0, outcomes: tuple[Outcome, ...] = ()) -> Reading:
+    """The statements on one indicator, read together with the kind's own horizon."""
+    return read(KINDS[kind], statements, level=level, horizon=timedelta(days=KINDS[kind].horizon_days), outcomes=outcomes)
+
+
+def value_of(read_together: Reading) -> dict[str, Any]:
+    """The value of a reading that has one."""
+    assert read_together.value is not None
+    return read_together.value
+
+
+def relations(read_together: Reading) -> dict[int, str]:
+    """How each statement relates to the reading or why it was left out, by its number."""
+    standing = zip(read_together.standing, read_together.relations, strict=True)
+    return {each.statement.number: relation for each, relation in standing} | {
+        each.number: reason for each, reason in read_together.left_out
+    }
+
+
+def july(day: int) -> date:
+    """A day of July 2016; days after the 31st go on into August."""
+    return date(2016, 7, 1) + timedelta(days=day - 1)

@@ -1,0 +1,217 @@
+"""What a receiver gets: every event at least once, in order, signed, nothing above its clearance."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import WebhookVerificationError
+
+from app.labels import Label
+from tests.conftest import MakeClient
+from tests.factories import report
+from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
+
+pytestmark = pytest.mark.usefixtures("reference")
+
+
+async def _post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/reports", json=report(**more))
+    assert answer.status_code == 201, answer.text
+    posted: dict[str, Any] = answer.json()
+    return posted
+
+
+async def test_every_type_of_change_comes_signed_in_order_as_in_the_feed(
+    client: httpx.AsyncClient, receiver: Receiver, register: Register
+) -> None:
+    webhook = await register()
+    first = await _post(client)
+    second = await _post(client, kind="supply_runout", stated_at="2016-07-29")
+    await client.post(f"/v1/reports/{first['id']}/correction", json=report(value={"people": 5}, reason="misread"))
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": second["id"]}
+    assert (await client.post(f"/v1/indicators/{second['indicator']}/outcome", json=outcome)).status_code == 201
+    await client.post(f"/v1/reports/{second['id']}/retraction", json={"reason": "withdrawn"})
+    await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "was wrong"})
+    await receiver.until_count(6)
+    assert receiver.seqs() == [1, 2, 3, 4, 5, 6]
+    assert [got.event["type"] for got in receiver.got] == [
+        "org.lifeline.report.recorded.v1",
+        "org.lifeline.report.recorded.v1",
+        "org.lifeline.report.corrected.v1",
+        "org.lifeline.indicator.outcome.v1",
+        "org.lifeline.report.retracted.v1",
+        "org.lifeline.source.graded.v1",
+    ]
+    for got in receiver.got:
+        verify(webhook, got)
+        with pytest.raises(WebhookVerificationError):
+            verify({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, got)
+        data = got.event["data"]
+        (change,) = (await client.get(data.pop("links")["change"])).json()["items"]
+        assert {name: data[name] for name in data if name != "documents"} == {name: change[name] for name in data if name != "documents"}
+        assert [each["id"] for each in data["documents"]] == [each["id"] for each in change["documents"]]
+
+    async def all_done() -> bool:
+        return [item["status"] for item in await log_of(client, webhook)] == ["delivered"] * 6
+
+    await until(all_done)
+    log = await log_of(client, webhook)
+    assert [item["seq"] for item in log] == [6, 5, 4, 3, 2, 1]
+    assert {item["id"] for item in log} == {got.id for got in receiver.got}
+
+
+@pytest.mark.parametrize("says", [HANG, CLOSE, MID_BODY, answered(500), answered(301, "Location: /elsewhere")])
+async def test_a_receiver_that_fails_gets_each_event_and_can_tell_repeats(
+    client: httpx.AsyncClient, receiver: Receiver, register: Register, says: bytes | str
+) -> None:
+    webhook = await register()
+    receiver.plan(says, says)
+    bodies = [(await _post(client, value={"people": people}, source=source))["id"] for people, source in ((1, "agency"), (2, "envoy"))]
+    await receiver.until(lambda: len({got.id for got in receiver.got}) == 2 and len(receiver.got) >= 4)
+    assert [receiver.got[0].seq, min(got.seq for got in receiver.got)] == [1, 1]
+    by_id = {got.id: got.body for got in receiver.got}
+    assert len(by_id) == 2
+    assert all(by_id[got.id] == got.body for got in receiver.got), "the body is frozen"
+    assert {json.loads(body)["data"]["report_id"] for body in by_id.values()} == set(bodies)
+    assert {got.path for got in receiver.got} == {"/hook"}, "redirects are not followed"
+
+    async def all_done() -> bool:
+        return [item["status"] for item in await log_of(client, webhook)] == ["delivered"] * 2
+
+    await until(all_done)
+    stands = (await client.get(webhook["links"]["self"])).json()
+    assert (stands["status"], stands["failing_since"]) == ("active", None)
+    assert sum(item["attempts"] for item in await log_of(client, webhook)) == len(receiver.got)
+
+
+async def test_retry_after_is_honoured(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
+    await register()
+    receiver.plan(answered(429, "Retry-After: 1"))
+    await _post(client)
+    await receiver.until_count(2)
+    first, second = receiver.got
+    assert first.id == second.id
+    assert second.at - first.at >= timedelta(seconds=1)
+
+
+async def test_above_green_only_that_there_is_something(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
+    await register(client)
+    await _post(client, sensitivity="amber", value={"people": 4711})
+    await _post(client, kind="supply_runout", sensitivity="green")
+    # The indicator's document, as this key sees it, rests on an amber statement.
+    await _post(client, source="monitor", sensitivity="clear")
+    await receiver.until_count(3)
+    thin, whole, beside = (got.event for got in receiver.got)
+    for event, seq in ((thin, 1), (beside, 3)):
+        assert set(event["data"]) == {"seq", "type", "links"}
+        assert "subject" not in event
+        (change,) = (await client.get(event["data"]["links"]["change"])).json()["items"]
+        assert (change["seq"], change["type"]) == (seq, "report")
+    assert whole["data"]["documents"][0]["kind"] == "supply_runout"
+    assert "4711" not in "".join(got.body.decode() for got in receiver.got)
+
+
+async def test_a_correction_of_what_was_amber_is_thin_for_those_who_know(
+    client: httpx.AsyncClient, make_client: MakeClient, receiver: Receiver, register: Register
+) -> None:
+    old = await _post(client, sensitivity="amber")
+    await register(await make_client(clearance=Label.AMBER))
+    public = await register(await make_client(clearance=Label.CLEAR))
+    body = report(value={"people": 7}, reason="kept between us", sensitivity="clear")
+    assert (await client.post(f"/v1/reports/{old['id']}/correction", json=body)).status_code == 201
+    await receiver.until_count(2)
+    told = {got.event["data"]["type"]: got for got in receiver.got}
+    assert set(told["correction"].event["data"]) == {"seq", "type", "links"}
+    assert told["report"].event["data"]["report"]["value"]["people"] == 7
+    verify(public, told["report"])
+    assert all(b"kept between us" not in got.body and old["id"].encode() not in got.body for got in receiver.got)
+
+
+async def test_a_clear_key_never_hears_of_amber(
+    client: httpx.AsyncClient, make_client: MakeClient, receiver: Receiver, register: Register
+) -> None:
+    reader = await make_client(clearance=Label.CLEAR)
+    webhook = await register(reader)
+    await _post(client, sensitivity="clear", value={"people": 1})
+    await _post(client, sensitivity="amber", source="envoy", value={"people": 4711})
+    await _post(client, sensitivity="clear", source="monitor", value={"people": 3})
+    await receiver.until_count(2)
+    assert receiver.seqs() == [1, 2]
+    assert b"4711" not in b"".join(got.body for got in receiver.got)
+    assert b"envoy" not in b"".join(got.body for got in receiver.got)
+    assert [item["seq"] for item in await log_of(reader, webhook)] == [2, 1]
+
+
+async def test_filters_and_where_to_begin(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
+    await _post(client)
+    await register(kind="supply_runout", place="country", within=True, after="beginning")
+    await register(country="SYR", after="beginning")
+    await _post(client, kind="supply_runout")
+    await _post(client, place="country")
+    await receiver.until_count(4)
+    hooks = {got.headers["webhook-id"]: got.seq for got in receiver.got}
+    assert sorted(hooks.values()) == [1, 2, 2, 3]
+
+
+async def test_failed_deliveries_disable_and_a_redelivery_sets_it_going(
+    client: httpx.AsyncClient, receiver: Receiver, register: Register, app: Any
+) -> None:
+    # The schedule's window is over at once, and so is the patience.
+    app.state.settings.webhook_retry_seconds = 0
+    app.state.settings.webhook_disable_seconds = 0
+    webhook = await register()
+    receiver.says = lambda _: answered(503)
+    await _post(client)
+
+    async def disabled() -> bool:
+        return bool((await client.get(webhook["links"]["self"])).json()["status"] == "disabled")
+
+    await until(disabled)
+    stands = (await client.get(webhook["links"]["self"])).json()
+    assert stands["disabled_reason"].startswith("no delivery got through since")
+    (failed,) = await log_of(client, webhook, status="failed")
+    assert (failed["status_code"], failed["error"], failed["next_attempt_at"]) == (503, "the receiver answered 503", None)
+    receiver.says = lambda _: answered(200)
+    await _post(client, source="envoy")
+    assert len(receiver.got) == 1, "nothing is sent while it is disabled"
+    answer = await client.post(failed["links"]["redelivery"])
+    assert (answer.status_code, answer.json()["status"], answer.json()["id"]) == (202, "pending", failed["id"])
+    await receiver.until_count(3)
+    assert receiver.seqs() == [1, 1, 2]
+    assert receiver.got[1].id == receiver.got[0].id
+    assert receiver.got[1].body == receiver.got[0].body
+
+    async def all_done() -> bool:
+        return [item["status"] for item in await log_of(client, webhook)] == ["delivered"] * 2
+
+    await until(all_done)
+    assert (await client.get(webhook["links"]["self"])).json()["status"] == "active"
+
+
+async def test_gone_disables_at_once_and_holds_the_rest_back(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
+    await _post(client)
+    await _post(client, source="envoy")
+    receiver.says = lambda _: answered(410)
+    webhook = await register(after="beginning")
+
+    async def disabled() -> bool:
+        return bool((await client.get(webhook["links"]["self"])).json()["status"] == "disabled")
+
+    await until(disabled)
+    assert len(receiver.got) == 1
+    for item in await log_of(client, webhook):
+        assert item["error"] == "held back, the webhook was disabled: the receiver answered 410: it is gone"
+
+
+async def test_a_long_answer_is_not_read_to_its_end(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
+    webhook = await register()
+    # Says that a gigabyte follows: who waited for it would time out.
+    receiver.plan(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 100_000)
+    await _post(client)
+
+    async def delivered() -> bool:
+        return [item["attempts"] for item in await log_of(client, webhook, status="delivered")] == [1]
+
+    await until(delivered)

@@ -1,0 +1,127 @@
+"""Registering, looking, deleting; whose webhooks are whose."""
+
+from uuid import UUID
+
+import httpx
+
+from app.access.service import Scope, list_keys, revoke_key
+from app.db import Database
+from app.labels import Label
+from app.webhooks.models import Delivery
+from tests.conftest import MakeClient
+from tests.factories import Reference, report
+from tests.webhooks.conftest import Receiver, Register, log_of
+
+URL = "https://127.0.0.1:9/hook"
+
+
+async def test_the_secret_is_shown_once(client: httpx.AsyncClient, register: Register) -> None:
+    webhook = await register()
+    assert webhook["secret"].startswith("whsec_")
+    one = await client.get(webhook["links"]["self"])
+    assert one.json() == {name: value for name, value in webhook.items() if name != "secret"}
+    listed = (await client.get("/v1/webhooks")).json()
+    assert listed["items"] == [one.json()]
+    assert (listed["next"], listed["as_of"]) == (None, None)
+    assert one.headers["cache-control"].startswith("private")
+
+
+WRONG = [
+    ({}, "/url"),
+    ({"url": 5}, "/url"),
+    ({"url": "ftp://127.0.0.1/"}, "/url"),
+    ({"url": URL, "kind": "nothing"}, "/kind"),
+    ({"url": URL, "place": "nowhere"}, "/place"),
+    ({"url": URL, "within": True}, "/within"),
+    ({"url": URL, "place": "oldtown", "within": "yes"}, "/within"),
+    ({"url": URL, "country": "sy"}, "/country"),
+    ({"url": URL, "after": "yesterday"}, "/after"),
+    ({"url": URL, "secret": "mine"}, "/secret"),
+    ([], ""),
+]
+
+
+async def test_what_is_wrong_is_named(client: httpx.AsyncClient, reference: Reference) -> None:
+    for body, pointer in WRONG:
+        answer = await client.post("/v1/webhooks", json=body)
+        assert answer.status_code == 422, body
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+    assert (await client.get("/v1/webhooks")).json()["items"] == []
+
+
+async def test_who_may(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, register: Register) -> None:
+    webhook = await register()
+    reporter = await make_client(Scope.REPORT)
+    for path in ("/v1/webhooks", webhook["links"]["self"], webhook["links"]["deliveries"]):
+        assert (await anonymous.get(path)).status_code == 401
+        assert (await reporter.get(path)).status_code == 403
+    other = await make_client(clearance=Label.RED, organisation="other")
+    lower = await make_client(clearance=Label.AMBER)
+    for reader in (other, lower):
+        # The seqs of a higher clearance would tell how much there is above.
+        assert (await reader.get("/v1/webhooks")).json()["items"] == []
+        assert (await reader.get(webhook["links"]["self"])).status_code == 404
+        assert (await reader.get(webhook["links"]["deliveries"])).status_code == 404
+        assert (await reader.delete(webhook["links"]["self"])).status_code == 404
+    colleague = await make_client(Scope.READ, clearance=Label.RED)
+    assert (await colleague.delete(webhook["links"]["self"])).status_code == 204
+    assert (await client.get(webhook["links"]["self"])).status_code == 404
+
+
+async def test_a_deleted_webhook_gets_nothing_more(
+    client: httpx.AsyncClient, reference: Reference, register: Register, receiver: Receiver, database: Database
+) -> None:
+    gone, stays = await register(), await register()
+    await client.post("/v1/reports", json=report())
+    await receiver.until_count(2)
+    (delivery,) = await log_of(client, gone)
+    assert (await client.delete(gone["links"]["self"])).status_code == 204
+    assert (await client.post(delivery["links"]["redelivery"])).status_code == 404
+    await client.post("/v1/reports", json=report(source="envoy"))
+    await receiver.until_count(3)
+    assert [item["seq"] for item in await log_of(client, stays)] == [2, 1]
+    async with database.write() as session:
+        assert await session.get(Delivery, UUID(delivery["id"])) is None
+
+
+async def test_a_revoked_key_gets_nothing_more(
+    client: httpx.AsyncClient,
+    make_client: MakeClient,
+    reference: Reference,
+    register: Register,
+    receiver: Receiver,
+    database: Database,
+) -> None:
+    leaving = await make_client(Scope.READ, clearance=Label.CLEAR, organisation="test")
+    stopped, stays = await register(leaving), await register()
+    async with database.write() as session:
+        (key,) = [key for key in await list_keys(session) if key.scopes == ["read"]]
+        await revoke_key(session, key.id)
+    await client.post("/v1/reports", json=report())
+    await receiver.until_count(1)
+    await client.post("/v1/reports", json=report(source="envoy"))
+    await receiver.until_count(2)
+    assert [item["seq"] for item in await log_of(client, stays)] == [2, 1]
+    assert await log_of(client, stopped) == []
+    assert (await client.get(stopped["links"]["self"])).json()["status"] == "stopped"
+
+
+async def test_pages(client: httpx.AsyncClient, reference: Reference, register: Register, receiver: Receiver) -> None:
+    hooks = [await register(kind="route_closure"), await register(), await register(kind="route_closure")]
+    first = (await client.get("/v1/webhooks", params={"limit": 2})).json()
+    second = (await client.get("/v1/webhooks", params={"limit": 2, "cursor": first["next"]})).json()
+    assert [item["id"] for item in first["items"] + second["items"]] == [hook["id"] for hook in hooks]
+    assert second["next"] is None
+    for day in (1, 2, 3):
+        await client.post("/v1/reports", json=report(stated_at=f"2016-08-0{day}"))
+    await receiver.until_count(3)
+    at = hooks[1]["links"]["deliveries"]
+    first = (await client.get(at, params={"limit": 2})).json()
+    second = (await client.get(at, params={"limit": 2, "cursor": first["next"]})).json()
+    assert [item["seq"] for item in first["items"] + second["items"]] == [3, 2, 1]
+    assert second["next"] is None
+    for query in ("?cursor=nonsense", "?status=lost", "?offset=2"):
+        answer = await client.get(at + query)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == query.split("=")[0]
