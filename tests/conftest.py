@@ -19,7 +19,7 @@ from app.labels import Label
 from app.main import create_app
 from app.migrations import migrate
 from app.settings import Settings
-from tests.factories import Reference
+from tests.factories import Reference, seed
 from tests.postgres import execute, postgres_server
 
 _numbers = itertools.count()
@@ -33,7 +33,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One PostgreSQL a test process."""
-    with postgres_server() as server:
+    with postgres_server(hasty=True) as server:
         yield server
 
 
@@ -46,11 +46,28 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sqlite_template_with_reference(sqlite_template: Path) -> Path:
+    """The same with the basic reference data in it."""
+    path = sqlite_template.with_name("reference.db")
+    shutil.copy(sqlite_template, path)
+    asyncio.run(seed(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
 def postgres_template(postgres: PostgresServer) -> str:
     """The name of a migrated PostgreSQL database to copy."""
     asyncio.run(execute(postgres, "CREATE DATABASE template_lifeline"))
     migrate(Settings(database_url=postgres.get_uri("template_lifeline")))
     return "template_lifeline"
+
+
+@pytest.fixture(scope="session")
+def postgres_template_with_reference(postgres: PostgresServer, postgres_template: str) -> str:
+    """The same with the basic reference data in it."""
+    asyncio.run(execute(postgres, f"CREATE DATABASE template_reference TEMPLATE {postgres_template}"))
+    asyncio.run(seed(postgres.get_uri("template_reference")))
+    return "template_reference"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -62,16 +79,17 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
-    """Makes migrated, empty databases; answers their URLs."""
+    """Makes migrated databases, empty but for the reference data where the test asks for it; answers their URLs."""
+    template_name = "template_with_reference" if "reference" in request.fixturenames else "template"
 
     def make() -> str:
         name = f"lifeline_{next(_numbers)}"
         if engine == "sqlite":
             path = tmp_path / f"{name}.db"
-            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            shutil.copy(request.getfixturevalue(f"sqlite_{template_name}"), path)
             return f"sqlite:///{path}"
         server: PostgresServer = request.getfixturevalue("postgres")
-        template = request.getfixturevalue("postgres_template")
+        template = request.getfixturevalue(f"postgres_{template_name}")
         # A thread of its own, since the test's event loop is running already when an async test asks.
         done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")))
         done.start()
@@ -167,7 +185,5 @@ async def client(make_client: MakeClient) -> httpx.AsyncClient:
 
 @pytest.fixture
 async def reference(client: httpx.AsyncClient) -> Reference:
-    """Places, sources and routes to report on, added over HTTP."""
-    reference = Reference(client)
-    await reference.add_basics()
-    return reference
+    """Places, sources and routes to report on: the database has them from its template."""
+    return Reference(client)

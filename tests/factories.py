@@ -4,6 +4,11 @@ from typing import Any
 
 import httpx
 
+from app.db import Database
+from app.reference.schemas import PlaceIn, RouteIn, SourceIn
+from app.reference.service import add_place, add_route, add_source
+from app.settings import Settings
+
 VALUES: dict[str, dict[str, Any]] = {
     "trapped_population": {"concept": "trapped", "people": 300000},
     "supply_runout": {"supply": "food", "in_days_min": 14, "in_days_max": 21},
@@ -24,6 +29,56 @@ def report(kind: str = "trapped_population", value: dict[str, Any] | None = None
     return body | more
 
 
+PLACES: list[dict[str, Any]] = [
+    {"slug": "country", "name": "Country", "country": "SYR", "centroid": [38.0, 35.0]},
+    {
+        "slug": "oldtown",
+        "name": "Old town",
+        "parent": "country",
+        "centroid": [37.19, 36.2],
+        "codes": [{"scheme": "pcode", "code": "SY02"}],
+    },
+]
+# Of different grades, two of them parties.
+SOURCES: list[dict[str, Any]] = [
+    {"slug": slug, "name": slug.title(), "type": type_, "reliability": grade, "party_to_conflict": party}
+    for slug, type_, grade, party in (
+        ("agency", "un", "B", False),
+        ("envoy", "un", "B", False),
+        ("monitor", "monitor", "C", False),
+        ("unknown", "ngo", "F", False),
+        ("army", "government", "D", True),
+        ("rebels", "armed_actor", "D", True),
+        ("outlet", "media", "C", False),
+        ("neighbour", "witness", "F", False),
+    )
+]
+ROUTES: list[dict[str, Any]] = [
+    {
+        "slug": slug,
+        "name": slug,
+        "mode": "road",
+        "geometry": {"type": "LineString", "coordinates": [[37.0812, 36.2634], [37.1623, 36.2441]]},
+    }
+    for slug in ("north-road", "south-road")
+]
+
+
+async def seed(url: str) -> None:
+    """Add the basic reference data to a migrated database: two nested places, eight sources, two routes."""
+    database = Database(Settings(database_url=url))
+    try:
+        async with database.write() as session:
+            for place in PLACES:
+                await add_place(session, PlaceIn.model_validate(place))
+            for source in SOURCES:
+                await add_source(session, SourceIn.model_validate(source))
+            for route in ROUTES:
+                await add_route(session, RouteIn.model_validate(route))
+    finally:
+        await database.close()
+
+
 class Reference:
     """Adds reference data over HTTP."""
 
@@ -36,29 +91,3 @@ class Reference:
         assert answer.status_code == 201, answer.text
         added: dict[str, Any] = answer.json()
         return added
-
-    async def add_basics(self) -> None:
-        """Two nested places, a few sources of different grades, two of them parties, and two routes."""
-        await self.add("places", slug="country", name="Country", country="SYR", centroid=[38.0, 35.0])
-        await self.add(
-            "places",
-            slug="oldtown",
-            name="Old town",
-            parent="country",
-            centroid=[37.19, 36.2],
-            codes=[{"scheme": "pcode", "code": "SY02"}],
-        )
-        for slug, type_, grade, party in (
-            ("agency", "un", "B", False),
-            ("envoy", "un", "B", False),
-            ("monitor", "monitor", "C", False),
-            ("unknown", "ngo", "F", False),
-            ("army", "government", "D", True),
-            ("rebels", "armed_actor", "D", True),
-            ("outlet", "media", "C", False),
-            ("neighbour", "witness", "F", False),
-        ):
-            await self.add("sources", slug=slug, name=slug.title(), type=type_, reliability=grade, party_to_conflict=party)
-        for slug in ("north-road", "south-road"):
-            geometry = {"type": "LineString", "coordinates": [[37.0812, 36.2634], [37.1623, 36.2441]]}
-            await self.add("routes", slug=slug, name=slug, mode="road", geometry=geometry)

@@ -26,7 +26,7 @@ from app.labels import Label
 from app.main import create_app
 from app.migrations import migrate
 from app.settings import Settings
-from tests.factories import Reference, report
+from tests.factories import Reference, report, seed
 from tests.postgres import execute, postgres_server
 
 START = datetime(2016, 1, 1, tzinfo=UTC)
@@ -60,8 +60,8 @@ async def _measure(url: str, reports: int, rounds: int) -> dict[str, list[float]
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {secret}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://b", headers=headers, timeout=600) as client:
+            await seed(url)
             reference = Reference(client)
-            await reference.add_basics()
             sizes = {"short": 100, "long": reports}
             ids = {}
             for place, size in sizes.items():

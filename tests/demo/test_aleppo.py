@@ -60,7 +60,11 @@ async def test_basic_supplies_run_out_on_19_august_by_the_envoys_later_word(alep
     assert found["agreement"] == "single"
     assert reports(found) == {("un-envoy-syria", "2016-07-29"): "preferred"}
     (earlier,) = found["left_out"]
-    assert (earlier["reason"], earlier["source"]["slug"], earlier["stated_at"][:10]) == ("replaced_by_later", "un-envoy-syria", "2016-07-28")
+    assert (earlier["reason"], earlier["source"]["slug"], earlier["stated_at"][:10]) == (
+        "replaced_by_later",
+        "un-envoy-syria",
+        "2016-07-28",
+    )
     assert (earlier["value"]["runs_out_earliest"], earlier["value"]["runs_out_latest"]) == ("2016-08-11", "2016-08-18")
     stored = (await aleppo.get(f"/v1/reports/{found['provenance']['report']}")).json()
     assert (stored["stated_at"], stored["provenance"]["published_at"]) == ("2016-07-29", "2016-07-31")
@@ -102,7 +106,12 @@ async def test_windows_that_are_only_announced_do_not_open_the_road(aleppo: http
 async def test_ramouseh_is_restricted_passable_by_nobody_and_contested(aleppo: httpx.AsyncClient) -> None:
     found = await one(aleppo, "route-closures", route="ramouseh-passage")
     value = found["value"]
-    assert (value["status"], value["status_in"], value["status_out"], value["passable_by"]) == ("restricted", "restricted", "restricted", [])
+    assert (value["status"], value["status_in"], value["status_out"], value["passable_by"]) == (
+        "restricted",
+        "restricted",
+        "restricted",
+        [],
+    )
     assert found["agreement"] == "contested"
     assert found["provenance"]["source"]["slug"] == "independent-observers"
     assert reports(found) == {

@@ -175,7 +175,7 @@ STATEMENTS = st.lists(
 
 @given(STATEMENTS)
 def test_what_reads_as_open_was_observed(parts: list[tuple[str, str, str, str, int, int]]) -> None:
-    """Each way: the status is that of the best graded statement on it that counts, `status` sums both up, and nobody passes what is shut."""
+    """Each way: the status of the best graded statement on it that counts; `status` sums both up, and nobody passes what is shut."""
     made = [
         said(status, f"source-{source}", direction=way, assertion=assertion, grade=grade, day=day)
         for status, way, assertion, grade, source, day in parts
@@ -184,7 +184,9 @@ def test_what_reads_as_open_was_observed(parts: list[tuple[str, str, str, str, i
     value = value_of(read)
     for way in ("in", "out"):
         spoken = [each.statement.value for each in read.standing if way in each.aspects]
-        counted = [each.status for each in spoken if isinstance(each, RouteClosure) and (each.status == "closed" or each.assertion == "observed")]
+        counted = [
+            each.status for each in spoken if isinstance(each, RouteClosure) and (each.status == "closed" or each.assertion == "observed")
+        ]
         assert value[f"status_{way}"] == (counted[0] if counted else None)
     assert value["status"] == (value["status_in"] if value["status_in"] == value["status_out"] else "restricted")
     if value["status"] == "closed":

@@ -110,7 +110,9 @@ def test_one_and_two_are_not_three_and_not_one_and_a_half() -> None:
 def test_a_point_gets_no_margin_and_an_open_end_stays_open() -> None:
     point = reading("trapped_population", statement("trapped_population", {"concept": "trapped", "people": 300, "qualifier": "about"}))
     assert (value_of(point)["people_low"], value_of(point)["people_high"], value_of(point)["qualifier"]) == (300, 300, "about")
-    nearly = reading("trapped_population", statement("trapped_population", {"concept": "trapped", "people_high": 400, "qualifier": "nearly"}))
+    nearly = reading(
+        "trapped_population", statement("trapped_population", {"concept": "trapped", "people_high": 400, "qualifier": "nearly"})
+    )
     assert (value_of(nearly)["people"], value_of(nearly)["people_low"], value_of(nearly)["people_high"]) == (None, None, 400)
 
 

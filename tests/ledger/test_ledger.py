@@ -27,7 +27,7 @@ from app.main import create_app
 from app.reference.models import Place, Source
 from app.settings import Settings
 from tests.conftest import MakeClient
-from tests.factories import Reference, report
+from tests.factories import report, seed
 from tests.processes import serve
 from tests.servers import invoke, new_key
 
@@ -42,7 +42,11 @@ THEIR_OWN = ("id", "recorded_at", "revision", "links", "preferred", "report")
 def _value(kind: str, chance: random.Random) -> dict[str, Any]:
     if kind == "trapped_population":
         low = chance.randrange(100_000)
-        return {"concept": chance.choice(["trapped", "besieged", "at_risk"]), "people_low": low, "people_high": low + chance.randrange(50_000)}
+        return {
+            "concept": chance.choice(["trapped", "besieged", "at_risk"]),
+            "people_low": low,
+            "people_high": low + chance.randrange(50_000),
+        }
     if kind == "supply_runout":
         days = chance.randrange(30)
         state = chance.choice(["will_run_out", "will_run_out", "low", "ran_out"])
@@ -104,7 +108,7 @@ async def service(url: str) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Settings(database_url=url, database_pool=3))
     headers = {"Authorization": f"Bearer {await new_key(url)}"}
     async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t", headers=headers) as client:
-        await Reference(client).add_basics()
+        await seed(url)
         yield client
 
 
@@ -161,7 +165,7 @@ async def test_batches_twice_over_and_eight_writers_give_the_same(new_database: 
     shuffled = random.Random(8).sample(bodies, COUNT)
     with serve(tmp_path, database_url=url) as server:
         async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
-            await Reference(client).add_basics()
+            await seed(url)
             given = await _eight_writers(client, shuffled)
             assert sorted(given) == list(range(1, COUNT + 1))
             assert await readings(client) == expected
@@ -202,7 +206,9 @@ async def test_anyone_can_recompute_the_chain_from_the_rows(
         if at % 10 == 3:
             await client.post(f"/v1/reports/{posted.json()['id']}/retraction", json={"reason": "withdrawn"})
         if at % 10 == 5:
-            await client.post(f"/v1/reports/{posted.json()['id']}/correction", json=body | {"reason": "mislabelled", "sensitivity": "clear"})
+            await client.post(
+                f"/v1/reports/{posted.json()['id']}/correction", json=body | {"reason": "mislabelled", "sensitivity": "clear"}
+            )
     assert (await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "was wrong"})).status_code == 201
     async with database.read() as connection:
         changes = (await connection.execute(select(*table_of(Change).c).order_by(table_of(Change).c.number))).mappings().all()

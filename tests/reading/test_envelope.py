@@ -198,7 +198,8 @@ def test_a_reading_can_be_recomputed_from_the_reports(
     unended = [
         each
         for each in seen
-        if (each.retracted_level is None or each.retracted_level > level) and (each.superseded_level is None or each.superseded_level > level)
+        if (each.retracted_level is None or each.retracted_level > level)
+        and (each.superseded_level is None or each.superseded_level > level)
     ]
     latest: dict[str, Statement] = {}
     for each in sorted(unended, key=lambda each: (each.stated_at, each.number)):
