@@ -45,8 +45,8 @@ class ChangeSignal(ABC):
     async def start(self) -> None:  # noqa: B027 - SQLite is asked, not followed
         """Begin to follow the database."""
 
-    def bump(self) -> None:
-        """Say that this process has committed."""
+    def bump(self, writes: int | None = None) -> None:
+        """Say that this process has committed, as the commit of that number on PostgreSQL."""
         self.wake()
 
     def wake(self) -> None:
@@ -139,8 +139,13 @@ class PostgresSignal(ChangeSignal):
         """A count of what was heard; None while nobody listens."""
         return self._version if self._writes is not None else None
 
-    def bump(self) -> None:
-        """Count this process's own commit at once, before it is heard."""
+    def bump(self, writes: int | None = None) -> None:
+        """Count a commit once: this process's own before it is heard, any other when it is."""
+        if self._writes is not None and writes is not None and writes > self._writes:
+            self._set(writes)
+
+    def _set(self, writes: int | None) -> None:
+        self._writes = writes
         self._version += 1
         self.wake()
 
@@ -162,19 +167,16 @@ class PostgresSignal(ChangeSignal):
                     async with asyncio.timeout(5 * POSTGRESQL_CHECK_SECONDS):
                         writes: int = await connection.fetchval("SELECT writes FROM head")
                     if writes != self._writes:
-                        self._writes = writes
-                        self.bump()
+                        self._set(writes)
                     await asyncio.sleep(POSTGRESQL_CHECK_SECONDS)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("signal_lost", error=type(error).__name__)
             finally:
-                self._writes = None
-                self.bump()
+                self._set(None)
                 connection.terminate()
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        self._writes = int(str(payload))
-        self.bump()
+        self.bump(int(str(payload)))
 
     async def close(self) -> None:
         """End the listening."""

@@ -44,8 +44,8 @@ SQLModel.metadata.naming_convention = {
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 
-# Locks the one head row until the transaction ends, and tells every process of the commit.
-TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT pg_notify(:channel, writes::text) FROM turn"
+# Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
+TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -169,11 +169,12 @@ class Database:
 
         Writers queue up at its start, on both databases, so what is read in it stays true until it commits.
         """
+        writes = None
         async with AsyncSession(self.writer, expire_on_commit=False, autoflush=False) as session, session.begin():
             if self.dialect == "postgresql":
-                await session.execute(text(TAKE_TURN), {"channel": CHANNEL})
+                writes = (await session.execute(text(TAKE_TURN), {"channel": CHANNEL})).one().writes
             yield session
-        self.signal.bump()
+        self.signal.bump(writes)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
