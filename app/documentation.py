@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Any, Literal
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.answers import answer
 from app.errors import MEDIA_TYPE, ProblemDetails
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
@@ -65,6 +67,10 @@ def json_request(schema: Mapping[str, Any], examples: Mapping[str, Any]) -> dict
     return {"requestBody": {"required": True, "content": {"application/json": content}}, "parameters": [IDEMPOTENCY_KEY]}
 
 
+_STREAM = "text/event-stream"
+_STREAM_EXAMPLE = 'event: ready\ndata: {"revision":16}\nid: BAAAAAAAAAAAEA\nretry: 2000\n\n'
+
+
 def install_openapi(app: FastAPI) -> None:
     """Make the app's OpenAPI document hold the models of bodies that are read by hand."""
 
@@ -89,10 +95,28 @@ def install_openapi(app: FastAPI) -> None:
             for leftover in ("HTTPValidationError", "ValidationError"):
                 components.pop(leftover, None)
             document["components"]["schemas"] = dict(sorted(components.items()))
+            _describe_streams(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_document(request: Request) -> Response:
+        document = app.openapi()
+        root = request.scope.get("root_path", "").rstrip("/")
+        # Behind a proxy that takes a prefix off, the operations stand under that prefix.
+        body = orjson.dumps(document | {"servers": [{"url": root}]} if root else document)
+        return answer(request, body, private=False, keep=not root)
+
+
+def _describe_streams(document: dict[str, Any]) -> None:
+    """Say of an event stream what OpenAPI 3.1 can: text. `itemSchema`, which FastAPI writes, is of 3.2."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                if _STREAM in response.get("content", {}):
+                    response["content"][_STREAM] = {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}
 
 
 _ASSETS = {
