@@ -115,6 +115,9 @@ def decode_day(cursor: str) -> tuple[date, UUID]:
     return date.fromordinal(ordinal), UUID(bytes=raw[4:])
 
 
+NUL = "a NUL character cannot be kept"
+
+
 async def json_body(request: Request) -> Any:
     """The JSON body of a request.
 
@@ -129,8 +132,9 @@ async def json_body(request: Request) -> Any:
         content = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
         raise Problem(400, f"The body is not JSON: {error}.", kind="json") from None
-    if b"\\u0000" in raw and (path := _nul(content)) is not None:
-        raise invalid_field(pointer(path), "a NUL character cannot be kept")
+    # The items of a list are each looked at on their own: one that is wrong does not spoil the others.
+    if b"\\u0000" in raw and not isinstance(content, list) and (path := nul(content)) is not None:
+        raise invalid_field(pointer(path), NUL)
     return content
 
 
@@ -143,7 +147,7 @@ async def _read(request: Request, most: int) -> bytes:
     return bytes(raw)
 
 
-def _nul(node: Any) -> list[str | int] | None:
+def nul(node: Any) -> list[str | int] | None:
     """The path to the first string or name with a NUL character."""
     waiting: list[tuple[list[str | int], Any]] = [([], node)]
     while waiting:

@@ -122,6 +122,8 @@ def field_problems(error: ValidationError | RequestValidationError, prefix: Sequ
             text = "this field is required"
         elif entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
             text = "must be a JSON object"
+        elif entry["type"] in ("tuple_type", "list_type"):
+            text = "must be a JSON array"
         elif entry["type"] == "value_error" and (at := entry.get("ctx", {}).get("field")):
             path.append(at)
         found.append(FieldProblem(pointer=pointer([*prefix, *path]), detail=text))

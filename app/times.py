@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
+DATE_LENGTH = len("2016-07-28")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
@@ -22,24 +23,22 @@ def rfc3339(moment: datetime) -> str:
 
 def normal(text: str) -> str:
     """A date as it is, a date-time with offset as UTC with `Z`; ValueError for anything else, a time without offset included."""
-    if _DATE.fullmatch(text):
-        return date.fromisoformat(text).isoformat()
-    if not _DATE_TIME.fullmatch(text):
+    if not _DATE.fullmatch(text) and not _DATE_TIME.fullmatch(text):
         raise ValueError("must be a date (2016-07-28) or an RFC 3339 date-time with offset (2016-07-28T09:30:00Z)")
     try:
-        return rfc3339(datetime.fromisoformat(text.upper()))
-    except OverflowError:
-        raise ValueError("is out of range") from None
+        return date.fromisoformat(text).isoformat() if len(text) == DATE_LENGTH else rfc3339(datetime.fromisoformat(text.upper()))
+    except (ValueError, OverflowError):
+        raise ValueError("names a day, a time or an offset that does not exist") from None
 
 
 def instant(text: str) -> datetime:
     """The instant of a normal text; a date is its first moment in UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == 10 else datetime.fromisoformat(text)
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == DATE_LENGTH else datetime.fromisoformat(text)
 
 
 def last_instant(text: str) -> datetime:
     """The last instant that a normal text covers; a date is its last microsecond in UTC."""
-    if len(text) > 10:
+    if len(text) > DATE_LENGTH:
         return instant(text)
     return datetime.combine(date.fromisoformat(text), time.max, UTC)
 

@@ -137,11 +137,15 @@ def apart(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> b
 
 
 def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:
-    """From the lowest low to the highest high; an end that nobody gave is None."""
+    """From the lowest low to the highest high; an end that nobody gave is None.
+
+    A range that is open at one end still has its other end within: no figure stated lies outside.
+    """
     pairs = list(ranges)
+    ends = [end for pair in pairs for end in pair if end is not None]
     return (
-        min((low for low, _ in pairs if low is not None), default=None),
-        max((high for _, high in pairs if high is not None), default=None),
+        min(ends) if any(low is not None for low, _ in pairs) else None,
+        max(ends) if any(high is not None for _, high in pairs) else None,
     )
 
 
@@ -152,10 +156,9 @@ def partial_date(text: str) -> tuple[date, date]:
     """
     if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text, re.ASCII):
         raise ValueError("must be a date such as 2016-07-07, 2016-07 or 2016")
-    parts = [int(part) for part in text.split("-")]
-    if len(parts) == 3:
-        day = date(*parts)
+    year, *rest = (int(part) for part in text.split("-"))
+    if len(rest) == 2:
+        day = date(year, *rest)
         return day, day
-    year, month = parts[0], parts[1] if len(parts) == 2 else None
-    last_month = month or 12
-    return date(year, month or 1, 1), date(year, last_month, calendar.monthrange(year, last_month)[1])
+    first, last = (rest[0], rest[0]) if rest else (1, 12)
+    return date(year, first, 1), date(year, last, calendar.monthrange(year, last)[1])

@@ -51,7 +51,7 @@ async def _page(
     cursor: str | None,
     limit: int,
 ) -> Response:
-    after = decode_cursor(cursor) if cursor else None
+    after = decode_cursor(cursor) if cursor is not None else None
     async with database.read() as connection:
         items, last, revision = await list_reference(connection, model, where, after=after, limit=limit, level=caller.level)
     following = encode_cursor(last) if last else None

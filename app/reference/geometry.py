@@ -1,5 +1,6 @@
 """GeoJSON geometry (RFC 7946): checked on the way in, boxed for filters, made coarse where the exact line must not be known."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ COARSE_DECIMALS = 1
 
 def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
     """Every position of a geometry, as [longitude, latitude, ...] in degrees."""
-    waiting: list[Any] = [each["coordinates"] for each in _members(geometry) if "coordinates" in each]
+    waiting: list[Any] = [each["coordinates"] for each in _simple(geometry) if "coordinates" in each]
     while waiting:
         node = waiting.pop()
         if node and isinstance(node, list) and not isinstance(node[0], list):
@@ -22,7 +23,7 @@ def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
 
 
 def _numbers_within_bounds(value: Any) -> Any:
-    if not isinstance(value, dict) or not all(isinstance(each, dict) for each in _members(value)):
+    if not all(isinstance(each, dict) for each in _simple(value)):
         raise ValueError("must be a GeoJSON geometry")
     found = [check_position(position) for position in positions(value)]
     if not found:
@@ -30,9 +31,16 @@ def _numbers_within_bounds(value: Any) -> Any:
     return value
 
 
-def _members(geometry: dict[str, Any]) -> list[Any]:
-    members = geometry.get("geometries", [geometry])
-    return members if isinstance(members, list) else [None]
+def _simple(geometry: Any) -> Iterator[Any]:
+    """A geometry, or what is in a collection, and in the collections in it."""
+    waiting = [geometry]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict) and "geometries" in node:
+            members = node["geometries"]
+            waiting.extend(members if isinstance(members, list) else [None])
+        else:
+            yield node
 
 
 def check_position(position: list[Any]) -> list[Any]:
@@ -49,7 +57,10 @@ _geometry: TypeAdapter[GeoJsonGeometry] = TypeAdapter(GeoJsonGeometry)
 
 def _valid_geojson(value: dict[str, Any]) -> dict[str, Any]:
     try:
-        _geometry.validate_python(value)
+        with warnings.catch_warnings():
+            # It is warned of collections of one member or of collections, which RFC 7946 advises against and allows.
+            warnings.simplefilter("ignore")
+            _geometry.validate_python(value)
     except ValueError:
         raise ValueError("must be a GeoJSON geometry: a known type with the coordinates that it takes") from None
     return value

@@ -1,5 +1,6 @@
 """Reference data looked up: by what a report names, by identifier, and page by page."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -108,13 +109,22 @@ def places_in_country(country: str) -> Select[Any]:
     return select(col(Place.id)).where(col(Place.country) == country)
 
 
+_DEGREES = re.compile(r" *[+-]?\d+(\.\d*)?([eE][+-]?\d+)? *", re.ASCII)
+
+
+def _degrees(text: str) -> float:
+    if not _DEGREES.fullmatch(text):
+        raise ValueError
+    return float(text)
+
+
 def places_in_box(bbox: str) -> Select[Any]:
     """A subquery of the places whose box meets `west,south,east,north` (RFC 7946); west > east crosses the antimeridian.
 
     422 naming `bbox` for anything else.
     """
     try:
-        west, south, east, north = (float(part) for part in bbox.split(","))
+        west, south, east, north = (_degrees(part) for part in bbox.split(","))
         if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
             raise ValueError
     except ValueError:

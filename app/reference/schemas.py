@@ -15,7 +15,7 @@ Mode = Literal["road", "rail", "air", "sea", "river", "crossing"]
 
 
 class _Sent(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class Code(_Sent):

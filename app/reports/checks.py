@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.answers import NUL, nul
 from app.errors import FieldProblem, field_problems, pointer
 from app.kinds import KINDS
 from app.ledger.identity import indicator_id
@@ -60,6 +61,8 @@ Refused = list[FieldProblem]
 
 def check(body: Any, settings: Settings) -> Sent | Refused:
     """Check a report by itself: shape, bounds, relations between fields, no future. Looks nothing up."""
+    if (path := nul(body)) is not None:
+        return [FieldProblem(pointer=pointer(path), detail=NUL)]
     try:
         report = ReportIn.model_validate(body)
     except ValidationError as error:
