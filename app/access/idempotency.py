@@ -42,7 +42,9 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
         if token is None:
             return _response(await write(session), replayed=False)
         assert caller.key_id is not None
-        digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + request.state.raw_body).hexdigest()
+        # A request without a body was not read.
+        body: bytes = getattr(request.state, "raw_body", b"")
+        digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).hexdigest()
         oldest = utc_now() - timedelta(days=get_app_settings(request).idempotency_days)
         await session.execute(delete(RememberedAnswer).where(col(RememberedAnswer.created_at) < oldest))
         first = await session.get(RememberedAnswer, (caller.key_id, token))

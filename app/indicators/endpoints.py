@@ -28,7 +28,7 @@ Identifier = Annotated[UUID, Path(description="Identifier of the indicator.")]
 async def _page(
     request: Request, caller: Caller, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
 ) -> Response:
-    after = decode_cursor(filters.cursor) if filters.cursor else None
+    after = decode_cursor(filters.cursor) if filters.cursor is not None else None
     async with database.read() as connection:
         moment = await moment_of(connection, filters.as_of, filters.known_at)
         documents, last, revision = await list_indicators(
@@ -89,7 +89,7 @@ async def get_history(
 
     A change that moved nothing, such as a report that agrees, is no step, so a page may have fewer steps than `limit`.
     """
-    after = decode_number(cursor) if cursor else None
+    after = decode_number(cursor) if cursor is not None else None
     async with database.read() as connection:
         moment = await moment_of(connection, as_of, known_at)
         found = await list_history(connection, id, after=after, limit=limit, level=caller.level, moment=moment, settings=settings)

@@ -57,7 +57,7 @@ async def list_all_situations(
     limit: Limit = 100,
 ) -> Response:
     """Every place that has indicators, each with its people trapped, its soonest run-out and its routes. Nothing is added up."""
-    after = decode_cursor(cursor) if cursor else None
+    after = decode_cursor(cursor) if cursor is not None else None
     where = _places(Place.id, place, within=within, country=country)
     async with database.read() as connection:
         moment = await moment_of(connection, as_of, known_at)
@@ -113,7 +113,7 @@ async def list_all_warnings(
     limit: Limit = 100,
 ) -> Response:
     """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
-    after = decode_day(cursor) if cursor else None
+    after = decode_day(cursor) if cursor is not None else None
     where = _places(Indicator.place_id, place, within=within, country=country)
     async with database.read() as connection:
         moment = await moment_of(connection, as_of, known_at)

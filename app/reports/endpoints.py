@@ -82,7 +82,7 @@ async def list_all_reports(
     request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ReportFilters, Query()]
 ) -> Response:
     """The statements themselves, in the order in which they were recorded, those superseded or retracted included and marked."""
-    after = decode_cursor(filters.cursor) if filters.cursor else None
+    after = decode_cursor(filters.cursor) if filters.cursor is not None else None
     async with database.read() as connection:
         moment = await moment_of(connection, filters.as_of, filters.known_at)
         where = _conditions(filters, caller.level, moment)

@@ -27,7 +27,7 @@ from app.main import create_app
 from app.reference.models import Place, Source
 from app.settings import Settings
 from tests.conftest import MakeClient
-from tests.factories import report, seed
+from tests.factories import Reference, report, seed
 from tests.processes import serve
 from tests.servers import invoke, new_key
 
