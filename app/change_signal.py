@@ -45,7 +45,7 @@ class ChangeSignal(ABC):
     async def start(self) -> None:  # noqa: B027 - SQLite is asked, not followed
         """Begin to follow the database."""
 
-    def bump(self, writes: int | None = None) -> None:
+    def bump(self, writes: int | None = None) -> None:  # noqa: ARG002 - SQLite counts for itself
         """Say that this process has committed, as the commit of that number on PostgreSQL."""
         self.wake()
 
