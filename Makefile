@@ -14,6 +14,9 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 endif
 
+# Compiled once here, instead of at each start where Python may not write beside what it reads.
+export UV_COMPILE_BYTECODE := 1
+
 RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help

@@ -54,6 +54,8 @@ def create_app(settings: Settings | None = None) -> Application:
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
+        # Not those of the call: an application may be started again with others.
+        settings: Settings = app.state.settings
         database = Database(settings)
         await database.signal.start()
         app.state.database = database

@@ -80,16 +80,17 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Makes migrated databases, empty but for the reference data where the test asks for it; answers their URLs."""
-    template_name = "template_with_reference" if "reference" in request.fixturenames else "template"
+    name_of_template = "template_with_reference" if "reference" in request.fixturenames else "template"
+    # Made here, since making it runs an event loop of its own, and the test's may be running already when it calls.
+    template = request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name_of_template}")
 
     def make() -> str:
         name = f"lifeline_{next(_numbers)}"
         if engine == "sqlite":
             path = tmp_path / f"{name}.db"
-            shutil.copy(request.getfixturevalue(f"sqlite_{template_name}"), path)
+            shutil.copy(template, path)
             return f"sqlite:///{path}"
         server: PostgresServer = request.getfixturevalue("postgres")
-        template = request.getfixturevalue(f"postgres_{template_name}")
         # A thread of its own, since the test's event loop is running already when an async test asks.
         done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")))
         done.start()
@@ -111,12 +112,18 @@ def settings(database_url: str) -> Settings:
     return Settings(database_url=database_url, database_pool=3)
 
 
+@pytest.fixture(scope="session")
+def built_app() -> FastAPI:
+    """The application, built once a test process: to find out what its operations take is most of what a start costs."""
+    return create_app(Settings())
+
+
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[FastAPI]:
-    """The application, started."""
-    app = create_app(settings)
-    async with LifespanManager(app):
-        yield app
+async def app(built_app: FastAPI, settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application, started on the test's database."""
+    built_app.state.settings = settings
+    async with LifespanManager(built_app):
+        yield built_app
 
 
 @pytest.fixture
