@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.feed.endpoints import router as changes
 from app.indicators.endpoints import router as indicators
+from app.indicators.situation_endpoints import accounts
 from app.indicators.situation_endpoints import router as situations
 from app.reference.endpoints import router as reference
 from app.reports.amendment_endpoints import router as amendments
@@ -23,5 +24,5 @@ TAGS = [
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (situations, indicators, changes, webhooks, reports, amendments, reference):
+for room in (situations, indicators, changes, webhooks, reports, amendments, reference, accounts):
     router.include_router(room)

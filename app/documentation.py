@@ -96,6 +96,7 @@ def install_openapi(app: FastAPI) -> None:
                 components.pop(leftover, None)
             document["components"]["schemas"] = dict(sorted(components.items()))
             _describe_streams(document)
+            _fill_in(document)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -117,6 +118,19 @@ def _describe_streams(document: dict[str, Any]) -> None:
             for response in operation["responses"].values():
                 if _STREAM in response.get("content", {}):
                     response["content"][_STREAM] = {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}
+
+
+def _fill_in(document: dict[str, Any]) -> None:
+    """Give parameters the examples of their schemas: Swagger UI fills a form in with a parameter's own example only.
+
+    Of the parameters that may be left out only `place` is filled in, since a list by all of its filters at once is empty.
+    """
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                examples = parameter["schema"].get("examples")
+                if examples and (parameter["required"] or parameter["name"] == "place"):
+                    parameter["example"] = examples[0]
 
 
 _ASSETS = {

@@ -13,7 +13,10 @@ from app.times import Moment
 
 AsOf = Annotated[
     Moment | None,
-    Query(description="What was being said by then: statements made up to this time. A date is its end of day in UTC."),
+    Query(
+        description="What was being said by then: statements made up to this time. A date is its end of day in UTC.",
+        examples=["2016-08-12"],
+    ),
 ]
 KnownAt = Annotated[
     Moment | None,

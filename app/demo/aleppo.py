@@ -1,10 +1,11 @@
 """Aleppo, July to October 2016, as public statements: the demo data.
 
 The facts were reported publicly; the words are Lifeline's own. The reliability grades are the demo's own too, not anybody's
-judgement of these organisations. Coordinates are approximate. Every report is labelled `clear`.
+judgement of these organisations. Coordinates are approximate. Every report is labelled `clear`. Identifiers are fixed, so that the
+examples of the OpenAPI document can name a record.
 """
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import select
@@ -219,6 +220,12 @@ REPORTS: list[dict[str, Any]] = [
 ]
 
 
+def identifier(group: Literal["place", "source", "route", "report"], number: int) -> UUID:
+    """The fixed identifier of the demo's first, second, ... record of a group: a UUIDv7 such as `01900000-0000-7000-8001-000000000004`."""
+    group_number = ("place", "source", "route", "report").index(group) + 1
+    return UUID(f"01900000-0000-7000-8{group_number:03}-{number:012}")
+
+
 class DemoError(RuntimeError):
     """The demo data does not fit the service: a mistake in this file."""
 
@@ -230,15 +237,16 @@ async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
         or await session.scalar(select(col(Place.id)).limit(1)) is not None
     ):
         return False
-    for place in PLACES:
-        await add_place(session, PlaceIn.model_validate(place))
-    for source in SOURCES:
-        await add_source(session, SourceIn.model_validate(source))
-    for route in ROUTES:
-        await add_route(session, RouteIn.model_validate(route))
+    for number, place in enumerate(PLACES, 1):
+        await add_place(session, PlaceIn.model_validate(place), identifier("place", number))
+    for number, source in enumerate(SOURCES, 1):
+        await add_source(session, SourceIn.model_validate(source), identifier("source", number))
+    for number, route in enumerate(ROUTES, 1):
+        await add_route(session, RouteIn.model_validate(route), identifier("route", number))
     caller = Caller(level=TOP, key_id=UUID(int=0), organisation="demo")
     sent = [check(report, settings) for report in REPORTS]
-    outcomes, _ = await record(session, caller, sent, settings)
+    kept = [identifier("report", number) for number in range(1, len(sent) + 1)]
+    outcomes, _ = await record(session, caller, sent, settings, identifiers=kept)
     if wrong := [(report, each) for report, each in zip(REPORTS, outcomes, strict=True) if not isinstance(each, Recorded)]:
         raise DemoError(str(wrong))
     return True

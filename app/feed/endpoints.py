@@ -39,7 +39,7 @@ def get_feed(request: Request) -> Feed:
 
 
 def get_selection(
-    kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.")] = None,
+    kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.", examples=["supply_runout"])] = None,
     place: PlaceFilter = None,
     within: Within = False,
     country: CountryFilter = None,

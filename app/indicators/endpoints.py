@@ -22,7 +22,7 @@ from app.settings import Settings
 
 router = APIRouter(tags=["Indicators"])
 
-Identifier = Annotated[UUID, Path(description="Identifier of the indicator.")]
+Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])]
 
 
 async def _page(

@@ -179,10 +179,12 @@ class IndicatorFilters(BaseModel):
     source: Annotated[Slug | None, Field(description="Slug of the preferred report's source.")] = None
     agreement: Annotated[Agreement | None, Field(description="How the sources agree.")] = None
     min_reliability: Annotated[
-        Grade | None, Field(description="Worst grade of the preferred report's source; F ranks below C and above D.")
+        Grade | None, Field(description="Worst grade of the preferred report's source; F ranks below C and above D.", examples=["C"])
     ] = None
     stale: Annotated[bool | None, Field(description="Whether the newest statement is older than the kind's horizon.")] = None
-    updated_since: Annotated[Moment | None, Field(description="Changed at or after this time; a date is its first moment.")] = None
+    updated_since: Annotated[
+        Moment | None, Field(description="Changed at or after this time; a date is its first moment.", examples=["2016-10-05"])
+    ] = None
     bbox: BoundingBox = None
     as_of: AsOf = None
     known_at: KnownAt = None
@@ -193,16 +195,20 @@ class IndicatorFilters(BaseModel):
 def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[IndicatorFilters]:
     own: dict[str, Any] = dict(more)
     states: list[str] = []
+    shown: list[str] = []
     for kind in kinds:
         field = kind.value_model.model_fields[kind.topic]
-        described = Field(default=None, description=field.description, **_pattern(field.metadata))
-        own[kind.topic] = (field.annotation | None, described)
+        described = Field(default=None, description=field.description, examples=[kind.example[kind.topic]], **_pattern(field.metadata))
+        # Kinds may share a topic: two of them may speak of supplies, each of its own.
+        earlier = own[kind.topic][0] if kind.topic in own else None
+        own[kind.topic] = (field.annotation | earlier, described)
         if kind.state is not None:
             states.extend(get_args(kind.value_model.model_fields[kind.state].annotation))
+            shown.extend([kind.example[kind.state]] if kind.state in kind.example else [])
     if states:
         own["status"] = (
             Literal[tuple(dict.fromkeys(states))] | None,
-            Field(default=None, description="What it reads: of a route `status`, of a supply `state`."),
+            Field(default=None, description="What it reads: of a route `status`, of a supply `state`.", examples=[*shown, *states][:1]),
         )
     return create_model(name, __base__=IndicatorFilters, **own)
 
@@ -219,6 +225,10 @@ def _page_of(kind: Kind[Any]) -> type[IndicatorPage]:
     return create_model(f"{name}Page", __base__=IndicatorPage, **items)
 
 
-ALL_FILTERS = _filters(KINDS.values(), "AllIndicatorFilters", kind=(KindName | None, Field(default=None, description="Only this kind.")))
+ALL_FILTERS = _filters(
+    KINDS.values(),
+    "AllIndicatorFilters",
+    kind=(KindName | None, Field(default=None, description="Only this kind.", examples=["supply_runout"])),
+)
 KIND_FILTERS = {kind.name: _filters([kind], f"{kind.reading_model.__name__}Filters") for kind in KINDS.values()}
 KIND_PAGES = {kind.name: _page_of(kind) for kind in KINDS.values()}

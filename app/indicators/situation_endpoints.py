@@ -26,6 +26,8 @@ from app.reference.queries import find_places, find_sources, places_in_country, 
 from app.times import last_instant, rfc3339, utc_now
 
 router = APIRouter()
+# What sources and the ledger are held to comes after what they say.
+accounts = APIRouter()
 
 
 def _at(as_of: str | None) -> datetime:
@@ -103,7 +105,7 @@ async def list_all_warnings(
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    within_days: Annotated[int, Query(ge=0, le=3650, description="Falling due up to so many days from `as_of`.")] = 7,
+    within_days: Annotated[int, Query(ge=0, le=3650, description="Falling due up to so many days from `as_of`.", examples=[14])] = 7,
     place: PlaceFilter = None,
     within: Within = False,
     country: CountryFilter = None,
@@ -133,7 +135,7 @@ async def list_all_warnings(
     return answer(request, body, private=caller.key_id is not None, headers=headers)
 
 
-@router.get(
+@accounts.get(
     "/sources/{slug}/record",
     tags=["Places, sources, routes"],
     summary="How often was a source right?",
@@ -159,7 +161,7 @@ async def get_track_record(
     return answer(request, orjson.dumps({"source": slug, "as_of": rfc3339(at), **record}), private=caller.key_id is not None)
 
 
-@router.get("/ledger/head", tags=["Ledger"], summary="Where does the ledger stand?", response_model=LedgerHead, responses=LIST_ERRORS)
+@accounts.get("/ledger/head", tags=["Ledger"], summary="Where does the ledger stand?", response_model=LedgerHead, responses=LIST_ERRORS)
 async def get_ledger_head(request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """Number, hash and time of the last entry, as this reader sees the ledger: an auditor holds it to prove later what stood."""
     async with database.read() as connection:

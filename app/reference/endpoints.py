@@ -148,7 +148,7 @@ async def list_sources(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
-    type: Annotated[SourceType | None, Query(description="Only sources of this type.")] = None,  # noqa: A002 - the field's name on the wire
+    type: Annotated[SourceType | None, Query(description="Only sources of this type.", examples=["un"])] = None,  # noqa: A002 - the field's name on the wire
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:
@@ -187,7 +187,7 @@ async def list_routes(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
-    mode: Annotated[Mode | None, Query(description="Only routes of this mode.")] = None,
+    mode: Annotated[Mode | None, Query(description="Only routes of this mode.", examples=["road"])] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:

@@ -20,8 +20,11 @@ async def _must_be_new(session: AsyncSession, model: type[Place | Source | Route
         raise Problem(409, f"There is a {model.__tablename__} with the slug {slug}.", kind="exists")
 
 
-async def add_place(session: AsyncSession, sent: PlaceIn) -> UUID:
-    """Add a place with its codes and its line of ancestors; 409 for a taken slug or code, 422 for an unknown parent."""
+async def add_place(session: AsyncSession, sent: PlaceIn, identifier: UUID | None = None) -> UUID:
+    """Add a place with its codes and its line of ancestors; 409 for a taken slug or code, 422 for an unknown parent.
+
+    Here and below, `identifier` is one to keep, which must be new; one is made unless it is given.
+    """
     await _must_be_new(session, Place, sent.slug)
     parent = None
     if sent.parent is not None:
@@ -34,7 +37,7 @@ async def add_place(session: AsyncSession, sent: PlaceIn) -> UUID:
             raise Problem(409, f"The code {code.scheme}:{code.code} belongs to another place.", kind="exists")
     bounds = box(sent.geometry) if sent.geometry else box({"coordinates": sent.centroid}) if sent.centroid else (None,) * 4
     place = Place(
-        id=uuid7(),
+        id=identifier or uuid7(),
         slug=sent.slug,
         name=sent.name,
         parent_id=parent.id if parent else None,
@@ -59,22 +62,28 @@ async def add_place(session: AsyncSession, sent: PlaceIn) -> UUID:
     return place.id
 
 
-async def add_source(session: AsyncSession, sent: SourceIn) -> UUID:
+async def add_source(session: AsyncSession, sent: SourceIn, identifier: UUID | None = None) -> UUID:
     """Add a source with its first grade; 409 for a taken slug."""
     await _must_be_new(session, Source, sent.slug)
     party = sent.type == "armed_actor" if sent.party_to_conflict is None else sent.party_to_conflict
     source = Source(
-        id=uuid7(), slug=sent.slug, name=sent.name, type=sent.type, party_to_conflict=party, alias=sent.alias, created_at=utc_now()
+        id=identifier or uuid7(),
+        slug=sent.slug,
+        name=sent.name,
+        type=sent.type,
+        party_to_conflict=party,
+        alias=sent.alias,
+        created_at=utc_now(),
     )
     await _add(session, source)
     await _add(session, SourceGrade(source_id=source.id, number=0, effective_from=ALWAYS, reliability=sent.reliability))
     return source.id
 
 
-async def add_route(session: AsyncSession, sent: RouteIn) -> UUID:
+async def add_route(session: AsyncSession, sent: RouteIn, identifier: UUID | None = None) -> UUID:
     """Add a route; 409 for a taken slug."""
     await _must_be_new(session, Route, sent.slug)
-    route = Route(id=uuid7(), created_at=utc_now(), **sent.model_dump())
+    route = Route(id=identifier or uuid7(), created_at=utc_now(), **sent.model_dump())
     await _add(session, route)
     return route.id
 

@@ -13,7 +13,6 @@ from app.access.idempotency import Written, write_once
 from app.answers import json_body
 from app.documentation import AMEND_ERRORS, body_of, json_request
 from app.errors import FieldProblem, field_problems, invalid
-from app.kinds import KINDS
 from app.ledger.models import Change
 from app.reports.amendments import set_grade, set_outcome
 from app.reports.checks import check
@@ -34,7 +33,6 @@ from app.times import rfc3339
 router = APIRouter(tags=["Reporting"])
 
 Body = Annotated[Any, Depends(json_body)]
-ReportId = Annotated[UUID, Path(description="Identifier of the report.")]
 Sent = TypeVar("Sent", bound=BaseModel)
 
 
@@ -70,9 +68,10 @@ def _told(change: Change, caller: Caller, **more: Any) -> dict[str, Any]:
                 "place": "aleppo-east",
                 "source": "un-ocha",
                 "stated_at": "2016-07-25",
-                "value": KINDS["trapped_population"].example,
+                "value": {"concept": "trapped", "people_low": 250000, "people_high": 270000},
+                "provenance": {"method": "expert_estimate", "credibility": 2},
                 "sensitivity": "clear",
-                "reason": "The figure was misread.",
+                "reason": "The upper figure was misread.",
             }
         },
     ),
@@ -82,7 +81,7 @@ async def correct_report(
     caller: ReporterOrCurator,
     settings: SettingsDep,
     body: Body,
-    id: ReportId,  # noqa: A002 - the field's name on the wire
+    id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000002"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Append a whole report that supersedes this one, and the reason. The original stays readable, marked `superseded`.
 
@@ -115,7 +114,7 @@ async def retract_report(
     caller: ReporterOrCurator,
     settings: SettingsDep,
     body: Body,
-    id: ReportId,  # noqa: A002 - the field's name on the wire
+    id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000015"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Withdraw this report. It stays readable, marked `retracted`, and is read no longer.
 
@@ -141,10 +140,10 @@ async def retract_report(
     openapi_extra=json_request(
         body_of(OutcomeIn),
         {
-            "Averted": {
-                "outcome": "averted",
-                "reason": "A convoy got in before the stock was used up.",
-                "report": "019f0000-0000-7000-8000-000000000000",
+            "Overtaken": {
+                "outcome": "overtaken",
+                "reason": "A passage was fought open before the day that was named.",
+                "report": "01900000-0000-7000-8004-000000000014",
             }
         },
     ),
@@ -154,7 +153,7 @@ async def post_outcome(
     caller: Curator,
     settings: SettingsDep,
     body: Body,
-    id: Annotated[UUID, Path(description="Identifier of the indicator.")],  # noqa: A002 - the field's name on the wire
+    id: Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-7187-a269-9d9131ab3a26"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Set what became of the warning that a supply run-out reads, with a reason and the report that shows it. Needs `curate`.
 
@@ -184,7 +183,7 @@ async def post_grade(
     caller: Curator,
     settings: SettingsDep,
     body: Body,
-    slug: Annotated[str, Path(max_length=64, description="Slug of the source.")],
+    slug: Annotated[str, Path(max_length=64, description="Slug of the source.", examples=["regional-news-site"])],
 ) -> Response:
     """Change a source's reliability from now on. Needs `curate`.
 

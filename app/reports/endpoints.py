@@ -41,14 +41,18 @@ class ReportFilters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    indicator: Annotated[UUID | None, Field(description="Only reports on this indicator.")] = None
-    kind: Annotated[KindName | None, Field(description="Only reports of this kind.")] = None
+    indicator: Annotated[
+        UUID | None, Field(description="Only reports on this indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])
+    ] = None
+    kind: Annotated[KindName | None, Field(description="Only reports of this kind.", examples=["supply_runout"])] = None
     place: PlaceFilter = None
     within: Within = False
     country: CountryFilter = None
-    source: Annotated[Slug | None, Field(description="Slug of the source.")] = None
-    status: Annotated[Status | None, Field(description="Whether the report stands.")] = None
-    updated_since: Annotated[Time | None, Field(description="Recorded at or after this time; a date is its first moment.")] = None
+    source: Annotated[Slug | None, Field(description="Slug of the source.", examples=["un-envoy-syria"])] = None
+    status: Annotated[Status | None, Field(description="Whether the report stands.", examples=["standing"])] = None
+    updated_since: Annotated[
+        Time | None, Field(description="Recorded at or after this time; a date is its first moment.", examples=["2016-10-05"])
+    ] = None
     bbox: BoundingBox = None
     as_of: AsOf = None
     known_at: KnownAt = None
@@ -97,7 +101,7 @@ async def get_one_report(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
-    id: Annotated[UUID, Path(description="Identifier of the report.")],  # noqa: A002 - the field's name on the wire
+    id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000007"])],  # noqa: A002 - the field's name on the wire
     as_of: AsOf = None,
     known_at: KnownAt = None,
 ) -> Response:

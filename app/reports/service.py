@@ -40,12 +40,19 @@ class Recorded:
 
 
 async def record(
-    session: AsyncSession, caller: Caller, sent: Sequence[Sent | Refused], settings: Settings, *, all_or_nothing: bool = False
+    session: AsyncSession,
+    caller: Caller,
+    sent: Sequence[Sent | Refused],
+    settings: Settings,
+    *,
+    all_or_nothing: bool = False,
+    identifiers: Sequence[UUID] | None = None,
 ) -> tuple[list[Recorded | Refused], int]:
     """Append reports, and read their indicators anew.
 
     Answers one outcome an item, in order, and the head of the ledger as the caller sees it. With `all_or_nothing`,
     nothing is written once one item is refused. The same statement sent twice is recorded once.
+    `identifiers` are those to keep, one an item; they must be new, and lists are in their order. Without them new ones are made.
     """
     tail = await open_tail(session)
     checked = await look_up(session, sent, settings)
@@ -55,13 +62,13 @@ async def record(
     known = await find_by_fingerprint(await session.connection(), {each.fingerprint for each in good}, caller)
     outcomes: list[Recorded | Refused] = []
     added: list[tuple[Checked, Report, Change]] = []
-    for each in checked:
+    for at, each in enumerate(checked):
         if isinstance(each, list):
             outcomes.append(each)
             continue
         before = known.get(each.fingerprint)
         if before is None:
-            report, change = _append(tail, each, caller)
+            report, change = _append(tail, each, caller, identifier=identifiers[at] if identifiers else None)
             added.append((each, report, change))
             seq = getattr(change, f"seq_{caller.clearance}")
             known[each.fingerprint] = before = Known(report, each.place.slug, each.source.slug, seq, None)
@@ -160,12 +167,18 @@ def _change(type_: str, indicator: UUID, level: int, tail: Tail, caller: Caller,
 
 
 def _append(
-    tail: Tail, said: Checked, caller: Caller, *, supersedes: Report | None = None, reason: str | None = None
+    tail: Tail,
+    said: Checked,
+    caller: Caller,
+    *,
+    supersedes: Report | None = None,
+    reason: str | None = None,
+    identifier: UUID | None = None,
 ) -> tuple[Report, Change]:
     sent = said.report
     report = Report(
         number=tail.number + 1,
-        id=uuid7(),
+        id=identifier or uuid7(),
         kind=sent.kind,
         indicator_id=said.indicator_id,
         place_id=said.place.id,

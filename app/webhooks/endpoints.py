@@ -124,7 +124,7 @@ async def list_webhook_deliveries(
     caller: Subscriber,
     database: DatabaseDep,
     id: WebhookId,  # noqa: A002 - the field's name on the wire
-    status: Annotated[DeliveryStatus | None, Query(description="Only those that stand so.", examples=["failed"])] = None,
+    status: Annotated[DeliveryStatus | None, Query(description="Only those that stand so.", examples=["delivered"])] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:
