@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import app
-from tests.factories import Reference, report
+from tests.factories import report
 from tests.processes import serve
 from tests.servers import lifeline, new_key, tree
 
