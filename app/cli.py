@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -11,7 +11,9 @@ from uuid import UUID
 
 import typer
 import uvicorn
+from alembic.util import CommandError
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
@@ -36,12 +38,20 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 T = TypeVar("T")
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+@contextmanager
+def _database_errors(hint: str = "") -> Iterator[None]:
     try:
-        return asyncio.run(work)
+        yield
     except (DBAPIError, OSError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        raise _stop(f"The database cannot be used: {reason}. Is `lifeline migrate` done?") from None
+        raise _stop(f"The database cannot be used: {reason}.{hint}") from None
+    except CommandError as error:
+        raise _stop(f"The schema of the database is not one that this version knows: {error}") from None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with _database_errors(" Is `lifeline migrate` done?"):
+        return asyncio.run(work)
 
 
 def _stop(message: str) -> typer.Exit:
@@ -55,6 +65,8 @@ def _settings() -> Settings:
     except ValidationError as error:
         wrong = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
         raise _stop(f"The settings are not valid: {wrong}") from None
+    except SettingsError as error:
+        raise _stop(f"The settings are not valid: {error}: it has to be JSON.") from None
 
 
 @cli.callback(invoke_without_command=True)
@@ -73,10 +85,11 @@ def serve(
 ) -> None:
     """Serve the API. SQLite is migrated first; PostgreSQL behind head is refused."""
     settings = _settings()
-    if settings.database_url.startswith("sqlite"):
-        migrate(settings)
-    elif current(settings) != revision_at_head():
-        raise _stop("The schema of the database is not the one that this version needs. Run `lifeline migrate` first.")
+    with _database_errors():
+        if settings.database_url.startswith("sqlite"):
+            migrate(settings)
+        elif current(settings) != revision_at_head():
+            raise _stop("The schema of the database is not the one that this version needs. Run `lifeline migrate` first.")
     address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"  # noqa: S104 - compared, not listened on
     if demo:
         _demo(settings)
@@ -124,7 +137,8 @@ def migrate_command(
 ) -> None:
     """Bring the schema of the configured database to the one that this version needs."""
     settings = _settings()
-    before, after = migrate(settings)
+    with _database_errors():
+        before, after = migrate(settings)
     out.print(f"Already at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
     if read_anew:
         out.print(f"Read {_run(_reread(settings))} indicators anew.")
@@ -216,7 +230,8 @@ def key_list() -> None:
     for key in _run(work()):
         dates = [each.isoformat(timespec="seconds") if each else "" for each in (key.expires_at, key.revoked_at)]
         table.add_row(str(key.id), key.name, key.organisation, " ".join(key.scopes), LABELS[key.clearance].value, *dates)
-    out.print(table)
+    # A key is a line, whole, however narrow the terminal is: its identifier is what `revoke` takes.
+    Console(highlight=False, width=1000).print(table)
 
 
 @keys.command("revoke")
@@ -242,7 +257,6 @@ def key_revoke(id: Annotated[str, typer.Argument(help="Identifier of the key, fr
 
 def main() -> None:
     """The entry point."""
-    os.environ.setdefault("COLUMNS", "200")
     cli()
 
 
