@@ -160,7 +160,8 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 # SQLite result codes (busy, locked, I/O error, full, cannot open) and SQLSTATE classes of PostgreSQL (connection, resources,
 # operator intervention, lock not available) that tell of the database's state, not of a mistake in a statement.
 _SQLITE_UNAVAILABLE = frozenset({5, 6, 10, 13, 14})
-_SQLSTATE_UNAVAILABLE = ("08", "53", "57", "55P03")
+# Connections, credentials and the database itself gone; resources, the operator; a lock not had in time.
+_SQLSTATE_UNAVAILABLE = ("08", "28", "3D", "53", "57", "55P03")
 
 
 def _is_unavailable(error: Exception) -> bool:

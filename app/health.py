@@ -4,6 +4,8 @@ from typing import Literal
 
 import orjson
 from fastapi import APIRouter, Response
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.registry import CollectorRegistry
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,6 +16,14 @@ from app.errors import Problem
 from app.migrations import revision_at_head, revision_in
 
 router = APIRouter(tags=["Health"])
+
+
+def metrics_registry() -> CollectorRegistry:
+    """Where the metrics of one application are kept, beside those of the process: of two in a process each counts its own requests."""
+    registry = CollectorRegistry()
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+    return registry
 
 
 class Health(BaseModel):

@@ -12,6 +12,7 @@ from app.api import TAGS, router
 from app.db import Database
 from app.documentation import install_openapi, install_swagger_ui
 from app.feed.service import Feed
+from app.health import metrics_registry
 from app.health import router as health
 from app.kept_answers import KeptAnswers
 from app.logs import configure_logs
@@ -86,7 +87,7 @@ def create_app(settings: Settings | None = None) -> Application:
     errors.install(app)
     app.include_router(router)
     app.include_router(health)
-    Instrumentator().instrument(app).expose(app, tags=["Health"], summary="Prometheus metrics")
+    Instrumentator(registry=metrics_registry()).instrument(app).expose(app, tags=["Health"], summary="Prometheus metrics")
     install_openapi(app)
     install_swagger_ui(app)
     return app
