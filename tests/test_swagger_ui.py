@@ -1,0 +1,125 @@
+"""Swagger UI in a real Chromium, as a newcomer uses it, with everything but the service itself cut off."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
+
+from tests.processes import Server, serve_demo
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is missing: install it (Debian: apt-get install chromium) to run the browser tests"
+)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the demo data."""
+    with serve_demo(tmp_path_factory.mktemp("swagger")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser, demo: Server) -> Iterator[Page]:
+    """A new visitor's page on /docs; at the end, that nothing else was asked for and nothing went wrong in the browser."""
+    context = browser.new_context()
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    elsewhere: list[str] = []
+    wrong: list[str] = []
+
+    def only_the_service(route: Route) -> None:
+        if route.request.url.startswith(demo.url + "/"):
+            route.continue_()
+        else:
+            elsewhere.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", only_the_service)
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"{demo.url}/docs")
+    page.locator(".opblock").first.wait_for()
+    yield page
+    context.close()
+    assert elsewhere == []
+    # An answer that is an error is told by the browser too; those are what some tests want.
+    assert [line for line in wrong if "Failed to load resource" not in line] == []
+
+
+def authorize(page: Page, key: str) -> None:
+    """Press Authorize and paste a key."""
+    page.get_by_role("button", name="Authorize").click()
+    dialog = page.locator(".dialog-ux")
+    dialog.locator("input").fill(key)
+    dialog.locator("button.authorize").click()
+    dialog.get_by_role("button", name="Close").click()
+
+
+def operation(page: Page, name: str) -> Locator:
+    """The block of an operation, opened."""
+    block = page.locator(f"[id$='-{name}']")
+    block.locator(".opblock-summary").click()
+    block.locator("button.execute").wait_for()
+    return block
+
+
+def execute(block: Locator) -> tuple[int, str]:
+    """Press Execute; the status that came, and the body that is shown with it."""
+    with block.page.expect_response(lambda answer: "/v1/" in answer.url) as came:
+        block.locator("button.execute").click()
+    status = came.value.status
+    shown = block.locator(".live-responses-table tbody .response", has_text=str(status)).first
+    return status, shown.locator(".highlight-code").first.inner_text()
+
+
+def test_it_loads_whole_and_in_the_order_of_a_newcomers_questions(page: Page) -> None:
+    assert page.title() == "Lifeline - Swagger UI"
+    tags = [text.split("\n")[0] for text in page.locator(".opblock-tag").all_inner_texts()]
+    assert tags[:2] == ["Situations", "Indicators"]
+    assert tags[-1] == "Health"
+    assert page.locator(".opblock").count() > 30
+
+
+def test_a_reader_without_a_key_executes_what_is_filled_in(page: Page) -> None:
+    status, body = execute(operation(page, "get_one_situation"))
+    assert status == 200
+    assert "Eastern Aleppo" in body
+    block = operation(page, "get_one_indicator")
+    status, body = execute(block)
+    assert status == 200
+    assert '"people": 300000' in body
+
+
+def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, demo: Server) -> None:
+    reporting = operation(page, "post_reports")
+    assert execute(reporting)[0] == 401
+    authorize(page, demo.key)
+    status, body = execute(reporting)
+    assert status == 201
+    identifier = body.split('"id": "')[1].split('"')[0]
+    reading = operation(page, "get_one_report")
+    reading.locator("tr[data-param-name=id] input").fill(identifier)
+    status, body = execute(reading)
+    assert status == 200
+    assert identifier in body
+    assert '"status": "standing"' in body
+
+    sent = reporting.locator("textarea.body-param__text")
+    sent.fill(sent.input_value().replace("300000", "-5"))
+    status, problem = execute(reporting)
+    assert status == 422
+    assert "/value/people" in problem
+    assert "urn:lifeline:problem:invalid" in problem
