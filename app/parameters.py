@@ -15,7 +15,7 @@ AsOf = Annotated[
     Moment | None,
     Query(
         description="What was being said by then: statements made up to this time. A date is its end of day in UTC.",
-        examples=["2016-08-12"],
+        examples=["2016-08-20"],
     ),
 ]
 KnownAt = Annotated[

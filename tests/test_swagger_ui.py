@@ -49,13 +49,17 @@ def page(browser: Browser, demo: Server) -> Iterator[Page]:
 
     context.route("**/*", only_the_service)
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on(
+        "response",
+        lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 and "/v1/" not in answer.url else None,
+    )
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(f"{demo.url}/docs")
     page.locator(".opblock").first.wait_for()
     yield page
     context.close()
     assert elsewhere == []
-    # An answer that is an error is told by the browser too; those are what some tests want.
+    # Of an answer of the API that is an error the browser complains too; such are what some tests want.
     assert [line for line in wrong if "Failed to load resource" not in line] == []
 
 
