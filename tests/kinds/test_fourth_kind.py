@@ -1,20 +1,25 @@
 """A kind is one file and its registration: a copy of the service with a fourth one is served, and all that is served knows of it."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 import app
+from app.indicators.schemas import _filters
+from app.kinds.base import Value
+from app.kinds.supply_runout import SupplyRunoutKind
 from tests.factories import report
 from tests.processes import serve
 from tests.servers import lifeline, new_key, tree
 
 ROOT = Path(app.__file__).parent.parent
 
-KIND = '''"""Attacks on health care: one indicator for each type of facility, counted over no more than what one source says."""
+KIND = '''"""Attacks on health care: one indicator for each type of facility"""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -169,3 +174,21 @@ async def test_it_is_reported_read_filtered_followed_and_verified(database_url: 
 
     verified = lifeline("verify", code=code, database_url=database_url)
     assert (verified.returncode, verified.stderr) == (0, ""), verified.stdout
+
+
+def test_two_kinds_may_share_a_topic_and_each_keeps_its_words() -> None:
+    class Price(Value):
+        supply: Literal["bread", "fuel"]
+
+    class PriceKind(SupplyRunoutKind):
+        name = "market_price"
+        value_model = Price  # type: ignore[assignment]
+        example: ClassVar[Mapping[str, Any]] = {"supply": "bread"}
+        state = None
+
+    for kinds in ([SupplyRunoutKind(), PriceKind()], [PriceKind(), SupplyRunoutKind()]):
+        filters = _filters(kinds, "Filters")
+        for supply in ("bread", "fuel", "food"):
+            assert filters.model_validate({"supply": supply}).supply == supply  # type: ignore[attr-defined]
+        with pytest.raises(ValidationError):
+            filters.model_validate({"supply": "trapped"})
