@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import or_, select
+from rfc8785 import CanonicalizationError
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -11,8 +12,9 @@ from app.db import table_of
 from app.kinds import KINDS
 from app.labels import LABELS, TOP
 from app.ledger.chain import GENESIS, Faces, link
-from app.ledger.models import Change, Head, Report
+from app.ledger.models import Change, Head, Report, Voice
 from app.ledger.queries import BRINGING, entries, read_entry
+from app.reference.models import Source, SourceGrade
 from app.times import instant
 
 STEP = 1000
@@ -52,10 +54,14 @@ class Walk:
             if level < change.level:
                 altered |= stored != (None, None)
                 continue
-            expected = self.seq[level] + 1, link(self.hashes[level], faces.canonical(level))
-            altered |= stored != expected
+            try:
+                hashed = link(self.hashes[level], faces.canonical(level))
+            except CanonicalizationError:
+                # A number that JSON cannot carry: nothing that the service wrote.
+                hashed = None
+            altered |= stored != (self.seq[level] + 1, hashed)
             # Going on from the stored values names each altered entry once, instead of all that follow it.
-            self.seq[level], self.hashes[level] = stored[0] or expected[0], stored[1] or expected[1]
+            self.seq[level], self.hashes[level] = stored[0] or self.seq[level] + 1, stored[1] or hashed or GENESIS
         return altered
 
     def _end(self, change: Change) -> None:
@@ -98,6 +104,12 @@ async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
         yield problem
     async for problem in _verify_reports(connection, walk):
         yield problem
+    async for problem in _verify_corrections(connection):
+        yield problem
+    async for problem in _verify_grades(connection):
+        yield problem
+    async for problem in _verify_voices(connection):
+        yield problem
 
 
 async def _verify_head(connection: AsyncConnection, walk: Walk) -> AsyncIterator[str]:
@@ -121,3 +133,57 @@ async def _verify_reports(connection: AsyncConnection, walk: Walk) -> AsyncItera
             yield f"report {row[0]}: the ledger does not end it as it is marked"
     for report in walk.ends:
         yield f"report {report}: the ledger ends it, but it is not marked so"
+
+
+async def _verify_corrections(connection: AsyncConnection) -> AsyncIterator[str]:
+    """What is kept beside corrections of the report that they supersede, against that report."""
+    changes, new, old = table_of(Change), table_of(Report), table_of(Report).alias("old")
+    corrections = (
+        select(changes.c.number, changes.c.detail, changes.c.plain_below, changes.c.from_indicator_id, new.c.supersedes, new.c.indicator_id)
+        .add_columns(old.c.id.label("old"), old.c.level_sent, old.c.indicator_id.label("old_indicator_id"))
+        .select_from(changes)
+        .join(new, new.c.number == changes.c.number)
+        .outerjoin(old, old.c.id == new.c.supersedes)
+        .where(or_(changes.c.type == "correction", new.c.supersedes.is_not(None), changes.c.from_indicator_id.is_not(None)))
+    )
+    for row in await connection.execute(corrections.order_by(changes.c.number)):
+        left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
+        said = (row.detail or {}).get("supersedes")
+        if (said, row.plain_below, row.from_indicator_id) != (str(row.old), row.level_sent, left):
+            yield f"change {row.number} (correction): what is kept beside it of the report that it supersedes was altered"
+
+
+async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
+    """The grades by which readings are made, against the entries that set them; a source's first, against the one that followed it."""
+    entries_: dict[tuple[Any, int], tuple[Any, str]] = {}
+    first: dict[Any, str] = {}
+    regraded = select(col(Change.source_id), col(Change.number), col(Change.detail), col(Change.recorded_at)).where(
+        col(Change.type) == "grade"
+    )
+    for source, number, detail, recorded_at in await connection.execute(regraded.order_by(col(Change.number))):
+        entries_[source, number] = recorded_at, (detail or {}).get("reliability", "")
+        first.setdefault(source, (detail or {}).get("before", ""))
+    kept = select(*table_of(SourceGrade).c, col(Source.slug)).join(Source, col(Source.id) == col(SourceGrade.source_id))
+    for row in await connection.execute(kept.order_by(col(Source.slug), col(SourceGrade.number))):
+        if row.number == 0:
+            right = first.get(row.source_id, row.reliability) == row.reliability
+        else:
+            right = entries_.pop((row.source_id, row.number), None) == (row.effective_from, row.reliability)
+        if not right:
+            yield f"source {row.slug}: its grade since change {row.number} is not what the ledger says"
+    for source, number in entries_:
+        yield f"source {source}: its grade since change {number} is missing"
+
+
+async def _verify_voices(connection: AsyncConnection) -> AsyncIterator[str]:
+    """The index of who spoke on what, by which readings find their statements."""
+    names = ("indicator_id", "source_id", "aspect", "level")
+    reports, voices = table_of(Report), table_of(Voice)
+    spoken = select(*(reports.c[name] for name in names), func.min(reports.c.number).label("number"))
+    spoken = spoken.group_by(*(reports.c[name] for name in names))
+    kept = select(*(voices.c[name] for name in names), voices.c.number)
+    wrong: set[Any] = set()
+    for one, other in ((spoken, kept), (kept, spoken)):
+        wrong |= {row.indicator_id for row in await connection.execute(one.except_(other))}
+    for indicator in sorted(wrong):
+        yield f"indicator {indicator}: the index of who spoke on it was altered"
