@@ -148,7 +148,8 @@ def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
 class Database:
     """The engines of one process: one for writing, one for reading.
 
-    Reads run in autocommit, one statement each, so a page and its revision come from one snapshot by being one statement.
+    Reads run in autocommit, one statement each, so a page and its revision come from one snapshot by being one statement;
+    what takes several statements asks for a `snapshot`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -181,6 +182,24 @@ class Database:
         """A connection for reading."""
         async with self.reader.connect() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reads of several statements, all of which see the state that the first one saw."""
+        begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        async with self.read() as connection:
+            ended = False
+            try:
+                await connection.exec_driver_sql(begin)
+                try:
+                    yield connection
+                finally:
+                    await connection.exec_driver_sql("ROLLBACK")
+                    ended = True
+            finally:
+                # Nobody is given a connection that still looks at this state.
+                if not ended:
+                    await connection.invalidate()
 
     async def close(self) -> None:
         """Give every connection back."""

@@ -106,7 +106,7 @@ async def get_one_report(
     known_at: KnownAt = None,
 ) -> Response:
     """One statement with its provenance, as it was sent; `status` and `amended` say whether it still stands, and why not."""
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         found = await get_report(connection, id, caller.level, moment)
     if found is None:
