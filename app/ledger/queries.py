@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -23,8 +23,9 @@ async def moment_of(connection: AsyncConnection, as_of: str | None, known_at: st
         return NOW
     upto = None
     if known_at is not None:
-        last = select(func.max(col(Change.number))).where(col(Change.recorded_at) <= last_instant(known_at))
-        upto = (await connection.execute(last)).scalar_one() or 0
+        newest_first = (col(Change.recorded_at).desc(), col(Change.number).desc())
+        last = select(col(Change.number)).where(col(Change.recorded_at) <= last_instant(known_at)).order_by(*newest_first).limit(1)
+        upto = (await connection.execute(last)).scalar_one_or_none() or 0
     return Moment(as_of=None if as_of is None else last_instant(as_of), upto=upto)
 
 

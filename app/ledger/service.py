@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -48,12 +48,12 @@ class Tail:
 async def open_tail(session: AsyncSession) -> Tail:
     """The end of the ledger, locked until the transaction ends.
 
-    The time of the commit is this machine's clock, but never before the entry that came last.
+    The time of the commit is this machine's clock, but always after the entry that came last, so that `known_at` parts any two commits.
     """
     head = (await session.scalars(select(Head).where(col(Head.id) == HEAD).with_for_update())).one()
     return Tail(
         number=head.number,
-        recorded_at=max(utc_now(), head.recorded_at),
+        recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1)),
         seq=[getattr(head, f"seq_{label}") or 0 for label in LABELS],
         hash=[getattr(head, f"hash_{label}") or GENESIS for label in LABELS],
     )
