@@ -16,6 +16,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def end_of_today() -> datetime:
+    """The time of readings that look at the clock: the end of today in UTC, so that all answers of one day are alike."""
+    return datetime.combine(utc_now().date(), time.max, UTC)
+
+
 def rfc3339(moment: datetime) -> str:
     """A UTC instant as RFC 3339 with `Z`, with microseconds only where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, and_, case, func, literal, select, true, union_all
+from sqlalchemy import ColumnElement, Integer, and_, case, exists, func, literal, or_, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -14,7 +14,7 @@ from app.db import table_of
 from app.indicators.statements import CHUNK, load_latest
 from app.kinds import KINDS
 from app.labels import LABELS, TOP
-from app.ledger.models import Change, Indicator, Voice
+from app.ledger.models import Change, Indicator, Report, Voice
 from app.reading.document import Subject, render
 from app.reading.envelope import Outcome, Reading, read
 from app.reading.statements import Statement
@@ -89,7 +89,7 @@ async def load_outcomes(connection: AsyncConnection, kinds: Mapping[UUID, str], 
     found: dict[UUID, list[Outcome]] = {}
     for start in range(0, len(wanted), CHUNK):
         statement = select(*table_of(Change).c).where(
-            col(Change.indicator_id).in_(wanted[start : start + CHUNK]), col(Change.type) == "outcome", *_by(moment)
+            col(Change.indicator_id).in_(wanted[start : start + CHUNK]), col(Change.type) == "outcome", *_by(moment), *_shown_by(moment)
         )
         for row in await connection.execute(statement):
             found.setdefault(row.indicator_id, []).append(Outcome(row.number, row.level, row.detail["outcome"]))
@@ -98,6 +98,14 @@ async def load_outcomes(connection: AsyncConnection, kinds: Mapping[UUID, str], 
 
 def _by(moment: Moment) -> list[ColumnElement[bool]]:
     return [] if moment.upto is None else [col(Change.number) <= moment.upto]
+
+
+def _shown_by(moment: Moment) -> list[ColumnElement[bool]]:
+    # Before its evidence was stated nobody knew of an outcome.
+    if moment.as_of is None:
+        return []
+    evidence = exists().where(col(Report.id) == col(Change.report_id), col(Report.stated_at) <= moment.as_of).correlate(Change)
+    return [or_(col(Change.type) != "outcome", evidence)]
 
 
 async def _load_touches(connection: AsyncConnection, wanted: Sequence[UUID], moment: Moment) -> dict[UUID, dict[int, Touch]]:
@@ -128,7 +136,7 @@ def _last_changes(some: Sequence[UUID], moment: Moment) -> list[Any]:
     levels = union_all(*(select(literal(level, Integer).label("level")) for level in range(TOP + 1))).subquery("levels")
     last = (
         select(func.max(col(Change.number)))
-        .where(col(Change.indicator_id) == col(Indicator.id), col(Change.level) == levels.c.level, *_by(moment))
+        .where(col(Change.indicator_id) == col(Indicator.id), col(Change.level) == levels.c.level, *_by(moment), *_shown_by(moment))
         .correlate(Indicator, levels)
         .scalar_subquery()
     )
@@ -138,9 +146,11 @@ def _last_changes(some: Sequence[UUID], moment: Moment) -> list[Any]:
     left = select(col(Change.from_indicator_id), leaves_from, col(Change.number)).where(
         col(Change.from_indicator_id).in_(some), *_by(moment)
     )
+    # A grade that came into force after `as_of` moves nothing that was read before.
+    in_force = [] if moment.as_of is None else [col(Change.recorded_at) <= moment.as_of]
     regraded = (
         select(func.max(col(Change.number)))
-        .where(and_(col(Change.source_id) == col(Voice.source_id), col(Change.number) > col(Voice.number)), *_by(moment))
+        .where(and_(col(Change.source_id) == col(Voice.source_id), col(Change.number) > col(Voice.number)), *_by(moment), *in_force)
         .correlate(Voice)
         .scalar_subquery()
     )

@@ -29,7 +29,7 @@ async def _page(
     request: Request, caller: Caller, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
 ) -> Response:
     after = decode_cursor(filters.cursor) if filters.cursor is not None else None
-    async with database.read() as connection:
+    async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
         moment = await moment_of(connection, filters.as_of, filters.known_at)
         documents, last, revision = await list_indicators(
             connection, filters, kind, after=after, level=caller.level, moment=moment, settings=settings
@@ -65,7 +65,7 @@ async def get_one_indicator(
 
     Of a history longer than 1,000 reports the last recorded are listed; `links.reports` has them all.
     """
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         body = await get_indicator(connection, id, level=caller.level, moment=moment, settings=settings)
     if body is None:
@@ -90,7 +90,7 @@ async def get_history(
     A change that moved nothing, such as a report that agrees, is no step, so a page may have fewer steps than `limit`.
     """
     after = decode_number(cursor) if cursor is not None else None
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         found = await list_history(connection, id, after=after, limit=limit, level=caller.level, moment=moment, settings=settings)
     if found is None:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -23,7 +23,12 @@ def _changes(indicator: UUID, level: int) -> Select[Any]:
     sources = select(col(Voice.source_id)).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
     columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
     return select(*columns, col(Change.recorded_at)).where(
-        or_(col(Change.indicator_id) == indicator, col(Change.from_indicator_id) == indicator, col(Change.source_id).in_(sources)),
+        or_(
+            col(Change.indicator_id) == indicator,
+            # Who may not know of what a correction supersedes does not see it leave.
+            and_(col(Change.from_indicator_id) == indicator, col(Change.plain_below) <= level),
+            col(Change.source_id).in_(sources),
+        ),
         position.is_not(None),
     )
 

@@ -23,7 +23,7 @@ from app.reference.models import Source
 from app.reference.moment import NOW, Moment
 from app.reference.queries import places_in_box, places_in_country, places_within
 from app.settings import Settings
-from app.times import instant, utc_now
+from app.times import end_of_today, instant
 
 # Reports behind one indicator that its document lists, the last recorded of them; all are at /v1/reports?indicator=.
 MOST_LISTED = 1000
@@ -73,7 +73,7 @@ def _reads(filters: IndicatorFilters) -> list[ColumnElement[bool]]:
     if filters.updated_since is not None:
         where.append(col(StoredReading.recorded_at) >= instant(filters.updated_since))
     if filters.stale is not None:
-        stale = col(StoredReading.stale_after) < utc_now()
+        stale = col(StoredReading.stale_after) < end_of_today()
         where.append(stale if filters.stale else ~stale)
     return where
 
@@ -123,7 +123,7 @@ async def get_indicator(connection: AsyncConnection, indicator: UUID, *, level: 
 
 async def _behind(connection: AsyncConnection, basis: Basis, level: int, moment: Moment) -> dict[str, Any]:
     indicator = basis.about.id
-    recent = (await load_all(connection, [indicator], moment, most=MOST_LISTED)).get(indicator, [])
+    recent = (await load_all(connection, [indicator], moment, level=level, most=MOST_LISTED)).get(indicator, [])
     both = {each.number: each for each in [*recent, *basis.statements]}
     reading = Basis(basis.about, basis.topic, basis.horizon, list(both.values()), basis.outcomes).read(level)
     return {

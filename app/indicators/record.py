@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from app.db import table_of
 from app.indicators.basis import load_outcomes
-from app.indicators.statements import CHUNK
+from app.indicators.statements import CHUNK, ends_at
 from app.kinds import KINDS
 from app.ledger.models import Change, Report
 from app.reading.envelope import Outcome
@@ -47,7 +47,7 @@ async def track_record(connection: AsyncConnection, source: UUID, *, level: int,
     """The record of a source as a clearance may see it, at a time.
 
     A warning fell due when its last day is past or somebody said what became of it. One that the source replaced by a
-    later statement before its last day did not fall due; one superseded or retracted is not counted.
+    later warning before either did not fall due; one superseded or retracted is not counted.
     """
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
     where: list[ColumnElement[bool]] = [col(Report.source_id) == source, col(Report.kind).in_(kinds), col(Report.level) <= level]
@@ -56,7 +56,9 @@ async def track_record(connection: AsyncConnection, source: UUID, *, level: int,
     if moment.upto is not None:
         where.append(col(Report.number) <= moment.upto)
     order = (col(Report.indicator_id), col(Report.stated_at), col(Report.number))
-    rows = [row for row in await connection.execute(select(*table_of(Report).c).where(*where).order_by(*order)) if not _ended(row, level)]
+    said = (await connection.execute(select(*table_of(Report).c).where(*where).order_by(*order))).all()
+    ends = await ends_at(connection, said, moment)
+    rows = [row for row in said if not any(each is not None and each <= level for each in ends.get(row.id, ()))]
     outcomes = await load_outcomes(connection, {row.indicator_id: row.kind for row in rows}, moment)
     seen = {each: [one for one in every if one.level <= level] for each, every in outcomes.items()}
     facts = await _facts(connection, [one.number for every in seen.values() for one in every])
@@ -73,29 +75,25 @@ async def track_record(connection: AsyncConnection, source: UUID, *, level: int,
     }
 
 
-def _ended(row: Any, level: int) -> bool:
-    return any(each is not None and each <= level for each in (row.superseded_level, row.retracted_level))
-
-
 def _warnings(rows: list[Any], outcomes: list[Outcome], facts: dict[int, date], today: date) -> list[Warned]:
     found = []
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        kind = KINDS[row.kind]
-        named = kind.forecast(kind.value_model.model_validate(row.value))
-        if named is None:
-            continue
+    forecasts = [(row, named) for row in rows if (named := KINDS[row.kind].forecast(_value(row))) is not None]
+    for (row, named), (following, _) in zip(forecasts, [*forecasts[1:], (None, None)], strict=True):
         last_day = named[1] or named[0]
         assert last_day is not None
-        if following is not None and following.stated_at.date() <= last_day:
-            continue
         told = [each for each in outcomes if each.number > row.number and (following is None or each.number < following.number)]
         latest = max(told, key=lambda each: each.number, default=None)
-        if latest is None and last_day >= today:
+        replaced = following is not None and following.stated_at.date() <= last_day
+        if latest is None and (replaced or last_day >= today):
             continue
         outcome = latest.outcome if latest else "pending"
         fact = facts.get(latest.number) if latest and outcome == "materialised" else None
         found.append(Warned(row.id, row.indicator_id, named[0], named[1], outcome, fact))
     return found
+
+
+def _value(row: Any) -> Any:
+    return KINDS[row.kind].value_model.model_validate(row.value)
 
 
 async def _facts(connection: AsyncConnection, changes: list[int]) -> dict[int, date]:
@@ -104,8 +102,7 @@ async def _facts(connection: AsyncConnection, changes: list[int]) -> dict[int, d
     for start in range(0, len(changes), CHUNK):
         evidence = select(col(Change.number).label("change"), *table_of(Report).c).join(Report, col(Report.id) == col(Change.report_id))
         for row in await connection.execute(evidence.where(col(Change.number).in_(changes[start : start + CHUNK]))):
-            kind = KINDS[row.kind]
-            found[row.change] = kind.fact(kind.value_model.model_validate(row.value)) or row.stated_at.date()
+            found[row.change] = KINDS[row.kind].fact(_value(row)) or row.stated_at.date()
     return found
 
 

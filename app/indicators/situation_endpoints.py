@@ -1,6 +1,6 @@
 """`/v1/situations`, `/v1/warnings`, `/v1/sources/{slug}/record`, `/v1/ledger/head`: what a duty officer and an auditor open first."""
 
-from datetime import UTC, datetime, time
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from app.ledger.queries import head_of, moment_of
 from app.parameters import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import find_places, find_sources, places_in_country, places_within
-from app.times import last_instant, rfc3339, utc_now
+from app.times import end_of_today, last_instant, rfc3339
 
 router = APIRouter()
 # What sources and the ledger are held to comes after what they say.
@@ -31,8 +31,7 @@ accounts = APIRouter()
 
 
 def _at(as_of: str | None) -> datetime:
-    """The time of a reading that looks at the clock: the request's, else the end of today, so that a day's answers are alike."""
-    return last_instant(as_of) if as_of else datetime.combine(utc_now().date(), time.max, UTC)
+    return last_instant(as_of) if as_of else end_of_today()
 
 
 def _places(column: object, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
@@ -61,7 +60,7 @@ async def list_all_situations(
     """Every place that has indicators, each with its people trapped, its soonest run-out and its routes. Nothing is added up."""
     after = decode_cursor(cursor) if cursor is not None else None
     where = _places(Place.id, place, within=within, country=country)
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         items, last, revision = await list_situations(
             connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=_at(as_of), settings=settings
@@ -84,7 +83,7 @@ async def get_one_situation(
     known_at: KnownAt = None,
 ) -> Response:
     """People trapped by concept, supplies with days left, routes closed of routes known, and what is contested, as of a time."""
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         facts = (await find_places(connection, [place])).get(place)
         if facts is None:
             raise not_found("place")
@@ -117,7 +116,7 @@ async def list_all_warnings(
     """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
     after = decode_day(cursor) if cursor is not None else None
     where = _places(Indicator.place_id, place, within=within, country=country)
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         items, last, revision = await list_warnings(
             connection,
@@ -152,7 +151,7 @@ async def get_track_record(
 ) -> Response:
     """Of a source's warnings that fell due, how many materialised, were averted or overtaken, and the days between forecast and fact."""
     at = _at(as_of)
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         source = (await find_sources(connection, [slug])).get(slug)
         if source is None:
             raise not_found("source")

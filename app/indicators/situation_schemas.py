@@ -45,7 +45,9 @@ class Supply(_Item):
     runs_out_latest: str | None
     relative_text: str | None
     outcome: str
-    days_left: int | None = Field(description="Whole days from `as_of` to the earliest date; negative once it is past.")
+    days_left: int | None = Field(
+        description="Whole days from `as_of` to the earliest date; negative once it is past. Null once it is known what became of it."
+    )
     days_left_latest: int | None = Field(description="The same to the latest date.")
 
 
@@ -84,7 +86,7 @@ class Situation(BaseModel):
     soonest_runout: Supply | None
     routes: Routes
     contested: list[str] = Field(description="Links of the indicators whose sources contradict each other.")
-    newest_statement: str | None
+    newest_statement: str | None = Field(description="When the newest of all standing reports was stated.")
     links: SituationLinks
 
 

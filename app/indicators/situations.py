@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.db import head_seq
+from app.indicators.basis import horizon_of
 from app.indicators.models import StoredReading
 from app.indicators.queries import revision_for, seen_by
 from app.indicators.travel import past_readings
@@ -58,7 +59,7 @@ async def list_situations(
             if place in documents:
                 if len(found) == limit:
                     return found, after, revision
-                found.append(situation(facts[place], documents[place], at))
+                found.append(situation(facts[place], documents[place], at, settings))
             after = place
         if len(places) <= limit:
             return found, None, revision
@@ -71,7 +72,7 @@ async def get_situation(
 ) -> dict[str, Any]:
     """The situation of one place, or of it and its descendants together: every item names its own place."""
     documents = await _documents(connection, places, level, moment, settings)
-    return situation(head, [document for place in places for document in documents.get(place, [])], at)
+    return situation(head, [document for place in places for document in documents.get(place, [])], at, settings)
 
 
 async def _documents(
@@ -94,7 +95,7 @@ async def _documents(
     return found
 
 
-def situation(place: PlaceFacts, documents: Sequence[Document], at: datetime) -> dict[str, Any]:
+def situation(place: PlaceFacts, documents: Sequence[Document], at: datetime, settings: Settings) -> dict[str, Any]:
     """Some indicators as one situation, at a time. Pure."""
     by_kind: dict[str, list[Document]] = {}
     for document in documents:
@@ -117,9 +118,14 @@ def situation(place: PlaceFacts, documents: Sequence[Document], at: datetime) ->
         "soonest_runout": due[0] if due else None,
         "routes": _routes(by_kind.get("route_closure", []), at),
         "contested": [each["links"]["self"] for each in read if each["agreement"] == "contested"],
-        "newest_statement": max((each["stated_at"] for each in read), default=None),
+        "newest_statement": rfc3339(max(_newest(each, settings) for each in read)) if read else None,
         "links": {"self": f"/v1/situations/{place.slug}", "indicators": f"/v1/indicators?place={place.slug}"},
     }
+
+
+def _newest(document: Document, settings: Settings) -> datetime:
+    # Not `stated_at`, which is the preferred report's: that is often not the newest that stands.
+    return datetime.fromisoformat(document["stale_after"]) - horizon_of(document["kind"], settings)
 
 
 def _common(document: Document, at: datetime) -> dict[str, Any]:
@@ -146,7 +152,8 @@ def _supply(document: Document, at: datetime) -> dict[str, Any]:
     value = document["value"]
     names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
     left = [None if value[name] is None else days_left(value[name], at) for name in ("runs_out_earliest", "runs_out_latest")]
-    first, last = left if value["state"] in ("will_run_out", "low") else (None, None)
+    to_come = value["state"] in ("will_run_out", "low") and value["outcome"] == "pending"
+    first, last = left if to_come else (None, None)
     return (
         {name: value[name] for name in names}
         | {"days_left": last if first is None else first, "days_left_latest": last}

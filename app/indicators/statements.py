@@ -11,6 +11,7 @@ from sqlmodel import col
 
 from app.db import table_of
 from app.kinds import KINDS
+from app.labels import TOP
 from app.ledger.models import Change, Report, Voice
 from app.reading.statements import Statement
 from app.reference.moment import NOW, Moment
@@ -76,19 +77,19 @@ async def load_latest(connection: AsyncConnection, indicators: Collection[UUID],
 
 
 async def load_all(
-    connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW, *, most: int | None = None
+    connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW, *, level: int = TOP, most: int | None = None
 ) -> dict[UUID, list[Statement]]:
-    """Every statement on each indicator, or of all of them the `most` last recorded."""
+    """Every statement on each indicator that a clearance may see, or of all of them the `most` last recorded."""
     rows: list[Any] = []
     wanted = list(indicators)
     for start in range(0, len(wanted), CHUNK):
-        where = col(Report.indicator_id).in_(wanted[start : start + CHUNK])
-        statement = select(*table_of(Report).c).where(where, *_by(moment)).order_by(col(Report.number).desc()).limit(most)
+        where = [col(Report.indicator_id).in_(wanted[start : start + CHUNK]), *([col(Report.level) <= level] if level < TOP else [])]
+        statement = select(*table_of(Report).c).where(*where, *_by(moment)).order_by(col(Report.number).desc()).limit(most)
         rows.extend(await connection.execute(statement))
     return await _statements(connection, rows, moment)
 
 
-async def _ends(connection: AsyncConnection, rows: Sequence[Any], moment: Moment) -> dict[UUID, tuple[int | None, int | None]]:
+async def ends_at(connection: AsyncConnection, rows: Sequence[Any], moment: Moment) -> dict[UUID, tuple[int | None, int | None]]:
     """From which level on reports were superseded and retracted at a moment, by report."""
     ended = {row.id: row for row in rows if row.ended_number is not None}
     if moment.upto is None:
@@ -115,7 +116,7 @@ async def _ends(connection: AsyncConnection, rows: Sequence[Any], moment: Moment
 async def _statements(connection: AsyncConnection, rows: Sequence[Any], moment: Moment) -> dict[UUID, list[Statement]]:
     sources = await sources_by_id(connection, {row.source_id for row in rows}, moment)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
-    ends = await _ends(connection, rows, moment)
+    ends = await ends_at(connection, rows, moment)
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
         superseded_level, retracted_level = ends.get(row.id, (None, None))

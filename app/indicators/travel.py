@@ -18,7 +18,7 @@ from app.reading.document import with_revision
 from app.reading.envelope import Reading, grade_rank
 from app.reference.moment import Moment
 from app.settings import Settings
-from app.times import instant, utc_now
+from app.times import end_of_today, instant
 
 # A page may end short of its limit after looking at so many indicators; its cursor goes on from there.
 MOST_LOOKED_AT = 5000
@@ -113,6 +113,8 @@ def _matches(past: Past, filters: IndicatorFilters, moment: Moment) -> bool:
         preferred is None or grade_rank(preferred.source.reliability) > grade_rank(filters.min_reliability)
     ):
         return False
-    if filters.stale is not None and (reading.stale_after is None or (reading.stale_after < (moment.as_of or utc_now())) != filters.stale):
+    if filters.stale is not None and (
+        reading.stale_after is None or (reading.stale_after < (moment.as_of or end_of_today())) != filters.stale
+    ):
         return False
     return filters.updated_since is None or past.recorded_at >= instant(filters.updated_since)
