@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from rfc8785 import CanonicalizationError
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -163,12 +163,17 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
     for source, number, detail, recorded_at in await connection.execute(regraded.order_by(col(Change.number))):
         entries_[source, number] = recorded_at, (detail or {}).get("reliability", "")
         first.setdefault(source, (detail or {}).get("before", ""))
-    kept = select(*table_of(SourceGrade).c, col(Source.slug)).join(Source, col(Source.id) == col(SourceGrade.source_id))
-    for row in await connection.execute(kept.order_by(col(Source.slug), col(SourceGrade.number))):
+    grades = table_of(SourceGrade).c
+    # The first holds from a time on that PostgreSQL's driver cannot read.
+    since = case((grades.number > 0, grades.effective_from)).label("since")
+    kept = select(grades.source_id, grades.number, grades.reliability, since, col(Source.slug)).join(
+        Source, col(Source.id) == grades.source_id
+    )
+    for row in await connection.execute(kept.order_by(col(Source.slug), grades.number)):
         if row.number == 0:
             right = first.get(row.source_id, row.reliability) == row.reliability
         else:
-            right = entries_.pop((row.source_id, row.number), None) == (row.effective_from, row.reliability)
+            right = entries_.pop((row.source_id, row.number), None) == (row.since, row.reliability)
         if not right:
             yield f"source {row.slug}: its grade since change {row.number} is not what the ledger says"
     for source, number in entries_:
