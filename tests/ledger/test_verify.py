@@ -1,0 +1,148 @@
+"""`lifeline verify`: whatever is changed past the service is found and named, with exit code 1."""
+
+import asyncio
+import re
+
+import httpx
+import pytest
+
+from app.db import Database
+from app.settings import Settings
+from tests.factories import Reference, report
+from tests.servers import execute_by_hand, invoke
+
+# One statement by hand, and what the lines that name it have to match.
+CHANGE_2 = r"change 2 \(report, report [0-9a-f-]{36}\): the entry or what it brought was altered"
+BESIDE_2 = r"change 2 .*what is kept beside the report"
+READING = r"indicator [0-9a-f-]{36}: the stored reading"
+SAY = 'UPDATE report SET value = \'{"concept": "trapped", "people": %s}\' WHERE number = 2'
+TAMPERED: dict[str, tuple[list[str], str]] = {
+    "a value": ([SAY % "290001"], CHANGE_2),
+    "a value that no kind can read": ([SAY % "-1"], CHANGE_2),
+    "a number that JSON cannot carry": ([SAY % "99999999999999999"], CHANGE_2),
+    "an unknown kind": (["UPDATE report SET kind = 'other' WHERE number = 2"], CHANGE_2),
+    "the quote": (["UPDATE report SET quote = 'other words' WHERE number = 2"], CHANGE_2),
+    "the outlets": (["UPDATE report SET via = '[\"nobody\"]' WHERE number = 2"], CHANGE_2),
+    "the credibility": (["UPDATE report SET credibility = 1 WHERE number = 2"], CHANGE_2),
+    "the source": (["UPDATE report SET source_id = (SELECT id FROM source WHERE slug = 'army') WHERE number = 2"], CHANGE_2),
+    "the time as sent": (["UPDATE report SET stated_text = '2016-07-27' WHERE number = 2"], CHANGE_2),
+    "the time that is read": (["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE number = 7) WHERE number = 2"], BESIDE_2),
+    "the label in force": (["UPDATE report SET level = 1 WHERE number = 2"], BESIDE_2),
+    "who recorded it": (["UPDATE report SET recorded_by = 'another' WHERE number = 2"], CHANGE_2),
+    "a reason": (["UPDATE change SET reason = 'no reason' WHERE number = 4"], r"change 4 \(correction, .*was altered"),
+    "a hash": (
+        ["UPDATE change SET hash_amber = hash_red WHERE number = 1", "UPDATE change SET hash_amber = 'f' WHERE number = 1"],
+        r"change 1 .*was altered",
+    ),
+    "a deleted entry": (["DELETE FROM change WHERE number = 5"], r"change 5: missing from the ledger"),
+    "the last entry deleted": (["DELETE FROM change WHERE number = 8"], r"head: says that the last change is 8, the ledger ends at 7"),
+    "an entry and its report deleted": (
+        ["DELETE FROM reading", "DELETE FROM change WHERE number = 7", "DELETE FROM report WHERE number = 7"],
+        r"change 7: missing from the ledger",
+    ),
+    "a report that no change brought": (["DELETE FROM change WHERE number = 2"], r"report [0-9a-f-]{36}: no change brought it"),
+    "swapped order": (
+        [
+            "UPDATE change SET number = -1 WHERE number = 1",
+            "UPDATE change SET number = 1 WHERE number = 2",
+            "UPDATE change SET number = 2 WHERE number = -1",
+        ],
+        r"change 1 .*was altered, or its place in the chain",
+    ),
+    "a stored document": (["UPDATE reading SET document = replace(document, '300000', '300001')"], READING),
+    "a filter column of a stored reading": (["UPDATE reading SET agreement = 'single'"], READING),
+    "a revision": (["UPDATE reading SET revision_red = 1"], READING),
+    "a deleted reading": (["DELETE FROM reading"], READING),
+    "the grade in force": (
+        ["UPDATE source_grade SET reliability = 'A' WHERE number = 6"],
+        r"source monitor: its grade since change 6 is not",
+    ),
+    "a grade that was in force": (
+        ["UPDATE source_grade SET reliability = 'A' WHERE number = 0 AND source_id = (SELECT id FROM source WHERE slug = 'monitor')"],
+        r"source monitor: its grade since change 0 is not",
+    ),
+    "a deleted grade": (["DELETE FROM source_grade WHERE number = 6"], r"source .*: its grade since change 6 is missing"),
+    "the first grade of a source that is read": (
+        ["UPDATE source_grade SET reliability = 'E' WHERE source_id = (SELECT id FROM source WHERE slug = 'envoy')"],
+        READING,
+    ),
+    "the head's number": (["UPDATE head SET number = 9"], r"head: says that the last change is 9"),
+    "the head's hash": (["UPDATE head SET hash_green = hash_clear, seq_green = 1"], r"head: seq or hash of green"),
+    "an end undone": (
+        ["UPDATE report SET superseded_level = NULL, ended_number = NULL WHERE number = 1"],
+        r"report [0-9a-f-]{36}: the ledger ends it",
+    ),
+    "an end made up": (
+        ["UPDATE report SET retracted_level = 0, ended_number = 7 WHERE number = 2"],
+        r"report [0-9a-f-]{36}: the ledger does not end it as",
+    ),
+    "what a correction supersedes": (
+        ["UPDATE report SET supersedes = (SELECT id FROM report WHERE number = 2) WHERE number = 4"],
+        r"change 4 \(correction\): what is kept beside it",
+    ),
+    "the indicator that a correction left": (
+        ["UPDATE change SET from_indicator_id = indicator_id WHERE number = 4"],
+        r"change 4 \(correction\): what is kept",
+    ),
+    "the index of who spoke": (["DELETE FROM voice WHERE number = 2"], r"indicator [0-9a-f-]{36}: the index of who spoke"),
+    "a party to the conflict": (["UPDATE source SET party_to_conflict = true"], READING),
+}
+
+
+@pytest.fixture
+async def ledger(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Eight changes of every type: 1 to 3 reports, 4 a correction, 5 a retraction, 6 a grade, 7 a report, 8 an outcome."""
+    bodies = (
+        report(value={"people": 280000}),
+        report(value={"people": 290000}, source="monitor", provenance={"quote": "many", "via": ["outlet"]}),
+        report("route_closure", source="army"),
+    )
+    made = [(await client.post("/v1/reports", json=body)).json() for body in bodies]
+    corrected = report(value={"people": 300000}, source="envoy", reason="misread")
+    answers = [
+        await client.post(f"/v1/reports/{made[0]['id']}/correction", json=corrected),
+        await client.post(f"/v1/reports/{made[2]['id']}/retraction", json={"reason": "withdrawn"}),
+        await client.post("/v1/sources/monitor/grades", json={"reliability": "D", "reason": "was wrong"}),
+        await client.post("/v1/reports", json=report("supply_runout", stated_at="2016-07-29")),
+    ]
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": answers[0].json()["id"]}
+    answers.append(await client.post(f"/v1/indicators/{answers[3].json()['indicator']}/outcome", json=outcome))
+    assert [answer.status_code for answer in answers] == [201] * 5
+
+
+async def verify(settings: Settings) -> tuple[int, str]:
+    """Exit code and all that the command printed."""
+    result = await asyncio.to_thread(invoke, "verify", database_url=settings.database_url)
+    return result.exit_code, result.output
+
+
+async def test_each_change_by_hand_is_found_and_named(settings: Settings, database: Database, ledger: None) -> None:
+    """One after the other on the same ledger, each undone after it was looked at: the whole of it is put back from a copy."""
+    assert await verify(settings) == (0, "The ledger and every reading are as they were written.\n")
+    names = ("reading", "change", "voice", "source_grade", "report", "source", "head")
+    url = settings.database_url
+    await execute_by_hand(url, *(f"CREATE TABLE kept_{name} AS SELECT * FROM {name}" for name in names))
+    sqlite = url.startswith("sqlite")
+    free = "PRAGMA defer_foreign_keys = ON" if sqlite else "SET session_replication_role = replica"
+    back = [statement for name in names for statement in (f"DELETE FROM {name}", f"INSERT INTO {name} SELECT * FROM kept_{name}")]
+    unlike = []
+    for what, (statements, pattern) in TAMPERED.items():
+        await execute_by_hand(url, free, *statements)
+        code, output = await verify(settings)
+        lines = output.splitlines()
+        if code != 1 or not any(re.match(pattern, line) for line in lines) or not re.fullmatch(r"\d+ problems? found\.", lines[-1]):
+            unlike.append(f"{what}: exit {code}\n{output}")
+        await execute_by_hand(url, free, *back)
+    assert not unlike, "\n\n".join(unlike)
+    assert (await verify(settings))[0] == 0
+
+
+async def test_each_altered_entry_is_named_once_and_no_other(settings: Settings, ledger: None) -> None:
+    await execute_by_hand(settings.database_url, "UPDATE report SET title = 'another' WHERE number IN (2, 7)")
+    code, output = await verify(settings)
+    assert code == 1
+    assert [line.split(" (")[0] for line in output.splitlines() if "chain" in line] == ["change 2", "change 7"]
+
+
+async def test_an_empty_ledger_is_whole(settings: Settings, database: Database) -> None:
+    assert (await verify(settings))[0] == 0
