@@ -264,10 +264,11 @@ def fits(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def widest(bodies: list[dict[str, Any]]) -> tuple[Any, Any]:
-    """Lowest low and highest high."""
-    lows = [span(each)[0] for each in bodies if span(each)[0] is not None]
-    highs = [span(each)[1] for each in bodies if span(each)[1] is not None]
-    return min(lows, default=None), max(highs, default=None)
+    """Lowest low and highest high; of what is open at one end the other end is within."""
+    spans = [span(each) for each in bodies]
+    given = [end for each in spans for end in each if end is not None]
+    low, high = (any(each[at] is not None for each in spans) for at in (0, 1))
+    return min(given) if low else None, max(given) if high else None
 
 
 def _iso(day: date | None) -> str | None:
