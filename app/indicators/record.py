@@ -78,11 +78,15 @@ async def track_record(connection: AsyncConnection, source: UUID, *, level: int,
 def _warnings(rows: list[Any], outcomes: list[Outcome], facts: dict[int, date], today: date) -> list[Warned]:
     found = []
     forecasts = [(row, named) for row in rows if (named := KINDS[row.kind].forecast(_value(row))) is not None]
-    for (row, named), (following, _) in zip(forecasts, [*forecasts[1:], (None, None)], strict=True):
+    for at, (row, named) in enumerate(forecasts):
+        following = forecasts[at + 1][0] if at + 1 < len(forecasts) else None
         last_day = named[1] or named[0]
         assert last_day is not None
         told = [each for each in outcomes if each.number > row.number and (following is None or each.number < following.number)]
         latest = max(told, key=lambda each: each.number, default=None)
+        if latest is not None and latest.outcome == "pending":
+            # An outcome that was taken back.
+            latest = None
         replaced = following is not None and following.stated_at.date() <= last_day
         if latest is None and (replaced or last_day >= today):
             continue
