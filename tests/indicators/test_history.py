@@ -1,0 +1,146 @@
+"""How a reading moved: each step names the change that moved it and what moved."""
+
+from typing import Any
+
+import httpx
+
+from tests.factories import Reference, report
+
+
+async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def steps(client: httpx.AsyncClient, indicator: str, **params: Any) -> list[dict[str, Any]]:
+    """All steps, page by page."""
+    found: list[dict[str, Any]] = []
+    path = str(httpx.URL(f"/v1/indicators/{indicator}/history", params=params))
+    while True:
+        answer = await client.get(path)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += page["items"]
+        if page["next"] is None:
+            assert "link" not in answer.headers
+            return found
+        path = answer.links["next"]["url"]
+
+
+async def test_each_step_names_what_moved_it_and_what_moved(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Reports, corrections, retractions and grades; what agrees or is about something else is no step; in pages of any size."""
+    first = await post(client, **report(value={"people": 1000}))
+    await post(client, **report(value={"people": 1000}, source="monitor"))
+    wider = await post(
+        client, **report(value={"people_low": 900, "people_high": 1000, "people": None}, source="envoy", provenance={"credibility": 6})
+    )
+    await post(client, **report(value={"concept": "besieged"}))
+    army = await post(client, **report(value={"people": 2000}, source="army"))
+    corrected = await post(
+        client, f"/v1/reports/{army['id']}/correction", **report(value={"people": 2100}, source="army", reason="misread")
+    )
+    graded = await post(client, "/v1/sources/army/grades", reliability="A", reason="was right")
+    await post(client, "/v1/sources/rebels/grades", reliability="A", reason="says nothing here")
+    gone = await post(client, f"/v1/reports/{corrected['id']}/retraction", reason="withdrawn")
+    moved = await post(
+        client, f"/v1/reports/{first['id']}/correction", **report(value={"concept": "in_need", "people": 5}, reason="another concept")
+    )
+    found = await steps(client, first["indicator"])
+    assert [(each["type"], each["seq"], each["moved"], each["agreement"]) for each in found] == [
+        ("report", 1, ["value", "range", "agreement"], "single"),
+        ("report", 2, ["agreement"], "consistent"),
+        ("report", 3, ["value", "range"], "consistent"),
+        ("report", 5, ["range", "agreement"], "contested"),
+        ("correction", 6, ["range"], "contested"),
+        ("grade", 7, ["value"], "contested"),
+        ("retraction", 9, ["value", "range", "agreement"], "consistent"),
+    ]
+    assert [each["report"] for each in found] == [
+        first["id"],
+        found[1]["report"],
+        wider["id"],
+        army["id"],
+        corrected["id"],
+        None,
+        corrected["id"],
+    ]
+    assert [each["reason"] for each in found] == [None, None, None, None, "misread", "was right", "withdrawn"]
+    assert found[6]["recorded_at"] == gone["recorded_at"]
+    assert [each["value"]["people"] for each in found] == [1000, 1000, None, None, None, 2100, None]
+    assert found[5]["preferred"] == corrected["id"]
+    # The correction that took the first report away moved nothing: the envoy was preferred, and his range has that figure in it.
+    assert moved["seq"] == 10
+    for limit in (1, 3):
+        assert await steps(client, first["indicator"], limit=limit) == found
+    for at in (0, 3, 5):
+        assert await steps(client, first["indicator"], known_at=found[at]["recorded_at"]) == found[: at + 1]
+    assert (await client.get(f"/v1/indicators/{first['indicator']}/history?known_at={graded['recorded_at']}")).json()["revision"] == 10
+
+
+async def test_outcomes_and_the_loss_of_every_report_are_steps(client: httpx.AsyncClient, reference: Reference) -> None:
+    warning = await post(client, **report("supply_runout"))
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": warning["id"]}
+    await post(client, f"/v1/indicators/{warning['indicator']}/outcome", **outcome)
+    later = await post(client, **report("supply_runout", stated_at="2016-08-20"))
+    moved = await post(
+        client, f"/v1/reports/{warning['id']}/correction", **report("supply_runout", {"supply": "water"}, reason="another supply")
+    )
+    await post(client, f"/v1/reports/{later['id']}/retraction", reason="withdrawn")
+    found = await steps(client, warning["indicator"])
+    assert [(each["type"], each["moved"], (each["value"] or {}).get("outcome")) for each in found] == [
+        ("report", ["value", "range", "agreement"], "pending"),
+        ("outcome", ["value"], "averted"),
+        ("report", ["value", "range"], "pending"),
+        ("retraction", ["value", "range", "agreement"], None),
+    ]
+    assert (found[1]["report"], found[1]["reason"]) == (warning["id"], "a convoy")
+    assert (found[3]["value"], found[3]["preferred"]) == (None, None)
+    assert [each["type"] for each in await steps(client, moved["indicator"])] == ["correction"]
+    # As of July the outcome is as old as the report that shows it, and the later statement is not there.
+    assert [each["type"] for each in await steps(client, warning["indicator"], as_of="2016-07-31")] == ["report", "outcome", "correction"]
+
+
+async def test_a_history_tells_nothing_of_what_is_above(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """Not even by its pages: a correction that took a hidden statement away to where all see it is no change here."""
+    clear = await post(client, **report(value={"people": 1}))
+    hidden = await post(client, **report(value={"people": 2}, source="monitor", sensitivity="red"))
+    path = f"/v1/indicators/{clear['indicator']}/history?limit=1"
+    moved = report(value={"concept": "besieged", "people": 2}, source="monitor", reason="another concept")
+    before = (await anonymous.get(path)).json()
+    await post(client, f"/v1/reports/{hidden['id']}/correction", **moved)
+    after = (await anonymous.get(path)).json()
+    assert (before["next"], after["next"]) == (None, None)
+    assert after["items"] == before["items"]
+    assert [each["type"] for each in await steps(client, clear["indicator"])] == ["report", "report", "correction"]
+    assert [each["type"] for each in await steps(anonymous, clear["indicator"])] == ["report"]
+
+
+async def test_the_reports_behind_an_indicator_are_listed_as_far_as_the_reader_sees_them(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """The last 1,000 that he may see: hidden ones push none of them out."""
+    old = [report(value={"people": at}, stated_at=f"2016-07-01T00:{at:02}:00Z") for at in range(3)]
+    first = (await client.post("/v1/reports", json=old)).json()["items"][0]
+    hidden = [
+        report(value={"people": at}, sensitivity="red", source="monitor", stated_at=f"2016-07-02T{at // 60:02}:{at % 60:02}:00Z")
+        for at in range(1000)
+    ]
+    before = (await anonymous.get(f"/v1/indicators/{first['indicator']}")).json()
+    assert (await client.post("/v1/reports", json=hidden)).json()["created"] == 1000
+    after = (await anonymous.get(f"/v1/indicators/{first['indicator']}")).json()
+    assert len(after["left_out"]) == 2
+    assert after == before
+    whole = (await client.get(f"/v1/indicators/{first['indicator']}")).json()
+    assert len(whole["reports"]) + len(whole["left_out"]) == 1001, "the agency's word stands, though it is not among the last 1,000"
+
+
+async def test_an_indicator_that_is_not_there(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
+    hidden = await post(client, **report(sensitivity="red"))
+    for path in (f"/v1/indicators/{hidden['indicator']}/history", f"/v1/indicators/{hidden['id']}/history"):
+        assert (await anonymous.get(path)).status_code == 404
+    wrong = await client.get(f"/v1/indicators/{hidden['indicator']}/history?cursor=x")
+    assert [error["pointer"] for error in wrong.json()["errors"]] == ["?cursor"]

@@ -1,0 +1,203 @@
+"""Corrections and retractions: appended, with a reason; the original stays readable and marked; only once."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app.access.service import Scope
+from app.labels import Label
+from tests.conftest import MakeClient
+from tests.factories import Reference, report
+
+
+async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(path)).json()
+    return found
+
+
+def corrected(**more: Any) -> dict[str, Any]:
+    return report(**more) | {"reason": "misread"}
+
+
+async def test_a_chain_of_corrections_reads_its_last_and_keeps_all(client: httpx.AsyncClient, reference: Reference) -> None:
+    chain = [await post(client, **report(value={"people": 1}))]
+    for people in (2, 3, 4):
+        body = corrected(value={"people": people})
+        answer = await client.post(f"/v1/reports/{chain[-1]['id']}/correction", json=body)
+        assert (answer.status_code, answer.headers["location"]) == (201, answer.json()["links"]["self"])
+        chain.append(answer.json())
+    for old, new in zip(chain, [*chain[1:], None], strict=True):
+        found = await get(client, f"/v1/reports/{old['id']}")
+        assert found["value"] == old["value"]
+        assert found["status"] == ("standing" if new is None else "superseded")
+        expected = [] if new is None else [
+            {"seq": new["seq"], "type": "correction", "reason": "misread", "recorded_at": new["recorded_at"], "report": new["id"]}
+        ]  # fmt: skip
+        assert found["amended"] == expected
+        assert found["supersedes"] == (chain[chain.index(old) - 1]["id"] if old is not chain[0] else None)
+    detail = await get(client, f"/v1/indicators/{chain[0]['indicator']}")
+    assert (detail["value"]["people"], detail["agreement"], detail["assessment"]["reports"]) == (4, "single", 1)
+    assert [(each["id"], each["reason"]) for each in detail["left_out"]] == [(each["id"], "superseded") for each in chain[2::-1]]
+    for old in chain[:-1]:
+        answer = await client.post(f"/v1/reports/{old['id']}/correction", json=corrected(value={"people": 9}))
+        assert (answer.status_code, answer.json()["detail"]) == (409, "The report is superseded already.")
+        assert (await client.post(f"/v1/reports/{old['id']}/retraction", json={"reason": "no"})).status_code == 409
+    # The last of the chain can be withdrawn; nothing that it superseded comes back.
+    await post(client, f"/v1/reports/{chain[-1]['id']}/retraction", reason="withdrawn")
+    assert (await get(client, f"/v1/indicators/{chain[0]['indicator']}"))["value"] is None
+    # The statement sent once more is known: the one of the chain that is now in its place is answered, and nothing recorded.
+    again = await client.post("/v1/reports", json=report(value={"people": 1}))
+    assert (again.status_code, again.json()["id"], again.json()["status"]) == (200, chain[-1]["id"], "retracted")
+
+
+async def test_a_correction_may_move_a_statement_to_another_indicator(client: httpx.AsyncClient, reference: Reference) -> None:
+    first = await post(client, **report(value={"people": 5}))
+    other = await post(client, **report(value={"people": 7}, source="monitor"))
+    new = await post(client, f"/v1/reports/{first['id']}/correction", **corrected(value={"concept": "besieged", "people": 5}))
+    assert new["indicator"] != first["indicator"]
+    left, joined = [await get(client, f"/v1/indicators/{each['indicator']}") for each in (first, new)]
+    assert [each["id"] for each in left["reports"]] == [other["id"]]
+    assert [(each["id"], each["reason"]) for each in left["left_out"]] == [(first["id"], "superseded")]
+    assert (left["agreement"], joined["agreement"]) == ("single", "single")
+    assert left["revision"] == joined["revision"] == new["seq"]
+    assert left["recorded_at"] == joined["recorded_at"] == new["recorded_at"]
+    (entry,) = (await get(client, "/v1/changes"))["items"][2:]
+    assert {each["id"] for each in entry["documents"]} == {first["indicator"], new["indicator"]}
+    # An indicator that nobody is left to speak of stays, without a value.
+    moved = await post(client, f"/v1/reports/{other['id']}/correction", **corrected(value={"concept": "besieged"}, source="monitor"))
+    empty = await get(client, f"/v1/indicators/{first['indicator']}")
+    assert (empty["value"], empty["agreement"], empty["provenance"], empty["reports"]) == (None, None, None, [])
+    assert empty["assessment"] == {"method": "envelope/1", "reports": 0, "sources": 0, "preferred": None}
+    assert moved["indicator"] == new["indicator"]
+
+
+async def test_amendments_are_changes(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Each with its reason, what it is about, and the indicator as it then stands."""
+    first = await post(client, **report(value={"people": 5}))
+    new = await post(client, f"/v1/reports/{first['id']}/correction", **corrected(value={"people": 6}))
+    gone = await post(client, f"/v1/reports/{new['id']}/retraction", reason="withdrawn")
+    assert (gone["type"], gone["report"], gone["indicator"], gone["seq"]) == ("retraction", new["id"], new["indicator"], 3)
+    assert gone["links"] == {"report": f"/v1/reports/{new['id']}", "indicator": f"/v1/indicators/{new['indicator']}"}
+    _, correction, retraction = (await get(client, "/v1/changes"))["items"]
+    assert (correction["type"], correction["reason"], correction["detail"]) == ("correction", "misread", {"supersedes": first["id"]})
+    assert correction["report"]["id"] == new["id"]
+    assert (retraction["type"], retraction["reason"], retraction["report_id"]) == ("retraction", "withdrawn", new["id"])
+    assert [each["value"] for each in retraction["documents"]] == [None]
+    assert retraction["recorded_at"] == gone["recorded_at"]
+
+
+@pytest.mark.parametrize("what", ["correction", "retraction"])
+async def test_what_is_withdrawn_is_not_amended_again(client: httpx.AsyncClient, reference: Reference, what: str) -> None:
+    made = await post(client, **report())
+    await post(client, f"/v1/reports/{made['id']}/retraction", reason="withdrawn")
+    head = await get(client, "/v1/ledger/head")
+    body = corrected(value={"people": 1}) if what == "correction" else {"reason": "again"}
+    answer = await client.post(f"/v1/reports/{made['id']}/{what}", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert answer.json()["detail"] == "The report is retracted already."
+    assert await get(client, "/v1/ledger/head") == head
+    found = await get(client, f"/v1/reports/{made['id']}")
+    assert (found["status"], found["value"], [each["type"] for each in found["amended"]]) == ("retracted", made["value"], ["retraction"])
+
+
+@pytest.mark.parametrize("what", ["correction", "retraction"])
+async def test_who_may_amend(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, what: str) -> None:
+    """The organisation that sent it, with `report`; anyone with `curate`; nobody what he does not see."""
+    body = corrected(value={"people": 1}) if what == "correction" else {"reason": "withdrawn"}
+    made = [await post(client, **report(source=source)) for source in ("agency", "envoy", "monitor")]
+    hidden = await post(client, **report(sensitivity="red", source="army"))
+    reader = await make_client(Scope.READ, organisation="test")
+    other = await make_client(Scope.READ, Scope.REPORT, organisation="another")
+    same = await make_client(Scope.READ, Scope.REPORT, organisation="test")
+    curator = await make_client(Scope.READ, Scope.CURATE, organisation="another")
+    for who, report_id, expected in (
+        (reader, made[0]["id"], 403),
+        (other, made[0]["id"], 403),
+        (same, hidden["id"], 404),
+        (curator, hidden["id"], 404),
+        (curator, str(uuid4()), 404),
+        (same, made[0]["id"], 201),
+        (curator, made[1]["id"], 201),
+    ):
+        answer = await who.post(f"/v1/reports/{report_id}/{what}", json=body)
+        assert answer.status_code == expected, answer.text
+    assert (await client.post(f"/v1/reports/no-id/{what}", json=body)).status_code == 422
+
+
+@pytest.mark.parametrize("reason", [None, "", 5, ["why"], "x" * 2001])
+async def test_a_reason_is_needed(client: httpx.AsyncClient, reference: Reference, reason: Any) -> None:
+    made = await post(client, **report())
+    more = {} if reason is None else {"reason": reason}
+    for what, body in (("correction", report(value={"people": 1}) | more), ("retraction", more)):
+        answer = await client.post(f"/v1/reports/{made['id']}/{what}", json=body)
+        assert answer.status_code == 422
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/reason"]
+    wrong = await client.post(f"/v1/reports/{made['id']}/correction", json=report(value={"people": -1}, place="nowhere") | more)
+    assert {error["pointer"] for error in wrong.json()["errors"]} >= {"/value/people", "/reason"}
+    unknown = await client.post(f"/v1/reports/{made['id']}/retraction", json={"reason": "withdrawn", "why": 1})
+    assert [error["pointer"] for error in unknown.json()["errors"]] == ["/why"]
+    assert (await get(client, "/v1/ledger/head"))["seq"] == 1
+
+
+async def test_a_correction_names_what_is_not_there(client: httpx.AsyncClient, reference: Reference) -> None:
+    made = await post(client, **report())
+    answer = await client.post(f"/v1/reports/{made['id']}/correction", json=corrected(place="nowhere", source="nobody"))
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/place", "/source"]
+    assert (await get(client, f"/v1/reports/{made['id']}"))["status"] == "standing"
+
+
+async def test_a_correction_above_a_reader_is_not_there_for_him(
+    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """A higher label leaves the original standing below it; a lower one comes there as a plain report."""
+    raised = await post(client, **report(value={"people": 5}))
+    await post(client, f"/v1/reports/{raised['id']}/correction", **corrected(value={"people": 6}, sensitivity="amber"))
+    assert (await get(anonymous, f"/v1/reports/{raised['id']}"))["status"] == "standing"
+    assert (await get(anonymous, f"/v1/indicators/{raised['indicator']}"))["value"]["people"] == 5
+    assert (await get(client, f"/v1/indicators/{raised['indicator']}"))["value"]["people"] == 6
+    # Who sees it standing may correct it; for those above, both corrections stand beside each other, one of each label.
+    curator = await make_client(clearance=Label.CLEAR)
+    await post(curator, f"/v1/reports/{raised['id']}/correction", **corrected(value={"people": 7}))
+    assert (await get(anonymous, f"/v1/indicators/{raised['indicator']}"))["value"]["people"] == 7
+    assert len((await get(client, f"/v1/reports/{raised['id']}"))["amended"]) == 2
+
+    hidden = await post(client, **report("supply_runout", sensitivity="red"))
+    lowered = await post(client, f"/v1/reports/{hidden['id']}/correction", **corrected(kind="supply_runout", source="envoy"))
+    seen = await get(anonymous, f"/v1/reports/{lowered['id']}")
+    assert (seen["supersedes"], seen["amended"], seen["seq"]) == (None, [], 3)
+    entry = (await get(anonymous, "/v1/changes"))["items"][-1]
+    assert (entry["type"], entry["reason"], entry["detail"]) == ("report", None, None)
+    (step,) = (await get(anonymous, f"/v1/indicators/{lowered['indicator']}/history"))["items"]
+    assert (step["type"], step["reason"], step["report"]) == ("report", None, lowered["id"])
+    assert (await get(client, f"/v1/reports/{lowered['id']}"))["supersedes"] == hidden["id"]
+
+
+async def test_the_head_of_each_clearance(
+    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """Seq, hash and time of the last entry that the clearance sees; before the first, 0 and 64 zeros."""
+    readers = {label: await make_client(Scope.READ, clearance=label) for label in Label}
+    for label, reader in readers.items():
+        assert await get(reader, "/v1/ledger/head") == {"clearance": label, "seq": 0, "hash": "0" * 64, "recorded_at": None}
+    made = {label: await post(client, **report(sensitivity=label, value={"people": label.level})) for label in reversed(Label)}
+    hashes = set()
+    for label, reader in readers.items():
+        head = await get(reader, "/v1/ledger/head")
+        last = (await get(reader, "/v1/changes"))["items"][-1]
+        assert head == {"clearance": label, "seq": label.level + 1, "hash": last["hash"], "recorded_at": made[Label.CLEAR]["recorded_at"]}
+        assert head["seq"] == last["seq"]
+        hashes.add(head["hash"])
+    assert len(hashes) == 5
+    assert await get(anonymous, "/v1/ledger/head") == await get(readers[Label.CLEAR], "/v1/ledger/head")
+    await post(client, **report(sensitivity="red", source="envoy"))
+    assert await get(anonymous, "/v1/ledger/head") == await get(readers[Label.CLEAR], "/v1/ledger/head")
+    assert (await get(readers[Label.RED], "/v1/ledger/head"))["seq"] == 6
