@@ -151,3 +151,107 @@ async def test_a_code_means_a_place_only_with_its_scheme(aleppo: httpx.AsyncClie
     for code, found in (("pcode:SY02", 8), ("geonames-admin1:SY.09", 8), ("SY02", 0), ("geonames-admin1:SY.02", 0), ("pcode:SY.09", 0)):
         items = (await aleppo.get("/v1/indicators", params={"place": code, "within": "true"})).json()["items"]
         assert len(items) == found, code
+
+
+DATES: dict[str, dict[tuple[str, str], tuple[Any, ...]]] = {
+    "2016-07-20": {},
+    "2016-07-26": {
+        ("castello-road", "status"): ("closed", "2016-07-07", "single", "un-ocha"),
+        ("trapped", "people"): (None, 250000, 275000, "single"),
+        ("at_risk", "people"): (None, 200000, 300000, "single"),
+        ("food", "runs_out"): ("2016-08-11", "2016-08-20", "will_run_out", "single"),
+    },
+    "2016-07-28": {("basic", "runs_out"): ("2016-08-11", "2016-08-18", "will_run_out", "single")},
+    "2016-07-30": {
+        ("basic", "runs_out"): ("2016-08-19", "2016-08-19", "will_run_out", "single"),
+        ("trapped", "people"): (None, 250000, 275000, "single"),
+    },
+    "2016-08-01": {
+        ("trapped", "people"): (300000, 250000, 300000, "contested"),
+        ("castello-road", "status"): ("closed", "2016-07-07", "consistent", "un-ocha"),
+        ("ramouseh-passage", "status"): ("closed", None, "single", "sohr"),
+        ("food", "runs_out"): ("2016-08-11", "2016-08-20", "low", "consistent"),
+        ("medical", "runs_out"): (None, None, "low", "single"),
+    },
+    "2016-08-07": {("ramouseh-passage", "status"): ("closed", None, "contested", "sohr")},
+    "2016-08-08": {("ramouseh-passage", "status"): ("restricted", None, "contested", "independent-observers")},
+    "2016-08-12": {("castello-road", "status"): ("closed", "2016-07-07", "contested", "un-ocha")},
+    "2016-10-04": {("trapped", "people"): (300000, 250000, 300000, "contested")},
+    "2016-10-05": {("besieged", "people"): (None, None, 275000, "single")},
+}
+
+
+def _short(item: dict[str, Any]) -> tuple[tuple[str, str], tuple[Any, ...]]:
+    value, agreement = item["value"], item["agreement"]
+    if item["kind"] == "trapped_population":
+        return (item["subject"], "people"), (value["people"], value["people_low"], value["people_high"], agreement)
+    if item["kind"] == "supply_runout":
+        return (item["subject"], "runs_out"), (value["runs_out_earliest"], value["runs_out_latest"], value["state"], agreement)
+    return (item["subject"], "status"), (value["status"], value["since"], agreement, item["provenance"]["source"]["slug"])
+
+
+async def test_read_back_at_each_date(aleppo: httpx.AsyncClient) -> None:
+    """What was being said by each day: every list, each indicator and the situation say the same of it."""
+    spoken: set[str] = set()
+    for as_of, expected in DATES.items():
+        items = (await aleppo.get("/v1/indicators", params={"as_of": as_of})).json()["items"]
+        found = dict(_short(item) for item in items)
+        assert expected.items() <= found.items(), as_of
+        if as_of == "2016-07-26":
+            assert found == expected
+        spoken |= {item["id"] for item in items}
+        assert len(items) == len(spoken), "what was once spoken of stays"
+        for item in items:
+            assert item["stated_at"] <= f"{as_of}T23:59:59.999999Z"
+            detail = (await aleppo.get(item["links"]["self"], params={"as_of": as_of})).json()
+            assert {name: detail[name] for name in item} == item
+        situation = (await aleppo.get("/v1/situations/aleppo-east", params={"as_of": as_of})).json()
+        contested = {item["links"]["self"] for item in items if item["agreement"] == "contested"}
+        assert set(situation["contested"]) == contested
+        assert len(situation["trapped"]) + len(situation["supplies"]) + situation["routes"]["known"] == len(items)
+
+
+async def test_on_20_july_nobody_has_said_anything(aleppo: httpx.AsyncClient) -> None:
+    for path in (
+        "indicators",
+        "trapped-populations",
+        "supply-runouts",
+        "route-closures",
+        "reports",
+        "situations",
+        "warnings?within_days=3650",
+    ):
+        page = (await aleppo.get(f"/v1/{path}{'&' if '?' in path else '?'}as_of=2016-07-20")).json()
+        assert (page["items"], page["next"]) == ([], None), path
+    situation = (await aleppo.get("/v1/situations/aleppo-east?as_of=2016-07-20")).json()
+    assert (situation["trapped"], situation["supplies"], situation["routes"]["known"], situation["newest_statement"]) == ([], [], 0, None)
+    every = (await aleppo.get("/v1/indicators")).json()["items"]
+    for item in every:
+        assert (await aleppo.get(f"{item['links']['self']}?as_of=2016-07-20")).status_code == 404
+
+
+async def test_the_situation_of_1_august(aleppo: httpx.AsyncClient) -> None:
+    """Every known route closed, food due in ten days, people contested; the whole governorate reads no other figures."""
+    for place, within in (("aleppo-east", "false"), ("pcode:SY02", "true"), ("syria", "true")):
+        found = (await aleppo.get(f"/v1/situations/{place}", params={"as_of": "2016-08-01", "within": within})).json()
+        routes = found["routes"]
+        assert (routes["known"], routes["closed"], routes["all_closed"]) == (2, 2, True)
+        left = {each["supply"]: each["days_left"] for each in found["supplies"]}
+        assert left == {"food": 10, "basic": 18, "medical": None}
+        assert (found["soonest_runout"]["supply"], found["newest_statement"]) == ("food", "2016-07-31T00:00:00Z")
+        assert [(each["concept"], each["people_low"], each["people_high"]) for each in found["trapped"]] == [
+            ("trapped", 250000, 300000),
+            ("at_risk", 200000, 300000),
+        ]
+    later = (await aleppo.get("/v1/situations/aleppo-east?as_of=2016-08-08")).json()["routes"]
+    assert (later["closed"], later["restricted"], later["all_closed"]) == (1, 1, False)
+    assert next(each for each in later["items"] if each["route"] == "ramouseh-passage")["passable_by"] == []
+
+
+async def test_how_the_reading_of_the_trapped_moved(aleppo: httpx.AsyncClient) -> None:
+    found = await one(aleppo, "trapped-populations", concept="trapped")
+    steps = (await aleppo.get(found["links"]["history"])).json()["items"]
+    assert [(each["type"], each["moved"], each["agreement"], each["value"]["people_high"]) for each in steps] == [
+        ("report", ["value", "range", "agreement"], "single", 275000),
+        ("report", ["value", "range", "agreement"], "contested", 300000),
+    ]
