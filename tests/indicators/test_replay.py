@@ -301,7 +301,7 @@ class Run:
 
 
 @settings(
-    max_examples=300 if FULL else 10,
+    max_examples=300 if FULL else 6,
     derandomize=not FULL,
     deadline=None,
     database=None,
