@@ -1,0 +1,203 @@
+"""One command: rates and ratios of Lifeline, beside a plain FastAPI app over the same rows and a bare ASGI app with the same bytes.
+
+    make bench
+    uv run python -m tests.benchmarks [--quick] [--engine sqlite] [--indicators 2250] [--rounds 5] [--seconds 0.6] [--only 304]
+
+Each server has one worker on one core, the load generator the other core (PostgreSQL too, where it is asked). Contestants take turns in every
+round; a ratio is the median of the rounds' ratios. Prints a table, writes test-output/benchmarks.json and two charts.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from app.migrations import migrate
+from app.settings import Settings
+from tests.benchmarks import plain_app
+from tests.benchmarks.bare_app import ANSWERS_FILE
+from tests.benchmarks.cases import Case, bare_answers, for_bare, reading_cases, writing_cases
+from tests.benchmarks.chart import draw
+from tests.benchmarks.data import copy_into_plain, fill
+from tests.benchmarks.serving import Load, cores, load_generator, uvicorn
+from tests.postgres import execute, postgres_server
+
+OUTPUT = Path("test-output")
+
+
+@contextmanager
+def _databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str, str]]:
+    """A migrated database for Lifeline, and an empty one for the plain app with its driver: URLs, and a plain one for SQLAlchemy."""
+    if engine == "sqlite":
+        yield f"sqlite:///{folder / 'lifeline.db'}", f"sqlite+aiosqlite:///{folder / 'plain.db'}", engine
+        return
+    # A server process inherits the core of whoever starts it.
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        with postgres_server() as server:
+            os.sched_setaffinity(0, before)
+            for name in ("lifeline", "plain"):
+                asyncio.run(execute(server, f"CREATE DATABASE {name}"))
+            plain = server.get_uri("plain").replace("postgresql://", "postgresql+asyncpg://")
+            yield server.get_uri("lifeline"), plain, engine
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _one_round(load: Load, case: Case, ports: dict[str, int], seconds: float) -> None:
+    contestants = {"lifeline": (ports[case.server], case.lifeline, case.status)}
+    if case.plain is not None:
+        contestants["plain"] = (ports["plain"], case.plain, case.plain_status or case.status)
+    contestants["bare"] = (ports["bare"], for_bare(case), case.status)
+    for name, (port, requests, status) in contestants.items():
+        cycle = case.cycle or name == "bare"
+        result = load.run(port, requests, status=status, seconds=seconds, cycle=cycle)
+        case.rates.setdefault(name, []).append(result["answers"] / result["seconds"])
+
+
+@contextmanager
+def _bare(cases: Sequence[Case], ports: dict[str, int], folder: Path, core: int) -> Iterator[None]:
+    """The bare app with what Lifeline answers to these cases now; its port is put beside the others."""
+    if not cases:
+        yield
+        return
+    served = bare_answers(cases, ports)
+    answers = folder / "answers.json"
+    answers.write_text(json.dumps(served), encoding="utf-8")
+    application = "tests.benchmarks.bare_app:create_app"
+    with uvicorn(application, core=core, ready=f"{next(iter(served))}?ready", **{ANSWERS_FILE: str(answers)}) as (ports["bare"], _):
+        yield
+
+
+def _measure(engine: str, options: argparse.Namespace, console: Console) -> list[Case]:
+    serving_core, load_core = cores()
+    with tempfile.TemporaryDirectory(prefix="lifeline-bench-") as name, _databases(engine, Path(name), load_core) as (url, plain_url, _):
+        migrate(Settings(database_url=url))
+        console.print(f"{engine}: reporting {options.indicators * options.reports_each:,} statements on {options.indicators:,} indicators")
+        key = asyncio.run(fill(url, indicators=options.indicators, reports_each=options.reports_each))
+        asyncio.run(copy_into_plain(url, plain_url))
+        common = {"LIFELINE_DATABASE_URL": url, "LIFELINE_RATE_LIMIT": "off", "LIFELINE_RATE_LIMIT_ANONYMOUS": "off"}
+        live = "/health/live"
+        with (
+            uvicorn("app.main:create_app", core=serving_core, ready=live, **common) as (cached, _),
+            uvicorn("app.main:create_app", core=serving_core, ready=live, LIFELINE_CACHE_BYTES="0", **common) as (uncached, _),
+            uvicorn("tests.benchmarks.plain_app:app", core=serving_core, ready="/openapi.json", **{plain_app.DATABASE_URL: plain_url}) as (
+                plain,
+                _,
+            ),
+            load_generator(load_core) as load,
+        ):
+            ports = {"cached": cached, "uncached": uncached, "plain": plain}
+
+            def wanted(found: list[Case]) -> list[Case]:
+                return [each for each in found if options.only in each.name]
+
+            reading = wanted(reading_cases(key, cached))
+            with _bare(reading, ports, Path(name), serving_core):
+                for _ in track(range(options.rounds), f"{engine}: {len(reading)} reading", console=console):
+                    for case in reading:
+                        _one_round(load, case, ports, options.seconds)
+            # What is written moves what is read, so it comes after.
+            turns = [wanted(writing_cases(key, options.indicators, turn=turn)) for turn in range(options.rounds)]
+            with _bare([each for every in turns for each in every], ports, Path(name), serving_core):
+                for turn in track(turns, f"{engine}: {len(turns[0])} writing", console=console):
+                    for case in turn:
+                        _one_round(load, case, ports, options.seconds)
+        for case in turns[0]:
+            for who in case.rates:
+                case.rates[who] = [rate for turn in turns for each in turn if each.name == case.name for rate in each.rates[who]]
+        return reading + turns[0]
+
+
+def ratio(case: Case, other: str) -> float | None:
+    """Lifeline's rate over the other's: the median of the rounds' ratios."""
+    if other not in case.rates:
+        return None
+    return statistics.median(mine / theirs for mine, theirs in zip(case.rates["lifeline"], case.rates[other], strict=True) if theirs)
+
+
+def _print(engine: str, cases: Sequence[Case], console: Console) -> None:
+    table = Table("case", title=f"{engine}, one worker: answers a second")
+    for column in ("Lifeline", "plain", "bare", "Lifeline / plain", "Lifeline / bare"):
+        table.add_column(column, justify="right")
+    for case in cases:
+        rates = [f"{statistics.median(case.rates[who]):,.0f}" if who in case.rates else "" for who in ("lifeline", "plain", "bare")]
+        ratios = [ratio(case, "plain"), ratio(case, "bare")]
+        shown = ["" if each is None else f"{each:.1f}" if each > 2 else f"{each:.3f}" for each in ratios]
+        table.add_row(case.name, *rates, *shown)
+    console.print(table)
+    by_name = {case.name: case for case in cases}
+    writing = [case for case in cases if case.name.startswith("POST")]
+    if len(writing) == 2:
+        one, batch = (statistics.median(case.rates["lifeline"]) * case.rows for case in writing)
+        console.print(f"batch / single, reports a second: {batch:,.0f} / {one:,.0f} = {batch / one:.1f}")
+    assert len(by_name) == len(cases)
+
+
+def _written(results: dict[str, list[Case]], options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
+        "options": vars(options),
+        "engines": {
+            engine: [
+                {
+                    "case": case.name,
+                    "rows": case.rows,
+                    "answers_a_second": case.rates,
+                    "to_plain": ratio(case, "plain"),
+                    "to_bare": ratio(case, "bare"),
+                }
+                for case in cases
+            ]
+            for engine, cases in results.items()
+        },
+    }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=["sqlite", "postgresql"], action="append", help="only this one; both unless given")
+    parser.add_argument("--indicators", type=int, default=2250)
+    parser.add_argument("--reports-each", type=int, default=2, help="statements on each indicator")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.6, help="of each run of each contestant in each round")
+    parser.add_argument("--only", default="", help="only cases whose name has this in it")
+    parser.add_argument("--quick", action="store_true", help="fewer rows and rounds: a look, no measurement")
+    options = parser.parse_args()
+    if options.quick:
+        options.indicators, options.rounds, options.seconds = 1050, 2, 0.25
+    if options.indicators < 1001:
+        parser.error("a page of 1,000 wants more than 1,000 indicators")
+    console = Console(width=120)
+    results = {engine: _measure(engine, options, console) for engine in options.engine or ["sqlite", "postgresql"]}
+    for engine, cases in results.items():
+        _print(engine, cases, console)
+    OUTPUT.mkdir(exist_ok=True)
+    (OUTPUT / "benchmarks.json").write_text(json.dumps(_written(results, options), indent=2) + "\n", encoding="utf-8")
+    for other in ("plain", "bare"):
+        found: dict[str, dict[str, float]] = {}
+        for engine, cases in results.items():
+            for case in cases:
+                if (value := ratio(case, other)) is not None:
+                    found.setdefault(case.name, {})[engine] = value
+        draw(OUTPUT / f"benchmarks-{other}.svg", f"Lifeline's rate / {other} app's rate", list(found.items()))
+    console.print(f"Written to {OUTPUT}/benchmarks.json, benchmarks-plain.svg, benchmarks-bare.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What is measured: each case is one request to Lifeline, the plain app's counterpart, and a bare app that serves the same bytes."""
+
+import base64
+import json
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from tests.benchmarks.data import AS_OF, BATCH, new_statements, place_name
+from tests.benchmarks.serving import request
+
+# Statements that a run has to send, one by one and as batches; it ends early when they are all sent.
+SINGLES, BATCHES = 2000, 10
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+
+@dataclass
+class Case:
+    """One row of the table. `server` is the Lifeline that is asked: `cached` keeps answers, `uncached` does not.
+
+    `rows` are rows an answer, for rates in rows. `bare` is the path at which the bare app serves Lifeline's bytes.
+    """
+
+    name: str
+    server: str
+    lifeline: list[bytes]
+    plain: list[bytes] | None
+    status: int = 200
+    rows: int = 1
+    cycle: bool = True
+    plain_status: int = 0
+    bare: bytes = b""
+    rates: dict[str, list[float]] = field(default_factory=dict)
+
+
+def reading_cases(key: str, port: int) -> list[Case]:
+    """Cases that change nothing. The server at `port` is asked for the tags that make 304."""
+    page, plain_page = "/v1/indicators", "/v1/indicators"
+    with_key = {"authorization": f"Bearer {key}"}
+    found = [
+        Case("page of 100", "uncached", [request(page)], [request(plain_page)], rows=100),
+        Case("page of 1,000", "uncached", [request(f"{page}?limit=1000")], [request(f"{plain_page}?limit=1000")], rows=1000),
+        Case("page of 100 as of a day", "uncached", [request(f"{page}?as_of={AS_OF}")], [request(f"{plain_page}?as_of={AS_OF}")], rows=100),
+        Case("100 changes", "uncached", [request("/v1/changes")], [request("/v1/changes")], rows=100),
+        Case(
+            "situation of a place", "uncached", [request(f"/v1/situations/{place_name(1)}")], [request(f"/v1/situations/{place_name(1)}")]
+        ),
+    ]
+    for who, authorization in (("", {}), (", key", with_key)):
+        for coding in ("identity", "gzip"):
+            headers = authorization | {"accept_encoding": coding}
+            plain = [request(plain_page, **headers)] if not who else None
+            found.append(Case(f"kept page of 100, {coding}{who}", "cached", [request(page, **headers)], plain, rows=100))
+        _, headers_seen, _ = ask(port, request(page, **authorization))
+        held = dict(headers_seen)["etag"]
+        found.append(Case(f"304{who}", "cached", [request(page, if_none_match=held, **authorization)], None, status=304))
+    return found
+
+
+def writing_cases(key: str, indicators: int, *, turn: int) -> list[Case]:
+    """Cases that write, with statements that nobody has sent yet."""
+    with_key = {"authorization": f"Bearer {key}"}
+    single = [json.dumps(each).encode() for each in islice(new_statements(indicators, start=2 * turn + 1), SINGLES)]
+    endless = new_statements(indicators, start=2 * turn + 2)
+    batch = [json.dumps(list(islice(endless, BATCH))).encode() for _ in range(BATCHES)]
+    return [
+        Case(
+            "POST one report",
+            "uncached",
+            [request("/v1/reports", body=each, **with_key) for each in single],
+            [request("/v1/reports", body=each) for each in single],
+            status=201,
+            cycle=False,
+        ),
+        Case(
+            f"POST {BATCH} reports",
+            "uncached",
+            [request("/v1/reports", body=each, **with_key) for each in batch],
+            [request("/v1/reports", body=each) for each in batch],
+            status=207,
+            plain_status=201,
+            rows=BATCH,
+            cycle=False,
+        ),
+    ]
+
+
+def ask(port: int, raw: bytes) -> Answer:
+    """One answer, as it comes: status, headers, body."""
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        connection.sendall(raw.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    headers = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines[1:])]
+    return int(lines[0].split(" ")[1]), [each for each in headers if each[0] not in ("date", "connection")], body
+
+
+def bare_answers(cases: Sequence[Case], ports: dict[str, int]) -> dict[str, tuple[int, list[tuple[str, str]], str]]:
+    """What the bare app is to serve at which path: what Lifeline answers now."""
+    found = {}
+    for number, case in enumerate(cases):
+        status, headers, body = ask(ports[case.server], case.lifeline[0])
+        if not case.cycle:
+            # It was sent now, and would be recognised.
+            case.lifeline.pop(0)
+        assert status == case.status, (case.name, status, body[:500])
+        path = f"/bare/{number}"
+        found[path] = (status, headers, base64.b64encode(body).decode())
+        case.bare = path.encode()
+    return found
+
+
+def for_bare(case: Case) -> list[bytes]:
+    """The same requests to the bare app: all as before but the target."""
+    return [re.sub(rb"^(GET|POST) \S+", rb"\1 " + case.bare, each, count=1) for each in case.lifeline]

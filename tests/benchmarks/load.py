@@ -1,0 +1,121 @@
+"""The load generator: keep-alive connections that ask as fast as they are answered, in a process of its own.
+
+Reads one job a line on standard input, answers one result a line on standard output, both as JSON:
+
+    {"port": 8000, "requests": [...], "cycle": true, "connections": 8, "seconds": 0.5, "status": 200}
+    {"answers": 5120, "seconds": 0.5, "bytes": 1234, "median": 0.0008}
+
+Requests are raw HTTP/1.1 as Base64. Without `cycle` each is sent once, and the run ends early when none is left. After the time is up
+nothing more is asked, and what is under way is waited for: `seconds` runs to the last answer.
+"""
+
+import asyncio
+import base64
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import uvloop
+
+
+class _Run:
+    """What the connections of one job share."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        raw = [base64.b64decode(each) for each in job["requests"]]
+        self.requests: Iterator[bytes] = itertools.cycle(raw) if job["cycle"] else iter(raw)
+        self.status = str(job["status"]).encode()
+        self.start = time.perf_counter()
+        self.end = self.start + job["seconds"]
+        self.answers = 0
+        self.bytes = 0
+        self.last = self.start
+        self.waits: list[float] = []
+        self.error: str | None = None
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, run: _Run, done: asyncio.Future[None]) -> None:
+        self._run = run
+        self._done = done
+        self._head = b""
+        self._left = -1
+        self._sent = 0.0
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._ask()
+
+    def _ask(self) -> None:
+        request = next(self._run.requests, None)
+        now = time.perf_counter()
+        if request is None or now > self._run.end:
+            self._finish()
+            return
+        assert self._transport is not None
+        self._sent = now
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        run = self._run
+        run.bytes += len(data)
+        if self._left < 0:
+            head = self._head + data
+            end = head.find(b"\r\n\r\n")
+            if end < 0:
+                self._head = head
+                return
+            if head[9:12] != run.status:
+                run.error = head[:2000].decode("latin-1")
+                self._finish()
+                return
+            at = head.find(b"content-length: ", 0, end)
+            length = int(head[at + 16 : head.index(b"\r\n", at)]) if at >= 0 else 0
+            self._left = length - (len(head) - end - 4)
+            self._head = b""
+        else:
+            self._left -= len(data)
+        if self._left <= 0:
+            self._left = -1
+            now = time.perf_counter()
+            run.answers += 1
+            run.last = now
+            run.waits.append(now - self._sent)
+            self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._done.done():
+            self._run.error = self._run.error or f"the connection was lost: {exc}"
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def _work(job: dict[str, Any]) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    run = _Run(job)
+    ends = [loop.create_future() for _ in range(job["connections"])]
+    await asyncio.gather(*(loop.create_connection(lambda done=done: _Connection(run, done), "127.0.0.1", job["port"]) for done in ends))
+    await asyncio.gather(*ends)
+    if run.error is not None:
+        return {"error": run.error}
+    return {"answers": run.answers, "seconds": run.last - run.start, "bytes": run.bytes, "median": statistics.median(run.waits)}
+
+
+def main() -> None:
+    """Do jobs until there are no more."""
+    for line in sys.stdin:
+        print(json.dumps(uvloop.run(_work(json.loads(line)))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The processes that are measured, each held to one core: three servers on the same uvicorn, and the load generator."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from tests.processes import environment, free_port
+
+START_SECONDS = 60.0
+
+
+def cores() -> tuple[int, int]:
+    """The core of the servers and that of the load generator (the same where there is but one)."""
+    free = sorted(os.sched_getaffinity(0))
+    return free[0], free[-1]
+
+
+def _pinned(core: int) -> Callable[[], None]:
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+@contextmanager
+def uvicorn(application: str, *, core: int, ready: str, **variables: str) -> Iterator[tuple[int, int]]:
+    """Serve an ASGI application on that core with one worker; answers its port and process id."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log", "--no-server-header"]
+    command += ["--log-level", "warning", *(["--factory"] if application.endswith(":create_app") else [])]
+    process = subprocess.Popen(command, env=environment() | variables, preexec_fn=_pinned(core))  # noqa: PLW1509 - no threads run here
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            assert process.poll() is None, f"{application} did not start"
+            assert time.monotonic() < deadline, f"{application} is not ready"
+            try:
+                httpx.get(f"http://127.0.0.1:{port}{ready}")
+                break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+class Load:
+    """The load generator."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def run(
+        self, port: int, requests: Sequence[bytes], *, status: int, seconds: float, connections: int = 4, cycle: bool = True
+    ) -> dict[str, Any]:
+        """Ask a server; answers how many answers came in how many seconds, bytes, and the median wait in seconds."""
+        job = {
+            "port": port,
+            "requests": [base64.b64encode(each).decode() for each in requests],
+            "cycle": cycle,
+            "connections": connections,
+            "seconds": seconds,
+            "status": status,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        result: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert "error" not in result, result["error"]
+        return result
+
+
+@contextmanager
+def load_generator(core: int) -> Iterator[Load]:
+    """The load generator on that core."""
+    command = [sys.executable, "-m", "tests.benchmarks.load"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_pinned(core))  # noqa: PLW1509
+    try:
+        yield Load(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(10)
+
+
+def request(target: str, *, body: bytes | None = None, **headers: str) -> bytes:
+    """A raw HTTP/1.1 request; names of headers with `_` for `-`."""
+    lines = [f"{'GET' if body is None else 'POST'} {target} HTTP/1.1", "host: 127.0.0.1", "user-agent: benchmark"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    if body is not None:
+        lines += ["content-type: application/json", f"content-length: {len(body)}"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b"")
