@@ -28,6 +28,7 @@ from sqlalchemy.engine import RowMapping, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
+from app import sqlite_connection
 from app.change_signal import CHANNEL, ChangeSignal, signal_of
 from app.labels import LABELS
 from app.settings import Settings
@@ -90,10 +91,12 @@ async def fetch_page(
     column_of_key = statement.selected_columns[key]
     if after is not None:
         statement = statement.where(column_of_key > after)
-    inner = statement.order_by(column_of_key).limit(limit + 1).subquery()
-    head = select(head_seq(level).label("head_seq")).subquery()
-    outer = select(head, inner).select_from(head.outerjoin(inner, true())).order_by(inner.c[key])
-    rows = (await connection.execute(outer)).mappings().all()
+    statement = statement.order_by(column_of_key).limit(limit + 1)
+    rows = (await connection.execute(statement.add_columns(head_seq(level).label("head_seq")))).mappings().all()
+    if not rows:
+        # Beside no row there is no head: it has to be the outer side, which costs more to put together.
+        head, inner = select(head_seq(level).label("head_seq")).subquery(), statement.subquery()
+        rows = (await connection.execute(select(head, inner).select_from(head.outerjoin(inner, true())))).mappings().all()
     found = [row for row in rows if row[key] is not None]
     return found[:limit], found[limit - 1][key] if len(found) > limit else None, rows[0]["head_seq"] or 0
 
@@ -112,11 +115,11 @@ def _engine(url: str, *, pool: int, timeout: float, writes: bool) -> AsyncEngine
     options: dict[str, Any] = {"json_serializer": _json, "json_deserializer": orjson.loads}
     sqlite = url.startswith("sqlite")
     if sqlite:
-        options |= {"connect_args": {"timeout": timeout}}
+        options |= {"connect_args": {"timeout": timeout, "async_creator_fn": sqlite_connection.connect}}
     else:
         options |= {"pool_pre_ping": writes, "connect_args": {"timeout": timeout, "command_timeout": timeout}}
     if not writes:
-        options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+        options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None, "skip_autocommit_rollback": True}
     engine = create_async_engine(_driver_url(url), pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
     if sqlite:
         _prepare_sqlite(engine, writes=writes)

@@ -38,13 +38,14 @@ class Caller:
         return LABELS[self.level]
 
 
-def get_database(request: Request) -> Database:
+# Both async: FastAPI sends what is not to a thread, which costs more than a query.
+async def get_database(request: Request) -> Database:
     """The engines of this process."""
     database: Database = request.app.state.database
     return database
 
 
-def get_app_settings(request: Request) -> Settings:
+async def get_app_settings(request: Request) -> Settings:
     """The settings that the app was made with."""
     settings: Settings = request.app.state.settings
     return settings

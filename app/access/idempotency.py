@@ -10,7 +10,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.dependencies import Caller, get_app_settings, get_database
+from app.access.dependencies import Caller
 from app.access.models import RememberedAnswer
 from app.answers import JSON
 from app.errors import Problem
@@ -38,14 +38,14 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
     token = request.headers.get(HEADER)
     if token is not None and not 1 <= len(token) <= LONGEST:
         raise Problem(422, f"{HEADER} has 1 to {LONGEST} characters.", kind="idempotency")
-    async with get_database(request).write() as session:
+    async with request.app.state.database.write() as session:
         if token is None:
             return _response(await write(session), replayed=False)
         assert caller.key_id is not None
         # A request without a body was not read.
         body: bytes = getattr(request.state, "raw_body", b"")
         digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).hexdigest()
-        oldest = utc_now() - timedelta(days=get_app_settings(request).idempotency_days)
+        oldest = utc_now() - timedelta(days=request.app.state.settings.idempotency_days)
         await session.execute(delete(RememberedAnswer).where(col(RememberedAnswer.created_at) < oldest))
         first = await session.get(RememberedAnswer, (caller.key_id, token))
         if first is not None:

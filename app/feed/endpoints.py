@@ -32,13 +32,13 @@ After = Annotated[
 ]
 
 
-def get_feed(request: Request) -> Feed:
+async def get_feed(request: Request) -> Feed:
     """The feed of this process."""
     feed: Feed = request.app.state.feed
     return feed
 
 
-def get_selection(
+async def get_selection(
     kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.", examples=["supply_runout"])] = None,
     place: PlaceFilter = None,
     within: Within = False,

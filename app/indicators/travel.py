@@ -81,8 +81,10 @@ async def list_past(
     """
     documents: list[str] = []
     looked_at = 0
+    # Without filters the first look is enough.
+    most = min(CHUNK, filters.limit + 1)
     while looked_at < MOST_LOOKED_AT:
-        statement = select(col(Indicator.id)).where(*where).order_by(col(Indicator.id)).limit(CHUNK)
+        statement = select(col(Indicator.id)).where(*where).order_by(col(Indicator.id)).limit(most)
         if after is not None:
             statement = statement.where(col(Indicator.id) > after)
         ids = list((await connection.execute(statement)).scalars())
@@ -94,8 +96,9 @@ async def list_past(
                 documents.append(past[each].document())
             after = each
         looked_at += len(ids)
-        if len(ids) < CHUNK:
+        if len(ids) < most:
             return documents, None
+        most = CHUNK
     return documents, after
 
 
