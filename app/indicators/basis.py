@@ -117,9 +117,10 @@ async def _load_touches(connection: AsyncConnection, wanted: Sequence[UUID], mom
                     levels = last.setdefault(indicator, {})
                     levels[level] = max(number, levels.get(level, 0))
     numbers = sorted({number for levels in last.values() for number in levels.values()})
+    columns = [table_of(Change).c[name] for name in ("number", "recorded_at", *(f"seq_{label}" for label in LABELS))]
     changes: dict[int, Any] = {}
     for start in range(0, len(numbers), CHUNK):
-        some = select(*table_of(Change).c).where(col(Change.number).in_(numbers[start : start + CHUNK]))
+        some = select(*columns).where(col(Change.number).in_(numbers[start : start + CHUNK]))
         changes |= {row["number"]: row for row in (await connection.execute(some)).mappings()}
     touches: dict[UUID, dict[int, Touch]] = {}
     for indicator, levels in last.items():

@@ -81,7 +81,7 @@ async def list_past(
     """
     documents: list[str] = []
     looked_at = 0
-    # Without filters the first look is enough.
+    # Where little is filtered out a short look or two are enough.
     most = min(CHUNK, filters.limit + 1)
     while looked_at < MOST_LOOKED_AT:
         statement = select(col(Indicator.id)).where(*where).order_by(col(Indicator.id)).limit(most)
@@ -98,7 +98,7 @@ async def list_past(
         looked_at += len(ids)
         if len(ids) < most:
             return documents, None
-        most = CHUNK
+        most = min(CHUNK, 2 * most)
     return documents, after
 
 
