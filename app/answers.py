@@ -3,7 +3,8 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,15 +18,25 @@ from app.errors import Problem, invalid_field, pointer
 JSON = "application/json"
 
 
-def answer(request: Request, body: bytes, *, private: bool, headers: dict[str, str] | None = None, keep: bool = True) -> Response:
+def answer(
+    request: Request,
+    body: bytes,
+    *,
+    private: bool,
+    headers: dict[str, str] | None = None,
+    keep: bool = True,
+    modified: datetime | None = None,
+) -> Response:
     """A 200 of JSON bytes; its ETag, 304 and coding come from `app.kept_answers`.
 
     `private` is whether the answer depends on the key that was sent. `keep` says that it depends on nothing but path, query,
-    clearance, the day and what is in the database.
+    clearance, the day and what is in the database. `modified` is when what it shows last changed, where that is known for sure.
     """
     request.state.keep_answer = keep
-    control = f"{'private' if private else 'public'}, no-cache"
-    return Response(body, headers={"Cache-Control": control, **(headers or {})}, media_type=JSON)
+    sent = {"Cache-Control": f"{'private' if private else 'public'}, no-cache", **(headers or {})}
+    if modified is not None:
+        sent["Last-Modified"] = format_datetime(modified, usegmt=True)
+    return Response(body, headers=sent, media_type=JSON)
 
 
 def page(

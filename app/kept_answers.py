@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 import zstandard
 from starlette.requests import ClientDisconnect
@@ -23,6 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 Headers = list[tuple[bytes, bytes]]
 
 SMALLEST_TO_COMPRESS = 512
+# From here on compressing takes some ten milliseconds: a thread does it, and other readers are answered meanwhile.
+LARGE = 256 * 1024
+# What a kept answer takes beside its bytes, more or less.
+OVERHEAD = 2000
+LONGEST_QUERY = 1000
+# All that a 304 says (RFC 9110, 15.4.5); what is not here the client has already.
+ON_NOT_MODIFIED = (b"cache-control", b"vary")
 DAY_SECONDS = 86_400
 MOST_READERS = 10_000
 SEND_SECONDS = 30.0
@@ -56,35 +64,39 @@ class Kept:
     body: bytes
     tag: str
     made: dict[bytes, tuple[Message, Message, Message, bytes]] = field(default_factory=dict)
+    counted: int = 0
 
     @property
     def size(self) -> int:
-        """Bytes that it may take, its codings included, which are each smaller than the body."""
-        return 2 * len(self.body) + 2000
+        """Bytes that it takes, those of its codings included."""
+        coded = sum(len(made[1]["body"]) for made in self.made.values() if made[1]["body"] is not self.body)
+        return len(self.body) + coded + OVERHEAD
 
-    def messages(self, coding: bytes) -> tuple[Message, Message, Message, bytes]:
+    async def make(self, coding: bytes) -> tuple[Message, Message, Message, bytes]:
         """The start of a 200, its body, the start of a 304, and the tag, in a coding (`zstd`, `gzip`, or empty for none)."""
-        found = self.made.get(coding)
-        if found is None:
-            compressible = len(self.body) >= SMALLEST_TO_COMPRESS
-            body = _COMPRESS[coding](self.body) if coding and compressible else self.body
-            # A strong ETag names exact bytes, so each coding has its own.
-            suffix = f"-{coding.decode()}" if coding and compressible else ""
-            tag = f'"{self.tag}{suffix}"'.encode()
-            headers = [*self.headers, (b"etag", tag)]
-            whole = [*headers, (b"content-length", str(len(body)).encode())]
-            if suffix:
-                whole.append((b"content-encoding", coding))
-            start = {"type": "http.response.start", "status": 200, "headers": whole}
-            not_modified = [each for each in headers if each[0] != b"content-type"]
-            found = (
-                start,
-                {"type": "http.response.body", "body": body},
-                {"type": "http.response.start", "status": 304, "headers": not_modified},
-                tag,
-            )
-            self.made[coding] = found
-        return found
+        compressible = len(self.body) >= SMALLEST_TO_COMPRESS
+        body = self.body
+        if coding and compressible:
+            compress = _COMPRESS[coding]
+            body = compress(body) if len(body) < LARGE else await asyncio.to_thread(compress, body)
+        # A strong ETag names exact bytes, so each coding has its own.
+        suffix = f"-{coding.decode()}" if coding and compressible else ""
+        tag = f'"{self.tag}{suffix}"'.encode()
+        headers = [*self.headers, (b"etag", tag)]
+        whole = [*headers, (b"content-length", str(len(body)).encode())]
+        if suffix:
+            whole.append((b"content-encoding", coding))
+        self.made[coding] = made = (
+            {"type": "http.response.start", "status": 200, "headers": whole},
+            {"type": "http.response.body", "body": body},
+            {
+                "type": "http.response.start",
+                "status": 304,
+                "headers": [(b"etag", tag), *(each for each in self.headers if each[0] in ON_NOT_MODIFIED)],
+            },
+            tag,
+        )
+        return made
 
 
 class KeptAnswers:
@@ -108,9 +120,9 @@ class KeptAnswers:
         ambiguous = False
         for name, value in scope["headers"]:
             if name == b"if-none-match":
-                held = value
+                held = b"%b,%b" % (held, value) if held else value
             elif name == b"accept-encoding":
-                accepted = value
+                accepted = b"%b,%b" % (accepted, value) if accepted else value
             elif name == b"authorization":
                 # Two of them: which one the application goes by is not for this layer to guess.
                 ambiguous = bool(authorization)
@@ -125,7 +137,8 @@ class KeptAnswers:
             kept = self._kept.get(key)
             if kept is not None and kept.version == version and kept.day == day:
                 self._kept.move_to_end(key)
-                await _send(kept, coding, held, head_only, send)
+                made = kept.made.get(coding) or await self._make(key, kept, coding)
+                await _send(made, kept.tag, held, head_only, send)
                 return
         passing = _Passing(send, head_only)
         inner = dict(scope, method="GET", headers=[each for each in scope["headers"] if each[0] != b"if-none-match"])
@@ -135,13 +148,15 @@ class KeptAnswers:
             await self._app(inner, passing.receive(receive), passing.send)
         except ClientDisconnect:
             # A reader of a stream who went, or did not keep up.
+            await _hang_up(send)
             return
         answer = passing.answer(version, day)
         if answer is None:
             return
+        made = await answer.make(coding)
         if state.get(KEEP) and version is not None:
             self._remember(authorization, version, state.get(CALLER), scope, answer)
-        await _send(answer, coding, held, head_only, send)
+        await _send(made, answer.tag, held, head_only, send)
 
     def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
         if not authorization:
@@ -162,15 +177,38 @@ class KeptAnswers:
             self._readers[authorization] = (version, reader)
         key = _key(scope, reader)
         self._drop(key)
-        self._kept[key] = answer
-        self._bytes += answer.size
+        # One answer does not push out all others.
+        if answer.size <= self._most_bytes // 2:
+            self._kept[key] = answer
+            self._count(answer)
+
+    async def _make(self, key: tuple[Any, ...], kept: Kept, coding: bytes) -> tuple[Message, Message, Message, bytes]:
+        """Another coding of a kept answer; its bytes count too."""
+        made = await kept.make(coding)
+        if self._kept.get(key) is kept:
+            self._count(kept)
+        return made
+
+    def _count(self, kept: Kept) -> None:
+        size = kept.size
+        self._bytes += size - kept.counted
+        kept.counted = size
         while self._bytes > self._most_bytes and self._kept:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, key: tuple[Any, ...]) -> None:
         old = self._kept.pop(key, None)
         if old is not None:
-            self._bytes -= old.size
+            self._bytes -= old.counted
+
+
+async def _hang_up(send: Send) -> None:
+    """Drop the connection with all that it has not taken: ASGI has no word for it, and a server would wait for the reader for ever."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
+        # The server hears of it before it looks at what became of the answer.
+        await asyncio.sleep(0)
 
 
 def _key(scope: Scope, reader: Reader) -> tuple[Any, ...]:
@@ -228,9 +266,9 @@ class _Passing:
         return Kept(version, day, headers, body, hashlib.sha256(body).hexdigest()[:32])
 
 
-async def _send(kept: Kept, coding: bytes, held: bytes, head_only: bool, send: Send) -> None:
-    start, body, not_modified, exact = kept.made.get(coding) or kept.messages(coding)
-    if held and _matches(held, kept.tag, exact):
+async def _send(made: tuple[Message, Message, Message, bytes], tag: str, held: bytes, head_only: bool, send: Send) -> None:
+    start, body, not_modified, exact = made
+    if held and _matches(held, tag, exact):
         await send(not_modified)
         await send(NOTHING)
         return
@@ -251,13 +289,32 @@ def _matches(held: bytes, tag: str, exact: bytes) -> bool:
 
 @lru_cache(maxsize=256)
 def _coding(accepted: bytes) -> bytes:
-    """The coding to use for an Accept-Encoding: zstd before gzip, unless refused by `q=0`."""
-    if not accepted:
-        return b""
-    refused = {part.split(b";")[0].strip() for part in accepted.split(b",") if part.replace(b" ", b"").endswith((b";q=0", b";q=0.0"))}
-    offered = {part.split(b";")[0].strip() for part in accepted.split(b",")} - refused
-    return next((coding for coding in _COMPRESS if coding in offered), b"")
+    """The coding to use for an Accept-Encoding (RFC 9110, 12.5.3): what is preferred, zstd before gzip, empty for none.
+
+    `*` is taken for gzip, which everybody reads. When nothing that we have is acceptable, the answer comes as it is.
+    """
+    weights: dict[bytes, float] = {}
+    for part in accepted.lower().split(b","):
+        name, *parameters = (each.strip() for each in part.split(b";"))
+        weights[name] = next((_weight(each[2:]) for each in parameters if each.startswith(b"q=")), 1.0)
+    rest = weights.get(b"*", 0.0)
+    offered = {b"zstd": weights.get(b"zstd", 0.0), b"gzip": weights.get(b"gzip", rest)}
+    best = max(offered, key=offered.__getitem__)
+    return best if offered[best] > 0 and offered[best] >= weights.get(b"identity", 0.0) else b""
 
 
-def _canonical(query: bytes) -> bytes:
-    return b"&".join(sorted(query.split(b"&"))) if b"&" in query else query
+def _weight(value: bytes) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
+
+
+def _canonical(query: bytes) -> tuple[tuple[str, str], ...]:
+    return _parsed(query) if len(query) <= LONGEST_QUERY else _parsed.__wrapped__(query)
+
+
+@lru_cache(maxsize=2048)
+def _parsed(query: bytes) -> tuple[tuple[str, str], ...]:
+    """The query as the application reads it, in order of name: however it was spelled, the same is asked for."""
+    return tuple(sorted(parse_qsl(query.decode("latin-1"), keep_blank_values=True), key=lambda each: each[0]))

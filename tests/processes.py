@@ -47,15 +47,15 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def serve(folder: Path, *options: str, code: Path | None = None, **settings: str) -> Iterator[Server]:
+def serve(folder: Path, *options: str, code: Path | None = None, port: int | None = None, **settings: str) -> Iterator[Server]:
     """Run `lifeline serve` with settings such as `database_url=...` until the end of the block, unless it ended before.
 
     `code` is the folder with the `app` to run, where that is not this one.
     """
-    port = free_port()
+    port = port or free_port()
     printed = folder / f"serve-{port}.txt"
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), *options]
-    with printed.open("wb") as output:
+    with printed.open("ab") as output:
         process = subprocess.Popen(command, cwd=code, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
     server = Server(f"http://127.0.0.1:{port}", process, printed)
     try:

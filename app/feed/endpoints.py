@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Annotated
 
 import orjson
@@ -12,7 +13,7 @@ from app.access.dependencies import Caller, CallerDep
 from app.answers import answer, decode_position, encode_position, page
 from app.documentation import LIST_ERRORS, problems
 from app.errors import invalid_field
-from app.feed.queries import Selection
+from app.feed.queries import Selection, Served
 from app.feed.schemas import ChangePage
 from app.feed.service import Feed
 from app.indicators.schemas import KindName
@@ -53,14 +54,18 @@ SelectionDep = Annotated[Selection, Depends(get_selection)]
 
 
 async def _start(feed: Feed, caller: Caller, after: str | None, name: str) -> int:
-    if after == NOW:
-        return (await feed.page(2**62, limit=1, level=caller.level))[2]
     if after is None:
         return 0
-    seq = decode_position(after, caller.level, name)
-    if seq > (await feed.page(seq, limit=1, level=caller.level))[2]:
+    seq = None if after == NOW else decode_position(after, caller.level, name)
+    head = await feed.head(caller.level)
+    if seq is not None and seq > head:
         raise invalid_field(name, "this cursor is ahead of the ledger, as after a restored backup: start anew")
-    return seq
+    return head if seq is None else seq
+
+
+@lru_cache(maxsize=STREAM_PAGE)
+def _event(item: Served, level: int) -> ServerSentEvent:
+    return ServerSentEvent(event=item.type, id=encode_position(level, item.seq), raw_data=item.json)
 
 
 @router.get("/changes", summary="What changed since?", response_model=ChangePage, responses=LIST_ERRORS)
@@ -131,6 +136,6 @@ async def stream_changes(
         version = feed.version()
         items, seq, _ = await feed.page(seq, limit=STREAM_PAGE, level=caller.level, selection=selection)
         for item in items:
-            yield ServerSentEvent(event=item.type, id=encode_position(caller.level, item.seq), raw_data=item.json)
+            yield _event(item, caller.level)
         if not items:
             await feed.wait(version, STREAM_WAIT_SECONDS)

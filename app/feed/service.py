@@ -1,15 +1,17 @@
 """Many waiting readers, one query: what they wait for is fetched once for all that stand at the same place."""
 
 import asyncio
-from collections import OrderedDict
 from typing import Any
 
-from app.db import Database
+from sqlalchemy import select
+
+from app.db import Database, head_seq
 from app.feed.queries import EVERYTHING, Selection, Served, changes_after
 
 Page = tuple[list[Served], int, int]
 
-MOST_PAGES = 256
+# Characters of pages that are held for others who ask for the same.
+MOST_SHARED = 16_000_000
 
 
 class Feed:
@@ -17,7 +19,9 @@ class Feed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._pages: OrderedDict[tuple[Any, ...], asyncio.Task[Page]] = OrderedDict()
+        self._shared: dict[tuple[Any, ...], asyncio.Task[Page]] = {}
+        self._shared_at: int | None = None
+        self._shared_size = 0
 
     @property
     def stopping(self) -> bool:
@@ -28,19 +32,24 @@ class Feed:
         """The version of the database, to be asked for before a page."""
         return self._database.signal.version()
 
+    async def head(self, level: int) -> int:
+        """The seq of the last change that a clearance sees."""
+        async with self._database.read() as connection:
+            return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+
     async def page(self, seq: int, *, limit: int, level: int, selection: Selection = EVERYTHING) -> Page:
         """As `changes_after`; readers who ask for the same at the same version share one query."""
         version = self.version()
         if version is None:
             return await self._fetch(seq, limit, level, selection)
-        key = (version, seq, limit, level, selection)
-        task = self._pages.get(key)
+        if version != self._shared_at or self._shared_size > MOST_SHARED:
+            self._shared, self._shared_at, self._shared_size = {}, version, 0
+        key = (seq, limit, level, selection)
+        task = self._shared.get(key)
         if task is None:
-            task = asyncio.create_task(self._fetch(seq, limit, level, selection))
-            self._pages[key] = task
-            task.add_done_callback(lambda done: self._forget_failed(key, done))
-            while len(self._pages) > MOST_PAGES:
-                self._pages.popitem(last=False)
+            self._shared[key] = task = asyncio.create_task(self._fetch(seq, limit, level, selection))
+            shared = self._shared
+            task.add_done_callback(lambda done: self._fetched(shared, key, done))
         # One reader who goes away does not take the page from the others.
         return await asyncio.shield(task)
 
@@ -48,9 +57,11 @@ class Feed:
         async with self._database.read() as connection:
             return await changes_after(connection, seq, limit=limit, level=level, selection=selection)
 
-    def _forget_failed(self, key: tuple[Any, ...], done: asyncio.Task[Page]) -> None:
+    def _fetched(self, shared: dict[tuple[Any, ...], asyncio.Task[Page]], key: tuple[Any, ...], done: asyncio.Task[Page]) -> None:
         if done.cancelled() or done.exception() is not None:
-            self._pages.pop(key, None)
+            shared.pop(key, None)
+        elif shared is self._shared:
+            self._shared_size += 1000 + sum(len(item.json) for item in done.result()[0])
 
     async def wait(self, since: int | None, seconds: float) -> None:
         """Wait until something is committed after `since`, or for so long."""

@@ -67,10 +67,11 @@ async def get_one_indicator(
     """
     async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
-        body = await get_indicator(connection, id, level=caller.level, moment=moment, settings=settings)
-    if body is None:
+        found = await get_indicator(connection, id, level=caller.level, moment=moment, settings=settings)
+    if found is None:
         raise not_found("indicator")
-    return answer(request, body, private=caller.key_id is not None)
+    body, modified = found
+    return answer(request, body, private=caller.key_id is not None, modified=modified)
 
 
 @router.get("/indicators/{id}/history", summary="How did the reading move?", response_model=HistoryPage, responses=READ_ERRORS)

@@ -1,5 +1,6 @@
 """Readings looked up: stored documents by indexed columns, past ones from the ledger."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -101,8 +102,10 @@ async def list_indicators(
     return [with_revision(row["document"], row["revision"]) for row in rows], last, revision
 
 
-async def get_indicator(connection: AsyncConnection, indicator: UUID, *, level: int, moment: Moment, settings: Settings) -> bytes | None:
-    """One indicator with the reports behind it, as JSON; None when there is none that this level sees."""
+async def get_indicator(
+    connection: AsyncConnection, indicator: UUID, *, level: int, moment: Moment, settings: Settings
+) -> tuple[bytes, datetime] | None:
+    """One indicator with the reports behind it, as JSON, and when it last changed; None when there is none that this level sees."""
     if moment == NOW:
         statement = select(col(StoredReading.document), revision_for(level)).where(
             col(StoredReading.indicator_id) == indicator, *seen_by(level)
@@ -118,7 +121,7 @@ async def get_indicator(connection: AsyncConnection, indicator: UUID, *, level: 
             return None
         document, basis = past.document(), past.basis
     behind = await _behind(connection, basis, level, moment)
-    return document[:-1].encode() + b"," + orjson.dumps(behind)[1:]
+    return document[:-1].encode() + b"," + orjson.dumps(behind)[1:], basis.touches[level].recorded_at
 
 
 async def _behind(connection: AsyncConnection, basis: Basis, level: int, moment: Moment) -> dict[str, Any]:
