@@ -147,8 +147,7 @@ class KeptAnswers:
         try:
             await self._app(inner, passing.receive(receive), passing.send)
         except ClientDisconnect:
-            # A reader of a stream who went, or did not keep up.
-            await _hang_up(send)
+            # A reader of a stream who went.
             return
         answer = passing.answer(version, day)
         if answer is None:
@@ -202,13 +201,15 @@ class KeptAnswers:
             self._bytes -= old.counted
 
 
-async def _hang_up(send: Send) -> None:
-    """Drop the connection with all that it has not taken: ASGI has no word for it, and a server would wait for the reader for ever."""
+def _hang_up(send: Send) -> bool:
+    """Drop the connection with all that it has not taken; whether there was one to drop.
+
+    ASGI has no word for it, and a server would wait for such a reader for ever.
+    """
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:
         transport.abort()
-        # The server hears of it before it looks at what became of the answer.
-        await asyncio.sleep(0)
+    return transport is not None
 
 
 def _key(scope: Scope, reader: Reader) -> tuple[Any, ...]:
@@ -227,6 +228,7 @@ class _Passing:
         self._whole = False
         self._through = False
         self._ended = False
+        self._dropped = False
 
     def receive(self, receive: Receive) -> Receive:
         """What the application receives: a HEAD of a stream looks like a reader who has gone."""
@@ -248,12 +250,23 @@ class _Passing:
                     await self._send({"type": "http.response.body", "body": b""})
                     self._ended = True
         elif self._through:
-            if not self._ended:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._send(message)
+            await self._pass_on(message)
         else:
             self._chunks.append(message.get("body", b""))
             self._whole = not message.get("more_body", False)
+
+    async def _pass_on(self, message: Message) -> None:
+        if self._dropped:
+            # The application hears by what it receives that its reader is gone; until then nothing spins.
+            await asyncio.sleep(SEND_SECONDS)
+        elif not self._ended:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._send(message)
+            except TimeoutError:
+                self._dropped = _hang_up(self._send)
+                if not self._dropped:
+                    raise
 
     def answer(self, version: int | None, day: int) -> Kept | None:
         """The 200 that was held back, with its tag."""

@@ -38,10 +38,10 @@ OUTPUT = Path("test-output")
 
 
 @contextmanager
-def _databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str, str]]:
-    """A migrated database for Lifeline, and an empty one for the plain app with its driver: URLs, and a plain one for SQLAlchemy."""
+def databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str]]:
+    """The URLs of an empty database for Lifeline, and of one for the plain app with its driver. PostgreSQL is held to that core."""
     if engine == "sqlite":
-        yield f"sqlite:///{folder / 'lifeline.db'}", f"sqlite+aiosqlite:///{folder / 'plain.db'}", engine
+        yield f"sqlite:///{folder / 'lifeline.db'}", f"sqlite+aiosqlite:///{folder / 'plain.db'}"
         return
     # A server process inherits the core of whoever starts it.
     before = os.sched_getaffinity(0)
@@ -52,7 +52,7 @@ def _databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str,
             for name in ("lifeline", "plain"):
                 asyncio.run(execute(server, f"CREATE DATABASE {name}"))
             plain = server.get_uri("plain").replace("postgresql://", "postgresql+asyncpg://")
-            yield server.get_uri("lifeline"), plain, engine
+            yield server.get_uri("lifeline"), plain
     finally:
         os.sched_setaffinity(0, before)
 
@@ -84,7 +84,7 @@ def _bare(cases: Sequence[Case], ports: dict[str, int], folder: Path, core: int)
 
 def _measure(engine: str, options: argparse.Namespace, console: Console) -> list[Case]:
     serving_core, load_core = cores()
-    with tempfile.TemporaryDirectory(prefix="lifeline-bench-") as name, _databases(engine, Path(name), load_core) as (url, plain_url, _):
+    with tempfile.TemporaryDirectory(prefix="lifeline-bench-") as name, databases(engine, Path(name), load_core) as (url, plain_url):
         migrate(Settings(database_url=url))
         console.print(f"{engine}: reporting {options.indicators * options.reports_each:,} statements on {options.indicators:,} indicators")
         key = asyncio.run(fill(url, indicators=options.indicators, reports_each=options.reports_each))
