@@ -51,7 +51,7 @@ class Feed:
             shared = self._shared
             task.add_done_callback(lambda done: self._fetched(shared, key, done))
         # One reader who goes away does not take the page from the others.
-        return await asyncio.shield(task)
+        return task.result() if task.done() else await asyncio.shield(task)
 
     async def _fetch(self, seq: int, limit: int, level: int, selection: Selection) -> Page:
         async with self._database.read() as connection:
@@ -63,6 +63,6 @@ class Feed:
         elif shared is self._shared:
             self._shared_size += 1000 + sum(len(item.json) for item in done.result()[0])
 
-    async def wait(self, since: int | None, seconds: float) -> None:
-        """Wait until something is committed after `since`, or for so long."""
-        await self._database.signal.changed(since, seconds)
+    async def wait(self, since: int | None, seconds: float) -> bool:
+        """Wait until something is committed after `since`, or for so long; whether something was, or the process is to end."""
+        return await self._database.signal.changed(since, seconds) != since or self.stopping

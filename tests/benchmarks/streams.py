@@ -89,7 +89,8 @@ def _resident(pid: int) -> int:
 async def _measure(port: int, pid: int, key: str, streams: int, changes: int) -> dict[str, float]:
     statements = new_statements(INDICATORS, start=7)
     posts = [
-        request("/v1/reports", body=json.dumps(each).encode(), authorization=f"Bearer {key}") for each in islice(statements, 2 * changes + 1)
+        request("/v1/reports", body=json.dumps(each).encode(), authorization=f"Bearer {key}")
+        for each in islice(statements, 2 * changes + 1)
     ]
     arrivals: list[float] = []
     first = await _open(port, 1, arrivals)

@@ -5,13 +5,13 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-import fastapi.routing
 import httpx
 import orjson
 import pytest
 import uvicorn
 
 from app import kept_answers
+from app.feed import endpoints
 from app.main import Application
 from tests.factories import Reference, report
 
@@ -121,7 +121,7 @@ async def test_who_does_not_keep_up_is_dropped_and_resumes_without_loss(
 
 @pytest.mark.parametrize("engine", ["sqlite"])
 async def test_filters_and_heartbeats(door: Door, client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.1)
+    monkeypatch.setattr(endpoints, "HEARTBEAT_SECONDS", 0.1)
     received = bytearray()
     stream = await door.open("/v1/stream?kind=supply_runout&place=country&within=true")
     await _until(stream, b": ping", received)
