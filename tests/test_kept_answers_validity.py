@@ -25,7 +25,7 @@ async def test_a_lost_notification_is_noticed(
     # What every commit of Lifeline does, but for the word of it.
     await execute_by_hand(settings.database_url, "UPDATE api_key SET revoked_at = now()", "UPDATE head SET writes = writes + 1")
     async with asyncio.timeout(10):
-        while (await client.get("/v1/indicators")).status_code != 401:
+        while (await client.get("/v1/indicators")).status_code != 401:  # noqa: ASYNC110 - it hears of it by asking
             await asyncio.sleep(0.1)
 
 
@@ -134,7 +134,7 @@ async def test_what_is_kept_counts_every_coding(client: httpx.AsyncClient, app: 
             body = b"".join([chunk async for chunk in answer.aiter_raw()])
         sizes.append(len(body))
         assert kept._bytes - before >= sum(sizes)
-    assert gzip.decompress((await _raw(client, "gzip"))) == (await client.get("/v1/sources")).content
+    assert gzip.decompress(await _raw(client, "gzip")) == (await client.get("/v1/sources")).content
     assert sum(answer.size for answer in kept._kept.values()) == kept._bytes
 
 

@@ -3,8 +3,8 @@
     make bench
     uv run python -m tests.benchmarks [--quick] [--engine sqlite] [--indicators 2250] [--rounds 5] [--seconds 0.6] [--only 304]
 
-Each server has one worker on one core, the load generator the other core (PostgreSQL too, where it is asked). Contestants take turns in every
-round; a ratio is the median of the rounds' ratios. Prints a table, writes test-output/benchmarks.json and two charts.
+Each server has one worker on one core, the load generator the other core (PostgreSQL too, where it is asked). Contestants take
+turns in every round; a ratio is the median of the rounds' ratios. Prints a table, writes test-output/benchmarks.json and two charts.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     uv run python -m tests.benchmarks.streams [--streams 1000] [--changes 10] [--engine sqlite]
 
-The server has a core, the readers another. Times run from sending the POST to the event's arrival; with many readers, the median is over all of
-them and all changes.
+The server has a core, the readers another. Times run from sending the POST to the event's arrival; with many readers, the median
+is over all of them and all changes.
 """
 
 import argparse
