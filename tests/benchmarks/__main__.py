@@ -4,7 +4,8 @@
     uv run python -m tests.benchmarks [--quick] [--engine sqlite] [--indicators 2250] [--rounds 5] [--seconds 0.6] [--only 304]
 
 Each server has one worker on one core, the load generator the other core (PostgreSQL too, where it is asked). Contestants take
-turns in every round; a ratio is the median of the rounds' ratios. Prints a table, writes test-output/benchmarks.json and two charts.
+turns in every round; a ratio is the median of the rounds' ratios. Ratios of the servers' processor time stand beside those of rates: they
+hold on a busy machine too (PostgreSQL's own time is not in them). Prints a table, writes test-output/benchmarks.json and two charts.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from tests.benchmarks.bare_app import ANSWERS_FILE
 from tests.benchmarks.cases import Case, bare_answers, for_bare, reading_cases, writing_cases
 from tests.benchmarks.chart import draw
 from tests.benchmarks.data import copy_into_plain, fill
-from tests.benchmarks.serving import Load, cores, load_generator, uvicorn
+from tests.benchmarks.serving import Load, cores, load_generator, processor_seconds, uvicorn
 from tests.postgres import execute, postgres_server
 
 OUTPUT = Path("test-output")
@@ -57,20 +58,23 @@ def databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str]]
         os.sched_setaffinity(0, before)
 
 
-def _one_round(load: Load, case: Case, ports: dict[str, int], seconds: float) -> None:
+def _one_round(load: Load, case: Case, ports: dict[str, int], pids: dict[str, int], seconds: float) -> None:
     contestants = {"lifeline": (ports[case.server], case.lifeline, case.status)}
     if case.plain is not None:
         contestants["plain"] = (ports["plain"], case.plain, case.plain_status or case.status)
     contestants["bare"] = (ports["bare"], for_bare(case), case.status)
     for name, (port, requests, status) in contestants.items():
         cycle = case.cycle or name == "bare"
+        pid = pids[case.server if name == "lifeline" else name]
+        before = processor_seconds(pid)
         result = load.run(port, requests, status=status, seconds=seconds, cycle=cycle)
+        case.cpu.setdefault(name, []).append(result["answers"] / max(processor_seconds(pid) - before, 0.01))
         case.rates.setdefault(name, []).append(result["answers"] / result["seconds"])
 
 
 @contextmanager
-def _bare(cases: Sequence[Case], ports: dict[str, int], folder: Path, core: int) -> Iterator[None]:
-    """The bare app with what Lifeline answers to these cases now; its port is put beside the others."""
+def _bare(cases: Sequence[Case], ports: dict[str, int], pids: dict[str, int], folder: Path, core: int) -> Iterator[None]:
+    """The bare app with what Lifeline answers to these cases now; its port and process are put beside the others."""
     if not cases:
         yield
         return
@@ -78,7 +82,10 @@ def _bare(cases: Sequence[Case], ports: dict[str, int], folder: Path, core: int)
     answers = folder / "answers.json"
     answers.write_text(json.dumps(served), encoding="utf-8")
     application = "tests.benchmarks.bare_app:create_app"
-    with uvicorn(application, core=core, ready=f"{next(iter(served))}?ready", **{ANSWERS_FILE: str(answers)}) as (ports["bare"], _):
+    with uvicorn(application, core=core, ready=f"{next(iter(served))}?ready", **{ANSWERS_FILE: str(answers)}) as (
+        ports["bare"],
+        pids["bare"],
+    ):
         yield
 
 
@@ -92,50 +99,53 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
         common = {"LIFELINE_DATABASE_URL": url, "LIFELINE_RATE_LIMIT": "off", "LIFELINE_RATE_LIMIT_ANONYMOUS": "off"}
         live = "/health/live"
         with (
-            uvicorn("app.main:create_app", core=serving_core, ready=live, **common) as (cached, _),
-            uvicorn("app.main:create_app", core=serving_core, ready=live, LIFELINE_CACHE_BYTES="0", **common) as (uncached, _),
+            uvicorn("app.main:create_app", core=serving_core, ready=live, **common) as (cached, cached_pid),
+            uvicorn("app.main:create_app", core=serving_core, ready=live, LIFELINE_CACHE_BYTES="0", **common) as (uncached, uncached_pid),
             uvicorn("tests.benchmarks.plain_app:app", core=serving_core, ready="/openapi.json", **{plain_app.DATABASE_URL: plain_url}) as (
                 plain,
-                _,
+                plain_pid,
             ),
             load_generator(load_core) as load,
         ):
             ports = {"cached": cached, "uncached": uncached, "plain": plain}
+            pids = {"cached": cached_pid, "uncached": uncached_pid, "plain": plain_pid}
 
             def wanted(found: list[Case]) -> list[Case]:
                 return [each for each in found if options.only in each.name]
 
             reading = wanted(reading_cases(key, cached))
-            with _bare(reading, ports, Path(name), serving_core):
+            with _bare(reading, ports, pids, Path(name), serving_core):
                 for _ in track(range(options.rounds), f"{engine}: {len(reading)} reading", console=console):
                     for case in reading:
-                        _one_round(load, case, ports, options.seconds)
+                        _one_round(load, case, ports, pids, options.seconds)
             # What is written moves what is read, so it comes after.
             turns = [wanted(writing_cases(key, options.indicators, turn=turn)) for turn in range(options.rounds)]
-            with _bare([each for every in turns for each in every], ports, Path(name), serving_core):
+            with _bare([each for every in turns for each in every], ports, pids, Path(name), serving_core):
                 for turn in track(turns, f"{engine}: {len(turns[0])} writing", console=console):
                     for case in turn:
-                        _one_round(load, case, ports, options.seconds)
+                        _one_round(load, case, ports, pids, options.seconds)
         for case in turns[0]:
             for who in case.rates:
-                case.rates[who] = [rate for turn in turns for each in turn if each.name == case.name for rate in each.rates[who]]
+                same = [each for turn in turns for each in turn if each.name == case.name]
+                case.rates[who] = [rate for each in same for rate in each.rates[who]]
+                case.cpu[who] = [rate for each in same for rate in each.cpu[who]]
         return reading + turns[0]
 
 
-def ratio(case: Case, other: str) -> float | None:
+def ratio(rates: dict[str, list[float]], other: str) -> float | None:
     """Lifeline's rate over the other's: the median of the rounds' ratios."""
-    if other not in case.rates:
+    if other not in rates:
         return None
-    return statistics.median(mine / theirs for mine, theirs in zip(case.rates["lifeline"], case.rates[other], strict=True) if theirs)
+    return statistics.median(mine / theirs for mine, theirs in zip(rates["lifeline"], rates[other], strict=True))
 
 
 def _print(engine: str, cases: Sequence[Case], console: Console) -> None:
     table = Table("case", title=f"{engine}, one worker: answers a second")
-    for column in ("Lifeline", "plain", "bare", "Lifeline / plain", "Lifeline / bare"):
+    for column in ("Lifeline", "plain", "bare", "to plain", "to bare", "CPU, to plain", "CPU, to bare"):
         table.add_column(column, justify="right")
     for case in cases:
         rates = [f"{statistics.median(case.rates[who]):,.0f}" if who in case.rates else "" for who in ("lifeline", "plain", "bare")]
-        ratios = [ratio(case, "plain"), ratio(case, "bare")]
+        ratios = [ratio(each, other) for each in (case.rates, case.cpu) for other in ("plain", "bare")]
         shown = ["" if each is None else f"{each:.1f}" if each > 2 else f"{each:.3f}" for each in ratios]
         table.add_row(case.name, *rates, *shown)
     console.print(table)
@@ -158,8 +168,11 @@ def _written(results: dict[str, list[Case]], options: argparse.Namespace) -> dic
                     "case": case.name,
                     "rows": case.rows,
                     "answers_a_second": case.rates,
-                    "to_plain": ratio(case, "plain"),
-                    "to_bare": ratio(case, "bare"),
+                    "to_plain": ratio(case.rates, "plain"),
+                    "to_bare": ratio(case.rates, "bare"),
+                    "answers_a_processor_second": case.cpu,
+                    "processor_to_plain": ratio(case.cpu, "plain"),
+                    "processor_to_bare": ratio(case.cpu, "bare"),
                 }
                 for case in cases
             ]
@@ -193,7 +206,7 @@ def main() -> None:
         found: dict[str, dict[str, float]] = {}
         for engine, cases in results.items():
             for case in cases:
-                if (value := ratio(case, other)) is not None:
+                if (value := ratio(case.rates, other)) is not None:
                     found.setdefault(case.name, {})[engine] = value
         draw(OUTPUT / f"benchmarks-{other}.svg", f"Lifeline's rate / {other} app's rate", list(found.items()))
     console.print(f"Written to {OUTPUT}/benchmarks.json, benchmarks-plain.svg, benchmarks-bare.svg")

@@ -22,6 +22,7 @@ class Case:
     """One row of the table. `server` is the Lifeline that is asked: `cached` keeps answers, `uncached` does not.
 
     `rows` are rows an answer, for rates in rows. `bare` is the path at which the bare app serves Lifeline's bytes.
+    `rates` are answers a second in each round, `cpu` answers a second of the server's processor time, by contestant.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Case:
     plain_status: int = 0
     bare: bytes = b""
     rates: dict[str, list[float]] = field(default_factory=dict)
+    cpu: dict[str, list[float]] = field(default_factory=dict)
 
 
 def reading_cases(key: str, port: int) -> list[Case]:
