@@ -163,7 +163,7 @@ async def test_the_recipe_of_the_readme_keeps_an_exact_copy(
             following = follower()
             for turn in range(4):
                 before = _cursor(mirror)
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(90):
                     # Each is killed in the midst of its work: once it has got on, and some moments later.
                     while _cursor(mirror) == before:  # noqa: ASYNC110 - another process moves it
                         await asyncio.sleep(0.01)
@@ -174,13 +174,13 @@ async def test_the_recipe_of_the_readme_keeps_an_exact_copy(
                 else:
                     following.kill()
                     following = follower()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while not all(writers.done.values()):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             writers.stop()
             await asyncio.gather(*writing)
             head = (await remote.get("/v1/changes", params={"after": "now"})).json()["next"]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while _cursor(mirror) != head:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             expected = await _everything(remote)
