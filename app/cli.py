@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import secrets
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
@@ -93,7 +95,10 @@ def serve(
     address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"  # noqa: S104 - compared, not listened on
     if demo:
         _demo(settings)
-        out.print(f"Indicators   {address}/v1/indicators", f"Swagger UI   {address}/docs", sep="\n")
+        out.print(f"Board        {address}/", f"Indicators   {address}/v1/indicators", f"Swagger UI   {address}/docs", sep="\n")
+    # One secret for all the processes that are about to start, so that each knows the others' readers.
+    if not settings.session_secret.get_secret_value():
+        os.environ["LIFELINE_SESSION_SECRET"] = secrets.token_urlsafe(32)
     uvicorn.run(
         "app.main:create_app",
         factory=True,

@@ -275,7 +275,10 @@ class _Passing:
         body = b"".join(self._chunks)
         dropped = (b"content-length", b"etag", b"vary")
         headers = [(name, value) for name, value in self._start["headers"] if name not in dropped]
-        headers.append((b"vary", b"Accept, Accept-Encoding, Authorization"))
+        varies = b", ".join(
+            [b"Accept, Accept-Encoding, Authorization", *(value for name, value in self._start["headers"] if name == b"vary")]
+        )
+        headers.append((b"vary", varies))
         return Kept(version, day, headers, body, hashlib.sha256(body).hexdigest()[:32])
 
 

@@ -9,6 +9,9 @@ from starlette.types import Receive, Scope, Send
 
 from app import __version__, errors
 from app.api import TAGS, router
+from app.board.endpoints import router as board
+from app.board.readers import for_reader
+from app.board.sessions import Sessions
 from app.db import Database
 from app.documentation import install_openapi, install_swagger_ui
 from app.feed.service import Feed
@@ -38,6 +41,7 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from what is kept, else from the application."""
+        scope, send = for_reader(scope, send, self.state.sessions)
         if self.kept_answers is None:
             await self.beneath(scope, receive, send)
         else:
@@ -64,6 +68,7 @@ def create_app(settings: Settings | None = None) -> Application:
         app.kept_answers = KeptAnswers(
             app.beneath, database.signal.version, public_level=settings.public_clearance.level, most_bytes=settings.cache_bytes
         )
+        app.state.public_api = app.kept_answers
         with on_termination(database.signal.stop_waiting):
             async with dispatching(database, settings):
                 yield
@@ -84,9 +89,11 @@ def create_app(settings: Settings | None = None) -> Application:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
+    app.state.sessions = Sessions(settings)
     errors.install(app)
     app.include_router(router)
     app.include_router(health)
+    app.include_router(board)
     Instrumentator(registry=metrics_registry()).instrument(app).expose(app, tags=["Health"], summary="Prometheus metrics")
     install_openapi(app)
     install_swagger_ui(app)

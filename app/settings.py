@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.labels import Label
@@ -53,6 +53,22 @@ class Settings(BaseSettings):
         default=432_000.0, description="Seconds without success after which a delivery that is given up disables its webhook: five days."
     )
     webhook_log_days: Annotated[int, Field(ge=1)] = Field(default=30, description="Days that finished deliveries of webhooks are kept.")
+
+    session_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What the board's sign-in cookies are sealed with, 32 characters or more; made anew at each start unless set. "
+        "Several machines need the same.",
+    )
+    session_hours: Annotated[int, Field(ge=1, le=8760)] = Field(
+        default=12, description="Hours after which a reader of the board signs in again."
+    )
+
+    @field_validator("session_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value()) < 32:
+            raise ValueError("must have 32 characters or more")
+        return value
 
     @field_validator("database_url", "read_database_url")
     @classmethod

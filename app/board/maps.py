@@ -1,0 +1,109 @@
+"""What the maps draw over the base map: places by urgency, routes by state. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.board.basemap import Frame, Outline, Point, frame_around, outlines
+from app.board.figures import Card, Route
+
+OVERVIEW = (560, 420)
+CLOSE = (300, 200)
+OVERVIEW_DEGREES = 5.0
+CLOSE_DEGREES = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place on a map. `anchor` is on which side its name stands (an SVG text-anchor)."""
+
+    at: Point
+    slug: str
+    name: str
+    level: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A route on a map: its SVG path, and where its sign stands."""
+
+    path: str
+    sign: Point
+    name: str
+    state: str
+    contested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A map of a frame: outlines, routes, places, and the scale bar in kilometres and pixels."""
+
+    frame: Frame
+    outlines: Sequence[Outline]
+    lines: Sequence[Line]
+    marks: Sequence[Mark]
+    scale: tuple[float, float]
+    coarse: bool = False
+
+
+def overview(cards: Iterable[Card], places: Mapping[str, Mapping[str, Any]]) -> Map | None:
+    """The places of the board on the countries around them; None when no place has a position."""
+    shown = [(each, places[each.slug]["centroid"]) for each in cards if places[each.slug]["centroid"] is not None]
+    frame = frame_around([at for _, at in shown], *OVERVIEW, least_degrees=OVERVIEW_DEGREES)
+    if frame is None:
+        return None
+    marks = [_mark(frame, at, card.slug, card.name, card.level) for card, at in reversed(shown)]
+    return Map(frame, outlines(frame), (), marks, frame.scale_bar())
+
+
+def close_up(card: Card, place: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> Map | None:
+    """The routes of one place around it; None when no route has a geometry."""
+    drawn = [(each, routes[each.slug]) for each in card.routes if each.slug in routes and routes[each.slug]["geometry"] is not None]
+    positions = [position for _, route in drawn for line in _lines(route["geometry"]) for position in line]
+    if not positions:
+        return None
+    centre = place["centroid"]
+    frame = frame_around([*positions, *([centre] if centre else [])], *CLOSE, least_degrees=CLOSE_DEGREES)
+    assert frame is not None
+    marks = [_mark(frame, centre, card.slug, card.name, card.level)] if centre else []
+    lines = [_line(frame, route, record) for route, record in drawn]
+    return Map(frame, outlines(frame), lines, marks, frame.scale_bar(), any(record["redacted"] for _, record in drawn))
+
+
+def _mark(frame: Frame, position: Sequence[float], slug: str, name: str, level: str) -> Mark:
+    x, y = frame.xy(position)
+    return Mark((x, y), slug, name, level, "end" if x > frame.width * 0.62 else "start")
+
+
+def _line(frame: Frame, route: Route, record: Mapping[str, Any]) -> Line:
+    lines = [[frame.xy(position) for position in line] for line in _lines(record["geometry"])]
+    path = "".join(_stroke(line) for line in lines)
+    longest = max(lines, key=len)
+    return Line(path, _middle(longest), route.label, route.state, route.contested)
+
+
+def _stroke(line: Sequence[Point]) -> str:
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in line) if len(line) > 1 else ""
+
+
+def _middle(line: Sequence[Point]) -> Point:
+    if len(line) % 2:
+        return line[len(line) // 2]
+    one, other = line[len(line) // 2 - 1], line[len(line) // 2]
+    return round((one[0] + other[0]) / 2, 1), round((one[1] + other[1]) / 2, 1)
+
+
+def _lines(geometry: Mapping[str, Any]) -> list[list[Sequence[float]]]:
+    """The lines, rings and points of any GeoJSON geometry as lists of positions."""
+    if geometry["type"] == "GeometryCollection":
+        return [line for each in geometry["geometries"] for line in _lines(each)]
+    return _flat(geometry["coordinates"])
+
+
+def _flat(coordinates: Any) -> list[list[Sequence[float]]]:
+    if isinstance(coordinates[0], int | float):
+        return [[coordinates]]
+    if isinstance(coordinates[0][0], int | float):
+        return [list(coordinates)]
+    return [line for each in coordinates for line in _flat(each)]
