@@ -10,6 +10,7 @@ from typing import Any
 
 DATA = Path(__file__).parent / "data" / "countries.json"
 KILOMETRES_PER_DEGREE = 111.32
+MARGIN = 1.6
 
 Point = tuple[float, float]
 Ring = list[Point]
@@ -52,8 +53,8 @@ def frame_around(positions: Iterable[Sequence[float]], width: int, height: int, 
     south, north = min(each[1] for each in found), max(each[1] for each in found)
     latitude = round(min(max((south + north) / 2, -80), 80), 2)
     narrow = cos(radians(latitude))
-    across = max((east - west) * narrow * 1.35, least_degrees * width / height, 1e-3)
-    up = max((north - south) * 1.35, least_degrees)
+    across = max((east - west) * narrow * MARGIN, least_degrees * width / height, 1e-3)
+    up = max((north - south) * MARGIN, least_degrees)
     scale = min(width / across, height / up)
     return Frame(round((west + east) / 2, 2), latitude, round(scale, 3), width, height)
 

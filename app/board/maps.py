@@ -26,11 +26,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A route on a map: its SVG path, and where its sign stands."""
+    """A route on a map: its SVG path, where its sign stands, and how far from it its name."""
 
     path: str
     sign: Point
     name: str
+    name_at: int
+    anchor: str
     state: str
     contested: bool
 
@@ -80,7 +82,10 @@ def _line(frame: Frame, route: Route, record: Mapping[str, Any]) -> Line:
     lines = [[frame.xy(position) for position in line] for line in _lines(record["geometry"])]
     path = "".join(_stroke(line) for line in lines)
     longest = max(lines, key=len)
-    return Line(path, _middle(longest), route.label, route.state, route.contested)
+    sign = _middle(longest)
+    # The name stands on the side that has room, past the sign and the badge of what is contested.
+    right = sign[0] < frame.width * 0.35
+    return Line(path, sign, route.label, 26 if right else -12, "start" if right else "end", route.state, route.contested)
 
 
 def _stroke(line: Sequence[Point]) -> str:

@@ -67,7 +67,7 @@ class Reading:
 
 
 def plot(kind: str, readings: Sequence[Reading], statements: Sequence[Document], until: date, tongue: Tongue) -> Plot | None:
-    """The plot of an indicator of a known kind; None for a kind that has none, or without a reading.
+    """The plot of an indicator of a known kind; None for a kind that has none, and where nothing has a height.
 
     `statements` are reports as `/v1/indicators/{id}` lists them; readings are in order of time and end at `until`.
     """
@@ -80,6 +80,8 @@ def plot(kind: str, readings: Sequence[Reading], statements: Sequence[Document],
     made = Plot(x=[Tick(across(each.toordinal()), tongue.day(each.isoformat())) for each in _some_days(start, end)])
     values = [each["value"] for each in statements] + [each.value for each in readings if each.value]
     height, made.y, made.meets = _HEIGHTS[kind](values, across, tongue)
+    if not made.y:
+        return None
     for at, reading in enumerate(readings):
         after = readings[at + 1].day if at + 1 < len(readings) else end
         band: tuple[float, float] | None = height(reading.value) if reading.value else None
