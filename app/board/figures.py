@@ -177,7 +177,7 @@ def since(value: Document, tongue: Tongue) -> str:
     """Since when a route is so, in words; empty where nobody says."""
     first, last = value["since_earliest"], value["since_latest"]
     if first and last and first != last:
-        return tongue.gettext("since %(first)s \u2013 %(last)s") % {"first": tongue.day(first), "last": tongue.day(last)}
+        return tongue.gettext("since between %(first)s and %(last)s") % {"first": tongue.day(first), "last": tongue.day(last)}
     return tongue.gettext("since %(first)s") % {"first": tongue.day(first or last)} if first or last else ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from app.board.basemap import Frame, Outline, Point, frame_around, outlines
 from app.board.figures import Card, Route
 
-OVERVIEW = (560, 420)
+OVERVIEW = (440, 340)
 CLOSE = (300, 200)
 OVERVIEW_DEGREES = 5.0
 CLOSE_DEGREES = 0.12
