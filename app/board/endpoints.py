@@ -1,6 +1,7 @@
 """The situation board: `/`, `/places/{slug}`, `/embed/{slug}`, signing in and out, and the board's own files."""
 
 import re
+from datetime import date
 from typing import Annotated
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -10,18 +11,19 @@ from fastapi.responses import RedirectResponse
 from app.access.dependencies import CallerDep
 from app.board.figures import card
 from app.board.languages import DEFAULT, LANGUAGES, Tongue
-from app.board.overview_page import names_of, overview_page, time_slider
+from app.board.overview_page import names_of, overview_page
 from app.board.pages import DIGEST, FILES, MEDIA_TYPES, PageRoute, page, page_headers, render, spoken, without_session
 from app.board.place_page import place_page
 from app.board.public_api import PublicApi
 from app.board.sessions import Sessions, cookie_name
+from app.board.timeline import MOST_STEPS, Timeline
 from app.errors import Problem, not_found
 from app.parameters import AsOf
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 Language = Annotated[str | None, Query(max_length=20, description=f"The language: {', '.join(LANGUAGES)}.")]
-Step = Annotated[int | None, Query(ge=0, le=100_000, description="A step of the time slider; leads to its `as_of`.")]
+Step = Annotated[int | None, Query(ge=0, le=MOST_STEPS, description="A step of the time slider; leads to its `as_of`.")]
 SlugPath = Annotated[str, Path(max_length=100)]
 MOST_FORM_BYTES = 4096
 _KEY = re.compile(r"[!-~]{1,200}")
@@ -35,15 +37,25 @@ def get_language(lang: Language = None) -> Tongue:
 TongueDep = Annotated[Tongue, Depends(get_language)]
 
 
+def get_slider(
+    start: Annotated[date, Query(ge=date(1900, 1, 1), le=date(2200, 1, 1))] = date(1900, 1, 1),
+    days: Annotated[int, Query(ge=0, le=MOST_STEPS)] = 0,
+) -> Timeline:
+    """The slider that a step is of: its form sends its first day and how many it has."""
+    return Timeline(start, days)
+
+
+SliderDep = Annotated[Timeline, Depends(get_slider)]
+
+
 def _root(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
 
 
-async def _at_step(request: Request, step: int) -> Response:
+def _at_step(request: Request, step: int, slider: Timeline) -> Response:
     """The same page as of the day of a step of the slider."""
-    async with PublicApi(request) as api:
-        as_of = (await time_slider(api)).as_of(step)
-    query = [(name, value) for name, value in request.query_params.items() if name not in ("step", "as_of", "lang")]
+    as_of = slider.as_of(step)
+    query = [(name, value) for name, value in request.query_params.items() if name not in ("step", "start", "days", "as_of", "lang")]
     query += [("as_of", as_of)] if as_of else []
     return RedirectResponse(f"{request.url.path}?{urlencode(query)}".rstrip("?"), 303, {"Cache-Control": "no-store"})
 
@@ -53,6 +65,7 @@ async def show_board(
     request: Request,
     caller: CallerDep,
     speaks: TongueDep,
+    slider: SliderDep,
     as_of: AsOf = None,
     step: Step = None,
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
@@ -60,7 +73,7 @@ async def show_board(
 ) -> Response:
     """Places by urgency, so many a page."""
     if step is not None:
-        return await _at_step(request, step)
+        return _at_step(request, step, slider)
     async with PublicApi(request, as_of) as api:
         context = await overview_page(api, speaks, as_of=as_of, number=number, search=q)
     return page(request, "overview.html", speaks, signed_in=caller.key_id is not None, **context)
@@ -68,11 +81,11 @@ async def show_board(
 
 @router.get("/places/{slug}")
 async def show_place(
-    request: Request, caller: CallerDep, speaks: TongueDep, slug: SlugPath, as_of: AsOf = None, step: Step = None
+    request: Request, caller: CallerDep, speaks: TongueDep, slug: SlugPath, slider: SliderDep, as_of: AsOf = None, step: Step = None
 ) -> Response:
     """One place: each indicator over time, and every statement behind it."""
     if step is not None:
-        return await _at_step(request, step)
+        return _at_step(request, step, slider)
     async with PublicApi(request, as_of) as api:
         context = await place_page(api, speaks, slug, as_of=as_of)
     return page(request, "place.html", speaks, signed_in=caller.key_id is not None, **context)

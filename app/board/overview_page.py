@@ -18,12 +18,12 @@ PLACES_A_PAGE = 12
 SILENT_DAYS = 60
 
 
-async def time_slider(api: PublicApi) -> Timeline:
-    """The days of the slider, from what was said up to now."""
+async def time_slider(api: PublicApi, as_of: str | None) -> Timeline:
+    """The days of the slider around a time, from what was said up to now."""
     first = await api.get("/v1/reports", {"limit": 100}, timeless=True)
     situations, _ = await api.get_all("/v1/situations", {"as_of": None})
     newest = max((each["newest_statement"] for each in situations if each["newest_statement"]), default=None)
-    return timeline(min((each["stated_at"] for each in first["items"]), default=None), newest, utc_now().date())
+    return timeline(min((each["stated_at"] for each in first["items"]), default=None), newest, as_of, utc_now().date())
 
 
 async def names_of(api: PublicApi, situations: Sequence[Document]) -> dict[str, dict[str, Document]]:
@@ -49,7 +49,7 @@ async def overview_page(api: PublicApi, speaks: Tongue, *, as_of: str | None, nu
     places = await api.named("places", (each["place"]["slug"] for each in shown))
     cards = [card(each, names, speaks) for each in shown]
     counts = Counter(rank.level for rank, _ in ranked)
-    slider = await time_slider(api)
+    slider = await time_slider(api, as_of)
     newest = max((each["newest_statement"] for each in situations if each["newest_statement"]), default=None)
     silent = as_of is None and newest is not None and (utc_now().date() - date.fromisoformat(newest[:10])).days > SILENT_DAYS
     return {

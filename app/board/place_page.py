@@ -42,7 +42,7 @@ async def place_page(api: PublicApi, speaks: Tongue, slug: str, *, as_of: str | 
         "card": shown,
         "map": close_up(shown, place, names["routes"]),
         "sections": sections,
-        "slider": await time_slider(api),
+        "slider": await time_slider(api, as_of),
         "here": f"/places/{place['slug']}",
     }
 

@@ -14,11 +14,6 @@ class Timeline:
     start: date
     days: int
 
-    @property
-    def last_step(self) -> int:
-        """The step that is now."""
-        return self.days
-
     def as_of(self, step: int) -> str | None:
         """The day of a step; None for now."""
         return None if step >= self.days else (self.start + timedelta(days=max(step, 0))).isoformat()
@@ -30,10 +25,14 @@ class Timeline:
         return min(max((date.fromisoformat(as_of[:10]) - self.start).days, 0), self.days - 1)
 
 
-def timeline(first: str | None, newest: str | None, today: date) -> Timeline:
-    """The slider's days: from the day before the first statement to two weeks after the newest, but not past today, at most a year."""
-    last_said = date.fromisoformat(newest[:10]) if newest else today
-    end = min(last_said + timedelta(days=DAYS_AFTER), today)
-    start = date.fromisoformat(first[:10]) - timedelta(days=1) if first else end
-    start = max(min(start, end), end - timedelta(days=MOST_STEPS - 1))
-    return Timeline(start, (end - start).days + 1)
+def timeline(first: str | None, newest: str | None, as_of: str | None, today: date) -> Timeline:
+    """The slider's days: from the day before the first statement to two weeks after the newest, but not past today.
+
+    What is longer than a year is cut into years, counted from the start, of which the slider has the one that `as_of` is in; so it
+    stands still while it is moved.
+    """
+    end = min(date.fromisoformat(newest[:10]) + timedelta(days=DAYS_AFTER), today) if newest else today
+    start = min(date.fromisoformat(first[:10]) - timedelta(days=1), end) if first else end
+    at = min(max(date.fromisoformat(as_of[:10]), start), end) if as_of else end
+    start += timedelta(days=(at - start).days // MOST_STEPS * MOST_STEPS)
+    return Timeline(start, min((end - start).days + 1, MOST_STEPS))

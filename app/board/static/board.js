@@ -8,8 +8,10 @@
   const language = document.documentElement.lang;
   const SILENT_MS = 40000; // the stream says something every 15 s
   const DAILY_MS = 600000; // days left change by themselves
-  const ago = new Intl.RelativeTimeFormat(language, { style: "short" });
-  const days = new Intl.DateTimeFormat(language === "ar" ? "ar-u-nu-latn" : language, { dateStyle: "medium", timeZone: "UTC" });
+  const ago = new Intl.RelativeTimeFormat(language === "ar" ? "ar-u-nu-latn" : language, { style: "short" });
+  // As the server writes dates.
+  const locale = { en: "en-GB", ar: "ar-u-nu-latn" }[language] || language;
+  const days = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
   const content = () => document.getElementById("content");
 
   // --- what is shown -----------------------------------------------------------------------------------------------
@@ -48,12 +50,14 @@
     const path = focused && content().contains(focused) ? focused.id || focused.getAttribute("href") : null;
     const opened = [...content().querySelectorAll("details")].map((each) => each.open);
     const slider = document.getElementById("step");
+    const start = slider?.form.elements.start.value;
     const fresh = page.getElementById("content");
     content().replaceWith(document.adoptNode(fresh));
     document.title = page.title;
     fresh.querySelectorAll("details").forEach((each, at) => (each.open = Boolean(opened[at])));
     // A slider that is held keeps the hand that holds it.
-    if (slider && path === "step") document.getElementById("step").replaceWith(slider);
+    const next = document.getElementById("step");
+    if (path === "step" && next.max === slider.max && next.form.elements.start.value === start) next.replaceWith(slider);
     equip();
     for (const each of fresh.querySelectorAll("[data-key]")) {
       if (before.get(each.dataset.key) !== each.textContent) each.classList.add("changed");
@@ -149,15 +153,13 @@
 
   function nameOf(slider) {
     if (slider.value === slider.max) return document.getElementById("moment").dataset.now;
-    const start = new Date(`${document.getElementById("slide").dataset.start}T00:00:00Z`);
+    const start = new Date(`${slider.form.elements.start.value}T00:00:00Z`);
     return days.format(new Date(start.getTime() + Number(slider.value) * 86400000));
   }
 
   function show(slider) {
-    const url = new URL(document.getElementById("slide").action);
-    const search = new URLSearchParams(location.search).get("q");
-    if (search) url.searchParams.set("q", search);
-    url.searchParams.set("step", slider.value);
+    const url = new URL(slider.form.action);
+    url.search = new URLSearchParams(new FormData(slider.form));
     return load(url, { push: true });
   }
 

@@ -1,0 +1,129 @@
+"""A real Chromium, and pages that tell what they asked for elsewhere and what went wrong in them."""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is missing: install it (Debian: apt-get install chromium) to run the browser tests"
+)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+OUTPUT = Path(__file__).parent.parent / "test-output"
+# What a browser says of an answer that is an error, or of a link that is cut, is what some tests want.
+EXPECTED = ("Failed to load resource",)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Chromium, as long as the block lasts."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(browser: Browser, base_url: str, **options: Any) -> Iterator[Page]:
+    """A new visitor's page. At the end: that it asked nobody but the service for anything, and that nothing went wrong in it."""
+    context = browser.new_context(base_url=base_url, locale="en-GB", **options)
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    elsewhere: list[str] = []
+    wrong: list[str] = []
+
+    def only_the_service(route: Route) -> None:
+        if urlsplit(route.request.url).netloc == urlsplit(base_url).netloc:
+            route.continue_()
+        else:
+            elsewhere.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", only_the_service)
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    yield page
+    context.close()
+    assert elsewhere == []
+    assert [line for line in wrong if not line.startswith(EXPECTED)] == []
+
+
+def photograph(page: Page, name: str, *, whole: bool = True) -> None:
+    """A picture of the page under test-output/, to be looked at."""
+    OUTPUT.mkdir(exist_ok=True)
+    page.screenshot(path=OUTPUT / f"{name}.png", full_page=whole)
+
+
+class Relay:
+    """A wire to a server that can be cut and mended: a TCP relay on 127.0.0.1, in a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._to = urlsplit(url)
+        self._loop = asyncio.new_event_loop()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._open: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.port = 0
+        self.mend()
+
+    @property
+    def url(self) -> str:
+        """Where the wire begins."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def mend(self) -> None:
+        """Let connections through."""
+        self._run(self._listen())
+
+    def cut(self) -> None:
+        """End every connection and refuse new ones."""
+        self._run(self._stop())
+
+    def close(self) -> None:
+        """End the thread."""
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+        there_reader, there_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+        self._writers |= {writer, there_writer}
+        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+        self._writers -= {writer, there_writer}
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        with suppress(OSError, RuntimeError):
+            writer.close()
