@@ -57,7 +57,7 @@ async def overview_page(api: PublicApi, speaks: Tongue, *, as_of: str | None, nu
         "as_of": as_of,
         "cards": cards,
         "close_ups": {each.slug: close_up(each, places[each.slug], names["routes"]) for each in cards},
-        "map": overview(cards, places),
+        "map": overview(cards, places, names["routes"]),
         "counts": [(level, counts[level]) for level in LEVELS],
         "contested": sum(len(each["contested"]) for each in situations),
         "total": len(situations),

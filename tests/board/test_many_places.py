@@ -1,0 +1,108 @@
+"""With 5,000 places the first answer stays one page that is kept, and the browser has little to hold."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+from uuid_utils.compat import uuid7
+
+from app.access.dependencies import Caller
+from app.board.overview_page import PLACES_A_PAGE
+from app.db import Database
+from app.labels import TOP
+from app.reference.models import Place, PlaceAncestor
+from app.reports.checks import check
+from app.reports.service import record
+from app.settings import Settings
+from app.times import utc_now
+from tests.browser import chromium, needs_chromium, photograph, visit
+from tests.factories import report
+from tests.processes import Server, serve
+
+PLACES = 5000
+YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()
+
+
+def place(number: int) -> Place:
+    """A place somewhere in a country."""
+    east, north = 36 + number % 60 / 10, 32.5 + number // 60 / 20
+    box = {"longitude": east, "latitude": north, "west": east, "east": east, "south": north, "north": north}
+    return Place(id=uuid7(), slug=f"p{number}", name=f"Place {number}", created_at=utc_now(), **box)
+
+
+async def fill(url: str) -> None:
+    """Places all over a country, each with a supply that lasts for so many days; one of them, number 4321, runs out first."""
+    settings = Settings(database_url=url)
+    database = Database(settings)
+    caller = Caller(level=TOP, key_id=UUID(int=0), organisation="test")
+    try:
+        async with database.write() as session:
+            places = [place(number) for number in range(PLACES)]
+            session.add_all(places)
+            await session.flush()
+            session.add_all([PlaceAncestor(ancestor_id=each.id, place_id=each.id) for each in places])
+            sent = [
+                report(
+                    "supply_runout",
+                    {"in_days_min": 2 if number == 4321 else 4 + number % 40, "in_days_max": 50},
+                    place=places[number].slug,
+                    stated_at=YESTERDAY.isoformat(),
+                )
+                for number in range(PLACES)
+            ]
+            await record(session, caller, [check(each, settings) for each in sent], settings)
+    finally:
+        await database.close()
+
+
+@pytest.fixture(scope="module")
+def server(sqlite_template_with_reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with many places."""
+    folder = tmp_path_factory.mktemp("many")
+    url = f"sqlite:///{folder / 'many.db'}"
+    shutil.copy(sqlite_template_with_reference, folder / "many.db")
+    asyncio.run(fill(url))
+    with serve(folder, database_url=url) as server:
+        yield server
+
+
+def asked(server: Server) -> float:
+    """How often the application itself has answered for situations."""
+    text = httpx.get(f"{server.url}/metrics").text
+    return sum(float(each) for each in re.findall(r'^http_requests_total{handler="/v1/situations".*} (\S+)$', text, re.MULTILINE))
+
+
+def test_the_first_answer_is_one_page_and_is_kept(server: Server) -> None:
+    first = httpx.get(f"{server.url}/", timeout=60)
+    assert first.text.count("<article") == PLACES_A_PAGE
+    assert first.text.index("Place 4321") < first.text.index('id="p-', first.text.index('id="p-') + 1)
+    assert len(first.content) < 100_000
+    before = asked(server)
+    assert before > 0
+    again = httpx.get(f"{server.url}/", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+    assert httpx.get(f"{server.url}/").content == first.content
+    assert asked(server) == before
+
+
+@needs_chromium
+def test_the_browser_holds_little_and_the_rest_is_a_click_away(server: Server) -> None:
+    with chromium() as browser, visit(browser, server.url, viewport={"width": 1440, "height": 900}) as page:
+        page.goto("/", timeout=60_000)
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        assert page.evaluate("document.querySelectorAll('*').length") < 2500
+        expect(page.locator("article").first).to_contain_text("Place 4321")
+        photograph(page, "many-places", whole=False)
+        page.get_by_role("link", name="Next").click()
+        expect(page.locator(".pages")).to_contain_text("Page 2 of 417, 5,000 places")
+        page.get_by_label("Find a place").fill("place 777")
+        page.get_by_role("button", name="Find").click()
+        expect(page.locator("article")).to_have_count(1)
+        expect(page.locator("article")).to_contain_text("Place 777")
