@@ -70,7 +70,7 @@
     if (due || playing) return void (again = true);
     due = setTimeout(async () => {
       again = false;
-      await load(location.href);
+      if (!(await load(location.href))) again = true;
       due = setTimeout(() => {
         due = null;
         if (again) refresh();
