@@ -84,7 +84,9 @@ def install_openapi(app: FastAPI) -> None:
                 routes=app.routes,
                 tags=app.openapi_tags,
                 license_info=app.license_info,
+                servers=[{"url": "/", "description": "This service"}],
             )
+            _say_what_is_open(document)
             mode: Literal["validation"] = "validation"
             _, schemas = models_json_schema(
                 [(model, mode) for _, model in sorted(_body_models.items())], ref_template="#/components/schemas/{model}"
@@ -92,6 +94,7 @@ def install_openapi(app: FastAPI) -> None:
             components = document.setdefault("components", {}).setdefault("schemas", {})
             for name, schema in schemas.get("$defs", {}).items():
                 components.setdefault(name, schema)
+            _keep_nulls_in_examples(components)
             for leftover in ("HTTPValidationError", "ValidationError"):
                 components.pop(leftover, None)
             document["components"]["schemas"] = dict(sorted(components.items()))
@@ -131,6 +134,24 @@ def _fill_in(document: dict[str, Any]) -> None:
                 examples = parameter["schema"].get("examples")
                 if examples and (parameter["required"] or parameter["name"] == "place"):
                     parameter["example"] = examples[0]
+
+
+def _say_what_is_open(document: dict[str, Any]) -> None:
+    """Say of the operations that look at no key that they need none."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation.setdefault("security", [])
+
+
+def _keep_nulls_in_examples(components: dict[str, Any]) -> None:
+    """Write the models' examples anew: FastAPI leaves what is null out of them, and they would not fit their schemas."""
+    waiting = [BaseModel]
+    while waiting:
+        model = waiting.pop()
+        waiting.extend(model.__subclasses__())
+        extra = model.model_config.get("json_schema_extra")
+        if model.__module__.startswith("app.") and model.__name__ in components and isinstance(extra, dict) and "examples" in extra:
+            components[model.__name__]["examples"] = extra["examples"]
 
 
 _ASSETS = {

@@ -32,13 +32,13 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
-@router.get("/health/live", summary="Is the process up?", response_model=Health)
+@router.get("/health/live", summary="Is the process up?", response_model=Health, responses=problems(422))
 async def live() -> Response:
     """200 while the process answers. Looks at nothing else."""
     return _ok()
 
 
-@router.get("/health/ready", summary="Can it serve?", response_model=Health, responses=problems(503))
+@router.get("/health/ready", summary="Can it serve?", response_model=Health, responses=problems(422, 503))
 async def ready(database: DatabaseDep) -> Response:
     """200 when the database answers and its schema is the one that this version needs; else 503 that says which is not so."""
     try:

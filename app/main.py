@@ -13,7 +13,7 @@ from app.board.endpoints import router as board
 from app.board.readers import for_reader
 from app.board.sessions import Sessions
 from app.db import Database
-from app.documentation import install_openapi, install_swagger_ui
+from app.documentation import install_openapi, install_swagger_ui, problems
 from app.feed.service import Feed
 from app.health import metrics_registry
 from app.health import router as health
@@ -94,7 +94,8 @@ def create_app(settings: Settings | None = None) -> Application:
     app.include_router(router)
     app.include_router(health)
     app.include_router(board)
-    Instrumentator(registry=metrics_registry()).instrument(app).expose(app, tags=["Health"], summary="Prometheus metrics")
+    metrics = Instrumentator(registry=metrics_registry()).instrument(app)
+    metrics.expose(app, tags=["Health"], summary="Prometheus metrics", responses=problems(422))
     install_openapi(app)
     install_swagger_ui(app)
     return app
