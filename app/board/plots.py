@@ -48,13 +48,14 @@ class Span:
 
 @dataclass(slots=True)
 class Plot:
-    """A plot: its axes, readings and statements. `today` is a line where what is forecast meets the day (supplies)."""
+    """A plot: its axes, readings and statements. `meets` is a line where what is forecast meets the day (supplies)."""
 
     x: list[Tick] = field(default_factory=list)
     y: list[Tick] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     meets: str | None = None
+    thickness: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def plot(kind: str, readings: Sequence[Reading], statements: Sequence[Document],
     height, made.y, made.meets = _HEIGHTS[kind](values, across, tongue)
     if not made.y:
         return None
+    made.thickness = 10 if kind == "route_closure" else made.thickness
     for at, reading in enumerate(readings):
         after = readings[at + 1].day if at + 1 < len(readings) else end
         band: tuple[float, float] | None = height(reading.value) if reading.value else None
@@ -168,7 +170,7 @@ def _route(_values: Sequence[Document], _across: _Axis, tongue: Tongue) -> Any:
         if value["status"] is None:
             return None
         at = middles[value["status"]]
-        return round(at - 5, 1), round(at + 5, 1)
+        return round(at, 1), round(at, 1)
 
     return height, [Tick(round(at, 1), word(tongue, state)) for state, at in middles.items()], None
 
