@@ -26,7 +26,7 @@ Language = Annotated[str | None, Query(max_length=20, description=f"The language
 Step = Annotated[int | None, Query(ge=0, le=MOST_STEPS, description="A step of the time slider; leads to its `as_of`.")]
 SlugPath = Annotated[str, Path(max_length=100)]
 MOST_FORM_BYTES = 4096
-_KEY = re.compile(r"[!-~]{1,200}")
+_KEY = re.compile(r"[!-~]{1,2500}")
 
 
 def get_language(lang: Language = None) -> Tongue:

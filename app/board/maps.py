@@ -95,7 +95,7 @@ def _named(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def _drawn(card: Card, routes: Records) -> list[tuple[Route, Mapping[str, Any]]]:
-    return [(each, routes[each.slug]) for each in card.routes if routes[each.slug]["geometry"] is not None]
+    return [(each, routes[each.slug]) for each in card.routes if each.slug in routes and routes[each.slug]["geometry"] is not None]
 
 
 def _mark(frame: Frame, position: Sequence[float], slug: str, name: str, level: str) -> Mark:

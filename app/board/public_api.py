@@ -26,8 +26,9 @@ class PublicApi:
         authorization = request.headers.get("authorization") if key is None else f"Bearer {key}" if key else None
         if authorization:
             headers["Authorization"] = authorization
+        client = request.client or ("127.0.0.1", 0)
         # Below whatever counts requests: the page was counted.
-        transport = httpx.ASGITransport(request.app.state.public_api, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(request.app.state.public_api, raise_app_exceptions=False, client=(client[0], client[1]))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://within", headers=headers)
         self._as_of = as_of
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -61,7 +62,15 @@ class PublicApi:
                 return items, page["revision"]
 
     async def named(self, collection: str, slugs: Iterable[str]) -> dict[str, Document]:
-        """The records of a collection of reference data by their slugs."""
+        """The records of a collection of reference data by their slugs, but for those that the reader may not see."""
         wanted = sorted(set(slugs))
-        found = await asyncio.gather(*(self.get(f"/v1/{collection}/{slug}", timeless=True) for slug in wanted))
-        return dict(zip(wanted, found, strict=True))
+        found = await asyncio.gather(*(self._record(f"/v1/{collection}/{slug}") for slug in wanted))
+        return {slug: record for slug, record in zip(wanted, found, strict=True) if record is not None}
+
+    async def _record(self, path: str) -> Document | None:
+        try:
+            return await self.get(path, timeless=True)
+        except Problem as problem:
+            if problem.status == 404:
+                return None
+            raise

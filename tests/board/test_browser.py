@@ -135,6 +135,7 @@ def test_a_report_by_a_second_client_appears_without_reload(page: Page, demo: Se
     assert page.evaluate("window.notReloaded")
     assert "Castello" in page.evaluate("document.activeElement.textContent")
     expect(page.locator(".changed").first).to_be_attached()
+    expect(page.locator("#live .news")).to_contain_text("Updated")
 
 
 def test_the_link_cut_and_restored(browser: Browser, demo: Server) -> None:

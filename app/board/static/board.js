@@ -12,6 +12,7 @@
   // As the server writes dates.
   const locale = { en: "en-GB", ar: "ar-u-nu-latn" }[language] || language;
   const days = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+  const clock = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
   const content = () => document.getElementById("content");
 
   // --- what is shown -----------------------------------------------------------------------------------------------
@@ -59,9 +60,10 @@
     const next = document.getElementById("step");
     if (path === "step" && next.max === slider.max && next.form.elements.start.value === start) next.replaceWith(slider);
     equip();
-    for (const each of fresh.querySelectorAll("[data-key]")) {
-      if (before.get(each.dataset.key) !== each.textContent) each.classList.add("changed");
-    }
+    const changed = [...fresh.querySelectorAll("[data-key]")].filter((each) => before.get(each.dataset.key) !== each.textContent);
+    for (const each of changed) each.classList.add("changed");
+    // Said by screen readers; what has changed carries a mark for everybody else.
+    live.querySelector(".news").textContent = changed.length ? `${live.dataset.updated} ${days.format(new Date())} ${clock.format(new Date())}` : "";
     if (path) (document.getElementById(path) || fresh.querySelector(`[href="${CSS.escape(path)}"]`))?.focus({ preventScroll: true });
   }
 
