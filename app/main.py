@@ -41,7 +41,8 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from what is kept, else from the application."""
-        scope, send = for_reader(scope, send, self.state.sessions)
+        if scope["type"] == "http":
+            scope, send = for_reader(scope, send, self.state.sessions)
         if self.kept_answers is None:
             await self.beneath(scope, receive, send)
         else:
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None) -> Application:
             app.beneath, database.signal.version, public_level=settings.public_clearance.level, most_bytes=settings.cache_bytes
         )
         app.state.public_api = app.kept_answers
+        app.state.sessions = Sessions(settings)
         with on_termination(database.signal.stop_waiting):
             async with dispatching(database, settings):
                 yield
@@ -89,7 +91,6 @@ def create_app(settings: Settings | None = None) -> Application:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
-    app.state.sessions = Sessions(settings)
     errors.install(app)
     app.include_router(router)
     app.include_router(health)

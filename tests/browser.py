@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Response, Route, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(
@@ -32,10 +32,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def visit(browser: Browser, base_url: str, **options: Any) -> Iterator[Page]:
-    """A new visitor's page. At the end: that it asked nobody but the service for anything, and that nothing went wrong in it."""
+def visit(browser: Browser, base_url: str, *, refused: tuple[str, ...] = ("/v1/",), **options: Any) -> Iterator[Page]:
+    """A new visitor's page. At the end: that it asked nobody but the service for anything, and that nothing went wrong in it.
+
+    `refused` has the beginnings of the paths whose answers may be errors.
+    """
     context = browser.new_context(base_url=base_url, locale="en-GB", **options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     elsewhere: list[str] = []
     wrong: list[str] = []
@@ -47,8 +50,12 @@ def visit(browser: Browser, base_url: str, **options: Any) -> Iterator[Page]:
             elsewhere.append(route.request.url)
             route.abort()
 
+    def is_wrong(answer: Response) -> bool:
+        return answer.status >= 400 and not urlsplit(answer.url).path.startswith(refused)
+
     context.route("**/*", only_the_service)
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if is_wrong(answer) else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     yield page
     context.close()

@@ -1,18 +1,14 @@
 """Swagger UI in a real Chromium, as a newcomer uses it, with everything but the service itself cut off."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 
+from tests.browser import chromium, needs_chromium, visit
 from tests.processes import Server, serve_demo
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is missing: install it (Debian: apt-get install chromium) to run the browser tests"
-)
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -25,42 +21,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield running
-        running.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(browser: Browser, demo: Server) -> Iterator[Page]:
-    """A new visitor's page on /docs; at the end, that nothing else was asked for and nothing went wrong in the browser."""
-    context = browser.new_context()
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    elsewhere: list[str] = []
-    wrong: list[str] = []
-
-    def only_the_service(route: Route) -> None:
-        if route.request.url.startswith(demo.url + "/"):
-            route.continue_()
-        else:
-            elsewhere.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", only_the_service)
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on(
-        "response",
-        lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 and "/v1/" not in answer.url else None,
-    )
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto(f"{demo.url}/docs")
-    page.locator(".opblock").first.wait_for()
-    yield page
-    context.close()
-    assert elsewhere == []
-    # Of an answer of the API that is an error the browser complains too; such are what some tests want.
-    assert [line for line in wrong if "Failed to load resource" not in line] == []
+    """A new visitor's page on /docs."""
+    with visit(browser, demo.url) as page:
+        page.goto("/docs")
+        page.locator(".opblock").first.wait_for()
+        yield page
 
 
 def authorize(page: Page, key: str) -> None:

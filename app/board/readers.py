@@ -17,9 +17,7 @@ _PUBLIC_STREAM = "/v1/stream"
 
 
 def for_reader(scope: Scope, send: Send, sessions: Sessions) -> tuple[Scope, Send]:
-    """The request and the way to answer it, as the board's reader: untouched unless a page or the stream of the board is asked for."""
-    if scope["type"] != "http":
-        return scope, send
+    """A request over HTTP and the way to answer it, as the board's reader: untouched unless the board's pages or stream are asked for."""
     path: str = scope["path"]
     if path == STREAM:
         scope = dict(scope, path=_PUBLIC_STREAM, raw_path=_PUBLIC_STREAM.encode())

@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, demo: Server) -> Iterator[Page]:
     """A new visitor's page on a screen of the operations room."""
-    with visit(browser, demo.url, viewport={"width": 1440, "height": 900}) as page:
+    with visit(browser, demo.url, refused=("/sign-in",), viewport={"width": 1440, "height": 900}) as page:
         yield page
 
 
@@ -251,7 +251,7 @@ def test_arabic_runs_from_right_to_left(page: Page) -> None:
     ],
 )
 def test_axe_finds_nothing(browser: Browser, demo: Server, path: str, scheme: Any) -> None:
-    with visit(browser, demo.url, color_scheme=scheme, viewport={"width": 1280, "height": 900}) as page:
+    with visit(browser, demo.url, refused=("/places/nowhere",), color_scheme=scheme, viewport={"width": 1280, "height": 900}) as page:
         page.goto(path)
         if page.locator(".legend").count():
             page.locator(".legend summary").first.click()
