@@ -62,7 +62,8 @@ def overview(cards: Iterable[Card], places: Records, routes: Records) -> Map | N
     if frame is None:
         return None
     marks = [_mark(frame, at, card.slug, card.name, card.level) for card, at in shown]
-    lines = [_line(frame, route, record) for card, _ in shown for route, record in _drawn(card, routes)]
+    # What is too short for a sign at this scale is shown by the place's own map.
+    lines = [line for card, _ in shown for route, record in _drawn(card, routes) if (line := _line(frame, route, record)).sign]
     # The most urgent is drawn last, on top.
     return Map(frame, outlines(frame), lines, _named(marks)[::-1], frame.scale_bar())
 

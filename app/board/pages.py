@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.board.figures import BAR_DAYS, BAR_WIDTH
 from app.board.languages import DEFAULT, LANGUAGES, Tongue, tongue
+from app.board.plots import PLOT_BOX
 from app.board.sessions import cookie_name
 from app.board.words import word
 from app.errors import Problem
@@ -54,7 +55,7 @@ def _environment(language: str) -> Environment:
     )
     environment.install_gettext_translations(speaks.messages, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(day=speaks.day, moment=speaks.moment, number=speaks.number, word=lambda code: word(speaks, code))
-    environment.globals.update(languages=LANGUAGES, digest=DIGEST, bar_days=BAR_DAYS, bar_width=BAR_WIDTH, tongue=speaks)
+    environment.globals.update(languages=LANGUAGES, digest=DIGEST, bar_days=BAR_DAYS, bar_width=BAR_WIDTH, plot_box=PLOT_BOX, tongue=speaks)
     return environment
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from app.board.languages import Tongue
 from app.board.words import people, word
 
-WIDTH, HEIGHT = 640, 220
-LEFT, RIGHT, TOP, BOTTOM = 92, 16, 12, 30
+WIDTH, HEIGHT = 440, 190
+LEFT, RIGHT, TOP, BOTTOM = 88, 14, 12, 30
+PLOT_BOX = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 ROUTE_ROWS = ("open", "restricted", "closed")
 
 Document = Mapping[str, Any]
@@ -126,7 +127,7 @@ class _Axis:
 
 def _some_days(start: date, end: date) -> list[date]:
     span = (end - start).days
-    return [start + timedelta(days=round(span * at / 3)) for at in range(4)]
+    return [start + timedelta(days=round(span * at / 2)) for at in range(3)]
 
 
 def _trapped(values: Sequence[Document], _across: _Axis, tongue: Tongue) -> Any:
