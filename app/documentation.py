@@ -20,6 +20,7 @@ _WORDS = {
     401: "No key, or one that is unknown, expired or revoked.",
     403: "The key lacks the scope.",
     404: "There is no such record, or not for this reader.",
+    406: "None of the formats asked for is offered.",
     409: "It exists already, or is superseded or retracted already.",
     413: "The body is too large.",
     415: "The body is not sent as application/json.",

@@ -1,24 +1,30 @@
 """Conditional requests, compression and kept answers: pure ASGI, before routing.
 
 An answer is kept for as long as the database has the version that it was read at, so that a hit needs neither routing nor a
-query. It depends on the path, the query in canonical order, the clearance and whether a key was sent, the version, and the day,
-since some filters look at the clock. Access rules are not repeated here: the clearance of a key is remembered as the application
-found it, for as long as the version lasts (a revocation is a commit) and the key has not expired.
+query. It depends on the path, the query in canonical order, the formats that `Accept` takes, the clearance and whether a key was
+sent, the version, and the day, since some filters look at the clock. Access rules are not repeated here: the clearance of a key
+is remembered as the application found it, for as long as the version lasts (a revocation is a commit) and the key has not expired.
+
+A body that comes in pieces and grows beyond `MOST_HELD_BYTES` is let through as it comes, compressed piece by piece: it has no
+ETag, since that would have to be known before its first byte.
 """
 
 import asyncio
 import gzip
 import hashlib
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import zstandard
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.formats import Accepted, accepted
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -26,6 +32,7 @@ SMALLEST_TO_COMPRESS = 512
 DAY_SECONDS = 86_400
 MOST_READERS = 10_000
 SEND_SECONDS = 30.0
+MOST_HELD_BYTES = 1024 * 1024
 NOTHING: Message = {"type": "http.response.body", "body": b""}
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
 KEEP = "keep_answer"
@@ -34,6 +41,22 @@ CALLER = "caller"
 _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"zstd": lambda body: zstandard.ZstdCompressor(level=6).compress(body),
     b"gzip": lambda body: gzip.compress(body, 6, mtime=0),
+}
+
+
+class Pieces(Protocol):
+    """A compressor that takes a body piece by piece."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """What comes out for these bytes; it may be nothing yet."""
+
+    def flush(self) -> bytes:
+        """The rest."""
+
+
+_PIECES: dict[bytes, Callable[[], Pieces]] = {
+    b"zstd": lambda: zstandard.ZstdCompressor(level=6).compressobj(),
+    b"gzip": lambda: zlib.compressobj(6, wbits=31),
 }
 
 
@@ -104,30 +127,34 @@ class KeptAnswers:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        authorization = held = accepted = b""
+        authorization = held = codings = accept = b""
         ambiguous = False
         for name, value in scope["headers"]:
             if name == b"if-none-match":
                 held = value
             elif name == b"accept-encoding":
-                accepted = value
+                codings = value
+            elif name == b"accept":
+                # Several lines are one list (RFC 9110, 5.3).
+                accept = accept + b"," + value if accept else value
             elif name == b"authorization":
                 # Two of them: which one the application goes by is not for this layer to guess.
                 ambiguous = bool(authorization)
                 authorization = value
-        coding = _coding(accepted)
+        coding = _coding(codings)
+        formats = accepted(accept)
         head_only = scope["method"] == "HEAD"
         version = None if ambiguous else self._version()
         day = int(time.time()) // DAY_SECONDS
         reader = self._reader(authorization, version)
         if reader is not None and version is not None:
-            key = _key(scope, reader)
+            key = _key(scope, formats, reader)
             kept = self._kept.get(key)
             if kept is not None and kept.version == version and kept.day == day:
                 self._kept.move_to_end(key)
                 await _send(kept, coding, held, head_only, send)
                 return
-        passing = _Passing(send, head_only)
+        passing = _Passing(send, head_only, coding)
         inner = dict(scope, method="GET", headers=[each for each in scope["headers"] if each[0] != b"if-none-match"])
         state: dict[str, Any] = dict(scope.get("state", {}))
         inner["state"] = state
@@ -140,7 +167,7 @@ class KeptAnswers:
         if answer is None:
             return
         if state.get(KEEP) and version is not None:
-            self._remember(authorization, version, state.get(CALLER), scope, answer)
+            self._remember(authorization, version, state.get(CALLER), scope, formats, answer)
         await _send(answer, coding, held, head_only, send)
 
     def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
@@ -151,7 +178,7 @@ class KeptAnswers:
             return None
         return known[1]
 
-    def _remember(self, authorization: bytes, version: int, caller: Any, scope: Scope, answer: Kept) -> None:
+    def _remember(self, authorization: bytes, version: int, caller: Any, scope: Scope, formats: Accepted, answer: Kept) -> None:
         reader = self._public
         if authorization:
             if caller is None:
@@ -160,7 +187,7 @@ class KeptAnswers:
             if len(self._readers) >= MOST_READERS:
                 self._readers.clear()
             self._readers[authorization] = (version, reader)
-        key = _key(scope, reader)
+        key = _key(scope, formats, reader)
         self._drop(key)
         self._kept[key] = answer
         self._bytes += answer.size
@@ -173,17 +200,20 @@ class KeptAnswers:
             self._bytes -= old.size
 
 
-def _key(scope: Scope, reader: Reader) -> tuple[Any, ...]:
+def _key(scope: Scope, formats: Accepted, reader: Reader) -> tuple[Any, ...]:
     # Keys of one clearance share what is kept; each one's expiry is looked at when it asks.
-    return scope["path"], _canonical(scope["query_string"]), reader.level, reader.keyed
+    return scope["path"], _canonical(scope["query_string"]), formats, reader.level, reader.keyed
 
 
 class _Passing:
-    """Holds back a 200 until it is whole; lets through errors and streams as they come."""
+    """Holds back a 200 until it is whole; lets through errors, streams, and what grows too large, as they come."""
 
-    def __init__(self, send: Send, head_only: bool) -> None:
+    def __init__(self, send: Send, head_only: bool, coding: bytes) -> None:
         self._send = send
         self._head_only = head_only
+        self._coding = coding
+        self._pieces: Pieces | None = None
+        self._held = 0
         self._start: Message | None = None
         self._chunks: list[bytes] = []
         self._whole = False
@@ -210,22 +240,53 @@ class _Passing:
                     await self._send({"type": "http.response.body", "body": b""})
                     self._ended = True
         elif self._through:
-            if not self._ended:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._send(message)
+            await self._pass(message)
         else:
             self._chunks.append(message.get("body", b""))
+            self._held += len(self._chunks[-1])
             self._whole = not message.get("more_body", False)
+            if self._held > MOST_HELD_BYTES and not self._whole:
+                await self._let_through()
+
+    async def _pass(self, message: Message) -> None:
+        if self._ended:
+            return
+        more = message.get("more_body", False)
+        if self._pieces is not None:
+            body = self._pieces.compress(message.get("body", b"")) + (b"" if more else self._pieces.flush())
+            if more and not body:
+                return
+            message = {**message, "body": body}
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._send(message)
+
+    async def _let_through(self) -> None:
+        assert self._start is not None
+        self._through = True
+        headers = _plain(self._start["headers"])
+        if self._coding:
+            headers.append((b"content-encoding", self._coding))
+            self._pieces = _PIECES[self._coding]()
+        await self._send({**self._start, "headers": headers})
+        if self._head_only:
+            await self._send(NOTHING)
+            self._ended = True
+        chunks, self._chunks = self._chunks, []
+        for chunk in chunks:
+            await self._pass({"type": "http.response.body", "body": chunk, "more_body": True})
 
     def answer(self, version: int | None, day: int) -> Kept | None:
         """The 200 that was held back, with its tag."""
-        if self._start is None or not self._whole:
+        if self._start is None or not self._whole or self._through:
             return None
         body = b"".join(self._chunks)
-        dropped = (b"content-length", b"etag", b"vary")
-        headers = [(name, value) for name, value in self._start["headers"] if name not in dropped]
-        headers.append((b"vary", b"Accept, Accept-Encoding, Authorization"))
-        return Kept(version, day, headers, body, hashlib.sha256(body).hexdigest()[:32])
+        return Kept(version, day, _plain(self._start["headers"]), body, hashlib.sha256(body).hexdigest()[:32])
+
+
+def _plain(headers: Headers) -> Headers:
+    """The headers of an answer without those that this layer gives, and with its `Vary`."""
+    dropped = (b"content-length", b"etag", b"vary")
+    return [*((name, value) for name, value in headers if name not in dropped), (b"vary", b"Accept, Accept-Encoding, Authorization")]
 
 
 async def _send(kept: Kept, coding: bytes, held: bytes, head_only: bool, send: Send) -> None:

@@ -11,6 +11,7 @@ from app import __version__, errors
 from app.api import TAGS, router
 from app.db import Database
 from app.documentation import install_openapi, install_swagger_ui
+from app.exchange import ways_out
 from app.feed.service import Feed
 from app.health import metrics_registry
 from app.health import router as health
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.state.settings = settings
     errors.install(app)
+    ways_out.install(app)
     app.include_router(router)
     app.include_router(health)
     Instrumentator(registry=metrics_registry()).instrument(app).expose(app, tags=["Health"], summary="Prometheus metrics")

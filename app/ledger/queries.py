@@ -29,6 +29,14 @@ async def moment_of(connection: AsyncConnection, as_of: str | None, known_at: st
     return Moment(as_of=None if as_of is None else last_instant(as_of), upto=upto)
 
 
+async def up_to_head(connection: AsyncConnection, moment: Moment) -> Moment:
+    """The moment, bounded by what is recorded by now."""
+    if moment.upto is not None:
+        return moment
+    number: int | None = (await connection.execute(select(func.max(col(Change.number))))).scalar_one()
+    return Moment(as_of=moment.as_of, upto=number or 0)
+
+
 # Types of changes that bring a report of their own, under the same number.
 BRINGING = ("report", "correction")
 

@@ -94,6 +94,25 @@ async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> se
     return set((await connection.execute(select(col(Route.slug)).where(col(Route.slug).in_(list(slugs))))).scalars())
 
 
+async def place_shapes(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The GeoJSON geometry of places, by slug: their own, else their centroid; those without either are left out."""
+    columns = (col(Place.slug), col(Place.geometry), col(Place.longitude), col(Place.latitude))
+    rows = await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs)), col(Place.west).is_not(None)))
+    return {row.slug: row.geometry or {"type": "Point", "coordinates": [row.longitude, row.latitude]} for row in rows}
+
+
+async def route_shapes(connection: AsyncConnection, slugs: Collection[str], level: int) -> dict[str, dict[str, Any]]:
+    """The GeoJSON geometry of routes as a clearance may know it, by slug; those without one are left out."""
+    if not slugs:
+        return {}
+    rows = await connection.execute(select(col(Route.slug), col(Route.geometry)).where(col(Route.slug).in_(list(slugs))))
+    return {row.slug: _seen(row.geometry, level) for row in rows if row.geometry is not None}
+
+
+def _seen(geometry: dict[str, Any], level: int) -> dict[str, Any]:
+    return coarse(geometry) if level < Label.AMBER.level else geometry
+
+
 def places_within(slug_or_code: str, *, within: bool) -> Select[Any]:
     """A subquery of the identifiers of a place, or of it and all its descendants."""
     if ":" in slug_or_code:
@@ -167,7 +186,7 @@ def _serve_route(row: RowMapping, level: int) -> dict[str, Any]:
         "mode": row["mode"],
         "from": row["origin"],
         "to": row["destination"],
-        "geometry": coarse(row["geometry"]) if hidden else row["geometry"],
+        "geometry": None if row["geometry"] is None else _seen(row["geometry"], level),
         "redacted": ["geometry"] if hidden else [],
         "links": _links("routes", row["slug"]),
     }
