@@ -37,9 +37,9 @@ class Column:
         return value if value is None or self.shape in _PLAIN else _write(self.shape, value)
 
     def read(self, text: str) -> Any:
-        """The field's value of a cell's text; None for an empty cell. ValueError for what the column cannot hold."""
+        """The field's value of a cell's text; null, or an empty list, for an empty cell. ValueError for what it cannot hold."""
         if not text:
-            return None
+            return [] if self.shape in ("words", "codes", "slugs") else None
         match self.shape:
             case "integer":
                 return int(text)
@@ -93,14 +93,20 @@ def cells(columns: Sequence[Column], record: Mapping[str, Any]) -> list[Scalar]:
 
 
 def record_of(columns: Sequence[Column], texts: Sequence[str]) -> dict[str, Any]:
-    """The nested record of a row's texts, with null for empty cells. Only for columns whose path has no position in it."""
+    """The nested record of a row's texts. An object or a position of which nothing is given is null."""
     record: dict[str, Any] = {}
     for each, text in zip(columns, texts, strict=True):
-        at = record
+        at: dict[str | int, Any] = record  # type: ignore[assignment]
         for step in each.path[:-1]:
-            assert isinstance(step, str)
             at = at.setdefault(step, {})
-        last = each.path[-1]
-        assert isinstance(last, str)
-        at[last] = each.read(text)
-    return record
+        at[each.path[-1]] = each.read(text)
+    return {name: _settled(value) for name, value in record.items()}
+
+
+def _settled(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        return value
+    settled = {name: _settled(each) for name, each in value.items()}
+    if all(each is None or each == [] for each in settled.values()):
+        return None
+    return [settled[at] for at in sorted(settled)] if all(isinstance(name, int) for name in settled) else settled

@@ -48,19 +48,20 @@ class CsvRenderer:
 
     def begin(self) -> bytes:
         """The two rows above the records."""
-        return _lines([[each.header for each in self._columns], [each.tag for each in self._columns]])
+        return lines([[each.header for each in self._columns], [each.tag for each in self._columns]])
 
     def page(self, documents: Sequence[str], _located: Sequence[Located]) -> bytes:
         """Some records, given as JSON."""
         records = (flat(self._rows, orjson.loads(each)) for each in documents)
-        return _lines([written(value) for value in cells(self._columns, record)] for record in records)
+        return lines([written(value) for value in cells(self._columns, record)] for record in records)
 
     def end(self) -> Iterable[bytes]:
         """What comes after the last record: nothing."""
         return ()
 
 
-def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+def lines(rows: Iterable[Sequence[str]]) -> bytes:
+    """Rows of cells as CSV."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
