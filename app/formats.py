@@ -14,6 +14,8 @@ class Format(StrEnum):
     XLSX = "xlsx"
     NDJSON = "ndjson"
     JSONLD = "jsonld"
+    ATOM = "atom"
+    CAP = "cap"
 
 
 MEDIA_TYPES: dict[Format, str] = {
@@ -23,9 +25,13 @@ MEDIA_TYPES: dict[Format, str] = {
     Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     Format.NDJSON: "application/x-ndjson",
     Format.JSONLD: "application/ld+json",
+    Format.ATOM: "application/atom+xml",
+    Format.CAP: "application/cap+xml",
 }
 _NAMES: dict[Format, tuple[str, ...]] = {each: (media_type.partition(";")[0],) for each, media_type in MEDIA_TYPES.items()}
 _NAMES[Format.NDJSON] += ("application/ndjson",)
+_NAMES[Format.ATOM] += ("application/xml", "text/xml")
+_NAMES[Format.CAP] += ("application/xml", "text/xml")
 
 Accepted = tuple[Format, ...]
 

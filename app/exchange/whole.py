@@ -136,6 +136,8 @@ async def export_file(database: Database, path: Path, clearance: Label, on_progr
     make = WRITERS[path.suffix]
     part = path.with_name(f"{path.name}.part")
     count = 0
+    # It may hold what only few may see.
+    part.touch(mode=0o600)
     try:
         with part.open("wb") as file:
             writer = make(file)
