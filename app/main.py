@@ -12,6 +12,7 @@ from app.api import TAGS, router
 from app.db import Database
 from app.documentation import install_openapi, install_swagger_ui
 from app.exchange import ways_out
+from app.exchange.ogc_endpoints import router as ogc
 from app.feed.service import Feed
 from app.health import metrics_registry
 from app.health import router as health
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> Application:
     errors.install(app)
     ways_out.install(app)
     app.include_router(router)
+    app.include_router(ogc)
     app.include_router(health)
     Instrumentator(registry=metrics_registry()).instrument(app).expose(app, tags=["Health"], summary="Prometheus metrics")
     install_openapi(app)

@@ -93,7 +93,8 @@ def _relations(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str
     yield "wasAssociatedWith", {"prov:activity": recording, "prov:agent": _organisation(report)}
     yield "wasGeneratedBy", {"prov:entity": entity, "prov:activity": recording, "prov:time": report["recorded_at"]}
     yield "wasInformedBy", {"prov:informed": recording, "prov:informant": statement}
-    yield "used", {"prov:activity": assessment, "prov:entity": entity}
+    if report["status"] == "standing":
+        yield "used", {"prov:activity": assessment, "prov:entity": entity}
     yield "wasGeneratedBy", {"prov:entity": f"indicator:{report['indicator']}", "prov:activity": assessment}
     if _has_document(report["provenance"]):
         yield _derived(entity, f"document:{at}", "prov:PrimarySource")

@@ -15,7 +15,7 @@ from app.db import fetch_page, table_of
 from app.errors import invalid_field
 from app.labels import Label
 from app.reference.facts import PlaceFacts, SourceFacts
-from app.reference.geometry import coarse
+from app.reference.geometry import Box, coarse
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.moment import NOW, Moment
 
@@ -137,17 +137,23 @@ def _degrees(text: str) -> float:
     return float(text)
 
 
-def places_in_box(bbox: str) -> Select[Any]:
-    """A subquery of the places whose box meets `west,south,east,north` (RFC 7946); west > east crosses the antimeridian.
-
-    422 naming `bbox` for anything else.
-    """
+def read_box(bbox: str) -> Box:
+    """The box of `west,south,east,north` (RFC 7946); 422 naming `bbox` for anything else."""
     try:
         west, south, east, north = (_degrees(part) for part in bbox.split(","))
         if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
             raise ValueError
     except ValueError:
         raise invalid_field("?bbox", "must be west,south,east,north in degrees of WGS 84, such as 36.5,35.9,37.7,36.9") from None
+    return west, south, east, north
+
+
+def places_in_box(bbox: str) -> Select[Any]:
+    """A subquery of the places whose box meets `west,south,east,north` (RFC 7946); west > east crosses the antimeridian.
+
+    422 naming `bbox` for anything else.
+    """
+    west, south, east, north = read_box(bbox)
     across = and_(col(Place.west) <= east, col(Place.east) >= west)
     if west > east:
         across = or_(col(Place.west) <= east, col(Place.east) >= west)
