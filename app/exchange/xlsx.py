@@ -3,7 +3,8 @@
 A row of headers, a row of HXL hashtags, then one row a record; texts are written as texts, so that none is run as a formula.
 A sheet holds 1,048,576 rows (Excel's limit); what is more goes on in `NAME 2` and so on, each with the same two rows above. A cell holds
 32,767 characters; a longer text stands in parts on the sheet `long`, whose rows are sheet, row (counted from 1), header, part (from
-1), text, and the cell itself says `[long]`.
+1), text, and the cell itself says `[long]`. Control characters stand as `_x000D_` and so on, OOXML's own escape (ISO/IEC 29500,
+ST_Xstring), which spreadsheets undo by themselves and `openpyxl.utils.escape.unescape` for who reads the file by a library.
 """
 
 import tempfile

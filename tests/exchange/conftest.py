@@ -23,7 +23,11 @@ async def filled(client: httpx.AsyncClient, reference: Reference) -> dict[str, A
     """Reports of every kind, a correction, a retraction, an outcome, a grade, labels; answers some of them by name."""
     await reference.add("places", slug="pocket", name='=Pocket, the "inner" one', parent="oldtown", geometry=POLYGON)
     await reference.add("places", slug="nowhere", name="Nowhere")
-    odd = {"quote": "=HYPERLINK(\"http://example.org\")\r\nsecond line, with ; and 'quotes'", "title": "'+1", "language": "en"}
+    odd = {
+        "quote": "=HYPERLINK(\"http://example.org\")\r\nsecond line, with ; and 'quotes' _x0041_ \u0007",
+        "title": "'+1",
+        "language": "en",
+    }
     made = {
         "people": await post(
             client,
