@@ -17,15 +17,17 @@ from app.errors import Problem, invalid_field, pointer
 JSON = "application/json"
 
 
-def answer(request: Request, body: bytes, *, private: bool, headers: dict[str, str] | None = None, keep: bool = True) -> Response:
-    """A 200 of JSON bytes; its ETag, 304 and coding come from `app.kept_answers`.
+def answer(
+    request: Request, body: bytes, *, private: bool, headers: dict[str, str] | None = None, keep: bool = True, media_type: str = JSON
+) -> Response:
+    """A 200, of JSON unless told otherwise; its ETag, 304 and coding come from `app.kept_answers`.
 
     `private` is whether the answer depends on the key that was sent. `keep` says that it depends on nothing but path, query,
     clearance, the day and what is in the database.
     """
     request.state.keep_answer = keep
     control = f"{'private' if private else 'public'}, no-cache"
-    return Response(body, headers={"Cache-Control": control, **(headers or {})}, media_type=JSON)
+    return Response(body, headers={"Cache-Control": control, **(headers or {})}, media_type=media_type)
 
 
 def page(

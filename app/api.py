@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.exchange.alert_endpoints import router as alerts
+from app.exchange.provenance_endpoints import router as provenance
 from app.feed.endpoints import router as changes
 from app.indicators.endpoints import router as indicators
 from app.indicators.situation_endpoints import accounts
@@ -21,11 +22,11 @@ TAGS = [
     {"name": "Reports", "description": "Who said it: the statements behind the readings."},
     {"name": "Reporting", "description": "How to say something: append a statement. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
-    {"name": "OGC API - Features", "description": "For GIS: connect QGIS or a dashboard to `/ogc`."},
     {"name": "Ledger", "description": "That nothing was altered: where the hash chain stands."},
+    {"name": "OGC API - Features", "description": "For GIS: connect QGIS or a dashboard to `/ogc`."},
     {"name": "Health", "description": "Whether the service is up and ready."},
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (situations, indicators, alerts, changes, webhooks, reports, amendments, reference, accounts):
+for room in (situations, indicators, alerts, changes, webhooks, reports, provenance, amendments, reference, accounts):
     router.include_router(room)

@@ -120,13 +120,18 @@ async def list_items(
     collection: CollectionPath,
     bbox: Annotated[
         str | None,
-        Query(max_length=200, description="West, south, east, north in degrees (CRS84), with heights between them or without."),
+        Query(
+            max_length=200,
+            description="West, south, east, north in degrees (CRS84), with heights between them or without.",
+            examples=["36,35,38,37"],
+        ),
     ] = None,
     datetime_: Annotated[
         str | None,
         Query(
             alias="datetime",
             max_length=100,
+            examples=["2016-07-25T00:00:00Z/.."],
             description="An instant `t` or an interval `t1/t2`, open at an end that is `..` or empty. An indicator's time is that of "
             "its newest standing statement; places and routes have none, and any time finds them.",
         ),
@@ -162,7 +167,7 @@ async def get_item(
     database: DatabaseDep,
     settings: SettingsDep,
     collection: CollectionPath,
-    feature: Annotated[str, Path(max_length=50, description="The feature's `id`.")],
+    feature: Annotated[str, Path(max_length=50, description="The feature's `id`.", examples=["01900000-0000-702e-b881-6381f574fbf4"])],
 ) -> Response:
     """One feature by its identifier."""
     known = _known(collection)
