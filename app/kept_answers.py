@@ -5,35 +5,30 @@ query. It depends on the path, the query in canonical order, the formats that `A
 sent, the version, and the day, since some filters look at the clock. Access rules are not repeated here: the clearance of a key
 is remembered as the application found it, for as long as the version lasts (a revocation is a commit) and the key has not expired.
 
-A body that comes in pieces and grows beyond `MOST_HELD_BYTES` is let through as it comes, compressed piece by piece: it has no
-ETag, since that would have to be known before its first byte.
+A body that comes in pieces and grows large is let through as it comes (`app.passing`), without an ETag.
 """
 
-import asyncio
 import gzip
 import hashlib
 import time
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
+import orjson
 import zstandard
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.errors import MEDIA_TYPE, Problem
 from app.formats import Accepted, accepted
-
-Headers = list[tuple[bytes, bytes]]
+from app.passing import NOTHING, Headers, Passing
 
 SMALLEST_TO_COMPRESS = 512
 DAY_SECONDS = 86_400
 MOST_READERS = 10_000
-SEND_SECONDS = 30.0
-MOST_HELD_BYTES = 1024 * 1024
-NOTHING: Message = {"type": "http.response.body", "body": b""}
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
 KEEP = "keep_answer"
 CALLER = "caller"
@@ -41,22 +36,6 @@ CALLER = "caller"
 _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"zstd": lambda body: zstandard.ZstdCompressor(level=6).compress(body),
     b"gzip": lambda body: gzip.compress(body, 6, mtime=0),
-}
-
-
-class Pieces(Protocol):
-    """A compressor that takes a body piece by piece."""
-
-    def compress(self, data: bytes, /) -> bytes:
-        """What comes out for these bytes; it may be nothing yet."""
-
-    def flush(self) -> bytes:
-        """The rest."""
-
-
-_PIECES: dict[bytes, Callable[[], Pieces]] = {
-    b"zstd": lambda: zstandard.ZstdCompressor(level=6).compressobj(),
-    b"gzip": lambda: zlib.compressobj(6, wbits=31),
 }
 
 
@@ -154,21 +133,31 @@ class KeptAnswers:
                 self._kept.move_to_end(key)
                 await _send(kept, coding, held, head_only, send)
                 return
-        passing = _Passing(send, head_only, coding)
-        inner = dict(scope, method="GET", headers=[each for each in scope["headers"] if each[0] != b"if-none-match"])
         state: dict[str, Any] = dict(scope.get("state", {}))
-        inner["state"] = state
-        try:
-            await self._app(inner, passing.receive(receive), passing.send)
-        except ClientDisconnect:
-            # A reader of a stream who went, or did not keep up.
+        whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
+        if whole is None:
             return
-        answer = passing.answer(version, day)
-        if answer is None:
-            return
+        answer = Kept(version, day, *whole, hashlib.sha256(whole[1]).hexdigest()[:32])
         if state.get(KEEP) and version is not None:
             self._remember(authorization, version, state.get(CALLER), scope, formats, answer)
         await _send(answer, coding, held, head_only, send)
+
+    async def _ask(
+        self, scope: Scope, receive: Receive, passing: Passing, state: dict[str, Any], send: Send
+    ) -> tuple[Headers, bytes] | None:
+        """What the application answers, unless it went through as it came; `state` is what it leaves beside the request."""
+        headers = [each for each in scope["headers"] if each[0] != b"if-none-match"]
+        try:
+            await self._app(dict(scope, method="GET", headers=headers, state=state), passing.receive(receive), passing.send)
+        except ClientDisconnect:
+            # A reader of a stream who went, or did not keep up.
+            return None
+        except Exception:
+            # What broke off while it was held back is an error like every other; of what is out already the connection's end tells.
+            if not passing.through:
+                await _send_error(send)
+            raise
+        return passing.whole()
 
     def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
         if not authorization:
@@ -205,88 +194,11 @@ def _key(scope: Scope, formats: Accepted, reader: Reader) -> tuple[Any, ...]:
     return scope["path"], _canonical(scope["query_string"]), formats, reader.level, reader.keyed
 
 
-class _Passing:
-    """Holds back a 200 until it is whole; lets through errors, streams, and what grows too large, as they come."""
-
-    def __init__(self, send: Send, head_only: bool, coding: bytes) -> None:
-        self._send = send
-        self._head_only = head_only
-        self._coding = coding
-        self._pieces: Pieces | None = None
-        self._held = 0
-        self._start: Message | None = None
-        self._chunks: list[bytes] = []
-        self._whole = False
-        self._through = False
-        self._ended = False
-
-    def receive(self, receive: Receive) -> Receive:
-        """What the application receives: a HEAD of a stream looks like a reader who has gone."""
-
-        async def received() -> Message:
-            return {"type": "http.disconnect"} if self._ended else await receive()
-
-        return received
-
-    async def send(self, message: Message) -> None:
-        """Take what the application sends."""
-        if message["type"] == "http.response.start":
-            self._start = message
-            stream = any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in message["headers"])
-            self._through = message["status"] != 200 or stream
-            if self._through:
-                await self._send(message)
-                if self._head_only:
-                    await self._send({"type": "http.response.body", "body": b""})
-                    self._ended = True
-        elif self._through:
-            await self._pass(message)
-        else:
-            self._chunks.append(message.get("body", b""))
-            self._held += len(self._chunks[-1])
-            self._whole = not message.get("more_body", False)
-            if self._held > MOST_HELD_BYTES and not self._whole:
-                await self._let_through()
-
-    async def _pass(self, message: Message) -> None:
-        if self._ended:
-            return
-        more = message.get("more_body", False)
-        if self._pieces is not None:
-            body = self._pieces.compress(message.get("body", b"")) + (b"" if more else self._pieces.flush())
-            if more and not body:
-                return
-            message = {**message, "body": body}
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(message)
-
-    async def _let_through(self) -> None:
-        assert self._start is not None
-        self._through = True
-        headers = _plain(self._start["headers"])
-        if self._coding:
-            headers.append((b"content-encoding", self._coding))
-            self._pieces = _PIECES[self._coding]()
-        await self._send({**self._start, "headers": headers})
-        if self._head_only:
-            await self._send(NOTHING)
-            self._ended = True
-        chunks, self._chunks = self._chunks, []
-        for chunk in chunks:
-            await self._pass({"type": "http.response.body", "body": chunk, "more_body": True})
-
-    def answer(self, version: int | None, day: int) -> Kept | None:
-        """The 200 that was held back, with its tag."""
-        if self._start is None or not self._whole or self._through:
-            return None
-        body = b"".join(self._chunks)
-        return Kept(version, day, _plain(self._start["headers"]), body, hashlib.sha256(body).hexdigest()[:32])
-
-
-def _plain(headers: Headers) -> Headers:
-    """The headers of an answer without those that this layer gives, and with its `Vary`."""
-    dropped = (b"content-length", b"etag", b"vary")
-    return [*((name, value) for name, value in headers if name not in dropped), (b"vary", b"Accept, Accept-Encoding, Authorization")]
+async def _send_error(send: Send) -> None:
+    body = orjson.dumps(Problem(500, "Something went wrong here; nothing was written.").body())
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _send(kept: Kept, coding: bytes, held: bytes, head_only: bool, send: Send) -> None:

@@ -56,3 +56,6 @@ class GeoJsonRenderer:
     def end(self) -> Iterable[bytes]:
         """The end of the collection."""
         return (b"]}",)
+
+    def close(self) -> None:
+        """It holds nothing."""

@@ -59,6 +59,9 @@ class CsvRenderer:
         """What comes after the last record: nothing."""
         return ()
 
+    def close(self) -> None:
+        """It holds nothing."""
+
 
 def lines(rows: Iterable[Sequence[str]]) -> bytes:
     """Rows of cells as CSV."""

@@ -31,6 +31,9 @@ class Renderer(Protocol):
     def end(self) -> Iterable[bytes]:
         """What comes after the last record, in pieces."""
 
+    def close(self) -> None:
+        """Give back what it holds, also of a list that was broken off."""
+
 
 class LinesRenderer:
     """Newline-delimited JSON: each record as it is served, one a line."""
@@ -46,3 +49,6 @@ class LinesRenderer:
     def end(self) -> Iterable[bytes]:
         """Nothing."""
         return ()
+
+    def close(self) -> None:
+        """It holds nothing."""

@@ -71,22 +71,25 @@ async def _stream(
 ) -> AsyncIterator[bytes]:
     database: Database = request.app.state.database
     documents, following, _ = first
-    yield renderer.begin()
-    while True:
-        spots: Sequence[Located] = ()
-        if located:
-            async with database.read() as connection:
-                spots = await locate(connection, listing.rows, documents, listing.level)
-        # Rendering a page takes some milliseconds of computing: other requests go on meanwhile.
-        rendered = await asyncio.to_thread(renderer.page, documents, spots)
-        for start in range(0, len(rendered), PIECE_BYTES):
-            yield rendered[start : start + PIECE_BYTES]
-        if not whole or following is None or await request.is_disconnected():
-            break
-        documents, following, _ = await listing.fetch(following, PAGE)
-    end = iter(renderer.end())
-    while piece := await asyncio.to_thread(next, end, b""):
-        yield piece
+    try:
+        yield renderer.begin()
+        while True:
+            spots: Sequence[Located] = ()
+            if located:
+                async with database.read() as connection:
+                    spots = await locate(connection, listing.rows, documents, listing.level)
+            # Rendering a page takes some milliseconds of computing: other requests go on meanwhile.
+            rendered = await asyncio.to_thread(renderer.page, documents, spots)
+            for start in range(0, len(rendered), PIECE_BYTES):
+                yield rendered[start : start + PIECE_BYTES]
+            if not whole or following is None or await request.is_disconnected():
+                break
+            documents, following, _ = await listing.fetch(following, PAGE)
+        end = iter(renderer.end())
+        while piece := await asyncio.to_thread(next, end, b""):
+            yield piece
+    finally:
+        renderer.close()
 
 
 async def locate(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[Located]:

@@ -86,6 +86,8 @@ class _Writer(Protocol):
 
     def finish(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class _Lines:
     def __init__(self, file: IO[bytes]) -> None:
@@ -95,6 +97,9 @@ class _Lines:
         self._file.writelines(orjson.dumps(each) + b"\n" for each in records)
 
     def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 
@@ -107,6 +112,9 @@ class _Table:
         self._file.write(lines([written(value) for value in cells(ALL_COLUMNS, each)] for each in records))
 
     def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 
@@ -123,6 +131,9 @@ class _Sheets:
 
     def finish(self) -> None:
         self._file.writelines(self._book.finish())
+
+    def close(self) -> None:
+        self._book.close()
 
 
 WRITERS: Mapping[str, Callable[[IO[bytes]], _Writer]] = {".ndjson": _Lines, ".csv": _Table, ".xlsx": _Sheets}
@@ -141,11 +152,14 @@ async def export_file(database: Database, path: Path, clearance: Label, on_progr
     try:
         with part.open("wb") as file:
             writer = make(file)
-            async for records in read_records(database, clearance):
-                await asyncio.to_thread(writer.add, records)
-                count += len(records)
-                on_progress(len(records))
-            await asyncio.to_thread(writer.finish)
+            try:
+                async for records in read_records(database, clearance):
+                    await asyncio.to_thread(writer.add, records)
+                    count += len(records)
+                    on_progress(len(records))
+                await asyncio.to_thread(writer.finish)
+            finally:
+                writer.close()
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

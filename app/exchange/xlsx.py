@@ -32,8 +32,10 @@ class Workbook:
     """A workbook that is written row by row."""
 
     def __init__(self, *, most_rows: int = MOST_ROWS) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed once it has been read out
-        self._book = xlsxwriter.Workbook(self._file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+        self._folder = tempfile.TemporaryDirectory(prefix="lifeline-")
+        self._file = tempfile.TemporaryFile(dir=self._folder.name)  # noqa: SIM115 - closed with the folder
+        options = {"constant_memory": True, "tmpdir": self._folder.name, "strings_to_formulas": False, "strings_to_urls": False}
+        self._book = xlsxwriter.Workbook(self._file, options)
         self._book.set_properties({"created": _CREATED})
         self._most_rows = most_rows
         self._next: dict[str, int] = {}
@@ -87,10 +89,17 @@ class Workbook:
     def finish(self) -> Iterator[bytes]:
         """Put the workbook together and read it out in pieces."""
         self._book.close()
-        with self._file:
-            self._file.seek(0)
-            while piece := self._file.read(_PIECE):
-                yield piece
+        self._file.seek(0)
+        while piece := self._file.read(_PIECE):
+            yield piece
+
+    def close(self) -> None:
+        """Remove its temporary files, which hold what was written."""
+        for sheet in self._book.worksheets():
+            sheet.row_data_fh.close()
+        self._book.fileclosed = True
+        self._file.close()
+        self._folder.cleanup()
 
 
 class XlsxRenderer:
@@ -115,3 +124,7 @@ class XlsxRenderer:
     def end(self) -> Iterable[bytes]:
         """The whole workbook."""
         return self._workbook.finish()
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        self._workbook.close()

@@ -124,6 +124,7 @@ def test_a_sheet_that_is_full_goes_on_in_the_next_and_a_long_text_stands_in_part
     for number in range(5):
         book.add("rows", columns, {"a": long if number == 3 else f"={number}", "b": {"c": number}})
     read = openpyxl.load_workbook(io.BytesIO(b"".join(book.finish())))
+    book.close()
     assert read.sheetnames == ["rows", "rows 2", "long", "rows 3"]
     assert list(read["rows"].values) == [("a", "b.c"), ("#meta", "#x"), ("=0", 0), ("=1", 1)]
     assert read["rows"]["A3"].data_type == "s"
@@ -131,3 +132,17 @@ def test_a_sheet_that_is_full_goes_on_in_the_next_and_a_long_text_stands_in_part
     _, *parts = read[LONG].values
     assert [part[:4] for part in parts] == [("rows 2", 4, "a", 1), ("rows 2", 4, "a", 2)]
     assert "".join(part[4] for part in parts) == long
+
+
+def test_a_workbook_that_is_broken_off_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its temporary files hold what was to be exported."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for finished in (False, True):
+        book = Workbook()
+        book.open("rows", [column("a")])
+        book.add("rows", [column("a")], {"a": "secret"})
+        assert names(tmp_path)
+        if finished:
+            assert b"".join(book.finish())
+        book.close()
+        assert not names(tmp_path)

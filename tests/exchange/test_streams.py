@@ -13,7 +13,7 @@ import pytest
 import zstandard
 from sqlalchemy import insert, select
 
-from app import kept_answers
+from app import passing
 from app.db import Database, table_of
 from app.exchange import ways_out
 from app.exchange.geojson import GeoJsonRenderer
@@ -83,7 +83,7 @@ async def key(client: httpx.AsyncClient, reference: Reference, make_key: MakeKey
 async def test_what_grows_too_large_comes_in_pieces(
     app: Application, database: Database, key: str, coding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_answers, "MOST_HELD_BYTES", 20_000)
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 20_000)
     await clone(database, 2, 201)
     messages: list[dict[str, Any]] = []
 
@@ -116,7 +116,7 @@ async def test_what_grows_too_large_comes_in_pieces(
 
 
 async def test_memory_does_not_grow_with_the_rows(app: Application, database: Database, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_answers, "MOST_HELD_BYTES", 20_000)
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 20_000)
     monkeypatch.setattr(ways_out, "PAGE", 50)
     peaks: list[int] = []
     sizes: list[int] = []
@@ -156,17 +156,45 @@ def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Rendere
             renderer.page([document] * 20, [Located(None)] * 20)
         for _ in renderer.end():
             pass
+        renderer.close()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # A thousand records more, of more than 600 bytes each.
     assert peaks[1] - peaks[0] < 100_000
 
 
+@pytest.mark.parametrize("held", [0, 1_000_000])
+async def test_an_export_that_breaks_off_is_not_taken_for_whole(
+    app: Application, database: Database, key: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held back it is a problem like every other; once bytes are out, the last piece never comes."""
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", held)
+    monkeypatch.setattr(ways_out, "PAGE", 2)
+    await clone(database, 2, 6)
+    messages: list[dict[str, Any]] = []
+
+    async def seen(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    async def gone(*_: object) -> None:
+        raise RuntimeError("the database is gone")
+
+    monkeypatch.setattr(ways_out.asyncio, "to_thread", gone)
+    with pytest.raises(RuntimeError):
+        await ask(app, "/v1/reports.csv", "", seen, authorization=f"Bearer {key}")
+    if held:
+        assert messages[0]["status"] == 500
+        assert dict(messages[0]["headers"])[b"content-type"] == b"application/problem+json"
+        assert json.loads(messages[1]["body"])["status"] == 500
+    else:
+        assert [each.get("more_body") for each in messages] == [None, True][: len(messages)]
+
+
 async def test_what_is_recorded_meanwhile_is_not_in_it(
     app: Application, client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reports, and the marks on them, as they stood when the export began; the next one has the rest."""
-    monkeypatch.setattr(kept_answers, "MOST_HELD_BYTES", 0)
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 0)
     monkeypatch.setattr(ways_out, "PAGE", 2)
     ids = [(await client.post("/v1/reports", json=report(source=source))).json()["id"] for source in ("envoy", "monitor", "army")]
     body = b""
