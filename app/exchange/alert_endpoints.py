@@ -73,7 +73,7 @@ async def list_alerts(
     if country is not None:
         where.append(col(Report.place_id).in_(places_in_country(country)))
     before = decode_number(cursor) if cursor is not None else None
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         messages, last = await list_messages(connection, where, before=before, limit=limit, level=caller.level, settings=settings)
     query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
     own = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
@@ -104,7 +104,7 @@ async def get_alert(
     ],
 ) -> Response:
     """One message. Draft where nobody has judged how credible the statement is; Restricted where it is not labelled `clear`."""
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         message = await get_message(connection, id, level=caller.level, settings=settings)
     if message is None:
         raise not_found("alert")

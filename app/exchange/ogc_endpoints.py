@@ -143,7 +143,7 @@ async def list_items(
     known = _known(collection)
     wanted = Wanted(_box(bbox), *_interval(datetime_))
     after = decode_cursor(cursor) if cursor is not None else None
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         features = Features(connection, caller.level, settings)
         found, last = await features.page(known, wanted, after=after, limit=min(limit, MOST))
     here = f"/ogc/collections/{known}/items"
@@ -175,7 +175,7 @@ async def get_item(
         identifier = UUID(feature)
     except ValueError:
         raise not_found("feature") from None
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         found, _ = await Features(connection, caller.level, settings).page(known, Wanted(one=identifier), after=None, limit=1)
     if not found:
         raise not_found("feature")

@@ -49,7 +49,7 @@ async def get_provenance(
 ) -> Response:
     """A report's provenance in W3C PROV: PROV-JSON, or JSON-LD by `Accept: application/ld+json` or `?format=jsonld`."""
     chosen = chosen_format(request, [Format.JSON, Format.JSONLD], format)
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         found = await get_report(connection, id, caller.level)
         if found is None:
             raise not_found("report")
