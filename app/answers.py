@@ -26,8 +26,9 @@ def answer(
     headers: dict[str, str] | None = None,
     keep: bool = True,
     modified: datetime | None = None,
+    media_type: str = JSON,
 ) -> Response:
-    """A 200 of JSON bytes; its ETag, 304 and coding come from `app.kept_answers`.
+    """A 200, of JSON unless told otherwise; its ETag, 304 and coding come from `app.kept_answers`.
 
     `private` is whether the answer depends on the key that was sent. `keep` says that it depends on nothing but path, query,
     clearance, the day and what is in the database. `modified` is when what it shows last changed, where that is known for sure.
@@ -36,7 +37,7 @@ def answer(
     sent = {"Cache-Control": f"{'private' if private else 'public'}, no-cache", **(headers or {})}
     if modified is not None:
         sent["Last-Modified"] = format_datetime(modified, usegmt=True)
-    return Response(body, headers=sent, media_type=JSON)
+    return Response(body, headers=sent, media_type=media_type)
 
 
 def page(

@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter
 
+from app.exchange.alert_endpoints import router as alerts
+from app.exchange.provenance_endpoints import router as provenance
 from app.feed.endpoints import router as changes
 from app.indicators.endpoints import router as indicators
 from app.indicators.situation_endpoints import accounts
@@ -14,15 +16,17 @@ from app.webhooks.endpoints import router as webhooks
 TAGS = [
     {"name": "Situations", "description": "How it is: one place's indicators together, and what runs out next."},
     {"name": "Indicators", "description": "What is known: the assessed readings, each with its range, agreement and provenance."},
+    {"name": "Alerts", "description": "For alerting systems: the same statements as CAP 1.2 messages in an Atom feed."},
     {"name": "Changes", "description": "What changed since: for mirrors, pollers and live dashboards."},
     {"name": "Webhooks", "description": "Be told: changes posted to you, signed, at least once. Needs a key with the scope `read`."},
     {"name": "Reports", "description": "Who said it: the statements behind the readings."},
     {"name": "Reporting", "description": "How to say something: append a statement. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
     {"name": "Ledger", "description": "That nothing was altered: where the hash chain stands."},
+    {"name": "OGC API - Features", "description": "For GIS: connect QGIS or a dashboard to `/ogc`."},
     {"name": "Health", "description": "Whether the service is up and ready."},
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (situations, indicators, changes, webhooks, reports, amendments, reference, accounts):
+for room in (situations, indicators, alerts, changes, webhooks, reports, provenance, amendments, reference, accounts):
     router.include_router(room)

@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +25,7 @@ from app import __version__
 from app.access.service import Scope, create_key, list_keys, revoke_key
 from app.db import Database
 from app.demo.aleppo import load_aleppo
+from app.exchange.whole import WRITERS, export_file
 from app.indicators.verify import reread, verify_readings
 from app.labels import LABELS, Label
 from app.ledger.verify import verify_chain
@@ -191,6 +193,27 @@ def openapi(path: Annotated[Path, typer.Argument(help="Where to write it.")] = P
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     out.print(f"Wrote {path}")
+
+
+@cli.command("export")
+def export_command(
+    path: Annotated[Path, typer.Argument(help="Where to write it; the ending says how: .ndjson, .csv or .xlsx.")],
+    clearance: Annotated[Label, typer.Option(help="Only what this clearance may see, as it sees it.")] = Label.RED,
+) -> None:
+    """Write everything to a file: places, sources, routes and the ledger, enough for another Lifeline to give the same readings."""
+    if path.suffix not in WRITERS:
+        raise _stop(f"The file has to end in one of {', '.join(WRITERS)}.")
+
+    async def work() -> int:
+        database = Database(_settings())
+        try:
+            with Progress(TextColumn("{task.completed:,.0f} records"), TimeElapsedColumn(), console=err, transient=True) as progress:
+                task = progress.add_task("export", total=None)
+                return await export_file(database, path, clearance, lambda count: progress.advance(task, count))
+        finally:
+            await database.close()
+
+    out.print(f"Wrote {_run(work())} records to {path}.")
 
 
 @keys.command("create")

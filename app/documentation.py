@@ -16,10 +16,11 @@ from app.errors import MEDIA_TYPE, ProblemDetails
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
 _WORDS = {
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or the request is not what OGC API - Features takes.",
     401: "No key, or one that is unknown, expired or revoked.",
     403: "The key lacks the scope.",
     404: "There is no such record, or not for this reader.",
+    406: "None of the formats asked for is offered.",
     409: "It exists already, or is superseded or retracted already.",
     413: "The body is too large.",
     415: "The body is not sent as application/json.",
@@ -35,9 +36,9 @@ def problems(*statuses: int) -> Responses:
     return {status: {"description": _WORDS[status], "content": _PROBLEM} for status in statuses}
 
 
-_NOT_MODIFIED: Responses = {304: {"description": "Not changed since the `ETag` in `If-None-Match`."}}
-LIST_ERRORS: Responses = _NOT_MODIFIED | problems(401, 422, 503)
-READ_ERRORS: Responses = _NOT_MODIFIED | problems(401, 404, 422, 503)
+NOT_MODIFIED: Responses = {304: {"description": "Not changed since the `ETag` in `If-None-Match`."}}
+LIST_ERRORS: Responses = NOT_MODIFIED | problems(401, 422, 503)
+READ_ERRORS: Responses = NOT_MODIFIED | problems(401, 404, 422, 503)
 WRITE_ERRORS: Responses = problems(400, 401, 403, 413, 415, 422, 503)
 AMEND_ERRORS: Responses = WRITE_ERRORS | problems(404, 409)
 CURATE_ERRORS: Responses = WRITE_ERRORS | problems(409)
@@ -97,6 +98,11 @@ def install_openapi(app: FastAPI) -> None:
             _keep_nulls_in_examples(components)
             for leftover in ("HTTPValidationError", "ValidationError"):
                 components.pop(leftover, None)
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    # The framework's own 422, where an address answers otherwise.
+                    if "HTTPValidationError" in str(operation["responses"].get("422")):
+                        del operation["responses"]["422"]
             document["components"]["schemas"] = dict(sorted(components.items()))
             _describe_streams(document)
             _fill_in(document)

@@ -130,6 +130,15 @@ def field_problems(error: ValidationError | RequestValidationError, prefix: Sequ
     return found
 
 
+def invalid_request(error: RequestValidationError) -> Problem:
+    """The 422 of parameters that the framework refused."""
+    found = []
+    for entry in field_problems(error):
+        place, _, rest = entry.pointer.removeprefix("/").partition("/")
+        found.append(FieldProblem(pointer=f"?{rest}" if place == "query" else f"/{rest}", detail=entry.detail))
+    return invalid(found)
+
+
 def _answer(request: Request, problem: Problem) -> Response:
     content = orjson.dumps(problem.body(request.url.path))
     return Response(content, problem.status, {"Cache-Control": "no-store", **problem.headers}, media_type=MEDIA_TYPE)
@@ -150,11 +159,7 @@ async def _on_framework_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = []
-    for entry in field_problems(error):
-        place, _, rest = entry.pointer.removeprefix("/").partition("/")
-        found.append(FieldProblem(pointer=f"?{rest}" if place == "query" else f"/{rest}", detail=entry.detail))
-    return _answer(request, invalid(found))
+    return _answer(request, invalid_request(error))
 
 
 # SQLite result codes (busy, locked, I/O error, full, cannot open) and SQLSTATE classes of PostgreSQL (connection, resources,

@@ -1,9 +1,11 @@
 """Conditional requests, compression and kept answers: pure ASGI, before routing.
 
 An answer is kept for as long as the database has the version that it was read at, so that a hit needs neither routing nor a
-query. It depends on the path, the query in canonical order, the clearance and whether a key was sent, the version, and the day,
-since some filters look at the clock. Access rules are not repeated here: the clearance of a key is remembered as the application
-found it, for as long as the version lasts (a revocation is a commit) and the key has not expired.
+query. It depends on the path, the query in canonical order, the formats that `Accept` takes, the clearance and whether a key was
+sent, the version, and the day, since some filters look at the clock. Access rules are not repeated here: the clearance of a key
+is remembered as the application found it, for as long as the version lasts (a revocation is a commit) and the key has not expired.
+
+A body that comes in pieces and grows large is let through as it comes (`app.passing`), without an ETag.
 """
 
 import asyncio
@@ -17,11 +19,14 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 import zstandard
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Headers = list[tuple[bytes, bytes]]
+from app.errors import MEDIA_TYPE, Problem
+from app.formats import Accepted, accepted
+from app.passing import NOTHING, Headers, Passing
 
 SMALLEST_TO_COMPRESS = 512
 # From here on compressing takes some ten milliseconds: a thread does it, and other readers are answered meanwhile.
@@ -33,8 +38,6 @@ LONGEST_QUERY = 1000
 ON_NOT_MODIFIED = (b"cache-control", b"vary")
 DAY_SECONDS = 86_400
 MOST_READERS = 10_000
-SEND_SECONDS = 30.0
-NOTHING: Message = {"type": "http.response.body", "body": b""}
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
 KEEP = "keep_answer"
 CALLER = "caller"
@@ -116,46 +119,60 @@ class KeptAnswers:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        authorization = held = accepted = b""
+        authorization = held = codings = accept = b""
         ambiguous = False
         for name, value in scope["headers"]:
             if name == b"if-none-match":
                 held = b"%b,%b" % (held, value) if held else value
             elif name == b"accept-encoding":
-                accepted = b"%b,%b" % (accepted, value) if accepted else value
+                codings = b"%b,%b" % (codings, value) if codings else value
+            elif name == b"accept":
+                # Several lines are one list (RFC 9110, 5.3).
+                accept = b"%b,%b" % (accept, value) if accept else value
             elif name == b"authorization":
                 # Two of them: which one the application goes by is not for this layer to guess.
                 ambiguous = bool(authorization)
                 authorization = value
-        coding = _coding(accepted)
+        coding = _coding(codings)
+        formats = accepted(accept)
         head_only = scope["method"] == "HEAD"
         version = None if ambiguous else self._version()
         day = int(time.time()) // DAY_SECONDS
         reader = self._reader(authorization, version)
         if reader is not None and version is not None:
-            key = _key(scope, reader)
+            key = _key(scope, formats, reader)
             kept = self._kept.get(key)
             if kept is not None and kept.version == version and kept.day == day:
                 self._kept.move_to_end(key)
                 made = kept.made.get(coding) or await self._make(key, kept, coding)
                 await _send(made, kept.tag, held, head_only, send)
                 return
-        passing = _Passing(send, head_only)
-        inner = dict(scope, method="GET", headers=[each for each in scope["headers"] if each[0] != b"if-none-match"])
         state: dict[str, Any] = dict(scope.get("state", {}))
-        inner["state"] = state
-        try:
-            await self._app(inner, passing.receive(receive), passing.send)
-        except ClientDisconnect:
-            # A reader of a stream who went.
+        whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
+        if whole is None:
             return
-        answer = passing.answer(version, day)
-        if answer is None:
-            return
+        answer = Kept(version, day, *whole, hashlib.sha256(whole[1]).hexdigest()[:32])
         made = await answer.make(coding)
         if state.get(KEEP) and version is not None:
-            self._remember(authorization, version, state.get(CALLER), scope, answer)
+            self._remember(authorization, version, state.get(CALLER), scope, formats, answer)
         await _send(made, answer.tag, held, head_only, send)
+
+    async def _ask(
+        self, scope: Scope, receive: Receive, passing: Passing, state: dict[str, Any], send: Send
+    ) -> tuple[Headers, bytes] | None:
+        """What the application answers, unless it went through as it came; `state` is what it leaves beside the request."""
+        headers = [each for each in scope["headers"] if each[0] != b"if-none-match"]
+        try:
+            await self._app(dict(scope, method="GET", headers=headers, state=state), passing.receive(receive), passing.send)
+        except ClientDisconnect:
+            # A reader of a stream who went.
+            return None
+        except Exception:
+            # What broke off while it was held back is an error like every other; of what is out already the connection's end tells.
+            if not passing.through:
+                await _send_error(send)
+            raise
+        return passing.whole()
 
     def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
         if not authorization:
@@ -165,7 +182,7 @@ class KeptAnswers:
             return None
         return known[1]
 
-    def _remember(self, authorization: bytes, version: int, caller: Any, scope: Scope, answer: Kept) -> None:
+    def _remember(self, authorization: bytes, version: int, caller: Any, scope: Scope, formats: Accepted, answer: Kept) -> None:
         reader = self._public
         if authorization:
             if caller is None:
@@ -174,7 +191,7 @@ class KeptAnswers:
             if len(self._readers) >= MOST_READERS:
                 self._readers.clear()
             self._readers[authorization] = (version, reader)
-        key = _key(scope, reader)
+        key = _key(scope, formats, reader)
         self._drop(key)
         # One answer does not push out all others.
         if answer.size <= self._most_bytes // 2:
@@ -201,85 +218,16 @@ class KeptAnswers:
             self._bytes -= old.counted
 
 
-def _hang_up(send: Send) -> bool:
-    """Drop the connection with all that it has not taken; whether there was one to drop.
-
-    ASGI has no word for it, and a server would wait for such a reader for ever.
-    """
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is not None:
-        transport.abort()
-    return transport is not None
-
-
-def _key(scope: Scope, reader: Reader) -> tuple[Any, ...]:
+def _key(scope: Scope, formats: Accepted, reader: Reader) -> tuple[Any, ...]:
     # Keys of one clearance share what is kept; each one's expiry is looked at when it asks.
-    return scope["path"], _canonical(scope["query_string"]), reader.level, reader.keyed
+    return scope["path"], _canonical(scope["query_string"]), formats, reader.level, reader.keyed
 
 
-class _Passing:
-    """Holds back a 200 until it is whole; lets through errors and streams as they come."""
-
-    def __init__(self, send: Send, head_only: bool) -> None:
-        self._send = send
-        self._head_only = head_only
-        self._start: Message | None = None
-        self._chunks: list[bytes] = []
-        self._whole = False
-        self._through = False
-        self._ended = False
-        self._dropped = False
-
-    def receive(self, receive: Receive) -> Receive:
-        """What the application receives: a HEAD of a stream looks like a reader who has gone."""
-
-        async def received() -> Message:
-            return {"type": "http.disconnect"} if self._ended else await receive()
-
-        return received
-
-    async def send(self, message: Message) -> None:
-        """Take what the application sends."""
-        if message["type"] == "http.response.start":
-            self._start = message
-            stream = any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in message["headers"])
-            self._through = message["status"] != 200 or stream
-            if self._through:
-                await self._send(message)
-                if self._head_only:
-                    await self._send({"type": "http.response.body", "body": b""})
-                    self._ended = True
-        elif self._through:
-            await self._pass_on(message)
-        else:
-            self._chunks.append(message.get("body", b""))
-            self._whole = not message.get("more_body", False)
-
-    async def _pass_on(self, message: Message) -> None:
-        if self._dropped:
-            # The application hears by what it receives that its reader is gone; until then nothing spins.
-            await asyncio.sleep(SEND_SECONDS)
-        elif not self._ended:
-            try:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._send(message)
-            except TimeoutError:
-                self._dropped = _hang_up(self._send)
-                if not self._dropped:
-                    raise
-
-    def answer(self, version: int | None, day: int) -> Kept | None:
-        """The 200 that was held back, with its tag."""
-        if self._start is None or not self._whole:
-            return None
-        body = b"".join(self._chunks)
-        dropped = (b"content-length", b"etag", b"vary")
-        headers = [(name, value) for name, value in self._start["headers"] if name not in dropped]
-        varies = b", ".join(
-            [b"Accept, Accept-Encoding, Authorization", *(value for name, value in self._start["headers"] if name == b"vary")]
-        )
-        headers.append((b"vary", varies))
-        return Kept(version, day, headers, body, hashlib.sha256(body).hexdigest()[:32])
+async def _send_error(send: Send) -> None:
+    body = orjson.dumps(Problem(500, "Something went wrong here; nothing was written.").body())
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _send(made: tuple[Message, Message, Message, bytes], tag: str, held: bytes, head_only: bool, send: Send) -> None:

@@ -14,6 +14,8 @@ from app.board.readers import for_reader
 from app.board.sessions import Sessions
 from app.db import Database
 from app.documentation import install_openapi, install_swagger_ui, problems
+from app.exchange import ways_out
+from app.exchange.ogc_endpoints import router as ogc
 from app.feed.service import Feed
 from app.health import metrics_registry
 from app.health import router as health
@@ -92,7 +94,9 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.state.settings = settings
     errors.install(app)
+    ways_out.install(app)
     app.include_router(router)
+    app.include_router(ogc)
     app.include_router(health)
     app.include_router(board)
     metrics = Instrumentator(registry=metrics_registry()).instrument(app)

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     clock_skew_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=60, description="Seconds that a stated time may lie ahead of this machine's clock."
     )
+    cap_sender: Annotated[str, Field(pattern=r"^[^\s,<&]{1,200}$")] = Field(
+        default="lifeline",
+        description="Who sends alerts, as CAP's `sender`: a unique name such as a domain; no spaces, commas, < or &.",
+    )
     idempotency_days: Annotated[int, Field(ge=1)] = Field(default=7, description="Days that an Idempotency-Key is remembered.")
 
     webhook_allow_private: bool = Field(

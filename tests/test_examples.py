@@ -23,7 +23,16 @@ from tests.webhooks.conftest import Receiver, log_of, until
 DOCUMENT: dict[str, Any] = create_app().openapi()
 OPERATIONS = {f"{method.upper()} {path}": each for path, methods in DOCUMENT["paths"].items() for method, each in methods.items()}
 # What runs as it stands though it has nothing to fill in, or nothing that a newcomer would have to.
-PLAIN = {"GET /v1/ledger/head", "GET /v1/webhooks", "GET /health/live", "GET /health/ready", "GET /metrics"}
+PLAIN = {
+    "GET /v1/ledger/head",
+    "GET /v1/webhooks",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /metrics",
+    "GET /ogc",
+    "GET /ogc/conformance",
+    "GET /ogc/collections",
+}
 
 
 def test_every_operation_has_a_summary_a_description_and_one_tag_that_is_explained() -> None:

@@ -44,7 +44,9 @@ async def ask(client: httpx.AsyncClient, method: str, path: str, template: str) 
 
 def named(answer: httpx.Response) -> list[str]:
     """The pointers of a 422; empty for any other answer."""
-    if answer.status_code != 422 or answer.headers["content-type"] != "application/problem+json":
+    # OGC API - Features has its own status for it.
+    status = 400 if answer.request.url.path.startswith("/ogc") else 422
+    if answer.status_code != status or answer.headers["content-type"] != "application/problem+json":
         return []
     return [error["pointer"] for error in answer.json()["errors"]]
 

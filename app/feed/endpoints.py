@@ -17,7 +17,9 @@ from app.errors import invalid_field
 from app.feed.queries import Selection, Served
 from app.feed.schemas import ChangePage
 from app.feed.service import Feed
+from app.formats import Format
 from app.indicators.schemas import KindName
+from app.lists import SUFFIX, TABULAR, Listing, Page, TabularFormat, answer_list, chosen_format, in_formats
 from app.parameters import CountryFilter, Limit, PlaceFilter, Within
 
 router = APIRouter(tags=["Changes"])
@@ -69,7 +71,23 @@ def _event(item: Served, level: int) -> bytes:
     return format_sse_event(event=item.type, data_str=item.json, id=encode_position(level, item.seq))
 
 
-@router.get("/changes", summary="What changed since?", response_model=ChangePage, responses=LIST_ERRORS)
+def _listing(feed: Feed, caller: Caller, selection: Selection, start: int) -> Listing:
+    """The changes after a seq, up to what is recorded at the first page; the cursors of its pages are positions."""
+    head: int | None = None
+
+    async def fetch(cursor: str | None, limit: int) -> Page:
+        nonlocal head
+        seq = start if cursor is None else decode_position(cursor, caller.level, "?after")
+        items, last, revision = await feed.page(seq, limit=limit, level=caller.level, selection=selection)
+        head = revision if head is None else head
+        found = [item.json for item in items if item.seq <= head]
+        return found, encode_position(caller.level, last) if last < head else None, head
+
+    return Listing("changes", fetch, level=caller.level, private=caller.key_id is not None, cursor="after")
+
+
+@router.get("/changes" + SUFFIX, include_in_schema=False)
+@router.get("/changes", summary="What changed since?", response_model=ChangePage, responses=LIST_ERRORS | in_formats(TABULAR))
 async def list_changes(
     request: Request,
     caller: CallerDep,
@@ -78,15 +96,20 @@ async def list_changes(
     after: After = None,
     wait: Annotated[int, Query(ge=0, le=30, description="Seconds to hold the request until something comes.")] = 0,
     limit: Limit = 100,
+    format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Every entry of the ledger after a cursor, in order: reports, corrections, retractions (with the reason, without content),
     outcomes and grades, each with the documents of the indicators that it moved.
 
     To keep a mirror: ask, apply every document whose `revision` is above the one held, keep `next` together with what was applied,
     ask again with `after=next`. Whatever is cut off on either side, nothing is missed and nothing comes twice.
+    Formats other than `json` hold what was recorded when they were asked for, and do not wait.
     """
-    deadline = asyncio.get_running_loop().time() + wait
     seq = await _start(feed, caller, after, "?after")
+    chosen = chosen_format(request, TABULAR, format)
+    if chosen is not Format.JSON:
+        return await answer_list(request, _listing(feed, caller, selection, seq), chosen, cursor=None, limit=limit)
+    deadline = asyncio.get_running_loop().time() + wait
     while True:
         version = feed.version()
         items, last, revision = await feed.page(seq, limit=limit, level=caller.level, selection=selection)

@@ -17,10 +17,13 @@ from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, Histor
 from app.kinds import KINDS
 from app.kinds.base import Kind
 from app.ledger.queries import moment_of
+from app.lists import ON_THE_MAP, SUFFIX, Listing, Page, answer_list, chosen_format, in_formats
 from app.parameters import AsOf, Cursor, KnownAt
 from app.settings import Settings
 
 router = APIRouter(tags=["Indicators"])
+
+IN_FORMATS = LIST_ERRORS | in_formats(ON_THE_MAP)
 
 Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])]
 
@@ -28,18 +31,23 @@ Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", ex
 async def _page(
     request: Request, caller: Caller, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
 ) -> Response:
-    after = decode_cursor(filters.cursor) if filters.cursor is not None else None
-    async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
-        moment = await moment_of(connection, filters.as_of, filters.known_at)
-        documents, last, revision = await list_indicators(
-            connection, filters, kind, after=after, level=caller.level, moment=moment, settings=settings
-        )
-    following = encode_cursor(last) if last else None
-    body, headers = page(request, documents, next_cursor=following, as_of=filters.as_of, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, headers=headers)
+    async def fetch(cursor: str | None, limit: int) -> Page:
+        after = decode_cursor(cursor) if cursor is not None else None
+        wanted = filters if limit == filters.limit else filters.model_copy(update={"limit": limit})
+        async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
+            moment = await moment_of(connection, filters.as_of, filters.known_at)
+            documents, last, revision = await list_indicators(
+                connection, wanted, kind, after=after, level=caller.level, moment=moment, settings=settings
+            )
+        return documents, encode_cursor(last) if last else None, revision
+
+    format_ = chosen_format(request, ON_THE_MAP, filters.format)
+    listing = Listing("indicators", fetch, level=caller.level, private=caller.key_id is not None, kind=kind, as_of=filters.as_of)
+    return await answer_list(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@router.get("/indicators", summary="What is known?", response_model=IndicatorPage, responses=LIST_ERRORS)
+@router.get("/indicators" + SUFFIX, include_in_schema=False)
+@router.get("/indicators", summary="What is known?", response_model=IndicatorPage, responses=IN_FORMATS)
 async def list_all_indicators(
     request: Request,
     caller: CallerDep,
@@ -123,8 +131,9 @@ def _add_typed_view(kind: Kind[Any]) -> None:
         summary=kind.title,
         description=kind.description,
         response_model=KIND_PAGES[kind.name],
-        responses=LIST_ERRORS,
+        responses=IN_FORMATS,
     )
+    router.add_api_route(f"/{kind.collection}{SUFFIX}", typed_view, methods=["GET"], include_in_schema=False)
 
 
 for _kind in KINDS.values():

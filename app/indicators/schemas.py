@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from app.kinds import KINDS
 from app.kinds.base import Kind
 from app.labels import Label
+from app.lists import FormatOnTheMap
 from app.parameters import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reading.envelope import Agreement, Reason, Relation
 from app.reference.schemas import Code, Grade, Slug, SourceType
@@ -190,6 +191,7 @@ class IndicatorFilters(BaseModel):
     known_at: KnownAt = None
     cursor: Cursor = None
     limit: Limit = 100
+    format: FormatOnTheMap = None
 
 
 def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[IndicatorFilters]:

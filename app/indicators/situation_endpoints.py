@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
-from app.answers import answer, decode_cursor, decode_day, encode_cursor, encode_day, page
+from app.answers import answer, decode_cursor, decode_day, encode_cursor, encode_day
 from app.documentation import LIST_ERRORS, READ_ERRORS
 from app.errors import not_found
 from app.indicators.record import track_record
@@ -20,6 +20,7 @@ from app.indicators.situations import get_situation, list_situations
 from app.indicators.warnings import list_warnings
 from app.ledger.models import Indicator
 from app.ledger.queries import head_of, moment_of
+from app.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
 from app.parameters import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import find_places, find_sources, places_in_country, places_within
@@ -28,6 +29,8 @@ from app.times import end_of_today, last_instant, rfc3339
 router = APIRouter()
 # What sources and the ledger are held to comes after what they say.
 accounts = APIRouter()
+
+IN_FORMATS = LIST_ERRORS | in_formats(ON_THE_MAP)
 
 
 def _at(as_of: str | None) -> datetime:
@@ -43,7 +46,14 @@ def _places(column: object, place: str | None, *, within: bool, country: str | N
     return where
 
 
-@router.get("/situations", tags=["Situations"], summary="Where is it worst?", response_model=SituationPage, responses=LIST_ERRORS)
+@router.get("/situations" + SUFFIX, include_in_schema=False)
+@router.get(
+    "/situations",
+    tags=["Situations"],
+    summary="Where is it worst?",
+    response_model=SituationPage,
+    responses=IN_FORMATS,
+)
 async def list_all_situations(
     request: Request,
     caller: CallerDep,
@@ -56,19 +66,24 @@ async def list_all_situations(
     known_at: KnownAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
+    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Every place that has indicators, each with its people trapped, its soonest run-out and its routes. Nothing is added up."""
-    after = decode_cursor(cursor) if cursor is not None else None
     where = _places(Place.id, place, within=within, country=country)
-    async with database.snapshot() as connection:
-        moment = await moment_of(connection, as_of, known_at)
-        items, last, revision = await list_situations(
-            connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=_at(as_of), settings=settings
-        )
-    following = encode_cursor(last) if last else None
-    documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=following, as_of=as_of, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, headers=headers)
+    at = _at(as_of)
+
+    async def fetch(cursor: str | None, limit: int) -> Page:
+        after = decode_cursor(cursor) if cursor is not None else None
+        async with database.snapshot() as connection:
+            moment = await moment_of(connection, as_of, known_at)
+            items, last, revision = await list_situations(
+                connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=at, settings=settings
+            )
+        return [orjson.dumps(item).decode() for item in items], encode_cursor(last) if last else None, revision
+
+    chosen = chosen_format(request, ON_THE_MAP, format)
+    listing = Listing("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
+    return await answer_list(request, listing, chosen, cursor=cursor, limit=limit)
 
 
 @router.get("/situations/{place}", tags=["Situations"], summary="How is it in one place?", response_model=Situation, responses=READ_ERRORS)
@@ -98,7 +113,14 @@ async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UU
     return list((await connection.execute(below)).scalars())
 
 
-@router.get("/warnings", tags=["Situations"], summary="What runs out next?", response_model=WarningPage, responses=LIST_ERRORS)
+@router.get("/warnings" + SUFFIX, include_in_schema=False)
+@router.get(
+    "/warnings",
+    tags=["Situations"],
+    summary="What runs out next?",
+    response_model=WarningPage,
+    responses=IN_FORMATS,
+)
 async def list_all_warnings(
     request: Request,
     caller: CallerDep,
@@ -112,26 +134,32 @@ async def list_all_warnings(
     known_at: KnownAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
+    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
-    after = decode_day(cursor) if cursor is not None else None
     where = _places(Indicator.place_id, place, within=within, country=country)
-    async with database.snapshot() as connection:
-        moment = await moment_of(connection, as_of, known_at)
-        items, last, revision = await list_warnings(
-            connection,
-            where,
-            within_days=within_days,
-            after=after,
-            limit=limit,
-            level=caller.level,
-            moment=moment,
-            at=_at(as_of),
-            settings=settings,
-        )
-    following = encode_day(*last) if last else None
-    body, headers = page(request, items, next_cursor=following, as_of=as_of, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, headers=headers)
+    at = _at(as_of)
+
+    async def fetch(cursor: str | None, limit: int) -> Page:
+        after = decode_day(cursor) if cursor is not None else None
+        async with database.snapshot() as connection:
+            moment = await moment_of(connection, as_of, known_at)
+            items, last, revision = await list_warnings(
+                connection,
+                where,
+                within_days=within_days,
+                after=after,
+                limit=limit,
+                level=caller.level,
+                moment=moment,
+                at=at,
+                settings=settings,
+            )
+        return items, encode_day(*last) if last else None, revision
+
+    chosen = chosen_format(request, ON_THE_MAP, format)
+    listing = Listing("warnings", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
+    return await answer_list(request, listing, chosen, cursor=cursor, limit=limit)
 
 
 @accounts.get(

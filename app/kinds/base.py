@@ -63,12 +63,28 @@ class Combined:
     preferred: int
 
 
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What a statement says in the words of CAP 1.2: event, categories, response type, urgency, and from which day on it holds.
+
+    CAP's severity is not among them: no statement gives one, and none is made up.
+    """
+
+    event: str
+    categories: tuple[str, ...]
+    response: str
+    urgency: str
+    onset: date | None = None
+
+
 class Kind(ABC, Generic[V]):
     """One kind of indicator.
 
     `topic` is the field of the value that lists are filtered by, `state` the field behind the filter `status`;
     both are promoted to indexed columns. `references` says which fields of the value hold slugs, and of what. `range_fields`
     are the fields of the reading that make its range. A kind that warns has outcomes: its reading has a field `outcome`.
+    Exports have a column for each field of the value and of the reading; `hxl` gives their HXL 1.1 hashtags. A kind with
+    `has_alerts` says by `alert` how its statements read as alerts.
     """
 
     name: ClassVar[str]
@@ -81,6 +97,8 @@ class Kind(ABC, Generic[V]):
     references: ClassVar[Mapping[str, str]] = {}
     range_fields: ClassVar[frozenset[str]] = frozenset()
     has_outcome: ClassVar[bool] = False
+    has_alerts: ClassVar[bool] = False
+    hxl: ClassVar[Mapping[str, str]] = {}
     example: ClassVar[Mapping[str, Any]]
     value_model: type[V]
     reading_model: type[BaseModel]
@@ -111,6 +129,10 @@ class Kind(ABC, Generic[V]):
 
     def fact(self, value: V) -> date | None:
         """The day on which what was warned of came, of a statement that says so; None where it names none."""
+        return None
+
+    def alert(self, value: V, sent_on: date) -> Alert | None:
+        """The statement as an alert that is sent on a day (UTC); None where it calls for none."""
         return None
 
     def default_label(self, value: V, source_type: str, usual: Label) -> Label:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
-from app.kinds.base import Combined, Day, Kind, Said, Value, apart, envelope, partial_date, wrong
+from app.kinds.base import Alert, Combined, Day, Kind, Said, Value, apart, envelope, partial_date, wrong
 from app.labels import Label, strictest
 
 Status = Literal["open", "restricted", "closed"]
@@ -25,6 +25,8 @@ Cause = Literal[
     "mines_uxo",
     "physical_environment",
 ]
+# What is shut by fighting, mines or attacks on those who bring aid.
+_OF_SECURITY = frozenset({"hostilities", "mines_uxo", "violence_against_humanitarians"})
 
 DIRECTIONS: tuple[Literal["in", "out"], ...] = ("in", "out")
 
@@ -95,6 +97,21 @@ class RouteClosureKind(Kind[RouteClosure]):
     state = "status"
     references = {"route": "route"}
     range_fields = frozenset({"since_earliest", "since_latest"})
+    has_alerts = True
+    hxl = {
+        "route": "#access+route+code",
+        "status": "#status+route",
+        "status_in": "#status+route+in",
+        "status_out": "#status+route+out",
+        "since": "#description+since",
+        "since_earliest": "#date+closed+min",
+        "since_latest": "#date+closed+max",
+        "direction": "#access+direction",
+        "passable_by": "#access+passable+list",
+        "assertion": "#meta+assertion",
+        "cause": "#access+type",
+        "last_route": "#access+last",
+    }
     value_model = RouteClosure
     reading_model = RouteClosureReading
     example = {"route": "castello-road", "status": "closed", "since": "2016-07-07", "cause": "hostilities"}
@@ -115,6 +132,17 @@ class RouteClosureKind(Kind[RouteClosure]):
     def aspects(self, value: RouteClosure) -> frozenset[str]:
         """The directions that it covers."""
         return frozenset(DIRECTIONS) if value.direction == "both" else frozenset({value.direction})
+
+    def alert(self, value: RouteClosure, sent_on: date) -> Alert:
+        """A route that is not open is to be avoided from when it is so; passage that is only announced changes nothing."""
+        categories = ("Transport", "Security") if value.cause in _OF_SECURITY else ("Transport",)
+        if not _counts(value):
+            return Alert(f"Route passage {value.assertion}: {value.route}", categories, "Monitor", "Unknown", value.since_earliest)
+        event = f"Route {value.status}: {value.route}"
+        if value.status == "open":
+            return Alert(event, categories, "AllClear", "Past", value.since_earliest)
+        onset = value.since_earliest or value.since_latest
+        return Alert(event, categories, "Avoid", "Immediate" if onset is None or onset <= sent_on else "Future", onset)
 
     def default_label(self, value: RouteClosure, source_type: str, usual: Label) -> Label:
         """Routes said to be passable are amber: who publishes them tells where people will be."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.kinds.base import Combined, Day, Days, Kind, Said, Value, Words, apart, envelope, wrong
+from app.kinds.base import Alert, Combined, Day, Days, Kind, Said, Value, Words, apart, envelope, wrong
 from app.labels import Label, strictest
 
 Supply = Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"]
@@ -16,6 +16,16 @@ Scope = Literal["all_stock", "agency_stock", "market", "facility"]
 
 # A supply that is low may well be one that will run out on a given day.
 COMPATIBLE: frozenset[str] = frozenset({"will_run_out", "low"})
+
+# CAP 1.2 categories; what is not here is `Other`.
+_CATEGORIES: Mapping[str, tuple[str, ...]] = {
+    "medical": ("Health",),
+    "water": ("Infra",),
+    "fuel": ("Infra",),
+    "electricity": ("Infra",),
+    "food": ("Other", "Safety"),
+    "basic": ("Other", "Safety"),
+}
 
 
 class SupplyRunout(Value):
@@ -69,6 +79,19 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     state = "state"
     range_fields = frozenset({"runs_out_earliest", "runs_out_latest"})
     has_outcome = True
+    has_alerts = True
+    hxl = {
+        "supply": "#item+type",
+        "state": "#status+supply",
+        "runs_out_earliest": "#date+runout+min",
+        "runs_out_latest": "#date+runout+max",
+        "in_days_min": "#indicator+days_remaining+min+num",
+        "in_days_max": "#indicator+days_remaining+max+num",
+        "relative_text": "#description+runout",
+        "scope": "#meta+scope",
+        "conditional_on": "#description+condition",
+        "outcome": "#status+outcome",
+    }
     value_model = SupplyRunout
     reading_model = SupplyRunoutReading
     example = {"supply": "basic", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"}
@@ -107,6 +130,17 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         """The supply, and the scope where it is not all stock."""
         return value.supply if value.scope == "all_stock" else f"{value.supply}.{value.scope}"
 
+    def alert(self, value: SupplyRunout, sent_on: date) -> Alert:
+        """Urgency by the days from sending to the earliest run-out; a supply that has come again calls for nothing."""
+        categories = _CATEGORIES.get(value.supply, ("Other",))
+        event = f"Supply run-out: {value.supply.replace('_', ' ')}"
+        if value.state == "resupplied":
+            return Alert(f"Supply restored: {value.supply.replace('_', ' ')}", categories, "AllClear", "Past")
+        day = value.runs_out_earliest or value.runs_out_latest
+        if value.state == "ran_out":
+            return Alert(event, categories, "Prepare", "Immediate" if day is None or day >= sent_on else "Past", day)
+        return Alert(event, categories, "Prepare", "Unknown" if day is None else _urgency((day - sent_on).days), day)
+
     def default_label(self, value: SupplyRunout, source_type: str, usual: Label) -> Label:
         """Facility stocks are amber: they tell where there is something to take or to hit."""
         label = super().default_label(value, source_type, usual)
@@ -130,6 +164,12 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
             conditional_on=preferred.conditional_on,
         )
         return Combined(reading.model_dump(mode="json"), 0)
+
+
+def _urgency(days: int) -> str:
+    if days < 0:
+        return "Past"
+    return "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"
 
 
 def _compatible(one: SupplyRunout, other: SupplyRunout) -> bool:

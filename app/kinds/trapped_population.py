@@ -62,6 +62,14 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
     horizon_days = 60
     topic = "concept"
     range_fields = frozenset({"people_low", "people_high"})
+    hxl = {
+        "concept": "#indicator+definition",
+        "people": "#affected+trapped+best",
+        "people_low": "#affected+trapped+min",
+        "people_high": "#affected+trapped+max",
+        "qualifier": "#meta+qualifier",
+        "includes_combatants": "#meta+combatants",
+    }
     value_model = TrappedPopulation
     reading_model = TrappedPopulationReading
     example = {"concept": "trapped", "people": 300000, "qualifier": "about"}

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -27,6 +27,14 @@ async def moment_of(connection: AsyncConnection, as_of: str | None, known_at: st
         last = select(col(Change.number)).where(col(Change.recorded_at) <= last_instant(known_at)).order_by(*newest_first).limit(1)
         upto = (await connection.execute(last)).scalar_one_or_none() or 0
     return Moment(as_of=None if as_of is None else last_instant(as_of), upto=upto)
+
+
+async def up_to_head(connection: AsyncConnection, moment: Moment) -> Moment:
+    """The moment, bounded by what is recorded by now."""
+    if moment.upto is not None:
+        return moment
+    number: int | None = (await connection.execute(select(func.max(col(Change.number))))).scalar_one()
+    return Moment(as_of=moment.as_of, upto=number or 0)
 
 
 # Types of changes that bring a report of their own, under the same number.

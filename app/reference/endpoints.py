@@ -13,9 +13,11 @@ from sqlmodel import col
 
 from app.access.dependencies import Caller, CallerDep, Curator, DatabaseDep
 from app.access.idempotency import Written, write_once
-from app.answers import answer, decode_cursor, encode_cursor, json_body, page
+from app.answers import answer, decode_cursor, encode_cursor, json_body
 from app.documentation import CURATE_ERRORS, READ_ERRORS, body_of, json_request
 from app.errors import field_problems, invalid, not_found
+from app.formats import Format
+from app.lists import ON_THE_MAP, SUFFIX, TABULAR, FormatOnTheMap, Listing, Page, TabularFormat, answer_list, chosen_format, in_formats
 from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
 from app.reference.models import Place, Route, Source
 from app.reference.queries import get_reference, list_reference, one_of, places_in_box, places_in_country, places_within
@@ -36,6 +38,9 @@ from app.reference.service import add_place, add_route, add_source
 
 router = APIRouter()
 
+ALL_FORMATS = READ_ERRORS | in_formats(ON_THE_MAP)
+AS_TABLES = READ_ERRORS | in_formats(TABULAR)
+
 Sent = TypeVar("Sent", bound=BaseModel)
 
 SlugPath = Annotated[str, Path(max_length=64, description="The slug.")]
@@ -50,14 +55,16 @@ async def _page(
     where: Sequence[ColumnElement[bool]],
     cursor: str | None,
     limit: int,
+    format_: Format,
 ) -> Response:
-    after = decode_cursor(cursor) if cursor is not None else None
-    async with database.read() as connection:
-        items, last, revision = await list_reference(connection, model, where, after=after, limit=limit, level=caller.level)
-    following = encode_cursor(last) if last else None
-    documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=following, as_of=None, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, headers=headers)
+    async def fetch(cursor: str | None, limit: int) -> Page:
+        after = decode_cursor(cursor) if cursor is not None else None
+        async with database.read() as connection:
+            items, last, revision = await list_reference(connection, model, where, after=after, limit=limit, level=caller.level)
+        return [orjson.dumps(item).decode() for item in items], encode_cursor(last) if last else None, revision
+
+    listing = Listing(f"{model.__tablename__}s", fetch, level=caller.level, private=caller.key_id is not None)
+    return await answer_list(request, listing, format_, cursor=cursor, limit=limit)
 
 
 async def _one(request: Request, caller: Caller, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
@@ -90,7 +97,14 @@ async def _add(
     return await write_once(request, caller, write)
 
 
-@router.get("/places", summary="Which places are known?", tags=["Places, sources, routes"], response_model=PlacePage, responses=READ_ERRORS)
+@router.get("/places" + SUFFIX, include_in_schema=False)
+@router.get(
+    "/places",
+    summary="Which places are known?",
+    tags=["Places, sources, routes"],
+    response_model=PlacePage,
+    responses=ALL_FORMATS,
+)
 async def list_places(
     request: Request,
     caller: CallerDep,
@@ -101,6 +115,7 @@ async def list_places(
     bbox: BoundingBox = None,
     cursor: Cursor = None,
     limit: Limit = 100,
+    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Places in order of entry: countries, administrative units, sites and informal areas, with their codes."""
     where: list[ColumnElement[bool]] = []
@@ -110,7 +125,7 @@ async def list_places(
         where.append(col(Place.id).in_(places_in_country(country)))
     if bbox is not None:
         where.append(col(Place.id).in_(places_in_box(bbox)))
-    return await _page(request, caller, database, Place, where, cursor, limit)
+    return await _page(request, caller, database, Place, where, cursor, limit, chosen_format(request, ON_THE_MAP, format))
 
 
 @router.get("/places/{slug}", summary="One place", tags=["Places, sources, routes"], response_model=PlaceOut, responses=READ_ERRORS)
@@ -143,7 +158,14 @@ async def post_place(request: Request, caller: Curator, body: Body) -> Response:
     return await _add(request, caller, body, PlaceIn, Place, add_place)
 
 
-@router.get("/sources", summary="Who makes statements?", tags=["Places, sources, routes"], response_model=SourcePage, responses=READ_ERRORS)
+@router.get("/sources" + SUFFIX, include_in_schema=False)
+@router.get(
+    "/sources",
+    summary="Who makes statements?",
+    tags=["Places, sources, routes"],
+    response_model=SourcePage,
+    responses=AS_TABLES,
+)
 async def list_sources(
     request: Request,
     caller: CallerDep,
@@ -151,10 +173,11 @@ async def list_sources(
     type: Annotated[SourceType | None, Query(description="Only sources of this type.", examples=["un"])] = None,  # noqa: A002 - the field's name on the wire
     cursor: Cursor = None,
     limit: Limit = 100,
+    format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Sources in order of entry, each with the reliability grade now in force (Admiralty scale)."""
     where = [] if type is None else [col(Source.type) == type]
-    return await _page(request, caller, database, Source, where, cursor, limit)
+    return await _page(request, caller, database, Source, where, cursor, limit, chosen_format(request, TABULAR, format))
 
 
 @router.get("/sources/{slug}", summary="One source", tags=["Places, sources, routes"], response_model=SourceOut, responses=READ_ERRORS)
@@ -182,7 +205,14 @@ async def post_source(request: Request, caller: Curator, body: Body) -> Response
     return await _add(request, caller, body, SourceIn, Source, add_source)
 
 
-@router.get("/routes", summary="Which routes are known?", tags=["Places, sources, routes"], response_model=RoutePage, responses=READ_ERRORS)
+@router.get("/routes" + SUFFIX, include_in_schema=False)
+@router.get(
+    "/routes",
+    summary="Which routes are known?",
+    tags=["Places, sources, routes"],
+    response_model=RoutePage,
+    responses=ALL_FORMATS,
+)
 async def list_routes(
     request: Request,
     caller: CallerDep,
@@ -190,10 +220,11 @@ async def list_routes(
     mode: Annotated[Mode | None, Query(description="Only routes of this mode.", examples=["road"])] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
+    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Routes in order of entry. Below the clearance `amber` their geometry is rounded to 0.1 degree."""
     where = [] if mode is None else [col(Route.mode) == mode]
-    return await _page(request, caller, database, Route, where, cursor, limit)
+    return await _page(request, caller, database, Route, where, cursor, limit, chosen_format(request, ON_THE_MAP, format))
 
 
 @router.get("/routes/{slug}", summary="One route", tags=["Places, sources, routes"], response_model=RouteOut, responses=READ_ERRORS)

@@ -100,6 +100,16 @@ def box(geometry: dict[str, Any]) -> Box:
     return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
 
 
+def meet(one: Box, other: Box) -> bool:
+    """Whether two boxes have a point in common; one whose west is above its east crosses the antimeridian."""
+    return one[1] <= other[3] and other[1] <= one[3] and any(a[0] <= b[1] and b[0] <= a[1] for a in _spans(one) for b in _spans(other))
+
+
+def _spans(each: Box) -> list[tuple[float, float]]:
+    west, _, east, _ = each
+    return [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
+
+
 def coarse(geometry: dict[str, Any]) -> dict[str, Any]:
     """The geometry rounded to 0.1 degree, about 11 km (contract, Sensitivity)."""
 

@@ -15,7 +15,7 @@ from app.db import fetch_page, table_of
 from app.errors import invalid_field
 from app.labels import Label
 from app.reference.facts import PlaceFacts, SourceFacts
-from app.reference.geometry import coarse
+from app.reference.geometry import Box, coarse
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.moment import NOW, Moment
 
@@ -94,6 +94,25 @@ async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> se
     return set((await connection.execute(select(col(Route.slug)).where(col(Route.slug).in_(list(slugs))))).scalars())
 
 
+async def place_shapes(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The GeoJSON geometry of places, by slug: their own, else their centroid; those without either are left out."""
+    columns = (col(Place.slug), col(Place.geometry), col(Place.longitude), col(Place.latitude))
+    rows = await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs)), col(Place.west).is_not(None)))
+    return {row.slug: row.geometry or {"type": "Point", "coordinates": [row.longitude, row.latitude]} for row in rows}
+
+
+async def route_shapes(connection: AsyncConnection, slugs: Collection[str], level: int) -> dict[str, dict[str, Any]]:
+    """The GeoJSON geometry of routes as a clearance may know it, by slug; those without one are left out."""
+    if not slugs:
+        return {}
+    rows = await connection.execute(select(col(Route.slug), col(Route.geometry)).where(col(Route.slug).in_(list(slugs))))
+    return {row.slug: _seen(row.geometry, level) for row in rows if row.geometry is not None}
+
+
+def _seen(geometry: dict[str, Any], level: int) -> dict[str, Any]:
+    return coarse(geometry) if level < Label.AMBER.level else geometry
+
+
 def places_within(slug_or_code: str, *, within: bool) -> Select[Any]:
     """A subquery of the identifiers of a place, or of it and all its descendants."""
     if ":" in slug_or_code:
@@ -118,17 +137,23 @@ def _degrees(text: str) -> float:
     return float(text)
 
 
-def places_in_box(bbox: str) -> Select[Any]:
-    """A subquery of the places whose box meets `west,south,east,north` (RFC 7946); west > east crosses the antimeridian.
-
-    422 naming `bbox` for anything else.
-    """
+def read_box(bbox: str) -> Box:
+    """The box of `west,south,east,north` (RFC 7946); 422 naming `bbox` for anything else."""
     try:
         west, south, east, north = (_degrees(part) for part in bbox.split(","))
         if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
             raise ValueError
     except ValueError:
         raise invalid_field("?bbox", "must be west,south,east,north in degrees of WGS 84, such as 36.5,35.9,37.7,36.9") from None
+    return west, south, east, north
+
+
+def places_in_box(bbox: str) -> Select[Any]:
+    """A subquery of the places whose box meets `west,south,east,north` (RFC 7946); west > east crosses the antimeridian.
+
+    422 naming `bbox` for anything else.
+    """
+    west, south, east, north = read_box(bbox)
     across = and_(col(Place.west) <= east, col(Place.east) >= west)
     if west > east:
         across = or_(col(Place.west) <= east, col(Place.east) >= west)
@@ -167,7 +192,7 @@ def _serve_route(row: RowMapping, level: int) -> dict[str, Any]:
         "mode": row["mode"],
         "from": row["origin"],
         "to": row["destination"],
-        "geometry": coarse(row["geometry"]) if hidden else row["geometry"],
+        "geometry": None if row["geometry"] is None else _seen(row["geometry"], level),
         "redacted": ["geometry"] if hidden else [],
         "links": _links("routes", row["slug"]),
     }

@@ -12,13 +12,15 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.idempotency import Written, write_once
-from app.answers import answer, decode_cursor, encode_cursor, json_body, page
+from app.answers import answer, decode_cursor, encode_cursor, json_body
 from app.documentation import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
 from app.errors import FieldProblem, invalid, invalid_field, not_found
+from app.formats import Format
 from app.indicators.schemas import KindName
 from app.kinds import KINDS
 from app.ledger.models import Report
-from app.ledger.queries import moment_of
+from app.ledger.queries import moment_of, up_to_head
+from app.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
 from app.parameters import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.models import Source
 from app.reference.moment import Moment
@@ -58,6 +60,7 @@ class ReportFilters(BaseModel):
     known_at: KnownAt = None
     cursor: Cursor = None
     limit: Limit = 100
+    format: FormatOnTheMap = None
 
 
 def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[ColumnElement[bool]]:
@@ -81,19 +84,31 @@ def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[Colu
     return where
 
 
-@router.get("/reports", tags=["Reports"], summary="Who said what?", response_model=ReportPage, responses=LIST_ERRORS)
+@router.get("/reports" + SUFFIX, include_in_schema=False)
+@router.get(
+    "/reports", tags=["Reports"], summary="Who said what?", response_model=ReportPage, responses=LIST_ERRORS | in_formats(ON_THE_MAP)
+)
 async def list_all_reports(
     request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ReportFilters, Query()]
 ) -> Response:
     """The statements themselves, in the order in which they were recorded, those superseded or retracted included and marked."""
-    after = decode_cursor(filters.cursor) if filters.cursor is not None else None
-    async with database.read() as connection:
-        moment = await moment_of(connection, filters.as_of, filters.known_at)
-        where = _conditions(filters, caller.level, moment)
-        items, last, revision = await list_reports(connection, where, after=after, limit=filters.limit, level=caller.level, moment=moment)
-    documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=filters.as_of, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, headers=headers)
+    format_ = chosen_format(request, ON_THE_MAP, filters.format)
+    pinned: Moment | None = None
+
+    async def fetch(cursor: str | None, limit: int) -> Page:
+        nonlocal pinned
+        after = decode_cursor(cursor) if cursor is not None else None
+        async with database.read() as connection:
+            moment = pinned or await moment_of(connection, filters.as_of, filters.known_at)
+            if pinned is None and format_ is not Format.JSON:
+                # Many pages, one moment: what is recorded while they are read is in none of them.
+                pinned = moment = await up_to_head(connection, moment)
+            where = _conditions(filters, caller.level, moment)
+            items, last, revision = await list_reports(connection, where, after=after, limit=limit, level=caller.level, moment=moment)
+        return [orjson.dumps(item).decode() for item in items], encode_cursor(last) if last else None, revision
+
+    listing = Listing("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    return await answer_list(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
 @router.get("/reports/{id}", tags=["Reports"], summary="One statement", response_model=ReportDetail, responses=READ_ERRORS)

@@ -1,0 +1,216 @@
+"""Large answers: let through as they come, in memory that does not grow, one moment for all of it."""
+
+import asyncio
+import gzip
+import json
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import zstandard
+from sqlalchemy import insert, select
+
+from app import passing
+from app.db import Database, table_of
+from app.exchange import ways_out
+from app.exchange.geojson import GeoJsonRenderer
+from app.exchange.hxl_csv import CsvRenderer
+from app.exchange.rendering import Located, Renderer
+from app.exchange.tables import REPORTS
+from app.exchange.xlsx import XlsxRenderer
+from app.labels import Label
+from app.ledger.models import Change, Report
+from app.main import Application
+from tests.conftest import MakeKey
+from tests.factories import Reference, report
+
+Seen = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+async def ask(app: Application, path: str, query: str, seen: Seen, **headers: str) -> None:
+    """A GET straight to the application, whose messages are seen one by one; a client library would gather them."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": headers.pop("method", "GET"),
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "server": ("lifeline.test", 80),
+        "client": ("127.0.0.1", 1),
+    }
+    asked = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        if asked:
+            # Nothing more comes from this client.
+            await asyncio.Event().wait()
+        asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await app(scope, receive, seen)  # type: ignore[arg-type]
+
+
+async def clone(database: Database, first: int, last: int) -> None:
+    """Many reports beside the one that there is, numbered from `first` to before `last`, put in by hand."""
+    reports, changes = table_of(Report), table_of(Change)
+    async with database.write() as session:
+        connection = await session.connection()
+        row = dict((await connection.execute(select(*reports.c).order_by(reports.c.number).limit(1))).mappings().one())
+        rows = [row | {"number": at, "id": UUID(int=row["id"].int + (at << 64))} for at in range(first, last)]
+        for start in range(0, len(rows), 500):
+            await connection.execute(insert(reports), rows[start : start + 500])
+        change = {"number": last, "type": "grade", "level": 0, "plain_below": 0, "recorded_at": row["recorded_at"], "recorded_by": "test"}
+        await connection.execute(insert(changes), [change])
+
+
+@pytest.fixture
+async def key(client: httpx.AsyncClient, reference: Reference, make_key: MakeKey) -> str:
+    """The key of a reader of a ledger with one report."""
+    assert (await client.post("/v1/reports", json=report())).status_code == 201
+    return await make_key(clearance=Label.RED)
+
+
+@pytest.mark.parametrize("coding", ["", "gzip", "zstd"])
+async def test_what_grows_too_large_comes_in_pieces(
+    app: Application, database: Database, key: str, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 20_000)
+    await clone(database, 2, 201)
+    messages: list[dict[str, Any]] = []
+
+    async def seen(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    bearer = {"authorization": f"Bearer {key}"}
+    await ask(app, "/v1/reports.ndjson", "", seen, accept_encoding=coding, **bearer)
+    start, *parts = messages
+    headers = dict(start["headers"])
+    assert start["status"] == 200
+    assert b"etag" not in headers
+    assert b"content-length" not in headers
+    assert headers.get(b"content-encoding", b"") == coding.encode()
+    assert [each["more_body"] for each in parts] == [True] * (len(parts) - 1) + [False]
+    body = b"".join(each["body"] for each in parts)
+    plain = gzip.decompress(body) if coding == "gzip" else zstandard.ZstdDecompressor().decompressobj().decompress(body) if coding else body
+    assert len({json.loads(line)["id"] for line in plain.splitlines()}) == 200
+    messages.clear()
+    await ask(app, "/v1/reports.ndjson", "", seen, method="HEAD", accept_encoding=coding, **bearer)
+    assert [each.get("body", b"") for each in messages] == [b"", b""]
+    assert messages[0]["status"] == 200
+    small: list[dict[str, Any]] = []
+
+    async def kept(message: dict[str, Any]) -> None:
+        small.append(message)
+
+    await ask(app, "/v1/reports.ndjson", "limit=2", kept, accept_encoding=coding, **bearer)
+    assert b"etag" in dict(small[0]["headers"])
+
+
+async def test_memory_does_not_grow_with_the_rows(app: Application, database: Database, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 20_000)
+    monkeypatch.setattr(ways_out, "PAGE", 50)
+    peaks: list[int] = []
+    sizes: list[int] = []
+    for first, last in ((2, 800), (800, 2400)):
+        await clone(database, first, last)
+        size = 0
+
+        async def seen(message: dict[str, Any]) -> None:
+            nonlocal size
+            size += len(message.get("body", b""))
+
+        tracemalloc.start()
+        await ask(app, "/v1/reports.ndjson", "", seen, authorization=f"Bearer {key}")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        sizes.append(size)
+    assert sizes[1] - sizes[0] > 1_000_000
+    assert peaks[1] - peaks[0] < 500_000
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: CsvRenderer("reports", REPORTS),
+        lambda: GeoJsonRenderer("reports", REPORTS, as_of=None, revision=1),
+        lambda: XlsxRenderer("reports", REPORTS),
+    ],
+)
+def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Renderer]) -> None:
+    document = json.dumps(report(id="1", provenance={"quote": "word " * 100}))
+    peaks = []
+    for pages in (10, 60):
+        renderer = make()
+        tracemalloc.start()
+        renderer.begin()
+        for _ in range(pages):
+            renderer.page([document] * 20, [Located(None)] * 20)
+        for _ in renderer.end():
+            pass
+        renderer.close()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # A thousand records more, of more than 600 bytes each.
+    assert peaks[1] - peaks[0] < 100_000
+
+
+@pytest.mark.parametrize("held", [0, 1_000_000])
+async def test_an_export_that_breaks_off_is_not_taken_for_whole(
+    app: Application, database: Database, key: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held back it is a problem like every other; once bytes are out, the last piece never comes."""
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", held)
+    monkeypatch.setattr(ways_out, "PAGE", 2)
+    await clone(database, 2, 6)
+    messages: list[dict[str, Any]] = []
+
+    async def seen(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    async def gone(*_: object) -> None:
+        raise RuntimeError("the database is gone")
+
+    monkeypatch.setattr(ways_out.asyncio, "to_thread", gone)
+    with pytest.raises(RuntimeError):
+        await ask(app, "/v1/reports.csv", "", seen, authorization=f"Bearer {key}")
+    if held:
+        assert messages[0]["status"] == 500
+        assert dict(messages[0]["headers"])[b"content-type"] == b"application/problem+json"
+        assert json.loads(messages[1]["body"])["status"] == 500
+    else:
+        assert [each.get("more_body") for each in messages] == [None, True][: len(messages)]
+
+
+async def test_what_is_recorded_meanwhile_is_not_in_it(
+    app: Application, client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reports, and the marks on them, as they stood when the export began; the next one has the rest."""
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 0)
+    monkeypatch.setattr(ways_out, "PAGE", 2)
+    ids = [(await client.post("/v1/reports", json=report(source=source))).json()["id"] for source in ("envoy", "monitor", "army")]
+    body = b""
+    added = ""
+
+    async def seen(message: dict[str, Any]) -> None:
+        nonlocal body, added
+        body += message.get("body", b"")
+        if body and not added:
+            added = (await client.post("/v1/reports", json=report(source="rebels"))).json()["id"]
+            assert (await client.post(f"/v1/reports/{ids[-1]}/retraction", json={"reason": "wrong"})).status_code == 201
+
+    await ask(app, "/v1/reports.ndjson", "", seen, authorization=f"Bearer {key}")
+    rows = [json.loads(line) for line in body.splitlines()]
+    assert [each["id"] for each in rows][1:] == ids
+    assert {each["status"] for each in rows} == {"standing"}
+    later = [json.loads(line) for line in (await client.get("/v1/reports.ndjson")).content.splitlines()]
+    assert [each["id"] for each in later][1:] == [*ids, added]
+    assert later[3]["status"] == "retracted"

@@ -1,0 +1,36 @@
+"""`Accept` (RFC 9110, 12.5.1)."""
+
+import pytest
+
+from app.formats import Format, accepted
+
+
+@pytest.mark.parametrize(
+    ("accept", "best"),
+    [
+        ("", "json"),
+        ("*/*", "json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "atom"),
+        ("application/json, text/plain, */*", "json"),
+        ("text/csv", "csv"),
+        ("Text/CSV; charset=utf-8", "csv"),
+        ("text/csv;q=0.5, application/geo+json", "geojson"),
+        ("text/csv, application/geo+json", "geojson"),
+        ("application/*;q=0.2, text/*;q=0.1", "json"),
+        ("application/ndjson", "ndjson"),
+        ("application/x-ndjson", "ndjson"),
+        ("application/json;q=0, */*", "geojson"),
+        ("*/*;q=0.1, text/csv;q=0.1001", "csv"),
+    ],
+)
+def test_the_best_that_is_taken(accept: str, best: str) -> None:
+    assert accepted(accept.encode())[0] == best
+
+
+@pytest.mark.parametrize("accept", ["application/pdf", "text/csv;q=0", "*/*;q=0", "text/csv;q=much", "csv"])
+def test_nothing_is_taken(accept: str) -> None:
+    assert accepted(accept.encode()) == ()
+
+
+def test_what_is_refused_is_not_taken_by_a_wider_range() -> None:
+    assert Format.CSV not in accepted(b"text/csv;q=0, */*;q=1")
