@@ -20,7 +20,7 @@ export UV_COMPILE_BYTECODE := 1
 RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint openapi bench runtime development
+.PHONY: help demo test lint audit openapi bench runtime development
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +28,7 @@ help: ## list the targets
 demo: runtime ## serve Lifeline with demo data; HOST=127.0.0.1 PORT=8000
 	$(RUN) lifeline serve --demo --host $(HOST) --port $(PORT)
 
-test: lint ## run every check: lint, types, imports between rooms, tests
+test: lint audit ## run every check: lint, types, imports between rooms, dependencies, tests
 	$(RUN) pytest -n 2 --dist worksteal
 
 lint: development ## run the checks that start nothing: ruff, mypy, import-linter
@@ -36,6 +36,11 @@ lint: development ## run the checks that start nothing: ruff, mypy, import-linte
 	$(RUN) ruff format --check
 	$(RUN) mypy --strict app
 	$(RUN) lint-imports --no-logo
+
+# Exit code 1 tells of a vulnerability, any other of a database that cannot be asked, as where there is no internet.
+audit: development ## look up known vulnerabilities of what is locked; skipped aloud where that cannot be asked
+	@UV_HTTP_RETRIES=0 $(UV) audit --quiet --frozen --preview-features audit || { status=$$?; [ $$status -ne 1 ] || exit 1; \
+	  echo "SKIPPED: known vulnerabilities of dependencies were not looked up, the database of OSV cannot be reached." >&2; }
 
 openapi: development ## write openapi/v1.json anew
 	$(RUN) lifeline openapi

@@ -12,10 +12,11 @@ from app.db import Database, UtcDateTime
 from app.indicators import models as indicators
 from app.ledger import models as ledger
 from app.reference import models as reference
+from app.reports import models as reports
 from app.settings import Settings
 from app.webhooks import models as webhooks
 
-MODELS = (access, indicators, ledger, reference, webhooks)
+MODELS = (access, indicators, ledger, reference, reports, webhooks)
 
 
 def _render(kind: str, item: Any, _autogen_context: Any) -> str | bool:

@@ -1,5 +1,6 @@
 """Answers as they leave: JSON bytes with a strong ETag, conditional requests, request bodies, lists and their cursors."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
@@ -46,11 +47,15 @@ def page(
     """The list envelope around documents that are JSON already, and its `Link` header (RFC 8288)."""
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
-    headers = {}
-    if next_cursor is not None:
-        query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
-        headers["Link"] = f'<{request.url.path}?{urlencode([*query, ("cursor", next_cursor)])}>; rel="next"'
-    return body, headers
+    return body, link_to_next(request, next_cursor)
+
+
+def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
+    """The `Link` header of a page that another follows (RFC 8288); nothing for the last."""
+    if cursor is None:
+        return {}
+    query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
+    return {"Link": f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
 
 
 # The first byte of a cursor says what it holds, so that the cursor of one list is no cursor of another.
@@ -138,7 +143,15 @@ async def json_body(request: Request) -> Any:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise Problem(415, "Send the body as application/json.")
-    raw = await _read(request, request.app.state.settings.max_body_bytes)
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        # What is never inflated cannot be a bomb.
+        raise Problem(415, "Send the body as it is, without Content-Encoding.", headers={"Accept-Encoding": "identity"})
+    settings = request.app.state.settings
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            raw = await _read(request, settings.max_body_bytes)
+    except TimeoutError:
+        raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
     request.state.raw_body = raw
     try:
         content = from_json(raw, allow_inf_nan=False)

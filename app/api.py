@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from app.access.endpoints import router as keys
 from app.exchange.alert_endpoints import router as alerts
 from app.exchange.provenance_endpoints import router as provenance
 from app.feed.endpoints import router as changes
@@ -11,6 +12,7 @@ from app.indicators.situation_endpoints import router as situations
 from app.reference.endpoints import router as reference
 from app.reports.amendment_endpoints import router as amendments
 from app.reports.endpoints import router as reports
+from app.reports.label_endpoints import router as labels
 from app.webhooks.endpoints import router as webhooks
 
 TAGS = [
@@ -24,9 +26,10 @@ TAGS = [
     {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
     {"name": "Ledger", "description": "That nothing was altered: where the hash chain stands."},
     {"name": "OGC API - Features", "description": "For GIS: connect QGIS or a dashboard to `/ogc`."},
+    {"name": "Keys", "description": "Who may say, who may see, who did what. All but `/v1/me` needs a key with the scope `admin`."},
     {"name": "Health", "description": "Whether the service is up and ready."},
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (situations, indicators, alerts, changes, webhooks, reports, provenance, amendments, reference, accounts):
+for room in (situations, indicators, alerts, changes, webhooks, reports, provenance, amendments, labels, reference, accounts, keys):
     router.include_router(room)

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -22,9 +22,12 @@ from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
 from app import __version__
-from app.access.service import Scope, create_key, list_keys, revoke_key
+from app.access.audit import list_audit, prepare
+from app.access.limits import shared_counters
+from app.access.service import Scope, create_key, key_old_hashes, list_keys, revoke_key, rotate_key
 from app.db import Database
 from app.demo.aleppo import load_aleppo
+from app.errors import Problem
 from app.exchange.whole import WRITERS, export_file
 from app.indicators.verify import reread, verify_readings
 from app.labels import LABELS, Label
@@ -32,10 +35,13 @@ from app.ledger.verify import verify_chain
 from app.main import create_app
 from app.migrations import current, migrate, revision_at_head
 from app.settings import Settings, get_settings
+from app.slow_clients import PatientProtocol
 
 cli = typer.Typer(name="lifeline", help="Sourced statements about places cut off, read together.", no_args_is_help=True)
 keys = typer.Typer(help="Keys: who may report, and see how much.", no_args_is_help=True)
 cli.add_typer(keys, name="key")
+audit = typer.Typer(help="The audit log: who did what.", no_args_is_help=True)
+cli.add_typer(audit, name="audit")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -101,16 +107,33 @@ def serve(
     # One secret for all the processes that are about to start, so that each knows the others' readers.
     if not settings.session_secret.get_secret_value():
         os.environ["LIFELINE_SESSION_SECRET"] = secrets.token_urlsafe(32)
-    uvicorn.run(
-        "app.main:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=30,
-    )
+    _key_old_hashes(settings)
+    with shared_counters(workers):
+        uvicorn.run(
+            "app.main:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            access_log=False,
+            server_header=False,
+            http=PatientProtocol,
+            ws="none",
+            timeout_graceful_shutdown=30,
+        )
+
+
+def _key_old_hashes(settings: Settings) -> None:
+    async def work() -> int:
+        database = Database(settings)
+        try:
+            async with database.write() as session:
+                return await key_old_hashes(session)
+        finally:
+            await database.close()
+
+    if count := _run(work()):
+        out.print(f"Keyed the hashes of {count} keys; their secrets go on holding.")
 
 
 def _demo(settings: Settings) -> None:
@@ -281,6 +304,60 @@ def key_revoke(id: Annotated[str, typer.Argument(help="Identifier of the key, fr
     if not found:
         raise _stop(f"There is no key {id}.")
     out.print(f"Revoked {id}.")
+
+
+@keys.command("rotate")
+def key_rotate(
+    id: Annotated[str, typer.Argument(help="Identifier of the key, from `lifeline key list`.")],  # noqa: A002
+    overlap: Annotated[int, typer.Option(min=0, max=720, help="Hours for which the secret before holds too.")] = 24,
+) -> None:
+    """Give a key a new secret and print it, this once; the one before holds for the overlap too."""
+
+    async def work() -> str | None:
+        database = Database(_settings())
+        try:
+            async with database.write() as session:
+                rotated = await rotate_key(session, UUID(id), timedelta(hours=overlap))
+            return None if rotated is None else rotated[1]
+        finally:
+            await database.close()
+
+    try:
+        secret = _run(work())
+    except ValueError:
+        secret = None
+    except Problem as problem:
+        raise _stop(problem.detail) from None
+    if secret is None:
+        raise _stop(f"There is no key {id}.")
+    print(secret)  # noqa: T201 - the bare secret, for scripts
+
+
+@audit.command("export")
+def audit_export(path: Annotated[Path | None, typer.Argument(help="Where to write it; to standard output unless given.")] = None) -> None:
+    """Write the audit log, oldest entry first, a JSON object a line."""
+
+    async def work() -> list[str]:
+        database = Database(_settings())
+        try:
+            if database.dialect == "sqlite":
+                await prepare(database.audit)
+            lines: list[str] = []
+            after = None
+            while True:
+                items, after = await list_audit(database, [], after=after, limit=1000)
+                lines += [json.dumps(item, ensure_ascii=False) for item in items]
+                if after is None:
+                    return lines
+        finally:
+            await database.close()
+
+    lines = _run(work())
+    if path is None:
+        print(*lines, sep="\n")  # noqa: T201 - lines for other programs
+    else:
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        out.print(f"Wrote {len(lines)} entries to {path}")
 
 
 def main() -> None:

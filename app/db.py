@@ -148,6 +148,12 @@ def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _beside(url: str) -> str:
+    """The SQLite file of the audit log of reads: `lifeline.db` has `lifeline.audit.db`."""
+    stem, dot, suffix = url.rpartition(".")
+    return f"{stem}.audit.{suffix}" if dot and "/" not in suffix else f"{url}.audit"
+
+
 class Database:
     """The engines of one process: one for writing, one for reading.
 
@@ -165,7 +171,12 @@ class Database:
         self.reader = _engine(
             settings.read_database_url or settings.database_url, pool=settings.database_pool, timeout=timeout, writes=False
         )
+        # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
+        self.audit = _engine(_beside(settings.database_url), pool=1, timeout=timeout, writes=True) if sqlite else self.writer
         self.signal: ChangeSignal = signal_of(settings.database_url)
+        self.secret = settings.secret.get_secret_value() if settings.secret is not None else None
+        # What hashes of keys are keyed with, once it was asked for.
+        self.hashing_key: bytes | None = None
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -174,7 +185,10 @@ class Database:
         Writers queue up at its start, on both databases, so what is read in it stays true until it commits.
         """
         writes = None
-        async with AsyncSession(self.writer, expire_on_commit=False, autoflush=False) as session, session.begin():
+        async with (
+            AsyncSession(self.writer, expire_on_commit=False, autoflush=False, info={"secret": self.secret}) as session,
+            session.begin(),
+        ):
             if self.dialect == "postgresql":
                 writes = (await session.execute(text(TAKE_TURN), {"channel": CHANNEL})).one().writes
             yield session
@@ -207,5 +221,5 @@ class Database:
     async def close(self) -> None:
         """Give every connection back."""
         await self.signal.close()
-        await self.writer.dispose()
-        await self.reader.dispose()
+        for engine in (self.writer, self.reader, self.audit):
+            await engine.dispose()

@@ -1,15 +1,18 @@
-"""`/health/live` and `/health/ready`: is the process up, and can it serve."""
+"""`/health/live`, `/health/ready` and `/metrics`: is the process up, can it serve, how much does it serve."""
 
+import re
 from typing import Literal
 
 import orjson
-from fastapi import APIRouter, Response
-from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.registry import CollectorRegistry
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.access.dependencies import DatabaseDep
+from app.access.dependencies import CallerDep, DatabaseDep
+from app.access.service import Scope
 from app.answers import JSON
 from app.documentation import problems
 from app.errors import Problem
@@ -24,6 +27,10 @@ def metrics_registry() -> CollectorRegistry:
     for collector in (GCCollector, PlatformCollector, ProcessCollector):
         collector(registry=registry)
     return registry
+
+
+# How much is written, and how large the answers to others are, would tell of statements that the public may not see.
+_NOT_FOR_ALL = re.compile(rb'^.*(?:method="(?!GET"|HEAD")|http_(?:request|response)_size_bytes).*\n', re.MULTILINE)
 
 
 class Health(BaseModel):
@@ -49,6 +56,23 @@ async def ready(database: DatabaseDep) -> Response:
     if found != revision_at_head():
         raise Problem(503, "The schema is not the one that this version needs: run `lifeline migrate`.", kind="not-ready")
     return _ok()
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+    responses=problems(401, 503) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
+)
+async def metrics(request: Request, caller: CallerDep) -> Response:
+    """Requests by route, method and status, how long they took, and the state of the process, as Prometheus reads them.
+
+    Writes and sizes of answers are told to keys with the scope `admin` alone.
+    """
+    text = generate_latest(request.app.state.metrics)
+    if Scope.ADMIN not in caller.scopes:
+        text = _NOT_FOR_ALL.sub(b"", text)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
 
 def _ok() -> Response:

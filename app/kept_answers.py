@@ -55,6 +55,7 @@ class Reader:
     level: int
     keyed: bool
     until: float = float("inf")
+    caller: Any = None
 
 
 @dataclass(slots=True)
@@ -105,9 +106,21 @@ class Kept:
 class KeptAnswers:
     """Answers GET and HEAD from what is kept where it can, and gives every other 200 its ETag and coding."""
 
-    def __init__(self, app: ASGIApp, version: Callable[[], int | None], *, public_level: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        version: Callable[[], int | None],
+        *,
+        public_level: int,
+        most_bytes: int,
+        on_hit: Callable[[Reader, Scope], None] | None = None,
+        watch_from: int = 0,
+    ) -> None:
+        """`on_hit` is told of every answer from what is kept to a reader of the level `watch_from` or above."""
         self._app = app
         self._version = version
+        self._on_hit = on_hit
+        self._watch_from = watch_from
         self._public = Reader(public_level, keyed=False)
         self._most_bytes = most_bytes
         self._bytes = 0
@@ -144,6 +157,8 @@ class KeptAnswers:
             kept = self._kept.get(key)
             if kept is not None and kept.version == version and kept.day == day:
                 self._kept.move_to_end(key)
+                if reader.level >= self._watch_from and self._on_hit is not None:
+                    self._on_hit(reader, scope)
                 made = kept.made.get(coding) or await self._make(key, kept, coding)
                 await _send(made, kept.tag, held, head_only, send)
                 return
@@ -187,7 +202,8 @@ class KeptAnswers:
         if authorization:
             if caller is None:
                 return
-            reader = Reader(caller.level, keyed=True, until=caller.expires_at.timestamp() if caller.expires_at else float("inf"))
+            until = caller.expires_at.timestamp() if caller.expires_at else float("inf")
+            reader = Reader(caller.level, keyed=True, until=until, caller=caller)
             if len(self._readers) >= MOST_READERS:
                 self._readers.clear()
             self._readers[authorization] = (version, reader)

@@ -5,15 +5,19 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__, errors
+from app.access.audit import AUDITED_FROM, Actor, auditing
+from app.access.gate import SecurityHeaders, gate_of
+from app.access.limits import Limits
+from app.access.oidc import issuer_of
 from app.api import TAGS, router
 from app.board.endpoints import router as board
 from app.board.readers import for_reader
 from app.board.sessions import Sessions
 from app.db import Database
-from app.documentation import install_openapi, install_swagger_ui, problems
+from app.documentation import install_openapi, install_swagger_ui
 from app.exchange import ways_out
 from app.exchange.ogc_endpoints import router as ogc
 from app.feed.service import Feed
@@ -37,18 +41,16 @@ Sourced statements about places cut off, kept with their provenance and read tog
 
 
 class Application(FastAPI):
-    """FastAPI beneath the layer of kept answers, which comes before routing."""
+    """FastAPI beneath the gate and the layer of kept answers, which come before routing."""
 
     kept_answers: KeptAnswers | None = None
+    gate: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from what is kept, else from the application."""
+        """Through the gate; answer from what is kept, else from the application."""
         if scope["type"] == "http":
             scope, send = for_reader(scope, send, self.state.sessions)
-        if self.kept_answers is None:
-            await self.beneath(scope, receive, send)
-        else:
-            await self.kept_answers(scope, receive, send)
+        await (self.gate or self.beneath)(scope, receive, send)
 
     async def beneath(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application itself."""
@@ -68,14 +70,25 @@ def create_app(settings: Settings | None = None) -> Application:
         await database.signal.start()
         app.state.database = database
         app.state.feed = Feed(database)
-        app.kept_answers = KeptAnswers(
-            app.beneath, database.signal.version, public_level=settings.public_clearance.level, most_bytes=settings.cache_bytes
-        )
-        app.state.public_api = app.kept_answers
-        app.state.sessions = Sessions(settings)
-        with on_termination(database.signal.stop_waiting):
-            async with dispatching(database, settings):
-                yield
+        app.state.limits = Limits(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
+        app.state.issuer = issuer_of(settings)
+        public = settings.public_clearance.level
+        async with auditing(database) as reads:
+            app.state.reads = reads
+            app.kept_answers = KeptAnswers(
+                SecurityHeaders(app.beneath),
+                database.signal.version,
+                public_level=public,
+                most_bytes=settings.cache_bytes,
+                on_hit=lambda reader, scope: reads.note(reader.caller.actor if reader.caller else Actor(None, None, public), scope),
+                watch_from=AUDITED_FROM,
+            )
+            app.state.public_api = app.kept_answers
+            app.state.sessions = Sessions(settings)
+            app.gate = gate_of(app.kept_answers, app.state.limits, settings)
+            with on_termination(database.signal.stop_waiting):
+                async with dispatching(database, settings):
+                    yield
         await database.close()
 
     app = Application(
@@ -99,8 +112,8 @@ def create_app(settings: Settings | None = None) -> Application:
     app.include_router(ogc)
     app.include_router(health)
     app.include_router(board)
-    metrics = Instrumentator(registry=metrics_registry()).instrument(app)
-    metrics.expose(app, tags=["Health"], summary="Prometheus metrics", responses=problems(422))
+    app.state.metrics = metrics_registry()
+    Instrumentator(registry=app.state.metrics).instrument(app)
     install_openapi(app)
     install_swagger_ui(app)
     return app

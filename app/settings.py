@@ -1,12 +1,48 @@
 """Every setting of the service, with its unit and default; read from the environment with the prefix `LIFELINE_`."""
 
+import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.labels import Label
+
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in each window of so many seconds."""
+
+    count: int
+    seconds: int
+
+    def __str__(self) -> str:
+        """As it is set."""
+        return f"{self.count}/{next(unit for unit, seconds in _UNITS.items() if seconds == self.seconds)}"
+
+    @property
+    def policy(self) -> bytes:
+        """The value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers)."""
+        return f'"default";q={self.count};w={self.seconds}'.encode()
+
+
+def _rate(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value == "off":
+        return None
+    found = _RATE.fullmatch(value)
+    if found is None:
+        raise ValueError("must be such as 6000/minute (or second, hour, day), or off")
+    return Rate(int(found[1]), _UNITS[found[2]])
+
+
+RateSetting = Annotated[Rate | None, BeforeValidator(_rate)]
 
 
 class Settings(BaseSettings):
@@ -27,6 +63,31 @@ class Settings(BaseSettings):
     default_label: Label = Field(default=Label.GREEN, description="The label of a report sent without one, where no stricter rule applies.")
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(default=4 * 1024 * 1024, description="Bytes that a request body may have.")
     cache_bytes: Annotated[int, Field(ge=0)] = Field(default=64 * 1024 * 1024, description="Bytes of answers that each process keeps.")
+    secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        default=None, description="What hashes of keys are keyed with; a random one in the database unless set. A change ends every key."
+    )
+    rate_limit: RateSetting = Field(default=Rate(6000, 60), description="Requests that a key may make: `6000/minute`, or `off`.")
+    rate_limit_anonymous: RateSetting = Field(
+        default=Rate(600, 60), description="Requests without a valid key that an address may make, likewise."
+    )
+    rate_limit_failures: RateSetting = Field(
+        default=Rate(180, 60), description="Wrong keys that an address may send before it has to wait, likewise."
+    )
+    max_query_bytes: Annotated[int, Field(ge=256)] = Field(default=8192, description="Bytes that a path and its query may have together.")
+    body_timeout_seconds: Annotated[float, Field(gt=0)] = Field(default=30.0, description="Seconds in which a request body has to arrive.")
+    header_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=10.0, description="Seconds in which the head of a request has to arrive; then the connection is closed."
+    )
+    cors_origins: list[str] = Field(
+        default_factory=list,
+        description='Origins whose pages may read, as JSON: `["https://example.org"]`; `["*"]` for all. None unless set.',
+    )
+    oidc_issuer: str | None = Field(default=None, description="Issuer whose signed tokens hold in place of keys; none unless set.")
+    oidc_audience: str | None = Field(default=None, description="What `aud` of its tokens has to name; needed with an issuer.")
+    oidc_jwks_url: str | None = Field(default=None, description="Where its keys are; found by discovery unless set.")
+    oidc_scopes_claim: str = Field(default="scope", description="Claim with the scopes: a list, or words in one text.")
+    oidc_clearance_claim: str = Field(default="lifeline_clearance", description="Claim with the clearance: a label; `clear` without it.")
+    oidc_organisation_claim: str = Field(default="lifeline_organisation", description="Claim with the organisation.")
     horizon_days: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description='Days that a statement stands behind the newest of its indicator, by kind, as JSON: `{"supply_runout": 30}`. '

@@ -109,7 +109,7 @@ def database_url(new_database: Callable[[], str]) -> str:
 @pytest.fixture
 def settings(database_url: str) -> Settings:
     """Settings on the test's database."""
-    return Settings(database_url=database_url, database_pool=3)
+    return Settings(database_url=database_url, database_pool=3, rate_limit=None, rate_limit_anonymous=None)
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,15 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.access.service import Scope, find_key
+from app.access.audit import Actor, ReadLog
+from app.access.limits import Limits
+from app.access.oidc import Issuer, NotValid, keep_subject
+from app.access.service import Scope, find_key, hashing_key, is_revoked
 from app.db import Database
 from app.errors import Problem
 from app.labels import LABELS, Label
 from app.settings import Settings
+from app.times import utc_now
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -24,18 +28,28 @@ bearer = HTTPBearer(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `level` is the highest label that the caller may see, 0 to 4."""
+    """Who asks. `level` is the highest label that the caller may see, 0 to 4; `expires_at` is until when what he sent holds.
+
+    One who is known by a token of an issuer has the identifier that follows from his name there.
+    """
 
     level: int
     key_id: UUID | None = None
+    name: str | None = None
     organisation: str | None = None
     scopes: frozenset[str] = frozenset()
     expires_at: datetime | None = None
+    from_issuer: bool = False
 
     @property
     def clearance(self) -> Label:
         """The level as a label."""
         return LABELS[self.level]
+
+    @property
+    def actor(self) -> Actor:
+        """As the audit log keeps him."""
+        return Actor(self.key_id, self.organisation, self.level)
 
 
 # Both async: FastAPI sends what is not to a thread, which costs more than a query.
@@ -61,21 +75,84 @@ async def get_caller(
     settings: SettingsDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
-    """The caller of a request; 401 for a key that is not valid, and for anything in `Authorization` that is no key."""
+    """The caller of a request; 401 for a key that is not valid, and for anything in `Authorization` that is no key.
+
+    429 for a key that was never valid here, from an address that has sent too many wrong ones.
+    """
     public = settings.public_clearance.level
+    reads: ReadLog = request.app.state.reads
     if credentials is None:
         if "authorization" in request.headers:
             raise _unauthorized("Authorization must be `Bearer KEY`.")
-        return Caller(level=public)
-    async with database.read() as connection:
-        key = await find_key(connection, credentials.credentials)
-    if key is None:
+        caller = Caller(level=public)
+    else:
+        caller = await _holder(request, database, credentials.credentials, public)
+        request.state.caller = caller
+    if request.method == "GET":
+        reads.note(caller.actor, request.scope)
+    return caller
+
+
+async def _holder(request: Request, database: Database, credential: str, public: int) -> Caller:
+    limits: Limits = request.app.state.limits
+    issuer: Issuer | None = request.app.state.issuer
+    address = request.client.host if request.client else ""
+    authorization = request.headers["authorization"].encode("latin-1")
+    wait = limits.guessing(address, authorization)
+    if wait is not None:
+        detail = f"Too many wrong keys came from this address; try again in {wait} seconds."
+        raise Problem(429, detail, kind="rate-limit", headers={"Retry-After": str(wait)})
+    if issuer is not None and issuer.is_token(credential):
+        caller = await _token_holder(issuer, database, credential, public)
+    else:
+        caller = await _key_holder(database, credential, public)
+    if caller is None:
+        limits.failed(address, authorization)
         raise _unauthorized("The key is unknown, expired or revoked.")
+    assert caller.key_id is not None
+    limits.succeeded(authorization, caller.key_id.bytes)
+    return caller
+
+
+async def _key_holder(database: Database, credential: str, public: int) -> Caller | None:
+    async with database.read() as connection:
+        if database.hashing_key is None:
+            database.hashing_key = await hashing_key(connection, database.secret)
+        found = await find_key(connection, credential, database.hashing_key)
+    if found is None:
+        return None
+    key, until = found
     scopes = frozenset(key.scopes)
     level = max(public, key.clearance) if Scope.READ in scopes else public
-    caller = Caller(level=level, key_id=key.id, organisation=key.organisation, scopes=scopes, expires_at=key.expires_at)
-    request.state.caller = caller
-    return caller
+    return Caller(level, key.id, key.name, key.organisation, scopes, until)
+
+
+async def _token_holder(issuer: Issuer, database: Database, token: str, public: int) -> Caller | None:
+    try:
+        subject = await issuer.subject_of(token)
+    except NotValid:
+        return None
+    async with database.read() as connection:
+        if await is_revoked(connection, subject.id):
+            return None
+    level = max(public, subject.clearance.level) if Scope.READ in subject.scopes else public
+    scopes = frozenset(subject.scopes)
+    return Caller(level, subject.id, subject.name, subject.organisation, scopes, subject.expires_at, from_issuer=True)
+
+
+async def is_still_valid(caller: Caller, database: Database) -> bool:
+    """Whether what a caller sent holds still, for one whose request has taken long."""
+    if caller.key_id is None:
+        return True
+    if caller.expires_at is not None and caller.expires_at <= utc_now():
+        return False
+    async with database.read() as connection:
+        return not await is_revoked(connection, caller.key_id)
+
+
+def ended() -> Problem:
+    """The answer to one whose key has ended while he waited."""
+    return _unauthorized("The key is unknown, expired or revoked.")
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
@@ -84,12 +161,16 @@ CallerDep = Annotated[Caller, Depends(get_caller)]
 def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency that lets through keys with any of these scopes; 401 without a key, 403 without the scope."""
 
-    async def with_scope(caller: CallerDep) -> Caller:
+    async def with_scope(request: Request, caller: CallerDep, database: DatabaseDep) -> Caller:
         if caller.key_id is None:
-            raise _unauthorized("Writing needs a key: `Authorization: Bearer KEY`.")
+            raise _unauthorized("This needs a key: `Authorization: Bearer KEY`.")
         if not caller.scopes.intersection(scopes):
             wanted = " or ".join(scopes)
             raise Problem(403, f"The key needs the scope {wanted}.", kind="scope")
+        if caller.from_issuer and request.method != "GET":
+            # Who writes stands in the list of keys, so that he can be revoked here too.
+            async with database.write() as session:
+                await keep_subject(session, caller.key_id, caller.name or "", caller.organisation or "", caller.scopes, caller.level)
         return caller
 
     return with_scope
@@ -98,6 +179,7 @@ def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 Reporter = Annotated[Caller, Depends(require(Scope.REPORT))]
 ReporterOrCurator = Annotated[Caller, Depends(require(Scope.REPORT, Scope.CURATE))]
 Curator = Annotated[Caller, Depends(require(Scope.CURATE))]
+Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]
 
 
 def _unauthorized(detail: str) -> Problem:

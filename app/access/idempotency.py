@@ -10,6 +10,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.access.audit import note_write
 from app.access.dependencies import Caller
 from app.access.models import RememberedAnswer
 from app.answers import JSON
@@ -27,6 +28,8 @@ class Written:
     status: int
     body: bytes
     location: str | None = None
+    # What is remembered in place of the body, where that holds a secret which is shown once.
+    remembered: bytes | None = None
 
 
 async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSession], Awaitable[Written]]) -> Response:
@@ -40,7 +43,9 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
         raise Problem(422, f"{HEADER} has 1 to {LONGEST} characters.", kind="idempotency")
     async with request.app.state.database.write() as session:
         if token is None:
-            return _response(await write(session), replayed=False)
+            written = await write(session)
+            note_write(session, request, caller.actor, written.status)
+            return _response(written, replayed=False)
         assert caller.key_id is not None
         # A request without a body was not read.
         body: bytes = getattr(request.state, "raw_body", b"")
@@ -53,6 +58,7 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
                 raise Problem(422, f"This {HEADER} came with another request before.", kind="idempotency")
             return _response(Written(first.status, first.body, first.location), replayed=True)
         written = await write(session)
+        note_write(session, request, caller.actor, written.status)
         session.add(
             RememberedAnswer(
                 key_id=caller.key_id,
@@ -60,7 +66,7 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
                 request_hash=digest,
                 status=written.status,
                 location=written.location,
-                body=written.body,
+                body=written.body if written.remembered is None else written.remembered,
                 created_at=utc_now(),
             )
         )

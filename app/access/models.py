@@ -1,18 +1,22 @@
-"""Keys as stored, and the remembered answers of keyed writes."""
+"""Keys as stored, what their hashes are keyed with, the remembered answers of keyed writes, and the audit log."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, LargeBinary
+from sqlalchemy import JSON, Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from app.db import UtcDateTime
 
 
 class ApiKey(SQLModel, table=True):
-    """A key: what it may do, up to which label it sees, for whom. Only a hash of the secret is kept."""
+    """A key: what it may do, up to which label it sees, for whom. Only a keyed hash of the secret is kept.
+
+    After a rotation the secret before it holds until `previous_until`.
+    """
 
     __tablename__ = "api_key"
+    __table_args__ = (Index("uq_api_key_previous_hash", "previous_hash", unique=True),)
 
     id: UUID = Field(primary_key=True)
     name: str
@@ -20,6 +24,8 @@ class ApiKey(SQLModel, table=True):
     scopes: list[str] = Field(sa_column=Column(JSON, nullable=False))
     clearance: int
     secret_hash: str = Field(unique=True)
+    previous_hash: str | None = None
+    previous_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -37,3 +43,33 @@ class RememberedAnswer(SQLModel, table=True):
     location: str | None = None
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class ServerSecret(SQLModel, table=True):
+    """The one row with what hashes of keys are keyed with where the setting `LIFELINE_SECRET` is not given."""
+
+    __tablename__ = "server_secret"
+
+    id: int = Field(primary_key=True)
+    secret: str
+
+
+class AuditEntry(SQLModel, table=True):
+    """One thing that somebody did, for good: the table takes no UPDATE and no DELETE.
+
+    `count` is more than 1 where one key read the same address several times before it was written down, the last time at `at`.
+    """
+
+    __tablename__ = "audit_entry"
+
+    id: UUID = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    action: str = Field(max_length=16)
+    key_id: UUID | None = Field(default=None, index=True)
+    organisation: str | None = None
+    clearance: int | None = None
+    address: str | None = Field(default=None, max_length=64)
+    method: str | None = Field(default=None, max_length=8)
+    target: str
+    status: int | None = None
+    count: int = 1

@@ -1,23 +1,26 @@
-"""Making, finding and revoking keys."""
+"""Making, finding, rotating and revoking keys."""
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from app.access.models import ApiKey
+from app.access.models import ApiKey, AuditEntry, ServerSecret
 from app.db import table_of
+from app.errors import Problem
 from app.labels import Label
 from app.times import utc_now
 
 PREFIX = "ll_"
+DEFAULT_OVERLAP = timedelta(hours=24)
 
 
 class Scope(StrEnum):
@@ -29,9 +32,34 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-def secret_hash(secret: str) -> str:
-    """What is stored of a key: the SHA-256 of 256 random bits, which no dictionary shortens."""
+def bare_hash(secret: str) -> str:
+    """The SHA-256 of a secret, which earlier versions stored as it is."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def keyed_hash(bare: str, hashing_key: bytes) -> str:
+    """What is stored of a secret: the HMAC-SHA-256 of its hash, keyed with what only the service knows."""
+    return "hmac:" + hmac.new(hashing_key, bare.encode(), hashlib.sha256).hexdigest()
+
+
+async def hashing_key(connection: AsyncConnection, setting: str | None) -> bytes:
+    """What hashes are keyed with: the setting LIFELINE_SECRET, else the random one that the database was made with."""
+    if setting is not None:
+        return setting.encode()
+    return bytes.fromhex((await connection.execute(select(table_of(ServerSecret).c.secret))).scalar_one())
+
+
+async def _stored_hash(session: AsyncSession, secret: str) -> str:
+    return keyed_hash(bare_hash(secret), await hashing_key(await session.connection(), session.info.get("secret")))
+
+
+def _new_secret() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def _told(session: AsyncSession, what: str, key: ApiKey, by: UUID | None) -> None:
+    target = f"{what} {key.id} {key.organisation}: {' '.join(key.scopes)}"
+    session.add(AuditEntry(id=uuid7(), at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
 
 
 async def create_key(
@@ -42,20 +70,22 @@ async def create_key(
     scopes: Iterable[Scope],
     clearance: Label,
     expires_at: datetime | None = None,
+    by: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is shown this once."""
-    secret = PREFIX + secrets.token_urlsafe(32)
+    """A new key and its secret, which is shown this once. `by` is the key that made it, None for the command line."""
+    secret = _new_secret()
     key = ApiKey(
         id=uuid7(),
         name=name,
         organisation=organisation,
         scopes=sorted({scope.value for scope in scopes}),
         clearance=clearance.level,
-        secret_hash=secret_hash(secret),
+        secret_hash=await _stored_hash(session, secret),
         created_at=utc_now(),
         expires_at=expires_at,
     )
     session.add(key)
+    _told(session, "created", key, by)
     return key, secret
 
 
@@ -64,20 +94,60 @@ async def list_keys(session: AsyncSession) -> list[ApiKey]:
     return list((await session.scalars(select(ApiKey).order_by(col(ApiKey.id)))).all())
 
 
-async def revoke_key(session: AsyncSession, key_id: UUID) -> ApiKey | None:
+async def revoke_key(session: AsyncSession, key_id: UUID, by: UUID | None = None) -> ApiKey | None:
     """Revoke a key from now on; None when there is no such key. A key stays revoked since the first time."""
     key = await session.get(ApiKey, key_id)
     if key is not None and key.revoked_at is None:
         key.revoked_at = utc_now()
+        _told(session, "revoked", key, by)
     return key
 
 
-async def find_key(connection: AsyncConnection, secret: str) -> ApiKey | None:
-    """The valid key of a secret; None when it is unknown, expired or revoked."""
-    rows = await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.secret_hash) == secret_hash(secret)))
-    row = rows.mappings().one_or_none()
-    if row is None or row["revoked_at"] is not None:
+async def rotate_key(
+    session: AsyncSession, key_id: UUID, overlap: timedelta = DEFAULT_OVERLAP, by: UUID | None = None
+) -> tuple[ApiKey, str] | None:
+    """Give a key a new secret; the one before it holds for the overlap. None when there is no such key, 409 for a revoked one."""
+    key = await session.get(ApiKey, key_id)
+    if key is None:
         return None
-    if row["expires_at"] is not None and row["expires_at"] <= utc_now():
-        return None
-    return ApiKey(**row)
+    if key.revoked_at is not None:
+        raise Problem(409, "The key is revoked: make a new one.", kind="revoked")
+    secret = _new_secret()
+    key.previous_hash, key.previous_until = key.secret_hash, utc_now() + overlap
+    key.secret_hash = await _stored_hash(session, secret)
+    _told(session, "rotated", key, by)
+    return key, secret
+
+
+async def key_old_hashes(session: AsyncSession) -> int:
+    """Key the hashes that an earlier version stored; answers how many there were. Their secrets go on holding."""
+    old = list(await session.scalars(select(ApiKey).where(~col(ApiKey.secret_hash).startswith("hmac:", autoescape=True))))
+    if old:
+        key = await hashing_key(await session.connection(), session.info.get("secret"))
+        for each in old:
+            each.secret_hash = keyed_hash(each.secret_hash, key)
+        await session.flush()
+    return len(old)
+
+
+async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tuple[ApiKey, datetime | None] | None:
+    """The valid key of a secret, and until when that secret holds; None when it is unknown, expired or revoked."""
+    bare = bare_hash(secret)
+    keyed = keyed_hash(bare, key)
+    hashes = (keyed, bare)
+    where = or_(col(ApiKey.secret_hash).in_(hashes), col(ApiKey.previous_hash).in_(hashes))
+    now = utc_now()
+    for row in (await connection.execute(select(*table_of(ApiKey).c).where(where))).mappings():
+        until = row["expires_at"]
+        # The index has found it already; who measures how long that takes learns of a hash that he cannot aim.
+        if not any(hmac.compare_digest(row["secret_hash"], each) for each in hashes):
+            until = min(each for each in (row["previous_until"], until) if each is not None)
+        if row["revoked_at"] is None and (until is None or until > now):
+            return ApiKey(**row), until
+    return None
+
+
+async def is_revoked(connection: AsyncConnection, key_id: UUID) -> bool:
+    """Whether a key is revoked."""
+    revoked = select(col(ApiKey.id)).where(col(ApiKey.id) == key_id, col(ApiKey.revoked_at).is_not(None))
+    return (await connection.execute(revoked)).one_or_none() is not None

@@ -40,6 +40,7 @@ def _messages(level: int) -> Select[Any]:
             col(Change.recorded_at).label("sent"),
             _OLD.c.id.label("old_id"),
             _OLD.c.kind.label("old_kind"),
+            _OLD.c.level.label("old_level"),
             _OLD.c.recorded_at.label("old_recorded_at"),
         )
         .select_from(table_of(Change))
@@ -109,7 +110,7 @@ async def _read(connection: AsyncConnection, rows: Sequence[Any], level: int, se
                 credibility=row["credibility"],
                 quote=row["quote"],
                 url=row["url"],
-                source=sources[row["source_id"]],
+                source=sources[row["source_id"]].seen_by(level),
                 place=place,
                 geometry=shapes.get(place.slug),
             )
@@ -131,5 +132,7 @@ def _message(row: Any, about: Statement | None, level: int) -> Message:
     if row["change"] == "correction" and level >= row["plain_below"] and row["old_kind"] in ALERTING:
         refers_to = (str(row["old_id"]), row["old_recorded_at"])
         type_: Any = "Update" if about is not None else "Cancel"
-        return Message(identifier, type_, row["sent"], label, row["reason"], refers_to, about, judged)
+        # Why it was corrected may tell of what was raised above this reader since.
+        reason = row["reason"] if row["old_level"] <= level else None
+        return Message(identifier, type_, row["sent"], label, reason, refers_to, about, judged)
     return Message(identifier, "Alert", row["sent"], label, None, None, about, judged)

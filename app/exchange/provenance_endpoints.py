@@ -14,7 +14,7 @@ from app.errors import not_found
 from app.exchange.prov import prov_json, prov_jsonld
 from app.formats import MEDIA_TYPES, Format
 from app.lists import chosen_format
-from app.reference.queries import find_sources, source_names
+from app.reference.queries import find_sources
 from app.reports.queries import get_report
 
 router = APIRouter()
@@ -53,8 +53,9 @@ async def get_provenance(
         found = await get_report(connection, id, caller.level)
         if found is None:
             raise not_found("report")
-        source = (await find_sources(connection, [found["source"]]))[found["source"]]
-        names = await source_names(connection, found["provenance"]["via"])
-    vias = {slug: names[slug] for slug in found["provenance"]["via"]}
+        called = [found["source"], *found["provenance"]["via"]]
+        seen = {slug: facts.seen_by(caller.level) for slug, facts in (await find_sources(connection, called, caller.level)).items()}
+    source = seen[found["source"]]
+    vias = {slug: seen[slug].name for slug in found["provenance"]["via"]}
     make = prov_jsonld if chosen is Format.JSONLD else prov_json
     return answer(request, orjson.dumps(make(found, source, vias)), private=caller.key_id is not None, media_type=MEDIA_TYPES[chosen])

@@ -16,9 +16,9 @@ from app.exchange.hxl_csv import lines, written
 from app.exchange.records import ALL_COLUMNS, COLUMNS, SHEETS, VERSION
 from app.exchange.xlsx import Workbook
 from app.labels import LABELS, Label
-from app.ledger.chain import plain
 from app.ledger.models import Change
-from app.ledger.queries import entries, head_of, read_entry
+from app.ledger.queries import aliases_in, entries, head_of, read_entry, shown
+from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, Route, Source, SourceGrade
 from app.reference.queries import list_reference
 
@@ -72,10 +72,10 @@ async def _changes(database: Database, clearance: Label, head: int) -> AsyncIter
         wanted = entries().where(position > after, position <= head).order_by(position).limit(STEP)
         async with database.read() as connection:
             rows = (await connection.execute(wanted)).mappings().all()
+            aliases = await aliases_in(connection, [read_entry(row)[2] for row in rows]) if level < NAMED_FROM else {}
         some = []
         for row in rows:
-            change, _, entry = read_entry(row)
-            seen = plain(entry) if level < change.plain_below else entry
+            seen = shown(row, level, aliases)
             some.append({"record": "change", "seq": row[f"seq_{label}"], "hash": row[f"hash_{label}"], **seen})
         after = some[-1]["seq"]
         yield some

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -14,10 +15,10 @@ from app.db import head_seq, table_of
 from app.indicators.models import StoredReading
 from app.indicators.queries import revision_for, seen_by
 from app.labels import LABELS
-from app.ledger.chain import plain
 from app.ledger.models import Change, Indicator, Voice
-from app.ledger.queries import entries, read_entry
+from app.ledger.queries import aliases_in, entries, read_entry, shown
 from app.reading.document import with_revision
+from app.reference.facts import NAMED_FROM
 from app.reference.queries import places_in_country, places_within
 
 # A new grade may move any number of indicators: beyond so many, readers ask `/v1/indicators?updated_since=`.
@@ -76,8 +77,10 @@ async def changes_after(
     """
     head: int = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
     rows = await _rows(connection, seq, head, limit, level, selection)
-    documents = await _documents(connection, rows, level)
-    served = [_serve(row, documents.get(row["number"], []), level) for row in rows]
+    aliases = await aliases_in(connection, [read_entry(row)[2] for row in rows]) if level < NAMED_FROM else {}
+    seen = {row["number"]: shown(row, level, aliases) for row in rows}
+    documents = await _documents(connection, [row for row in rows if seen[row["number"]]["type"] != "withheld"], level)
+    served = [_serve(row, seen[row["number"]], documents.get(row["number"], []), level) for row in rows]
     return served, served[-1].seq if len(served) == limit else max(head, seq), head
 
 
@@ -116,9 +119,7 @@ async def _resting_on(connection: AsyncConnection, row: RowMapping, level: int) 
     return [voice[0] for voice in await connection.execute(voices)]
 
 
-def _serve(row: RowMapping, documents: list[str], level: int) -> Served:
-    change, _, whole = read_entry(row)
-    seen = plain(whole) if level < change.plain_below else whole
+def _serve(row: RowMapping, seen: dict[str, Any], documents: list[str], level: int) -> Served:
     label = LABELS[level]
     head = {"seq": row[f"seq_{label}"], "hash": row[f"hash_{label}"], **seen, "documents_complete": len(documents) <= MOST_DOCUMENTS}
     body = f'{orjson.dumps(head).decode()[:-1]},"documents":[{",".join(documents[:MOST_DOCUMENTS])}]}}'

@@ -12,7 +12,10 @@ class ChangeOut(BaseModel):
 
     seq: int = Field(description="Its number in the ledger as this reader sees it: without gaps, in commit order.")
     hash: str = Field(description="SHA-256 of the previous hash and this entry's canonical JSON (RFC 8785).")
-    type: str = Field(description="`report`, `correction`, `retraction`, `outcome`, `grade`.")
+    type: str = Field(
+        description="`report`, `correction`, `retraction`, `outcome`, `grade`, `label`; `tombstone`: the label of the report was raised, "
+        "forget what you hold of it; `withheld`: an earlier entry about such a report."
+    )
     report_id: str | None = Field(description="The report that came, was withdrawn, or shows the outcome.")
     indicator: str | None
     source: str | None = Field(description="Slug of the source that was graded anew.")
@@ -21,6 +24,9 @@ class ChangeOut(BaseModel):
     detail: dict[str, Any] | None = Field(description="`supersedes` of a correction, `outcome`, `reliability` and `before` of a grade.")
     recorded_at: str
     recorded_by: str
+    redacted: list[str] = Field(
+        default=[], description="What is withheld here, where a label was raised since; the hash of such an entry is taken as given."
+    )
     documents_complete: bool = Field(description="False when a grade moved more than 100: ask `/v1/indicators?updated_since=`.")
     documents: list[Indicator] = Field(description="The indicators that it moved, as they stand now; their `revision` may be later.")
 

@@ -52,7 +52,7 @@ class Basis:
 
     def render(self, level: int, reading: Reading) -> str:
         """The document for a clearance, without its revision."""
-        return render(self.about, reading, self.touches[level].recorded_at)
+        return render(self.about, reading, self.touches[level].recorded_at, level)
 
 
 def horizon_of(kind: str, settings: Settings) -> timedelta:

@@ -11,7 +11,7 @@ from app.db import head_seq, table_of
 from app.indicators.travel import Past, past_readings
 from app.kinds import KINDS
 from app.labels import LABELS
-from app.ledger.models import Change, Indicator, Voice
+from app.ledger.models import Change, Indicator, Report, Voice
 from app.reading.envelope import Reading
 from app.reference.moment import Moment
 from app.settings import Settings
@@ -22,14 +22,16 @@ def _changes(indicator: UUID, level: int) -> Select[Any]:
     position = table_of(Change).c[f"seq_{LABELS[level]}"].label("seq")
     sources = select(col(Voice.source_id)).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
     columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
-    return select(*columns, col(Change.recorded_at)).where(
-        or_(
-            col(Change.indicator_id) == indicator,
-            # Who may not know of what a correction supersedes does not see it leave.
-            and_(col(Change.from_indicator_id) == indicator, col(Change.plain_below) <= level),
-            col(Change.source_id).in_(sources),
-        ),
-        position.is_not(None),
+    about = or_(
+        col(Change.indicator_id) == indicator,
+        # Who may not know of what a correction supersedes does not see it leave.
+        and_(col(Change.from_indicator_id) == indicator, col(Change.plain_below) <= level),
+        col(Change.source_id).in_(sources),
+    )
+    return (
+        select(*columns, col(Change.recorded_at), col(Report.level).label("report_level"))
+        .outerjoin(Report, col(Report.id) == col(Change.report_id))
+        .where(about, position.is_not(None))
     )
 
 
@@ -96,12 +98,15 @@ def _moved(range_fields: frozenset[str], before: Reading | None, after: Reading 
 
 
 def _step(row: Any, reading: Reading, moved: list[str], level: int) -> dict[str, Any]:
-    plain = row.type == "correction" and level < row.plain_below
+    plain = level < row.plain_below
+    # What was told under a label that was raised since is not told any more.
+    seen = row.report_id is not None and row.report_level <= level
+    type_ = row.type if not plain else "report" if seen else "tombstone"
     return {
         "seq": row.seq,
-        "type": "report" if plain else row.type,
-        "report": str(row.report_id) if row.report_id else None,
-        "reason": None if plain else row.reason,
+        "type": type_,
+        "report": str(row.report_id) if seen else None,
+        "reason": None if plain or (row.report_id is not None and not seen) else row.reason,
         "recorded_at": rfc3339(row.recorded_at),
         "moved": moved,
         "value": reading.value,

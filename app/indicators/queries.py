@@ -22,7 +22,7 @@ from app.reading.document import listed, with_revision
 from app.reading.envelope import GRADES, grade_rank
 from app.reference.models import Source
 from app.reference.moment import NOW, Moment
-from app.reference.queries import places_in_box, places_in_country, places_within
+from app.reference.queries import called, places_in_box, places_in_country, places_within
 from app.settings import Settings
 from app.times import end_of_today, instant
 
@@ -59,11 +59,11 @@ def about(filters: IndicatorFilters, kind: str | None, on: type[StoredReading] |
     return where
 
 
-def _reads(filters: IndicatorFilters) -> list[ColumnElement[bool]]:
+def _reads(filters: IndicatorFilters, level: int) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     status = getattr(filters, "status", None)
     if filters.source is not None:
-        where.append(col(StoredReading.source_id).in_(select(col(Source.id)).where(col(Source.slug) == filters.source)))
+        where.append(col(StoredReading.source_id).in_(select(col(Source.id)).where(called(filters.source, level))))
     if filters.agreement is not None:
         where.append(col(StoredReading.agreement) == filters.agreement)
     if status is not None:
@@ -96,7 +96,7 @@ async def list_indicators(
         past, last = await list_past(connection, filters, where, after=after, level=level, moment=moment, settings=settings)
         return past, last, revision
     statement = select(col(StoredReading.indicator_id), col(StoredReading.document), revision_for(level)).where(
-        *seen_by(level), *about(filters, kind, StoredReading), *_reads(filters)
+        *seen_by(level), *about(filters, kind, StoredReading), *_reads(filters, level)
     )
     rows, last, revision = await fetch_page(connection, statement, key="indicator_id", after=after, limit=filters.limit, level=level)
     return [with_revision(row["document"], row["revision"]) for row in rows], last, revision
@@ -131,7 +131,8 @@ async def _behind(connection: AsyncConnection, basis: Basis, level: int, moment:
     reading = Basis(basis.about, basis.topic, basis.horizon, list(both.values()), basis.outcomes).read(level)
     return {
         "reports": [
-            listed(each.statement) | {"relation": relation} for each, relation in zip(reading.standing, reading.relations, strict=True)
+            listed(each.statement, level) | {"relation": relation}
+            for each, relation in zip(reading.standing, reading.relations, strict=True)
         ],
-        "left_out": [listed(statement) | {"reason": reason} for statement, reason in reading.left_out],
+        "left_out": [listed(statement, level) | {"reason": reason} for statement, reason in reading.left_out],
     }

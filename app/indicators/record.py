@@ -61,7 +61,7 @@ async def track_record(connection: AsyncConnection, source: UUID, *, level: int,
     rows = [row for row in said if not any(each is not None and each <= level for each in ends.get(row.id, ()))]
     outcomes = await load_outcomes(connection, {row.indicator_id: row.kind for row in rows}, moment)
     seen = {each: [one for one in every if one.level <= level] for each, every in outcomes.items()}
-    facts = await _facts(connection, [one.number for every in seen.values() for one in every])
+    facts = await _facts(connection, [one.number for every in seen.values() for one in every], level)
     warned: list[Warned] = []
     for indicator, group in groupby(rows, key=lambda row: row.indicator_id):
         warned += _warnings(list(group), seen.get(indicator, []), facts, at.date())
@@ -100,12 +100,13 @@ def _value(row: Any) -> Any:
     return KINDS[row.kind].value_model.model_validate(row.value)
 
 
-async def _facts(connection: AsyncConnection, changes: list[int]) -> dict[int, date]:
+async def _facts(connection: AsyncConnection, changes: list[int], level: int) -> dict[int, date]:
     """The day of the fact, by the number of the outcome: the first day that the evidence names, else the day it was stated."""
     found: dict[int, date] = {}
     for start in range(0, len(changes), CHUNK):
         evidence = select(col(Change.number).label("change"), *table_of(Report).c).join(Report, col(Report.id) == col(Change.report_id))
-        for row in await connection.execute(evidence.where(col(Change.number).in_(changes[start : start + CHUNK]))):
+        some = evidence.where(col(Change.number).in_(changes[start : start + CHUNK]), col(Report.level) <= level)
+        for row in await connection.execute(some):
             found[row.change] = KINDS[row.kind].fact(_value(row)) or row.stated_at.date()
     return found
 

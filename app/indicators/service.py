@@ -17,6 +17,7 @@ from app.labels import LABELS, TOP
 from app.ledger.models import Change, Indicator
 from app.reading.document import Subject
 from app.reading.envelope import Reading, grade_rank
+from app.reference.facts import NAMED_FROM
 from app.reference.models import Place
 from app.reference.queries import place_facts
 from app.settings import Settings
@@ -31,7 +32,8 @@ def rows_of(basis: Basis) -> list[dict[str, Any]]:
     before: tuple[Any, ...] | None = None
     for level, touch in sorted(basis.touches.items()):
         reading = basis.read(level)
-        seen = (touch.recorded_at, reading.value, [(each.statement.number, each.aspects) for each in reading.standing])
+        masked = level < NAMED_FROM and reading.preferred is not None and reading.preferred.protected
+        seen = (touch.recorded_at, reading.value, [(each.statement.number, each.aspects) for each in reading.standing], masked)
         if seen == before and rows[-1]["highest"] == level - 1:
             rows[-1]["highest"] = level
         else:

@@ -180,7 +180,7 @@ async def get_track_record(
     """Of a source's warnings that fell due, how many materialised, were averted or overtaken, and the days between forecast and fact."""
     at = _at(as_of)
     async with database.snapshot() as connection:
-        source = (await find_sources(connection, [slug])).get(slug)
+        source = (await find_sources(connection, [slug], caller.level)).get(slug)
         if source is None:
             raise not_found("source")
         moment = await moment_of(connection, as_of, known_at)

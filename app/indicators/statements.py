@@ -65,6 +65,13 @@ async def load_latest(connection: AsyncConnection, indicators: Collection[UUID],
     latest = _latest(moment)
     wanted = list(indicators)
     rows: dict[int, Any] = {}
+    if moment.upto is not None:
+        # A report whose label was lowered since stands before those that its voice had at that time.
+        lowered = select(col(Report.indicator_id)).where(col(Report.level_lowest) < col(Report.level_sent)).distinct()
+        for start in range(0, len(wanted), CHUNK):
+            moved = lowered.where(col(Report.indicator_id).in_(wanted[start : start + CHUNK]))
+            every = select(*table_of(Report).c).where(col(Report.indicator_id).in_(moved), *_by(moment))
+            rows |= {row.number: row for row in await connection.execute(every)}
     for start in range(0, len(wanted), CHUNK):
         some = wanted[start : start + CHUNK]
         numbers = select(latest).select_from(Voice).where(col(Voice.indicator_id).in_(some))
@@ -98,7 +105,9 @@ async def ends_at(connection: AsyncConnection, rows: Sequence[Any], moment: Mome
     ids = list(ended)
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
-        newer = select(col(Report.supersedes), col(Report.level)).where(col(Report.supersedes).in_(some), col(Report.number) <= moment.upto)
+        newer = select(col(Report.supersedes), col(Report.level_lowest)).where(
+            col(Report.supersedes).in_(some), col(Report.number) <= moment.upto
+        )
         superseding: list[tuple[Any, int]] = [(row[0], row[1]) for row in await connection.execute(newer)]
         for superseded, level in superseding:
             found = max(level, ended[superseded].level)
@@ -113,10 +122,28 @@ async def ends_at(connection: AsyncConnection, rows: Sequence[Any], moment: Mome
     return levels
 
 
+async def _levels(connection: AsyncConnection, rows: Sequence[Any], moment: Moment) -> dict[UUID, int]:
+    """The labels in force of reports that were lowered: today's, but nobody sees them before the lowering let him."""
+    if moment.upto is None:
+        return {}
+    lowered = {row.id: row for row in rows if row.level_lowest < row.level_sent}
+    lowest = {each: row.level_sent for each, row in lowered.items()}
+    ids = list(lowered)
+    for start in range(0, len(ids), CHUNK):
+        told = select(col(Change.report_id), col(Change.level)).where(
+            col(Change.report_id).in_(ids[start : start + CHUNK]), col(Change.type) == "label", col(Change.number) <= moment.upto
+        )
+        changes: list[Any] = list(await connection.execute(told))
+        for report_id, level in changes:
+            lowest[report_id] = min(level, lowest[report_id])
+    return {each: max(row.level, lowest[each]) for each, row in lowered.items()}
+
+
 async def _statements(connection: AsyncConnection, rows: Sequence[Any], moment: Moment) -> dict[UUID, list[Statement]]:
     sources = await sources_by_id(connection, {row.source_id for row in rows}, moment)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
     ends = await ends_at(connection, rows, moment)
+    levels = await _levels(connection, rows, moment)
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
         superseded_level, retracted_level = ends.get(row.id, (None, None))
@@ -130,13 +157,13 @@ async def _statements(connection: AsyncConnection, rows: Sequence[Any], moment: 
                 recorded_at=row.recorded_at,
                 credibility=row.credibility,
                 method=row.method,
-                via=[(slug, names[slug]) for slug in row.via],
+                via=[names[slug] for slug in row.via],
                 url=row.url,
                 title=row.title,
                 quote=row.quote,
                 language=row.language,
                 licence=row.licence,
-                level=row.level,
+                level=levels.get(row.id, row.level),
                 superseded_level=superseded_level,
                 retracted_level=retracted_level,
             )

@@ -110,7 +110,7 @@ def _matches(past: Past, filters: IndicatorFilters, moment: Moment) -> bool:
         return False
     if filters.agreement is not None and reading.agreement != filters.agreement:
         return False
-    if filters.source is not None and (preferred is None or preferred.source.slug != filters.source):
+    if filters.source is not None and (preferred is None or preferred.source.names.seen_by(past.level)[0] != filters.source):
         return False
     if filters.min_reliability is not None and (
         preferred is None or grade_rank(preferred.source.reliability) > grade_rank(filters.min_reliability)

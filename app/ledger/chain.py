@@ -1,11 +1,14 @@
 """The hash chain of a ledger: `hash = SHA-256(previous hash, RFC 8785 canonical JSON of the entry)`.
 
 The previous hash stands before the entry as 64 lower-case hexadecimal digits; before the first entry it is 64 zeros.
-The entry is the change as served, without its position (`seq`), its hash and the indicator's document: the position is
-proved by the chain itself, the document follows from the statements. No I/O here, so that anyone can recompute it.
+The entry is the change as served, without its position (`seq`), its hash, `redacted` and the indicators' documents: the position
+is proved by the chain itself, the documents follow from the statements. What was withheld after it was written (`redacted` names
+it) cannot be recomputed; the hash of such an entry is taken as given, and the one after it proves that. No I/O here, so that
+anyone can recompute it.
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import rfc8785
@@ -73,22 +76,64 @@ def entry(change: Change, report: dict[str, Any] | None, source: str | None = No
     }
 
 
-def plain(entry: dict[str, Any]) -> dict[str, Any]:
-    """A correction as those see it who may not know of what it supersedes: a plain report."""
-    return {**entry, "type": "report", "reason": None, "detail": None}
+def masked(entry: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+    """An entry with protected sources under the slugs of their aliases, given by their own slugs."""
+    if not aliases:
+        return entry
+    report = entry["report"]
+    if report is not None:
+        via = [aliases.get(each, each) for each in report["provenance"]["via"]]
+        source = aliases.get(report["source"], report["source"])
+        report = {**report, "source": source, "provenance": {**report["provenance"], "via": via}}
+    return {**entry, "source": aliases.get(entry["source"], entry["source"]), "report": report}
+
+
+def named(entry: dict[str, Any]) -> set[str]:
+    """The slugs of all sources that an entry names."""
+    report = entry["report"]
+    slugs = {report["source"], *report["provenance"]["via"]} if report is not None else set()
+    return slugs if entry["source"] is None else slugs | {entry["source"]}
+
+
+def _below(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry as those see it who are below its `plain_below`."""
+    detail = entry["detail"] or {}
+    if entry["type"] != "label":
+        # A correction, for those who may not know of what it supersedes.
+        return {**entry, "type": "report", "reason": None, "detail": None}
+    if entry["report"] is None:
+        return {**entry, "type": "tombstone", "reason": None, "detail": None, "recorded_by": ""}
+    supersedes = detail.get("supersedes")
+    return {
+        **entry,
+        "type": "correction" if supersedes else "report",
+        "report": {**entry["report"], "sensitivity": detail["sensitivity"]},
+        "reason": None,
+        "detail": {"supersedes": supersedes} if supersedes else None,
+    }
+
+
+def face(change: Change, entry: dict[str, Any], level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """An entry as a clearance sees it, and as it is hashed in that clearance's chain.
+
+    `aliases` has the slugs under which protected sources show that it names, by their own slugs.
+    """
+    seen = _below(entry) if level < change.plain_below else entry
+    return masked(seen, aliases) if level < change.masked_below else seen
 
 
 class Faces:
     """The canonical JSON of an entry as each clearance sees it; each face is made once."""
 
-    def __init__(self, entry: dict[str, Any], plain_below: int) -> None:
+    def __init__(self, change: Change, entry: dict[str, Any], aliases: Mapping[str, str]) -> None:
+        self._change = change
         self._entry = entry
-        self._plain_below = plain_below
-        self._made: dict[bool, bytes] = {}
+        self._aliases = aliases
+        self._made: dict[tuple[bool, bool], bytes] = {}
 
     def canonical(self, level: int) -> bytes:
         """The entry's canonical JSON for a clearance."""
-        as_plain = level < self._plain_below
-        if as_plain not in self._made:
-            self._made[as_plain] = canonical(plain(self._entry) if as_plain else self._entry)
-        return self._made[as_plain]
+        which = level < self._change.plain_below, level < self._change.masked_below
+        if which not in self._made:
+            self._made[which] = canonical(face(self._change, self._entry, level, self._aliases))
+        return self._made[which]

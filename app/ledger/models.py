@@ -27,7 +27,8 @@ class Indicator(SQLModel, table=True):
 class Report(SQLModel, table=True):
     """One sourced statement, for good. Only its standing moves: the label now in force, and from which level on it is ended.
 
-    `number` is that of the change that brought it. `level` is the label now, `level_sent` the label it came with.
+    `number` is that of the change that brought it. `level` is the label now, `level_sent` the label it came with,
+    `level_lowest` the lowest that it ever had.
     `superseded_level` and `retracted_level` are the lowest clearances that see it superseded or retracted, `ended_number` is
     the last change that made it so.
     """
@@ -58,6 +59,7 @@ class Report(SQLModel, table=True):
     observed_to: str | None = Field(default=None, max_length=32)
     level: int
     level_sent: int
+    level_lowest: int
     supersedes: UUID | None = Field(default=None, foreign_key="report.id", index=True)
     superseded_level: int | None = None
     retracted_level: int | None = None
@@ -86,6 +88,12 @@ Index(
     _table.c.ended_number,
     sqlite_where=text("ended_number IS NOT NULL"),
     postgresql_where=text("ended_number IS NOT NULL"),
+)
+Index(
+    "ix_report_lowered",
+    _table.c.indicator_id,
+    sqlite_where=text("level_lowest < level_sent"),
+    postgresql_where=text("level_lowest < level_sent"),
 )
 Index("ix_report_indicator_id_number", _table.c.indicator_id, _table.c.number)
 
@@ -120,7 +128,9 @@ class _Positions(SQLModel):
 class Change(_Positions, table=True):
     """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; below it the positions are null.
 
-    `plain_below`: clearances under it see a correction as a plain report, since they may not know of what it supersedes.
+    `plain_below`: clearances under it see another face of the entry: of a correction a plain report, since they may not know of
+    what it supersedes; of a raised label a tombstone; of a lowered one the report, which is new to them.
+    `masked_below`: clearances under it see protected sources under their alias.
     A correction that moves a statement to another indicator names the one that it leaves in `from_indicator_id`.
     """
 
@@ -140,6 +150,7 @@ class Change(_Positions, table=True):
     source_id: UUID | None = Field(default=None, foreign_key="source.id")
     level: int
     plain_below: int = 0
+    masked_below: int = 0
     reason: str | None = None
     detail: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     recorded_at: datetime = Field(sa_type=UtcDateTime, index=True)

@@ -1,5 +1,6 @@
 """The ledger read: where it stands, and where it stood."""
 
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -9,11 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.db import table_of
-from app.labels import LABELS
-from app.ledger.chain import GENESIS, entry, statement
+from app.labels import LABELS, LEVELS, Label
+from app.ledger.chain import GENESIS, entry, face, masked, named, statement
 from app.ledger.models import Change, Report
+from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, Source
 from app.reference.moment import NOW, Moment
+from app.reference.queries import source_names
 from app.times import last_instant, rfc3339
 
 
@@ -45,6 +48,7 @@ BRINGING = ("report", "correction")
 def entries() -> Select[Any]:
     """Changes with all that `read_entry` needs of what they brought and name."""
     changes, reports, regraded = table_of(Change), table_of(Report), table_of(Source).alias("regraded")
+    old = table_of(Report).alias("old")
     return (
         select(
             *changes.c,
@@ -52,9 +56,11 @@ def entries() -> Select[Any]:
             col(Place.slug).label("place_slug"),
             col(Source.slug).label("source_slug"),
             regraded.c.slug.label("regraded"),
+            old.c.level.label("old_level"),
         )
         .select_from(changes)
-        .outerjoin(reports, reports.c.number == changes.c.number)
+        .outerjoin(reports, reports.c.id == changes.c.report_id)
+        .outerjoin(old, old.c.id == reports.c.supersedes)
         .outerjoin(Place, col(Place.id) == reports.c.place_id)
         .outerjoin(Source, col(Source.id) == reports.c.source_id)
         .outerjoin(regraded, regraded.c.id == changes.c.source_id)
@@ -62,12 +68,49 @@ def entries() -> Select[Any]:
 
 
 def read_entry(row: RowMapping) -> tuple[Change, Report | None, dict[str, Any]]:
-    """A row of `entries`: the change, the report that it brought, and the entry as it is hashed and served."""
+    """A row of `entries`: the change, the report that it is about, and the entry, whole and with every source under its own slug."""
     change = Change(**{each.name: row[each.name] for each in table_of(Change).c})
-    if row["report__id"] is None or change.type not in BRINGING:
+    if row["report__id"] is None:
         return change, None, entry(change, None, row["regraded"])
     report = Report(**{each.name: row[f"report__{each.name}"] for each in table_of(Report).c})
-    return change, report, entry(change, statement(report, row["place_slug"], row["source_slug"]))
+    lowered = change.type == "label" and change.detail is not None and change.plain_below == LEVELS[Label(change.detail["before"])]
+    brought = statement(report, row["place_slug"], row["source_slug"]) if change.type in BRINGING or lowered else None
+    return change, report, entry(change, brought, row["regraded"])
+
+
+async def aliases_in(connection: AsyncConnection, entries: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """The slugs under which protected sources show that some entries name, by their own slugs."""
+    slugs = sorted({slug for each in entries for slug in named(each)})
+    found: dict[str, str] = {}
+    for start in range(0, len(slugs), 500):
+        names = await source_names(connection, slugs[start : start + 500])
+        found |= {slug: each.alias_slug for slug, each in names.items() if each.alias_slug is not None}
+    return found
+
+
+def shown(row: RowMapping, level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """A row of `entries` as a clearance sees it now, less what it may not see any more; `redacted` names that where there is any."""
+    change, report, whole = read_entry(row)
+    seen = face(change, whole, level, aliases)
+    redacted: list[str] = []
+
+    def withhold(*names: str) -> None:
+        redacted.extend(name for name in names if seen[name] is not None)
+        seen.update(dict.fromkeys(names))
+
+    seen = dict(masked(seen, aliases)) if level < NAMED_FROM else dict(seen)
+    if level < NAMED_FROM and change.masked_below <= level and named(whole) & aliases.keys():
+        redacted.append("source")
+    if report is not None and report.level > level and seen["type"] != "tombstone":
+        # Its label was raised since: what was said of it then is not said any more.
+        if seen["type"] == "outcome":
+            withhold("report_id", "reason")
+        else:
+            withhold("report_id", "indicator", "report", "reason", "detail")
+            seen |= {"type": "withheld", "recorded_by": ""}
+    elif seen["type"] == "correction" and row["old_level"] is not None and row["old_level"] > level:
+        withhold("reason", "detail")
+    return seen | {"redacted": redacted} if redacted else seen
 
 
 async def head_of(connection: AsyncConnection, level: int) -> dict[str, Any]:

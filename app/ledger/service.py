@@ -1,6 +1,6 @@
 """Appending to the ledger, inside the one writer's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from app.db import table_of
 from app.labels import LABELS, TOP
 from app.ledger.chain import GENESIS, Faces, link
 from app.ledger.models import Change, Head
+from app.reference.facts import NAMED_FROM
 from app.times import utc_now
 
 HEAD = 1
@@ -27,11 +28,15 @@ class Tail:
     seq: list[int]
     hash: list[str]
 
-    def append(self, change: Change, entry: dict[str, Any]) -> None:
-        """Give a change its number, and its position and hash in the ledger of each clearance from its level up."""
+    def append(self, change: Change, entry: dict[str, Any], aliases: Mapping[str, str] | None = None) -> None:
+        """Give a change its number, and its position and hash in the ledger of each clearance from its level up.
+
+        `aliases` has the slugs under which protected sources show that the entry names, by their own slugs.
+        """
         self.number += 1
         change.number = self.number
-        faces = Faces(entry, change.plain_below)
+        change.masked_below = NAMED_FROM if aliases else 0
+        faces = Faces(change, entry, aliases or {})
         for level in range(change.level, TOP + 1):
             self.seq[level] += 1
             self.hash[level] = link(self.hash[level], faces.canonical(level))

@@ -1,6 +1,6 @@
 """Proof that nothing in the ledger was altered, removed or reordered: the chain of each clearance is walked and hashed anew."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from rfc8785 import CanonicalizationError
@@ -10,10 +10,10 @@ from sqlmodel import col
 
 from app.db import table_of
 from app.kinds import KINDS
-from app.labels import LABELS, TOP
+from app.labels import LABELS, LEVELS, TOP, Label
 from app.ledger.chain import GENESIS, Faces, link
 from app.ledger.models import Change, Head, Report, Voice
-from app.ledger.queries import BRINGING, entries, read_entry
+from app.ledger.queries import BRINGING, aliases_in, entries, read_entry
 from app.reference.models import Source, SourceGrade
 from app.times import instant
 
@@ -29,8 +29,12 @@ class Walk:
         self.hashes = [GENESIS] * len(LABELS)
         # From which level on reports are superseded and retracted, and by which change last, by identifier.
         self.ends: dict[str, tuple[int | None, int | None, int]] = {}
+        # The label now, the lowest that there was, and the one sent, of reports whose label was changed, by identifier.
+        self.labels: dict[str, tuple[int, int, int]] = {}
+        # The label that a superseded report had been moved to by then, by the number of the correction.
+        self.labels_then: dict[int, int] = {}
 
-    def step(self, change: Change, report: Report | None, entry: dict[str, Any]) -> list[str]:
+    def step(self, change: Change, report: Report | None, entry: dict[str, Any], aliases: Mapping[str, str]) -> list[str]:
         """Check one change; answers what is wrong with it."""
         problems = []
         what = f"change {change.number} ({change.type}, report {change.report_id})"
@@ -39,15 +43,24 @@ class Walk:
         self.number = change.number
         if change.type in BRINGING and report is None:
             problems.append(f"{what}: its report is missing")
-        if self._altered(change, entry):
+        if self._altered(change, entry, aliases):
             problems.append(f"{what}: the entry or what it brought was altered, or its place in the chain")
-        elif report is not None and not _consistent(change, report):
+        elif change.type in BRINGING and report is not None and not _consistent(change, report):
             problems.append(f"{what}: what is kept beside the report is not what the report says")
+        if change.type == "label" and (report is None or not self._label(change, report)):
+            problems.append(f"{what}: the label was not as it says before it")
         self._end(change)
         return problems
 
-    def _altered(self, change: Change, entry: dict[str, Any]) -> bool:
-        faces = Faces(entry, change.plain_below)
+    def _label(self, change: Change, report: Report) -> bool:
+        detail = change.detail or {}
+        new, before = LEVELS[Label(detail["sensitivity"])], LEVELS[Label(detail["before"])]
+        now, lowest, sent = self.labels.get(str(report.id), (report.level_sent,) * 3)
+        self.labels[str(report.id)] = (new, min(lowest, new), sent)
+        return now == before and (change.level, change.plain_below) == (min(new, before), max(new, before))
+
+    def _altered(self, change: Change, entry: dict[str, Any], aliases: Mapping[str, str]) -> bool:
+        faces = Faces(change, entry, aliases)
         altered = False
         for level in range(TOP + 1):
             stored = getattr(change, f"seq_{LABELS[level]}"), getattr(change, f"hash_{LABELS[level]}")
@@ -71,7 +84,12 @@ class Walk:
         elif change.type == "correction" and change.detail is not None:
             before, retracted, _ = self.ends.get(change.detail["supersedes"], (None, None, 0))
             level = max(change.level, change.plain_below)
+            if change.detail["supersedes"] in self.labels:
+                self.labels_then[change.number] = self.labels[change.detail["supersedes"]][0]
             self.ends[change.detail["supersedes"]] = (level if before is None else min(before, level), retracted, change.number)
+        elif change.type == "label" and change.detail is not None and (old := change.detail.get("supersedes")):
+            before, retracted, _ = self.ends.get(old, (None, None, 0))
+            self.ends[old] = (change.level if before is None else min(before, change.level), retracted, change.number)
 
 
 def _consistent(change: Change, report: Report) -> bool:
@@ -80,10 +98,10 @@ def _consistent(change: Change, report: Report) -> bool:
         return False
     value = kind.value_model.model_validate(report.value)
     return (
-        report.id == change.report_id
+        report.number == change.number
         and report.indicator_id == change.indicator_id
         and report.recorded_at == change.recorded_at
-        and report.level == report.level_sent == change.level
+        and report.level_sent == change.level
         and report.stated_at == instant(report.stated_text)
         and report.topic == str(report.value[kind.topic])
         and report.aspect == kind.aspect(value)
@@ -97,14 +115,16 @@ async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
     while rows := (
         (await connection.execute(entries().where(changes.c.number > walk.number).order_by(changes.c.number).limit(STEP))).mappings().all()
     ):
-        for row in rows:
-            for problem in walk.step(*read_entry(row)):
+        read = [read_entry(row) for row in rows]
+        aliases = await aliases_in(connection, [entry for _, _, entry in read])
+        for each in read:
+            for problem in walk.step(*each, aliases):
                 yield problem
     async for problem in _verify_head(connection, walk):
         yield problem
     async for problem in _verify_reports(connection, walk):
         yield problem
-    async for problem in _verify_corrections(connection):
+    async for problem in _verify_corrections(connection, walk):
         yield problem
     async for problem in _verify_grades(connection):
         yield problem
@@ -131,11 +151,18 @@ async def _verify_reports(connection: AsyncConnection, walk: Walk) -> AsyncItera
     for row in await connection.execute(ended):
         if walk.ends.pop(str(row[0]), None) != tuple(row[1:]):
             yield f"report {row[0]}: the ledger does not end it as it is marked"
+    labels = (col(Report.level), col(Report.level_lowest), col(Report.level_sent))
+    moved = select(col(Report.id), *labels).where(or_(labels[0] != labels[2], labels[1] != labels[2]))
+    found = {str(row[0]): tuple(row[1:]) for row in await connection.execute(moved)}
+    expected = {report: told for report, told in walk.labels.items() if len(set(told)) > 1}
+    for report in sorted(found.keys() | expected.keys()):
+        if found.get(report) != expected.get(report):
+            yield f"report {report}: its label is not the one that the ledger gives it"
     for report in walk.ends:
         yield f"report {report}: the ledger ends it, but it is not marked so"
 
 
-async def _verify_corrections(connection: AsyncConnection) -> AsyncIterator[str]:
+async def _verify_corrections(connection: AsyncConnection, walk: Walk) -> AsyncIterator[str]:
     """What is kept beside corrections of the report that they supersede, against that report."""
     changes, new, old = table_of(Change), table_of(Report), table_of(Report).alias("old")
     corrections = (
@@ -149,7 +176,8 @@ async def _verify_corrections(connection: AsyncConnection) -> AsyncIterator[str]
     for row in await connection.execute(corrections.order_by(changes.c.number)):
         left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
         said = (row.detail or {}).get("supersedes")
-        if (said, row.plain_below, row.from_indicator_id) != (str(row.old), row.level_sent, left):
+        level = walk.labels_then.get(row.number, row.level_sent)
+        if (said, row.plain_below, row.from_indicator_id) != (str(row.old), level, left):
             yield f"change {row.number} (correction): what is kept beside it of the report that it supersedes was altered"
 
 
@@ -187,8 +215,12 @@ async def _verify_voices(connection: AsyncConnection) -> AsyncIterator[str]:
     spoken = select(*(reports.c[name] for name in names), func.min(reports.c.number).label("number"))
     spoken = spoken.group_by(*(reports.c[name] for name in names))
     kept = select(*(voices.c[name] for name in names), voices.c.number)
+    # A label that moves leaves a voice behind and gives another, since that change: there, each has to have one at least.
+    moved = select(col(Change.indicator_id)).where(col(Change.type) == "label")
+    still, still_kept = spoken.where(reports.c.indicator_id.not_in(moved)), kept.where(voices.c.indicator_id.not_in(moved))
+    heard = select(*(reports.c[name] for name in names)), select(*(voices.c[name] for name in names))
     wrong: set[Any] = set()
-    for one, other in ((spoken, kept), (kept, spoken)):
+    for one, other in ((still, still_kept), (still_kept, still), heard):
         wrong |= {row.indicator_id for row in await connection.execute(one.except_(other))}
     for indicator in sorted(wrong):
         yield f"indicator {indicator}: the index of who spoke on it was altered"

@@ -24,10 +24,11 @@ class Subject:
     place: PlaceFacts
 
 
-def render(about: Subject, reading: Reading, recorded_at: datetime) -> str:
+def render(about: Subject, reading: Reading, recorded_at: datetime, level: int) -> str:
     """The document without `revision`, which each clearance counts for itself; `with_revision` puts it in.
 
-    `recorded_at` is when the last change to the indicator was recorded.
+    `recorded_at` is when the last change to the indicator was recorded. `level` is the clearance that it is for: below `amber`
+    protected sources show under their alias.
     """
     preferred = reading.preferred
     at = f"/v1/indicators/{about.id}"
@@ -52,7 +53,7 @@ def render(about: Subject, reading: Reading, recorded_at: datetime) -> str:
             "sources": reading.sources,
             "preferred": str(preferred.id) if preferred else None,
         },
-        "provenance": _provenance(preferred) if preferred else None,
+        "provenance": _provenance(preferred, level) if preferred else None,
         "sensitivity": LABELS[max(each.statement.level for each in reading.standing)].value if reading.standing else None,
         "redacted": [],
         "links": {"self": at, "history": f"{at}/history", "reports": f"/v1/reports?indicator={about.id}"},
@@ -69,27 +70,28 @@ def _time(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
 
 
-def _source(statement: Statement) -> dict[str, Any]:
+def _source(statement: Statement, level: int) -> dict[str, Any]:
     source = statement.source
+    slug, name = source.names.seen_by(level)
     return {
-        "slug": source.slug,
-        "name": source.name,
+        "slug": slug,
+        "name": name,
         "type": source.type,
         "reliability": source.reliability,
         "party_to_conflict": source.party_to_conflict,
     }
 
 
-def _via(statement: Statement) -> list[dict[str, str]]:
-    return [{"slug": slug, "name": name} for slug, name in statement.via]
+def _via(statement: Statement, level: int) -> list[dict[str, str]]:
+    return [{"slug": slug, "name": name} for slug, name in (each.seen_by(level) for each in statement.via)]
 
 
-def _provenance(statement: Statement) -> dict[str, Any]:
+def _provenance(statement: Statement, level: int) -> dict[str, Any]:
     return {
         "report": str(statement.id),
-        "source": _source(statement),
+        "source": _source(statement, level),
         "stated_at": rfc3339(statement.stated_at),
-        "via": _via(statement),
+        "via": _via(statement, level),
         "method": statement.method,
         "credibility": statement.credibility,
         "url": statement.url,
@@ -100,12 +102,12 @@ def _provenance(statement: Statement) -> dict[str, Any]:
     }
 
 
-def listed(statement: Statement) -> dict[str, Any]:
-    """A report as it stands in the list of those behind a reading."""
+def listed(statement: Statement, level: int) -> dict[str, Any]:
+    """A report as it stands in the list of those behind a reading, for a clearance."""
     return {
         "id": str(statement.id),
-        "source": _source(statement),
-        "via": _via(statement),
+        "source": _source(statement, level),
+        "via": _via(statement, level),
         "stated_at": rfc3339(statement.stated_at),
         "recorded_at": rfc3339(statement.recorded_at),
         "value": statement.value.model_dump(mode="json"),

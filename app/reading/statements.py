@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.kinds.base import Value
-from app.reference.facts import SourceFacts
+from app.reference.facts import SourceFacts, SourceName
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Statement:
     recorded_at: datetime
     credibility: int
     method: str
-    via: Sequence[tuple[str, str]]
+    via: Sequence[SourceName]
     url: str | None
     title: str | None
     quote: str | None
@@ -34,3 +34,8 @@ class Statement:
     level: int
     superseded_level: int | None
     retracted_level: int | None
+
+    @property
+    def protected(self) -> bool:
+        """Whether any source that it names shows under an alias below the clearance."""
+        return self.source.names.protected or any(each.protected for each in self.via)

@@ -69,7 +69,7 @@ async def _page(
 
 async def _one(request: Request, caller: Caller, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
     async with database.read() as connection:
-        found = await get_reference(connection, model, one_of(model, slug), caller.level)
+        found = await get_reference(connection, model, one_of(model, slug, caller.level), caller.level)
     if found is None:
         raise not_found(str(model.__tablename__))
     return answer(request, orjson.dumps(found), private=caller.key_id is not None)
@@ -175,7 +175,10 @@ async def list_sources(
     limit: Limit = 100,
     format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
-    """Sources in order of entry, each with the reliability grade now in force (Admiralty scale)."""
+    """Sources in order of entry, each with the reliability grade now in force (Admiralty scale).
+
+    Below the clearance `amber` a protected source shows under its alias, and under a slug that tells nothing of its own.
+    """
     where = [] if type is None else [col(Source.type) == type]
     return await _page(request, caller, database, Source, where, cursor, limit, chosen_format(request, TABULAR, format))
 

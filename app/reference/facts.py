@@ -1,7 +1,13 @@
-"""What a document tells of places and sources."""
+"""What a document tells of places and sources, and under which name of a protected source."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from uuid import UUID
+
+from app.labels import LEVELS, Label
+
+# The clearance from which on protected sources show under their own name and slug.
+NAMED_FROM = LEVELS[Label.AMBER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,27 @@ class PlaceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceName:
+    """Slug and name of a source, and those under which a protected one shows below the clearance."""
+
+    slug: str
+    name: str
+    alias: str | None = None
+    alias_slug: str | None = None
+
+    @property
+    def protected(self) -> bool:
+        """Whether it has an alias to show under."""
+        return self.alias_slug is not None
+
+    def seen_by(self, level: int) -> tuple[str, str]:
+        """Slug and name as a clearance sees them."""
+        if self.alias is None or self.alias_slug is None or level >= NAMED_FROM:
+            return self.slug, self.name
+        return self.alias_slug, self.alias
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFacts:
     """What a document tells of a source; `reliability` is the grade in force."""
 
@@ -25,3 +52,21 @@ class SourceFacts:
     type: str
     party_to_conflict: bool
     reliability: str
+    alias: str | None = None
+    alias_slug: str | None = None
+    organisation: str | None = None
+
+    @property
+    def names(self) -> SourceName:
+        """Under which names it shows."""
+        return SourceName(self.slug, self.name, self.alias, self.alias_slug)
+
+    def seen_by(self, level: int) -> "SourceFacts":
+        """The same under the slug and name that a clearance sees."""
+        slug, name = self.names.seen_by(level)
+        return replace(self, slug=slug, name=name)
+
+
+def alias_slug(source_id: UUID) -> str:
+    """The slug of a protected source below the clearance: it follows from its identifier, and tells nothing of its own slug."""
+    return "protected-" + hashlib.sha256(b"alias" + source_id.bytes).hexdigest()[:16]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Column
+from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
 from app.db import BigInt, UtcDateTime
@@ -52,9 +52,14 @@ class PlaceAncestor(SQLModel, table=True):
 
 
 class Source(SQLModel, table=True):
-    """Whoever makes statements."""
+    """Whoever makes statements.
+
+    One with an `alias` is protected: who may not know it sees the alias for its name, and `alias_slug` for its slug.
+    `organisation` is the one whose keys report for it; None for any.
+    """
 
     __tablename__ = "source"
+    __table_args__ = (Index("uq_source_alias_slug", "alias_slug", unique=True),)
 
     id: UUID = Field(primary_key=True)
     slug: str = Field(unique=True, max_length=64)
@@ -62,6 +67,8 @@ class Source(SQLModel, table=True):
     type: str = Field(max_length=32)
     party_to_conflict: bool
     alias: str | None = None
+    alias_slug: str | None = Field(default=None, max_length=64)
+    organisation: str | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 

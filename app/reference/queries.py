@@ -14,7 +14,7 @@ from sqlmodel import col
 from app.db import fetch_page, table_of
 from app.errors import invalid_field
 from app.labels import Label
-from app.reference.facts import PlaceFacts, SourceFacts
+from app.reference.facts import NAMED_FROM, PlaceFacts, SourceFacts, SourceName
 from app.reference.geometry import Box, coarse
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.moment import NOW, Moment
@@ -64,13 +64,33 @@ def grade_in_force(moment: Moment = NOW) -> ScalarSelect[Any]:
 @lru_cache(maxsize=32)
 def _sources(moment: Moment) -> Select[Any]:
     names = ("id", "slug", "name", "type", "party_to_conflict")
-    return select(*(table_of(Source).c[name] for name in names), grade_in_force(moment).label("reliability"))
+    more = ("alias", "alias_slug", "organisation")
+    columns = table_of(Source).c
+    return select(*(columns[each] for each in names), grade_in_force(moment).label("reliability"), *(columns[each] for each in more))
 
 
-async def find_sources(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceFacts]:
-    """The sources that slugs name, by slug; the unknown are left out."""
-    rows = await connection.execute(_sources(NOW).where(col(Source.slug).in_(list(slugs))))
-    return {row.slug: SourceFacts(*row) for row in rows}
+def called(slugs: str | Collection[str], level: int, organisation: str | None = None) -> ColumnElement[bool]:
+    """The condition on the sources that a reader calls by these slugs.
+
+    Below the clearance that is the alias of a protected source, and its own slug only for the organisation that it belongs to.
+    """
+    wanted = [slugs] if isinstance(slugs, str) else list(slugs)
+    own, alias = col(Source.slug).in_(wanted), col(Source.alias_slug)
+    if level >= NAMED_FROM:
+        return own
+    plain = alias.is_(None) if organisation is None else or_(alias.is_(None), col(Source.organisation) == organisation)
+    return or_(and_(own, plain), alias.in_(wanted))
+
+
+async def find_sources(
+    connection: AsyncConnection, slugs: Collection[str], level: int, organisation: str | None = None
+) -> dict[str, SourceFacts]:
+    """The sources that a reader calls by these slugs, by that slug; the unknown are left out."""
+    rows = await connection.execute(_sources(NOW).where(called(slugs, level, organisation)))
+    found = [SourceFacts(*row) for row in rows]
+    by_alias = {each.alias_slug: each for each in found if each.alias_slug is not None}
+    by_slug = {each.slug: each for each in found}
+    return {slug: facts for slug in slugs if (facts := by_slug.get(slug) or by_alias.get(slug)) is not None}
 
 
 async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], moment: Moment = NOW) -> dict[UUID, SourceFacts]:
@@ -79,12 +99,13 @@ async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], mome
     return {row.id: SourceFacts(*row) for row in rows}
 
 
-async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, str]:
-    """The names of sources, by slug."""
+async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceName]:
+    """The names of sources, by their own slug."""
     if not slugs:
         return {}
-    rows = await connection.execute(select(col(Source.slug), col(Source.name)).where(col(Source.slug).in_(list(slugs))))
-    return {row.slug: row.name for row in rows}
+    columns = (col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug))
+    rows = await connection.execute(select(*columns).where(col(Source.slug).in_(list(slugs))))
+    return {row.slug: SourceName(*row) for row in rows}
 
 
 async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> set[str]:
@@ -178,9 +199,18 @@ def _serve_place(row: RowMapping, parents: Mapping[UUID, str], codes: Mapping[UU
     }
 
 
-def _serve_source(row: RowMapping) -> dict[str, Any]:
-    names = ("slug", "name", "type", "reliability", "party_to_conflict", "alias")
-    return {"id": str(row["id"]), **{name: row[name] for name in names}, "links": _links("sources", row["slug"])}
+def _serve_source(row: RowMapping, level: int) -> dict[str, Any]:
+    slug, name = SourceName(row["slug"], row["name"], row["alias"], row["alias_slug"]).seen_by(level)
+    masked = slug != row["slug"]
+    return {
+        "id": str(row["id"]),
+        "slug": slug,
+        "name": name,
+        **{each: row[each] for each in ("type", "reliability", "party_to_conflict", "alias")},
+        "organisation": None if masked else row["organisation"],
+        "redacted": ["slug", "name", "organisation"] if masked else [],
+        "links": _links("sources", slug),
+    }
 
 
 def _serve_route(row: RowMapping, level: int) -> dict[str, Any]:
@@ -227,7 +257,7 @@ async def _served(
     connection: AsyncConnection, model: type[Place | Source | Route], rows: Sequence[RowMapping], level: int
 ) -> list[dict[str, Any]]:
     if model is Source:
-        return [_serve_source(row) for row in rows]
+        return [_serve_source(row, level) for row in rows]
     if model is Route:
         return [_serve_route(row, level) for row in rows]
     ids = [row["id"] for row in rows]
@@ -241,8 +271,10 @@ async def _served(
     return [_serve_place(row, slugs, codes) for row in rows]
 
 
-def one_of(model: type[Place | Source | Route], slug: str) -> ColumnElement[bool]:
-    """The condition for one record by slug, or for a place by `scheme:code`."""
+def one_of(model: type[Place | Source | Route], slug: str, level: int) -> ColumnElement[bool]:
+    """The condition for one record by slug, or for a place by `scheme:code`, as a reader of that level calls it."""
+    if model is Source:
+        return called(slug, level)
     if model is Place and ":" in slug:
         return col(Place.id).in_(places_within(slug, within=False))
     return col(model.slug) == slug

@@ -65,11 +65,16 @@ class SourceIn(_Sent):
     type: SourceType
     reliability: Grade = Field(default="F", description="Admiralty scale: A completely reliable to E unreliable; F cannot be judged.")
     party_to_conflict: StrictBool | None = Field(default=None, description="Unless given: true for an armed actor, else false.")
-    alias: Name | None = Field(default=None, description="The name to show where the source is protected.")
+    alias: Name | None = Field(
+        default=None, description="Protects the source: below the clearance `amber` this is its name, and its slug is another."
+    )
+    organisation: Name | None = Field(
+        default=None, description="Whose keys report for it; without one any key with the scope `report` does."
+    )
 
 
 class SourceOut(BaseModel):
-    """A source, as served."""
+    """A source, as served. Below the clearance `amber` a protected one shows under its alias, and `redacted` says so."""
 
     id: str
     slug: str
@@ -78,6 +83,8 @@ class SourceOut(BaseModel):
     reliability: Grade
     party_to_conflict: bool
     alias: str | None
+    organisation: str | None = None
+    redacted: list[str] = []
     links: Links
 
 

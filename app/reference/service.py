@@ -2,12 +2,13 @@
 
 from uuid import UUID
 
-from sqlalchemy import exists, insert, literal, select
+from sqlalchemy import exists, insert, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 from uuid_utils.compat import uuid7
 
 from app.errors import Problem, invalid_field
+from app.reference.facts import alias_slug
 from app.reference.geometry import box
 from app.reference.models import ALWAYS, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_places
@@ -16,7 +17,10 @@ from app.times import utc_now
 
 
 async def _must_be_new(session: AsyncSession, model: type[Place | Source | Route], slug: str) -> None:
-    if await session.scalar(select(exists().where(col(model.slug) == slug))):
+    taken = col(model.slug) == slug
+    if model is Source:
+        taken = or_(taken, col(Source.alias_slug) == slug)
+    if await session.scalar(select(exists().where(taken))):
         raise Problem(409, f"There is a {model.__tablename__} with the slug {slug}.", kind="exists")
 
 
@@ -66,13 +70,16 @@ async def add_source(session: AsyncSession, sent: SourceIn, identifier: UUID | N
     """Add a source with its first grade; 409 for a taken slug."""
     await _must_be_new(session, Source, sent.slug)
     party = sent.type == "armed_actor" if sent.party_to_conflict is None else sent.party_to_conflict
+    id_ = identifier or uuid7()
     source = Source(
-        id=identifier or uuid7(),
+        id=id_,
         slug=sent.slug,
         name=sent.name,
         type=sent.type,
         party_to_conflict=party,
         alias=sent.alias,
+        alias_slug=alias_slug(id_) if sent.alias is not None else None,
+        organisation=sent.organisation,
         created_at=utc_now(),
     )
     await _add(session, source)

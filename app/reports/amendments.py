@@ -69,7 +69,7 @@ async def set_grade(session: AsyncSession, caller: Caller, slug: str, *, reliabi
     """
     tail = await open_tail(session)
     connection = await session.connection()
-    source = (await find_sources(connection, [slug])).get(slug)
+    source = (await find_sources(connection, [slug], caller.level, caller.organisation)).get(slug)
     if source is None:
         raise not_found("source")
     if source.reliability == reliability:
@@ -85,7 +85,8 @@ async def set_grade(session: AsyncSession, caller: Caller, slug: str, *, reliabi
         recorded_by=caller.organisation or "",
         key_id=caller.key_id,
     )
-    tail.append(change, entry(change, None, slug))
+    aliases = {source.slug: source.alias_slug} if source.alias_slug is not None else None
+    tail.append(change, entry(change, None, source.slug), aliases)
     grade = {"source_id": source.id, "number": change.number, "effective_from": tail.recorded_at, "reliability": reliability}
     await session.execute(insert(table_of(SourceGrade)), [grade])
     await close_tail(session, tail, [change])

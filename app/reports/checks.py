@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access.dependencies import Caller
+from app.access.service import Scope
 from app.answers import NUL, nul
 from app.errors import FieldProblem, field_problems, pointer
 from app.kinds import KINDS
@@ -25,6 +27,7 @@ from app.times import instant, utc_now
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 UNKNOWN_PLACE = "there is no such place"
+NOT_YOURS = "the source belongs to another organisation: reporting for it needs the scope curate"
 BARE_CODE = "there is no place with this slug; a code needs its scheme before it, such as pcode:SY02"
 
 
@@ -44,6 +47,7 @@ class Checked:
     value: dict[str, Any]
     place: PlaceFacts
     source: SourceFacts
+    via: list[SourceFacts]
     subject: str
     topic: str
     aspect: str
@@ -54,6 +58,10 @@ class Checked:
     def about(self) -> tuple[Subject, str]:
         """The indicator that it is about, and its topic."""
         return Subject(self.indicator_id, self.report.kind, self.subject, self.place), self.topic
+
+    def aliases(self) -> dict[str, str]:
+        """The slugs under which protected sources show that it names, by their own slugs."""
+        return {each.slug: each.alias_slug for each in (self.source, *self.via) if each.alias_slug is not None}
 
 
 Refused = list[FieldProblem]
@@ -87,12 +95,13 @@ def check(body: Any, settings: Settings) -> Sent | Refused:
         return [FieldProblem(pointer="/value", detail="a date is out of range")]
 
 
-async def look_up(session: AsyncSession, sent: Sequence[Sent | Refused], settings: Settings) -> list[Checked | Refused]:
-    """Look up what reports name, in the writer's transaction."""
+async def look_up(session: AsyncSession, caller: Caller, sent: Sequence[Sent | Refused], settings: Settings) -> list[Checked | Refused]:
+    """Look up what reports name, in the writer's transaction; refuse those on sources of another organisation."""
     good = [each for each in sent if isinstance(each, Sent)]
     connection = await session.connection()
     places = await find_places(connection, {each.report.place for each in good})
-    sources = await find_sources(connection, {slug for each in good for slug in [each.report.source, *each.report.provenance.via]})
+    slugs = {slug for each in good for slug in [each.report.source, *each.report.provenance.via]}
+    sources = await find_sources(connection, slugs, caller.level, caller.organisation)
     routes = await find_routes(connection, {getattr(each.value, field) for each in good for field in _route_fields(each)})
     found: list[Checked | Refused] = []
     for each in sent:
@@ -106,13 +115,19 @@ async def look_up(session: AsyncSession, sent: Sequence[Sent | Refused], setting
             wrong.append(FieldProblem(pointer="/place", detail=UNKNOWN_PLACE if ":" in report.place else BARE_CODE))
         if source is None:
             wrong.append(FieldProblem(pointer="/source", detail="there is no such source"))
+        elif source.organisation not in (None, caller.organisation) and Scope.CURATE not in caller.scopes:
+            wrong.append(FieldProblem(pointer="/source", detail=NOT_YOURS))
         for at, slug in enumerate(report.provenance.via):
             if slug not in sources:
                 wrong.append(FieldProblem(pointer=f"/provenance/via/{at}", detail="there is no such source"))
         for field in _route_fields(each):
             if getattr(each.value, field) not in routes:
                 wrong.append(FieldProblem(pointer=f"/value/{field}", detail="there is no such route"))
-        found.append(wrong if wrong or place is None or source is None else _checked(each, place, source, settings))
+        found.append(
+            wrong
+            if wrong or place is None or source is None
+            else _checked(each, place, source, [sources[slug] for slug in report.provenance.via], settings)
+        )
     return found
 
 
@@ -120,7 +135,7 @@ def _route_fields(sent: Sent) -> list[str]:
     return [field for field, what in KINDS[sent.report.kind].references.items() if what == "route"]
 
 
-def _checked(sent: Sent, place: PlaceFacts, source: SourceFacts, settings: Settings) -> Checked:
+def _checked(sent: Sent, place: PlaceFacts, source: SourceFacts, via: list[SourceFacts], settings: Settings) -> Checked:
     report, kind = sent.report, KINDS[sent.report.kind]
     label = report.sensitivity or kind.default_label(sent.value, source.type, settings.default_label)
     value = sent.value.model_dump(mode="json")
@@ -131,6 +146,7 @@ def _checked(sent: Sent, place: PlaceFacts, source: SourceFacts, settings: Setti
         value=value,
         place=place,
         source=source,
+        via=via,
         subject=subject,
         topic=str(value[kind.topic]),
         aspect=kind.aspect(sent.value),

@@ -1,6 +1,6 @@
 """Statements looked up, as a reader of some clearance may see them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,8 +15,10 @@ from app.db import fetch_page, table_of
 from app.labels import LABELS
 from app.ledger.chain import statement
 from app.ledger.models import Change, Report
+from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, Source
 from app.reference.moment import NOW, Moment
+from app.reference.queries import source_names
 from app.reports.schemas import Status
 from app.times import rfc3339
 
@@ -26,11 +28,13 @@ OLD = table_of(Report).alias("old")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A recorded report, with the slugs that it names, its seq for the caller, and what it supersedes as far as he may know."""
+    """A recorded report, with the slugs that it names as the caller may see them, its seq for him, and what it supersedes as far as he
+    may know."""
 
     report: Report
     place: str
     source: str
+    via: list[str]
     seq: int | None
     supersedes: UUID | None
 
@@ -46,7 +50,8 @@ def status_for(report: Report, level: int) -> Status:
 
 def status_at(level: int, moment: Moment) -> ColumnElement[str]:
     """Whether a report stood at a moment, as a reader of that level sees it, as an expression."""
-    superseded = [NEWER.c.supersedes == col(Report.id), NEWER.c.level <= level]
+    # Who was told that it was superseded still knows, whatever became of the label of what superseded it.
+    superseded = [NEWER.c.supersedes == col(Report.id), NEWER.c.level_lowest <= level]
     retracted = [col(Change.report_id) == col(Report.id), col(Change.type) == "retraction", col(Change.level) <= level]
     if moment.upto is not None:
         superseded.append(NEWER.c.number <= moment.upto)
@@ -74,7 +79,7 @@ def _columns(level: int, moment: Moment = NOW) -> Select[Any]:
         select(
             *table_of(Report).c,
             col(Place.slug).label("place_slug"),
-            col(Source.slug).label("source_slug"),
+            (col(Source.slug) if level >= NAMED_FROM else func.coalesce(col(Source.alias_slug), col(Source.slug))).label("source_slug"),
             _seq_for(level).label("seq"),
             _supersedes_for(level).label("supersedes_seen"),
             status_at(level, moment).label("status"),
@@ -84,15 +89,25 @@ def _columns(level: int, moment: Moment = NOW) -> Select[Any]:
     )
 
 
-def _known(row: Any) -> Known:
+def _known(row: Any, aliases: Mapping[str, str]) -> Known:
     report = Report(**{each.name: row[each.name] for each in table_of(Report).c})
-    return Known(report, row["place_slug"], row["source_slug"], row["seq"], row["supersedes_seen"])
+    via = [aliases.get(each, each) for each in report.via]
+    return Known(report, row["place_slug"], row["source_slug"], via, row["seq"], row["supersedes_seen"])
+
+
+async def _aliases(connection: AsyncConnection, rows: Iterable[Any], level: int) -> dict[str, str]:
+    """The slugs under which this level sees the sources that relayed some reports, where those are not their own."""
+    if level >= NAMED_FROM:
+        return {}
+    names = await source_names(connection, {slug for row in rows for slug in row["via"]})
+    return {slug: each.seen_by(level)[0] for slug, each in names.items()}
 
 
 def serve(known: Any, status: Status) -> dict[str, Any]:
     """A report, `Known` or just recorded, as served."""
     report: Report = known.report
     said = statement(report, known.place, known.source)
+    said["provenance"]["via"] = known.via
     at = f"/v1/reports/{report.id}"
     return {
         "id": said.pop("id"),
@@ -122,8 +137,10 @@ async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collect
     found: dict[str, Known] = {}
     for start in range(0, len(wanted), 500):
         where = col(Report.fingerprint).in_(wanted[start : start + 500])
-        for row in (await connection.execute(columns.where(where).order_by(col(Report.number)))).mappings():
-            found.setdefault(row["fingerprint"], _known(row))
+        rows = (await connection.execute(columns.where(where).order_by(col(Report.number)))).mappings().all()
+        aliases = await _aliases(connection, rows, caller.level)
+        for row in rows:
+            found.setdefault(row["fingerprint"], _known(row, aliases))
     return {fingerprint: await _standing_for(connection, known, columns, caller) for fingerprint, known in found.items()}
 
 
@@ -133,7 +150,7 @@ async def _standing_for(connection: AsyncConnection, known: Known, columns: Sele
         row = (await connection.execute(newer)).mappings().one_or_none()
         if row is None:
             break
-        known = _known(row)
+        known = _known(row, await _aliases(connection, [row], caller.level))
     return known
 
 
@@ -141,25 +158,33 @@ async def find_visible(connection: AsyncConnection, report_id: UUID, caller: Cal
     """One report that the caller may see."""
     statement = _columns(caller.level).where(col(Report.id) == report_id, col(Report.level) <= caller.level)
     row = (await connection.execute(statement)).mappings().one_or_none()
-    return None if row is None else _known(row)
+    return None if row is None else _known(row, await _aliases(connection, [row], caller.level))
 
 
-def _by(moment: Moment) -> list[ColumnElement[bool]]:
+def lowered_for(level: int, *where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether the label of a report was lowered so far that this level sees it, by a change that the condition picks."""
+    told = [col(Change.report_id) == col(Report.id), col(Change.type) == "label", col(Change.level) <= level]
+    return and_(col(Report.level_lowest) < col(Report.level_sent), exists().where(*told, *where).correlate(Report))
+
+
+def _by(moment: Moment, level: int) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if moment.as_of is not None:
         where.append(col(Report.stated_at) <= moment.as_of)
     if moment.upto is not None:
-        where.append(col(Report.number) <= moment.upto)
+        by_then = lowered_for(level, col(Change.number) <= moment.upto)
+        where += [col(Report.number) <= moment.upto, or_(col(Report.level_sent) <= level, by_then)]
     return where
 
 
 async def get_report(connection: AsyncConnection, report_id: UUID, level: int, moment: Moment = NOW) -> dict[str, Any] | None:
     """One report as served, with the changes that amended it; None when there is none that this level may see."""
-    statement = _columns(level, moment).where(col(Report.id) == report_id, col(Report.level) <= level, *_by(moment))
+    statement = _columns(level, moment).where(col(Report.id) == report_id, col(Report.level) <= level, *_by(moment, level))
     row = (await connection.execute(statement)).mappings().one_or_none()
     if row is None:
         return None
-    return serve(_known(row), row["status"]) | {"amended": await _amendments(connection, report_id, level, moment)}
+    known = _known(row, await _aliases(connection, [row], level))
+    return serve(known, row["status"]) | {"amended": await _amendments(connection, report_id, level, moment)}
 
 
 async def _amendments(connection: AsyncConnection, report_id: UUID, level: int, moment: Moment) -> list[dict[str, Any]]:
@@ -197,6 +222,7 @@ async def list_reports(
     moment: Moment = NOW,
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
     """A page in order of identifier, that is of recording: the served reports, the last identifier when there are more, the head."""
-    statement = _columns(level, moment).where(col(Report.level) <= level, *_by(moment), *where)
+    statement = _columns(level, moment).where(col(Report.level) <= level, *_by(moment, level), *where)
     rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=level)
-    return [serve(_known(row), row["status"]) for row in rows], last, revision
+    aliases = await _aliases(connection, rows, level)
+    return [serve(_known(row, aliases), row["status"]) for row in rows], last, revision

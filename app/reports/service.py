@@ -1,7 +1,7 @@
 """The one door for writing statements: they are checked, appended to the ledger and read together in one transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +33,7 @@ class Recorded:
     report: Report
     place: str
     source: str
+    via: list[str]
     seq: int | None
     supersedes: UUID | None
     status: Status
@@ -55,7 +56,7 @@ async def record(
     `identifiers` are those to keep, one an item; they must be new, and lists are in their order. Without them new ones are made.
     """
     tail = await open_tail(session)
-    checked = await look_up(session, sent, settings)
+    checked = await look_up(session, caller, sent, settings)
     if all_or_nothing and any(isinstance(each, list) for each in checked):
         return [each if isinstance(each, list) else [] for each in checked], tail.seq[caller.level]
     good = [each for each in checked if isinstance(each, Checked)]
@@ -71,13 +72,20 @@ async def record(
             report, change = _append(tail, each, caller, identifier=identifiers[at] if identifiers else None)
             added.append((each, report, change))
             seq = getattr(change, f"seq_{caller.clearance}")
-            known[each.fingerprint] = before = Known(report, each.place.slug, each.source.slug, seq, None)
+            known[each.fingerprint] = before = known_as(report, each, seq, None, caller)
             created = True
         else:
             created = False
         outcomes.append(
             Recorded(
-                before.report, before.place, before.source, before.seq, before.supersedes, status_for(before.report, caller.level), created
+                before.report,
+                before.place,
+                before.source,
+                before.via,
+                before.seq,
+                before.supersedes,
+                status_for(before.report, caller.level),
+                created,
             )
         )
     await _store(session, added)
@@ -97,7 +105,7 @@ async def correct(
     """
     tail = await open_tail(session)
     old = await _amendable(session, caller, report_id)
-    (checked,) = await look_up(session, [sent], settings)
+    (checked,) = await look_up(session, caller, [sent], settings)
     if isinstance(checked, list):
         raise invalid(checked)
     report, change = _append(tail, checked, caller, supersedes=old.report, reason=reason)
@@ -114,7 +122,8 @@ async def correct(
         touched.append((old.report.indicator_id, from_level, change))
     await read_anew(session, subjects, touched, settings)
     seq = getattr(change, f"seq_{caller.clearance}")
-    return Recorded(report, checked.place.slug, checked.source.slug, seq, old.report.id, "standing", created=True)
+    made = known_as(report, checked, seq, old.report.id, caller)
+    return Recorded(report, made.place, made.source, made.via, seq, made.supersedes, "standing", created=True)
 
 
 async def retract(session: AsyncSession, caller: Caller, report_id: UUID, reason: str, settings: Settings) -> tuple[Change, Known]:
@@ -142,7 +151,13 @@ async def _amendable(session: AsyncSession, caller: Caller, report_id: UUID) -> 
         raise Problem(409, f"The report is {status} already.", kind="not-standing")
     stored = await session.get(Report, old.report.number)
     assert stored is not None
-    return Known(stored, old.place, old.source, old.seq, old.supersedes)
+    return replace(old, report=stored)
+
+
+def known_as(report: Report, said: Checked, seq: int | None, supersedes: UUID | None, caller: Caller) -> Known:
+    """A report just recorded, as its sender may see it."""
+    source, *via = (each.names.seen_by(caller.level)[0] for each in (said.source, *said.via))
+    return Known(report, said.place.slug, source, via, seq, supersedes)
 
 
 def _end(report: Report, number: int, *, superseded: int | None = None, retracted: int | None = None) -> None:
@@ -188,7 +203,7 @@ def _append(
         stated_at=instant(sent.stated_at),
         stated_text=sent.stated_at,
         value=said.value,
-        via=list(sent.provenance.via),
+        via=[each.slug for each in said.via],
         method=sent.provenance.method,
         credibility=sent.provenance.credibility,
         published_text=sent.provenance.published_at,
@@ -201,6 +216,7 @@ def _append(
         observed_to=sent.observed_to,
         level=said.level,
         level_sent=said.level,
+        level_lowest=said.level,
         supersedes=supersedes.id if supersedes else None,
         fingerprint=said.fingerprint,
         recorded_at=tail.recorded_at,
@@ -212,7 +228,7 @@ def _append(
         change.plain_below = supersedes.level
         if supersedes.indicator_id != said.indicator_id:
             change.from_indicator_id = supersedes.indicator_id
-    tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)))
+    tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)), said.aliases())
     return report, change
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access.audit import note_write
 from app.access.dependencies import Caller, DatabaseDep, SettingsDep, require
 from app.access.idempotency import Written, write_once
 from app.access.service import Scope
@@ -108,6 +109,7 @@ async def get_one_webhook(
 
 @router.delete("/webhooks/{id}", status_code=204, summary="Be told no more", response_class=Response, responses=SEEN)
 async def delete_webhook(
+    request: Request,
     caller: Subscriber,
     database: DatabaseDep,
     id: WebhookId,  # noqa: A002 - the field's name on the wire
@@ -115,6 +117,7 @@ async def delete_webhook(
     """Delete a webhook, what was still to be delivered, and its log. Needs the scope `read`."""
     async with database.write() as session:
         await remove(session, caller, id)
+        note_write(session, request, caller.actor, 204)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 

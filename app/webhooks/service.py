@@ -156,7 +156,10 @@ async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Set
         .order_by(deliveries.c.seq)
         .limit(PAGE)
     )
-    turn = Turn(lease, row, (await connection.execute(due)).mappings().all())
+    found = (await connection.execute(due)).mappings().all()
+    if found and await _make_anew(connection, row, found):
+        found = (await connection.execute(due)).mappings().all()
+    turn = Turn(lease, row, found)
     if not turn.due:
         await keep_turn(connection, turn, settings, go_on=False)
     return turn
@@ -187,6 +190,26 @@ async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime
             )
         await connection.execute(insert(deliveries), rows)
     await connection.execute(update(webhooks).where(webhooks.c.id == webhook["id"]).values(seq=cursor))
+
+
+async def _make_anew(connection: AsyncConnection, webhook: RowMapping, waiting: Sequence[RowMapping]) -> bool:
+    """Make the bodies anew of what waits, where a label was raised above the webhook since the first of them was queued."""
+    level: int = webhook["level"]
+    raised = select(col(Change.number)).where(
+        col(Change.type) == "label",
+        col(Change.level) <= level,
+        col(Change.plain_below) > level,
+        col(Change.recorded_at) >= min(each["created_at"] for each in waiting),
+    )
+    if (await connection.execute(raised.limit(1))).one_or_none() is None:
+        return False
+    for each in waiting:
+        changes, _, _ = await changes_after(connection, each["seq"] - 1, limit=1, level=level)
+        thin = (await _levels(connection, changes, level))[each["seq"]] > THIN_ABOVE
+        body = event(each["id"], changes[0], thin=thin, reader_level=level)
+        if body != each["body"]:
+            await connection.execute(update(deliveries).where(deliveries.c.id == each["id"]).values(body=body))
+    return True
 
 
 async def _levels(connection: AsyncConnection, changes: Sequence[Served], level: int) -> dict[int, int]:

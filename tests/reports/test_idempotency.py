@@ -22,6 +22,7 @@ POSTS: dict[str, tuple[Any, Any]] = {
     "/v1/reports/{id}/correction": (report(value={"people": 5}, reason="misread"), report(value={"people": 6}, reason="misread")),
     "/v1/reports/{id}/retraction": ({"reason": "withdrawn"}, {"reason": "withdrawn by the source"}),
     "/v1/indicators/{id}/outcome": ({"outcome": "averted", "reason": "a convoy"}, {"outcome": "materialised", "reason": "no convoy"}),
+    "/v1/reports/{id}/label": ({"sensitivity": "red", "reason": "names"}, {"sensitivity": "amber", "reason": "names"}),
     "/v1/sources/{slug}/grades": ({"reliability": "C", "reason": "was wrong"}, {"reliability": "D", "reason": "was wrong"}),
     "/v1/places": ({"slug": "new", "name": "New"}, {"slug": "newer", "name": "New"}),
     "/v1/sources": ({"slug": "new", "name": "New", "type": "ngo"}, {"slug": "newer", "name": "New", "type": "ngo"}),
@@ -30,6 +31,8 @@ POSTS: dict[str, tuple[Any, Any]] = {
 }
 # It has no body, and needs a webhook with a log: see the tests of webhooks, and the one below.
 REDELIVERY = "/v1/webhooks/{id}/deliveries/{delivery}/redelivery"
+# Likewise: it needs the proposal of another key, see the tests of labels.
+CONFIRMATION = "/v1/label-proposals/{id}/confirmation"
 # A list is a body of its own kind.
 CASES = [*POSTS.items(), ("/v1/reports", ([report(source="envoy"), report(place="nowhere")], [report(source="envoy")]))]
 
@@ -58,7 +61,7 @@ async def everything(client: httpx.AsyncClient) -> list[Any]:
 def test_every_post_stands_in_the_table() -> None:
     operations = create_app().openapi()["paths"]
     posts = {path for path, methods in operations.items() if "post" in methods}
-    assert posts == {*POSTS, REDELIVERY}, "a POST that is not in this table is not known to be safe to send again"
+    assert posts == {*POSTS, REDELIVERY, CONFIRMATION}, "a POST that is not in this table is not known to be safe to send again"
     for path in posts:
         assert HEADER in {parameter["name"] for parameter in operations[path]["post"]["parameters"]}, path
 

@@ -1,0 +1,196 @@
+"""The audit log: every write and every key change in its own commit, every read at amber or above within a second.
+
+Reads are gathered by key, address and what was read, and written once a second, so that a poller costs one row a second; a killed
+process loses the reads of its last second. On SQLite they have a file of their own beside the database: a commit in the database's file
+would put an end to everything that is kept of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from fastapi import Request
+from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.schema import CreateIndex, CreateTable
+from starlette.types import Scope as AsgiScope
+from uuid_utils.compat import uuid7
+
+from app.access.models import AuditEntry
+from app.db import Database, table_of
+from app.labels import LABELS, LEVELS, Label
+from app.times import rfc3339, utc_now
+
+FLUSH_SECONDS = 1.0
+MOST_WAITING = 50_000
+LONGEST_TARGET = 2000
+AUDITED_FROM = LEVELS[Label.AMBER]
+
+entries = table_of(AuditEntry)
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did something, as the log keeps it."""
+
+    key_id: UUID | None
+    organisation: str | None
+    level: int
+
+
+def note_write(session: AsyncSession, request: Request, who: Actor, status: int) -> None:
+    """Put a write into the log, in the write's own transaction."""
+    session.add(
+        AuditEntry(
+            id=uuid7(),
+            at=utc_now(),
+            action="write",
+            key_id=who.key_id,
+            organisation=who.organisation,
+            clearance=who.level,
+            address=request.client.host if request.client else None,
+            method=request.method,
+            target=_target(request.scope),
+            status=status,
+        )
+    )
+
+
+def _target(scope: AsgiScope) -> str:
+    query = scope["query_string"].decode("latin-1")
+    path: str = scope["path"]
+    return (f"{path}?{query}" if query else path)[:LONGEST_TARGET].replace("\0", "")
+
+
+class ReadLog:
+    """The reads of one process that are not yet written down."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[tuple[Any, ...], list[Any]] = {}
+        self._lost = 0
+
+    def note(self, who: Actor, scope: AsgiScope) -> None:
+        """Take note of a read, where its reader is at amber or above."""
+        if who.level < AUDITED_FROM:
+            return
+        client = scope.get("client")
+        key = who.key_id, who.organisation, who.level, client[0] if client else None, scope["path"], scope["query_string"]
+        found = self._waiting.get(key)
+        if found is not None:
+            found[0] += 1
+            found[1] = utc_now()
+        elif len(self._waiting) < MOST_WAITING:
+            self._waiting[key] = [1, utc_now(), _target(scope)]
+        else:
+            self._lost += 1
+
+    async def flush(self) -> None:
+        """Write down what waits; on an error it goes on waiting."""
+        if self._lost:
+            log.error("audit_lost", reads=self._lost)
+            self._lost = 0
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, {}
+        rows = [
+            {
+                "id": uuid7(),
+                "at": at,
+                "action": "read",
+                "key_id": key[0],
+                "organisation": key[1],
+                "clearance": key[2],
+                "address": key[3],
+                "method": "GET",
+                "target": target,
+                "status": None,
+                "count": count,
+            }
+            for key, (count, at, target) in waiting.items()
+        ]
+        try:
+            async with self._database.audit.begin() as connection:
+                await connection.execute(insert(entries), rows)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("audit_not_written", error=type(error).__name__)
+            for key, (count, at, target) in waiting.items():
+                again = self._waiting.setdefault(key, [0, at, target])
+                again[0] += count
+
+    async def run(self) -> None:
+        """Write down what waits, once a second."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
+
+
+@asynccontextmanager
+async def auditing(database: Database) -> AsyncIterator[ReadLog]:
+    """The log of the reads of this process, written down while the block runs and at its end."""
+    if database.dialect == "sqlite":
+        await prepare(database.audit)
+    reads = ReadLog(database)
+    task = asyncio.create_task(reads.run())
+    try:
+        yield reads
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await reads.flush()
+
+
+async def prepare(engine: AsyncEngine) -> None:
+    """Make the table of reads in SQLite's second file, where it is not there yet."""
+    async with engine.begin() as connection:
+        await connection.execute(CreateTable(entries, if_not_exists=True))
+        for index in entries.indexes:
+            await connection.execute(CreateIndex(index, if_not_exists=True))
+        for event in ("UPDATE", "DELETE"):
+            await connection.exec_driver_sql(
+                f"CREATE TRIGGER IF NOT EXISTS audit_entry_no_{event.lower()} BEFORE {event} ON audit_entry "
+                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+            )
+
+
+async def list_audit(
+    database: Database, where: Sequence[ColumnElement[bool]], *, after: UUID | None, limit: int
+) -> tuple[list[dict[str, Any]], UUID | None]:
+    """A page of the log, oldest first, and the last identifier when there are more."""
+    statement = select(*entries.c).where(*where).order_by(entries.c.id).limit(limit + 1)
+    if after is not None:
+        statement = statement.where(entries.c.id > after)
+    rows: list[Any] = []
+    # A replica may be behind, and SQLite's writer would keep others waiting.
+    engines = (database.reader, database.audit) if database.dialect == "sqlite" else (database.writer,)
+    for engine in engines:
+        async with engine.connect() as connection:
+            rows += (await connection.execute(statement)).mappings().all()
+    rows.sort(key=lambda row: row["id"])
+    return [serve(row) for row in rows[:limit]], rows[limit - 1]["id"] if len(rows) > limit else None
+
+
+def serve(row: Any) -> dict[str, Any]:
+    """An entry as served and exported."""
+    at: datetime = row["at"]
+    return {
+        "id": str(row["id"]),
+        "at": rfc3339(at),
+        "action": row["action"],
+        "key": str(row["key_id"]) if row["key_id"] else None,
+        "organisation": row["organisation"],
+        "clearance": None if row["clearance"] is None else LABELS[row["clearance"]].value,
+        "address": row["address"],
+        "method": row["method"],
+        "target": row["target"],
+        "status": row["status"],
+        "count": row["count"],
+    }

@@ -1,0 +1,302 @@
+"""`/v1/me`, `/v1/keys` and `/v1/audit`: who I am, who may what, who did what."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.access.audit import list_audit, note_write
+from app.access.dependencies import Admin, Caller, CallerDep, DatabaseDep
+from app.access.idempotency import Written, write_once
+from app.access.models import ApiKey, AuditEntry
+from app.access.service import Scope, create_key, revoke_key, rotate_key
+from app.answers import answer, decode_cursor, encode_cursor, json_body, link_to_next, page
+from app.db import fetch_page, table_of
+from app.documentation import AMEND_ERRORS, WRITE_ERRORS, body_of, json_request, problems
+from app.errors import Problem, field_problems, invalid, not_found
+from app.labels import LABELS, Label
+from app.parameters import Cursor, Limit
+from app.times import Moment, instant, last_instant, rfc3339, utc_now
+
+router = APIRouter(tags=["Keys"])
+
+Body = Annotated[Any, Depends(json_body)]
+KeyId = Annotated[UUID, Path(description="Identifier of the key.", examples=["019f0000-0000-7000-8000-00000000000c"])]
+SEEN = problems(401, 403, 404, 422, 503)
+MOST_OVERLAP_HOURS = 24 * 30
+KEY_EXAMPLE = {"name": "field desk", "organisation": "my-ngo", "scopes": ["read", "report"], "clearance": "amber"}
+
+
+class Me(BaseModel):
+    """Who asks, and what he may."""
+
+    id: str | None = Field(description="Identifier of the key; null without one.")
+    name: str | None
+    organisation: str | None
+    scopes: list[Scope]
+    clearance: Label = Field(description="The highest label that he may see.")
+    expires_at: str | None = Field(description="Until when what he sent holds; null for no end.")
+
+
+class KeyIn(BaseModel):
+    """A key to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=200, description="What the key is for.")]
+    organisation: Annotated[str, Field(min_length=1, max_length=200, description="The organisation that it speaks for.")]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=10)]
+    clearance: Label = Field(
+        default=Label.GREEN, description="The highest label that it may read; not above that of the key that makes it."
+    )
+    expires_at: Moment | None = Field(default=None, description="Until when it holds; of a date, the whole day in UTC.")
+
+
+class RotationIn(BaseModel):
+    """How a key is given a new secret."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: Annotated[int, Field(ge=0, le=MOST_OVERLAP_HOURS, description="Hours for which the secret before holds too.")] = 24
+
+
+class KeyOut(BaseModel):
+    """A key, without its secret."""
+
+    id: str
+    name: str
+    organisation: str
+    scopes: list[Scope]
+    clearance: Label
+    status: Literal["active", "expired", "revoked"]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    previous_until: str | None = Field(description="Until when the secret before the last rotation holds.")
+    links: dict[str, str]
+
+
+class KeyCreated(KeyOut):
+    """A key that was made or rotated, with its secret."""
+
+    secret: str | None = Field(description="Shown this once; null where the request is repeated with its `Idempotency-Key`.")
+
+
+class KeyPage(BaseModel):
+    """A page of keys, oldest first."""
+
+    items: list[KeyOut]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+    as_of: str | None
+    revision: int = Field(description="Head of the ledger as this reader sees it.")
+
+
+class AuditOut(BaseModel):
+    """One thing that somebody did."""
+
+    id: str
+    at: str
+    action: Literal["write", "read", "key"]
+    key: str | None = Field(description="The key that did it; null for the command line, and for readers without one.")
+    organisation: str | None
+    clearance: Label | None
+    address: str | None
+    method: str | None
+    target: str = Field(description="Path and query; for a change of keys, what was done to which.")
+    status: int | None
+    count: int = Field(description="How often it was read within a second, the last time at `at`.")
+
+
+class AuditPage(BaseModel):
+    """A page of the audit log, oldest first."""
+
+    items: list[AuditOut]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
+@router.get("/me", summary="Who am I?", response_model=Me, responses=problems(401, 422, 503))
+async def get_me(request: Request, caller: CallerDep) -> Response:
+    """What the key that was sent may do, and how much it sees; without a key, what anybody may."""
+    told = {
+        "id": str(caller.key_id) if caller.key_id else None,
+        "name": caller.name,
+        "organisation": caller.organisation,
+        "scopes": sorted(caller.scopes),
+        "clearance": caller.clearance.value,
+        "expires_at": rfc3339(caller.expires_at) if caller.expires_at else None,
+    }
+    return answer(request, orjson.dumps(told), private=True, keep=False)
+
+
+def _serve(key: ApiKey) -> dict[str, Any]:
+    expired = key.expires_at is not None and key.expires_at <= utc_now()
+    times = {name: getattr(key, name) for name in ("expires_at", "revoked_at", "previous_until")}
+    at = f"/v1/keys/{key.id}"
+    return {
+        "id": str(key.id),
+        "name": key.name,
+        "organisation": key.organisation,
+        "scopes": key.scopes,
+        "clearance": LABELS[key.clearance].value,
+        "status": "revoked" if key.revoked_at is not None else "expired" if expired else "active",
+        "created_at": rfc3339(key.created_at),
+        **{name: rfc3339(moment) if moment is not None else None for name, moment in times.items()},
+        "links": {"self": at, "rotation": f"{at}/rotation"},
+    }
+
+
+def _with_secret(key: ApiKey, secret: str, status: int) -> Written:
+    served = _serve(key)
+    remembered = orjson.dumps(served | {"secret": None})
+    return Written(status, orjson.dumps(served | {"secret": secret}), served["links"]["self"], remembered)
+
+
+def _must_not_exceed(caller: Caller, level: int) -> None:
+    if level > caller.level:
+        raise Problem(403, f"The key sees up to {caller.clearance}: it gives no more than that.", kind="clearance")
+
+
+@router.get("/keys", summary="Who may what?", response_model=KeyPage, responses=problems(401, 403, 422, 503))
+async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100) -> Response:
+    """Every key, oldest first, those expired and revoked included; never a secret. Needs the scope `admin`."""
+    after = decode_cursor(cursor) if cursor is not None else None
+    async with database.read() as connection:
+        rows, last, revision = await fetch_page(
+            connection, select(*table_of(ApiKey).c), key="id", after=after, limit=limit, level=caller.level
+        )
+    columns = [each.name for each in table_of(ApiKey).c]
+    documents = [orjson.dumps(_serve(ApiKey(**{name: row[name] for name in columns}))).decode() for row in rows]
+    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    return answer(request, body, private=True, headers=headers, keep=False)
+
+
+@router.post(
+    "/keys",
+    status_code=201,
+    summary="Make a key",
+    response_model=KeyCreated,
+    responses=WRITE_ERRORS,
+    openapi_extra=json_request(body_of(KeyIn), {"A field desk": KEY_EXAMPLE}),
+)
+async def post_key(request: Request, caller: Admin, body: Body) -> Response:
+    """Make a key; `secret` is shown this once, only a keyed hash of it is kept. Needs the scope `admin`.
+
+    Its clearance is at the most that of the key that makes it.
+    """
+    try:
+        sent = KeyIn.model_validate(body)
+    except ValidationError as error:
+        raise invalid(field_problems(error)) from None
+    _must_not_exceed(caller, sent.clearance.level)
+    until = None if sent.expires_at is None else last_instant(sent.expires_at)
+
+    async def write(session: AsyncSession) -> Written:
+        key, secret = await create_key(
+            session,
+            name=sent.name,
+            organisation=sent.organisation,
+            scopes=sent.scopes,
+            clearance=sent.clearance,
+            expires_at=until,
+            by=caller.key_id,
+        )
+        return _with_secret(key, secret, 201)
+
+    return await write_once(request, caller, write)
+
+
+@router.get("/keys/{id}", summary="One key", response_model=KeyOut, responses=SEEN)
+async def get_one_key(
+    request: Request,
+    caller: Admin,  # noqa: ARG001 - only admins come here
+    database: DatabaseDep,
+    id: KeyId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """One key, without its secret. Needs the scope `admin`."""
+    async with database.read() as connection:
+        row = (await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.id) == id))).mappings().one_or_none()
+    if row is None:
+        raise not_found("key")
+    return answer(request, orjson.dumps(_serve(ApiKey(**row))), private=True, keep=False)
+
+
+@router.post(
+    "/keys/{id}/rotation",
+    status_code=201,
+    summary="Give a key a new secret",
+    response_model=KeyCreated,
+    responses=AMEND_ERRORS,
+    openapi_extra=json_request(body_of(RotationIn), {"Two days to change over": {"overlap_hours": 48}}),
+)
+async def post_rotation(
+    request: Request,
+    caller: Admin,
+    body: Body,
+    id: KeyId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Give a key a new secret, which is shown this once; the one before holds for the overlap too. Needs the scope `admin`."""
+    try:
+        sent = RotationIn.model_validate(body)
+    except ValidationError as error:
+        raise invalid(field_problems(error)) from None
+
+    async def write(session: AsyncSession) -> Written:
+        found = await session.get(ApiKey, id)
+        if found is None:
+            raise not_found("key")
+        _must_not_exceed(caller, found.clearance)
+        rotated = await rotate_key(session, id, timedelta(hours=sent.overlap_hours), by=caller.key_id)
+        assert rotated is not None
+        return _with_secret(*rotated, 201)
+
+    return await write_once(request, caller, write)
+
+
+@router.delete("/keys/{id}", status_code=204, summary="Revoke a key", response_class=Response, responses=SEEN)
+async def delete_key(
+    request: Request,
+    caller: Admin,
+    database: DatabaseDep,
+    id: KeyId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Revoke a key, from now on, in every process; its streams end. It stays in the list. Needs the scope `admin`."""
+    async with database.write() as session:
+        if await revoke_key(session, id, by=caller.key_id) is None:
+            raise not_found("key")
+        note_write(session, request, caller.actor, 204)
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/audit", summary="Who did what?", response_model=AuditPage, responses=problems(401, 403, 422, 503))
+async def list_audit_log(
+    request: Request,
+    caller: Admin,  # noqa: ARG001 - only admins come here
+    database: DatabaseDep,
+    action: Annotated[Literal["write", "read", "key"] | None, Query(description="Only things of this sort.", examples=["write"])] = None,
+    key: Annotated[UUID | None, Query(description="Only what this key did.")] = None,
+    since: Annotated[Moment | None, Query(description="Only what was done at or after this time.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """The audit log, oldest first: every write, every change of keys, every read at `amber` or above (within a second, those of
+    one address by one key together). Nothing is changed or removed in it. Needs the scope `admin`.
+    """
+    where: list[ColumnElement[bool]] = []
+    if action is not None:
+        where.append(col(AuditEntry.action) == action)
+    if key is not None:
+        where.append(col(AuditEntry.key_id) == key)
+    if since is not None:
+        where.append(col(AuditEntry.at) >= instant(since))
+    after = decode_cursor(cursor) if cursor is not None else None
+    await request.app.state.reads.flush()
+    items, last = await list_audit(database, where, after=after, limit=limit)
+    following = encode_cursor(last) if last else None
+    body = orjson.dumps({"items": items, "next": following})
+    return answer(request, body, private=True, headers=link_to_next(request, following), keep=False)

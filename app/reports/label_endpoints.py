@@ -1,0 +1,161 @@
+"""Moving a report's label: `/v1/reports/{id}/label` and `/v1/label-proposals`."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.access.dependencies import Curator, DatabaseDep, SettingsDep
+from app.access.idempotency import Written, write_once
+from app.answers import answer, decode_cursor, encode_cursor, json_body, page
+from app.documentation import AMEND_ERRORS, IDEMPOTENCY_KEY, body_of, json_request, problems
+from app.errors import field_problems, invalid
+from app.labels import Label
+from app.ledger.models import Change
+from app.parameters import Cursor, Limit
+from app.reports.labels import confirm, list_proposals, serve_proposal, set_label
+from app.reports.schemas import Reason
+from app.times import rfc3339
+
+router = APIRouter(tags=["Reporting"])
+
+ReportId = Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000009"])]
+ProposalId = Annotated[UUID, Path(description="Identifier of the proposal.", examples=["019f0000-0000-7000-8000-00000000000d"])]
+
+
+class LabelIn(BaseModel):
+    """The label that a report is to have (TLP 2.0), and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sensitivity: Label
+    reason: Reason
+
+
+class LabelOut(BaseModel):
+    """A label that was moved."""
+
+    seq: int | None = Field(description="Its number in the ledger as this reader sees it; null where he does not see it.")
+    type: Literal["label"]
+    report: str
+    indicator: str
+    sensitivity: Label
+    before: Label
+    reason: str
+    recorded_at: str
+    recorded_by: str
+    links: dict[str, str]
+
+
+class ProposalOut(BaseModel):
+    """A lower label that waits for another key."""
+
+    id: str
+    report: str
+    sensitivity: Label
+    before: Label
+    reason: str
+    proposed_by: str
+    created_at: str
+    links: dict[str, str]
+
+
+class ProposalPage(BaseModel):
+    """A page of proposals."""
+
+    items: list[ProposalOut]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+    as_of: str | None
+    revision: int = Field(description="Head of the ledger as this reader sees it.")
+
+
+def _moved(change: Change, caller: Curator) -> Written:
+    detail = change.detail or {}
+    at = f"/v1/reports/{change.report_id}"
+    told: dict[str, Any] = {
+        "seq": getattr(change, f"seq_{caller.clearance}"),
+        "type": "label",
+        "report": str(change.report_id),
+        "indicator": str(change.indicator_id),
+        "sensitivity": detail["sensitivity"],
+        "before": detail["before"],
+        "reason": change.reason,
+        "recorded_at": rfc3339(change.recorded_at),
+        "recorded_by": change.recorded_by,
+        "links": {"report": at, "indicator": f"/v1/indicators/{change.indicator_id}"},
+    }
+    return Written(201, orjson.dumps(told), at)
+
+
+@router.post(
+    "/reports/{id}/label",
+    status_code=201,
+    summary="Raise or lower the label of a report",
+    response_model=LabelOut,
+    responses=AMEND_ERRORS | {202: {"model": ProposalOut, "description": "A lower label waits for another key to confirm it."}},
+    openapi_extra=json_request(body_of(LabelIn), {"Restrict": {"sensitivity": "amber", "reason": "It shows where people hide."}}),
+)
+async def post_label(
+    request: Request,
+    caller: Curator,
+    settings: SettingsDep,
+    body: Annotated[Any, Depends(json_body)],
+    id: ReportId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Raise a report's label: it takes effect at once (201). Those who may not see it any more get a tombstone without content, and
+    earlier entries about it are withheld from them. A lower label is proposed (202) and takes effect when another key confirms it.
+
+    Needs the scope `curate`. The label may be above the key's own clearance; then the key does not see the report again.
+    """
+    try:
+        sent = LabelIn.model_validate(body)
+    except ValidationError as error:
+        raise invalid(field_problems(error)) from None
+
+    async def write(session: AsyncSession) -> Written:
+        done = await set_label(session, caller, id, sent.sensitivity, sent.reason, settings)
+        if isinstance(done, Change):
+            return _moved(done, caller)
+        return Written(202, orjson.dumps(serve_proposal(done)), "/v1/label-proposals")
+
+    return await write_once(request, caller, write)
+
+
+@router.get(
+    "/label-proposals", summary="Which labels are to be lowered?", response_model=ProposalPage, responses=problems(401, 403, 422, 503)
+)
+async def list_label_proposals(
+    request: Request, caller: Curator, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100
+) -> Response:
+    """Lower labels that wait for another key, oldest first. Needs the scope `curate`."""
+    after = decode_cursor(cursor) if cursor is not None else None
+    async with database.read() as connection:
+        items, last, revision = await list_proposals(connection, after=after, limit=limit, level=caller.level)
+    documents = [orjson.dumps(item).decode() for item in items]
+    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    return answer(request, body, private=True, headers=headers, keep=False)
+
+
+@router.post(
+    "/label-proposals/{id}/confirmation",
+    status_code=201,
+    summary="Confirm that a label is lowered",
+    response_model=LabelOut,
+    responses=problems(401, 403, 404, 409, 422, 503),
+    openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+)
+async def post_confirmation(
+    request: Request,
+    caller: Curator,
+    settings: SettingsDep,
+    id: ProposalId,  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Lower a report's label as another key has proposed: it is a new entry where the record becomes visible. Needs `curate`."""
+
+    async def write(session: AsyncSession) -> Written:
+        return _moved(await confirm(session, caller, id, settings), caller)
+
+    return await write_once(request, caller, write)

@@ -1,0 +1,166 @@
+"""Labels that move: raising one takes effect at once, lowering one takes two different keys (contract, Sensitivity)."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlmodel import col
+from uuid_utils.compat import uuid7
+
+from app.access.dependencies import Caller
+from app.db import fetch_page, table_of
+from app.errors import Problem, not_found
+from app.indicators.service import read_anew, subjects_of
+from app.labels import LABELS, Label
+from app.ledger.chain import entry, statement
+from app.ledger.models import Change, Report, Voice
+from app.ledger.queries import aliases_in
+from app.ledger.service import close_tail, open_tail
+from app.reference.models import Place, Source
+from app.reports.models import LabelProposal
+from app.reports.queries import Known, find_visible, status_for
+from app.settings import Settings
+from app.times import rfc3339, utc_now
+
+
+async def set_label(
+    session: AsyncSession, caller: Caller, report_id: UUID, label: Label, reason: str, settings: Settings
+) -> Change | LabelProposal:
+    """Raise a report's label at once, or propose to lower it.
+
+    404 for a report that the caller does not see; 409 for the label that it has, and where lowering cannot be: the report is
+    superseded or retracted, or it is a correction of what those may see who would come to see it only in another indicator.
+    """
+    known = await _visible(session, caller, report_id)
+    if label.level == known.report.level:
+        raise Problem(409, f"The report is labelled {label} already.", kind="same-label")
+    if label.level > known.report.level:
+        return await _move(session, caller, known, label.level, reason, settings)
+    await _may_be_lowered(session, caller, known, label.level)
+    assert caller.key_id is not None
+    proposal = LabelProposal(
+        id=uuid7(),
+        report_id=report_id,
+        level=label.level,
+        before=known.report.level,
+        reason=reason,
+        key_id=caller.key_id,
+        organisation=caller.organisation or "",
+        created_at=utc_now(),
+    )
+    session.add(proposal)
+    return proposal
+
+
+async def confirm(session: AsyncSession, caller: Caller, proposal_id: UUID, settings: Settings) -> Change:
+    """Lower a label as another key has proposed.
+
+    404 for a proposal on a report that the caller does not see, 403 for the key that made it, 409 for one that is done or has lapsed.
+    """
+    proposal = await session.get(LabelProposal, proposal_id)
+    known = None if proposal is None else await find_visible(await session.connection(), proposal.report_id, caller)
+    if proposal is None or known is None:
+        raise not_found("proposal")
+    if proposal.key_id == caller.key_id:
+        raise Problem(403, "Lowering a label takes two different keys: another one has to confirm it.", kind="same-key")
+    if proposal.confirmed_by is not None or known.report.level != proposal.before:
+        raise Problem(409, "The proposal has been confirmed, or the label has moved since.", kind="lapsed")
+    await _may_be_lowered(session, caller, known, proposal.level)
+    proposal.confirmed_by = caller.key_id
+    return await _move(session, caller, known, proposal.level, proposal.reason, settings)
+
+
+async def list_proposals(
+    connection: AsyncConnection, *, after: UUID | None, limit: int, level: int
+) -> tuple[list[dict[str, Any]], UUID | None, int]:
+    """A page of open proposals on reports that this level sees, oldest first; the last identifier when there are more; the head."""
+    proposals = table_of(LabelProposal)
+    statement = (
+        select(*proposals.c)
+        .join(Report, col(Report.id) == proposals.c.report_id)
+        .where(proposals.c.confirmed_by.is_(None), col(Report.level) == proposals.c.before, col(Report.level) <= level)
+    )
+    rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=level)
+    return [serve_proposal(LabelProposal(**{each.name: row[each.name] for each in proposals.c})) for row in rows], last, revision
+
+
+def serve_proposal(proposal: LabelProposal) -> dict[str, Any]:
+    """A proposal as served."""
+    return {
+        "id": str(proposal.id),
+        "report": str(proposal.report_id),
+        "sensitivity": LABELS[proposal.level].value,
+        "before": LABELS[proposal.before].value,
+        "reason": proposal.reason,
+        "proposed_by": proposal.organisation,
+        "created_at": rfc3339(proposal.created_at),
+        "links": {"report": f"/v1/reports/{proposal.report_id}", "confirmation": f"/v1/label-proposals/{proposal.id}/confirmation"},
+    }
+
+
+async def _visible(session: AsyncSession, caller: Caller, report_id: UUID) -> Known:
+    known = await find_visible(await session.connection(), report_id, caller)
+    if known is None:
+        raise not_found("report")
+    return known
+
+
+async def _superseded(session: AsyncSession, report: Report) -> Report | None:
+    return (await session.scalars(select(Report).where(col(Report.id) == report.supersedes))).one_or_none()
+
+
+async def _may_be_lowered(session: AsyncSession, caller: Caller, known: Known, level: int) -> None:
+    report = known.report
+    if (status := status_for(report, caller.level)) != "standing":
+        raise Problem(409, f"The report is {status}: its label can only be raised.", kind="not-standing")
+    old = await _superseded(session, report)
+    if old is not None and old.level < report.level and (old.level > level or old.indicator_id != report.indicator_id):
+        raise Problem(
+            409, "It corrects a report that more may see than itself: send a correction of it with the lower label.", kind="not-lowerable"
+        )
+
+
+async def _move(session: AsyncSession, caller: Caller, known: Known, level: int, reason: str, settings: Settings) -> Change:
+    tail = await open_tail(session)
+    report = await session.get(Report, known.report.number)
+    assert report is not None
+    before, lowered = report.level, level < report.level
+    detail = {"sensitivity": LABELS[level].value, "before": LABELS[before].value}
+    old = await _superseded(session, report) if lowered else None
+    if old is not None and old.level < before:
+        detail["supersedes"] = str(old.id)
+        old.superseded_level = min(level, old.superseded_level if old.superseded_level is not None else level)
+        old.ended_number = tail.number + 1
+    report.level, report.level_lowest = level, min(level, report.level_lowest)
+    change = Change(
+        number=0,
+        type="label",
+        report_id=report.id,
+        indicator_id=report.indicator_id,
+        level=min(level, before),
+        plain_below=max(level, before),
+        reason=reason,
+        detail=detail,
+        recorded_at=tail.recorded_at,
+        recorded_by=caller.organisation or "",
+        key_id=caller.key_id,
+    )
+    place, source = await session.get(Place, report.place_id), await session.get(Source, report.source_id)
+    assert place is not None
+    assert source is not None
+    whole = entry(change, statement(report, place.slug, source.slug) if lowered else None)
+    tail.append(change, whole, await aliases_in(await session.connection(), [whole]))
+    await session.flush()
+    await _speak(session, report, change.number)
+    await close_tail(session, tail, [change])
+    subjects = await subjects_of(session, [report.indicator_id])
+    await read_anew(session, subjects, [(report.indicator_id, change.level, change)], settings)
+    return change
+
+
+async def _speak(session: AsyncSession, report: Report, number: int) -> None:
+    """See that the source has a voice under the report's label."""
+    voice = {"indicator_id": report.indicator_id, "source_id": report.source_id, "aspect": report.aspect, "level": report.level}
+    if await session.get(Voice, voice) is None:
+        await session.execute(insert(table_of(Voice)), [voice | {"number": number}])

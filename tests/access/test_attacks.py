@@ -1,0 +1,112 @@
+"""What attackers send: SQL in every parameter, line ends in headers, paths that climb, pages that frame. Each is held."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+
+from app.main import create_app
+from app.settings import Settings
+from tests.factories import Reference, report
+
+DOCUMENT: dict[str, Any] = create_app(Settings()).openapi()
+INJECTIONS = (
+    "' OR '1'='1",
+    "1; DROP TABLE report; --",
+    '" UNION SELECT secret_hash FROM api_key --',
+    "%' ESCAPE '",
+    "\\'; SELECT pg_sleep(9) --",
+)
+
+
+def parameters() -> list[tuple[str, str, str]]:
+    """Every GET with each of its parameters."""
+    return [
+        (path, each["name"], each["in"])
+        for path, methods in DOCUMENT["paths"].items()
+        for each in methods.get("get", {}).get("parameters", [])
+        if each["in"] in ("query", "path", "header") and path != "/v1/stream"
+    ]
+
+
+async def test_sql_in_every_parameter_is_text(client: httpx.AsyncClient, reference: Reference) -> None:
+    """It finds nothing, or is refused by name; no answer differs from what a harmless text gets, none tells of SQL."""
+    made = (await client.post("/v1/reports", json=report())).json()
+    wrong = []
+    for path, name, place in parameters():
+        for injection in INJECTIONS:
+            filled = path.replace(f"{{{name}}}", quote(injection, safe=""))
+            for other, value in (("{id}", made["id"]), ("{slug}", "agency"), ("{place}", "oldtown")):
+                filled = filled.replace(other, value)
+            headers = {name: injection} if place == "header" else {}
+            answer = await client.get(filled, params={name: injection} if place == "query" else {}, headers=headers)
+            told = str({name: each for name, each in answer.json().items() if name != "instance"}).lower() if path != "/metrics" else ""
+            if answer.status_code not in (200, 404, 422) or "syntax" in told or "select" in told or "secret_hash" in told:
+                wrong.append((path, name, injection, answer.status_code))
+            if place == "query" and answer.status_code == 200 and answer.json().get("items"):
+                wrong.append((path, name, injection, "found something"))
+    assert not wrong
+    texts = report(provenance={"quote": INJECTIONS[1], "title": INJECTIONS[2]}, value={"people": 2})
+    kept = (await client.post("/v1/reports", json=texts)).json()
+    assert (await client.get(f"/v1/reports/{kept['id']}")).json()["provenance"]["quote"] == INJECTIONS[1]
+    assert (await client.get("/v1/reports")).json()["revision"] == 2
+
+
+@pytest.mark.parametrize("sent", ["a\r\nX-Injected: 1", "a\nSet-Cookie: a=b", "\r\n\r\n<script>", "é\u2028x"])
+async def test_no_answer_takes_a_line_end_into_its_headers(client: httpx.AsyncClient, reference: Reference, sent: str) -> None:
+    """What comes back in `Link`, `Location` and errors is escaped."""
+    for path in ("/v1/reports", "/v1/sources", "/v1/indicators"):
+        answer = await client.get(path, params={"limit": "1", "cursor": sent, "source": sent, "place": sent})
+        assert "x-injected" not in answer.headers
+        assert "set-cookie" not in answer.headers
+        for value in answer.headers.values():
+            assert "\n" not in value
+            assert "\r" not in value
+    assert (await client.post("/v1/sources", json={"slug": sent, "name": "x", "type": "ngo"})).status_code == 422
+    linked = await client.get("/v1/sources", params={"limit": "1"})
+    assert linked.headers["link"].startswith("</v1/sources?limit=1&cursor=")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "..%5c..%5cwindows", "a%00b", "//evil.example",
+        "%252e%252e", "agency/../../../etc/passwd", "agency%0d%0aX: 1", "AGENCY", "agency.", " agency", "агенство",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("collection", ["places", "sources", "routes"])
+async def test_a_path_does_not_climb(anonymous: httpx.AsyncClient, reference: Reference, collection: str, path: str) -> None:
+    request = anonymous.build_request("GET", "http://lifeline.test/")
+    request.url = request.url.copy_with(raw_path=f"/v1/{collection}/{quote(path, safe='%/. ')}".replace(" ", "%20").encode())
+    answer = await anonymous.send(request)
+    assert answer.status_code in (404, 422)
+    assert "root:" not in answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    for name in ("docs/../../pyproject.toml", "docs/%2e%2e/settings.py"):
+        assert (await anonymous.get(f"/{name}")).status_code == 404
+
+
+async def test_pages_may_not_be_framed_and_run_no_foreign_script(anonymous: httpx.AsyncClient) -> None:
+    page = await anonymous.get("/docs")
+    policy = page.headers["content-security-policy"]
+    for part in ("default-src 'none'", "script-src 'self' 'sha256-", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"):
+        assert part in policy
+    assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
+    data = await anonymous.get("/v1/places")
+    assert data.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert (data.headers["x-content-type-options"], data.headers["referrer-policy"]) == ("nosniff", "no-referrer")
+
+
+async def test_pages_of_other_origins_read_only_where_that_is_set(anonymous: httpx.AsyncClient, settings: Settings) -> None:
+    asked = {"Origin": "https://there.example", "Access-Control-Request-Method": "GET"}
+    assert "access-control-allow-origin" not in (await anonymous.get("/v1/places", headers=asked)).headers
+    assert (await anonymous.options("/v1/places", headers=asked)).status_code == 405
+    app = create_app(settings.model_copy(update={"cors_origins": ["https://there.example"]}))
+    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+        for _ in range(2):
+            answer = await client.get("/v1/places", headers=asked)
+            assert answer.headers["access-control-allow-origin"] == "https://there.example"
+            assert "access-control-allow-origin" not in (await client.get("/v1/places", headers={"Origin": "https://x.example"})).headers
+        assert (await client.options("/v1/places", headers=asked)).status_code == 200

@@ -1,0 +1,200 @@
+"""Keys over HTTP and by the command: made, rotated with an overlap, revoked at once everywhere; a secret is shown once and kept nowhere."""
+
+import asyncio
+import hashlib
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from app.access.models import ApiKey, AuditEntry, RememberedAnswer
+from app.access.service import Scope, bare_hash, key_old_hashes, list_keys, rotate_key
+from app.db import Database, table_of
+from app.labels import Label
+from tests.conftest import MakeClient, MakeKey
+from tests.factories import Reference
+from tests.processes import serve
+from tests.servers import invoke, new_key, rows
+
+NEW = {"name": "desk", "organisation": "them", "scopes": ["read", "report"], "clearance": "amber", "expires_at": "2999-12-31"}
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+async def test_me(anonymous: httpx.AsyncClient, make_client: MakeClient) -> None:
+    assert (await anonymous.get("/v1/me")).json() == {
+        "id": None, "name": None, "organisation": None, "scopes": [], "clearance": "clear", "expires_at": None,
+    }  # fmt: skip
+    reader = await make_client(Scope.READ, Scope.REPORT, clearance=Label.AMBER, organisation="us")
+    told = (await reader.get("/v1/me")).json()
+    assert (told["name"], told["organisation"], told["scopes"], told["clearance"]) == ("test", "us", ["read", "report"], "amber")
+    # What a key without `read` sees is what anybody sees.
+    assert (await (await make_client(Scope.REPORT, clearance=Label.RED)).get("/v1/me")).json()["clearance"] == "clear"
+
+
+async def test_an_admin_makes_rotates_and_revokes(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, database: Database) -> None:
+    made = await client.post("/v1/keys", json=NEW)
+    assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
+    key, first = made.json(), made.json()["secret"]
+    assert first.startswith("ll_")
+    assert (await client.get(made.headers["location"])).json() == {name: value for name, value in key.items() if name != "secret"}
+    assert (await anonymous.get("/v1/me", headers=bearer(first))).json()["id"] == key["id"]
+
+    rotated = await client.post(f"/v1/keys/{key['id']}/rotation", json={"overlap_hours": 1})
+    second = rotated.json()["secret"]
+    assert (rotated.status_code, rotated.json()["id"]) == (201, key["id"])
+    for secret, until in ((first, rotated.json()["previous_until"]), (second, key["expires_at"])):
+        assert (await anonymous.get("/v1/me", headers=bearer(secret))).json()["expires_at"] == until
+    third = (await client.post(f"/v1/keys/{key['id']}/rotation", json={"overlap_hours": 0})).json()["secret"]
+    assert [(await anonymous.get("/v1/me", headers=bearer(each))).status_code for each in (first, second, third)] == [401, 401, 200]
+
+    assert (await client.delete(f"/v1/keys/{key['id']}")).status_code == 204
+    assert (await anonymous.get("/v1/me", headers=bearer(third))).status_code == 401
+    listed = (await client.get("/v1/keys")).json()["items"]
+    assert [each["status"] for each in listed] == ["active", "revoked"]
+    assert "secret" not in listed[1]
+    again = await client.post(f"/v1/keys/{key['id']}/rotation", json={})
+    assert (again.status_code, again.json()["type"]) == (409, "urn:lifeline:problem:revoked")
+    async with database.read() as connection:
+        stored = str((await connection.execute(select(*table_of(ApiKey).c))).all())
+        log = [row.target.split()[0] for row in await connection.execute(
+            select(*table_of(AuditEntry).c).where(table_of(AuditEntry).c.action == "key").order_by(table_of(AuditEntry).c.id)
+        )]  # fmt: skip
+    for secret in (first, second, third):
+        assert secret not in stored
+        assert bare_hash(secret) not in stored, "a bare hash can be looked up by whoever has the database"
+    assert log == ["created", "created", "rotated", "rotated", "revoked"]
+
+
+async def test_an_admin_gives_no_more_than_he_has(make_client: MakeClient, client: httpx.AsyncClient) -> None:
+    admin = await make_client(Scope.ADMIN, Scope.READ, clearance=Label.GREEN)
+    refused = await admin.post("/v1/keys", json=NEW)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:lifeline:problem:clearance")
+    high = (await client.post("/v1/keys", json=NEW)).json()
+    assert (await admin.post(f"/v1/keys/{high['id']}/rotation", json={})).status_code == 403
+    assert (await admin.delete(f"/v1/keys/{high['id']}")).status_code == 204
+    wrong = await client.post("/v1/keys", json={"name": "", "organisation": "x", "scopes": ["root"], "more": 1})
+    assert sorted(each["pointer"] for each in wrong.json()["errors"]) == ["/more", "/name", "/scopes/0"]
+    nobody = "/v1/keys/00000000-0000-7000-8000-000000000000"
+    assert [(await client.get(nobody)).status_code, (await client.delete(nobody)).status_code] == [404, 404]
+    assert (await client.post(f"{nobody}/rotation", json={})).status_code == 404
+
+
+async def test_a_repeated_request_does_not_tell_the_secret_again(client: httpx.AsyncClient, database: Database) -> None:
+    """The first answer again, but for the secret, which is kept nowhere."""
+    headers = {"Idempotency-Key": "once"}
+    first, again = [(await client.post("/v1/keys", json=NEW, headers=headers)).json() for _ in range(2)]
+    assert again == first | {"secret": None}
+    async with database.read() as connection:
+        assert first["secret"] not in str((await connection.execute(select(table_of(RememberedAnswer).c.body))).all())
+    assert len((await client.get("/v1/keys")).json()["items"]) == 2
+
+
+async def test_hashes_of_an_earlier_version_go_on_holding(make_key: MakeKey, database: Database, anonymous: httpx.AsyncClient) -> None:
+    secret = await make_key(Scope.READ)
+    async with database.write() as session:
+        await session.execute(update(ApiKey).values(secret_hash=hashlib.sha256(secret.encode()).hexdigest()))
+    assert (await anonymous.get("/v1/me", headers=bearer(secret))).status_code == 200
+    async with database.write() as session:
+        assert await key_old_hashes(session) == 1
+        (key,) = await list_keys(session)
+        assert key.secret_hash.startswith("hmac:")
+        assert await key_old_hashes(session) == 0
+    assert (await anonymous.get("/v1/me", headers=bearer(secret))).status_code == 200
+
+
+async def test_the_secret_before_ends_with_the_overlap(
+    make_key: MakeKey, database: Database, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """Also where answers are kept for it."""
+    secret = await make_key(Scope.READ, organisation="rotated")
+    async with database.write() as session:
+        (key,) = [each for each in await list_keys(session) if each.organisation == "rotated"]
+        rotated = await rotate_key(session, key.id, timedelta(seconds=1))
+    assert rotated is not None
+    assert [(await anonymous.get("/v1/places", headers=bearer(secret))).status_code for _ in range(2)] == [200, 200]
+    await asyncio.sleep(1.05)
+    assert (await anonymous.get("/v1/places", headers=bearer(secret))).status_code == 401
+    assert (await anonymous.get("/v1/places", headers=bearer(rotated[1]))).status_code == 200
+
+
+def test_by_the_command(database_url: str, tmp_path: Path) -> None:
+    def run(*arguments: str, code: int = 0, **more: str) -> str:
+        result = invoke(*arguments, database_url=database_url, **more)
+        assert result.exit_code == code, result.output
+        return result.output.strip()
+
+    secret = run("key", "create", "--name", "desk", "--org", "us", "--scope", "admin")
+    (id_,) = [row[0] for row in rows(database_url, "SELECT id FROM api_key")]
+    rotated = run("key", "rotate", str(id_), "--overlap", "2")
+    assert (rotated[:3], rotated != secret) == ("ll_", True)
+    assert "no key" in run("key", "rotate", "00000000-0000-7000-8000-000000000000", code=1)
+    assert "no key" in run("key", "rotate", "nonsense", code=1)
+    run("key", "revoke", str(id_))
+    assert "revoked" in run("key", "rotate", str(id_), code=1)
+    exported = run("audit", "export")
+    assert [line.count("created") + 2 * line.count("rotated") + 4 * line.count("revoked") for line in exported.splitlines()] == [1, 2, 4]
+    assert secret not in exported
+    run("audit", "export", str(tmp_path / "audit.jsonl"))
+    assert (tmp_path / "audit.jsonl").read_text().strip() == exported
+
+
+def test_a_server_secret_of_its_own_makes_the_database_not_enough(database_url: str) -> None:
+    """With LIFELINE_SECRET the hashes in the database are keyed with what is not in it."""
+    made = invoke("key", "create", "--name", "a", "--org", "b", "--scope", "read", database_url=database_url, secret="s" * 16)
+    secret = made.output.strip()
+    ((stored,),) = rows(database_url, "SELECT secret_hash FROM api_key")
+    ((inside,),) = rows(database_url, "SELECT secret FROM server_secret")
+    assert hashlib.sha256(secret.encode()).hexdigest() not in stored
+    assert inside not in stored
+    assert invoke("key", "list", database_url=database_url, secret="short").exit_code == 1
+
+
+async def test_revoked_in_one_process_it_is_refused_in_all_and_its_stream_ends(new_database: Any, tmp_path: Path) -> None:
+    """Two processes on one database; the reader has what is kept, and a stream, at the one that hears of it last."""
+    url = new_database()
+    admin, reader = await new_key(url), await new_key(url, Scope.READ, organisation="reader")
+    with serve(tmp_path, database_url=url) as one, serve(tmp_path, database_url=url) as other:
+        async with (
+            httpx.AsyncClient(base_url=one.url, headers=bearer(admin)) as first,
+            httpx.AsyncClient(base_url=other.url, headers=bearer(reader), timeout=20) as second,
+        ):
+            assert [(await second.get("/v1/indicators")).status_code for _ in range(2)] == [200, 200]
+            (key,) = [each for each in (await first.get("/v1/keys")).json()["items"] if each["organisation"] == "reader"]
+            async with second.stream("GET", "/v1/stream") as stream:
+                lines = stream.aiter_lines()
+                await anext(lines)
+                assert (await first.delete(f"/v1/keys/{key['id']}")).status_code == 204
+                async with asyncio.timeout(10):
+                    async for _ in lines:
+                        pass
+            for _ in range(40):
+                answer = await second.get("/v1/indicators")
+                if answer.status_code == 401:
+                    break
+                # PostgreSQL tells the other process of the commit; it has not stood still for long.
+                await asyncio.sleep(0.05)
+            assert answer.status_code == 401
+
+
+async def test_no_secret_in_logs_and_errors(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    secret = client.headers["authorization"].removeprefix("Bearer ")
+    texts = [
+        (await anonymous.get("/v1/me", headers={"Authorization": f"Basic {secret}"})).text,
+        (await anonymous.get("/v1/me", headers=bearer(secret + "x"))).text,
+        (await client.post("/v1/reports", json={"kind": secret})).text,
+        (await client.get("/v1/nothing")).text,
+        (await anonymous.get("/v1/indicators", params={"key": "x"})).text,
+    ]
+    printed = capfd.readouterr()
+    for text in (*texts, printed.out, printed.err, caplog.text):
+        assert secret not in text

@@ -1,0 +1,285 @@
+"""Two ledgers that differ only above a clearance answer alike below it: every address, to the byte, headers and stream included.
+
+Identifiers and times are made predictable here, and what is hidden draws its own, so that nothing else can differ.
+LIFELINE_TEST_FULL=1 tries ten times as many.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from app.access import service as access_service
+from app.answers import encode_position
+from app.db import Database
+from app.labels import LABELS, Label
+from app.main import create_app
+from app.reference import service as reference_service
+from app.reference.schemas import SourceIn
+from app.reference.service import add_source
+from app.reports import labels as reports_labels
+from app.reports import service as reports_service
+from app.settings import Settings
+from tests.factories import report, seed
+from tests.servers import new_key
+
+FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
+EXAMPLES = 40 if FULL else 4
+# Making a failure smaller takes minutes: only where there is time.
+PHASES = tuple(Phase) if FULL else (Phase.generate,)
+WATCHED = 1  # The reader is cleared for green.
+
+VISIBLE, HIDDEN = Label.GREEN, (Label.AMBER, Label.AMBER_STRICT, Label.RED)
+
+
+@dataclass
+class Clock:
+    """A clock and a maker of identifiers with one sequence for what is visible and another for what is hidden."""
+
+    hidden: bool = False
+    counts: dict[bool, Iterator[int]] = field(default_factory=lambda: {False: itertools.count(1), True: itertools.count(1)})
+    ticks: int = 0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 24, 9, tzinfo=UTC) + timedelta(seconds=self.ticks)
+
+    def uuid7(self) -> UUID:
+        number = next(self.counts[self.hidden])
+        millis = int(self.now().timestamp() * 1000)
+        return UUID(int=millis << 80 | 0x7 << 76 | 0b10 << 62 | self.hidden << 40 | number)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (access_service, reference_service, reports_service, reports_labels):
+        monkeypatch.setattr(module, "uuid7", clock.uuid7)
+    for name in (
+        "app.ledger.service", "app.reports.checks", "app.reports.labels", "app.access.idempotency", "app.reference.service",
+        "app.indicators.queries", "app.indicators.travel", "app.indicators.situation_endpoints",
+    ):  # fmt: skip
+        with contextlib.suppress(AttributeError):
+            monkeypatch.setattr(f"{name}.utc_now", clock.now)
+    return clock
+
+
+KINDS = st.sampled_from(["trapped_population", "supply_runout", "route_closure"])
+SOURCES = st.sampled_from(["agency", "envoy", "monitor", "army", "nurse"])
+
+
+@st.composite
+def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> dict[str, Any]:
+    """A report of one of these labels."""
+    kind = draw(KINDS)
+    value = {
+        "trapped_population": {"people": draw(st.integers(0, 9)), "concept": draw(st.sampled_from(["trapped", "besieged"]))},
+        "supply_runout": {"supply": draw(st.sampled_from(["food", "water"])), "in_days_min": 1, "in_days_max": draw(st.integers(1, 9))},
+        "route_closure": {
+            "status": draw(st.sampled_from(["open", "closed"])),
+            "route": draw(st.sampled_from(["north-road", "south-road"])),
+        },
+    }[kind]
+    return report(
+        kind,
+        value=value,
+        source=draw(SOURCES),
+        place=draw(st.sampled_from(["oldtown", "country"])),
+        stated_at=f"2016-07-{draw(st.integers(1, 28)):02}",
+        sensitivity=draw(st.sampled_from(labels)).value,
+        provenance={"via": draw(st.sampled_from([[], ["nurse"]])), "credibility": draw(st.integers(1, 6))},
+    )
+
+
+AMENDMENTS = st.sampled_from(["none", "none", "correct", "retract", "raise", "outcome"])
+VISIBLE_STEPS = st.tuples(st.just(False), statements((Label.CLEAR, VISIBLE)), AMENDMENTS)
+# What is hidden may also amend what is visible, under a hidden label.
+HIDDEN_STEPS = st.tuples(st.just(True), statements(HIDDEN), st.sampled_from(["none", "correct", "retract", "raise", "outcome", "over"]))
+
+
+class Service:
+    """One service with its own database, told what each step says."""
+
+    def __init__(self, app: FastAPI, writer: str, hider: str, watcher: str, other: str) -> None:
+        self.transport = httpx.ASGITransport(app)
+        self.writer, self.hider, self.watcher, self.other = (self.client(key) for key in (writer, hider, watcher, other))
+        # What the writer below the clearance is answered.
+        self.told: list[tuple[Any, ...]] = []
+        self.public = self.client(None)
+        self.ids: list[tuple[str, str]] = []
+
+    def client(self, key: str | None) -> httpx.AsyncClient:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return httpx.AsyncClient(transport=self.transport, base_url="http://lifeline.test", headers=headers)
+
+    async def say(self, hidden: bool, body: dict[str, Any], amendment: str) -> None:
+        writer = self.hider if hidden else self.writer
+        made = await self.post(writer, "/v1/reports", body)
+        assert made.status_code in (200, 201), made.text
+        id_, indicator = made.json()["id"], made.json()["indicator"]
+        known = id_ in dict(self.ids)
+        if not hidden and not known:
+            self.ids.append((id_, indicator))
+        path, sent = f"/v1/reports/{id_}", body | {"reason": "misread", "stated_at": "2016-07-29"}
+        if hidden and known and amendment in ("retract", "raise", "correct"):
+            # It was said under a visible label before: amending that would not be hidden.
+            amendment = "over"
+        if amendment == "over" and self.ids:
+            path = f"/v1/reports/{self.ids[-1][0]}"
+        if amendment in ("correct", "over"):
+            await self.post(writer, f"{path}/correction", sent)
+        elif amendment == "retract":
+            await self.post(writer, f"{path}/retraction", {"reason": "withdrawn"})
+        elif amendment == "raise":
+            await self.post(writer, f"{path}/label", {"sensitivity": "red", "reason": "names"})
+        elif amendment == "outcome" and not (hidden and known):
+            told = {"outcome": "averted", "reason": "a convoy", "report": id_}
+            await self.post(writer, f"/v1/indicators/{indicator}/outcome", told)
+
+    async def post(self, writer: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
+        answer = await writer.post(path, json=body)
+        if writer is self.writer:
+            self.told.append((path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
+        return answer
+
+    def paths(self) -> list[str]:
+        lists = [
+            "/v1/indicators", "/v1/trapped-populations", "/v1/supply-runouts", "/v1/route-closures", "/v1/reports", "/v1/changes",
+            "/v1/changes?limit=2", "/v1/warnings?within_days=3650&as_of=2016-08-01", "/v1/warnings", "/v1/situations", "/v1/ledger/head",
+            "/v1/situations/oldtown", "/v1/situations/oldtown?as_of=2016-07-20", "/v1/places", "/v1/sources", "/v1/routes", "/v1/me",
+            "/v1/indicators?as_of=2016-07-20", "/v1/indicators?known_at=2026-11-24T09:00:05Z", "/v1/reports?known_at=2026-11-24T09:00:05Z",
+            "/v1/indicators?agreement=contested", "/v1/indicators?source=nurse", "/v1/reports?source=agency&limit=1",
+            "/v1/reports?updated_since=2026-11-24T09:00:03Z", "/v1/indicators?stale=true", "/v1/sources/agency/record",
+            "/v1/webhooks", "/v1/routes/north-road", "/v1/sources/nurse", "/health/ready", "/openapi.json", "/v1/nothing",
+            "/v1/places/country?bad=1",
+        ]  # fmt: skip
+        for id_, indicator in self.ids[-3:]:
+            lists += [f"/v1/reports/{id_}", f"/v1/indicators/{indicator}", f"/v1/indicators/{indicator}/history"]
+        return lists
+
+    async def seen(self) -> list[tuple[Any, ...]]:
+        """Everything that the watcher and the public get, asked for twice, readers of other clearances in between."""
+        found = list(self.told)
+        for path in self.paths():
+            for reader in (self.watcher, self.other, self.public, self.watcher):
+                answer = await reader.get(path)
+                if reader is not self.other:
+                    found.append((path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
+        found.append(await self.streamed())
+        return found
+
+    async def streamed(self) -> tuple[Any, ...]:
+        """The stream from its beginning, as far as the changes go."""
+        page = (await self.watcher.get("/v1/changes?limit=1000")).json()
+        key = self.watcher.headers["authorization"].encode()
+        events = bytearray()
+        enough = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await enough.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            events.extend(message.get("body", b""))
+            if events.count(b"event: ") > len(page["items"]):
+                enough.set()
+
+        scope = {
+            "type": "http", "method": "GET", "path": "/v1/stream", "raw_path": b"/v1/stream", "root_path": "", "scheme": "http",
+            "query_string": b"after=" + encode_position(WATCHED, 0).encode(), "client": ("127.0.0.1", 1),
+            "server": ("lifeline.test", 80), "http_version": "1.1", "headers": [(b"host", b"lifeline.test"), (b"authorization", key)],
+            "asgi": {"version": "3.0"}, "state": {},
+        }  # fmt: skip
+        async with asyncio.timeout(10):
+            await self.transport.app(scope, receive, send)
+        return "/v1/stream", bytes(events)
+
+
+async def run(app: FastAPI, url: str, steps: list[Any], clock: Clock, keys: tuple[str, ...], *, with_hidden: bool) -> list[Any]:
+    """What is seen after the steps, with those that are hidden or without."""
+    app.state.settings = Settings(database_url=url, database_pool=3, rate_limit=None, rate_limit_anonymous=None)
+    clock.counts, clock.ticks, clock.hidden = {False: itertools.count(1), True: itertools.count(1)}, 0, False
+    async with LifespanManager(app):
+        service = Service(app, *keys)
+        for hidden, body, amendment in steps:
+            clock.hidden = hidden
+            if not hidden:
+                clock.ticks += 1
+            if with_hidden or not hidden:
+                await service.say(hidden, body, amendment)
+            clock.hidden = False
+        return await service.seen()
+
+
+async def test_what_is_above_a_clearance_changes_no_byte_below_it(new_database: Callable[[], str], engine: str, clock: Clock) -> None:
+    app = create_app(Settings())
+    template = new_database()
+    await _seed(template)
+    keys = (
+        await new_key(template, clearance=LABELS[WATCHED], organisation="visible"),
+        await new_key(template, clearance=Label.RED, organisation="hidden"),
+        await new_key(template, access_service.Scope.READ, clearance=LABELS[WATCHED]),
+        await new_key(template, access_service.Scope.READ, clearance=Label.RED),
+    )
+    loop = asyncio.get_running_loop()
+
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.one_of(VISIBLE_STEPS, HIDDEN_STEPS), min_size=4, max_size=8))
+    def alike(steps: list[Any]) -> None:
+        async def both() -> tuple[list[Any], list[Any]]:
+            one, other = [await _copy(template, engine) for _ in range(2)]
+            return (
+                await run(app, one, steps, clock, keys, with_hidden=False),
+                await run(app, other, steps, clock, keys, with_hidden=True),
+            )
+
+        without, with_hidden = asyncio.run_coroutine_threadsafe(both(), loop).result()
+        assert len(without) == len(with_hidden)
+        for one, other in zip(without, with_hidden, strict=True):
+            assert one == other
+
+    await asyncio.to_thread(alike)
+
+
+async def _seed(url: str) -> None:
+    await seed(url)
+    database = Database(Settings(database_url=url))
+    try:
+        async with database.write() as session:
+            nurse = {"slug": "nurse", "name": "A nurse", "type": "witness", "alias": "A health worker", "organisation": "visible"}
+            await add_source(session, SourceIn.model_validate(nurse))
+    finally:
+        await database.close()
+
+
+_made = itertools.count()
+
+
+async def _copy(template: str, engine: str) -> str:
+    if engine == "sqlite":
+        path = Path(template.removeprefix("sqlite:///"))
+        copy = path.with_name(f"copy{next(_made)}.db")
+        await asyncio.to_thread(shutil.copy, path, copy)
+        return f"sqlite:///{copy}"
+    source = template.rpartition("/")[2].partition("?")[0]
+    name = f"copy{next(_made)}_{source}"
+    connection = await asyncpg.connect(template.replace(f"/{source}", "/postgres", 1))
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+    finally:
+        await connection.close()
+    return template.replace(f"/{source}", f"/{name}", 1)

@@ -1,0 +1,168 @@
+"""Tokens of an OpenID Connect issuer: a real server for its keys, real signatures, and every token that is not one of its own."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from asgi_lifespan import LifespanManager
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from app.access import oidc
+from app.labels import Label
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import MakeClient
+from tests.factories import Reference, report
+
+RSA, OTHER = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
+EC = ec.generate_private_key(ec.SECP256R1())
+
+
+class Issuer:
+    """Publishes its keys on 127.0.0.1, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.keys: list[dict[str, Any]] = []
+        self.asked = 0
+        self.url = ""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+        self.asked += 1
+        found = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"} if path.startswith(b"/.well-known") else {"keys": self.keys}
+        body = json.dumps(found).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        await writer.drain()
+        writer.close()
+
+    def publish(self, kid: str, key: Any, algorithm: str) -> None:
+        made = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
+        self.keys.append(made | {"kid": kid, "use": "sig", "alg": algorithm})
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    made = Issuer()
+    server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    made.publish("one", RSA, "RS256")
+    yield made
+    server.close()
+
+
+@pytest.fixture
+async def service(issuer: Issuer, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    changed = settings.model_copy(update={"oidc_issuer": issuer.url, "oidc_audience": "lifeline", "rate_limit_failures": None})
+    app = create_app(changed)
+    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+        yield client
+
+
+def claims(issuer: Issuer, **more: Any) -> dict[str, Any]:
+    return {
+        "iss": issuer.url,
+        "aud": "lifeline",
+        "sub": "alice",
+        "exp": int(time.time()) + 300,
+        "scope": "openid read report curate",
+        "lifeline_clearance": "amber",
+        "lifeline_organisation": "them",
+    } | more
+
+
+def token(given: dict[str, Any], key: Any = RSA, algorithm: str = "RS256", kid: str | None = "one") -> str:
+    return jwt.encode(given, key, algorithm, headers={"kid": kid} if kid else None)
+
+
+async def me(client: httpx.AsyncClient, sent: str) -> httpx.Response:
+    return await client.get("/v1/me", headers={"Authorization": f"Bearer {sent}"})
+
+
+async def test_claims_give_scopes_clearance_and_organisation(
+    service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, reference: Reference
+) -> None:
+    good = token(claims(issuer))
+    told = (await me(service, good)).json()
+    assert (told["name"], told["organisation"], told["scopes"], told["clearance"]) == (
+        "alice",
+        "them",
+        ["curate", "read", "report"],
+        "amber",
+    )
+    headers = {"Authorization": f"Bearer {good}"}
+    made = await service.post("/v1/reports", json=report(), headers=headers | {"Idempotency-Key": "once"})
+    assert (made.status_code, made.json()["recorded_by"]) == (201, "them")
+    hidden = (await client.post("/v1/reports", json=report(source="envoy", sensitivity="red"))).json()
+    assert [each["id"] for each in (await service.get("/v1/reports", headers=headers)).json()["items"]] == [made.json()["id"]]
+    assert hidden["id"] != made.json()["id"]
+    assert issuer.asked == 2, "its keys are asked for once"
+    none = (await me(service, token(claims(issuer, scope=["read", "root"], lifeline_clearance="all")))).json()
+    assert (none["scopes"], none["clearance"]) == (["read"], "clear")
+    # An admin can shut out here whom the issuer still lets in.
+    assert (await client.delete(f"/v1/keys/{told['id']}")).status_code == 204
+    assert (await me(service, good)).status_code == 401
+
+
+async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, issuer: Issuer) -> None:
+    good = claims(issuer)
+    public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def forged(header: dict[str, Any], key: bytes) -> str:
+        parts = [base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=") for each in (header, good)]
+        signature = hmac.new(key, b".".join(parts), hashlib.sha256).digest() if key else b""
+        return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+    head, body, signature = token(good).split(".")
+    wrong = {
+        "no algorithm": forged({"alg": "none", "kid": "one"}, b""),
+        "None in capitals": forged({"alg": "NONE", "kid": "one"}, b""),
+        "the public key as a shared secret": forged({"alg": "HS256", "kid": "one"}, public),
+        "another key": token(good, OTHER),
+        "another algorithm of the same key": token(good, RSA, "RS512"),
+        "a key that nobody knows": token(good, OTHER, kid="two"),
+        "another issuer": token(good | {"iss": "https://elsewhere.example"}),
+        "another audience": token(good | {"aud": "elsewhere"}),
+        "expired": token(good | {"exp": int(time.time()) - 60}),
+        "not yet valid": token(good | {"nbf": int(time.time()) + 600}),
+        "no expiry": token({name: value for name, value in good.items() if name != "exp"}),
+        "no subject": token({name: value for name, value in good.items() if name != "sub"}),
+        "altered": ".".join([head, body[:-4] + "AAAA", signature]),
+        "without its signature": f"{head}.{body}.",
+        "no JSON": "a.b.c",
+    }
+    accepted = [what for what, each in wrong.items() if (await me(service, each)).status_code != 401]
+    assert not accepted
+    assert (await me(service, token(good))).status_code == 200
+
+
+async def test_the_issuer_may_change_its_keys(service: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await me(service, token(claims(issuer)))).status_code == 200
+    issuer.keys.clear()
+    issuer.publish("two", EC, "ES256")
+    new = token(claims(issuer), EC, "ES256", "two")
+    assert (await me(service, new)).status_code == 401, "it is not asked at every token that it may not know"
+    monkeypatch.setattr(oidc, "AGAIN_SECONDS", 0.0)
+    assert (await me(service, new)).status_code == 200
+    assert (await me(service, token(claims(issuer)))).status_code == 401
+
+
+async def test_an_issuer_that_does_not_answer_shuts_nobody_else_out(settings: Settings, make_client: MakeClient) -> None:
+    keyed = await make_client(clearance=Label.GREEN)
+    changed = settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:1", "oidc_audience": "lifeline"})
+    app = create_app(changed)
+    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+        gone = Issuer()
+        gone.url = "http://127.0.0.1:1"
+        assert (await me(client, token(claims(gone)))).status_code == 401
+        assert (await me(client, keyed.headers["authorization"].removeprefix("Bearer "))).status_code == 200

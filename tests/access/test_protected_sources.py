@@ -1,0 +1,104 @@
+"""A protected source shows under its alias below amber, on every way out; its slug and name are nowhere there."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.access.service import Scope
+from app.labels import Label
+from tests.conftest import MakeClient
+from tests.factories import Reference, report
+from tests.ledger.test_ledger import all_changes, assert_verified
+
+TRUE, NAME, ALIAS = "nurse-at-m10", "Nurse at hospital M10", "A health worker"
+
+
+@pytest.fixture
+async def protected(client: httpx.AsyncClient, reference: Reference) -> dict[str, Any]:
+    """Statements of a protected source, one relayed by it, a correction, a grade, an outcome."""
+    await reference.add("sources", slug=TRUE, name=NAME, type="witness", alias=ALIAS, organisation="test")
+    first = (await client.post("/v1/reports", json=report("supply_runout", source=TRUE))).json()
+    await client.post("/v1/reports", json=report(source="envoy", provenance={"via": [TRUE, "outlet"]}))
+    body = report("supply_runout", source=TRUE, value={"in_days_min": 3}, reason="misread")
+    corrected = (await client.post(f"/v1/reports/{first['id']}/correction", json=body)).json()
+    grade = await client.post(f"/v1/sources/{TRUE}/grades", json={"reliability": "B", "reason": "was right"})
+    assert grade.status_code == 201
+    made: dict[str, Any] = corrected
+    return made
+
+
+async def test_no_way_out_tells_who_it_is(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, protected: dict[str, Any], settings: Any
+) -> None:
+    shown = (await client.get(f"/v1/sources/{TRUE}")).json()
+    assert (shown["name"], shown["alias"], shown["organisation"], shown["redacted"]) == (NAME, ALIAS, "test", [])
+    (masked,) = [each for each in (await anonymous.get("/v1/sources")).json()["items"] if each["alias"]]
+    assert (masked["id"], masked["name"], masked["organisation"]) == (shown["id"], ALIAS, None)
+    assert masked["redacted"] == ["slug", "name", "organisation"]
+    slug = masked["slug"]
+    assert slug.startswith("protected-")
+    indicator, made = protected["indicator"], protected["id"]
+    paths = [
+        "/v1/sources", f"/v1/sources/{slug}", f"/v1/sources/{slug}/record", "/v1/indicators", "/v1/indicators?as_of=2016-12-01",
+        f"/v1/indicators/{indicator}", f"/v1/indicators/{indicator}?known_at=2999-01-01", f"/v1/indicators/{indicator}/history",
+        "/v1/situations/oldtown", "/v1/situations?as_of=2016-12-01", "/v1/warnings?within_days=3650", "/v1/reports", f"/v1/reports/{made}",
+        "/v1/changes", f"/v1/reports?source={slug}", f"/v1/indicators?source={slug}", f"/v1/indicators?source={slug}&as_of=2016-12-01",
+    ]  # fmt: skip
+    for reader in (anonymous, await make_client(Scope.READ, clearance=Label.GREEN)):
+        for path in paths:
+            answer = await reader.get(path)
+            assert answer.status_code == 200, path
+            assert TRUE not in answer.text, path
+            assert NAME not in answer.text, path
+            if "history" not in path:
+                assert slug in answer.text, path
+                assert answer.json().get("items") != [], path
+        assert (await reader.get(f"/v1/sources/{TRUE}")).status_code == 404
+        assert (await reader.get(f"/v1/sources/{TRUE}/record")).status_code == 404
+        assert (await reader.get(f"/v1/reports?source={TRUE}")).json()["items"] == []
+        assert (await reader.get(f"/v1/indicators?source={TRUE}")).json()["items"] == []
+        assert (await reader.get(f"/v1/indicators?source={TRUE}&as_of=2016-12-01")).json()["items"] == []
+    for path in ("/v1/reports", "/v1/changes", "/v1/indicators", f"/v1/indicators/{indicator}"):
+        assert TRUE in (await client.get(path)).text, path
+        assert slug not in (await client.get(path)).text, path
+    for item in await all_changes(anonymous):
+        assert "redacted" not in item
+    await assert_verified(settings.database_url)
+
+
+async def test_its_own_slug_is_no_source_to_strangers(
+    client: httpx.AsyncClient, make_client: MakeClient, protected: dict[str, Any], anonymous: httpx.AsyncClient
+) -> None:
+    """A reporter below the clearance cannot find out by trying who is protected; by its alias he may quote it."""
+    (slug,) = [each["slug"] for each in (await anonymous.get("/v1/sources")).json()["items"] if each["alias"]]
+    stranger = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN, organisation="another")
+    guessed = await stranger.post("/v1/reports", json=report(source="envoy", provenance={"via": [TRUE]}))
+    never = await stranger.post("/v1/reports", json=report(source="envoy", provenance={"via": ["nobody-at-m10"]}))
+    assert guessed.json() == never.json()
+    made = await stranger.post("/v1/reports", json=report(source="envoy", value={"people": 3}, provenance={"via": [slug]}))
+    assert (made.status_code, made.json()["provenance"]["via"]) == (201, [slug])
+    assert (await client.get(f"/v1/reports/{made.json()['id']}")).json()["provenance"]["via"] == [TRUE]
+    own = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN, organisation="test")
+    mine = await own.post("/v1/reports", json=report(source=TRUE, value={"people": 9}))
+    assert (mine.status_code, mine.json()["source"]) == (201, slug)
+
+
+async def test_a_reporter_writes_for_his_own_organisation(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, anonymous: httpx.AsyncClient
+) -> None:
+    """For a source with an organisation only its keys, and curators, report; for one without, any reporter does."""
+    await reference.add("sources", slug="theirs", name="Theirs", type="ngo", organisation="them")
+    own, other = [await make_client(Scope.REPORT, organisation=name) for name in ("them", "others")]
+    curator = await make_client(Scope.REPORT, Scope.CURATE, organisation="others")
+    refused = await other.post("/v1/reports", json=report(source="theirs"))
+    assert [each["pointer"] for each in refused.json()["errors"]] == ["/source"]
+    listed = await other.post("/v1/reports", json=[report(source="theirs"), report()])
+    assert [each["status"] for each in listed.json()["items"]] == [422, 201]
+    made = await own.post("/v1/reports", json=report(source="theirs", value={"people": 1}))
+    assert made.status_code == 201
+    assert (await curator.post("/v1/reports", json=report(source="theirs", value={"people": 2}))).status_code == 201
+    mine = (await other.post("/v1/reports", json=report(source="envoy"))).json()
+    hijacked = await other.post(f"/v1/reports/{mine['id']}/correction", json=report(source="theirs", value={"people": 5}, reason="so"))
+    assert [each["pointer"] for each in hijacked.json()["errors"]] == ["/source"]
+    assert (await anonymous.get(f"/v1/reports/{made.json()['id']}")).json()["recorded_by"] == "them"

@@ -1,0 +1,187 @@
+"""Labels that move: a raised one takes effect at once and leaves a tombstone, a lowered one takes two keys and is a new entry."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app.access.service import Scope
+from app.labels import Label
+from tests.conftest import MakeClient
+from tests.factories import Reference, report
+from tests.ledger.test_ledger import all_changes, assert_verified
+
+SECRET = "where they hide"
+
+
+async def post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/reports", json=report(provenance={"quote": SECRET}, **more))
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def move(client: httpx.AsyncClient, made: dict[str, Any], label: str) -> httpx.Response:
+    return await client.post(f"/v1/reports/{made['id']}/label", json={"sensitivity": label, "reason": "a reason to keep"})
+
+
+async def lower(first: httpx.AsyncClient, second: httpx.AsyncClient, made: dict[str, Any], label: str) -> dict[str, Any]:
+    proposal = await move(first, made, label)
+    assert proposal.status_code == 202, proposal.text
+    done = await second.post(proposal.json()["links"]["confirmation"])
+    assert done.status_code == 201, done.text
+    told: dict[str, Any] = done.json()
+    return told
+
+
+@pytest.fixture
+async def second(make_client: MakeClient) -> httpx.AsyncClient:
+    """Another key that may do everything."""
+    return await make_client(clearance=Label.RED, organisation="another")
+
+
+WAYS_OUT = (
+    "/v1/indicators", "/v1/trapped-populations", "/v1/indicators/{indicator}", "/v1/indicators/{indicator}?known_at=2999-01-01",
+    "/v1/indicators?known_at=2999-01-01", "/v1/indicators/{indicator}/history", "/v1/situations", "/v1/situations/oldtown",
+    "/v1/situations/oldtown?known_at=2999-01-01", "/v1/reports", "/v1/reports?known_at=2999-01-01", "/v1/changes", "/v1/warnings",
+)  # fmt: skip
+
+
+async def test_a_raised_label_takes_the_report_out_of_every_answer(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
+) -> None:
+    """Also out of what was served before: earlier entries, time travel, history. What is left is a tombstone without content."""
+    kept = await post(client, source="envoy", value={"people": 1})
+    made = await post(client)
+    reader = await make_client(Scope.READ, clearance=Label.GREEN)
+    before = [item["hash"] for item in await all_changes(reader)]
+    assert SECRET in (await reader.get(f"/v1/reports/{made['id']}")).text
+
+    raised = await move(client, made, "red")
+    assert (raised.status_code, raised.json()["sensitivity"], raised.json()["before"]) == (201, "red", "clear")
+    assert (await reader.get(f"/v1/reports/{made['id']}")).status_code == 404
+    for path in WAYS_OUT:
+        answer = await reader.get(path.replace("{indicator}", made["indicator"]))
+        assert answer.status_code == 200, path
+        assert made["id"] not in answer.text or "changes" in path, path
+        assert "a reason to keep" not in answer.text, path
+        assert answer.text.count(SECRET) <= answer.text.count(kept["id"]), path
+    changes = await all_changes(reader)
+    assert [item["seq"] for item in changes] == [1, 2, 3]
+    assert [item["hash"] for item in changes[:2]] == before
+    withheld, tombstone = changes[1], changes[2]
+    assert (withheld["type"], withheld["documents"]) == ("withheld", [])
+    assert all(withheld[name] is None for name in ("report_id", "indicator", "source", "report", "reason", "detail"))
+    assert withheld["redacted"] == ["report_id", "indicator", "report"]
+    assert (tombstone["type"], tombstone["report_id"], tombstone["report"]) == ("tombstone", made["id"], None)
+    assert (tombstone["reason"], tombstone["detail"], tombstone["recorded_by"]) == (None, None, "")
+    (document,) = tombstone["documents"]
+    assert (document["value"]["people"], document["revision"]) == (1, 3)
+    whole = await all_changes(client)
+    assert (whole[2]["type"], whole[2]["detail"]) == ("label", {"sensitivity": "red", "before": "clear"})
+    assert (await client.get(f"/v1/reports/{made['id']}")).json()["sensitivity"] == "red"
+    await assert_verified(settings.database_url)
+
+
+async def test_lowering_takes_two_keys_and_is_a_new_entry(
+    client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
+) -> None:
+    made = await post(client, sensitivity="red")
+    await post(client, source="envoy", value={"people": 1})
+    reader = await make_client(Scope.READ, clearance=Label.AMBER)
+    known_before = (await client.get("/v1/ledger/head")).json()["recorded_at"]
+    proposal = await move(client, made, "green")
+    assert (proposal.status_code, proposal.json()["before"]) == (202, "red")
+    assert [item["id"] for item in (await second.get("/v1/label-proposals")).json()["items"]] == [proposal.json()["id"]]
+    assert (await reader.get(f"/v1/reports/{made['id']}")).status_code == 404
+    confirmation = proposal.json()["links"]["confirmation"]
+    own = await client.post(confirmation)
+    assert (own.status_code, own.json()["type"]) == (403, "urn:lifeline:problem:same-key")
+    low = await make_client(Scope.READ, Scope.CURATE, clearance=Label.AMBER)
+    assert (await low.get("/v1/label-proposals")).json()["items"] == []
+    assert (await low.post(confirmation)).status_code == 404
+    assert (await second.post(confirmation)).status_code == 201
+    assert (await second.post(confirmation)).status_code == 409
+    assert (await second.get("/v1/label-proposals")).json()["items"] == []
+
+    first, new = await all_changes(reader)
+    assert (first["seq"], new["seq"], new["type"], new["report_id"]) == (1, 2, "report", made["id"])
+    assert (new["report"]["sensitivity"], new["reason"], new["detail"]) == ("green", None, None)
+    assert [change["type"] for change in await all_changes(client)] == ["report", "report", "label"]
+    seen = (await reader.get(f"/v1/reports/{made['id']}")).json()
+    assert (seen["seq"], seen["sensitivity"]) == (2, "green")
+    (item,) = (await reader.get("/v1/trapped-populations")).json()["items"]
+    assert (item["assessment"]["reports"], item["revision"]) == (2, 2)
+    # What this reader's ledger held by then: not yet the report.
+    past = (await reader.get("/v1/trapped-populations", params={"known_at": known_before})).json()["items"]
+    assert [each["assessment"]["reports"] for each in past] == [1]
+    assert [each["id"] for each in (await reader.get("/v1/reports", params={"known_at": known_before})).json()["items"]] != [made["id"]]
+    await assert_verified(settings.database_url)
+
+
+async def test_up_and_down_again(
+    client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
+) -> None:
+    made = await post(client, sensitivity="green")
+    reader = await make_client(Scope.READ, clearance=Label.GREEN)
+    assert (await move(client, made, "amber")).status_code == 201
+    assert (await move(client, made, "red")).status_code == 201
+    told = await lower(client, second, made, "clear")
+    assert (told["sensitivity"], told["before"], told["seq"]) == ("clear", "red", 4)
+    assert [change["type"] for change in await all_changes(reader)] == ["report", "tombstone", "report"]
+    assert [change["type"] for change in await all_changes(await make_client(Scope.READ, clearance=Label.CLEAR))] == ["report"]
+    assert (await reader.get(f"/v1/reports/{made['id']}")).json()["sensitivity"] == "clear"
+    (item,) = (await reader.get("/v1/indicators")).json()["items"]
+    assert (item["assessment"]["reports"], item["sensitivity"], item["revision"]) == (1, "clear", 3)
+    await assert_verified(settings.database_url)
+
+
+async def test_who_was_told_of_a_correction_keeps_to_it(
+    client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
+) -> None:
+    """A correction that is raised does not bring back what it corrected; one that is lowered corrects for those who come to see it."""
+    reader = await make_client(Scope.READ, clearance=Label.GREEN)
+    old = await post(client)
+    correction = report(value={"people": 2}, reason="misread", sensitivity="clear")
+    new = (await client.post(f"/v1/reports/{old['id']}/correction", json=correction)).json()
+    assert (await move(client, new, "red")).status_code == 201
+    assert (await reader.get(f"/v1/reports/{old['id']}")).json()["status"] == "superseded"
+    assert (await reader.get("/v1/reports?status=standing")).json()["items"] == []
+    (item,) = (await reader.get("/v1/indicators")).json()["items"]
+    assert (item["value"], item["provenance"]) == (None, None)
+    assert (await reader.get("/v1/indicators?known_at=2999-01-01")).json()["items"] == [item]
+
+    other = await post(client, source="envoy")
+    hidden = (
+        await client.post(f"/v1/reports/{other['id']}/correction", json=correction | {"source": "envoy", "sensitivity": "red"})
+    ).json()
+    assert (await reader.get(f"/v1/reports/{other['id']}")).json()["status"] == "standing"
+    await lower(client, second, hidden, "green")
+    assert (await reader.get(f"/v1/reports/{other['id']}")).json()["status"] == "superseded"
+    last = (await all_changes(reader))[-1]
+    assert (last["type"], last["detail"]) == ("correction", {"supersedes": other["id"]})
+    (item,) = (await reader.get("/v1/indicators")).json()["items"]
+    assert item["provenance"]["report"] == hidden["id"]
+    await assert_verified(settings.database_url)
+
+
+async def test_what_cannot_be_moved(
+    client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference
+) -> None:
+    made = await post(client, sensitivity="amber")
+    same = await move(client, made, "amber")
+    assert (same.status_code, same.json()["type"]) == (409, "urn:lifeline:problem:same-label")
+    low = await make_client(Scope.READ, Scope.CURATE, clearance=Label.GREEN)
+    assert (await move(low, made, "red")).status_code == 404
+    assert (await move(low, {"id": str(uuid4())}, "red")).status_code == 404
+    assert (await move(await make_client(Scope.READ, Scope.REPORT, clearance=Label.RED), made, "red")).status_code == 403
+    wrong = await client.post(f"/v1/reports/{made['id']}/label", json={"sensitivity": "purple", "reason": "", "more": 1})
+    assert sorted(each["pointer"] for each in wrong.json()["errors"]) == ["/more", "/reason", "/sensitivity"]
+    proposal = (await move(client, made, "clear")).json()
+    assert (await client.post(f"/v1/reports/{made['id']}/retraction", json={"reason": "withdrawn"})).status_code == 201
+    # A retracted statement would stand for those who were not told of the retraction.
+    assert (await second.post(proposal["links"]["confirmation"])).status_code == 409
+    assert (await move(client, made, "green")).status_code == 409
+    assert (await move(client, made, "red")).status_code == 201
+    assert (await second.post(proposal["links"]["confirmation"])).json()["type"] == "urn:lifeline:problem:lapsed"

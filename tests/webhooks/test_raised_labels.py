@@ -1,0 +1,44 @@
+"""A delivery that still waits when the label of its report is raised above the webhook takes nothing of the report along."""
+
+import httpx
+from asgi_lifespan import LifespanManager
+from sqlalchemy import select
+
+from app.db import Database, table_of
+from app.labels import Label
+from app.main import create_app
+from app.settings import Settings
+from app.webhooks.models import Delivery
+from tests.conftest import MakeKey
+from tests.factories import Reference, report
+from tests.webhooks.conftest import until
+
+SECRET = "where they hide"
+
+
+async def test_what_waits_is_made_anew(settings: Settings, make_key: MakeKey, database: Database, reference: Reference) -> None:
+    everything, green = await make_key(clearance=Label.RED), await make_key(clearance=Label.GREEN)
+    changed = settings.model_copy(update={"webhook_allow_private": True, "webhook_retry_base_seconds": 0.1})
+    app = create_app(changed)
+
+    async def bodies() -> list[str]:
+        async with database.read() as connection:
+            return list((await connection.execute(select(table_of(Delivery).c.body))).scalars())
+
+    async def waits(count: int, hidden: int) -> None:
+        async def so() -> bool:
+            found = await bodies()
+            return (len(found), sum(SECRET in each for each in found)) == (count, hidden)
+
+        await until(so)
+
+    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+        headers = {"Authorization": f"Bearer {everything}"}
+        # Nobody listens there: what is queued waits.
+        hook = await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:1/"}, headers={"Authorization": f"Bearer {green}"})
+        assert hook.status_code == 201, hook.text
+        made = (await client.post("/v1/reports", json=report(provenance={"quote": SECRET}), headers=headers)).json()
+        await waits(1, hidden=1)
+        raised = {"sensitivity": "red", "reason": "names"}
+        assert (await client.post(f"/v1/reports/{made['id']}/label", json=raised, headers=headers)).status_code == 201
+        await waits(2, hidden=0)
