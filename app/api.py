@@ -25,8 +25,8 @@ TAGS = [
     {"name": "Reporting", "description": "How to say something: append a statement. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
     {"name": "Ledger", "description": "That nothing was altered: where the hash chain stands."},
-    {"name": "OGC API - Features", "description": "For GIS: connect QGIS or a dashboard to `/ogc`."},
     {"name": "Keys", "description": "Who may say, who may see, who did what. All but `/v1/me` needs a key with the scope `admin`."},
+    {"name": "OGC API - Features", "description": "For GIS: connect QGIS or a dashboard to `/ogc`."},
     {"name": "Health", "description": "Whether the service is up and ready."},
 ]
 

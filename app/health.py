@@ -1,7 +1,7 @@
 """`/health/live`, `/health/ready` and `/metrics`: is the process up, can it serve, how much does it serve."""
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -11,7 +11,7 @@ from prometheus_client.registry import CollectorRegistry
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.access.dependencies import CallerDep, DatabaseDep
+from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
 from app.access.service import Scope
 from app.answers import JSON
 from app.documentation import problems
@@ -31,6 +31,13 @@ def metrics_registry() -> CollectorRegistry:
 
 # How much is written, and how large the answers to others are, would tell of statements that the public may not see.
 _NOT_FOR_ALL = re.compile(rb'^.*(?:method="(?!GET"|HEAD")|http_(?:request|response)_size_bytes).*\n', re.MULTILINE)
+
+
+# Released as application/json, which it never was: what is in the document stays in it.
+_PROMETHEUS: dict[str, Any] = {
+    "description": "Prometheus text.",
+    "content": {"text/plain": {"schema": {"type": "string"}}, "application/json": {"schema": {}}},
+}
 
 
 class Health(BaseModel):
@@ -62,13 +69,15 @@ async def ready(database: DatabaseDep) -> Response:
     "/metrics",
     summary="Prometheus metrics",
     response_class=PlainTextResponse,
-    responses=problems(401, 503) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
+    responses=problems(401, 422, 503) | {200: _PROMETHEUS},
 )
-async def metrics(request: Request, caller: CallerDep) -> Response:
+async def metrics(request: Request, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Requests by route, method and status, how long they took, and the state of the process, as Prometheus reads them.
 
     Writes and sizes of answers are told to keys with the scope `admin` alone.
     """
+    # Not as a dependency: the document would say that it wants a key.
+    caller = await get_caller(request, database, settings, await bearer(request))
     text = generate_latest(request.app.state.metrics)
     if Scope.ADMIN not in caller.scopes:
         text = _NOT_FOR_ALL.sub(b"", text)

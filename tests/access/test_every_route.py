@@ -26,7 +26,9 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
             "GET /v1/indicators", "GET /v1/indicators/{id}", "GET /v1/indicators/{id}/history", "GET /v1/trapped-populations",
             "GET /v1/supply-runouts", "GET /v1/route-closures", "GET /v1/changes", "GET /v1/stream", "GET /v1/reports",
             "GET /v1/reports/{id}", "GET /v1/places", "GET /v1/places/{slug}", "GET /v1/sources", "GET /v1/sources/{slug}",
-            "GET /v1/routes", "GET /v1/routes/{slug}", "GET /v1/me", "GET /metrics",
+            "GET /v1/alerts", "GET /v1/alerts/{id}.cap", "GET /v1/reports/{id}/provenance", "GET /ogc/collections/{collection}", "GET /ogc",
+            "GET /ogc/collections/{collection}/items", "GET /ogc/collections/{collection}/items/{feature}", "GET /ogc/collections",
+            "GET /ogc/conformance", "GET /v1/routes", "GET /v1/routes/{slug}", "GET /v1/me", "GET /metrics",
         )
     ),
     **dict.fromkeys(
@@ -100,7 +102,7 @@ async def ask(client: httpx.AsyncClient, operation: str, key: str | None, stage:
 
 async def test_who_may_come_in(anonymous: httpx.AsyncClient, client: httpx.AsyncClient, reference: Reference, keys: dict[str, str]) -> None:
     made = (await client.post("/v1/reports", json=report())).json()
-    stage = {"id": NOBODY, "slug": "agency", "place": "oldtown", "delivery": NOBODY}
+    stage = {"id": NOBODY, "slug": "agency", "place": "oldtown", "delivery": NOBODY, "collection": "places", "feature": NOBODY}
     wrong: list[Any] = []
     for operation, needed in NEEDS.items():
         method = operation.split(" ")[0]
