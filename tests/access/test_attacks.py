@@ -42,11 +42,9 @@ async def test_sql_in_every_parameter_is_text(client: httpx.AsyncClient, referen
                 filled = filled.replace(other, value)
             headers = {name: injection} if place == "header" else {}
             answer = await client.get(filled, params={name: injection} if place == "query" else {}, headers=headers)
-            told = answer.text
-            if "json" in answer.headers["content-type"]:
-                told = str({name: each for name, each in answer.json().items() if name != "instance"})
-            told = told.replace(quote(injection), "").replace(injection, "").lower()
-            if answer.status_code not in (200, 404, 406, 422) or "syntax" in told or "select" in told or "secret_hash" in told:
+            # Addresses come back in answers, so the words that were sent do; what a database says of them does not.
+            told = any(each in answer.text.lower() for each in ("sqlite", "asyncpg", "syntax error", "sqlalchemy", "hmac:", "traceback"))
+            if told or answer.status_code not in (200, 400, 404, 406, 422):
                 wrong.append((path, name, injection, answer.status_code))
             if place == "query" and answer.status_code == 200 and "json" in answer.headers["content-type"] and answer.json().get("items"):
                 wrong.append((path, name, injection, "found something"))
