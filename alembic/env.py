@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 from alembic import context
 from app.access import models as access
 from app.db import Database, UtcDateTime
+from app.exchange import models as exchange
 from app.indicators import models as indicators
 from app.ledger import models as ledger
 from app.reference import models as reference
@@ -16,7 +17,7 @@ from app.reports import models as reports
 from app.settings import Settings
 from app.webhooks import models as webhooks
 
-MODELS = (access, indicators, ledger, reference, reports, webhooks)
+MODELS = (access, exchange, indicators, ledger, reference, reports, webhooks)
 
 
 def _render(kind: str, item: Any, _autogen_context: Any) -> str | bool:

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.access.endpoints import router as keys
 from app.exchange.alert_endpoints import router as alerts
+from app.exchange.import_endpoints import router as imports
 from app.exchange.provenance_endpoints import router as provenance
 from app.feed.endpoints import router as changes
 from app.indicators.endpoints import router as indicators
@@ -31,5 +32,6 @@ TAGS = [
 ]
 
 router = APIRouter(prefix="/v1")
-for room in (situations, indicators, alerts, changes, webhooks, reports, provenance, amendments, labels, reference, accounts, keys):
+rooms = (situations, indicators, alerts, changes, webhooks, reports, provenance, imports, amendments, labels, reference, accounts, keys)
+for room in rooms:
     router.include_router(room)

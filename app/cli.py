@@ -1,40 +1,39 @@
 """The lifeline command."""
 
-import asyncio
 import json
 import os
 import secrets
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 import uvicorn
-from alembic.util import CommandError
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sqlalchemy.exc import DBAPIError
 
 from app import __version__
 from app.access.audit import list_audit, prepare
 from app.access.limits import shared_counters
 from app.access.service import Scope, create_key, key_old_hashes, list_keys, revoke_key, rotate_key
+from app.console import configured as _settings
+from app.console import database_errors as _database_errors
+from app.console import err, out
+from app.console import run as _run
+from app.console import stop as _stop
 from app.db import Database
 from app.demo.aleppo import load_aleppo
 from app.errors import Problem
+from app.exchange import commands
 from app.exchange.whole import WRITERS, export_file
 from app.indicators.verify import reread, verify_readings
 from app.labels import LABELS, Label
 from app.ledger.verify import verify_chain
 from app.main import create_app
 from app.migrations import current, migrate, revision_at_head
-from app.settings import Settings, get_settings
+from app.settings import Settings
 from app.slow_clients import PatientProtocol
 
 cli = typer.Typer(name="lifeline", help="Sourced statements about places cut off, read together.", no_args_is_help=True)
@@ -42,41 +41,7 @@ keys = typer.Typer(help="Keys: who may report, and see how much.", no_args_is_he
 cli.add_typer(keys, name="key")
 audit = typer.Typer(help="The audit log: who did what.", no_args_is_help=True)
 cli.add_typer(audit, name="audit")
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-T = TypeVar("T")
-
-
-@contextmanager
-def _database_errors(hint: str = "") -> Iterator[None]:
-    try:
-        yield
-    except (DBAPIError, OSError) as error:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        raise _stop(f"The database cannot be used: {reason}.{hint}") from None
-    except CommandError as error:
-        raise _stop(f"The schema of the database is not one that this version knows: {error}") from None
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with _database_errors(" Is `lifeline migrate` done?"):
-        return asyncio.run(work)
-
-
-def _stop(message: str) -> typer.Exit:
-    err.print(message)
-    return typer.Exit(1)
-
-
-def _settings() -> Settings:
-    try:
-        return get_settings()
-    except ValidationError as error:
-        wrong = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
-        raise _stop(f"The settings are not valid: {wrong}") from None
-    except SettingsError as error:
-        raise _stop(f"The settings are not valid: {error}: it has to be JSON.") from None
+commands.install(cli)
 
 
 @cli.callback(invoke_without_command=True)

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     public_clearance: Label = Field(default=Label.CLEAR, description="The highest label that a reader without a key sees.")
     default_label: Label = Field(default=Label.GREEN, description="The label of a report sent without one, where no stricter rule applies.")
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(default=4 * 1024 * 1024, description="Bytes that a request body may have.")
+    import_max_bytes: Annotated[int, Field(ge=1024)] = Field(
+        default=32 * 1024 * 1024, description="Bytes that a file sent to `/v1/imports` may have; `lifeline import` takes any."
+    )
     cache_bytes: Annotated[int, Field(ge=0)] = Field(default=64 * 1024 * 1024, description="Bytes of answers that each process keeps.")
     secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
         default=None, description="What hashes of keys are keyed with; a random one in the database unless set. A change ends every key."

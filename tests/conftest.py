@@ -80,7 +80,22 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Makes migrated databases, empty but for the reference data where the test asks for it; answers their URLs."""
-    name_of_template = "template_with_reference" if "reference" in request.fixturenames else "template"
+    return _maker(request, engine, tmp_path, "template_with_reference" if "reference" in request.fixturenames else "template")
+
+
+@pytest.fixture
+def new_empty_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
+    """The same, without reference data in any case."""
+    return _maker(request, engine, tmp_path, "template")
+
+
+@pytest.fixture
+def stocked_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """The URL of a database with the reference data, for tests that are not async."""
+    return _maker(request, engine, tmp_path, "template_with_reference")()
+
+
+def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_template: str) -> Callable[[], str]:
     # Made here, since making it runs an event loop of its own, and the test's may be running already when it calls.
     template = request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name_of_template}")
 

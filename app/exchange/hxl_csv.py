@@ -26,8 +26,8 @@ def defused(text: str) -> str:
 
 
 def undone(cell: str) -> str:
-    """The text that `defused` was given."""
-    return cell.removeprefix(MARK)
+    """The text that `defused` was given. A cell of another hand that begins with an apostrophe and a letter stays as it is."""
+    return cell[1:] if cell.startswith(MARK) and cell[1:].startswith(DANGEROUS) else cell
 
 
 def written(value: Scalar) -> str:

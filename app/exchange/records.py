@@ -52,6 +52,9 @@ def restore(headers: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
     given = dict(zip(headers, texts, strict=True))
     columns = [each for each in COLUMNS[given[RECORD.header]] if each.header in given]
     record = record_of(columns, [given[each.header] for each in columns])
+    if not record.get("redacted", True) and record["record"] == "change":
+        # An entry has it only where something was withheld.
+        del record["redacted"]
     report = record.get("report")
     if report is not None:
         report["value"] = _value(report["kind"], report["value"])

@@ -144,6 +144,8 @@ SOURCES = (
     column("reliability", "#meta+source+reliability"),
     column("party_to_conflict", "#meta+source+party", "boolean"),
     column("alias", "#meta+source+alias"),
+    column("organisation", "#meta+source+org"),
+    column("redacted", "#meta+redacted", "words"),
 )
 ROUTES = (
     column("id", "#meta+id"),
@@ -164,6 +166,7 @@ CHANGES = (
     column("source", "#meta+source+code"),
     column("reason", "#description+reason"),
     column("detail", "#meta+detail", "json"),
+    column("redacted", "#meta+redacted", "words"),
     column("recorded_at", "#date+recorded"),
     column("recorded_by", "#org+recorded"),
     *beneath("report", STATEMENT),

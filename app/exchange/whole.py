@@ -7,8 +7,6 @@ from typing import IO, Any, Protocol
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import Database, table_of
 from app.exchange.columns import cells
@@ -19,7 +17,7 @@ from app.labels import LABELS, Label
 from app.ledger.models import Change
 from app.ledger.queries import aliases_in, entries, head_of, read_entry, shown
 from app.reference.facts import NAMED_FROM
-from app.reference.models import Place, Route, Source, SourceGrade
+from app.reference.models import Place, Route, Source
 from app.reference.queries import list_reference
 
 STEP = 1000
@@ -48,19 +46,13 @@ async def _reference(database: Database, record: str, model: type[Place | Source
     while True:
         async with database.read() as connection:
             items, after, _ = await list_reference(connection, model, [], after=after, limit=STEP, level=level)
-            first = await _first_grades(connection, items) if model is Source else {}
         for each in items:
             del each["links"]
-        yield [{"record": record, **each, **first.get(each["id"], {})} for each in items]
+            if model is Source:
+                each["reliability"] = each.pop("first_reliability")
+        yield [{"record": record, **each} for each in items]
         if after is None:
             return
-
-
-async def _first_grades(connection: AsyncConnection, sources: list[Record]) -> dict[str, dict[str, str]]:
-    grades = table_of(SourceGrade).c
-    ids = [UUID(each["id"]) for each in sources]
-    first = select(grades.source_id, grades.reliability).where(grades.number == 0, grades.source_id.in_(ids))
-    return {str(row.source_id): {"reliability": row.reliability} for row in await connection.execute(first)}
 
 
 async def _changes(database: Database, clearance: Label, head: int) -> AsyncIterator[list[Record]]:

@@ -10,6 +10,9 @@ from sqlmodel import Field, SQLModel
 from app.db import BigInt, UtcDateTime, table_of
 from app.labels import LABELS
 
+# In the detail of an outcome or a grade that another Lifeline recorded before: when it did.
+FIRST_RECORDED_AT = "first_recorded_at"
+
 
 class Indicator(SQLModel, table=True):
     """What statements are about: one row per (kind, place, subject). Its identifier follows from them."""

@@ -55,7 +55,9 @@ async def open_tail(session: AsyncSession) -> Tail:
 
     The time of the commit is this machine's clock, but always after the entry that came last, so that `known_at` parts any two commits.
     """
-    head = (await session.scalars(select(Head).where(col(Head.id) == HEAD).with_for_update())).one()
+    # A transaction may append several times: what it holds of the head from before is not what stands now.
+    statement = select(Head).where(col(Head.id) == HEAD).with_for_update().execution_options(populate_existing=True)
+    head = (await session.scalars(statement)).one()
     return Tail(
         number=head.number,
         recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1)),

@@ -12,7 +12,7 @@ from app.db import table_of
 from app.kinds import KINDS
 from app.labels import LABELS, LEVELS, TOP, Label
 from app.ledger.chain import GENESIS, Faces, link
-from app.ledger.models import Change, Head, Report, Voice
+from app.ledger.models import FIRST_RECORDED_AT, Change, Head, Report, Voice
 from app.ledger.queries import BRINGING, aliases_in, entries, read_entry
 from app.reference.models import Source, SourceGrade
 from app.times import instant
@@ -189,12 +189,13 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
         col(Change.type) == "grade"
     )
     for source, number, detail, recorded_at in await connection.execute(regraded.order_by(col(Change.number))):
-        entries_[source, number] = recorded_at, (detail or {}).get("reliability", "")
+        since = (detail or {}).get(FIRST_RECORDED_AT)
+        entries_[source, number] = instant(since) if since else recorded_at, (detail or {}).get("reliability", "")
         first.setdefault(source, (detail or {}).get("before", ""))
     grades = table_of(SourceGrade).c
     # The first holds from a time on that PostgreSQL's driver cannot read.
-    since = case((grades.number > 0, grades.effective_from)).label("since")
-    kept = select(grades.source_id, grades.number, grades.reliability, since, col(Source.slug)).join(
+    in_force = case((grades.number > 0, grades.effective_from)).label("since")
+    kept = select(grades.source_id, grades.number, grades.reliability, in_force, col(Source.slug)).join(
         Source, col(Source.id) == grades.source_id
     )
     for row in await connection.execute(kept.order_by(col(Source.slug), grades.number)):

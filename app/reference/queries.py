@@ -25,8 +25,9 @@ async def find_places(connection: AsyncConnection, names: Collection[str]) -> di
     pairs = {name: tuple(name.split(":", 1)) for name in names if ":" in name}
     slugs = [name for name in names if ":" not in name]
     found: dict[str, UUID] = {}
-    if pairs:
-        wanted = or_(*(and_(col(PlaceCode.scheme) == scheme, col(PlaceCode.code) == code) for scheme, code in pairs.values()))
+    for scheme in {scheme for scheme, _ in pairs.values()}:
+        codes = [code for each, code in pairs.values() if each == scheme]
+        wanted = and_(col(PlaceCode.scheme) == scheme, col(PlaceCode.code).in_(codes))
         rows = await connection.execute(select(col(PlaceCode.scheme), col(PlaceCode.code), col(PlaceCode.place_id)).where(wanted))
         found |= {f"{scheme}:{code}": place_id for scheme, code, place_id in rows}
     facts = await place_facts(connection, or_(col(Place.slug).in_(slugs), col(Place.id).in_(list(found.values()))))
@@ -59,6 +60,11 @@ def grade_in_force(moment: Moment = NOW) -> ScalarSelect[Any]:
     if moment.upto is not None:
         statement = statement.where(grades.c.number <= moment.upto)
     return statement.correlate(Source).scalar_subquery()
+
+
+def _first_grade() -> ScalarSelect[Any]:
+    first = table_of(SourceGrade)
+    return select(first.c.reliability).where(first.c.source_id == col(Source.id), first.c.number == 0).correlate(Source).scalar_subquery()
 
 
 @lru_cache(maxsize=32)
@@ -206,7 +212,7 @@ def _serve_source(row: RowMapping, level: int) -> dict[str, Any]:
         "id": str(row["id"]),
         "slug": slug,
         "name": name,
-        **{each: row[each] for each in ("type", "reliability", "party_to_conflict", "alias")},
+        **{each: row[each] for each in ("type", "reliability", "first_reliability", "party_to_conflict", "alias")},
         "organisation": None if masked else row["organisation"],
         "redacted": ["slug", "name", "organisation"] if masked else [],
         "links": _links("sources", slug),
@@ -240,7 +246,7 @@ async def list_reference(
     """A page in order of entry: the served records, the last identifier when there are more, and the ledger's head."""
     columns: list[ColumnElement[Any]] = list(table_of(model).c)
     if model is Source:
-        columns.append(grade_in_force().label("reliability"))
+        columns += [grade_in_force().label("reliability"), _first_grade().label("first_reliability")]
     rows, last, revision = await fetch_page(connection, select(*columns).where(*where), key="id", after=after, limit=limit, level=level)
     return await _served(connection, model, rows, level), last, revision
 

@@ -81,6 +81,7 @@ class SourceOut(BaseModel):
     name: str
     type: SourceType
     reliability: Grade
+    first_reliability: Grade = Field(description="The grade that it was added with; later ones are changes of the ledger.")
     party_to_conflict: bool
     alias: str | None
     organisation: str | None = None

@@ -1,13 +1,17 @@
 """Adding reference data. What is added is never changed or removed; a slug that is taken answers 409."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import exists, insert, literal, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import SQLModel, col
 from uuid_utils.compat import uuid7
 
-from app.errors import Problem, invalid_field
+from app.db import table_of
+from app.errors import FieldProblem, Problem, invalid_field
 from app.reference.facts import alias_slug
 from app.reference.geometry import box
 from app.reference.models import ALWAYS, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
@@ -39,22 +43,7 @@ async def add_place(session: AsyncSession, sent: PlaceIn, identifier: UUID | Non
     for code in codes:
         if await session.get(PlaceCode, (code.scheme, code.code)) is not None:
             raise Problem(409, f"The code {code.scheme}:{code.code} belongs to another place.", kind="exists")
-    bounds = box(sent.geometry) if sent.geometry else box({"coordinates": sent.centroid}) if sent.centroid else (None,) * 4
-    place = Place(
-        id=identifier or uuid7(),
-        slug=sent.slug,
-        name=sent.name,
-        parent_id=parent.id if parent else None,
-        country=sent.country or (parent.country if parent else None),
-        longitude=sent.centroid[0] if sent.centroid else None,
-        latitude=sent.centroid[1] if sent.centroid else None,
-        geometry=sent.geometry,
-        west=bounds[0],
-        south=bounds[1],
-        east=bounds[2],
-        north=bounds[3],
-        created_at=utc_now(),
-    )
+    place = _place(sent, identifier or uuid7(), parent.id if parent else None, parent.country if parent else None)
     session.add(place)
     await session.flush()
     session.add_all([PlaceCode(scheme=code.scheme, code=code.code, place_id=place.id) for code in codes])
@@ -64,6 +53,94 @@ async def add_place(session: AsyncSession, sent: PlaceIn, identifier: UUID | Non
         await session.execute(insert(PlaceAncestor).from_select(["ancestor_id", "place_id"], above))
     await session.flush()
     return place.id
+
+
+def _place(sent: PlaceIn, identifier: UUID, parent: UUID | None, country: str | None) -> Place:
+    bounds = box(sent.geometry) if sent.geometry else box({"coordinates": sent.centroid}) if sent.centroid else (None,) * 4
+    return Place(
+        id=identifier,
+        slug=sent.slug,
+        name=sent.name,
+        parent_id=parent,
+        country=sent.country or country,
+        longitude=sent.centroid[0] if sent.centroid else None,
+        latitude=sent.centroid[1] if sent.centroid else None,
+        geometry=sent.geometry,
+        west=bounds[0],
+        south=bounds[1],
+        east=bounds[2],
+        north=bounds[3],
+        created_at=utc_now(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Above:
+    """A place that others are put into: its country, and itself with all that contain it."""
+
+    country: str | None
+    line: tuple[UUID, ...]
+
+
+async def add_places(session: AsyncSession, places: Sequence[tuple[PlaceIn, UUID | None]]) -> list[bool | FieldProblem]:
+    """Add many places at once, parents before their children, each with an identifier to keep or None.
+
+    Answers for each whether it was added: True, False for one whose slug is there already, or what is wrong with it.
+    The cost is some statements for all of them together.
+    """
+    connection = await session.connection()
+    known = await find_places(connection, {name for sent, _ in places for name in (sent.slug, sent.parent) if name is not None})
+    lines = await _lines(connection, {each.id for each in known.values()})
+    above = {name: _Above(each.country, lines[each.id]) for name, each in known.items()}
+    taken = await _taken(connection, {(code.scheme, code.code) for sent, _ in places for code in sent.codes})
+    rows: list[dict[str, Any]] = []
+    codes: list[dict[str, Any]] = []
+    answers: list[bool | FieldProblem] = []
+    for sent, identifier in places:
+        if sent.slug in above:
+            answers.append(False)
+            continue
+        own = list(dict.fromkeys((code.scheme, code.code) for code in sent.codes))
+        parent = above.get(sent.parent) if sent.parent is not None else _Above(None, ())
+        if parent is None:
+            answers.append(FieldProblem(pointer="/parent", detail="there is no such place"))
+        elif held := [code for code in own if code in taken]:
+            answers.append(FieldProblem(pointer="/codes", detail=f"the code {':'.join(held[0])} belongs to another place"))
+        else:
+            place = _place(sent, identifier or uuid7(), parent.line[-1] if parent.line else None, parent.country)
+            rows.append(place.model_dump())
+            codes += [{"scheme": scheme, "code": code, "place_id": place.id} for scheme, code in own]
+            taken.update(own)
+            within = _Above(place.country, (*parent.line, place.id))
+            above |= {sent.slug: within} | {f"{scheme}:{code}": within for scheme, code in own}
+            lines[place.id] = within.line
+            answers.append(True)
+    if rows:
+        await session.execute(insert(table_of(Place)), rows)
+        ancestors = [{"ancestor_id": each, "place_id": row["id"]} for row in rows for each in lines[row["id"]]]
+        await session.execute(insert(table_of(PlaceAncestor)), ancestors)
+    if codes:
+        await session.execute(insert(table_of(PlaceCode)), codes)
+    return answers
+
+
+async def _lines(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, tuple[UUID, ...]]:
+    """Places with all that contain them; the place itself comes last."""
+    lines: dict[UUID, tuple[UUID, ...]] = dict.fromkeys(ids, ())
+    wanted = select(col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)).where(col(PlaceAncestor.place_id).in_(list(ids)))
+    for place, ancestor in await connection.execute(wanted):
+        if place != ancestor:
+            lines[place] += (ancestor,)
+    return {place: (*line, place) for place, line in lines.items()}
+
+
+async def _taken(connection: AsyncConnection, codes: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    taken: set[tuple[str, str]] = set()
+    for scheme in {scheme for scheme, _ in codes}:
+        of_scheme = [code for each, code in codes if each == scheme]
+        held = select(col(PlaceCode.code)).where(col(PlaceCode.scheme) == scheme, col(PlaceCode.code).in_(of_scheme))
+        taken |= {(scheme, code) for code in (await connection.execute(held)).scalars()}
+    return taken
 
 
 async def add_source(session: AsyncSession, sent: SourceIn, identifier: UUID | None = None) -> UUID:

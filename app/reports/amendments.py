@@ -1,5 +1,6 @@
 """What a curator adds beside statements: what became of a warning, and how reliable a source is from now on."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -15,18 +16,29 @@ from app.indicators.service import read_anew, subjects_of
 from app.indicators.statements import CHUNK
 from app.kinds import KINDS
 from app.ledger.chain import entry
-from app.ledger.models import Change, Indicator, Voice
+from app.ledger.models import FIRST_RECORDED_AT, Change, Indicator, Voice
 from app.ledger.service import close_tail, open_tail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
 from app.reports.queries import find_visible
 from app.settings import Settings
+from app.times import rfc3339
 
 
 async def set_outcome(
-    session: AsyncSession, caller: Caller, indicator: UUID, *, outcome: str, reason: str, report: UUID, settings: Settings
+    session: AsyncSession,
+    caller: Caller,
+    indicator: UUID,
+    *,
+    outcome: str,
+    reason: str,
+    report: UUID,
+    settings: Settings,
+    first_recorded_at: datetime | None = None,
 ) -> Change:
     """Append what became of the warning that an indicator reads, with the report that shows it.
+
+    Here and below, `first_recorded_at` is when another Lifeline recorded it, where it comes from one.
 
     404 for an indicator that the caller does not see, 409 where the kind does not warn, 422 for an unknown report.
     """
@@ -51,7 +63,7 @@ async def set_outcome(
         # Nobody sees the outcome who may not see what shows it.
         level=max(evidence.report.level, lowest or 0),
         reason=reason,
-        detail={"outcome": outcome},
+        detail={"outcome": outcome} | _first(first_recorded_at),
         recorded_at=tail.recorded_at,
         recorded_by=caller.organisation or "",
         key_id=caller.key_id,
@@ -62,8 +74,23 @@ async def set_outcome(
     return change
 
 
-async def set_grade(session: AsyncSession, caller: Caller, slug: str, *, reliability: str, reason: str, settings: Settings) -> Change:
+def _first(recorded_at: datetime | None) -> dict[str, str]:
+    return {} if recorded_at is None else {FIRST_RECORDED_AT: rfc3339(recorded_at)}
+
+
+async def set_grade(
+    session: AsyncSession,
+    caller: Caller,
+    slug: str,
+    *,
+    reliability: str,
+    reason: str,
+    settings: Settings,
+    first_recorded_at: datetime | None = None,
+) -> Change:
     """Grade a source anew from now on, and read anew what rests on it; past readings keep the grade that was in force.
+
+    One that comes from another Lifeline is in force from when it was recorded there, so that past readings are the same here.
 
     404 for an unknown source, 409 for the grade that it has already.
     """
@@ -80,14 +107,15 @@ async def set_grade(session: AsyncSession, caller: Caller, slug: str, *, reliabi
         source_id=source.id,
         level=0,
         reason=reason,
-        detail={"reliability": reliability, "before": source.reliability},
+        detail={"reliability": reliability, "before": source.reliability} | _first(first_recorded_at),
         recorded_at=tail.recorded_at,
         recorded_by=caller.organisation or "",
         key_id=caller.key_id,
     )
     aliases = {source.slug: source.alias_slug} if source.alias_slug is not None else None
     tail.append(change, entry(change, None, source.slug), aliases)
-    grade = {"source_id": source.id, "number": change.number, "effective_from": tail.recorded_at, "reliability": reliability}
+    since = first_recorded_at or tail.recorded_at
+    grade = {"source_id": source.id, "number": change.number, "effective_from": since, "reliability": reliability}
     await session.execute(insert(table_of(SourceGrade)), [grade])
     await close_tail(session, tail, [change])
     heard: dict[UUID, int] = {}

@@ -1,5 +1,6 @@
 """Labels that move: raising one takes effect at once, lowering one takes two different keys (contract, Sensitivity)."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from app.errors import Problem, not_found
 from app.indicators.service import read_anew, subjects_of
 from app.labels import LABELS, Label
 from app.ledger.chain import entry, statement
-from app.ledger.models import Change, Report, Voice
+from app.ledger.models import FIRST_RECORDED_AT, Change, Report, Voice
 from app.ledger.queries import aliases_in
 from app.ledger.service import close_tail, open_tail
 from app.reference.models import Place, Source
@@ -71,6 +72,16 @@ async def confirm(session: AsyncSession, caller: Caller, proposal_id: UUID, sett
     return await _move(session, caller, known, proposal.level, proposal.reason, settings)
 
 
+async def follow_label(
+    session: AsyncSession, caller: Caller, report_id: UUID, label: Label, reason: str, settings: Settings, *, first_recorded_at: datetime
+) -> Change:
+    """Move a label as it was moved in another Lifeline, where two keys agreed if it was lowered; 404 and 409 as for `set_label`."""
+    known = await _visible(session, caller, report_id)
+    if label.level == known.report.level:
+        raise Problem(409, f"The report is labelled {label} already.", kind="same-label")
+    return await _move(session, caller, known, label.level, reason, settings, first_recorded_at)
+
+
 async def list_proposals(
     connection: AsyncConnection, *, after: UUID | None, limit: int, level: int
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
@@ -121,12 +132,22 @@ async def _may_be_lowered(session: AsyncSession, caller: Caller, known: Known, l
         )
 
 
-async def _move(session: AsyncSession, caller: Caller, known: Known, level: int, reason: str, settings: Settings) -> Change:
+async def _move(
+    session: AsyncSession,
+    caller: Caller,
+    known: Known,
+    level: int,
+    reason: str,
+    settings: Settings,
+    first_recorded_at: datetime | None = None,
+) -> Change:
     tail = await open_tail(session)
     report = await session.get(Report, known.report.number)
     assert report is not None
     before, lowered = report.level, level < report.level
     detail = {"sensitivity": LABELS[level].value, "before": LABELS[before].value}
+    if first_recorded_at is not None:
+        detail[FIRST_RECORDED_AT] = rfc3339(first_recorded_at)
     old = await _superseded(session, report) if lowered else None
     if old is not None and old.level < before:
         detail["supersedes"] = str(old.id)

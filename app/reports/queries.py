@@ -144,6 +144,18 @@ async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collect
     return {fingerprint: await _standing_for(connection, known, columns, caller) for fingerprint, known in found.items()}
 
 
+async def find_by_identifier(connection: AsyncConnection, identifiers: Collection[UUID], level: int) -> dict[UUID, Known]:
+    """Reports by identifier, whoever may see them; what is beside them is as a reader of that level sees it."""
+    wanted = list(identifiers)
+    found: dict[UUID, Known] = {}
+    for start in range(0, len(wanted), 500):
+        where = col(Report.id).in_(wanted[start : start + 500])
+        rows = (await connection.execute(_columns(level).where(where))).mappings().all()
+        aliases = await _aliases(connection, rows, level)
+        found |= {row["id"]: _known(row, aliases) for row in rows}
+    return found
+
+
 async def _standing_for(connection: AsyncConnection, known: Known, columns: Select[Any], caller: Caller) -> Known:
     while status_for(known.report, caller.level) == "superseded":
         newer = columns.where(col(Report.supersedes) == known.report.id).order_by(col(Report.number).desc()).limit(1)

@@ -20,7 +20,7 @@ from app.ledger.chain import entry, statement
 from app.ledger.models import Change, Indicator, Report, Voice
 from app.ledger.service import Tail, close_tail, open_tail
 from app.reports.checks import Checked, Refused, Sent, look_up
-from app.reports.queries import Known, find_by_fingerprint, find_visible, status_for
+from app.reports.queries import Known, find_by_fingerprint, find_by_identifier, find_visible, status_for
 from app.reports.schemas import Status
 from app.settings import Settings
 from app.times import instant
@@ -53,26 +53,33 @@ async def record(
 
     Answers one outcome an item, in order, and the head of the ledger as the caller sees it. With `all_or_nothing`,
     nothing is written once one item is refused. The same statement sent twice is recorded once.
-    `identifiers` are those to keep, one an item; they must be new, and lists are in their order. Without them new ones are made.
+    `identifiers` are those to keep, one an item: then a report is recognised by its identifier and by nothing else, and lists are in
+    their order. Without them new ones are made.
     """
     tail = await open_tail(session)
     checked = await look_up(session, caller, sent, settings)
     if all_or_nothing and any(isinstance(each, list) for each in checked):
         return [each if isinstance(each, list) else [] for each in checked], tail.seq[caller.level]
     good = [each for each in checked if isinstance(each, Checked)]
-    known = await find_by_fingerprint(await session.connection(), {each.fingerprint for each in good}, caller)
+    connection = await session.connection()
+    known: dict[UUID | str, Known]
+    if identifiers is None:
+        known = dict((await find_by_fingerprint(connection, {each.fingerprint for each in good}, caller)).items())
+    else:
+        known = dict((await find_by_identifier(connection, identifiers, caller.level)).items())
     outcomes: list[Recorded | Refused] = []
     added: list[tuple[Checked, Report, Change]] = []
     for at, each in enumerate(checked):
         if isinstance(each, list):
             outcomes.append(each)
             continue
-        before = known.get(each.fingerprint)
+        same: UUID | str = each.fingerprint if identifiers is None else identifiers[at]
+        before = known.get(same)
         if before is None:
-            report, change = _append(tail, each, caller, identifier=identifiers[at] if identifiers else None)
+            report, change = _append(tail, each, caller, identifier=None if identifiers is None else identifiers[at])
             added.append((each, report, change))
             seq = getattr(change, f"seq_{caller.clearance}")
-            known[each.fingerprint] = before = known_as(report, each, seq, None, caller)
+            known[same] = before = known_as(report, each, seq, None, caller)
             created = True
         else:
             created = False
@@ -96,9 +103,16 @@ async def record(
 
 
 async def correct(
-    session: AsyncSession, caller: Caller, report_id: UUID, sent: Sent | Refused, reason: str, settings: Settings
+    session: AsyncSession,
+    caller: Caller,
+    report_id: UUID,
+    sent: Sent | Refused,
+    reason: str,
+    settings: Settings,
+    *,
+    identifier: UUID | None = None,
 ) -> Recorded:
-    """Append a report that supersedes another, and read anew what they are about.
+    """Append a report that supersedes another, and read anew what they are about. `identifier` is one to keep, which must be new.
 
     404 for a report that the caller does not see, 403 for another organisation's without the scope `curate`, 409 for one
     that is superseded or retracted already, 422 for a report that is not right.
@@ -108,7 +122,7 @@ async def correct(
     (checked,) = await look_up(session, caller, [sent], settings)
     if isinstance(checked, list):
         raise invalid(checked)
-    report, change = _append(tail, checked, caller, supersedes=old.report, reason=reason)
+    report, change = _append(tail, checked, caller, supersedes=old.report, reason=reason, identifier=identifier)
     from_level = max(report.level, old.report.level)
     _end(old.report, tail.number, superseded=from_level)
     session.add(old.report)

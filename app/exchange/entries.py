@@ -1,0 +1,273 @@
+"""Entries of another Lifeline's ledger applied to this one, through the one door and with their identifiers.
+
+A report, correction or retraction is known again by the report's identifier, an outcome or a grade by when it was first recorded. So
+an entry that is applied twice, or that went from here and comes back round, adds nothing. `recorded_by` is kept; `recorded_at`
+is this service's own, since that is when it came to know.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.access.dependencies import Caller
+from app.errors import FieldProblem, Problem, not_found, pointer
+from app.kinds import KINDS
+from app.labels import LABELS, LEVELS, TOP, Label
+from app.ledger.identity import indicator_id
+from app.ledger.models import FIRST_RECORDED_AT, Change
+from app.reference.queries import find_places, find_sources
+from app.reports.amendments import set_grade, set_outcome
+from app.reports.checks import Refused, Sent, check
+from app.reports.labels import follow_label
+from app.reports.queries import find_by_identifier, status_for
+from app.reports.service import correct, record, retract
+from app.settings import Settings
+from app.times import instant, rfc3339
+
+# An entry as `/v1/changes` serves it and as the full export has it.
+Entry = Mapping[str, Any]
+# Who is recorded as having sent what an organisation sent there.
+Teller = Callable[[str], Caller]
+
+KNOWN_TYPES = frozenset({"report", "correction", "retraction", "outcome", "grade", "label", "tombstone", "withheld"})
+_ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
+# The reason of what comes from where no reason is told to this reader.
+UNTOLD = "The reason is not told."
+# What the service adds to a statement; the rest of it is as it was sent.
+_ADDED = frozenset({"id", "recorded_at", "recorded_by"})
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of some entries: added, there already, of a type or kind that this version does not know, or held to be otherwise here.
+
+    `refused` has the position of each entry that this service does not take, and why.
+    """
+
+    added: Counter[str] = field(default_factory=Counter)
+    existing: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+    otherwise: int = 0
+    refused: list[tuple[int, Refused]] = field(default_factory=list)
+
+    def add(self, other: "Applied", offset: int = 0) -> None:
+        """Count another lot, whose entries begin at a position."""
+        self.added += other.added
+        self.existing += other.existing
+        self.unknown += other.unknown
+        self.otherwise += other.otherwise
+        self.refused += [(offset + at, wrong) for at, wrong in other.refused]
+
+
+class Applier:
+    """Applies entries in order. `teller` says as whom; one instance for all lots of one upstream."""
+
+    def __init__(self, teller: Teller, settings: Settings) -> None:
+        self._teller = teller
+        self._settings = settings
+        # Indicators whose identifier is another here, since their place was added on both sides.
+        self._indicators: dict[str, UUID] = {}
+
+    async def apply(self, session: AsyncSession, entries: Sequence[Entry]) -> Applied:
+        """Apply some entries in the session's transaction."""
+        done = Applied()
+        await self._translate(session, entries)
+        at = 0
+        while at < len(entries):
+            entry = entries[at]
+            run = at + 1
+            if entry["type"] == "report":
+                while run < len(entries) and entries[run]["type"] == "report" and _teller_of(entries[run]) == _teller_of(entry):
+                    run += 1
+                await self._reports(session, entries[at:run], at, done)
+            elif entry["type"] == "withheld" or (entry["type"] in _ABOUT_REPORT and entry["report_id"] is None):
+                # Nothing is told of it any more.
+                done.existing += 1
+            elif entry["type"] in KNOWN_TYPES:
+                await self._amendment(session, entry, at, done)
+            else:
+                done.unknown[entry["type"]] += 1
+            at = run
+        return done
+
+    async def _reports(self, session: AsyncSession, entries: Sequence[Entry], offset: int, done: Applied) -> None:
+        sent: list[Sent | Refused] = []
+        identifiers: list[UUID] = []
+        positions: list[int] = []
+        for at, entry in enumerate(entries, offset):
+            if entry["report"]["kind"] not in KINDS:
+                done.unknown[entry["report"]["kind"]] += 1
+                continue
+            sent.append(check(statement_of(entry), self._settings))
+            identifiers.append(UUID(entry["report"]["id"]))
+            positions.append(at)
+        outcomes, _ = await record(session, self._teller(_teller_of(entries[0])), sent, self._settings, identifiers=identifiers)
+        for at, outcome in zip(positions, outcomes, strict=True):
+            if isinstance(outcome, list):
+                done.refused.append((at, _beneath(outcome)))
+            elif outcome.created:
+                done.added["report"] += 1
+            else:
+                done.existing += 1
+
+    async def _amendment(self, session: AsyncSession, entry: Entry, at: int, done: Applied) -> None:
+        doing = {
+            "correction": self._correction,
+            "retraction": self._retraction,
+            "outcome": self._outcome,
+            "grade": self._grade,
+            "label": self._label,
+            "tombstone": self._label,
+        }
+        try:
+            added = await doing[entry["type"]](session, entry)
+        except Problem as problem:
+            if problem.status == 409:
+                # It was amended or graded otherwise here meanwhile: what stands here stays.
+                done.otherwise += 1
+                return
+            wrong = problem.errors or [FieldProblem(pointer="", detail=problem.detail)]
+            done.refused.append((at, _beneath(wrong) if entry["type"] == "correction" else wrong))
+            return
+        if added is None:
+            done.unknown[entry["report"]["kind"]] += 1
+        elif added:
+            done.added[entry["type"]] += 1
+        else:
+            done.existing += 1
+
+    async def _correction(self, session: AsyncSession, entry: Entry) -> bool | None:
+        if entry["report"]["kind"] not in KINDS:
+            return None
+        caller = self._teller(_teller_of(entry))
+        new = UUID(entry["report"]["id"])
+        old = UUID((entry["detail"] or {}).get("supersedes") or entry["report"]["id"])
+        known = await find_by_identifier(await session.connection(), [new, old], caller.level)
+        if new in known:
+            return False
+        sent = check(statement_of(entry), self._settings)
+        if old in known:
+            level = max(known[old].report.level, LEVELS[Label(entry["report"]["sensitivity"])])
+            as_there = replace(caller, level=min(caller.level, level))
+            if status_for(known[old].report, as_there.level) == "standing":
+                await correct(session, as_there, old, sent, entry["reason"] or UNTOLD, self._settings, identifier=new)
+                return True
+        # What it supersedes is not known here, or ended otherwise: it is still what its source says.
+        (outcome,), _ = await record(session, caller, [sent], self._settings, identifiers=[new])
+        if isinstance(outcome, list):
+            raise Problem(422, "The report is not right.", errors=outcome)
+        return True
+
+    async def _retraction(self, session: AsyncSession, entry: Entry) -> bool:
+        caller = self._teller(_teller_of(entry))
+        report = UUID(entry["report_id"])
+        known = (await find_by_identifier(await session.connection(), [report], caller.level)).get(report)
+        if known is None:
+            raise not_found("report")
+        if known.report.retracted_level is not None:
+            return False
+        as_there = replace(caller, level=min(caller.level, known.report.level))
+        await retract(session, as_there, report, entry["reason"], self._settings)
+        return True
+
+    async def _outcome(self, session: AsyncSession, entry: Entry) -> bool:
+        indicator = self._indicators.get(entry["indicator"], UUID(entry["indicator"]))
+        first = _first_recorded(entry)
+        if await _has(session, "outcome", first, col(Change.indicator_id) == indicator):
+            return False
+        await set_outcome(
+            session,
+            self._teller(_teller_of(entry)),
+            indicator,
+            outcome=entry["detail"]["outcome"],
+            reason=entry["reason"],
+            report=UUID(entry["report_id"]),
+            settings=self._settings,
+            first_recorded_at=first,
+        )
+        return True
+
+    async def _grade(self, session: AsyncSession, entry: Entry) -> bool:
+        first = _first_recorded(entry)
+        source = (await find_sources(await session.connection(), [entry["source"]], TOP)).get(entry["source"])
+        if source is not None and await _has(session, "grade", first, col(Change.source_id) == source.id):
+            return False
+        await set_grade(
+            session,
+            self._teller(_teller_of(entry)),
+            entry["source"],
+            reliability=entry["detail"]["reliability"],
+            reason=entry["reason"],
+            settings=self._settings,
+            first_recorded_at=first,
+        )
+        return True
+
+    async def _label(self, session: AsyncSession, entry: Entry) -> bool:
+        """Move a label: what vanished there is seen here by the highest clearance alone, since which label it has now is not told."""
+        caller = self._teller(_teller_of(entry))
+        report, first = UUID(entry["report_id"]), _first_recorded(entry)
+        label = Label(entry["detail"]["sensitivity"]) if entry["detail"] else LABELS[TOP]
+        known = (await find_by_identifier(await session.connection(), [report], caller.level)).get(report)
+        if known is None and entry["report"] is not None:
+            sent = check(statement_of(entry) | {"sensitivity": label.value}, self._settings)
+            (outcome,), _ = await record(session, caller, [sent], self._settings, identifiers=[report])
+            if isinstance(outcome, list):
+                raise Problem(422, "The report is not right.", errors=outcome)
+            return True
+        if known is None or known.report.level == label.level:
+            return False
+        if await _has(session, "label", first, col(Change.report_id) == report):
+            return False
+        await follow_label(session, caller, report, label, entry["reason"] or UNTOLD, self._settings, first_recorded_at=first)
+        return True
+
+    async def _translate(self, session: AsyncSession, entries: Sequence[Entry]) -> None:
+        """Learn which indicators have another identifier here."""
+        about: dict[str, tuple[str, str, str]] = {}
+        for entry in entries:
+            for document in entry.get("documents", ()):
+                about[document["id"]] = (document["kind"], document["place"]["slug"], document["subject"])
+            if entry.get("report") and entry["report"]["kind"] in KINDS:
+                sent = check(statement_of(entry), self._settings)
+                if isinstance(sent, Sent):
+                    about[entry["indicator"]] = (sent.report.kind, sent.report.place, KINDS[sent.report.kind].subject(sent.value))
+        places = await find_places(await session.connection(), {place for _, place, _ in about.values()})
+        for theirs, (kind, place, subject) in about.items():
+            if place in places and (ours := indicator_id(kind, places[place].id, subject)) != UUID(theirs):
+                self._indicators[theirs] = ours
+
+
+def _teller_of(entry: Entry) -> str:
+    organisation: str = entry["recorded_by"]
+    return organisation
+
+
+def statement_of(entry: Entry) -> dict[str, Any]:
+    """The statement of an entry as it would be sent: without what a service adds, and without what is null."""
+    return _given({name: value for name, value in entry["report"].items() if name not in _ADDED})
+
+
+def _given(node: dict[str, Any]) -> dict[str, Any]:
+    return {name: _given(value) if isinstance(value, dict) else value for name, value in node.items() if value is not None}
+
+
+def _beneath(wrong: Refused) -> Refused:
+    return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in wrong]
+
+
+def _first_recorded(entry: Entry) -> datetime:
+    return instant((entry["detail"] or {}).get(FIRST_RECORDED_AT) or entry["recorded_at"])
+
+
+async def _has(session: AsyncSession, type_: str, first: datetime, about: Any) -> bool:
+    """Whether a change that was first recorded then is here: recorded here, or come from elsewhere."""
+    rows = await session.execute(select(col(Change.recorded_at), col(Change.detail)).where(col(Change.type) == type_, about))
+    return any(row.recorded_at == first or (row.detail or {}).get(FIRST_RECORDED_AT) == rfc3339(first) for row in rows)

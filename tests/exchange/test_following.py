@@ -1,0 +1,261 @@
+"""One Lifeline follows another: whatever is cut off on the way, its readings are byte for byte the other's, and nothing goes round."""
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+
+from app.access.service import Scope
+from app.client import AsyncLifeline
+from app.db import Database
+from app.exchange.commands import teller
+from app.exchange.entries import Applied, Applier
+from app.exchange.following import CannotFollow, Follower, forget
+from app.labels import Label
+from app.settings import Settings
+from tests.exchange.flaky import flaky_line
+from tests.exchange.readings import problems_of, readings_of
+from tests.factories import report
+from tests.processes import environment, serve
+from tests.servers import invoke, new_key
+
+URL = "http://lifeline.test"
+
+
+@asynccontextmanager
+async def upstream(app: FastAPI, key: str | None = None) -> AsyncIterator[AsyncLifeline]:
+    async with AsyncLifeline(URL, key, transport=httpx.ASGITransport(app), attempts=1) as client:
+        yield client
+
+
+async def pull(url: str, client: AsyncLifeline, *, restart: bool = False) -> Applied:
+    """`lifeline pull lifeline` into a database."""
+    settings = Settings(database_url=url)
+    database = Database(settings)
+    total = Applied()
+    try:
+        if restart:
+            await forget(database, URL)
+        async for applied in Follower(URL, client, database, teller, settings).once():
+            total.add(applied)
+    finally:
+        await database.close()
+    return total
+
+
+async def test_everything_comes_with_its_identifiers_and_nothing_twice(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    filled: dict[str, Any],
+    make_key: Any,
+    database_url: str,
+    new_empty_database: Callable[[], str],
+) -> None:
+    mirror = new_empty_database()
+    async with upstream(app, await make_key(Scope.READ, clearance=Label.RED)) as lifeline:
+        first = await pull(mirror, lifeline)
+        assert first.added == {"report": 9, "correction": 1, "retraction": 1, "outcome": 1, "grade": 1}
+        assert await readings_of(mirror) == await readings_of(database_url)
+        assert await problems_of(mirror) == []
+        assert (await pull(mirror, lifeline)).added == {}
+        again = await pull(mirror, lifeline, restart=True)
+        assert (again.added, again.existing) == ({}, 13)
+        # A place and a source that are new come with the first entry that names them.
+        for path, body in (
+            ("/v1/places", {"slug": "quarter", "name": "Quarter", "parent": "pocket"}),
+            ("/v1/places", {"slug": "street", "name": "Street", "parent": "quarter"}),
+            ("/v1/sources", {"slug": "newcomer", "name": "Newcomer", "type": "ngo", "reliability": "C"}),
+            ("/v1/sources/newcomer/grades", {"reliability": "B", "reason": "was right"}),
+            ("/v1/reports", report(place="street", source="newcomer", provenance={"via": ["outlet"]})),
+        ):
+            assert (await client.post(path, json=body)).status_code == 201
+        assert (await pull(mirror, lifeline)).added == {"grade": 1, "report": 1}
+        assert await readings_of(mirror) == await readings_of(database_url)
+
+
+async def test_a_grade_holds_from_when_it_was_given_there(
+    app: FastAPI,
+    built_app: FastAPI,
+    client: httpx.AsyncClient,
+    filled: dict[str, Any],
+    make_key: Any,
+    new_empty_database: Callable[[], str],
+) -> None:
+    mirror = new_empty_database()
+    before = (await client.get(f"/v1/indicators/{filled['amber']['indicator']}?as_of=2016-12-31")).json()
+    async with upstream(app, await make_key(Scope.READ, clearance=Label.RED)) as lifeline:
+        await pull(mirror, lifeline)
+    kept = app.state.settings
+    key = await new_key(mirror)
+    app.state.settings = Settings(database_url=mirror)
+    try:
+        async with LifespanManager(app), upstream(app, key) as there:
+            after = (await there.indicator(before["id"], as_of="2016-12-31")).model_dump()
+    finally:
+        app.state.settings = kept
+    assert after["provenance"]["source"]["reliability"] == before["provenance"]["source"]["reliability"]
+    assert after["value"] == before["value"]
+    assert after["assessment"] == before["assessment"]
+
+
+async def test_two_that_follow_each_other_send_nothing_round(
+    built_app: FastAPI, settings: Settings, database_url: str, new_database: Callable[[], str]
+) -> None:
+    ours, theirs = new_database(), new_database()
+
+    @asynccontextmanager
+    async def serving(url: str) -> AsyncIterator[AsyncLifeline]:
+        built_app.state.settings = Settings(database_url=url)
+        async with LifespanManager(built_app), upstream(built_app, await new_key(url)) as lifeline:
+            yield lifeline
+
+    for slug, url in (("ours", ours), ("theirs", theirs)):
+        async with serving(url) as lifeline:
+            await _stock(lifeline, slug)
+    rounds = []
+    for _ in range(3):
+        async with serving(theirs) as lifeline:
+            here = await pull(ours, lifeline)
+        async with serving(ours) as lifeline:
+            there = await pull(theirs, lifeline)
+        rounds.append((sum(here.added.values()), sum(there.added.values())))
+    # Each takes the other's five entries, once.
+    assert rounds[0] == (5, 5)
+    assert rounds[1:] == [(0, 0), (0, 0)]
+
+
+async def _stock(lifeline: AsyncLifeline, slug: str) -> None:
+    http = lifeline._http
+    supply = report("supply_runout", place=f"{slug}-town", source=f"{slug}-agency")
+    for path, body in (
+        ("/v1/places", {"slug": f"{slug}-town", "name": slug}),
+        ("/v1/sources", {"slug": f"{slug}-agency", "name": slug, "type": "un", "reliability": "B"}),
+        (f"/v1/sources/{slug}-agency/grades", {"reliability": "C", "reason": "late"}),
+    ):
+        assert (await http.post(path, json=body)).status_code == 201
+    first = await lifeline.send(supply)
+    second = await lifeline.correct(
+        first.id, report("supply_runout", {"in_days_max": 30}, place=f"{slug}-town", source=f"{slug}-agency"), "x"
+    )
+    body = {"outcome": "averted", "reason": "a convoy", "report": second.id}
+    assert (await http.post(f"/v1/indicators/{first.indicator}/outcome", json=body)).status_code == 201
+    await lifeline.send(report(place=f"{slug}-town", source=f"{slug}-agency"))
+
+
+async def test_what_was_amended_here_stays_and_what_cannot_be_taken_stops(
+    app: FastAPI, client: httpx.AsyncClient, filled: dict[str, Any], make_key: Any, new_empty_database: Callable[[], str]
+) -> None:
+    mirror = new_empty_database()
+    async with upstream(app, await make_key(Scope.READ, clearance=Label.RED)) as lifeline:
+        await pull(mirror, lifeline)
+        settings = Settings(database_url=mirror)
+        database = Database(settings)
+        try:
+            entry = {"type": "retraction", "report_id": filled["food"]["id"], "reason": "here", "recorded_by": "field", "detail": None}
+            async with database.write() as session:
+                await Applier(teller, settings).apply(session, [entry])
+        finally:
+            await database.close()
+        body = report("supply_runout", {"in_days_max": 30}, place="pocket", reason="there")
+        corrected = await client.post(f"/v1/reports/{filled['food']['id']}/correction", json=body)
+        assert corrected.status_code == 201
+        # It is withdrawn here; what is said in its place is taken as what its source says.
+        assert (await pull(mirror, lifeline)).added == {"correction": 1}
+        assert await problems_of(mirror) == []
+    async with upstream(app, await make_key(Scope.READ, clearance=Label.AMBER)) as lifeline:
+        with pytest.raises(CannotFollow, match=r"another clearance.*--restart"):
+            await pull(mirror, lifeline)
+
+
+def test_one_line_where_the_other_is_not_there(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.client.calls.FIRST_PAUSE_SECONDS", 0.0)
+    refused = invoke("pull", "lifeline", "http://127.0.0.1:1", database_url=f"sqlite:///{sqlite_template}")
+    assert refused.exit_code == 1
+    assert "http://127.0.0.1:1 cannot be reached" in refused.stderr
+
+
+SEED = 20260724
+KILLS = 2
+
+
+def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
+    stocked_database: str, new_empty_database: Callable[[], str], tmp_path: Path
+) -> None:
+    mirror = new_empty_database()
+    key = asyncio.run(new_key(stocked_database))
+    chance = random.Random(SEED)
+    with (
+        serve(tmp_path, database_url=stocked_database) as server,
+        flaky_line(httpx.URL(server.url).port, seed=SEED, most_bytes=20_000) as (
+            address,
+            cut,
+        ),
+    ):
+        command = [sys.executable, "-m", "app.cli", "pull", "lifeline", address]
+        told = environment(database_url=mirror, upstream_key=key)
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen([*command, "--follow"], env=told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+        follower = start()
+        with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}) as http:
+            standing: list[str] = []
+            for kill in range(KILLS + 1):
+                for number in range(9):
+                    _say(http, chance, standing, kill * 9 + number)
+                if kill < KILLS:
+                    # It has said something, so it is under way; it is killed in the middle of whatever it does.
+                    assert follower.stdout is not None
+                    follower.stdout.readline()
+                    _say(http, chance, standing, 1000 + kill)
+                    time.sleep(chance.uniform(0, 0.15))
+                    follower.kill()
+                    follower.wait()
+                    follower.stdout.close()
+                    follower = start()
+        follower.kill()
+        follower.wait()
+        assert follower.stdout is not None
+        follower.stdout.close()
+        # The last one goes to the end, over the same line.
+        for _ in range(20):
+            done = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                break
+        assert done.returncode == 0, done.stderr
+        assert cut[0] > 0
+        assert asyncio.run(readings_of(mirror)) == asyncio.run(readings_of(stocked_database))
+    assert asyncio.run(problems_of(mirror)) == []
+
+
+def _say(http: httpx.Client, chance: random.Random, standing: list[str], number: int) -> None:
+    """One more entry in the ledger: a report, else a correction, a retraction, an outcome or a grade."""
+    kind = chance.choice(["trapped_population", "supply_runout", "route_closure"])
+    day = f"2016-07-{1 + number % 28:02}"
+    body = report(kind, source=chance.choice(["agency", "envoy", "monitor", "army"]), stated_at=day)
+    body |= {"provenance": {"url": f"https://example.org/{number}", "quote": "x" * chance.randint(1, 1500)}}
+    doing = chance.choice(["report", "report", "correct", "retract", "grade"]) if len(standing) > 3 else "report"
+    if doing == "grade":
+        answer = http.post("/v1/sources/monitor/grades", json={"reliability": "ABCDE"[number % 5], "reason": "again"})
+        assert answer.status_code in (201, 409)
+    elif doing == "report":
+        answer = http.post("/v1/reports", json=body)
+        assert answer.status_code == 201, answer.text
+        standing.append(answer.json()["id"])
+    else:
+        old = standing.pop(chance.randrange(len(standing)))
+        path, sent = ("retraction", {"reason": "no"}) if doing == "retract" else ("correction", body | {"reason": "better"})
+        answer = http.post(f"/v1/reports/{old}/{path}", json=sent)
+        assert answer.status_code == 201, answer.text
+        if doing == "correct":
+            standing.append(answer.json()["id"])
