@@ -54,6 +54,13 @@ def test_tour(tmp_path: Path) -> None:
                 pytest.fail(f"$ {command}\nsays in the README:\n{expected}\nprints:\n{printed}")
 
 
+def test_python_tour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, expected = re.findall(r"```python\n(from app.client import.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)[0]
+    with serve_demo(tmp_path) as server:
+        exec(code.replace("http://localhost:8000", server.url), {"KEY": server.key})  # noqa: S102 - the README's own code
+    assert capsys.readouterr().out == expected
+
+
 def test_every_setting_is_listed_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         row = re.search(rf"^\| `LIFELINE_{name.upper()}` \| (.+?) \|", README, re.MULTILINE)

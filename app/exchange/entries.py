@@ -114,8 +114,25 @@ class Applier:
                 done.refused.append((at, _beneath(outcome)))
             elif outcome.created:
                 done.added["report"] += 1
+            elif await self._show_again(session, entries[at - offset], outcome.report.level):
+                done.added["label"] += 1
             else:
                 done.existing += 1
+
+    async def _show_again(self, session: AsyncSession, entry: Entry, level: int) -> bool:
+        """Lower a label that was raised here only because the report had vanished there, where it shows again since."""
+        label = Label(entry["report"]["sensitivity"])
+        if level <= label.level:
+            return False
+        report, first = UUID(entry["report"]["id"]), _first_recorded(entry)
+        moved = select(col(Change.detail)).where(col(Change.report_id) == report, col(Change.type) == "label")
+        detail = await session.scalar(moved.order_by(col(Change.number).desc()).limit(1))
+        vanished = (detail or {}).get(FIRST_RECORDED_AT)
+        if vanished is None or instant(vanished) >= first:
+            return False
+        caller = self._teller(_teller_of(entry))
+        await follow_label(session, caller, report, label, UNTOLD, self._settings, first_recorded_at=first)
+        return True
 
     async def _amendment(self, session: AsyncSession, entry: Entry, at: int, done: Applied) -> None:
         doing = {

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,7 +22,8 @@ from app.db import Database
 from app.exchange.commands import teller
 from app.exchange.entries import Applied, Applier
 from app.exchange.following import CannotFollow, Follower, forget
-from app.labels import Label
+from app.labels import TOP, Label
+from app.reports.queries import find_by_identifier
 from app.settings import Settings
 from tests.exchange.flaky import flaky_line
 from tests.exchange.readings import problems_of, readings_of
@@ -259,3 +261,47 @@ def _say(http: httpx.Client, chance: random.Random, standing: list[str], number:
         assert answer.status_code == 201, answer.text
         if doing == "correct":
             standing.append(answer.json()["id"])
+
+
+async def test_labels_move_with_what_they_are_on(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    make_client: Any,
+    filled: dict[str, Any],
+    make_key: Any,
+    database_url: str,
+    new_empty_database: Callable[[], str],
+) -> None:
+    whole, partial = new_empty_database(), new_empty_database()
+    red, green = await make_key(Scope.READ, clearance=Label.RED), await make_key(Scope.READ, clearance=Label.GREEN)
+    for mirror, key in ((whole, red), (partial, green)):
+        async with upstream(app, key) as lifeline:
+            await pull(mirror, lifeline)
+    people, shut = filled["people"]["id"], filled["shut"]["id"]
+    for report_id in (people, shut):
+        raised = await client.post(f"/v1/reports/{report_id}/label", json={"sensitivity": "red", "reason": "a risk"})
+        assert raised.status_code == 201, raised.text
+    async with upstream(app, green) as lifeline:
+        assert (await pull(partial, lifeline)).added == {"tombstone": 2}
+    lowered = await client.post(f"/v1/reports/{shut}/label", json={"sensitivity": "green", "reason": "no more"})
+    other = await make_client(clearance=Label.RED)
+    confirmed = await other.post(f"{lowered.json()['links']['confirmation']}")
+    assert confirmed.status_code == 201, confirmed.text
+    async with upstream(app, red) as lifeline:
+        assert (await pull(whole, lifeline)).added == {"label": 3}
+        assert await readings_of(whole) == await readings_of(database_url)
+        assert (await pull(whole, lifeline, restart=True)).added == {}
+    async with upstream(app, green) as lifeline:
+        await pull(partial, lifeline)
+    assert await problems_of(whole) == await problems_of(partial) == []
+    assert await _level_of(partial, people) == 4
+    assert await _level_of(partial, shut) == 1
+
+
+async def _level_of(url: str, report_id: str) -> int:
+    database = Database(Settings(database_url=url))
+    try:
+        async with database.read() as connection:
+            return (await find_by_identifier(connection, [UUID(report_id)], TOP))[UUID(report_id)].report.level
+    finally:
+        await database.close()
