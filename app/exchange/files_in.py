@@ -63,7 +63,7 @@ def read_tables(file: IO[bytes], format_: Format) -> Iterator[Table]:
 
 
 def read_documents(file: IO[bytes], format_: Format) -> Iterator[tuple[int, Any]]:
-    """The objects of NDJSON, of a JSON list, of the `items` of a list as served, or of a single JSON object, with their numbers."""
+    """The objects of NDJSON, of a JSON list, of the `items` of a list as served or of the `features` of GeoJSON, with their numbers."""
     file.seek(0)
     return _lines(file) if format_ is Format.NDJSON else _json(file)
 
@@ -83,7 +83,9 @@ def _json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     if start not in (b"[", b"{"):
         raise Unreadable("The file is not JSON: it has to begin with [ or {.")
     try:
-        prefix = "item" if start == b"[" else next((f"{name}.item" for name in ("features", "items") if _has(file, name)), "")
+        prefix = "item" if start == b"[" else next((f"{name}.item" for name in ("features", "items") if _has(file, name)), None)
+        if prefix is None:
+            raise Unreadable("The file has to be a list, or an object with a list of items or features.")
         file.seek(0)
         yield from enumerate(ijson.items(file, prefix, use_float=True), 1)
     except ijson.JSONError as error:

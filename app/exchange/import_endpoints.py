@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import Caller, DatabaseDep, ReporterOrCurator, SettingsDep
+from app.access.dependencies import Caller, DatabaseDep, Reporter, SettingsDep
 from app.access.idempotency import Written, write_once
 from app.access.service import Scope
 from app.answers import JSON
@@ -118,7 +118,7 @@ def _format(request: Request) -> Format:
 @router.post("/imports", summary="Take in a file", response_model=ImportOut, responses=WRITE_ERRORS, openapi_extra=_BODY)
 async def post_import(
     request: Request,
-    caller: ReporterOrCurator,
+    caller: Reporter,
     database: DatabaseDep,
     settings: SettingsDep,
     dry_run: Annotated[bool, Query(description="Only say what would be written.")] = True,

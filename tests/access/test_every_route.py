@@ -39,6 +39,7 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
         (READ,),
     ),
     "POST /v1/reports": (REPORT,),
+    "POST /v1/imports": (REPORT,),
     "POST /v1/reports/{id}/correction": (REPORT, CURATE),
     "POST /v1/reports/{id}/retraction": (REPORT, CURATE),
     **dict.fromkeys(

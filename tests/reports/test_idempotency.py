@@ -35,6 +35,8 @@ REDELIVERY = "/v1/webhooks/{id}/deliveries/{delivery}/redelivery"
 CONFIRMATION = "/v1/label-proposals/{id}/confirmation"
 # Their first answer holds a secret and a repeated one does not: see the tests of keys.
 SECRET = {"/v1/keys", "/v1/keys/{id}/rotation"}
+# It takes files, and writes only when told to: see the tests of what comes in.
+IMPORTS = "/v1/imports"
 # A list is a body of its own kind.
 CASES = [*POSTS.items(), ("/v1/reports", ([report(source="envoy"), report(place="nowhere")], [report(source="envoy")]))]
 
@@ -63,7 +65,9 @@ async def everything(client: httpx.AsyncClient) -> list[Any]:
 def test_every_post_stands_in_the_table() -> None:
     operations = create_app().openapi()["paths"]
     posts = {path for path, methods in operations.items() if "post" in methods}
-    assert posts == {*POSTS, *SECRET, REDELIVERY, CONFIRMATION}, "a POST that is not in this table is not known to be safe to send again"
+    assert posts == {*POSTS, *SECRET, REDELIVERY, CONFIRMATION, IMPORTS}, (
+        "a POST that is not in this table is not known to be safe to send again"
+    )
     for path in posts:
         assert HEADER in {parameter["name"] for parameter in operations[path]["post"]["parameters"]}, path
 
