@@ -71,5 +71,10 @@ async def close_tail(session: AsyncSession, tail: Tail, changes: Sequence[Change
     if not changes:
         return
     await session.execute(insert(table_of(Change)), [change.model_dump() for change in changes])
+    await put_back(session, tail)
+
+
+async def put_back(session: AsyncSession, tail: Tail) -> None:
+    """Write the new head, where the entries are written already."""
     head = {"number": tail.number, "recorded_at": tail.recorded_at, **tail.positions()}
     await session.execute(update(table_of(Head)).where(col(Head.id) == HEAD).values(**head))

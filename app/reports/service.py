@@ -76,7 +76,11 @@ async def record(
         same: UUID | str = each.fingerprint if identifiers is None else identifiers[at]
         before = known.get(same)
         if before is None:
+<<<<<<< HEAD
             report, change = _append(tail, each, caller, identifier=None if identifiers is None else identifiers[at])
+=======
+            report, change = append(tail, each, caller, identifier=identifiers[at] if identifiers else None)
+>>>>>>> 9e856a9 (lifeline bench load: made-up reports in bulk, by COPY where there is one, through the code that serves)
             added.append((each, report, change))
             seq = getattr(change, f"seq_{caller.clearance}")
             known[same] = before = known_as(report, each, seq, None, caller)
@@ -122,9 +126,12 @@ async def correct(
     (checked,) = await look_up(session, caller, [sent], settings)
     if isinstance(checked, list):
         raise invalid(checked)
+<<<<<<< HEAD
     report, change = _append(tail, checked, caller, supersedes=old.report, reason=reason, identifier=identifier)
+=======
+    report, change = append(tail, checked, caller, supersedes=old.report, reason=reason)
+>>>>>>> 9e856a9 (lifeline bench load: made-up reports in bulk, by COPY where there is one, through the code that serves)
     from_level = max(report.level, old.report.level)
-    _end(old.report, tail.number, superseded=from_level)
     session.add(old.report)
     await session.flush()
     await _store(session, [(checked, report, change)])
@@ -144,9 +151,7 @@ async def retract(session: AsyncSession, caller: Caller, report_id: UUID, reason
     """Withdraw a report, which stays readable and marked, and read its indicator anew. Errors as for `correct`."""
     tail = await open_tail(session)
     old = await _amendable(session, caller, report_id)
-    change = _change("retraction", old.report.indicator_id, old.report.level, tail, caller, report_id=old.report.id, reason=reason)
-    tail.append(change, entry(change, None))
-    _end(old.report, tail.number, retracted=old.report.level)
+    change = append_retraction(tail, old.report, caller, reason)
     session.add(old.report)
     await session.flush()
     await close_tail(session, tail, [change])
@@ -195,7 +200,15 @@ def _change(type_: str, indicator: UUID, level: int, tail: Tail, caller: Caller,
     )
 
 
-def _append(
+def append_retraction(tail: Tail, report: Report, caller: Caller, reason: str) -> Change:
+    """Number and hash the withdrawal of a report, and mark it so; nothing is stored yet."""
+    change = _change("retraction", report.indicator_id, report.level, tail, caller, report_id=report.id, reason=reason)
+    tail.append(change, entry(change, None))
+    _end(report, tail.number, retracted=report.level)
+    return change
+
+
+def append(
     tail: Tail,
     said: Checked,
     caller: Caller,
@@ -204,6 +217,7 @@ def _append(
     reason: str | None = None,
     identifier: UUID | None = None,
 ) -> tuple[Report, Change]:
+    """Number and hash a report, and mark the one that it supersedes, if any; nothing is stored yet."""
     sent = said.report
     report = Report(
         number=tail.number + 1,
@@ -242,7 +256,13 @@ def _append(
         change.plain_below = supersedes.level
         if supersedes.indicator_id != said.indicator_id:
             change.from_indicator_id = supersedes.indicator_id
+<<<<<<< HEAD
     tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)), said.aliases())
+=======
+    tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)))
+    if supersedes is not None:
+        _end(supersedes, tail.number, superseded=max(report.level, supersedes.level))
+>>>>>>> 9e856a9 (lifeline bench load: made-up reports in bulk, by COPY where there is one, through the code that serves)
     return report, change
 
 
