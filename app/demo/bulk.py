@@ -20,7 +20,7 @@ from app.indicators.basis import load_bases
 from app.indicators.models import StoredReading
 from app.indicators.service import rows_of
 from app.labels import TOP
-from app.ledger.models import Change, Indicator, Report, Voice
+from app.ledger.models import Change, Indicator, Report, Voice, row_of
 from app.ledger.service import Tail, open_tail, put_back
 from app.reference.facts import PlaceFacts, SourceFacts
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
@@ -98,8 +98,8 @@ async def _record(connection: AsyncConnection, tail: Tail, world: World, facts: 
             reports += _amend(tail, report, amendment, facts, caller, changes)
         if len(changes) >= CHUNK or done == count:
             await bulk_insert(connection, table_of(Indicator), [_indicator(each) for each in new.values()])
-            await bulk_insert(connection, table_of(Report), [each.model_dump() for each in reports])
-            await bulk_insert(connection, table_of(Change), [each.model_dump() for each in changes])
+            await bulk_insert(connection, table_of(Report), [row_of(Report, each) for each in reports])
+            await bulk_insert(connection, table_of(Change), [row_of(Change, each) for each in changes])
             new, reports, changes = {}, [], []
             progress("reports recorded", done, count)
 

@@ -17,7 +17,7 @@ from app.errors import Problem, invalid, not_found
 from app.indicators.service import read_anew, subjects_of
 from app.indicators.statements import CHUNK
 from app.ledger.chain import entry, statement
-from app.ledger.models import Change, Indicator, Report, Voice
+from app.ledger.models import Change, Indicator, Report, Voice, row_of, unstored
 from app.ledger.service import Tail, close_tail, open_tail
 from app.reports.checks import Checked, Refused, Sent, look_up
 from app.reports.queries import Known, find_by_fingerprint, find_by_identifier, find_visible, status_for
@@ -188,8 +188,10 @@ def _end(report: Report, number: int, *, superseded: int | None = None, retracte
 
 
 def _change(type_: str, indicator: UUID, level: int, tail: Tail, caller: Caller, **more: Any) -> Change:
-    return Change(
+    return unstored(
+        Change,
         number=0,
+        plain_below=0,
         type=type_,
         indicator_id=indicator,
         level=level,
@@ -219,7 +221,8 @@ def append(
 ) -> tuple[Report, Change]:
     """Number and hash a report, and mark the one that it supersedes, if any; nothing is stored yet."""
     sent = said.report
-    report = Report(
+    report = unstored(
+        Report,
         number=tail.number + 1,
         id=identifier or uuid7(),
         kind=sent.kind,
@@ -285,7 +288,7 @@ async def _store(session: AsyncSession, added: Sequence[tuple[Checked, Report, C
     ]
     if indicators:
         await session.execute(insert(table_of(Indicator)), indicators)
-    await session.execute(insert(table_of(Report)), [report.model_dump() for _, report, _ in added])
+    await session.execute(insert(table_of(Report)), [row_of(Report, report) for _, report, _ in added])
     voices: dict[tuple[Any, ...], int] = {}
     for _, report, _ in added:
         voices.setdefault((report.indicator_id, report.source_id, report.aspect, report.level), report.number)
