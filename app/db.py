@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
-from uuid import UUID
 
+import asyncpg
 import orjson
 from sqlalchemy import (
     BigInteger,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.engine import RowMapping, make_url
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
@@ -47,6 +48,10 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 # Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
 TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
+
+
+# Of several hosts each is tried for so long: one that is gone without a word must not use up the time of all.
+CONNECT_SECONDS = 5.0
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -82,8 +87,8 @@ def head_seq(level: int) -> ScalarSelect[int]:
 
 
 async def fetch_page(
-    connection: AsyncConnection, statement: Select[Any], *, key: str, after: UUID | None, limit: int, level: int
-) -> tuple[list[RowMapping], UUID | None, int]:
+    connection: AsyncConnection, statement: Select[Any], *, key: str, after: Any, limit: int, level: int
+) -> tuple[list[RowMapping], Any, int]:
     """A page of a statement by keyset, and the head of the ledger for that level, of one snapshot since they are one statement.
 
     `key` is the column that orders the page. Answers the rows, the last key when there are more, and the head's seq.
@@ -101,10 +106,8 @@ async def fetch_page(
     return found[:limit], found[limit - 1][key] if len(found) > limit else None, rows[0]["head_seq"] or 0
 
 
-def _driver_url(url: str) -> str:
-    parsed = make_url(url)
-    driver = "sqlite+aiosqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+asyncpg"
-    return parsed.set(drivername=driver).render_as_string(hide_password=False)
+# Every statement is a lookup in an index, on storage that reads any page as fast as the next; compiling one takes longer than it.
+PLANNED_FOR = {"random_page_cost": "1.1", "jit": "off"}
 
 
 def _json(value: Any) -> str:
@@ -116,11 +119,22 @@ def _engine(url: str, *, pool: int, timeout: float, writes: bool) -> AsyncEngine
     sqlite = url.startswith("sqlite")
     if sqlite:
         options |= {"connect_args": {"timeout": timeout, "async_creator_fn": sqlite_connection.connect}}
+        address = url.replace("sqlite", "sqlite+aiosqlite", 1)
     else:
-        options |= {"pool_pre_ping": writes, "connect_args": {"timeout": timeout, "command_timeout": timeout}}
+        # The URL is for the driver to read: it knows several hosts, of which SQLAlchemy would make one.
+        connect = partial(
+            asyncpg.connect,
+            url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=timeout,
+            server_settings=PLANNED_FOR,
+            target_session_attrs="read-write" if writes else "prefer-standby",
+        )
+        options |= {"pool_pre_ping": writes, "async_creator": connect}
+        address = "postgresql+asyncpg://"
     if not writes:
         options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None, "skip_autocommit_rollback": True}
-    engine = create_async_engine(_driver_url(url), pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
+    engine = create_async_engine(address, pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
     if sqlite:
         _prepare_sqlite(engine, writes=writes)
     return engine

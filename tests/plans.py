@@ -1,4 +1,4 @@
-"""Query plans of PostgreSQL: a database that is big enough to be planned for, the statements that requests run, and what is wrong with a plan."""
+"""Query plans of PostgreSQL: a database that is big enough to plan for, the statements of requests, and what is wrong with a plan."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,9 @@ async def make_big(connection: AsyncConnection) -> None:
         columns = list((await connection.execute(text(names))).scalars())
         values = ", ".join(_copy_of(each) for each in columns)
         listed = ", ".join(f'"{each}"' for each in columns)
-        await connection.execute(text(f'INSERT INTO "{table}" ({listed}) SELECT {values} FROM "{table}", generate_series(1, {COPIES}) AS copy'))
+        await connection.execute(
+            text(f'INSERT INTO "{table}" ({listed}) SELECT {values} FROM "{table}", generate_series(1, {COPIES}) AS copy')
+        )
     await connection.execute(text("UPDATE head SET " + ", ".join(f"{each} = (SELECT max({each}) FROM change)" for each in _POSITIONS)))
 
 

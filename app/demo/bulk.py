@@ -55,7 +55,7 @@ class Facts:
         """A statement as it would be after it was sent."""
         sent = check(dict(body), self._settings)
         assert isinstance(sent, Sent), sent
-        return with_references(sent, self._places[sent.report.place], self._sources[sent.report.source], self._settings)
+        return with_references(sent, self._places[sent.report.place], self._sources[sent.report.source], [], self._settings)
 
 
 async def load(session: AsyncSession, settings: Settings, *, reports: int, indicators: int, seed: int, progress: Progress) -> int:
@@ -162,7 +162,7 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
     await bulk_insert(connection, table_of(Route), [{"id": uuid7(), **route, **empty} for route in world.routes])
     for source in world.sources:
         await add_source(session, SourceIn.model_validate(source))
-    return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}), settings)
+    return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}, TOP), settings)
 
 
 def _line(world: World, number: int) -> Iterator[int]:

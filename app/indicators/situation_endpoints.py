@@ -14,6 +14,7 @@ from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.answers import answer, decode_cursor, decode_day, encode_cursor, encode_day
 from app.documentation import LIST_ERRORS, READ_ERRORS
 from app.errors import not_found
+from app.indicators.models import StoredReading
 from app.indicators.record import track_record
 from app.indicators.situation_schemas import LedgerHead, Situation, SituationPage, TrackRecord, WarningPage
 from app.indicators.situations import get_situation, list_situations
@@ -23,7 +24,7 @@ from app.ledger.queries import head_of, moment_of
 from app.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
 from app.parameters import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.models import Place, PlaceAncestor
-from app.reference.queries import find_places, find_sources, places_in_country, places_within
+from app.reference.queries import find_places, find_sources, in_place, places_in_country
 from app.times import end_of_today, last_instant, rfc3339
 
 router = APIRouter()
@@ -40,7 +41,7 @@ def _at(as_of: str | None) -> datetime:
 def _places(column: object, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if place is not None:
-        where.append(col(column).in_(places_within(place, within=within)))
+        where.append(in_place(column, place, within=within))
     if country is not None:
         where.append(col(column).in_(places_in_country(country)))
     return where
@@ -137,7 +138,8 @@ async def list_all_warnings(
     format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
-    where = _places(Indicator.place_id, place, within=within, country=country)
+    on = StoredReading if as_of is None and known_at is None else Indicator
+    where = _places(on.place_id, place, within=within, country=country)
     at = _at(as_of)
 
     async def fetch(cursor: str | None, limit: int) -> Page:

@@ -58,7 +58,6 @@ async def set_outcome(
     change = unstored(
         Change,
         number=0,
-        plain_below=0,
         type="outcome",
         indicator_id=indicator,
         report_id=report,
@@ -106,7 +105,6 @@ async def set_grade(
     change = unstored(
         Change,
         number=0,
-        plain_below=0,
         type="grade",
         source_id=source.id,
         level=0,

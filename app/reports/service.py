@@ -76,11 +76,7 @@ async def record(
         same: UUID | str = each.fingerprint if identifiers is None else identifiers[at]
         before = known.get(same)
         if before is None:
-<<<<<<< HEAD
-            report, change = _append(tail, each, caller, identifier=None if identifiers is None else identifiers[at])
-=======
-            report, change = append(tail, each, caller, identifier=identifiers[at] if identifiers else None)
->>>>>>> 9e856a9 (lifeline bench load: made-up reports in bulk, by COPY where there is one, through the code that serves)
+            report, change = append(tail, each, caller, identifier=None if identifiers is None else identifiers[at])
             added.append((each, report, change))
             seq = getattr(change, f"seq_{caller.clearance}")
             known[same] = before = known_as(report, each, seq, None, caller)
@@ -126,11 +122,7 @@ async def correct(
     (checked,) = await look_up(session, caller, [sent], settings)
     if isinstance(checked, list):
         raise invalid(checked)
-<<<<<<< HEAD
-    report, change = _append(tail, checked, caller, supersedes=old.report, reason=reason, identifier=identifier)
-=======
-    report, change = append(tail, checked, caller, supersedes=old.report, reason=reason)
->>>>>>> 9e856a9 (lifeline bench load: made-up reports in bulk, by COPY where there is one, through the code that serves)
+    report, change = append(tail, checked, caller, supersedes=old.report, reason=reason, identifier=identifier)
     from_level = max(report.level, old.report.level)
     session.add(old.report)
     await session.flush()
@@ -191,7 +183,6 @@ def _change(type_: str, indicator: UUID, level: int, tail: Tail, caller: Caller,
     return unstored(
         Change,
         number=0,
-        plain_below=0,
         type=type_,
         indicator_id=indicator,
         level=level,
@@ -259,13 +250,9 @@ def append(
         change.plain_below = supersedes.level
         if supersedes.indicator_id != said.indicator_id:
             change.from_indicator_id = supersedes.indicator_id
-<<<<<<< HEAD
     tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)), said.aliases())
-=======
-    tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)))
     if supersedes is not None:
         _end(supersedes, tail.number, superseded=max(report.level, supersedes.level))
->>>>>>> 9e856a9 (lifeline bench load: made-up reports in bulk, by COPY where there is one, through the code that serves)
     return report, change
 
 
