@@ -1,7 +1,7 @@
 """Engines, sessions and column types of the two databases: SQLite and PostgreSQL."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -32,6 +32,7 @@ from sqlmodel import SQLModel
 from app import sqlite_connection
 from app.change_signal import CHANNEL, ChangeSignal, signal_of
 from app.labels import LABELS
+from app.replica import Replica
 from app.settings import Settings
 
 SQLModel.metadata.naming_convention = {
@@ -86,6 +87,11 @@ def head_seq(level: int) -> ScalarSelect[int]:
     return select(column(f"seq_{LABELS[level]}", BigInteger)).select_from(table("head")).scalar_subquery()
 
 
+async def revision_of(connection: AsyncConnection, level: int) -> int:
+    """The head of the ledger as a reader of that level sees it."""
+    return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+
+
 async def fetch_page(
     connection: AsyncConnection, statement: Select[Any], *, key: str, after: Any, limit: int, level: int
 ) -> tuple[list[RowMapping], Any, int]:
@@ -114,7 +120,9 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _engine(url: str, *, pool: int, timeout: float, writes: bool) -> AsyncEngine:
+def _engine(url: str, *, pool: int, timeout: float, reads: str | None = None) -> AsyncEngine:
+    # `reads` names the hosts to read from, None those to write to.
+    writes = reads is None
     options: dict[str, Any] = {"json_serializer": _json, "json_deserializer": orjson.loads}
     sqlite = url.startswith("sqlite")
     if sqlite:
@@ -128,7 +136,7 @@ def _engine(url: str, *, pool: int, timeout: float, writes: bool) -> AsyncEngine
             timeout=CONNECT_SECONDS,
             command_timeout=timeout,
             server_settings=PLANNED_FOR,
-            target_session_attrs="read-write" if writes else "prefer-standby",
+            target_session_attrs=reads or "read-write",
         )
         options |= {"pool_pre_ping": writes, "async_creator": connect}
         address = "postgresql+asyncpg://"
@@ -172,21 +180,21 @@ class Database:
     """The engines of one process: one for writing, one for reading.
 
     Reads run in autocommit, one statement each, so a page and its revision come from one snapshot by being one statement;
-    what takes several statements asks for a `snapshot`.
+    what takes several statements asks for a `snapshot`. Where there are replicas, `replica` reads from them, `reader` from the primary.
     """
 
     def __init__(self, settings: Settings) -> None:
         sqlite = settings.database_url.startswith("sqlite")
         timeout = settings.database_timeout_seconds
         self.dialect = "sqlite" if sqlite else "postgresql"
-        self.writer = _engine(
-            settings.database_url, pool=1 if sqlite else max(2, settings.database_pool // 2), timeout=timeout, writes=True
-        )
-        self.reader = _engine(
-            settings.read_database_url or settings.database_url, pool=settings.database_pool, timeout=timeout, writes=False
-        )
+        self.writer = _engine(settings.database_url, pool=1 if sqlite else max(2, settings.database_pool // 2), timeout=timeout)
+        self.reader = _engine(settings.database_url, pool=settings.database_pool, timeout=timeout, reads="primary")
+        self.replica: Replica | None = None
+        if settings.read_database_url is not None and not sqlite:
+            standby = _engine(settings.read_database_url, pool=settings.database_pool, timeout=timeout, reads="prefer-standby")
+            self.replica = Replica(standby, wait_seconds=settings.replica_wait_seconds)
         # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
-        self.audit = _engine(_beside(settings.database_url), pool=1, timeout=timeout, writes=True) if sqlite else self.writer
+        self.audit = _engine(_beside(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
         self.signal: ChangeSignal = signal_of(settings.database_url)
         self.secret = settings.secret.get_secret_value() if settings.secret is not None else None
         # What hashes of keys are keyed with, once it was asked for.
@@ -210,7 +218,16 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading."""
+        """A connection for reading: to a replica that has what the reader has seen, else to the primary."""
+        async with AsyncExitStack() as given_back:
+            connection = None if self.replica is None else await self.replica.connect(given_back, self.signal.writes)
+            if connection is None:
+                connection = await given_back.enter_async_context(self.reader.connect())
+            yield connection
+
+    @asynccontextmanager
+    async def read_latest(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading what may not be late anywhere, such as that a key was revoked."""
         async with self.reader.connect() as connection:
             yield connection
 
@@ -237,3 +254,5 @@ class Database:
         await self.signal.close()
         for engine in (self.writer, self.reader, self.audit):
             await engine.dispose()
+        if self.replica is not None:
+            await self.replica.engine.dispose()

@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.answers import answer, decode_cursor, decode_day, encode_cursor, encode_day
+from app.db import revision_of
 from app.documentation import LIST_ERRORS, READ_ERRORS
 from app.errors import not_found
 from app.indicators.models import StoredReading
@@ -106,7 +107,8 @@ async def get_one_situation(
         moment = await moment_of(connection, as_of, known_at)
         places = await _with_descendants(connection, facts.id) if within else [facts.id]
         found = await get_situation(connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings)
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+        revision = await revision_of(connection, caller.level)
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
 async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
@@ -195,4 +197,4 @@ async def get_ledger_head(request: Request, caller: CallerDep, database: Databas
     """Number, hash and time of the last entry, as this reader sees the ledger: an auditor holds it to prove later what stood."""
     async with database.read() as connection:
         head = await head_of(connection, caller.level)
-    return answer(request, orjson.dumps(head), private=caller.key_id is not None)
+    return answer(request, orjson.dumps(head), private=caller.key_id is not None, revision=head["seq"])

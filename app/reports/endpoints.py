@@ -13,6 +13,7 @@ from sqlmodel import col
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.idempotency import Written, write_once
 from app.answers import answer, decode_cursor, encode_cursor, json_body
+from app.db import revision_of
 from app.documentation import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
 from app.errors import FieldProblem, invalid, invalid_field, not_found
 from app.formats import Format
@@ -126,9 +127,10 @@ async def get_one_report(
     async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         found = await get_report(connection, id, caller.level, moment)
+        revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("report")
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
 _one = body_of(*SENT_MODELS.values())
