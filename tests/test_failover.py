@@ -36,6 +36,7 @@ class Load:
         self.problems: list[httpx.Response] = []
         self.followed: list[dict[str, Any]] = []
         self._stopping = False
+        self._writing = WRITERS
 
     def client(self, server: Server) -> httpx.AsyncClient:
         """A client of one server."""
@@ -59,12 +60,14 @@ class Load:
                     break
                 self.problems.append(answer)
                 await asyncio.sleep(0.1)
+        self._writing -= 1
 
     async def follow(self) -> None:
-        """Follow the changes by their cursor, and stop once everything that was acknowledged has come."""
+        """Follow the changes by their cursor, and stop once nothing comes after all was written."""
         cursor: str | None = None
         servers = itertools.cycle(self._servers)
-        while not self._stopping or len(self.followed) < len(self.acknowledged):
+        while True:
+            all_written = self._writing == 0
             async with self.client(next(servers)) as client:
                 try:
                     answer = await client.get("/v1/changes", params={"after": cursor, "wait": 1} if cursor else {})
@@ -77,6 +80,8 @@ class Load:
             page = answer.json()
             self.followed += page["items"]
             cursor = page["next"]
+            if all_written and not page["items"]:
+                return
 
     async def until(self, count: int) -> None:
         """Wait for so many to be acknowledged."""
