@@ -87,6 +87,8 @@ def serve(
             http=PatientProtocol,
             ws="none",
             timeout_graceful_shutdown=30,
+            # A worker that is still importing answers nobody: on a busy machine five seconds would kill each before it has begun.
+            timeout_worker_healthcheck=60,
         )
 
 
