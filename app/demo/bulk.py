@@ -67,6 +67,9 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     for model in (Place, Change):
         if await session.scalar(select(1).select_from(model).limit(1)):
             raise NotEmpty
+    if connection.dialect.name == "sqlite":
+        # The indexes of identifiers are written everywhere: 256 MiB of them are kept at hand.
+        await connection.exec_driver_sql("PRAGMA cache_size = -262144")
     world = World(indicators, seed)
     facts = await _add_reference(session, world, settings)
     tail = await open_tail(session)
