@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from email.utils import format_datetime
@@ -15,6 +16,7 @@ from fastapi import Request, Response
 from pydantic_core import from_json
 
 from app.errors import Problem, invalid_field, pointer
+from app.freshness import HEADER
 
 JSON = "application/json"
 
@@ -28,14 +30,18 @@ def answer(
     keep: bool = True,
     modified: datetime | None = None,
     media_type: str = JSON,
+    revision: int | None = None,
 ) -> Response:
     """A 200, of JSON unless told otherwise; its ETag, 304 and coding come from `app.kept_answers`.
 
     `private` is whether the answer depends on the key that was sent. `keep` says that it depends on nothing but path, query,
     clearance, the day and what is in the database. `modified` is when what it shows last changed, where that is known for sure.
+    `revision` is the head of the reader's ledger in the state that it was read from.
     """
     request.state.keep_answer = keep
     sent = {"Cache-Control": f"{'private' if private else 'public'}, no-cache", **(headers or {})}
+    if revision is not None:
+        sent[HEADER] = str(revision)
     if modified is not None:
         sent["Last-Modified"] = format_datetime(modified, usegmt=True)
     return Response(body, headers=sent, media_type=media_type)
@@ -44,10 +50,12 @@ def answer(
 def page(
     request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int
 ) -> tuple[bytes, dict[str, str]]:
-    """The list envelope around documents that are JSON already, and its `Link` header (RFC 8288)."""
+    """The list envelope around documents that are JSON already, with its headers: `Link` (RFC 8288) and `Lifeline-Revision`."""
+    if next_cursor is not None:
+        next_cursor = with_revision(next_cursor, revision)
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
-    return body, link_to_next(request, next_cursor)
+    return body, {HEADER: str(revision), **link_to_next(request, next_cursor)}
 
 
 def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
@@ -66,11 +74,35 @@ def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _decode(cursor: str, kind: bytes, length: int) -> bytes:
+def with_revision(cursor: str, revision: int) -> str:
+    """A cursor that says of which state it was given out, so that the page after it is of no older one; a position says so itself."""
+    return cursor if _raw(cursor)[:1] == _POSITION else f"{cursor}.{revision}"
+
+
+def seen_with(cursor: str) -> int:
+    """The revision that the holder of a cursor has seen; 0 where the cursor does not tell."""
+    raw = _raw(cursor)
+    if raw[:1] == _POSITION and len(raw) == 10:
+        return int.from_bytes(raw[2:], "big")
+    revision = cursor.partition(".")[2]
+    return int(revision) if _REVISION.fullmatch(revision) else 0
+
+
+_REVISION = re.compile(r"[0-9]{1,18}")
+
+
+def _raw(cursor: str) -> bytes:
+    cursor, dot, revision = cursor.partition(".")
+    if dot and not _REVISION.fullmatch(revision):
+        return b""
     try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raw = b""
+        return b""
+
+
+def _decode(cursor: str, kind: bytes, length: int) -> bytes:
+    raw = _raw(cursor)
     if len(raw) != 1 + length or raw[:1] != kind:
         raise invalid_field("?cursor", "this is no cursor of this list")
     return raw[1:]

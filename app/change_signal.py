@@ -33,6 +33,11 @@ class ChangeSignal(ABC):
         """A number that differs after each commit, whoever made it; None while that cannot be told. Costs microseconds."""
 
     @property
+    def writes(self) -> int | None:
+        """The number of the last commit that was heard of, where commits are numbered; None while that cannot be told."""
+        return None
+
+    @property
     def closed(self) -> bool:
         """Whether the process is about to end: nobody is to wait any longer."""
         return self._closed
@@ -135,6 +140,11 @@ class PostgresSignal(ChangeSignal):
         self._writes: int | None = None
         self._listener: asyncio.Task[None] | None = None
 
+    @property
+    def writes(self) -> int | None:
+        """The number of the last commit on the primary that was heard of."""
+        return self._writes
+
     def version(self) -> int | None:
         """A count of what was heard; None while nobody listens."""
         return self._version if self._writes is not None else None
@@ -156,8 +166,9 @@ class PostgresSignal(ChangeSignal):
     async def _listen(self) -> None:
         while True:
             try:
-                connection = await asyncpg.connect(self._dsn)
-            except (OSError, asyncpg.PostgresError):
+                # Of several hosts the primary: a replica does not notify. After a promotion that is another.
+                connection = await asyncpg.connect(self._dsn, timeout=5 * POSTGRESQL_CHECK_SECONDS, target_session_attrs="read-write")
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 await asyncio.sleep(POSTGRESQL_CHECK_SECONDS)
                 continue
             try:
@@ -189,7 +200,6 @@ class PostgresSignal(ChangeSignal):
 
 def signal_of(url: str) -> ChangeSignal:
     """The signal of a database by its URL."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return SqliteSignal(parsed.database or "")
+    if url.startswith("sqlite"):
+        return SqliteSignal(make_url(url).database or "")
     return PostgresSignal(url)

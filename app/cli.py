@@ -25,6 +25,7 @@ from app.console import run as _run
 from app.console import stop as _stop
 from app.db import Database
 from app.demo.aleppo import load_aleppo
+from app.demo.commands import benchmarks
 from app.errors import Problem
 from app.exchange import commands
 from app.exchange.whole import WRITERS, export_file
@@ -42,6 +43,7 @@ cli.add_typer(keys, name="key")
 audit = typer.Typer(help="The audit log: who did what.", no_args_is_help=True)
 cli.add_typer(audit, name="audit")
 commands.install(cli)
+cli.add_typer(benchmarks, name="bench")
 
 
 @cli.callback(invoke_without_command=True)
@@ -85,6 +87,8 @@ def serve(
             http=PatientProtocol,
             ws="none",
             timeout_graceful_shutdown=30,
+            # A worker that is still importing answers nobody: on a busy machine five seconds would kill each before it has begun.
+            timeout_worker_healthcheck=60,
         )
 
 

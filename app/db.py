@@ -1,11 +1,12 @@
 """Engines, sessions and column types of the two databases: SQLite and PostgreSQL."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
-from uuid import UUID
 
+import asyncpg
 import orjson
 from sqlalchemy import (
     BigInteger,
@@ -24,13 +25,14 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.engine import RowMapping, make_url
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
 from app import sqlite_connection
 from app.change_signal import CHANNEL, ChangeSignal, signal_of
 from app.labels import LABELS
+from app.replica import Replica
 from app.settings import Settings
 
 SQLModel.metadata.naming_convention = {
@@ -47,6 +49,10 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 # Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
 TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
+
+
+# Of several hosts each is tried for so long: one that is gone without a word must not use up the time of all.
+CONNECT_SECONDS = 5.0
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -81,9 +87,14 @@ def head_seq(level: int) -> ScalarSelect[int]:
     return select(column(f"seq_{LABELS[level]}", BigInteger)).select_from(table("head")).scalar_subquery()
 
 
+async def revision_of(connection: AsyncConnection, level: int) -> int:
+    """The head of the ledger as a reader of that level sees it."""
+    return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+
+
 async def fetch_page(
-    connection: AsyncConnection, statement: Select[Any], *, key: str, after: UUID | None, limit: int, level: int
-) -> tuple[list[RowMapping], UUID | None, int]:
+    connection: AsyncConnection, statement: Select[Any], *, key: str, after: Any, limit: int, level: int
+) -> tuple[list[RowMapping], Any, int]:
     """A page of a statement by keyset, and the head of the ledger for that level, of one snapshot since they are one statement.
 
     `key` is the column that orders the page. Answers the rows, the last key when there are more, and the head's seq.
@@ -101,26 +112,37 @@ async def fetch_page(
     return found[:limit], found[limit - 1][key] if len(found) > limit else None, rows[0]["head_seq"] or 0
 
 
-def _driver_url(url: str) -> str:
-    parsed = make_url(url)
-    driver = "sqlite+aiosqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+asyncpg"
-    return parsed.set(drivername=driver).render_as_string(hide_password=False)
+# Every statement is a lookup in an index, on storage that reads any page as fast as the next; compiling one takes longer than it.
+PLANNED_FOR = {"random_page_cost": "1.1", "jit": "off"}
 
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _engine(url: str, *, pool: int, timeout: float, writes: bool) -> AsyncEngine:
+def _engine(url: str, *, pool: int, timeout: float, reads: str | None = None) -> AsyncEngine:
+    # `reads` names the hosts to read from, None those to write to.
+    writes = reads is None
     options: dict[str, Any] = {"json_serializer": _json, "json_deserializer": orjson.loads}
     sqlite = url.startswith("sqlite")
     if sqlite:
         options |= {"connect_args": {"timeout": timeout, "async_creator_fn": sqlite_connection.connect}}
+        address = url.replace("sqlite", "sqlite+aiosqlite", 1)
     else:
-        options |= {"pool_pre_ping": writes, "connect_args": {"timeout": timeout, "command_timeout": timeout}}
+        # The URL is for the driver to read: it knows several hosts, of which SQLAlchemy would make one.
+        connect = partial(
+            asyncpg.connect,
+            url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=timeout,
+            server_settings=PLANNED_FOR,
+            target_session_attrs=reads or "read-write",
+        )
+        options |= {"pool_pre_ping": writes, "async_creator": connect}
+        address = "postgresql+asyncpg://"
     if not writes:
         options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None, "skip_autocommit_rollback": True}
-    engine = create_async_engine(_driver_url(url), pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
+    engine = create_async_engine(address, pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
     if sqlite:
         _prepare_sqlite(engine, writes=writes)
     return engine
@@ -158,21 +180,21 @@ class Database:
     """The engines of one process: one for writing, one for reading.
 
     Reads run in autocommit, one statement each, so a page and its revision come from one snapshot by being one statement;
-    what takes several statements asks for a `snapshot`.
+    what takes several statements asks for a `snapshot`. Where there are replicas, `replica` reads from them, `reader` from the primary.
     """
 
     def __init__(self, settings: Settings) -> None:
         sqlite = settings.database_url.startswith("sqlite")
         timeout = settings.database_timeout_seconds
         self.dialect = "sqlite" if sqlite else "postgresql"
-        self.writer = _engine(
-            settings.database_url, pool=1 if sqlite else max(2, settings.database_pool // 2), timeout=timeout, writes=True
-        )
-        self.reader = _engine(
-            settings.read_database_url or settings.database_url, pool=settings.database_pool, timeout=timeout, writes=False
-        )
+        self.writer = _engine(settings.database_url, pool=1 if sqlite else max(2, settings.database_pool // 2), timeout=timeout)
+        self.reader = _engine(settings.database_url, pool=settings.database_pool, timeout=timeout, reads="primary")
+        self.replica: Replica | None = None
+        if settings.read_database_url is not None and not sqlite:
+            standby = _engine(settings.read_database_url, pool=settings.database_pool, timeout=timeout, reads="prefer-standby")
+            self.replica = Replica(standby, wait_seconds=settings.replica_wait_seconds)
         # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
-        self.audit = _engine(_beside(settings.database_url), pool=1, timeout=timeout, writes=True) if sqlite else self.writer
+        self.audit = _engine(_beside(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
         self.signal: ChangeSignal = signal_of(settings.database_url)
         self.secret = settings.secret.get_secret_value() if settings.secret is not None else None
         # What hashes of keys are keyed with, once it was asked for.
@@ -196,7 +218,16 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading."""
+        """A connection for reading: to a replica that has what the reader has seen, else to the primary."""
+        async with AsyncExitStack() as given_back:
+            connection = None if self.replica is None else await self.replica.connect(given_back, self.signal.writes)
+            if connection is None:
+                connection = await given_back.enter_async_context(self.reader.connect())
+            yield connection
+
+    @asynccontextmanager
+    async def read_latest(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading what may not be late anywhere, such as that a key was revoked."""
         async with self.reader.connect() as connection:
             yield connection
 
@@ -223,3 +254,5 @@ class Database:
         await self.signal.close()
         for engine in (self.writer, self.reader, self.audit):
             await engine.dispose()
+        if self.replica is not None:
+            await self.replica.engine.dispose()

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.answers import answer
 from app.errors import MEDIA_TYPE, ProblemDetails
+from app.freshness import HEADER
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
 _WORDS = {
@@ -78,6 +79,29 @@ _STREAM = "text/event-stream"
 _STREAM_EXAMPLE = 'event: ready\ndata: {"revision":16}\nid: BAAAAAAAAAAAEA\nretry: 2000\n\n'
 
 
+REVISION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+# Beside every list: records that say of which state they are.
+WITH_REVISION = ("/v1/indicators/{id}", "/v1/situations/{place}", "/v1/reports/{id}", "/v1/ledger/head")
+
+
+def _describe_revisions(document: dict[str, Any]) -> None:
+    told = {"description": "Head of the ledger as this reader sees it, in the state that was answered from.", "schema": REVISION_SCHEMA}
+    asked = {
+        "name": HEADER,
+        "in": "header",
+        "required": False,
+        "description": "The one of an answer before: this answer comes from no older state, wherever it is read.",
+        "schema": REVISION_SCHEMA,
+    }
+    for path, operations in document["paths"].items():
+        reading = operations.get("get")
+        if reading is None or not path.startswith("/v1/"):
+            continue
+        if path in WITH_REVISION or any(each.get("name") == "limit" for each in reading.get("parameters", [])):
+            reading["responses"]["200"].setdefault("headers", {})[HEADER] = told
+            reading.setdefault("parameters", []).append(asked)
+
+
 def install_openapi(app: FastAPI) -> None:
     """Make the app's OpenAPI document hold the models of bodies that are read by hand."""
 
@@ -111,6 +135,7 @@ def install_openapi(app: FastAPI) -> None:
                         del operation["responses"]["422"]
             document["components"]["schemas"] = dict(sorted(components.items()))
             _describe_streams(document)
+            _describe_revisions(document)
             _fill_in(document)
             app.openapi_schema = document
         return app.openapi_schema

@@ -24,8 +24,10 @@ import zstandard
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.answers import seen_with
 from app.errors import MEDIA_TYPE, Problem
 from app.formats import Accepted, accepted
+from app.freshness import HEADER, Freshness, begin
 from app.passing import NOTHING, Headers, Passing
 
 SMALLEST_TO_COMPRESS = 512
@@ -34,8 +36,10 @@ LARGE = 256 * 1024
 # What a kept answer takes beside its bytes, more or less.
 OVERHEAD = 2000
 LONGEST_QUERY = 1000
+LONGEST_REVISION = 18
 # All that a 304 says (RFC 9110, 15.4.5); what is not here the client has already.
-ON_NOT_MODIFIED = (b"cache-control", b"vary")
+REVISION = HEADER.lower().encode()
+ON_NOT_MODIFIED = (b"cache-control", b"vary", REVISION)
 DAY_SECONDS = 86_400
 MOST_READERS = 10_000
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
@@ -64,6 +68,7 @@ class Kept:
 
     version: int | None
     day: int
+    revision: int
     headers: Headers
     body: bytes
     tag: str
@@ -132,7 +137,7 @@ class KeptAnswers:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        authorization = held = codings = accept = b""
+        authorization = held = codings = accept = seen = b""
         ambiguous = False
         for name, value in scope["headers"]:
             if name == b"if-none-match":
@@ -142,6 +147,8 @@ class KeptAnswers:
             elif name == b"accept":
                 # Several lines are one list (RFC 9110, 5.3).
                 accept = b"%b,%b" % (accept, value) if accept else value
+            elif name in (REVISION, b"last-event-id"):
+                seen += b",%b" % value
             elif name == b"authorization":
                 # Two of them: which one the application goes by is not for this layer to guess.
                 ambiguous = bool(authorization)
@@ -151,11 +158,12 @@ class KeptAnswers:
         head_only = scope["method"] == "HEAD"
         version = None if ambiguous else self._version()
         day = int(time.time()) // DAY_SECONDS
+        begin(asked := _asked(seen, scope["query_string"]))
         reader = self._reader(authorization, version)
         if reader is not None and version is not None:
             key = _key(scope, formats, reader)
             kept = self._kept.get(key)
-            if kept is not None and kept.version == version and kept.day == day:
+            if kept is not None and kept.version == version and kept.day == day and kept.revision >= asked.revision:
                 self._kept.move_to_end(key)
                 if reader.level >= self._watch_from and self._on_hit is not None:
                     self._on_hit(reader, scope)
@@ -166,9 +174,9 @@ class KeptAnswers:
         whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
         if whole is None:
             return
-        answer = Kept(version, day, *whole, hashlib.sha256(whole[1]).hexdigest()[:32])
+        answer = Kept(version, day, _revision_of(whole[0]), *whole, hashlib.sha256(whole[1]).hexdigest()[:32])
         made = await answer.make(coding)
-        if state.get(KEEP) and version is not None:
+        if state.get(KEEP) and version is not None and asked.newest:
             self._remember(authorization, version, state.get(CALLER), scope, formats, answer)
         await _send(made, answer.tag, held, head_only, send)
 
@@ -232,6 +240,19 @@ class KeptAnswers:
         old = self._kept.pop(key, None)
         if old is not None:
             self._bytes -= old.counted
+
+
+def _asked(seen: bytes, query: bytes) -> Freshness:
+    """How new the state has to be for a reader who says what he has seen, in a header or in a cursor."""
+    told = [each.strip() for each in seen.decode("latin-1").split(",") if each.strip()]
+    if b"cursor=" in query or b"after=" in query:
+        told += [value for name, value in _canonical(query) if name in ("cursor", "after")]
+    revisions = [int(each) if each.isdecimal() and len(each) <= LONGEST_REVISION else seen_with(each) for each in told]
+    return Freshness(revision=max(revisions, default=0), needed=bool(told))
+
+
+def _revision_of(headers: Headers) -> int:
+    return next((int(value) for name, value in headers if name == REVISION), 0)
 
 
 def _key(scope: Scope, formats: Accepted, reader: Reader) -> tuple[Any, ...]:

@@ -52,9 +52,14 @@ class Settings(BaseSettings):
 
     database_url: str = Field(
         default="sqlite:///lifeline.db",
-        description="`sqlite:///path.db` or `postgresql://user:password@host/name`; Lifeline chooses the driver.",
+        description="`sqlite:///path.db` or `postgresql://user:password@host/name`, or `host1,host2`, of which the primary is found.",
     )
-    read_database_url: str | None = Field(default=None, description="Where reads go; the database above unless set.")
+    read_database_url: str | None = Field(
+        default=None, description="Where reads go, as to replicas; the database above unless set. Several hosts are tried in turn."
+    )
+    replica_wait_seconds: Annotated[float, Field(ge=0, le=10)] = Field(
+        default=0.2, description="Seconds that a read waits for a replica to have what its reader has seen, before the primary answers."
+    )
     database_pool: Annotated[int, Field(ge=1, le=100)] = Field(default=8, description="Connections for reading, per process.")
     database_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = Field(
         default=30.0, description="Seconds that a write waits for another writer before 503."

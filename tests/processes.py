@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 @dataclass(slots=True)

@@ -21,10 +21,10 @@ from app.settings import Settings, get_settings
 from tests.processes import environment
 
 
-def lifeline(*arguments: str, code: Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+def lifeline(*arguments: str, code: Path | None = None, seconds: float | None = 60, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run `lifeline` as a process with settings such as `database_url=...`, to its end. `code` as for `serve`."""
     command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, cwd=code, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=code, env=environment(**settings), capture_output=True, text=True, timeout=seconds, check=False)
 
 
 def invoke(*arguments: str, **settings: str) -> Result:

@@ -15,6 +15,7 @@ from app.access.oidc import Issuer, NotValid, keep_subject
 from app.access.service import Scope, find_key, hashing_key, is_revoked
 from app.db import Database
 from app.errors import Problem
+from app.freshness import freshness
 from app.labels import LABELS, Label
 from app.settings import Settings
 from app.times import utc_now
@@ -80,6 +81,7 @@ async def get_caller(
     429 for a key that was never valid here, from an address that has sent too many wrong ones.
     """
     public = settings.public_clearance.level
+    freshness().level = public
     reads: ReadLog = request.app.state.reads
     if credentials is None:
         if "authorization" in request.headers:
@@ -88,6 +90,7 @@ async def get_caller(
     else:
         caller = await _holder(request, database, credentials.credentials, public)
         request.state.caller = caller
+        freshness().level = caller.level
     if request.method == "GET":
         reads.note(caller.actor, request.scope)
     return caller
@@ -115,7 +118,7 @@ async def _holder(request: Request, database: Database, credential: str, public:
 
 
 async def _key_holder(database: Database, credential: str, public: int) -> Caller | None:
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         if database.hashing_key is None:
             database.hashing_key = await hashing_key(connection, database.secret)
         found = await find_key(connection, credential, database.hashing_key)
@@ -132,7 +135,7 @@ async def _token_holder(issuer: Issuer, database: Database, token: str, public: 
         subject = await issuer.subject_of(token)
     except NotValid:
         return None
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         if await is_revoked(connection, subject.id):
             return None
     level = max(public, subject.clearance.level) if Scope.READ in subject.scopes else public
@@ -146,7 +149,7 @@ async def is_still_valid(caller: Caller, database: Database) -> bool:
         return True
     if caller.expires_at is not None and caller.expires_at <= utc_now():
         return False
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         return not await is_revoked(connection, caller.key_id)
 
 

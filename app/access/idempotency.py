@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import Request, Response
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -14,7 +14,9 @@ from app.access.audit import note_write
 from app.access.dependencies import Caller
 from app.access.models import RememberedAnswer
 from app.answers import JSON
+from app.db import head_seq
 from app.errors import Problem
+from app.freshness import HEADER as REVISION
 from app.times import utc_now
 
 HEADER = "Idempotency-Key"
@@ -45,7 +47,7 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
         if token is None:
             written = await write(session)
             note_write(session, request, caller.actor, written.status)
-            return _response(written, replayed=False)
+            return await _answer(session, caller, written, replayed=False)
         assert caller.key_id is not None
         # A request without a body was not read.
         body: bytes = getattr(request.state, "raw_body", b"")
@@ -56,7 +58,7 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
         if first is not None:
             if first.request_hash != digest:
                 raise Problem(422, f"This {HEADER} came with another request before.", kind="idempotency")
-            return _response(Written(first.status, first.body, first.location), replayed=True)
+            return await _answer(session, caller, Written(first.status, first.body, first.location), replayed=True)
         written = await write(session)
         note_write(session, request, caller.actor, written.status)
         session.add(
@@ -70,11 +72,11 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
                 created_at=utc_now(),
             )
         )
-        return _response(written, replayed=False)
+        return await _answer(session, caller, written, replayed=False)
 
 
-def _response(written: Written, *, replayed: bool) -> Response:
-    headers = {"Cache-Control": "no-store"}
+async def _answer(session: AsyncSession, caller: Caller, written: Written, *, replayed: bool) -> Response:
+    headers = {"Cache-Control": "no-store", REVISION: str(await session.scalar(select(head_seq(caller.level))) or 0)}
     if written.location is not None:
         headers["Location"] = written.location
     if replayed:

@@ -19,7 +19,7 @@ from app.formats import MEDIA_TYPES, Format
 from app.ledger.models import Report
 from app.lists import chosen_format
 from app.parameters import CountryFilter, Cursor, Limit, PlaceFilter, Within
-from app.reference.queries import places_in_country, places_within
+from app.reference.queries import in_place, places_in_country
 
 router = APIRouter()
 
@@ -69,7 +69,7 @@ async def list_alerts(
     if kind is not None:
         where.append(col(Report.kind) == kind)
     if place is not None:
-        where.append(col(Report.place_id).in_(places_within(place, within=within)))
+        where.append(in_place(Report.place_id, place, within=within))
     if country is not None:
         where.append(col(Report.place_id).in_(places_in_country(country)))
     before = decode_number(cursor) if cursor is not None else None

@@ -124,7 +124,7 @@ async def list_changes(
             raise ended()
     following = encode_position(caller.level, last)
     body, _ = page(request, [item.json for item in items], next_cursor=following, as_of=None, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, keep=wait == 0)
+    return answer(request, body, private=caller.key_id is not None, keep=wait == 0, revision=revision)
 
 
 class EventStream(StreamingResponse):

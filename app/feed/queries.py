@@ -19,7 +19,7 @@ from app.ledger.models import Change, Indicator, Voice
 from app.ledger.queries import aliases_in, entries, read_entry, shown
 from app.reading.document import with_revision
 from app.reference.facts import NAMED_FROM
-from app.reference.queries import places_in_country, places_within
+from app.reference.queries import in_place, places_in_country
 
 # A new grade may move any number of indicators: beyond so many, readers ask `/v1/indicators?updated_since=`.
 MOST_DOCUMENTS = 100
@@ -40,19 +40,18 @@ class Selection:
         if self.kind is not None:
             on.append(col(Indicator.kind) == self.kind)
         if self.place is not None:
-            on.append(col(Indicator.place_id).in_(places_within(self.place, within=self.within)))
+            on.append(in_place(Indicator.place_id, self.place, within=self.within))
         if self.country is not None:
             on.append(col(Indicator.place_id).in_(places_in_country(self.country)))
         if not on:
             return []
-        wanted = select(col(Indicator.id)).where(*on)
-        return [
-            or_(
-                col(Change.indicator_id).in_(wanted),
-                col(Change.from_indicator_id).in_(wanted),
-                col(Change.source_id).is_not(None),
-            )
-        ]
+
+        def wanted(indicator: Any) -> ColumnElement[bool]:
+            # Not EXISTS, for which PostgreSQL would read every indicator first.
+            one = select(col(Indicator.id)).where(col(Indicator.id) == indicator, *on).limit(1)
+            return one.correlate(Change).scalar_subquery().is_not(None)
+
+        return [or_(wanted(Change.indicator_id), wanted(Change.from_indicator_id), col(Change.source_id).is_not(None))]
 
 
 EVERYTHING = Selection()

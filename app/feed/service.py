@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from app.db import Database, head_seq
 from app.feed.queries import EVERYTHING, Selection, Served, changes_after
+from app.freshness import Freshness, begin, freshness
 
 Page = tuple[list[Served], int, int]
 
@@ -34,12 +35,13 @@ class Feed:
 
     async def head(self, level: int) -> int:
         """The seq of the last change that a clearance sees."""
+        _newest()
         async with self._database.read() as connection:
             return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
 
     async def page(self, seq: int, *, limit: int, level: int, selection: Selection = EVERYTHING) -> Page:
         """As `changes_after`; readers who ask for the same at the same version share one query."""
-        version = self.version()
+        version, seen = self.version(), freshness().revision
         if version is None:
             return await self._fetch(seq, limit, level, selection)
         if version != self._shared_at or self._shared_size > MOST_SHARED:
@@ -51,9 +53,12 @@ class Feed:
             shared = self._shared
             task.add_done_callback(lambda done: self._fetched(shared, key, done))
         # One reader who goes away does not take the page from the others.
-        return task.result() if task.done() else await asyncio.shield(task)
+        found = task.result() if task.done() else await asyncio.shield(task)
+        # He has heard of a commit elsewhere that this process has not heard of yet.
+        return found if found[2] >= seen else await self._fetch(seq, limit, level, selection)
 
     async def _fetch(self, seq: int, limit: int, level: int, selection: Selection) -> Page:
+        _newest()
         async with self._database.read() as connection:
             return await changes_after(connection, seq, limit=limit, level=level, selection=selection)
 
@@ -66,3 +71,9 @@ class Feed:
     async def wait(self, since: int | None, seconds: float) -> bool:
         """Wait until something is committed after `since`, or for so long; whether something was, or the process is to end."""
         return await self._database.signal.changed(since, seconds) != since or self.stopping
+
+
+def _newest() -> None:
+    # Who waits for what is new is told of it once: a replica that does not have it yet would let it pass.
+    asked = freshness()
+    begin(Freshness(asked.revision, asked.level, needed=True))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access.dependencies import Caller, CallerDep, DatabaseDep, SettingsDep
 from app.answers import answer, decode_cursor, decode_number, encode_cursor, encode_number, page
-from app.db import Database
+from app.db import Database, revision_of
 from app.documentation import LIST_ERRORS, READ_ERRORS
 from app.errors import not_found
 from app.indicators.history import list_history
@@ -76,10 +76,11 @@ async def get_one_indicator(
     async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         found = await get_indicator(connection, id, level=caller.level, moment=moment, settings=settings)
+        revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("indicator")
     body, modified = found
-    return answer(request, body, private=caller.key_id is not None, modified=modified)
+    return answer(request, body, private=caller.key_id is not None, modified=modified, revision=revision)
 
 
 @router.get("/indicators/{id}/history", summary="How did the reading move?", response_model=HistoryPage, responses=READ_ERRORS)

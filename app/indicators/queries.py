@@ -20,9 +20,8 @@ from app.labels import LABELS
 from app.ledger.models import Indicator
 from app.reading.document import listed, with_revision
 from app.reading.envelope import GRADES, grade_rank
-from app.reference.models import Source
 from app.reference.moment import NOW, Moment
-from app.reference.queries import called, places_in_box, places_in_country, places_within
+from app.reference.queries import in_place, places_in_box, places_in_country, source_id_of
 from app.settings import Settings
 from app.times import end_of_today, instant
 
@@ -51,9 +50,10 @@ def about(filters: IndicatorFilters, kind: str | None, on: type[StoredReading] |
     if wanted is not None:
         where.append(col(on.kind) == wanted)
     if filters.place is not None:
-        where.append(col(on.place_id).in_(places_within(filters.place, within=filters.within)))
+        where.append(in_place(on.place_id, filters.place, within=filters.within))
     if filters.country is not None:
-        where.append(col(on.place_id).in_(places_in_country(filters.country)))
+        kept = on is StoredReading
+        where.append(col(StoredReading.country) == filters.country if kept else col(on.place_id).in_(places_in_country(filters.country)))
     if filters.bbox is not None:
         where.append(col(on.place_id).in_(places_in_box(filters.bbox)))
     return where
@@ -63,7 +63,7 @@ def _reads(filters: IndicatorFilters, level: int) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     status = getattr(filters, "status", None)
     if filters.source is not None:
-        where.append(col(StoredReading.source_id).in_(select(col(Source.id)).where(called(filters.source, level))))
+        where.append(col(StoredReading.source_id) == source_id_of(filters.source, level))
     if filters.agreement is not None:
         where.append(col(StoredReading.agreement) == filters.agreement)
     if status is not None:

@@ -12,8 +12,10 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.answers import answer, decode_cursor, decode_day, encode_cursor, encode_day
+from app.db import revision_of
 from app.documentation import LIST_ERRORS, READ_ERRORS
 from app.errors import not_found
+from app.indicators.models import StoredReading
 from app.indicators.record import track_record
 from app.indicators.situation_schemas import LedgerHead, Situation, SituationPage, TrackRecord, WarningPage
 from app.indicators.situations import get_situation, list_situations
@@ -23,7 +25,7 @@ from app.ledger.queries import head_of, moment_of
 from app.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
 from app.parameters import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.models import Place, PlaceAncestor
-from app.reference.queries import find_places, find_sources, places_in_country, places_within
+from app.reference.queries import find_places, find_sources, in_place, places_in_country
 from app.times import end_of_today, last_instant, rfc3339
 
 router = APIRouter()
@@ -40,7 +42,7 @@ def _at(as_of: str | None) -> datetime:
 def _places(column: object, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if place is not None:
-        where.append(col(column).in_(places_within(place, within=within)))
+        where.append(in_place(column, place, within=within))
     if country is not None:
         where.append(col(column).in_(places_in_country(country)))
     return where
@@ -105,7 +107,8 @@ async def get_one_situation(
         moment = await moment_of(connection, as_of, known_at)
         places = await _with_descendants(connection, facts.id) if within else [facts.id]
         found = await get_situation(connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings)
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+        revision = await revision_of(connection, caller.level)
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
 async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
@@ -137,7 +140,8 @@ async def list_all_warnings(
     format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
-    where = _places(Indicator.place_id, place, within=within, country=country)
+    on = StoredReading if as_of is None and known_at is None else Indicator
+    where = _places(on.place_id, place, within=within, country=country)
     at = _at(as_of)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
@@ -193,4 +197,4 @@ async def get_ledger_head(request: Request, caller: CallerDep, database: Databas
     """Number, hash and time of the last entry, as this reader sees the ledger: an auditor holds it to prove later what stood."""
     async with database.read() as connection:
         head = await head_of(connection, caller.level)
-    return answer(request, orjson.dumps(head), private=caller.key_id is not None)
+    return answer(request, orjson.dumps(head), private=caller.key_id is not None, revision=head["seq"])

@@ -47,8 +47,11 @@ async def list_situations(
     `where` holds conditions on places; `at` is the time that days left and staleness are counted from.
     """
     revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
-    with_indicators = select(col(Indicator.place_id)) if moment != NOW else select(col(StoredReading.place_id)).where(*seen_by(level))
-    statement = select(col(Place.id)).where(col(Place.id).in_(with_indicators), *where).order_by(col(Place.id))
+    # Not EXISTS, for which PostgreSQL would read every reading first; in order, lest it look for the one in all of them.
+    seen = seen_by(level) if moment == NOW else []
+    any_reading = select(col(StoredReading.indicator_id)).where(col(StoredReading.place_id) == col(Place.id), *seen)
+    first = any_reading.order_by(col(StoredReading.indicator_id)).limit(1).correlate(Place).scalar_subquery()
+    statement = select(col(Place.id)).where(first.is_not(None), *where).order_by(col(Place.id))
     found: list[dict[str, Any]] = []
     while True:
         page = statement if after is None else statement.where(col(Place.id) > after)
@@ -83,9 +86,9 @@ async def _documents(
         statement = (
             select(col(StoredReading.place_id), col(StoredReading.document), revision_for(level))
             .where(col(StoredReading.place_id).in_(places), *seen_by(level))
-            .order_by(col(StoredReading.indicator_id))
+            .add_columns(col(StoredReading.indicator_id))
         )
-        for row in await connection.execute(statement):
+        for row in sorted(await connection.execute(statement), key=lambda each: each.indicator_id):
             found.setdefault(row.place_id, []).append(orjson.loads(with_revision(row.document, row.revision)))
         return found
     ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.place_id).in_(places)))).scalars())

@@ -39,7 +39,7 @@ async def list_warnings(
 ) -> tuple[list[str], Position | None, int]:
     """A page of warnings due up to `within_days` after the day of `at`; where to go on when there are more; the ledger's head.
 
-    `where` holds conditions on the places of indicators.
+    `where` holds conditions on the places of stored readings, for a moment that is past on those of indicators.
     """
     revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
     last_day = at.date() + min(timedelta(days=within_days), date.max - at.date())
@@ -56,9 +56,7 @@ async def _stored(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], last_day: date, after: Position | None, most: int, level: int
 ) -> list[tuple[Position, str]]:
     due, identifier = col(StoredReading.due), col(StoredReading.indicator_id)
-    statement = select(due, identifier, col(StoredReading.document), revision_for(level)).where(
-        *seen_by(level), due <= last_day, col(StoredReading.indicator_id).in_(select(col(Indicator.id)).where(*where))
-    )
+    statement = select(due, identifier, col(StoredReading.document), revision_for(level)).where(*seen_by(level), due <= last_day, *where)
     if after is not None:
         statement = statement.where(or_(due > after[0], and_(due == after[0], identifier > after[1])))
     rows = await connection.execute(statement.order_by(due, identifier).limit(most))

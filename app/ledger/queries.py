@@ -1,10 +1,11 @@
 """The ledger read: where it stands, and where it stood."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ScalarSelect, Select, func, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -38,6 +39,12 @@ async def up_to_head(connection: AsyncConnection, moment: Moment) -> Moment:
         return moment
     number: int | None = (await connection.execute(select(func.max(col(Change.number))))).scalar_one()
     return Moment(as_of=moment.as_of, upto=number or 0)
+
+
+def number_since(since: datetime) -> ScalarSelect[int]:
+    """A subquery of the first change that was recorded at or after a time: times of recording rise with the numbers."""
+    first = select(col(Change.number)).where(col(Change.recorded_at) >= since)
+    return first.order_by(col(Change.recorded_at), col(Change.number)).limit(1).scalar_subquery()
 
 
 # Types of changes that bring a report of their own, under the same number.

@@ -12,7 +12,7 @@ from sqlmodel import col
 from app.db import table_of
 from app.labels import LABELS, TOP
 from app.ledger.chain import GENESIS, Faces, link
-from app.ledger.models import Change, Head
+from app.ledger.models import Change, Head, row_of
 from app.reference.facts import NAMED_FROM
 from app.times import utc_now
 
@@ -70,6 +70,11 @@ async def close_tail(session: AsyncSession, tail: Tail, changes: Sequence[Change
     """Write the entries and the new head."""
     if not changes:
         return
-    await session.execute(insert(table_of(Change)), [change.model_dump() for change in changes])
+    await session.execute(insert(table_of(Change)), [row_of(Change, change) for change in changes])
+    await put_back(session, tail)
+
+
+async def put_back(session: AsyncSession, tail: Tail) -> None:
+    """Write the new head, where the entries are written already."""
     head = {"number": tail.number, "recorded_at": tail.recorded_at, **tail.positions()}
     await session.execute(update(table_of(Head)).where(col(Head.id) == HEAD).values(**head))

@@ -20,7 +20,7 @@ from app.formats import Format
 from app.lists import ON_THE_MAP, SUFFIX, TABULAR, FormatOnTheMap, Listing, Page, TabularFormat, answer_list, chosen_format, in_formats
 from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
 from app.reference.models import Place, Route, Source
-from app.reference.queries import get_reference, list_reference, one_of, places_in_box, places_in_country, places_within
+from app.reference.queries import get_reference, in_place, list_reference, one_of, places_in_box
 from app.reference.schemas import (
     Mode,
     PlaceIn,
@@ -120,9 +120,9 @@ async def list_places(
     """Places in order of entry: countries, administrative units, sites and informal areas, with their codes."""
     where: list[ColumnElement[bool]] = []
     if place is not None:
-        where.append(col(Place.id).in_(places_within(place, within=within)))
+        where.append(in_place(Place.id, place, within=within))
     if country is not None:
-        where.append(col(Place.id).in_(places_in_country(country)))
+        where.append(col(Place.country) == country)
     if bbox is not None:
         where.append(col(Place.id).in_(places_in_box(bbox)))
     return await _page(request, caller, database, Place, where, cursor, limit, chosen_format(request, ON_THE_MAP, format))

@@ -105,6 +105,11 @@ async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], mome
     return {row.id: SourceFacts(*row) for row in rows}
 
 
+def source_id_of(slug: str, level: int) -> ScalarSelect[UUID]:
+    """A subquery of the identifier of the source that a reader of that level calls so."""
+    return select(col(Source.id)).where(called(slug, level)).limit(1).scalar_subquery()
+
+
 async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceName]:
     """The names of sources, by their own slug."""
     if not slugs:
@@ -140,14 +145,20 @@ def _seen(geometry: dict[str, Any], level: int) -> dict[str, Any]:
     return coarse(geometry) if level < Label.AMBER.level else geometry
 
 
-def places_within(slug_or_code: str, *, within: bool) -> Select[Any]:
-    """A subquery of the identifiers of a place, or of it and all its descendants."""
+def in_place(column: Any, slug_or_code: str, *, within: bool) -> ColumnElement[bool]:
+    """The condition that a column names a place, or it or one of its descendants.
+
+    One place is compared with, not looked for in a set, so that an index keeps its order.
+    """
     if ":" in slug_or_code:
         scheme, code = slug_or_code.split(":", 1)
-        at = select(col(PlaceCode.place_id)).where(col(PlaceCode.scheme) == scheme, col(PlaceCode.code) == code)
+        named = select(col(PlaceCode.place_id)).where(col(PlaceCode.scheme) == scheme, col(PlaceCode.code) == code)
     else:
-        at = select(col(Place.id)).where(col(Place.slug) == slug_or_code)
-    return select(col(PlaceAncestor.place_id)).where(col(PlaceAncestor.ancestor_id).in_(at)) if within else at
+        named = select(col(Place.id)).where(col(Place.slug) == slug_or_code)
+    at = named.scalar_subquery()
+    if not within:
+        return col(column) == at
+    return col(column).in_(select(col(PlaceAncestor.place_id)).where(col(PlaceAncestor.ancestor_id) == at))
 
 
 def places_in_country(country: str) -> Select[Any]:
@@ -282,5 +293,5 @@ def one_of(model: type[Place | Source | Route], slug: str, level: int) -> Column
     if model is Source:
         return called(slug, level)
     if model is Place and ":" in slug:
-        return col(Place.id).in_(places_within(slug, within=False))
+        return in_place(Place.id, slug, within=False)
     return col(model.slug) == slug

@@ -16,7 +16,7 @@ from app.indicators.service import read_anew, subjects_of
 from app.indicators.statements import CHUNK
 from app.kinds import KINDS
 from app.ledger.chain import entry
-from app.ledger.models import FIRST_RECORDED_AT, Change, Indicator, Voice
+from app.ledger.models import FIRST_RECORDED_AT, Change, Indicator, Voice, unstored
 from app.ledger.service import close_tail, open_tail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
@@ -55,7 +55,8 @@ async def set_outcome(
     lowest = await session.scalar(
         select(col(StoredReading.lowest)).where(col(StoredReading.indicator_id) == indicator).order_by(col(StoredReading.lowest)).limit(1)
     )
-    change = Change(
+    change = unstored(
+        Change,
         number=0,
         type="outcome",
         indicator_id=indicator,
@@ -101,7 +102,8 @@ async def set_grade(
         raise not_found("source")
     if source.reliability == reliability:
         raise Problem(409, f"The source is graded {reliability} already.", kind="same-grade")
-    change = Change(
+    change = unstored(
+        Change,
         number=0,
         type="grade",
         source_id=source.id,

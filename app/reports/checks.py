@@ -126,7 +126,7 @@ async def look_up(session: AsyncSession, caller: Caller, sent: Sequence[Sent | R
         found.append(
             wrong
             if wrong or place is None or source is None
-            else _checked(each, place, source, [sources[slug] for slug in report.provenance.via], settings)
+            else with_references(each, place, source, [sources[slug] for slug in report.provenance.via], settings)
         )
     return found
 
@@ -135,7 +135,8 @@ def _route_fields(sent: Sent) -> list[str]:
     return [field for field, what in KINDS[sent.report.kind].references.items() if what == "route"]
 
 
-def _checked(sent: Sent, place: PlaceFacts, source: SourceFacts, via: list[SourceFacts], settings: Settings) -> Checked:
+def with_references(sent: Sent, place: PlaceFacts, source: SourceFacts, via: list[SourceFacts], settings: Settings) -> Checked:
+    """A report whose place and sources were looked up and whose other references are there, ready to be recorded."""
     report, kind = sent.report, KINDS[sent.report.kind]
     label = report.sensitivity or kind.default_label(sent.value, source.type, settings.default_label)
     value = sent.value.model_dump(mode="json")

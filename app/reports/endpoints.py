@@ -6,25 +6,25 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.idempotency import Written, write_once
 from app.answers import answer, decode_cursor, encode_cursor, json_body
+from app.db import revision_of
 from app.documentation import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
 from app.errors import FieldProblem, invalid, invalid_field, not_found
 from app.formats import Format
 from app.indicators.schemas import KindName
 from app.kinds import KINDS
 from app.ledger.models import Change, Report
-from app.ledger.queries import moment_of, up_to_head
+from app.ledger.queries import moment_of, number_since, up_to_head
 from app.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
 from app.parameters import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
-from app.reference.models import Source
 from app.reference.moment import Moment
-from app.reference.queries import called, places_in_box, places_in_country, places_within
+from app.reference.queries import in_place, places_in_box, places_in_country, source_id_of
 from app.reference.schemas import Slug
 from app.reports.checks import Refused, check
 from app.reports.queries import get_report, list_reports, lowered_for, serve, status_at
@@ -70,18 +70,20 @@ def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[Colu
     if filters.kind is not None:
         where.append(col(Report.kind) == filters.kind)
     if filters.place is not None:
-        where.append(col(Report.place_id).in_(places_within(filters.place, within=filters.within)))
+        where.append(in_place(Report.place_id, filters.place, within=filters.within))
     if filters.country is not None:
         where.append(col(Report.place_id).in_(places_in_country(filters.country)))
     if filters.bbox is not None:
         where.append(col(Report.place_id).in_(places_in_box(filters.bbox)))
     if filters.source is not None:
-        where.append(col(Report.source_id).in_(select(col(Source.id)).where(called(filters.source, level))))
+        where.append(col(Report.source_id) == source_id_of(filters.source, level))
     if filters.status is not None:
         where.append(status_at(level, moment) == filters.status)
+        if filters.status != "standing":
+            where.append(col(Report.ended_number).is_not(None))
     if filters.updated_since is not None:
         since = instant(filters.updated_since)
-        where.append(or_(col(Report.recorded_at) >= since, lowered_for(level, col(Change.recorded_at) >= since)))
+        where.append(or_(col(Report.number) >= number_since(since), lowered_for(level, col(Change.recorded_at) >= since)))
     return where
 
 
@@ -125,9 +127,10 @@ async def get_one_report(
     async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         found = await get_report(connection, id, caller.level, moment)
+        revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("report")
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
 _one = body_of(*SENT_MODELS.values())

@@ -56,9 +56,12 @@ def status_at(level: int, moment: Moment) -> ColumnElement[str]:
     if moment.upto is not None:
         superseded.append(NEWER.c.number <= moment.upto)
         retracted.append(col(Change.number) <= moment.upto)
+    # Not EXISTS, for which PostgreSQL would read whole tables.
+    newer = select(NEWER.c.number).where(*superseded).correlate(Report).limit(1).scalar_subquery()
+    withdrawn = select(col(Change.number)).where(*retracted).correlate(Report).limit(1).scalar_subquery()
     return case(
-        (exists().where(and_(*retracted)).correlate(Report), literal("retracted")),
-        (exists().where(and_(*superseded)).correlate(Report), literal("superseded")),
+        (withdrawn.is_not(None), literal("retracted")),
+        (newer.is_not(None), literal("superseded")),
         else_=literal("standing"),
     )
 
@@ -233,8 +236,11 @@ async def list_reports(
     level: int,
     moment: Moment = NOW,
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
-    """A page in order of identifier, that is of recording: the served reports, the last identifier when there are more, the head."""
+    """A page in order of recording, after a report: the served reports, the last identifier when there are more, the head."""
     statement = _columns(level, moment).where(col(Report.level) <= level, *_by(moment, level), *where)
-    rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=level)
+    # The number itself is for nobody to see: it counts what is hidden too.
+    number = None if after is None else select(OLD.c.number).where(OLD.c.id == after).scalar_subquery()
+    rows, last, revision = await fetch_page(connection, statement, key="number", after=number, limit=limit, level=level)
     aliases = await _aliases(connection, rows, level)
-    return [serve(_known(row, aliases), row["status"]) for row in rows], last, revision
+    served = [serve(_known(row, aliases), row["status"]) for row in rows]
+    return served, rows[-1]["id"] if last is not None else None, revision

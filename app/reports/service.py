@@ -17,7 +17,7 @@ from app.errors import Problem, invalid, not_found
 from app.indicators.service import read_anew, subjects_of
 from app.indicators.statements import CHUNK
 from app.ledger.chain import entry, statement
-from app.ledger.models import Change, Indicator, Report, Voice
+from app.ledger.models import Change, Indicator, Report, Voice, row_of, unstored
 from app.ledger.service import Tail, close_tail, open_tail
 from app.reports.checks import Checked, Refused, Sent, look_up
 from app.reports.queries import Known, find_by_fingerprint, find_by_identifier, find_visible, status_for
@@ -76,7 +76,7 @@ async def record(
         same: UUID | str = each.fingerprint if identifiers is None else identifiers[at]
         before = known.get(same)
         if before is None:
-            report, change = _append(tail, each, caller, identifier=None if identifiers is None else identifiers[at])
+            report, change = append(tail, each, caller, identifier=None if identifiers is None else identifiers[at])
             added.append((each, report, change))
             seq = getattr(change, f"seq_{caller.clearance}")
             known[same] = before = known_as(report, each, seq, None, caller)
@@ -122,9 +122,8 @@ async def correct(
     (checked,) = await look_up(session, caller, [sent], settings)
     if isinstance(checked, list):
         raise invalid(checked)
-    report, change = _append(tail, checked, caller, supersedes=old.report, reason=reason, identifier=identifier)
+    report, change = append(tail, checked, caller, supersedes=old.report, reason=reason, identifier=identifier)
     from_level = max(report.level, old.report.level)
-    _end(old.report, tail.number, superseded=from_level)
     session.add(old.report)
     await session.flush()
     await _store(session, [(checked, report, change)])
@@ -144,9 +143,7 @@ async def retract(session: AsyncSession, caller: Caller, report_id: UUID, reason
     """Withdraw a report, which stays readable and marked, and read its indicator anew. Errors as for `correct`."""
     tail = await open_tail(session)
     old = await _amendable(session, caller, report_id)
-    change = _change("retraction", old.report.indicator_id, old.report.level, tail, caller, report_id=old.report.id, reason=reason)
-    tail.append(change, entry(change, None))
-    _end(old.report, tail.number, retracted=old.report.level)
+    change = append_retraction(tail, old.report, caller, reason)
     session.add(old.report)
     await session.flush()
     await close_tail(session, tail, [change])
@@ -183,7 +180,8 @@ def _end(report: Report, number: int, *, superseded: int | None = None, retracte
 
 
 def _change(type_: str, indicator: UUID, level: int, tail: Tail, caller: Caller, **more: Any) -> Change:
-    return Change(
+    return unstored(
+        Change,
         number=0,
         type=type_,
         indicator_id=indicator,
@@ -195,7 +193,15 @@ def _change(type_: str, indicator: UUID, level: int, tail: Tail, caller: Caller,
     )
 
 
-def _append(
+def append_retraction(tail: Tail, report: Report, caller: Caller, reason: str) -> Change:
+    """Number and hash the withdrawal of a report, and mark it so; nothing is stored yet."""
+    change = _change("retraction", report.indicator_id, report.level, tail, caller, report_id=report.id, reason=reason)
+    tail.append(change, entry(change, None))
+    _end(report, tail.number, retracted=report.level)
+    return change
+
+
+def append(
     tail: Tail,
     said: Checked,
     caller: Caller,
@@ -204,8 +210,10 @@ def _append(
     reason: str | None = None,
     identifier: UUID | None = None,
 ) -> tuple[Report, Change]:
+    """Number and hash a report, and mark the one that it supersedes, if any; nothing is stored yet."""
     sent = said.report
-    report = Report(
+    report = unstored(
+        Report,
         number=tail.number + 1,
         id=identifier or uuid7(),
         kind=sent.kind,
@@ -243,6 +251,8 @@ def _append(
         if supersedes.indicator_id != said.indicator_id:
             change.from_indicator_id = supersedes.indicator_id
     tail.append(change, entry(change, statement(report, said.place.slug, said.source.slug)), said.aliases())
+    if supersedes is not None:
+        _end(supersedes, tail.number, superseded=max(report.level, supersedes.level))
     return report, change
 
 
@@ -265,7 +275,7 @@ async def _store(session: AsyncSession, added: Sequence[tuple[Checked, Report, C
     ]
     if indicators:
         await session.execute(insert(table_of(Indicator)), indicators)
-    await session.execute(insert(table_of(Report)), [report.model_dump() for _, report, _ in added])
+    await session.execute(insert(table_of(Report)), [row_of(Report, report) for _, report, _ in added])
     voices: dict[tuple[Any, ...], int] = {}
     for _, report, _ in added:
         voices.setdefault((report.indicator_id, report.source_id, report.aspect, report.level), report.number)

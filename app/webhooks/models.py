@@ -49,6 +49,7 @@ class Delivery(SQLModel, table=True):
     __tablename__ = "webhook_delivery"
     __table_args__ = (
         Index("uq_webhook_delivery_webhook_id_seq", "webhook_id", "seq", unique=True),
+        Index("ix_webhook_delivery_webhook_id_status_seq", "webhook_id", "status", "seq"),
         Index("ix_webhook_delivery_due", "webhook_id", "next_attempt_at", sqlite_where=PENDING, postgresql_where=PENDING),
     )
 

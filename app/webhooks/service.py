@@ -118,7 +118,8 @@ def may_send(now: datetime, public_level: int) -> list[ColumnElement[bool]]:
 def is_full() -> ColumnElement[bool]:
     """Whether as much waits for a webhook as may be queued."""
     waiting = select(deliveries.c.id).where(deliveries.c.webhook_id == webhooks.c.id, deliveries.c.status == "pending")
-    return waiting.correlate(webhooks).offset(MOST_PENDING - 1).limit(1).exists()
+    some = waiting.correlate(webhooks).limit(MOST_PENDING).subquery()
+    return select(func.count()).select_from(some).scalar_subquery() >= MOST_PENDING
 
 
 def lease_seconds(settings: Settings) -> float:

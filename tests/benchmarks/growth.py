@@ -1,0 +1,164 @@
+"""What growth costs: the same requests on a database with 10,000 reports and on a big one, interleaved in one run.
+
+    uv run python -m tests.benchmarks.growth [--reports 500000] [--rounds 60] [--engine postgresql]
+    uv run python -m tests.benchmarks.growth --small URL --big URL
+
+The first makes both databases by `lifeline bench load`, the second takes two that were made so; both write a few reports more.
+Prints the median of each request on both and their ratio, and the memory of the process after it has read the small database and
+after it has read the big one. Requests go through the whole application, in process, without a network and without kept answers.
+"""
+
+import argparse
+import asyncio
+import itertools
+import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from asgi_lifespan import LifespanManager
+from rich.console import Console
+from rich.table import Table
+
+from app.demo.synthetic import World
+from app.labels import Label
+from app.main import create_app
+from app.migrations import migrate
+from app.settings import Settings
+from tests.postgres import execute, postgres_server
+from tests.servers import lifeline, new_key
+
+SMALL = 10_000
+A_REPORT_EACH = 25
+
+
+class Subject:
+    """One database under measurement: a client of an application on it, and what to ask for."""
+
+    def __init__(self, client: httpx.AsyncClient, reports: int) -> None:
+        self.client = client
+        self.reports = reports
+        self.ids: list[str] = []
+        self.deep: str | None = None
+        self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
+
+    async def prepare(self) -> None:
+        """Find a cursor deep in the list, and indicators to ask for."""
+        cursor = None
+        for _ in range(20):
+            params = {"limit": "1000"} | ({"cursor": cursor} if cursor else {})
+            page = (await self.client.get("/v1/indicators", params=params)).json()
+            self.ids += [item["id"] for item in page["items"]]
+            if page["next"] is None:
+                break
+            cursor = self.deep = page["next"]
+
+    def requests(self, chance: random.Random) -> dict[str, tuple[str, str, Any]]:
+        """One request of each sort, each time another."""
+        town = f"town-{chance.randrange(self.reports // A_REPORT_EACH // 16):06}"
+        source, country = f"source-{chance.randrange(120):03}", f"XA{chance.choice('ABCDEFGH')}"
+        stated = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        body = {**next(self.bodies), "stated_at": stated}
+        return {
+            "page of 100": ("GET", "/v1/indicators", {"limit": 100}),
+            "page of 100, deep cursor": ("GET", "/v1/indicators", {"limit": 100, "cursor": self.deep} if self.deep else {}),
+            "page of a place": ("GET", "/v1/indicators", {"place": town}),
+            "page of a source": ("GET", "/v1/indicators", {"source": source, "limit": 10}),
+            "page of a country, contested": ("GET", "/v1/indicators", {"country": country, "agreement": "contested", "limit": 10}),
+            "reports of a place": ("GET", "/v1/reports", {"place": town, "limit": 10}),
+            "changes, first 100": ("GET", "/v1/changes", {}),
+            "one indicator": ("GET", f"/v1/indicators/{chance.choice(self.ids)}", {}),
+            "situation of a place": ("GET", f"/v1/situations/{town}", {}),
+            "POST of one report": ("POST", "/v1/reports", body),
+        }
+
+
+async def _ask(client: httpx.AsyncClient, method: str, path: str, what: Any) -> float:
+    start = time.perf_counter()
+    answer = await (client.get(path, params=what) if method == "GET" else client.post(path, json=what))
+    spent = time.perf_counter() - start
+    assert answer.status_code in (200, 201), answer.text
+    return spent
+
+
+async def measure(urls: dict[str, str], sizes: dict[str, int], rounds: int) -> tuple[dict[str, dict[str, list[float]]], dict[str, int]]:
+    """Seconds of each request by database and sort, and resident bytes of the process after each database was read."""
+    chance = random.Random(7)
+    spent: dict[str, dict[str, list[float]]] = {name: {} for name in urls}
+    memory: dict[str, int] = {}
+    async with AsyncExitStack() as open_:
+        subjects = {}
+        for name, url in urls.items():
+            app = create_app(Settings(database_url=url, cache_bytes=0))
+            await open_.enter_async_context(LifespanManager(app, startup_timeout=60, shutdown_timeout=60))
+            headers = {"Authorization": f"Bearer {await new_key(url, clearance=Label.RED)}"}
+            client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://b", headers=headers, timeout=600)
+            subjects[name] = Subject(await open_.enter_async_context(client), sizes[name])
+        for name, subject in subjects.items():
+            await subject.prepare()
+            for _ in range(rounds):
+                for method, path, what in subject.requests(chance).values():
+                    await _ask(subject.client, method, path, what)
+            memory[name] = psutil.Process().memory_info().rss
+        for _, (name, subject) in itertools.product(range(rounds), subjects.items()):
+            for sort, (method, path, what) in subject.requests(chance).items():
+                spent[name].setdefault(sort, []).append(await _ask(subject.client, method, path, what))
+    return spent, memory
+
+
+def _print(console: Console, title: str, spent: dict[str, dict[str, list[float]]], memory: dict[str, int]) -> None:
+    table = Table("request", "small, ms", "big, ms", "big / small", title=title)
+    for sort in spent["small"]:
+        small, big = (statistics.median(spent[name][sort]) * 1000 for name in ("small", "big"))
+        table.add_row(sort, f"{small:.2f}", f"{big:.2f}", f"{big / small:.2f}")
+    console.print(table)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    told = ", ".join(f"after the {name} one {each / 2**20:.0f} MiB" for name, each in memory.items())
+    console.print(f"memory of the process: {told}, at most {peak / 2**20:.0f} MiB")
+
+
+@contextmanager
+def _made(engine: str, reports: int) -> Iterator[dict[str, str]]:
+    with tempfile.TemporaryDirectory() as folder, postgres_server() as server:
+        urls = {}
+        for name, size in (("small", SMALL), ("big", reports)):
+            urls[name] = f"sqlite:///{Path(folder) / name}.db" if engine == "sqlite" else server.get_uri(name)
+            if engine == "postgresql":
+                asyncio.run(execute(server, f"CREATE DATABASE {name}"))
+            loaded = lifeline("bench", "load", "--reports", str(size), seconds=None, database_url=urls[name])
+            assert loaded.returncode == 0, loaded.stderr
+            print(loaded.stdout, end="")
+        yield urls
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reports", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="postgresql")
+    parser.add_argument("--small")
+    parser.add_argument("--big")
+    options = parser.parse_args()
+    sizes = {"small": SMALL, "big": options.reports}
+    title = f"{options.engine}: {SMALL:,} reports and {options.reports:,}"
+    if options.small and options.big:
+        urls = {"small": options.small, "big": options.big}
+        for url in urls.values():
+            migrate(Settings(database_url=url))
+        _print(Console(width=120), title, *asyncio.run(measure(urls, sizes, options.rounds)))
+    else:
+        with _made(options.engine, options.reports) as urls:
+            _print(Console(width=120), title, *asyncio.run(measure(urls, sizes, options.rounds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The primary is killed under load and its replica promoted: nothing that was acknowledged is lost, and everybody goes on.
+
+And one of two instances is killed under load: nothing is lost and nothing comes twice.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from app.migrations import migrate
+from app.settings import Settings
+from tests.factories import report, seed
+from tests.processes import Server, serve
+from tests.replication import Pair, replicated
+from tests.servers import lifeline, new_key
+
+WRITERS = 3
+
+
+class Load:
+    """Writers that post again and again until each statement is acknowledged, and a poller that follows what is recorded."""
+
+    def __init__(self, key: str, *servers: Server) -> None:
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._servers = servers
+        self._numbers = itertools.count()
+        self.acknowledged: dict[str, int] = {}
+        self.problems: list[httpx.Response] = []
+        self.followed: list[dict[str, Any]] = []
+        self._stopping = False
+        self._writing = WRITERS
+
+    def client(self, server: Server) -> httpx.AsyncClient:
+        """A client of one server."""
+        return httpx.AsyncClient(base_url=server.url, headers=self._headers, timeout=40)
+
+    async def write(self) -> None:
+        """Post until told to stop; whatever is not acknowledged is sent again under its key, to another server where there is one."""
+        servers = itertools.cycle(self._servers)
+        while not self._stopping:
+            number = next(self._numbers)
+            body = report(stated_at=f"2016-07-{1 + number % 28:02}", value={"people": 1000 + number})
+            again = {"Idempotency-Key": f"statement-{number}"}
+            while True:
+                async with self.client(next(servers)) as client:
+                    try:
+                        answer = await client.post("/v1/reports", json=body, headers=again)
+                    except httpx.TransportError:
+                        continue
+                if answer.status_code == 201:
+                    self.acknowledged[answer.json()["id"]] = number
+                    break
+                self.problems.append(answer)
+                await asyncio.sleep(0.1)
+        self._writing -= 1
+
+    async def follow(self) -> None:
+        """Follow the changes by their cursor, and stop once nothing comes after all was written."""
+        cursor: str | None = None
+        servers = itertools.cycle(self._servers)
+        while True:
+            all_written = self._writing == 0
+            async with self.client(next(servers)) as client:
+                try:
+                    answer = await client.get("/v1/changes", params={"after": cursor, "wait": 1} if cursor else {})
+                except httpx.TransportError:
+                    continue
+            if answer.status_code != 200:
+                self.problems.append(answer)
+                await asyncio.sleep(0.1)
+                continue
+            page = answer.json()
+            self.followed += page["items"]
+            cursor = page["next"]
+            if all_written and not page["items"]:
+                return
+
+    async def until(self, count: int) -> None:
+        """Wait for so many to be acknowledged."""
+        for _ in range(6000):
+            if len(self.acknowledged) >= count:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail(f"{len(self.acknowledged)} of {count} were acknowledged; {[each.text for each in self.problems[-3:]]}")
+
+    async def run(self, what_happens: Callable[[], Awaitable[None]]) -> None:
+        """Write and follow while something happens, then see that nothing was lost and nothing came twice."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WRITERS):
+                group.create_task(self.write())
+            group.create_task(self.follow())
+            await what_happens()
+            self._stopping = True
+        assert [item["seq"] for item in self.followed] == list(range(1, len(self.followed) + 1)), "no gap, nothing twice, in order"
+        came = [item["report"]["id"] for item in self.followed]
+        assert self.acknowledged.keys() <= set(came)
+        assert len({item["report"]["value"]["people"] for item in self.followed}) == len(came), "no statement was recorded twice"
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A primary that acknowledges nothing that its replica does not have."""
+    with replicated() as made:
+        primary = made.url(made.primary)
+        migrate(Settings(database_url=primary))
+        asyncio.run(seed(primary))
+        made.commit_on_both()
+        yield made
+
+
+async def test_the_primary_is_killed_and_its_replica_promoted(pair: Pair, tmp_path: Path) -> None:
+    key = await new_key(pair.url())
+    with serve(tmp_path, database_url=pair.url(), read_database_url=pair.url(), database_timeout_seconds="10") as server:
+        load = Load(key, server)
+
+        async def failover() -> None:
+            await load.until(20)
+            pair.kill_primary()
+            async with load.client(server) as client:
+                refused = await client.post("/v1/reports", json=report(stated_at="2016-07-30", value={"people": 1}))
+            await pair.promote()
+            assert refused.status_code == 503, refused.text
+            await load.until(len(load.acknowledged) + 20)
+
+        await load.run(failover)
+    assert load.problems
+    for problem in load.problems:
+        assert (problem.status_code, problem.headers["content-type"]) == (503, "application/problem+json"), problem.text
+        assert int(problem.headers["retry-after"]) > 0
+    proved = await asyncio.to_thread(lifeline, "verify", database_url=pair.url())
+    assert proved.returncode == 0, proved.stdout + proved.stderr
+
+
+async def test_one_of_two_instances_with_two_workers_is_killed(new_database: Callable[[], str], reference: object, tmp_path: Path) -> None:
+    url = new_database()
+    key = await new_key(url)
+    with (
+        serve(tmp_path, "--workers", "2", database_url=url) as one,
+        serve(tmp_path, "--workers", "2", database_url=url) as other,
+    ):
+        load = Load(key, one, other)
+
+        async def killed() -> None:
+            await load.until(20)
+            first = psutil.Process(one.process.pid)
+            for process in [first, *first.children(recursive=True)]:
+                os.kill(process.pid, signal.SIGKILL)
+            await load.until(len(load.acknowledged) + 20)
+
+        await load.run(killed)
+        assert not load.problems, load.problems[0].text
+    proved = await asyncio.to_thread(lifeline, "verify", database_url=url)
+    assert proved.returncode == 0, proved.stdout + proved.stderr

@@ -1,0 +1,139 @@
+"""Reading from a real replica that falls behind: it answers who has seen no more, and nobody is answered from before what he has seen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from sqlalchemy import event
+
+from app.db import Database
+from app.labels import Label
+from app.migrations import migrate
+from app.settings import Settings
+from tests.factories import report, seed
+from tests.postgres import execute
+from tests.replication import Pair, replicated
+from tests.servers import new_key
+
+LIST = "/v1/indicators"
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """A primary and its replica, with reference data."""
+    with replicated() as made:
+        migrate(Settings(database_url=made.url(made.primary)))
+        asyncio.run(seed(made.url(made.primary)))
+        yield made
+
+
+@pytest.fixture
+async def service(built_app: FastAPI, pair: Pair) -> AsyncIterator[httpx.AsyncClient]:
+    """A client who may do everything, of the application that reads from the replica."""
+    primary, replica = pair.url(pair.primary), pair.url(pair.replica)
+    built_app.state.settings = Settings(database_url=primary, read_database_url=replica, database_pool=3, replica_wait_seconds=0.3)
+    headers = {"Authorization": f"Bearer {await new_key(primary, clearance=Label.RED)}"}
+    async with (
+        LifespanManager(built_app, startup_timeout=30),
+        httpx.AsyncClient(transport=httpx.ASGITransport(built_app), base_url="http://lifeline.test", headers=headers) as client,
+    ):
+        yield client
+        await execute(pair.replica, "SELECT pg_wal_replay_resume()")
+
+
+@pytest.fixture
+def on_replica(service: httpx.AsyncClient, built_app: FastAPI) -> list[str]:
+    """The statements that the replica is asked, as they come, but for whether it has caught up."""
+    database: Database = built_app.state.database
+    assert database.replica is not None
+    found: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM head" not in statement or "reading" in statement:
+            found.append(statement)
+
+    event.listen(database.replica.engine.sync_engine, "before_cursor_execute", note)
+    return found
+
+
+async def post(client: httpx.AsyncClient, day: int) -> int:
+    """Report something; answers the revision after it."""
+    answer = await client.post("/v1/reports", json=report(stated_at=f"2016-08-{day:02}", value={"people": day}))
+    assert answer.status_code == 201, answer.text
+    return int(answer.headers["lifeline-revision"])
+
+
+async def test_who_sends_back_what_he_has_seen_is_never_answered_from_before_it(
+    service: httpx.AsyncClient, pair: Pair, on_replica: list[str]
+) -> None:
+    first = await post(service, 1)
+    seen = {"Lifeline-Revision": str(first)}
+    caught_up = await service.get(LIST, headers=seen)
+    assert (caught_up.json()["revision"], caught_up.headers["lifeline-revision"]) == (first, str(first))
+
+    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    second = await post(service, 2)
+    assert second == first + 1
+    on_replica.clear()
+    before = await service.get(LIST, params={"limit": 2})
+    assert before.json()["revision"] == first, "whoever has seen nothing is answered by the replica"
+    assert on_replica
+    on_replica.clear()
+    after = await service.get(LIST, params={"limit": 2}, headers={"Lifeline-Revision": str(second)})
+    assert (after.json()["revision"], after.headers["lifeline-revision"]) == (second, str(second))
+    assert after.json()["items"] != before.json()["items"]
+    assert not on_replica, "the primary answers where the replica does not catch up"
+    one = after.json()["items"][0]["links"]["self"]
+    detail = await service.get(one, headers={"Lifeline-Revision": str(second)})
+    assert (detail.json()["revision"], detail.headers["lifeline-revision"]) == (second, str(second))
+
+
+async def test_what_a_late_replica_says_is_kept_for_nobody(service: httpx.AsyncClient, pair: Pair) -> None:
+    first = await post(service, 3)
+    assert (await service.get(LIST, headers={"Lifeline-Revision": str(first)})).json()["revision"] == first
+    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    second = await post(service, 4)
+    for _ in range(2):
+        assert (await service.get(LIST)).json()["revision"] == first
+    await execute(pair.replica, "SELECT pg_wal_replay_resume()")
+    for _ in range(500):
+        if (await service.get(LIST)).json()["revision"] == second:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the replica has caught up, and is not asked")
+
+
+async def test_cursors_hold_on_a_late_replica(service: httpx.AsyncClient, pair: Pair) -> None:
+    await post(service, 5)
+    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    newest = await post(service, 6)
+    page = (await service.get("/v1/reports", params={"limit": 1}, headers={"Lifeline-Revision": str(newest)})).json()
+    assert page["revision"] == newest
+    following = (await service.get("/v1/reports", params={"limit": 1, "cursor": page["next"]})).json()
+    assert following["revision"] == newest, "a cursor is never answered from an older state than the page that gave it"
+    changes = (await service.get("/v1/changes", params={"limit": 1000})).json()
+    assert changes["revision"] == newest, "what is followed is not missed"
+    waiting = asyncio.create_task(service.get("/v1/changes", params={"after": changes["next"], "wait": 20}))
+    await asyncio.sleep(0.05)
+    newer = await post(service, 7)
+    told = (await waiting).json()
+    assert [item["seq"] for item in told["items"]] == [newer]
+
+
+async def test_a_revoked_key_reads_nothing_from_a_late_replica(service: httpx.AsyncClient, pair: Pair, built_app: FastAPI) -> None:
+    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    database: Database = built_app.state.database
+    async with database.write() as session:
+        await (await session.connection()).exec_driver_sql("UPDATE api_key SET revoked_at = now()")
+    assert (await service.get(LIST)).status_code == 401
+
+
+async def test_a_revision_that_never_was_is_answered_by_the_primary(service: httpx.AsyncClient) -> None:
+    newest = await post(service, 8)
+    for made_up in ("9" * 18, "9" * 40, "-1", "what"):
+        answer = await service.get(LIST, headers={"Lifeline-Revision": made_up})
+        assert (answer.status_code, answer.json()["revision"]) == (200, newest)
