@@ -27,7 +27,10 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
     "the source": (["UPDATE report SET source_id = (SELECT id FROM source WHERE slug = 'army') WHERE number = 2"], CHANGE_2),
     "the time as sent": (["UPDATE report SET stated_text = '2016-07-27' WHERE number = 2"], CHANGE_2),
     "the time that is read": (["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE number = 7) WHERE number = 2"], BESIDE_2),
-    "the label in force": (["UPDATE report SET level = 1 WHERE number = 2"], BESIDE_2),
+    "the label in force": (
+        ["UPDATE report SET level = 1 WHERE number = 2"],
+        r"report [0-9a-f-]{36}: its label is not the one that the ledger gives it",
+    ),
     "who recorded it": (["UPDATE report SET recorded_by = 'another' WHERE number = 2"], CHANGE_2),
     "a reason": (["UPDATE change SET reason = 'no reason' WHERE number = 4"], r"change 4 \(correction, .*was altered"),
     "a hash": (
