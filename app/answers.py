@@ -45,6 +45,7 @@ def page(
     request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int
 ) -> tuple[bytes, dict[str, str]]:
     """The list envelope around documents that are JSON already, and its `Link` header (RFC 8288)."""
+    request.state.revision = revision
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
     return body, link_to_next(request, next_cursor)
