@@ -206,7 +206,8 @@ async def _copy(source: AsyncConnection, target: AsyncConnection) -> None:
         raise RuntimeError("the tables of the models are not those of the migrations")
     for table in SQLModel.metadata.tables.values():
         # What migrations made.
-        await target.execute(delete(table))
+        if table.name in MADE_BY_MIGRATIONS:
+            await target.execute(delete(table))
         async for some in _pages(source, table):
             await target.execute(insert(table), some)
 
