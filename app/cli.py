@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from app import __version__
 from app.access.audit import list_audit, prepare
 from app.access.limits import shared_counters
 from app.access.service import Scope, create_key, key_old_hashes, list_keys, revoke_key, rotate_key
+from app.backup import Ending, NotBackedUp, back_up, restore
 from app.console import configured as _settings
 from app.console import database_errors as _database_errors
 from app.console import err, out
@@ -26,16 +28,17 @@ from app.console import stop as _stop
 from app.db import Database
 from app.demo.aleppo import load_aleppo
 from app.demo.commands import benchmarks
+from app.doctor import Finding, examine
 from app.errors import Problem
 from app.exchange import commands
 from app.exchange.whole import WRITERS, export_file
-from app.indicators.verify import reread, verify_readings
+from app.indicators.verify import reread, verify_all
 from app.labels import LABELS, Label
-from app.ledger.verify import verify_chain
 from app.main import create_app
 from app.migrations import current, migrate, revision_at_head
 from app.settings import Settings
 from app.slow_clients import PatientProtocol
+from app.sqlite_file import damage_in
 
 cli = typer.Typer(name="lifeline", help="Sourced statements about places cut off, read together.", no_args_is_help=True)
 keys = typer.Typer(help="Keys: who may report, and see how much.", no_args_is_help=True)
@@ -62,6 +65,8 @@ def serve(
 ) -> None:
     """Serve the API. SQLite is migrated first; PostgreSQL behind head is refused."""
     settings = _settings()
+    if damage := damage_in(settings.database_url):
+        raise _stop(f"The database is damaged: {damage}. `lifeline verify` says more; restore a backup.")
     with _database_errors():
         if settings.database_url.startswith("sqlite"):
             migrate(settings)
@@ -162,11 +167,7 @@ def verify() -> None:
         problems = 0
         try:
             async with database.write() as session:
-                connection = await session.connection()
-                async for problem in verify_chain(connection):
-                    out.print(problem)
-                    problems += 1
-                async for problem in verify_readings(connection, settings):
+                async for problem in verify_all(await session.connection(), settings):
                     out.print(problem)
                     problems += 1
         finally:
@@ -177,6 +178,45 @@ def verify() -> None:
     if problems:
         raise _stop(f"{problems} problem{'s' if problems > 1 else ''} found.")
     out.print("The ledger and every reading are as they were written.")
+
+
+@cli.command()
+def doctor() -> None:
+    """Look at configuration, database, schema, disk, clock and the end of the ledger. Exit code 1 where something is not well."""
+
+    async def work() -> list[Finding]:
+        return [finding async for finding in examine(_settings())]
+
+    findings = _run(work())
+    for finding in findings:
+        out.print(f"{'well' if finding.well else 'NOT WELL':<10}{finding.what:<15}{finding.seen}")
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def backup(file: Annotated[Path, typer.Argument(help="A new file; it will hold everything, so keep it as safe as the database.")]) -> None:
+    """Write one state of the database to a file, while it is in use, and prove it."""
+    out.print(f"Backed up to {file}. {_kept(lambda settings: back_up(settings, file))}")
+
+
+@cli.command("restore")
+def restore_command(file: Annotated[Path, typer.Argument(help="What `lifeline backup` wrote, of this or an earlier version.")]) -> None:
+    """Fill the configured, empty database from a backup that is proved first. Stop the service before."""
+    out.print(f"Restored from {file}. {_kept(lambda settings: restore(settings, file))}")
+
+
+def _kept(work: Callable[[Settings], Ending]) -> str:
+    settings = _settings()
+    try:
+        with _database_errors():
+            ending = work(settings)
+    except NotBackedUp as refused:
+        for problem in refused.problems:
+            out.print(problem)
+        raise _stop(str(refused)) from None
+    at = ending.recorded_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"The ledger and every reading verify. The last change is {ending.number}, of {at}, with the hash {ending.hash}."
 
 
 @cli.command()

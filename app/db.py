@@ -70,11 +70,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
         """An aware time in UTC."""
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+        # PostgreSQL's driver reads the first instant of all, which is infinity there, without a zone.
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def table_of(model: type[SQLModel]) -> Table:
@@ -148,19 +149,28 @@ def _engine(url: str, *, pool: int, timeout: float, reads: str | None = None) ->
     return engine
 
 
+def _set_up_sqlite(connection: Any, *, writes: bool) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    if writes:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # FULL syncs the log at each commit: an acknowledged report survives a pulled plug.
+        cursor.execute("PRAGMA synchronous = FULL")
+    else:
+        cursor.execute("PRAGMA query_only = ON")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
 def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        if writes:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            # FULL syncs the log at each commit: an acknowledged report survives a pulled plug.
-            cursor.execute("PRAGMA synchronous = FULL")
-        else:
-            cursor.execute("PRAGMA query_only = ON")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
+        try:
+            _set_up_sqlite(connection, writes=writes)
+        except BaseException:
+            # Nobody else would: with a file that cannot be written to, each request would leave a thread behind.
+            connection.close()
+            raise
 
     if writes:
 

@@ -1,15 +1,18 @@
 """Problem details (RFC 9457): every error that leaves the service, those of the framework included."""
 
+import errno
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
@@ -162,29 +165,63 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     return _answer(request, invalid_request(error))
 
 
-# SQLite result codes (busy, locked, I/O error, full, cannot open) and SQLSTATE classes of PostgreSQL (connection, resources,
-# operator intervention, lock not available) that tell of the database's state, not of a mistake in a statement.
-_SQLITE_UNAVAILABLE = frozenset({5, 6, 10, 13, 14})
-# Connections, credentials and the database itself gone; resources, the operator; a lock not had in time.
-_SQLSTATE_UNAVAILABLE = ("08", "28", "3D", "53", "57", "55P03")
+BUSY = Problem(503, "The database does not answer; try again.", headers={"Retry-After": RETRY_AFTER_SECONDS})
+# An operator has to act before these go away, so clients are not to ask every two seconds.
+FULL = Problem(507, "There is no space left to write to; nothing was written.", kind="storage-full", headers={"Retry-After": "30"})
+READ_ONLY = Problem(503, "The database cannot be written to at present; reading goes on.", kind="read-only", headers={"Retry-After": "30"})
+DAMAGED = Problem(503, "The database is damaged; its operator has to look at it.", kind="damaged", headers={"Retry-After": "60"})
+
+# SQLite's result codes: busy, locked, no memory, interrupted, I/O error, cannot open, protocol; read-only; damaged, full, no database.
+_SQLITE = {5: BUSY, 6: BUSY, 7: BUSY, 8: READ_ONLY, 9: BUSY, 10: BUSY, 11: DAMAGED, 13: FULL, 14: BUSY, 15: BUSY, 26: DAMAGED}
+# How SQLSTATE begins, the longest that fits first: the disk full, the rest of lacking resources; connections, credentials and the
+# database itself gone; the operator; a lock not had in time; serialisation and deadlock; a standby, a transaction for reading.
+_SQLSTATE = {
+    "53100": FULL,
+    "25006": READ_ONLY,
+    "XX001": DAMAGED,
+    "XX002": DAMAGED,
+    "55P03": BUSY,
+    "08": BUSY,
+    "28": BUSY,
+    "3D": BUSY,
+    "40": BUSY,
+    "53": BUSY,
+    "57": BUSY,
+    "58": BUSY,
+}
 
 
-def _is_unavailable(error: Exception) -> bool:
-    if not isinstance(error, DBAPIError):
-        return True
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    state = getattr(error.orig, "sqlstate", None)
+def database_problem(error: BaseException) -> Problem | None:
+    """What an error of the database, of its driver or of the network to it tells of the database's state; None for a mistake of ours.
+
+    Drivers raise their own errors while they connect, SQLAlchemy's own afterwards.
+    """
+    found = error.orig if isinstance(error, DBAPIError) else error
+    code, state = getattr(found, "sqlite_errorcode", None), getattr(found, "sqlstate", None)
     if code is not None:
-        return code & 0xFF in _SQLITE_UNAVAILABLE
-    return error.connection_invalidated or (state is not None and state.startswith(_SQLSTATE_UNAVAILABLE))
+        return _SQLITE.get(code & 0xFF)
+    if state is not None:
+        return next((problem for start, problem in _SQLSTATE.items() if state.startswith(start)), None)
+    if isinstance(found, OSError):
+        return FULL if found.errno in (errno.ENOSPC, errno.EDQUOT) else READ_ONLY if found.errno == errno.EROFS else BUSY
+    if isinstance(error, DBAPIError):
+        return BUSY if error.connection_invalidated or isinstance(error, InterfaceError) else None
+    return BUSY if isinstance(error, (PoolTimeoutError, asyncpg.InterfaceError)) else None
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether the database undid a transaction because of another one, by deadlock or serialisation: it may be tried again."""
+    return (getattr(error.orig, "sqlstate", None) or "").startswith("40")
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
-    if _is_unavailable(error):
-        log.warning("database_unavailable", error=type(error).__name__)
-        problem = Problem(503, "The database does not answer; try again.", headers={"Retry-After": RETRY_AFTER_SECONDS})
-        return _answer(request, problem)
-    return await _on_anything(request, error)
+    problem = database_problem(error)
+    if problem is None:
+        return await _on_anything(request, error)
+    log.log(
+        logging.ERROR if problem is DAMAGED else logging.WARNING, "database_unavailable", error=type(error).__name__, answer=problem.kind
+    )
+    return _answer(request, problem)
 
 
 async def _on_anything(request: Request, error: Exception) -> Response:
@@ -197,6 +234,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_framework_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    for database_error in (DBAPIError, PoolTimeoutError, ConnectionError, TimeoutError):
+    for database_error in (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         app.add_exception_handler(database_error, _on_database_error)
     app.add_exception_handler(Exception, _on_anything)

@@ -9,13 +9,12 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.registry import CollectorRegistry
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
 from app.access.service import Scope
 from app.answers import JSON
 from app.documentation import problems
-from app.errors import Problem
+from app.errors import BUSY, Problem, database_problem
 from app.migrations import revision_at_head, revision_in
 
 router = APIRouter(tags=["Health"])
@@ -30,7 +29,9 @@ def metrics_registry() -> CollectorRegistry:
 
 
 # How much is written, and how large the answers to others are, would tell of statements that the public may not see.
-_NOT_FOR_ALL = re.compile(rb'^.*(?:method="(?!GET"|HEAD")|http_(?:request|response)_size_bytes).*\n', re.MULTILINE)
+_NOT_FOR_ALL = re.compile(
+    rb'^.*(?:method="(?!GET"|HEAD")|http_(?:request|response)_size_bytes|lifeline_(?:writes|webhook|kept_bytes)).*\n', re.MULTILINE
+)
 
 
 # Released as application/json, which it never was: what is in the document stays in it.
@@ -58,8 +59,11 @@ async def ready(database: DatabaseDep) -> Response:
     try:
         async with database.read() as connection:
             found = await connection.run_sync(revision_in)
-    except (SQLAlchemyError, OSError):
-        raise Problem(503, "The database does not answer.", kind="not-ready") from None
+    except Exception as error:
+        if (problem := database_problem(error)) is None:
+            raise
+        detail = "The database does not answer." if problem is BUSY else problem.detail
+        raise Problem(503, detail, kind="not-ready") from None
     if found != revision_at_head():
         raise Problem(503, "The schema is not the one that this version needs: run `lifeline migrate`.", kind="not-ready")
     return _ok()
@@ -78,6 +82,7 @@ async def metrics(request: Request, database: DatabaseDep, settings: SettingsDep
     """
     # Not as a dependency: the document would say that it wants a key.
     caller = await get_caller(request, database, settings, await bearer(request))
+    await request.app.state.sample(request)
     text = generate_latest(request.app.state.metrics)
     if Scope.ADMIN not in caller.scopes:
         text = _NOT_FOR_ALL.sub(b"", text)

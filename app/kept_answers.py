@@ -12,7 +12,7 @@ import asyncio
 import gzip
 import hashlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -45,6 +45,9 @@ MOST_READERS = 10_000
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
 KEEP = "keep_answer"
 CALLER = "caller"
+# Set above the application: the request's identifier, for an answer that is made now, and the template of its route, for counting.
+REQUEST_ID = "request_id"
+ROUTE = "route_template"
 
 _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"zstd": lambda body: zstandard.ZstdCompressor(level=6).compress(body),
@@ -74,6 +77,7 @@ class Kept:
     tag: str
     made: dict[bytes, tuple[Message, Message, Message, bytes]] = field(default_factory=dict)
     counted: int = 0
+    route: str = "none"
 
     @property
     def size(self) -> int:
@@ -131,6 +135,13 @@ class KeptAnswers:
         self._bytes = 0
         self._kept: OrderedDict[tuple[Any, ...], Kept] = OrderedDict()
         self._readers: dict[bytes, tuple[int | None, Reader]] = {}
+        # How often what is kept was enough, by route, method and class of status.
+        self.hits: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
@@ -168,7 +179,8 @@ class KeptAnswers:
                 if reader.level >= self._watch_from and self._on_hit is not None:
                     self._on_hit(reader, scope)
                 made = kept.made.get(coding) or await self._make(key, kept, coding)
-                await _send(made, kept.tag, held, head_only, send)
+                unchanged = await _send(made, kept.tag, held, head_only, send)
+                self.hits[kept.route, scope["method"], "3xx" if unchanged else "2xx"] += 1
                 return
         state: dict[str, Any] = dict(scope.get("state", {}))
         whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
@@ -176,9 +188,10 @@ class KeptAnswers:
             return
         answer = Kept(version, day, _revision_of(whole[0]), *whole, hashlib.sha256(whole[1]).hexdigest()[:32])
         made = await answer.make(coding)
+        answer.route = state.get(ROUTE, "none")
         if state.get(KEEP) and version is not None and asked.newest:
             self._remember(authorization, version, state.get(CALLER), scope, formats, answer)
-        await _send(made, answer.tag, held, head_only, send)
+        await _send(_named(made, state.get(REQUEST_ID)), answer.tag, held, head_only, send)
 
     async def _ask(
         self, scope: Scope, receive: Receive, passing: Passing, state: dict[str, Any], send: Send
@@ -267,14 +280,30 @@ async def _send_error(send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send(made: tuple[Message, Message, Message, bytes], tag: str, held: bytes, head_only: bool, send: Send) -> None:
+async def _send(made: tuple[Message, Message, Message, bytes], tag: str, held: bytes, head_only: bool, send: Send) -> bool:
+    """Send what was made, or that the client has it already; answers which."""
     start, body, not_modified, exact = made
     if held and _matches(held, tag, exact):
         await send(not_modified)
         await send(NOTHING)
-        return
+        return True
     await send(start)
     await send(NOTHING if head_only else body)
+    return False
+
+
+def _named(made: tuple[Message, Message, Message, bytes], identifier: bytes | None) -> tuple[Message, Message, Message, bytes]:
+    """The same with the request's identifier, which is of this one request, so it is not kept."""
+    if identifier is None:
+        return made
+    start, body, not_modified, exact = made
+    header = (b"x-request-id", identifier)
+    return (
+        {**start, "headers": [*start["headers"], header]},
+        body,
+        {**not_modified, "headers": [*not_modified["headers"], header]},
+        exact,
+    )
 
 
 def _matches(held: bytes, tag: str, exact: bytes) -> bool:

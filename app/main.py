@@ -12,6 +12,7 @@ from app.access.audit import AUDITED_FROM, Actor, auditing
 from app.access.gate import SecurityHeaders, gate_of
 from app.access.limits import Limits
 from app.access.oidc import issuer_of
+from app.admission import Admission
 from app.api import TAGS, router
 from app.board.endpoints import router as board
 from app.board.readers import for_reader
@@ -27,6 +28,8 @@ from app.kept_answers import KeptAnswers
 from app.logs import configure_logs
 from app.parameters import refuse_unknown_parameters
 from app.settings import Settings, get_settings
+from app.telemetry.access_log import AccessLog
+from app.telemetry.metrics import ProcessMetrics, sampling
 from app.termination import on_termination
 from app.webhooks.dispatcher import dispatching
 
@@ -73,10 +76,12 @@ def create_app(settings: Settings | None = None) -> Application:
         app.state.limits = Limits(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
         app.state.issuer = issuer_of(settings)
         public = settings.public_clearance.level
+        admission = Admission(app.beneath, most_requests=settings.most_requests, most_waiting=settings.most_waiting)
+        app.state.admission = admission
         async with auditing(database) as reads:
             app.state.reads = reads
             app.kept_answers = KeptAnswers(
-                SecurityHeaders(app.beneath),
+                AccessLog(SecurityHeaders(admission), write=settings.access_log),
                 database.signal.version,
                 public_level=public,
                 most_bytes=settings.cache_bytes,
@@ -113,6 +118,8 @@ def create_app(settings: Settings | None = None) -> Application:
     app.include_router(health)
     app.include_router(board)
     app.state.metrics = metrics_registry()
+    app.state.metrics.register(ProcessMetrics(app.state))
+    app.state.sample = sampling(app.state.metrics)
     Instrumentator(registry=app.state.metrics).instrument(app)
     install_openapi(app)
     install_swagger_ui(app)

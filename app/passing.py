@@ -135,6 +135,6 @@ def _hang_up(send: Send) -> bool:
 
 def _plain(headers: Headers) -> Headers:
     """The headers of an answer without those that this layer gives, and with its `Vary`."""
-    dropped = (b"content-length", b"etag", b"vary")
+    dropped = (b"content-length", b"etag", b"vary", b"x-request-id")
     varies = b", ".join([b"Accept, Accept-Encoding, Authorization", *(value for name, value in headers if name == b"vary")])
     return [*((name, value) for name, value in headers if name not in dropped), (b"vary", varies)]

@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     database_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = Field(
         default=30.0, description="Seconds that a write waits for another writer before 503."
     )
+    most_requests: Annotated[int, Field(ge=2)] = Field(
+        default=200, description="Requests that each process works on at once, half of them writes; beyond that it answers 503."
+    )
+    most_waiting: Annotated[int, Field(ge=1)] = Field(
+        default=5000, description="Streams and requests with `wait` that each process holds at once; beyond that it answers 503."
+    )
+    access_log: bool = Field(default=True, description="Whether a line is logged for each request that is not answered from memory.")
     public_clearance: Label = Field(default=Label.CLEAR, description="The highest label that a reader without a key sees.")
     default_label: Label = Field(default=Label.GREEN, description="The label of a report sent without one, where no stricter rule applies.")
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(default=4 * 1024 * 1024, description="Bytes that a request body may have.")

@@ -80,7 +80,8 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Makes migrated databases, empty but for the reference data where the test asks for it; answers their URLs."""
-    return _maker(request, engine, tmp_path, "template_with_reference" if "reference" in request.fixturenames else "template")
+    seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
+    return _maker(request, engine, tmp_path, "template_with_reference" if seeded else "template")
 
 
 @pytest.fixture
@@ -118,6 +119,12 @@ def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_
 @pytest.fixture
 def database_url(new_database: Callable[[], str]) -> str:
     """A migrated, empty database of the test's own."""
+    return new_database()
+
+
+@pytest.fixture
+def seeded_database_url(new_database: Callable[[], str]) -> str:
+    """A database with the reference data in it, for servers that run elsewhere."""
     return new_database()
 
 

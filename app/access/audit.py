@@ -76,6 +76,7 @@ class ReadLog:
         self._database = database
         self._waiting: dict[tuple[Any, ...], list[Any]] = {}
         self._lost = 0
+        self._prepared = False
 
     def note(self, who: Actor, scope: AsgiScope) -> None:
         """Take note of a read, where its reader is at amber or above."""
@@ -91,6 +92,12 @@ class ReadLog:
             self._waiting[key] = [1, utc_now(), _target(scope)]
         else:
             self._lost += 1
+
+    async def prepare(self) -> None:
+        """Make SQLite's second file, once; raises where that cannot be written to, and may be asked again."""
+        if self._database.dialect == "sqlite" and not self._prepared:
+            await prepare(self._database.audit)
+            self._prepared = True
 
     async def flush(self) -> None:
         """Write down what waits; on an error it goes on waiting."""
@@ -117,6 +124,7 @@ class ReadLog:
             for key, (count, at, target) in waiting.items()
         ]
         try:
+            await self.prepare()
             async with self._database.audit.begin() as connection:
                 await connection.execute(insert(entries), rows)
         except (SQLAlchemyError, OSError) as error:
@@ -135,9 +143,10 @@ class ReadLog:
 @asynccontextmanager
 async def auditing(database: Database) -> AsyncIterator[ReadLog]:
     """The log of the reads of this process, written down while the block runs and at its end."""
-    if database.dialect == "sqlite":
-        await prepare(database.audit)
     reads = ReadLog(database)
+    # On a file system that cannot be written to for now, reading goes on, and this is tried again.
+    with suppress(SQLAlchemyError, OSError):
+        await reads.prepare()
     task = asyncio.create_task(reads.run())
     try:
         yield reads

@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from fastapi import Request, Response
 from sqlalchemy import delete, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -15,12 +17,15 @@ from app.access.dependencies import Caller
 from app.access.models import RememberedAnswer
 from app.answers import JSON
 from app.db import head_seq
-from app.errors import Problem
+from app.errors import Problem, is_conflict
 from app.freshness import HEADER as REVISION
 from app.times import utc_now
 
 HEADER = "Idempotency-Key"
 LONGEST = 255
+MOST_ATTEMPTS = 3
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,19 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
     """Run a write in its transaction, commit, then answer.
 
     A repeated Idempotency-Key of the same key gives the first answer without writing; with another request, 422.
-    What failed wrote nothing and is not remembered.
+    What failed wrote nothing and is not remembered. What the database gave up for another transaction's sake is tried again.
     """
+    for _ in range(MOST_ATTEMPTS - 1):
+        try:
+            return await _write_once(request, caller, write)
+        except DBAPIError as error:
+            if not is_conflict(error):
+                raise
+            log.warning("write_tried_again", error=type(error.orig).__name__)
+    return await _write_once(request, caller, write)
+
+
+async def _write_once(request: Request, caller: Caller, write: Callable[[AsyncSession], Awaitable[Written]]) -> Response:
     token = request.headers.get(HEADER)
     if token is not None and not 1 <= len(token) <= LONGEST:
         raise Problem(422, f"{HEADER} has 1 to {LONGEST} characters.", kind="idempotency")

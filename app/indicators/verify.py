@@ -15,9 +15,27 @@ from app.indicators.models import StoredReading
 from app.indicators.service import rows_of, store
 from app.indicators.statements import load_all
 from app.ledger.models import Indicator
+from app.ledger.verify import verify_chain, verify_file
 from app.settings import Settings
 
 STEP = 200
+
+
+async def verify_all(connection: AsyncConnection, settings: Settings) -> AsyncIterator[str]:
+    """The file, the chains, the readings; yields one line for each thing that is not as it was written.
+
+    What is read has to be one state, so the connection is in a transaction. A file that is damaged is not read any further.
+    """
+    damaged = False
+    async for problem in verify_file(connection):
+        damaged = True
+        yield problem
+    if damaged:
+        return
+    async for problem in verify_chain(connection):
+        yield problem
+    async for problem in verify_readings(connection, settings):
+        yield problem
 
 
 async def _steps(connection: AsyncConnection) -> AsyncIterator[list[UUID]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rfc8785 import CanonicalizationError
 from sqlalchemy import case, func, or_, select
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -108,6 +109,20 @@ def _consistent(change: Change, report: Report) -> bool:
     )
 
 
+async def verify_file(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Whether SQLite finds its file whole, and every row that another names there; PostgreSQL sees to both itself."""
+    if connection.dialect.name != "sqlite":
+        return
+    try:
+        for (found,) in await connection.exec_driver_sql("PRAGMA integrity_check(20)"):
+            if found != "ok":
+                yield f"file: {found}"
+        for row in (await connection.exec_driver_sql("PRAGMA foreign_key_check")).mappings():
+            yield f"file: row {row['rowid']} of {row['table']} names what is not in {row['parent']}"
+    except DatabaseError as error:
+        yield f"file: {error.orig}"
+
+
 async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
     """Walk the ledger from its first entry; yields one line for each thing that is not as it was written."""
     walk = Walk()
@@ -139,6 +154,18 @@ async def _verify_head(connection: AsyncConnection, walk: Walk) -> AsyncIterator
     for level, label in enumerate(LABELS):
         if (head[f"seq_{label}"] or 0, head[f"hash_{label}"] or GENESIS) != (walk.seq[level], walk.hashes[level]):
             yield f"head: seq or hash of {label} is not that of the last entry"
+
+
+async def end_of_chain(connection: AsyncConnection) -> str | None:
+    """Whether the head is that of the last entry, which costs two steps into an index; what is wrong where it is not."""
+    head = (await connection.execute(select(*table_of(Head).c))).mappings().one()
+    changes = table_of(Change).c
+    for label in LABELS:
+        seq, hash_ = changes[f"seq_{label}"], changes[f"hash_{label}"]
+        last = (await connection.execute(select(seq, hash_).where(seq.is_not(None)).order_by(seq.desc()).limit(1))).one_or_none()
+        if (head[f"seq_{label}"] or 0, head[f"hash_{label}"] or GENESIS) != (tuple(last) if last else (0, GENESIS)):
+            return f"the head of {label} is not that of the last entry: run `lifeline verify`"
+    return None
 
 
 async def _verify_reports(connection: AsyncConnection, walk: Walk) -> AsyncIterator[str]:

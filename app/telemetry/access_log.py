@@ -1,0 +1,81 @@
+"""One line of JSON for each request that reaches the application, and the request's identifier in its answer.
+
+A line holds the route's template, never the path, the query or the body: it tells nothing of a record or a key's secret. Answers that
+are kept are served without a line, since a line costs more than the answer does; they are counted at `/metrics`.
+"""
+
+import re
+import time
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+from app.kept_answers import CALLER, REQUEST_ID, ROUTE
+
+SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# The orchestrator asks every few seconds.
+SILENT = ("/health/", "/metrics")
+REVISION = "revision"
+
+log = structlog.get_logger("access")
+
+
+class AccessLog:
+    """Gives requests their identifier, and tells of them once they are answered."""
+
+    def __init__(self, app: ASGIApp, *, write: bool) -> None:
+        self._app = app
+        self._write = write
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, and write the line."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        state: dict[str, Any] = scope.setdefault("state", {})
+        identifier = state[REQUEST_ID] = _sent(scope) or str(uuid7()).encode()
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                state[ROUTE] = template(scope)
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", identifier)]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            if self._write and not scope["path"].startswith(SILENT):
+                self._tell(scope, identifier.decode(), status, time.perf_counter() - started)
+
+    def _tell(self, scope: Scope, identifier: str, status: int, seconds: float) -> None:
+        caller = scope["state"].get(CALLER)
+        key = getattr(caller, "key_id", None)
+        log.info(
+            "request",
+            request_id=identifier,
+            key_id=str(key) if key else None,
+            method=scope["method"],
+            route=template(scope),
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+            revision=scope["state"].get(REVISION),
+        )
+
+
+def template(scope: Scope) -> str:
+    """The template of the route that was taken, such as `/v1/places/{slug}`; `none` where there was none."""
+    # The route of an included router knows its own part alone; what FastAPI made of both stands beside it.
+    context = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    path: str = getattr(context, "path", None) or "none"
+    return path
+
+
+def _sent(scope: Scope) -> bytes | None:
+    found = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return bytes(found[0]) if len(found) == 1 and SANE.fullmatch(found[0]) else None

@@ -1,0 +1,78 @@
+"""What `/metrics` says beside requests and their latencies: the ledger, readings past their time, webhooks, kept answers, overload.
+
+The ledger and the readings are those that everybody may see, so that no number tells of what is restricted.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastapi import Request
+from prometheus_client import Gauge, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+from sqlalchemy import func, select
+from sqlmodel import col
+
+from app.db import Database, head_seq
+from app.errors import database_problem
+from app.indicators.models import StoredReading
+from app.times import utc_now
+from app.webhooks.models import Delivery
+
+
+class ProcessMetrics(Collector):
+    """What one process counts on its own: what it answered from what it keeps, what it has under way, what it sent away."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """The numbers as they are now."""
+        answered = CounterMetricFamily(
+            "lifeline_kept_answers",
+            "Requests answered from memory; http_requests_total has the others.",
+            labels=("handler", "method", "status"),
+        )
+        size = GaugeMetricFamily("lifeline_kept_bytes", "Bytes of answers that are kept.")
+        if (kept := getattr(self._state, "public_api", None)) is not None:
+            for (route, method, status), count in kept.hits.items():
+                answered.add_metric((route, method, status), count)
+            size.add_metric((), kept.size)
+        yield answered
+        yield size
+        if (admission := getattr(self._state, "admission", None)) is not None:
+            yield CounterMetricFamily("lifeline_requests_shed", "Requests that were too many, told to come again.", admission.shed)
+            yield GaugeMetricFamily("lifeline_writes_under_way", "Writes that are worked on or stand in the queue.", admission.writes.taken)
+            yield GaugeMetricFamily("lifeline_reads_under_way", "Reads that are worked on.", admission.reads.taken)
+            yield GaugeMetricFamily("lifeline_readers_waiting", "Streams and long polls that are held.", admission.waiting.taken)
+
+
+def sampling(registry: CollectorRegistry) -> Callable[[Request], Any]:
+    """A dependency that asks the database, once a scrape, for what gauges in the registry say."""
+    up = Gauge("lifeline_database_up", "Whether the database answered this scrape.", registry=registry)
+    seq = Gauge("lifeline_ledger_seq", "The last entry of the ledger that everybody may see.", registry=registry)
+    past = Gauge("lifeline_readings_past_their_time", "Readings that everybody may see, of which nobody spoke lately.", registry=registry)
+    pending = Gauge("lifeline_webhook_deliveries_pending", "Deliveries of webhooks that wait to be sent.", registry=registry)
+
+    async def sample(request: Request) -> None:
+        database: Database = request.app.state.database
+        level = request.app.state.settings.public_clearance.level
+        overdue = (
+            select(func.count())
+            .select_from(StoredReading)
+            .where(col(StoredReading.stale_after) < utc_now(), col(StoredReading.lowest) <= level, col(StoredReading.highest) >= level)
+        )
+        waiting = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
+        try:
+            async with database.read() as connection:
+                row = (await connection.execute(select(head_seq(level), overdue.scalar_subquery(), waiting.scalar_subquery()))).one()
+        except Exception as error:
+            if database_problem(error) is None:
+                raise
+            up.set(0)
+            return
+        up.set(1)
+        for gauge, value in zip((seq, past, pending), row, strict=True):
+            gauge.set(value or 0)
+
+    return sample

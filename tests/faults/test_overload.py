@@ -1,0 +1,66 @@
+"""More than a process can do at once: it says so at once, shares what it has, and goes on as before afterwards."""
+
+import asyncio
+from collections import Counter
+
+import httpx
+import pytest
+
+from app.admission import Places
+from tests.factories import report
+from tests.faults.answers import assert_told, fresh, write
+from tests.faults.conftest import Serving
+from tests.servers import new_key
+from tests.test_errors import locked
+
+
+def test_half_full_nobody_holds_more_than_a_quarter() -> None:
+    places = Places(8)
+    assert [places.take(b"greedy") for _ in range(6)] == [True] * 4 + [False] * 2
+    assert [places.take(each) for each in (b"one", b"one", b"one", b"other", b"another")] == [True, True, False, True, True]
+    assert not places.take(b"somebody")
+    for _ in range(4):
+        places.leave(b"greedy")
+    assert places.take(b"somebody")
+    assert places.by_caller[b"greedy"] == 0
+
+
+async def test_writes_beyond_the_queue_are_told_to_come_again_while_the_rest_is_answered(
+    seeded_database_url: str, serving: Serving
+) -> None:
+    other_key = {"Authorization": f"Bearer {await new_key(seeded_database_url)}"}
+    async with serving(seeded_database_url, most_requests=16, most_waiting=8, database_timeout_seconds=30) as client:
+        await client.get("/v1/places/oldtown")
+        async with locked(seeded_database_url):
+            polls = [asyncio.create_task(client.get("/v1/changes?after=now&wait=30")) for _ in range(4)]
+            writing = [asyncio.create_task(write(client, people)) for people in range(1, 21)]
+            _, waiting = await asyncio.wait(writing, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            shed = [each.result() for each in writing if each.done()]
+            assert (len(shed), len(waiting)) == (16, 4)
+            for answer in shed:
+                assert_told(answer)
+                assert answer.json()["type"] == "urn:lifeline:problem:overloaded"
+            # Another key has its share, and so have readers and whoever asks after the service's health.
+            elsewhere = asyncio.create_task(client.post("/v1/reports", json=report(source="envoy"), headers=other_key))
+            for path in ("/health/live", "/health/ready", "/metrics", fresh(), "/v1/places/oldtown"):
+                assert (await client.get(path)).status_code == 200
+            assert not elsewhere.done()
+        written = await asyncio.gather(elsewhere, *waiting)
+        assert {answer.status_code for answer in written} == {201}
+        assert {poll.status_code for poll in await asyncio.gather(*polls)} == {200}
+        # All that was shed goes through when it comes again.
+        for people in range(1, 21):
+            assert (await write(client, people)).status_code == 201
+        assert (await client.get("/v1/reports?limit=1")).json()["revision"] == 21
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_waiting_readers_beyond_the_limit_are_told_and_take_no_place_of_others(seeded_database_url: str, serving: Serving) -> None:
+    async with serving(seeded_database_url, most_requests=2, most_waiting=4) as client:
+        polls = [asyncio.create_task(client.get("/v1/changes?after=now&wait=20")) for _ in range(6)]
+        await asyncio.wait(polls, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        while sum(poll.done() for poll in polls) < 4:  # noqa: ASYNC110 - six tasks, not one event
+            await asyncio.sleep(0.01)
+        assert (await write(client, 1)).status_code == 201
+        answers: list[httpx.Response] = await asyncio.gather(*polls)
+        assert Counter(answer.status_code for answer in answers) == {200: 2, 503: 4}

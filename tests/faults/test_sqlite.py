@@ -1,0 +1,115 @@
+"""SQLite with its disk full, read-only, or a page of it damaged: told as what it is, and over once it is put right."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.answers import assert_told, back, fresh, people_of, write
+from tests.faults.conftest import Serving
+from tests.servers import invoke, new_key
+
+MOUNT_BYTES = 4 * 1024 * 1024
+
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
+
+def _mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this machine does not let a test mount a file system: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of the test's own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={MOUNT_BYTES}", "tmpfs", str(folder))
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def url_on_disk(seeded_database_url: str, disk: Path) -> str:
+    """A database with reference data on that file system."""
+    path = disk / "lifeline.db"
+    shutil.copy(seeded_database_url.removeprefix("sqlite:///"), path)
+    return f"sqlite:///{path}"
+
+
+async def test_disk_full(url_on_disk: str, disk: Path, serving: Serving) -> None:
+    async with serving(url_on_disk) as client:
+        assert (await write(client, 1)).status_code == 201
+        filler = disk / "filler"
+        filler.write_bytes(b"0" * shutil.disk_usage(disk).free)
+        # What was set aside in the log already may take a write or two.
+        answers = [await write(client, number) for number in range(2, 40)]
+        assert {answer.status_code for answer in answers} <= {201, 507}
+        refused = [answer for answer in answers if answer.status_code == 507]
+        assert refused
+        for answer in refused:
+            assert_told(answer, 507)
+            assert answer.json()["type"] == "urn:lifeline:problem:storage-full"
+        acknowledged = [1, *(number for number, answer in enumerate(answers, 2) if answer.status_code == 201)]
+        assert (await client.get(fresh())).status_code == 200
+        assert await people_of(client) == acknowledged
+        filler.unlink()
+        await back(client, 1000)
+        assert await people_of(client) == [*acknowledged, 1000]
+    assert (await asyncio.to_thread(invoke, "verify", database_url=url_on_disk)).exit_code == 0
+
+
+async def test_read_only_file_system(url_on_disk: str, disk: Path, serving: Serving) -> None:
+    key = await new_key(url_on_disk)
+    # A file system with files open for writing is not made read-only by hand, so it is so from the start.
+    _mount("-o", "remount,ro", str(disk))
+    async with serving(url_on_disk, key=key) as client:
+        for _ in range(2):
+            assert_told(await write(client, 1))
+        assert (await client.get("/health/live")).status_code == 200
+        _mount("-o", "remount,rw", str(disk))
+        await back(client, 1)
+        assert await people_of(client) == [1]
+
+
+def _damage(path: Path, table: str) -> None:
+    """Overwrite a page in which rows of a table are, as a failing disk does."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(os.urandom(size))
+
+
+async def test_a_damaged_page_is_told_found_by_verify_and_at_start(seeded_database_url: str, serving: Serving) -> None:
+    path = Path(seeded_database_url.removeprefix("sqlite:///"))
+    async with serving(seeded_database_url) as client:
+        assert (await write(client, 1)).status_code == 201
+    key = await new_key(seeded_database_url)
+    shutil.copy(path, path.with_name("whole.db"))
+    _damage(path, "report")
+    async with serving(seeded_database_url, key=key) as client:
+        answer = await client.get("/v1/reports")
+        assert_told(answer)
+        assert answer.json()["type"] == "urn:lifeline:problem:damaged"
+        assert_told(await write(client, 2))
+    found = await asyncio.to_thread(invoke, "verify", database_url=seeded_database_url)
+    assert found.exit_code == 1
+    assert found.stdout.startswith("file: ")
+    refused = await asyncio.to_thread(invoke, "serve", database_url=seeded_database_url)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "damaged" in refused.stderr
+    backup = await asyncio.to_thread(invoke, "backup", str(path.with_name("backup.db")), database_url=seeded_database_url)
+    assert backup.exit_code == 1
+    assert not path.with_name("backup.db").exists()
+    shutil.copy(path.with_name("whole.db"), path)
+    assert (await asyncio.to_thread(invoke, "verify", database_url=seeded_database_url)).exit_code == 0

