@@ -19,8 +19,8 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 
 
 def block(language: str) -> str:
-    """The one fenced block of the README in a language."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    """The one fenced block of the README's deployment in a language."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", README[README.index("### On more than one machine") :], re.DOTALL)
     text: str = found
     return text
 

@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import JSON, Column, DateTime, func, select
+from sqlalchemy import JSON, Column, DateTime, MetaData, func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload, registry, selectinload
 from sqlmodel import Field as Stored
 from sqlmodel import Relationship, SQLModel
 
@@ -27,7 +27,13 @@ def _time() -> Any:
     return Column(DateTime(timezone=True), nullable=False)
 
 
-class PlainPlace(SQLModel, table=True):
+class Plain(SQLModel, registry=registry()):
+    """A registry of its own: Lifeline's tables are not this app's."""
+
+    metadata = MetaData()
+
+
+class PlainPlace(Plain, table=True):
     """A place."""
 
     __tablename__ = "plain_place"
@@ -38,7 +44,7 @@ class PlainPlace(SQLModel, table=True):
     codes: list["PlainCode"] = Relationship()
 
 
-class PlainCode(SQLModel, table=True):
+class PlainCode(Plain, table=True):
     """A code of a place."""
 
     __tablename__ = "plain_code"
@@ -48,7 +54,7 @@ class PlainCode(SQLModel, table=True):
     code: str
 
 
-class PlainSource(SQLModel, table=True):
+class PlainSource(Plain, table=True):
     """A source."""
 
     __tablename__ = "plain_source"
@@ -60,7 +66,7 @@ class PlainSource(SQLModel, table=True):
     party_to_conflict: bool
 
 
-class PlainReport(SQLModel, table=True):
+class PlainReport(Plain, table=True):
     """A statement."""
 
     __tablename__ = "plain_report"
@@ -81,7 +87,7 @@ class PlainReport(SQLModel, table=True):
     source: PlainSource = Relationship()
 
 
-class PlainIndicator(SQLModel, table=True):
+class PlainIndicator(Plain, table=True):
     """A reading."""
 
     __tablename__ = "plain_indicator"
@@ -103,7 +109,7 @@ class PlainIndicator(SQLModel, table=True):
     preferred: PlainReport = Relationship()
 
 
-class PlainChange(SQLModel, table=True):
+class PlainChange(Plain, table=True):
     """An entry of the log."""
 
     __tablename__ = "plain_change"
@@ -118,7 +124,7 @@ class PlainChange(SQLModel, table=True):
 
 
 TABLES = [
-    SQLModel.metadata.tables[f"plain_{name}"] for name in ("place", "code", "source", "report", "indicator", "change")
+    Plain.metadata.tables[f"plain_{name}"] for name in ("place", "code", "source", "report", "indicator", "change")
 ]  # fmt: skip
 
 
