@@ -5,6 +5,7 @@ And one of two instances is killed under load: nothing is lost and nothing comes
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,7 +27,7 @@ WRITERS = 3
 
 
 class Load:
-    """Writers that post again and again until each statement is acknowledged, and a poller that follows what is recorded."""
+    """Writers that post until each statement is acknowledged, a poller who follows what is recorded, and one who listens to it."""
 
     def __init__(self, key: str, *servers: Server) -> None:
         self._headers = {"Authorization": f"Bearer {key}"}
@@ -35,6 +36,8 @@ class Load:
         self.acknowledged: dict[str, int] = {}
         self.problems: list[httpx.Response] = []
         self.followed: list[dict[str, Any]] = []
+        self.heard: list[int] = []
+        self._followed = False
         self._stopping = False
         self._writing = WRITERS
 
@@ -81,7 +84,34 @@ class Load:
             self.followed += page["items"]
             cursor = page["next"]
             if all_written and not page["items"]:
+                self._followed = True
                 return
+
+    async def listen(self) -> None:
+        """Listen to the stream, resumed by the last event, until all that was followed was heard."""
+        async with self.client(self._servers[0]) as client:
+            last = (await client.get("/v1/changes")).json()["next"]
+        servers = itertools.cycle(self._servers)
+        while not self._followed or len(self.heard) < len(self.followed):
+            async with self.client(next(servers)) as client:
+                try:
+                    async with client.stream("GET", "/v1/stream", headers={"Last-Event-ID": last}, timeout=2) as stream:
+                        if stream.status_code != 200:
+                            await stream.aread()
+                            self.problems.append(stream)
+                            await asyncio.sleep(0.1)
+                            continue
+                        event: dict[str, str] = {}
+                        async for line in stream.aiter_lines():
+                            name, _, value = line.partition(": ")
+                            event[name] = value
+                            # An event that was cut off before its empty line did not come.
+                            if not line and "id" in event:
+                                last = event["id"]
+                                self.heard += [seq] if (seq := json.loads(event["data"]).get("seq")) else []
+                                event = {}
+                except httpx.TransportError:
+                    continue
 
     async def until(self, count: int) -> None:
         """Wait for so many to be acknowledged."""
@@ -97,9 +127,11 @@ class Load:
             for _ in range(WRITERS):
                 group.create_task(self.write())
             group.create_task(self.follow())
+            group.create_task(self.listen())
             await what_happens()
             self._stopping = True
         assert [item["seq"] for item in self.followed] == list(range(1, len(self.followed) + 1)), "no gap, nothing twice, in order"
+        assert self.heard == [item["seq"] for item in self.followed]
         came = [item["report"]["id"] for item in self.followed]
         assert self.acknowledged.keys() <= set(came)
         assert len({item["report"]["value"]["people"] for item in self.followed}) == len(came), "no statement was recorded twice"
