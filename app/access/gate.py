@@ -61,16 +61,27 @@ def gate_of(app: ASGIApp, limits: Limits, settings: Settings) -> ASGIApp:
         owned,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "HEAD", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
-        expose_headers=["ETag", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Idempotency-Replayed"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Lifeline-Revision"],
+        expose_headers=[
+            "ETag",
+            "Link",
+            "Location",
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Idempotency-Replayed",
+            "Lifeline-Revision",
+        ],  # fmt: skip
     )
 
 
 def _telling(send: Send, headers: Headers) -> Send:
     async def told(message: Message) -> None:
         if message["type"] == "http.response.start":
+            # A 304 has to be small, and the policy came with the answer that the reader holds.
+            more = [each for each in headers if each[0] != b"ratelimit-policy"] if message["status"] == 304 else headers
             # The message may be one that is kept: it is not this request's to change.
-            message = {**message, "headers": [*message["headers"], *headers]}
+            message = {**message, "headers": [*message["headers"], *more]}
         await send(message)
 
     return told
