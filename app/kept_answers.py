@@ -39,7 +39,7 @@ LONGEST_QUERY = 1000
 LONGEST_REVISION = 18
 # All that a 304 says (RFC 9110, 15.4.5); what is not here the client has already.
 REVISION = HEADER.lower().encode()
-ON_NOT_MODIFIED = (b"cache-control", b"vary", REVISION)
+ON_NOT_MODIFIED = (b"cache-control", b"vary")
 DAY_SECONDS = 86_400
 MOST_READERS = 10_000
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
