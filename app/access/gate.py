@@ -71,7 +71,7 @@ def gate_of(app: ASGIApp, limits: Limits, settings: Settings) -> ASGIApp:
             "RateLimit-Policy",
             "Idempotency-Replayed",
             "Lifeline-Revision",
-        ],  # fmt: skip
+        ],
     )
 
 
