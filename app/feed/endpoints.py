@@ -10,9 +10,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from app.access.dependencies import Caller, CallerDep, DatabaseDep, ended, is_still_valid
+from app.access.dependencies import Caller, CallerDep, ended
 from app.answers import answer, decode_position, encode_position, page
-from app.db import Database
 from app.documentation import LIST_ERRORS, problems
 from app.errors import invalid_field
 from app.feed.queries import Selection, Served
@@ -92,7 +91,6 @@ def _listing(feed: Feed, caller: Caller, selection: Selection, start: int) -> Li
 async def list_changes(
     request: Request,
     caller: CallerDep,
-    database: DatabaseDep,
     feed: FeedDep,
     selection: SelectionDep,
     after: After = None,
@@ -120,7 +118,7 @@ async def list_changes(
             break
         seq = last
         await feed.wait(version, left)
-        if not await is_still_valid(caller, database):
+        if not await feed.still_valid(caller):
             raise ended()
     following = encode_position(caller.level, last)
     body, _ = page(request, [item.json for item in items], next_cursor=following, as_of=None, revision=revision)
@@ -154,7 +152,6 @@ async def get_stream_start(
 )
 async def stream_changes(
     caller: CallerDep,
-    database: DatabaseDep,
     feed: FeedDep,
     selection: SelectionDep,
     seq: Annotated[int, Depends(get_stream_start)],
@@ -167,17 +164,17 @@ async def stream_changes(
     """
     # The second is for proxies that would hold events back.
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventStream(_stream(feed, caller, database, selection, seq), headers=headers)
+    return EventStream(_stream(feed, caller, selection, seq), headers=headers)
 
 
-async def _stream(feed: Feed, caller: Caller, database: Database, selection: Selection, seq: int) -> AsyncIterator[bytes]:
+async def _stream(feed: Feed, caller: Caller, selection: Selection, seq: int) -> AsyncIterator[bytes]:
     level = caller.level
     at = orjson.dumps({"revision": seq}).decode()
     yield format_sse_event(event="ready", data_str=at, id=encode_position(level, seq), retry=RETRY_MILLISECONDS)
     while not feed.stopping:
         version = feed.version()
         # A revocation is a commit: it wakes whoever waits.
-        if not await is_still_valid(caller, database):
+        if not await feed.still_valid(caller):
             return
         items, seq, _ = await feed.page(seq, limit=STREAM_PAGE, level=level, selection=selection)
         # One by one: what a slow reader has not taken is held back for him, and that is to be little.

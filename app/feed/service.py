@@ -2,9 +2,11 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 
+from app.access.dependencies import Caller, is_still_valid
 from app.db import Database, head_seq
 from app.feed.queries import EVERYTHING, Selection, Served, changes_after
 from app.freshness import Freshness, begin, freshness
@@ -23,6 +25,8 @@ class Feed:
         self._shared: dict[tuple[Any, ...], asyncio.Task[Page]] = {}
         self._shared_at: int | None = None
         self._shared_size = 0
+        self._keys: dict[UUID, asyncio.Task[bool]] = {}
+        self._keys_at: int | None = None
 
     @property
     def stopping(self) -> bool:
@@ -67,6 +71,18 @@ class Feed:
             shared.pop(key, None)
         elif shared is self._shared:
             self._shared_size += 1000 + sum(len(item.json) for item in done.result()[0])
+
+    async def still_valid(self, caller: Caller) -> bool:
+        """As `is_still_valid`; readers with one key ask once together at each version, since a revocation is a commit."""
+        version = self.version()
+        if version is None or caller.key_id is None or caller.expires_at is not None:
+            return await is_still_valid(caller, self._database)
+        if version != self._keys_at:
+            self._keys, self._keys_at = {}, version
+        task = self._keys.get(caller.key_id)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            self._keys[caller.key_id] = task = asyncio.create_task(is_still_valid(caller, self._database))
+        return task.result() if task.done() else await asyncio.shield(task)
 
     async def wait(self, since: int | None, seconds: float) -> bool:
         """Wait until something is committed after `since`, or for so long; whether something was, or the process is to end."""

@@ -143,7 +143,7 @@ STEPS = st.lists(STEP, min_size=6, max_size=24)
 
 def caller(level: int) -> Caller:
     """Somebody with every scope."""
-    return Caller(level, UUID(int=1), "somebody", frozenset(Scope))
+    return Caller(level, UUID(int=1), organisation="somebody", scopes=frozenset(Scope))
 
 
 class Run:
