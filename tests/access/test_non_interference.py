@@ -23,6 +23,7 @@ from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
 from app.access import service as access_service
 from app.answers import encode_position
@@ -276,11 +277,11 @@ async def _copy(template: str, engine: str) -> str:
         copy = path.with_name(f"copy{next(_made)}.db")
         await asyncio.to_thread(shutil.copy, path, copy)
         return f"sqlite:///{copy}"
-    source = template.rpartition("/")[2].partition("?")[0]
-    name = f"copy{next(_made)}_{source}"
-    connection = await asyncpg.connect(template.replace(f"/{source}", "/postgres", 1))
+    url = make_url(template)
+    name = f"copy{next(_made)}_{url.database}"
+    connection = await asyncpg.connect(url.set(database="postgres").render_as_string(hide_password=False))
     try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {url.database}")
     finally:
         await connection.close()
-    return template.replace(f"/{source}", f"/{name}", 1)
+    return url.set(database=name).render_as_string(hide_password=False)
