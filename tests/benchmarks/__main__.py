@@ -97,6 +97,8 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
         key = asyncio.run(fill(url, indicators=options.indicators, reports_each=options.reports_each))
         asyncio.run(copy_into_plain(url, plain_url))
         common = {"LIFELINE_DATABASE_URL": url, "LIFELINE_RATE_LIMIT": "off", "LIFELINE_RATE_LIMIT_ANONYMOUS": "off"}
+        # The plain app logs no requests either.
+        common["LIFELINE_ACCESS_LOG"] = "false"
         live = "/health/live"
         with (
             uvicorn("app.main:create_app", core=serving_core, ready=live, **common) as (cached, cached_pid),
