@@ -337,7 +337,7 @@ async def test_an_error_of_our_own_is_told_to_nobody(app: FastAPI, anonymous: ht
     """A mistake in the code, with a secret in its message, is a 500 without it."""
 
     async def fail() -> None:
-        raise RuntimeError("s3cret in /work/app/main.py: SELECT * FROM api_key")
+        raise RuntimeError("s3cret in /srv/app/main.py: SELECT * FROM api_key")
 
     app.add_api_route("/v1/failing", fail, include_in_schema=False)
     assert_problem(await anonymous.get("/v1/failing"), 500, "/v1/failing")
