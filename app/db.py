@@ -1,7 +1,8 @@
 """Engines, sessions and column types of the two databases: SQLite and PostgreSQL."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -10,6 +11,7 @@ import asyncpg
 import orjson
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     DateTime,
     Dialect,
     Integer,
@@ -17,13 +19,13 @@ from sqlalchemy import (
     Select,
     Table,
     TypeDecorator,
+    bindparam,
     column,
     event,
     inspect,
     select,
     table,
     text,
-    true,
 )
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -93,24 +95,57 @@ async def revision_of(connection: AsyncConnection, level: int) -> int:
     return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
 
 
+@dataclass(frozen=True, slots=True)
+class Paged:
+    """A statement to be fetched page by page in the order of one of its columns: the first page, and those after a key."""
+
+    first: Select[Any]
+    later: Select[Any]
+    level: int
+
+
+def paged(statement: Select[Any], *, key: ColumnElement[Any], level: int) -> Paged:
+    """A statement by keyset, beside each row of which stands the head of the ledger for that level as its last column.
+
+    Row and head are of one snapshot since they are of one statement. `key` is the column that orders the rows.
+    """
+    first = _beside_head(statement, key, level)
+    return Paged(first, first.where(key > bindparam("after", type_=key.type)), level)
+
+
+def _beside_head(statement: Select[Any], key: ColumnElement[Any], level: int) -> Select[Any]:
+    return statement.order_by(key).limit(bindparam("most", type_=BigInteger)).add_columns(head_seq(level).label("head_seq"))
+
+
+async def fetch_rows(connection: AsyncConnection, statement: Paged, *, after: Any, limit: int) -> tuple[Sequence[Any], bool, int]:
+    """A page: its rows, whether there are more, and the head's seq."""
+    wanted = statement.first if after is None else statement.later
+    bound = {"most": limit + 1} if after is None else {"most": limit + 1, "after": after}
+    rows = (await connection.execute(wanted, bound)).all()
+    if not rows:
+        # Beside no row there is no head. Asked for first, it is of no later state than the rows.
+        revision = await revision_of(connection, statement.level)
+        rows = (await connection.execute(wanted, bound)).all()
+        if not rows:
+            return [], False, revision
+    return rows[:limit], len(rows) > limit, rows[0][-1] or 0
+
+
 async def fetch_page(
     connection: AsyncConnection, statement: Select[Any], *, key: str, after: Any, limit: int, level: int
 ) -> tuple[list[RowMapping], Any, int]:
-    """A page of a statement by keyset, and the head of the ledger for that level, of one snapshot since they are one statement.
+    """The same for a statement that is put together for one page.
 
-    `key` is the column that orders the page. Answers the rows, the last key when there are more, and the head's seq.
+    `key` is the name of the column that orders it, `after` a value or an expression. Answers the rows by name of column, the last
+    key when there are more, and the head's seq.
     """
     column_of_key = statement.selected_columns[key]
     if after is not None:
         statement = statement.where(column_of_key > after)
-    statement = statement.order_by(column_of_key).limit(limit + 1)
-    rows = (await connection.execute(statement.add_columns(head_seq(level).label("head_seq")))).mappings().all()
-    if not rows:
-        # Beside no row there is no head: it has to be the outer side, which costs more to put together.
-        head, inner = select(head_seq(level).label("head_seq")).subquery(), statement.subquery()
-        rows = (await connection.execute(select(head, inner).select_from(head.outerjoin(inner, true())))).mappings().all()
-    found = [row for row in rows if row[key] is not None]
-    return found[:limit], found[limit - 1][key] if len(found) > limit else None, rows[0]["head_seq"] or 0
+    page = _beside_head(statement, column_of_key, level)
+    rows, more, revision = await fetch_rows(connection, Paged(page, page, level), after=None, limit=limit)
+    found = [row._mapping for row in rows]
+    return found, found[-1][key] if more else None, revision
 
 
 # Every statement is a lookup in an index, on storage that reads any page as fast as the next; compiling one takes longer than it.

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
-from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__, errors
@@ -25,11 +24,13 @@ from app.feed.service import Feed
 from app.health import metrics_registry
 from app.health import router as health
 from app.kept_answers import KeptAnswers
+from app.literal_paths import LiteralPaths
 from app.logs import configure_logs
 from app.parameters import refuse_unknown_parameters
 from app.settings import Settings, get_settings
 from app.telemetry.access_log import AccessLog
 from app.telemetry.metrics import ProcessMetrics, sampling
+from app.telemetry.request_metrics import RequestMetrics
 from app.termination import on_termination
 from app.webhooks.dispatcher import dispatching
 
@@ -120,7 +121,9 @@ def create_app(settings: Settings | None = None) -> Application:
     app.state.metrics = metrics_registry()
     app.state.metrics.register(ProcessMetrics(app.state))
     app.state.sample = sampling(app.state.metrics)
-    Instrumentator(registry=app.state.metrics).instrument(app)
+    literal = LiteralPaths(app.routes)
+    app.router.routes.insert(0, literal)
+    app.add_middleware(RequestMetrics, registry=app.state.metrics, literal=literal)
     install_openapi(app)
     install_swagger_ui(app)
     return app

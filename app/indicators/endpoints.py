@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access.dependencies import Caller, CallerDep, DatabaseDep, SettingsDep
+from app.access.list_route import ListRoute
 from app.answers import answer, decode_cursor, decode_number, encode_cursor, encode_number, page
 from app.db import Database, revision_of
 from app.documentation import LIST_ERRORS, READ_ERRORS
@@ -21,7 +22,7 @@ from app.lists import ON_THE_MAP, SUFFIX, Listing, Page, answer_list, chosen_for
 from app.parameters import AsOf, Cursor, KnownAt
 from app.settings import Settings
 
-router = APIRouter(tags=["Indicators"])
+router = APIRouter(tags=["Indicators"], route_class=ListRoute)
 
 IN_FORMATS = LIST_ERRORS | in_formats(ON_THE_MAP)
 

@@ -1,15 +1,16 @@
 """Readings looked up: stored documents by indexed columns, past ones from the ledger."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, String, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.db import fetch_page, head_seq, table_of
+from app.db import Paged, fetch_rows, head_seq, paged, table_of
 from app.indicators.basis import Basis, load_bases
 from app.indicators.models import StoredReading
 from app.indicators.schemas import IndicatorFilters
@@ -95,11 +96,25 @@ async def list_indicators(
         where = about(filters, kind, Indicator)
         past, last = await list_past(connection, filters, where, after=after, level=level, moment=moment, settings=settings)
         return past, last, revision
-    statement = select(col(StoredReading.indicator_id), col(StoredReading.document), revision_for(level)).where(
+    # What looks at the clock is put together anew; the rest is put together once, which takes longer than to look it up.
+    put_together = _pages.__wrapped__ if filters.stale is not None else _pages
+    pages = put_together(filters.model_copy(update=_OF_ONE_PAGE), kind, level)
+    rows, more, revision = await fetch_rows(connection, pages, after=after, limit=filters.limit)
+    documents = [with_revision(row[1], row[2]) for row in rows]
+    return documents, UUID(str(rows[-1][0])) if more else None, revision
+
+
+_OF_ONE_PAGE = {"cursor": None, "limit": 0, "format": None}
+
+
+@lru_cache(maxsize=256)
+def _pages(filters: IndicatorFilters, kind: str | None, level: int) -> Paged:
+    # As the driver gives it: of a hundred identifiers the last alone is needed.
+    identifier = type_coerce(col(StoredReading.indicator_id), String).label("indicator_id")
+    statement = select(identifier, col(StoredReading.document), revision_for(level)).where(
         *seen_by(level), *about(filters, kind, StoredReading), *_reads(filters, level)
     )
-    rows, last, revision = await fetch_page(connection, statement, key="indicator_id", after=after, limit=filters.limit, level=level)
-    return [with_revision(row["document"], row["revision"]) for row in rows], last, revision
+    return paged(statement, key=table_of(StoredReading).c.indicator_id, level=level)
 
 
 async def get_indicator(

@@ -172,7 +172,7 @@ class HistoryPage(BaseModel):
 class IndicatorFilters(BaseModel):
     """What every list of indicators is filtered by."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     place: PlaceFilter = None
     within: Within = False

@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.idempotency import Written, write_once
+from app.access.list_route import ListRoute
 from app.answers import answer, decode_cursor, encode_cursor, json_body
 from app.db import revision_of
 from app.documentation import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
@@ -33,7 +34,7 @@ from app.reports.service import Recorded, record
 from app.times import Moment as Time
 from app.times import instant
 
-router = APIRouter()
+router = APIRouter(route_class=ListRoute)
 
 MOST = 1000
 
