@@ -169,12 +169,13 @@ class KeptAnswers:
         head_only = scope["method"] == "HEAD"
         version = None if ambiguous else self._version()
         day = int(time.time()) // DAY_SECONDS
-        begin(asked := _asked(seen, scope["query_string"]))
-        reader = self._reader(authorization, version)
+        query = scope["query_string"]
+        has_seen = _newest_seen(seen, query) if seen or query else None
+        reader = self._public if not authorization else self._reader(authorization, version)
         if reader is not None and version is not None:
             key = _key(scope, formats, reader)
             kept = self._kept.get(key)
-            if kept is not None and kept.version == version and kept.day == day and kept.revision >= asked.revision:
+            if kept is not None and kept.version == version and kept.day == day and kept.revision >= (has_seen or 0):
                 self._kept.move_to_end(key)
                 if reader.level >= self._watch_from and self._on_hit is not None:
                     self._on_hit(reader, scope)
@@ -182,6 +183,7 @@ class KeptAnswers:
                 unchanged = await _send(made, kept.tag, held, head_only, send)
                 self.hits[kept.route, scope["method"], "3xx" if unchanged else "2xx"] += 1
                 return
+        begin(asked := Freshness(revision=has_seen or 0, needed=has_seen is not None))
         state: dict[str, Any] = dict(scope.get("state", {}))
         whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
         if whole is None:
@@ -211,8 +213,6 @@ class KeptAnswers:
         return passing.whole()
 
     def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
-        if not authorization:
-            return self._public
         known = self._readers.get(authorization)
         if known is None or known[0] != version or known[1].until <= time.time():
             return None
@@ -255,13 +255,12 @@ class KeptAnswers:
             self._bytes -= old.counted
 
 
-def _asked(seen: bytes, query: bytes) -> Freshness:
-    """How new the state has to be for a reader who says what he has seen, in a header or in a cursor."""
+def _newest_seen(seen: bytes, query: bytes) -> int | None:
+    """The newest revision of those that a reader says he has seen, in a header or in a cursor; None where he says nothing."""
     told = [each.strip() for each in seen.decode("latin-1").split(",") if each.strip()]
     if b"cursor=" in query or b"after=" in query:
         told += [value for name, value in _canonical(query) if name in ("cursor", "after")]
-    revisions = [int(each) if each.isdecimal() and len(each) <= LONGEST_REVISION else seen_with(each) for each in told]
-    return Freshness(revision=max(revisions, default=0), needed=bool(told))
+    return max((int(each) if each.isdecimal() and len(each) <= LONGEST_REVISION else seen_with(each) for each in told), default=None)
 
 
 def _revision_of(headers: Headers) -> int:
