@@ -4,15 +4,15 @@
     uv run python -m tests.benchmarks.growth --small URL --big URL
 
 The first makes both databases by `lifeline bench load`, the second takes two that were made so; both write a few reports more.
-Prints the median of each request on both and their ratio, and the memory of the process after it has read the small database and
-after it has read the big one. Requests go through the whole application, in process, without a network and without kept answers.
+Prints the median of each request on both and their ratio, what a page deep in the big one costs beside its first page, and the
+memory of a worker of its own on each database after the same requests. The timed requests go through the whole application, in
+process, without a network and without kept answers.
 """
 
 import argparse
 import asyncio
 import itertools
 import random
-import resource
 import statistics
 import tempfile
 import time
@@ -21,6 +21,7 @@ from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psutil
@@ -28,26 +29,33 @@ from asgi_lifespan import LifespanManager
 from rich.console import Console
 from rich.table import Table
 
+from app.answers import encode_cursor, encode_position
 from app.demo.synthetic import World
-from app.labels import Label
+from app.labels import TOP, Label
 from app.main import create_app
 from app.migrations import migrate
 from app.settings import Settings
 from tests.postgres import execute, postgres_server
-from tests.servers import lifeline, new_key
+from tests.processes import serve
+from tests.servers import lifeline, new_key, rows
 
 SMALL = 10_000
+DEEP = 990_000
 A_REPORT_EACH = 25
 
 
 class Subject:
     """One database under measurement: a client of an application on it, and what to ask for."""
 
-    def __init__(self, client: httpx.AsyncClient, reports: int) -> None:
+    def __init__(self, client: httpx.AsyncClient, url: str, reports: int) -> None:
         self.client = client
         self.reports = reports
         self.ids: list[str] = []
         self.deep: str | None = None
+        row = min(DEEP, reports * 99 // 100)
+        ((found,),) = rows(url, f"SELECT id FROM report WHERE number >= {row} ORDER BY number LIMIT 1")
+        self.deep_report = encode_cursor(UUID(str(found)))
+        self.deep_change = encode_position(TOP, row)
         self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
 
     async def prepare(self) -> None:
@@ -74,7 +82,10 @@ class Subject:
             "page of a source": ("GET", "/v1/indicators", {"source": source, "limit": 10}),
             "page of a country, contested": ("GET", "/v1/indicators", {"country": country, "agreement": "contested", "limit": 10}),
             "reports of a place": ("GET", "/v1/reports", {"place": town, "limit": 10}),
+            "reports, first 100": ("GET", "/v1/reports", {}),
+            f"reports, from row {DEEP:,} or the last hundredth": ("GET", "/v1/reports", {"cursor": self.deep_report}),
             "changes, first 100": ("GET", "/v1/changes", {}),
+            f"changes, from row {DEEP:,} or the last hundredth": ("GET", "/v1/changes", {"after": self.deep_change}),
             "one indicator": ("GET", f"/v1/indicators/{chance.choice(self.ids)}", {}),
             "situation of a place": ("GET", f"/v1/situations/{town}", {}),
             "POST of one report": ("POST", "/v1/reports", body),
@@ -89,29 +100,43 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, what: Any) -> 
     return spent
 
 
-async def measure(urls: dict[str, str], sizes: dict[str, int], rounds: int) -> tuple[dict[str, dict[str, list[float]]], dict[str, int]]:
-    """Seconds of each request by database and sort, and resident bytes of the process after each database was read."""
+async def measure(urls: dict[str, str], sizes: dict[str, int], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of each request by database and sort."""
     chance = random.Random(7)
     spent: dict[str, dict[str, list[float]]] = {name: {} for name in urls}
-    memory: dict[str, int] = {}
     async with AsyncExitStack() as open_:
         subjects = {}
         for name, url in urls.items():
-            app = create_app(Settings(database_url=url, cache_bytes=0))
+            app = create_app(Settings(database_url=url, cache_bytes=0, access_log=False, rate_limit=None, rate_limit_anonymous=None))
             await open_.enter_async_context(LifespanManager(app, startup_timeout=60, shutdown_timeout=60))
             headers = {"Authorization": f"Bearer {await new_key(url, clearance=Label.RED)}"}
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://b", headers=headers, timeout=600)
-            subjects[name] = Subject(await open_.enter_async_context(client), sizes[name])
-        for name, subject in subjects.items():
+            subject = await asyncio.to_thread(Subject, await open_.enter_async_context(client), url, sizes[name])
             await subject.prepare()
-            for _ in range(rounds):
-                for method, path, what in subject.requests(chance).values():
-                    await _ask(subject.client, method, path, what)
-            memory[name] = psutil.Process().memory_info().rss
+            subjects[name] = subject
+            for method, path, what in subject.requests(chance).values():
+                await _ask(subject.client, method, path, what)
         for _, (name, subject) in itertools.product(range(rounds), subjects.items()):
             for sort, (method, path, what) in subject.requests(chance).items():
                 spent[name].setdefault(sort, []).append(await _ask(subject.client, method, path, what))
-    return spent, memory
+    return spent
+
+
+async def memory_of_worker(url: str, reports: int, rounds: int) -> int:
+    """Resident bytes of a worker that has answered each request so many times on a database."""
+    key = await new_key(url, clearance=Label.RED)
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false"}
+        with serve(Path(folder), database_url=url, **options) as server:
+            async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=600) as client:
+                subject = await asyncio.to_thread(Subject, client, url, reports)
+                await subject.prepare()
+                chance = random.Random(8)
+                for _ in range(rounds):
+                    for method, path, what in subject.requests(chance).values():
+                        await _ask(client, method, path, what)
+            resident: int = psutil.Process(server.process.pid).memory_info().rss
+    return resident
 
 
 def _print(console: Console, title: str, spent: dict[str, dict[str, list[float]]], memory: dict[str, int]) -> None:
@@ -120,9 +145,17 @@ def _print(console: Console, title: str, spent: dict[str, dict[str, list[float]]
         small, big = (statistics.median(spent[name][sort]) * 1000 for name in ("small", "big"))
         table.add_row(sort, f"{small:.2f}", f"{big:.2f}", f"{big / small:.2f}")
     console.print(table)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    told = ", ".join(f"after the {name} one {each / 2**20:.0f} MiB" for name, each in memory.items())
-    console.print(f"memory of the process: {told}, at most {peak / 2**20:.0f} MiB")
+    for what in ("reports", "changes"):
+        first, deep = (statistics.median(each) for sort, each in spent["big"].items() if sort.startswith(f"{what}, "))
+        console.print(f"{what} of the big one: a page deep in them costs {deep / first:.2f} of the first")
+    told = ", ".join(f"on the {name} one {each / 2**20:.0f} MiB" for name, each in memory.items())
+    console.print(f"memory of a worker after the same requests: {told}")
+
+
+def _measure_and_print(title: str, urls: dict[str, str], sizes: dict[str, int], rounds: int) -> None:
+    spent = asyncio.run(measure(urls, sizes, rounds))
+    memory = {name: asyncio.run(memory_of_worker(url, sizes[name], rounds)) for name, url in urls.items()}
+    _print(Console(width=120), title, spent, memory)
 
 
 @contextmanager
@@ -154,10 +187,10 @@ def main() -> None:
         urls = {"small": options.small, "big": options.big}
         for url in urls.values():
             migrate(Settings(database_url=url))
-        _print(Console(width=120), title, *asyncio.run(measure(urls, sizes, options.rounds)))
+        _measure_and_print(title, urls, sizes, options.rounds)
     else:
         with _made(options.engine, options.reports) as urls:
-            _print(Console(width=120), title, *asyncio.run(measure(urls, sizes, options.rounds)))
+            _measure_and_print(title, urls, sizes, options.rounds)
 
 
 if __name__ == "__main__":
