@@ -8,8 +8,6 @@ is remembered as the application found it, for as long as the version lasts (a r
 A body that comes in pieces and grows large is let through as it comes (`app.passing`), without an ETag.
 """
 
-import asyncio
-import gzip
 import hashlib
 import time
 from collections import OrderedDict, defaultdict
@@ -20,19 +18,17 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-import zstandard
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import seen_with
+from app.codings import compressed, preferred
 from app.errors import MEDIA_TYPE, Problem
 from app.formats import Accepted, accepted
 from app.freshness import HEADER, Freshness, begin
 from app.passing import NOTHING, Headers, Passing
 
 SMALLEST_TO_COMPRESS = 512
-# From here on compressing takes some ten milliseconds: a thread does it, and other readers are answered meanwhile.
-LARGE = 256 * 1024
 # What a kept answer takes beside its bytes, more or less.
 OVERHEAD = 2000
 LONGEST_QUERY = 1000
@@ -48,11 +44,6 @@ CALLER = "caller"
 # Set above the application: the request's identifier, for an answer that is made now, and the template of its route, for counting.
 REQUEST_ID = "request_id"
 ROUTE = "route_template"
-
-_COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"zstd": lambda body: zstandard.ZstdCompressor(level=6).compress(body),
-    b"gzip": lambda body: gzip.compress(body, 6, mtime=0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +81,7 @@ class Kept:
         compressible = len(self.body) >= SMALLEST_TO_COMPRESS
         body = self.body
         if coding and compressible:
-            compress = _COMPRESS[coding]
-            body = compress(body) if len(body) < LARGE else await asyncio.to_thread(compress, body)
+            body = await compressed(body, coding)
         # A strong ETag names exact bytes, so each coding has its own.
         suffix = f"-{coding.decode()}" if coding and compressible else ""
         tag = f'"{self.tag}{suffix}"'.encode()
@@ -164,7 +154,7 @@ class KeptAnswers:
                 # Two of them: which one the application goes by is not for this layer to guess.
                 ambiguous = bool(authorization)
                 authorization = value
-        coding = _coding(codings)
+        coding = preferred(codings)
         formats = accepted(accept)
         head_only = scope["method"] == "HEAD"
         version = None if ambiguous else self._version()
@@ -314,29 +304,6 @@ def _matches(held: bytes, tag: str, exact: bytes) -> bool:
         if bare in ("*", tag) or bare.startswith(f"{tag}-"):
             return True
     return False
-
-
-@lru_cache(maxsize=256)
-def _coding(accepted: bytes) -> bytes:
-    """The coding to use for an Accept-Encoding (RFC 9110, 12.5.3): what is preferred, zstd before gzip, empty for none.
-
-    `*` is taken for gzip, which everybody reads. When nothing that we have is acceptable, the answer comes as it is.
-    """
-    weights: dict[bytes, float] = {}
-    for part in accepted.lower().split(b","):
-        name, *parameters = (each.strip() for each in part.split(b";"))
-        weights[name] = next((_weight(each[2:]) for each in parameters if each.startswith(b"q=")), 1.0)
-    rest = weights.get(b"*", 0.0)
-    offered = {b"zstd": weights.get(b"zstd", 0.0), b"gzip": weights.get(b"gzip", rest)}
-    best = max(offered, key=offered.__getitem__)
-    return best if offered[best] > 0 and offered[best] >= weights.get(b"identity", 0.0) else b""
-
-
-def _weight(value: bytes) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0
 
 
 def _canonical(query: bytes) -> tuple[tuple[str, str], ...]:
