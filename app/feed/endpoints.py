@@ -26,6 +26,8 @@ router = APIRouter(tags=["Changes"])
 
 NOW = "now"
 STREAM_PAGE = 100
+# How long a page looks for the first change of a selection before it says how far it has come, in seconds.
+LONGEST_LOOK = 5.0
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
 
@@ -103,21 +105,26 @@ async def list_changes(
 
     To keep a mirror: ask, apply every document whose `revision` is above the one held, keep `next` together with what was applied,
     ask again with `after=next`. Whatever is cut off on either side, nothing is missed and nothing comes twice.
+    Of a selection a page looks at some seconds' worth of entries: one that is empty though `next` moved has more behind it.
     Formats other than `json` hold what was recorded when they were asked for, and do not wait.
     """
     seq = await _start(feed, caller, after, "?after")
     chosen = chosen_format(request, TABULAR, format)
     if chosen is not Format.JSON:
         return await answer_list(request, _listing(feed, caller, selection, seq), chosen, cursor=None, limit=limit)
-    deadline = asyncio.get_running_loop().time() + wait
+    start = asyncio.get_running_loop().time()
     while True:
         version = feed.version()
         items, last, revision = await feed.page(seq, limit=limit, level=caller.level, selection=selection)
-        left = deadline - asyncio.get_running_loop().time()
-        if items or left <= 0 or feed.stopping:
+        spent = asyncio.get_running_loop().time() - start
+        if items or spent >= max(wait, LONGEST_LOOK) or feed.stopping:
             break
         seq = last
-        await feed.wait(version, left)
+        if last < revision:
+            continue
+        if spent >= wait:
+            break
+        await feed.wait(version, wait - spent)
         if not await feed.still_valid(caller):
             raise ended()
     following = encode_position(caller.level, last)
@@ -176,10 +183,10 @@ async def _stream(feed: Feed, caller: Caller, selection: Selection, seq: int) ->
         # A revocation is a commit: it wakes whoever waits.
         if not await feed.still_valid(caller):
             return
-        items, seq, _ = await feed.page(seq, limit=STREAM_PAGE, level=level, selection=selection)
+        items, seq, head = await feed.page(seq, limit=STREAM_PAGE, level=level, selection=selection)
         # One by one: what a slow reader has not taken is held back for him, and that is to be little.
         for item in items:
             yield _event(item, level)
         # It asks the ledger at every heartbeat too, should ever a signal be lost.
-        if len(items) < STREAM_PAGE and not await feed.wait(version, HEARTBEAT_SECONDS):
+        if len(items) < STREAM_PAGE and seq >= head and not await feed.wait(version, HEARTBEAT_SECONDS):
             yield KEEPALIVE_COMMENT

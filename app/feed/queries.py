@@ -21,6 +21,8 @@ from app.reading.document import with_revision
 from app.reference.facts import NAMED_FROM
 from app.reference.queries import in_place, places_in_country
 
+# Of a selection so many entries are looked at a page, so that no page costs more the longer the ledger is.
+MOST_LOOKED_AT = 10_000
 # A new grade may move any number of indicators: beyond so many, readers ask `/v1/indicators?updated_since=`.
 MOST_DOCUMENTS = 100
 
@@ -72,21 +74,23 @@ async def changes_after(
 ) -> tuple[list[Served], int, int]:
     """The changes after a seq of the reader's ledger, in order; the seq to go on from; the head of the ledger.
 
-    What is passed over by the selection is behind the seq to go on from, so that nobody looks at it twice.
+    What is passed over by the selection is behind the seq to go on from, so that nobody looks at it twice. Where that is below the
+    head there is more to look at, though nothing may have been found.
     """
     head: int = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
-    rows = await _rows(connection, seq, head, limit, level, selection)
+    upto = head if selection == EVERYTHING else min(head, seq + MOST_LOOKED_AT)
+    rows = await _rows(connection, seq, upto, limit, level, selection)
     aliases = await aliases_in(connection, [read_entry(row)[2] for row in rows]) if level < NAMED_FROM else {}
     seen = {row["number"]: shown(row, level, aliases) for row in rows}
     documents = await _documents(connection, [row for row in rows if seen[row["number"]]["type"] != "withheld"], level)
     served = [_serve(row, seen[row["number"]], documents.get(row["number"], []), level) for row in rows]
-    return served, served[-1].seq if len(served) == limit else max(head, seq), head
+    return served, served[-1].seq if len(served) == limit else max(upto, seq), head
 
 
-async def _rows(connection: AsyncConnection, seq: int, head: int, limit: int, level: int, selection: Selection) -> Sequence[RowMapping]:
+async def _rows(connection: AsyncConnection, seq: int, upto: int, limit: int, level: int, selection: Selection) -> Sequence[RowMapping]:
     position = table_of(Change).c[f"seq_{LABELS[level]}"]
     # The head was read first: later entries wait for the next answer, so that no gap can open between the two.
-    statement = entries().where(position > seq, position <= head, *selection.where()).order_by(position).limit(limit)
+    statement = entries().where(position > seq, position <= upto, *selection.where()).order_by(position).limit(limit)
     rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
     return rows
 

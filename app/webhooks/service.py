@@ -169,7 +169,9 @@ async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Set
 async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime) -> None:
     level: int = webhook["level"]
     selection = Selection(webhook["kind"], webhook["place"], webhook["within"], webhook["country"])
-    changes, cursor, _ = await changes_after(connection, webhook["seq"], limit=PAGE, level=level, selection=selection)
+    changes, cursor, head = await changes_after(connection, webhook["seq"], limit=PAGE, level=level, selection=selection)
+    while not changes and cursor < head:
+        changes, cursor, head = await changes_after(connection, cursor, limit=PAGE, level=level, selection=selection)
     if cursor == webhook["seq"]:
         return
     if changes:

@@ -2,11 +2,15 @@
 
 import asyncio
 import hashlib
+import json
+import time
 from typing import Any
 
 import httpx
+import pytest
 import rfc8785
 
+from app.feed import endpoints, queries
 from app.labels import Label
 from tests.conftest import MakeClient
 from tests.factories import Reference, report
@@ -103,6 +107,34 @@ async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncC
         page = (await client.get("/v1/changes", params={"after": start["next"], **params})).json()
         assert [item["seq"] for item in page["items"]] == seqs, params
         assert (await client.get("/v1/changes", params={"after": page["next"], **params})).json()["items"] == []
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_selection_is_looked_for_in_stretches_and_nothing_is_missed(
+    client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch, patient: bool
+) -> None:
+    """However much is passed over: within its time a page looks on until something is found; beyond it says how far it has come."""
+    monkeypatch.setattr(queries, "MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(endpoints, "LONGEST_LOOK", 60.0 if patient else 0.0)
+    for number in range(7):
+        await _post(client, stated_at=f"2016-08-0{number + 1}")
+    await _post(client, place="country")
+    await _post(client)
+    found, empty, params = [], 0, {"place": "country"}
+    head = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
+    while params.get("after") != head:
+        page = (await client.get("/v1/changes", params=params)).json()
+        found += [item["seq"] for item in page["items"]]
+        empty += not page["items"]
+        params["after"] = page["next"]
+    assert found == [8]
+    assert empty == (1 if patient else 4)
+    lines = (await client.get("/v1/changes.ndjson", params={"place": "country"})).text.splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [8]
+    start = time.monotonic()
+    waited = (await client.get("/v1/changes", params={"place": "country", "wait": 10})).json()
+    assert [item["seq"] for item in waited["items"]] == [8]
+    assert time.monotonic() - start < 9, "it waited although there was something"
 
 
 async def test_waits_until_something_comes(client: httpx.AsyncClient, reference: Reference) -> None:
