@@ -63,6 +63,8 @@ def test_retry_after_is_kept_to_within_bounds(asked: int, least: int) -> None:
         ("soon", None),
         ("-5", None),
         ("", None),
+        ("Tue, 24 Nov 2026 09:02:99999999999999999999 GMT", None),
+        ("Tue, 24 Nov 2026 09:02:00 +99999999999999", None),
     ],
 )
 def test_retry_after(value: str | None, seconds: int | None) -> None:
