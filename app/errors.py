@@ -11,10 +11,12 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
@@ -157,7 +159,15 @@ async def _on_framework_error(request: Request, error: Exception) -> Response:
     detail = {404: "There is nothing at this address.", 405: "This address does not take that method."}.get(
         error.status_code, str(error.detail)
     )
-    return _answer(request, Problem(error.status_code, detail, headers=error.headers))
+    headers = {**(error.headers or {}), "Allow": _methods_at(request)} if error.status_code == 405 else error.headers
+    return _answer(request, Problem(error.status_code, detail, headers=headers))
+
+
+def _methods_at(request: Request) -> str:
+    # Starlette names those of the first route that fits, of several for one path (RFC 9110, 10.2.1: all of them).
+    fitting = (each for each in iter_route_contexts(request.app.routes) if each.matches(request.scope)[0] is not Match.NONE)
+    methods = {method for each in fitting for method in each.methods or ()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
