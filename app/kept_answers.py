@@ -138,7 +138,8 @@ class KeptAnswers:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        authorization = held = codings = accept = seen = b""
+        held = codings = accept = seen = b""
+        authorization: bytes | None = None
         ambiguous = False
         for name, value in scope["headers"]:
             if name == b"if-none-match":
@@ -152,7 +153,7 @@ class KeptAnswers:
                 seen += b",%b" % value
             elif name == b"authorization":
                 # Two of them: which one the application goes by is not for this layer to guess.
-                ambiguous = bool(authorization)
+                ambiguous = authorization is not None
                 authorization = value
         coding = preferred(codings)
         formats = accepted(accept)
@@ -161,7 +162,7 @@ class KeptAnswers:
         day = int(time.time()) // DAY_SECONDS
         query = scope["query_string"]
         has_seen = _newest_seen(seen, query) if seen or query else None
-        reader = self._public if not authorization else self._reader(authorization, version)
+        reader = self._public if authorization is None else self._reader(authorization, version)
         if reader is not None and version is not None:
             key = _key(scope, formats, reader)
             kept = self._kept.get(key)
@@ -208,9 +209,9 @@ class KeptAnswers:
             return None
         return known[1]
 
-    def _remember(self, authorization: bytes, version: int, caller: Any, scope: Scope, formats: Accepted, answer: Kept) -> None:
+    def _remember(self, authorization: bytes | None, version: int, caller: Any, scope: Scope, formats: Accepted, answer: Kept) -> None:
         reader = self._public
-        if authorization:
+        if authorization is not None:
             if caller is None:
                 return
             until = caller.expires_at.timestamp() if caller.expires_at else float("inf")

@@ -51,6 +51,12 @@ async def test_the_same_question_is_the_same_however_it_is_spelled(
         assert (await client.get(f"/v1/indicators?{query}")).content == first.content
 
 
+async def test_an_empty_authorization_is_no_key_whatever_is_kept(anonymous: httpx.AsyncClient, reference: Reference) -> None:
+    for _ in range(2):
+        assert (await anonymous.get("/v1/sources", headers={"Authorization": ""})).status_code == 401
+        assert (await anonymous.get("/v1/sources")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("accepted", "coding"),
     [
