@@ -169,8 +169,9 @@ async def stream_changes(
     15 seconds keeps the connection open. The stream ends when the key is revoked or
     expires. A reader who does not keep up is dropped, and resumes by `Last-Event-ID`.
     """
-    # The second is for proxies that would hold events back.
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    # The last is for proxies that would hold events back.
+    control = "private, no-cache" if caller.key_id is not None else "no-cache"
+    headers = {"Cache-Control": control, "Vary": "Authorization", "X-Accel-Buffering": "no"}
     return EventStream(_stream(feed, caller, selection, seq), headers=headers)
 
 

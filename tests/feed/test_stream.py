@@ -31,6 +31,7 @@ async def test_changes_come_as_they_are_made_and_a_broken_stream_resumes(running
     async with running.client() as client:
         async with client.stream("GET", "/v1/stream") as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
+            assert (stream.headers["cache-control"], stream.headers["vary"]) == ("private, no-cache", "Authorization")
             events = _events(stream)
             assert (await _next(events))["event"] == "ready"
             await client.post("/v1/reports", json=report())
