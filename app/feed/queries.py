@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -36,8 +36,8 @@ class Selection:
     within: bool = False
     country: str | None = None
 
-    def where(self) -> list[ColumnElement[bool]]:
-        """The condition on changes."""
+    def where(self, level: int) -> list[ColumnElement[bool]]:
+        """The condition on changes, as a clearance may tell them apart."""
         on: list[ColumnElement[bool]] = []
         if self.kind is not None:
             on.append(col(Indicator.kind) == self.kind)
@@ -53,7 +53,9 @@ class Selection:
             one = select(col(Indicator.id)).where(col(Indicator.id) == indicator, *on).limit(1)
             return one.correlate(Change).scalar_subquery().is_not(None)
 
-        return [or_(wanted(Change.indicator_id), wanted(Change.from_indicator_id), col(Change.source_id).is_not(None))]
+        # What a correction left is not known to those who see it as a plain report.
+        left = and_(col(Change.plain_below) <= level, wanted(Change.from_indicator_id))
+        return [or_(wanted(Change.indicator_id), left, col(Change.source_id).is_not(None))]
 
 
 EVERYTHING = Selection()
@@ -90,7 +92,7 @@ async def changes_after(
 async def _rows(connection: AsyncConnection, seq: int, upto: int, limit: int, level: int, selection: Selection) -> Sequence[RowMapping]:
     position = table_of(Change).c[f"seq_{LABELS[level]}"]
     # The head was read first: later entries wait for the next answer, so that no gap can open between the two.
-    statement = entries().where(position > seq, position <= upto, *selection.where()).order_by(position).limit(limit)
+    statement = entries().where(position > seq, position <= upto, *selection.where(level)).order_by(position).limit(limit)
     rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
     return rows
 

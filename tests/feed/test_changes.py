@@ -90,6 +90,20 @@ async def test_a_reader_learns_nothing_of_what_a_correction_supersedes_above_him
     assert old["id"] not in answer.text
 
 
+async def test_a_selection_does_not_tell_what_a_correction_above_the_reader_left(
+    make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
+) -> None:
+    await _post(client)
+    hidden = await _post(client, source="monitor", sensitivity="amber")
+    body = report(source="monitor", place="country", sensitivity="clear", reason="another place")
+    assert (await client.post(f"/v1/reports/{hidden['id']}/correction", json=body)).status_code == 201
+    readers = {label: await make_client(clearance=label) for label in (Label.CLEAR, Label.AMBER)}
+    for label, left, came in ((Label.CLEAR, [1], [2]), (Label.AMBER, [1, 2, 3], [3])):
+        for place, seqs in (("oldtown", left), ("country", came)):
+            page = (await readers[label].get("/v1/changes", params={"place": place})).json()
+            assert [item["seq"] for item in page["items"]] == seqs, (label, place)
+
+
 async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncClient, reference: Reference) -> None:
     await _post(client)
     start = (await client.get("/v1/changes", params={"after": "now"})).json()
