@@ -227,6 +227,7 @@ def install_swagger_ui(app: FastAPI) -> None:
             f"default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
+        page.headers["Cache-Control"] = "public, no-cache"
         return page
 
 

@@ -45,6 +45,7 @@ async def filled(client: httpx.AsyncClient, reference: Reference) -> httpx.Async
 async def test_every_get_has_a_strong_etag_a_304_and_a_head(filled: httpx.AsyncClient, path: str) -> None:
     first = await filled.get(path)
     assert first.status_code == 200
+    assert first.headers["cache-control"].split(", ")[-1] in ("no-cache", "no-store")
     tag = first.headers["etag"]
     assert tag.startswith('"')
     again = await filled.get(path)

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.answers import with_revision
 from app.db import Database
 from app.exchange.geojson import GeoJsonRenderer
 from app.exchange.hxl_csv import CsvRenderer
@@ -45,7 +46,7 @@ async def answer_in(request: Request, listing: Listing, format_: Format, *, curs
         headers["Content-Disposition"] = f'attachment; filename="{listing.kind or listing.rows}.{format_}"'
     if limit is not None and following is not None:
         query = sorted((name, value) for name, value in request.query_params.multi_items() if name != listing.cursor)
-        headers["Link"] = f'<{request.url.path}?{urlencode([*query, (listing.cursor, following)])}>; rel="next"'
+        headers["Link"] = f'<{request.url.path}?{urlencode([*query, (listing.cursor, with_revision(following, revision))])}>; rel="next"'
     request.state.keep_answer = True
     renderer = _renderer(listing, format_, revision)
     located = format_ is Format.GEOJSON

@@ -106,6 +106,8 @@ async def test_the_whole_selection_unless_a_page_is_asked_for(
         answer = await client.get(path)
         pages += rows(answer.content, "ndjson")
         path = answer.links["next"]["url"] if "next" in answer.links else None
+        # So that no page is of an older state than the one before it.
+        assert path is None or path.endswith(f".{answer.headers['lifeline-revision']}")
     assert pages == rows(whole["ndjson"], "ndjson")
     changes = rows((await client.get("/v1/changes.ndjson")).content, "ndjson")
     assert [each["seq"] for each in changes] == list(range(1, len(changes) + 1))
