@@ -179,6 +179,8 @@ async def _stream(feed: Feed, caller: Caller, selection: Selection, seq: int) ->
     level = caller.level
     at = orjson.dumps({"revision": seq}).decode()
     yield format_sse_event(event="ready", data_str=at, id=encode_position(level, seq), retry=RETRY_MILLISECONDS)
+    clock = asyncio.get_running_loop().time
+    due = clock() + HEARTBEAT_SECONDS
     while not feed.stopping:
         version = feed.version()
         # A revocation is a commit: it wakes whoever waits.
@@ -188,6 +190,12 @@ async def _stream(feed: Feed, caller: Caller, selection: Selection, seq: int) ->
         # One by one: what a slow reader has not taken is held back for him, and that is to be little.
         for item in items:
             yield _event(item, level)
+        if items:
+            due = clock() + HEARTBEAT_SECONDS
         # It asks the ledger at every heartbeat too, should ever a signal be lost.
-        if len(items) < STREAM_PAGE and seq >= head and not await feed.wait(version, HEARTBEAT_SECONDS):
+        if len(items) < STREAM_PAGE and seq >= head:
+            await feed.wait(version, due - clock())
+        # Also while commits come of which none is for this reader.
+        if clock() >= due:
             yield KEEPALIVE_COMMENT
+            due = clock() + HEARTBEAT_SECONDS

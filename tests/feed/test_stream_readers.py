@@ -134,3 +134,18 @@ async def test_filters_and_heartbeats(door: Door, client: httpx.AsyncClient, ref
     assert [event["data"]["seq"] for event in _events(bytes(received + rest)) if event["event"] == "report"] == [2]
     refused = await client.get("/v1/stream", params={"kind": "trapped_population", "colour": "red"})
     assert refused.status_code == 422
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+async def test_heartbeats_come_also_while_all_that_is_reported_is_passed_over(
+    door: Door, client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "HEARTBEAT_SECONDS", 0.5)
+    stream = await door.open("/v1/stream?kind=supply_runout")
+    beating = asyncio.create_task(_until(stream, b": ping", bytearray()))
+    for number in range(600):
+        if beating.done():
+            break
+        await client.post("/v1/reports", json=report(stated_at=f"2016-08-01T00:{number // 60:02}:{number % 60:02}Z"))
+    assert beating.done(), "a proxy would have taken it for dead"
+    await beating
