@@ -5,6 +5,7 @@ The ledger is the outbox: what is committed there reaches every webhook, since e
 
 import base64
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,6 +44,8 @@ MOST_WEBHOOKS = 100
 # What waits beyond this waits in the ledger, behind the cursor.
 MOST_PENDING = 1000
 PAGE = 100
+# How long one turn looks for the first change of a selection.
+LONGEST_LOOK_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -170,7 +173,9 @@ async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime
     level: int = webhook["level"]
     selection = Selection(webhook["kind"], webhook["place"], webhook["within"], webhook["country"])
     changes, cursor, head = await changes_after(connection, webhook["seq"], limit=PAGE, level=level, selection=selection)
-    while not changes and cursor < head:
+    until = time.monotonic() + LONGEST_LOOK_SECONDS
+    # What is left is for the next turn: on SQLite nobody else writes meanwhile.
+    while not changes and cursor < head and time.monotonic() < until:
         changes, cursor, head = await changes_after(connection, cursor, limit=PAGE, level=level, selection=selection)
     if cursor == webhook["seq"]:
         return

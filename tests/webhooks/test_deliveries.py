@@ -10,6 +10,7 @@ from standardwebhooks import WebhookVerificationError
 
 from app.feed import queries
 from app.labels import Label
+from app.webhooks import service
 from tests.conftest import MakeClient
 from tests.factories import report
 from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
@@ -145,11 +146,13 @@ async def test_a_clear_key_never_hears_of_amber(
     assert [item["seq"] for item in await log_of(reader, webhook)] == [2, 1]
 
 
+@pytest.mark.parametrize("look", [0.0, 60.0])
 async def test_filters_and_where_to_begin(
-    client: httpx.AsyncClient, receiver: Receiver, register: Register, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, receiver: Receiver, register: Register, monkeypatch: pytest.MonkeyPatch, look: float
 ) -> None:
-    # In stretches of one entry, which are looked at until something is found.
+    # In stretches of one entry, which are looked at until something is found, in one turn or in several.
     monkeypatch.setattr(queries, "MOST_LOOKED_AT", 1)
+    monkeypatch.setattr(service, "LONGEST_LOOK_SECONDS", look)
     await _post(client)
     await register(kind="supply_runout", place="country", within=True, after="beginning")
     await register(country="SYR", after="beginning")
