@@ -76,7 +76,7 @@ def serve(
     _key_old_hashes(settings)
     with shared_counters(workers):
         uvicorn.run(
-            "app.main:create_app",
+            "app.main:served_app",
             factory=True,
             host=host,
             port=port,
