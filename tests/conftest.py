@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -21,6 +22,10 @@ from app.migrations import migrate
 from app.settings import Settings
 from tests.factories import Reference, seed
 from tests.postgres import execute, postgres_server
+from tests.processes import Server, serve_demo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 _numbers = itertools.count()
 
@@ -153,6 +158,23 @@ def database(app: FastAPI) -> Database:
     """The engines of the app under test."""
     made: Database = app.state.database
     return made
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the demo data, for the tests of one file."""
+    with serve_demo(tmp_path_factory.mktemp("demo")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium, for the tests of one file: its event loop holds the thread, so that async tests have to wait for its end."""
+    # Not for everybody: it takes a while to import.
+    from tests.browser import chromium  # noqa: PLC0415
+
+    with chromium() as browser:
+        yield browser
 
 
 MakeKey = Callable[..., Awaitable[str]]

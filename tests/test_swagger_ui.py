@@ -5,24 +5,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.browser import chromium, needs_chromium, visit
-from tests.processes import Server, serve_demo
+from tests.browser import needs_chromium, visit
+from tests.processes import Server
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the demo data."""
-    with serve_demo(tmp_path_factory.mktemp("swagger")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
