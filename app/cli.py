@@ -24,6 +24,7 @@ from app.console import stop as _stop
 from app.db import Database
 from app.demo.aleppo import load_aleppo
 from app.demo.commands import benchmarks
+from app.demo.desk import add_desk
 from app.doctor import Finding, examine
 from app.exchange import commands
 from app.exchange.whole import WRITERS, export_file
@@ -75,7 +76,7 @@ def serve(
     _key_old_hashes(settings)
     with shared_counters(workers):
         uvicorn.run(
-            "app.main:create_app",
+            "app.main:served_app",
             factory=True,
             host=host,
             port=port,
@@ -107,7 +108,7 @@ def _demo(settings: Settings) -> None:
     loaded, secret = _run(_load_demo(settings))
     out.print("Loaded Aleppo, July to October 2016." if loaded else "The database has statements already: nothing was loaded.")
     if secret:
-        out.print(f"A key that may read (up to amber), report and curate: [bold]{secret}[/bold]")
+        out.print(f"A key with every scope, which sees up to amber: [bold]{secret}[/bold]")
 
 
 async def _load_demo(settings: Settings) -> tuple[bool, str]:
@@ -115,8 +116,9 @@ async def _load_demo(settings: Settings) -> tuple[bool, str]:
     try:
         async with database.write() as session:
             loaded = await load_aleppo(session, settings)
-            scopes = (Scope.READ, Scope.REPORT, Scope.CURATE)
-            _, secret = await create_key(session, name="demo", organisation="demo", scopes=scopes, clearance=Label.AMBER)
+            key, secret = await create_key(session, name="demo", organisation="demo", scopes=tuple(Scope), clearance=Label.AMBER)
+            if loaded:
+                await add_desk(session, key, settings)
         return loaded, secret
     finally:
         await database.close()

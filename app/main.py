@@ -1,5 +1,6 @@
 """The application: wiring only."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -126,4 +127,16 @@ def create_app(settings: Settings | None = None) -> Application:
     app.add_middleware(RequestMetrics, registry=app.state.metrics, literal=literal)
     install_openapi(app)
     install_swagger_ui(app)
+    return app
+
+
+def served_app() -> Application:
+    """The application in a process that does nothing but serve it.
+
+    What is there from the start is there for good: left out of garbage collection, which else stops everybody for a fifth of a second
+    to look through all of it, whenever one large answer is made.
+    """
+    app = create_app()
+    gc.collect()
+    gc.freeze()
     return app

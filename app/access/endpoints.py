@@ -27,7 +27,8 @@ from app.times import Moment, instant, last_instant, rfc3339, utc_now
 router = APIRouter(tags=["Keys"])
 
 Body = Annotated[Any, Depends(json_body)]
-KeyId = Annotated[UUID, Path(description="Identifier of the key.", examples=["019f0000-0000-7000-8000-00000000000c"])]
+KeyId = Annotated[UUID, Path(description="Identifier of the key.", examples=["01900000-0000-7000-8005-000000000001"])]
+RevokedId = Annotated[UUID, Path(description="Identifier of the key.", examples=["01900000-0000-7000-8005-000000000002"])]
 SEEN = problems(401, 403, 404, 422, 503)
 MOST_OVERLAP_HOURS = 24 * 30
 KEY_EXAMPLE = {"name": "field desk", "organisation": "my-ngo", "scopes": ["read", "report"], "clearance": "amber"}
@@ -263,7 +264,7 @@ async def delete_key(
     request: Request,
     caller: Admin,
     database: DatabaseDep,
-    id: KeyId,  # noqa: A002 - the field's name on the wire
+    id: RevokedId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Revoke a key, from now on, in every process; its streams end. It stays in the list. Needs the scope `admin`."""
     async with database.write() as session:

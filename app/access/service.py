@@ -71,11 +71,15 @@ async def create_key(
     clearance: Label,
     expires_at: datetime | None = None,
     by: UUID | None = None,
+    identifier: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is shown this once. `by` is the key that made it, None for the command line."""
+    """A new key and its secret, which is shown this once. `by` is the key that made it, None for the command line.
+
+    `identifier` is one to give it, which must be new.
+    """
     secret = _new_secret()
     key = ApiKey(
-        id=uuid7(),
+        id=identifier or uuid7(),
         name=name,
         organisation=organisation,
         scopes=sorted({scope.value for scope in scopes}),

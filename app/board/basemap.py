@@ -11,6 +11,8 @@ from typing import Any
 DATA = Path(__file__).parent / "data" / "countries.json"
 KILOMETRES_PER_DEGREE = 111.32
 MARGIN = 1.6
+# Pixels around a frame in which outlines are cut off.
+CUT = 4
 
 Point = tuple[float, float]
 Ring = list[Point]
@@ -74,7 +76,8 @@ def outlines(frame: Frame) -> tuple[Outline, ...]:
     """The countries that a frame shows."""
     found = []
     for country in _countries():
-        rings = [clipped for ring in country["rings"] if (clipped := _clip(_simplify([frame.xy(each) for each in ring]), frame))]
+        near = (ring for ring, box in country["rings"] if _may_show(box, frame))
+        rings = [clipped for ring in near if (clipped := _clip(_simplify([frame.xy(each) for each in ring]), frame))]
         if rings:
             biggest = max(rings, key=_area)
             room = _area(biggest) > frame.width * frame.height * 0.035
@@ -91,8 +94,20 @@ def path_of(ring: Ring) -> str:
 def _countries() -> list[dict[str, Any]]:
     countries: list[dict[str, Any]] = json.loads(DATA.read_text(encoding="utf-8"))["countries"]
     for country in countries:
-        country["rings"] = [_unpacked(ring) for ring in country["rings"]]
+        country["rings"] = [(ring, _box(ring)) for ring in map(_unpacked, country["rings"])]
     return countries
+
+
+def _box(ring: Ring) -> tuple[Point, Point]:
+    """The north-western and the south-eastern corner around a ring, longitude and latitude."""
+    longitudes, latitudes = zip(*ring, strict=True)
+    return (min(longitudes), max(latitudes)), (max(longitudes), min(latitudes))
+
+
+def _may_show(box: tuple[Point, Point], frame: Frame) -> bool:
+    """Whether a frame may show something of what lies in a box: most countries are elsewhere, and clipping them is most of the work."""
+    (west, north), (east, south) = map(frame.xy, box)
+    return east >= -CUT and west <= frame.width + CUT and south >= -CUT and north <= frame.height + CUT
 
 
 def _unpacked(ring: list[int]) -> Ring:
@@ -115,8 +130,7 @@ def _simplify(ring: Ring) -> Ring:
 
 def _clip(ring: Ring, frame: Frame) -> Ring:
     """Sutherland and Hodgman: the part of a ring inside the frame, with a margin that hides the cut."""
-    margin = 4
-    for axis, bound, sign in ((0, -margin, 1), (0, frame.width + margin, -1), (1, -margin, 1), (1, frame.height + margin, -1)):
+    for axis, bound, sign in ((0, -CUT, 1), (0, frame.width + CUT, -1), (1, -CUT, 1), (1, frame.height + CUT, -1)):
         clipped: Ring = []
         for at, point in enumerate(ring):
             before = ring[at - 1]

@@ -5,7 +5,7 @@ judgement of these organisations. Coordinates are approximate. Every report is l
 examples of the OpenAPI document can name a record.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import select
@@ -220,9 +220,12 @@ REPORTS: list[dict[str, Any]] = [
 ]
 
 
-def identifier(group: Literal["place", "source", "route", "report"], number: int) -> UUID:
+Group = Literal["place", "source", "route", "report", "key", "webhook", "delivery"]
+
+
+def identifier(group: Group, number: int) -> UUID:
     """The fixed identifier of the demo's first, second, ... record of a group: a UUIDv7 such as `01900000-0000-7000-8001-000000000004`."""
-    group_number = ("place", "source", "route", "report").index(group) + 1
+    group_number = get_args(Group).index(group) + 1
     return UUID(f"01900000-0000-7000-8{group_number:03}-{number:012}")
 
 

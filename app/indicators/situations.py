@@ -28,6 +28,8 @@ from app.times import rfc3339
 
 Document = dict[str, Any]
 
+STEP = 200
+
 CONCEPTS: tuple[str, ...] = get_args(KINDS["trapped_population"].value_model.model_fields["concept"].annotation)
 
 
@@ -53,18 +55,20 @@ async def list_situations(
     first = any_reading.order_by(col(StoredReading.indicator_id)).limit(1).correlate(Place).scalar_subquery()
     statement = select(col(Place.id)).where(first.is_not(None), *where).order_by(col(Place.id))
     found: list[dict[str, Any]] = []
+    # Past readings are computed: so few at a time that others have their turn.
+    step = limit if moment == NOW else min(limit, STEP)
     while True:
         page = statement if after is None else statement.where(col(Place.id) > after)
-        places = list((await connection.execute(page.limit(limit + 1))).scalars())
-        documents = await _documents(connection, places[:limit], level, moment, settings)
-        facts = {each.id: each for each in await place_facts(connection, col(Place.id).in_(places[:limit]))}
-        for place in places[:limit]:
+        places = list((await connection.execute(page.limit(step + 1))).scalars())
+        documents = await _documents(connection, places[:step], level, moment, settings)
+        facts = {each.id: each for each in await place_facts(connection, col(Place.id).in_(places[:step]))}
+        for place in places[:step]:
             if place in documents:
                 if len(found) == limit:
                     return found, after, revision
                 found.append(situation(facts[place], documents[place], at, settings))
             after = place
-        if len(places) <= limit:
+        if len(places) <= step:
             return found, None, revision
         if len(found) == limit:
             return found, after, revision

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import JSON, Column, Index, text
+from sqlalchemy.engine import RowMapping
 from sqlmodel import Field, SQLModel
 
 from app.db import BigInt, UtcDateTime, table_of
@@ -194,6 +195,19 @@ def unstored(model: type[M], **values: Any) -> M:
     `row_of` gives its columns. It is for inserting alone: no session takes it.
     """
     return cast(M, SimpleNamespace(**(_defaults(model) | values)))
+
+
+def as_read(model: type[M], row: RowMapping, prefix: str = "") -> M:
+    """A row that was read, to be looked at: like `unstored` it reads as the model does, and no session takes it.
+
+    `prefix` stands before the names of the model's columns in the row. KeyError where one is missing.
+    """
+    return cast(M, SimpleNamespace(**{name: row[label] for name, label in _labels(model, prefix)}))
+
+
+@cache
+def _labels(model: type[SQLModel], prefix: str) -> list[tuple[str, str]]:
+    return [(each.name, prefix + each.name) for each in table_of(model).c]
 
 
 @cache

@@ -13,7 +13,7 @@ from sqlmodel import col
 from app.db import table_of
 from app.labels import LABELS, LEVELS, Label
 from app.ledger.chain import GENESIS, entry, face, masked, named, statement
-from app.ledger.models import Change, Report
+from app.ledger.models import Change, Report, as_read
 from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, Source
 from app.reference.moment import NOW, Moment
@@ -76,10 +76,10 @@ def entries() -> Select[Any]:
 
 def read_entry(row: RowMapping) -> tuple[Change, Report | None, dict[str, Any]]:
     """A row of `entries`: the change, the report that it is about, and the entry, whole and with every source under its own slug."""
-    change = Change(**{each.name: row[each.name] for each in table_of(Change).c})
+    change = as_read(Change, row)
     if row["report__id"] is None:
         return change, None, entry(change, None, row["regraded"])
-    report = Report(**{each.name: row[f"report__{each.name}"] for each in table_of(Report).c})
+    report = as_read(Report, row, "report__")
     lowered = change.type == "label" and change.detail is not None and change.plain_below == LEVELS[Label(change.detail["before"])]
     brought = statement(report, row["place_slug"], row["source_slug"]) if change.type in BRINGING or lowered else None
     return change, report, entry(change, brought, row["regraded"])

@@ -14,7 +14,7 @@ from app.access.dependencies import Caller
 from app.db import fetch_page, table_of
 from app.labels import LABELS
 from app.ledger.chain import statement
-from app.ledger.models import Change, Report
+from app.ledger.models import Change, Report, as_read
 from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, Source
 from app.reference.moment import NOW, Moment
@@ -93,7 +93,7 @@ def _columns(level: int, moment: Moment = NOW) -> Select[Any]:
 
 
 def _known(row: Any, aliases: Mapping[str, str]) -> Known:
-    report = Report(**{each.name: row[each.name] for each in table_of(Report).c})
+    report = as_read(Report, row)
     via = [aliases.get(each, each) for each in report.via]
     return Known(report, row["place_slug"], row["source_slug"], via, row["seq"], row["supersedes_seen"])
 

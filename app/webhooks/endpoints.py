@@ -24,8 +24,9 @@ from app.webhooks.targets import Refused, check_target
 router = APIRouter(tags=["Webhooks"])
 
 Subscriber = Annotated[Caller, Depends(require(Scope.READ))]
-WebhookId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["019f0000-0000-7000-8000-00000000000a"])]
-DeliveryId = Annotated[UUID, Path(description="Identifier of the delivery.", examples=["019f0000-0000-7000-8000-00000000000b"])]
+WebhookId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000001"])]
+DeletedId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000002"])]
+DeliveryId = Annotated[UUID, Path(description="Identifier of the delivery.", examples=["01900000-0000-7000-8007-000000000001"])]
 SEEN = problems(401, 403, 404, 422, 503)
 
 
@@ -112,7 +113,7 @@ async def delete_webhook(
     request: Request,
     caller: Subscriber,
     database: DatabaseDep,
-    id: WebhookId,  # noqa: A002 - the field's name on the wire
+    id: DeletedId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Delete a webhook, what was still to be delivered, and its log. Needs the scope `read`."""
     async with database.write() as session:
@@ -127,7 +128,7 @@ async def list_webhook_deliveries(
     caller: Subscriber,
     database: DatabaseDep,
     id: WebhookId,  # noqa: A002 - the field's name on the wire
-    status: Annotated[DeliveryStatus | None, Query(description="Only those that stand so.", examples=["delivered"])] = None,
+    status: Annotated[DeliveryStatus | None, Query(description="Only those that stand so.", examples=["pending"])] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:

@@ -11,8 +11,8 @@ from app.labels import Label
 WebhookStatus = Literal["active", "stopped", "disabled"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 
-_ID = "019f0000-0000-7000-8000-00000000000a"
-_DELIVERY = "019f0000-0000-7000-8000-00000000000b"
+_ID = "01900000-0000-7000-8006-000000000001"
+_DELIVERY = "01900000-0000-7000-8007-000000000001"
 
 _EXAMPLE: dict[str, JsonValue] = {
     "id": _ID,

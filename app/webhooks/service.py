@@ -6,7 +6,7 @@ The ledger is the outbox: what is committed there reaches every webhook, since e
 import base64
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,8 +52,11 @@ log = structlog.get_logger(__name__)
 webhooks, deliveries = table_of(Webhook), table_of(Delivery)
 
 
-async def register(session: AsyncSession, caller: Caller, sent: WebhookIn, url: str) -> Webhook:
-    """A new webhook that delivers at the caller's clearance. 409 beyond 100 of one organisation, 422 for an unknown place."""
+async def register(session: AsyncSession, caller: Caller, sent: WebhookIn, url: str, identifier: UUID | None = None) -> Webhook:
+    """A new webhook that delivers at the caller's clearance. 409 beyond 100 of one organisation, 422 for an unknown place.
+
+    `identifier` is one to give it, which must be new.
+    """
     connection = await session.connection()
     assert caller.key_id is not None
     assert caller.organisation is not None
@@ -64,7 +67,7 @@ async def register(session: AsyncSession, caller: Caller, sent: WebhookIn, url: 
         raise invalid_field("/place", "there is no such place")
     head = (await connection.execute(select(head_seq(caller.level)))).scalar_one() or 0
     webhook = Webhook(
-        id=uuid7(),
+        id=identifier or uuid7(),
         key_id=caller.key_id,
         organisation=caller.organisation,
         level=caller.level,
@@ -139,10 +142,10 @@ class Turn:
     due: Sequence[RowMapping]
 
 
-async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Settings) -> Turn | None:
+async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Settings, new_id: Callable[[], UUID] = uuid7) -> Turn | None:
     """Lease a webhook, queue what is new in its ledger, and answer what is due; None when another has it, or it does not go.
 
-    All in the caller's transaction: bodies, cursor and lease are committed together.
+    All in the caller's transaction: bodies, cursor and lease are committed together. `new_id` makes the identifiers of deliveries.
     """
     now, lease = utc_now(), uuid4()
     free = or_(webhooks.c.leased_until.is_(None), webhooks.c.leased_until <= now)
@@ -153,7 +156,7 @@ async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Set
         return None
     await _forget(connection, webhook_id, now - timedelta(days=settings.webhook_log_days))
     if not (await connection.execute(select(is_full()).where(webhooks.c.id == webhook_id))).scalar_one():
-        await _queue(connection, row, now)
+        await _queue(connection, row, now, new_id)
     due = (
         select(deliveries)
         .where(deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending", deliveries.c.next_attempt_at <= now)
@@ -169,7 +172,7 @@ async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Set
     return turn
 
 
-async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime) -> None:
+async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime, new_id: Callable[[], UUID]) -> None:
     level: int = webhook["level"]
     selection = Selection(webhook["kind"], webhook["place"], webhook["within"], webhook["country"])
     changes, cursor, head = await changes_after(connection, webhook["seq"], limit=PAGE, level=level, selection=selection)
@@ -183,7 +186,7 @@ async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime
         levels = await _levels(connection, changes, level)
         rows = []
         for change in changes:
-            id_ = uuid7()
+            id_ = new_id()
             rows.append(
                 Delivery(
                     id=id_,

@@ -1,15 +1,17 @@
-"""Two ledgers that differ only above a clearance answer alike below it: every address, to the byte, headers and stream included.
+"""Two ledgers that differ only above a clearance answer alike below it: every address and format, to the byte, headers and stream included.
 
-Identifiers and times are made predictable here, and what is hidden draws its own, so that nothing else can differ.
-LIFELINE_TEST_FULL=1 tries ten times as many.
+Which addresses there are is read from the OpenAPI document. Identifiers and times are made predictable here, and what is hidden
+draws its own, so that nothing else can differ. LIFELINE_TEST_FULL=1 tries twenty times as many.
 """
 
 import asyncio
 import contextlib
 import itertools
 import os
+import random
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,15 +23,16 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from app.access import service as access_service
 from app.answers import encode_position
+from app.board.endpoints import router as board
 from app.db import Database
 from app.labels import LABELS, Label
-from app.main import create_app
 from app.reference import service as reference_service
 from app.reference.schemas import SourceIn
 from app.reference.service import add_source
@@ -40,12 +43,27 @@ from tests.factories import report, seed
 from tests.servers import new_key
 
 FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
-EXAMPLES = 40 if FULL else 4
+EXAMPLES = 40 if FULL else 2
 # Making a failure smaller takes minutes: only where there is time.
 PHASES = tuple(Phase) if FULL else (Phase.generate,)
 WATCHED = 1  # The reader is cleared for green.
 
 VISIBLE, HIDDEN = Label.GREEN, (Label.AMBER, Label.AMBER_STRICT, Label.RED)
+
+NOWHERE = "00000000-0000-7000-8000-000000000000"
+# The stream has no end, and the metrics tell of the process too: both are looked at by themselves.
+APART = ("/v1/stream", "/metrics")
+# Lists by their filters, times and pages; what is wrong; the pages of the board, in other words and at another time.
+FILTERED = (
+    "/v1/changes?limit=2", "/v1/warnings?within_days=3650&as_of=2016-08-01", "/v1/warnings.csv?within_days=3650&as_of=2016-08-01",
+    "/v1/situations/oldtown?as_of=2016-07-20", "/v1/situations.geojson?as_of=2016-07-20", "/v1/indicators?as_of=2016-07-20",
+    "/v1/indicators.csv?known_at=2026-11-24T09:00:05Z", "/v1/reports?known_at=2026-11-24T09:00:05Z", "/v1/indicators?agreement=contested",
+    "/v1/indicators?source=nurse", "/v1/reports.ndjson?source=agency&limit=1", "/v1/reports?updated_since=2026-11-24T09:00:03Z",
+    "/v1/indicators?stale=true", "/v1/indicators?bbox=36,35,38,37", "/v1/reports?status=superseded", "/v1/alerts?limit=1",
+    "/ogc/collections/indicators/items?bbox=36,35,38,37&limit=1", "/ogc/collections/routes/items?bbox=36,35,38,37",
+    "/ogc/collections/indicators/items?datetime=../2016-07-20T00:00:00Z", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
+)  # fmt: skip
+PAGES = ("/", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
 
 
 @dataclass
@@ -117,11 +135,14 @@ class Service:
 
     def __init__(self, app: FastAPI, writer: str, hider: str, watcher: str, other: str) -> None:
         self.transport = httpx.ASGITransport(app)
+        self.document = app.openapi()
         self.writer, self.hider, self.watcher, self.other = (self.client(key) for key in (writer, hider, watcher, other))
         # What the writer below the clearance is answered.
         self.told: list[tuple[Any, ...]] = []
         self.public = self.client(None)
+        # Reports with their indicators: those that were said openly, and those of the ledger with what is hidden.
         self.ids: list[tuple[str, str]] = []
+        self.hidden: list[tuple[str, str]] = []
 
     def client(self, key: str | None) -> httpx.AsyncClient:
         # The same name for each request, which is made up and answered otherwise.
@@ -134,8 +155,8 @@ class Service:
         assert made.status_code in (200, 201), made.text
         id_, indicator = made.json()["id"], made.json()["indicator"]
         known = id_ in dict(self.ids)
-        if not hidden and not known:
-            self.ids.append((id_, indicator))
+        if not known:
+            (self.hidden if hidden else self.ids).append((id_, indicator))
         path, sent = f"/v1/reports/{id_}", body | {"reason": "misread", "stated_at": "2016-07-29"}
         if hidden and known and amendment in ("retract", "raise", "correct"):
             # It was said under a visible label before: amending that would not be hidden.
@@ -158,29 +179,48 @@ class Service:
             self.told.append((path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
         return answer
 
-    def paths(self) -> list[str]:
-        lists = [
-            "/v1/indicators", "/v1/trapped-populations", "/v1/supply-runouts", "/v1/route-closures", "/v1/reports", "/v1/changes",
-            "/v1/changes?limit=2", "/v1/warnings?within_days=3650&as_of=2016-08-01", "/v1/warnings", "/v1/situations", "/v1/ledger/head",
-            "/v1/situations/oldtown", "/v1/situations/oldtown?as_of=2016-07-20", "/v1/places", "/v1/sources", "/v1/routes", "/v1/me",
-            "/v1/indicators?as_of=2016-07-20", "/v1/indicators?known_at=2026-11-24T09:00:05Z", "/v1/reports?known_at=2026-11-24T09:00:05Z",
-            "/v1/indicators?agreement=contested", "/v1/indicators?source=nurse", "/v1/reports?source=agency&limit=1",
-            "/v1/reports?updated_since=2026-11-24T09:00:03Z", "/v1/indicators?stale=true", "/v1/sources/agency/record",
-            "/v1/webhooks", "/v1/routes/north-road", "/v1/sources/nurse", "/health/ready", "/openapi.json", "/v1/nothing",
-            "/v1/places/country?bad=1",
-        ]  # fmt: skip
-        for id_, indicator in self.ids[-3:]:
-            lists += [f"/v1/reports/{id_}", f"/v1/indicators/{indicator}", f"/v1/indicators/{indicator}/history"]
-        return lists
+    def documented(self) -> Iterator[str]:
+        """Every GET of the OpenAPI document, with all that its path can name, in every format that it comes in."""
+        for path, operations in self.document["paths"].items():
+            if "get" not in operations or path in APART:
+                continue
+            parameters = {each["name"]: each["schema"] for each in operations["get"].get("parameters", [])}
+            # The first is what comes without asking.
+            formats = parameters.get("format", {}).get("enum", [])[1:]
+            for filled in self.filled(path):
+                yield from (filled, *(f"{filled}?format={each}" for each in formats))
+
+    def filled(self, path: str) -> list[str]:
+        """The path with each of the records that it can name: some that are there, and one that is hidden, or nowhere where nothing is."""
+        names = re.findall(r"{(\w+)}", path)
+        reports, indicators = (dict.fromkeys(each) for each in zip(*self.ids[-2:], *self.hidden[-1:], strict=True))
+        # A route that no line here knows fails the test: say what its path can name.
+        values: dict[str, Iterable[str]] = {
+            "/v1/reports": reports, "/v1/alerts": reports, "/v1/indicators": indicators, "/v1/situations": ("oldtown", "country"),
+            "/v1/places": ("oldtown",), "/v1/sources": ("nurse", "agency"), "/v1/routes": ("north-road",), "/v1/webhooks": (NOWHERE,),
+            "/v1/keys": (NOWHERE,),
+        }  # fmt: skip
+        if path.startswith("/ogc/"):
+            named: dict[str, Iterable[str]] = {"collection": ("places", "routes", "indicators"), "feature": indicators}
+        else:
+            named = dict.fromkeys(names, values["/".join(path.split("/")[:3])]) if names else {}
+        every = itertools.product(*(named[name] for name in names))
+        return [path.format(**dict(zip(names, each, strict=True))) for each in every]
 
     async def seen(self) -> list[tuple[Any, ...]]:
-        """Everything that the watcher and the public get, asked for twice, readers of other clearances in between."""
+        """Everything that the watcher and the public get; a reader of another clearance asks before them, and the watcher once more."""
         found = list(self.told)
-        for path in self.paths():
-            for reader in (self.watcher, self.other, self.public, self.watcher):
-                answer = await reader.get(path)
-                if reader is not self.other:
-                    found.append((path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
+        paths = [*self.documented(), *FILTERED, *PAGES]
+        for method, readers in (("GET", (self.other, self.watcher, self.public)), ("HEAD", (self.watcher,)), ("GET", (self.watcher,))):
+            for path in paths:
+                for reader in readers:
+                    answer = await reader.request(method, path)
+                    assert answer.status_code < 500, (path, answer.text)
+                    if reader is not self.other:
+                        found.append((method, path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
+        # Beside how many ask, and how the process is, which is said of nobody's statements.
+        metrics = (await self.public.get("/metrics")).text
+        found.append(("/metrics", re.findall(r"^lifeline_(?!kept_answers).*", metrics, re.MULTILINE)))
         found.append(await self.streamed())
         return found
 
@@ -211,24 +251,29 @@ class Service:
         return "/v1/stream", bytes(events)
 
 
-async def run(app: FastAPI, url: str, steps: list[Any], clock: Clock, keys: tuple[str, ...], *, with_hidden: bool) -> list[Any]:
-    """What is seen after the steps, with those that are hidden or without."""
-    app.state.settings = Settings(database_url=url, database_pool=3, rate_limit=None, rate_limit_anonymous=None)
+async def run(
+    app: FastAPI, url: str, steps: list[Any], clock: Clock, keys: tuple[str, ...], hidden: list[tuple[str, str]] | None
+) -> tuple[list[Any], list[tuple[str, str]]]:
+    """What is seen after the steps, and what was hidden. Given what is hidden elsewhere, it asks for that, and the steps are left out."""
+    app.state.settings = Settings(database_url=url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=False)
     clock.counts, clock.ticks, clock.hidden = {False: itertools.count(1), True: itertools.count(1)}, 0, False
     async with LifespanManager(app):
         service = Service(app, *keys)
-        for hidden, body, amendment in steps:
-            clock.hidden = hidden
-            if not hidden:
+        for is_hidden, body, amendment in steps:
+            clock.hidden = is_hidden
+            if not is_hidden:
                 clock.ticks += 1
-            if with_hidden or not hidden:
-                await service.say(hidden, body, amendment)
+            if hidden is None or not is_hidden:
+                await service.say(is_hidden, body, amendment)
             clock.hidden = False
-        return await service.seen()
+        if hidden is not None:
+            service.hidden = hidden
+        return await service.seen(), service.hidden
 
 
-async def test_what_is_above_a_clearance_changes_no_byte_below_it(new_database: Callable[[], str], engine: str, clock: Clock) -> None:
-    app = create_app(Settings())
+async def test_what_is_above_a_clearance_changes_no_byte_below_it(
+    new_database: Callable[[], str], engine: str, clock: Clock, built_app: FastAPI
+) -> None:
     template = new_database()
     await _seed(template)
     keys = (
@@ -240,14 +285,18 @@ async def test_what_is_above_a_clearance_changes_no_byte_below_it(new_database: 
     loop = asyncio.get_running_loop()
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
-    @given(st.lists(st.one_of(VISIBLE_STEPS, HIDDEN_STEPS), min_size=4, max_size=8))
-    def alike(steps: list[Any]) -> None:
+    @given(
+        st.lists(VISIBLE_STEPS, min_size=2, max_size=5), st.lists(HIDDEN_STEPS, min_size=2, max_size=5), st.randoms(use_true_random=False)
+    )
+    def alike(visible: list[Any], hidden: list[Any], chance: random.Random) -> None:
+        steps = [*visible, *hidden]
+        chance.shuffle(steps)
+
         async def both() -> tuple[list[Any], list[Any]]:
             one, other = [await _copy(template, engine) for _ in range(2)]
-            return (
-                await run(app, one, steps, clock, keys, with_hidden=False),
-                await run(app, other, steps, clock, keys, with_hidden=True),
-            )
+            with_hidden, secret = await run(built_app, one, steps, clock, keys, None)
+            without, _ = await run(built_app, other, steps, clock, keys, secret)
+            return without, with_hidden
 
         without, with_hidden = asyncio.run_coroutine_threadsafe(both(), loop).result()
         assert len(without) == len(with_hidden)
@@ -255,6 +304,15 @@ async def test_what_is_above_a_clearance_changes_no_byte_below_it(new_database: 
             assert one == other
 
     await asyncio.to_thread(alike)
+
+
+def test_no_address_of_the_board_is_left_out(built_app: FastAPI) -> None:
+    """The OpenAPI document does not have them."""
+    asked = {re.sub(r"oldtown", "{slug}", path.partition("?")[0]) for path in PAGES}
+    shown = {
+        each.path for each in board.routes if isinstance(each, APIRoute) and "GET" in each.methods and not each.path.startswith("/assets/")
+    }
+    assert asked == shown
 
 
 async def _seed(url: str) -> None:

@@ -101,8 +101,8 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
         common["LIFELINE_ACCESS_LOG"] = "false"
         live = "/health/live"
         with (
-            uvicorn("app.main:create_app", core=serving_core, ready=live, **common) as (cached, cached_pid),
-            uvicorn("app.main:create_app", core=serving_core, ready=live, LIFELINE_CACHE_BYTES="0", **common) as (uncached, uncached_pid),
+            uvicorn("app.main:served_app", core=serving_core, ready=live, **common) as (cached, cached_pid),
+            uvicorn("app.main:served_app", core=serving_core, ready=live, LIFELINE_CACHE_BYTES="0", **common) as (uncached, uncached_pid),
             uvicorn("tests.benchmarks.plain_app:app", core=serving_core, ready="/openapi.json", **{plain_app.DATABASE_URL: plain_url}) as (
                 plain,
                 plain_pid,

@@ -1,102 +1,144 @@
 """What it takes to export a million reports: rows a second, and how much memory the server takes at the most.
 
-    uv run python -m tests.benchmarks.export [--reports 1000000] [--formats ndjson csv xlsx]
+    uv run python -m tests.benchmarks.export [--reports 1000000] [--formats ndjson csv geojson xlsx] [--database postgresql]
 
-Fills a SQLite database by hand, serves it by `lifeline serve`, and reads `/v1/reports` in each format over HTTP, in pieces. The
-memory is the most that the server's process had resident (VmHWM), before the exports and after each.
+Fills a database past the ledger, serves it by `lifeline serve`, and reads `/v1/reports` in each format over HTTP, in pieces. The
+memory is what the server's process had resident on the way, and the most that it had so far (VmHWM).
 """
 
 import argparse
 import asyncio
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from app.access.dependencies import Caller
 from app.db import Database, table_of
-from app.labels import TOP
+from app.demo.bulk import bulk_insert
+from app.labels import LABELS, TOP
 from app.ledger.models import Change, Report
 from app.migrations import migrate
 from app.reports.checks import check
 from app.reports.service import record
 from app.settings import Settings
+from tests.benchmarks.serving import processor_seconds
 from tests.factories import report, seed
+from tests.postgres import postgres_server
 from tests.processes import serve
 
 STEP = 10_000
 
 
-async def _fill(url: str, count: int) -> None:
-    settings = Settings(database_url=url)
-    await seed(url)
+async def _fill(settings: Settings, count: int) -> None:
+    """One report and its change, so many times over, each with a number, an identifier and a place in every ledger of its own."""
+    await seed(settings.database_url)
     database = Database(settings)
     reports, changes = table_of(Report), table_of(Change)
+    positions = [f"seq_{label}" for label in LABELS]
     quote = "Some words that stand for a quotation of ordinary length, in a language that is not named."
     try:
         async with database.write() as session:
             sent = check(report(provenance={"quote": quote, "url": "https://example.org/some/address"}), settings)
             await record(session, Caller(level=TOP, organisation="bench"), [sent], settings)
             connection = await session.connection()
-            row = dict((await connection.execute(select(*reports.c))).mappings().one())
+            said, entry = [dict((await connection.execute(select(*each.c))).mappings().one()) for each in (reports, changes)]
             for start in range(2, count + 1, STEP):
                 numbers = range(start, min(start + STEP, count + 1))
-                rows = [row | {"number": number, "id": UUID(int=row["id"].int + (number << 64))} for number in numbers]
-                await connection.execute(insert(reports), rows)
-            last = {
-                "number": count,
-                "type": "grade",
-                "level": 0,
-                "plain_below": 0,
-                "recorded_at": row["recorded_at"],
-                "recorded_by": "bench",
-            }
-            await connection.execute(insert(changes), [last])
+                ids = {number: UUID(int=said["id"].int + (number << 64)) for number in numbers}
+                await bulk_insert(connection, reports, [said | {"number": number, "id": ids[number]} for number in numbers])
+                seen = [entry | dict.fromkeys(["number", *positions], number) | {"report_id": ids[number]} for number in numbers]
+                await bulk_insert(connection, changes, seen)
+            if database.dialect == "postgresql":
+                await connection.exec_driver_sql("ANALYZE")
     finally:
         await database.close()
 
 
-def _most_memory(process: int) -> float:
-    """The most that a process had resident, MiB."""
+def _memory(process: int, name: str = "VmRSS") -> float:
+    """What a process has resident, MiB; `VmHWM` is the most that it ever had."""
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(name))) / 1024
+
+
+@contextmanager
+def _watched(process: int) -> Iterator[list[float]]:
+    """What a process has resident, looked at every tenth of a second until the end of the block."""
+    seen: list[float] = [_memory(process)]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            seen.append(_memory(process))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        watcher.join()
+
+
+@contextmanager
+def _database(engine: str, folder: Path) -> Iterator[str]:
+    if engine == "sqlite":
+        yield f"sqlite:///{folder / 'bench.db'}"
+    else:
+        with postgres_server() as server:
+            yield server.get_uri()
+
+
+def _export(url: str) -> tuple[int, float, float]:
+    """Read an export to its end; answers its bytes, its seconds, and those to its first byte."""
+    start = time.perf_counter()
+    first, came = 0.0, 0
+    with httpx.stream("GET", url, headers={"Accept-Encoding": "identity"}, timeout=3600) as answer:
+        answer.raise_for_status()
+        for piece in answer.iter_raw():
+            first = first or time.perf_counter() - start
+            came += len(piece)
+    return came, time.perf_counter() - start, first
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reports", type=int, default=1_000_000)
     parser.add_argument("--formats", nargs="+", default=["ndjson", "csv", "geojson", "xlsx"])
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     options = parser.parse_args()
-    console = Console()
-    with tempfile.TemporaryDirectory() as name:
+    console = Console(width=120)
+    with tempfile.TemporaryDirectory() as name, _database(options.database, Path(name)) as url:
         folder = Path(name)
-        url = f"sqlite:///{folder / 'bench.db'}"
-        migrate(Settings(database_url=url))
-        asyncio.run(_fill(url, options.reports))
-        plain = {"Accept-Encoding": "identity"}
-        table = Table("format", "rows/s", "MB", "seconds", "first byte, s", "most memory, MiB", title=f"{options.reports:,} reports")
-        with serve(folder, database_url=url) as server:
+        settings = Settings(database_url=url)
+        migrate(settings)
+        start = time.perf_counter()
+        asyncio.run(_fill(settings, options.reports))
+        console.print(f"{options.database}: {options.reports:,} reports filled in within {time.perf_counter() - start:.0f} s")
+        columns = ("format", "rows/s", "rows/CPU s", "MB", "seconds", "first byte, s", "MiB at 10 30 50 70 90 %", "most MiB")
+        table = Table(*columns)
+        with serve(folder, database_url=url, access_log="false") as server:
+            process = server.process.pid
             httpx.get(f"{server.url}/v1/reports.ndjson?limit=1").raise_for_status()
-            table.add_row("before", "", "", "", "", f"{_most_memory(server.process.pid):.0f}")
+            table.add_row("before", *[""] * 5, f"{_memory(process):.0f}", f"{_memory(process, 'VmHWM'):.0f}")
             for format_ in options.formats:
-                start = time.perf_counter()
-                first, size = 0.0, 0
-                with httpx.stream("GET", f"{server.url}/v1/reports.{format_}", headers=plain, timeout=3600) as answer:
-                    answer.raise_for_status()
-                    for piece in answer.iter_raw():
-                        first = first or time.perf_counter() - start
-                        size += len(piece)
-                spent = time.perf_counter() - start
-                memory = _most_memory(server.process.pid)
-                table.add_row(
-                    format_, f"{options.reports / spent:,.0f}", f"{size / 1e6:,.0f}", f"{spent:.1f}", f"{first:.2f}", f"{memory:.0f}"
-                )
+                before = processor_seconds(process)
+                with _watched(process) as seen:
+                    came, spent, first = _export(f"{server.url}/v1/reports.{format_}")
+                used = processor_seconds(process) - before
+                rates = [f"{options.reports / each:,.0f}" for each in (spent, used)]
+                on_the_way = " ".join(f"{seen[len(seen) * tenth // 10]:.0f}" for tenth in (1, 3, 5, 7, 9))
+                times = f"{came / 1e6:,.0f}", f"{spent:.1f}", f"{first:.2f}"
+                table.add_row(format_, *rates, *times, on_the_way, f"{_memory(process, 'VmHWM'):.0f}")
         console.print(table)
 
 

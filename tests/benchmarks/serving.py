@@ -33,7 +33,7 @@ def uvicorn(application: str, *, core: int, ready: str, **variables: str) -> Ite
     """Serve an ASGI application on that core with one worker; answers its port and process id."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log", "--no-server-header"]
-    command += ["--log-level", "warning", *(["--factory"] if application.endswith(":create_app") else [])]
+    command += ["--log-level", "warning", *([] if application.endswith(":app") else ["--factory"])]
     process = subprocess.Popen(command, env=environment() | variables, preexec_fn=_pinned(core))  # noqa: PLW1509 - no threads run here
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -126,7 +126,7 @@ def main() -> None:
             migrate(Settings(database_url=url))
             key = asyncio.run(fill(url, indicators=INDICATORS, reports_each=1))
             settings = {"LIFELINE_DATABASE_URL": url, "LIFELINE_RATE_LIMIT": "off", "LIFELINE_RATE_LIMIT_ANONYMOUS": "off"}
-            with uvicorn("app.main:create_app", core=serving_core, ready="/health/live", **settings) as (port, pid):
+            with uvicorn("app.main:served_app", core=serving_core, ready="/health/live", **settings) as (port, pid):
                 before = os.sched_getaffinity(0)
                 os.sched_setaffinity(0, {load_core})
                 found = asyncio.run(_measure(port, pid, key, options.streams, options.changes))

@@ -10,26 +10,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import Relay, chromium, needs_chromium, photograph, visit
-from tests.processes import Server, serve_demo
+from tests.browser import Relay, needs_chromium, photograph, visit
+from tests.processes import Server
 
 pytestmark = needs_chromium
 
 EAST = "#p-aleppo-east"
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the demo data."""
-    with serve_demo(tmp_path_factory.mktemp("board")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

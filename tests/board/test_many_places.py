@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 from uuid_utils.compat import uuid7
 
 from app.access.dependencies import Caller
@@ -22,7 +22,7 @@ from app.reports.checks import check
 from app.reports.service import record
 from app.settings import Settings
 from app.times import utc_now
-from tests.browser import chromium, needs_chromium, photograph, visit
+from tests.browser import needs_chromium, photograph, visit
 from tests.factories import report
 from tests.processes import Server, serve
 
@@ -93,8 +93,8 @@ def test_the_first_answer_is_one_page_and_is_kept(server: Server) -> None:
 
 
 @needs_chromium
-def test_the_browser_holds_little_and_the_rest_is_a_click_away(server: Server) -> None:
-    with chromium() as browser, visit(browser, server.url, viewport={"width": 1440, "height": 900}) as page:
+def test_the_browser_holds_little_and_the_rest_is_a_click_away(server: Server, browser: Browser) -> None:
+    with visit(browser, server.url, viewport={"width": 1440, "height": 900}) as page:
         page.goto("/", timeout=60_000)
         expect(page.locator("#live")).to_have_attribute("data-state", "live")
         assert page.evaluate("document.querySelectorAll('*').length") < 2500
