@@ -107,7 +107,7 @@ async def list_indicators(
 _OF_ONE_PAGE = {"cursor": None, "limit": 0, "format": None}
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _pages(filters: IndicatorFilters, kind: str | None, level: int) -> Paged:
     # As the driver gives it: of a hundred identifiers the last alone is needed.
     identifier = type_coerce(col(StoredReading.indicator_id), String).label("indicator_id")

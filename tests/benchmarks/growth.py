@@ -61,8 +61,8 @@ class Subject:
     async def prepare(self) -> None:
         """Find a cursor deep in the list, and indicators to ask for."""
         cursor = None
-        for _ in range(20):
-            params = {"limit": "1000"} | ({"cursor": cursor} if cursor else {})
+        for _ in range(80):
+            params = {"limit": "250"} | ({"cursor": cursor} if cursor else {})
             page = (await self.client.get("/v1/indicators", params=params)).json()
             self.ids += [item["id"] for item in page["items"]]
             if page["next"] is None:
@@ -126,7 +126,7 @@ async def memory_of_worker(url: str, reports: int, rounds: int) -> int:
     """Resident bytes of a worker that has answered each request so many times on a database."""
     key = await new_key(url, clearance=Label.RED)
     with tempfile.TemporaryDirectory() as folder:
-        options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false"}
+        options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false", "cache_bytes": "0"}
         with serve(Path(folder), database_url=url, **options) as server:
             async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=600) as client:
                 subject = await asyncio.to_thread(Subject, client, url, reports)
