@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -69,6 +70,7 @@ def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
 
 # The first byte of a cursor says what it holds, so that the cursor of one list is no cursor of another.
 _IDENTIFIER, _NUMBER, _DAY_AND_IDENTIFIER, _POSITION = b"\x01", b"\x02", b"\x03", b"\x04"
+_IDENTIFIER_IN, _NUMBER_IN = b"\x05", b"\x06"
 
 
 def _encode(raw: bytes) -> str:
@@ -104,29 +106,37 @@ def _raw(cursor: str) -> bytes:
 
 def _decode(cursor: str, kind: bytes, length: int) -> bytes:
     raw = _raw(cursor)
-    if len(raw) != 1 + length or raw[:1] != kind:
+    if len(raw) != len(kind) + length or not raw.startswith(kind):
         raise invalid_field("?cursor", "this is no cursor of this list")
-    return raw[1:]
+    return raw[len(kind) :]
 
 
-def encode_cursor(last: UUID) -> str:
-    """The cursor after a row, by its identifier."""
-    return _encode(_IDENTIFIER + last.bytes)
+def _tag(rows: str) -> bytes:
+    return hashlib.blake2b(rows.encode(), digest_size=2).digest()
 
 
-def decode_cursor(cursor: str) -> UUID:
-    """The identifier in a cursor; 422 for anything that no such list gave out."""
-    return UUID(bytes=_decode(cursor, _IDENTIFIER, 16))
+def encode_cursor(last: UUID, rows: str) -> str:
+    """The cursor after a row of a list, by its identifier; `rows` names the list."""
+    return _encode(_IDENTIFIER_IN + _tag(rows) + last.bytes)
 
 
-def encode_number(last: int) -> str:
-    """The cursor after a change, by its seq in the reader's own ledger."""
-    return _encode(_NUMBER + last.to_bytes(8, "big"))
+def decode_cursor(cursor: str, rows: str) -> UUID:
+    """The identifier in a cursor of that list; 422 for anything that no such list gave out."""
+    # Such as were given out before cursors told their list.
+    if _raw(cursor)[:1] == _IDENTIFIER:
+        return UUID(bytes=_decode(cursor, _IDENTIFIER, 16))
+    return UUID(bytes=_decode(cursor, _IDENTIFIER_IN + _tag(rows), 16))
 
 
-def decode_number(cursor: str) -> int:
-    """The seq in a cursor; 422 for anything that no such list gave out."""
-    number = int.from_bytes(_decode(cursor, _NUMBER, 8), "big")
+def encode_number(last: int, rows: str) -> str:
+    """The cursor after a row of a list, by its number; `rows` names the list."""
+    return _encode(_NUMBER_IN + _tag(rows) + last.to_bytes(8, "big"))
+
+
+def decode_number(cursor: str, rows: str) -> int:
+    """The number in a cursor of that list; 422 for anything that no such list gave out."""
+    raw = _decode(cursor, _NUMBER, 8) if _raw(cursor)[:1] == _NUMBER else _decode(cursor, _NUMBER_IN + _tag(rows), 8)
+    number = int.from_bytes(raw, "big")
     if number >= 1 << 63:
         raise invalid_field("?cursor", "this is no cursor of this list")
     return number
@@ -165,6 +175,8 @@ def decode_day(cursor: str) -> tuple[date, UUID]:
     return date.fromordinal(ordinal), UUID(bytes=raw[4:])
 
 
+# How many times the largest body is passed over of one that is larger.
+SPARE = 4
 NUL = "a NUL character cannot be kept"
 
 
@@ -201,8 +213,17 @@ async def _read(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > most:
+            await _pass_over(request, SPARE * most)
             raise Problem(413, f"The body may have {most} bytes at the most.", headers={"Connection": "close"})
     return bytes(raw)
+
+
+async def _pass_over(request: Request, most: int) -> None:
+    # A connection that is closed with bytes unread is reset, and the client never sees the answer.
+    async for chunk in request.stream():
+        most -= len(chunk)
+        if most < 0:
+            return
 
 
 def nul(node: Any) -> list[str | int] | None:

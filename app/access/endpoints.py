@@ -166,14 +166,14 @@ def _must_not_exceed(caller: Caller, level: int) -> None:
 @router.get("/keys", summary="Who may what?", response_model=KeyPage, responses=problems(401, 403, 422, 503))
 async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100) -> Response:
     """Every key, oldest first, those expired and revoked included; never a secret. Needs the scope `admin`."""
-    after = decode_cursor(cursor) if cursor is not None else None
+    after = decode_cursor(cursor, "keys") if cursor is not None else None
     async with database.read() as connection:
         rows, last, revision = await fetch_page(
             connection, select(*table_of(ApiKey).c), key="id", after=after, limit=limit, level=caller.level
         )
     columns = [each.name for each in table_of(ApiKey).c]
     documents = [orjson.dumps(_serve(ApiKey(**{name: row[name] for name in columns}))).decode() for row in rows]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    body, headers = page(request, documents, next_cursor=encode_cursor(last, "keys") if last else None, as_of=None, revision=revision)
     return answer(request, body, private=True, headers=headers, keep=False)
 
 
@@ -295,9 +295,9 @@ async def list_audit_log(
         where.append(col(AuditEntry.key_id) == key)
     if since is not None:
         where.append(col(AuditEntry.at) >= instant(since))
-    after = decode_cursor(cursor) if cursor is not None else None
+    after = decode_cursor(cursor, "audit") if cursor is not None else None
     await request.app.state.reads.flush()
     items, last = await list_audit(database, where, after=after, limit=limit)
-    following = encode_cursor(last) if last else None
+    following = encode_cursor(last, "audit") if last else None
     body = orjson.dumps({"items": items, "next": following})
     return answer(request, body, private=True, headers=link_to_next(request, following), keep=False)

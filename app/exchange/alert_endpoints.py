@@ -10,6 +10,7 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.answers import answer, decode_number, encode_number
+from app.db import revision_of
 from app.documentation import READ_ERRORS, problems
 from app.errors import not_found
 from app.exchange.alerts import ALERTING, get_message, list_messages
@@ -72,14 +73,15 @@ async def list_alerts(
         where.append(in_place(Report.place_id, place, within=within))
     if country is not None:
         where.append(col(Report.place_id).in_(places_in_country(country)))
-    before = decode_number(cursor) if cursor is not None else None
+    before = decode_number(cursor, "alerts") if cursor is not None else None
     async with database.snapshot() as connection:
         messages, last = await list_messages(connection, where, before=before, limit=limit, level=caller.level, settings=settings)
+        revision = await revision_of(connection, caller.level)
     query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
     own = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    following = f"{request.url.path}?{urlencode([*query, ('cursor', encode_number(last))])}" if last is not None else None
+    following = f"{request.url.path}?{urlencode([*query, ('cursor', encode_number(last, 'alerts'))])}" if last is not None else None
     body = render_feed(messages, own=own, following=following, sender=settings.cap_sender)
-    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM])
+    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 
 
 @router.get(
@@ -106,7 +108,8 @@ async def get_alert(
     """One message. Draft where nobody has judged how credible the statement is; Restricted where it is not labelled `clear`."""
     async with database.snapshot() as connection:
         message = await get_message(connection, id, level=caller.level, settings=settings)
+        revision = await revision_of(connection, caller.level)
     if message is None:
         raise not_found("alert")
     body = render(message, settings.cap_sender)
-    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.CAP])
+    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.CAP], revision=revision)

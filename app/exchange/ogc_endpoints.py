@@ -142,7 +142,7 @@ async def list_items(
     """A page of features as GeoJSON, in order of identifier; the link `next` leads on."""
     known = _known(collection)
     wanted = Wanted(_box(bbox), *_interval(datetime_))
-    after = decode_cursor(cursor) if cursor is not None else None
+    after = decode_cursor(cursor, known) if cursor is not None else None
     async with database.snapshot() as connection:
         features = Features(connection, caller.level, settings)
         found, last = await features.page(known, wanted, after=after, limit=min(limit, MOST))
@@ -155,7 +155,7 @@ async def list_items(
     ]
     if last is not None:
         query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
-        links.append(_link(request, f"{here}?{urlencode([*query, ('cursor', encode_cursor(last))])}", "next", GEOJSON))
+        links.append(_link(request, f"{here}?{urlencode([*query, ('cursor', encode_cursor(last, known))])}", "next", GEOJSON))
     content = {"type": "FeatureCollection", "links": links, "numberReturned": len(found), "features": found}
     return _answer(caller, content, GEOJSON)
 

@@ -9,6 +9,7 @@ from pydantic import WithJsonSchema
 
 from app.access.dependencies import CallerDep, DatabaseDep
 from app.answers import answer
+from app.db import revision_of
 from app.documentation import READ_ERRORS, problems
 from app.errors import not_found
 from app.exchange.prov import prov_json, prov_jsonld
@@ -53,9 +54,11 @@ async def get_provenance(
         found = await get_report(connection, id, caller.level)
         if found is None:
             raise not_found("report")
+        revision = await revision_of(connection, caller.level)
         called = [found["source"], *found["provenance"]["via"]]
         seen = {slug: facts.seen_by(caller.level) for slug, facts in (await find_sources(connection, called, caller.level)).items()}
     source = seen[found["source"]]
     vias = {slug: seen[slug].name for slug in found["provenance"]["via"]}
     make = prov_jsonld if chosen is Format.JSONLD else prov_json
-    return answer(request, orjson.dumps(make(found, source, vias)), private=caller.key_id is not None, media_type=MEDIA_TYPES[chosen])
+    body = orjson.dumps(make(found, source, vias))
+    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[chosen], revision=revision)

@@ -33,14 +33,14 @@ async def _page(
     request: Request, caller: Caller, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
 ) -> Response:
     async def fetch(cursor: str | None, limit: int) -> Page:
-        after = decode_cursor(cursor) if cursor is not None else None
+        after = decode_cursor(cursor, "indicators") if cursor is not None else None
         wanted = filters if limit == filters.limit else filters.model_copy(update={"limit": limit})
         async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
             moment = await moment_of(connection, filters.as_of, filters.known_at)
             documents, last, revision = await list_indicators(
                 connection, wanted, kind, after=after, level=caller.level, moment=moment, settings=settings
             )
-        return documents, encode_cursor(last) if last else None, revision
+        return documents, encode_cursor(last, "indicators") if last else None, revision
 
     format_ = chosen_format(request, ON_THE_MAP, filters.format)
     listing = Listing("indicators", fetch, level=caller.level, private=caller.key_id is not None, kind=kind, as_of=filters.as_of)
@@ -100,14 +100,14 @@ async def get_history(
 
     A change that moved nothing, such as a report that agrees, is no step, so a page may have fewer steps than `limit`.
     """
-    after = decode_number(cursor) if cursor is not None else None
+    after = decode_number(cursor, "history") if cursor is not None else None
     async with database.snapshot() as connection:
         moment = await moment_of(connection, as_of, known_at)
         found = await list_history(connection, id, after=after, limit=limit, level=caller.level, moment=moment, settings=settings)
     if found is None:
         raise not_found("indicator")
     steps, last, revision = found
-    following = encode_number(last) if last else None
+    following = encode_number(last, "history") if last else None
     documents = [orjson.dumps(step).decode() for step in steps]
     body, headers = page(request, documents, next_cursor=following, as_of=as_of, revision=revision)
     return answer(request, body, private=caller.key_id is not None, headers=headers)

@@ -75,13 +75,13 @@ async def list_all_situations(
     at = _at(as_of)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
-        after = decode_cursor(cursor) if cursor is not None else None
+        after = decode_cursor(cursor, "situations") if cursor is not None else None
         async with database.snapshot() as connection:
             moment = await moment_of(connection, as_of, known_at)
             items, last, revision = await list_situations(
                 connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=at, settings=settings
             )
-        return [orjson.dumps(item).decode() for item in items], encode_cursor(last) if last else None, revision
+        return [orjson.dumps(item).decode() for item in items], encode_cursor(last, "situations") if last else None, revision
 
     chosen = chosen_format(request, ON_THE_MAP, format)
     listing = Listing("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
@@ -189,7 +189,9 @@ async def get_track_record(
             raise not_found("source")
         moment = await moment_of(connection, as_of, known_at)
         record = await track_record(connection, source.id, level=caller.level, moment=moment, at=at)
-    return answer(request, orjson.dumps({"source": slug, "as_of": rfc3339(at), **record}), private=caller.key_id is not None)
+        revision = await revision_of(connection, caller.level)
+    body = orjson.dumps({"source": slug, "as_of": rfc3339(at), **record})
+    return answer(request, body, private=caller.key_id is not None, revision=revision)
 
 
 @accounts.get("/ledger/head", tags=["Ledger"], summary="Where does the ledger stand?", response_model=LedgerHead, responses=LIST_ERRORS)

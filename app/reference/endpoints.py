@@ -14,6 +14,7 @@ from sqlmodel import col
 from app.access.dependencies import Caller, CallerDep, Curator, DatabaseDep
 from app.access.idempotency import Written, write_once
 from app.answers import answer, decode_cursor, encode_cursor, json_body
+from app.db import revision_of
 from app.documentation import CURATE_ERRORS, READ_ERRORS, body_of, json_request
 from app.errors import field_problems, invalid, not_found
 from app.formats import Format
@@ -58,21 +59,22 @@ async def _page(
     format_: Format,
 ) -> Response:
     async def fetch(cursor: str | None, limit: int) -> Page:
-        after = decode_cursor(cursor) if cursor is not None else None
+        after = decode_cursor(cursor, model.__tablename__) if cursor is not None else None
         async with database.read() as connection:
             items, last, revision = await list_reference(connection, model, where, after=after, limit=limit, level=caller.level)
-        return [orjson.dumps(item).decode() for item in items], encode_cursor(last) if last else None, revision
+        return [orjson.dumps(item).decode() for item in items], encode_cursor(last, model.__tablename__) if last else None, revision
 
     listing = Listing(f"{model.__tablename__}s", fetch, level=caller.level, private=caller.key_id is not None)
     return await answer_list(request, listing, format_, cursor=cursor, limit=limit)
 
 
 async def _one(request: Request, caller: Caller, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
-    async with database.read() as connection:
+    async with database.snapshot() as connection:
         found = await get_reference(connection, model, one_of(model, slug, caller.level), caller.level)
+        revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found(str(model.__tablename__))
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None)
+    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
 async def _add(

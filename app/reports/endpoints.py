@@ -101,7 +101,7 @@ async def list_all_reports(
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         nonlocal pinned
-        after = decode_cursor(cursor) if cursor is not None else None
+        after = decode_cursor(cursor, "reports") if cursor is not None else None
         async with database.read() as connection:
             moment = pinned or await moment_of(connection, filters.as_of, filters.known_at)
             if pinned is None and format_ is not Format.JSON:
@@ -109,7 +109,7 @@ async def list_all_reports(
                 pinned = moment = await up_to_head(connection, moment)
             where = _conditions(filters, caller.level, moment)
             items, last, revision = await list_reports(connection, where, after=after, limit=limit, level=caller.level, moment=moment)
-        return [orjson.dumps(item).decode() for item in items], encode_cursor(last) if last else None, revision
+        return [orjson.dumps(item).decode() for item in items], encode_cursor(last, "reports") if last else None, revision
 
     listing = Listing("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
     return await answer_list(request, listing, format_, cursor=filters.cursor, limit=filters.limit)

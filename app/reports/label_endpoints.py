@@ -131,11 +131,11 @@ async def list_label_proposals(
     request: Request, caller: Curator, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100
 ) -> Response:
     """Lower labels that wait for another key, oldest first. Needs the scope `curate`."""
-    after = decode_cursor(cursor) if cursor is not None else None
+    after = decode_cursor(cursor, "proposals") if cursor is not None else None
     async with database.read() as connection:
         items, last, revision = await list_proposals(connection, after=after, limit=limit, level=caller.level)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    body, headers = page(request, documents, next_cursor=encode_cursor(last, "proposals") if last else None, as_of=None, revision=revision)
     return answer(request, body, private=True, headers=headers, keep=False)
 
 

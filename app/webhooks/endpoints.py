@@ -85,11 +85,11 @@ async def list_all_webhooks(
     request: Request, caller: Subscriber, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100
 ) -> Response:
     """The webhooks of the key's organisation, oldest first, those of a higher clearance left out. Needs the scope `read`."""
-    after = decode_cursor(cursor) if cursor is not None else None
+    after = decode_cursor(cursor, "webhooks") if cursor is not None else None
     async with database.read() as connection:
         items, last, revision = await list_webhooks(connection, caller, after=after, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last) if last else None, as_of=None, revision=revision)
+    body, headers = page(request, documents, next_cursor=encode_cursor(last, "webhooks") if last else None, as_of=None, revision=revision)
     return answer(request, body, private=True, headers=headers, keep=False)
 
 
@@ -136,13 +136,13 @@ async def list_webhook_deliveries(
 
     Needs the scope `read`. What is done is kept for 30 days, unless configured otherwise.
     """
-    before = decode_number(cursor) if cursor is not None else None
+    before = decode_number(cursor, "deliveries") if cursor is not None else None
     async with database.read() as connection:
         if await get_webhook(connection, caller, id) is None:
             raise not_found("webhook")
         items, last, revision = await list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_number(last) if last else None, as_of=None, revision=revision)
+    body, headers = page(request, documents, next_cursor=encode_number(last, "deliveries") if last else None, as_of=None, revision=revision)
     return answer(request, body, private=True, headers=headers, keep=False)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from uuid import UUID
 
 import httpx
+import structlog
 from standardwebhooks import Webhook as Signer
 
 from app import __version__
@@ -18,6 +19,8 @@ from app.webhooks.targets import Refused, parse_url, resolve
 
 # An answer's status is what counts; its body is only read so far as to use the connection again.
 MOST_BODY_BYTES = 4096
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ async def attempt(
         return Outcome(None, f"not connected: the URL {refused}")
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
         return Outcome(None, _words(error))
+    except Exception as error:
+        log.error("webhook_attempt_failed", error=type(error).__name__, delivery=str(delivery), exc_info=error)
+        return Outcome(None, "the answer could not be read")
 
 
 def _words(error: Exception) -> str:

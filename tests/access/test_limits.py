@@ -153,6 +153,23 @@ def connect(server: Server) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=10)
 
 
+def test_whoever_sends_too_much_is_told_so(patient: tuple[Server, str]) -> None:
+    """Not cut off: a connection that is closed with bytes unread is reset, and takes the answer with it."""
+    server, key = patient
+    head = f"POST /v1/reports HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
+    chunk = b"x" * 65536
+    for _ in range(5):
+        with connect(server) as chunked:
+            chunked.sendall(head.encode() + b"transfer-encoding: chunked\r\n\r\n")
+            for _ in range(100):
+                chunked.sendall(b"10000\r\n" + chunk + b"\r\n")
+            chunked.sendall(b"0\r\n\r\n")
+            assert chunked.recv(100).startswith(b"HTTP/1.1 413 ")
+        with connect(server) as counted:
+            counted.sendall(head.encode() + b"content-length: 6553600\r\n\r\n" + chunk * 100)
+            assert counted.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 def answer_to(server: Server, sent: bytes) -> bytes:
     """All that comes back until the server closes."""
     with connect(server) as connection:

@@ -54,7 +54,7 @@ class Subject:
         self.deep: str | None = None
         row = min(DEEP, reports * 99 // 100)
         ((found,),) = rows(url, f"SELECT id FROM report WHERE number >= {row} ORDER BY number LIMIT 1")
-        self.deep_report = encode_cursor(UUID(str(found)))
+        self.deep_report = encode_cursor(UUID(str(found)), "reports")
         self.deep_change = encode_position(TOP, row)
         self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
 

@@ -10,7 +10,7 @@ from standardwebhooks import WebhookVerificationError
 
 from app.feed import queries
 from app.labels import Label
-from app.webhooks import service
+from app.webhooks import sending, service
 from tests.conftest import MakeClient
 from tests.factories import report
 from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
@@ -144,6 +144,28 @@ async def test_a_clear_key_never_hears_of_amber(
     assert b"4711" not in b"".join(got.body for got in receiver.got)
     assert b"envoy" not in b"".join(got.body for got in receiver.got)
     assert [item["seq"] for item in await log_of(reader, webhook)] == [2, 1]
+
+
+async def test_an_attempt_that_breaks_in_a_way_nobody_thought_of_is_recorded(
+    client: httpx.AsyncClient, receiver: Receiver, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be made again at once for ever, were it not."""
+
+    async def break_(*_: Any) -> None:
+        raise ValueError("odd")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sending, "_ask", break_)
+        webhook = await register()
+        await _post(client)
+
+        async def recorded() -> bool:
+            return [item["attempts"] for item in await log_of(client, webhook)] == [1]
+
+        await until(recorded)
+    (item,) = await log_of(client, webhook)
+    assert (item["status"], item["error"]) == ("pending", "the answer could not be read")
+    assert not receiver.got
 
 
 @pytest.mark.parametrize("look", [0.0, 60.0])
