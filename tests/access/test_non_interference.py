@@ -55,7 +55,8 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 APART = ("/v1/stream", "/metrics")
 # Lists by their filters, times and pages; what is wrong; the pages of the board, in other words and at another time.
 FILTERED = (
-    "/v1/changes?limit=2", "/v1/warnings?within_days=3650&as_of=2016-08-01", "/v1/warnings.csv?within_days=3650&as_of=2016-08-01",
+    "/v1/changes?limit=2", "/v1/changes?place=oldtown", "/v1/changes.csv?place=country",
+    "/v1/warnings?within_days=3650&as_of=2016-08-01", "/v1/warnings.csv?within_days=3650&as_of=2016-08-01",
     "/v1/situations/oldtown?as_of=2016-07-20", "/v1/situations.geojson?as_of=2016-07-20", "/v1/indicators?as_of=2016-07-20",
     "/v1/indicators.csv?known_at=2026-11-24T09:00:05Z", "/v1/reports?known_at=2026-11-24T09:00:05Z", "/v1/indicators?agreement=contested",
     "/v1/indicators?source=nurse", "/v1/reports.ndjson?source=agency&limit=1", "/v1/reports?updated_since=2026-11-24T09:00:03Z",
@@ -126,8 +127,9 @@ def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> dict[str, Any]:
 
 AMENDMENTS = st.sampled_from(["none", "none", "correct", "retract", "raise", "outcome"])
 VISIBLE_STEPS = st.tuples(st.just(False), statements((Label.CLEAR, VISIBLE)), AMENDMENTS)
-# What is hidden may also amend what is visible, under a hidden label.
-HIDDEN_STEPS = st.tuples(st.just(True), statements(HIDDEN), st.sampled_from(["none", "correct", "retract", "raise", "outcome", "over"]))
+# What is hidden may also amend what is visible, under a hidden label; and be corrected by what is visible, which then looks plain.
+HIDDEN_AMENDMENTS = st.sampled_from(["none", "correct", "retract", "raise", "outcome", "over", "below"])
+HIDDEN_STEPS = st.tuples(st.just(True), statements(HIDDEN), HIDDEN_AMENDMENTS)
 
 
 class Service:
@@ -172,6 +174,17 @@ class Service:
         elif amendment == "outcome" and not (hidden and known):
             told = {"outcome": "averted", "reason": "a convoy", "report": id_}
             await self.post(writer, f"/v1/indicators/{indicator}/outcome", told)
+
+    async def say_below(self, body: dict[str, Any], number: int, *, plainly: bool) -> None:
+        """Tell openly, and of another place, what corrects the last hidden report: `plainly` where that was never said."""
+        place = "country" if body["place"] == "oldtown" else "oldtown"
+        sent = body | {"place": place, "sensitivity": "clear", "provenance": {"title": f"step {number}"}}
+        if plainly:
+            made = await self.post(self.hider, "/v1/reports", sent)
+        else:
+            made = await self.post(self.hider, f"/v1/reports/{self.hidden[-1][0]}/correction", sent | {"reason": "may be told"})
+        assert made.status_code == 201, made.text
+        self.ids.append((made.json()["id"], made.json()["indicator"]))
 
     async def post(self, writer: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
         answer = await writer.post(path, json=body)
@@ -259,13 +272,18 @@ async def run(
     clock.counts, clock.ticks, clock.hidden = {False: itertools.count(1), True: itertools.count(1)}, 0, False
     async with LifespanManager(app):
         service = Service(app, *keys)
-        for is_hidden, body, amendment in steps:
+        for number, (is_hidden, said, amendment) in enumerate(steps):
+            # Said under a visible label before, it would not be hidden.
+            body = said | {"provenance": {"title": f"hidden {number}"}} if amendment == "below" else said
             clock.hidden = is_hidden
             if not is_hidden:
                 clock.ticks += 1
             if hidden is None or not is_hidden:
                 await service.say(is_hidden, body, amendment)
             clock.hidden = False
+            if amendment == "below":
+                clock.ticks += 1
+                await service.say_below(said, number, plainly=hidden is not None)
         if hidden is not None:
             service.hidden = hidden
         return await service.seen(), service.hidden
@@ -284,12 +302,15 @@ async def test_what_is_above_a_clearance_changes_no_byte_below_it(
     )
     loop = asyncio.get_running_loop()
 
+    # However few are tried, one of them has this.
+    corrected_below = [(True, report(sensitivity="amber", source="nurse", value={"people": 3}), "below")]
+
     @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(VISIBLE_STEPS, min_size=2, max_size=5), st.lists(HIDDEN_STEPS, min_size=2, max_size=5), st.randoms(use_true_random=False)
     )
     def alike(visible: list[Any], hidden: list[Any], chance: random.Random) -> None:
-        steps = [*visible, *hidden]
+        steps = [*visible, *hidden, *corrected_below]
         chance.shuffle(steps)
 
         async def both() -> tuple[list[Any], list[Any]]:
