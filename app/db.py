@@ -294,10 +294,14 @@ class Database:
                 if not ended:
                     await connection.invalidate()
 
+    @property
+    def engines(self) -> list[AsyncEngine]:
+        """Every engine, once."""
+        found = [self.writer, self.reader, self.audit, *([] if self.replica is None else [self.replica.engine])]
+        return list(dict.fromkeys(found))
+
     async def close(self) -> None:
         """Give every connection back."""
         await self.signal.close()
-        for engine in (self.writer, self.reader, self.audit):
+        for engine in self.engines:
             await engine.dispose()
-        if self.replica is not None:
-            await self.replica.engine.dispose()
