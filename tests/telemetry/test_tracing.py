@@ -179,6 +179,7 @@ def test_without_the_packages_it_says_so_and_serves(monkeypatch: pytest.MonkeyPa
 async def test_a_collector_that_does_not_answer_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
         monkeypatch.setattr(tracing, "FLUSH_SECONDS", 0.05)
         made = tracing.provider()
         assert made is not None
