@@ -171,7 +171,7 @@ class _Run:
                 each.transport.abort()
 
     def _busy(self) -> bool:
-        return self._opening > 0 or len(self._free) < len(self._open)
+        return self._opening > 0 or any(each.kind for each in self._open)
 
     def _send(self, due: float) -> None:
         kind, raw = self._mix.draw()

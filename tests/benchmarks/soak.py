@@ -46,6 +46,7 @@ KEYS = 6
 # A rate is held when all is answered and 99 of 100 answers come within this.
 HELD_SECONDS = 0.25
 FIRST_RATE = 50.0
+LOWEST_RATE = 10.0
 TRIAL_SECONDS = 10.0
 WARM_SECONDS = 30.0
 OVERLOAD = 3
@@ -221,6 +222,8 @@ def highest_rate(bench: Bench, console: Console) -> float:
         held = bench.holds(tried)
         console.print(f"{'holds' if held else 'does not hold'} {tried:,.0f} a second")
         low, high = (tried, high) if held else (low, tried)
+        if high < LOWEST_RATE:
+            raise SystemExit(f"This machine does not hold {LOWEST_RATE:.0f} requests a second: it is busy with something else.")
     while not bench.holds(low, 3 * TRIAL_SECONDS):
         console.print(f"does not hold {low:,.0f} a second for {3 * TRIAL_SECONDS:.0f} seconds")
         low *= 0.95
