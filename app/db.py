@@ -215,7 +215,7 @@ def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _beside(url: str) -> str:
+def reads_url(url: str) -> str:
     """The SQLite file of the audit log of reads: `lifeline.db` has `lifeline.audit.db`."""
     stem, dot, suffix = url.rpartition(".")
     return f"{stem}.audit.{suffix}" if dot and "/" not in suffix else f"{url}.audit"
@@ -239,7 +239,7 @@ class Database:
             standby = _engine(settings.read_database_url, pool=settings.database_pool, timeout=timeout, reads="prefer-standby")
             self.replica = Replica(standby, wait_seconds=settings.replica_wait_seconds)
         # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
-        self.audit = _engine(_beside(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
+        self.audit = _engine(reads_url(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
         self.signal: ChangeSignal = signal_of(settings.database_url)
         self.secret = settings.secret.get_secret_value() if settings.secret is not None else None
         # What hashes of keys are keyed with, once it was asked for.
