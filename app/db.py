@@ -1,5 +1,7 @@
 """Engines, sessions and column types of the two databases: SQLite and PostgreSQL."""
 
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlmodel import SQLModel
 
 from app import sqlite_connection
@@ -52,6 +55,9 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 # Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
 TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
 
+
+# What the database said so lately counts as an answer of now.
+ANSWERED_SECONDS = 1.0
 
 # Of several hosts each is tried for so long: one that is gone without a word must not use up the time of all.
 CONNECT_SECONDS = 5.0
@@ -221,6 +227,24 @@ def reads_url(url: str) -> str:
     return f"{stem}.audit.{suffix}" if dot and "/" not in suffix else f"{url}.audit"
 
 
+class ReadQueue:
+    """Whether whoever reads stands in a queue: every connection for reading is in use, and they are being answered."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._answered_at = -math.inf
+        event.listen(engine.sync_engine, "after_cursor_execute", self._answered)
+
+    def _answered(self, *_: Any) -> None:
+        self._answered_at = time.monotonic()
+
+    @property
+    def moves(self) -> bool:
+        """Whether there is no connection left, and the database has answered on one within the last second: it is up, and busy."""
+        pool = cast(QueuePool, self._engine.pool)
+        return pool.checkedout() >= pool.size() and time.monotonic() - self._answered_at < ANSWERED_SECONDS
+
+
 class Database:
     """The engines of one process: one for writing, one for reading.
 
@@ -241,6 +265,8 @@ class Database:
         # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
         self.audit = _engine(reads_url(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
         self.signal: ChangeSignal = signal_of(settings.database_url)
+        first = self.reader if self.replica is None else self.replica.engine
+        self.read_queue = ReadQueue(first)
         self.secret = settings.secret.get_secret_value() if settings.secret is not None else None
         # What hashes of keys are keyed with, once it was asked for.
         self.hashing_key: bytes | None = None
