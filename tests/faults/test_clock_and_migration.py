@@ -47,7 +47,13 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     offset = tmp_path / "offset"
     offset.write_text("+0")
     library = Path(str(files("libfaketime"))) / "vendor/libfaketime/src/libfaketime.so.1"
-    settings = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": offset, "FAKETIME_NO_CACHE": 1, "DONT_FAKE_MONOTONIC": 1, "NO_FAKE_STAT": 1}
+    settings = {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": offset,
+        "FAKETIME_NO_CACHE": 1,
+        "DONT_FAKE_MONOTONIC": 1,
+        "NO_FAKE_STAT": 1,
+    }
     for name, value in settings.items():
         monkeypatch.setenv(name, str(value))
     return offset
