@@ -1,7 +1,5 @@
 """Engines, sessions and column types of the two databases: SQLite and PostgreSQL."""
 
-import math
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -31,12 +29,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import QueuePool
 from sqlmodel import SQLModel
 
 from app import sqlite_connection
 from app.change_signal import CHANNEL, ChangeSignal, signal_of
 from app.labels import LABELS
+from app.read_queue import ReadQueue
 from app.replica import Replica
 from app.settings import Settings
 
@@ -55,9 +53,6 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 # Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
 TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
 
-
-# What the database said so lately counts as an answer of now.
-ANSWERED_SECONDS = 1.0
 
 # Of several hosts each is tried for so long: one that is gone without a word must not use up the time of all.
 CONNECT_SECONDS = 5.0
@@ -225,24 +220,6 @@ def reads_url(url: str) -> str:
     """The SQLite file of the audit log of reads: `lifeline.db` has `lifeline.audit.db`."""
     stem, dot, suffix = url.rpartition(".")
     return f"{stem}.audit.{suffix}" if dot and "/" not in suffix else f"{url}.audit"
-
-
-class ReadQueue:
-    """Whether whoever reads stands in a queue: every connection for reading is in use, and they are being answered."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._answered_at = -math.inf
-        event.listen(engine.sync_engine, "after_cursor_execute", self._answered)
-
-    def _answered(self, *_: Any) -> None:
-        self._answered_at = time.monotonic()
-
-    @property
-    def moves(self) -> bool:
-        """Whether there is no connection left, and the database has answered on one within the last second: it is up, and busy."""
-        pool = cast(QueuePool, self._engine.pool)
-        return pool.checkedout() >= pool.size() and time.monotonic() - self._answered_at < ANSWERED_SECONDS
 
 
 class Database:

@@ -19,11 +19,11 @@ from opentelemetry import trace
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
 from app.kept_answers import REQUEST_ID
-from app.telemetry.access_log import SILENT
+from app.telemetry.access_log import SILENT, template
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -57,16 +57,28 @@ def requests_traced(made: "TracerProvider | None") -> TelemetryConfig:
 
 
 class Named:
-    """Puts the request's identifier into its span. Pure ASGI, beneath FastAPI's own layer, which begins the span."""
+    """Puts the request's identifier and its route into its span. Pure ASGI, beneath FastAPI's own layer, which begins the span."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Name the span, and pass on."""
+        span = trace.get_current_span()
+        if not span.is_recording():
+            await self._app(scope, receive, send)
+            return
         if (identifier := scope.get("state", {}).get(REQUEST_ID)) is not None:
-            trace.get_current_span().set_attribute("lifeline.request_id", identifier.decode("latin-1"))
-        await self._app(scope, receive, send)
+            span.set_attribute("lifeline.request_id", identifier.decode("latin-1"))
+
+        async def routed(message: Message) -> None:
+            # FastAPI does not hear of routes that are found in the table.
+            if message["type"] == "http.response.start" and (route := template(scope)) != "none":
+                span.set_attribute("http.route", route)
+                span.update_name(f"{scope['method']} {route}")
+            await send(message)
+
+        await self._app(scope, receive, routed)
 
 
 def install(app: FastAPI, made: "TracerProvider | None") -> None:

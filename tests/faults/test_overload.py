@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import db
+from app import read_queue
 from app.admission import Places
 from app.db import Database
 from tests.factories import report
@@ -73,7 +73,7 @@ async def test_waiting_readers_beyond_the_limit_are_told_and_take_no_place_of_ot
 async def test_ready_while_all_connections_for_reading_are_in_use_as_long_as_they_are_answered(
     seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "ANSWERED_SECONDS", 0.4)
+    monkeypatch.setattr(read_queue, "ANSWERED_SECONDS", 0.4)
     async with serving(seeded_database_url, database_timeout_seconds=0.5) as client, AsyncExitStack() as others:
         database: Database = built_app.state.database
         held = [await others.enter_async_context(database.reader.connect()) for _ in range(3)]
