@@ -90,7 +90,7 @@ def install(app: FastAPI, made: "TracerProvider | None") -> None:
 def trace_statements(engines: Sequence[AsyncEngine], made: "TracerProvider | None") -> None:
     """A span for each statement that a request asks these engines, named and described as OpenTelemetry's conventions for databases say.
 
-    Not by the instrumentation package of SQLAlchemy, which is not for its version 2.1, and writes the text of errors into spans.
+    Not by OpenTelemetry's package for SQLAlchemy: it is not for version 2.1, and changes the library for the whole process.
     """
     if made is None:
         return
