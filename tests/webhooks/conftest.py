@@ -54,6 +54,12 @@ class Got:
         return seq
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Receiver:
     """What came, and how the next requests are answered: by what `says` gives, then by 204."""
@@ -61,8 +67,8 @@ class Receiver:
     url: str = ""
     got: list[Got] = field(default_factory=list)
     says: Callable[[Got], bytes | str] = lambda _: OK
-    # Requests are answered once it is set.
-    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    # Requests are answered while it is set.
+    answering: asyncio.Event = field(default_factory=_set)
     _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     def plan(self, *answers: bytes | str) -> None:
@@ -123,7 +129,6 @@ class Receiver:
 async def receiving() -> AsyncIterator[Receiver]:
     """A receiver, listening while the block runs."""
     made = Receiver()
-    made.answering.set()
     server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     try:
