@@ -15,12 +15,12 @@ WORKDIR /build
 
 # The dependencies are a layer of their own, kept while only the code changes.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --no-install-project
+RUN uv sync --frozen --no-dev --extra otel --no-install-project
 
 COPY README.md LICENSE ./
 COPY alembic alembic
 COPY app app
-RUN uv sync --frozen --no-dev --no-editable
+RUN uv sync --frozen --no-dev --extra otel --no-editable
 
 
 FROM python:3.13-slim

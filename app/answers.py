@@ -52,7 +52,6 @@ def page(
     request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int
 ) -> tuple[bytes, dict[str, str]]:
     """The list envelope around documents that are JSON already, with its headers: `Link` (RFC 8288) and `Lifeline-Revision`."""
-    request.state.revision = revision
     if next_cursor is not None:
         next_cursor = with_revision(next_cursor, revision)
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})

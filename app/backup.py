@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from app.access import models as access
-from app.db import Database, table_of
+from app.db import Database, reads_url, table_of
 from app.indicators import models as indicators
 from app.indicators.verify import verify_all
 from app.ledger import models as ledger
@@ -72,6 +72,7 @@ def back_up(settings: Settings, path: Path) -> Ending:
         if settings.database_url.startswith("sqlite"):
             with _sqlite(_file(settings)) as origin, _sqlite(staged, make=True) as copy:
                 origin.backup(copy)
+                _add_reads(settings, copy)
         else:
             migrate(copied)
             asyncio.run(_copy_out(settings, copied))
@@ -130,6 +131,20 @@ def _file(settings: Settings) -> Path:
 def _sqlite(path: Path, *, make: bool = False) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rwc' if make else 'rw'}", uri=True, timeout=30)) as connection:
         yield connection
+
+
+def _add_reads(settings: Settings, copy: sqlite3.Connection) -> None:
+    """Put the audit log of reads, which SQLite has in a file of its own, to the copy's other entries, where PostgreSQL has them too."""
+    path = path_of(reads_url(settings.database_url))
+    if path is None or not path.is_file():
+        return
+    copy.execute("ATTACH ? AS reads", (f"{path.absolute().as_uri()}?mode=rw",))
+    columns = ", ".join(f'"{row[1]}"' for row in copy.execute("PRAGMA reads.table_info(audit_entry)"))
+    if columns:
+        # What was restored once is in both.
+        copy.execute(f"INSERT OR IGNORE INTO audit_entry ({columns}) SELECT {columns} FROM reads.audit_entry")  # noqa: S608 - its own names
+    copy.commit()
+    copy.execute("DETACH reads")
 
 
 def _settle(path: Path) -> None:

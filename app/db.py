@@ -34,6 +34,7 @@ from sqlmodel import SQLModel
 from app import sqlite_connection
 from app.change_signal import CHANNEL, ChangeSignal, signal_of
 from app.labels import LABELS
+from app.read_queue import ReadQueue
 from app.replica import Replica
 from app.settings import Settings
 
@@ -215,7 +216,7 @@ def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _beside(url: str) -> str:
+def reads_url(url: str) -> str:
     """The SQLite file of the audit log of reads: `lifeline.db` has `lifeline.audit.db`."""
     stem, dot, suffix = url.rpartition(".")
     return f"{stem}.audit.{suffix}" if dot and "/" not in suffix else f"{url}.audit"
@@ -239,8 +240,10 @@ class Database:
             standby = _engine(settings.read_database_url, pool=settings.database_pool, timeout=timeout, reads="prefer-standby")
             self.replica = Replica(standby, wait_seconds=settings.replica_wait_seconds)
         # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
-        self.audit = _engine(_beside(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
+        self.audit = _engine(reads_url(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
         self.signal: ChangeSignal = signal_of(settings.database_url)
+        first = self.reader if self.replica is None else self.replica.engine
+        self.read_queue = ReadQueue(first)
         self.secret = settings.secret.get_secret_value() if settings.secret is not None else None
         # What hashes of keys are keyed with, once it was asked for.
         self.hashing_key: bytes | None = None
@@ -294,10 +297,14 @@ class Database:
                 if not ended:
                     await connection.invalidate()
 
+    @property
+    def engines(self) -> list[AsyncEngine]:
+        """Every engine, once."""
+        found = [self.writer, self.reader, self.audit, *([] if self.replica is None else [self.replica.engine])]
+        return list(dict.fromkeys(found))
+
     async def close(self) -> None:
         """Give every connection back."""
         await self.signal.close()
-        for engine in (self.writer, self.reader, self.audit):
+        for engine in self.engines:
             await engine.dispose()
-        if self.replica is not None:
-            await self.replica.engine.dispose()

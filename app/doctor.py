@@ -1,6 +1,7 @@
 """What an operator would look at first, looked at: configuration, database, schema, disk, clock, and the end of the ledger."""
 
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,7 +81,13 @@ def _configuration(settings: Settings) -> Finding:
 
 
 def _disk(path: Path) -> Finding:
-    free = shutil.disk_usage(path.absolute().parent).free
+    folder = path.absolute().parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding("disk", well=False, seen=f"cannot be written to: {error.strerror}")
+    free = shutil.disk_usage(folder).free
     # A migration, and a log that cannot be folded in while somebody reads, take as much again as the file has.
     needed = max(LEAST_BYTES, path.stat().st_size)
     return Finding("disk", well=free >= needed, seen=f"{free // 1_000_000} MB free, {needed // 1_000_000} MB are to be")

@@ -183,6 +183,8 @@ DAMAGED = Problem(503, "The database is damaged; its operator has to look at it.
 
 # SQLite's result codes: busy, locked, no memory, interrupted, I/O error, cannot open, protocol; read-only; damaged, full, no database.
 _SQLITE = {5: BUSY, 6: BUSY, 7: BUSY, 8: READ_ONLY, 9: BUSY, 10: BUSY, 11: DAMAGED, 13: FULL, 14: BUSY, 15: BUSY, 26: DAMAGED}
+# Those I/O errors of SQLite's that come of writing, syncing, cutting, deleting or opening a log: a file system that turned read-only.
+_SQLITE_WRITING = (10 | 3 << 8, 10 | 4 << 8, 10 | 5 << 8, 10 | 6 << 8, 10 | 10 << 8)
 # How SQLSTATE begins, the longest that fits first: the disk full, the rest of lacking resources; connections, credentials and the
 # database itself gone; the operator; a lock not had in time; serialisation and deadlock; a standby, a transaction for reading.
 _SQLSTATE = {
@@ -209,7 +211,7 @@ def database_problem(error: BaseException) -> Problem | None:
     found = error.orig if isinstance(error, DBAPIError) else error
     code, state = getattr(found, "sqlite_errorcode", None), getattr(found, "sqlstate", None)
     if code is not None:
-        return _SQLITE.get(code & 0xFF)
+        return READ_ONLY if code in _SQLITE_WRITING else _SQLITE.get(code & 0xFF)
     if state is not None:
         return next((problem for start, problem in _SQLSTATE.items() if state.startswith(start)), None)
     if isinstance(found, OSError):

@@ -29,6 +29,7 @@ from app.literal_paths import LiteralPaths
 from app.logs import configure_logs
 from app.parameters import refuse_unknown_parameters
 from app.settings import Settings, get_settings
+from app.telemetry import tracing
 from app.telemetry.access_log import AccessLog
 from app.telemetry.metrics import ProcessMetrics, sampling
 from app.telemetry.request_metrics import RequestMetrics
@@ -66,12 +67,14 @@ def create_app(settings: Settings | None = None) -> Application:
     """The ASGI application, for the settings given or those of the environment."""
     settings = settings or get_settings()
     configure_logs()
+    traces = tracing.provider()
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
         # Not those of the call: an application may be started again with others.
         settings: Settings = app.state.settings
         database = Database(settings)
+        tracing.trace_statements(database.engines, traces)
         await database.signal.start()
         app.state.database = database
         app.state.feed = Feed(database)
@@ -97,6 +100,7 @@ def create_app(settings: Settings | None = None) -> Application:
                 async with dispatching(database, settings):
                     yield
         await database.close()
+        await tracing.flush(traces)
 
     app = Application(
         title="Lifeline",
@@ -111,8 +115,10 @@ def create_app(settings: Settings | None = None) -> Application:
         lifespan=lifespan,
         dependencies=[Depends(refuse_unknown_parameters)],
         generate_unique_id_function=lambda route: route.name,
+        telemetry=tracing.requests_traced(traces),
     )
     app.state.settings = settings
+    app.state.traces = traces
     errors.install(app)
     ways_out.install(app)
     app.include_router(router)
@@ -125,6 +131,7 @@ def create_app(settings: Settings | None = None) -> Application:
     literal = LiteralPaths(app.routes)
     app.router.routes.insert(0, literal)
     app.add_middleware(RequestMetrics, registry=app.state.metrics, literal=literal)
+    tracing.install(app, traces)
     install_openapi(app)
     install_swagger_ui(app)
     return app

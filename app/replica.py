@@ -18,6 +18,9 @@ LOOK_AGAIN_SECONDS = 0.01
 # Once it was waited for in vain, others do not wait as well.
 BEHIND_SECONDS = 0.5
 REST_SECONDS = 2.0
+# Who asks how far behind it is does not wait for it as long as a reader may.
+SILENT_SECONDS = 1.0
+UNAVAILABLE = (OSError, DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError)
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +49,21 @@ class Replica:
                     return None
                 given_back.push_async_exit(held.pop_all())
                 return connection
-        except (OSError, DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        except UNAVAILABLE as error:
             log.warning("replica_unavailable", error=type(error).__name__)
             self._resting_until = time.monotonic() + REST_SECONDS
             return None
+
+    async def held(self) -> int | None:
+        """The number of the last entry of the ledger that the replica has; None when it does not answer within a second."""
+        if time.monotonic() < self._resting_until:
+            return None
+        try:
+            async with asyncio.timeout(SILENT_SECONDS), self.engine.connect() as connection:
+                number: int = (await connection.execute(text("SELECT number FROM head"))).scalar_one()
+        except UNAVAILABLE:
+            return None
+        return number
 
     async def _has(self, connection: AsyncConnection, asked: Freshness, writes: int | None) -> bool:
         """Whether the replica has all that the reader has seen, waiting for it a little."""

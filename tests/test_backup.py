@@ -1,6 +1,7 @@
 """`lifeline backup` and `restore`: what is restored is what was there, proved; what does not verify is no backup."""
 
 import asyncio
+import json
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -110,6 +111,40 @@ def test_a_restored_ledger_goes_on_where_it_ended(demo: str, other: str, file: P
     answer = asyncio.run(_report_to(built_app, other))
     assert (answer.status_code, answer.json()["seq"]) == (201, rows(demo, "SELECT number FROM head")[0][0] + 1)
     assert invoke("verify", database_url=other).exit_code == 0
+
+
+async def _read_from(app: FastAPI, url: str) -> None:
+    """A read that is audited, and a write."""
+    app.state.settings = Settings(database_url=url)
+    headers = {"Authorization": f"Bearer {await new_key(url)}"}
+    transport = httpx.ASGITransport(app)
+    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
+        assert (await client.get("/v1/reports")).status_code == 200
+        assert (await client.post("/v1/reports", json=report())).status_code == 201
+
+
+def _audited(url: str) -> list[dict[str, Any]]:
+    done = invoke("audit", "export", database_url=url)
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_audit_log_goes_with_it_reads_and_all(stocked_database: str, other: str, file: Path, built_app: FastAPI) -> None:
+    asyncio.run(_read_from(built_app, stocked_database))
+    before = _audited(stocked_database)
+    # Which comes first is a matter of when reads were gathered last.
+    assert sorted(entry["action"] for entry in before if entry["target"] == "/v1/reports") == ["read", "write"]
+    assert invoke("backup", str(file), database_url=stocked_database).exit_code == 0
+    assert invoke("restore", str(file), database_url=other).exit_code == 0
+    assert _audited(other) == before
+    # Restored beside the reads of before, as where only the database itself was lost, and backed up once more: nothing twice.
+    if stocked_database.startswith("sqlite"):
+        Path(stocked_database.removeprefix("sqlite:///")).unlink()
+        assert invoke("restore", str(file), database_url=stocked_database).exit_code == 0
+        assert _audited(stocked_database) == before
+        again = file.with_name("again.db")
+        assert invoke("backup", str(again), database_url=stocked_database).exit_code == 0
+        assert _audited(f"sqlite:///{again}") == before
 
 
 def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other: str, file: Path) -> None:

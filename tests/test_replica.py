@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from sqlalchemy import event
 
+from app import replica
 from app.db import Database
 from app.labels import Label
 from app.migrations import migrate
@@ -18,6 +20,8 @@ from tests.factories import report, seed
 from tests.postgres import execute
 from tests.replication import Pair, replicated
 from tests.servers import new_key
+from tests.telemetry.test_telling import value
+from tests.test_health import metrics
 
 LIST = "/v1/indicators"
 
@@ -34,8 +38,8 @@ def pair() -> Iterator[Pair]:
 @pytest.fixture
 async def service(built_app: FastAPI, pair: Pair) -> AsyncIterator[httpx.AsyncClient]:
     """A client who may do everything, of the application that reads from the replica."""
-    primary, replica = pair.url(pair.primary), pair.url(pair.replica)
-    built_app.state.settings = Settings(database_url=primary, read_database_url=replica, database_pool=3, replica_wait_seconds=0.3)
+    primary, standby = pair.url(pair.primary), pair.url(pair.replica)
+    built_app.state.settings = Settings(database_url=primary, read_database_url=standby, database_pool=3, replica_wait_seconds=0.3)
     headers = {"Authorization": f"Bearer {await new_key(primary, clearance=Label.RED)}"}
     async with (
         LifespanManager(built_app, startup_timeout=30),
@@ -99,12 +103,44 @@ async def test_what_a_late_replica_says_is_kept_for_nobody(service: httpx.AsyncC
     second = await post(service, 4)
     for _ in range(2):
         assert (await service.get(LIST)).json()["revision"] == first
+    behind = await lag(service)
+    assert 0 < behind < (await lag(service)), "it grows while the replica has not got the entry"
     await execute(pair.replica, "SELECT pg_wal_replay_resume()")
     for _ in range(500):
         if (await service.get(LIST)).json()["revision"] == second:
+            assert await lag(service) == 0
             return
         await asyncio.sleep(0.02)
     pytest.fail("the replica has caught up, and is not asked")
+
+
+async def lag(client: httpx.AsyncClient) -> float:
+    """The replica's lag in seconds, as `/metrics` has it; it answers."""
+    found = await metrics(client)
+    assert value(found, "lifeline_replica_up") == 1
+    return value(found, "lifeline_replica_lag_seconds")
+
+
+async def test_the_lag_is_not_for_all_and_has_no_value_where_the_replica_is_silent(
+    service: httpx.AsyncClient, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await lag(service) == 0
+    transport = httpx.ASGITransport(built_app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://lifeline.test") as anonymous:
+        told = (await anonymous.get("/metrics")).text
+    assert "lifeline_replica_up" in told
+    assert "lifeline_replica_lag" not in told
+    database: Database = built_app.state.database
+    assert database.replica is not None
+    async with AsyncExitStack() as held:
+        # Every connection is taken, as where it hangs.
+        for _ in range(3):
+            await held.enter_async_context(database.replica.engine.connect())
+        monkeypatch.setattr(replica, "SILENT_SECONDS", 0.05)
+        found = await metrics(service)
+    assert value(found, "lifeline_replica_up") == 0
+    assert not found["lifeline_replica_lag_seconds"].samples
+    assert value(found, "lifeline_database_up") == 1
 
 
 async def test_cursors_hold_on_a_late_replica(service: httpx.AsyncClient, pair: Pair) -> None:

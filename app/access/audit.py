@@ -177,13 +177,14 @@ async def list_audit(
     statement = select(*entries.c).where(*where).order_by(entries.c.id).limit(limit + 1)
     if after is not None:
         statement = statement.where(entries.c.id > after)
-    rows: list[Any] = []
+    # By identifier: what a backup brought may be in SQLite's second file still.
+    found: dict[UUID, Any] = {}
     # A replica may be behind, and SQLite's writer would keep others waiting.
     engines = (database.reader, database.audit) if database.dialect == "sqlite" else (database.writer,)
     for engine in engines:
         async with engine.connect() as connection:
-            rows += (await connection.execute(statement)).mappings().all()
-    rows.sort(key=lambda row: row["id"])
+            found |= {row["id"]: row for row in (await connection.execute(statement)).mappings()}
+    rows = [found[id_] for id_ in sorted(found)]
     return [serve(row) for row in rows[:limit]], rows[limit - 1]["id"] if len(rows) > limit else None
 
 

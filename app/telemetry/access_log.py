@@ -12,12 +12,13 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
+from app.freshness import HEADER
 from app.kept_answers import CALLER, REQUEST_ID, ROUTE
 
 SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # The orchestrator asks every few seconds.
 SILENT = ("/health/", "/metrics")
-REVISION = "revision"
+REVISION = HEADER.lower().encode()
 
 log = structlog.get_logger("access")
 
@@ -37,12 +38,14 @@ class AccessLog:
         started = time.perf_counter()
         state: dict[str, Any] = scope.setdefault("state", {})
         identifier = state[REQUEST_ID] = _sent(scope) or str(uuid7()).encode()
-        status = 500
+        status, revision = 500, None
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, revision
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # What the reader of the answer has seen: of a write, the ledger after it.
+                revision = next((int(value) for name, value in message["headers"] if name == REVISION), None)
                 state[ROUTE] = template(scope)
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", identifier)]}
             await send(message)
@@ -51,9 +54,9 @@ class AccessLog:
             await self._app(scope, receive, sending)
         finally:
             if self._write and not scope["path"].startswith(SILENT):
-                self._tell(scope, identifier.decode(), status, time.perf_counter() - started)
+                self._tell(scope, identifier.decode(), status, revision, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, identifier: str, status: int, seconds: float) -> None:
+    def _tell(self, scope: Scope, identifier: str, status: int, revision: int | None, seconds: float) -> None:
         caller = scope["state"].get(CALLER)
         key = getattr(caller, "key_id", None)
         log.info(
@@ -64,7 +67,7 @@ class AccessLog:
             route=template(scope),
             status=status,
             duration_ms=round(seconds * 1000, 2),
-            revision=scope["state"].get(REVISION),
+            revision=revision,
         )
 
 

@@ -1,4 +1,5 @@
-"""What `/metrics` says beside requests and their latencies: the ledger, readings past their time, webhooks, kept answers, overload.
+"""What `/metrics` says beside requests and their latencies: the ledger, readings past their time, webhooks, kept answers, overload,
+the replica.
 
 The ledger and the readings are those that everybody may see, so that no number tells of what is restricted.
 """
@@ -11,11 +12,13 @@ from prometheus_client import Gauge, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.db import Database, head_seq
 from app.errors import database_problem
 from app.indicators.models import StoredReading
+from app.ledger.models import Change
 from app.times import utc_now
 from app.webhooks.models import Delivery
 
@@ -47,12 +50,35 @@ class ProcessMetrics(Collector):
             yield GaugeMetricFamily("lifeline_readers_waiting", "Streams and long polls that are held.", admission.waiting.taken)
 
 
+class ReplicaMetrics(Collector):
+    """How the replica for reading does, as the last scrape found it; nothing where there is none."""
+
+    def __init__(self) -> None:
+        self.up: bool | None = None
+        self.lag_seconds: float | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """Whether it answers, and how far it is behind."""
+        up = GaugeMetricFamily("lifeline_replica_up", "Whether the replica for reading answered this scrape.")
+        lag = GaugeMetricFamily(
+            "lifeline_replica_lag_seconds", "Seconds since the first entry of the ledger was recorded that the replica does not have."
+        )
+        for family, value in ((up, self.up), (lag, self.lag_seconds)):
+            if value is not None:
+                family.add_metric((), value)
+        yield up
+        yield lag
+
+
 def sampling(registry: CollectorRegistry) -> Callable[[Request], Any]:
     """A dependency that asks the database, once a scrape, for what gauges in the registry say."""
     up = Gauge("lifeline_database_up", "Whether the database answered this scrape.", registry=registry)
     seq = Gauge("lifeline_ledger_seq", "The last entry of the ledger that everybody may see.", registry=registry)
     past = Gauge("lifeline_readings_past_their_time", "Readings that everybody may see, of which nobody spoke lately.", registry=registry)
     pending = Gauge("lifeline_webhook_deliveries_pending", "Deliveries of webhooks that wait to be sent.", registry=registry)
+
+    replica = ReplicaMetrics()
+    registry.register(replica)
 
     async def sample(request: Request) -> None:
         database: Database = request.app.state.database
@@ -63,9 +89,14 @@ def sampling(registry: CollectorRegistry) -> Callable[[Request], Any]:
             .where(col(StoredReading.stale_after) < utc_now(), col(StoredReading.lowest) <= level, col(StoredReading.highest) >= level)
         )
         waiting = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
+        held = None if database.replica is None else await database.replica.held()
+        replica.up = None if database.replica is None else held is not None
+        replica.lag_seconds = None
         try:
-            async with database.read() as connection:
+            async with database.read_latest() as connection:
                 row = (await connection.execute(select(head_seq(level), overdue.scalar_subquery(), waiting.scalar_subquery()))).one()
+                if held is not None:
+                    replica.lag_seconds = await _seconds_behind(connection, held)
         except Exception as error:
             if database_problem(error) is None:
                 raise
@@ -76,3 +107,13 @@ def sampling(registry: CollectorRegistry) -> Callable[[Request], Any]:
             gauge.set(value or 0)
 
     return sample
+
+
+async def _seconds_behind(primary: AsyncConnection, held: int) -> float:
+    """How long ago the first entry after this one was recorded; 0 when there is none.
+
+    It does not grow while nobody writes, as the time since the replica's last replay does.
+    """
+    recorded_at = select(col(Change.recorded_at)).where(col(Change.number) > held).order_by(col(Change.number)).limit(1)
+    missing = (await primary.execute(recorded_at)).scalar_one_or_none()
+    return 0.0 if missing is None else max(0.0, (utc_now() - missing).total_seconds())

@@ -159,11 +159,17 @@ def _print(engine: str, cases: Sequence[Case], console: Console) -> None:
     assert len(by_name) == len(cases)
 
 
-def _written(results: dict[str, list[Case]], options: argparse.Namespace) -> dict[str, Any]:
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """When, where and how it was measured, to be written beside the figures."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "options": vars(options),
+    }
+
+
+def _written(results: dict[str, list[Case]], options: argparse.Namespace) -> dict[str, Any]:
+    return measured(options) | {
         "engines": {
             engine: [
                 {

@@ -80,7 +80,7 @@ def new_statements(indicators: int, *, start: int) -> Iterator[dict[str, Any]]:
 async def fill(url: str, *, indicators: int, reports_each: int) -> str:
     """Report it all to a migrated database; answers a key that may read (up to green) and report."""
     await seed(url)
-    app = create_app(Settings(database_url=url))
+    app = create_app(Settings(database_url=url, access_log=False))
     async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60):
         async with app.state.database.write() as session:
             scopes = (Scope.READ, Scope.REPORT)
@@ -112,7 +112,7 @@ async def _send(client: httpx.AsyncClient, batch: list[dict[str, Any]]) -> None:
 async def copy_into_plain(url: str, plain_url: str) -> None:
     """Make the plain app's tables, and put in what Lifeline serves."""
     engine = create_async_engine(plain_url)
-    app = create_app(Settings(database_url=url))
+    app = create_app(Settings(database_url=url, access_log=False))
     async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60), engine.begin() as connection:
         await connection.run_sync(lambda sync: SQLModel.metadata.create_all(sync, TABLES))
         if engine.dialect.name == "sqlite":

@@ -38,17 +38,64 @@ class _Run:
         self.error: str | None = None
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, run: _Run, done: asyncio.Future[None]) -> None:
-        self._run = run
-        self._done = done
+class Answers(asyncio.Protocol):
+    """A keep-alive connection that puts answers together out of what comes, one at a time; they have to have a length."""
+
+    # Whether bodies are kept for `on_answer`.
+    keeps_body = False
+
+    def __init__(self) -> None:
         self._head = b""
         self._left = -1
-        self._sent = 0.0
-        self._transport: asyncio.Transport | None = None
+        self._body: list[bytes] = []
+        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        """It is open."""
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        """Some more came: a head, a piece of a body, or both."""
+        if self._left < 0:
+            head = self._head + data
+            end = head.find(b"\r\n\r\n")
+            if end < 0:
+                self._head = head
+                return
+            if not self.on_head(head, end):
+                return
+            at = head.find(b"content-length: ", 0, end)
+            length = int(head[at + 16 : head.index(b"\r\n", at)]) if at >= 0 else 0
+            self._left = length - (len(head) - end - 4)
+            self._head = b""
+            data = head[end + 4 :] if self.keeps_body else b""
+        else:
+            self._left -= len(data)
+        if self.keeps_body:
+            self._body.append(data)
+        if self._left <= 0:
+            self._left = -1
+            body, self._body = b"".join(self._body), []
+            self.on_answer(body)
+
+    def on_head(self, head: bytes, end: int) -> bool:
+        """A head is there, up to `end`; False to read no further."""
+        raise NotImplementedError
+
+    def on_answer(self, body: bytes) -> None:
+        """An answer is whole."""
+        raise NotImplementedError
+
+
+class _Connection(Answers):
+    def __init__(self, run: _Run, done: asyncio.Future[None]) -> None:
+        super().__init__()
+        self._run = run
+        self._done = done
+        self._sent = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
         self._ask()
 
     def _ask(self) -> None:
@@ -57,36 +104,27 @@ class _Connection(asyncio.Protocol):
         if request is None or now > self._run.end:
             self._finish()
             return
-        assert self._transport is not None
+        assert self.transport is not None
         self._sent = now
-        self._transport.write(request)
+        self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        run = self._run
-        run.bytes += len(data)
-        if self._left < 0:
-            head = self._head + data
-            end = head.find(b"\r\n\r\n")
-            if end < 0:
-                self._head = head
-                return
-            if head[9:12] != run.status:
-                run.error = head[:2000].decode("latin-1")
-                self._finish()
-                return
-            at = head.find(b"content-length: ", 0, end)
-            length = int(head[at + 16 : head.index(b"\r\n", at)]) if at >= 0 else 0
-            self._left = length - (len(head) - end - 4)
-            self._head = b""
-        else:
-            self._left -= len(data)
-        if self._left <= 0:
-            self._left = -1
-            now = time.perf_counter()
-            run.answers += 1
-            run.last = now
-            run.waits.append(now - self._sent)
-            self._ask()
+        self._run.bytes += len(data)
+        super().data_received(data)
+
+    def on_head(self, head: bytes, end: int) -> bool:  # noqa: ARG002 - the status is enough
+        if head[9:12] == self._run.status:
+            return True
+        self._run.error = head[:2000].decode("latin-1")
+        self._finish()
+        return False
+
+    def on_answer(self, body: bytes) -> None:  # noqa: ARG002 - nothing is in it that it needs
+        now = time.perf_counter()
+        self._run.answers += 1
+        self._run.last = now
+        self._run.waits.append(now - self._sent)
+        self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._done.done():
@@ -96,8 +134,8 @@ class _Connection(asyncio.Protocol):
     def _finish(self) -> None:
         if not self._done.done():
             self._done.set_result(None)
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
 
 async def _work(job: dict[str, Any]) -> dict[str, Any]:

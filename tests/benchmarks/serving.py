@@ -57,6 +57,11 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes(pid: int) -> int:
+    """Bytes that a process has in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class Load:
     """The load generator."""
 
@@ -75,19 +80,28 @@ class Load:
             "seconds": seconds,
             "status": status,
         }
+        self.start(job)
+        result = self.result()
+        assert "error" not in result, result["error"]
+        return result
+
+    def start(self, job: dict[str, Any]) -> None:
+        """Hand a job over."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
+
+    def result(self) -> dict[str, Any]:
+        """What comes of it, once it is there."""
+        assert self._process.stdout is not None
         result: dict[str, Any] = json.loads(self._process.stdout.readline())
-        assert "error" not in result, result["error"]
         return result
 
 
 @contextmanager
-def load_generator(core: int) -> Iterator[Load]:
-    """The load generator on that core."""
-    command = [sys.executable, "-m", "tests.benchmarks.load"]
+def load_generator(core: int, module: str = "tests.benchmarks.load") -> Iterator[Load]:
+    """The load generator on that core: a module that reads jobs."""
+    command = [sys.executable, "-m", module]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_pinned(core))  # noqa: PLW1509
     try:
         yield Load(process)

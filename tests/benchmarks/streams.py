@@ -23,12 +23,12 @@ from app.migrations import migrate
 from app.settings import Settings
 from tests.benchmarks.__main__ import databases
 from tests.benchmarks.data import fill, new_statements
-from tests.benchmarks.serving import cores, request, uvicorn
+from tests.benchmarks.serving import cores, request, resident_bytes, uvicorn
 
 INDICATORS = 150
 
 
-class _Reader(asyncio.Protocol):
+class Reader(asyncio.Protocol):
     """A stream that notes when an event came."""
 
     def __init__(self, arrivals: list[float], ready: asyncio.Future[None]) -> None:
@@ -47,9 +47,10 @@ class _Reader(asyncio.Protocol):
             self.ready.set_result(None)
 
 
-async def _open(port: int, count: int, arrivals: list[float]) -> list[_Reader]:
+async def open_streams(port: int, count: int, arrivals: list[float]) -> list[Reader]:
+    """So many streams, each of which is ready."""
     loop = asyncio.get_running_loop()
-    readers = [_Reader(arrivals, loop.create_future()) for _ in range(count)]
+    readers = [Reader(arrivals, loop.create_future()) for _ in range(count)]
     for start in range(0, count, 50):
         some = readers[start : start + 50]
         await asyncio.gather(*(loop.create_connection(lambda each=each: each, "127.0.0.1", port) for each in some))
@@ -81,11 +82,6 @@ async def _reach(port: int, arrivals: list[float], count: int, posts: list[bytes
     return waits
 
 
-def _resident(pid: int) -> int:
-    """Bytes that a process has in memory."""
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 async def _measure(port: int, pid: int, key: str, streams: int, changes: int) -> dict[str, float]:
     statements = new_statements(INDICATORS, start=7)
     posts = [
@@ -93,12 +89,12 @@ async def _measure(port: int, pid: int, key: str, streams: int, changes: int) ->
         for each in islice(statements, 2 * changes + 1)
     ]
     arrivals: list[float] = []
-    first = await _open(port, 1, arrivals)
+    first = await open_streams(port, 1, arrivals)
     await _reach(port, arrivals, 1, posts[:1])
     one = await _reach(port, arrivals, 1, posts[1 : changes + 1])
-    before = _resident(pid)
-    rest = await _open(port, streams - 1, arrivals)
-    weight = (_resident(pid) - before) / len(rest)
+    before = resident_bytes(pid)
+    rest = await open_streams(port, streams - 1, arrivals)
+    weight = (resident_bytes(pid) - before) / len(rest)
     many = await _reach(port, arrivals, streams, posts[changes + 1 :])
     for each in first + rest:
         if each.transport is not None:

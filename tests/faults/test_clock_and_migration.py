@@ -1,7 +1,11 @@
 """A clock that jumps back, and a migration that fails half way: the ledger's times go on, the old schema stays whole."""
 
 import asyncio
-from datetime import timedelta
+import platform
+import sys
+from datetime import datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +16,9 @@ from app.migrations import current, migrate, revision_at_head
 from app.settings import Settings
 from app.times import utc_now
 from tests.factories import Reference, report
-from tests.servers import by_hand, invoke, rows
+from tests.processes import serve
+from tests.servers import by_hand, invoke, new_key, rows
+from tests.telemetry.test_telling import lines
 from tests.test_migrations import FIRST, empty, old, tables
 
 __all__ = ["empty", "old"]
@@ -31,6 +37,43 @@ async def test_times_of_the_ledger_never_go_back(
     for number, at in enumerate(times, 1):
         assert len((await client.get("/v1/reports", params={"known_at": at})).json()["items"]) == number
     assert (await asyncio.to_thread(invoke, "verify", database_url=database_url)).exit_code == 0
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file from which processes that start from now on read how many seconds their clock is off, at each look at it."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip("libfaketime comes compiled for Linux on x86-64 alone")
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    library = Path(str(files("libfaketime"))) / "vendor/libfaketime/src/libfaketime.so.1"
+    settings = {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": offset,
+        "FAKETIME_NO_CACHE": 1,
+        "DONT_FAKE_MONOTONIC": 1,
+        "NO_FAKE_STAT": 1,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    return offset
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_process_whose_clock_jumps_back_serves_on(seeded_database_url: str, clock: Path, tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {asyncio.run(new_key(seeded_database_url))}"}
+    with serve(tmp_path, database_url=seeded_database_url) as server, httpx.Client(base_url=server.url, headers=headers) as client:
+        for number, jump in enumerate(("+0", "-3600", "-1800", "-86400", "+0")):
+            clock.write_text(jump)
+            answer = client.post("/v1/reports", json=report(value={"people": 100_000 + number}))
+            assert answer.status_code == 201, answer.text
+            assert client.get("/health/ready").status_code == 200
+        times = [each["recorded_at"] for each in client.get("/v1/changes").json()["items"]]
+    logged = [datetime.fromisoformat(line["timestamp"]) for line in lines(server.printed.read_text()) if line["method"] == "POST"]
+    assert logged[3] < logged[1] < logged[2] < logged[0] < logged[4], "the clock did not jump"
+    assert times == sorted(set(times))
+    assert len(times) == 5
+    assert invoke("verify", database_url=seeded_database_url).exit_code == 0
 
 
 def test_a_migration_that_fails_half_way_leaves_the_old_schema_whole(old: Settings) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from app import read_queue
 from app.admission import Places
+from app.db import Database
 from tests.factories import report
 from tests.faults.answers import assert_told, fresh, write
 from tests.faults.conftest import Serving
@@ -64,3 +68,21 @@ async def test_waiting_readers_beyond_the_limit_are_told_and_take_no_place_of_ot
         assert (await write(client, 1)).status_code == 201
         answers: list[httpx.Response] = await asyncio.gather(*polls)
         assert Counter(answer.status_code for answer in answers) == {200: 2, 503: 4}
+
+
+async def test_ready_while_all_connections_for_reading_are_in_use_as_long_as_they_are_answered(
+    seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_queue, "ANSWERED_SECONDS", 0.4)
+    async with serving(seeded_database_url, database_timeout_seconds=0.5) as client, AsyncExitStack() as others:
+        database: Database = built_app.state.database
+        held = [await others.enter_async_context(database.reader.connect()) for _ in range(3)]
+        await held[0].exec_driver_sql("SELECT 1")
+        assert (await client.get("/health/ready")).status_code == 200
+        # A read has to wait, in vain.
+        assert_told(await client.get(fresh()))
+        # By now nobody has been answered for long, so the database is asked, and is not to be had.
+        told = await client.get("/health/ready")
+        assert (told.status_code, told.json()["type"]) == (503, "urn:lifeline:problem:not-ready")
+        await others.aclose()
+        assert (await client.get("/health/ready")).status_code == 200

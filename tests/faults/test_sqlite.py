@@ -67,7 +67,7 @@ async def test_disk_full(url_on_disk: str, disk: Path, serving: Serving) -> None
 
 async def test_read_only_file_system(url_on_disk: str, disk: Path, serving: Serving) -> None:
     key = await new_key(url_on_disk)
-    # A file system with files open for writing is not made read-only by hand, so it is so from the start.
+    # A file system with files open for writing is not made read-only by hand, so here it is so from the start.
     _mount("-o", "remount,ro", str(disk))
     async with serving(url_on_disk, key=key) as client:
         for _ in range(2):
@@ -76,6 +76,52 @@ async def test_read_only_file_system(url_on_disk: str, disk: Path, serving: Serv
         _mount("-o", "remount,rw", str(disk))
         await back(client, 1)
         assert await people_of(client) == [1]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # e2fsck says by 1 that it has repaired something.
+    assert done.returncode <= 1, done.stderr
+
+
+async def test_a_file_system_that_turns_read_only_while_it_is_in_use(seeded_database_url: str, tmp_path: Path, serving: Serving) -> None:
+    """As Linux does when a disk fails: it writes no more, for good, until the file system was repaired and is mounted anew."""
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("there is no mkfs.ext4 on this machine")
+    image, repaired, disk = tmp_path / "image", tmp_path / "repaired", tmp_path / "disk"
+    image.touch()
+    os.truncate(image, 8 * MOUNT_BYTES)
+    _run("mkfs.ext4", "-q", "-F", str(image))
+    disk.mkdir()
+    url, key = f"sqlite:///{disk / 'lifeline.db'}", ""
+    _mount("-o", "loop", str(image), str(disk))
+    try:
+        shutil.copy(seeded_database_url.removeprefix("sqlite:///"), disk / "lifeline.db")
+        key = await new_key(url)
+        async with serving(url, key=key) as client:
+            assert (await write(client, 1)).status_code == 201
+            _mount("-o", "remount,abort", str(disk))
+            for people in (2, 3):
+                answer = await write(client, people)
+                assert_told(answer)
+                assert answer.json()["type"] == "urn:lifeline:problem:read-only"
+            told = await asyncio.to_thread(invoke, "doctor", database_url=url)
+            assert (told.exit_code, "NOT WELL  disk           cannot be written to" in told.stdout) == (1, True), told.stdout
+            assert await people_of(client) == [1], "reading goes on"
+            for path in (fresh(), "/health/live", "/health/ready"):
+                assert (await client.get(path)).status_code == 200
+            shutil.copy(image, repaired)
+    finally:
+        _run("umount", "--lazy", str(disk))
+    _run("e2fsck", "-fy", str(repaired))
+    _mount("-o", "loop", str(repaired), str(disk))
+    try:
+        async with serving(url, key=key) as client:
+            await back(client, 3)
+            assert await people_of(client) == [1, 3]
+        assert (await asyncio.to_thread(invoke, "verify", database_url=url)).exit_code == 0
+    finally:
+        _run("umount", "--lazy", str(disk))
 
 
 def _damage(path: Path, table: str) -> None:

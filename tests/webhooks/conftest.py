@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +54,12 @@ class Got:
         return seq
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Receiver:
     """What came, and how the next requests are answered: by what `says` gives, then by 204."""
@@ -60,6 +67,8 @@ class Receiver:
     url: str = ""
     got: list[Got] = field(default_factory=list)
     says: Callable[[Got], bytes | str] = lambda _: OK
+    # Requests are answered while it is set.
+    answering: asyncio.Event = field(default_factory=_set)
     _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     def plan(self, *answers: bytes | str) -> None:
@@ -100,6 +109,7 @@ class Receiver:
         said = self.says(got)
         self.got.append(got)
         self._came.set()
+        await self.answering.wait()
         if said == HANG:
             await reader.read()
             return False
@@ -115,14 +125,23 @@ class Receiver:
         return True
 
 
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver, listening."""
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    """A receiver, listening while the block runs."""
     made = Receiver()
     server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    yield made
-    server.close()
+    try:
+        yield made
+    finally:
+        server.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver, listening."""
+    async with receiving() as made:
+        yield made
 
 
 @pytest.fixture
