@@ -14,7 +14,7 @@ from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
 from app.access.service import Scope
 from app.answers import JSON
 from app.documentation import problems
-from app.errors import BUSY, Problem, database_problem
+from app.errors import BUSY, RETRY_AFTER_SECONDS, Problem, database_problem
 from app.migrations import revision_at_head, revision_in
 
 router = APIRouter(tags=["Health"])
@@ -42,6 +42,9 @@ _PROMETHEUS: dict[str, Any] = {
 }
 
 
+_LATER = {"Retry-After": RETRY_AFTER_SECONDS}
+
+
 class Health(BaseModel):
     """How the service is."""
 
@@ -67,9 +70,9 @@ async def ready(database: DatabaseDep) -> Response:
         if (problem := database_problem(error)) is None:
             raise
         detail = "The database does not answer." if problem is BUSY else problem.detail
-        raise Problem(503, detail, kind="not-ready") from None
+        raise Problem(503, detail, kind="not-ready", headers=_LATER) from None
     if found != revision_at_head():
-        raise Problem(503, "The schema is not the one that this version needs: run `lifeline migrate`.", kind="not-ready")
+        raise Problem(503, "The schema is not the one that this version needs: run `lifeline migrate`.", kind="not-ready", headers=_LATER)
     return _ok()
 
 

@@ -37,6 +37,7 @@ async def not_ready(client: httpx.AsyncClient) -> str:
     assert answer.headers["cache-control"] == "no-store"
     problem = answer.json()
     assert (problem["type"], problem["instance"]) == ("urn:lifeline:problem:not-ready", "/health/ready")
+    assert int(answer.headers["retry-after"]) >= 1
     assert (await client.get("/health/live")).status_code == 200
     detail: str = problem["detail"]
     return detail
