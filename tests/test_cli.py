@@ -65,8 +65,18 @@ def test_demo_loads_once_and_prints_a_key_each_time(run: Run, database_url: str)
     keys = [re.findall(KEY, each) for each in (first, second)]
     assert [len(each) for each in keys] == [1, 1]
     assert keys[0] != keys[1]
+    # The same key with another secret, so that they do not pile up.
+    assert rows(database_url, "SELECT count(*) FROM api_key WHERE name = 'demo'") == [(1,)]
     assert rows(database_url, "SELECT count(*) FROM report") == [(16,)]
     assert "Read 8 indicators anew." in run("migrate", "--reread").output
+
+
+def test_demo_gives_nobody_a_key_to_other_statements(run: Run, database_url: str) -> None:
+    run("bench", "load", "--reports", "20")
+    told = run("demo").output
+    assert "nothing was loaded" in told
+    assert not re.findall(KEY, told)
+    assert rows(database_url, "SELECT count(*) FROM api_key") == [(0,)]
 
 
 def test_verify_says_so_or_names_what_was_altered(run: Run, database_url: str) -> None:
