@@ -111,7 +111,7 @@ def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_
             return f"sqlite:///{path}"
         server: PostgresServer = request.getfixturevalue("postgres")
         # A thread of its own, since the test's event loop is running already when an async test asks.
-        done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")))
+        done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")))
         done.start()
         done.join()
         return server.get_uri(name)
