@@ -24,8 +24,17 @@ from tests.browser import chromium
 from tests.factories import Reference, seed
 from tests.postgres import execute, postgres_server
 from tests.processes import Server, serve_demo
+from tests.statements import SharedDialects
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_dialects() -> Iterator[None]:
+    """Engines share what they have compiled."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("app.db.create_async_engine", SharedDialects().create_async_engine)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -110,8 +119,9 @@ def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_
             shutil.copy(template, path)
             return f"sqlite:///{path}"
         server: PostgresServer = request.getfixturevalue("postgres")
+        statement = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
         # A thread of its own, since the test's event loop is running already when an async test asks.
-        done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")))
+        done = threading.Thread(target=lambda: asyncio.run(execute(server, statement)))
         done.start()
         done.join()
         return server.get_uri(name)

@@ -1,6 +1,5 @@
 """A real PostgreSQL for tests, out of a package: no system install, no container."""
 
-import asyncio
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -59,7 +59,7 @@ def serve(
 ) -> Iterator[Server]:
     """Run `lifeline serve` with settings such as `database_url=...` until the end of the block, unless it ended before.
 
-    It is forked from a process that has all imported, unless a Python is to be started `anew`, or `code` is the folder with the `app` to run.
+    It is forked from a process that has all imported, unless Python is to start `anew`, or `code` is the folder with the `app` to run.
     """
     port = port or free_port()
     printed = folder / f"serve-{port}.txt"
