@@ -53,6 +53,11 @@ def _forker() -> Forker:
     return Forker(environment())
 
 
+def start(*arguments: str, output: Path, **settings: str) -> Forked:
+    """Begin `lifeline` with arguments and settings such as `database_url=...`; what it prints is added to a file."""
+    return _forker().start(*arguments, environment=environment(**settings), output=output)
+
+
 @contextmanager
 def serve(
     folder: Path, *options: str, code: Path | None = None, port: int | None = None, anew: bool = False, **settings: str
@@ -70,7 +75,7 @@ def serve(
         with printed.open("ab") as output:
             process = subprocess.Popen(command, cwd=code, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
     else:
-        process = _forker().start(*arguments, environment=environment(**settings), output=printed)
+        process = start(*arguments, output=printed, **settings)
     server = Server(f"http://127.0.0.1:{port}", process, printed)
     try:
         _wait_until_ready(server, port)
