@@ -24,6 +24,7 @@ from tests.browser import chromium
 from tests.factories import Reference, seed
 from tests.postgres import execute, postgres_server
 from tests.processes import Server, serve_demo
+from tests.servers import invoke
 from tests.statements import SharedDialects
 
 _numbers = itertools.count()
@@ -82,6 +83,23 @@ def postgres_template_with_reference(postgres: PostgresServer, postgres_template
     return "template_reference"
 
 
+@pytest.fixture(scope="session")
+def sqlite_template_with_demo(sqlite_template: Path) -> Path:
+    """The same with the demo data in it, and no reference data but that."""
+    path = sqlite_template.with_name("demo.db")
+    shutil.copy(sqlite_template, path)
+    assert invoke("demo", database_url=f"sqlite:///{path}").exit_code == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template_with_demo(postgres: PostgresServer, postgres_template: str) -> str:
+    """The same with the demo data in it, and no reference data but that."""
+    asyncio.run(execute(postgres, f"CREATE DATABASE template_demo TEMPLATE {postgres_template} STRATEGY FILE_COPY"))
+    assert invoke("demo", database_url=postgres.get_uri("template_demo")).exit_code == 0
+    return "template_demo"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> str:
     """The database engine: a test that asks for it, or for what stands on it, runs on both."""
@@ -106,6 +124,12 @@ def new_empty_database(request: pytest.FixtureRequest, engine: str, tmp_path: Pa
 def stocked_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
     """The URL of a database with the reference data, for tests that are not async."""
     return _maker(request, engine, tmp_path, "template_with_reference")()
+
+
+@pytest.fixture
+def demo_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """The URL of a database as `lifeline demo` leaves it, for tests that are not async."""
+    return _maker(request, engine, tmp_path, "template_with_demo")()
 
 
 def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_template: str) -> Callable[[], str]:

@@ -16,7 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import uvicorn.loops.uvloop
@@ -29,6 +29,7 @@ from app import cli, main
 from app.migrations import migrate, revision_at_head
 from app.settings import Settings, get_settings
 
+ROOT = Path(__file__).parent.parent
 POLL_SECONDS = 0.01
 
 
@@ -73,11 +74,19 @@ class Forked:
 class Forker:
     """The process that forks, seen from outside. It ends with this process, and its runs with it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], code: Path = ROOT) -> None:
+        """`code` is the folder with the `app` to run."""
         command = [sys.executable, "-m", "tests.forking"]
-        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = environment | {"PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(command, cwd=code, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._lock = threading.Lock()
         atexit.register(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def start(self, *arguments: str, environment: dict[str, str], output: Path) -> Forked:
         """Run `lifeline` with arguments and environment; what it prints is added to a file."""
@@ -96,6 +105,7 @@ class Forker:
         """Let it end."""
         assert self._process.stdin
         assert self._process.stdout
+        atexit.unregister(self.close)
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()

@@ -53,29 +53,32 @@ def _forker() -> Forker:
     return Forker(environment())
 
 
-def start(*arguments: str, output: Path, **settings: str) -> Forked:
-    """Begin `lifeline` with arguments and settings such as `database_url=...`; what it prints is added to a file."""
-    return _forker().start(*arguments, environment=environment(**settings), output=output)
+def start(*arguments: str, output: Path, forker: Forker | None = None, **settings: str) -> Forked:
+    """Begin `lifeline` with arguments and settings such as `database_url=...`; what it prints is added to a file.
+
+    `forker` is the process to fork it from, where other code than this folder's is to run.
+    """
+    return (forker or _forker()).start(*arguments, environment=environment(**settings), output=output)
 
 
 @contextmanager
 def serve(
-    folder: Path, *options: str, code: Path | None = None, port: int | None = None, anew: bool = False, **settings: str
+    folder: Path, *options: str, forker: Forker | None = None, port: int | None = None, anew: bool = False, **settings: str
 ) -> Iterator[Server]:
     """Run `lifeline serve` with settings such as `database_url=...` until the end of the block, unless it ended before.
 
-    It is forked from a process that has all imported, unless Python is to start `anew`, or `code` is the folder with the `app` to run.
+    It is forked as by `start`, unless Python is to start `anew`.
     """
     port = port or free_port()
     printed = folder / f"serve-{port}.txt"
     arguments = ["serve", "--port", str(port), *options]
     process: subprocess.Popen[bytes] | Forked
-    if code or anew:
+    if anew:
         command = [sys.executable, "-m", "app.cli", *arguments]
         with printed.open("ab") as output:
-            process = subprocess.Popen(command, cwd=code, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
     else:
-        process = start(*arguments, output=printed, **settings)
+        process = start(*arguments, output=printed, forker=forker, **settings)
     server = Server(f"http://127.0.0.1:{port}", process, printed)
     try:
         _wait_until_ready(server, port)
