@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -111,30 +112,34 @@ def engine(request: pytest.FixtureRequest) -> str:
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Makes migrated databases, empty but for the reference data where the test asks for it; answers their URLs."""
     seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
-    return _maker(request, engine, tmp_path, "template_with_reference" if seeded else "template")
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
 
 
 @pytest.fixture
 def new_empty_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """The same, without reference data in any case."""
-    return _maker(request, engine, tmp_path, "template")
+    return maker(request, engine, tmp_path, template_of(request, engine, "template"))
 
 
 @pytest.fixture
 def stocked_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
     """The URL of a database with the reference data, for tests that are not async."""
-    return _maker(request, engine, tmp_path, "template_with_reference")()
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference"))()
 
 
 @pytest.fixture
 def demo_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
     """The URL of a database as `lifeline demo` leaves it, for tests that are not async."""
-    return _maker(request, engine, tmp_path, "template_with_demo")()
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_demo"))()
 
 
-def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_template: str) -> Callable[[], str]:
-    # Made here, since making it runs an event loop of its own, and the test's may be running already when it calls.
-    template = request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name_of_template}")
+def template_of(request: pytest.FixtureRequest, engine: str, name: str) -> Any:
+    """What a fixture such as `sqlite_template` gives, for the engine. Making it runs an event loop, so none may be running."""
+    return request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name}")
+
+
+def maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, template: Path | str) -> Callable[[], str]:
+    """Makes copies of a template; answers their URLs."""
 
     def make() -> str:
         name = f"lifeline_{next(_numbers)}"
