@@ -131,7 +131,7 @@ def attack(source: str, **value: Any) -> dict[str, Any]:
 async def test_it_is_reported_read_filtered_followed_and_verified(database_url: str, forker: Forker, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {await new_key(database_url)}"}
     with serve(tmp_path, forker=forker, database_url=database_url) as server:
-        async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
 
             async def subjects(path: str, **params: Any) -> list[str]:
                 answer = await client.get(path, params=params)
