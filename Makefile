@@ -28,8 +28,13 @@ help: ## list the targets
 demo: runtime ## serve Lifeline with demo data; HOST=127.0.0.1 PORT=8000
 	$(RUN) lifeline serve --demo --host $(HOST) --port $(PORT)
 
-test: lint audit ## run every check: lint, types, imports between rooms, dependencies, tests
-	$(RUN) pytest -n 2 --dist worksteal
+# The checks that start nothing run beside the tests, and are told of at the end. Three processes test on two cores, since some tests wait.
+test: development ## run every check: lint, types, imports between rooms, dependencies, tests
+	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
+	  $(MAKE) --no-print-directory lint audit >"$$told" 2>&1 & checks=$$!; \
+	  $(RUN) pytest -n 3 --dist worksteal; tested=$$?; \
+	  wait $$checks; checked=$$?; cat "$$told"; \
+	  [ $$tested -eq 0 ] && [ $$checked -eq 0 ]
 
 lint: development ## run the checks that start nothing: ruff, mypy, import-linter
 	$(RUN) ruff check

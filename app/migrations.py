@@ -48,6 +48,8 @@ async def _migrate(settings: Settings, revision: str) -> tuple[str | None, str |
     try:
         async with database.writer.begin() as connection:
             before = await connection.run_sync(revision_in)
+            if revision == "head" and before == revision_at_head():
+                return before, before
             await connection.run_sync(_upgrade, revision)
             return before, await connection.run_sync(revision_in)
     finally:

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,8 +25,34 @@ from tests.browser import chromium
 from tests.factories import Reference, seed
 from tests.postgres import execute, postgres_server
 from tests.processes import Server, serve_demo
+from tests.servers import invoke
+from tests.statements import SharedDialects
 
 _numbers = itertools.count()
+# These take longest: they begin first, so that none is left over when all else is done.
+LONGEST = {
+    "test_non_interference.py",
+    "test_plans.py",
+    "test_failover.py",
+    "test_many_readers.py",
+    "test_ledger.py",
+    "test_replay.py",
+    "test_fourth_kind.py",
+    "test_many_places.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, all else as it stands."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_dialects() -> Iterator[None]:
+    """Engines share what they have compiled."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("app.db.create_async_engine", SharedDialects().create_async_engine)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +100,23 @@ def postgres_template_with_reference(postgres: PostgresServer, postgres_template
     return "template_reference"
 
 
+@pytest.fixture(scope="session")
+def sqlite_template_with_demo(sqlite_template: Path) -> Path:
+    """The same with the demo data in it, and no reference data but that."""
+    path = sqlite_template.with_name("demo.db")
+    shutil.copy(sqlite_template, path)
+    assert invoke("demo", database_url=f"sqlite:///{path}").exit_code == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template_with_demo(postgres: PostgresServer, postgres_template: str) -> str:
+    """The same with the demo data in it, and no reference data but that."""
+    asyncio.run(execute(postgres, f"CREATE DATABASE template_demo TEMPLATE {postgres_template} STRATEGY FILE_COPY"))
+    assert invoke("demo", database_url=postgres.get_uri("template_demo")).exit_code == 0
+    return "template_demo"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> str:
     """The database engine: a test that asks for it, or for what stands on it, runs on both."""
@@ -84,24 +128,34 @@ def engine(request: pytest.FixtureRequest) -> str:
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Makes migrated databases, empty but for the reference data where the test asks for it; answers their URLs."""
     seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
-    return _maker(request, engine, tmp_path, "template_with_reference" if seeded else "template")
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
 
 
 @pytest.fixture
 def new_empty_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """The same, without reference data in any case."""
-    return _maker(request, engine, tmp_path, "template")
+    return maker(request, engine, tmp_path, template_of(request, engine, "template"))
 
 
 @pytest.fixture
 def stocked_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
     """The URL of a database with the reference data, for tests that are not async."""
-    return _maker(request, engine, tmp_path, "template_with_reference")()
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference"))()
 
 
-def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_template: str) -> Callable[[], str]:
-    # Made here, since making it runs an event loop of its own, and the test's may be running already when it calls.
-    template = request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name_of_template}")
+@pytest.fixture
+def demo_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """The URL of a database as `lifeline demo` leaves it, for tests that are not async."""
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_demo"))()
+
+
+def template_of(request: pytest.FixtureRequest, engine: str, name: str) -> Any:
+    """What a fixture such as `sqlite_template` gives, for the engine. Making it runs an event loop, so none may be running."""
+    return request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name}")
+
+
+def maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, template: Path | str) -> Callable[[], str]:
+    """Makes copies of a template; answers their URLs."""
 
     def make() -> str:
         name = f"lifeline_{next(_numbers)}"
@@ -110,8 +164,9 @@ def _maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, name_of_
             shutil.copy(template, path)
             return f"sqlite:///{path}"
         server: PostgresServer = request.getfixturevalue("postgres")
+        statement = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
         # A thread of its own, since the test's event loop is running already when an async test asks.
-        done = threading.Thread(target=lambda: asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")))
+        done = threading.Thread(target=lambda: asyncio.run(execute(server, statement)))
         done.start()
         done.join()
         return server.get_uri(name)

@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import httpx
+from tests.forking import Forked, Forker
 
 START_SECONDS = 90.0
 
@@ -21,7 +23,7 @@ class Server:
     """One running server; `printed` is the file that it writes to."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     printed: Path
 
     @property
@@ -46,20 +48,40 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | {f"LIFELINE_{name.upper()}": value for name, value in settings.items()}
 
 
+@cache
+def _forker() -> Forker:
+    return Forker(environment())
+
+
+def start(*arguments: str, output: Path, forker: Forker | None = None, **settings: str) -> Forked:
+    """Begin `lifeline` with arguments and settings such as `database_url=...`; what it prints is added to a file.
+
+    `forker` is the process to fork it from, where other code than this folder's is to run.
+    """
+    return (forker or _forker()).start(*arguments, environment=environment(**settings), output=output)
+
+
 @contextmanager
-def serve(folder: Path, *options: str, code: Path | None = None, port: int | None = None, **settings: str) -> Iterator[Server]:
+def serve(
+    folder: Path, *options: str, forker: Forker | None = None, port: int | None = None, anew: bool = False, **settings: str
+) -> Iterator[Server]:
     """Run `lifeline serve` with settings such as `database_url=...` until the end of the block, unless it ended before.
 
-    `code` is the folder with the `app` to run, where that is not this one.
+    It is forked as by `start`, unless Python is to start `anew`.
     """
     port = port or free_port()
     printed = folder / f"serve-{port}.txt"
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), *options]
-    with printed.open("ab") as output:
-        process = subprocess.Popen(command, cwd=code, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
+    arguments = ["serve", "--port", str(port), *options]
+    process: subprocess.Popen[bytes] | Forked
+    if anew:
+        command = [sys.executable, "-m", "app.cli", *arguments]
+        with printed.open("ab") as output:
+            process = subprocess.Popen(command, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
+    else:
+        process = start(*arguments, output=printed, forker=forker, **settings)
     server = Server(f"http://127.0.0.1:{port}", process, printed)
     try:
-        _wait_until_ready(server)
+        _wait_until_ready(server, port)
         yield server
     finally:
         if process.poll() is None:
@@ -71,21 +93,26 @@ def serve(folder: Path, *options: str, code: Path | None = None, port: int | Non
                 process.wait()
 
 
-def _wait_until_ready(server: Server) -> None:
+def _wait_until_ready(server: Server, port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert server.process.poll() is None, server.printed.read_text()
+        # The standard library's, which is ready in a moment: it is asked again and again while the server needs the processor.
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            if httpx.get(f"{server.url}/health/ready").status_code == 200:
+            connection.request("GET", "/health/ready")
+            if connection.getresponse().status == 200:
                 return
-        except httpx.TransportError:
+        except (OSError, HTTPException):
             pass
-        time.sleep(0.05)
+        finally:
+            connection.close()
+        time.sleep(0.02)
     raise AssertionError(f"not ready after {START_SECONDS} seconds: {server.printed.read_text()}")
 
 
 @contextmanager
-def serve_demo(folder: Path) -> Iterator[Server]:
+def serve_demo(folder: Path, *, anew: bool = False) -> Iterator[Server]:
     """A server with the demo data on a SQLite file of its own."""
-    with serve(folder, "--demo", database_url=f"sqlite:///{folder / 'demo.db'}") as server:
+    with serve(folder, "--demo", anew=anew, database_url=f"sqlite:///{folder / 'demo.db'}") as server:
         yield server

@@ -21,10 +21,10 @@ from app.settings import Settings, get_settings
 from tests.processes import environment
 
 
-def lifeline(*arguments: str, code: Path | None = None, seconds: float | None = 60, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run `lifeline` as a process with settings such as `database_url=...`, to its end. `code` as for `serve`."""
+def lifeline(*arguments: str, seconds: float | None = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `lifeline` as a process with settings such as `database_url=...`, to its end."""
     command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, cwd=code, env=environment(**settings), capture_output=True, text=True, timeout=seconds, check=False)
+    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=seconds, check=False)
 
 
 def invoke(*arguments: str, **settings: str) -> Result:

@@ -32,10 +32,9 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def demo(database_url: str) -> str:
+def demo(demo_database: str) -> str:
     """A database with the demo data in it."""
-    assert invoke("demo", database_url=database_url).exit_code == 0
-    return database_url
+    return demo_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -175,7 +175,7 @@ def test_settings_that_are_not_valid_are_named(command: tuple[str, ...], setting
 
 
 def test_serve_demo_prints_addresses_and_a_key_that_may_write(tmp_path: Path) -> None:
-    with serve_demo(tmp_path) as server:
+    with serve_demo(tmp_path, anew=True) as server:
         printed = server.printed.read_text()
         addresses = re.findall(r"http://localhost:\d+(/\S+)", printed)
         assert addresses == ["/v1/indicators", "/docs"]

@@ -17,10 +17,10 @@ from jsonschema import Draft202012Validator
 from app.api import TAGS
 from app.main import create_app
 from app.settings import Settings
+from tests.openapi import DOCUMENT
 from tests.servers import invoke, new_key
 from tests.webhooks.conftest import Receiver, log_of
 
-DOCUMENT: dict[str, Any] = create_app().openapi()
 OPERATIONS = {f"{method.upper()} {path}": each for path, methods in DOCUMENT["paths"].items() for method, each in methods.items()}
 # What runs as it stands though it has nothing to fill in, or nothing that a newcomer would have to.
 PLAIN = {

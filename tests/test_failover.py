@@ -23,7 +23,7 @@ from tests.factories import report, seed
 from tests.postgres import execute
 from tests.processes import Server, serve
 from tests.replication import Pair, replicated
-from tests.servers import lifeline, new_key
+from tests.servers import invoke, new_key
 
 WRITERS = 3
 
@@ -173,8 +173,8 @@ async def test_the_primary_is_killed_and_its_replica_promoted(pair: Pair, tmp_pa
     for problem in load.problems:
         assert (problem.status_code, problem.headers["content-type"]) == (503, "application/problem+json"), problem.text
         assert int(problem.headers["retry-after"]) > 0
-    proved = await asyncio.to_thread(lifeline, "verify", database_url=pair.url())
-    assert proved.returncode == 0, proved.stdout + proved.stderr
+    proved = await asyncio.to_thread(invoke, "verify", database_url=pair.url())
+    assert proved.exit_code == 0, proved.output
 
 
 async def test_one_of_two_instances_with_two_workers_is_killed(
@@ -198,5 +198,5 @@ async def test_one_of_two_instances_with_two_workers_is_killed(
 
         await load.run(killed)
         assert not load.problems, load.problems[0].text
-    proved = await asyncio.to_thread(lifeline, "verify", database_url=url)
-    assert proved.returncode == 0, proved.stdout + proved.stderr
+    proved = await asyncio.to_thread(invoke, "verify", database_url=url)
+    assert proved.exit_code == 0, proved.output

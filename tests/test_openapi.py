@@ -1,16 +1,14 @@
 """The committed OpenAPI document is the app's own, is valid, and breaks no client of the released one."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
 
 from app.main import create_app
+from tests.openapi import committed
 from tests.openapi_compat import breaking_changes
-
-FOLDER = Path(__file__).parent.parent / "openapi"
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +18,8 @@ def served() -> dict[str, Any]:
     return document
 
 
-def committed(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((FOLDER / name).read_text(encoding="utf-8"))
-    return document
-
-
 def test_committed_document_is_the_served_one(served: dict[str, Any]) -> None:
-    assert committed("v1.json") == served, "openapi/v1.json is not what the app serves: run `make openapi`, and look at the difference"
+    assert committed() == served, "openapi/v1.json is not what the app serves: run `make openapi`, and look at the difference"
 
 
 def test_document_is_valid(served: dict[str, Any]) -> None:

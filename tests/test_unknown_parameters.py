@@ -7,10 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.main import create_app
 from tests.factories import Reference, report
+from tests.openapi import DOCUMENT
 
-DOCUMENT: dict[str, Any] = create_app().openapi()
 OPERATIONS = [(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 # Bodies that would be written, were the parameter passed over.
 BODIES: dict[str, Any] = {

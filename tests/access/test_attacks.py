@@ -1,6 +1,7 @@
 """What attackers send: SQL in every parameter, line ends in headers, paths that climb, pages that frame. Each is held."""
 
-from typing import Any
+import itertools
+import os
 from urllib.parse import quote
 
 import httpx
@@ -10,8 +11,9 @@ from asgi_lifespan import LifespanManager
 from app.main import create_app
 from app.settings import Settings
 from tests.factories import Reference, report
+from tests.openapi import DOCUMENT
 
-DOCUMENT: dict[str, Any] = create_app(Settings()).openapi()
+FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 INJECTIONS = (
     "' OR '1'='1",
     "1; DROP TABLE report; --",
@@ -35,8 +37,9 @@ async def test_sql_in_every_parameter_is_text(client: httpx.AsyncClient, referen
     """It finds nothing, or is refused by name; no answer differs from what a harmless text gets, none tells of SQL."""
     made = (await client.post("/v1/reports", json=report())).json()
     wrong = []
-    for path, name, place in parameters():
-        for injection in INJECTIONS:
+    for number, (path, name, place) in enumerate(parameters()):
+        # Two of them each, in turn.
+        for injection in INJECTIONS if FULL else (INJECTIONS[number % 5], INJECTIONS[(number + 2) % 5]):
             filled = path.replace(f"{{{name}}}", quote(injection, safe=""))
             for other, value in (("{id}", made["id"]), ("{slug}", "agency"), ("{place}", "oldtown")):
                 filled = filled.replace(other, value)
@@ -70,21 +73,20 @@ async def test_no_answer_takes_a_line_end_into_its_headers(client: httpx.AsyncCl
     assert linked.headers["link"].startswith("</v1/sources?limit=1&cursor=")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "..%5c..%5cwindows", "a%00b", "//evil.example",
-        "%252e%252e", "agency/../../../etc/passwd", "agency%0d%0aX: 1", "AGENCY", "agency.", " agency", "агенство",
-    ],
+PATHS = (
+    "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "..%5c..%5cwindows", "a%00b", "//evil.example",
+    "%252e%252e", "agency/../../../etc/passwd", "agency%0d%0aX: 1", "AGENCY", "agency.", " agency", "агенство",
 )  # fmt: skip
-@pytest.mark.parametrize("collection", ["places", "sources", "routes"])
-async def test_a_path_does_not_climb(anonymous: httpx.AsyncClient, reference: Reference, collection: str, path: str) -> None:
-    request = anonymous.build_request("GET", "http://lifeline.test/")
-    request.url = request.url.copy_with(raw_path=f"/v1/{collection}/{quote(path, safe='%/. ')}".replace(" ", "%20").encode())
-    answer = await anonymous.send(request)
-    assert answer.status_code in (404, 422)
-    assert "root:" not in answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_path_does_not_climb(anonymous: httpx.AsyncClient, reference: Reference) -> None:
+    for collection, path in itertools.product(("places", "sources", "routes"), PATHS):
+        request = anonymous.build_request("GET", "http://lifeline.test/")
+        request.url = request.url.copy_with(raw_path=f"/v1/{collection}/{quote(path, safe='%/. ')}".replace(" ", "%20").encode())
+        answer = await anonymous.send(request)
+        assert answer.status_code in (404, 422), request.url
+        assert "root:" not in answer.text
+        assert answer.headers["content-type"] == "application/problem+json", request.url
     for name in ("docs/../../pyproject.toml", "docs/%2e%2e/settings.py"):
         assert (await anonymous.get(f"/{name}")).status_code == 404
 

@@ -220,28 +220,29 @@ async def test_a_key_without_the_scope_read_reads_as_the_public(
     assert (await anonymous.get("/v1/route-closures")).json()["items"] == []
 
 
-@pytest.mark.parametrize("label", list(Label))
 async def test_the_public_clearance_is_a_setting(
-    settings: Settings, said: list[dict[str, Any]], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch, label: Label
+    settings: Settings, said: list[dict[str, Any]], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LIFELINE_PUBLIC_CLEARANCE: what a reader without a key sees, and the least that any key sees."""
-    monkeypatch.setenv("LIFELINE_PUBLIC_CLEARANCE", label.value)
     lowest = await make_key(Scope.READ, clearance=Label.CLEAR)
     writer = await make_key(Scope.REPORT, clearance=Label.CLEAR)
-    app = create_app(Settings(database_url=settings.database_url))
-    async with (
-        LifespanManager(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lifeline.test") as client,
-    ):
-        visible = 2 * (label.level + 1)
-        for headers in ({}, {"Authorization": f"Bearer {lowest}"}, {"Authorization": f"Bearer {writer}"}):
-            page = (await client.get("/v1/reports", headers=headers)).json()
-            assert (len(page["items"]), page["revision"]) == (visible, visible)
-            assert {item["sensitivity"] for item in page["items"]} == set(LABELS[: label.level + 1])
-        (item,) = (await client.get("/v1/trapped-populations")).json()["items"]
-        assert item["value"]["people"] == SAID[label.level][2]
-        route = (await client.get("/v1/routes/north-road")).json()
-        assert route["redacted"] == ([] if label.level >= Label.AMBER.level else ["geometry"])
+    app = create_app(settings)
+    for label in Label:
+        monkeypatch.setenv("LIFELINE_PUBLIC_CLEARANCE", label.value)
+        app.state.settings = Settings(database_url=settings.database_url)
+        async with (
+            LifespanManager(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lifeline.test") as client,
+        ):
+            visible = 2 * (label.level + 1)
+            for headers in ({}, {"Authorization": f"Bearer {lowest}"}, {"Authorization": f"Bearer {writer}"}):
+                page = (await client.get("/v1/reports", headers=headers)).json()
+                assert (len(page["items"]), page["revision"]) == (visible, visible)
+                assert {item["sensitivity"] for item in page["items"]} == set(LABELS[: label.level + 1])
+            (item,) = (await client.get("/v1/trapped-populations")).json()["items"]
+            assert item["value"]["people"] == SAID[label.level][2]
+            route = (await client.get("/v1/routes/north-road")).json()
+            assert route["redacted"] == ([] if label.level >= Label.AMBER.level else ["geometry"])
 
 
 async def test_another_organisation_saying_the_same_learns_nothing(

@@ -129,7 +129,7 @@ def main() -> None:
         console.print(f"{options.database}: {options.reports:,} reports filled in within {time.perf_counter() - start:.0f} s")
         columns = ("format", "rows/s", "rows/CPU s", "MB", "seconds", "first byte, s", "MiB at 10 30 50 70 90 %", "most MiB")
         table = Table(*columns)
-        with serve(folder, database_url=url, access_log="false") as server:
+        with serve(folder, anew=True, database_url=url, access_log="false") as server:
             process = server.process.pid
             httpx.get(f"{server.url}/v1/reports.ndjson?limit=1").raise_for_status()
             table.add_row("before", *[""] * 5, f"{_memory(process):.0f}", f"{_memory(process, 'VmHWM'):.0f}")

@@ -127,7 +127,7 @@ async def memory_of_worker(url: str, reports: int, rounds: int) -> int:
     key = await new_key(url, clearance=Label.RED)
     with tempfile.TemporaryDirectory() as folder:
         options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false", "cache_bytes": "0"}
-        with serve(Path(folder), database_url=url, **options) as server:
+        with serve(Path(folder), anew=True, database_url=url, **options) as server:
             async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=600) as client:
                 subject = await asyncio.to_thread(Subject, client, url, reports)
                 await subject.prepare()

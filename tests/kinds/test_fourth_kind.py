@@ -1,7 +1,8 @@
 """A kind is one file and its registration: a copy of the service with a fourth one is served, and all that is served knows of it."""
 
+import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,8 +15,9 @@ from app.indicators.schemas import _filters
 from app.kinds.base import Value
 from app.kinds.supply_runout import SupplyRunoutKind
 from tests.factories import report
-from tests.processes import serve
-from tests.servers import lifeline, new_key, tree
+from tests.forking import Forker
+from tests.processes import environment, serve, start
+from tests.servers import new_key, tree
 
 ROOT = Path(app.__file__).parent.parent
 
@@ -80,12 +82,13 @@ FILE = "kinds/health_attack.py"
 LIST = "kinds/__init__.py"
 
 
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a copy of the service that has the fourth kind."""
+    folder = tmp_path_factory.mktemp("fourth") / "code"
     for name in ("app", "alembic"):
-        shutil.copytree(ROOT / name, tmp_path / "code" / name)
-    copy = tmp_path / "code" / "app"
+        shutil.copytree(ROOT / name, folder / name)
+    copy = folder / "app"
     (copy / FILE).write_text(KIND, encoding="utf-8")
     registered = (copy / LIST).read_text(encoding="utf-8")
     for line, added in (
@@ -96,6 +99,13 @@ def code(tmp_path: Path) -> Path:
         registered = registered.replace(line, line + added)
     (copy / LIST).write_text(registered, encoding="utf-8")
     return copy.parent
+
+
+@pytest.fixture(scope="module")
+def forker(code: Path) -> Iterator[Forker]:
+    """A process that has the copy imported."""
+    with Forker(environment(), code) as made:
+        yield made
 
 
 def test_one_file_and_its_registration_are_all_that_is_added(code: Path) -> None:
@@ -118,10 +128,10 @@ def attack(source: str, **value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("reference")
-async def test_it_is_reported_read_filtered_followed_and_verified(database_url: str, code: Path, tmp_path: Path) -> None:
+async def test_it_is_reported_read_filtered_followed_and_verified(database_url: str, forker: Forker, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {await new_key(database_url)}"}
-    with serve(tmp_path, code=code, database_url=database_url) as server:
-        async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
+    with serve(tmp_path, forker=forker, database_url=database_url) as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
 
             async def subjects(path: str, **params: Any) -> list[str]:
                 answer = await client.get(path, params=params)
@@ -172,8 +182,9 @@ async def test_it_is_reported_read_filtered_followed_and_verified(database_url: 
             examples = document["paths"]["/v1/reports"]["post"]["requestBody"]["content"]["application/json"]["examples"]
             assert examples["Attacks on health care"]["value"]["kind"] == "health_attack"
 
-    verified = lifeline("verify", code=code, database_url=database_url)
-    assert (verified.returncode, verified.stderr) == (0, ""), verified.stdout
+    printed = tmp_path / "verified.txt"
+    verified = await asyncio.to_thread(start("verify", output=printed, forker=forker, database_url=database_url).wait, 60)
+    assert verified == 0, printed.read_text()
 
 
 def test_two_kinds_may_share_a_topic_and_each_keeps_its_words() -> None:

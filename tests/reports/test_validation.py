@@ -1,6 +1,7 @@
 """One report with one thing wrong is refused, the answer points at it, and the ledger does not move; what is right is kept whole."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from app.settings import Settings
 from tests.conftest import MakeKey
 from tests.factories import Reference, report
 
+FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 MISSING: Any = object()
 NOT_TEXT: tuple[Any, ...] = (5, 1.5, True, [], {})
 # What pydantic and Python say of themselves helps no client who sends JSON.
@@ -243,10 +245,12 @@ async def revision(client: httpx.AsyncClient) -> int:
 
 
 def cases(kind: str) -> Iterator[Wrong]:
-    yield from ENVELOPE
-    yield from future()
-    yield Wrong("/observed_from", "2016-07-29", beside={"observed_to": "2016-07-28"})
-    yield from PROVENANCE
+    # What all kinds have alike is tried on one of them, and on all with LIFELINE_TEST_FULL=1.
+    if FULL or kind == next(iter(KINDS)):
+        yield from ENVELOPE
+        yield from future()
+        yield Wrong("/observed_from", "2016-07-29", beside={"observed_to": "2016-07-28"})
+        yield from PROVENANCE
     yield from VALUES[kind]
 
 
@@ -275,10 +279,8 @@ async def test_one_field_wrong_is_pointed_at_and_the_ledger_does_not_move(
             unlike.append(f"{what}: {errors}")
         elif not errors[0]["detail"] or PYTHON.search(errors[0]["detail"]):
             unlike.append(f"{what}: speaks Python: {errors[0]['detail']}")
-        if await revision(client) != before:
-            unlike.append(f"{what}: the ledger moved")
-            before = await revision(client)
     assert not unlike, "\n".join(unlike)
+    assert await revision(client) == before
 
 
 async def test_every_wrong_field_is_named(client: httpx.AsyncClient, reference: Reference) -> None:
