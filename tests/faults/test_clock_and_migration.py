@@ -62,7 +62,10 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_process_whose_clock_jumps_back_serves_on(seeded_database_url: str, clock: Path, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {asyncio.run(new_key(seeded_database_url))}"}
-    with serve(tmp_path, database_url=seeded_database_url) as server, httpx.Client(base_url=server.url, headers=headers) as client:
+    with (
+        serve(tmp_path, anew=True, database_url=seeded_database_url) as server,
+        httpx.Client(base_url=server.url, headers=headers) as client,
+    ):
         for number, jump in enumerate(("+0", "-3600", "-1800", "-86400", "+0")):
             clock.write_text(jump)
             answer = client.post("/v1/reports", json=report(value={"people": 100_000 + number}))
