@@ -41,6 +41,11 @@ async def back(client: httpx.AsyncClient, people: int, *, seconds: float = 30) -
     raise AssertionError(f"not back after {seconds} seconds: {written.text} {read.text} {ready.text}")
 
 
-async def people_of(client: httpx.AsyncClient) -> list[int]:
-    """The numbers that are recorded, in order."""
-    return [each["value"]["people"] for each in (await client.get("/v1/reports?limit=1000")).json()["items"]]
+async def people_of(client: httpx.AsyncClient, *, tries: int = 20) -> list[int]:
+    """The numbers that are recorded, in order; asked for again where a connection to read by was cut before."""
+    answer = await client.get("/v1/reports?limit=1000")
+    while answer.status_code == 503 and tries:
+        tries -= 1
+        await asyncio.sleep(0.02)
+        answer = await client.get("/v1/reports?limit=1000")
+    return [each["value"]["people"] for each in answer.json()["items"]]
