@@ -75,6 +75,9 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     tail = await open_tail(session)
     await _record(connection, tail, world, facts, reports, progress)
     await put_back(session, tail)
+    if connection.dialect.name == "postgresql":
+        # What was recorded is to be looked up by its indexes, and nobody has counted it yet.
+        await connection.exec_driver_sql("ANALYZE")
     await _read(connection, settings, progress)
     if connection.dialect.name == "postgresql":
         await connection.exec_driver_sql("ANALYZE")
