@@ -94,16 +94,33 @@ class SqliteSignal(ChangeSignal):
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._just_read: int | None = None
 
     def version(self) -> int | None:
-        """SQLite's own count of the commits of others on one connection, read from shared memory."""
+        """SQLite's own count of the commits of others on one connection, read from shared memory.
+
+        Requests that had all arrived when the first of them asked share what it was told: none of them can know of a later commit.
+        """
+        if self._just_read is not None:
+            return self._just_read
         try:
             if self._connection is None:
                 self._connection = sqlite3.connect(self._path, isolation_level=None)
             found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error:
             return None
+        # Whatever comes from now on stands behind this in the loop's queue.
+        asyncio.get_running_loop().call_soon(self._forget)
+        self._just_read = found
         return found
+
+    def _forget(self) -> None:
+        self._just_read = None
+
+    def bump(self, writes: int | None = None) -> None:
+        """As everywhere; what was read before the commit is not its version."""
+        self._forget()
+        super().bump(writes)
 
     async def _follow(self, waiter: asyncio.Future[None]) -> None:
         if self._watcher is None or self._watcher.done():
