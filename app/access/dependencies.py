@@ -1,7 +1,7 @@
 """Who is asking: the reader with a clearance, the writer with a scope."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from app.access.audit import Actor, ReadLog
 from app.access.limits import Limits
 from app.access.oidc import Issuer, NotValid, keep_subject
-from app.access.service import Scope, find_key, hashing_key, is_revoked
+from app.access.service import Scope, find_key, hashing_key, is_revoked, secret_until
 from app.db import Database
 from app.errors import Problem
 from app.freshness import freshness
@@ -29,7 +29,8 @@ bearer = HTTPBearer(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `level` is the highest label that the caller may see, 0 to 4; `expires_at` is until when what he sent holds.
+    """Who asks. `level` is the highest label that the caller may see, 0 to 4; `expires_at` is until when what he sent holds, as far as
+    was known when he asked, and `secret_hash` what is stored of it, None for a token.
 
     One who is known by a token of an issuer has the identifier that follows from his name there.
     """
@@ -41,6 +42,7 @@ class Caller:
     scopes: frozenset[str] = frozenset()
     expires_at: datetime | None = None
     from_issuer: bool = False
+    secret_hash: str | None = field(default=None, repr=False)
 
     @property
     def clearance(self) -> Label:
@@ -124,10 +126,10 @@ async def _key_holder(database: Database, credential: str, public: int) -> Calle
         found = await find_key(connection, credential, database.hashing_key)
     if found is None:
         return None
-    key, until = found
+    key, until, held = found
     scopes = frozenset(key.scopes)
     level = max(public, key.clearance) if Scope.READ in scopes else public
-    return Caller(level, key.id, key.name, key.organisation, scopes, until)
+    return Caller(level, key.id, key.name, key.organisation, scopes, until, secret_hash=held)
 
 
 async def _token_holder(issuer: Issuer, database: Database, token: str, public: int) -> Caller | None:
@@ -143,14 +145,14 @@ async def _token_holder(issuer: Issuer, database: Database, token: str, public: 
     return Caller(level, subject.id, subject.name, subject.organisation, scopes, subject.expires_at, from_issuer=True)
 
 
-async def is_still_valid(caller: Caller, database: Database) -> bool:
-    """Whether what a caller sent holds still, for one whose request has taken long."""
+async def holds_until(caller: Caller, database: Database) -> datetime | None:
+    """Until when what a caller sent holds, looked at anew for one whose request has taken long: None for no end, now where it has ended."""
     if caller.key_id is None:
-        return True
-    if caller.expires_at is not None and caller.expires_at <= utc_now():
-        return False
+        return None
     async with database.read_latest() as connection:
-        return not await is_revoked(connection, caller.key_id)
+        if caller.secret_hash is not None:
+            return await secret_until(connection, caller.key_id, caller.secret_hash)
+        return utc_now() if await is_revoked(connection, caller.key_id) else caller.expires_at
 
 
 def ended() -> Problem:

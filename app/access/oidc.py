@@ -96,7 +96,7 @@ class Issuer:
             name=subject,
             organisation=organisation if isinstance(organisation, str) else "",
             scopes=tuple(scope for scope in Scope if scope.value in names),
-            clearance=Label(label) if label in {each.value for each in Label} else Label.CLEAR,
+            clearance=Label(label) if label in [each.value for each in Label] else Label.CLEAR,
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),
         )
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import or_, select
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
@@ -134,21 +135,33 @@ async def key_old_hashes(session: AsyncSession) -> int:
     return len(old)
 
 
-async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tuple[ApiKey, datetime | None] | None:
-    """The valid key of a secret, and until when that secret holds; None when it is unknown, expired or revoked."""
+async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tuple[ApiKey, datetime | None, str] | None:
+    """The valid key of a secret, until when that secret holds, and what is stored of it; None when it is unknown, expired or revoked."""
     bare = bare_hash(secret)
     keyed = keyed_hash(bare, key)
     hashes = (keyed, bare)
     where = or_(col(ApiKey.secret_hash).in_(hashes), col(ApiKey.previous_hash).in_(hashes))
     now = utc_now()
     for row in (await connection.execute(select(*table_of(ApiKey).c).where(where))).mappings():
-        until = row["expires_at"]
         # The index has found it already; who measures how long that takes learns of a hash that he cannot aim.
-        if not any(hmac.compare_digest(row["secret_hash"], each) for each in hashes):
-            until = min(each for each in (row["previous_until"], until) if each is not None)
+        newest = any(hmac.compare_digest(row["secret_hash"], each) for each in hashes)
+        until = _until(row, newest=newest)
         if row["revoked_at"] is None and (until is None or until > now):
-            return ApiKey(**row), until
+            return ApiKey(**row), until, row["secret_hash"] if newest else row["previous_hash"]
     return None
+
+
+async def secret_until(connection: AsyncConnection, key_id: UUID, held: str) -> datetime | None:
+    """Until when a secret holds that was valid a while ago, by what was stored of it: None for no end, now where it has ended."""
+    row = (await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.id) == key_id))).mappings().one_or_none()
+    if row is None or row["revoked_at"] is not None or held not in (row["secret_hash"], row["previous_hash"]):
+        return utc_now()
+    return _until(row, newest=held == row["secret_hash"])
+
+
+def _until(row: RowMapping, *, newest: bool) -> datetime | None:
+    ends = (row["expires_at"], None if newest else row["previous_until"])
+    return min((each for each in ends if each is not None), default=None)
 
 
 async def is_revoked(connection: AsyncConnection, key_id: UUID) -> bool:

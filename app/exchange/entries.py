@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -22,6 +22,7 @@ from app.kinds import KINDS
 from app.labels import LABELS, LEVELS, TOP, Label
 from app.ledger.identity import indicator_id
 from app.ledger.models import FIRST_RECORDED_AT, Change
+from app.ledger.queries import BRINGING
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import set_grade, set_outcome
 from app.reports.checks import Refused, Sent, check
@@ -74,10 +75,14 @@ class Applier:
         self._settings = settings
         # Indicators whose identifier is another here, since their place was added on both sides.
         self._indicators: dict[str, UUID] = {}
+        # The last change before the first of these.
+        self._head: int | None = None
 
     async def apply(self, session: AsyncSession, entries: Sequence[Entry]) -> Applied:
         """Apply some entries in the session's transaction."""
         done = Applied()
+        if self._head is None:
+            self._head = await session.scalar(select(func.max(col(Change.number)))) or 0
         await self._translate(session, entries)
         at = 0
         while at < len(entries):
@@ -131,6 +136,8 @@ class Applier:
         if vanished is None or instant(vanished) >= first:
             return False
         caller = self._teller(_teller_of(entry))
+        if not await self._may_lower(session, caller, report):
+            return False
         await follow_label(session, caller, report, label, UNTOLD, self._settings, first_recorded_at=first)
         return True
 
@@ -243,8 +250,21 @@ class Applier:
             return False
         if await _has(session, "label", first, col(Change.report_id) == report):
             return False
+        if label.level < known.report.level and not await self._may_lower(session, caller, report):
+            raise Problem(409, "Lowering a label takes two different keys.", kind="same-key")
         await follow_label(session, caller, report, label, entry["reason"] or UNTOLD, self._settings, first_recorded_at=first)
         return True
+
+    async def _may_lower(self, session: AsyncSession, caller: Caller, report: UUID) -> bool:
+        """Whether a label is lowered because entries say so: not by one key that sends them, unless they brought the report too.
+
+        Whoever has such a key can write any entry; whoever runs the command is trusted with the whole database.
+        """
+        if caller.key_id is None:
+            return True
+        by_them = (col(Change.number) > self._head, col(Change.key_id) == caller.key_id)
+        brought = select(col(Change.number)).where(col(Change.report_id) == report, col(Change.type).in_(BRINGING), *by_them)
+        return await session.scalar(brought.limit(1)) is not None
 
     async def _translate(self, session: AsyncSession, entries: Sequence[Entry]) -> None:
         """Learn which indicators have another identifier here."""

@@ -190,6 +190,9 @@ def _served(done: Imported | Restored) -> bytes:
     found = asdict(done)
     if isinstance(done, Restored):
         found |= {
+            # `asdict` makes another thing of a Counter.
+            "added": dict(done.added),
+            "unknown": dict(done.unknown),
             "holds": "export",
             "rows": done.records,
             "created": sum(done.added.values()),

@@ -1,15 +1,16 @@
 """Many waiting readers, one query: what they wait for is fetched once for all that stand at the same place."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import select
 
-from app.access.dependencies import Caller, is_still_valid
+from app.access.dependencies import Caller, holds_until
 from app.db import Database, head_seq
 from app.feed.queries import EVERYTHING, Selection, Served, changes_after
 from app.freshness import Freshness, begin, freshness
+from app.times import utc_now
 
 Page = tuple[list[Served], int, int]
 
@@ -25,7 +26,7 @@ class Feed:
         self._shared: dict[tuple[Any, ...], asyncio.Task[Page]] = {}
         self._shared_at: int | None = None
         self._shared_size = 0
-        self._keys: dict[UUID, asyncio.Task[bool]] = {}
+        self._keys: dict[Caller, asyncio.Task[datetime | None]] = {}
         self._keys_at: int | None = None
 
     @property
@@ -73,16 +74,24 @@ class Feed:
             self._shared_size += 1000 + sum(len(item.json) for item in done.result()[0])
 
     async def still_valid(self, caller: Caller) -> bool:
-        """As `is_still_valid`; readers with one key ask once together at each version, since a revocation is a commit."""
+        """Whether what a caller sent holds still; readers with one secret ask once together at each version, since what ends it is a
+        commit or the clock.
+        """
+        if caller.key_id is None:
+            return True
+        if caller.expires_at is not None and caller.expires_at <= utc_now():
+            return False
         version = self.version()
-        if version is None or caller.key_id is None or caller.expires_at is not None:
-            return await is_still_valid(caller, self._database)
+        if version is None:
+            until = await holds_until(caller, self._database)
+            return until is None or until > utc_now()
         if version != self._keys_at:
             self._keys, self._keys_at = {}, version
-        task = self._keys.get(caller.key_id)
+        task = self._keys.get(caller)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            self._keys[caller.key_id] = task = asyncio.create_task(is_still_valid(caller, self._database))
-        return task.result() if task.done() else await asyncio.shield(task)
+            self._keys[caller] = task = asyncio.create_task(holds_until(caller, self._database))
+        until = task.result() if task.done() else await asyncio.shield(task)
+        return until is None or until > utc_now()
 
     async def wait(self, since: int | None, seconds: float) -> bool:
         """Wait until something is committed after `since`, or for so long; whether something was, or the process is to end."""

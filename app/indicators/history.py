@@ -22,6 +22,7 @@ def _changes(indicator: UUID, level: int) -> Select[Any]:
     position = table_of(Change).c[f"seq_{LABELS[level]}"].label("seq")
     sources = select(col(Voice.source_id)).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
     columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
+    old = table_of(Report).alias("old")
     about = or_(
         col(Change.indicator_id) == indicator,
         # Who may not know of what a correction supersedes does not see it leave.
@@ -29,8 +30,9 @@ def _changes(indicator: UUID, level: int) -> Select[Any]:
         col(Change.source_id).in_(sources),
     )
     return (
-        select(*columns, col(Change.recorded_at), col(Report.level).label("report_level"))
+        select(*columns, col(Change.recorded_at), col(Report.level).label("report_level"), old.c.level.label("old_level"))
         .outerjoin(Report, col(Report.id) == col(Change.report_id))
+        .outerjoin(old, old.c.id == col(Report.supersedes))
         .where(about, position.is_not(None))
     )
 
@@ -102,11 +104,13 @@ def _step(row: Any, reading: Reading, moved: list[str], level: int) -> dict[str,
     # What was told under a label that was raised since is not told any more.
     seen = row.report_id is not None and row.report_level <= level
     type_ = row.type if not plain else "report" if seen else "tombstone"
+    # Nor why a statement was corrected that was raised since: the reason may repeat it.
+    told = row.type != "correction" or row.old_level is None or row.old_level <= level
     return {
         "seq": row.seq,
         "type": type_,
         "report": str(row.report_id) if seen else None,
-        "reason": None if plain or (row.report_id is not None and not seen) else row.reason,
+        "reason": None if plain or not told or (row.report_id is not None and not seen) else row.reason,
         "recorded_at": rfc3339(row.recorded_at),
         "moved": moved,
         "value": reading.value,

@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.times import utc_now
 from app.webhooks.models import Delivery, Webhook
 from app.webhooks.sending import attempt, new_client
-from app.webhooks.service import Turn, is_full, keep_turn, lease_seconds, may_send, record, take_turn
+from app.webhooks.service import Turn, as_seen_now, is_full, keep_turn, lease_seconds, may_send, record, take_turn
 
 # It looks now and then without being told to, should ever a signal be lost.
 LONGEST_SLEEP = timedelta(seconds=30)
@@ -148,7 +148,8 @@ class Dispatcher:
         settings, webhook = self._settings, turn.webhook
         until = utc_now() + timedelta(seconds=lease_seconds(settings))
         async with new_client() as client:
-            for number, delivery in enumerate(turn.due, 1):
+            delivery = turn.due[0]
+            for number in range(1, len(turn.due) + 1):
                 started = utc_now()
                 outcome = await attempt(
                     client,
@@ -163,6 +164,8 @@ class Dispatcher:
                 async with self._database.writer.begin() as connection:
                     await record(connection, turn, delivery, started, outcome, settings)
                     held = await keep_turn(connection, turn, settings, go_on=go_on)
+                    if held:
+                        delivery = await as_seen_now(connection, turn, turn.due[number])
                 if not held:
                     return
 

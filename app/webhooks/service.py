@@ -223,6 +223,13 @@ async def _make_anew(connection: AsyncConnection, webhook: RowMapping, waiting: 
     return True
 
 
+async def as_seen_now(connection: AsyncConnection, turn: Turn, delivery: RowMapping) -> RowMapping:
+    """A delivery that waited while others were sent, less what was raised above its webhook meanwhile."""
+    if not await _make_anew(connection, turn.webhook, [delivery]):
+        return delivery
+    return (await connection.execute(select(deliveries).where(deliveries.c.id == delivery["id"]))).mappings().one()
+
+
 async def _levels(connection: AsyncConnection, changes: Sequence[Served], level: int) -> dict[int, int]:
     """The lowest clearance that sees each change just as it is served to this one, by its seq: the entry and every document beside it."""
     position = table_of(Change).c[f"seq_{LABELS[level]}"]

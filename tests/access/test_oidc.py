@@ -109,6 +109,9 @@ async def test_claims_give_scopes_clearance_and_organisation(
     assert issuer.asked == 2, "its keys are asked for once"
     none = (await me(service, token(claims(issuer, scope=["read", "root"], lifeline_clearance="all")))).json()
     assert (none["scopes"], none["clearance"]) == (["read"], "clear")
+    # As issuers send a claim that may have several values.
+    listed = (await me(service, token(claims(issuer, lifeline_clearance=["amber"], lifeline_organisation=["them"])))).json()
+    assert (listed["clearance"], listed["organisation"]) == ("clear", "")
     # An admin can shut out here whom the issuer still lets in.
     assert (await client.delete(f"/v1/keys/{told['id']}")).status_code == 204
     assert (await me(service, good)).status_code == 401

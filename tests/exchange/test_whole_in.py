@@ -4,14 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+import orjson
+
 from app.access.dependencies import Caller
+from app.access.service import Scope
 from app.db import Database
 from app.exchange.files_in import format_of
 from app.exchange.whole import export_file
 from app.exchange.whole_in import Restored, WholeFile, is_whole
 from app.labels import TOP, Label
+from app.ledger.chain import canonical, link
 from app.settings import Settings
+from tests.conftest import MakeClient
 from tests.exchange.readings import problems_of, readings_of
+from tests.factories import Reference, report
 
 
 def teller(organisation: str) -> Caller:
@@ -52,3 +59,28 @@ async def test_the_same_readings_in_every_format(
         again = await take_in(path, second)
         assert (again.added, again.existing) == ({}, sum(done.added.values()))
         assert await readings_of(second) == expected
+
+
+async def test_one_key_lowers_no_label_by_a_file(
+    client: httpx.AsyncClient, make_client: MakeClient, database: Database, reference: Reference, tmp_path: Path
+) -> None:
+    """An export of one's own making may say that two others agreed; a service that has nothing yet takes it as it is."""
+    hidden = (await client.post("/v1/reports", json=report(sensitivity="red"))).json()
+    path = tmp_path / "out.ndjson"
+    await export_file(database, path, Label.RED, lambda _: None)
+    head, *others, brought = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    moved = {"type": "label", "report": None, "reason": "no more", "detail": {"sensitivity": "clear", "before": "red"}}
+    entry = {name: each for name, each in brought.items() if name not in ("record", "seq", "hash")} | moved
+    change = {"record": "change", "seq": 2, "hash": link(brought["hash"], canonical(entry)), **entry}
+    lines = [head | {"seq": 2, "hash": change["hash"]}, *others, brought, change]
+    path.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in lines))
+
+    curator = await make_client(Scope.READ, Scope.REPORT, Scope.CURATE, clearance=Label.RED, organisation="one")
+    sent = {"content": path.read_bytes(), "headers": {"Content-Type": "application/x-ndjson"}}
+    looked = await curator.post("/v1/imports", **sent)
+    assert looked.status_code == 200, looked.text
+    assert (looked.json()["added"]["report"], looked.json()["added"]["label"]) == (1, 1)
+    done = await curator.post("/v1/imports?dry_run=false", **sent)
+    assert done.status_code == 200, done.text
+    assert (done.status_code, done.json()["added"], done.json()["otherwise"]) == (200, {}, 1)
+    assert (await client.get(f"/v1/reports/{hidden['id']}")).json()["sensitivity"] == "red"

@@ -54,6 +54,31 @@ async def test_a_wrong_place_to_start_is_refused_before_the_stream_begins(runnin
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_stream_ends_with_the_secret_that_it_was_opened_with(running: Running) -> None:
+    """A secret that leaked is rotated out: whoever holds it hears nothing more, while the key goes on with the new one."""
+    async with running.client() as client:
+        key = (await client.post("/v1/keys", json={"name": "reader", "organisation": "o", "scopes": ["read"]})).json()
+        old = {"Authorization": f"Bearer {key['secret']}"}
+        async with client.stream("GET", "/v1/stream", headers=old) as stream, asyncio.timeout(10):
+            events = _events(stream)
+            assert (await anext(events))["event"] == "ready"
+            poll = asyncio.create_task(client.get("/v1/changes?after=now&wait=8", headers=old))
+            await client.post("/v1/reports", json=report())
+            assert (await anext(events))["event"] == "report"
+            rotated = await client.post(key["links"]["rotation"], json={"overlap_hours": 1})
+            await client.post("/v1/reports", json=report(source="envoy"))
+            assert (await anext(events))["event"] == "report"
+            assert (await poll).status_code == 200
+            poll = asyncio.create_task(
+                client.get("/v1/changes?after=now&wait=8", headers={"Authorization": f"Bearer {rotated.json()['secret']}"})
+            )
+            await asyncio.sleep(0.1)
+            await client.post(key["links"]["rotation"], json={"overlap_hours": 1})
+            assert [each async for each in events] == []
+            await client.post("/v1/reports", json=report(source="monitor"))
+            assert (await poll).status_code == 200
+
+
 async def test_streams_and_long_polls_end_at_once_when_the_process_is_to_end(running: Running) -> None:
     async with running.client() as client, client.stream("GET", "/v1/stream") as stream:
         events = _events(stream)

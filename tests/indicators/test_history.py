@@ -119,6 +119,19 @@ async def test_a_history_tells_nothing_of_what_is_above(
     assert [each["type"] for each in await steps(anonymous, clear["indicator"])] == ["report"]
 
 
+async def test_why_a_statement_was_corrected_that_was_raised_since_is_not_told(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    old = await post(client, **report(value={"people": 1}, sensitivity="clear"))
+    reason = "1 is where they hide"
+    new = await post(client, f"/v1/reports/{old['id']}/correction", **report(value={"people": 2}, reason=reason, sensitivity="clear"))
+    assert [each["reason"] for each in await steps(anonymous, new["indicator"])] == [None, reason]
+    await post(client, f"/v1/reports/{old['id']}/label", sensitivity="red", reason="names a shelter")
+    (told,) = [each for each in await steps(anonymous, new["indicator"]) if each["report"] == new["id"]]
+    assert (told["type"], told["reason"]) == ("correction", None)
+    assert reason in [each["reason"] for each in await steps(client, new["indicator"])]
+
+
 async def test_the_reports_behind_an_indicator_are_listed_as_far_as_the_reader_sees_them(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

@@ -11,7 +11,7 @@ from app.settings import Settings
 from app.webhooks.models import Delivery
 from tests.conftest import MakeKey
 from tests.factories import Reference, report
-from tests.webhooks.conftest import until
+from tests.webhooks.conftest import Receiver, until
 
 SECRET = "where they hide"
 
@@ -42,3 +42,25 @@ async def test_what_waits_is_made_anew(settings: Settings, make_key: MakeKey, da
         raised = {"sensitivity": "red", "reason": "names"}
         assert (await client.post(f"/v1/reports/{made['id']}/label", json=raised, headers=headers)).status_code == 201
         await waits(2, hidden=0)
+
+
+async def test_what_is_raised_while_another_delivery_is_under_way_is_not_sent(
+    settings: Settings, make_key: MakeKey, reference: Reference, receiver: Receiver
+) -> None:
+    """Both were queued together, and the receiver takes its time over the first."""
+    everything, green = await make_key(clearance=Label.RED), await make_key(clearance=Label.GREEN)
+    app = create_app(settings.model_copy(update={"webhook_timeout_seconds": 10}))
+    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+        headers = {"Authorization": f"Bearer {everything}"}
+        hook = await client.post("/v1/webhooks", json={"url": receiver.url}, headers={"Authorization": f"Bearer {green}"})
+        assert hook.status_code == 201, hook.text
+        receiver.answering.clear()
+        both = [report(), report(place="country", provenance={"quote": SECRET})]
+        made = (await client.post("/v1/reports", json=both, headers=headers)).json()["items"]
+        await receiver.until_count(1)
+        raised = {"sensitivity": "red", "reason": "names"}
+        assert (await client.post(f"/v1/reports/{made[1]['id']}/label", json=raised, headers=headers)).status_code == 201
+        receiver.answering.set()
+        await receiver.until_count(3)
+        assert [each.seq for each in receiver.got] == [1, 2, 3]
+        assert [SECRET.encode() in each.body for each in receiver.got] == [False, False, False]
