@@ -47,6 +47,17 @@ async def test_writes_and_reads_stand_in_it_with_who_made_them(
     assert (await amber.get("/v1/audit")).status_code == 403
 
 
+async def test_an_admin_learns_of_no_record_above_the_own_clearance(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
+) -> None:
+    hidden = (await client.post("/v1/reports", json=report(sensitivity="red"))).json()
+    assert (await client.get(hidden["links"]["self"])).status_code == 200
+    low = await make_client(Scope.ADMIN, Scope.READ, clearance=Label.GREEN)
+    assert hidden["id"] in (await client.get("/v1/audit")).text
+    assert hidden["id"] not in (await low.get("/v1/audit")).text
+    assert {each["action"] for each in await log(low)} == {"key"}
+
+
 async def test_it_is_paged(client: httpx.AsyncClient, reference: Reference) -> None:
     for number in range(5):
         assert (await client.post("/v1/reports", json=report(value={"people": number}))).status_code == 201
