@@ -1,18 +1,23 @@
 """How many requests a process takes on at once: what comes beyond is told to come again, before memory grows.
 
 Kept answers and health checks pass by this, so both are given however full it is. Requests that wait for changes are counted
-apart, so that they never take the place of a write.
+apart, so that they never take the place of a write. Where answers take long while many are under way, fewer are let in, so that what is
+let in is answered before its client gives up.
 """
 
+import math
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 import orjson
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 
 ALWAYS = ("/health/", "/metrics")
+# Seconds from a whole request to the head of its answer beyond which a crowd is too large.
+LONG_WAIT_SECONDS = 1.0
 BUSY = Problem(
     503,
     "Too many requests at once; try again.",
@@ -23,15 +28,25 @@ BUSY = Problem(
 
 @dataclass(slots=True)
 class Places:
-    """So many places, each taken by somebody. From half full on nobody holds more than a quarter of them."""
+    """So many places, each taken by somebody. From half full on nobody holds more than a quarter of them.
+
+    Fewer are given while answers take longer than `LONG_WAIT_SECONDS`, an eighth of `most` at least: half for each such time in which one
+    did, one more for every ten that did not (additive increase, multiplicative decrease, as TCP does against congestion: RFC 5681).
+    """
 
     most: int
     taken: int = 0
     by_caller: Counter[bytes] = field(default_factory=Counter)
+    given: float = field(init=False)
+    _lowered_at: float = field(init=False, default=-math.inf)
+
+    def __post_init__(self) -> None:
+        self.given = self.most
 
     def take(self, caller: bytes) -> bool:
         """Take a place for a caller; False where there is none for this one."""
-        if self.taken >= self.most or (self.taken >= self.most // 2 and self.by_caller[caller] >= max(1, self.most // 4)):
+        given = int(self.given)
+        if self.taken >= given or (self.taken >= given // 2 and self.by_caller[caller] >= max(1, given // 4)):
             return False
         self.taken += 1
         self.by_caller[caller] += 1
@@ -43,6 +58,15 @@ class Places:
         self.by_caller[caller] -= 1
         if not self.by_caller[caller]:
             del self.by_caller[caller]
+
+    def learn(self, seconds: float) -> None:
+        """Take from how long an answer took whether there are too many at once."""
+        if seconds <= LONG_WAIT_SECONDS:
+            self.given = min(self.most, self.given + 0.1)
+        # One that takes long by itself, as an import does, says nothing of a crowd.
+        elif self.taken >= self.given / 2 and (now := time.monotonic()) - self._lowered_at >= LONG_WAIT_SECONDS:
+            self.given = max(1, self.most / 8, self.given / 2)
+            self._lowered_at = now
 
 
 class Admission:
@@ -66,8 +90,22 @@ class Admission:
             self.shed += 1
             await _refuse(scope, send)
             return
+        began = time.monotonic()
+
+        async def receive_timed() -> Message:
+            nonlocal began
+            message = await receive()
+            # A body that comes slowly is its sender's time.
+            began = time.monotonic()
+            return message
+
+        async def send_timed(message: Message) -> None:
+            if message["type"] == "http.response.start" and places is not self.waiting:
+                places.learn(time.monotonic() - began)
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive if places is self.reads else receive_timed, send_timed)
         finally:
             places.leave(caller)
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import read_queue
+from app import admission, read_queue
 from app.admission import Places
 from app.db import Database
 from tests.factories import report
@@ -27,6 +27,57 @@ def test_half_full_nobody_holds_more_than_a_quarter() -> None:
         places.leave(b"greedy")
     assert places.take(b"somebody")
     assert places.by_caller[b"greedy"] == 0
+
+
+def test_a_crowd_that_waits_long_is_let_in_more_slowly_and_one_that_does_not_all_at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = Places(64)
+    for number in range(31):
+        assert places.take(f"{number}".encode())
+    # One import among few is not a crowd.
+    places.learn(60)
+    assert places.given == 64
+    assert places.take(b"one more")
+    places.learn(1.1)
+    assert places.given == 32
+    assert not places.take(b"too many")
+    # They had all come before fewer were let in.
+    places.learn(1.1)
+    assert places.given == 32
+    monkeypatch.setattr(admission, "LONG_WAIT_SECONDS", 0)
+    for _ in range(5):
+        places.learn(1.1)
+    assert places.given == 8
+    monkeypatch.undo()
+    for _ in range(10):
+        places.learn(0.9)
+    assert places.given == pytest.approx(9)
+    for _ in range(1000):
+        places.learn(0.1)
+    assert places.given == 64
+
+
+async def test_after_long_waits_fewer_are_let_in_until_answers_are_quick_again(
+    seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "LONG_WAIT_SECONDS", 0.2)
+    keys = [{"Authorization": f"Bearer {await new_key(seeded_database_url)}"} for _ in range(2)]
+    async with serving(seeded_database_url, most_requests=16, database_timeout_seconds=30) as client:
+        await client.get("/v1/places/oldtown")
+        writes: Places = built_app.state.admission.writes
+        async with locked(seeded_database_url):
+            first = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(2)]
+            await asyncio.sleep(0.3)
+        assert {answer.status_code for answer in await asyncio.gather(*first)} == {200, 201}
+        assert writes.given < 5
+        async with locked(seeded_database_url):
+            again = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(3)]
+            await asyncio.wait(again, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            assert_told(next(each.result() for each in again if each.done()))
+        await asyncio.gather(*again)
+        monkeypatch.setattr(admission, "LONG_WAIT_SECONDS", 60)
+        before = writes.given
+        assert (await write(client, 1)).status_code == 201
+        assert writes.given > before
 
 
 async def test_writes_beyond_the_queue_are_told_to_come_again_while_the_rest_is_answered(
