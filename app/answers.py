@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import orjson
@@ -64,7 +64,7 @@ def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
     if cursor is None:
         return {}
     query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
-    return {"Link": f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
+    return {"Link": f'<{quote(request.scope["path"])}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
 
 
 # The first byte of a cursor says what it holds, so that the cursor of one list is no cursor of another.

@@ -8,7 +8,6 @@ is remembered as the application found it, for as long as the version lasts (a r
 A body that comes in pieces and grows large is let through as it comes (`app.passing`), without an ETag.
 """
 
-import hashlib
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from blake3 import blake3
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -179,7 +179,7 @@ class KeptAnswers:
         whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
         if whole is None:
             return
-        answer = Kept(version, day, _revision_of(whole[0]), *whole, hashlib.sha256(whole[1]).hexdigest()[:32])
+        answer = Kept(version, day, _revision_of(whole[0]), *whole, blake3(whole[1]).hexdigest(16))
         made = await answer.make(coding)
         answer.route = state.get(ROUTE, "none")
         if state.get(KEEP) and version is not None and asked.newest:
