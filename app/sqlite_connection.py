@@ -1,5 +1,6 @@
 """SQLite connections that go to their thread once a statement: `aiosqlite` goes there four times, which costs more than most reads."""
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
@@ -62,6 +63,15 @@ class OneTripConnection(aiosqlite.Connection):
     def cursor(self) -> OneTripCursor:  # type: ignore[override]
         """A cursor; costs nothing."""
         return OneTripCursor(self)
+
+    async def _connect(self) -> Self:
+        try:
+            await super()._connect()
+        except Exception:
+            # Its thread has one more word for this event loop, which may be closed by then.
+            await asyncio.to_thread(self._thread.join)
+            raise
+        return self
 
     async def run(self, work: Any) -> Any:
         """Do something with the connection itself, in its thread."""

@@ -17,7 +17,8 @@ MOST_SORTED = 200
 COPIES = 20
 
 _COPIED = "md5({}::text || copy)::uuid"
-_NUMBER = "{} + copy * 1000000"
+# Nearly without gaps, as a ledger is.
+_NUMBER = "{} + copy * 1200"
 _POSITIONS = tuple(f"seq_{label}" for label in ("clear", "green", "amber", "amber_strict", "red"))
 _IDENTIFIERS = ("id", "place_id", "parent_id", "indicator_id", "from_indicator_id", "ancestor_id", "report_id", "supersedes")
 

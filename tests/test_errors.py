@@ -29,7 +29,7 @@ from tests.processes import free_port
 # Stack traces, SQL, names of files, modules, tables and drivers, addresses and passwords of databases.
 LEAKS = re.compile(
     r"Traceback|File \"|\.py\b|line \d+, in|SELECT|INSERT|UPDATE|DELETE FROM|no such table|relation|sqlite|sqlalchemy|asyncpg|postgres"
-    r"|pydantic|starlette|/work|/tmp|/home|site-packages|\breading\b|api_key|s3cret|127\.0\.0\.1|localhost|Errno|Exception|0x[0-9a-f]{6}",
+    r"|pydantic|starlette|/work|/tmp|/dev|/home|site-packages|\breading\b|api_key|s3cret|127\.0\.0\.1|localhost|Errno|Exception|0x[0-9a-f]{6}",
     re.IGNORECASE,
 )
 

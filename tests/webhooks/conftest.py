@@ -80,7 +80,7 @@ class Receiver:
         """The seqs, as they came."""
         return [each.seq for each in self.got]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 40) -> None:
         """Wait until a condition on what came holds."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -181,7 +181,7 @@ async def log_of(client: httpx.AsyncClient, webhook: dict[str, Any], **params: A
     return items
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:
     """Wait until something holds that has to be asked for."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - what is asked for has no event to wait for
