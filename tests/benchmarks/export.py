@@ -1,9 +1,11 @@
 """What it takes to export a million reports: rows a second, and how much memory the server takes at the most.
 
     uv run python -m tests.benchmarks.export [--reports 1000000] [--formats ndjson csv geojson xlsx] [--database postgresql]
+    uv run python -m tests.benchmarks.export --filled URL --reports 5000000
 
-Fills a database past the ledger, serves it by `lifeline serve`, and reads `/v1/reports` in each format over HTTP, in pieces. The
-memory is what the server's process had resident on the way, and the most that it had so far (VmHWM).
+Fills a database past the ledger, or takes one that `lifeline bench load` filled with so many, serves it by `lifeline serve`, and reads
+`/v1/reports` in each format over HTTP, in pieces. The memory is what the server's process had resident on the way, and the most that it
+had so far (VmHWM).
 """
 
 import argparse
@@ -12,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from uuid import UUID
 
@@ -118,15 +120,18 @@ def main() -> None:
     parser.add_argument("--reports", type=int, default=1_000_000)
     parser.add_argument("--formats", nargs="+", default=["ndjson", "csv", "geojson", "xlsx"])
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--filled", help="the URL of a database that has reports")
     options = parser.parse_args()
     console = Console(width=120)
-    with tempfile.TemporaryDirectory() as name, _database(options.database, Path(name)) as url:
+    made = nullcontext(options.filled) if options.filled else None
+    with tempfile.TemporaryDirectory() as name, made or _database(options.database, Path(name)) as url:
         folder = Path(name)
         settings = Settings(database_url=url)
         migrate(settings)
-        start = time.perf_counter()
-        asyncio.run(_fill(settings, options.reports))
-        console.print(f"{options.database}: {options.reports:,} reports filled in within {time.perf_counter() - start:.0f} s")
+        if not options.filled:
+            start = time.perf_counter()
+            asyncio.run(_fill(settings, options.reports))
+            console.print(f"{options.database}: {options.reports:,} reports filled in within {time.perf_counter() - start:.0f} s")
         columns = ("format", "rows/s", "rows/CPU s", "MB", "seconds", "first byte, s", "MiB at 10 30 50 70 90 %", "most MiB")
         table = Table(*columns)
         with serve(folder, anew=True, database_url=url, access_log="false") as server:
