@@ -18,8 +18,8 @@ from app.api import TAGS
 from app.main import create_app
 from app.settings import Settings
 from tests.openapi import DOCUMENT
-from tests.servers import invoke, new_key
-from tests.webhooks.conftest import Receiver, log_of
+from tests.servers import invoke
+from tests.webhooks.conftest import log_of
 
 OPERATIONS = {f"{method.upper()} {path}": each for path, methods in DOCUMENT["paths"].items() for method, each in methods.items()}
 # What runs as it stands though it has nothing to fill in, or nothing that a newcomer would have to.
@@ -102,7 +102,7 @@ def demo(sqlite_template: Path, tmp_path: Path) -> tuple[Settings, str]:
     printed = invoke("demo", database_url=url).output
     found = re.search(r"ll_[A-Za-z0-9_-]{32,}", printed)
     assert found, printed
-    return Settings(database_url=url, webhook_allow_private=True), found[0]
+    return Settings(database_url=url), found[0]
 
 
 @pytest.fixture
@@ -111,33 +111,6 @@ async def app(demo: tuple[Settings, str]) -> AsyncIterator[FastAPI]:
     app = create_app(demo[0])
     async with LifespanManager(app):
         yield app
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """Stands in for https://example.org/lifeline, which the examples of webhooks name and no test may call."""
-    made = Receiver()
-    server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/lifeline"
-    yield made
-    server.close()
-
-
-async def _with_a_proposal(client: httpx.AsyncClient, settings: Settings, example: Example) -> Example:
-    """The same request while another key proposes to lower a label: what the demo has is as open as can be, and it takes two keys."""
-    made = (await client.post("/v1/reports", json=report_of_the_demo(example.name))).json()
-    another = {"Authorization": f"Bearer {await new_key(settings.database_url)}"}
-    lower = {"sensitivity": "clear", "reason": "It is known by now."}
-    proposal = (await client.post(f"/v1/reports/{made['id']}/label", json=lower, headers=another)).json()
-    path = re.sub(r"(?<=/label-proposals/)[^/]+", proposal["id"], example.path)
-    return Example(example.name, example.method, path, example.query, example.body)
-
-
-def report_of_the_demo(title: str) -> dict[str, Any]:
-    """A restricted report, which the demo's key sees."""
-    value = {"concept": "trapped", "people": 1}
-    told = {"kind": "trapped_population", "place": "aleppo-east", "source": "un-ocha", "stated_at": "2016-08-01", "value": value}
-    return told | {"sensitivity": "amber", "provenance": {"title": title}}
 
 
 async def _begin(app: FastAPI, key: str, path: str, query: dict[str, Any]) -> tuple[int, bytes]:
@@ -190,23 +163,21 @@ def _wrong_in(name: str, answer: httpx.Response) -> str | None:
     return "an empty list" if items == [] else None
 
 
-async def test_examples_run_as_they_stand(app: FastAPI, demo: tuple[Settings, str], receiver: Receiver) -> None:
-    """With the key that the demo prints. But for the address of a new webhook, which no test may call, and for a proposal."""
+async def test_examples_run_as_they_stand(app: FastAPI, demo: tuple[Settings, str]) -> None:
+    """With the key that the demo prints, and as `lifeline serve --demo` is set."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     failed, ran = [], set()
     async with httpx.AsyncClient(
         transport=transport, base_url="http://lifeline.test", headers={"Authorization": f"Bearer {demo[1]}"}
     ) as client:
-        for stated in _examples():
-            example = await _with_a_proposal(client, demo[0], stated) if "/label-proposals" in stated.name else stated
+        for example in _examples():
             ran.add(example.name)
             if example.path == "/v1/stream":
                 status, first = await _begin(app, demo[1], example.path, example.query)
                 if status != 200 or not first.startswith(b"event: ready"):
                     failed.append(f"{example}: {status} {first!r}")
                 continue
-            body = example.body | {"url": receiver.url} if example.name == "POST /v1/webhooks" else example.body
-            answer = await client.request(example.method, example.path, params=example.query, json=body)
+            answer = await client.request(example.method, example.path, params=example.query, json=example.body)
             if wrong := _wrong_in(example.name, answer):
                 failed.append(f"{example}: {wrong}")
     assert not failed, "\n".join(failed)

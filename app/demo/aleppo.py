@@ -220,7 +220,7 @@ REPORTS: list[dict[str, Any]] = [
 ]
 
 
-Group = Literal["place", "source", "route", "report", "key", "webhook", "delivery"]
+Group = Literal["place", "source", "route", "report", "key", "webhook", "delivery", "proposal"]
 
 
 def identifier(group: Group, number: int) -> UUID:

@@ -1,37 +1,54 @@
-"""What stands around the demo's statements, so that the examples of keys and webhooks name some that are there.
+"""What stands around the demo's statements, so that the examples of keys, webhooks and labels name some that are there.
 
 Nothing is ever sent anywhere: the webhooks are disabled, and point at this machine, where no webhook may point unless a setting
 allows it; then they find its discard port (RFC 863).
 """
 
 from itertools import count
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import Caller
 from app.access.models import ApiKey
 from app.access.service import Scope, create_key
-from app.demo.aleppo import identifier
-from app.labels import LABELS
+from app.demo.aleppo import REPORTS, DemoError, identifier
+from app.labels import LABELS, Label
+from app.reports.checks import check
+from app.reports.labels import set_label
+from app.reports.service import Recorded, record
 from app.settings import Settings
 from app.times import utc_now
 from app.webhooks.schemas import WebhookIn
 from app.webhooks.sending import attempt, new_client
-from app.webhooks.service import keep_turn, record, register, take_turn
+from app.webhooks.service import keep_turn, register, take_turn
+from app.webhooks.service import record as record_attempt
 
 TARGET = "https://127.0.0.1:9/lifeline"
 REASON = "the demo sends nothing"
+# What the UN said of Russia's windows, that they are not enough: the road stays closed. Nobody has judged its credibility yet.
+RESTRICTED: dict[str, Any] = {
+    "kind": "route_closure",
+    "place": "aleppo-east",
+    "source": "un",
+    "stated_at": "2016-08-11",
+    "value": {"route": "castello-road", "status": "closed"},
+    "provenance": {"method": "expert_estimate"},
+    "sensitivity": "green",
+}
+PUBLISHED = "The UN has said it in public."
 
 
 async def add_desk(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Two keys and two webhooks of the organisation of a key, one of each to be deleted; the first webhook has tried to deliver."""
+    """Keys, webhooks and a proposal of the organisation of a key, so that it has some to look at, to delete and to confirm."""
+    await _add_webhooks(session, key, settings)
+    await _add_proposal(session, key, settings)
+
+
+async def _add_webhooks(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
+    """Two keys and two webhooks, one of each to be deleted; the first webhook has tried to deliver."""
     for number, name in enumerate(("field desk", "old field desk"), 1):
-        scopes = (Scope.READ, Scope.REPORT)
-        clearance = LABELS[key.clearance]
-        # Nobody is told the secret.
-        await create_key(
-            session, name=name, organisation=key.organisation, scopes=scopes, clearance=clearance, identifier=identifier("key", number)
-        )
+        await _add_key(session, key, number, name, Scope.READ, Scope.REPORT)
     await session.flush()
     caller = Caller(level=key.clearance, key_id=key.id, organisation=key.organisation)
     sent = WebhookIn(url=TARGET, kind="supply_runout", place="aleppo-east", within=True, after="beginning")
@@ -43,7 +60,31 @@ async def add_desk(session: AsyncSession, key: ApiKey, settings: Settings) -> No
     first, started = turn.due[0], utc_now()
     async with new_client() as client:
         outcome = await attempt(client, tried.url, first["id"], first["body"], tried.secret, seconds=1, allow_private=False)
-    await record(connection, turn, first, started, outcome, settings)
+    await record_attempt(connection, turn, first, started, outcome, settings)
     await keep_turn(connection, turn, settings, go_on=False)
     for each in (tried, unused):
         each.disabled_at, each.disabled_reason = utc_now(), REASON
+
+
+async def _add_proposal(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
+    """A restricted report, and another key's proposal to lower its label, which takes two keys."""
+    await _add_key(session, key, 3, "review desk", Scope.READ, Scope.CURATE)
+    await session.flush()
+    reviewer = Caller(level=key.clearance, key_id=identifier("key", 3), organisation=key.organisation)
+    report = identifier("report", len(REPORTS) + 1)
+    (outcome,), _ = await record(session, reviewer, [check(RESTRICTED, settings)], settings, identifiers=[report])
+    if not isinstance(outcome, Recorded):
+        raise DemoError(str(outcome))
+    await set_label(session, reviewer, report, Label.CLEAR, PUBLISHED, settings, proposal=identifier("proposal", 1))
+
+
+async def _add_key(session: AsyncSession, key: ApiKey, number: int, name: str, *scopes: Scope) -> None:
+    """A key that sees what the given one does; nobody is told its secret."""
+    await create_key(
+        session,
+        name=name,
+        organisation=key.organisation,
+        scopes=scopes,
+        clearance=LABELS[key.clearance],
+        identifier=identifier("key", number),
+    )

@@ -23,7 +23,7 @@ from app.times import rfc3339
 router = APIRouter(tags=["Reporting"])
 
 ReportId = Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000009"])]
-ProposalId = Annotated[UUID, Path(description="Identifier of the proposal.", examples=["019f0000-0000-7000-8000-00000000000d"])]
+ProposalId = Annotated[UUID, Path(description="Identifier of the proposal.", examples=["01900000-0000-7000-8008-000000000001"])]
 
 
 class LabelIn(BaseModel):

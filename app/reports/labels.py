@@ -26,9 +26,16 @@ from app.times import rfc3339, utc_now
 
 
 async def set_label(
-    session: AsyncSession, caller: Caller, report_id: UUID, label: Label, reason: str, settings: Settings
+    session: AsyncSession,
+    caller: Caller,
+    report_id: UUID,
+    label: Label,
+    reason: str,
+    settings: Settings,
+    *,
+    proposal: UUID | None = None,
 ) -> Change | LabelProposal:
-    """Raise a report's label at once, or propose to lower it.
+    """Raise a report's label at once, or propose to lower it; `proposal` is the proposal's identifier, a new one unless given.
 
     404 for a report that the caller does not see; 409 for the label that it has, and where lowering cannot be: the report is
     superseded or retracted, or it is a correction of what those may see who would come to see it only in another indicator.
@@ -40,8 +47,8 @@ async def set_label(
         return await _move(session, caller, known, label.level, reason, settings)
     await _may_be_lowered(session, caller, known, label.level)
     assert caller.key_id is not None
-    proposal = LabelProposal(
-        id=uuid7(),
+    proposed = LabelProposal(
+        id=proposal or uuid7(),
         report_id=report_id,
         level=label.level,
         before=known.report.level,
@@ -50,8 +57,8 @@ async def set_label(
         organisation=caller.organisation or "",
         created_at=utc_now(),
     )
-    session.add(proposal)
-    return proposal
+    session.add(proposed)
+    return proposed
 
 
 async def confirm(session: AsyncSession, caller: Caller, proposal_id: UUID, settings: Settings) -> Change:

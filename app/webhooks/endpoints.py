@@ -27,6 +27,8 @@ Subscriber = Annotated[Caller, Depends(require(Scope.READ))]
 WebhookId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000001"])]
 DeletedId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000002"])]
 DeliveryId = Annotated[UUID, Path(description="Identifier of the delivery.", examples=["01900000-0000-7000-8007-000000000001"])]
+# To be told of a private address is worth waiting for, but not for as long as a delivery would.
+LOOK_UP_SECONDS = 3.0
 SEEN = problems(401, 403, 404, 422, 503)
 
 
@@ -39,9 +41,9 @@ SEEN = problems(401, 403, 404, 422, 503)
     openapi_extra=json_request(
         body_of(WebhookIn),
         {
-            "Everything, from now on": {"url": "https://example.org/lifeline"},
+            "Everything, from now on": {"url": "https://receiver.invalid/lifeline"},
             "Supplies of a place and what is in it": {
-                "url": "https://example.org/lifeline",
+                "url": "https://receiver.invalid/lifeline",
                 "kind": "supply_runout",
                 "place": "aleppo-east",
                 "within": True,
@@ -60,14 +62,16 @@ async def post_webhook(request: Request, caller: Subscriber, settings: SettingsD
     Verify it by the headers `webhook-id`, `webhook-timestamp`, `webhook-signature` (Standard Webhooks) and the `secret`, which is shown
     this once. Answer 2xx in time, and drop a `webhook-id` that you have seen. Anything else is tried again after a random wait of up
     to 5 s, 20 s, 80 s, ..., 6 h, not before `Retry-After`, for three days. One request at a time, first attempts in the order of
-    the ledger. A target that takes nothing for five days, or answers 410, is disabled. A revoked or expired key ends its deliveries.
+    the ledger. The host must have public addresses only; one that no name server knows at the moment is accepted, since each attempt
+    looks again (that of the examples never has an address). A target that takes nothing for five days, or answers 410, is disabled.
+    A revoked or expired key ends its deliveries.
     """
     try:
         sent = WebhookIn.model_validate(body)
     except ValidationError as error:
         raise invalid(field_problems(error)) from None
     try:
-        target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=settings.webhook_timeout_seconds)
+        target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=LOOK_UP_SECONDS)
     except Refused as refused:
         raise invalid_field("/url", str(refused)) from None
 

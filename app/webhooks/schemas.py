@@ -16,7 +16,7 @@ _DELIVERY = "01900000-0000-7000-8007-000000000001"
 
 _EXAMPLE: dict[str, JsonValue] = {
     "id": _ID,
-    "url": "https://example.org/lifeline",
+    "url": "https://receiver.invalid/lifeline",
     "kind": "supply_runout",
     "place": "aleppo-east",
     "within": True,

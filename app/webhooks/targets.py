@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 
 import httpx
@@ -21,6 +22,10 @@ _NEVER = tuple(ipaddress.ip_network(each) for each in ("192.0.0.0/24", "192.88.9
 
 class Refused(Exception):
     """A target that is not to be connected to; the message may be told to whoever registered it."""
+
+
+class Unknown(Refused):
+    """A target whose host no name server knows at this moment."""
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -52,12 +57,16 @@ def parse_url(url: str, *, allow_private: bool) -> httpx.URL:
 
 
 async def resolve(url: httpx.URL, *, allow_private: bool) -> list[str]:
-    """The addresses of a target, to be connected to as they are; Refused when one is not public, or when there is none."""
+    """The addresses of a target, to be connected to as they are; Refused when one is not public, Unknown when there is none."""
+    if not allow_private and f".{url.host}".rstrip(".").endswith(".localhost"):
+        raise Refused("must lead to public addresses only")
     host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Refused("has a host that no name server knows") from None
+    except UnicodeError:
+        raise Refused("has a host that is no name and no address") from None
+    except OSError:
+        raise Unknown("has a host that no name server knows") from None
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     # One private address among public ones is refused too: which of them is used is not for the name's owner to play with.
     if not addresses or not (allow_private or all(is_public(ipaddress.ip_address(each)) for each in addresses)):
@@ -66,11 +75,12 @@ async def resolve(url: httpx.URL, *, allow_private: bool) -> list[str]:
 
 
 async def check_target(url: str, *, allow_private: bool, seconds: float) -> httpx.URL:
-    """The URL of a target that may be registered; Refused with what is wrong with it."""
+    """The URL of a target that may be registered; Refused with what is wrong with it.
+
+    A name that is not known now, or not within so many seconds, may be known when the link is back: every attempt looks again.
+    """
     parsed = parse_url(url, allow_private=allow_private)
-    try:
+    with suppress(Unknown, TimeoutError):
         async with asyncio.timeout(seconds):
             await resolve(parsed, allow_private=allow_private)
-    except TimeoutError:
-        raise Refused("has a host that the name server does not answer for") from None
     return parsed

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 import ssl
 from typing import Any
 from uuid import UUID
@@ -67,6 +68,7 @@ def test_public(address: str) -> None:
         "https://0/",
         "https://localhost/",
         "https://LOCALHOST./",
+        "https://receiver.localhost/",
         "https://[::1]/",
         "https://[::ffff:127.0.0.1]/",
         "https://[::ffff:7f00:1]/",
@@ -74,7 +76,6 @@ def test_public(address: str) -> None:
         "https://[fe80::1]/",
         "https://169.254.169.254/latest/meta-data/",
         "https://a..b/",
-        "https://no-such-host.invalid/",
     ],
 )
 async def test_refused(url: str) -> None:
@@ -88,16 +89,43 @@ async def test_accepted(url: str) -> None:
 
 
 def _name(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Make the name server answer so, one after another, the last for ever; answers what was asked."""
+    """Make the name server answer so, one after another, the last for ever, none as an error; answers what was asked."""
     asked: list[str] = []
 
     async def getaddrinfo(host: str, port: int, **_: object) -> list[Any]:
         addresses = answers[min(len(asked), len(answers) - 1)]
         asked.append(host)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_AGAIN)
         return [(2, 1, 6, "", (address, port)) for address in addresses]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     return asked
+
+
+async def test_a_name_that_is_not_known_yet_is_accepted_and_looked_up_again_at_each_attempt(
+    monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    """With a bad link a good target must not be lost, and no bad one be let in."""
+    url = receiver.url.replace("http://127.0.0.1", "https://later.example")
+    asked = _name(monkeypatch, [], ["127.0.0.1"])
+    assert str(await check_target(url, allow_private=False, seconds=5)) == url
+    async with new_client() as client:
+        outcome = await attempt(client, url, ID, "{}", SECRET, seconds=5, allow_private=False)
+        assert outcome == Outcome(None, "not connected: the URL must lead to public addresses only")
+        asked = _name(monkeypatch, [])
+        outcome = await attempt(client, url, ID, "{}", SECRET, seconds=5, allow_private=False)
+    assert outcome == Outcome(None, "not connected: the URL has a host that no name server knows")
+    assert asked == ["later.example"]
+    assert receiver.got == []
+
+
+async def test_a_name_server_that_does_not_answer_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def getaddrinfo(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    assert await check_target("https://silent.example/", allow_private=False, seconds=0.01)
 
 
 async def test_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
