@@ -10,13 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is missing: install it (Debian: apt-get install chromium) to run the browser tests"
 )
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+# No name has an address: there is no internet.
+ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 OUTPUT = Path(__file__).parent.parent / "test-output"
 # What a browser says of an answer that is an error, or of a link that is cut, is what some tests want.
 EXPECTED = ("Failed to load resource",)
@@ -43,17 +45,13 @@ def visit(browser: Browser, base_url: str, *, refused: tuple[str, ...] = ("/v1/"
     elsewhere: list[str] = []
     wrong: list[str] = []
 
-    def only_the_service(route: Route) -> None:
-        if urlsplit(route.request.url).netloc == urlsplit(base_url).netloc:
-            route.continue_()
-        else:
-            elsewhere.append(route.request.url)
-            route.abort()
+    def is_elsewhere(request: Request) -> bool:
+        return urlsplit(request.url).netloc != urlsplit(base_url).netloc and not request.url.startswith(("data:", "blob:"))
 
     def is_wrong(answer: Response) -> bool:
         return answer.status >= 400 and not urlsplit(answer.url).path.startswith(refused)
 
-    context.route("**/*", only_the_service)
+    context.on("request", lambda request: elsewhere.append(request.url) if is_elsewhere(request) else None)
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if is_wrong(answer) else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))

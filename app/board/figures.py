@@ -125,7 +125,7 @@ def _supply(item: Document, sources: Mapping[str, Document], tongue: Tongue) -> 
     if first is None:
         value = word(tongue, item["state"])
         if item["relative_text"]:
-            value += f": \u201c{item['relative_text']}\u201d"
+            value = tongue.gettext("%(state)s: %(words)s") % {"state": value, "words": tongue.quoted(item["relative_text"])}
     elif past:
         value = tongue.plural("due %(count)s day ago", "due %(count)s days ago", last)
     else:
@@ -185,7 +185,7 @@ def passable(value: Document, tongue: Tongue) -> str:
     """Who can pass a route that is not closed, in words."""
     if value["status"] in (None, "closed"):
         return ""
-    who = ", ".join(word(tongue, each) for each in value["passable_by"])
+    who = tongue.comma.join(word(tongue, each) for each in value["passable_by"])
     return tongue.gettext("passable by: %(who)s") % {"who": who or tongue.gettext("nobody")}
 
 

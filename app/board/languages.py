@@ -6,6 +6,7 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unicodedata import bidirectional
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
@@ -58,10 +59,21 @@ class Tongue:
         self.messages = catalogue(language)
         self.gettext: Callable[[str], str] = self.messages.ugettext
         self.direction = self.locale.text_direction
+        # Between the parts of a list.
+        self.comma = "\u060c " if language == "ar" else ", "
 
     def plural(self, one: str, many: str, count: int, **values: Any) -> str:
         """The form of a message for a count, with `%(count)s` as a number of the language."""
         return str(self.messages.ungettext(one, many, abs(count))) % {"count": self.number(abs(count)), **values}
+
+    def isolated(self, text: str) -> str:
+        """A text in the language's own direction, wherever it stands: on a map or a plot everything runs from left to right."""
+        return f"\u2067{text}\u2069" if self.direction == "rtl" else text
+
+    def quoted(self, words: str) -> str:
+        """Words of somebody else between quotation marks, kept apart where they may run in the other direction."""
+        foreign = self.direction == "rtl" or any(bidirectional(each) in ("R", "AL") for each in words)
+        return self.gettext("\u201c%(words)s\u201d") % {"words": f"\u2068{words}\u2069" if foreign else words}
 
     def number(self, value: float) -> str:
         """A number with its groups of digits."""
@@ -74,6 +86,10 @@ class Tongue:
     def day(self, text: str) -> str:
         """The day of a date or date-time on the wire."""
         return format_date(date.fromisoformat(text[:10]), "d MMM y", locale=self.locale)
+
+    def short_day(self, day: date) -> str:
+        """A day for an axis, whose year is told elsewhere."""
+        return format_date(day, "d MMM", locale=self.locale)
 
     def moment(self, text: str) -> str:
         """A date-time on the wire to the minute, in UTC."""

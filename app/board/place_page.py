@@ -125,5 +125,6 @@ def _statement(kind: str, report: Document, provenance: Document | None, speaks:
         "sensitivity": report["sensitivity"],
         "relation": report.get("relation") or report.get("reason"),
         "quote": provenance["quote"] if provenance else None,
+        "language": provenance["language"] if provenance else None,
         "url": provenance["url"] if provenance else None,
     }

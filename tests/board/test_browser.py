@@ -16,6 +16,7 @@ from tests.processes import Server
 pytestmark = needs_chromium
 
 EAST = "#p-aleppo-east"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.fixture
@@ -136,6 +137,11 @@ def test_the_link_cut_and_restored(browser: Browser, demo: Server) -> None:
             expect(live).to_contain_text("Link lost, trying again")
             expect(live).to_contain_text("shown as it was")
             photograph(page, "link-lost", whole=False)
+            # What is asked for now does not come; the board stays, and no other day is written over its figures.
+            page.locator(EAST).get_by_role("link", name=re.compile("^Castello")).click()
+            page.locator("#step").press("Home")
+            expect(page.locator("#moment")).to_have_text("now")
+            expect(page.locator("#step")).to_have_value(page.locator("#step").get_attribute("max") or "")
             say(demo, "fuel")
             expect(page.locator(EAST)).not_to_contain_text("Fuel")
             wire.mend()
@@ -154,6 +160,7 @@ def test_the_slider_replays_the_siege(page: Page) -> None:
     expect(page.locator(EAST)).to_contain_text("Ramouseh passage restricted")
     expect(slider).to_be_focused()
     expect(slider).to_have_attribute("aria-valuetext", "8 Aug 2016")
+    expect(page.locator("#live .news")).to_have_text("As of 8 Aug 2016")
     slider.press("Home")
     expect(page).to_have_url(re.compile("as_of=2016-07-24"))
     expect(page.locator("main")).to_contain_text("Nothing was being said of any place by then.")
@@ -191,12 +198,13 @@ def test_signing_in_shows_what_the_key_may_see_and_signing_out_hides_it(page: Pa
     expect(page.locator(EAST)).not_to_contain_text("Electricity")
 
 
-@pytest.mark.parametrize("path", ["/?as_of=2016-08-09", "/places/aleppo-east?as_of=2016-08-09", "/?as_of=2016-08-09&lang=ar", "/sign-in"])
-def test_a_phone_of_360_pixels_never_scrolls_sideways(browser: Browser, demo: Server, path: str) -> None:
+def test_a_phone_of_360_pixels_never_scrolls_sideways(browser: Browser, demo: Server) -> None:
     with visit(browser, demo.url, viewport={"width": 360, "height": 740}, has_touch=True) as page:
-        page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        photograph(page, f"phone{re.sub('[^a-z]+', '-', path)}")
+        for path in ("/sign-in", "/?as_of=2016-08-09", "/places/aleppo-east?as_of=2016-08-09", "/?as_of=2016-08-09&lang=ar"):
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+            if "as_of" in path:
+                photograph(page, f"phone{re.sub('[^a-z]+', '-', path)}")
 
 
 def test_on_paper_there_are_figures_and_no_controls(page: Page) -> None:
@@ -213,7 +221,7 @@ def test_on_paper_there_are_figures_and_no_controls(page: Page) -> None:
 def test_arabic_runs_from_right_to_left(page: Page) -> None:
     page.goto("/?as_of=2016-08-09&lang=ar")
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
-    expect(page.locator(EAST)).to_contain_text("محاصرون")
+    expect(page.locator(EAST)).to_contain_text("عالقون")
     side, places = (page.locator(each).bounding_box() for each in (".side", ".places"))
     assert side
     assert places
@@ -223,28 +231,50 @@ def test_arabic_runs_from_right_to_left(page: Page) -> None:
     photograph(page, "arabic")
 
 
+@pytest.fixture(scope="module")
+def audited(browser: Browser, demo: Server) -> Iterator[Page]:
+    """One page for all that axe looks at."""
+    with visit(browser, demo.url, refused=("/places/nowhere",), viewport={"width": 1280, "height": 900}) as page:
+        yield page
+
+
 @pytest.mark.parametrize(
-    ("path", "scheme"),
+    "path",
     [
-        ("/?as_of=2016-08-09", "light"),
-        ("/?as_of=2016-08-09", "dark"),
-        ("/?lang=ar", "light"),
-        ("/places/aleppo-east?as_of=2016-08-12", "light"),
-        ("/places/aleppo-east?as_of=2016-08-12", "dark"),
-        ("/sign-in", "light"),
-        ("/embed/aleppo-east", "light"),
-        ("/places/nowhere", "light"),
+        "/?as_of=2016-08-09&lang=en",
+        "/?lang=ar",
+        "/places/aleppo-east?as_of=2016-08-12&lang=en",
+        "/sign-in",
+        "/embed/aleppo-east",
+        "/places/nowhere",
     ],
 )
-def test_axe_finds_nothing(browser: Browser, demo: Server, path: str, scheme: Any) -> None:
-    with visit(browser, demo.url, refused=("/places/nowhere",), color_scheme=scheme, viewport={"width": 1280, "height": 900}) as page:
-        page.goto(path)
-        if page.locator(".legend").count():
-            page.locator(".legend summary").first.click()
-        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-        found = Axe().run(page, options={"runOnly": tags})
-        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found.response["violations"]] == []
-        photograph(page, f"{scheme}{re.sub('[^a-z]+', '-', path)}")
+def test_axe_finds_nothing(audited: Page, path: str) -> None:
+    """By light; by dark, where nothing but colours is another, their contrast on the pages that have all of them."""
+    audited.emulate_media(color_scheme="light")
+    audited.goto(path)
+    if audited.locator(".legend").count():
+        audited.locator(".legend summary").first.click()
+    assert violations(audited, {"type": "tag", "values": TAGS}) == []
+    if "lang=en" in path:
+        audited.emulate_media(color_scheme="dark")
+        photograph(audited, f"dark{re.sub('[^a-z]+', '-', path)}")
+        assert violations(audited, {"type": "rule", "values": ["color-contrast"]}) == []
+
+
+def violations(page: Page, rules: dict[str, Any]) -> list[Any]:
+    """What axe finds wrong, and where."""
+    found = Axe().run(page, options={"runOnly": rules, "resultTypes": ["violations"]})
+    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found.response["violations"]]
+
+
+def test_a_place_opens_with_its_figures_and_each_leads_to_its_statements(page: Page) -> None:
+    page.goto("/places/aleppo-east?as_of=2016-08-12")
+    for figure in ("^Trapped", "^Medical supplies", "^Ramouseh"):
+        page.locator(".place").get_by_role("link", name=re.compile(figure)).click()
+        expect(page.locator("section.indicator:target h2")).to_contain_text(re.compile(figure.strip("^")))
+        expect(page.locator("section.indicator:target svg.plot circle.point").first).to_be_visible()
+    assert page.get_by_role("dialog").count() == 0
 
 
 def test_the_keyboard_reaches_the_content_first(page: Page) -> None:

@@ -9,7 +9,7 @@ import pytest
 from app.board.basemap import frame_around, outlines
 from app.board.figures import BAR_WIDTH, card
 from app.board.languages import tongue
-from app.board.plots import HEIGHT, LEFT, RIGHT, WIDTH, Reading, plot
+from app.board.plots import BOTTOM, FOOT, HEIGHT, INSET, LEFT, RIGHT, WIDTH, Reading, plot
 from app.board.timeline import Timeline, timeline
 from app.board.urgency import urgency
 
@@ -169,7 +169,7 @@ def test_a_plot_has_a_band_for_each_reading_and_a_point_for_each_statement() -> 
     narrow = {"people": None, "people_low": 250000, "people_high": 275000, "qualifier": None}
     wide = {"people": 300000, "people_low": 250000, "people_high": 300000, "qualifier": "about"}
     point = {"people": 300000, "people_low": None, "people_high": None, "qualifier": "about"}
-    readings = [Reading(date(2016, 7, 25), narrow, "single"), Reading(date(2016, 7, 31), wide, "contested")]
+    readings = [Reading(date(2016, 7, day), narrow, "single") for day in (25, 28)] + [Reading(date(2016, 7, 31), wide, "contested")]
     statements = [said("2016-07-25", narrow, "contradicts"), said("2016-07-31", point)]
     made = plot("trapped_population", readings, statements, TODAY, tongue("en"))
     assert made is not None
@@ -180,21 +180,39 @@ def test_a_plot_has_a_band_for_each_reading_and_a_point_for_each_statement() -> 
     assert [each.relation for each in made.statements] == ["contradicts", "preferred"]
     assert made.statements[1].title == "31 Jul 2016, Somebody: about 300,000"
     assert second.end == WIDTH - RIGHT
-    assert first.start == LEFT
+    # No point stands on the labels of the axis.
+    assert first.start == LEFT + INSET
     assert [tick.label for tick in made.y] == ["0", "100K", "200K", "300K"]
     assert all(one.at > other.at for one, other in pairwise(made.y))
 
 
 def test_a_supply_is_plotted_as_the_day_it_runs_out_and_where_it_meets_the_day() -> None:
     value = {"state": "will_run_out", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-18", "relative_text": None}
-    undated = value | {"state": "low", "runs_out_earliest": None, "runs_out_latest": None}
     made = plot("supply_runout", [Reading(date(2016, 7, 28), value, "single")], [said("2016-07-28", value)], TODAY, tongue("en"))
     assert made is not None
     assert made.meets
     assert made.statements[0].high < made.statements[0].low < HEIGHT
-    assert (
-        plot("supply_runout", [Reading(date(2016, 7, 28), undated, "single")], [said("2016-07-28", undated)], TODAY, tongue("en")) is None
-    )
+    assert [tick.label for tick in made.y] == ["8 Aug", "14 Aug", "21 Aug"]
+
+
+def test_a_supply_of_which_no_date_is_said_is_plotted_too() -> None:
+    """In a row of its own below the dates, where it cannot be taken for one; by states where nobody names a date."""
+    value = {"state": "will_run_out", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-18", "relative_text": None}
+    low = value | {"state": "low", "runs_out_earliest": None, "runs_out_latest": None}
+    statements = [said("2016-07-28", value, "supports"), said("2016-07-31", low)]
+    made = plot("supply_runout", [Reading(date(2016, 7, 28), value, "single")], statements, TODAY, tongue("en"))
+    assert made is not None
+    assert made.y[0].label == "no date"
+    assert made.statements[1].y == made.y[0].at
+    assert made.statements[0].low < HEIGHT - BOTTOM - FOOT < made.statements[1].y
+
+    statements = [said("2016-07-28", low), said("2016-08-02", low | {"state": "ran_out"})]
+    readings = [Reading(date(2016, 7, 28), low, "single"), Reading(date(2016, 8, 2), statements[1]["value"], "single")]
+    made = plot("supply_runout", readings, statements, TODAY, tongue("en"))
+    assert made is not None
+    assert [tick.label for tick in made.y] == ["low", "ran out"]
+    assert [each.y for each in made.statements] == [tick.at for tick in made.y] == [span.high for span in made.spans]
+    assert made.meets is None
 
 
 def test_a_kind_without_a_plot_has_none() -> None:

@@ -109,6 +109,26 @@ def test_people_in_words(value: dict[str, object], words: str) -> None:
     assert people(tongue("en"), value) == words
 
 
+@pytest.mark.parametrize(
+    ("language", "words", "quoted"),
+    [
+        ("en", "three weeks", "\u201cthree weeks\u201d"),
+        ("fr", "three weeks", "\u00ab\u00a0three weeks\u00a0\u00bb"),
+        ("ar", "three weeks", "\u00ab\u2068three weeks\u2069\u00bb"),
+        ("en", "\u0623\u064a\u0627\u0645", "\u201c\u2068\u0623\u064a\u0627\u0645\u2069\u201d"),
+    ],
+)
+def test_words_of_somebody_else_keep_their_direction(language: str, words: str, quoted: str) -> None:
+    assert tongue(language).quoted(words) == quoted
+
+
+def test_no_two_concepts_have_one_word() -> None:
+    """A translation must not merge what is never to be mixed."""
+    concepts = ("trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining")
+    for language in LANGUAGES:
+        assert len({word(tongue(language), each) for each in concepts}) == len(concepts), language
+
+
 def test_a_code_without_words_is_shown_as_it_is() -> None:
     assert word(tongue("ar"), "never_heard_of") == "never heard of"
     assert all(word(tongue("ar"), kind) != kind.replace("_", " ") for kind in KINDS)

@@ -8,7 +8,7 @@
   const language = document.documentElement.lang;
   const SILENT_MS = 40000; // the stream says something every 15 s
   const DAILY_MS = 600000; // days left change by themselves
-  const ago = new Intl.RelativeTimeFormat(language === "ar" ? "ar-u-nu-latn" : language, { style: "short" });
+  const ago = new Intl.RelativeTimeFormat(language === "ar" ? "ar-u-nu-latn" : language, { style: "short", numeric: "auto" });
   // As the server writes dates.
   const locale = { en: "en-GB", ar: "ar-u-nu-latn" }[language] || language;
   const days = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
@@ -17,11 +17,13 @@
 
   // --- what is shown -----------------------------------------------------------------------------------------------
   let shownAt = Date.now();
+  let shownFrom = location.pathname + location.search;
   let loading = null;
   let again = false;
   let rest = 0;
 
-  async function load(url, { push = false } = {}) {
+  // True when it is shown, false when it could not be had, null when something else was asked for meanwhile.
+  async function load(url, { push = false, moved = push } = {}) {
     loading?.abort();
     const mine = (loading = new AbortController());
     const started = performance.now();
@@ -29,15 +31,17 @@
       const answer = await fetch(url, { cache: "no-cache", signal: mine.signal, headers: { Accept: "text/html" } });
       if (!answer.ok) throw new Error(String(answer.status));
       const text = await answer.text();
-      if (mine.signal.aborted) return false;
+      if (mine.signal.aborted) return null;
       const page = new DOMParser().parseFromString(text, "text/html");
       if (!page.getElementById("live")) return void location.assign(answer.url);
-      swap(page);
+      swap(page, { moved });
       if (push) history.pushState(null, "", answer.url);
+      shownFrom = location.pathname + location.search;
       shownAt = Date.now();
       return true;
     } catch (error) {
-      if (error.name !== "AbortError") setState("lost");
+      if (error.name === "AbortError") return null;
+      setState("lost");
       return false;
     } finally {
       if (loading === mine) loading = null;
@@ -45,7 +49,7 @@
     }
   }
 
-  function swap(page) {
+  function swap(page, { moved }) {
     const before = new Map([...document.querySelectorAll("[data-key]")].map((each) => [each.dataset.key, each.textContent]));
     const focused = document.activeElement;
     const path = focused && content().contains(focused) ? focused.id || focused.getAttribute("href") : null;
@@ -58,12 +62,15 @@
     fresh.querySelectorAll("details").forEach((each, at) => (each.open = Boolean(opened[at])));
     // A slider that is held keeps the hand that holds it.
     const next = document.getElementById("step");
-    if (path === "step" && next.max === slider.max && next.form.elements.start.value === start) next.replaceWith(slider);
+    atStep = next?.value;
+    if (path === "step" && next?.max === slider.max && next.form.elements.start.value === start) next.replaceWith(slider);
     equip();
     const changed = [...fresh.querySelectorAll("[data-key]")].filter((each) => before.get(each.dataset.key) !== each.textContent);
     for (const each of changed) each.classList.add("changed");
-    // Said by screen readers; what has changed carries a mark for everybody else.
-    live.querySelector(".news").textContent = changed.length ? `${live.dataset.updated} ${days.format(new Date())} ${clock.format(new Date())}` : "";
+    // Said by screen readers, but not at each step of a replay; what has changed carries a mark for everybody else.
+    const time = document.querySelector("#time h2")?.textContent ?? "";
+    const updated = changed.length ? `${live.dataset.updated} ${days.format(new Date())} ${clock.format(new Date())}` : "";
+    live.querySelector(".news").textContent = playing !== null ? "" : moved ? time : updated;
     if (path) (document.getElementById(path) || fresh.querySelector(`[href="${CSS.escape(path)}"]`))?.focus({ preventScroll: true });
   }
 
@@ -152,6 +159,7 @@
 
   // --- the slider --------------------------------------------------------------------------------------------------
   let playing = null;
+  let atStep = document.getElementById("step")?.value; // of what is shown
 
   function nameOf(slider) {
     if (slider.value === slider.max) return document.getElementById("moment").dataset.now;
@@ -159,10 +167,21 @@
     return days.format(new Date(start.getTime() + Number(slider.value) * 86400000));
   }
 
-  function show(slider) {
+  async function show(slider) {
     const url = new URL(slider.form.action);
     url.search = new URLSearchParams(new FormData(slider.form));
-    return load(url, { push: true });
+    const shown = await load(url, { push: true });
+    // A day that could not be had is not written over the figures of another.
+    if (shown === false) {
+      slider.value = atStep;
+      tellDay(slider);
+    }
+    return shown;
+  }
+
+  function tellDay(slider) {
+    document.getElementById("moment").textContent = nameOf(slider);
+    slider.setAttribute("aria-valuetext", nameOf(slider));
   }
 
   function stop() {
@@ -177,7 +196,7 @@
     const slider = document.getElementById("step");
     if (Number(slider.value) >= Number(slider.max)) return stop();
     slider.value = Number(slider.value) + 1;
-    document.getElementById("moment").textContent = nameOf(slider);
+    tellDay(slider);
     if (!(await show(slider)) || playing === null) return stop();
     document.getElementById("replay").textContent = document.getElementById("replay").dataset.pause;
     playing = setTimeout(play, 900);
@@ -188,10 +207,7 @@
     const button = document.getElementById("replay");
     if (!slider) return;
     button.hidden = false;
-    slider.oninput = () => {
-      document.getElementById("moment").textContent = nameOf(slider);
-      slider.setAttribute("aria-valuetext", nameOf(slider));
-    };
+    slider.oninput = () => tellDay(slider);
     slider.onchange = () => show(slider);
     button.onclick = () => {
       if (playing !== null) return stop();
@@ -226,7 +242,9 @@
     dialog.append(bar, document.adoptNode(section));
     dialog.onclose = () => {
       dialog.remove();
-      anchor.isConnected && anchor.focus();
+      // What came meanwhile has put another link in its place.
+      const there = anchor.isConnected ? anchor : content().querySelector(`[href="${CSS.escape(anchor.getAttribute("href"))}"]`);
+      there?.focus();
     };
     dialog.onclick = (event) => event.target === dialog && dialog.close();
     document.body.append(dialog);
@@ -237,10 +255,12 @@
     const anchor = event.target.closest?.("a[data-panel]");
     if (!anchor || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    explain(anchor).catch(() => location.assign(anchor.href));
+    // Without the link nothing would be there to go to, and the board would be gone.
+    explain(anchor).catch(() => setState("lost"));
   });
 
-  window.addEventListener("popstate", () => load(location.href));
+  // A step to another part of the same page is one as well, and needs nothing.
+  window.addEventListener("popstate", () => location.pathname + location.search !== shownFrom && load(location.href, { moved: true }));
   window.addEventListener("online", () => link?.abort());
   window.addEventListener("offline", () => (link?.abort(), setState("lost")));
   equip();
