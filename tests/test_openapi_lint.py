@@ -26,9 +26,16 @@ def redocly(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_error_and_no_warning(tmp_path: Path) -> None:
-    ran = redocly(tmp_path, "lint", "--extends=recommended", "--format=json", str(DOCUMENT))
-    found = json.loads(ran.stdout)
+    """And one for the same document with a fault in it, so that silence means something."""
+    faulty = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    del faulty["paths"]["/v1/me"]["get"]["operationId"]
+    (tmp_path / "faulty.json").write_text(json.dumps(faulty), encoding="utf-8")
+    ran = redocly(tmp_path, "lint", "--extends=recommended", "--format=json", str(DOCUMENT), "faulty.json")
+    decoder = json.JSONDecoder()
+    found, end = decoder.raw_decode(ran.stdout)
     told = [(each["ruleId"], each["message"], each["location"][0].get("pointer")) for each in found["problems"]]
     assert told == []
     assert found["totals"] == {"errors": 0, "warnings": 0, "ignored": 0}
     assert ran.returncode == 0
+    planted, _ = decoder.raw_decode(ran.stdout[end:].lstrip())
+    assert [each["ruleId"] for each in planted["problems"]] == ["operation-operationId"]

@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
+from sqlalchemy import insert
 from uuid_utils.compat import uuid7
 
 from app.access.dependencies import Caller
 from app.board.overview_page import PLACES_A_PAGE
-from app.db import Database
+from app.db import Database, table_of
 from app.labels import TOP
 from app.reference.models import Place, PlaceAncestor
 from app.reports.checks import check
@@ -30,11 +32,11 @@ PLACES = 5000
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()
 
 
-def place(number: int) -> Place:
+def place(number: int) -> dict[str, Any]:
     """A place somewhere in a country."""
     east, north = 36 + number % 60 / 10, 32.5 + number // 60 / 20
     box = {"longitude": east, "latitude": north, "west": east, "east": east, "south": north, "north": north}
-    return Place(id=uuid7(), slug=f"p{number}", name=f"Place {number}", created_at=utc_now(), **box)
+    return {"id": uuid7(), "slug": f"p{number}", "name": f"Place {number}", "created_at": utc_now(), **box}
 
 
 async def fill(url: str) -> None:
@@ -45,14 +47,13 @@ async def fill(url: str) -> None:
     try:
         async with database.write() as session:
             places = [place(number) for number in range(PLACES)]
-            session.add_all(places)
-            await session.flush()
-            session.add_all([PlaceAncestor(ancestor_id=each.id, place_id=each.id) for each in places])
+            await session.execute(insert(table_of(Place)), places)
+            await session.execute(insert(table_of(PlaceAncestor)), [{"ancestor_id": each["id"], "place_id": each["id"]} for each in places])
             sent = [
                 report(
                     "supply_runout",
                     {"in_days_min": 2 if number == 4321 else 4 + number % 40, "in_days_max": 50},
-                    place=places[number].slug,
+                    place=places[number]["slug"],
                     stated_at=YESTERDAY.isoformat(),
                 )
                 for number in range(PLACES)
