@@ -112,5 +112,7 @@ class PageRoute(APIRoute):
 
 
 def _problem_page(request: Request, status: int, details: list[str]) -> Response:
-    body = render(request, "problem.html", language_of(request), status=status, details=details, head=None)
-    return Response(body, status, {**page_headers(), "Cache-Control": "no-store"}, media_type="text/html")
+    # A site that shows a card in a frame is told there what is wrong.
+    framed = request.scope["path"].startswith("/embed/")
+    body = render(request, "problem.html", language_of(request), status=status, details=details, head=None, framed=framed)
+    return Response(body, status, {**page_headers(framed=framed), "Cache-Control": "no-store"}, media_type="text/html")

@@ -86,6 +86,7 @@ async def test_a_wrong_address_is_a_page_that_names_what_is_wrong(filled: httpx.
         answer = await anonymous.get(path)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
         assert text in answer.text, path
+        assert ("frame-ancestors *" in answer.headers["content-security-policy"]) == path.startswith("/embed/"), path
 
 
 @pytest.mark.parametrize("path", PAGES)

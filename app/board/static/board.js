@@ -23,7 +23,7 @@
   let rest = 0;
 
   // True when it is shown, false when it could not be had, null when something else was asked for meanwhile.
-  async function load(url, { push = false, moved = push } = {}) {
+  async function load(url, { push = null, moved = push } = {}) {
     loading?.abort();
     const mine = (loading = new AbortController());
     const started = performance.now();
@@ -35,7 +35,7 @@
       const page = new DOMParser().parseFromString(text, "text/html");
       if (!page.getElementById("live")) return void location.assign(answer.url);
       swap(page, { moved });
-      if (push) history.pushState(null, "", answer.url);
+      if (push) history[push](null, "", answer.url);
       shownFrom = location.pathname + location.search;
       shownAt = Date.now();
       return true;
@@ -167,10 +167,10 @@
     return days.format(new Date(start.getTime() + Number(slider.value) * 86400000));
   }
 
-  async function show(slider) {
+  async function show(slider, push = "pushState") {
     const url = new URL(slider.form.action);
     url.search = new URLSearchParams(new FormData(slider.form));
-    const shown = await load(url, { push: true });
+    const shown = await load(url, { push });
     // A day that could not be had is not written over the figures of another.
     if (shown === false) {
       slider.value = atStep;
@@ -189,6 +189,7 @@
     playing = null;
     const button = document.getElementById("replay");
     if (button) button.textContent = button.dataset.play;
+    live.querySelector(".news").textContent = document.querySelector("#time h2").textContent;
     if (again) refresh();
   }
 
@@ -197,7 +198,8 @@
     if (Number(slider.value) >= Number(slider.max)) return stop();
     slider.value = Number(slider.value) + 1;
     tellDay(slider);
-    if (!(await show(slider)) || playing === null) return stop();
+    // A replay is one step back, not as many as it has days.
+    if (!(await show(slider, playing === 0 ? "pushState" : "replaceState")) || playing === null) return stop();
     document.getElementById("replay").textContent = document.getElementById("replay").dataset.pause;
     playing = setTimeout(play, 900);
   }
