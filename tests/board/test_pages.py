@@ -49,7 +49,7 @@ async def test_the_board_says_who_said_it_and_that_it_is_contested(filled: httpx
 
 async def test_a_place_has_every_statement_with_its_basis(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
     text = (await anonymous.get("/places/oldtown")).text
-    for each in ("Envoy", "contradicts", "reliability B", "credibility 6", "two weeks &lt;or so&gt;", '<svg class="plot"'):
+    for each in ("Envoy", "contradicts", "reliability&nbsp;B", "credibility&nbsp;6", "two weeks &lt;or so&gt;", '<svg class="plot"'):
         assert each in text, each
 
 

@@ -8,7 +8,8 @@
   const language = document.documentElement.lang;
   const SILENT_MS = 40000; // the stream says something every 15 s
   const DAILY_MS = 600000; // days left change by themselves
-  const ago = new Intl.RelativeTimeFormat(language === "ar" ? "ar-u-nu-latn" : language, { style: "short", numeric: "auto" });
+  const relative = (numeric) => new Intl.RelativeTimeFormat(language === "ar" ? "ar-u-nu-latn" : language, { style: "short", numeric });
+  const [ago, orNow] = ["always", "auto"].map(relative);
   // As the server writes dates.
   const locale = { en: "en-GB", ar: "ar-u-nu-latn" }[language] || language;
   const days = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
@@ -104,7 +105,7 @@
     const state = live.dataset.state;
     const since = state === "live" ? heardAt : shownAt;
     const seconds = Math.round((Date.now() - since) / 1000);
-    const age = seconds < 60 ? ago.format(-seconds, "second") : seconds < 7200 ? ago.format(-Math.round(seconds / 60), "minute") : ago.format(-Math.round(seconds / 3600), "hour");
+    const age = seconds < 60 ? (state === "live" ? orNow : ago).format(-seconds, "second") : seconds < 7200 ? ago.format(-Math.round(seconds / 60), "minute") : ago.format(-Math.round(seconds / 3600), "hour");
     live.querySelector(".age").textContent = `${state === "live" ? live.dataset.checked : live.dataset.held} ${age}`;
   }
 
