@@ -67,7 +67,8 @@ def test_demo_loads_once_and_prints_a_key_each_time(run: Run, database_url: str)
     assert keys[0] != keys[1]
     # The same key with another secret, so that they do not pile up.
     assert rows(database_url, "SELECT count(*) FROM api_key WHERE name = 'demo'") == [(1,)]
-    assert rows(database_url, "SELECT count(*) FROM report") == [(16,)]
+    # With the one that is restricted, of which a lower label is proposed.
+    assert rows(database_url, "SELECT count(*) FROM report") == [(17,)]
     assert "Read 8 indicators anew." in run("migrate", "--reread").output
 
 

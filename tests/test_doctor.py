@@ -14,7 +14,7 @@ def test_all_is_well(database_url: str, engine: str) -> None:
     told = [line.split()[:2] for line in found.output.splitlines()]
     disk = [["well", "disk"]] if engine == "sqlite" else []
     assert told == [["well", "configuration"], *disk, *(["well", each] for each in ("database", "schema", "clock", "ledger"))]
-    assert "16 entries" in found.output
+    assert "17 entries" in found.output
 
 
 @pytest.mark.parametrize(
