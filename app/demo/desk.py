@@ -26,13 +26,13 @@ from app.webhooks.service import record as record_attempt
 
 TARGET = "https://127.0.0.1:9/lifeline"
 REASON = "the demo sends nothing"
-# What the UN said of Russia's windows, that they are not enough: the road stays closed. Nobody has judged its credibility yet.
+# The UN on Russia's windows, which it calls not enough: announced, no more. Nobody has judged its credibility yet.
 RESTRICTED: dict[str, Any] = {
     "kind": "route_closure",
     "place": "aleppo-east",
     "source": "un",
     "stated_at": "2016-08-11",
-    "value": {"route": "castello-road", "status": "closed"},
+    "value": {"route": "castello-road", "status": "restricted", "assertion": "announced"},
     "provenance": {"method": "expert_estimate"},
     "sensitivity": "green",
 }
