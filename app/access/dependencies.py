@@ -155,6 +155,12 @@ async def holds_until(caller: Caller, database: Database) -> datetime | None:
         return utc_now() if await is_revoked(connection, caller.key_id) else caller.expires_at
 
 
+async def still_holds(caller: Caller, database: Database) -> bool:
+    """Whether what a caller sent holds still, looked at anew."""
+    until = await holds_until(caller, database)
+    return until is None or until > utc_now()
+
+
 def ended() -> Problem:
     """The answer to one whose key has ended while he waited."""
     return _unauthorized("The key is unknown, expired or revoked.")
