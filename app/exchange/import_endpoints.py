@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import Caller, DatabaseDep, Reporter, SettingsDep
+from app.access.dependencies import Caller, DatabaseDep, Reporter, SettingsDep, ended, still_holds
 from app.access.idempotency import Written, write_once
 from app.access.service import Scope
 from app.answers import JSON
@@ -147,11 +147,14 @@ async def post_import(
             raise Problem(403, f"The key needs the scope {' and '.join(sorted(missing))} for this file.", kind="scope")
         reader: WholeFile | StatementFile
         if whole:
-            reader = WholeFile(file, format_, database, lambda organisation: _as(caller, organisation), settings)
+            reader = WholeFile(file, format_, database, lambda organisation: _as(caller, organisation), settings, asker=caller)
         else:
             reader = StatementFile(file, format_, database, caller, settings, defaults=defaults)
 
         async def write(session: AsyncSession) -> Written:
+            # To look at the file may have taken minutes.
+            if not await still_holds(caller, database):
+                raise ended()
             done = await reader.write(session)
             if not (only_good and isinstance(done, Imported)):
                 _must_be_right(done)
