@@ -134,7 +134,8 @@ async def post_import(
     A dry run unless `dry_run=false`: nothing is written, and what would be is said, row by row where something is wrong. Then all
     rows are recorded or, when one is wrong, none (422, each problem at its cell); with `only_good=true` those that are right. The same
     file sent again adds nothing. Needs the scope `report`; a full export of another Lifeline, which brings reference data, grades and
-    amendments with it, needs `report` and `curate`.
+    amendments with it, needs `report` and `curate`. Its identifiers are kept, but for those of records here that the key may not see:
+    these count as not there, and are given anew.
     """
     format_ = _format(request)
     given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}

@@ -37,6 +37,9 @@ async def test_a_repeated_registration_does_not_tell_the_secret_again(
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json() == first.json() | {"secret": None}
     assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await client.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"}, headers=sent[1])
+    assert other.status_code == 422
     async with database.read() as connection:
         kept = str((await connection.execute(select(table_of(RememberedAnswer).c.body))).all())
     assert first.json()["id"] in kept
