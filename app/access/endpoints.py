@@ -93,7 +93,7 @@ class KeyCreated(KeyOut):
 
 
 class KeyPage(BaseModel):
-    """A page of keys, oldest first."""
+    """A page of keys, in the order of their identifiers."""
 
     items: list[KeyOut]
     next: str | None = Field(description="Cursor of the next page; null on the last.")

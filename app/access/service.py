@@ -96,7 +96,7 @@ async def create_key(
 
 
 async def list_keys(session: AsyncSession) -> list[ApiKey]:
-    """Every key, oldest first."""
+    """Every key, in the order of their identifiers, which is that of their making but for those who come with tokens."""
     return list((await session.scalars(select(ApiKey).order_by(col(ApiKey.id)))).all())
 
 

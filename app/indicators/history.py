@@ -25,15 +25,18 @@ def _changes(indicator: UUID, level: int) -> Select[Any]:
     columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
     about = or_(
         col(Change.indicator_id) == indicator,
-        # Who may not know of what a correction supersedes, or not any more, does not see it leave.
-        and_(col(Change.from_indicator_id) == indicator, col(Change.plain_below) <= level, SUPERSEDED.c.level <= level),
+        # Who may not know of what a correction supersedes does not see it leave.
+        and_(col(Change.from_indicator_id) == indicator, col(Change.plain_below) <= level),
         col(Change.source_id).in_(sources),
     )
+    # Nor who may not know of it any more. Apart from the rest, which are steps into indexes of one table.
+    left = col(Change.from_indicator_id)
+    known = or_(left.is_(None), left != indicator, SUPERSEDED.c.level <= level)
     return (
         select(*columns, col(Change.recorded_at), col(Report.level).label("report_level"), SUPERSEDED.c.level.label("old_level"))
         .outerjoin(Report, col(Report.id) == col(Change.report_id))
         .outerjoin(SUPERSEDED, SUPERSEDED.c.id == col(Report.supersedes))
-        .where(about, position.is_not(None))
+        .where(about, known, position.is_not(None))
     )
 
 
