@@ -71,6 +71,7 @@ async def test_what_is_raised_while_another_delivery_is_under_way_is_not_sent(
         raised = {"sensitivity": "red", "reason": "names"}
         assert (await client.post(f"/v1/reports/{made[1]['id']}/label", json=raised, headers=headers)).status_code == 201
         receiver.answering.set()
-        await receiver.until_count(3)
-        assert [each.seq for each in receiver.got] == [1, 2, 3]
-        assert [SECRET.encode() in each.body for each in receiver.got] == [False, False, False]
+        await receiver.until(lambda: 3 in receiver.seqs())
+        # On a busy machine the first attempt may have taken too long, and is made again.
+        assert list(dict.fromkeys(receiver.seqs())) == [1, 2, 3]
+        assert not [each.seq for each in receiver.got if SECRET.encode() in each.body]
