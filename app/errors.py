@@ -236,7 +236,15 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
     return _answer(request, problem)
 
 
+def known_problem(error: BaseException) -> Problem | None:
+    """The problem by which an answer that had begun broke off; None for a mistake of ours. The framework wraps what it cannot answer."""
+    return error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Problem) else None
+
+
 async def _on_anything(request: Request, error: Exception) -> Response:
+    if (problem := known_problem(error)) is not None:
+        log.info("answer_broken_off", path=request.url.path, status=problem.status)
+        return _answer(request, problem)
     log.error("unhandled_error", path=request.url.path, exc_info=error)
     return _answer(request, Problem(500, "Something went wrong here; nothing was written."))
 

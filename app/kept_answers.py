@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import seen_with
 from app.codings import compressed, preferred
-from app.errors import MEDIA_TYPE, Problem
+from app.errors import MEDIA_TYPE, Problem, known_problem
 from app.formats import Accepted, accepted
 from app.freshness import HEADER, Freshness, begin
 from app.passing import NOTHING, Headers, Passing
@@ -196,11 +196,14 @@ class KeptAnswers:
         except ClientDisconnect:
             # A reader of a stream who went.
             return None
-        except Exception:
+        except Exception as error:
+            known = known_problem(error)
             # What broke off while it was held back is an error like every other; of what is out already the connection's end tells.
             if not passing.through:
-                await _send_error(send)
-            raise
+                await _send_error(send, known or Problem(500, "Something went wrong here; nothing was written."))
+            if known is None:
+                raise
+            return None
         return passing.whole()
 
     def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
@@ -263,10 +266,11 @@ def _key(scope: Scope, formats: Accepted, reader: Reader) -> tuple[Any, ...]:
     return scope["path"], _canonical(scope["query_string"]), formats, reader.level, reader.keyed
 
 
-async def _send_error(send: Send) -> None:
-    body = orjson.dumps(Problem(500, "Something went wrong here; nothing was written.").body())
+async def _send_error(send: Send, problem: Problem) -> None:
+    body = orjson.dumps(problem.body())
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

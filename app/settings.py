@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     oidc_scopes_claim: str = Field(default="scope", description="Claim with the scopes: a list, or words in one text.")
     oidc_clearance_claim: str = Field(default="lifeline_clearance", description="Claim with the clearance: a label; `clear` without it.")
     oidc_organisation_claim: str = Field(default="lifeline_organisation", description="Claim with the organisation.")
+    oidc_absence_hours: Annotated[int, Field(ge=0, le=8760)] = Field(
+        default=24, description="Hours for which the webhooks of a token's subject go on after its last token has ended."
+    )
     horizon_days: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description='Days that a statement stands behind the newest of its indicator, by kind, as JSON: `{"supply_runout": 30}`. '

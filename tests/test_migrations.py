@@ -1,6 +1,7 @@
 """The schema: models and migrations are equal, an old database with data in it is upgraded whole, and the way back is open."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from app.settings import Settings
 from tests.factories import report
 from tests.postgres import execute
 from tests.processes import serve
-from tests.servers import by_hand, invoke, new_key
+from tests.servers import by_hand, invoke, new_key, rows
 
 FIRST = "2026_11_24_ledger"
 # What a service at the first revision wrote: a range, a correction, a retraction, a grade, an amber report.
@@ -142,6 +143,29 @@ def test_down_to_the_first_revision_keeps_the_data_and_down_to_nothing_leaves_no
     assert tables(old) == {"alembic_version"}
     assert migrate(old) == (None, revision_at_head())
     check(old)
+
+
+def test_remembered_answers_forget_secrets_and_subjects_of_an_issuer_get_an_end(empty: Settings) -> None:
+    migrate(empty, "2026_11_28_growth")
+    ids = [f"01900000000070008000{at:012}" for at in range(2)]
+    keys = [
+        "INSERT INTO api_key (id, name, organisation, scopes, clearance, secret_hash, created_at) "
+        f"VALUES ('{id_}', 'a', 'b', '[]', 1, '{hash_}', '2026-11-24 20:45:24')"
+        for id_, hash_ in zip(ids, ("hmac:oidc:x", "hmac:0"), strict=True)
+    ]
+    kept = {"/v1/webhooks/1": {"id": "1", "name": "é", "secret": "whsec_x"}, "/v1/reports/1": {"id": "2"}}
+    literal = "X'{}'" if empty.database_url.startswith("sqlite") else "'\\x{}'"
+    answers = [
+        "INSERT INTO remembered_answer (key_id, token, request_hash, status, location, body, created_at) VALUES "
+        f"('{ids[0]}', '{location}', 'h', 201, '{location}', {literal.format(json.dumps(body).encode().hex())}, '2026-11-24 20:45:24')"
+        for location, body in kept.items()
+    ]
+    by_hand(empty.database_url, *keys, *answers)
+    migrate(empty)
+    bodies = {row.location: json.loads(row.body) for row in rows(empty.database_url, "SELECT location, body FROM remembered_answer")}
+    assert bodies == kept | {"/v1/webhooks/1": {"id": "1", "name": "é", "secret": None}}
+    ends = rows(empty.database_url, "SELECT secret_hash FROM api_key WHERE expires_at IS NOT NULL")
+    assert [row.secret_hash for row in ends] == ["hmac:oidc:x"]
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)

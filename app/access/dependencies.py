@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.access.audit import Actor, ReadLog
 from app.access.limits import Limits
-from app.access.oidc import Issuer, NotValid, keep_subject
+from app.access.oidc import Issuer, NotValid
 from app.access.service import Scope, find_key, hashing_key, is_revoked, secret_until
 from app.db import Database
 from app.errors import Problem
@@ -41,7 +41,6 @@ class Caller:
     organisation: str | None = None
     scopes: frozenset[str] = frozenset()
     expires_at: datetime | None = None
-    from_issuer: bool = False
     secret_hash: str | None = field(default=None, repr=False)
 
     @property
@@ -108,7 +107,8 @@ async def _holder(request: Request, database: Database, credential: str, public:
         detail = f"Too many wrong keys came from this address; try again in {wait} seconds."
         raise Problem(429, detail, kind="rate-limit", headers={"Retry-After": str(wait)})
     if issuer is not None and issuer.is_token(credential):
-        caller = await _token_holder(issuer, database, credential, public)
+        writing = request.method not in ("GET", "HEAD")
+        caller = await _token_holder(issuer, database, credential, public, writing=writing)
     else:
         caller = await _key_holder(database, credential, public)
     if caller is None:
@@ -132,17 +132,15 @@ async def _key_holder(database: Database, credential: str, public: int) -> Calle
     return Caller(level, key.id, key.name, key.organisation, scopes, until, secret_hash=held)
 
 
-async def _token_holder(issuer: Issuer, database: Database, token: str, public: int) -> Caller | None:
+async def _token_holder(issuer: Issuer, database: Database, token: str, public: int, *, writing: bool) -> Caller | None:
     try:
         subject = await issuer.subject_of(token)
     except NotValid:
         return None
-    async with database.read_latest() as connection:
-        if await is_revoked(connection, subject.id):
-            return None
     level = max(public, subject.clearance.level) if Scope.READ in subject.scopes else public
-    scopes = frozenset(subject.scopes)
-    return Caller(level, subject.id, subject.name, subject.organisation, scopes, subject.expires_at, from_issuer=True)
+    if not await issuer.keep(database, token, subject, level, writing=writing):
+        return None
+    return Caller(level, subject.id, subject.name, subject.organisation, frozenset(subject.scopes), subject.expires_at)
 
 
 async def holds_until(caller: Caller, database: Database) -> datetime | None:
@@ -153,6 +151,12 @@ async def holds_until(caller: Caller, database: Database) -> datetime | None:
         if caller.secret_hash is not None:
             return await secret_until(connection, caller.key_id, caller.secret_hash)
         return utc_now() if await is_revoked(connection, caller.key_id) else caller.expires_at
+
+
+async def still_holds(caller: Caller, database: Database) -> bool:
+    """Whether what a caller sent holds still, looked at anew."""
+    until = await holds_until(caller, database)
+    return until is None or until > utc_now()
 
 
 def ended() -> Problem:
@@ -166,16 +170,12 @@ CallerDep = Annotated[Caller, Depends(get_caller)]
 def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency that lets through keys with any of these scopes; 401 without a key, 403 without the scope."""
 
-    async def with_scope(request: Request, caller: CallerDep, database: DatabaseDep) -> Caller:
+    async def with_scope(caller: CallerDep) -> Caller:
         if caller.key_id is None:
             raise _unauthorized("This needs a key: `Authorization: Bearer KEY`.")
         if not caller.scopes.intersection(scopes):
             wanted = " or ".join(scopes)
             raise Problem(403, f"The key needs the scope {wanted}.", kind="scope")
-        if caller.from_issuer and request.method != "GET":
-            # Who writes stands in the list of keys, so that he can be revoked here too.
-            async with database.write() as session:
-                await keep_subject(session, caller.key_id, caller.name or "", caller.organisation or "", caller.scopes, caller.level)
         return caller
 
     return with_scope

@@ -80,6 +80,9 @@ class KeyOut(BaseModel):
     expires_at: str | None
     revoked_at: str | None
     previous_until: str | None = Field(description="Until when the secret before the last rotation holds.")
+    from_issuer: bool = Field(
+        description="Whether it stands for one who comes with tokens of the issuer: he has no secret, and expires when he does not come."
+    )
     links: dict[str, str]
 
 
@@ -90,7 +93,7 @@ class KeyCreated(KeyOut):
 
 
 class KeyPage(BaseModel):
-    """A page of keys, oldest first."""
+    """A page of keys, in the order of their identifiers."""
 
     items: list[KeyOut]
     next: str | None = Field(description="Cursor of the next page; null on the last.")
@@ -148,6 +151,7 @@ def _serve(key: ApiKey) -> dict[str, Any]:
         "status": "revoked" if key.revoked_at is not None else "expired" if expired else "active",
         "created_at": rfc3339(key.created_at),
         **{name: rfc3339(moment) if moment is not None else None for name, moment in times.items()},
+        "from_issuer": key.from_issuer,
         "links": {"self": at, "rotation": f"{at}/rotation"},
     }
 
@@ -165,7 +169,10 @@ def _must_not_exceed(caller: Caller, level: int) -> None:
 
 @router.get("/keys", summary="Who may what?", response_model=KeyPage, responses=problems(401, 403, 422, 503))
 async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100) -> Response:
-    """Every key, oldest first, those expired and revoked included; never a secret. Needs the scope `admin`."""
+    """Every key, those expired and revoked included, and everybody who came with a token of the issuer; never a secret.
+
+    In the order of their identifiers, which for keys is that of their making. Needs the scope `admin`.
+    """
     after = decode_cursor(cursor, "keys") if cursor is not None else None
     async with database.read() as connection:
         rows, last, revision = await fetch_page(
@@ -241,7 +248,10 @@ async def post_rotation(
     body: Body,
     id: KeyId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
-    """Give a key a new secret, which is shown this once; the one before holds for the overlap too. Needs the scope `admin`."""
+    """Give a key a new secret, which is shown this once; the one before holds for the overlap too. Needs the scope `admin`.
+
+    409 for a key that is revoked, and for who comes with tokens of the issuer.
+    """
     try:
         sent = RotationIn.model_validate(body)
     except ValidationError as error:
@@ -266,7 +276,10 @@ async def delete_key(
     database: DatabaseDep,
     id: RevokedId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
-    """Revoke a key, from now on, in every process; its streams end. It stays in the list. Needs the scope `admin`."""
+    """Revoke a key, from now on, in every process; its streams and exports end. It stays in the list. Needs the scope `admin`.
+
+    Who comes with tokens of the issuer is shut out here, whatever tokens he comes with.
+    """
     async with database.write() as session:
         if await revoke_key(session, id, by=caller.key_id) is None:
             raise not_found("key")

@@ -8,11 +8,15 @@ from sqlmodel import Field, SQLModel
 
 from app.db import UtcDateTime
 
+# How the hash of one begins who comes with tokens of an issuer: no secret has it.
+FROM_ISSUER = "hmac:oidc:"
+
 
 class ApiKey(SQLModel, table=True):
     """A key: what it may do, up to which label it sees, for whom. Only a keyed hash of the secret is kept.
 
-    After a rotation the secret before it holds until `previous_until`.
+    After a rotation the secret before it holds until `previous_until`. Who comes with tokens of an issuer has a row too, without a secret:
+    revoking it shuts him out, and `expires_at` is until when he is taken to have access though he does not come.
     """
 
     __tablename__ = "api_key"
@@ -29,6 +33,11 @@ class ApiKey(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    @property
+    def from_issuer(self) -> bool:
+        """Whether it stands for one who comes with tokens."""
+        return self.secret_hash.startswith(FROM_ISSUER)
 
 
 class RememberedAnswer(SQLModel, table=True):

@@ -4,20 +4,27 @@ Only asymmetric algorithms are taken, so that neither `none` nor an HMAC made wi
 """
 
 import asyncio
+import hashlib
+import math
+import re
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeGuard
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx
 import jwt
 import structlog
+from sqlalchemy import select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
-from app.access.models import ApiKey
-from app.access.service import PREFIX, Scope
+from app.access.models import FROM_ISSUER, ApiKey
+from app.access.service import PREFIX, Scope, note_key
+from app.db import Database, table_of
 from app.labels import Label
 from app.settings import Settings
 from app.times import utc_now
@@ -28,6 +35,17 @@ KEYS_SECONDS = 600.0
 AGAIN_SECONDS = 10.0
 FETCH_SECONDS = 5.0
 LEEWAY_SECONDS = 30
+# OpenID Connect gives a subject no more characters; an organisation gets as many as one of a key.
+LONGEST_SUBJECT = 255
+LONGEST_ORGANISATION = 200
+TIMES = ("exp", "nbf", "iat")
+# Some time is added to when a token ends, which has to be a time still.
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+# A row whose end is so much behind is written anew.
+MOST_BEHIND = timedelta(hours=1)
+MOST_REMEMBERED = 10_000
+# PostgreSQL keeps no NUL, and nobody half a character.
+_NOT_KEPT = re.compile("[\0\ud800-\udfff]")
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +76,8 @@ class Issuer:
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._fetched = self._tried = -KEYS_SECONDS
         self._fetching = asyncio.Lock()
+        # The hashes of tokens whose subjects stand among the keys as they say, oldest first.
+        self._kept: dict[bytes, None] = {}
 
     @staticmethod
     def is_token(credential: str) -> bool:
@@ -80,25 +100,58 @@ class Issuer:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "sub", "iss", "aud"]},
             )
-        except (jwt.PyJWTError, ValueError, TypeError):
+            return self._subject(claims)
+        # The last two are of JSON that nests too deep, and of a time that is none.
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             raise NotValid from None
-        return self._subject(claims)
 
     def _subject(self, claims: dict[str, Any]) -> Subject:
         settings = self._settings
+        if not all(_is_numeric_date(claims[name]) for name in TIMES if name in claims):
+            raise NotValid
         given = claims.get(settings.oidc_scopes_claim, ())
         names = given.split() if isinstance(given, str) else given if isinstance(given, list) else ()
         label = claims.get(settings.oidc_clearance_claim)
         organisation = claims.get(settings.oidc_organisation_claim)
         subject = claims["sub"]
+        if not _is_text(subject, LONGEST_SUBJECT):
+            raise NotValid
         return Subject(
             id=uuid5(NAMESPACE_URL, f"{self._url}\n{subject}"),
             name=subject,
-            organisation=organisation if isinstance(organisation, str) else "",
+            organisation=organisation if _is_text(organisation, LONGEST_ORGANISATION) else "",
             scopes=tuple(scope for scope in Scope if scope.value in names),
             clearance=Label(label) if label in [each.value for each in Label] else Label.CLEAR,
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),
         )
+
+    async def keep(self, database: Database, token: str, subject: Subject, level: int, *, writing: bool) -> bool:
+        """See that the subject of a good token stands among the keys, with what it may do; False for one who was revoked there.
+
+        So it can be shut out here too, what it writes refers to it, and its webhooks end with its access. It is written down once a token
+        at the most. Where nothing can be written for now, those who only read are let in nevertheless.
+        """
+        hours = timedelta(hours=self._settings.oidc_absence_hours)
+        until = min(subject.expires_at, LATEST) + hours
+        async with database.read_latest() as connection:
+            row = (await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.id) == subject.id))).mappings().one_or_none()
+        if row is not None and row["revoked_at"] is not None:
+            return False
+        digest = hashlib.sha256(token.encode()).digest()
+        if row is None or (digest not in self._kept and _is_behind(row, subject, level, until - min(hours / 2, MOST_BEHIND))):
+            try:
+                async with database.write() as session:
+                    if not await keep_subject(session, subject, level, until):
+                        return False
+            except (SQLAlchemyError, OSError) as error:
+                if writing:
+                    raise
+                log.warning("subject_not_kept", error=type(error).__name__)
+                return True
+        if len(self._kept) >= MOST_REMEMBERED:
+            del self._kept[next(iter(self._kept))]
+        self._kept[digest] = None
+        return True
 
     async def _key(self, kid: str | None) -> jwt.PyJWK:
         if time.monotonic() - self._fetched > KEYS_SECONDS or kid not in self._keys:
@@ -144,13 +197,40 @@ def issuer_of(settings: Settings) -> Issuer | None:
     return Issuer(settings, settings.oidc_issuer, settings.oidc_audience)
 
 
-async def keep_subject(session: AsyncSession, id_: UUID, name: str, organisation: str, scopes: Collection[str], level: int) -> None:
-    """Give the subject of a token a row among the keys: what he writes refers to it, and revoking it shuts him out."""
-    row = await session.get(ApiKey, id_)
+def _is_numeric_date(value: Any) -> bool:
+    """Whether a claim is a NumericDate (RFC 7519, 2): a number of seconds since 1970, and no more of them than there are times for."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _is_text(value: Any, most: int) -> TypeGuard[str]:
+    """Whether a claim is text that every database keeps."""
+    return isinstance(value, str) and len(value) <= most and _NOT_KEPT.search(value) is None
+
+
+def _is_behind(row: RowMapping, subject: Subject, level: int, least: datetime) -> bool:
+    may = subject.organisation, sorted(subject.scopes), level
+    return (row["organisation"], row["scopes"], row["clearance"]) != may or row["expires_at"] is None or row["expires_at"] < least
+
+
+async def keep_subject(session: AsyncSession, subject: Subject, level: int, until: datetime) -> bool:
+    """Give a subject a row among the keys, or bring it up to date, and say so in the audit log; False for one who is revoked.
+
+    `until` is when the row expires, and with it the subject's webhooks, unless it comes again.
+    """
+    row = await session.get(ApiKey, subject.id)
+    scopes = sorted(each.value for each in subject.scopes)
     if row is None:
         row = ApiKey(
-            id=id_, name=name, organisation=organisation, scopes=sorted(scopes), clearance=level, secret_hash=f"hmac:oidc:{id_}",
-            created_at=utc_now(),
+            id=subject.id, name=subject.name, organisation=subject.organisation, scopes=scopes, clearance=level,
+            secret_hash=f"{FROM_ISSUER}{subject.id}", created_at=utc_now(), expires_at=until,
         )  # fmt: skip
-    row.organisation, row.scopes, row.clearance = organisation, sorted(scopes), level
-    session.add(row)
+        session.add(row)
+        note_key(session, "seen", row, subject.id)
+        return True
+    if row.revoked_at is not None:
+        return False
+    if (row.organisation, row.scopes, row.clearance) != (subject.organisation, scopes, level):
+        row.organisation, row.scopes, row.clearance = subject.organisation, scopes, level
+        note_key(session, "changed", row, subject.id)
+    row.expires_at = until if row.expires_at is None else max(row.expires_at, until)
+    return True

@@ -58,7 +58,8 @@ def _new_secret() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def _told(session: AsyncSession, what: str, key: ApiKey, by: UUID | None) -> None:
+def note_key(session: AsyncSession, what: str, key: ApiKey, by: UUID | None) -> None:
+    """Put what was done to a key into the audit log, in the transaction that does it. `by` is the key that did it, None for the command."""
     target = f"{what} {key.id} {key.organisation}: {' '.join(key.scopes)}"
     session.add(AuditEntry(id=uuid7(), at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
 
@@ -90,12 +91,12 @@ async def create_key(
         expires_at=expires_at,
     )
     session.add(key)
-    _told(session, "created", key, by)
+    note_key(session, "created", key, by)
     return key, secret
 
 
 async def list_keys(session: AsyncSession) -> list[ApiKey]:
-    """Every key, oldest first."""
+    """Every key, in the order of their identifiers, which is that of their making but for those who come with tokens."""
     return list((await session.scalars(select(ApiKey).order_by(col(ApiKey.id)))).all())
 
 
@@ -104,23 +105,28 @@ async def revoke_key(session: AsyncSession, key_id: UUID, by: UUID | None = None
     key = await session.get(ApiKey, key_id)
     if key is not None and key.revoked_at is None:
         key.revoked_at = utc_now()
-        _told(session, "revoked", key, by)
+        note_key(session, "revoked", key, by)
     return key
 
 
 async def rotate_key(
     session: AsyncSession, key_id: UUID, overlap: timedelta = DEFAULT_OVERLAP, by: UUID | None = None
 ) -> tuple[ApiKey, str] | None:
-    """Give a key a new secret; the one before it holds for the overlap. None when there is no such key, 409 for a revoked one."""
+    """Give a key a new secret; the one before it holds for the overlap.
+
+    None when there is no such key, 409 for a revoked one, and for who comes with tokens of an issuer: a secret would outlive them.
+    """
     key = await session.get(ApiKey, key_id)
     if key is None:
         return None
     if key.revoked_at is not None:
         raise Problem(409, "The key is revoked: make a new one.", kind="revoked")
+    if key.from_issuer:
+        raise Problem(409, "This is who comes with tokens of the issuer: there is no secret to give anew.", kind="from-issuer")
     secret = _new_secret()
     key.previous_hash, key.previous_until = key.secret_hash, utc_now() + overlap
     key.secret_hash = await _stored_hash(session, secret)
-    _told(session, "rotated", key, by)
+    note_key(session, "rotated", key, by)
     return key, secret
 
 

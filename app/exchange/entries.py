@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -25,10 +25,10 @@ from app.ledger.models import FIRST_RECORDED_AT, Change
 from app.ledger.queries import BRINGING
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import set_grade, set_outcome
-from app.reports.checks import Refused, Sent, check
+from app.reports.checks import Refused, Sent, check, look_up
 from app.reports.labels import follow_label
-from app.reports.queries import find_by_identifier, status_for
-from app.reports.service import correct, record, retract
+from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible, status_for
+from app.reports.service import Recorded, correct, record, retract
 from app.settings import Settings
 from app.times import instant, rfc3339
 
@@ -68,13 +68,20 @@ class Applied:
 
 
 class Applier:
-    """Applies entries in order. `teller` says as whom; one instance for all lots of one upstream."""
+    """Applies entries in order; one instance for all lots of one upstream.
 
-    def __init__(self, teller: Teller, settings: Settings) -> None:
+    `teller` says as whom. `asker` is who is told what became of them, where somebody is: to him an entry that he may not see is one that
+    is not here.
+    """
+
+    def __init__(self, teller: Teller, settings: Settings, asker: Caller | None = None) -> None:
         self._teller = teller
+        self._asker = asker
         self._settings = settings
         # Indicators whose identifier is another here, since their place was added on both sides.
         self._indicators: dict[str, UUID] = {}
+        # Reports that have another identifier here, since theirs is one that the asker is not to know of.
+        self._renamed: dict[UUID, UUID] = {}
         # The last change before the first of these.
         self._head: int | None = None
 
@@ -113,11 +120,14 @@ class Applier:
             sent.append(check(statement_of(entry), self._settings))
             identifiers.append(UUID(entry["report"]["id"]))
             positions.append(at)
-        outcomes, _ = await record(session, self._teller(_teller_of(entries[0])), sent, self._settings, identifiers=identifiers)
-        for at, outcome in zip(positions, outcomes, strict=True):
+        caller = self._teller(_teller_of(entries[0]))
+        outcomes, _ = await record(session, caller, sent, self._settings, identifiers=identifiers, asker=self._asker)
+        for at, identifier, outcome in zip(positions, identifiers, outcomes, strict=True):
             if isinstance(outcome, list):
                 done.refused.append((at, _beneath(outcome)))
-            elif outcome.created:
+                continue
+            self._keep_name(identifier, outcome)
+            if outcome.created:
                 done.added["report"] += 1
             elif await self._show_again(session, entries[at - offset], outcome.report.level):
                 done.added["label"] += 1
@@ -127,7 +137,8 @@ class Applier:
     async def _show_again(self, session: AsyncSession, entry: Entry, level: int) -> bool:
         """Lower a label that was raised here only because the report had vanished there, where it shows again since."""
         label = Label(entry["report"]["sensitivity"])
-        if level <= label.level:
+        caller = self._teller(_teller_of(entry))
+        if not label.level < level <= caller.level:
             return False
         report, first = UUID(entry["report"]["id"]), _first_recorded(entry)
         moved = select(col(Change.detail)).where(col(Change.report_id) == report, col(Change.type) == "label")
@@ -135,7 +146,6 @@ class Applier:
         vanished = (detail or {}).get(FIRST_RECORDED_AT)
         if vanished is None or instant(vanished) >= first:
             return False
-        caller = self._teller(_teller_of(entry))
         if not await self._may_lower(session, caller, report):
             return False
         await follow_label(session, caller, report, label, UNTOLD, self._settings, first_recorded_at=first)
@@ -172,27 +182,50 @@ class Applier:
             return None
         caller = self._teller(_teller_of(entry))
         new = UUID(entry["report"]["id"])
-        old = UUID((entry["detail"] or {}).get("supersedes") or entry["report"]["id"])
-        known = await find_by_identifier(await session.connection(), [new, old], caller.level)
+        old = self._here((entry["detail"] or {}).get("supersedes") or entry["report"]["id"])
+        known, of_others = await find_by_identifier(await session.connection(), [new], self._asker or caller)
         if new in known:
             return False
         sent = check(statement_of(entry), self._settings)
-        if old in known:
-            level = max(known[old].report.level, LEVELS[Label(entry["report"]["sensitivity"])])
+        if new in of_others and await self._is_here(session, caller, sent):
+            return False
+        superseded = await find_visible(await session.connection(), old, caller)
+        if superseded is not None:
+            level = max(superseded.report.level, LEVELS[Label(entry["report"]["sensitivity"])])
             as_there = replace(caller, level=min(caller.level, level))
-            if status_for(known[old].report, as_there.level) == "standing":
-                await correct(session, as_there, old, sent, entry["reason"] or UNTOLD, self._settings, identifier=new)
+            if status_for(superseded.report, as_there.level) == "standing":
+                identifier = None if new in of_others else new
+                made = await correct(session, as_there, old, sent, entry["reason"] or UNTOLD, self._settings, identifier=identifier)
+                self._keep_name(new, made)
                 return True
         # What it supersedes is not known here, or ended otherwise: it is still what its source says.
-        (outcome,), _ = await record(session, caller, [sent], self._settings, identifiers=[new])
+        return await self._plainly(session, caller, sent, new)
+
+    async def _plainly(self, session: AsyncSession, caller: Caller, sent: Sent | Refused, identifier: UUID) -> bool:
+        (outcome,), _ = await record(session, caller, [sent], self._settings, identifiers=[identifier], asker=self._asker)
         if isinstance(outcome, list):
             raise Problem(422, "The report is not right.", errors=outcome)
-        return True
+        self._keep_name(identifier, outcome)
+        return outcome.created
+
+    async def _is_here(self, session: AsyncSession, caller: Caller, sent: Sent | Refused) -> bool:
+        """Whether a statement is recorded, as far as the asker may know, under an identifier of its own."""
+        (checked,) = await look_up(session, caller, [sent], self._settings)
+        if isinstance(checked, list):
+            return False
+        return bool(await find_by_fingerprint(await session.connection(), [checked.fingerprint], self._asker or caller))
+
+    def _keep_name(self, theirs: UUID, outcome: Recorded) -> None:
+        if outcome.report.id != theirs:
+            self._renamed[theirs] = outcome.report.id
+
+    def _here(self, theirs: str) -> UUID:
+        return self._renamed.get(UUID(theirs), UUID(theirs))
 
     async def _retraction(self, session: AsyncSession, entry: Entry) -> bool:
         caller = self._teller(_teller_of(entry))
-        report = UUID(entry["report_id"])
-        known = (await find_by_identifier(await session.connection(), [report], caller.level)).get(report)
+        report = self._here(entry["report_id"])
+        known = await find_visible(await session.connection(), report, caller)
         if known is None:
             raise not_found("report")
         if known.report.retracted_level is not None:
@@ -204,15 +237,16 @@ class Applier:
     async def _outcome(self, session: AsyncSession, entry: Entry) -> bool:
         indicator = self._indicators.get(entry["indicator"], UUID(entry["indicator"]))
         first = _first_recorded(entry)
-        if await _has(session, "outcome", first, col(Change.indicator_id) == indicator):
+        caller = self._teller(_teller_of(entry))
+        if await _has(session, "outcome", first, col(Change.indicator_id) == indicator, caller):
             return False
         await set_outcome(
             session,
-            self._teller(_teller_of(entry)),
+            caller,
             indicator,
             outcome=entry["detail"]["outcome"],
             reason=entry["reason"],
-            report=UUID(entry["report_id"]),
+            report=self._here(entry["report_id"]),
             settings=self._settings,
             first_recorded_at=first,
         )
@@ -220,12 +254,14 @@ class Applier:
 
     async def _grade(self, session: AsyncSession, entry: Entry) -> bool:
         first = _first_recorded(entry)
-        source = (await find_sources(await session.connection(), [entry["source"]], TOP)).get(entry["source"])
-        if source is not None and await _has(session, "grade", first, col(Change.source_id) == source.id):
+        caller = self._teller(_teller_of(entry))
+        organisation = (self._asker or caller).organisation
+        source = (await find_sources(await session.connection(), [entry["source"]], caller.level, organisation)).get(entry["source"])
+        if source is not None and await _has(session, "grade", first, col(Change.source_id) == source.id, caller):
             return False
         await set_grade(
             session,
-            self._teller(_teller_of(entry)),
+            caller,
             entry["source"],
             reliability=entry["detail"]["reliability"],
             reason=entry["reason"],
@@ -237,18 +273,15 @@ class Applier:
     async def _label(self, session: AsyncSession, entry: Entry) -> bool:
         """Move a label: what vanished there is seen here by the highest clearance alone, since which label it has now is not told."""
         caller = self._teller(_teller_of(entry))
-        report, first = UUID(entry["report_id"]), _first_recorded(entry)
+        report, first = self._here(entry["report_id"]), _first_recorded(entry)
         label = Label(entry["detail"]["sensitivity"]) if entry["detail"] else LABELS[TOP]
-        known = (await find_by_identifier(await session.connection(), [report], caller.level)).get(report)
+        known = await find_visible(await session.connection(), report, caller)
         if known is None and entry["report"] is not None:
             sent = check(statement_of(entry) | {"sensitivity": label.value}, self._settings)
-            (outcome,), _ = await record(session, caller, [sent], self._settings, identifiers=[report])
-            if isinstance(outcome, list):
-                raise Problem(422, "The report is not right.", errors=outcome)
-            return True
+            return await self._plainly(session, caller, sent, UUID(entry["report_id"]))
         if known is None or known.report.level == label.level:
             return False
-        if await _has(session, "label", first, col(Change.report_id) == report):
+        if await _has(session, "label", first, col(Change.report_id) == report, caller):
             return False
         if label.level < known.report.level and not await self._may_lower(session, caller, report):
             raise Problem(409, "Lowering a label takes two different keys.", kind="same-key")
@@ -304,7 +337,8 @@ def _first_recorded(entry: Entry) -> datetime:
     return instant((entry["detail"] or {}).get(FIRST_RECORDED_AT) or entry["recorded_at"])
 
 
-async def _has(session: AsyncSession, type_: str, first: datetime, about: Any) -> bool:
-    """Whether a change that was first recorded then is here: recorded here, or come from elsewhere."""
-    rows = await session.execute(select(col(Change.recorded_at), col(Change.detail)).where(col(Change.type) == type_, about))
+async def _has(session: AsyncSession, type_: str, first: datetime, about: ColumnElement[bool], caller: Caller) -> bool:
+    """Whether a change that was first recorded then is here, as far as the caller may know: recorded here, or come from elsewhere."""
+    where = col(Change.type) == type_, col(Change.level) <= caller.level, about
+    rows = await session.execute(select(col(Change.recorded_at), col(Change.detail)).where(*where))
     return any(row.recorded_at == first or (row.detail or {}).get(FIRST_RECORDED_AT) == rfc3339(first) for row in rows)

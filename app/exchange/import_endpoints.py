@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import Caller, DatabaseDep, Reporter, SettingsDep
+from app.access.dependencies import Caller, DatabaseDep, Reporter, SettingsDep, ended, still_holds
 from app.access.idempotency import Written, write_once
 from app.access.service import Scope
 from app.answers import JSON
@@ -134,7 +134,8 @@ async def post_import(
     A dry run unless `dry_run=false`: nothing is written, and what would be is said, row by row where something is wrong. Then all
     rows are recorded or, when one is wrong, none (422, each problem at its cell); with `only_good=true` those that are right. The same
     file sent again adds nothing. Needs the scope `report`; a full export of another Lifeline, which brings reference data, grades and
-    amendments with it, needs `report` and `curate`.
+    amendments with it, needs `report` and `curate`. Its identifiers are kept, but for those of records here that the key may not see:
+    these count as not there, and are given anew.
     """
     format_ = _format(request)
     given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}
@@ -147,11 +148,14 @@ async def post_import(
             raise Problem(403, f"The key needs the scope {' and '.join(sorted(missing))} for this file.", kind="scope")
         reader: WholeFile | StatementFile
         if whole:
-            reader = WholeFile(file, format_, database, lambda organisation: _as(caller, organisation), settings)
+            reader = WholeFile(file, format_, database, lambda organisation: _as(caller, organisation), settings, asker=caller)
         else:
             reader = StatementFile(file, format_, database, caller, settings, defaults=defaults)
 
         async def write(session: AsyncSession) -> Written:
+            # To look at the file may have taken minutes.
+            if not await still_holds(caller, database):
+                raise ended()
             done = await reader.write(session)
             if not (only_good and isinstance(done, Imported)):
                 _must_be_right(done)

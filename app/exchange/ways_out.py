@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.access.dependencies import Caller, ended, still_holds
 from app.answers import with_revision
 from app.db import Database
 from app.exchange.geojson import GeoJsonRenderer
@@ -18,6 +19,7 @@ from app.exchange.rendering import LinesRenderer, Located, Renderer
 from app.exchange.tables import ROUTE_FIELDS, TABLES, Spot
 from app.exchange.xlsx import XlsxRenderer
 from app.formats import MEDIA_TYPES, Format
+from app.kept_answers import CALLER
 from app.labels import Label
 from app.lists import Listing, Page
 from app.reference.queries import place_shapes, route_shapes
@@ -36,7 +38,8 @@ async def answer_in(request: Request, listing: Listing, format_: Format, *, curs
     """A list in a format other than JSON, streamed in memory that does not grow with it; `limit` None is the whole selection.
 
     Each page is read by itself, and no connection is held while a slow reader takes it in. Rows are in the order of their
-    identifiers, so none comes twice or is passed over while others are added. Errors of the first page are raised here.
+    identifiers, so none comes twice or is passed over while others are added. Errors of the first page are raised here. It breaks off
+    when the key is revoked or expires.
     """
     first = await listing.fetch(cursor, limit or PAGE)
     _, following, revision = first
@@ -85,12 +88,22 @@ async def _stream(
                 yield rendered[start : start + PIECE_BYTES]
             if not whole or following is None or await request.is_disconnected():
                 break
+            await _must_still_hold(request, database)
             documents, following, _ = await listing.fetch(following, PAGE)
+        if whole:
+            # A workbook leaves here at once, however long it was in the making.
+            await _must_still_hold(request, database)
         end = iter(renderer.end())
         while piece := await asyncio.to_thread(next, end, b""):
             yield piece
     finally:
         renderer.close()
+
+
+async def _must_still_hold(request: Request, database: Database) -> None:
+    caller: Caller | None = getattr(request.state, CALLER, None)
+    if caller is not None and not await still_holds(caller, database):
+        raise ended()
 
 
 async def locate(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[Located]:

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access.dependencies import Caller
 from app.db import Database
 from app.errors import FieldProblem
 from app.exchange.entries import KNOWN_TYPES, Applied, Applier, Teller, statement_of
@@ -147,7 +148,7 @@ class _Walk:
 
 
 class WholeFile:
-    """A full export in a file. `teller` says as whom its entries are recorded."""
+    """A full export in a file. `teller` says as whom its entries are recorded, `asker` who is told what became of them, as in `Applier`."""
 
     def __init__(
         self,
@@ -157,12 +158,13 @@ class WholeFile:
         teller: Teller,
         settings: Settings,
         *,
+        asker: Caller | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
         self._file = file
         self._format = format_
         self._database = database
-        self._applier = Applier(teller, settings)
+        self._applier = Applier(teller, settings, asker)
         self._settings = settings
         self._progress = progress
 

@@ -16,7 +16,7 @@ from app.indicators.models import StoredReading
 from app.indicators.queries import revision_for, seen_by
 from app.labels import LABELS
 from app.ledger.models import Change, Indicator, Voice
-from app.ledger.queries import aliases_in, entries, read_entry, shown
+from app.ledger.queries import SUPERSEDED, aliases_in, entries, read_entry, shown
 from app.reading.document import with_revision
 from app.reference.facts import NAMED_FROM
 from app.reference.queries import in_place, places_in_country
@@ -37,7 +37,7 @@ class Selection:
     country: str | None = None
 
     def where(self, level: int) -> list[ColumnElement[bool]]:
-        """The condition on changes, as a clearance may tell them apart."""
+        """The condition on changes, joined as in `entries`, as a clearance may tell them apart."""
         on: list[ColumnElement[bool]] = []
         if self.kind is not None:
             on.append(col(Indicator.kind) == self.kind)
@@ -53,8 +53,8 @@ class Selection:
             one = select(col(Indicator.id)).where(col(Indicator.id) == indicator, *on).limit(1)
             return one.correlate(Change).scalar_subquery().is_not(None)
 
-        # What a correction left is not known to those who see it as a plain report.
-        left = and_(col(Change.plain_below) <= level, wanted(Change.from_indicator_id))
+        # What a correction left is not known to those who see it as a plain report, nor told where the label was raised since.
+        left = and_(col(Change.plain_below) <= level, SUPERSEDED.c.level <= level, wanted(Change.from_indicator_id))
         return [or_(wanted(Change.indicator_id), left, col(Change.source_id).is_not(None))]
 
 
@@ -101,7 +101,8 @@ async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], le
     """The documents of the indicators that each change moved, as they now stand, by number of the change."""
     wanted: dict[int, list[UUID]] = {}
     for row in rows:
-        moved = [row["indicator_id"], row["from_indicator_id"] if level >= row["plain_below"] else None]
+        left = row["from_indicator_id"] is not None and level >= max(row["plain_below"], row["old_level"])
+        moved = [row["indicator_id"], row["from_indicator_id"] if left else None]
         wanted[row["number"]] = [each for each in moved if each is not None]
         if row["source_id"] is not None:
             wanted[row["number"]] = await _resting_on(connection, row, level)

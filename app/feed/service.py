@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.access.dependencies import Caller, holds_until
+from app.access.dependencies import Caller, holds_until, still_holds
 from app.db import Database, head_seq
 from app.feed.queries import EVERYTHING, Selection, Served, changes_after
 from app.freshness import Freshness, begin, freshness
@@ -83,8 +83,7 @@ class Feed:
             return False
         version = self.version()
         if version is None:
-            until = await holds_until(caller, self._database)
-            return until is None or until > utc_now()
+            return await still_holds(caller, self._database)
         if version != self._keys_at:
             self._keys, self._keys_at = {}, version
         task = self._keys.get(caller)

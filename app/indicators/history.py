@@ -12,6 +12,7 @@ from app.indicators.travel import Past, past_readings
 from app.kinds import KINDS
 from app.labels import LABELS
 from app.ledger.models import Change, Indicator, Report, Voice
+from app.ledger.queries import SUPERSEDED
 from app.reading.envelope import Reading
 from app.reference.moment import Moment
 from app.settings import Settings
@@ -22,18 +23,20 @@ def _changes(indicator: UUID, level: int) -> Select[Any]:
     position = table_of(Change).c[f"seq_{LABELS[level]}"].label("seq")
     sources = select(col(Voice.source_id)).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
     columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
-    old = table_of(Report).alias("old")
     about = or_(
         col(Change.indicator_id) == indicator,
         # Who may not know of what a correction supersedes does not see it leave.
         and_(col(Change.from_indicator_id) == indicator, col(Change.plain_below) <= level),
         col(Change.source_id).in_(sources),
     )
+    # Nor who may not know of it any more. Apart from the rest, which are steps into indexes of one table.
+    left = col(Change.from_indicator_id)
+    known = or_(left.is_(None), left != indicator, SUPERSEDED.c.level <= level)
     return (
-        select(*columns, col(Change.recorded_at), col(Report.level).label("report_level"), old.c.level.label("old_level"))
+        select(*columns, col(Change.recorded_at), col(Report.level).label("report_level"), SUPERSEDED.c.level.label("old_level"))
         .outerjoin(Report, col(Report.id) == col(Change.report_id))
-        .outerjoin(old, old.c.id == col(Report.supersedes))
-        .where(about, position.is_not(None))
+        .outerjoin(SUPERSEDED, SUPERSEDED.c.id == col(Report.supersedes))
+        .where(about, known, position.is_not(None))
     )
 
 

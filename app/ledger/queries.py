@@ -51,11 +51,14 @@ def number_since(since: datetime) -> ScalarSelect[int]:
 BRINGING = ("report", "correction")
 
 
+# What a correction supersedes, beside the report that it brought.
+SUPERSEDED = table_of(Report).alias("old")
+
+
 @cache
 def entries() -> Select[Any]:
     """Changes with all that `read_entry` needs of what they brought and name."""
     changes, reports, regraded = table_of(Change), table_of(Report), table_of(Source).alias("regraded")
-    old = table_of(Report).alias("old")
     return (
         select(
             *changes.c,
@@ -63,11 +66,11 @@ def entries() -> Select[Any]:
             col(Place.slug).label("place_slug"),
             col(Source.slug).label("source_slug"),
             regraded.c.slug.label("regraded"),
-            old.c.level.label("old_level"),
+            SUPERSEDED.c.level.label("old_level"),
         )
         .select_from(changes)
         .outerjoin(reports, reports.c.id == changes.c.report_id)
-        .outerjoin(old, old.c.id == reports.c.supersedes)
+        .outerjoin(SUPERSEDED, SUPERSEDED.c.id == reports.c.supersedes)
         .outerjoin(Place, col(Place.id) == reports.c.place_id)
         .outerjoin(Source, col(Source.id) == reports.c.source_id)
         .outerjoin(regraded, regraded.c.id == changes.c.source_id)

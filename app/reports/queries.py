@@ -129,14 +129,17 @@ def serve(known: Any, status: Status) -> dict[str, Any]:
     }
 
 
+def _may_recognise(caller: Caller) -> ColumnElement[bool]:
+    return or_(col(Report.level) <= caller.level, col(Report.recorded_by) == (caller.organisation or ""))
+
+
 async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collection[str], caller: Caller) -> dict[str, Known]:
     """Reports recorded before, by fingerprint: those that the caller may see, or whose organisation sent them.
 
     Where one was superseded since, the report that stands in its place.
     """
     wanted = list(fingerprints)
-    may_see = or_(col(Report.level) <= caller.level, col(Report.recorded_by) == (caller.organisation or ""))
-    columns = _columns(caller.level).where(may_see)
+    columns = _columns(caller.level).where(_may_recognise(caller))
     found: dict[str, Known] = {}
     for start in range(0, len(wanted), 500):
         where = col(Report.fingerprint).in_(wanted[start : start + 500])
@@ -147,16 +150,23 @@ async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collect
     return {fingerprint: await _standing_for(connection, known, columns, caller) for fingerprint, known in found.items()}
 
 
-async def find_by_identifier(connection: AsyncConnection, identifiers: Collection[UUID], level: int) -> dict[UUID, Known]:
-    """Reports by identifier, whoever may see them; what is beside them is as a reader of that level sees it."""
+async def find_by_identifier(
+    connection: AsyncConnection, identifiers: Collection[UUID], caller: Caller
+) -> tuple[dict[UUID, Known], set[UUID]]:
+    """Reports by identifier, those that the caller may see or whose organisation sent them; and the identifiers of others.
+
+    Of the latter nobody is to be told; they only cannot be given again.
+    """
     wanted = list(identifiers)
     found: dict[UUID, Known] = {}
+    taken: set[UUID] = set()
     for start in range(0, len(wanted), 500):
         where = col(Report.id).in_(wanted[start : start + 500])
-        rows = (await connection.execute(_columns(level).where(where))).mappings().all()
-        aliases = await _aliases(connection, rows, level)
+        rows = (await connection.execute(_columns(caller.level).where(where, _may_recognise(caller)))).mappings().all()
+        aliases = await _aliases(connection, rows, caller.level)
         found |= {row["id"]: _known(row, aliases) for row in rows}
-    return found
+        taken |= set((await connection.execute(select(col(Report.id)).where(where))).scalars())
+    return found, taken - found.keys()
 
 
 async def _standing_for(connection: AsyncConnection, known: Known, columns: Select[Any], caller: Caller) -> Known:

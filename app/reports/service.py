@@ -48,35 +48,41 @@ async def record(
     *,
     all_or_nothing: bool = False,
     identifiers: Sequence[UUID] | None = None,
+    asker: Caller | None = None,
 ) -> tuple[list[Recorded | Refused], int]:
     """Append reports, and read their indicators anew.
 
     Answers one outcome an item, in order, and the head of the ledger as the caller sees it. With `all_or_nothing`,
     nothing is written once one item is refused. The same statement sent twice is recorded once.
     `identifiers` are those to keep, one an item: then a report is recognised by its identifier and by nothing else, and lists are in
-    their order. Without them new ones are made.
+    their order. Without them new ones are made, and for those that a report has already which the asker may not know of.
+    `asker` is who is answered, where that is another than the caller, in whose name it is recorded.
     """
     tail = await open_tail(session)
     checked = await look_up(session, caller, sent, settings)
     if all_or_nothing and any(isinstance(each, list) for each in checked):
         return [each if isinstance(each, list) else [] for each in checked], tail.seq[caller.level]
-    good = [each for each in checked if isinstance(each, Checked)]
     connection = await session.connection()
     known: dict[UUID | str, Known]
-    if identifiers is None:
-        known = dict((await find_by_fingerprint(connection, {each.fingerprint for each in good}, caller)).items())
-    else:
-        known = dict((await find_by_identifier(connection, identifiers, caller.level)).items())
+    kept: Sequence[UUID | None] = [None] * len(checked)
+    known = {}
+    if identifiers is not None:
+        of_others: set[UUID]
+        by_identifier, of_others = await find_by_identifier(connection, identifiers, asker or caller)
+        known.update(by_identifier.items())
+        kept = [None if each in of_others else each for each in identifiers]
+    new = {each.fingerprint for each, id_ in zip(checked, kept, strict=True) if isinstance(each, Checked) and id_ is None}
+    known.update((await find_by_fingerprint(connection, new, asker or caller)).items())
     outcomes: list[Recorded | Refused] = []
     added: list[tuple[Checked, Report, Change]] = []
     for at, each in enumerate(checked):
         if isinstance(each, list):
             outcomes.append(each)
             continue
-        same: UUID | str = each.fingerprint if identifiers is None else identifiers[at]
+        same = kept[at] or each.fingerprint
         before = known.get(same)
         if before is None:
-            report, change = append(tail, each, caller, identifier=None if identifiers is None else identifiers[at])
+            report, change = append(tail, each, caller, identifier=kept[at])
             added.append((each, report, change))
             seq = getattr(change, f"seq_{caller.clearance}")
             known[same] = before = known_as(report, each, seq, None, caller)

@@ -60,11 +60,13 @@ async def post_webhook(request: Request, caller: Subscriber, settings: SettingsD
     `.report.corrected.v1`, `.report.retracted.v1`, `.indicator.outcome.v1`, `.source.graded.v1`; ignore those you do not know.
 
     Verify it by the headers `webhook-id`, `webhook-timestamp`, `webhook-signature` (Standard Webhooks) and the `secret`, which is shown
-    this once. Answer 2xx in time, and drop a `webhook-id` that you have seen. Anything else is tried again after a random wait of up
-    to 5 s, 20 s, 80 s, ..., 6 h, not before `Retry-After`, for three days. One request at a time, first attempts in the order of
-    the ledger. The host must have public addresses only; one that no name server knows at the moment is accepted, since each attempt
-    looks again (that of the examples never has an address). A target that takes nothing for five days, or answers 410, is disabled.
-    A revoked or expired key ends its deliveries.
+    this once: a request that is repeated with its `Idempotency-Key` gets the first answer without it. Answer 2xx in time, and drop a
+    `webhook-id` that you have seen. Anything else is tried again after a random wait of up to 5 s, 20 s, 80 s, ..., 6 h, not before
+    `Retry-After`, for three days. One request at a time, first attempts in the order of the ledger. The host must have public addresses
+    only; one that no name server knows at the moment is accepted, since each attempt looks again (that of the examples never has an
+    address). A target that takes nothing for five days, or answers 410, is disabled. A revoked or expired key ends its deliveries. For
+    who comes with tokens of an issuer they end some hours after his last token, a day unless configured otherwise, and go on from
+    there when he comes again.
     """
     try:
         sent = WebhookIn.model_validate(body)
@@ -79,7 +81,8 @@ async def post_webhook(request: Request, caller: Subscriber, settings: SettingsD
         webhook = await register(session, caller, sent, str(target))
         served = await get_webhook(await session.connection(), caller, webhook.id)
         assert served is not None
-        return Written(201, orjson.dumps(served | {"secret": webhook.secret}), served["links"]["self"])
+        shown, remembered = [orjson.dumps(served | {"secret": secret}) for secret in (webhook.secret, None)]
+        return Written(201, shown, served["links"]["self"], remembered)
 
     return await write_once(request, caller, write)
 

@@ -43,6 +43,7 @@ class Webhook(SQLModel, table=True):
 class Delivery(SQLModel, table=True):
     """One event for one webhook, its body as it was when it was queued. Its identifier is the `webhook-id` of every attempt.
 
+    `known_number` is the number of the last change of the ledger, whoever may see it, that had been recorded when the body was made.
     `attempts` counts since it was queued, or since a redelivery was asked for; `first_attempt_at` is the first of these.
     """
 
@@ -58,6 +59,7 @@ class Delivery(SQLModel, table=True):
     seq: int = Field(sa_type=BigInt)
     type: str = Field(max_length=64)
     body: str = Field(sa_column=Column(Text, nullable=False))
+    known_number: int = Field(default=0, sa_type=BigInt, sa_column_kwargs={"server_default": "0"})
     status: str = Field(max_length=16)
     attempts: int = 0
     created_at: datetime = Field(sa_type=UtcDateTime)

@@ -88,7 +88,10 @@ class WebhookCreated(WebhookOut):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}]})
 
-    secret: str = Field(description="What deliveries are signed with (Standard Webhooks). Keep it: it is not shown again.")
+    secret: str | None = Field(
+        description="What deliveries are signed with (Standard Webhooks). Keep it: it is shown this once, and null where the request is "
+        "repeated with its `Idempotency-Key`."
+    )
 
 
 class _Page(BaseModel):

@@ -28,7 +28,7 @@ from app.feed.queries import Selection, Served, changes_after
 from app.indicators.models import StoredReading
 from app.indicators.queries import seen_by
 from app.labels import LABELS
-from app.ledger.models import Change
+from app.ledger.models import Change, Head
 from app.reference.queries import find_places
 from app.settings import Settings
 from app.times import utc_now
@@ -174,6 +174,8 @@ async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Set
 
 async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime, new_id: Callable[[], UUID]) -> None:
     level: int = webhook["level"]
+    # Read before the changes: what is recorded between the two is taken for unknown.
+    known = await _last_number(connection)
     selection = Selection(webhook["kind"], webhook["place"], webhook["within"], webhook["country"])
     changes, cursor, head = await changes_after(connection, webhook["seq"], limit=PAGE, level=level, selection=selection)
     until = time.monotonic() + LONGEST_LOOK_SECONDS
@@ -194,6 +196,7 @@ async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime
                     seq=change.seq,
                     type=event_type(change.type),
                     body=event(id_, change, thin=levels[change.seq] > THIN_ABOVE, reader_level=level),
+                    known_number=known,
                     status="pending",
                     created_at=now,
                     next_attempt_at=now,
@@ -203,24 +206,31 @@ async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime
     await connection.execute(update(webhooks).where(webhooks.c.id == webhook["id"]).values(seq=cursor))
 
 
+async def _last_number(connection: AsyncConnection) -> int:
+    return (await connection.execute(select(col(Head.number)))).scalar_one()
+
+
 async def _make_anew(connection: AsyncConnection, webhook: RowMapping, waiting: Sequence[RowMapping]) -> bool:
-    """Make the bodies anew of what waits, where a label was raised above the webhook since the first of them was queued."""
+    """Make the bodies anew of what waits, where a label was raised above the webhook since they were made.
+
+    By numbers, not by times: what is recorded earlier may be committed later, and clocks of machines differ.
+    """
     level: int = webhook["level"]
-    raised = select(col(Change.number)).where(
+    raised = select(func.max(col(Change.number))).where(
         col(Change.type) == "label",
         col(Change.level) <= level,
         col(Change.plain_below) > level,
-        col(Change.recorded_at) >= min(each["created_at"] for each in waiting),
+        col(Change.number) > min(each["known_number"] for each in waiting),
     )
-    if (await connection.execute(raised.limit(1))).one_or_none() is None:
-        return False
-    for each in waiting:
+    last: int | None = (await connection.execute(raised)).scalar_one()
+    old = [each for each in waiting if last is not None and each["known_number"] < last]
+    known = await _last_number(connection) if old else 0
+    for each in old:
         changes, _, _ = await changes_after(connection, each["seq"] - 1, limit=1, level=level)
         thin = (await _levels(connection, changes, level))[each["seq"]] > THIN_ABOVE
         body = event(each["id"], changes[0], thin=thin, reader_level=level)
-        if body != each["body"]:
-            await connection.execute(update(deliveries).where(deliveries.c.id == each["id"]).values(body=body))
-    return True
+        await connection.execute(update(deliveries).where(deliveries.c.id == each["id"]).values(body=body, known_number=known))
+    return bool(old)
 
 
 async def as_seen_now(connection: AsyncConnection, turn: Turn, delivery: RowMapping) -> RowMapping:

@@ -1,4 +1,5 @@
-"""Two ledgers that differ only above a clearance answer alike below it: every address and format, to the byte, headers and stream included.
+"""Two ledgers that differ only above a clearance answer alike below it: every address and format, to the byte, headers and stream included,
+and what webhooks are sent.
 
 Which addresses there are is read from the OpenAPI document. Identifiers and times are made predictable here, and what is hidden
 draws its own, so that nothing else can differ. LIFELINE_TEST_FULL=1 tries forty times as many.
@@ -11,9 +12,10 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,8 +41,10 @@ from app.reference.service import add_source
 from app.reports import labels as reports_labels
 from app.reports import service as reports_service
 from app.settings import Settings
+from app.webhooks import service as webhooks_service
 from tests.factories import report, seed
 from tests.servers import new_key
+from tests.webhooks.conftest import Receiver, receiving, until
 
 FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 EXAMPLES = 40 if FULL else 1
@@ -87,15 +91,23 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (access_service, reference_service, reports_service, reports_labels):
+    for module in (access_service, reference_service, reports_service, reports_labels, webhooks_service):
         monkeypatch.setattr(module, "uuid7", clock.uuid7)
+    monkeypatch.setattr("app.webhooks.dispatcher.take_turn", partial(webhooks_service.take_turn, new_id=clock.uuid7))
     for name in (
         "app.ledger.service", "app.reports.checks", "app.reports.labels", "app.access.idempotency", "app.reference.service",
         "app.indicators.queries", "app.indicators.travel", "app.indicators.situation_endpoints",
+        "app.webhooks.service", "app.webhooks.dispatcher",
     ):  # fmt: skip
         with contextlib.suppress(AttributeError):
             monkeypatch.setattr(f"{name}.utc_now", clock.now)
     return clock
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as made:
+        yield made
 
 
 KINDS = st.sampled_from(["trapped_population", "supply_runout", "route_closure"])
@@ -145,6 +157,7 @@ class Service:
         # Reports with their indicators: those that were said openly, and those of the ledger with what is hidden.
         self.ids: list[tuple[str, str]] = []
         self.hidden: list[tuple[str, str]] = []
+        self.webhook = NOWHERE
 
     def client(self, key: str | None) -> httpx.AsyncClient:
         # The same name for each request, which is made up and answered otherwise.
@@ -186,6 +199,20 @@ class Service:
         assert made.status_code == 201, made.text
         self.ids.append((made.json()["id"], made.json()["indicator"]))
 
+    async def notify(self, receiver: Receiver) -> None:
+        """Have all that the watcher may see posted to him, and keep what came."""
+        receiver.got.clear()
+        made = await self.watcher.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"})
+        assert made.status_code == 201, made.text
+        self.webhook = made.json()["id"]
+        await receiver.until_count(len((await self.watcher.get("/v1/changes?limit=1000")).json()["items"]))
+
+        async def all_written_down() -> bool:
+            return not (await self.watcher.get(f"/v1/webhooks/{self.webhook}/deliveries?status=pending")).json()["items"]
+
+        await until(all_written_down)
+        self.told += [("a delivery", each.id, each.body) for each in receiver.got]
+
     async def post(self, writer: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
         answer = await writer.post(path, json=body)
         if writer is self.writer:
@@ -210,8 +237,8 @@ class Service:
         # A route that no line here knows fails the test: say what its path can name.
         values: dict[str, Iterable[str]] = {
             "/v1/reports": reports, "/v1/alerts": reports, "/v1/indicators": indicators, "/v1/situations": ("oldtown", "country"),
-            "/v1/places": ("oldtown",), "/v1/sources": ("nurse", "agency"), "/v1/routes": ("north-road",), "/v1/webhooks": (NOWHERE,),
-            "/v1/keys": (NOWHERE,),
+            "/v1/places": ("oldtown",), "/v1/sources": ("nurse", "agency"), "/v1/routes": ("north-road",),
+            "/v1/webhooks": (self.webhook, NOWHERE), "/v1/keys": (NOWHERE,),
         }  # fmt: skip
         if path.startswith("/ogc/"):
             named: dict[str, Iterable[str]] = {"collection": ("places", "routes", "indicators"), "feature": indicators}
@@ -265,10 +292,18 @@ class Service:
 
 
 async def run(
-    app: FastAPI, url: str, steps: list[Any], clock: Clock, keys: tuple[str, ...], hidden: list[tuple[str, str]] | None
+    app: FastAPI,
+    url: str,
+    steps: list[Any],
+    clock: Clock,
+    keys: tuple[str, ...],
+    hidden: list[tuple[str, str]] | None,
+    receiver: Receiver,
 ) -> tuple[list[Any], list[tuple[str, str]]]:
     """What is seen after the steps, and what was hidden. Given what is hidden elsewhere, it asks for that, and the steps are left out."""
-    app.state.settings = Settings(database_url=url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=False)
+    app.state.settings = Settings(
+        database_url=url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=False, webhook_allow_private=True
+    )
     clock.counts, clock.ticks, clock.hidden = {False: itertools.count(1), True: itertools.count(1)}, 0, False
     async with LifespanManager(app):
         service = Service(app, *keys)
@@ -286,11 +321,12 @@ async def run(
                 await service.say_below(said, number, plainly=hidden is not None)
         if hidden is not None:
             service.hidden = hidden
+        await service.notify(receiver)
         return await service.seen(), service.hidden
 
 
 async def test_what_is_above_a_clearance_changes_no_byte_below_it(
-    new_database: Callable[[], str], engine: str, clock: Clock, built_app: FastAPI
+    new_database: Callable[[], str], engine: str, clock: Clock, built_app: FastAPI, receiver: Receiver
 ) -> None:
     template = new_database()
     await _seed(template)
@@ -315,8 +351,8 @@ async def test_what_is_above_a_clearance_changes_no_byte_below_it(
 
         async def both() -> tuple[list[Any], list[Any]]:
             one, other = [await _copy(template, engine) for _ in range(2)]
-            with_hidden, secret = await run(built_app, one, steps, clock, keys, None)
-            without, _ = await run(built_app, other, steps, clock, keys, secret)
+            with_hidden, secret = await run(built_app, one, steps, clock, keys, None, receiver)
+            without, _ = await run(built_app, other, steps, clock, keys, secret, receiver)
             return without, with_hidden
 
         without, with_hidden = asyncio.run_coroutine_threadsafe(both(), loop).result()

@@ -2,12 +2,15 @@
 
 import asyncio
 import base64
+import errno
 import hashlib
 import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import jwt
@@ -15,11 +18,17 @@ import pytest
 from asgi_lifespan import LifespanManager
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import update
+from sqlmodel import col
 
 from app.access import oidc
+from app.access.models import ApiKey
+from app.db import Database
 from app.labels import Label
 from app.main import create_app
 from app.settings import Settings
+from app.times import rfc3339, utc_now
+from app.webhooks.service import keep_turn, take_turn
 from tests.conftest import MakeClient
 from tests.factories import Reference, report
 
@@ -63,9 +72,14 @@ async def issuer() -> AsyncIterator[Issuer]:
 
 @pytest.fixture
 async def service(issuer: Issuer, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    changed = settings.model_copy(update={"oidc_issuer": issuer.url, "oidc_audience": "lifeline", "rate_limit_failures": None})
+    changed = settings.model_copy(
+        update={"oidc_issuer": issuer.url, "oidc_audience": "lifeline", "rate_limit_failures": None, "webhook_allow_private": True}
+    )
     app = create_app(changed)
-    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+    async with (
+        LifespanManager(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://t") as client,
+    ):
         yield client
 
 
@@ -85,8 +99,12 @@ def token(given: dict[str, Any], key: Any = RSA, algorithm: str = "RS256", kid: 
     return jwt.encode(given, key, algorithm, headers={"kid": kid} if kid else None)
 
 
+def bearer(sent: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sent}"}
+
+
 async def me(client: httpx.AsyncClient, sent: str) -> httpx.Response:
-    return await client.get("/v1/me", headers={"Authorization": f"Bearer {sent}"})
+    return await client.get("/v1/me", headers=bearer(sent))
 
 
 async def test_claims_give_scopes_clearance_and_organisation(
@@ -100,7 +118,7 @@ async def test_claims_give_scopes_clearance_and_organisation(
         ["curate", "read", "report"],
         "amber",
     )
-    headers = {"Authorization": f"Bearer {good}"}
+    headers = bearer(good)
     made = await service.post("/v1/reports", json=report(), headers=headers | {"Idempotency-Key": "once"})
     assert (made.status_code, made.json()["recorded_by"]) == (201, "them")
     hidden = (await client.post("/v1/reports", json=report(source="envoy", sensitivity="red"))).json()
@@ -147,6 +165,88 @@ async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, i
     accepted = [what for what, each in wrong.items() if (await me(service, each)).status_code != 401]
     assert not accepted
     assert (await me(service, token(good))).status_code == 200
+
+
+async def test_claims_that_are_no_times_or_no_names_are_refused(service: httpx.AsyncClient, issuer: Issuer) -> None:
+    now = int(time.time())
+    no_times: list[Any] = [10**30, 10**400, float("inf"), float("nan"), -1, -(10**30), str(now + 300), True, None, [now + 300], {}]
+    wrong = [(name, value) for name in ("exp", "nbf", "iat") for value in no_times if value is not None or name == "exp"]
+    wrong += [("nbf", str(now)), ("iat", str(now)), ("nbf", False), ("iat", False)]
+    wrong += [("sub", each) for each in ("a\0b", "\ud800", "a" * 256, 7)]
+    answers = {(name, repr(value)): await me(service, token(claims(issuer, **{name: value}))) for name, value in wrong}
+    assert {each: answer.status_code for each, answer in answers.items() if answer.status_code != 401} == {}
+    assert {answer.headers["content-type"] for answer in answers.values()} == {"application/problem+json"}
+    deep = base64.urlsafe_b64encode(b'{"alg":' + b"[" * 5000).decode()
+    assert (await me(service, f"{deep}.a.b")).status_code == 401
+    right = {"exp": now + 300.5, "nbf": now - 1.5, "iat": 0}
+    assert (await me(service, token(claims(issuer, **right)))).status_code == 200
+    odd = (await me(service, token(claims(issuer, exp=253402300799, lifeline_organisation="a\0b")))).json()
+    assert (odd["organisation"], odd["expires_at"]) == ("", "9999-12-31T23:59:59Z")
+
+
+async def test_who_only_reads_stands_among_the_keys_and_can_be_shut_out(
+    service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = token(claims(issuer, scope="read"))
+    id_ = (await me(service, good)).json()["id"]
+    assert [(await service.get("/v1/places", headers=bearer(good))).status_code for _ in range(3)] == [200] * 3
+    row = (await client.get(f"/v1/keys/{id_}")).json()
+    told = {name: row[name] for name in ("name", "organisation", "scopes", "clearance", "status", "from_issuer")}
+    assert told == {
+        "name": "alice", "organisation": "them", "scopes": ["read"], "clearance": "amber", "status": "active", "from_issuer": True,
+    }  # fmt: skip
+    # Two tokens at once are taken for what the later one says, and are not written down at each request.
+    other = token(claims(issuer, scope="read report", lifeline_clearance="green"))
+    for _ in range(2):
+        assert [(await me(service, each)).status_code for each in (other, good)] == [200, 200]
+    assert (await client.get(f"/v1/keys/{id_}")).json()["clearance"] == "green"
+    entries = (await client.get("/v1/audit", params={"action": "key", "key": id_})).json()["items"]
+    assert [each["target"].split()[:2] for each in entries] == [["seen", id_], ["changed", id_]]
+    refused = await client.post(f"/v1/keys/{id_}/rotation", json={})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:lifeline:problem:from-issuer")
+    # Where nothing can be written, a newcomer may read all the same, and not write.
+    newcomer = bearer(token(claims(issuer, sub="bob")))
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "write", lambda _: full())
+        assert (await service.get("/v1/places", headers=newcomer)).status_code == 200
+        assert (await service.post("/v1/reports", json=report(), headers=newcomer)).status_code == 507
+    assert (await client.delete(f"/v1/keys/{id_}")).status_code == 204
+    for shut_out in (good, other, token(claims(issuer, jti="new"))):
+        assert (await service.get("/v1/places", headers=bearer(shut_out))).status_code == 401
+    assert [each["name"] for each in (await client.get("/v1/keys")).json()["items"] if each["from_issuer"]] == ["alice"]
+
+
+async def test_webhooks_of_a_subject_end_with_its_access(
+    service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, settings: Settings, database: Database
+) -> None:
+    async def status() -> str:
+        async with database.writer.begin() as connection:
+            turn = await take_turn(connection, UUID(hook["id"]), settings)
+        told: str = (await service.get(hook["links"]["self"], headers=bearer(token(claims(issuer, sub="bob"))))).json()["status"]
+        assert (turn is None) == (told == "stopped"), "what is told of it is how it is"
+        if turn is not None:
+            async with database.writer.begin() as connection:
+                await keep_turn(connection, turn, settings, go_on=False)
+        return told
+
+    soon = claims(issuer, exp=int(time.time()) + 20)
+    made = await service.post("/v1/webhooks", json={"url": "https://127.0.0.1:9/hook"}, headers=bearer(token(soon)))
+    hook = made.json()
+    assert made.status_code == 201, made.text
+    row = next(each for each in (await client.get("/v1/keys")).json()["items"] if each["name"] == "alice")
+    assert row["expires_at"] == rfc3339(datetime.fromtimestamp(soon["exp"], UTC) + timedelta(hours=24))
+    assert await status() == "active"
+    async with database.write() as session:
+        await session.execute(update(ApiKey).where(col(ApiKey.name) == "alice").values(expires_at=utc_now()))
+    assert await status() == "stopped"
+    assert (await me(service, token(claims(issuer, jti="back")))).status_code == 200
+    assert await status() == "active", "he came back"
+    assert (await client.delete(f"/v1/keys/{row['id']}")).status_code == 204
+    assert await status() == "stopped"
 
 
 async def test_the_issuer_may_change_its_keys(service: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:

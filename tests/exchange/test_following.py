@@ -15,6 +15,7 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
+from app.access.dependencies import Caller
 from app.access.service import Scope
 from app.client import AsyncLifeline
 from app.db import Database
@@ -22,7 +23,7 @@ from app.exchange.commands import teller
 from app.exchange.entries import Applied, Applier
 from app.exchange.following import CannotFollow, Follower, forget
 from app.labels import TOP, Label
-from app.reports.queries import find_by_identifier
+from app.reports.queries import find_visible
 from app.settings import Settings
 from tests.exchange.flaky import flaky_line
 from tests.exchange.readings import problems_of, readings_of
@@ -300,6 +301,8 @@ async def _level_of(url: str, report_id: str) -> int:
     database = Database(Settings(database_url=url))
     try:
         async with database.read() as connection:
-            return (await find_by_identifier(connection, [UUID(report_id)], TOP))[UUID(report_id)].report.level
+            known = await find_visible(connection, UUID(report_id), Caller(level=TOP))
+            assert known is not None
+            return known.report.level
     finally:
         await database.close()

@@ -18,11 +18,14 @@ import xlsxwriter
 
 from app.access.service import Scope
 from app.exchange.files_in import read_tables, text_of
+from app.exchange.statements_in import Imported, StatementFile
 from app.formats import Format
+from app.settings import Settings
+from tests.conftest import MakeClient
 from tests.exchange.readings import readings_of
 from tests.factories import Reference, report
 from tests.processes import environment
-from tests.servers import invoke, rows
+from tests.servers import execute_by_hand, invoke, rows
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FULL = bool(os.environ.get("LIFELINE_TEST_FULL"))
@@ -70,6 +73,23 @@ def table(count: int) -> tuple[list[list[Any]], dict[str, str]]:
         made[at][column] = cell
         expected[f"{chr(ord('A') + column)}{at + 2}"] = words
     return made, expected
+
+
+async def test_a_key_that_is_revoked_while_its_file_is_looked_at_writes_nothing(
+    make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = await make_client(Scope.REPORT, organisation="leaving")
+    look = StatementFile.look
+
+    async def look_and_revoke(self: StatementFile) -> Imported:
+        found = await look(self)
+        await execute_by_hand(settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP WHERE organisation = 'leaving'")
+        return found
+
+    monkeypatch.setattr(StatementFile, "look", look_and_revoke)
+    answer = await reporter.post("/v1/imports?dry_run=false", json=[report(sensitivity="clear")])
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:lifeline:problem:key")
+    assert (await anonymous.get("/v1/reports")).json()["items"] == []
 
 
 def write_xlsx(path: Path, made: Sequence[Sequence[Any]]) -> Path:

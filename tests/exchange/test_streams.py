@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from app.db import Database, table_of
 from app.exchange import ways_out
 from app.exchange.geojson import GeoJsonRenderer
 from app.exchange.hxl_csv import CsvRenderer
-from app.exchange.rendering import Located, Renderer
+from app.exchange.rendering import LinesRenderer, Located, Renderer
 from app.exchange.tables import REPORTS
 from app.exchange.xlsx import XlsxRenderer
 from app.labels import Label
@@ -26,6 +26,7 @@ from app.ledger.models import Change, Report
 from app.main import Application
 from tests.conftest import MakeKey
 from tests.factories import Reference, report
+from tests.servers import by_hand
 
 Seen = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -188,6 +189,39 @@ async def test_an_export_that_breaks_off_is_not_taken_for_whole(
         assert json.loads(messages[1]["body"])["status"] == 500
     else:
         assert [each.get("more_body") for each in messages] == [None, True][: len(messages)]
+
+
+@pytest.mark.parametrize("held", [0, 1_000_000])
+async def test_an_export_breaks_off_when_its_key_is_revoked(
+    app: Application, database: Database, key: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the next page is read: nothing of it leaves, and what has left does not look whole. Held back it is a 401."""
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", held)
+    monkeypatch.setattr(ways_out, "PAGE", 2)
+    await clone(database, 2, 7)
+    messages: list[dict[str, Any]] = []
+
+    async def seen(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    render = LinesRenderer.page
+    revoked: list[str] = []
+
+    def revoke_after(self: LinesRenderer, documents: Sequence[str], spots: Sequence[Located]) -> bytes:
+        if not revoked:
+            revoked.append(key)
+            by_hand(app.state.settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP")
+        return render(self, documents, spots)
+
+    monkeypatch.setattr(LinesRenderer, "page", revoke_after)
+    await ask(app, "/v1/reports.ndjson", "", seen, authorization=f"Bearer {key}")
+    body = b"".join(each.get("body", b"") for each in messages)
+    if held:
+        assert messages[0]["status"] == 401
+        assert json.loads(body)["type"] == "urn:lifeline:problem:key"
+    else:
+        assert len(body.splitlines()) == 2, "the page that was read before, and no other"
+        assert all(each["more_body"] for each in messages[1:]), "the last piece never comes"
 
 
 async def test_what_is_recorded_meanwhile_is_not_in_it(

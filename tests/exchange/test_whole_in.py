@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import orjson
+from asgi_lifespan import LifespanManager
 
 from app.access.dependencies import Caller
 from app.access.service import Scope
@@ -14,11 +15,13 @@ from app.exchange.files_in import format_of
 from app.exchange.whole import export_file
 from app.exchange.whole_in import Restored, WholeFile, is_whole
 from app.labels import TOP, Label
-from app.ledger.chain import canonical, link
+from app.ledger.chain import GENESIS, canonical, link
+from app.main import create_app
 from app.settings import Settings
 from tests.conftest import MakeClient
 from tests.exchange.readings import problems_of, readings_of
 from tests.factories import Reference, report
+from tests.servers import new_key
 
 
 def teller(organisation: str) -> Caller:
@@ -59,6 +62,84 @@ async def test_the_same_readings_in_every_format(
         again = await take_in(path, second)
         assert (again.added, again.existing) == ({}, sum(done.added.values()))
         assert await readings_of(second) == expected
+
+
+def relabelled(lines: list[dict[str, Any]], label: str) -> bytes:
+    """The same export, had all of it been written under this label."""
+    head, *others = lines
+    hash_, changed = GENESIS, []
+    for each in others:
+        line = each
+        if line["record"] == "change":
+            entry = {name: value for name, value in line.items() if name not in ("record", "seq", "hash")}
+            if entry["report"] is not None:
+                entry["report"] = entry["report"] | {"sensitivity": label}
+            hash_ = link(hash_, canonical(entry))
+            line = {"record": "change", "seq": line["seq"], "hash": hash_, **entry}
+        changed.append(line)
+    return b"".join(orjson.dumps(each) + b"\n" for each in (head | {"hash": hash_}, *changed))
+
+
+async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
+    client: httpx.AsyncClient,
+    make_client: MakeClient,
+    database: Database,
+    reference: Reference,
+    tmp_path: Path,
+    new_database: Callable[[], str],
+) -> None:
+    """A service that has all of it above the clearance answers as one that has nothing, to an admin too: dry, written, and sent again."""
+    supply, wrong, old = [
+        (await client.post("/v1/reports", json=body)).json()
+        for body in (report("supply_runout", sensitivity="red"), report(sensitivity="red"), report(source="envoy", sensitivity="red"))
+    ]
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": supply["id"]}
+    for path, body in (
+        (f"/v1/indicators/{supply['indicator']}/outcome", outcome),
+        (f"/v1/reports/{wrong['id']}/retraction", {"reason": "not so"}),
+        (f"/v1/reports/{old['id']}/correction", report(source="envoy", place="country", sensitivity="red", reason="there")),
+    ):
+        assert (await client.post(path, json=body)).status_code == 201, path
+    path = tmp_path / "out.ndjson"
+    await export_file(database, path, Label.RED, lambda _: None)
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+    async def send(by: httpx.AsyncClient, content: bytes, query: str) -> tuple[int, dict[str, Any]]:
+        answer = await by.post(f"/v1/imports{query}", content=content, headers={"Content-Type": "application/x-ndjson"})
+        return answer.status_code, answer.json()
+
+    async def answers(by: httpx.AsyncClient) -> list[Any]:
+        found: list[Any] = []
+        for label in ("red", "clear"):
+            content = relabelled(lines, label)
+            found += [await send(by, content, query) for query in ("", "?dry_run=false", "?dry_run=false")]
+        listed = (await by.get("/v1/reports")).json()
+        named = ("id", "indicator", "links", "supersedes", "recorded_at")
+        found += [{name: value for name, value in each.items() if name not in named} for each in listed["items"]]
+        return [*found, listed["revision"]]
+
+    admin = await make_client(clearance=Label.GREEN, organisation="below")
+    with_hidden = await answers(admin)
+    empty = new_database()
+    app = create_app(Settings(database_url=empty, rate_limit=None, rate_limit_anonymous=None))
+    headers = {"Authorization": f"Bearer {await new_key(empty, clearance=Label.GREEN, organisation='below')}"}
+    transport = httpx.ASGITransport(app)
+    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers) as elsewhere:
+        without = await answers(elsewhere)
+    assert with_hidden == without
+    assert [each[0] for each in without[:6]] == [200, 422, 422, 200, 200, 200]
+    assert (without[4][1]["created"], without[5][1]["created"]) == (6, 0)
+    # Everybody is told of grades, not of the sources' own names.
+    await reference.add("sources", slug="nurse", name="A nurse", type="witness", alias="A health worker")
+    assert (await client.post("/v1/sources/nurse/grades", json={"reliability": "A", "reason": "right"})).status_code == 201
+    await export_file(database, path, Label.RED, lambda _: None)
+    grade = orjson.loads(path.read_bytes().splitlines()[-1]) | {"seq": 1}
+    guesses = [
+        await send(admin, relabelled([lines[0] | {"seq": 1}, grade | {"source": slug}], ""), "?dry_run=false")
+        for slug in ("nurse", "nobody")
+    ]
+    assert guesses[0] == guesses[1]
+    assert guesses[0][0] == 422
 
 
 async def test_one_key_lowers_no_label_by_a_file(

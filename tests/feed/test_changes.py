@@ -104,6 +104,31 @@ async def test_a_selection_does_not_tell_what_a_correction_above_the_reader_left
             assert [item["seq"] for item in page["items"]] == seqs, (label, place)
 
 
+async def test_what_a_correction_left_is_not_told_of_a_statement_that_was_raised_since(
+    make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
+) -> None:
+    public, green = await make_client(clearance=Label.CLEAR), await make_client(clearance=Label.GREEN)
+    stays = await _post(client, source="monitor", sensitivity="clear")
+    old = await _post(client, sensitivity="clear")
+    body = report(place="country", sensitivity="clear", reason="another place")
+    new = (await client.post(f"/v1/reports/{old['id']}/correction", json=body)).json()
+
+    async def told(reader: httpx.AsyncClient) -> tuple[list[int], list[str], list[str | None]]:
+        """What is told of the correction: whether it touched the place it left, the indicators beside it, what history names of it."""
+        there = (await reader.get("/v1/changes", params={"place": "oldtown"})).json()["items"]
+        (change,) = [each for each in (await reader.get("/v1/changes")).json()["items"] if each["report_id"] == new["id"]]
+        history = (await reader.get(f"/v1/indicators/{old['indicator']}/history")).json()["items"]
+        return [each["seq"] for each in there], [each["id"] for each in change["documents"]], [each["report"] for each in history]
+
+    both = [new["indicator"], old["indicator"]]
+    assert old["indicator"] == stays["indicator"]
+    assert (await told(public))[:2] == ([1, 2, 3], both)
+    raised = await client.post(f"/v1/reports/{old['id']}/label", json={"sensitivity": "green", "reason": "names a shelter"})
+    assert raised.status_code == 201
+    assert await told(public) == ([1, 2, 4], [new["indicator"]], [stays["id"]])
+    assert (await told(green))[:2] == ([1, 2, 3, 4], both)
+
+
 async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncClient, reference: Reference) -> None:
     await _post(client)
     start = (await client.get("/v1/changes", params={"after": "now"})).json()

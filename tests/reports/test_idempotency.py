@@ -27,14 +27,13 @@ POSTS: dict[str, tuple[Any, Any]] = {
     "/v1/places": ({"slug": "new", "name": "New"}, {"slug": "newer", "name": "New"}),
     "/v1/sources": ({"slug": "new", "name": "New", "type": "ngo"}, {"slug": "newer", "name": "New", "type": "ngo"}),
     "/v1/routes": ({"slug": "new", "name": "New", "mode": "road"}, {"slug": "newer", "name": "New", "mode": "road"}),
-    "/v1/webhooks": ({"url": "https://8.8.8.8/hook"}, {"url": "https://8.8.8.8/other"}),
 }
 # It has no body, and needs a webhook with a log: see the tests of webhooks, and the one below.
 REDELIVERY = "/v1/webhooks/{id}/deliveries/{delivery}/redelivery"
 # Likewise: it needs the proposal of another key, see the tests of labels.
 CONFIRMATION = "/v1/label-proposals/{id}/confirmation"
-# Their first answer holds a secret and a repeated one does not: see the tests of keys.
-SECRET = {"/v1/keys", "/v1/keys/{id}/rotation"}
+# Their first answer holds a secret and a repeated one does not: see the tests of keys and of webhooks.
+SECRET = {"/v1/keys", "/v1/keys/{id}/rotation", "/v1/webhooks"}
 # It takes files, and writes only when told to: see the tests of what comes in.
 IMPORTS = "/v1/imports"
 # A list is a body of its own kind.

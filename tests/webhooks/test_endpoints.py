@@ -3,9 +3,11 @@
 from uuid import UUID
 
 import httpx
+from sqlalchemy import select
 
+from app.access.models import RememberedAnswer
 from app.access.service import Scope, list_keys, revoke_key
-from app.db import Database
+from app.db import Database, table_of
 from app.labels import Label
 from app.webhooks.models import Delivery
 from tests.conftest import MakeClient
@@ -24,6 +26,25 @@ async def test_the_secret_is_shown_once(client: httpx.AsyncClient, register: Reg
     assert listed["items"] == [one.json()]
     assert (listed["next"], listed["as_of"]) == (None, None)
     assert one.headers["cache-control"].startswith("private")
+
+
+async def test_a_repeated_registration_does_not_tell_the_secret_again(
+    client: httpx.AsyncClient, receiver: Receiver, database: Database
+) -> None:
+    """The first answer again, but for the secret, which is not kept beside it."""
+    sent = {"url": receiver.url}, {"Idempotency-Key": "once"}
+    first, again = [await client.post("/v1/webhooks", json=sent[0], headers=sent[1]) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json() | {"secret": None}
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await client.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"}, headers=sent[1])
+    assert other.status_code == 422
+    async with database.read() as connection:
+        kept = str((await connection.execute(select(table_of(RememberedAnswer).c.body))).all())
+    assert first.json()["id"] in kept
+    assert first.json()["secret"] not in kept
+    assert len((await client.get("/v1/webhooks")).json()["items"]) == 1
 
 
 WRONG = [

@@ -1,6 +1,9 @@
 """A delivery that still waits when the label of its report is raised above the webhook takes nothing of the report along."""
 
+from datetime import timedelta
+
 import httpx
+import pytest
 from asgi_lifespan import LifespanManager
 from sqlalchemy import select
 
@@ -8,6 +11,7 @@ from app.db import Database, table_of
 from app.labels import Label
 from app.main import create_app
 from app.settings import Settings
+from app.times import utc_now
 from app.webhooks.models import Delivery
 from tests.conftest import MakeKey
 from tests.factories import Reference, report
@@ -16,7 +20,13 @@ from tests.webhooks.conftest import Receiver, until
 SECRET = "where they hide"
 
 
-async def test_what_waits_is_made_anew(settings: Settings, make_key: MakeKey, database: Database, reference: Reference) -> None:
+@pytest.mark.parametrize("behind", [timedelta(), timedelta(hours=1)])
+async def test_what_waits_is_made_anew(
+    settings: Settings, make_key: MakeKey, database: Database, reference: Reference, monkeypatch: pytest.MonkeyPatch, behind: timedelta
+) -> None:
+    """Also when the label was raised by a machine whose clock is behind: it is told by the ledger's numbers which was first."""
+    # No change is recorded before the one before it, so the whole ledger is on that machine.
+    monkeypatch.setattr("app.ledger.service.utc_now", lambda: utc_now() - behind)
     everything, green = await make_key(clearance=Label.RED), await make_key(clearance=Label.GREEN)
     changed = settings.model_copy(update={"webhook_allow_private": True, "webhook_retry_base_seconds": 0.1})
     app = create_app(changed)
@@ -61,6 +71,7 @@ async def test_what_is_raised_while_another_delivery_is_under_way_is_not_sent(
         raised = {"sensitivity": "red", "reason": "names"}
         assert (await client.post(f"/v1/reports/{made[1]['id']}/label", json=raised, headers=headers)).status_code == 201
         receiver.answering.set()
-        await receiver.until_count(3)
-        assert [each.seq for each in receiver.got] == [1, 2, 3]
-        assert [SECRET.encode() in each.body for each in receiver.got] == [False, False, False]
+        await receiver.until(lambda: 3 in receiver.seqs())
+        # On a busy machine the first attempt may have taken too long, and is made again.
+        assert list(dict.fromkeys(receiver.seqs())) == [1, 2, 3]
+        assert not [each.seq for each in receiver.got if SECRET.encode() in each.body]
