@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db import Database
 from app.errors import FieldProblem
 from app.exchange.entries import KNOWN_TYPES, Applied, Applier, Teller, statement_of
-from app.exchange.files_in import Cell, Unreadable, read_documents, read_tables, text_of
-from app.exchange.records import RECORD, SHEETS, VERSION, restore
+from app.exchange.files_in import Cell, Row, Unreadable, read_documents, read_tables, text_of
+from app.exchange.records import COLUMNS, SHEETS, VERSION, restore
 from app.exchange.reference_in import MODELS, take_reference, wrong_in
 from app.exchange.statements_in import TABULAR, Progress, RowProblem
 from app.formats import Format
@@ -77,15 +77,22 @@ def is_whole(file: IO[bytes], format_: Format) -> bool:
     """Whether a file is a full export: its first record says so."""
     try:
         if format_ is Format.XLSX:
-            return next(read_tables(file, format_)).name == SHEETS["export"]
+            # A workbook is closed as soon as nobody holds its tables.
+            tables = read_tables(file, format_)
+            first = next(tables)
+            return first.name == SHEETS["export"] and _begins_export(next(first.rows))
         if format_ is Format.CSV:
-            return [*next(next(read_tables(file, format_)).rows).cells][:1] == [RECORD.header]
+            return _begins_export(next(next(read_tables(file, format_)).rows))
         if format_ is Format.NDJSON:
-            _, first = next(read_documents(file, format_))
-            return isinstance(first, dict) and first.get("record") == "export"
+            _, document = next(read_documents(file, format_))
+            return isinstance(document, dict) and document.get("record") == "export"
     except (StopIteration, Unreadable):
         pass
     return False
+
+
+def _begins_export(row: Row) -> bool:
+    return [*row.cells][:2] == [each.header for each in COLUMNS["export"][:2]]
 
 
 def _records(file: IO[bytes], format_: Format) -> Iterator[_Record]:
@@ -96,7 +103,10 @@ def _records(file: IO[bytes], format_: Format) -> Iterator[_Record]:
             yield _Record(number, None, document)
         return
     for table in read_tables(file, format_):
-        headers = [text_of(each) for each in next(table.rows).cells]
+        heading = next(table.rows, None)
+        if heading is None:
+            continue
+        headers = [text_of(each) for each in heading.cells]
         next(table.rows, None)
         for row in table.rows:
             texts = [_exact(each) for each in row.cells]
