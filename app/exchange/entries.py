@@ -18,6 +18,7 @@ from sqlmodel import col
 
 from app.access.dependencies import Caller
 from app.errors import FieldProblem, Problem, not_found, pointer
+from app.exchange.entry_shape import ABOUT_REPORT, entry_of, first_recorded, statement_of, teller_of, unfit
 from app.kinds import KINDS
 from app.labels import LABELS, LEVELS, TOP, Label
 from app.ledger.identity import indicator_id
@@ -38,11 +39,8 @@ Entry = Mapping[str, Any]
 Teller = Callable[[str], Caller]
 
 KNOWN_TYPES = frozenset({"report", "correction", "retraction", "outcome", "grade", "label", "tombstone", "withheld"})
-_ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
 # The reason of what comes from where no reason is told to this reader.
 UNTOLD = "The reason is not told."
-# What the service adds to a statement; the rest of it is as it was sent.
-_ADDED = frozenset({"id", "recorded_at", "recorded_by"})
 
 
 @dataclass(slots=True)
@@ -79,8 +77,12 @@ class Applier:
         self._head: int | None = None
 
     async def apply(self, session: AsyncSession, entries: Sequence[Entry]) -> Applied:
-        """Apply some entries in the session's transaction."""
+        """Apply some entries in the session's transaction; none where one is not made as an entry is."""
         done = Applied()
+        done.refused = [(at, wrong) for at, each in enumerate(entries) if (wrong := unfit(each))]
+        if done.refused:
+            return done
+        entries = [entry_of(each) for each in entries]
         if self._head is None:
             self._head = await session.scalar(select(func.max(col(Change.number)))) or 0
         await self._translate(session, entries)
@@ -89,10 +91,10 @@ class Applier:
             entry = entries[at]
             run = at + 1
             if entry["type"] == "report":
-                while run < len(entries) and entries[run]["type"] == "report" and _teller_of(entries[run]) == _teller_of(entry):
+                while run < len(entries) and entries[run]["type"] == "report" and teller_of(entries[run]) == teller_of(entry):
                     run += 1
                 await self._reports(session, entries[at:run], at, done)
-            elif entry["type"] == "withheld" or (entry["type"] in _ABOUT_REPORT and entry["report_id"] is None):
+            elif entry["type"] == "withheld" or (entry["type"] in ABOUT_REPORT and entry["report_id"] is None):
                 # Nothing is told of it any more.
                 done.existing += 1
             elif entry["type"] in KNOWN_TYPES:
@@ -113,7 +115,7 @@ class Applier:
             sent.append(check(statement_of(entry), self._settings))
             identifiers.append(UUID(entry["report"]["id"]))
             positions.append(at)
-        outcomes, _ = await record(session, self._teller(_teller_of(entries[0])), sent, self._settings, identifiers=identifiers)
+        outcomes, _ = await record(session, self._teller(teller_of(entries[0])), sent, self._settings, identifiers=identifiers)
         for at, outcome in zip(positions, outcomes, strict=True):
             if isinstance(outcome, list):
                 done.refused.append((at, _beneath(outcome)))
@@ -129,13 +131,13 @@ class Applier:
         label = Label(entry["report"]["sensitivity"])
         if level <= label.level:
             return False
-        report, first = UUID(entry["report"]["id"]), _first_recorded(entry)
+        report, first = UUID(entry["report"]["id"]), first_recorded(entry)
         moved = select(col(Change.detail)).where(col(Change.report_id) == report, col(Change.type) == "label")
         detail = await session.scalar(moved.order_by(col(Change.number).desc()).limit(1))
         vanished = (detail or {}).get(FIRST_RECORDED_AT)
         if vanished is None or instant(vanished) >= first:
             return False
-        caller = self._teller(_teller_of(entry))
+        caller = self._teller(teller_of(entry))
         if not await self._may_lower(session, caller, report):
             return False
         await follow_label(session, caller, report, label, UNTOLD, self._settings, first_recorded_at=first)
@@ -170,7 +172,7 @@ class Applier:
     async def _correction(self, session: AsyncSession, entry: Entry) -> bool | None:
         if entry["report"]["kind"] not in KINDS:
             return None
-        caller = self._teller(_teller_of(entry))
+        caller = self._teller(teller_of(entry))
         new = UUID(entry["report"]["id"])
         old = UUID((entry["detail"] or {}).get("supersedes") or entry["report"]["id"])
         known = await find_by_identifier(await session.connection(), [new, old], caller.level)
@@ -190,7 +192,7 @@ class Applier:
         return True
 
     async def _retraction(self, session: AsyncSession, entry: Entry) -> bool:
-        caller = self._teller(_teller_of(entry))
+        caller = self._teller(teller_of(entry))
         report = UUID(entry["report_id"])
         known = (await find_by_identifier(await session.connection(), [report], caller.level)).get(report)
         if known is None:
@@ -203,12 +205,12 @@ class Applier:
 
     async def _outcome(self, session: AsyncSession, entry: Entry) -> bool:
         indicator = self._indicators.get(entry["indicator"], UUID(entry["indicator"]))
-        first = _first_recorded(entry)
+        first = first_recorded(entry)
         if await _has(session, "outcome", first, col(Change.indicator_id) == indicator):
             return False
         await set_outcome(
             session,
-            self._teller(_teller_of(entry)),
+            self._teller(teller_of(entry)),
             indicator,
             outcome=entry["detail"]["outcome"],
             reason=entry["reason"],
@@ -219,13 +221,13 @@ class Applier:
         return True
 
     async def _grade(self, session: AsyncSession, entry: Entry) -> bool:
-        first = _first_recorded(entry)
+        first = first_recorded(entry)
         source = (await find_sources(await session.connection(), [entry["source"]], TOP)).get(entry["source"])
         if source is not None and await _has(session, "grade", first, col(Change.source_id) == source.id):
             return False
         await set_grade(
             session,
-            self._teller(_teller_of(entry)),
+            self._teller(teller_of(entry)),
             entry["source"],
             reliability=entry["detail"]["reliability"],
             reason=entry["reason"],
@@ -236,8 +238,8 @@ class Applier:
 
     async def _label(self, session: AsyncSession, entry: Entry) -> bool:
         """Move a label: what vanished there is seen here by the highest clearance alone, since which label it has now is not told."""
-        caller = self._teller(_teller_of(entry))
-        report, first = UUID(entry["report_id"]), _first_recorded(entry)
+        caller = self._teller(teller_of(entry))
+        report, first = UUID(entry["report_id"]), first_recorded(entry)
         label = Label(entry["detail"]["sensitivity"]) if entry["detail"] else LABELS[TOP]
         known = (await find_by_identifier(await session.connection(), [report], caller.level)).get(report)
         if known is None and entry["report"] is not None:
@@ -270,7 +272,7 @@ class Applier:
         """Learn which indicators have another identifier here."""
         about: dict[str, tuple[str, str, str]] = {}
         for entry in entries:
-            for document in entry.get("documents", ()):
+            for document in entry["documents"]:
                 about[document["id"]] = (document["kind"], document["place"]["slug"], document["subject"])
             if entry.get("report") and entry["report"]["kind"] in KINDS:
                 sent = check(statement_of(entry), self._settings)
@@ -282,26 +284,8 @@ class Applier:
                 self._indicators[theirs] = ours
 
 
-def _teller_of(entry: Entry) -> str:
-    organisation: str = entry["recorded_by"]
-    return organisation
-
-
-def statement_of(entry: Entry) -> dict[str, Any]:
-    """The statement of an entry as it would be sent: without what a service adds, and without what is null."""
-    return _given({name: value for name, value in entry["report"].items() if name not in _ADDED})
-
-
-def _given(node: dict[str, Any]) -> dict[str, Any]:
-    return {name: _given(value) if isinstance(value, dict) else value for name, value in node.items() if value is not None}
-
-
 def _beneath(wrong: Refused) -> Refused:
     return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in wrong]
-
-
-def _first_recorded(entry: Entry) -> datetime:
-    return instant((entry["detail"] or {}).get(FIRST_RECORDED_AT) or entry["recorded_at"])
 
 
 async def _has(session: AsyncSession, type_: str, first: datetime, about: Any) -> bool:
