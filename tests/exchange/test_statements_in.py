@@ -1,5 +1,6 @@
 """Tables of statements taken in: each fault at its cell, all or nothing or the good rows, and nothing twice."""
 
+import asyncio
 import csv
 import io
 import json
@@ -9,7 +10,7 @@ import resource
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,19 @@ async def test_a_file_over_the_limit_and_a_key_that_came_before(app: Any, client
     assert other.status_code == 422
     app.state.settings = app.state.settings.model_copy(update={"import_max_bytes": 10})
     assert (await send(client, body, "application/json")).status_code == 413
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert (await client.post("/v1/imports", content=b"", headers=packed)).status_code == 415
+
+
+async def test_a_file_of_which_nothing_more_comes(app: Any, client: httpx.AsyncClient) -> None:
+    app.state.settings = app.state.settings.model_copy(update={"body_timeout_seconds": 0.05})
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"place,"
+        await asyncio.sleep(60)
+
+    answer = await client.post("/v1/imports", content=stuck(), headers={"Content-Type": "text/csv"})
+    assert (answer.status_code, answer.json()["detail"]) == (408, "The file did not arrive in time.")
 
 
 def test_dates_without_time_of_a_workbook_are_days(planted: tuple[Path, dict[str, str], int]) -> None:
