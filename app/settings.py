@@ -89,7 +89,9 @@ class Settings(BaseSettings):
         default=Rate(180, 60), description="Wrong keys that an address may send before it has to wait, likewise."
     )
     max_query_bytes: Annotated[int, Field(ge=256)] = Field(default=8192, description="Bytes that a path and its query may have together.")
-    body_timeout_seconds: Annotated[float, Field(gt=0)] = Field(default=30.0, description="Seconds in which a request body has to arrive.")
+    body_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30.0, description="Seconds in which a request body has to arrive; of a file to import each piece."
+    )
     header_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
         default=10.0, description="Seconds in which the head of a request has to arrive; then the connection is closed."
     )

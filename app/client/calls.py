@@ -83,7 +83,7 @@ class Kept:
 
 
 def read(call: Call[T], answer: httpx.Response, kept: Kept) -> T:
-    """What an answer says; LifelineError for an error."""
+    """What an answer says; LifelineError for an error, and for what is no answer to what was asked."""
     if answer.status_code >= 400:
         try:
             problem = answer.json()
@@ -91,7 +91,14 @@ def read(call: Call[T], answer: httpx.Response, kept: Kept) -> T:
             raise LifelineError(answer.status_code, problem["title"], problem.get("detail"), errors)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise LifelineError(answer.status_code, answer.reason_phrase, None, []) from None
-    return call.read(orjson.loads(kept.content(answer)))
+    if answer.has_redirect_location:
+        # Not gone after, since the key would go along.
+        raise LifelineError(answer.status_code, answer.reason_phrase, f"It has moved: ask {answer.headers['location']}", [])
+    content = kept.content(answer)
+    try:
+        return call.read(orjson.loads(content))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise LifelineError(answer.status_code, answer.reason_phrase, "The answer is not one to what was asked.", []) from None
 
 
 def pause(attempt: int, answer: httpx.Response | None) -> float:

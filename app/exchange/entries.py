@@ -18,6 +18,7 @@ from sqlmodel import col
 
 from app.access.dependencies import Caller
 from app.errors import FieldProblem, Problem, not_found, pointer
+from app.exchange.entry_shape import ABOUT_REPORT, entry_of, first_recorded, statement_of, teller_of, unfit
 from app.kinds import KINDS
 from app.labels import LABELS, LEVELS, TOP, Label
 from app.ledger.identity import indicator_id
@@ -38,11 +39,8 @@ Entry = Mapping[str, Any]
 Teller = Callable[[str], Caller]
 
 KNOWN_TYPES = frozenset({"report", "correction", "retraction", "outcome", "grade", "label", "tombstone", "withheld"})
-_ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
 # The reason of what comes from where no reason is told to this reader.
 UNTOLD = "The reason is not told."
-# What the service adds to a statement; the rest of it is as it was sent.
-_ADDED = frozenset({"id", "recorded_at", "recorded_by"})
 
 
 @dataclass(slots=True)
@@ -86,8 +84,12 @@ class Applier:
         self._head: int | None = None
 
     async def apply(self, session: AsyncSession, entries: Sequence[Entry]) -> Applied:
-        """Apply some entries in the session's transaction."""
+        """Apply some entries in the session's transaction; none where one is not made as an entry is."""
         done = Applied()
+        done.refused = [(at, wrong) for at, each in enumerate(entries) if (wrong := unfit(each))]
+        if done.refused:
+            return done
+        entries = [entry_of(each) for each in entries]
         if self._head is None:
             self._head = await session.scalar(select(func.max(col(Change.number)))) or 0
         await self._translate(session, entries)
@@ -96,10 +98,10 @@ class Applier:
             entry = entries[at]
             run = at + 1
             if entry["type"] == "report":
-                while run < len(entries) and entries[run]["type"] == "report" and _teller_of(entries[run]) == _teller_of(entry):
+                while run < len(entries) and entries[run]["type"] == "report" and teller_of(entries[run]) == teller_of(entry):
                     run += 1
                 await self._reports(session, entries[at:run], at, done)
-            elif entry["type"] == "withheld" or (entry["type"] in _ABOUT_REPORT and entry["report_id"] is None):
+            elif entry["type"] == "withheld" or (entry["type"] in ABOUT_REPORT and entry["report_id"] is None):
                 # Nothing is told of it any more.
                 done.existing += 1
             elif entry["type"] in KNOWN_TYPES:
@@ -120,7 +122,7 @@ class Applier:
             sent.append(check(statement_of(entry), self._settings))
             identifiers.append(UUID(entry["report"]["id"]))
             positions.append(at)
-        caller = self._teller(_teller_of(entries[0]))
+        caller = self._teller(teller_of(entries[0]))
         outcomes, _ = await record(session, caller, sent, self._settings, identifiers=identifiers, asker=self._asker)
         for at, identifier, outcome in zip(positions, identifiers, outcomes, strict=True):
             if isinstance(outcome, list):
@@ -137,10 +139,10 @@ class Applier:
     async def _show_again(self, session: AsyncSession, entry: Entry, level: int) -> bool:
         """Lower a label that was raised here only because the report had vanished there, where it shows again since."""
         label = Label(entry["report"]["sensitivity"])
-        caller = self._teller(_teller_of(entry))
+        caller = self._teller(teller_of(entry))
         if not label.level < level <= caller.level:
             return False
-        report, first = UUID(entry["report"]["id"]), _first_recorded(entry)
+        report, first = UUID(entry["report"]["id"]), first_recorded(entry)
         moved = select(col(Change.detail)).where(col(Change.report_id) == report, col(Change.type) == "label")
         detail = await session.scalar(moved.order_by(col(Change.number).desc()).limit(1))
         vanished = (detail or {}).get(FIRST_RECORDED_AT)
@@ -180,7 +182,7 @@ class Applier:
     async def _correction(self, session: AsyncSession, entry: Entry) -> bool | None:
         if entry["report"]["kind"] not in KINDS:
             return None
-        caller = self._teller(_teller_of(entry))
+        caller = self._teller(teller_of(entry))
         new = UUID(entry["report"]["id"])
         old = self._here((entry["detail"] or {}).get("supersedes") or entry["report"]["id"])
         known, of_others = await find_by_identifier(await session.connection(), [new], self._asker or caller)
@@ -223,7 +225,7 @@ class Applier:
         return self._renamed.get(UUID(theirs), UUID(theirs))
 
     async def _retraction(self, session: AsyncSession, entry: Entry) -> bool:
-        caller = self._teller(_teller_of(entry))
+        caller = self._teller(teller_of(entry))
         report = self._here(entry["report_id"])
         known = await find_visible(await session.connection(), report, caller)
         if known is None:
@@ -236,8 +238,8 @@ class Applier:
 
     async def _outcome(self, session: AsyncSession, entry: Entry) -> bool:
         indicator = self._indicators.get(entry["indicator"], UUID(entry["indicator"]))
-        first = _first_recorded(entry)
-        caller = self._teller(_teller_of(entry))
+        first = first_recorded(entry)
+        caller = self._teller(teller_of(entry))
         if await _has(session, "outcome", first, col(Change.indicator_id) == indicator, caller):
             return False
         await set_outcome(
@@ -253,8 +255,8 @@ class Applier:
         return True
 
     async def _grade(self, session: AsyncSession, entry: Entry) -> bool:
-        first = _first_recorded(entry)
-        caller = self._teller(_teller_of(entry))
+        first = first_recorded(entry)
+        caller = self._teller(teller_of(entry))
         organisation = (self._asker or caller).organisation
         source = (await find_sources(await session.connection(), [entry["source"]], caller.level, organisation)).get(entry["source"])
         if source is not None and await _has(session, "grade", first, col(Change.source_id) == source.id, caller):
@@ -272,8 +274,8 @@ class Applier:
 
     async def _label(self, session: AsyncSession, entry: Entry) -> bool:
         """Move a label: what vanished there is seen here by the highest clearance alone, since which label it has now is not told."""
-        caller = self._teller(_teller_of(entry))
-        report, first = self._here(entry["report_id"]), _first_recorded(entry)
+        caller = self._teller(teller_of(entry))
+        report, first = self._here(entry["report_id"]), first_recorded(entry)
         label = Label(entry["detail"]["sensitivity"]) if entry["detail"] else LABELS[TOP]
         known = await find_visible(await session.connection(), report, caller)
         if known is None and entry["report"] is not None:
@@ -303,7 +305,7 @@ class Applier:
         """Learn which indicators have another identifier here."""
         about: dict[str, tuple[str, str, str]] = {}
         for entry in entries:
-            for document in entry.get("documents", ()):
+            for document in entry["documents"]:
                 about[document["id"]] = (document["kind"], document["place"]["slug"], document["subject"])
             if entry.get("report") and entry["report"]["kind"] in KINDS:
                 sent = check(statement_of(entry), self._settings)
@@ -315,26 +317,8 @@ class Applier:
                 self._indicators[theirs] = ours
 
 
-def _teller_of(entry: Entry) -> str:
-    organisation: str = entry["recorded_by"]
-    return organisation
-
-
-def statement_of(entry: Entry) -> dict[str, Any]:
-    """The statement of an entry as it would be sent: without what a service adds, and without what is null."""
-    return _given({name: value for name, value in entry["report"].items() if name not in _ADDED})
-
-
-def _given(node: dict[str, Any]) -> dict[str, Any]:
-    return {name: _given(value) if isinstance(value, dict) else value for name, value in node.items() if value is not None}
-
-
 def _beneath(wrong: Refused) -> Refused:
     return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in wrong]
-
-
-def _first_recorded(entry: Entry) -> datetime:
-    return instant((entry["detail"] or {}).get(FIRST_RECORDED_AT) or entry["recorded_at"])
 
 
 async def _has(session: AsyncSession, type_: str, first: datetime, about: ColumnElement[bool], caller: Caller) -> bool:

@@ -4,10 +4,12 @@ A row has the number that a spreadsheet shows beside it, counted from 1; a JSON 
 position in a list. What cannot be read at all is `Unreadable`, with words for whoever made the file.
 """
 
+import codecs
 import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +23,7 @@ from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
 
 from app.exchange.hxl_csv import undone
-from app.exchange.xlsx import ELSEWHERE, LONG
+from app.exchange.xlsx import ELSEWHERE, LONG, MOST_ROWS
 from app.formats import Format
 
 Cell = str | int | float | bool | datetime | None
@@ -30,9 +32,20 @@ Cell = str | int | float | bool | datetime | None
 MOST_RATIO = 200
 MOST_BYTES = 4 * 1024 * 1024 * 1024
 LONGEST_CELL = 16 * 1024 * 1024
+# How deep lists and objects of JSON may stand in one another: far more than any geometry needs.
+DEEPEST = 64
 _SAMPLE = 64 * 1024
 FORMATS = {".csv": Format.CSV, ".xlsx": Format.XLSX, ".json": Format.JSON, ".geojson": Format.GEOJSON, ".ndjson": Format.NDJSON}
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
+# Stands in a cell whose formula was written by a program that does not compute.
+UNCOMPUTED = "#UNCOMPUTED!"
+_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+# What the reader of workbooks raises for one that is damaged or was made to be.
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, InvalidFileException, SyntaxError),
+    *(AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError),
+)
 
 
 class Unreadable(ValueError):
@@ -69,6 +82,7 @@ def read_documents(file: IO[bytes], format_: Format) -> Iterator[tuple[int, Any]
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    _after_mark(file)
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
@@ -78,32 +92,66 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def _json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    start = file.read(_SAMPLE).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    file.seek(0)
+    after_mark = _after_mark(file)
+    start = file.read(_SAMPLE).lstrip(b" \t\r\n")[:1]
     if start not in (b"[", b"{"):
-        raise Unreadable("The file is not JSON: it has to begin with [ or {.")
+        raise Unreadable("The file is not JSON in UTF-8: it has to begin with [ or {.")
     try:
-        prefix = "item" if start == b"[" else next((f"{name}.item" for name in ("features", "items") if _has(file, name)), None)
-        if prefix is None:
-            raise Unreadable("The file has to be a list, or an object with a list of items or features.")
-        file.seek(0)
+        file.seek(after_mark)
+        prefix = _prefix(file)
+        file.seek(after_mark)
         yield from enumerate(ijson.items(file, prefix, use_float=True), 1)
     except ijson.JSONError as error:
-        raise Unreadable(f"The file is not JSON: {error}.") from None
+        # Its further lines draw where that is. Some of its words come as bytes.
+        words = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        raise Unreadable(f"The file cannot be read as JSON: {words.partition(chr(10))[0].strip()}.") from None
 
 
-def _has(file: IO[bytes], name: str) -> bool:
-    file.seek(0)
-    return any(prefix == name and event == "start_array" for prefix, event, _ in ijson.parse(file))
+def _after_mark(file: IO[bytes]) -> int:
+    """Go past a byte order mark, which JSON should not have and which Windows puts there; answers the position."""
+    file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
+    return file.tell()
+
+
+def _prefix(file: IO[bytes]) -> str:
+    """Where the documents are, as ijson writes it. It keeps the whole path of each nested level, so how deep they go is counted first."""
+    depth = 0
+    key, lists = "", set()
+    for event, value in ijson.basic_parse(file, use_float=True):
+        if event in ("start_map", "start_array"):
+            if depth == 1 and event == "start_array":
+                lists.add(key)
+            depth += 1
+            if depth > DEEPEST:
+                raise Unreadable(f"The file has lists or objects inside one another more than {DEEPEST} deep.")
+        elif event in ("end_map", "end_array"):
+            depth -= 1
+            if depth == 0:
+                is_list = event == "end_array"
+        elif event == "map_key" and depth == 1:
+            key = value
+    if is_list:
+        return "item"
+    name = next((each for each in ("features", "items") if each in lists), None)
+    if name is None:
+        raise Unreadable("The file has to be a list, or an object with a list of items or features.")
+    return f"{name}.item"
 
 
 def _csv(file: IO[bytes]) -> Iterator[Row]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    # Only a byte order mark tells of another encoding than UTF-8; none is guessed.
+    wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding="utf-16" if wide else "utf-8-sig", newline="")
     try:
         sample = text.read(_SAMPLE)
+        said = _SEPARATOR.match(sample)
         first = sample.partition("\n")[0]
-        delimiter = max(",;\t", key=first.count)
+        delimiter = said[1] if said else max(",;\t", key=first.count)
         text.seek(0)
+        if said:
+            # Excel's own line, which it does not show.
+            text.readline()
         csv.field_size_limit(LONGEST_CELL)
         for number, cells in enumerate(csv.reader(text, delimiter=delimiter, strict=True), 1):
             yield Row(number, [undone(each) or None for each in cells])
@@ -119,20 +167,36 @@ def _workbook(file: IO[bytes]) -> Iterator[Table]:
     try:
         with zipfile.ZipFile(file) as packed:
             sizes = [(each.file_size, each.compress_size) for each in packed.infolist()]
-        unpacked = sum(size for size, _ in sizes)
-        if unpacked > MOST_BYTES or any(size > 1024 * 1024 and size > MOST_RATIO * max(small, 1) for size, small in sizes):
-            raise Unreadable("The workbook unpacks to far more than its size.")
+            unpacked = sum(size for size, _ in sizes)
+            if unpacked > MOST_BYTES or any(size > 1024 * 1024 and size > MOST_RATIO * max(small, 1) for size, small in sizes):
+                raise Unreadable("The workbook unpacks to far more than its size.")
+            with_formulas = _has_formulas(packed)
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, OSError, SyntaxError) as error:
-        raise Unreadable(f"The file is not an XLSX workbook: {error}.") from None
+        formulas = openpyxl.load_workbook(file, read_only=True) if with_formulas else None
+    except _BROKEN as error:
+        raise error if isinstance(error, Unreadable) else Unreadable(f"The file is not an XLSX workbook: {error}.") from None
     try:
         texts = _LongTexts(book[LONG].iter_rows(min_row=2, values_only=True) if LONG in book.sheetnames else ())
         for sheet in book.worksheets:
             if sheet.title != LONG:
-                sheet.reset_dimensions()
-                yield Table(sheet.title, _rows(sheet, texts))
+                yield Table(sheet.title, _rows(sheet, None if formulas is None else formulas[sheet.title], texts))
     finally:
-        book.close()
+        for each in (book, formulas):
+            if each is not None:
+                each.close()
+
+
+def _has_formulas(packed: zipfile.ZipFile) -> bool:
+    """Whether a sheet has a formula: without one there is no need to look whether its result was saved."""
+    for name in packed.namelist():
+        if name.startswith("xl/worksheets/"):
+            with packed.open(name) as sheet:
+                before = b""
+                while piece := sheet.read(_SAMPLE):
+                    if _FORMULA.search(before + piece):
+                        return True
+                    before = piece[-16:]
+    return False
 
 
 class _LongTexts:
@@ -154,9 +218,29 @@ class _LongTexts:
         return "".join(parts)
 
 
-def _rows(sheet: Any, texts: _LongTexts) -> Iterator[Row]:
-    for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
-        yield Row(number, [_cell(each, sheet.title, number, texts) for each in cells], sheet.title)
+def _rows(sheet: Any, formulas: Any, texts: _LongTexts) -> Iterator[Row]:
+    try:
+        for number, cells in enumerate(_values(sheet, formulas), 1):
+            if number > MOST_ROWS:
+                raise Unreadable(f"The sheet {sheet.title} has more than {MOST_ROWS} rows.")
+            yield Row(number, [_cell(each, sheet.title, number, texts) for each in cells], sheet.title)
+    except _BROKEN as error:
+        raise error if isinstance(error, Unreadable) else Unreadable(f"The sheet {sheet.title} is damaged: {error}.") from None
+
+
+def _values(sheet: Any, formulas: Any) -> Iterator[Sequence[Any]]:
+    """Rows of results. `formulas` is the sheet read for its formulas, None where the workbook has none."""
+    sheet.reset_dimensions()
+    if formulas is None:
+        yield from sheet.iter_rows(values_only=True)
+        return
+    formulas.reset_dimensions()
+    for cells, written in zip(sheet.iter_rows(), formulas.iter_rows(values_only=True), strict=True):
+        yield [
+            # A formula whose result is an empty text has that; one that no spreadsheet program ever computed has nothing.
+            UNCOMPUTED if each.value is None and formula is not None and each.data_type != "str" else each.value
+            for each, formula in zip(cells, written, strict=True)
+        ]
 
 
 def _cell(value: Any, sheet: str, row: int, texts: _LongTexts) -> Cell:
@@ -180,9 +264,11 @@ def text_of(cell: Cell) -> str:
     return str(cell).strip()
 
 
-def is_error(cell: Cell) -> bool:
-    """Whether a spreadsheet program could not compute the cell."""
-    return isinstance(cell, str) and cell in _ERRORS
+def error_in(cell: Cell) -> str | None:
+    """What a spreadsheet program could not compute in the cell, or did not; None for what can be read."""
+    if cell == UNCOMPUTED:
+        return "the cell holds a formula without its result: open the file in a spreadsheet program and save it"
+    return f"the cell holds an error, {cell}" if isinstance(cell, str) and cell in _ERRORS else None
 
 
 def cell_name(column: int, row: int) -> str:
@@ -193,57 +279,6 @@ def cell_name(column: int, row: int) -> str:
         column, rest = divmod(column - 1, 26)
         letters = chr(ord("A") + rest) + letters
     return f"{letters}{row}"
-
-
-_TAG = re.compile(r"#\s*[A-Za-z][A-Za-z0-9_]*(\s*\+\s*[A-Za-z][A-Za-z0-9_]*)*\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """What stands above the data: headers, and HXL hashtags as tag and set of attributes; None for a column without."""
-
-    headers: Sequence[str]
-    tags: Sequence[tuple[str, frozenset[str]] | None]
-    rows: Iterator[Row]
-
-
-# HXL 1.1: the row of hashtags is among the first 25.
-_HIGHEST = 25
-
-
-def read_heading(rows: Iterator[Row]) -> Heading:
-    """Find the headers and, where there is one, the row of hashtags: the first row of which most cells are tags."""
-    above: list[Row] = []
-    for row in rows:
-        above.append(row)
-        texts = [text_of(each) for each in row.cells]
-        filled = [each for each in texts if each]
-        if filled and sum(bool(_TAG.fullmatch(each)) for each in filled) * 2 > len(filled):
-            before = next((each for each in reversed(above[:-1]) if any(each.cells)), None)
-            headers = [text_of(each) for each in before.cells] if before else []
-            width = max(len(headers), len(texts))
-            tags = [tag_of(each) for each in texts]
-            return Heading([*headers, *[""] * (width - len(headers))], [*tags, *[None] * (width - len(tags))], rows)
-        if len(above) == _HIGHEST:
-            break
-    at = next((at for at, each in enumerate(above) if any(each.cells)), None)
-    if at is None:
-        return Heading([], [], iter(()))
-    headers = [text_of(each) for each in above[at].cells]
-    return Heading(headers, [None] * len(headers), _together(above[at + 1 :], rows))
-
-
-def _together(first: Sequence[Row], rest: Iterator[Row]) -> Iterator[Row]:
-    yield from first
-    yield from rest
-
-
-def tag_of(text: str) -> tuple[str, frozenset[str]] | None:
-    """A hashtag and its attributes, in whatever order and spacing; None for what is none."""
-    if not _TAG.fullmatch(text):
-        return None
-    tag, *attributes = (each.strip().lower() for each in text.split("+"))
-    return tag.replace(" ", ""), frozenset(attributes)
 
 
 def format_of(path: Path) -> Format:

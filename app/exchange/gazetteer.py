@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Database
 from app.errors import FieldProblem, field_problems
-from app.exchange.files_in import Cell, Heading, Unreadable, cell_name, read_documents, read_heading, read_tables, text_of
+from app.exchange.files_in import Cell, Unreadable, cell_name, error_in, read_documents, read_tables, text_of
+from app.exchange.headings import Heading, read_heading
 from app.exchange.statements_in import MOST_PROBLEMS, Progress, RowProblem
 from app.formats import Format
 from app.reference.schemas import PlaceIn
@@ -187,7 +188,7 @@ class _Undone(Exception):
 
 
 def _at(cells: Sequence[Cell], at: int | None) -> str:
-    return text_of(cells[at]) if at is not None and at < len(cells) else ""
+    return text_of(cells[at]) if at is not None and at < len(cells) and error_in(cells[at]) is None else ""
 
 
 def _centre(cells: Sequence[Cell], units: Units) -> dict[str, Any]:

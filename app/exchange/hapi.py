@@ -50,6 +50,8 @@ class HapiClient(AsyncLifeline):
 
 def _data(answer: Any) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = answer["data"]
+    if not all(isinstance(each, dict) for each in rows):
+        raise TypeError("rows are objects")
     return rows
 
 

@@ -25,6 +25,7 @@ from app.indicators.schemas import KindName
 from app.labels import Label
 from app.reference.schemas import Slug
 from app.reports.schemas import PlaceName
+from app.settings import Settings
 from app.times import Moment
 
 router = APIRouter(tags=["Reporting"])
@@ -94,17 +95,26 @@ _BODY = {
 }
 
 
-async def _spool(request: Request, most: int) -> tuple[IO[bytes], bytes]:
-    """The body in a file that is in memory while it is small, and its digest."""
+async def _spool(request: Request, settings: Settings) -> tuple[IO[bytes], bytes]:
+    """The body in a file that is in memory while it is small, and its digest. 408 where nothing more of it comes."""
+    most = settings.import_max_bytes
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by whoever reads it
     digest, length = hashlib.sha256(), 0
-    async for chunk in request.stream():
-        length += len(chunk)
-        if length > most:
-            file.close()
-            raise Problem(413, f"A file may have {most} bytes at the most.", headers={"Connection": "close"})
-        digest.update(chunk)
-        await asyncio.to_thread(file.write, chunk)
+    pieces = request.stream()
+    try:
+        # A large file takes its time over a bad link, so the bound is on silence.
+        while (chunk := await asyncio.wait_for(anext(pieces, None), settings.body_timeout_seconds)) is not None:
+            length += len(chunk)
+            if length > most:
+                raise Problem(413, f"A file may have {most} bytes at the most.", headers={"Connection": "close"})
+            digest.update(chunk)
+            await asyncio.to_thread(file.write, chunk)
+    except TimeoutError:
+        file.close()
+        raise Problem(408, "The file did not arrive in time.", headers={"Connection": "close"}) from None
+    except Problem:
+        file.close()
+        raise
     return file, digest.digest()
 
 
@@ -112,6 +122,9 @@ def _format(request: Request) -> Format:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _FORMATS:
         raise Problem(415, f"Send the file as one of {', '.join(_FORMATS)}.")
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        # What is never inflated cannot be a bomb.
+        raise Problem(415, "Send the file as it is, without Content-Encoding.", headers={"Accept-Encoding": "identity"})
     return _FORMATS[media_type]
 
 
@@ -140,7 +153,7 @@ async def post_import(
     format_ = _format(request)
     given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}
     defaults = {name: str(value) for name, value in given.items() if value is not None}
-    file, request.state.raw_body = await _spool(request, settings.import_max_bytes)
+    file, request.state.raw_body = await _spool(request, settings)
     with file:
         whole = await asyncio.to_thread(is_whole, file, format_)
         needed = {Scope.REPORT, Scope.CURATE} if whole else {Scope.REPORT}

@@ -13,7 +13,8 @@ from typing import Any
 
 from app.errors import FieldProblem
 from app.exchange.columns import Column
-from app.exchange.files_in import Cell, Heading, is_error, tag_of, text_of
+from app.exchange.files_in import Cell, error_in, text_of
+from app.exchange.headings import Heading, tag_of
 from app.exchange.tables import REPORTS, STATEMENT
 
 # What the service adds: in a table that it made, these are not sent back.
@@ -22,7 +23,7 @@ _STATUS = "status"
 _PCODE = re.compile(r"(?:adm(?:in)?_?(\d)_?)?p_?code")
 _COUNTRY = 0
 _DEEPEST = 9
-_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _YES_NO = {"true": True, "yes": True, "false": False, "no": False}
 
 FIELDS: dict[str, Column] = {each.header: each for each in STATEMENT if each.header not in _ADDED}
@@ -143,8 +144,8 @@ def tell(found: Match, cells: Sequence[Cell], defaults: dict[str, str]) -> Told:
         if cell is None or cell == "":
             continue
         pointer = "".join(f"/{step}" for step in column.path)
-        if is_error(cell):
-            told.wrong.append(FieldProblem(pointer=pointer, detail=f"the cell holds an error, {cell}"))
+        if (error := error_in(cell)) is not None:
+            told.wrong.append(FieldProblem(pointer=pointer, detail=error))
             continue
         try:
             _put(told.body, column.path, _value(column, cell))

@@ -22,6 +22,11 @@ TABLES: dict[str, type[Place] | type[Source] | type[Route]] = {"place": Place, "
 Served = Mapping[str, Any]
 
 
+class _Served(BaseModel):
+    id: UUID
+    redacted: list[str] = []
+
+
 def body_of(served: Served) -> dict[str, Any]:
     """A record as it would be sent: a source with its first grade, since later ones are changes of the ledger."""
     body = {name: value for name, value in served.items() if name not in _ADDED and value is not None}
@@ -34,6 +39,7 @@ def body_of(served: Served) -> dict[str, Any]:
 def wrong_in(what: str, served: Served) -> list[FieldProblem]:
     """What is wrong with a record by itself; `what` is `place`, `source` or `route`."""
     try:
+        _Served.model_validate(served)
         MODELS[what].model_validate(body_of(served))
     except ValidationError as error:
         return field_problems(error)

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.dependencies import Caller
 from app.db import Database
 from app.errors import FieldProblem
-from app.exchange.files_in import Unreadable, cell_name, read_documents, read_heading, read_tables
+from app.exchange.files_in import Unreadable, cell_name, read_documents, read_tables
+from app.exchange.headings import read_heading
 from app.exchange.matching import Match, match, tell
 from app.exchange.names_in import Names, resolve, sought_in
 from app.formats import Format
@@ -210,8 +211,19 @@ class StatementFile:
                         imported.shown.append(sent.report.model_dump(mode="json", exclude={"value"}) | {"value": read.body["value"]})
                     continue
                 wrong = sent
+            else:
+                wrong += _besides(read, wrong, self._settings)
             imported.refuse([read.problem(each) for each in wrong])
         return good
+
+
+def _besides(read: _Read, wrong: Sequence[FieldProblem], settings: Settings) -> list[FieldProblem]:
+    """What else is wrong with a row of which some cells cannot be read: only in parts of which all can, since the rest may follow."""
+    if not isinstance(read.body, dict) or any(each.pointer == "" for each in wrong):
+        return []
+    parts = {each.pointer.split("/")[1] for each in wrong}
+    sent = check(read.body, settings)
+    return [] if isinstance(sent, Sent) else [each for each in sent if each.pointer and each.pointer.split("/")[1] not in parts]
 
 
 def _references(body: dict[str, Any]) -> dict[str, str]:

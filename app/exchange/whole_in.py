@@ -11,18 +11,21 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, Any
 
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import Caller
 from app.db import Database
-from app.errors import FieldProblem
-from app.exchange.entries import KNOWN_TYPES, Applied, Applier, Teller, statement_of
-from app.exchange.files_in import Cell, Unreadable, read_documents, read_tables, text_of
-from app.exchange.records import RECORD, SHEETS, VERSION, restore
+from app.errors import FieldProblem, field_problems
+from app.exchange.entries import KNOWN_TYPES, Applied, Applier, Teller
+from app.exchange.entry_shape import entry_of, statement_of, unfit
+from app.exchange.files_in import Cell, Row, Unreadable, read_documents, read_tables, text_of
+from app.exchange.records import COLUMNS, SHEETS, VERSION, restore
 from app.exchange.reference_in import MODELS, take_reference, wrong_in
 from app.exchange.statements_in import TABULAR, Progress, RowProblem
 from app.formats import Format
 from app.kinds import KINDS
+from app.labels import Label
 from app.ledger.chain import GENESIS, canonical, link
 from app.reports.checks import check
 from app.settings import Settings
@@ -78,15 +81,22 @@ def is_whole(file: IO[bytes], format_: Format) -> bool:
     """Whether a file is a full export: its first record says so."""
     try:
         if format_ is Format.XLSX:
-            return next(read_tables(file, format_)).name == SHEETS["export"]
+            # A workbook is closed as soon as nobody holds its tables.
+            tables = read_tables(file, format_)
+            first = next(tables)
+            return first.name == SHEETS["export"] and _begins_export(next(first.rows))
         if format_ is Format.CSV:
-            return [*next(next(read_tables(file, format_)).rows).cells][:1] == [RECORD.header]
+            return _begins_export(next(next(read_tables(file, format_)).rows))
         if format_ is Format.NDJSON:
-            _, first = next(read_documents(file, format_))
-            return isinstance(first, dict) and first.get("record") == "export"
+            _, document = next(read_documents(file, format_))
+            return isinstance(document, dict) and document.get("record") == "export"
     except (StopIteration, Unreadable):
         pass
     return False
+
+
+def _begins_export(row: Row) -> bool:
+    return [*row.cells][:2] == [each.header for each in COLUMNS["export"][:2]]
 
 
 def _records(file: IO[bytes], format_: Format) -> Iterator[_Record]:
@@ -97,13 +107,16 @@ def _records(file: IO[bytes], format_: Format) -> Iterator[_Record]:
             yield _Record(number, None, document)
         return
     for table in read_tables(file, format_):
-        headers = [text_of(each) for each in next(table.rows).cells]
+        heading = next(table.rows, None)
+        if heading is None:
+            continue
+        headers = [text_of(each) for each in heading.cells]
         next(table.rows, None)
         for row in table.rows:
             texts = [_exact(each) for each in row.cells]
             try:
                 content = restore(headers, [*texts, *[""] * (len(headers) - len(texts))])
-            except (KeyError, ValueError) as error:
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
                 at = f"Row {row.number}" + (f" of the sheet {table.name}" if table.name else "")
                 raise Unreadable(f"{at} is no record of a full export that this version knows: {error}.") from None
             yield _Record(row.number, table.name, content)
@@ -113,11 +126,17 @@ def _exact(cell: Cell) -> str:
     return cell if isinstance(cell, str) else text_of(cell)
 
 
+class _Head(BaseModel):
+    clearance: Label
+    seq: int
+    hash: str
+
+
 class _Walk:
     """The chain of the export, record by record."""
 
     def __init__(self) -> None:
-        self.head: Mapping[str, Any] | None = None
+        self.head: _Head | None = None
         self._seq = 0
         self._hash = GENESIS
 
@@ -127,24 +146,40 @@ class _Walk:
         if self.head is None:
             if content.get("record") != "export" or content.get("version") != VERSION:
                 raise Unreadable(f"This is no full export of version {VERSION}.")
-            self.head = content
-        elif content["record"] == "change":
+            try:
+                self.head = _Head.model_validate(content)
+            except ValidationError as error:
+                wrong = field_problems(error)[0]
+                raise Unreadable(f"This is no full export of version {VERSION}: {wrong.pointer} {wrong.detail}.") from None
+        elif content.get("record") == "change":
             self._seq += 1
-            entry = {name: each for name, each in content.items() if name not in _BESIDE_ENTRY}
+            given = content.get("hash")
             # What was withheld since it was written cannot be hashed any more: its hash is taken as given.
-            expected = content["hash"] if content.get("redacted") else link(self._hash, canonical(entry))
-            self._hash = content["hash"]
-            if content["seq"] != self._seq or content["hash"] != expected:
-                self._seq = content["seq"]
+            expected = given if content.get("redacted") and isinstance(given, str) else self._link(content)
+            fits = expected is not None and (content.get("seq"), given) == (self._seq, expected)
+            # The next is held against this one, so that one fault is told once.
+            self._seq = content["seq"] if isinstance(content.get("seq"), int) else self._seq
+            self._hash = given if isinstance(given, str) else self._hash
+            if not fits:
                 return "the entry is not the one that was written: its number or hash does not follow from those before"
+        elif not isinstance(content.get("record"), str) or content["record"] not in MODELS:
+            return "this is no record of a full export that this version knows"
         return None
+
+    def _link(self, content: Mapping[str, Any]) -> str | None:
+        entry = {name: each for name, each in content.items() if name not in _BESIDE_ENTRY}
+        try:
+            return link(self._hash, canonical(entry))
+        except ValueError:
+            # A number or a text that no JSON of ours has.
+            return None
 
     def end(self) -> str | None:
         """What is missing at the end; None where the export is whole."""
         assert self.head is not None
-        if (self._seq, self._hash) == (self.head["seq"], self.head["hash"]):
+        if (self._seq, self._hash) == (self.head.seq, self.head.hash):
             return None
-        return f"the export is not whole: it ends at {self._seq} of {self.head['seq']} entries"
+        return f"the export is not whole: it ends at {self._seq} of {self.head.seq} entries"
 
 
 class WholeFile:
@@ -180,7 +215,7 @@ class WholeFile:
             self._progress(len(lot))
         if walk.head is None:
             raise Unreadable("The file is empty.")
-        restored.clearance = walk.head["clearance"]
+        restored.clearance = walk.head.clearance.value
         if (missing := walk.end()) is not None:
             restored.refuse(last, [FieldProblem(pointer="", detail=missing)])
         return restored
@@ -192,17 +227,16 @@ class WholeFile:
                 restored.refuse(at, [FieldProblem(pointer="", detail=altered)])
                 continue
             record = at.content["record"]
-            if record == "change":
-                type_ = at.content["type"]
-                if type_ not in KNOWN_TYPES or (at.content["report"] and at.content["report"]["kind"] not in KINDS):
+            if record == "change" and (wrong := unfit(at.content)):
+                restored.refuse(at, wrong)
+            elif record == "change":
+                entry = entry_of(at.content)
+                type_, report = entry["type"], entry["report"]
+                if type_ not in KNOWN_TYPES or (report and report["kind"] not in KINDS):
                     restored.unknown[type_] += 1
                     continue
                 restored.added[type_] += 1
-                if (
-                    at.content["report"]
-                    and type_ in ("report", "correction")
-                    and isinstance(sent := check(statement_of(at.content), self._settings), list)
-                ):
+                if report and type_ in ("report", "correction") and isinstance(sent := check(statement_of(entry), self._settings), list):
                     restored.refuse(at, sent)
             elif record in MODELS:
                 restored.added[record] += 1

@@ -1,12 +1,14 @@
 """XLSX workbooks in constant memory: rows go to temporary files as they come, and the workbook is put together at the end.
 
 A row of headers, a row of HXL hashtags, then one row a record; texts are written as texts, so that none is run as a formula.
-A sheet holds 1,048,576 rows (Excel's limit); what is more goes on in `NAME 2` and so on, each with the same two rows above. A cell holds
-32,767 characters; a longer text stands in parts on the sheet `long`, whose rows are sheet, row (counted from 1), header, part (from
-1), text, and the cell itself says `[long]`. Control characters stand as `_x000D_` and so on, OOXML's own escape (ISO/IEC 29500,
-ST_Xstring), which spreadsheets undo by themselves and `openpyxl.utils.escape.unescape` for who reads the file by a library.
+A sheet holds 1,048,576 rows (Excel's limit); what is more goes on in `NAME 2` and so on, each with the same two rows above. Control
+characters stand as `_x000D_` and so on, OOXML's own escape (ISO/IEC 29500, ST_Xstring), which spreadsheets undo by themselves and
+`openpyxl.utils.escape.unescape` for who reads the file by a library. A cell holds 32,767 characters: a longer text, and the rare one that
+the escape does not hold, stands in parts on the sheet `long`, whose rows are sheet, row (counted from 1), header, part (from 1), text,
+and the cell itself says `[long]`.
 """
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,6 +25,8 @@ MOST_ROWS = 1_048_576
 MOST_CHARACTERS = 32_767
 LONG = "long"
 ELSEWHERE = "[long]"
+# Where one text that looks like an escape ends another: what is written escapes the first alone, so the two are kept apart.
+_OVERLAP = re.compile("(?<=_x[0-9A-Fa-f]{4})(?=_x[0-9A-Fa-f]{4}_)")
 _PIECE = 64 * 1024
 # The same records give the same bytes.
 _CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -68,7 +72,7 @@ class Workbook:
                 sheet.write_boolean(row, at, value)
             elif isinstance(value, int | float):
                 sheet.write_number(row, at, value)
-            elif len(value) > MOST_CHARACTERS:
+            elif len(value) > MOST_CHARACTERS or value == ELSEWHERE or _OVERLAP.search(value):
                 sheet.write_string(row, at, ELSEWHERE)
                 self._write_long(sheet.name, row, columns[at].header, value)
             else:
@@ -80,10 +84,12 @@ class Workbook:
             self._sheets[LONG] = self._book.add_worksheet(LONG)
             self._sheets[LONG].write_row(0, 0, ["sheet", "row", "header", "part", "text"])
             self._next[LONG] = 1
-        for part, start in enumerate(range(0, len(text), MOST_CHARACTERS), 1):
+        cut = _OVERLAP.split(text)
+        parts = [each[start : start + MOST_CHARACTERS] for each in cut for start in range(0, len(each), MOST_CHARACTERS)]
+        for part, piece in enumerate(parts, 1):
             at = self._next[LONG]
             self._sheets[LONG].write_row(at, 0, [sheet, row + 1, header, part])
-            self._sheets[LONG].write_string(at, 4, text[start : start + MOST_CHARACTERS])
+            self._sheets[LONG].write_string(at, 4, piece)
             self._next[LONG] = at + 1
 
     def finish(self) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ Method = Literal[
 ]
 Status = Literal["standing", "superseded", "retracted"]
 Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Why, in words.")]
+OutcomeName = Literal["pending", "materialised", "averted", "overtaken", "unknown"]
 PlaceName = Annotated[str, Field(min_length=1, max_length=100, description="Slug of the place, or `scheme:code`.")]
 
 
@@ -174,7 +175,7 @@ class OutcomeIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    outcome: Literal["pending", "materialised", "averted", "overtaken", "unknown"]
+    outcome: OutcomeName
     reason: Reason
     report: UUID = Field(description="Identifier of the report that shows it.")
 

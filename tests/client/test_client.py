@@ -147,6 +147,22 @@ def test_what_breaks_is_tried_again_and_a_post_is_done_once() -> None:
         lifeline.place("a")
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(200, text="<html>"), "200 The answer is not one to what was asked."),
+        (httpx.Response(200, json=[1]), "200 The answer is not one to what was asked."),
+        (httpx.Response(200, json={"slug": 5}), "200 The answer is not one to what was asked."),
+        (httpx.Response(301, headers={"Location": "https://other.test/"}), "301 It has moved: ask https://other.test/"),
+    ],
+)
+def test_what_is_no_lifeline_is_told_so(answer: httpx.Response, words: str) -> None:
+    """As where the address is that of a site's front page, or of http where it is https: the key is not carried along."""
+    with Lifeline(URL, transport=httpx.MockTransport(lambda _: answer)) as lifeline, pytest.raises(LifelineError) as raised:
+        lifeline.place("a")
+    assert str(raised.value) == words
+
+
 def test_what_is_known_is_asked_for_again_by_its_etag() -> None:
     transport = Broken()
     with Lifeline(URL, transport=transport) as lifeline:

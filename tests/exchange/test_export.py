@@ -14,10 +14,12 @@ from openpyxl.utils.escape import unescape
 from app.db import Database
 from app.exchange import whole
 from app.exchange.columns import column
+from app.exchange.files_in import read_tables
 from app.exchange.hxl_csv import undone
 from app.exchange.records import restore
 from app.exchange.whole import export_file, read_records
 from app.exchange.xlsx import ELSEWHERE, LONG, MOST_CHARACTERS, Workbook
+from app.formats import Format
 from app.labels import Label
 from app.ledger.chain import GENESIS, canonical, link
 from tests.servers import invoke
@@ -132,6 +134,19 @@ def test_a_sheet_that_is_full_goes_on_in_the_next_and_a_long_text_stands_in_part
     _, *parts = read[LONG].values
     assert [part[:4] for part in parts] == [("rows 2", 4, "a", 1), ("rows 2", 4, "a", 2)]
     assert "".join(part[4] for part in parts) == long
+
+
+@pytest.mark.parametrize("text", ["_x005F_x000D_", "_x0041_x0042_x0043_", "_x005F__x005F_", "[long]", "\ufffe\uffff\x01", "x_x000D_"])
+def test_what_looks_like_an_escape_is_read_back_as_it_was(text: str) -> None:
+    columns = [column("a"), column("b")]
+    book = Workbook()
+    book.open("rows", columns)
+    book.add("rows", columns, {"a": text, "b": "=" * (MOST_CHARACTERS + 1)})
+    file = io.BytesIO(b"".join(book.finish()))
+    book.close()
+    tables = read_tables(file, Format.XLSX)
+    _, _, row = next(tables).rows
+    assert row.cells == [text, "=" * (MOST_CHARACTERS + 1)]
 
 
 def test_a_workbook_that_is_broken_off_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.exchange import hapi
-from app.exchange.hapi import statement
+from app.exchange.hapi import _data, statement
 from tests.servers import invoke, rows
 
 ROW: dict[str, Any] = {
@@ -105,3 +105,5 @@ def test_what_is_no_hapi_is_one_line(sqlite_template: Any, monkeypatch: pytest.M
     refused = invoke("pull", "hapi", "http://127.0.0.1:1/x", "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
     assert refused.exit_code == 1
     assert "cannot be read as HDX HAPI" in refused.stderr
+    with pytest.raises(TypeError):
+        _data({"data": ["no row"]})

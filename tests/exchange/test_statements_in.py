@@ -1,22 +1,27 @@
 """Tables of statements taken in: each fault at its cell, all or nothing or the good rows, and nothing twice."""
 
+import asyncio
 import csv
+import io
 import json
 import os
 import random
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import openpyxl
 import pytest
 import xlsxwriter
 
 from app.access.service import Scope
+from app.exchange import files_in
 from app.exchange.files_in import read_tables, text_of
 from app.exchange.statements_in import Imported, StatementFile
 from app.formats import Format
@@ -237,7 +242,11 @@ def test_all_or_nothing_and_the_lines_printed(run: Run, tmp_path: Path, stocked_
         ("a.csv", b'place,quote\r\noldtown,"never closed', "not CSV"),
         ("a.xlsx", b"no workbook", "not an XLSX workbook"),
         ("a.json", b"no json", "not JSON"),
-        ("a.json", b'[{"kind": ', "not JSON"),
+        ("a.json", b'[{"kind": ', "cannot be read as JSON: parse error: premature EOF."),
+        ("a.json", b'{"items": [{"people_high": 123456789012345678901}]}', "integer overflow"),
+        # Kept by the path of each level, these would fill gigabytes.
+        ("a.json", b"[" * 100_000, "more than 64 deep"),
+        ("a.json", b'{"items": [' + b'{"a":' * 100_000, "more than 64 deep"),
         ("a.pdf", b"%PDF", "has to end in"),
     ],
 )
@@ -248,6 +257,90 @@ def test_what_cannot_be_read_says_so(sqlite_template: Path, tmp_path: Path, name
     assert refused.exit_code == 1
     assert words in refused.stderr
     assert "Traceback" not in refused.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b'<row r="2"', b'<row r="999999999999"', "more than 1000 rows"),
+        (b"<v>5</v>", b"<v>five</v>", "is damaged"),
+        (b"</sheetData>", b"", "is damaged"),
+    ],
+)
+def test_a_workbook_that_is_damaged_or_made_to_do_harm(
+    sqlite_template: Path, tmp_path: Path, old: bytes, new: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_in, "MOST_ROWS", 1000)
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made) as book:
+        book.add_worksheet().write_column(0, 0, ["people_high", 5])
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(made) as whole, zipfile.ZipFile(path, "w") as altered:
+        for name in whole.namelist():
+            altered.writestr(name, whole.read(name).replace(old, new) if name.endswith("sheet1.xml") else whole.read(name))
+    refused = invoke("import", str(path), database_url=f"sqlite:///{sqlite_template}")
+    assert refused.exit_code == 1
+    assert words in refused.stderr
+    assert "Traceback" not in refused.output
+
+
+ROW = ["trapped_population", "oldtown", "agency", "2016-07-28", "trapped"]
+NAMES = ["kind", "place", "source", "stated_at", "concept"]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "before"),
+    [(",", "utf-16", ""), (";", "utf-8", "sep=;\r\n"), ("\t", "utf-8-sig", ""), (";", "utf-8", "")],
+)
+async def test_a_csv_is_read_as_spreadsheet_programs_write_it(
+    client: httpx.AsyncClient, reference: Reference, delimiter: str, encoding: str, before: str
+) -> None:
+    lines = [delimiter.join([*NAMES, "people_high", "quote"]), delimiter.join([*ROW, "7", '"à côté, de; ça"'])]
+    told = (await send(client, (before + "\r\n".join(lines) + "\r\n").encode(encoding), "text/csv")).json()
+    assert told["problems"] == []
+    assert told["shown"][0]["provenance"]["quote"] == "à côté, de; ça"
+
+
+async def test_a_byte_order_mark_before_json_is_passed_over(client: httpx.AsyncClient, reference: Reference) -> None:
+    one = json.dumps(report()).encode()
+    for content, media_type in ((b"[" + one + b"]", "application/json"), (one + b"\r\n", "application/x-ndjson")):
+        told = (await send(client, b"\xef\xbb\xbf" + content, media_type)).json()
+        assert (told["created"], told["problems"]) == (1, [])
+
+
+async def test_a_formula_that_was_never_computed_is_no_empty_cell(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Libraries write formulas without their results: taken for empty, the row would say something else than it does."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in ([*NAMES, "people_low", "people_high"], [*ROW, "=2*3", 9], [*ROW, None, "#DIV/0!"], [*ROW, None, 9]):
+        sheet.append(row)
+    made = io.BytesIO()
+    book.save(made)
+    told = (await send(client, made.getvalue(), XLSX)).json()
+    assert [(each["cell"], each["detail"].partition(":")[0]) for each in told["problems"]] == [
+        ("F2", "the cell holds a formula without its result"),
+        ("G3", "the cell holds an error, #DIV/0!"),
+    ]
+    assert told["created"] == 1
+
+
+async def test_every_fault_of_a_row_is_named_at_once(client: httpx.AsyncClient, reference: Reference) -> None:
+    wrong = ["trapped_population", "Old twon", "agancy", "28/07/2016", "trapped", "1" * 5000, "9"]
+    content = "\r\n".join([",".join([*NAMES, "people_high", "credibility"]), ",".join(wrong)]).encode()
+    told = (await send(client, content, "text/csv")).json()
+    assert {each["cell"] for each in told["problems"]} == {"B2", "C2", "D2", "F2", "G2"}
+    assert (told["refused"], told["problem_count"]) == (1, 5)
+
+
+async def test_a_table_is_no_full_export_for_its_name_alone(client: httpx.AsyncClient, reference: Reference) -> None:
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made) as book:
+        sheet = book.add_worksheet("export")
+        sheet.write_row(0, 0, ["record", *NAMES, "people_high"])
+        sheet.write_row(1, 0, ["17", *ROW, 5])
+    told = (await send(client, made.getvalue(), XLSX)).json()
+    assert (told["holds"], told["created"], told["unread_columns"]) == ("statements", 1, ["record"])
 
 
 async def test_lists_as_served_are_taken_in_again(
@@ -287,6 +380,19 @@ async def test_a_file_over_the_limit_and_a_key_that_came_before(app: Any, client
     assert other.status_code == 422
     app.state.settings = app.state.settings.model_copy(update={"import_max_bytes": 10})
     assert (await send(client, body, "application/json")).status_code == 413
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert (await client.post("/v1/imports", content=b"", headers=packed)).status_code == 415
+
+
+async def test_a_file_of_which_nothing_more_comes(app: Any, client: httpx.AsyncClient) -> None:
+    app.state.settings = app.state.settings.model_copy(update={"body_timeout_seconds": 0.05})
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"place,"
+        await asyncio.sleep(60)
+
+    answer = await client.post("/v1/imports", content=stuck(), headers={"Content-Type": "text/csv"})
+    assert (answer.status_code, answer.json()["detail"]) == (408, "The file did not arrive in time.")
 
 
 def test_dates_without_time_of_a_workbook_are_days(planted: tuple[Path, dict[str, str], int]) -> None:

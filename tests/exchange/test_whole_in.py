@@ -1,8 +1,9 @@
 """A full export taken into an empty Lifeline gives the same readings, in every format that carries all; what is altered is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -11,6 +12,7 @@ from asgi_lifespan import LifespanManager
 from app.access.dependencies import Caller
 from app.access.service import Scope
 from app.db import Database
+from app.exchange.entries import Applier
 from app.exchange.files_in import format_of
 from app.exchange.whole import export_file
 from app.exchange.whole_in import Restored, WholeFile, is_whole
@@ -165,3 +167,61 @@ async def test_one_key_lowers_no_label_by_a_file(
     assert done.status_code == 200, done.text
     assert (done.status_code, done.json()["added"], done.json()["otherwise"]) == (200, {}, 1)
     assert (await client.get(f"/v1/reports/{hidden['id']}")).json()["sensitivity"] == "red"
+
+
+def rewritten(lines: Sequence[dict[str, Any]]) -> bytes:
+    """An export of these records with hashes that follow, as anybody can make them."""
+    seq, before = 0, GENESIS
+    for each in lines:
+        if each.get("record") == "change":
+            seq += 1
+            before = link(before, canonical({name: value for name, value in each.items() if name not in ("record", "seq", "hash")}))
+            each |= {"seq": seq, "hash": before}
+    lines[0].update(seq=seq, hash=before)
+    return b"".join(orjson.dumps(each) + b"\n" for each in lines)
+
+
+async def test_records_that_are_not_made_as_an_export_has_them(
+    client: httpx.AsyncClient, database: Database, filled: dict[str, Any], tmp_path: Path
+) -> None:
+    """Each is told at its line, and none is an error of the service: hashes alone do not make an export."""
+    path = tmp_path / "out.ndjson"
+    await export_file(database, path, Label.RED, lambda _: None)
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    first: dict[str, int] = {}
+    for at, each in enumerate(lines):
+        first.setdefault(each.get("type", each["record"]) if each["record"] == "change" else each["record"], at)
+    spoilt: list[tuple[str, dict[str, Any], str]] = [
+        ("report", {"report": None}, "/report"),
+        ("report", {"report": {"id": "x", "kind": "new", "sensitivity": "clear"}}, "/report/id"),
+        ("report", {"report": {"id": str(UUID(int=1)), "kind": ["a"], "sensitivity": "clear"}}, "/report/kind"),
+        ("report", {"recorded_at": "yesterday"}, "/recorded_at"),
+        ("report", {"recorded_by": 5}, "/recorded_by"),
+        ("report", {"documents": 5}, "/documents"),
+        ("correction", {"detail": {"supersedes": 7}}, "/detail/supersedes"),
+        ("retraction", {"report_id": "x"}, "/report_id"),
+        ("retraction", {"reason": "a\0b"}, "/reason"),
+        ("outcome", {"detail": {}}, "/detail/outcome"),
+        ("grade", {"detail": {"reliability": "G"}}, "/detail/reliability"),
+        ("place", {"id": "x"}, "/id"),
+        ("source", {"redacted": 5}, "/redacted"),
+        ("route", {"record": ["route"]}, ""),
+        ("export", {"clearance": None}, ""),
+    ]
+    for what, change, pointer in spoilt:
+        content = rewritten([dict(each) | (change if at == first[what] else {}) for at, each in enumerate(lines)])
+        answer = await client.post("/v1/imports", content=content, headers={"Content-Type": "application/x-ndjson"})
+        assert answer.status_code == (422 if what == "export" else 200), answer.text
+        if what != "export":
+            told = {each["row"]: each["column"] for each in answer.json()["problems"]}
+            assert told == {first[what] + 1: pointer}, (what, change)
+
+
+async def test_entries_that_are_made_otherwise_are_refused_whole(database: Database) -> None:
+    """A follower takes them from another service, without a file that was looked at before."""
+    entry = {"type": "retraction", "report_id": None, "recorded_by": "one"}
+    async with database.write() as session:
+        done = await Applier(teller, Settings()).apply(session, [entry, entry | {"type": "grade", "source": "agency"}])
+    told = [(at, [each.pointer for each in wrong]) for at, wrong in done.refused]
+    assert told == [(1, ["/detail/reliability", "/reason", "/recorded_at"])]
+    assert (done.existing, done.added) == (0, {})
