@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from app.access import models as access
+from app.backup_seal import break_seal, seal
 from app.db import Database, reads_url, table_of
 from app.indicators import models as indicators
 from app.indicators.verify import verify_all
@@ -77,6 +78,8 @@ def back_up(settings: Settings, path: Path) -> Ending:
             migrate(copied)
             asyncio.run(_copy_out(settings, copied))
         ending = asyncio.run(_prove(copied, "The database does not verify, so this is no backup of it"))
+        with _sqlite(staged) as copy:
+            seal(copy)
         _settle(staged)
         staged.chmod(0o600)
         try:
@@ -98,6 +101,7 @@ def restore(settings: Settings, path: Path) -> Ending:
     with tempfile.TemporaryDirectory(prefix="lifeline-restore-") as folder:
         staged = Path(folder) / "staged.db"
         shutil.copyfile(path, staged)
+        _refuse_damage(staged, path)
         copied = _on(settings, staged)
         try:
             if current(copied) is None:
@@ -115,6 +119,16 @@ def restore(settings: Settings, path: Path) -> Ending:
         else:
             asyncio.run(_copy_in(copied, settings))
     return ending
+
+
+def _refuse_damage(staged: Path, path: Path) -> None:
+    try:
+        with _sqlite(staged) as connection:
+            damage = break_seal(connection)
+    except sqlite3.DatabaseError as error:
+        raise NotBackedUp(f"{path} is not a backup, or is damaged: {error}.") from None
+    if damage is not None:
+        raise NotBackedUp(f"{path} is damaged, so nothing was restored: {damage}.")
 
 
 def _on(settings: Settings, path: Path) -> Settings:
