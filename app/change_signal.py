@@ -197,7 +197,7 @@ class PostgresSignal(ChangeSignal):
                     if writes != self._writes:
                         self._set(writes)
                     await asyncio.sleep(POSTGRESQL_CHECK_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("signal_lost", error=type(error).__name__)
             finally:
                 self._set(None)

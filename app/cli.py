@@ -184,10 +184,10 @@ def verify() -> None:
 
 @cli.command()
 def doctor() -> None:
-    """Look at configuration, database, schema, disk, clock and the end of the ledger. Exit code 1 where something is not well."""
+    """Look at configuration, database, schema, disk, clock, ledger and replica. Exit code 1 where something is not well."""
 
     async def work() -> list[Finding]:
-        return [finding async for finding in examine(_settings())]
+        return [finding async for finding in examine(_settings(with_replica=True))]
 
     findings = _run(work())
     for finding in findings:

@@ -44,10 +44,14 @@ def stop(message: str) -> typer.Exit:
     return typer.Exit(1)
 
 
-def configured() -> Settings:
-    """The settings of this process; stops with one line where they are not valid."""
+def configured(*, with_replica: bool = False) -> Settings:
+    """The settings of this process; stops with one line where they are not valid.
+
+    Without the replica, unless asked for: a command would not know whether it has what was written.
+    """
     try:
-        return get_settings()
+        settings = get_settings()
+        return settings if with_replica else settings.model_copy(update={"read_database_url": None})
     except ValidationError as error:
         wrong = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
         raise stop(f"The settings are not valid: {wrong}") from None

@@ -1,4 +1,4 @@
-"""What an operator would look at first, looked at: configuration, database, schema, disk, clock, and the end of the ledger."""
+"""What an operator would look at first, looked at: configuration, database, schema, disk, clock, the end of the ledger, the replica."""
 
 import shutil
 import tempfile
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import DateTime, func, select
+from sqlalchemy import DateTime, func, select, text
 
 from app.db import Database, table_of
 from app.errors import database_problem
@@ -15,6 +15,7 @@ from app.labels import Label
 from app.ledger.models import Change, Head
 from app.ledger.verify import end_of_chain
 from app.migrations import revision_at_head, revision_in
+from app.replica import UNAVAILABLE, Replica
 from app.settings import Settings
 from app.sqlite_file import damage_in, path_of
 from app.times import utc_now
@@ -66,12 +67,26 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             problem = await end_of_chain(connection)
             number = (await connection.execute(select(func.count()).select_from(table_of(Change)))).scalar_one()
             yield Finding("ledger", well=problem is None, seen=problem or f"{number} entries, and the head is that of the last")
+            if database.replica is not None:
+                yield await _replica(database.replica, number)
     except Exception as error:
         if (told := database_problem(error)) is None:
             raise
         yield Finding("database", well=False, seen=told.detail)
     finally:
         await database.close()
+
+
+async def _replica(replica: Replica, number: int) -> Finding:
+    try:
+        async with replica.engine.connect() as connection:
+            found = (await connection.execute(text("SELECT number, pg_is_in_recovery() AS follows FROM head"))).one()
+    except UNAVAILABLE as error:
+        told = database_problem(error)
+        return Finding("replica", well=False, seen=f"{told.detail if told else 'It does not answer.'} The primary answers what it would.")
+    if not found.follows:
+        return Finding("replica", well=False, seen="what LIFELINE_READ_DATABASE_URL names follows no primary")
+    return Finding("replica", well=True, seen=f"answers, {max(0, number - found.number)} entries behind")
 
 
 def _configuration(settings: Settings) -> Finding:

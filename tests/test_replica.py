@@ -1,8 +1,10 @@
 """Reading from a real replica that falls behind: it answers who has seen no more, and nobody is answered from before what he has seen."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,13 +15,14 @@ from sqlalchemy import event
 
 from app import replica
 from app.db import Database
+from app.exchange import ways_out
 from app.labels import Label
 from app.migrations import migrate
 from app.settings import Settings
 from tests.factories import report, seed
 from tests.postgres import execute
 from tests.replication import Pair, replicated
-from tests.servers import new_key
+from tests.servers import invoke, new_key
 from tests.telemetry.test_telling import value
 from tests.test_health import metrics
 
@@ -158,6 +161,58 @@ async def test_cursors_hold_on_a_late_replica(service: httpx.AsyncClient, pair: 
     newer = await post(service, 7)
     told = (await waiting).json()
     assert [item["seq"] for item in told["items"]] == [newer]
+
+
+async def test_every_page_of_an_export_is_of_the_state_that_it_names(
+    service: httpx.AsyncClient, pair: Pair, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database: Database = built_app.state.database
+    late = database.replica
+    assert late is not None
+    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    newest = await post(service, 9)
+    monkeypatch.setattr(ways_out, "PAGE", 1)
+    # The first page comes from the primary, as while the replica is out of reach; from then on there it is again, and late.
+    monkeypatch.setattr(late, "_resting_until", float("inf"))
+    back = partial(setattr, late, "_resting_until", 0.0)
+    event.listen(database.reader.sync_engine, "after_cursor_execute", lambda _c, _u, sql, *_: back() if "FROM report" in sql else None)
+    lines = (await service.get("/v1/reports.ndjson")).text.splitlines()
+    assert max(json.loads(line)["seq"] for line in lines) == newest
+
+
+async def test_features_hold_to_what_was_seen(service: httpx.AsyncClient, pair: Pair) -> None:
+    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    newest = await post(service, 10)
+    items = "/ogc/collections/places/items"
+    page = await service.get(items, params={"limit": 1}, headers={"Lifeline-Revision": str(newest)})
+    assert int(page.headers["lifeline-revision"]) == newest
+    (following,) = (link["href"] for link in page.json()["links"] if link["rel"] == "next")
+    assert int((await service.get(following)).headers["lifeline-revision"]) == newest
+    one = f"{items}/{page.json()['features'][0]['id']}"
+    assert int((await service.get(one, headers={"Lifeline-Revision": str(newest)})).headers["lifeline-revision"]) == newest
+
+
+async def test_keys_and_webhooks_are_shown_as_they_are(service: httpx.AsyncClient, pair: Pair) -> None:
+    # They are no entries of the ledger: no revision tells whether a replica has them.
+    await execute(pair.replica, "SELECT pg_wal_replay_pause()")
+    made = await service.post("/v1/keys", json={"name": "desk", "organisation": "ours", "scopes": ["read"]})
+    assert made.status_code == 201, made.text
+    shown = await service.get(f"/v1/keys/{made.json()['id']}")
+    assert (shown.status_code, shown.headers["lifeline-revision"]) == (200, made.headers["lifeline-revision"])
+    assert made.json()["id"] in (await service.get("/v1/keys", params={"limit": 1000})).text
+
+
+def test_the_doctor_looks_at_the_replica(pair: Pair) -> None:
+    primary = pair.url(pair.primary)
+    well = invoke("doctor", database_url=primary, read_database_url=pair.url(pair.replica))
+    assert well.exit_code == 0, well.output
+    assert "answers, 0 entries behind" in well.stdout
+    alone = invoke("doctor", database_url=primary, read_database_url=primary)
+    assert alone.exit_code == 1
+    assert "follows no primary" in alone.stdout
+    gone = invoke("doctor", database_url=primary, read_database_url="postgresql://postgres@127.0.0.1:1/lifeline")
+    assert gone.exit_code == 1
+    assert "The primary answers what it would." in gone.stdout
 
 
 async def test_a_revoked_key_reads_nothing_from_a_late_replica(service: httpx.AsyncClient, pair: Pair, built_app: FastAPI) -> None:

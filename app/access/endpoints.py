@@ -17,7 +17,7 @@ from app.access.idempotency import Written, write_once
 from app.access.models import ApiKey, AuditEntry
 from app.access.service import Scope, create_key, revoke_key, rotate_key
 from app.answers import answer, decode_cursor, encode_cursor, json_body, link_to_next, page
-from app.db import fetch_page, table_of
+from app.db import fetch_page, revision_of, table_of
 from app.documentation import AMEND_ERRORS, WRITE_ERRORS, body_of, json_request, problems
 from app.errors import Problem, field_problems, invalid, not_found
 from app.labels import LABELS, Label
@@ -174,7 +174,7 @@ async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, 
     In the order of their identifiers, which for keys is that of their making. Needs the scope `admin`.
     """
     after = decode_cursor(cursor, "keys") if cursor is not None else None
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         rows, last, revision = await fetch_page(
             connection, select(*table_of(ApiKey).c), key="id", after=after, limit=limit, level=caller.level
         )
@@ -222,16 +222,17 @@ async def post_key(request: Request, caller: Admin, body: Body) -> Response:
 @router.get("/keys/{id}", summary="One key", response_model=KeyOut, responses=SEEN)
 async def get_one_key(
     request: Request,
-    caller: Admin,  # noqa: ARG001 - only admins come here
+    caller: Admin,
     database: DatabaseDep,
     id: KeyId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """One key, without its secret. Needs the scope `admin`."""
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         row = (await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.id) == id))).mappings().one_or_none()
+        revision = await revision_of(connection, caller.level)
     if row is None:
         raise not_found("key")
-    return answer(request, orjson.dumps(_serve(ApiKey(**row))), private=True, keep=False)
+    return answer(request, orjson.dumps(_serve(ApiKey(**row))), private=True, keep=False, revision=revision)
 
 
 @router.post(

@@ -12,11 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from app.access.dependencies import Caller, CallerDep, DatabaseDep, SettingsDep
-from app.answers import decode_cursor, encode_cursor
+from app.answers import decode_cursor, encode_cursor, with_revision
+from app.db import revision_of
 from app.documentation import NOT_MODIFIED, problems
 from app.errors import Problem, invalid_field, invalid_request, not_found
 from app.exchange.features import Features, Wanted
 from app.formats import MEDIA_TYPES, Format
+from app.freshness import HEADER
 from app.parameters import Cursor
 from app.reference.geometry import Box
 from app.reference.queries import read_box
@@ -67,10 +69,11 @@ ERRORS = NOT_MODIFIED | problems(400, 401, 404, 503)
 CollectionPath = Annotated[str, Path(max_length=50, description="`places`, `routes` or `indicators`.", examples=["indicators"])]
 
 
-def _answer(caller: Caller, content: dict[str, Any], media_type: str = "application/json") -> Response:
+def _answer(caller: Caller, content: dict[str, Any], media_type: str = "application/json", revision: int | None = None) -> Response:
     # Links are absolute, as clients expect them here, so an answer depends on the host that was asked too and is not kept.
     control = f"{'private' if caller.key_id is not None else 'public'}, no-cache"
-    return Response(orjson.dumps(content), headers={"Cache-Control": control}, media_type=media_type)
+    headers = {"Cache-Control": control} if revision is None else {"Cache-Control": control, HEADER: str(revision)}
+    return Response(orjson.dumps(content), headers=headers, media_type=media_type)
 
 
 def _link(request: Request, path: str, rel: str, media_type: str, title: str | None = None) -> dict[str, str]:
@@ -146,6 +149,7 @@ async def list_items(
     async with database.snapshot() as connection:
         features = Features(connection, caller.level, settings)
         found, last = await features.page(known, wanted, after=after, limit=min(limit, MOST))
+        revision = await revision_of(connection, caller.level)
     here = f"/ogc/collections/{known}/items"
     own = f"{here}?{request.url.query}" if request.url.query else here
     links = [
@@ -155,9 +159,10 @@ async def list_items(
     ]
     if last is not None:
         query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
-        links.append(_link(request, f"{here}?{urlencode([*query, ('cursor', encode_cursor(last, known))])}", "next", GEOJSON))
+        following = with_revision(encode_cursor(last, known), revision)
+        links.append(_link(request, f"{here}?{urlencode([*query, ('cursor', following)])}", "next", GEOJSON))
     content = {"type": "FeatureCollection", "links": links, "numberReturned": len(found), "features": found}
-    return _answer(caller, content, GEOJSON)
+    return _answer(caller, content, GEOJSON, revision)
 
 
 @router.get("/collections/{collection}/items/{feature}", summary="One feature", responses=ERRORS, response_model=dict[str, Any])
@@ -177,13 +182,14 @@ async def get_item(
         raise not_found("feature") from None
     async with database.snapshot() as connection:
         found, _ = await Features(connection, caller.level, settings).page(known, Wanted(one=identifier), after=None, limit=1)
+        revision = await revision_of(connection, caller.level)
     if not found:
         raise not_found("feature")
     links = [
         _link(request, f"/ogc/collections/{known}/items/{identifier}", "self", GEOJSON),
         _link(request, f"/ogc/collections/{known}", "collection", "application/json"),
     ]
-    return _answer(caller, {**found[0], "links": links}, GEOJSON)
+    return _answer(caller, {**found[0], "links": links}, GEOJSON, revision)
 
 
 def _known(collection: str) -> str:

@@ -19,6 +19,7 @@ from app.exchange.rendering import LinesRenderer, Located, Renderer
 from app.exchange.tables import ROUTE_FIELDS, TABLES, Spot
 from app.exchange.xlsx import XlsxRenderer
 from app.formats import MEDIA_TYPES, Format
+from app.freshness import freshness
 from app.kept_answers import CALLER
 from app.labels import Label
 from app.lists import Listing, Page
@@ -43,6 +44,9 @@ async def answer_in(request: Request, listing: Listing, format_: Format, *, curs
     """
     first = await listing.fetch(cursor, limit or PAGE)
     _, following, revision = first
+    # The pages after it are of no older state, wherever they are read.
+    asked = freshness()
+    asked.revision = max(asked.revision, revision)
     control = f"{'private' if listing.private else 'public'}, no-cache"
     headers = {"Cache-Control": control, "Lifeline-Revision": str(revision)}
     if format_ in (Format.CSV, Format.XLSX, Format.NDJSON):

@@ -132,7 +132,7 @@ async def list_label_proposals(
 ) -> Response:
     """Lower labels that wait for another key, oldest first. Needs the scope `curate`."""
     after = decode_cursor(cursor, "proposals") if cursor is not None else None
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         items, last, revision = await list_proposals(connection, after=after, limit=limit, level=caller.level)
     documents = [orjson.dumps(item).decode() for item in items]
     body, headers = page(request, documents, next_cursor=encode_cursor(last, "proposals") if last else None, as_of=None, revision=revision)

@@ -13,6 +13,7 @@ from app.access.dependencies import Caller, DatabaseDep, SettingsDep, require
 from app.access.idempotency import Written, write_once
 from app.access.service import Scope
 from app.answers import answer, decode_cursor, decode_number, encode_cursor, encode_number, json_body, page
+from app.db import revision_of
 from app.documentation import IDEMPOTENCY_KEY, WRITE_ERRORS, body_of, json_request, problems
 from app.errors import field_problems, invalid, invalid_field, not_found
 from app.parameters import Cursor, Limit
@@ -93,7 +94,7 @@ async def list_all_webhooks(
 ) -> Response:
     """The webhooks of the key's organisation, oldest first, those of a higher clearance left out. Needs the scope `read`."""
     after = decode_cursor(cursor, "webhooks") if cursor is not None else None
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         items, last, revision = await list_webhooks(connection, caller, after=after, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
     body, headers = page(request, documents, next_cursor=encode_cursor(last, "webhooks") if last else None, as_of=None, revision=revision)
@@ -108,11 +109,12 @@ async def get_one_webhook(
     id: WebhookId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """How a webhook stands: how far it is queued, since when it fails, whether it was disabled and why. Needs the scope `read`."""
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         found = await get_webhook(connection, caller, id)
+        revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("webhook")
-    return answer(request, orjson.dumps(found), private=True, keep=False)
+    return answer(request, orjson.dumps(found), private=True, keep=False, revision=revision)
 
 
 @router.delete("/webhooks/{id}", status_code=204, summary="Be told no more", response_class=Response, responses=SEEN)
@@ -144,7 +146,7 @@ async def list_webhook_deliveries(
     Needs the scope `read`. What is done is kept for 30 days, unless configured otherwise.
     """
     before = decode_number(cursor, "deliveries") if cursor is not None else None
-    async with database.read() as connection:
+    async with database.read_latest() as connection:
         if await get_webhook(connection, caller, id) is None:
             raise not_found("webhook")
         items, last, revision = await list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
