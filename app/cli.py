@@ -31,6 +31,7 @@ from app.exchange import commands
 from app.exchange.whole import WRITERS, export_file
 from app.indicators.verify import reread, verify_all
 from app.labels import Label
+from app.logs import LOGGING
 from app.main import create_app
 from app.migrations import current, migrate, revision_at_head
 from app.settings import Settings
@@ -85,6 +86,7 @@ def serve(
             port=port,
             workers=workers,
             access_log=False,
+            log_config=LOGGING,
             server_header=False,
             http=PatientProtocol,
             ws="none",

@@ -160,7 +160,8 @@ def _json(value: Any) -> str:
 def _engine(url: str, *, pool: int, timeout: float, reads: str | None = None) -> AsyncEngine:
     # `reads` names the hosts to read from, None those to write to.
     writes = reads is None
-    options: dict[str, Any] = {"json_serializer": _json, "json_deserializer": orjson.loads}
+    # What errors say is not to hold what was written.
+    options: dict[str, Any] = {"json_serializer": _json, "json_deserializer": orjson.loads, "hide_parameters": True}
     sqlite = url.startswith("sqlite")
     if sqlite:
         options |= {"connect_args": {"timeout": timeout, "async_creator_fn": sqlite_connection.connect}}

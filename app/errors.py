@@ -242,10 +242,12 @@ def known_problem(error: BaseException) -> Problem | None:
 
 
 async def _on_anything(request: Request, error: Exception) -> Response:
+    identifier: bytes | None = getattr(request.state, "request_id", None)
+    told = identifier.decode() if identifier else None
     if (problem := known_problem(error)) is not None:
-        log.info("answer_broken_off", path=request.url.path, status=problem.status)
+        log.info("answer_broken_off", request_id=told, status=problem.status)
         return _answer(request, problem)
-    log.error("unhandled_error", path=request.url.path, exc_info=error)
+    log.error("unhandled_error", request_id=told, exc_info=error)
     return _answer(request, Problem(500, "Something went wrong here; nothing was written."))
 
 

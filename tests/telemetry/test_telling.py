@@ -3,7 +3,10 @@
 import asyncio
 import io
 import json
+import logging
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,8 +14,12 @@ import pytest
 import structlog
 
 from app.db import Database
+from app.labels import Label
+from app.logs import lines_of_libraries
 from app.telemetry import access_log
 from tests.factories import Reference, report
+from tests.processes import serve
+from tests.servers import by_hand, new_key
 from tests.test_health import metrics
 
 
@@ -53,6 +60,50 @@ async def test_a_line_for_each_request_without_secrets_and_none_for_health(
     key = client.headers["authorization"].removeprefix("Bearer ")
     for secret in (key, "nobody may see", "oldtown", "a-secret", made.json()["id"], made.json()["indicator"]):
         assert secret not in printed
+
+
+REFUSE = {
+    "sqlite": ["CREATE TRIGGER refuse BEFORE INSERT ON report BEGIN SELECT RAISE(ABORT, 'refused'); END"],
+    "postgresql": ["ALTER TABLE report ADD CONSTRAINT refuse CHECK (length(quote) = 0)"],
+}
+
+
+def test_an_error_of_ours_is_told_by_its_place_without_what_it_quotes(seeded_database_url: str, engine: str, tmp_path: Path) -> None:
+    key = asyncio.run(new_key(seeded_database_url, clearance=Label.RED))
+    by_hand(seeded_database_url, *REFUSE[engine])
+    said = report(sensitivity="red", provenance={"quote": "a quote that nobody may see"})
+    with serve(tmp_path, database_url=seeded_database_url) as server:
+        answer = httpx.post(f"{server.url}/v1/reports", json=said, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+        assert answer.status_code == 500, answer.text
+    printed = server.printed.read_text()
+    # Of the server too: every line is one.
+    told = [json.loads(line) for line in printed.splitlines()]
+    (ours,) = [line for line in told if line["event"] == "unhandled_error"]
+    assert ours["request_id"] == answer.headers["x-request-id"]
+    assert "app/reports" in ours["exception"]
+    assert "IntegrityError" in ours["exception"]
+    assert "uvicorn.error" in {line.get("logger") for line in told}
+    for secret in (key, "nobody may see"):
+        assert secret not in printed
+
+
+def test_what_a_library_logs_is_the_same_line_without_the_words_of_an_error() -> None:
+    # Put together, since the lines of the code are told.
+    secret = " ".join(("nobody", "may", "see"))
+    try:
+        try:
+            raise ExceptionGroup(secret, [KeyError(secret)])
+        except ExceptionGroup as group:
+            raise ValueError(secret) from group
+    except ValueError:
+        record = logging.LogRecord("uvicorn.error", logging.ERROR, __file__, 1, "it broke in %s\nand on", ("here",), sys.exc_info())
+    (line,) = lines_of_libraries().format(record).splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["level"], told["logger"]) == ("it broke in here\nand on", "error", "uvicorn.error")
+    assert told["timestamp"].endswith("Z")
+    for sort in ("ExceptionGroup", "KeyError", "ValueError", "test_telling.py"):
+        assert sort in told["exception"]
+    assert secret not in line
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, 'a"b', "<script>"])
