@@ -9,6 +9,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -112,7 +113,7 @@ class Admission:
     def _places(self, scope: Scope) -> Places:
         if scope["method"] not in ("GET", "HEAD"):
             return self.writes
-        waits = scope["path"] == "/v1/stream" or (scope["path"] == "/v1/changes" and b"wait=" in scope["query_string"])
+        waits = scope["path"] == "/v1/stream" or (scope["path"] == "/v1/changes" and b"wait=" in unquote_to_bytes(scope["query_string"]))
         return self.waiting if waits else self.reads
 
 

@@ -1,6 +1,7 @@
 """What every command of `lifeline` prints with, and how one ends that cannot do its work."""
 
 import asyncio
+import sqlite3
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ def database_errors(hint: str = "") -> Iterator[None]:
     """Stop with one line where the database cannot be used."""
     try:
         yield
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, sqlite3.Error, OSError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         raise stop(f"The database cannot be used: {reason}.{hint}") from None
     except CommandError as error:

@@ -26,8 +26,8 @@ def _where(error: BaseException | None, seen: frozenset[int] = frozenset()) -> s
     return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{sort}{inner}"
 
 
-def _exception(info: ExcInfo) -> str:
-    return _where(info[1])
+def _exception(exc_info: ExcInfo) -> str:
+    return _where(exc_info[1])
 
 
 _PROCESSORS: list[Any] = [

@@ -47,6 +47,12 @@ class ProcessMetrics(Collector):
             yield CounterMetricFamily("lifeline_requests_shed", "Requests that were too many, told to come again.", admission.shed)
             yield GaugeMetricFamily("lifeline_writes_under_way", "Writes that are worked on or stand in the queue.", admission.writes.taken)
             yield GaugeMetricFamily("lifeline_reads_under_way", "Reads that are worked on.", admission.reads.taken)
+            yield GaugeMetricFamily(
+                "lifeline_writes_allowed", "Writes that are let in at once; fewer while answers take long.", int(admission.writes.given)
+            )
+            yield GaugeMetricFamily(
+                "lifeline_reads_allowed", "Reads that are let in at once; fewer while answers take long.", int(admission.reads.given)
+            )
             yield GaugeMetricFamily("lifeline_readers_waiting", "Streams and long polls that are held.", admission.waiting.taken)
 
 

@@ -43,6 +43,18 @@ def url_on_disk(seeded_database_url: str, disk: Path) -> str:
     return f"sqlite:///{path}"
 
 
+def test_a_backup_for_which_there_is_no_room_says_so_and_leaves_nothing(seeded_database_url: str, disk: Path) -> None:
+    filler, backup = disk / "filler", disk / "backup.db"
+    filler.write_bytes(b"0" * (shutil.disk_usage(disk).free - 65_536))
+    done = invoke("backup", str(backup), database_url=seeded_database_url)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit), repr(done.exception)
+    assert "full" in done.stderr
+    assert list(disk.iterdir()) == [filler]
+    filler.unlink()
+    assert invoke("backup", str(backup), database_url=seeded_database_url).exit_code == 0
+
+
 async def test_disk_full(url_on_disk: str, disk: Path, serving: Serving) -> None:
     async with serving(url_on_disk) as client:
         assert (await write(client, 1)).status_code == 201
