@@ -61,8 +61,10 @@ def test_the_primary_is_set_up_before_it_waits_for_a_replica(tmp_path: Path) -> 
 
 
 def test_the_proxy_lets_imports_through() -> None:
-    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", block("nginx"))
-    assert int(megabytes) * 2**20 >= Settings().import_max_bytes
+    # That of one instance, and that of two.
+    found = re.findall(r"client_max_body_size (\d+)m;", README)
+    assert len(found) == README.count("```nginx") == 2
+    assert all(int(megabytes) * 2**20 >= Settings().import_max_bytes for megabytes in found)
 
 
 @contextmanager
