@@ -6,8 +6,7 @@ from typing import Any, Literal
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.registry import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
@@ -18,14 +17,6 @@ from app.errors import BUSY, RETRY_AFTER_SECONDS, Problem, database_problem
 from app.migrations import revision_at_head, revision_in
 
 router = APIRouter(tags=["Health"])
-
-
-def metrics_registry() -> CollectorRegistry:
-    """Where the metrics of one application are kept, beside those of the process: of two in a process each counts its own requests."""
-    registry = CollectorRegistry()
-    for collector in (GCCollector, PlatformCollector, ProcessCollector):
-        collector(registry=registry)
-    return registry
 
 
 # How much is written, and how large the answers to others are, would tell of statements that the public may not see.

@@ -22,7 +22,6 @@ from app.documentation import install_openapi, install_swagger_ui
 from app.exchange import ways_out
 from app.exchange.ogc_endpoints import router as ogc
 from app.feed.service import Feed
-from app.health import metrics_registry
 from app.health import router as health
 from app.kept_answers import KeptAnswers
 from app.literal_paths import LiteralPaths
@@ -32,6 +31,7 @@ from app.settings import Settings, get_settings
 from app.telemetry import tracing
 from app.telemetry.access_log import AccessLog
 from app.telemetry.metrics import ProcessMetrics, sampling
+from app.telemetry.registry import metrics_registry
 from app.telemetry.request_metrics import RequestMetrics
 from app.termination import on_termination
 from app.webhooks.dispatcher import dispatching
