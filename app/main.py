@@ -24,9 +24,9 @@ from app.exchange.ogc_endpoints import router as ogc
 from app.feed.service import Feed
 from app.health import router as health
 from app.kept_answers import KeptAnswers
-from app.literal_paths import LiteralPaths
 from app.logs import configure_logs
 from app.parameters import refuse_unknown_parameters
+from app.route_table import RouteTable
 from app.settings import Settings, get_settings
 from app.telemetry import tracing
 from app.telemetry.access_log import AccessLog
@@ -128,9 +128,9 @@ def create_app(settings: Settings | None = None) -> Application:
     app.state.metrics = metrics_registry()
     app.state.metrics.register(ProcessMetrics(app.state))
     app.state.sample = sampling(app.state.metrics)
-    literal = LiteralPaths(app.routes)
-    app.router.routes.insert(0, literal)
-    app.add_middleware(RequestMetrics, registry=app.state.metrics, literal=literal)
+    table = RouteTable(app.routes)
+    app.router.routes.insert(0, table)
+    app.add_middleware(RequestMetrics, registry=app.state.metrics, table=table)
     tracing.install(app, traces)
     install_openapi(app)
     install_swagger_ui(app)

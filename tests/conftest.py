@@ -1,6 +1,7 @@
 """What every test may ask for: a migrated database of its own on either engine, an app on it, clients with keys."""
 
 import asyncio
+import gc
 import itertools
 import os
 import shutil
@@ -62,6 +63,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, all else as it stands."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now is there for good, so nobody needs to look through it again: as the service itself does it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,16 +5,16 @@ from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentato
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from app.literal_paths import LiteralPaths
+from app.route_table import RouteTable
 
 
 class RequestMetrics(PrometheusInstrumentatorMiddleware):
-    """The library's middleware, which asks every route in turn for its template, where the path is not its own template."""
+    """The library's middleware, which asks every route in turn for its template, where the table knows none."""
 
-    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, literal: LiteralPaths) -> None:
+    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, table: RouteTable) -> None:
         super().__init__(app, registry=registry)
-        self._literal = literal
+        self._table = table
 
     def _get_handler(self, request: Request) -> tuple[str, bool]:
-        path = request.scope["path"]
-        return (path, True) if self._literal.knows(path) else super()._get_handler(request)
+        template = self._table.template(request.scope)
+        return super()._get_handler(request) if template is None else (template, True)
