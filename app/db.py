@@ -1,5 +1,7 @@
 """Engines, sessions and column types of the two databases: SQLite and PostgreSQL."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlmodel import SQLModel
 
 from app import sqlite_connection
@@ -54,6 +57,8 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
 
 
+# For so long the end of a process waits for connections that are in use.
+GIVEN_BACK_SECONDS = 2.0
 # Of several hosts each is tried for so long: one that is gone without a word must not use up the time of all.
 CONNECT_SECONDS = 5.0
 
@@ -305,7 +310,11 @@ class Database:
         return list(dict.fromkeys(found))
 
     async def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection, after a moment for those that are in use still: what is shared by readers outlives who asked for it."""
         await self.signal.close()
+        until = time.monotonic() + GIVEN_BACK_SECONDS
         for engine in self.engines:
+            pool = cast(QueuePool, engine.pool)
+            while pool.checkedout() > 0 and time.monotonic() < until:  # noqa: ASYNC110 - a pool tells nobody
+                await asyncio.sleep(0.005)
             await engine.dispose()

@@ -301,7 +301,7 @@ class Run:
 
 
 @settings(
-    max_examples=300 if FULL else 6,
+    max_examples=300 if FULL else 4,
     derandomize=not FULL,
     deadline=None,
     database=None,

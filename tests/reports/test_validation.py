@@ -348,7 +348,7 @@ async def test_json_that_is_no_report(client: httpx.AsyncClient, reference: Refe
         assert await revision(client) == 0, what
 
 
-FULL: list[dict[str, Any]] = [
+COMPLETE: list[dict[str, Any]] = [
     report(
         "trapped_population",
         {"people_low": 250000, "people_high": 320000, "qualifier": "about", "includes_combatants": "no"},
@@ -373,7 +373,7 @@ FULL: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("sent", FULL, ids=lambda sent: str(sent["kind"]))
+@pytest.mark.parametrize("sent", COMPLETE, ids=lambda sent: str(sent["kind"]))
 async def test_a_recorded_report_is_answered_whole_and_found_where_it_says(
     client: httpx.AsyncClient, reference: Reference, sent: dict[str, Any]
 ) -> None:
