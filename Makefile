@@ -28,8 +28,9 @@ help: ## list the targets
 demo: runtime ## serve Lifeline with demo data; HOST=127.0.0.1 PORT=8000
 	$(RUN) lifeline serve --demo --host $(HOST) --port $(PORT)
 
-# The checks that start nothing run beside the tests, and are told of at the end. Three processes test on two cores, since some tests wait.
+# Many processes start, and each would compile what it imports. The checks that start nothing run beside, and are told of at the end. Three processes test on two cores, since some tests wait.
 test: development ## run every check: lint, types, imports between rooms, dependencies, tests
+	@$(RUN) python -m compileall -q -j 0 app tests
 	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
 	  $(MAKE) --no-print-directory lint audit >"$$told" 2>&1 & checks=$$!; \
 	  $(RUN) pytest -n 3 --dist worksteal; tested=$$?; \
