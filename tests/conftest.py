@@ -69,6 +69,7 @@ def pytest_collection_finish() -> None:
     """What is imported by now is there for good, so nobody needs to look through it again: as the service itself does it."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
