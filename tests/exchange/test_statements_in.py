@@ -109,8 +109,8 @@ def write_xlsx(path: Path, made: Sequence[Sequence[Any]]) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], int]:
-    """A workbook of 900 rows with 137 faults of twelve kinds; of 20,000 with LIFELINE_TEST_FULL."""
-    count = 20_000 if FULL else 900
+    """A workbook of 600 rows with 137 faults of twelve kinds; of 20,000 with LIFELINE_TEST_FULL."""
+    count = 20_000 if FULL else 600
     made, expected = table(count)
     return write_xlsx(tmp_path_factory.mktemp("planted") / "statements.xlsx", made), expected, count
 

@@ -26,7 +26,7 @@ from tests.factories import SOURCES, report
 from tests.processes import environment, free_port
 from tests.servers import new_key
 
-ROUNDS = int(os.environ.get("LIFELINE_TEST_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("LIFELINE_TEST_ROUNDS", "3"))
 VERIFY_EACH = max(1, ROUNDS // 10)
 WRITERS = 8
 

@@ -301,7 +301,7 @@ class Run:
 
 
 @settings(
-    max_examples=300 if FULL else 4,
+    max_examples=300 if FULL else 3,
     derandomize=not FULL,
     deadline=None,
     database=None,

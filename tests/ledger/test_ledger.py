@@ -31,8 +31,8 @@ from tests.processes import serve
 from tests.servers import invoke, new_key
 
 FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
-COUNT = 5000 if FULL else 240
-ONE_BY_ONE = COUNT if FULL else 64
+COUNT = 5000 if FULL else 160
+ONE_BY_ONE = COUNT if FULL else 40
 WRITERS = 8
 SOURCES = ("agency", "envoy", "monitor", "unknown", "army", "rebels", "neighbour")
 # What differs between two services that were told the same: names and times that they give out.
