@@ -173,8 +173,10 @@ def _workbook(file: IO[bytes]) -> Iterator[Table]:
             with_formulas = _has_formulas(packed)
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         formulas = openpyxl.load_workbook(file, read_only=True) if with_formulas else None
+    except Unreadable:
+        raise
     except _BROKEN as error:
-        raise error if isinstance(error, Unreadable) else Unreadable(f"The file is not an XLSX workbook: {error}.") from None
+        raise Unreadable(f"The file is not an XLSX workbook: {error}.") from None
     try:
         texts = _LongTexts(book[LONG].iter_rows(min_row=2, values_only=True) if LONG in book.sheetnames else ())
         for sheet in book.worksheets:
@@ -224,8 +226,10 @@ def _rows(sheet: Any, formulas: Any, texts: _LongTexts) -> Iterator[Row]:
             if number > MOST_ROWS:
                 raise Unreadable(f"The sheet {sheet.title} has more than {MOST_ROWS} rows.")
             yield Row(number, [_cell(each, sheet.title, number, texts) for each in cells], sheet.title)
+    except Unreadable:
+        raise
     except _BROKEN as error:
-        raise error if isinstance(error, Unreadable) else Unreadable(f"The sheet {sheet.title} is damaged: {error}.") from None
+        raise Unreadable(f"The sheet {sheet.title} is damaged: {error}.") from None
 
 
 def _values(sheet: Any, formulas: Any) -> Iterator[Sequence[Any]]:

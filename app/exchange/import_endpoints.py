@@ -109,11 +109,11 @@ async def _spool(request: Request, settings: Settings) -> tuple[IO[bytes], bytes
                 raise Problem(413, f"A file may have {most} bytes at the most.", headers={"Connection": "close"})
             digest.update(chunk)
             await asyncio.to_thread(file.write, chunk)
-    except TimeoutError:
+    except BaseException as error:
+        # A sender who went away leaves no file behind either.
         file.close()
-        raise Problem(408, "The file did not arrive in time.", headers={"Connection": "close"}) from None
-    except Problem:
-        file.close()
+        if isinstance(error, TimeoutError):
+            raise Problem(408, "The file did not arrive in time.", headers={"Connection": "close"}) from None
         raise
     return file, digest.digest()
 

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -94,8 +94,10 @@ def _watched(process: int) -> Iterator[list[float]]:
 
 
 @contextmanager
-def _database(engine: str, folder: Path) -> Iterator[str]:
-    if engine == "sqlite":
+def _database(engine: str, folder: Path, filled: str | None) -> Iterator[str]:
+    if filled is not None:
+        yield filled
+    elif engine == "sqlite":
         yield f"sqlite:///{folder / 'bench.db'}"
     else:
         with postgres_server() as server:
@@ -123,8 +125,7 @@ def main() -> None:
     parser.add_argument("--filled", help="the URL of a database that has reports")
     options = parser.parse_args()
     console = Console(width=120)
-    made = nullcontext(options.filled) if options.filled else None
-    with tempfile.TemporaryDirectory() as name, made or _database(options.database, Path(name)) as url:
+    with tempfile.TemporaryDirectory() as name, _database(options.database, Path(name), options.filled) as url:
         folder = Path(name)
         settings = Settings(database_url=url)
         migrate(settings)

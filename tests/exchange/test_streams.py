@@ -60,6 +60,15 @@ async def ask(app: Application, path: str, query: str, seen: Seen, **headers: st
     await app(scope, receive, seen)  # type: ignore[arg-type]
 
 
+def into(messages: list[dict[str, Any]]) -> Seen:
+    """Keeps the messages."""
+
+    async def seen(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    return seen
+
+
 async def clone(database: Database, first: int, last: int) -> None:
     """Many reports beside the one that there is, numbered from `first` to before `last`, put in by hand."""
     reports, changes = table_of(Report), table_of(Change)
@@ -87,12 +96,8 @@ async def test_what_grows_too_large_comes_in_pieces(
     monkeypatch.setattr(passing, "MOST_HELD_BYTES", 20_000)
     await clone(database, 2, 201)
     messages: list[dict[str, Any]] = []
-
-    async def seen(message: dict[str, Any]) -> None:
-        messages.append(message)
-
     bearer = {"authorization": f"Bearer {key}"}
-    await ask(app, "/v1/reports.ndjson", "", seen, accept_encoding=coding, **bearer)
+    await ask(app, "/v1/reports.ndjson", "", into(messages), accept_encoding=coding, **bearer)
     start, *parts = messages
     headers = dict(start["headers"])
     assert start["status"] == 200
@@ -104,7 +109,7 @@ async def test_what_grows_too_large_comes_in_pieces(
     plain = gzip.decompress(body) if coding == "gzip" else zstandard.ZstdDecompressor().decompressobj().decompress(body) if coding else body
     assert len({json.loads(line)["id"] for line in plain.splitlines()}) == 200
     messages.clear()
-    await ask(app, "/v1/reports.ndjson", "", seen, method="HEAD", accept_encoding=coding, **bearer)
+    await ask(app, "/v1/reports.ndjson", "", into(messages), method="HEAD", accept_encoding=coding, **bearer)
     assert [each.get("body", b"") for each in messages] == [b"", b""]
     assert messages[0]["status"] == 200
     small: list[dict[str, Any]] = []
@@ -164,25 +169,28 @@ def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Rendere
     assert peaks[1] - peaks[0] < 100_000
 
 
-@pytest.mark.parametrize("held", [0, 1_000_000])
+@pytest.fixture(params=[0, 1_000_000])
+def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes of an answer that are held back, where pages are of two rows."""
+    most: int = request.param
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", most)
+    monkeypatch.setattr(ways_out, "PAGE", 2)
+    return most
+
+
 async def test_an_export_that_breaks_off_is_not_taken_for_whole(
     app: Application, database: Database, key: str, held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held back it is a problem like every other; once bytes are out, the last piece never comes."""
-    monkeypatch.setattr(passing, "MOST_HELD_BYTES", held)
-    monkeypatch.setattr(ways_out, "PAGE", 2)
     await clone(database, 2, 6)
     messages: list[dict[str, Any]] = []
-
-    async def seen(message: dict[str, Any]) -> None:
-        messages.append(message)
 
     async def gone(*_: object) -> None:
         raise RuntimeError("the database is gone")
 
     monkeypatch.setattr(ways_out.asyncio, "to_thread", gone)
     with pytest.raises(RuntimeError):
-        await ask(app, "/v1/reports.csv", "", seen, authorization=f"Bearer {key}")
+        await ask(app, "/v1/reports.csv", "", into(messages), authorization=f"Bearer {key}")
     if held:
         assert messages[0]["status"] == 500
         assert dict(messages[0]["headers"])[b"content-type"] == b"application/problem+json"
@@ -191,19 +199,12 @@ async def test_an_export_that_breaks_off_is_not_taken_for_whole(
         assert [each.get("more_body") for each in messages] == [None, True][: len(messages)]
 
 
-@pytest.mark.parametrize("held", [0, 1_000_000])
 async def test_an_export_breaks_off_when_its_key_is_revoked(
     app: Application, database: Database, key: str, held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the next page is read: nothing of it leaves, and what has left does not look whole. Held back it is a 401."""
-    monkeypatch.setattr(passing, "MOST_HELD_BYTES", held)
-    monkeypatch.setattr(ways_out, "PAGE", 2)
     await clone(database, 2, 7)
     messages: list[dict[str, Any]] = []
-
-    async def seen(message: dict[str, Any]) -> None:
-        messages.append(message)
-
     render = LinesRenderer.page
     revoked: list[str] = []
 
@@ -214,7 +215,7 @@ async def test_an_export_breaks_off_when_its_key_is_revoked(
         return render(self, documents, spots)
 
     monkeypatch.setattr(LinesRenderer, "page", revoke_after)
-    await ask(app, "/v1/reports.ndjson", "", seen, authorization=f"Bearer {key}")
+    await ask(app, "/v1/reports.ndjson", "", into(messages), authorization=f"Bearer {key}")
     body = b"".join(each.get("body", b"") for each in messages)
     if held:
         assert messages[0]["status"] == 401
