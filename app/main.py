@@ -99,6 +99,7 @@ def create_app(settings: Settings | None = None) -> Application:
             with on_termination(database.signal.stop_waiting):
                 async with dispatching(database, settings):
                     yield
+        await app.state.feed.close()
         await database.close()
         await tracing.flush(traces)
 

@@ -1,18 +1,20 @@
 """Many waiting readers, one query: what they wait for is fetched once for all that stand at the same place."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
 from app.access.dependencies import Caller, holds_until, still_holds
-from app.db import Database, head_seq
+from app.db import GIVEN_BACK_SECONDS, Database, head_seq
 from app.feed.queries import EVERYTHING, Selection, Served, changes_after
 from app.freshness import Freshness, begin, freshness
 from app.times import utc_now
 
 Page = tuple[list[Served], int, int]
+T = TypeVar("T")
 
 # Characters of pages that are held for others who ask for the same.
 MOST_SHARED = 16_000_000
@@ -28,6 +30,18 @@ class Feed:
         self._shared_size = 0
         self._keys: dict[Caller, asyncio.Task[datetime | None]] = {}
         self._keys_at: int | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Wait a moment for what readers share: it goes on when all of them have gone away."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=GIVEN_BACK_SECONDS)
+
+    def _share(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     @property
     def stopping(self) -> bool:
@@ -54,7 +68,7 @@ class Feed:
         key = (seq, limit, level, selection)
         task = self._shared.get(key)
         if task is None:
-            self._shared[key] = task = asyncio.create_task(self._fetch(seq, limit, level, selection))
+            self._shared[key] = task = self._share(self._fetch(seq, limit, level, selection))
             shared = self._shared
             task.add_done_callback(lambda done: self._fetched(shared, key, done))
         # One reader who goes away does not take the page from the others.
@@ -88,7 +102,7 @@ class Feed:
             self._keys, self._keys_at = {}, version
         task = self._keys.get(caller)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            self._keys[caller] = task = asyncio.create_task(holds_until(caller, self._database))
+            self._keys[caller] = task = self._share(holds_until(caller, self._database))
         until = task.result() if task.done() else await asyncio.shield(task)
         return until is None or until > utc_now()
 

@@ -96,7 +96,8 @@ class Dispatcher:
         for due, id_ in sorted(each for each in waiting if each[1] not in self._turns):
             if due > now:
                 return min(sleep, due - now)
-            if len(self._turns) >= MOST_TURNS:
+            # Nobody would wait for a turn that begins after `stop` was called.
+            if len(self._turns) >= MOST_TURNS or self._stopping:
                 return sleep
             turn = asyncio.create_task(self._turn(id_))
             self._turns[id_] = turn

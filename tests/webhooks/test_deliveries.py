@@ -160,12 +160,12 @@ async def test_an_attempt_that_breaks_in_a_way_nobody_thought_of_is_recorded(
         await _post(client)
 
         async def recorded() -> bool:
-            return [item["attempts"] for item in await log_of(client, webhook)] == [1]
+            return [item["attempts"] > 0 for item in await log_of(client, webhook)] == [True]
 
         await until(recorded)
-    (item,) = await log_of(client, webhook)
-    assert (item["status"], item["error"]) == ("pending", "the answer could not be read")
-    assert not receiver.got
+        (item,) = await log_of(client, webhook)
+        assert (item["status"], item["error"]) == ("pending", "the answer could not be read")
+        assert not receiver.got
 
 
 @pytest.mark.parametrize("look", [0.0, 60.0])

@@ -6,11 +6,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from sqlalchemy.engine import RowMapping
 
 from app.access.service import Scope, create_key
 from app.db import Database
 from app.labels import Label
 from app.settings import Settings
+from app.webhooks.dispatcher import Dispatcher
 from tests.factories import report, seed
 from tests.processes import Server, serve
 from tests.webhooks.conftest import HANG, OK, Receiver, log_of, until, verify
@@ -79,3 +84,33 @@ async def test_several_send_each_once_and_killed_ones_lose_none(settings: Settin
         after = {got.id for got in receiver.got[received:]}
         assert hanging <= after, "what nobody answered for is sent again, under the same identifier"
         assert sorted(set(receiver.seqs())) == list(range(1, 25))
+
+
+async def test_who_is_told_to_end_while_he_looks_begins_nothing(
+    built_app: FastAPI, settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be sent after the database was closed, by a task that nobody waits for."""
+    receiver.answering.clear()
+    looked, look = asyncio.Event(), Dispatcher._look
+
+    async def look_until_told_to_end(dispatcher: Dispatcher) -> list[RowMapping]:
+        found = await look(dispatcher)
+        if found:
+            looked.set()
+            await dispatcher._stop
+        return found
+
+    monkeypatch.setattr(Dispatcher, "_look", look_until_told_to_end)
+    built_app.state.settings = settings
+    before = asyncio.all_tasks()
+    async with (
+        LifespanManager(built_app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(built_app), base_url="http://lifeline.test") as client,
+    ):
+        await seed(settings.database_url)
+        client.headers["Authorization"] = f"Bearer {await _key(settings)}"
+        assert (await client.post("/v1/reports", json=report())).status_code == 201
+        assert (await client.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"})).status_code == 201
+        await looked.wait()
+    assert asyncio.all_tasks() == before
+    assert not receiver.got
