@@ -2,15 +2,21 @@
 
 import asyncio
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
 from sqlalchemy import event
 
+from app.access.dependencies import Caller, holds_until
+from app.access.service import Scope, create_key
 from app.db import Database
+from app.feed import service
 from app.labels import Label
 from app.settings import Settings
 from tests.conftest import MakeKey
@@ -112,3 +118,29 @@ async def test_waiting_costs_no_thread_and_no_query(client: httpx.AsyncClient, d
     pages = await asyncio.wait_for(asyncio.gather(*waiting), 20)
     assert {orjson.loads(page.content)["items"][0]["seq"] for page in pages} == {1}
     assert len(queries) - asked < WAITING, "what they waited for is fetched once for all"
+
+
+async def test_what_readers_share_ends_with_the_process_though_they_went_away(
+    built_app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on with a connection that nobody closes."""
+    asked = asyncio.Event()
+
+    async def slowly(caller: Caller, database: Database) -> datetime | None:
+        asked.set()
+        await asyncio.sleep(0.3)
+        return await holds_until(caller, database)
+
+    monkeypatch.setattr(service, "holds_until", slowly)
+    built_app.state.settings = settings
+    before = asyncio.all_tasks()
+    transport = httpx.ASGITransport(built_app)
+    async with LifespanManager(built_app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test") as client:
+        async with built_app.state.database.write() as session:
+            _, secret = await create_key(session, name="test", organisation="test", scopes=tuple(Scope), clearance=Label.RED)
+        client.headers["Authorization"] = f"Bearer {secret}"
+        reader = asyncio.create_task(client.get("/v1/stream"))
+        await asyncio.wait_for(asked.wait(), 20)
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+    assert asyncio.all_tasks() == before
