@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 import asyncpg
@@ -54,7 +54,9 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 
 # Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
-TAKE_TURN = "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
+TAKE_TURN = text(
+    "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
+)
 
 
 # For so long the end of a process waits for connections that are in use.
@@ -91,6 +93,7 @@ def table_of(model: type[SQLModel]) -> Table:
     return cast(Table, inspect(model).local_table)
 
 
+@cache
 def head_seq(level: int) -> ScalarSelect[int]:
     """The head of the ledger as a reader of that level sees it, as a subquery for any statement."""
     return select(column(f"seq_{LABELS[level]}", BigInteger)).select_from(table("head")).scalar_subquery()
@@ -266,7 +269,7 @@ class Database:
             session.begin(),
         ):
             if self.dialect == "postgresql":
-                writes = (await session.execute(text(TAKE_TURN), {"channel": CHANNEL})).one().writes
+                writes = (await session.execute(TAKE_TURN, {"channel": CHANNEL})).one().writes
             yield session
         self.signal.bump(writes)
 

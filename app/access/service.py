@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
@@ -22,6 +22,13 @@ from app.times import utc_now
 
 PREFIX = "ll_"
 DEFAULT_OVERLAP = timedelta(hours=24)
+
+keys = table_of(ApiKey)
+# Asked for with every request that has a key: put together once.
+BY_HASH = select(*keys.c).where(
+    or_(*(each.in_([bindparam("keyed"), bindparam("bare")]) for each in (keys.c.secret_hash, keys.c.previous_hash)))
+)
+BY_ID = select(*keys.c).where(keys.c.id == bindparam("id"))
 
 
 class Scope(StrEnum):
@@ -146,9 +153,8 @@ async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tupl
     bare = bare_hash(secret)
     keyed = keyed_hash(bare, key)
     hashes = (keyed, bare)
-    where = or_(col(ApiKey.secret_hash).in_(hashes), col(ApiKey.previous_hash).in_(hashes))
     now = utc_now()
-    for row in (await connection.execute(select(*table_of(ApiKey).c).where(where))).mappings():
+    for row in (await connection.execute(BY_HASH, {"keyed": keyed, "bare": bare})).mappings():
         # The index has found it already; who measures how long that takes learns of a hash that he cannot aim.
         newest = any(hmac.compare_digest(row["secret_hash"], each) for each in hashes)
         until = _until(row, newest=newest)
@@ -159,7 +165,7 @@ async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tupl
 
 async def secret_until(connection: AsyncConnection, key_id: UUID, held: str) -> datetime | None:
     """Until when a secret holds that was valid a while ago, by what was stored of it: None for no end, now where it has ended."""
-    row = (await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.id) == key_id))).mappings().one_or_none()
+    row = (await connection.execute(BY_ID, {"id": key_id})).mappings().one_or_none()
     if row is None or row["revoked_at"] is not None or held not in (row["secret_hash"], row["previous_hash"]):
         return utc_now()
     return _until(row, newest=held == row["secret_hash"])

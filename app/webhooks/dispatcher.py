@@ -6,14 +6,15 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import Database, head_seq, table_of
+from app.db import Database, UtcDateTime, head_seq, table_of
 from app.labels import LABELS
 from app.settings import Settings
 from app.times import utc_now
@@ -48,6 +49,8 @@ class Dispatcher:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
+        # Asked at every commit: put together once.
+        self._looking = _looking(settings.public_clearance.level)
         self._turns: dict[UUID, asyncio.Task[None]] = {}
         self._resting: dict[UUID, datetime] = {}
         self._stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -111,22 +114,10 @@ class Dispatcher:
             self._resting[webhook_id] = utc_now() + REST_AFTER_ERROR
 
     async def _look(self) -> list[RowMapping]:
-        """Every webhook that goes: its cursor, who has it until when, its first due delivery, and the head of its ledger."""
-        hooks, sent = table_of(Webhook), table_of(Delivery)
-        first = select(func.min(sent.c.next_attempt_at)).where(sent.c.webhook_id == hooks.c.id, sent.c.status == "pending")
-        statement = select(
-            hooks.c.id,
-            hooks.c.seq,
-            hooks.c.level,
-            hooks.c.leased_until,
-            first.correlate(hooks).scalar_subquery().label("due"),
-            is_full().label("full"),
-            *(head_seq(level).label(f"head_{level}") for level in range(len(LABELS))),
-        ).where(*may_send(utc_now(), self._settings.public_clearance.level))
         # A replica for reading may be behind, and then would say that there is nothing to do.
         engine = self._database.reader if self._database.dialect == "sqlite" else self._database.writer
         async with engine.connect() as connection:
-            return list((await connection.execute(statement)).mappings())
+            return list((await connection.execute(self._looking, {"now": utc_now()})).mappings())
 
     async def _turn(self, webhook_id: UUID) -> None:
         async with self._database.writer.begin() as connection:
@@ -169,6 +160,21 @@ class Dispatcher:
                         delivery = await as_seen_now(connection, turn, turn.due[number])
                 if not held:
                     return
+
+
+def _looking(public_level: int) -> Select[Any]:
+    """Every webhook that goes at the time `now`: its cursor, who has it until when, its first due delivery, and the head of its ledger."""
+    hooks, sent = table_of(Webhook), table_of(Delivery)
+    first = select(func.min(sent.c.next_attempt_at)).where(sent.c.webhook_id == hooks.c.id, sent.c.status == "pending")
+    return select(
+        hooks.c.id,
+        hooks.c.seq,
+        hooks.c.level,
+        hooks.c.leased_until,
+        first.correlate(hooks).scalar_subquery().label("due"),
+        is_full().label("full"),
+        *(head_seq(level).label(f"head_{level}") for level in range(len(LABELS))),
+    ).where(*may_send(bindparam("now", type_=UtcDateTime), public_level))
 
 
 def _tell(event: str, error: BaseException, **more: str) -> None:

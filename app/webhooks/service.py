@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import structlog
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
@@ -109,7 +109,7 @@ async def redeliver(session: AsyncSession, caller: Caller, webhook_id: UUID, del
     await connection.execute(going.values(disabled_at=None, disabled_reason=None, failing_since=None))
 
 
-def may_send(now: datetime, public_level: int) -> list[ColumnElement[bool]]:
+def may_send(now: datetime | BindParameter[datetime], public_level: int) -> list[ColumnElement[bool]]:
     """The condition on webhooks that go: not disabled, and the key that made them is valid and still sees as much."""
     keys = table_of(ApiKey)
     valid = select(keys.c.id).where(
