@@ -1,4 +1,4 @@
-"""The `lifeline` command, as a process of its own or in this one, and SQL past the service, by hand.
+"""The `lifeline` command, as a process of its own or in this one, an application with other settings, and SQL past the service, by hand.
 
 Servers that run are in `tests.processes`.
 """
@@ -6,10 +6,16 @@ Servers that run are in `tests.processes`.
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
+from asgi_lifespan import LifespanManager
 from click.testing import Result
+from fastapi import FastAPI
 from sqlalchemy import Row
 from typer.testing import CliRunner
 
@@ -17,6 +23,7 @@ from app.access.service import Scope, create_key
 from app.cli import cli
 from app.db import Database
 from app.labels import Label
+from app.main import create_app
 from app.settings import Settings, get_settings
 from tests.processes import environment
 
@@ -34,6 +41,23 @@ def invoke(*arguments: str, **settings: str) -> Result:
         return CliRunner().invoke(cli, arguments, env={f"LIFELINE_{name.upper()}": value for name, value in settings.items()})
     finally:
         get_settings.cache_clear()
+
+
+@cache
+def _another_app() -> FastAPI:
+    # To build one takes longer than most tests.
+    return create_app(Settings())
+
+
+@asynccontextmanager
+async def client_of(settings: Settings, secret: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application with these settings, beside the one under test; of one such application at a time."""
+    app = _another_app()
+    app.state.settings = settings
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
+        yield client
 
 
 async def execute_by_hand(url: str, *statements: str) -> None:

@@ -13,18 +13,17 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
 from app.access.service import Scope, list_keys, revoke_key
 from app.db import Database
 from app.labels import Label
-from app.main import create_app
 from app.settings import Settings
 from app.times import utc_now
 from tests.conftest import MakeClient, MakeKey
 from tests.factories import Reference, report
 from tests.processes import free_port
+from tests.servers import client_of
 
 # Stack traces, SQL, names of files, modules, tables and drivers, addresses and passwords of databases.
 LEAKS = re.compile(
@@ -49,20 +48,6 @@ def assert_problem(answer: httpx.Response, status: int, path: str) -> dict[str, 
     told = answer.text.replace(path, "") + str([each for each in answer.headers.items() if each[0] != "content-type"])
     assert not LEAKS.search(told), told
     return body
-
-
-@asynccontextmanager
-async def client_of(settings: Settings, secret: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of another app with these settings."""
-    app = create_app(settings)
-    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-    async with (
-        LifespanManager(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://lifeline.test", headers=headers
-        ) as client,
-    ):
-        yield client
 
 
 async def test_404(client: httpx.AsyncClient, reference: Reference) -> None:

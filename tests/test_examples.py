@@ -3,19 +3,17 @@
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
 from app.api import TAGS
-from app.main import create_app
 from app.settings import Settings
 from tests.openapi import DOCUMENT
 from tests.servers import invoke
@@ -106,11 +104,9 @@ def demo(sqlite_template: Path, tmp_path: Path) -> tuple[Settings, str]:
 
 
 @pytest.fixture
-async def app(demo: tuple[Settings, str]) -> AsyncIterator[FastAPI]:
-    """The demo, started."""
-    app = create_app(demo[0])
-    async with LifespanManager(app):
-        yield app
+def settings(demo: tuple[Settings, str]) -> Settings:
+    """Those of the demo, for the application under test."""
+    return demo[0]
 
 
 async def _begin(app: FastAPI, key: str, path: str, query: dict[str, Any]) -> tuple[int, bytes]:

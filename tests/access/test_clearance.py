@@ -6,14 +6,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 
 from app.access.service import Scope
 from app.labels import LABELS, Label
-from app.main import create_app
 from app.settings import Settings
 from tests.conftest import MakeClient, MakeKey
 from tests.factories import Reference, report
+from tests.servers import client_of
 
 # One statement of each label on one indicator, the more restricted the better graded, and the further from the rest.
 SAID: list[tuple[str, str, int]] = [
@@ -226,14 +225,9 @@ async def test_the_public_clearance_is_a_setting(
     """LIFELINE_PUBLIC_CLEARANCE: what a reader without a key sees, and the least that any key sees."""
     lowest = await make_key(Scope.READ, clearance=Label.CLEAR)
     writer = await make_key(Scope.REPORT, clearance=Label.CLEAR)
-    app = create_app(settings)
     for label in Label:
         monkeypatch.setenv("LIFELINE_PUBLIC_CLEARANCE", label.value)
-        app.state.settings = Settings(database_url=settings.database_url)
-        async with (
-            LifespanManager(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lifeline.test") as client,
-        ):
+        async with client_of(Settings(database_url=settings.database_url)) as client:
             visible = 2 * (label.level + 1)
             for headers in ({}, {"Authorization": f"Bearer {lowest}"}, {"Authorization": f"Bearer {writer}"}):
                 page = (await client.get("/v1/reports", headers=headers)).json()

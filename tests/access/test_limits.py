@@ -12,23 +12,20 @@ from typing import Any
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from pydantic import ValidationError
 
 from app.access.limits import Limits
 from app.access.service import Scope
-from app.main import create_app
 from app.settings import Rate, Settings
 from tests.factories import Reference, report
 from tests.processes import Server, serve
-from tests.servers import new_key
+from tests.servers import client_of, new_key
 
 
 @asynccontextmanager
 async def limited(url: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A service with settings of its own, and a client without a key."""
-    app = create_app(Settings(database_url=url, database_pool=2, **settings))
-    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+    async with client_of(Settings(database_url=url, database_pool=2, **settings)) as client:
         yield client
 
 

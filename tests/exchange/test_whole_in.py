@@ -7,7 +7,6 @@ from uuid import UUID
 
 import httpx
 import orjson
-from asgi_lifespan import LifespanManager
 
 from app.access.dependencies import Caller
 from app.access.service import Scope
@@ -18,12 +17,11 @@ from app.exchange.whole import export_file
 from app.exchange.whole_in import Restored, WholeFile, is_whole
 from app.labels import TOP, Label
 from app.ledger.chain import GENESIS, canonical, link
-from app.main import create_app
 from app.settings import Settings
 from tests.conftest import MakeClient
 from tests.exchange.readings import problems_of, readings_of
 from tests.factories import Reference, report
-from tests.servers import new_key
+from tests.servers import client_of, new_key
 
 
 def teller(organisation: str) -> Caller:
@@ -123,10 +121,8 @@ async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
     admin = await make_client(clearance=Label.GREEN, organisation="below")
     with_hidden = await answers(admin)
     empty = new_database()
-    app = create_app(Settings(database_url=empty, rate_limit=None, rate_limit_anonymous=None))
-    headers = {"Authorization": f"Bearer {await new_key(empty, clearance=Label.GREEN, organisation='below')}"}
-    transport = httpx.ASGITransport(app)
-    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers) as elsewhere:
+    secret = await new_key(empty, clearance=Label.GREEN, organisation="below")
+    async with client_of(Settings(database_url=empty, rate_limit=None, rate_limit_anonymous=None), secret) as elsewhere:
         without = await answers(elsewhere)
     assert with_hidden == without
     assert [each[0] for each in without[:6]] == [200, 422, 422, 200, 200, 200]

@@ -16,19 +16,17 @@ from typing import Any
 import httpx
 import pytest
 import rfc8785
-from asgi_lifespan import LifespanManager
 from sqlalchemy import select
 
 from app.db import Database, table_of
 from app.labels import Label
 from app.ledger.models import Change, Head, Report
-from app.main import create_app
 from app.reference.models import Place, Source
 from app.settings import Settings
 from tests.conftest import MakeClient
 from tests.factories import Reference, report, seed
 from tests.processes import serve
-from tests.servers import invoke, new_key
+from tests.servers import client_of, invoke, new_key
 
 FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 COUNT = 5000 if FULL else 160
@@ -105,9 +103,7 @@ async def all_changes(client: httpx.AsyncClient) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def service(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A service in this process on a database, with reference data, and a client that may do everything."""
-    app = create_app(Settings(database_url=url, database_pool=3))
-    headers = {"Authorization": f"Bearer {await new_key(url)}"}
-    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t", headers=headers) as client:
+    async with client_of(Settings(database_url=url, database_pool=3), await new_key(url)) as client:
         await seed(url)
         yield client
 

@@ -11,14 +11,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 
 from app.kinds import KINDS
 from app.labels import Label
-from app.main import create_app
 from app.settings import Settings
 from tests.conftest import MakeKey
 from tests.factories import Reference, report
+from tests.servers import client_of
 
 FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 MISSING: Any = object()
@@ -545,13 +544,7 @@ async def test_the_usual_label_is_configured_and_a_stricter_rule_holds(
     settings: Settings, reference: Reference, make_key: MakeKey, usual: str, labels: list[str]
 ) -> None:
     secret = await make_key(clearance=Label.RED)
-    app = create_app(settings.model_copy(update={"default_label": Label(usual)}))
-    async with (
-        LifespanManager(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://lifeline.test", headers={"Authorization": f"Bearer {secret}"}
-        ) as client,
-    ):
+    async with client_of(settings.model_copy(update={"default_label": Label(usual)}), secret) as client:
         found = []
         for body in (report(), report("route_closure", {"status": "open"}), report(source="neighbour")):
             answer = await client.post("/v1/reports", json={name: value for name, value in body.items() if name != "sensitivity"})

@@ -2,19 +2,17 @@
 
 from datetime import timedelta
 
-import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from sqlalchemy import select
 
 from app.db import Database, table_of
 from app.labels import Label
-from app.main import create_app
 from app.settings import Settings
 from app.times import utc_now
 from app.webhooks.models import Delivery
 from tests.conftest import MakeKey
 from tests.factories import Reference, report
+from tests.servers import client_of
 from tests.webhooks.conftest import Receiver, until
 
 SECRET = "where they hide"
@@ -29,7 +27,6 @@ async def test_what_waits_is_made_anew(
     monkeypatch.setattr("app.ledger.service.utc_now", lambda: utc_now() - behind)
     everything, green = await make_key(clearance=Label.RED), await make_key(clearance=Label.GREEN)
     changed = settings.model_copy(update={"webhook_allow_private": True, "webhook_retry_base_seconds": 0.1})
-    app = create_app(changed)
 
     async def bodies() -> list[str]:
         async with database.read() as connection:
@@ -42,7 +39,7 @@ async def test_what_waits_is_made_anew(
 
         await until(so)
 
-    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+    async with client_of(changed) as client:
         headers = {"Authorization": f"Bearer {everything}"}
         # Nobody listens there: what is queued waits.
         hook = await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:1/"}, headers={"Authorization": f"Bearer {green}"})
@@ -59,8 +56,7 @@ async def test_what_is_raised_while_another_delivery_is_under_way_is_not_sent(
 ) -> None:
     """Both were queued together, and the receiver takes its time over the first."""
     everything, green = await make_key(clearance=Label.RED), await make_key(clearance=Label.GREEN)
-    app = create_app(settings.model_copy(update={"webhook_timeout_seconds": 10}))
-    async with LifespanManager(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+    async with client_of(settings.model_copy(update={"webhook_timeout_seconds": 10})) as client:
         headers = {"Authorization": f"Bearer {everything}"}
         hook = await client.post("/v1/webhooks", json={"url": receiver.url}, headers={"Authorization": f"Bearer {green}"})
         assert hook.status_code == 201, hook.text
