@@ -32,6 +32,8 @@ from tests.servers import invoke
 from tests.statements import SharedDialects
 
 _numbers = itertools.count()
+# For tests of what no database has a part in.
+of_no_storage = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 # Linux's file system in memory.
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 # What the suite's temporary files take at most, times two.

@@ -20,7 +20,7 @@ from app.db import Database
 from app.labels import Label
 from app.settings import Settings
 from app.times import utc_now
-from tests.conftest import MakeClient, MakeKey
+from tests.conftest import MakeClient, MakeKey, of_no_storage
 from tests.factories import Reference, report
 from tests.processes import free_port
 from tests.servers import client_of
@@ -79,6 +79,7 @@ async def test_an_identifier_that_is_none_is_the_clients_mistake(client: httpx.A
         assert [error["pointer"] for error in body["errors"]] == ["/id"]
 
 
+@of_no_storage
 async def test_405(client: httpx.AsyncClient) -> None:
     """The answer names all methods that the address takes."""
     for method, path, allowed in (
@@ -98,6 +99,7 @@ async def test_405(client: httpx.AsyncClient) -> None:
         assert found == allowed | ({"HEAD"} if "GET" in allowed else set()), (method, path)
 
 
+@of_no_storage
 async def test_413(settings: Settings, reference: Reference, make_key: MakeKey) -> None:
     """The limit is the setting's, to the byte; a body that never ends is cut off rather than read."""
     secret = await make_key(clearance=Label.RED)
@@ -118,6 +120,7 @@ async def test_413(settings: Settings, reference: Reference, make_key: MakeKey) 
         assert read < 100_000
 
 
+@of_no_storage
 async def test_415_and_400(client: httpx.AsyncClient, reference: Reference) -> None:
     for path in ("/v1/reports", "/v1/places", f"/v1/reports/{uuid4()}/retraction"):
         for content_type in ("text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data", "json", ""):
@@ -204,6 +207,7 @@ async def test_409(client: httpx.AsyncClient, reference: Reference) -> None:
         assert_problem(await client.post(path, json=body), 409, path)
 
 
+@of_no_storage
 async def test_422_of_the_query(client: httpx.AsyncClient) -> None:
     for query, name in (("limit=0", "limit"), ("limit=x", "limit"), ("as_of=x", "as_of"), ("cursor=x", "cursor"), ("kind=x", "kind")):
         body = assert_problem(await client.get(f"/v1/indicators?{query}"), 422, "/v1/indicators")
@@ -319,6 +323,7 @@ async def test_503_at_most_when_the_database_cuts_its_connections(
     assert (await client.get("/v1/reports", params={"limit": 5})).json()["revision"] == 1
 
 
+@of_no_storage
 async def test_an_error_of_our_own_is_told_to_nobody(app: FastAPI, anonymous: httpx.AsyncClient) -> None:
     """A mistake in the code, with a secret in its message, is a 500 without it."""
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from app.access.limits import Limits
 from app.access.service import Scope
 from app.settings import Rate, Settings
+from tests.conftest import of_no_storage
 from tests.factories import Reference, report
 from tests.processes import Server, serve
 from tests.servers import client_of, new_key
@@ -104,6 +105,7 @@ def test_it_counts_over_all_workers(tmp_path: Path) -> None:
     assert (statuses.count(200), statuses.count(429)) == (30, 15)
 
 
+@of_no_storage
 @pytest.mark.parametrize(
     ("headers", "content", "status"),
     [
@@ -123,6 +125,7 @@ async def test_bodies_that_would_burst(client: httpx.AsyncClient, headers: dict[
     assert len(answer.content) < 2000
 
 
+@of_no_storage
 async def test_batches_pages_and_queries_are_bounded(client: httpx.AsyncClient, reference: Reference) -> None:
     assert (await client.post("/v1/reports", json=[report()] * 1001)).status_code == 422
     assert (await client.get("/v1/reports?limit=1001")).status_code == 422

@@ -27,7 +27,7 @@ from app.labels import Label
 from app.settings import Settings
 from app.times import rfc3339, utc_now
 from app.webhooks.service import keep_turn, take_turn
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, of_no_storage
 from tests.factories import Reference, report
 from tests.servers import client_of
 
@@ -130,6 +130,7 @@ async def test_claims_give_scopes_clearance_and_organisation(
     assert (await me(service, good)).status_code == 401
 
 
+@of_no_storage
 async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, issuer: Issuer) -> None:
     good = claims(issuer)
     public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -162,6 +163,7 @@ async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, i
     assert (await me(service, token(good))).status_code == 200
 
 
+@of_no_storage
 async def test_claims_that_are_no_times_or_no_names_are_refused(service: httpx.AsyncClient, issuer: Issuer) -> None:
     now = int(time.time())
     no_times: list[Any] = [10**30, 10**400, float("inf"), float("nan"), -1, -(10**30), str(now + 300), True, None, [now + 300], {}]
@@ -244,6 +246,7 @@ async def test_webhooks_of_a_subject_end_with_its_access(
     assert await status() == "stopped"
 
 
+@of_no_storage
 async def test_the_issuer_may_change_its_keys(service: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await me(service, token(claims(issuer)))).status_code == 200
     issuer.keys.clear()
@@ -255,6 +258,7 @@ async def test_the_issuer_may_change_its_keys(service: httpx.AsyncClient, issuer
     assert (await me(service, token(claims(issuer)))).status_code == 401
 
 
+@of_no_storage
 async def test_an_issuer_that_does_not_answer_shuts_nobody_else_out(settings: Settings, make_client: MakeClient) -> None:
     keyed = await make_client(clearance=Label.GREEN)
     changed = settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:1", "oidc_audience": "lifeline"})

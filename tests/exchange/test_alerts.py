@@ -12,7 +12,7 @@ from lxml import etree
 
 from app.kinds import KINDS
 from app.labels import Label
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, of_no_storage
 from tests.exchange.conftest import POLYGON, post
 from tests.factories import report
 
@@ -37,6 +37,7 @@ async def cap(client: httpx.AsyncClient, identifier: str) -> bytes:
     return answer.content
 
 
+@of_no_storage
 async def test_every_message_of_the_feed_holds_to_cap(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     answer = await client.get("/v1/alerts?limit=3")
     assert answer.headers["content-type"] == "application/atom+xml"
@@ -64,6 +65,7 @@ async def test_every_message_of_the_feed_holds_to_cap(client: httpx.AsyncClient,
     assert filled["people"]["id"] not in ids
 
 
+@of_no_storage
 async def test_correction_and_retraction_refer_to_what_they_end(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     first, update = await cap(client, filled["wrong"]["id"]), await cap(client, filled["corrected"]["id"])
     assert (text(first, "msgType"), text(first, "references")) == ("Alert", None)
@@ -77,6 +79,7 @@ async def test_correction_and_retraction_refer_to_what_they_end(client: httpx.As
     assert text(said, "msgType") == "Alert"
 
 
+@of_no_storage
 async def test_what_is_corrected_into_something_that_is_no_alert_is_cancelled(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     new = await post(client, f"/v1/reports/{filled['shut']['id']}/correction", **report(source="outlet", reason="of people, not of roads"))
     cancel = await cap(client, new["id"])
@@ -98,6 +101,7 @@ async def test_draft_unless_judged_and_public_only_if_clear(
         assert filled["amber"]["id"] not in (await reader.get("/v1/alerts")).text
 
 
+@of_no_storage
 async def test_times_positions_and_codes(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     food, shut = await cap(client, filled["food"]["id"]), await cap(client, filled["shut"]["id"])
     assert (text(food, "effective"), text(food, "onset")) == ("2016-07-28T00:00:00-00:00", "2016-08-11T00:00:00-00:00")

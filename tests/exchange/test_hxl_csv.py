@@ -13,6 +13,7 @@ from app.exchange.columns import Scalar, column, record_of
 from app.exchange.hxl_csv import defused, lines, undone
 from app.exchange.tables import TABLES, flat
 from app.kinds import KINDS
+from tests.conftest import of_no_storage
 
 # Only what the database keeps: no NUL, no half of a character.
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -23,6 +24,7 @@ def read(body: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(body.decode(), newline="")))
 
 
+@of_no_storage
 async def test_libhxl_reads_and_validates_it(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name in ("indicators", "reports", "places", "routes", "sources", "situations", "warnings?as_of=2016-08-12", "changes"):
         body = (await client.get(f"/v1/{name.replace('?', '.csv?') if '?' in name else f'{name}.csv'}")).content
@@ -42,6 +44,7 @@ async def test_libhxl_reads_and_validates_it(client: httpx.AsyncClient, filled: 
     assert (row.get("#affected+best"), row.get("#meta+source+reliability")) == ("300000", "B")
 
 
+@of_no_storage
 async def test_cells_are_the_fields_of_the_json(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name, table in TABLES.items():
         query = "?as_of=2016-08-12" if name == "warnings" else ""
@@ -63,6 +66,7 @@ def plain(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+@of_no_storage
 async def test_no_cell_is_run_as_a_formula(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name in ("reports", "indicators", "places", "changes"):
         _, _, *rows = read((await client.get(f"/v1/{name}.csv")).content)

@@ -8,7 +8,7 @@ import pytest
 from prov.model import PROV, ProvDocument
 from rdflib import Graph, URIRef
 
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, of_no_storage
 
 PROV_O = "http://www.w3.org/ns/prov#"
 
@@ -23,6 +23,7 @@ async def as_graph(client: httpx.AsyncClient, report: str) -> Graph:
     return Graph().parse(data=answer.text, format="json-ld")
 
 
+@of_no_storage
 async def test_prov_reads_it(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name, relations in (
         ("people", {"Attribution", "Association", "Generation", "Communication", "Usage", "Derivation"}),
@@ -43,6 +44,7 @@ async def test_prov_reads_it(client: httpx.AsyncClient, filled: dict[str, Any]) 
         assert document == ProvDocument.deserialize(io.StringIO(document.serialize(format="json")), format="json")
 
 
+@of_no_storage
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")  # inside rdflib
 async def test_rdflib_reads_the_json_ld(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     report = filled["people"]["id"]

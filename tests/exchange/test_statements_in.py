@@ -26,7 +26,7 @@ from app.exchange.files_in import read_tables, text_of
 from app.exchange.statements_in import Imported, StatementFile
 from app.formats import Format
 from app.settings import Settings
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, of_no_storage
 from tests.exchange.readings import readings_of
 from tests.factories import Reference, report
 from tests.processes import environment
@@ -288,6 +288,7 @@ ROW = ["trapped_population", "oldtown", "agency", "2016-07-28", "trapped"]
 NAMES = ["kind", "place", "source", "stated_at", "concept"]
 
 
+@of_no_storage
 @pytest.mark.parametrize(
     ("delimiter", "encoding", "before"),
     [(",", "utf-16", ""), (";", "utf-8", "sep=;\r\n"), ("\t", "utf-8-sig", ""), (";", "utf-8", "")],
@@ -301,6 +302,7 @@ async def test_a_csv_is_read_as_spreadsheet_programs_write_it(
     assert told["shown"][0]["provenance"]["quote"] == "à côté, de; ça"
 
 
+@of_no_storage
 async def test_a_byte_order_mark_before_json_is_passed_over(client: httpx.AsyncClient, reference: Reference) -> None:
     one = json.dumps(report()).encode()
     for content, media_type in ((b"[" + one + b"]", "application/json"), (one + b"\r\n", "application/x-ndjson")):
@@ -308,6 +310,7 @@ async def test_a_byte_order_mark_before_json_is_passed_over(client: httpx.AsyncC
         assert (told["created"], told["problems"]) == (1, [])
 
 
+@of_no_storage
 async def test_a_formula_that_was_never_computed_is_no_empty_cell(client: httpx.AsyncClient, reference: Reference) -> None:
     """Libraries write formulas without their results: taken for empty, the row would say something else than it does."""
     book = openpyxl.Workbook()
@@ -325,6 +328,7 @@ async def test_a_formula_that_was_never_computed_is_no_empty_cell(client: httpx.
     assert told["created"] == 1
 
 
+@of_no_storage
 async def test_every_fault_of_a_row_is_named_at_once(client: httpx.AsyncClient, reference: Reference) -> None:
     wrong = ["trapped_population", "Old twon", "agancy", "28/07/2016", "trapped", "1" * 5000, "9"]
     content = "\r\n".join([",".join([*NAMES, "people_high", "credibility"]), ",".join(wrong)]).encode()
@@ -370,6 +374,7 @@ async def test_who_may_send_what(make_client: Any, client: httpx.AsyncClient, fi
     assert (await send(client, b"a,b\r\n1,2\r\n", "text/csv")).status_code == 422
 
 
+@of_no_storage
 async def test_a_file_over_the_limit_and_a_key_that_came_before(app: Any, client: httpx.AsyncClient, reference: Reference) -> None:
     body = json.dumps([report(stated_at="2016-07-01")]).encode()
     headers = {"Content-Type": "application/json", "Idempotency-Key": "one"}
@@ -384,6 +389,7 @@ async def test_a_file_over_the_limit_and_a_key_that_came_before(app: Any, client
     assert (await client.post("/v1/imports", content=b"", headers=packed)).status_code == 415
 
 
+@of_no_storage
 async def test_a_file_of_which_nothing_more_comes(app: Any, client: httpx.AsyncClient) -> None:
     app.state.settings = app.state.settings.model_copy(update={"body_timeout_seconds": 0.05})
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.access.service import Scope
 from app.labels import Label
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, of_no_storage
 from tests.factories import Reference, report
 from tests.openapi import DOCUMENT
 
@@ -145,6 +145,7 @@ async def test_a_scope_that_is_lacking_is_lacking_for_the_repeated_request_too(m
         assert (await reader.post("/v1/reports", json=report(), headers={HEADER: "k"})).status_code == 403
 
 
+@of_no_storage
 @pytest.mark.parametrize("token", ["", "a" * 256])
 async def test_a_key_of_no_use_is_refused(client: httpx.AsyncClient, reference: Reference, token: str) -> None:
     answer = await client.post("/v1/reports", json=report(), headers={HEADER: token})

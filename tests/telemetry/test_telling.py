@@ -17,6 +17,7 @@ from app.db import Database
 from app.labels import Label
 from app.logs import lines_of_libraries
 from app.telemetry import access_log
+from tests.conftest import of_no_storage
 from tests.factories import Reference, report
 from tests.processes import serve
 from tests.servers import by_hand, new_key
@@ -106,12 +107,14 @@ def test_what_a_library_logs_is_the_same_line_without_the_words_of_an_error() ->
     assert secret not in line
 
 
+@of_no_storage
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, 'a"b', "<script>"])
 async def test_an_identifier_that_is_not_sane_is_replaced(anonymous: httpx.AsyncClient, sent: str) -> None:
     answer = await anonymous.get("/v1/indicators", headers={"X-Request-ID": sent})
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", answer.headers["x-request-id"])
 
 
+@of_no_storage
 async def test_each_request_has_an_identifier_of_its_own_and_what_is_kept_has_none(
     anonymous: httpx.AsyncClient, database: Database
 ) -> None:

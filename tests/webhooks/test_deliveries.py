@@ -11,7 +11,7 @@ from standardwebhooks import WebhookVerificationError
 from app.feed import queries
 from app.labels import Label
 from app.webhooks import sending, service
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, of_no_storage
 from tests.factories import report
 from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
 
@@ -64,7 +64,12 @@ async def test_every_type_of_change_comes_signed_in_order_as_in_the_feed(
     assert {item["id"] for item in log} == {got.id for got in receiver.got}
 
 
-@pytest.mark.parametrize("says", [HANG, CLOSE, MID_BODY, answered(500), answered(301, "Location: /elsewhere")])
+# What it says matters to the sender, how it is kept to the database.
+FAILING: list[tuple[str, bytes | str]] = [("postgresql", HANG)]
+FAILING += [("sqlite", each) for each in (HANG, CLOSE, MID_BODY, answered(500), answered(301, "Location: /elsewhere"))]
+
+
+@pytest.mark.parametrize(("engine", "says"), FAILING, indirect=["engine"])
 async def test_a_receiver_that_fails_gets_each_event_and_can_tell_repeats(
     client: httpx.AsyncClient, receiver: Receiver, register: Register, says: bytes | str
 ) -> None:
@@ -88,6 +93,7 @@ async def test_a_receiver_that_fails_gets_each_event_and_can_tell_repeats(
     assert sum(item["attempts"] for item in await log_of(client, webhook)) == len(receiver.got)
 
 
+@of_no_storage
 async def test_retry_after_is_honoured(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
     await register()
     receiver.plan(answered(429, "Retry-After: 1"))
@@ -146,6 +152,7 @@ async def test_a_clear_key_never_hears_of_amber(
     assert [item["seq"] for item in await log_of(reader, webhook)] == [2, 1]
 
 
+@of_no_storage
 async def test_an_attempt_that_breaks_in_a_way_nobody_thought_of_is_recorded(
     client: httpx.AsyncClient, receiver: Receiver, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +242,7 @@ async def test_gone_disables_at_once_and_holds_the_rest_back(client: httpx.Async
         assert item["error"] == "held back, the webhook was disabled: the receiver answered 410: it is gone"
 
 
+@of_no_storage
 async def test_a_long_answer_is_not_read_to_its_end(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
     webhook = await register()
     # Says that a gigabyte follows: who waited for it would time out.
