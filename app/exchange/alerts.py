@@ -15,7 +15,6 @@ from app.kinds import KINDS
 from app.kinds.base import Alert
 from app.labels import LABELS
 from app.ledger.models import Change, Report
-from app.reference.models import Place
 from app.reference.queries import place_facts, place_shapes, sources_by_id
 from app.settings import Settings
 
@@ -92,7 +91,7 @@ async def get_message(connection: AsyncConnection, identifier: str, *, level: in
 
 async def _read(connection: AsyncConnection, rows: Sequence[Any], level: int, settings: Settings) -> list[Message]:
     sources = await sources_by_id(connection, {row["source_id"] for row in rows})
-    places = {each.id: each for each in await place_facts(connection, col(Place.id).in_({row["place_id"] for row in rows}))}
+    places = await place_facts(connection, {row["place_id"] for row in rows})
     shapes = await place_shapes(connection, {each.slug for each in places.values()})
     messages = []
     for row in rows:

@@ -18,7 +18,6 @@ from app.ledger.models import Change, Indicator, Report, Voice
 from app.reading.document import Subject, render
 from app.reading.envelope import Outcome, Reading, read
 from app.reading.statements import Statement
-from app.reference.models import Place
 from app.reference.moment import NOW, Moment
 from app.reference.queries import place_facts
 from app.settings import Settings
@@ -66,7 +65,7 @@ async def load_bases(connection: AsyncConnection, ids: Collection[UUID], setting
     rows: list[Any] = []
     for start in range(0, len(wanted), CHUNK):
         rows += await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id).in_(wanted[start : start + CHUNK])))
-    places = {each.id: each for each in await place_facts(connection, col(Place.id).in_({row.place_id for row in rows}))}
+    places = await place_facts(connection, {row.place_id for row in rows})
     statements = await load_latest(connection, wanted, moment)
     outcomes = await load_outcomes(connection, {row.id: row.kind for row in rows}, moment)
     touches = await _load_touches(connection, wanted, moment)

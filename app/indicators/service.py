@@ -18,7 +18,6 @@ from app.ledger.models import Change, Indicator
 from app.reading.document import Subject
 from app.reading.envelope import Reading, grade_rank
 from app.reference.facts import NAMED_FROM
-from app.reference.models import Place
 from app.reference.queries import place_facts
 from app.settings import Settings
 
@@ -70,7 +69,7 @@ async def subjects_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, 
     """What some indicators are about, and their topics."""
     connection = await session.connection()
     rows = (await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id).in_(ids)))).all()
-    places = {each.id: each for each in await place_facts(connection, col(Place.id).in_({row.place_id for row in rows}))}
+    places = await place_facts(connection, {row.place_id for row in rows})
     return {row.id: (Subject(row.id, row.kind, row.subject, places[row.place_id]), row.topic) for row in rows}
 
 

@@ -61,7 +61,7 @@ async def list_situations(
         page = statement if after is None else statement.where(col(Place.id) > after)
         places = list((await connection.execute(page.limit(step + 1))).scalars())
         documents = await _documents(connection, places[:step], level, moment, settings)
-        facts = {each.id: each for each in await place_facts(connection, col(Place.id).in_(places[:step]))}
+        facts = await place_facts(connection, places[:step])
         for place in places[:step]:
             if place in documents:
                 if len(found) == limit:

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, or_, select
-from sqlalchemy.engine import RowMapping
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, or_, select
+from sqlalchemy.engine import CursorResult, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -20,6 +20,25 @@ from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source,
 from app.reference.moment import NOW, Moment
 
 
+def _places() -> Select[Any]:
+    places, codes = table_of(Place), table_of(PlaceCode)
+    return (
+        select(places.c.id, places.c.slug, places.c.name, places.c.country, codes.c.scheme, codes.c.code)
+        .join(codes, codes.c.place_id == places.c.id, isouter=True)
+        .order_by(places.c.id, codes.c.scheme, codes.c.code)
+    )
+
+
+# Asked with every report and for every reading: put together once.
+BY_ID = _places().where(table_of(Place).c.id.in_(bindparam("ids", expanding=True)))
+BY_NAME = _places().where(
+    or_(
+        table_of(Place).c.slug.in_(bindparam("slugs", expanding=True)),
+        table_of(Place).c.id.in_(bindparam("ids", expanding=True)),
+    )
+)
+
+
 async def find_places(connection: AsyncConnection, names: Collection[str]) -> dict[str, PlaceFacts]:
     """The places that slugs and `scheme:code` pairs name, by that name; matching is exact, the unknown are left out."""
     pairs = {name: tuple(name.split(":", 1)) for name in names if ":" in name}
@@ -30,21 +49,19 @@ async def find_places(connection: AsyncConnection, names: Collection[str]) -> di
         wanted = and_(col(PlaceCode.scheme) == scheme, col(PlaceCode.code).in_(codes))
         rows = await connection.execute(select(col(PlaceCode.scheme), col(PlaceCode.code), col(PlaceCode.place_id)).where(wanted))
         found |= {f"{scheme}:{code}": place_id for scheme, code, place_id in rows}
-    facts = await place_facts(connection, or_(col(Place.slug).in_(slugs), col(Place.id).in_(list(found.values()))))
+    facts = _facts(await connection.execute(BY_NAME, {"slugs": slugs, "ids": list(found.values())}))
     by_id = {place.id: place for place in facts}
     return {place.slug: place for place in facts if place.slug in slugs} | {name: by_id[place_id] for name, place_id in found.items()}
 
 
-async def place_facts(connection: AsyncConnection, where: ColumnElement[bool]) -> list[PlaceFacts]:
-    """The places that a condition picks, with their codes in order."""
-    statement = (
-        select(col(Place.id), col(Place.slug), col(Place.name), col(Place.country), col(PlaceCode.scheme), col(PlaceCode.code))
-        .join(PlaceCode, col(PlaceCode.place_id) == col(Place.id), isouter=True)
-        .where(where)
-        .order_by(col(Place.id), col(PlaceCode.scheme), col(PlaceCode.code))
-    )
+async def place_facts(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, PlaceFacts]:
+    """Places by identifier, with their codes in order."""
+    return {each.id: each for each in _facts(await connection.execute(BY_ID, {"ids": list(ids)}))}
+
+
+def _facts(found: CursorResult[Any]) -> list[PlaceFacts]:
     rows: dict[UUID, tuple[Any, list[tuple[str, str]]]] = {}
-    for row in await connection.execute(statement):
+    for row in found:
         codes = rows.setdefault(row.id, (row, []))[1]
         if row.scheme is not None:
             codes.append((row.scheme, row.code))
