@@ -17,6 +17,10 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is missing: install it (Debian: apt-get install chromium) to run the browser tests"
 )
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+# What costs time and shows nothing.
+ARGUMENTS += ["--in-process-gpu", "--renderer-process-limit=1", "--disable-site-isolation-trials", "--disable-extensions"]
+ARGUMENTS += ["--disable-smooth-scrolling", "--disable-lcd-text", "--disable-component-update"]
+ARGUMENTS += ["--disable-features=Translate,BackForwardCache,MediaRouter,OptimizationHints,PaintHolding"]
 # No name has an address: there is no internet.
 ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 OUTPUT = Path(__file__).parent.parent / "test-output"

@@ -6,6 +6,7 @@ were done before. `python -m tests.forking` is that process: it reads one JSON o
 
 import asyncio
 import atexit
+import gc
 import json
 import os
 import signal
@@ -163,6 +164,9 @@ def _serve() -> None:
     """Fork and tell until there is nothing more to read, then end what still runs."""
     app = _built()
     revision_at_head()
+    # Or each run would look through all of it, and so copy it.
+    gc.collect()
+    gc.freeze()
     running: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)

@@ -21,7 +21,7 @@ import pytest
 import xlsxwriter
 
 from app.access.service import Scope
-from app.exchange import files_in
+from app.exchange import workbooks_in
 from app.exchange.files_in import read_tables, text_of
 from app.exchange.statements_in import Imported, StatementFile
 from app.formats import Format
@@ -270,7 +270,7 @@ def test_what_cannot_be_read_says_so(sqlite_template: Path, tmp_path: Path, name
 def test_a_workbook_that_is_damaged_or_made_to_do_harm(
     sqlite_template: Path, tmp_path: Path, old: bytes, new: bytes, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files_in, "MOST_ROWS", 1000)
+    monkeypatch.setattr(workbooks_in, "MOST_ROWS", 1000)
     made = io.BytesIO()
     with xlsxwriter.Workbook(made) as book:
         book.add_worksheet().write_column(0, 0, ["people_high", 5])

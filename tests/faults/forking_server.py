@@ -4,6 +4,7 @@ Reads a port a line, answers the id of the process that serves there. Settings c
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -31,6 +32,8 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     app = create_app()
     asyncio.run(_warm(app))
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         if (child := os.fork()) == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
