@@ -31,7 +31,12 @@ from tests.processes import Server, serve_demo
 from tests.servers import invoke
 from tests.statements import SharedDialects
 
+# Until all is collected: what is imported stays.
+gc.disable()
+
 _numbers = itertools.count()
+# Whether tests that try many are to try as many as they can.
+FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 # For tests of what no database has a part in.
 of_no_storage = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 # Linux's file system in memory.
@@ -77,6 +82,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

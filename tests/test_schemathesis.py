@@ -4,7 +4,6 @@ LIFELINE_TEST_FULL=1 tries thirty times as many requests.
 """
 
 import asyncio
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
+from tests.conftest import FULL
 from tests.openapi import DOCUMENT
 from tests.processes import serve
 from tests.servers import new_key
 
-FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 EXAMPLES = 60 if FULL else 2
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)

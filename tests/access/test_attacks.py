@@ -1,7 +1,6 @@
 """What attackers send: SQL in every parameter, line ends in headers, paths that climb, pages that frame. Each is held."""
 
 import itertools
-import os
 from urllib.parse import quote
 
 import httpx
@@ -10,11 +9,10 @@ from asgi_lifespan import LifespanManager
 
 from app.main import create_app
 from app.settings import Settings
-from tests.conftest import of_no_storage
+from tests.conftest import FULL, of_no_storage
 from tests.factories import Reference, report
 from tests.openapi import DOCUMENT
 
-FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 INJECTIONS = (
     "' OR '1'='1",
     "1; DROP TABLE report; --",

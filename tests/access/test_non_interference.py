@@ -8,7 +8,6 @@ draws its own, so that nothing else can differ. LIFELINE_TEST_FULL=1 tries forty
 import asyncio
 import contextlib
 import itertools
-import os
 import random
 import re
 import shutil
@@ -42,11 +41,11 @@ from app.reports import labels as reports_labels
 from app.reports import service as reports_service
 from app.settings import Settings
 from app.webhooks import service as webhooks_service
+from tests.conftest import FULL
 from tests.factories import report, seed
 from tests.servers import new_key
 from tests.webhooks.conftest import Receiver, receiving, until
 
-FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 EXAMPLES = 40 if FULL else 1
 # Making a failure smaller takes minutes: only where there is time.
 PHASES = tuple(Phase) if FULL else (Phase.generate,)

@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 import json
-import os
 import random
 import resource
 import subprocess
@@ -26,14 +25,13 @@ from app.exchange.files_in import read_tables, text_of
 from app.exchange.statements_in import Imported, StatementFile
 from app.formats import Format
 from app.settings import Settings
-from tests.conftest import MakeClient, of_no_storage
+from tests.conftest import FULL, MakeClient, of_no_storage
 from tests.exchange.readings import readings_of
 from tests.factories import Reference, report
 from tests.processes import environment
 from tests.servers import execute_by_hand, invoke, rows
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-FULL = bool(os.environ.get("LIFELINE_TEST_FULL"))
 FAULTS = 137
 
 

@@ -19,13 +19,13 @@ from app.db import Database
 from app.feed import service
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import MakeKey
+from tests.conftest import FULL, MakeKey
 from tests.factories import Reference, report
 from tests.processes import serve
 from tests.telemetry.test_telling import value
 from tests.test_health import metrics
 
-WRITERS, EACH, READERS = 8, 8, 20
+WRITERS, EACH, READERS = (8, 8, 20) if FULL else (8, 5, 10)
 WAITING = 100
 
 

@@ -4,7 +4,6 @@ Hypothesis puts the changes together. A few examples run by default, always the 
 new ones each time.
 """
 
-import os
 from collections.abc import Callable, Coroutine
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -38,11 +37,10 @@ from app.reports.amendments import set_grade, set_outcome
 from app.reports.checks import check
 from app.reports.service import Recorded, correct, record, retract
 from app.settings import Settings
-from tests.conftest import MakeClient
+from tests.conftest import FULL, MakeClient
 from tests.factories import Reference, report
 from tests.indicators.oracle import Done, Log, Said, end_of, written
 
-FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 GRADED = {
     "un": ("B", False),
     "ngo": ("B", False),

@@ -5,7 +5,6 @@ With LIFELINE_TEST_FULL=1 there are 5,000 of them, which takes some minutes; els
 
 import asyncio
 import hashlib
-import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,12 +22,11 @@ from app.labels import Label
 from app.ledger.models import Change, Head, Report
 from app.reference.models import Place, Source
 from app.settings import Settings
-from tests.conftest import MakeClient
+from tests.conftest import FULL, MakeClient
 from tests.factories import Reference, report, seed
 from tests.processes import serve
 from tests.servers import client_of, invoke, new_key
 
-FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 COUNT = 5000 if FULL else 160
 ONE_BY_ONE = COUNT if FULL else 40
 WRITERS = 8

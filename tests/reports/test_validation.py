@@ -1,7 +1,6 @@
 """One report with one thing wrong is refused, the answer points at it, and the ledger does not move; what is right is kept whole."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,11 +14,10 @@ import pytest
 from app.kinds import KINDS
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import MakeKey, of_no_storage
+from tests.conftest import FULL, MakeKey, of_no_storage
 from tests.factories import Reference, report
 from tests.servers import client_of
 
-FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 MISSING: Any = object()
 NOT_TEXT: tuple[Any, ...] = (5, 1.5, True, [], {})
 # What pydantic and Python say of themselves helps no client who sends JSON.
