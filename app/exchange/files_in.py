@@ -57,11 +57,7 @@ class Table:
 def read_tables(file: IO[bytes], format_: Format) -> Iterator[Table]:
     """The tables of a CSV file or a workbook, one after the other."""
     file.seek(0)
-    if format_ is not Format.XLSX:
-        return iter([Table(None, _csv(file))])
-    from app.exchange.workbooks_in import read_workbook  # noqa: PLC0415 - its library brings NumPy, which every start would wait for
-
-    return read_workbook(file)
+    return _workbook(file) if format_ is Format.XLSX else iter([Table(None, _csv(file))])
 
 
 def read_documents(file: IO[bytes], format_: Format) -> Iterator[tuple[int, Any]]:
@@ -150,6 +146,13 @@ def _csv(file: IO[bytes]) -> Iterator[Row]:
         raise Unreadable(f"The file is not CSV: {error}.") from None
     finally:
         text.detach()
+
+
+def _workbook(file: IO[bytes]) -> Iterator[Table]:
+    # Imported by whoever reads the first sheet, in a thread of his own.
+    from app.exchange.workbooks_in import read_workbook  # noqa: PLC0415 - its library brings NumPy, which every start would wait for
+
+    yield from read_workbook(file)
 
 
 def text_of(cell: Cell) -> str:
