@@ -313,7 +313,7 @@ class Database:
         return list(dict.fromkeys(found))
 
     async def close(self) -> None:
-        """Close every connection, after a moment for those that are in use still: what is shared by readers outlives who asked for it."""
+        """Close every connection, after a moment for those that are in use still: who is cut off gives his back a little later."""
         await self.signal.close()
         until = time.monotonic() + GIVEN_BACK_SECONDS
         for engine in self.engines:

@@ -18,9 +18,8 @@ needs_chromium = pytest.mark.skipif(
 )
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 # What costs time and shows nothing.
-ARGUMENTS += ["--in-process-gpu", "--renderer-process-limit=1", "--disable-site-isolation-trials", "--disable-extensions"]
-ARGUMENTS += ["--disable-smooth-scrolling", "--disable-lcd-text", "--disable-component-update"]
-ARGUMENTS += ["--disable-features=Translate,BackForwardCache,MediaRouter,OptimizationHints,PaintHolding"]
+ARGUMENTS += ["--in-process-gpu", "--renderer-process-limit=1", "--disable-site-isolation-trials"]
+ARGUMENTS += ["--disable-smooth-scrolling", "--disable-lcd-text"]
 # No name has an address: there is no internet.
 ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 OUTPUT = Path(__file__).parent.parent / "test-output"

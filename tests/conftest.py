@@ -31,9 +31,6 @@ from tests.processes import Server, serve_demo
 from tests.servers import invoke
 from tests.statements import SharedDialects
 
-# Until all is collected: what is imported stays.
-gc.disable()
-
 _numbers = itertools.count()
 # Whether tests that try many are to try as many as they can.
 FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
@@ -77,12 +74,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Nobody looks for garbage meanwhile: what is imported stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now is there for good, so nobody needs to look through it again: as the service itself does it."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

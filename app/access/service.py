@@ -163,9 +163,14 @@ async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tupl
     return None
 
 
+async def key_row(connection: AsyncConnection, key_id: UUID) -> RowMapping | None:
+    """What is stored of a key, revoked or not; None where there is none."""
+    return (await connection.execute(BY_ID, {"id": key_id})).mappings().one_or_none()
+
+
 async def secret_until(connection: AsyncConnection, key_id: UUID, held: str) -> datetime | None:
     """Until when a secret holds that was valid a while ago, by what was stored of it: None for no end, now where it has ended."""
-    row = (await connection.execute(BY_ID, {"id": key_id})).mappings().one_or_none()
+    row = await key_row(connection, key_id)
     if row is None or row["revoked_at"] is not None or held not in (row["secret_hash"], row["previous_hash"]):
         return utc_now()
     return _until(row, newest=held == row["secret_hash"])

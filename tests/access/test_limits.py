@@ -5,8 +5,8 @@ import gzip
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,9 @@ from tests.processes import Server, serve
 from tests.servers import client_of, new_key
 
 
-@asynccontextmanager
-async def limited(url: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A service with settings of its own, and a client without a key."""
-    async with client_of(Settings(database_url=url, database_pool=2, **settings)) as client:
-        yield client
+def limited(url: str, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """A client without a key, of a service with settings of its own."""
+    return client_of(Settings(database_url=url, database_pool=2, **settings))
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -9,12 +9,9 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from asgi_lifespan import LifespanManager
-from fastapi import FastAPI
 from sqlalchemy import event
 
 from app.access.dependencies import Caller, holds_until
-from app.access.service import Scope, create_key
 from app.db import Database
 from app.feed import service
 from app.labels import Label
@@ -22,6 +19,7 @@ from app.settings import Settings
 from tests.conftest import FULL, MakeKey
 from tests.factories import Reference, report
 from tests.processes import serve
+from tests.servers import client_of, new_key
 from tests.telemetry.test_telling import value
 from tests.test_health import metrics
 
@@ -120,9 +118,7 @@ async def test_waiting_costs_no_thread_and_no_query(client: httpx.AsyncClient, d
     assert len(queries) - asked < WAITING, "what they waited for is fetched once for all"
 
 
-async def test_what_readers_share_ends_with_the_process_though_they_went_away(
-    built_app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_readers_share_ends_with_the_process_though_they_went_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would go on with a connection that nobody closes."""
     asked = asyncio.Event()
 
@@ -132,13 +128,8 @@ async def test_what_readers_share_ends_with_the_process_though_they_went_away(
         return await holds_until(caller, database)
 
     monkeypatch.setattr(service, "holds_until", slowly)
-    built_app.state.settings = settings
     before = asyncio.all_tasks()
-    transport = httpx.ASGITransport(built_app)
-    async with LifespanManager(built_app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test") as client:
-        async with built_app.state.database.write() as session:
-            _, secret = await create_key(session, name="test", organisation="test", scopes=tuple(Scope), clearance=Label.RED)
-        client.headers["Authorization"] = f"Bearer {secret}"
+    async with client_of(settings, await new_key(settings.database_url)) as client:
         reader = asyncio.create_task(client.get("/v1/stream"))
         await asyncio.wait_for(asked.wait(), 20)
         reader.cancel()

@@ -7,30 +7,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
-from fastapi import FastAPI
 from sqlalchemy.engine import RowMapping
 
-from app.access.service import Scope, create_key
-from app.db import Database
-from app.labels import Label
 from app.settings import Settings
 from app.webhooks.dispatcher import Dispatcher
 from tests.factories import report, seed
 from tests.processes import Server, serve
+from tests.servers import client_of, new_key
 from tests.webhooks.conftest import HANG, OK, Receiver, log_of, until, verify
 
 
-async def _key(settings: Settings) -> str:
-    database = Database(settings)
-    async with database.write() as session:
-        _, secret = await create_key(session, name="test", organisation="test", scopes=tuple(Scope), clearance=Label.RED)
-    await database.close()
-    return secret
-
-
 async def test_several_send_each_once_and_killed_ones_lose_none(settings: Settings, receiver: Receiver, tmp_path: Path) -> None:
-    headers = {"Authorization": f"Bearer {await _key(settings)}"}
+    headers = {"Authorization": f"Bearer {await new_key(settings.database_url)}"}
     with ExitStack() as running:
 
         def start() -> Server:
@@ -87,7 +75,7 @@ async def test_several_send_each_once_and_killed_ones_lose_none(settings: Settin
 
 
 async def test_who_is_told_to_end_while_he_looks_begins_nothing(
-    built_app: FastAPI, settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be sent after the database was closed, by a task that nobody waits for."""
     receiver.answering.clear()
@@ -101,14 +89,9 @@ async def test_who_is_told_to_end_while_he_looks_begins_nothing(
         return found
 
     monkeypatch.setattr(Dispatcher, "_look", look_until_told_to_end)
-    built_app.state.settings = settings
+    await seed(settings.database_url)
     before = asyncio.all_tasks()
-    async with (
-        LifespanManager(built_app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(built_app), base_url="http://lifeline.test") as client,
-    ):
-        await seed(settings.database_url)
-        client.headers["Authorization"] = f"Bearer {await _key(settings)}"
+    async with client_of(settings, await new_key(settings.database_url)) as client:
         assert (await client.post("/v1/reports", json=report())).status_code == 201
         assert (await client.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"})).status_code == 201
         await looked.wait()

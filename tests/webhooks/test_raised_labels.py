@@ -56,7 +56,7 @@ async def test_what_is_raised_while_another_delivery_is_under_way_is_not_sent(
 ) -> None:
     """Both were queued together, and the receiver takes its time over the first."""
     everything, green = await make_key(clearance=Label.RED), await make_key(clearance=Label.GREEN)
-    async with client_of(settings.model_copy(update={"webhook_timeout_seconds": 10})) as client:
+    async with client_of(settings) as client:
         headers = {"Authorization": f"Bearer {everything}"}
         hook = await client.post("/v1/webhooks", json={"url": receiver.url}, headers={"Authorization": f"Bearer {green}"})
         assert hook.status_code == 201, hook.text
