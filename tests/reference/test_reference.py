@@ -8,7 +8,7 @@ import pytest
 
 from app.access.service import Scope
 from app.labels import Label
-from tests.conftest import MakeClient
+from tests.conftest import MakeClient, of_no_storage
 from tests.factories import Reference, report
 
 COLLECTIONS: dict[str, dict[str, Any]] = {
@@ -43,6 +43,7 @@ async def test_added_answered_found_and_never_overwritten(client: httpx.AsyncCli
     assert listed == {"items": [added.json()], "next": None, "as_of": None, "revision": 0}
 
 
+@of_no_storage
 @pytest.mark.parametrize("collection", list(COLLECTIONS))
 async def test_what_is_common_to_all(client: httpx.AsyncClient, reference: Reference, collection: str) -> None:
     path, body = f"/v1/{collection}", COLLECTIONS[collection]
@@ -161,7 +162,12 @@ async def test_geometries_are_geojson_within_wgs84(client: httpx.AsyncClient) ->
             answer = await client.post(path, json={"slug": f"g{at}", "name": "G", "geometry": geometry, **body})
             assert answer.status_code == 201, answer.text
             assert answer.json()["geometry"] == geometry
-            assert (await client.get(answer.headers["location"])).json()["geometry"] == geometry
+    for path in ("/v1/places", "/v1/routes"):
+        assert [item["geometry"] for item in (await client.get(path)).json()["items"]] == GEOMETRIES
+
+
+@of_no_storage
+async def test_what_is_no_geometry_is_refused(client: httpx.AsyncClient) -> None:
     for wrong in NO_GEOMETRIES:
         await refused(client, "/v1/places", {"slug": "new", "name": "New", "geometry": wrong}, "/geometry")
         await refused(client, "/v1/routes", {"slug": "new", "name": "New", "mode": "road", "geometry": wrong}, "/geometry")
