@@ -84,8 +84,6 @@ async def test_places_nest_and_inherit_the_country(client: httpx.AsyncClient, re
     assert await slugs(bbox="37,34,39,37") == ["country", "oldtown"]
     for parent in ("nowhere", "SY02", "pcode:SY99", "iso:SY02", "new", "", ":"):
         await refused(client, "/v1/places", {"slug": "new", "name": "New", "parent": parent}, "/parent")
-    for country in ("SY", "syr", "SYRI", "", 5):
-        await refused(client, "/v1/places", {"slug": "new", "name": "New", "country": country}, "/country")
     for country in ("SY", "syr", ""):
         answer = await client.get("/v1/places", params={"country": country})
         assert [error["pointer"] for error in answer.json()["errors"]] == ["?country"]
@@ -102,12 +100,18 @@ async def test_a_code_means_a_place_within_its_scheme_only(client: httpx.AsyncCl
         assert (await client.get("/v1/places", params={"place": name})).json()["items"][0]["slug"] == slug
         made = await client.post("/v1/reports", json=report(place=name))
         assert made.json()["place"] == slug
-    for name in ("SY02", "pcode:sy02", "PCODE:SY02", "pcode:170063", "pcode:SY0", ":SY02"):
+    unknown = ("SY02", "pcode:sy02", "PCODE:SY02", "pcode:170063", "pcode:SY0", ":SY02")
+    for name in unknown:
         assert (await client.get(f"/v1/places/{name}")).status_code == 404, name
-        await refused(client, "/v1/reports", report(place=name), "/place")
+    items = (await client.post("/v1/reports", json=[report(place=name) for name in unknown])).json()["items"]
+    assert [[error["pointer"] for error in item["problem"]["errors"]] for item in items] == [["/place"]] * len(unknown)
     taken = await client.post("/v1/places", json={"slug": "new", "name": "New", "codes": [{"scheme": "pcode", "code": "SY02"}]})
     assert (taken.status_code, taken.headers["content-type"]) == (409, "application/problem+json")
     assert (await client.get("/v1/places/new")).status_code == 404
+
+
+@of_no_storage
+async def test_what_is_no_code_is_refused(client: httpx.AsyncClient) -> None:
     for code, pointer in (
         ("pcode:SY02", ""), ({"code": "SY02"}, "/scheme"), ({"scheme": "pcode"}, "/code"), ({"scheme": "P code", "code": "1"}, "/scheme"),
         ({"scheme": "pcode", "code": ""}, "/code"), ({"scheme": "pcode", "code": "a b"}, "/code"),
@@ -214,15 +218,6 @@ async def test_sources(client: httpx.AsyncClient) -> None:
         body = answer.json()
         assert (answer.status_code, body["reliability"], body["party_to_conflict"]) == (201, reliability, party)
         assert body["alias"] == sent.get("alias")
-    good = COLLECTIONS["sources"]
-    for field, values in (
-        ("type", (None, "", "UN", "blog", 5)),
-        ("reliability", (None, "", "a", "G", 1, "AB")),
-        ("party_to_conflict", (0, 1, "true", "yes", [])),
-        ("alias", ("", 5, "a" * 201)),
-    ):
-        for value in values:
-            await refused(client, "/v1/sources", good | {field: value}, f"/{field}")
     found = (await client.get("/v1/sources", params={"type": "armed_actor"})).json()["items"]
     assert [item["slug"] for item in found] == ["s1", "s2"]
     assert [error["pointer"] for error in (await client.get("/v1/sources?type=blog")).json()["errors"]] == ["?type"]
@@ -236,14 +231,6 @@ async def test_routes(client: httpx.AsyncClient) -> None:
     assert (made["geometry"], made["redacted"]) == (None, [])
     bare = (await client.post("/v1/routes", json=COLLECTIONS["routes"])).json()
     assert (bare["from"], bare["to"]) == (None, None)
-    good = COLLECTIONS["routes"] | {"slug": "newer"}
-    for mode in (None, "", "Road", "path", 5):
-        await refused(client, "/v1/routes", good | {"mode": mode}, "/mode")
-    for field in ("from", "to"):
-        for value in ("", 5, "a" * 201):
-            await refused(client, "/v1/routes", good | {field: value}, f"/{field}")
-    for field in ("origin", "destination", "from_"):
-        await refused(client, "/v1/routes", good | {field: "x"}, f"/{field}")
     assert [item["slug"] for item in (await client.get("/v1/routes?mode=crossing")).json()["items"]] == ["crossing"]
     assert [error["pointer"] for error in (await client.get("/v1/routes?mode=path")).json()["errors"]] == ["?mode"]
 
@@ -275,13 +262,32 @@ async def test_below_amber_a_route_is_told_to_a_tenth_of_a_degree(
     assert (await client.get("/v1/routes/own")).json()["geometry"] == line
 
 
+WRONG: list[tuple[str, str, tuple[Any, ...]]] = [
+    ("places", "country", ("SY", "syr", "SYRI", "", 5)),
+    ("sources", "type", (None, "", "UN", "blog", 5)),
+    ("sources", "reliability", (None, "", "a", "G", 1, "AB")),
+    ("sources", "party_to_conflict", (0, 1, "true", "yes", [])),
+    ("sources", "alias", ("", 5, "a" * 201)),
+    ("routes", "mode", (None, "", "Road", "path", 5)),
+    *[("routes", field, ("", 5, "a" * 201)) for field in ("from", "to")],
+    *[("routes", field, ("x",)) for field in ("origin", "destination", "from_")],
+]
+
+
+@of_no_storage
+async def test_a_field_that_makes_no_sense_is_refused_by_name(client: httpx.AsyncClient) -> None:
+    for collection, field, values in WRONG:
+        for value in values:
+            await refused(client, f"/v1/{collection}", COLLECTIONS[collection] | {field: value}, f"/{field}")
+
+
 @pytest.mark.parametrize("collection", list(COLLECTIONS))
 async def test_pages_hold_each_record_once_while_more_are_added(client: httpx.AsyncClient, collection: str) -> None:
     body = COLLECTIONS[collection]
-    for number in range(7):
+    for number in range(5):
         await client.post(f"/v1/{collection}", json=body | {"slug": f"s{number}"})
     seen: list[str] = []
-    path = f"/v1/{collection}?limit=3"
+    path = f"/v1/{collection}?limit=2"
     for number in range(10):
         answer = await client.get(path)
         page = answer.json()
@@ -289,10 +295,10 @@ async def test_pages_hold_each_record_once_while_more_are_added(client: httpx.As
         if page["next"] is None:
             assert "link" not in answer.headers
             break
-        assert len(page["items"]) == 3
+        assert len(page["items"]) == 2
         path = answer.links["next"]["url"]
         await client.post(f"/v1/{collection}", json=body | {"slug": f"t{number}"} if number < 2 else body | {"slug": "s0"})
-    assert seen == [*(f"s{number}" for number in range(7)), "t0", "t1"]
+    assert seen == [*(f"s{number}" for number in range(5)), "t0", "t1"]
     for query, name in (("limit=0", "limit"), ("limit=1001", "limit"), ("cursor=x", "cursor"), ("cursor=", "cursor")):
         answer = await client.get(f"/v1/{collection}?{query}")
         assert [error["pointer"] for error in answer.json()["errors"]] == [f"?{name}"], query
