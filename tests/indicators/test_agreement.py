@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.factories import Reference, report
+from tests.factories import Reference, post_all, report
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -56,9 +56,8 @@ async def test_ten_outlets_that_relay_one_figure_are_one_source(client: httpx.As
     """As ten reports under different addresses, and as one; none of the outlets is a source of it."""
     for at in range(10):
         await reference.add("sources", slug=f"outlet-{at}", name=f"Outlet {at}", type="media", reliability="C")
-    for at in range(10):
-        provenance = {"via": [f"outlet-{at}"], "url": f"https://outlet-{at}.example/story"}
-        made = await post(client, **report(value={"people": 300_000}, provenance=provenance))
+    relayed = [{"via": [f"outlet-{at}"], "url": f"https://outlet-{at}.example/story"} for at in range(10)]
+    *_, made = await post_all(client, *(report(value={"people": 300_000}, provenance=each) for each in relayed))
     assert await read(client, made) == (300_000, 300_000, 300_000, "single", 1, 1)
     detail = (await client.get(f"/v1/indicators/{made['indicator']}")).json()
     assert [each["reason"] for each in detail["left_out"]] == ["replaced_by_later"] * 9

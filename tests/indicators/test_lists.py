@@ -10,7 +10,7 @@ import pytest
 
 from app.labels import Label
 from tests.conftest import FULL, MakeClient, of_no_storage
-from tests.factories import Reference, report
+from tests.factories import Reference, post_all, report
 
 TODAY = datetime.now(UTC).date().isoformat()
 VIEWS = {"trapped_population": "/v1/trapped-populations", "supply_runout": "/v1/supply-runouts", "route_closure": "/v1/route-closures"}
@@ -41,8 +41,7 @@ async def named(client: httpx.AsyncClient, reference: Reference) -> dict[str, st
     items = []
     # What is recorded at one time is one list.
     for start in range(0, len(bodies), 4):
-        items += (await client.post("/v1/reports", json=bodies[start : start + 4])).json()["items"]
-    assert [item["status"] for item in items] == [201] * len(bodies)
+        items += await post_all(client, *bodies[start : start + 4])
     found = dict(zip((item["indicator"] for item in items), REPORTS, strict=False))
     assert len(found) == len(REPORTS)
     return found

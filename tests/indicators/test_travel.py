@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import of_no_storage
-from tests.factories import Reference, report
+from tests.factories import Reference, post_all, report
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -16,11 +16,6 @@ async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made
-
-
-async def post_list(client: httpx.AsyncClient, *bodies: dict[str, Any]) -> None:
-    answer = await client.post("/v1/reports", json=bodies)
-    assert answer.json()["created"] == len(bodies), answer.text
 
 
 async def people(client: httpx.AsyncClient, **params: Any) -> list[Any]:
@@ -41,7 +36,7 @@ def later(text: str, microseconds: int) -> str:
 
 async def test_as_of_is_to_the_microsecond_and_a_date_is_its_end_of_day(client: httpx.AsyncClient, reference: Reference) -> None:
     stated = ("2016-07-28", "2016-07-28T23:59:59.999999Z", "2016-07-29T01:00:00.000001+02:00")
-    await post_list(client, *(report(value={"people": people}, stated_at=at) for people, at in enumerate(stated, 1)))
+    await post_all(client, *(report(value={"people": people}, stated_at=at) for people, at in enumerate(stated, 1)))
     for as_of, expected in (
         ("2016-07-27", None),
         ("2016-07-27T23:59:59.999999Z", None),
@@ -80,7 +75,7 @@ async def test_known_at_is_to_the_microsecond(client: httpx.AsyncClient, referen
 
 async def test_commits_have_times_of_their_own_though_they_follow_at_once(client: httpx.AsyncClient, reference: Reference) -> None:
     """All reports of one list are one commit, and share its time."""
-    await post_list(client, *(report(value={"people": at}, source="envoy" if at % 2 else "agency") for at in (1, 2, 3)))
+    await post_all(client, *(report(value={"people": at}, source="envoy" if at % 2 else "agency") for at in (1, 2, 3)))
     for at in range(5):
         await post(client, **report(value={"people": at}, source="monitor"))
     times = [each["recorded_at"] for each in (await client.get("/v1/reports")).json()["items"]]
@@ -193,7 +188,7 @@ async def test_pages_of_the_past_hold_each_indicator_once(client: httpx.AsyncCli
     concepts = ("trapped", "besieged", "in_need", "at_risk", "remaining", "encircled")
     sources = ("agency", "army")
     sent = [report(value={"concept": each}, stated_at=f"2016-07-{20 + at}", source=sources[at % 2]) for at, each in enumerate(concepts)]
-    await post_list(client, *sent)
+    await post_all(client, *sent)
     for limit in (1, 3, 4):
         seen: list[str] = []
         path = f"/v1/indicators?as_of=2016-07-23&limit={limit}"

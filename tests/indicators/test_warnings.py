@@ -8,7 +8,7 @@ import pytest
 from app.access.service import Scope
 from app.labels import Label
 from tests.conftest import MakeClient
-from tests.factories import Reference, report
+from tests.factories import Reference, post_all, report
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -18,12 +18,16 @@ async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any
     return made
 
 
-async def warn(client: httpx.AsyncClient, supply: str, first: str | None, last: str | None = None, **more: Any) -> dict[str, Any]:
+def warning_of(supply: str, first: str | None, last: str | None = None, **more: Any) -> dict[str, Any]:
     """A statement that a supply runs out between two days."""
     value: dict[str, Any] = {"supply": supply, "in_days_min": None, "in_days_max": None}
     body = report("supply_runout", value | {"runs_out_earliest": first, "runs_out_latest": last or first} | more.pop("value", {}), **more)
     body["value"] = {name: each for name, each in body["value"].items() if each is not None}
-    return await post(client, **body)
+    return body
+
+
+async def warn(client: httpx.AsyncClient, *args: Any, **more: Any) -> dict[str, Any]:
+    return await post(client, **warning_of(*args, **more))
 
 
 async def settle(client: httpx.AsyncClient, warning: dict[str, Any], outcome: str, evidence: dict[str, Any]) -> dict[str, Any]:
@@ -47,13 +51,16 @@ async def due(client: httpx.AsyncClient, **params: Any) -> list[tuple[str, str, 
 
 
 async def test_the_soonest_first_and_those_past_due_stay_until_an_outcome(client: httpx.AsyncClient, reference: Reference) -> None:
-    food = await warn(client, "food", "2016-08-12", "2016-08-20")
-    await warn(client, "water", "2016-08-05", place="country")
-    fuel = await warn(client, "fuel", None, "2016-08-12")
-    await warn(client, "medical", "2016-08-05", source="monitor")
-    await warn(client, "shelter", None, value={"relative_text": "hours, if not days"})
-    await warn(client, "hygiene", "2016-08-01", value={"state": "ran_out"})
-    await warn(client, "electricity", "2016-08-19", value={"state": "low"})
+    food, fuel, *_ = await post_all(
+        client,
+        warning_of("food", "2016-08-12", "2016-08-20"),
+        warning_of("fuel", None, "2016-08-12"),
+        warning_of("water", "2016-08-05", place="country"),
+        warning_of("medical", "2016-08-05", source="monitor"),
+        warning_of("shelter", None, value={"relative_text": "hours, if not days"}),
+        warning_of("hygiene", "2016-08-01", value={"state": "ran_out"}),
+        warning_of("electricity", "2016-08-19", value={"state": "low"}),
+    )
     expected = [
         ("water", -5, "2016-08-05"),
         ("medical", -5, "2016-08-05"),
@@ -167,20 +174,17 @@ async def record(client: httpx.AsyncClient, source: str = "agency", **params: st
 
 async def test_a_sources_record(client: httpx.AsyncClient, reference: Reference) -> None:
     """Earlier than said, within the days named, later than said; averted, overtaken, open; and what does not count."""
-    for supply, days, day in (
-        ("food", ("2016-08-12", "2016-08-20"), "2016-08-09"),
-        ("water", ("2016-08-12", "2016-08-20"), "2016-08-15"),
-        ("fuel", ("2016-08-12", "2016-08-12"), "2016-08-19"),
-        ("medical", (None, "2016-08-12"), None),
-    ):
-        warning = await warn(client, supply, *days)
-        shown = await warn(client, supply, day, source="monitor", stated_at="2016-08-20", value={"state": "ran_out"})
-        await settle(client, warning, "materialised", shown)
-    averted = await warn(client, "shelter", "2016-08-12")
+    days = {"food": ("2016-08-12", "2016-08-20"), "water": ("2016-08-12", "2016-08-20"), "medical": (None, "2016-08-12")}
+    supplies = ("food", "water", "fuel", "medical", "shelter", "hygiene", "electricity")
+    warnings = await post_all(client, *(warning_of(supply, *days.get(supply, ("2016-08-12",))) for supply in supplies))
+    facts = zip(supplies, ("2016-08-09", "2016-08-15", "2016-08-19", None), strict=False)
+    ran_out = {"source": "monitor", "stated_at": "2016-08-20", "value": {"state": "ran_out"}}
+    shown = await post_all(client, *(warning_of(supply, day, **ran_out) for supply, day in facts))
+    for warning, evidence in zip(warnings, shown, strict=False):
+        await settle(client, warning, "materialised", evidence)
+    *_, averted, overtaken, _ = warnings
     await settle(client, averted, "averted", averted)
-    overtaken = await warn(client, "hygiene", "2016-08-12")
     await settle(client, overtaken, "overtaken", overtaken)
-    await warn(client, "electricity", "2016-08-12")
     found = await record(client)
     assert (found["source"], found["as_of"], found["fell_due"]) == ("agency", "2016-12-31T23:59:59.999999Z", 7)
     assert [found[name] for name in ("materialised", "averted", "overtaken", "unknown", "pending")] == [4, 1, 1, 0, 1]

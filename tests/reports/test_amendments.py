@@ -9,7 +9,7 @@ import pytest
 from app.access.service import Scope
 from app.labels import Label
 from tests.conftest import MakeClient, of_no_storage
-from tests.factories import Reference, report
+from tests.factories import Reference, post_all, report
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -113,8 +113,7 @@ async def test_what_is_withdrawn_is_not_amended_again(client: httpx.AsyncClient,
 async def test_who_may_amend(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, what: str) -> None:
     """The organisation that sent it, with `report`; anyone with `curate`; nobody what he does not see."""
     body = corrected(value={"people": 1}) if what == "correction" else {"reason": "withdrawn"}
-    made = [await post(client, **report(source=source)) for source in ("agency", "envoy", "monitor")]
-    hidden = await post(client, **report(sensitivity="red", source="army"))
+    *made, hidden = await post_all(client, report(), report(source="envoy"), report(sensitivity="red", source="army"))
     reader = await make_client(Scope.READ, organisation="test")
     other = await make_client(Scope.READ, Scope.REPORT, organisation="another")
     same = await make_client(Scope.READ, Scope.REPORT, organisation="test")
