@@ -14,13 +14,13 @@ from tests.servers import invoke, new_key, rows
 
 def test_a_load_is_a_ledger_like_any_other(new_database: Callable[[], str], built_app: FastAPI) -> None:
     url = new_database()
-    loaded = invoke("bench", "load", "--reports", "400", "--indicators", "32", database_url=url)
+    loaded = invoke("bench", "load", "--reports", "200", "--indicators", "16", database_url=url)
     assert loaded.exit_code == 0, loaded.output
-    assert "400 reports" in loaded.output
+    assert "200 reports" in loaded.output
     assert "a second" in loaded.output
     assert invoke("verify", database_url=url).exit_code == 0
     counts = dict(tuple(row) for row in rows(url, "SELECT type, count(*) FROM change GROUP BY type"))
-    assert counts["report"] == 400
+    assert counts["report"] == 200
     assert counts["correction"] > 0
     assert counts["retraction"] > 0
 

@@ -264,6 +264,7 @@ def test_the_table_knows_every_field_of_every_kind() -> None:
         assert set(kind.value_model.model_fields) <= told, name
 
 
+@of_no_storage
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_one_field_wrong_is_pointed_at_and_the_ledger_does_not_move(
     client: httpx.AsyncClient, reference: Reference, kind: str
