@@ -3,8 +3,10 @@
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.factories import Reference, report
+from app.indicators import queries
+from tests.factories import Reference, post_all, report
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -132,22 +134,23 @@ async def test_why_a_statement_was_corrected_that_was_raised_since_is_not_told(
 
 
 async def test_the_reports_behind_an_indicator_are_listed_as_far_as_the_reader_sees_them(
-    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last 1,000 that he may see: hidden ones push none of them out."""
+    """The last that he may see, as many as are listed at most: hidden ones push none of them out."""
+    monkeypatch.setattr(queries, "MOST_LISTED", 100)
     old = [report(value={"people": at}, stated_at=f"2016-07-01T00:{at:02}:00Z") for at in range(3)]
-    first = (await client.post("/v1/reports", json=old)).json()["items"][0]
+    first, *_ = await post_all(client, *old)
     hidden = [
         report(value={"people": at}, sensitivity="red", source="monitor", stated_at=f"2016-07-02T{at // 60:02}:{at % 60:02}:00Z")
-        for at in range(1000)
+        for at in range(100)
     ]
     before = (await anonymous.get(f"/v1/indicators/{first['indicator']}")).json()
-    assert (await client.post("/v1/reports", json=hidden)).json()["created"] == 1000
+    await post_all(client, *hidden)
     after = (await anonymous.get(f"/v1/indicators/{first['indicator']}")).json()
     assert len(after["left_out"]) == 2
     assert after == before
     whole = (await client.get(f"/v1/indicators/{first['indicator']}")).json()
-    assert len(whole["reports"]) + len(whole["left_out"]) == 1001, "the agency's word stands, though it is not among the last 1,000"
+    assert len(whole["reports"]) + len(whole["left_out"]) == 101, "the agency's word stands, though it is not among the last 100"
 
 
 async def test_an_indicator_that_is_not_there(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
