@@ -27,7 +27,7 @@ from tests.factories import Reference, report
 from tests.processes import serve
 from tests.servers import client_of, invoke, new_key
 
-COUNT = 5000 if FULL else 160
+COUNT = 5000 if FULL else 112
 ONE_BY_ONE = COUNT if FULL else 24
 WRITERS = 8
 SOURCES = ("agency", "envoy", "monitor", "unknown", "army", "rebels", "neighbour")
@@ -125,11 +125,11 @@ async def _eight_writers(client: httpx.AsyncClient, bodies: list[dict[str, Any]]
     given: list[int] = []
 
     async def write(mine: list[dict[str, Any]]) -> None:
-        for body in mine[:8]:
+        for body in mine[:6]:
             answer = await client.post("/v1/reports", json=body)
             assert answer.status_code == 201, answer.text
             given.append(answer.json()["seq"])
-        for start in range(8, len(mine), 55):
+        for start in range(6, len(mine), 55):
             given.extend(outcome["seq"] for outcome in await post_batches(client, mine[start : start + 55]))
 
     await asyncio.gather(*(write(bodies[at::WRITERS]) for at in range(WRITERS)))
