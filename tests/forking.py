@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import gc
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import uvicorn._subprocess
 import uvicorn.loops.uvloop
 import uvicorn.protocols.http.httptools_impl  # noqa: F401 - imported before the fork, as the two beside it
 import uvloop  # noqa: F401
@@ -144,11 +146,18 @@ def _run(app: FastAPI, request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     get_settings.cache_clear()
 
+    build = main.create_app
+
     def create_app() -> FastAPI:
+        # One of several is built anew: it says which it is in what it counts.
+        if multiprocessing.parent_process():
+            return build()
         app.state.settings = get_settings()
         return app
 
     main.create_app = create_app
+    # The processes of `--workers` are forked likewise, where uvicorn would start Python anew for each.
+    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
     code = 1
     try:
         cli.cli(request["arguments"])
