@@ -5,7 +5,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +21,6 @@ ARGUMENTS += ["--in-process-gpu", "--renderer-process-limit=1", "--disable-site-
 ARGUMENTS += ["--disable-smooth-scrolling", "--disable-lcd-text"]
 # No name has an address: there is no internet.
 ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-OUTPUT = Path(__file__).parent.parent / "test-output"
 # What a browser says of an answer that is an error, or of a link that is cut, is what some tests want.
 EXPECTED = ("Failed to load resource",)
 
@@ -62,12 +60,6 @@ def visit(browser: Browser, base_url: str, *, refused: tuple[str, ...] = ("/v1/"
     context.close()
     assert elsewhere == []
     assert [line for line in wrong if not line.startswith(EXPECTED)] == []
-
-
-def photograph(page: Page, name: str, *, whole: bool = True) -> None:
-    """A picture of the page under test-output/, to be looked at."""
-    OUTPUT.mkdir(exist_ok=True)
-    page.screenshot(path=OUTPUT / f"{name}.png", full_page=whole)
 
 
 class Relay:

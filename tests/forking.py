@@ -23,8 +23,8 @@ from typing import Any, Self
 import httpx
 import uvicorn._subprocess
 import uvicorn.loops.uvloop
-import uvicorn.protocols.http.httptools_impl  # noqa: F401 - imported before the fork, as the two beside it
-import uvloop  # noqa: F401
+import uvicorn.protocols.http.httptools_impl
+import uvloop  # noqa: F401 - imported before the fork, as what uvicorn would import at its start
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 

@@ -8,11 +8,8 @@ import contextlib
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +20,7 @@ from app.db import Database
 from app.indicators.verify import verify_all
 from app.settings import Settings
 from tests.factories import SOURCES, report
-from tests.processes import environment, free_port
+from tests.processes import free_port, start
 from tests.servers import new_key
 
 ROUNDS = int(os.environ.get("LIFELINE_TEST_ROUNDS", "3"))
@@ -79,26 +76,6 @@ class Writer:
                 self.intent = None
 
 
-@contextlib.contextmanager
-def forking_server(**settings: str) -> Iterator["subprocess.Popen[str]"]:
-    """The process that forks servers; its children are the caller's to end."""
-    command = [sys.executable, "-m", "tests.faults.forking_server"]
-    with subprocess.Popen(command, env=environment(**settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(10)
-
-
-def fork(process: "subprocess.Popen[str]", port: int) -> int:
-    """Start a server; answers its process."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(f"{port}\n")
-    process.stdin.flush()
-    return int(process.stdout.readline())
-
-
 def acknowledged(writers: list[Writer]) -> int:
     """How much was answered 201."""
     return sum(len(writer.written) for writer in writers)
@@ -112,9 +89,10 @@ async def _until_served(client: httpx.AsyncClient) -> None:
         await asyncio.sleep(0.005)
 
 
-async def _round(forks: "subprocess.Popen[str]", writers: list[Writer], key: str, chance: random.Random) -> None:
+async def _round(url: str, folder: Path, writers: list[Writer], key: str, chance: random.Random) -> None:
     port = free_port()
-    process = await asyncio.to_thread(fork, forks, port)
+    run = partial(start, "serve", "--port", str(port), output=folder / "served.txt", database_url=url, rate_limit="off")
+    process = await asyncio.to_thread(run)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
             await _until_served(client)
@@ -126,11 +104,11 @@ async def _round(forks: "subprocess.Popen[str]", writers: list[Writer], key: str
                     while acknowledged(writers) == before:  # noqa: ASYNC110 - eight counts, not one event
                         await asyncio.sleep(0.005)
             await asyncio.sleep(chance.uniform(0, 0.3))
-            os.kill(process, signal.SIGKILL)
+            process.kill()
             await asyncio.gather(*writing)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+        process.kill()
+        process.wait()
 
 
 async def _prove(url: str, writers: list[Writer]) -> tuple[int, int]:
@@ -164,11 +142,10 @@ async def test_what_was_acknowledged_survives_kills(seeded_database_url: str, en
     chance = random.Random(seed)
     key = await new_key(seeded_database_url)
     writers = [Writer(number) for number in range(WRITERS)]
-    with forking_server(database_url=seeded_database_url, rate_limit="off") as forks:
-        for number in range(1, ROUNDS + 1):
-            await _round(forks, writers, key, chance)
-            if number % VERIFY_EACH == 0:
-                stored, told = await _prove(seeded_database_url, writers)
-                again = sum(writer.retried for writer in writers)
-                print(f"{engine}, seed {seed}, round {number}: {told} acknowledged, {stored} stored, {again} sent again")  # noqa: T201
+    for number in range(1, ROUNDS + 1):
+        await _round(seeded_database_url, tmp_path, writers, key, chance)
+        if number % VERIFY_EACH == 0:
+            stored, told = await _prove(seeded_database_url, writers)
+            again = sum(writer.retried for writer in writers)
+            print(f"{engine}, seed {seed}, round {number}: {told} acknowledged, {stored} stored, {again} sent again")  # noqa: T201
     assert told, "nothing was acknowledged in any round"
