@@ -71,7 +71,6 @@ def test_every_post_stands_in_the_table() -> None:
         assert HEADER in {parameter["name"] for parameter in operations[path]["post"]["parameters"]}, path
 
 
-@of_no_storage
 @pytest.mark.parametrize(
     ("path", "bodies"), CASES, ids=[f"{path}{' list' if isinstance(bodies[0], list) else ''}" for path, bodies in CASES]
 )
