@@ -61,11 +61,14 @@ runtime: $(filter .venv/bin/uv,$(UV))
 development: $(filter .venv/bin/uv,$(UV))
 	@$(UV) sync --quiet --frozen $(EXACT)
 
+# Python's own pip puts uv in; where Python has none, .venv gets one first, which takes some seconds.
 .venv/bin/uv:
 	@command -v python3 >/dev/null || { echo "Lifeline needs Python 3.11 or newer: there is no python3 here." >&2; exit 1; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Lifeline needs Python 3.11 or newer: this is $$(python3 --version)." >&2; exit 1; }
 	@python3 -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "This Python cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	python3 -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	python3 -m venv --clear --without-pip .venv
+	@pip="python3 -m pip --python .venv/bin/python"; python3 -c 'import pip' 2>/dev/null \
+	  || { .venv/bin/python -m ensurepip >/dev/null && pip=".venv/bin/python -m pip"; }; \
+	  set -x; $$pip install --quiet --disable-pip-version-check uv
