@@ -29,6 +29,14 @@ def report(kind: str = "trapped_population", value: dict[str, Any] | None = None
     return body | more
 
 
+async def post_all(client: httpx.AsyncClient, *bodies: dict[str, Any]) -> list[dict[str, Any]]:
+    """Send reports as one list, each of which has to be new; answers what is told of each."""
+    answer = await client.post("/v1/reports", json=bodies)
+    made: list[dict[str, Any]] = answer.json()["items"]
+    assert {each["status"] for each in made} == {201}, answer.text
+    return made
+
+
 PLACES: list[dict[str, Any]] = [
     {"slug": "country", "name": "Country", "country": "SYR", "centroid": [38.0, 35.0]},
     {
