@@ -248,14 +248,14 @@ class Service:
         return [path.format(**dict(zip(names, each, strict=True))) for each in every]
 
     async def seen(self, *, other_first: bool) -> list[tuple[Any, ...]]:
-        """Everything that the watcher and the public get, then the heads once more; a reader of another clearance may ask before them."""
+        """Everything that the watcher and the public get, and what heads say then; a reader of another clearance may ask before them."""
         found = list(self.told)
         documented = list(self.documented())
-        # How a format is written has nothing to do with who reads it.
-        in_formats, plain = ([each for each in documented if ("?format=" in each) is asked] for asked in (True, False))
-        plain += [*FILTERED, *PAGES]
-        asked = [("GET", path, reader) for path in plain for reader in (self.watcher, self.public)]
-        asked += [(method, path, self.watcher) for method, paths in (("GET", in_formats), ("HEAD", plain)) for path in paths]
+        # Neither formats nor filters are others to those without a key.
+        plain = [*(each for each in documented if "?format=" not in each), *PAGES]
+        asked = [("GET", path, self.watcher) for path in (*documented, *FILTERED, *PAGES)]
+        asked += [("GET", path, self.public) for path in plain]
+        asked += [("HEAD", path, self.watcher) for path in (*plain, *FILTERED)]
         for method, path, reader in asked:
             if other_first and reader is self.watcher and method == "GET":
                 await self.other.get(path)
