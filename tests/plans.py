@@ -14,7 +14,7 @@ from app.db import Database
 BIG = frozenset({"change", "indicator", "place", "place_ancestor", "place_code", "reading", "report", "route", "voice", "webhook_delivery"})
 # Rows that may be sorted: a page and its like, not a table.
 MOST_SORTED = 200
-COPIES = 20
+COPIES = 15
 
 _COPIED = "md5({}::text || copy)::uuid"
 # Nearly without gaps, as a ledger is.

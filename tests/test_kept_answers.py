@@ -42,22 +42,22 @@ async def filled(client: httpx.AsyncClient, reference: Reference) -> httpx.Async
 
 
 @of_no_storage
-@pytest.mark.parametrize("path", PATHS)
-async def test_every_get_has_a_strong_etag_a_304_and_a_head(filled: httpx.AsyncClient, path: str) -> None:
-    first = await filled.get(path)
-    assert first.status_code == 200
-    assert first.headers["cache-control"].split(", ")[-1] in ("no-cache", "no-store")
-    tag = first.headers["etag"]
-    assert tag.startswith('"')
-    again = await filled.get(path)
-    assert (again.content, again.headers["etag"]) == (first.content, tag)
-    for held in (tag, f'"other", {tag}', f"W/{tag}", "*"):
-        unchanged = await filled.get(path, headers={"If-None-Match": held})
-        assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", tag)
-    assert (await filled.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
-    head = await filled.head(path)
-    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", tag)
-    assert head.headers["content-length"] == first.headers["content-length"]
+async def test_every_get_has_a_strong_etag_a_304_and_a_head(filled: httpx.AsyncClient) -> None:
+    for path in PATHS:
+        first = await filled.get(path)
+        assert first.status_code == 200, path
+        assert first.headers["cache-control"].split(", ")[-1] in ("no-cache", "no-store"), path
+        tag = first.headers["etag"]
+        assert tag.startswith('"'), path
+        again = await filled.get(path)
+        assert (again.content, again.headers["etag"]) == (first.content, tag), path
+        for held in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+            unchanged = await filled.get(path, headers={"If-None-Match": held})
+            assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", tag), (path, held)
+        assert (await filled.get(path, headers={"If-None-Match": '"other"'})).status_code == 200, path
+        head = await filled.head(path)
+        assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", tag), path
+        assert head.headers["content-length"] == first.headers["content-length"], path
 
 
 @of_no_storage
@@ -87,7 +87,7 @@ async def test_an_unchanged_page_costs_less_than_300_bytes(filled: httpx.AsyncCl
 
 
 async def test_a_report_is_seen_at_the_next_request(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
-    for number in range(5):
+    for number in range(3):
         before = await anonymous.get("/v1/indicators")
         await filled.post("/v1/reports", json=report(stated_at=f"2016-08-0{number + 1}", value={"people": number}))
         after = await anonymous.get("/v1/indicators")
@@ -137,7 +137,7 @@ async def test_what_is_kept_is_bounded(client: httpx.AsyncClient, app: Applicati
     kept = app.kept_answers
     assert kept is not None
     kept._most_bytes = 20_000
-    for limit in range(1, 60):
+    for limit in range(1, 30):
         assert (await client.get("/v1/sources", params={"limit": limit})).status_code == 200
     assert 0 < kept._bytes <= 20_000
     assert sum(answer.size for answer in kept._kept.values()) == kept._bytes

@@ -4,17 +4,17 @@ import json
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from openapi_spec_validator import validate
 
-from app.main import create_app
 from tests.openapi import committed
 from tests.openapi_compat import breaking_changes
 
 
 @pytest.fixture(scope="module")
-def served() -> dict[str, Any]:
+def served(built_app: FastAPI) -> dict[str, Any]:
     """The document of the app, as a client gets it: through JSON."""
-    document: dict[str, Any] = json.loads(json.dumps(create_app().openapi()))
+    document: dict[str, Any] = json.loads(json.dumps(built_app.openapi()))
     return document
 
 

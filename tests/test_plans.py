@@ -88,7 +88,7 @@ def _slug(path: str) -> str:
 
 @pytest.fixture(scope="module")
 def big(postgres: PostgresServer) -> str:
-    """A database of 20,000 reports on 6,000 indicators, in 22,000 places."""
+    """A database of 16,000 reports on 5,000 indicators, in 17,000 places."""
     url = postgres.get_uri("big")
     asyncio.run(execute(postgres, "CREATE DATABASE big"))
     loaded = invoke("bench", "load", "--reports", "1000", "--indicators", "320", database_url=url)

@@ -11,7 +11,7 @@ from app.access.service import Scope, list_keys, revoke_key
 from app.db import Database
 from app.labels import Label
 from app.times import utc_now
-from tests.conftest import MakeKey
+from tests.conftest import MakeKey, of_no_storage
 from tests.factories import Reference, report
 from tests.openapi import DOCUMENT
 
@@ -101,6 +101,7 @@ async def ask(client: httpx.AsyncClient, operation: str, key: str | None, stage:
     return answer.status_code
 
 
+@of_no_storage
 async def test_who_may_come_in(anonymous: httpx.AsyncClient, client: httpx.AsyncClient, reference: Reference, keys: dict[str, str]) -> None:
     made = (await client.post("/v1/reports", json=report())).json()
     stage = {"id": NOBODY, "slug": "agency", "place": "oldtown", "delivery": NOBODY, "collection": "places", "feature": NOBODY}

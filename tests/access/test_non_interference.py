@@ -240,23 +240,28 @@ class Service:
             "/v1/webhooks": (self.webhook, NOWHERE), "/v1/keys": (NOWHERE,),
         }  # fmt: skip
         if path.startswith("/ogc/"):
-            named: dict[str, Iterable[str]] = {"collection": ("places", "routes", "indicators"), "feature": indicators}
+            collections = ("indicators",) if "feature" in names else ("places", "routes", "indicators")
+            named: dict[str, Iterable[str]] = {"collection": collections, "feature": indicators}
         else:
             named = dict.fromkeys(names, values["/".join(path.split("/")[:3])]) if names else {}
         every = itertools.product(*(named[name] for name in names))
         return [path.format(**dict(zip(names, each, strict=True))) for each in every]
 
-    async def seen(self) -> list[tuple[Any, ...]]:
-        """Everything that the watcher and the public get; a reader of another clearance asks before them, and the watcher once more."""
+    async def seen(self, *, other_first: bool) -> list[tuple[Any, ...]]:
+        """Everything that the watcher and the public get, and what heads say then; a reader of another clearance may ask before them."""
         found = list(self.told)
-        paths = [*self.documented(), *FILTERED, *PAGES]
-        for method, readers in (("GET", (self.other, self.watcher, self.public)), ("HEAD", (self.watcher,)), ("GET", (self.watcher,))):
-            for path in paths:
-                for reader in readers:
-                    answer = await reader.request(method, path)
-                    assert answer.status_code < 500, (path, answer.text)
-                    if reader is not self.other:
-                        found.append((method, path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
+        documented = list(self.documented())
+        # Neither formats nor filters are others to those without a key.
+        plain = [*(each for each in documented if "?format=" not in each), *PAGES]
+        asked = [("GET", path, self.watcher) for path in (*documented, *FILTERED, *PAGES)]
+        asked += [("GET", path, self.public) for path in plain]
+        asked += [("HEAD", path, self.watcher) for path in (*plain, *FILTERED)]
+        for method, path, reader in asked:
+            if other_first and reader is self.watcher and method == "GET":
+                await self.other.get(path)
+            answer = await reader.request(method, path)
+            assert answer.status_code < 500, (path, answer.text)
+            found.append((method, path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
         # Beside how many ask, and how the process is, which is said of nobody's statements.
         metrics = (await self.public.get("/metrics")).text
         found.append(("/metrics", re.findall(r"^lifeline_(?!kept_answers).*", metrics, re.MULTILINE)))
@@ -321,7 +326,8 @@ async def run(
         if hidden is not None:
             service.hidden = hidden
         await service.notify(receiver)
-        return await service.seen(), service.hidden
+        # Where nothing is hidden, the other sees what the watcher sees.
+        return await service.seen(other_first=hidden is None), service.hidden
 
 
 async def test_what_is_above_a_clearance_changes_no_byte_below_it(

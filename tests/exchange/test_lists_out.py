@@ -26,6 +26,12 @@ LISTS = (*MAPPED, "sources", "changes")
 QUERY = {"warnings": {"as_of": "2016-08-12"}}
 
 
+@pytest.fixture
+def formats(engine: str) -> list[str]:
+    """The formats to try: how each is written no database has a part in, places are looked up for one alone."""
+    return list(MEDIA_TYPES) if engine == "sqlite" else ["geojson", "ndjson"]
+
+
 def rows(body: bytes, format_: str) -> list[Any]:
     """The records of an answer, as far as the format tells them apart."""
     if format_ == "csv":
@@ -37,17 +43,17 @@ def rows(body: bytes, format_: str) -> list[Any]:
     return [json.loads(line) for line in body.splitlines()]
 
 
-async def test_every_list_in_every_format(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+async def test_every_list_in_every_format(client: httpx.AsyncClient, filled: dict[str, Any], formats: list[str]) -> None:
     for name in LISTS:
         params = QUERY.get(name, {})
         items = (await client.get(f"/v1/{name}", params=params | {"limit": 1000})).json()["items"]
         assert items, name
-        for format_, media_type in MEDIA_TYPES.items():
+        for format_ in formats:
             answer = await client.get(f"/v1/{name}.{format_}", params=params)
             if format_ == "geojson" and name not in MAPPED:
                 assert answer.status_code == 404
                 continue
-            assert (answer.status_code, answer.headers["content-type"]) == (200, media_type), (name, format_)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPES[format_]), (name, format_)
             assert answer.headers["etag"].startswith('"')
             assert len(rows(answer.content, format_)) == len(items), (name, format_)
         unknown = await client.get(f"/v1/{name}.csv", params={"no_such_parameter": 1})
@@ -92,9 +98,9 @@ async def test_what_is_not_offered(anonymous: httpx.AsyncClient) -> None:
 
 
 async def test_the_whole_selection_unless_a_page_is_asked_for(
-    client: httpx.AsyncClient, filled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, filled: dict[str, Any], formats: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {format_: (await client.get(f"/v1/reports.{format_}")).content for format_ in MEDIA_TYPES}
+    whole = {format_: (await client.get(f"/v1/reports.{format_}")).content for format_ in formats}
     monkeypatch.setattr(ways_out, "PAGE", 2)
     for format_, body in whole.items():
         # Another query, so that what is kept is not what is looked at.
@@ -118,8 +124,8 @@ async def test_the_whole_selection_unless_a_page_is_asked_for(
     assert rows(first.content, "ndjson") + rows(following.content, "ndjson") == changes[:6]
 
 
-async def test_filters_and_time_travel_hold_in_every_format(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
-    for format_ in MEDIA_TYPES:
+async def test_filters_and_time_travel_hold_in_every_format(client: httpx.AsyncClient, filled: dict[str, Any], formats: list[str]) -> None:
+    for format_ in formats:
         assert len(rows((await client.get(f"/v1/reports.{format_}?source=monitor")).content, format_)) == 2
         assert rows((await client.get(f"/v1/reports.{format_}?as_of=2016-07-27")).content, format_) == []
         assert rows((await client.get(f"/v1/indicators.{format_}?as_of=2016-07-27")).content, format_) == []

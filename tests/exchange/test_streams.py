@@ -28,6 +28,8 @@ from tests.conftest import MakeKey
 from tests.factories import Reference, report
 from tests.servers import by_hand
 
+LONG = "word " * 400
+
 Seen = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -84,8 +86,8 @@ async def clone(database: Database, first: int, last: int) -> None:
 
 @pytest.fixture
 async def key(client: httpx.AsyncClient, reference: Reference, make_key: MakeKey) -> str:
-    """The key of a reader of a ledger with one report."""
-    assert (await client.post("/v1/reports", json=report())).status_code == 201
+    """The key of a reader of a ledger with one report, a long one."""
+    assert (await client.post("/v1/reports", json=report(provenance={"quote": LONG}))).status_code == 201
     return await make_key(clearance=Label.RED)
 
 
@@ -126,7 +128,7 @@ async def test_memory_does_not_grow_with_the_rows(app: Application, database: Da
     monkeypatch.setattr(ways_out, "PAGE", 50)
     peaks: list[int] = []
     sizes: list[int] = []
-    for first, last in ((2, 800), (800, 2400)):
+    for first, last in ((2, 150), (150, 600)):
         await clone(database, first, last)
         size = 0
 
@@ -152,9 +154,9 @@ async def test_memory_does_not_grow_with_the_rows(app: Application, database: Da
     ],
 )
 def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Renderer]) -> None:
-    document = json.dumps(report(id="1", provenance={"quote": "word " * 100}))
+    document = json.dumps(report(id="1", provenance={"quote": LONG}))
     peaks = []
-    for pages in (10, 60):
+    for pages in (5, 15):
         renderer = make()
         tracemalloc.start()
         renderer.begin()
@@ -165,7 +167,7 @@ def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Rendere
         renderer.close()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # A thousand records more, of more than 600 bytes each.
+    # Two hundred records more, of more than 2,000 bytes each.
     assert peaks[1] - peaks[0] < 100_000
 
 

@@ -13,7 +13,7 @@ import rfc8785
 from app.feed import endpoints, queries
 from app.labels import Label
 from tests.conftest import MakeClient
-from tests.factories import Reference, report
+from tests.factories import Reference, post_all, report
 
 # What stands beside the entry in a change as served; the rest is what was hashed.
 BESIDE = ("seq", "hash", "documents", "documents_complete")
@@ -42,11 +42,10 @@ async def test_every_change_once_in_order_whatever_the_page_size(client: httpx.A
     await client.post(f"/v1/reports/{first['id']}/correction", json=report(value={"people": 5}, reason="misread"))
     await client.post(f"/v1/reports/{second['id']}/retraction", json={"reason": "withdrawn"})
     await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "was wrong"})
-    for limit in (1, 2, 100):
-        items = await _all(client, limit=limit)
+    for params in ({"limit": 1}, {"limit": 2}, {}):
+        items = await _all(client, **params)
         assert [item["seq"] for item in items] == [1, 2, 3, 4, 5]
         assert [item["type"] for item in items] == ["report", "report", "correction", "retraction", "grade"]
-    items = await _all(client)
     assert items[3]["report"] is None
     assert items[3]["reason"] == "withdrawn"
     assert items[2]["detail"] == {"supersedes": first["id"]}
@@ -59,9 +58,8 @@ async def test_every_change_once_in_order_whatever_the_page_size(client: httpx.A
 
 async def test_anyone_can_verify_the_chain_from_the_feed(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
     """Each clearance can recompute its whole ledger from what the feed gives it, up to the head."""
-    old = await _post(client, sensitivity="amber")
-    await _post(client, sensitivity="clear", source="envoy")
-    await _post(client, sensitivity="red", source="monitor")
+    said = (("amber", "agency"), ("clear", "envoy"), ("red", "monitor"))
+    old, *_ = await post_all(client, *(report(sensitivity=label, source=source) for label, source in said))
     lower = report(value={"people": 7}, reason="may be told", sensitivity="clear")
     assert (await client.post(f"/v1/reports/{old['id']}/correction", json=lower)).status_code == 201
     for label in Label:
@@ -133,9 +131,7 @@ async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncC
     await _post(client)
     start = (await client.get("/v1/changes", params={"after": "now"})).json()
     assert start["items"] == []
-    await _post(client, kind="supply_runout")
-    await _post(client, kind="route_closure")
-    await _post(client, place="country")
+    await post_all(client, report("supply_runout"), report("route_closure"), report(place="country"))
     for params, seqs in (
         ({"kind": "supply_runout"}, [2]),
         ({"place": "country"}, [4]),
@@ -148,17 +144,15 @@ async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncC
         assert (await client.get("/v1/changes", params={"after": page["next"], **params})).json()["items"] == []
 
 
-@pytest.mark.parametrize("patient", [True, False])
+@pytest.mark.parametrize(("engine", "patient"), [("sqlite", True), ("sqlite", False), ("postgresql", False)], indirect=["engine"])
 async def test_a_selection_is_looked_for_in_stretches_and_nothing_is_missed(
     client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch, patient: bool
 ) -> None:
     """However much is passed over: within its time a page looks on until something is found; beyond it says how far it has come."""
     monkeypatch.setattr(queries, "MOST_LOOKED_AT", 2)
     monkeypatch.setattr(endpoints, "LONGEST_LOOK", 60.0 if patient else 0.0)
-    for number in range(7):
-        await _post(client, stated_at=f"2016-08-0{number + 1}")
-    await _post(client, place="country")
-    await _post(client)
+    passed_over = [report(stated_at=f"2016-08-0{day}") for day in range(1, 8)]
+    await post_all(client, *passed_over, report(place="country"), report())
     found, empty, params = [], 0, {"place": "country"}
     head = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
     while params.get("after") != head:

@@ -23,7 +23,7 @@ from tests.servers import client_of, new_key
 from tests.telemetry.test_telling import value
 from tests.test_health import metrics
 
-WRITERS, EACH, READERS = (8, 8, 20) if FULL else (8, 5, 10)
+WRITERS, EACH, READERS = (8, 8, 20) if FULL else (8, 4, 6)
 WAITING = 100
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import MakeKey
+from tests.conftest import FULL, MakeKey
 from tests.factories import Reference, report
 from tests.processes import Server, free_port, serve
 
@@ -161,7 +161,7 @@ async def test_the_recipe_of_the_readme_keeps_an_exact_copy(
             writers = Writers(remote)
             writing = [asyncio.create_task(writers.run()) for _ in range(4)]
             following = follower()
-            for turn in range(4):
+            for turn in range(4 if FULL else 2):
                 before = _cursor(mirror)
                 async with asyncio.timeout(90):
                     # Each is killed in the midst of its work: once it has got on, and some moments later.

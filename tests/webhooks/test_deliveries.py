@@ -12,7 +12,7 @@ from app.feed import queries
 from app.labels import Label
 from app.webhooks import sending, service
 from tests.conftest import MakeClient, of_no_storage
-from tests.factories import report
+from tests.factories import post_all, report
 from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
 
 pytestmark = pytest.mark.usefixtures("reference")
@@ -108,10 +108,13 @@ async def test_retry_after_is_honoured(client: httpx.AsyncClient, receiver: Rece
 
 async def test_above_green_only_that_there_is_something(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
     await register(client)
-    await _post(client, sensitivity="amber", value={"people": 47114711})
-    await _post(client, kind="supply_runout", sensitivity="green")
-    # The indicator's document, as this key sees it, rests on an amber statement.
-    await _post(client, source="monitor", sensitivity="clear")
+    await post_all(
+        client,
+        report(sensitivity="amber", value={"people": 47114711}),
+        report("supply_runout", sensitivity="green"),
+        # The indicator's document, as this key sees it, rests on an amber statement.
+        report(source="monitor", sensitivity="clear"),
+    )
     await receiver.until_count(3)
     thin, whole, beside = (got.event for got in receiver.got)
     for event, seq in ((thin, 1), (beside, 3)):
@@ -144,9 +147,12 @@ async def test_a_clear_key_never_hears_of_amber(
 ) -> None:
     reader = await make_client(clearance=Label.CLEAR)
     webhook = await register(reader)
-    await _post(client, sensitivity="clear", value={"people": 1})
-    await _post(client, sensitivity="amber", source="envoy", value={"people": 47114711})
-    await _post(client, sensitivity="clear", source="monitor", value={"people": 3})
+    await post_all(
+        client,
+        report(sensitivity="clear", value={"people": 1}),
+        report(sensitivity="amber", source="envoy", value={"people": 47114711}),
+        report(sensitivity="clear", source="monitor", value={"people": 3}),
+    )
     await receiver.until_count(2)
     assert receiver.seqs() == [1, 2]
     assert b"47114711" not in b"".join(got.body for got in receiver.got)
@@ -177,7 +183,7 @@ async def test_an_attempt_that_breaks_in_a_way_nobody_thought_of_is_recorded(
         assert not receiver.got
 
 
-@pytest.mark.parametrize("look", [0.0, 60.0])
+@pytest.mark.parametrize(("engine", "look"), [("sqlite", 0.0), ("sqlite", 60.0), ("postgresql", 0.0)], indirect=["engine"])
 async def test_filters_and_where_to_begin(
     client: httpx.AsyncClient, receiver: Receiver, register: Register, monkeypatch: pytest.MonkeyPatch, look: float
 ) -> None:
@@ -187,8 +193,7 @@ async def test_filters_and_where_to_begin(
     await _post(client)
     await register(kind="supply_runout", place="country", within=True, after="beginning")
     await register(country="SYR", after="beginning")
-    await _post(client, kind="supply_runout")
-    await _post(client, place="country")
+    await post_all(client, report("supply_runout"), report(place="country"))
     await receiver.until_count(4)
     hooks = {got.headers["webhook-id"]: got.seq for got in receiver.got}
     assert sorted(hooks.values()) == [1, 2, 2, 3]
@@ -230,8 +235,7 @@ async def test_failed_deliveries_disable_and_a_redelivery_sets_it_going(
 
 
 async def test_gone_disables_at_once_and_holds_the_rest_back(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
-    await _post(client)
-    await _post(client, source="envoy")
+    await post_all(client, report(), report(source="envoy"))
     receiver.says = lambda _: answered(410)
     webhook = await register(after="beginning")
 
