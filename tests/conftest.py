@@ -29,7 +29,7 @@ from tests.factories import Reference, seed
 from tests.once import once, shared
 from tests.postgres import Databases, execute, shared_postgres_server
 from tests.processes import Server, serve_demo
-from tests.servers import invoke
+from tests.servers import invoke, settings_on
 from tests.statements import SharedDialects
 
 _numbers = itertools.count()
@@ -252,7 +252,7 @@ def seeded_database_url(new_database: Callable[[], str]) -> str:
 @pytest.fixture
 def settings(database_url: str) -> Settings:
     """Settings on the test's database."""
-    return Settings(database_url=database_url, database_pool=3, rate_limit=None, rate_limit_anonymous=None)
+    return settings_on(database_url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=False)
 
 
 @pytest.fixture(scope="session")

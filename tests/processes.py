@@ -112,7 +112,7 @@ def _wait_until_ready(server: Server, port: int) -> None:
 
 
 @contextmanager
-def serve_demo(folder: Path, *, anew: bool = False) -> Iterator[Server]:
+def serve_demo(folder: Path) -> Iterator[Server]:
     """A server with the demo data on a SQLite file of its own."""
-    with serve(folder, "--demo", anew=anew, database_url=f"sqlite:///{folder / 'demo.db'}") as server:
+    with serve(folder, "--demo", database_url=f"sqlite:///{folder / 'demo.db'}") as server:
         yield server

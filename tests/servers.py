@@ -49,6 +49,17 @@ def _another_app() -> FastAPI:
     return create_app(Settings())
 
 
+@cache
+def _defaults() -> Settings:
+    # To read the environment for each field takes longer than to open a database.
+    return Settings()
+
+
+def settings_on(url: str, **more: Any) -> Settings:
+    """Settings on a database, and others as they are."""
+    return _defaults().model_copy(update={"database_url": url, **more})
+
+
 @asynccontextmanager
 async def client_of(settings: Settings, secret: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application with these settings, beside the one under test; of one such application at a time."""
@@ -62,7 +73,7 @@ async def client_of(settings: Settings, secret: str | None = None) -> AsyncItera
 
 async def execute_by_hand(url: str, *statements: str) -> None:
     """Run statements on a database as somebody does who goes round the service, in one transaction."""
-    database = Database(Settings(database_url=url))
+    database = Database(settings_on(url))
     try:
         async with database.writer.begin() as connection:
             for statement in statements:
@@ -80,7 +91,7 @@ def rows(url: str, query: str) -> list[Row[Any]]:
     """What a query answers, past the service."""
 
     async def ask() -> list[Row[Any]]:
-        database = Database(Settings(database_url=url))
+        database = Database(settings_on(url))
         try:
             async with database.reader.connect() as connection:
                 return list((await connection.exec_driver_sql(query)).all())
@@ -92,7 +103,7 @@ def rows(url: str, query: str) -> list[Row[Any]]:
 
 async def new_key(url: str, *scopes: Scope, clearance: Label = Label.RED, organisation: str = "test") -> str:
     """The secret of a new key, with every scope unless told otherwise, for a server that runs elsewhere."""
-    database = Database(Settings(database_url=url))
+    database = Database(settings_on(url))
     try:
         async with database.write() as session:
             _, secret = await create_key(

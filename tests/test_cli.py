@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import Result
+from fastapi import FastAPI
 
 import app
 from app.cli import cli
-from app.main import create_app
 from app.migrations import revision_at_head
 from app.settings import get_settings
-from tests.processes import serve_demo
+from tests.access.test_limits import until_the_next_window_is_far
+from tests.processes import serve
 from tests.servers import by_hand, invoke, rows
 
 KEY = r"ll_[A-Za-z0-9_-]{32,}"
@@ -133,10 +134,10 @@ def test_unknown_scopes_and_clearances_are_not_taken(run: Run, option: str, valu
     assert value in wrong.stderr
 
 
-def test_openapi_writes_the_document(tmp_path: Path) -> None:
+def test_openapi_writes_the_document(tmp_path: Path, built_app: FastAPI) -> None:
     path = tmp_path / "new folder" / "v1.json"
     assert invoke("openapi", str(path)).exit_code == 0
-    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(create_app().openapi()))
+    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(built_app.openapi()))
 
 
 COMMANDS: list[tuple[str, ...]] = [("serve",), ("migrate",), ("demo",), ("verify",), ("key", "list")]
@@ -175,14 +176,19 @@ def test_settings_that_are_not_valid_are_named(command: tuple[str, ...], setting
     get_settings.cache_clear()
 
 
-def test_serve_demo_prints_addresses_and_a_key_that_may_write(tmp_path: Path) -> None:
-    with serve_demo(tmp_path, anew=True) as server:
+def test_serve_demo_prints_addresses_and_a_key_that_may_write_and_its_workers_count_together(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'demo.db'}"
+    # Python starts anew for the command and for each worker, as it does for whoever types this.
+    with serve(tmp_path, "--demo", "--workers", "2", anew=True, database_url=url, rate_limit_anonymous="30/minute") as server:
         printed = server.printed.read_text()
         addresses = re.findall(r"http://localhost:\d+(/\S+)", printed)
         assert addresses == ["/v1/indicators", "/docs"]
-        with httpx.Client(base_url=server.url) as client:
-            for address in addresses:
-                assert client.get(address).status_code == 200
-            headers = {"Authorization": f"Bearer {server.key}"}
-            added = client.post("/v1/places", headers=headers, json={"slug": "somewhere", "name": "Somewhere"})
-            assert added.status_code == 201
+        headers = {"Authorization": f"Bearer {server.key}"}
+        until_the_next_window_is_far(5)
+        # The first request of a key counts for its address.
+        added = httpx.post(f"{server.url}/v1/places", headers=headers, json={"slug": "somewhere", "name": "Somewhere"})
+        assert added.status_code == 201
+        # Each request on a connection of its own, so that both get some: their answers add up to the limit, no more.
+        answers = [httpx.get(f"{server.url}{addresses[number % 2]}", verify=False) for number in range(45)]  # noqa: S501 - plain HTTP
+        statuses = [each.status_code for each in answers]
+    assert (statuses.count(200), statuses.count(429)) == (29, 16)

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -92,15 +91,6 @@ def test_addresses_of_one_customer_are_one() -> None:
         taken = limits.take(None, address)
         assert taken is not None
         assert taken.allowed
-
-
-def test_it_counts_over_all_workers(tmp_path: Path) -> None:
-    """Each request on a connection of its own, so that several processes get some; their answers add up to the limit, no more."""
-    url = f"sqlite:///{tmp_path / 'workers.db'}"
-    with serve(tmp_path, "--workers", "2", anew=True, database_url=url, rate_limit_anonymous="30/minute") as server:
-        until_the_next_window_is_far(5)
-        statuses = [httpx.get(f"{server.url}/v1/places", verify=False).status_code for _ in range(45)]  # noqa: S501 - it is plain HTTP
-    assert (statuses.count(200), statuses.count(429)) == (30, 15)
 
 
 @of_no_storage

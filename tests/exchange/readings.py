@@ -9,7 +9,7 @@ from app.db import Database, table_of
 from app.indicators.models import StoredReading
 from app.indicators.verify import verify_readings
 from app.ledger.verify import verify_chain
-from app.settings import Settings
+from tests.servers import settings_on
 
 
 async def readings_of(url: str) -> list[bytes]:
@@ -34,12 +34,12 @@ async def problems_of(url: str) -> list[str]:
     async with _open(url) as database, database.write() as session:
         connection = await session.connection()
         chain = [each async for each in verify_chain(connection)]
-        return chain + [each async for each in verify_readings(connection, Settings(database_url=url))]
+        return chain + [each async for each in verify_readings(connection, settings_on(url))]
 
 
 class _open:  # noqa: N801 - reads as a function
     def __init__(self, url: str) -> None:
-        self._database = Database(Settings(database_url=url))
+        self._database = Database(settings_on(url))
 
     async def __aenter__(self) -> Database:
         return self._database
