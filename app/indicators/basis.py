@@ -3,10 +3,26 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, and_, case, exists, func, literal, or_, select, true, union_all
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -59,12 +75,19 @@ def horizon_of(kind: str, settings: Settings) -> timedelta:
     return timedelta(days=settings.horizon_days.get(kind, KINDS[kind].horizon_days))
 
 
+# Statements are put together once, or once a moment: to do that costs as much as to run them.
+INDICATORS = select(*table_of(Indicator).c).where(col(Indicator.id).in_(bindparam("ids", expanding=True)))
+_CHANGES = select(*(table_of(Change).c[name] for name in ("number", "recorded_at", *(f"seq_{label}" for label in LABELS)))).where(
+    col(Change.number).in_(bindparam("numbers", expanding=True))
+)
+
+
 async def load_bases(connection: AsyncConnection, ids: Collection[UUID], settings: Settings, moment: Moment = NOW) -> dict[UUID, Basis]:
     """The bases of some indicators, from the ledger alone: with what may stand of their statements."""
     wanted = list(ids)
     rows: list[Any] = []
     for start in range(0, len(wanted), CHUNK):
-        rows += await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id).in_(wanted[start : start + CHUNK])))
+        rows += await connection.execute(INDICATORS, {"ids": wanted[start : start + CHUNK]})
     places = await place_facts(connection, {row.place_id for row in rows})
     statements = await load_latest(connection, wanted, moment)
     outcomes = await load_outcomes(connection, {row.id: row.kind for row in rows}, moment)
@@ -87,12 +110,15 @@ async def load_outcomes(connection: AsyncConnection, kinds: Mapping[UUID, str], 
     wanted = [each for each, kind in kinds.items() if KINDS[kind].has_outcome]
     found: dict[UUID, list[Outcome]] = {}
     for start in range(0, len(wanted), CHUNK):
-        statement = select(*table_of(Change).c).where(
-            col(Change.indicator_id).in_(wanted[start : start + CHUNK]), col(Change.type) == "outcome", *_by(moment), *_shown_by(moment)
-        )
-        for row in await connection.execute(statement):
+        for row in await connection.execute(_outcomes(moment), {"indicators": wanted[start : start + CHUNK]}):
             found.setdefault(row.indicator_id, []).append(Outcome(row.number, row.level, row.detail["outcome"]))
     return found
+
+
+@lru_cache(maxsize=32)
+def _outcomes(moment: Moment) -> Select[Any]:
+    these = col(Change.indicator_id).in_(bindparam("indicators", expanding=True))
+    return select(*table_of(Change).c).where(these, col(Change.type) == "outcome", *_by(moment), *_shown_by(moment))
 
 
 def _by(moment: Moment) -> list[ColumnElement[bool]]:
@@ -110,17 +136,16 @@ def _shown_by(moment: Moment) -> list[ColumnElement[bool]]:
 async def _load_touches(connection: AsyncConnection, wanted: Sequence[UUID], moment: Moment) -> dict[UUID, dict[int, Touch]]:
     last: dict[UUID, dict[int, int]] = {}
     for start in range(0, len(wanted), CHUNK):
-        for statement in _last_changes(wanted[start : start + CHUNK], moment):
-            for indicator, level, number in await connection.execute(statement):
+        for statement in _last_changes(moment):
+            for indicator, level, number in await connection.execute(statement, {"indicators": wanted[start : start + CHUNK]}):
                 if number is not None:
                     levels = last.setdefault(indicator, {})
                     levels[level] = max(number, levels.get(level, 0))
     numbers = sorted({number for levels in last.values() for number in levels.values()})
-    columns = [table_of(Change).c[name] for name in ("number", "recorded_at", *(f"seq_{label}" for label in LABELS))]
     changes: dict[int, Any] = {}
     for start in range(0, len(numbers), CHUNK):
-        some = select(*columns).where(col(Change.number).in_(numbers[start : start + CHUNK]))
-        changes |= {row["number"]: row for row in (await connection.execute(some)).mappings()}
+        found = await connection.execute(_CHANGES, {"numbers": numbers[start : start + CHUNK]})
+        changes |= {row["number"]: row for row in found.mappings()}
     touches: dict[UUID, dict[int, Touch]] = {}
     for indicator, levels in last.items():
         for level in range(TOP + 1):
@@ -131,7 +156,9 @@ async def _load_touches(connection: AsyncConnection, wanted: Sequence[UUID], mom
     return touches
 
 
-def _last_changes(some: Sequence[UUID], moment: Moment) -> list[Any]:
+@lru_cache(maxsize=32)
+def _last_changes(moment: Moment) -> list[Select[Any]]:
+    some: BindParameter[UUID] = bindparam("indicators", expanding=True)
     # One step into an index for each indicator and label, however many changes there are.
     levels = union_all(*(select(literal(level, Integer).label("level")) for level in range(TOP + 1))).subquery("levels")
     last = (

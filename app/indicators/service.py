@@ -4,17 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.db import table_of
-from app.indicators.basis import Basis, Touch, horizon_of, load_outcomes
+from app.indicators.basis import INDICATORS, Basis, Touch, horizon_of, load_outcomes
 from app.indicators.models import StoredReading
 from app.indicators.statements import CHUNK, load_latest
 from app.kinds import KINDS
 from app.labels import LABELS, TOP
-from app.ledger.models import Change, Indicator
+from app.ledger.models import Change
 from app.reading.document import Subject
 from app.reading.envelope import Reading, grade_rank
 from app.reference.facts import NAMED_FROM
@@ -68,7 +68,7 @@ def _row(basis: Basis, level: int, reading: Reading) -> dict[str, Any]:
 async def subjects_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, tuple[Subject, str]]:
     """What some indicators are about, and their topics."""
     connection = await session.connection()
-    rows = (await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id).in_(ids)))).all()
+    rows = (await connection.execute(INDICATORS, {"ids": ids})).all()
     places = await place_facts(connection, {row.place_id for row in rows})
     return {row.id: (Subject(row.id, row.kind, row.subject, places[row.place_id]), row.topic) for row in rows}
 
@@ -96,22 +96,27 @@ async def read_anew(
     await store(session, ids, rows)
 
 
+_OF_SOME = col(StoredReading.indicator_id).in_(bindparam("ids", expanding=True))
+_FORGET = delete(table_of(StoredReading)).where(_OF_SOME)
+_TOUCHES = select(
+    *(table_of(StoredReading).c[name] for name in ("indicator_id", "lowest", "highest", "recorded_at")),
+    *(table_of(StoredReading).c[f"revision_{label}"] for label in LABELS),
+).where(_OF_SOME)
+
+
 async def store(session: AsyncSession, ids: Sequence[UUID], rows: Sequence[dict[str, Any]]) -> None:
     """Replace all that is kept of some indicators."""
     for start in range(0, len(ids), CHUNK):
-        await session.execute(delete(StoredReading).where(col(StoredReading.indicator_id).in_(ids[start : start + CHUNK])))
+        await session.execute(_FORGET, {"ids": ids[start : start + CHUNK]})
     if rows:
         await session.execute(insert(table_of(StoredReading)), rows)
 
 
 async def _stored_touches(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, dict[int, Touch]]:
     touches: dict[UUID, dict[int, Touch]] = {each: {} for each in ids}
-    names = ["indicator_id", "lowest", "highest", "recorded_at", *(f"revision_{label}" for label in LABELS)]
-    columns = [table_of(StoredReading).c[name] for name in names]
     wanted = list(ids)
     for start in range(0, len(wanted), CHUNK):
-        where = col(StoredReading.indicator_id).in_(wanted[start : start + CHUNK])
-        for row in (await session.execute(select(*columns).where(where))).mappings():
+        for row in (await session.execute(_TOUCHES, {"ids": wanted[start : start + CHUNK]})).mappings():
             for level in range(row["lowest"], row["highest"] + 1):
                 touches[row["indicator_id"]][level] = Touch(row[f"revision_{LABELS[level]}"], row["recorded_at"])
     return touches

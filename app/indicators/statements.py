@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, or_, select
+from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -38,7 +38,6 @@ def _perhaps_standing(moment: Moment) -> ColumnElement[bool]:
     return and_(col(Report.ended_number).is_not(None), above if moment.upto is None else or_(above, col(Report.ended_number) > moment.upto))
 
 
-@lru_cache(maxsize=32)
 def _latest(moment: Moment) -> ScalarSelect[int]:
     return (
         select(col(Report.number))
@@ -57,12 +56,22 @@ def _latest(moment: Moment) -> ScalarSelect[int]:
     )
 
 
+@lru_cache(maxsize=32)
+def _that_may_stand(moment: Moment) -> tuple[Select[Any], Select[Any]]:
+    some: BindParameter[UUID] = bindparam("indicators", expanding=True)
+    numbers = select(_latest(moment)).select_from(Voice).where(col(Voice.indicator_id).in_(some))
+    reports = select(*table_of(Report).c)
+    return (
+        reports.where(col(Report.number).in_(numbers)),
+        reports.where(col(Report.indicator_id).in_(some), _perhaps_standing(moment), *_by(moment)),
+    )
+
+
 async def load_latest(connection: AsyncConnection, indicators: Collection[UUID], moment: Moment = NOW) -> dict[UUID, list[Statement]]:
     """What may stand on each indicator, at any clearance: the latest of each voice, and what is ended only above its own label.
 
     The cost follows the number of voices, not the length of the history.
     """
-    latest = _latest(moment)
     wanted = list(indicators)
     rows: dict[int, Any] = {}
     if moment.upto is not None:
@@ -73,13 +82,9 @@ async def load_latest(connection: AsyncConnection, indicators: Collection[UUID],
             every = select(*table_of(Report).c).where(col(Report.indicator_id).in_(moved), *_by(moment))
             rows |= {row.number: row for row in await connection.execute(every)}
     for start in range(0, len(wanted), CHUNK):
-        some = wanted[start : start + CHUNK]
-        numbers = select(latest).select_from(Voice).where(col(Voice.indicator_id).in_(some))
-        for where in (
-            [col(Report.number).in_(numbers)],
-            [col(Report.indicator_id).in_(some), _perhaps_standing(moment), *_by(moment)],
-        ):
-            rows |= {row.number: row for row in await connection.execute(select(*table_of(Report).c).where(*where))}
+        for statement in _that_may_stand(moment):
+            asked = {"indicators": wanted[start : start + CHUNK]}
+            rows |= {row.number: row for row in await connection.execute(statement, asked)}
     return await _statements(connection, list(rows.values()), moment)
 
 

@@ -50,14 +50,17 @@ class Tail:
         }
 
 
+# A transaction may append several times: what it holds of the head from before is not what stands now.
+_LOCKED = select(Head).where(col(Head.id) == HEAD).with_for_update().execution_options(populate_existing=True)
+_PUT_BACK = update(table_of(Head)).where(col(Head.id) == HEAD)
+
+
 async def open_tail(session: AsyncSession) -> Tail:
     """The end of the ledger, locked until the transaction ends.
 
     The time of the commit is this machine's clock, but always after the entry that came last, so that `known_at` parts any two commits.
     """
-    # A transaction may append several times: what it holds of the head from before is not what stands now.
-    statement = select(Head).where(col(Head.id) == HEAD).with_for_update().execution_options(populate_existing=True)
-    head = (await session.scalars(statement)).one()
+    head = (await session.scalars(_LOCKED)).one()
     return Tail(
         number=head.number,
         recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1)),
@@ -76,5 +79,4 @@ async def close_tail(session: AsyncSession, tail: Tail, changes: Sequence[Change
 
 async def put_back(session: AsyncSession, tail: Tail) -> None:
     """Write the new head, where the entries are written already."""
-    head = {"number": tail.number, "recorded_at": tail.recorded_at, **tail.positions()}
-    await session.execute(update(table_of(Head)).where(col(Head.id) == HEAD).values(**head))
+    await session.execute(_PUT_BACK, {"number": tail.number, "recorded_at": tail.recorded_at, **tail.positions()})

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, String, and_, bindparam, or_, select
 from sqlalchemy.engine import CursorResult, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -97,28 +97,44 @@ def called(slugs: str | Collection[str], level: int, organisation: str | None = 
 
     Below the clearance that is the alias of a protected source, and its own slug only for the organisation that it belongs to.
     """
-    wanted = [slugs] if isinstance(slugs, str) else list(slugs)
-    own, alias = col(Source.slug).in_(wanted), col(Source.alias_slug)
-    if level >= NAMED_FROM:
+    return _called([slugs] if isinstance(slugs, str) else list(slugs), level >= NAMED_FROM, organisation)
+
+
+def _called(slugs: list[str] | BindParameter[Any], named: bool, organisation: str | BindParameter[Any] | None) -> ColumnElement[bool]:
+    own, alias = col(Source.slug).in_(slugs), col(Source.alias_slug)
+    if named:
         return own
     plain = alias.is_(None) if organisation is None else or_(alias.is_(None), col(Source.organisation) == organisation)
-    return or_(and_(own, plain), alias.in_(wanted))
+    return or_(and_(own, plain), alias.in_(slugs))
+
+
+@lru_cache
+def _sources_called(named: bool, to_somebody: bool) -> Select[Any]:
+    slugs: BindParameter[str] = bindparam("slugs", expanding=True)
+    return _sources(NOW).where(_called(slugs, named, bindparam("organisation", type_=String) if to_somebody else None))
 
 
 async def find_sources(
     connection: AsyncConnection, slugs: Collection[str], level: int, organisation: str | None = None
 ) -> dict[str, SourceFacts]:
     """The sources that a reader calls by these slugs, by that slug; the unknown are left out."""
-    rows = await connection.execute(_sources(NOW).where(called(slugs, level, organisation)))
+    named, to_somebody = level >= NAMED_FROM, organisation is not None
+    asked = {"slugs": list(slugs)} | ({"organisation": organisation} if to_somebody and not named else {})
+    rows = await connection.execute(_sources_called(named, to_somebody), asked)
     found = [SourceFacts(*row) for row in rows]
     by_alias = {each.alias_slug: each for each in found if each.alias_slug is not None}
     by_slug = {each.slug: each for each in found}
     return {slug: facts for slug in slugs if (facts := by_slug.get(slug) or by_alias.get(slug)) is not None}
 
 
+@lru_cache(maxsize=32)
+def _sources_by_id(moment: Moment) -> Select[Any]:
+    return _sources(moment).where(col(Source.id).in_(bindparam("ids", expanding=True)))
+
+
 async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], moment: Moment = NOW) -> dict[UUID, SourceFacts]:
     """Sources by identifier, graded as at a moment."""
-    rows = await connection.execute(_sources(moment).where(col(Source.id).in_(list(ids))))
+    rows = await connection.execute(_sources_by_id(moment), {"ids": list(ids)})
     return {row.id: SourceFacts(*row) for row in rows}
 
 
@@ -127,12 +143,16 @@ def source_id_of(slug: str, level: int) -> ScalarSelect[UUID]:
     return select(col(Source.id)).where(called(slug, level)).limit(1).scalar_subquery()
 
 
+_NAMES = select(col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug)).where(
+    col(Source.slug).in_(bindparam("slugs", expanding=True))
+)
+
+
 async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceName]:
     """The names of sources, by their own slug."""
     if not slugs:
         return {}
-    columns = (col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug))
-    rows = await connection.execute(select(*columns).where(col(Source.slug).in_(list(slugs))))
+    rows = await connection.execute(_NAMES, {"slugs": list(slugs)})
     return {row.slug: SourceName(*row) for row in rows}
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, String, and_, bindparam, case, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -129,8 +129,14 @@ def serve(known: Any, status: Status) -> dict[str, Any]:
     }
 
 
-def _may_recognise(caller: Caller) -> ColumnElement[bool]:
-    return or_(col(Report.level) <= caller.level, col(Report.recorded_by) == (caller.organisation or ""))
+def _may_recognise(level: int, organisation: str | BindParameter[Any]) -> ColumnElement[bool]:
+    return or_(col(Report.level) <= level, col(Report.recorded_by) == organisation)
+
+
+@lru_cache
+def _recognised(level: int) -> Select[Any]:
+    these = col(Report.fingerprint).in_(bindparam("fingerprints", expanding=True))
+    return _columns(level).where(these, _may_recognise(level, bindparam("organisation", type_=String))).order_by(col(Report.number))
 
 
 async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collection[str], caller: Caller) -> dict[str, Known]:
@@ -139,15 +145,14 @@ async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collect
     Where one was superseded since, the report that stands in its place.
     """
     wanted = list(fingerprints)
-    columns = _columns(caller.level).where(_may_recognise(caller))
     found: dict[str, Known] = {}
     for start in range(0, len(wanted), 500):
-        where = col(Report.fingerprint).in_(wanted[start : start + 500])
-        rows = (await connection.execute(columns.where(where).order_by(col(Report.number)))).mappings().all()
+        asked = {"fingerprints": wanted[start : start + 500], "organisation": caller.organisation or ""}
+        rows = (await connection.execute(_recognised(caller.level), asked)).mappings().all()
         aliases = await _aliases(connection, rows, caller.level)
         for row in rows:
             found.setdefault(row["fingerprint"], _known(row, aliases))
-    return {fingerprint: await _standing_for(connection, known, columns, caller) for fingerprint, known in found.items()}
+    return {fingerprint: await _standing_for(connection, known, caller) for fingerprint, known in found.items()}
 
 
 async def find_by_identifier(
@@ -158,20 +163,22 @@ async def find_by_identifier(
     Of the latter nobody is to be told; they only cannot be given again.
     """
     wanted = list(identifiers)
+    may_recognise = _may_recognise(caller.level, caller.organisation or "")
     found: dict[UUID, Known] = {}
     taken: set[UUID] = set()
     for start in range(0, len(wanted), 500):
         where = col(Report.id).in_(wanted[start : start + 500])
-        rows = (await connection.execute(_columns(caller.level).where(where, _may_recognise(caller)))).mappings().all()
+        rows = (await connection.execute(_columns(caller.level).where(where, may_recognise))).mappings().all()
         aliases = await _aliases(connection, rows, caller.level)
         found |= {row["id"]: _known(row, aliases) for row in rows}
         taken |= set((await connection.execute(select(col(Report.id)).where(where))).scalars())
     return found, taken - found.keys()
 
 
-async def _standing_for(connection: AsyncConnection, known: Known, columns: Select[Any], caller: Caller) -> Known:
+async def _standing_for(connection: AsyncConnection, known: Known, caller: Caller) -> Known:
     while status_for(known.report, caller.level) == "superseded":
-        newer = columns.where(col(Report.supersedes) == known.report.id).order_by(col(Report.number).desc()).limit(1)
+        its = (col(Report.supersedes) == known.report.id, _may_recognise(caller.level, caller.organisation or ""))
+        newer = _columns(caller.level).where(*its).order_by(col(Report.number).desc()).limit(1)
         row = (await connection.execute(newer)).mappings().one_or_none()
         if row is None:
             break
