@@ -23,6 +23,7 @@ from app.access.service import Scope, create_key
 from app.cli import cli
 from app.db import Database
 from app.labels import Label
+from app.logs import configure_logs
 from app.main import create_app
 from app.settings import Settings, get_settings
 from tests.processes import environment
@@ -41,6 +42,8 @@ def invoke(*arguments: str, **settings: str) -> Result:
         return CliRunner().invoke(cli, arguments, env={f"LIFELINE_{name.upper()}": value for name, value in settings.items()})
     finally:
         get_settings.cache_clear()
+        # An application that it built writes its logs to a standard error that is closed by now.
+        configure_logs()
 
 
 @cache
