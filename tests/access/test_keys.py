@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import logging
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.access.models import ApiKey, AuditEntry, RememberedAnswer
 from app.access.service import Scope, bare_hash, key_old_hashes, list_keys, rotate_key
 from app.db import Database, table_of
 from app.labels import Label
+from app.settings import Settings
 from tests.conftest import MakeClient, MakeKey
 from tests.factories import Reference
 from tests.processes import serve
@@ -25,6 +27,12 @@ NEW = {"name": "desk", "organisation": "them", "scopes": ["read", "report"], "cl
 
 def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With an access log."""
+    return settings.model_copy(update={"access_log": True})
 
 
 async def test_me(anonymous: httpx.AsyncClient, make_client: MakeClient) -> None:
@@ -184,7 +192,10 @@ async def test_revoked_in_one_process_it_is_refused_in_all_and_its_stream_ends(n
 
 
 async def test_no_secret_in_logs_and_errors(
-    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    client: httpx.AsyncClient,
+    anonymous: httpx.AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+    access_log: io.StringIO,
 ) -> None:
     caplog.set_level(logging.INFO)
     secret = client.headers["authorization"].removeprefix("Bearer ")
@@ -195,6 +206,6 @@ async def test_no_secret_in_logs_and_errors(
         (await client.get("/v1/nothing")).text,
         (await anonymous.get("/v1/indicators", params={"key": "x"})).text,
     ]
-    printed = capfd.readouterr()
-    for text in (*texts, printed.out, printed.err, caplog.text):
+    assert len(access_log.getvalue().splitlines()) == len(texts)
+    for text in (*texts, access_log.getvalue(), caplog.text):
         assert secret not in text

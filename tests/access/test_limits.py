@@ -1,10 +1,9 @@
-"""Limits: how often, how long, how deep, how slowly; counted over all workers, for answers that are kept as well."""
+"""Limits: how often, how long, how deep, how slowly; for answers that are kept as well."""
 
 import asyncio
 import gzip
 import resource
 import socket
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
@@ -19,7 +18,7 @@ from app.settings import Rate, Settings
 from tests.conftest import of_no_storage
 from tests.factories import Reference, report
 from tests.processes import Server, serve
-from tests.servers import client_of, new_key
+from tests.servers import client_of, new_key, until_the_next_window_is_far
 
 
 def limited(url: str, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
@@ -29,13 +28,6 @@ def limited(url: str, **settings: Any) -> AbstractAsyncContextManager[httpx.Asyn
 
 def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
-
-
-def until_the_next_window_is_far(seconds: int) -> None:
-    """Windows begin with the clock's minutes: not to begin in one and end in the next."""
-    left = 60 - time.time() % 60
-    if left < seconds:
-        time.sleep(left)
 
 
 async def test_a_key_and_an_address_have_limits_of_their_own(database_url: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.board.conftest import photograph
+from tests.board.photographs import photograph
 from tests.browser import Relay, needs_chromium, visit
 from tests.processes import Server
 

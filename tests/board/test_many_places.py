@@ -24,7 +24,7 @@ from app.reports.checks import check
 from app.reports.service import record
 from app.settings import Settings
 from app.times import utc_now
-from tests.board.conftest import photograph
+from tests.board.photographs import photograph
 from tests.browser import needs_chromium, visit
 from tests.factories import report
 from tests.processes import Server, serve

@@ -91,11 +91,12 @@ async def _until_served(client: httpx.AsyncClient) -> None:
 
 async def _round(url: str, folder: Path, writers: list[Writer], key: str, chance: random.Random) -> None:
     port = free_port()
-    run = partial(start, "serve", "--port", str(port), output=folder / "served.txt", database_url=url, rate_limit="off")
+    run = partial(start, "serve", "--port", str(port), output=folder / "served.txt", database_url=url, rate_limit="off", access_log="false")
     process = await asyncio.to_thread(run)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
-            await _until_served(client)
+            async with asyncio.timeout(60):
+                await _until_served(client)
             writing = [asyncio.create_task(writer.write(client, chance)) for writer in writers]
             # Mostly with writes being acknowledged, which takes a start some time; now and then before.
             if chance.random() < 0.8:

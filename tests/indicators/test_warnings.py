@@ -26,8 +26,9 @@ def warning_of(supply: str, first: str | None, last: str | None = None, **more: 
     return body
 
 
-async def warn(client: httpx.AsyncClient, *args: Any, **more: Any) -> dict[str, Any]:
-    return await post(client, **warning_of(*args, **more))
+async def warn(client: httpx.AsyncClient, supply: str, first: str | None, last: str | None = None, **more: Any) -> dict[str, Any]:
+    """Report it alone."""
+    return await post(client, **warning_of(supply, first, last, **more))
 
 
 async def settle(client: httpx.AsyncClient, warning: dict[str, Any], outcome: str, evidence: dict[str, Any]) -> dict[str, Any]:

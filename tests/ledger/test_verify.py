@@ -149,5 +149,11 @@ async def test_each_altered_entry_is_named_once_and_no_other(settings: Settings,
     assert last == f"{len(lines) - 1} problems found."
 
 
+async def test_one_problem_is_enough_to_fail(settings: Settings, ledger: None) -> None:
+    await execute_by_hand(settings.database_url, *TAMPERED["the head's number"][0])
+    code, output = await verify(settings)
+    assert (code, output.splitlines()[1:]) == (1, ["1 problem found."])
+
+
 async def test_an_empty_ledger_is_whole(settings: Settings, database: Database) -> None:
     assert (await verify(settings))[0] == 0

@@ -166,6 +166,7 @@ async def test_geometries_are_geojson_within_wgs84(client: httpx.AsyncClient) ->
             answer = await client.post(path, json={"slug": f"g{at}", "name": "G", "geometry": geometry, **body})
             assert answer.status_code == 201, answer.text
             assert answer.json()["geometry"] == geometry
+            assert (await client.get(answer.headers["location"])).json()["geometry"] == geometry
     for path in ("/v1/places", "/v1/routes"):
         assert [item["geometry"] for item in (await client.get(path)).json()["items"]] == GEOMETRIES
 

@@ -11,13 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 
 from app.db import Database
 from app.labels import Label
 from app.logs import lines_of_libraries
 from app.settings import Settings
-from app.telemetry import access_log
 from tests.conftest import of_no_storage
 from tests.factories import Reference, report
 from tests.processes import serve
@@ -38,11 +36,8 @@ def lines(printed: str) -> list[dict[str, Any]]:
 
 
 async def test_a_line_for_each_request_without_secrets_and_none_for_health(
-    client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, reference: Reference, access_log: io.StringIO
 ) -> None:
-    written = io.StringIO()
-    processors = structlog.get_config()["processors"]
-    monkeypatch.setattr(access_log, "log", structlog.wrap_logger(structlog.PrintLogger(written), processors))  # type: ignore[arg-type]
     said = report(sensitivity="red", provenance={"quote": "a quote that nobody may see"})
     made = await client.post("/v1/reports", json=said, headers={"X-Request-ID": "from-a-proxy.1"})
     assert made.headers["x-request-id"] == "from-a-proxy.1"
@@ -50,7 +45,7 @@ async def test_a_line_for_each_request_without_secrets_and_none_for_health(
     for path in (f"/v1/reports/{made.json()['id']}", "/v1/places/a-secret-place", "/a-secret-path"):
         await client.get(path)
     await client.get("/health/live")
-    printed = written.getvalue()
+    printed = access_log.getvalue()
     told = lines(printed)
     assert [(line["method"], line["route"], line["status"]) for line in told] == [
         ("POST", "/v1/reports", 201),
