@@ -62,7 +62,7 @@ development: $(filter .venv/bin/uv,$(UV))
 	@$(UV) sync --quiet --frozen $(EXACT)
 
 # Python's own pip puts uv in; where it has none that can put something into another place, .venv gets one first, which takes some seconds.
-PIP_CAN := import pip, sys; sys.exit([int(each) for each in pip.__version__.split(".")[:2]] < [22, 3])
+PIP_CAN := import pip, sys; sys.exit([int(each) for each in pip.__version__.split('.')[:2]] < [22, 3])
 
 .venv/bin/uv:
 	@command -v python3 >/dev/null || { echo "Lifeline needs Python 3.11 or newer: there is no python3 here." >&2; exit 1; }
