@@ -281,9 +281,10 @@ def seeded_database_url(new_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
-    """Settings on the test's database."""
-    return settings_on(database_url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=False)
+def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
+    """Settings on the test's database; requests are logged where the test looks at that."""
+    logged = "access_log" in request.fixturenames
+    return settings_on(database_url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=logged)
 
 
 @pytest.fixture(scope="session")
@@ -323,7 +324,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def access_log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is logged of requests, where the test's settings have that done."""
+    """What is logged of requests."""
     written = io.StringIO()
     processors = structlog.get_config()["processors"]
     monkeypatch.setattr("app.telemetry.access_log.log", structlog.wrap_logger(structlog.PrintLogger(written), processors))  # type: ignore[arg-type]

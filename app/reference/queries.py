@@ -92,35 +92,30 @@ def _sources(moment: Moment) -> Select[Any]:
     return select(*(columns[each] for each in names), grade_in_force(moment).label("reliability"), *(columns[each] for each in more))
 
 
-def called(slugs: str | Collection[str], level: int, organisation: str | None = None) -> ColumnElement[bool]:
+def called(slugs: str | BindParameter[str], level: int, organisation: BindParameter[str] | None = None) -> ColumnElement[bool]:
     """The condition on the sources that a reader calls by these slugs.
 
     Below the clearance that is the alias of a protected source, and its own slug only for the organisation that it belongs to.
     """
-    return _called([slugs] if isinstance(slugs, str) else list(slugs), level >= NAMED_FROM, organisation)
-
-
-def _called(slugs: list[str] | BindParameter[Any], named: bool, organisation: str | BindParameter[Any] | None) -> ColumnElement[bool]:
-    own, alias = col(Source.slug).in_(slugs), col(Source.alias_slug)
-    if named:
+    wanted = [slugs] if isinstance(slugs, str) else slugs
+    own, alias = col(Source.slug).in_(wanted), col(Source.alias_slug)
+    if level >= NAMED_FROM:
         return own
     plain = alias.is_(None) if organisation is None else or_(alias.is_(None), col(Source.organisation) == organisation)
-    return or_(and_(own, plain), alias.in_(slugs))
+    return or_(and_(own, plain), alias.in_(wanted))
 
 
 @lru_cache
-def _sources_called(named: bool, to_somebody: bool) -> Select[Any]:
-    slugs: BindParameter[str] = bindparam("slugs", expanding=True)
-    return _sources(NOW).where(_called(slugs, named, bindparam("organisation", type_=String) if to_somebody else None))
+def _sources_called(level: int) -> Select[Any]:
+    # An organisation that is none is nobody's.
+    return _sources(NOW).where(called(bindparam("slugs", expanding=True), level, bindparam("organisation", type_=String)))
 
 
 async def find_sources(
     connection: AsyncConnection, slugs: Collection[str], level: int, organisation: str | None = None
 ) -> dict[str, SourceFacts]:
     """The sources that a reader calls by these slugs, by that slug; the unknown are left out."""
-    named, to_somebody = level >= NAMED_FROM, organisation is not None
-    asked = {"slugs": list(slugs)} | ({"organisation": organisation} if to_somebody and not named else {})
-    rows = await connection.execute(_sources_called(named, to_somebody), asked)
+    rows = await connection.execute(_sources_called(level), {"slugs": list(slugs), "organisation": organisation})
     found = [SourceFacts(*row) for row in rows]
     by_alias = {each.alias_slug: each for each in found if each.alias_slug is not None}
     by_slug = {each.slug: each for each in found}

@@ -16,7 +16,6 @@ from app.access.models import ApiKey, AuditEntry, RememberedAnswer
 from app.access.service import Scope, bare_hash, key_old_hashes, list_keys, rotate_key
 from app.db import Database, table_of
 from app.labels import Label
-from app.settings import Settings
 from tests.conftest import MakeClient, MakeKey
 from tests.factories import Reference
 from tests.processes import serve
@@ -27,12 +26,6 @@ NEW = {"name": "desk", "organisation": "them", "scopes": ["read", "report"], "cl
 
 def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """With an access log."""
-    return settings.model_copy(update={"access_log": True})
 
 
 async def test_me(anonymous: httpx.AsyncClient, make_client: MakeClient) -> None:

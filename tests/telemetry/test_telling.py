@@ -15,18 +15,11 @@ import pytest
 from app.db import Database
 from app.labels import Label
 from app.logs import lines_of_libraries
-from app.settings import Settings
 from tests.conftest import of_no_storage
 from tests.factories import Reference, report
 from tests.processes import serve
 from tests.servers import by_hand, new_key
 from tests.test_health import metrics
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """With an access log."""
-    return settings.model_copy(update={"access_log": True})
 
 
 def lines(printed: str) -> list[dict[str, Any]]:
