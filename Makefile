@@ -33,7 +33,7 @@ test: development ## run every check: lint, types, imports between rooms, depend
 	@$(RUN) python -m compileall -q -j 0 app tests
 	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
 	  $(MAKE) --no-print-directory lint audit >"$$told" 2>&1 & checks=$$!; \
-	  $(RUN) pytest -n 3 --dist loadgroup --no-loadscope-reorder; tested=$$?; \
+	  $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder; tested=$$?; \
 	  wait $$checks; checked=$$?; cat "$$told"; \
 	  [ $$tested -eq 0 ] && [ $$checked -eq 0 ]
 

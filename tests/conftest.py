@@ -57,22 +57,6 @@ LONGEST = {
     "test_browser.py",
     "test_swagger_ui.py",
 }
-# The tests of such a file share a server, a browser or an application, so that one process runs them.
-TOGETHER = {
-    "test_browser.py",
-    "test_client.py",
-    "test_fourth_kind.py",
-    "test_health.py",
-    "test_limits.py",
-    "test_many_places.py",
-    "test_openapi.py",
-    "test_postgresql.py",
-    "test_replica.py",
-    "test_schemathesis.py",
-    "test_statements_in.py",
-    "test_swagger_ui.py",
-    "test_tracing.py",
-}
 
 
 # How long anything takes is never what a test is about.
@@ -97,11 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, all else as it stands; and by one process what shares something."""
+    """The longest first, all else as it stands."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
-    for item in items:
-        if item.path.name in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
