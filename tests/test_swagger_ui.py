@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from tests.browser import needs_chromium, visit
+from tests.conftest import FULL
 from tests.processes import Server
 
 pytestmark = needs_chromium
@@ -90,6 +91,7 @@ def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, 
     assert "urn:lifeline:problem:invalid" in problem
 
 
+@pytest.mark.skipif(not FULL, reason="each operation takes seconds to open, and every example runs by HTTP: set LIFELINE_TEST_FULL")
 def test_after_authorize_the_examples_of_webhooks_and_labels_run_without_editing(page: Page, demo: Server) -> None:
     authorize(page, demo.key)
     for name, status, shown in (
