@@ -29,7 +29,7 @@ from app.migrations import migrate
 from app.settings import Settings
 from tests.browser import chromium
 from tests.factories import Reference, seed
-from tests.once import once, shared
+from tests.once import begin_run, once, shared
 from tests.postgres import Databases, execute, shared_postgres_server
 from tests.processes import Server, serve_demo
 from tests.servers import invoke, settings_on
@@ -77,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="lifeline-tests-", dir=IN_MEMORY if in_memory else None, ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     os.environ["TMPDIR"] = tempfile.tempdir = folder.name
+    config.add_cleanup(begin_run().close)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,7 +1,8 @@
 """A process that has `lifeline` imported and its application built, and forks a run of it for each request: a start in milliseconds.
 
 Each run is the real command in a process of its own, with arguments, settings and output of its own; only Python's start and the imports
-were done before. `python -m tests.forking` is that process: it reads one JSON object a line, and answers one a line.
+were done before. `python -m tests.forking` is that process, one for all test processes. It listens at a socket and forks itself for each
+of them, to read one JSON object a line, and answer one a line.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,9 +33,14 @@ from fastapi import FastAPI
 from app import cli, main
 from app.migrations import migrate, revision_at_head
 from app.settings import Settings, get_settings
+from tests.once import Run, once, shared
 
 ROOT = Path(__file__).parent.parent
 POLL_SECONDS = 0.01
+START_SECONDS = 90.0
+
+# Kept, since Python complains of a process that is forgotten before its end.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 class Forked:
@@ -75,14 +82,15 @@ class Forked:
 
 
 class Forker:
-    """The process that forks, seen from outside. It ends with this process, and its runs with it."""
+    """The process that forks, seen from outside. Its runs end with this process, and it ends with the run of the tests."""
 
-    def __init__(self, environment: dict[str, str], code: Path = ROOT) -> None:
-        """`code` is the folder with the `app` to run."""
-        command = [sys.executable, "-m", "tests.forking"]
-        environment = environment | {"PYTHONPATH": str(ROOT)}
-        self._process = subprocess.Popen(command, cwd=code, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, environment: dict[str, str], code: Path = ROOT, name: str = "forker") -> None:
+        """`code` is the folder with the `app` to run, `name` is another for each of them."""
+        self._address = shared() / f"{name}.socket"
         self._lock = threading.Lock()
+        once(name, lambda: self._start(environment | {"PYTHONPATH": str(ROOT)}, code))
+        self._connection = self._connect()
+        self._file = self._connection.makefile("rw")
         atexit.register(self.close)
 
     def __enter__(self) -> Self:
@@ -91,27 +99,39 @@ class Forker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _start(self, environment: dict[str, str], code: Path) -> None:
+        command = [sys.executable, "-m", "tests.forking", str(self._address)]
+        process = subprocess.Popen(command, cwd=code, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _started.append(process)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._address.exists():
+            assert process.poll() is None, "it could not begin"
+            assert time.monotonic() < deadline, f"not there after {START_SECONDS} seconds"
+            time.sleep(POLL_SECONDS)
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self._address))
+        return connection
+
     def start(self, *arguments: str, environment: dict[str, str], output: Path) -> Forked:
         """Run `lifeline` with arguments and environment; what it prints is added to a file."""
         return Forked(self, self.ask(arguments=arguments, environment=environment, output=str(output)))
 
     def ask(self, **request: Any) -> Any:
         """Send a request; answers what it answers."""
-        assert self._process.stdin
-        assert self._process.stdout
         with self._lock:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            return json.loads(self._process.stdout.readline())
+            self._file.write(json.dumps(request) + "\n")
+            self._file.flush()
+            return json.loads(self._file.readline())
 
     def close(self) -> None:
-        """Let it end."""
-        assert self._process.stdin
-        assert self._process.stdout
+        """Have its runs ended, and wait for that."""
         atexit.unregister(self.close)
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        self._connection.shutdown(socket.SHUT_WR)
+        self._file.read()
+        self._file.close()
+        self._connection.close()
 
 
 def _built() -> FastAPI:
@@ -170,15 +190,12 @@ def _run(app: FastAPI, request: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _serve() -> None:
+def _serve(app: FastAPI, connection: socket.socket) -> None:
     """Fork and tell until there is nothing more to read, then end what still runs."""
-    app = _built()
-    revision_at_head()
-    # Or each run would look through all of it, and so copy it.
-    gc.collect()
-    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     running: set[int] = set()
-    for line in sys.stdin:
+    requests, answers = connection.makefile("r"), connection.makefile("w")
+    for line in requests:
         request = json.loads(line)
         answer: int | None
         if "poll" in request:
@@ -186,15 +203,42 @@ def _serve() -> None:
             answer = os.waitstatus_to_exitcode(status) if pid else None
             running.discard(pid)
         elif (answer := os.fork()) == 0:
+            os.close(connection.fileno())
             _run(app, request)
         else:
             running.add(answer)
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
     for pid in running:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
+def _listen(address: Path) -> None:
+    """Fork for each that connects, until the run of the tests is over."""
+    run = Run(address.parent)
+    app = _built()
+    revision_at_head()
+    # Or each run would look through all of it, and so copy it.
+    gc.collect()
+    gc.freeze()
+    # Nobody waits for those that are forked.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listening:
+        unready = address.with_suffix(".unready")
+        listening.bind(str(unready))
+        listening.listen()
+        listening.settimeout(1)
+        unready.rename(address)
+        while not run.is_over():
+            with suppress(TimeoutError):
+                connection, _ = listening.accept()
+                if os.fork() == 0:
+                    listening.close()
+                    _serve(app, connection)
+                    os._exit(0)
+                connection.close()
+
+
 if __name__ == "__main__":
-    _serve()
+    _listen(Path(sys.argv[1]))

@@ -1,10 +1,12 @@
-"""What the processes of one run of the tests share: the first that asks for it makes it, the others wait for it."""
+"""What the processes of one run of the tests share: the first that asks for it makes it, the others wait for it; and whether it goes on."""
 
 import fcntl
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 
 def shared() -> Path:
@@ -19,3 +21,25 @@ def once(name: str, make: Callable[[], object]) -> None:
         if not os.fstat(made.fileno()).st_size:
             make()
             made.write("made")
+
+
+def begin_run() -> IO[str]:
+    """Say that the run goes on, until the file is closed or the process ends, however it does."""
+    running = (shared() / "running").open("w")
+    fcntl.flock(running, fcntl.LOCK_EX)
+    return running
+
+
+class Run:
+    """The run, seen by a process that is to end with it."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is what `shared` gives in the processes of the run."""
+        self._running = (folder / "running").open()
+
+    def is_over(self) -> bool:
+        """Whether nobody says any more that it goes on."""
+        with suppress(BlockingIOError):
+            fcntl.flock(self._running, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+        return False

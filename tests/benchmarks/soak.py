@@ -292,7 +292,7 @@ def _measure(url: str, options: argparse.Namespace, console: Console, folder: Pa
     # A process inherits the core of whoever starts it.
     free = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {serving_core})
-    with serve(folder, database_url=url, **limits) as server:
+    with serve(folder, anew=True, database_url=url, **limits) as server:
         os.sched_setaffinity(0, {load_core})
         job = {"port": int(server.url.rpartition(":")[2]), "keys": keys, "count": options.indicators, "streams": options.streams}
         page = httpx.get(f"{server.url}/v1/indicators?limit=1000", headers={"Authorization": f"Bearer {keys[0]}"}).json()

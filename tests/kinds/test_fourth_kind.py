@@ -104,7 +104,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def forker(code: Path) -> Iterator[Forker]:
     """A process that has the copy imported."""
-    with Forker(environment(), code) as made:
+    with Forker(environment(), code, "fourth-kind") as made:
         yield made
 
 
