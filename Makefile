@@ -14,8 +14,8 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 endif
 
-# Compiled once here, instead of at each start where Python may not write beside what it reads.
-export UV_COMPILE_BYTECODE := 1
+# What one process compiled no other compiles again, even where Python is told not to write beside what it reads.
+export PYTHONDONTWRITEBYTECODE :=
 
 RUN := $(UV) run --no-sync
 
@@ -28,9 +28,8 @@ help: ## list the targets
 demo: runtime ## serve Lifeline with demo data; HOST=127.0.0.1 PORT=8000
 	$(RUN) lifeline serve --demo --host $(HOST) --port $(PORT)
 
-# Many processes start, and each would compile what it imports. The checks that start nothing run beside, and are told of at the end. Three processes test on two cores, since some tests wait.
+# The checks that start nothing run beside the tests, and are told of at the end. Three processes test on two cores, since some tests wait.
 test: development ## run every check: lint, types, imports between rooms, dependencies, tests
-	@$(RUN) python -m compileall -q -j 0 app tests
 	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
 	  $(MAKE) --no-print-directory lint audit >"$$told" 2>&1 & checks=$$!; \
 	  $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder; tested=$$?; \
@@ -54,7 +53,8 @@ openapi: development ## write openapi/v1.json anew
 bench: development ## measure
 	$(RUN) python -m tests.benchmarks
 
-# What serving needs, and nothing taken away that is there already for development.
+# What serving needs, compiled at once, and nothing taken away that is there already for development.
+runtime: export UV_COMPILE_BYTECODE := 1
 runtime: $(filter .venv/bin/uv,$(UV))
 	@$(UV) sync --quiet --frozen --no-dev --inexact
 

@@ -29,7 +29,7 @@ from app.migrations import migrate
 from app.settings import Settings
 from tests.browser import chromium
 from tests.factories import Reference, seed
-from tests.once import begin_run, once, shared
+from tests.once import begin_run, by_turns, once, shared
 from tests.postgres import Databases, execute, shared_postgres_server
 from tests.processes import Server, serve_demo
 from tests.servers import invoke, settings_on
@@ -44,19 +44,26 @@ of_no_storage = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 # What the suite's temporary files take at most, times two.
 ROOM_BYTES = 4 * 2**30
-# These take longest: they begin first, so that none is left over when all else is done.
-LONGEST = {
-    "test_non_interference.py",
-    "test_plans.py",
+# These begin first, so that none is left over when all else is done: by turns those that wait much, and those that never do.
+FIRST = [
     "test_failover.py",
-    "test_many_readers.py",
-    "test_ledger.py",
-    "test_replay.py",
-    "test_fourth_kind.py",
-    "test_many_places.py",
-    "test_browser.py",
     "test_swagger_ui.py",
-}
+    "test_postgresql.py",
+    "test_browser.py",
+    "test_processes.py",
+    "test_non_interference.py",
+    "test_termination.py",
+    "test_many_places.py",
+    "test_replica.py",
+    "test_plans.py",
+    "test_cli.py",
+    "test_fourth_kind.py",
+    "test_many_readers.py",
+    "test_following.py",
+    "test_ledger.py",
+    "test_clock_and_migration.py",
+    "test_kill.py",
+]
 
 
 # How long anything takes is never what a test is about.
@@ -82,16 +89,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, all else as it stands."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    """All else stays as it stands."""
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Nobody looks for garbage meanwhile: what is imported stays."""
+    """Nobody looks for garbage meanwhile: what is imported stays. And the first process compiles, with its assertions, for all."""
     gc.disable()
     try:
-        return (yield)
+        with by_turns("collection"):
+            return (yield)
     finally:
         gc.enable()
 

@@ -3,8 +3,8 @@
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +21,14 @@ def once(name: str, make: Callable[[], object]) -> None:
         if not os.fstat(made.fileno()).st_size:
             make()
             made.write("made")
+
+
+@contextmanager
+def by_turns(name: str) -> Iterator[None]:
+    """One process of this run after the other goes through the block."""
+    with (shared() / f"{name}.turn").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
 
 
 def begin_run() -> IO[str]:
