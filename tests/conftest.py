@@ -6,8 +6,10 @@ import io
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from app.migrations import migrate
 from app.settings import Settings
 from tests.browser import chromium
 from tests.factories import Reference, seed
-from tests.once import begin_run, by_turns, once, shared
+from tests.once import begin_run, first_alone, once, shared
 from tests.postgres import Databases, execute, shared_postgres_server
 from tests.processes import Server, serve_demo
 from tests.servers import invoke, settings_on
@@ -74,7 +76,8 @@ hypothesis.settings.load_profile("patient")
 def pytest_configure(config: pytest.Config) -> None:
     """No certificates, since nobody speaks TLS here and every client would read them all.
 
-    And everything temporary in one folder, in memory where there is room: a copy of a PostgreSQL database costs a tenth there.
+    And everything temporary in one folder, in memory where there is room: a copy of a PostgreSQL database costs a tenth there. The run
+    begins with that folder, and goes on until this process ends.
     """
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
@@ -96,10 +99,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Nobody looks for garbage meanwhile: what is imported stays. And the first process compiles, with its assertions, for all."""
+    """Nobody looks for garbage meanwhile: what is imported stays. And the first process compiles for all, where Python may write that."""
     gc.disable()
     try:
-        with by_turns("collection"):
+        with nullcontext() if sys.dont_write_bytecode else first_alone("collection"):
             return (yield)
     finally:
         gc.enable()

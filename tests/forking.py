@@ -126,7 +126,7 @@ class Forker:
             return json.loads(self._file.readline())
 
     def close(self) -> None:
-        """Have its runs ended, and wait for that."""
+        """Have its runs killed, and wait until they are told so."""
         atexit.unregister(self.close)
         self._connection.shutdown(socket.SHUT_WR)
         self._file.read()
@@ -195,20 +195,25 @@ def _serve(app: FastAPI, connection: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     running: set[int] = set()
     requests, answers = connection.makefile("r"), connection.makefile("w")
-    for line in requests:
-        request = json.loads(line)
-        answer: int | None
-        if "poll" in request:
-            pid, status = os.waitpid(request["poll"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
-            running.discard(pid)
-        elif (answer := os.fork()) == 0:
-            os.close(connection.fileno())
-            _run(app, request)
-        else:
-            running.add(answer)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    # Who was killed does not read what he asked for.
+    with suppress(ConnectionError):
+        for line in requests:
+            request = json.loads(line)
+            answer: int | None
+            if "poll" in request:
+                pid, status = os.waitpid(request["poll"], os.WNOHANG)
+                answer = os.waitstatus_to_exitcode(status) if pid else None
+                running.discard(pid)
+            elif (answer := os.fork()) == 0:
+                try:
+                    os.close(connection.fileno())
+                    _run(app, request)
+                finally:
+                    os._exit(1)
+            else:
+                running.add(answer)
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
     for pid in running:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -24,10 +24,15 @@ def once(name: str, make: Callable[[], object]) -> None:
 
 
 @contextmanager
-def by_turns(name: str) -> Iterator[None]:
-    """One process of this run after the other goes through the block."""
-    with (shared() / f"{name}.turn").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+def first_alone(name: str) -> Iterator[None]:
+    """The first process of this run goes through the block alone, then the others go together."""
+    with (shared() / f"{name}.begun").open("a") as begun:
+        fcntl.flock(begun, fcntl.LOCK_EX)
+        if os.fstat(begun.fileno()).st_size:
+            fcntl.flock(begun, fcntl.LOCK_UN)
+        else:
+            begun.write("begun")
+            begun.flush()
         yield
 
 

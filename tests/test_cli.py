@@ -16,7 +16,6 @@ import app
 from app.cli import cli
 from app.migrations import revision_at_head
 from app.settings import get_settings
-from tests.conftest import FULL
 from tests.processes import serve
 from tests.servers import by_hand, invoke, rows, until_the_next_window_is_far
 
@@ -179,8 +178,8 @@ def test_settings_that_are_not_valid_are_named(command: tuple[str, ...], setting
 
 def test_serve_demo_prints_addresses_and_a_key_for_workers_that_count_together(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'demo.db'}"
-    # In the long form Python starts anew for the command and for each worker, as it does for whoever types this.
-    with serve(tmp_path, "--demo", "--workers", "2", anew=FULL, database_url=url, rate_limit_anonymous="30/minute") as server:
+    # Python starts anew for the command and for each worker, as it does for whoever types this.
+    with serve(tmp_path, "--demo", "--workers", "2", anew=True, database_url=url, rate_limit_anonymous="30/minute") as server:
         printed = server.printed.read_text()
         addresses = re.findall(r"http://localhost:\d+(/\S+)", printed)
         assert addresses == ["/v1/indicators", "/docs"]

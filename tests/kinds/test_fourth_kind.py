@@ -1,6 +1,7 @@
 """A kind is one file and its registration: a copy of the service with a fourth one is served, and all that is served knows of it."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -87,7 +88,8 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a copy of the service that has the fourth kind."""
     folder = tmp_path_factory.mktemp("fourth") / "code"
     for name in ("app", "alembic"):
-        shutil.copytree(ROOT / name, folder / name)
+        # What another process compiles at this moment has another name in the next.
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     copy = folder / "app"
     (copy / FILE).write_text(KIND, encoding="utf-8")
     registered = (copy / LIST).read_text(encoding="utf-8")
@@ -104,7 +106,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def forker(code: Path) -> Iterator[Forker]:
     """A process that has the copy imported."""
-    with Forker(environment(), code, "fourth-kind") as made:
+    with Forker(environment(), code, f"fourth-kind-{os.getpid()}") as made:
         yield made
 
 
