@@ -33,7 +33,7 @@ from fastapi import FastAPI
 from app import cli, main
 from app.migrations import migrate, revision_at_head
 from app.settings import Settings, get_settings
-from tests.once import Run, once, shared
+from tests.once import once, run_is_over, shared
 
 ROOT = Path(__file__).parent.parent
 POLL_SECONDS = 0.01
@@ -89,7 +89,8 @@ class Forker:
         self._address = shared() / f"{name}.socket"
         self._lock = threading.Lock()
         once(name, lambda: self._start(environment | {"PYTHONPATH": str(ROOT)}, code))
-        self._connection = self._connect()
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(str(self._address))
         self._file = self._connection.makefile("rw")
         atexit.register(self.close)
 
@@ -108,11 +109,6 @@ class Forker:
             assert process.poll() is None, "it could not begin"
             assert time.monotonic() < deadline, f"not there after {START_SECONDS} seconds"
             time.sleep(POLL_SECONDS)
-
-    def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(self._address))
-        return connection
 
     def start(self, *arguments: str, environment: dict[str, str], output: Path) -> Forked:
         """Run `lifeline` with arguments and environment; what it prints is added to a file."""
@@ -152,8 +148,8 @@ def _built() -> FastAPI:
     return app
 
 
-def _run(app: FastAPI, request: dict[str, Any]) -> None:
-    """Be the run that is asked for."""
+def _run(app: FastAPI, request: dict[str, Any]) -> int:
+    """Be the run that is asked for; answers its exit code."""
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -179,15 +175,11 @@ def _run(app: FastAPI, request: dict[str, Any]) -> None:
     main.create_app = create_app
     # The processes of `--workers` are forked likewise, where uvicorn would start Python anew for each.
     uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
-    code = 1
     try:
         cli.cli(request["arguments"])
     except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 1
 
 
 def _serve(app: FastAPI, connection: socket.socket) -> None:
@@ -205,11 +197,14 @@ def _serve(app: FastAPI, connection: socket.socket) -> None:
                 answer = os.waitstatus_to_exitcode(status) if pid else None
                 running.discard(pid)
             elif (answer := os.fork()) == 0:
+                code = 1
                 try:
                     os.close(connection.fileno())
-                    _run(app, request)
+                    code = _run(app, request)
                 finally:
-                    os._exit(1)
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                    os._exit(code)
             else:
                 running.add(answer)
             answers.write(json.dumps(answer) + "\n")
@@ -221,7 +216,6 @@ def _serve(app: FastAPI, connection: socket.socket) -> None:
 
 def _listen(address: Path) -> None:
     """Fork for each that connects, until the run of the tests is over."""
-    run = Run(address.parent)
     app = _built()
     revision_at_head()
     # Or each run would look through all of it, and so copy it.
@@ -235,7 +229,7 @@ def _listen(address: Path) -> None:
         listening.listen()
         listening.settimeout(1)
         unready.rename(address)
-        while not run.is_over():
+        while not run_is_over():
             with suppress(TimeoutError):
                 connection, _ = listening.accept()
                 if os.fork() == 0:

@@ -14,26 +14,27 @@ def shared() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def once(name: str, make: Callable[[], object]) -> None:
-    """Have something made, unless another process of this run made it already."""
+@contextmanager
+def first_alone(name: str) -> Iterator[bool]:
+    """The first process of this run goes through the block alone, the others go together after it; each is told whether it is the first.
+
+    One that fails in it was not the first.
+    """
     with (shared() / f"{name}.made").open("a") as made:
         fcntl.flock(made, fcntl.LOCK_EX)
-        if not os.fstat(made.fileno()).st_size:
-            make()
+        first = not os.fstat(made.fileno()).st_size
+        if not first:
+            fcntl.flock(made, fcntl.LOCK_UN)
+        yield first
+        if first:
             made.write("made")
 
 
-@contextmanager
-def first_alone(name: str) -> Iterator[None]:
-    """The first process of this run goes through the block alone, then the others go together."""
-    with (shared() / f"{name}.begun").open("a") as begun:
-        fcntl.flock(begun, fcntl.LOCK_EX)
-        if os.fstat(begun.fileno()).st_size:
-            fcntl.flock(begun, fcntl.LOCK_UN)
-        else:
-            begun.write("begun")
-            begun.flush()
-        yield
+def once(name: str, make: Callable[[], object]) -> None:
+    """Have something made, unless another process of this run made it already."""
+    with first_alone(name) as first:
+        if first:
+            make()
 
 
 def begin_run() -> IO[str]:
@@ -43,16 +44,12 @@ def begin_run() -> IO[str]:
     return running
 
 
-class Run:
-    """The run, seen by a process that is to end with it."""
-
-    def __init__(self, folder: Path) -> None:
-        """`folder` is what `shared` gives in the processes of the run."""
-        self._running = (folder / "running").open()
-
-    def is_over(self) -> bool:
-        """Whether nobody says any more that it goes on."""
-        with suppress(BlockingIOError):
-            fcntl.flock(self._running, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return True
-        return False
+def run_is_over() -> bool:
+    """Whether nobody says any more that it goes on."""
+    # Its folder is deleted at its end.
+    with suppress(FileNotFoundError), (shared() / "running").open() as running:
+        try:
+            fcntl.flock(running, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

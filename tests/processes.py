@@ -13,9 +13,7 @@ from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from tests.forking import Forked, Forker
-
-START_SECONDS = 90.0
+from tests.forking import START_SECONDS, Forked, Forker
 
 
 @dataclass(slots=True)
