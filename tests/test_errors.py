@@ -20,8 +20,8 @@ from app.db import Database
 from app.labels import Label
 from app.settings import Settings
 from app.times import utc_now
-from tests.conftest import MakeClient, MakeKey, of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient, MakeKey, of_no_storage
 from tests.processes import free_port
 from tests.servers import client_of
 

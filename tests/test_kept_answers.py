@@ -10,8 +10,8 @@ from app.access.service import list_keys, revoke_key
 from app.db import Database
 from app.labels import Label
 from app.main import Application
-from tests.conftest import MakeClient, of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient, of_no_storage
 
 PATHS = (
     "/v1/indicators",

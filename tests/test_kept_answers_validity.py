@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from app import kept_answers
+from app.db import Database
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import MakeKey
 from tests.factories import Reference, report
-from tests.servers import execute_by_hand
+from tests.fixtures import MakeKey
+from tests.servers import execute_by_hand, until_kept
 
 
 @pytest.mark.parametrize("engine", ["postgresql"])
@@ -30,8 +31,9 @@ async def test_a_lost_notification_is_noticed(
 
 
 async def test_the_same_question_is_the_same_however_it_is_spelled(
-    client: httpx.AsyncClient, app: Any, reference: Reference, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, app: Any, reference: Reference, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
+    await until_kept(database)
     assert (await client.post("/v1/reports", json=report())).status_code == 201
     first = await client.get("/v1/indicators?place=oldtown&kind=trapped_population")
     assert len(first.json()["items"]) == 1

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
-from tests.conftest import FULL
+from tests.fixtures import FULL
 from tests.openapi import DOCUMENT
 from tests.processes import serve
 from tests.servers import new_key

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from tests.browser import needs_chromium, visit
-from tests.conftest import FULL
+from tests.fixtures import FULL
 from tests.processes import Server
 
 pytestmark = needs_chromium

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import of_no_storage
 from tests.openapi import DOCUMENT
 
 pytestmark = of_no_storage

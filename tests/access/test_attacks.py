@@ -9,8 +9,8 @@ from asgi_lifespan import LifespanManager
 
 from app.main import create_app
 from app.settings import Settings
-from tests.conftest import FULL, of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import FULL, of_no_storage
 from tests.openapi import DOCUMENT
 
 INJECTIONS = (

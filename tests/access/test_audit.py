@@ -11,8 +11,9 @@ from app.access.models import AuditEntry
 from app.access.service import Scope
 from app.db import Database
 from app.labels import Label
-from tests.conftest import MakeClient
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient
+from tests.servers import until_kept
 
 
 async def log(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
@@ -88,6 +89,7 @@ async def test_writing_it_down_ends_nothing_that_is_kept(
     client: httpx.AsyncClient, app: Any, reference: Reference, database: Database
 ) -> None:
     """The version that kept answers hold for is that of the ledger, not of the log of reads."""
+    await until_kept(database)
     await client.get("/v1/reports")
     version = database.signal.version()
     for _ in range(3):

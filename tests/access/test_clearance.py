@@ -10,8 +10,8 @@ import pytest
 from app.access.service import Scope
 from app.labels import LABELS, Label
 from app.settings import Settings
-from tests.conftest import MakeClient, MakeKey
 from tests.factories import Reference, post_all, report
+from tests.fixtures import MakeClient, MakeKey
 from tests.servers import client_of
 
 # One statement of each label on one indicator, the more restricted the better graded, and the further from the rest.

@@ -11,8 +11,8 @@ from app.access.service import Scope, list_keys, revoke_key
 from app.db import Database
 from app.labels import Label
 from app.times import utc_now
-from tests.conftest import MakeKey, of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import MakeKey, of_no_storage
 from tests.openapi import DOCUMENT
 
 READ, REPORT, CURATE, ADMIN = Scope

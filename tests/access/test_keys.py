@@ -16,8 +16,8 @@ from app.access.models import ApiKey, AuditEntry, RememberedAnswer
 from app.access.service import Scope, bare_hash, key_old_hashes, list_keys, rotate_key
 from app.db import Database, table_of
 from app.labels import Label
-from tests.conftest import MakeClient, MakeKey
 from tests.factories import Reference
+from tests.fixtures import MakeClient, MakeKey
 from tests.processes import serve
 from tests.servers import invoke, new_key, rows
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from app.access.limits import Limits
 from app.access.service import Scope
 from app.settings import Rate, Settings
-from tests.conftest import of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import of_no_storage
 from tests.processes import Server, serve
 from tests.servers import client_of, new_key, until_the_next_window_is_far
 

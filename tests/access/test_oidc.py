@@ -27,8 +27,8 @@ from app.labels import Label
 from app.settings import Settings
 from app.times import rfc3339, utc_now
 from app.webhooks.service import keep_turn, take_turn
-from tests.conftest import MakeClient, of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient, of_no_storage
 from tests.servers import client_of
 
 RSA, OTHER = [rsa.generate_private_key(65537, 2048) for _ in range(2)]

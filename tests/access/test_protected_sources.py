@@ -7,8 +7,8 @@ import pytest
 
 from app.access.service import Scope
 from app.labels import Label
-from tests.conftest import MakeClient
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient
 from tests.ledger.test_ledger import all_changes, assert_verified
 
 TRUE, NAME, ALIAS = "nurse-at-m10", "Nurse at hospital M10", "A health worker"

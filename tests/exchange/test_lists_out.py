@@ -13,7 +13,7 @@ from shapely.geometry import shape
 
 from app.exchange import ways_out
 from app.labels import Label
-from tests.conftest import MakeClient, of_no_storage
+from tests.fixtures import MakeClient, of_no_storage
 
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",

@@ -11,7 +11,7 @@ from shapely.geometry import box, shape
 
 from app.exchange import features
 from app.labels import Label
-from tests.conftest import MakeClient
+from tests.fixtures import MakeClient
 from tests.processes import serve_demo
 
 ITEMS = "/ogc/collections/{}/items"

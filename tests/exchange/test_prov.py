@@ -8,7 +8,7 @@ import pytest
 from prov.model import PROV, ProvDocument
 from rdflib import Graph, URIRef
 
-from tests.conftest import MakeClient, of_no_storage
+from tests.fixtures import MakeClient, of_no_storage
 
 PROV_O = "http://www.w3.org/ns/prov#"
 

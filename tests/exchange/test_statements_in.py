@@ -25,9 +25,9 @@ from app.exchange.files_in import read_tables, text_of
 from app.exchange.statements_in import Imported, StatementFile
 from app.formats import Format
 from app.settings import Settings
-from tests.conftest import FULL, MakeClient, of_no_storage
 from tests.exchange.readings import readings_of
 from tests.factories import Reference, report
+from tests.fixtures import FULL, MakeClient, of_no_storage
 from tests.processes import environment
 from tests.servers import execute_by_hand, invoke, rows
 

@@ -24,8 +24,8 @@ from app.exchange.xlsx import XlsxRenderer
 from app.labels import Label
 from app.ledger.models import Change, Report
 from app.main import Application
-from tests.conftest import MakeKey
 from tests.factories import Reference, report
+from tests.fixtures import MakeKey
 from tests.servers import by_hand
 
 LONG = "word " * 400

@@ -18,9 +18,9 @@ from app.exchange.whole_in import Restored, WholeFile, is_whole
 from app.labels import TOP, Label
 from app.ledger.chain import GENESIS, canonical, link
 from app.settings import Settings
-from tests.conftest import MakeClient
 from tests.exchange.readings import problems_of, readings_of
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient
 from tests.servers import client_of, new_key
 
 

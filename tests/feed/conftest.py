@@ -11,8 +11,8 @@ import pytest
 
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import MakeKey
 from tests.factories import Reference
+from tests.fixtures import MakeKey
 from tests.processes import Server, serve
 
 

@@ -12,8 +12,8 @@ import rfc8785
 
 from app.feed import endpoints, queries
 from app.labels import Label
-from tests.conftest import MakeClient
 from tests.factories import Reference, post_all, report
+from tests.fixtures import MakeClient
 
 # What stands beside the entry in a change as served; the rest is what was hashed.
 BESIDE = ("seq", "hash", "documents", "documents_complete")

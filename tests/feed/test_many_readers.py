@@ -16,8 +16,8 @@ from app.db import Database
 from app.feed import service
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import FULL, MakeKey
 from tests.factories import Reference, report
+from tests.fixtures import FULL, MakeKey
 from tests.processes import serve
 from tests.servers import client_of, new_key
 from tests.telemetry.test_telling import value

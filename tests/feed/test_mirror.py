@@ -17,8 +17,8 @@ import pytest
 
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import FULL, MakeKey
 from tests.factories import Reference, report
+from tests.fixtures import FULL, MakeKey
 from tests.processes import Server, free_port, serve
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

@@ -37,8 +37,8 @@ from app.reports.amendments import set_grade, set_outcome
 from app.reports.checks import check
 from app.reports.service import Recorded, correct, record, retract
 from app.settings import Settings
-from tests.conftest import FULL, MakeClient
 from tests.factories import Reference, report
+from tests.fixtures import FULL, MakeClient
 from tests.indicators.oracle import Done, Log, Said, end_of, written
 
 GRADED = {

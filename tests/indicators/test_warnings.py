@@ -7,8 +7,8 @@ import pytest
 
 from app.access.service import Scope
 from app.labels import Label
-from tests.conftest import MakeClient
 from tests.factories import Reference, post_all, report
+from tests.fixtures import MakeClient
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:

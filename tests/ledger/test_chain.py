@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.ledger.chain import canonical
-from tests.conftest import FULL
+from tests.fixtures import FULL
 
 LONGEST = 2**53 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(

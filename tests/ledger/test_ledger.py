@@ -22,8 +22,8 @@ from app.labels import Label
 from app.ledger.models import Change, Head, Report
 from app.reference.models import Place, Source
 from app.settings import Settings
-from tests.conftest import FULL, MakeClient
 from tests.factories import Reference, report
+from tests.fixtures import FULL, MakeClient
 from tests.processes import serve
 from tests.servers import client_of, invoke, new_key
 

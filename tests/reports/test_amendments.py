@@ -8,8 +8,8 @@ import pytest
 
 from app.access.service import Scope
 from app.labels import Label
-from tests.conftest import MakeClient, of_no_storage
 from tests.factories import Reference, post_all, report
+from tests.fixtures import MakeClient, of_no_storage
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 
 from app.access.service import Scope
 from app.labels import Label
-from tests.conftest import MakeClient, of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient, of_no_storage
 from tests.openapi import DOCUMENT
 
 HEADER = "Idempotency-Key"

@@ -13,8 +13,8 @@ import pytest
 from app.kinds import KINDS
 from app.labels import Label
 from app.settings import Settings
-from tests.conftest import FULL, MakeKey, of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import FULL, MakeKey, of_no_storage
 from tests.servers import client_of
 
 MISSING: Any = object()

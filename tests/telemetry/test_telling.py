@@ -15,10 +15,10 @@ import pytest
 from app.db import Database
 from app.labels import Label
 from app.logs import lines_of_libraries
-from tests.conftest import of_no_storage
 from tests.factories import Reference, report
+from tests.fixtures import of_no_storage
 from tests.processes import serve
-from tests.servers import by_hand, new_key
+from tests.servers import by_hand, new_key, until_kept
 from tests.test_health import metrics
 
 
@@ -121,13 +121,6 @@ async def test_each_request_has_an_identifier_of_its_own_and_what_is_kept_has_no
     assert "x-request-id" not in again.headers
     missing = [(await anonymous.get("/v1/places/none")).headers["x-request-id"] for _ in range(2)]
     assert missing[0] != missing[1]
-
-
-async def until_kept(database: Database) -> None:
-    """Until the process follows its database, which it does not from the first moment on PostgreSQL."""
-    async with asyncio.timeout(10):
-        while database.signal.version() is None:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
 
 
 def value(found: Any, name: str, **labels: str) -> float:

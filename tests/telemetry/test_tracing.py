@@ -19,7 +19,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.telemetry import tracing
 from tests.factories import report
-from tests.servers import new_key
+from tests.servers import new_key, until_kept
 
 PARENT = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -149,9 +149,7 @@ async def test_a_statement_that_fails_is_told_by_its_sort_alone(
 
 
 async def test_an_answer_from_memory_has_no_span(traced: httpx.AsyncClient, traced_app: FastAPI, collector: Collector, engine: str) -> None:
-    signal = traced_app.state.database.signal
-    while signal.version() is None:  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
+    await until_kept(traced_app.state.database)
     for _ in range(3):
         assert (await traced.get("/v1/sources")).status_code == 200
     assert len([span for span in await sent(traced_app, collector) if "http.route" in span]) == 1

@@ -11,8 +11,8 @@ from standardwebhooks import WebhookVerificationError
 from app.feed import queries
 from app.labels import Label
 from app.webhooks import sending, service
-from tests.conftest import MakeClient, of_no_storage
 from tests.factories import post_all, report
+from tests.fixtures import MakeClient, of_no_storage
 from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
 
 pytestmark = pytest.mark.usefixtures("reference")

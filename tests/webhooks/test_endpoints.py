@@ -10,8 +10,8 @@ from app.access.service import Scope, list_keys, revoke_key
 from app.db import Database, table_of
 from app.labels import Label
 from app.webhooks.models import Delivery
-from tests.conftest import MakeClient
 from tests.factories import Reference, report
+from tests.fixtures import MakeClient
 from tests.webhooks.conftest import Receiver, Register, log_of
 
 URL = "https://127.0.0.1:9/hook"

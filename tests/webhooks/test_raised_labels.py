@@ -10,8 +10,8 @@ from app.labels import Label
 from app.settings import Settings
 from app.times import utc_now
 from app.webhooks.models import Delivery
-from tests.conftest import MakeKey
 from tests.factories import Reference, report
+from tests.fixtures import MakeKey
 from tests.servers import client_of
 from tests.webhooks.conftest import Receiver, until
 
