@@ -6,13 +6,19 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.once import begin_run, first_alone
 
+# Some folders' own fixtures import from there before it is a plugin.
+pytest.register_assert_rewrite("tests.fixtures")
+# How long anything takes is never what a test is about.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 # Linux's file system in memory.
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 # What the suite's temporary files take at most, times two.
@@ -63,26 +69,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Iterator[None]:
-    """Nobody looks for garbage meanwhile: what is imported stays. And the first process compiles for all, where Python may write that.
-
-    The process that only hands tests out imports nothing of the service.
-    """
-    plugins = session.config.pluginmanager
-    if plugins.hasplugin("dsession"):
-        return (yield)
+@contextmanager
+def importing(what: str) -> Iterator[None]:
+    """Nobody looks for garbage meanwhile: what is imported stays. And the first process compiles for all, where Python may write that."""
     gc.disable()
     try:
-        with nullcontext() if sys.dont_write_bytecode else first_alone("collection"):
-            plugins.import_plugin("tests.fixtures")
-            return (yield)
+        with nullcontext() if sys.dont_write_bytecode else first_alone(what):
+            yield
     finally:
         gc.enable()
+
+
+def hands_out(session: pytest.Session) -> bool:
+    """Whether this process only hands tests out: it needs nothing of the service."""
+    return session.config.pluginmanager.hasplugin("dsession")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What tests ask for."""
+    if not hands_out(session):
+        with importing("fixtures"):
+            session.config.pluginmanager.import_plugin("tests.fixtures")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """The tests themselves."""
+    with nullcontext() if hands_out(session) else importing("tests"):
+        return (yield)
 
 
 def pytest_collection_finish() -> None:
     """What is imported by now is there for good, so nobody needs to look through it again: as the service itself does it."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    gc.set_threshold(100_000, 20, 20)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import hypothesis
 import pytest
 import structlog
 from asgi_lifespan import LifespanManager
@@ -38,9 +37,6 @@ _numbers = itertools.count()
 FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
 # For tests of what no database has a part in.
 of_no_storage = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-# How long anything takes is never what a test is about.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,8 +20,9 @@ from tests.servers import execute_by_hand, until_kept
 
 @pytest.mark.parametrize("engine", ["postgresql"])
 async def test_a_lost_notification_is_noticed(
-    settings: Settings, client: httpx.AsyncClient, make_key: MakeKey, reference: Reference
+    settings: Settings, client: httpx.AsyncClient, make_key: MakeKey, reference: Reference, database: Database
 ) -> None:
+    await until_kept(database)
     assert (await client.get("/v1/indicators")).status_code == 200
     # What every commit of Lifeline does, but for the word of it.
     await execute_by_hand(settings.database_url, "UPDATE api_key SET revoked_at = now()", "UPDATE head SET writes = writes + 1")
@@ -53,7 +54,10 @@ async def test_the_same_question_is_the_same_however_it_is_spelled(
         assert (await client.get(f"/v1/indicators?{query}")).content == first.content
 
 
-async def test_an_empty_authorization_is_no_key_whatever_is_kept(anonymous: httpx.AsyncClient, reference: Reference) -> None:
+async def test_an_empty_authorization_is_no_key_whatever_is_kept(
+    anonymous: httpx.AsyncClient, reference: Reference, database: Database
+) -> None:
+    await until_kept(database)
     for _ in range(2):
         assert (await anonymous.get("/v1/sources", headers={"Authorization": ""})).status_code == 401
         assert (await anonymous.get("/v1/sources")).status_code == 200

@@ -24,8 +24,9 @@ async def log(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
 
 
 async def test_writes_and_reads_stand_in_it_with_who_made_them(
-    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
+    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference, database: Database
 ) -> None:
+    await until_kept(database)
     amber = await make_client(Scope.READ, clearance=Label.AMBER, organisation="watch")
     green = await make_client(Scope.READ, clearance=Label.GREEN, organisation="low")
     reporter = await make_client(Scope.REPORT, organisation="desk")
