@@ -1,5 +1,6 @@
 """How a run of the tests goes: where its files are, what begins first, what is done once. What tests ask for is in `tests.fixtures`."""
 
+import atexit
 import gc
 import os
 import shutil
@@ -57,7 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     in_memory = "TMPDIR" not in os.environ and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
     folder = tempfile.TemporaryDirectory(prefix="lifeline-tests-", dir=IN_MEMORY if in_memory else None, ignore_cleanup_errors=True)
-    config.add_cleanup(folder.cleanup)
+    # Later than what servers do at the end, with a file of their own in it.
+    atexit.register(folder.cleanup)
     os.environ["TMPDIR"] = tempfile.tempdir = folder.name
     config.add_cleanup(begin_run().close)
 

