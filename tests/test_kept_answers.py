@@ -12,7 +12,6 @@ from app.labels import Label
 from app.main import Application
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient, of_no_storage
-from tests.servers import until_kept
 
 PATHS = (
     "/v1/indicators",
@@ -36,9 +35,8 @@ PATHS = (
 
 
 @pytest.fixture
-async def filled(client: httpx.AsyncClient, reference: Reference, database: Database) -> httpx.AsyncClient:
-    """A client of a service with a report, which keeps what it answers from now on."""
-    await until_kept(database)
+async def filled(client: httpx.AsyncClient, reference: Reference) -> httpx.AsyncClient:
+    """A client of a service with a report."""
     assert (await client.post("/v1/reports", json=report())).status_code == 201
     return client
 

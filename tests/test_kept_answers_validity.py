@@ -10,19 +10,17 @@ import httpx
 import pytest
 
 from app import kept_answers
-from app.db import Database
 from app.labels import Label
 from app.settings import Settings
 from tests.factories import Reference, report
 from tests.fixtures import MakeKey
-from tests.servers import execute_by_hand, until_kept
+from tests.servers import execute_by_hand
 
 
 @pytest.mark.parametrize("engine", ["postgresql"])
 async def test_a_lost_notification_is_noticed(
-    settings: Settings, client: httpx.AsyncClient, make_key: MakeKey, reference: Reference, database: Database
+    settings: Settings, client: httpx.AsyncClient, make_key: MakeKey, reference: Reference
 ) -> None:
-    await until_kept(database)
     assert (await client.get("/v1/indicators")).status_code == 200
     # What every commit of Lifeline does, but for the word of it.
     await execute_by_hand(settings.database_url, "UPDATE api_key SET revoked_at = now()", "UPDATE head SET writes = writes + 1")
@@ -32,9 +30,8 @@ async def test_a_lost_notification_is_noticed(
 
 
 async def test_the_same_question_is_the_same_however_it_is_spelled(
-    client: httpx.AsyncClient, app: Any, reference: Reference, monkeypatch: pytest.MonkeyPatch, database: Database
+    client: httpx.AsyncClient, app: Any, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await until_kept(database)
     assert (await client.post("/v1/reports", json=report())).status_code == 201
     first = await client.get("/v1/indicators?place=oldtown&kind=trapped_population")
     assert len(first.json()["items"]) == 1
@@ -54,10 +51,7 @@ async def test_the_same_question_is_the_same_however_it_is_spelled(
         assert (await client.get(f"/v1/indicators?{query}")).content == first.content
 
 
-async def test_an_empty_authorization_is_no_key_whatever_is_kept(
-    anonymous: httpx.AsyncClient, reference: Reference, database: Database
-) -> None:
-    await until_kept(database)
+async def test_an_empty_authorization_is_no_key_whatever_is_kept(anonymous: httpx.AsyncClient, reference: Reference) -> None:
     for _ in range(2):
         assert (await anonymous.get("/v1/sources", headers={"Authorization": ""})).status_code == 401
         assert (await anonymous.get("/v1/sources")).status_code == 200

@@ -13,7 +13,6 @@ from app.db import Database
 from app.labels import Label
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient
-from tests.servers import until_kept
 
 
 async def log(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
@@ -24,9 +23,8 @@ async def log(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
 
 
 async def test_writes_and_reads_stand_in_it_with_who_made_them(
-    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference, database: Database
+    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
-    await until_kept(database)
     amber = await make_client(Scope.READ, clearance=Label.AMBER, organisation="watch")
     green = await make_client(Scope.READ, clearance=Label.GREEN, organisation="low")
     reporter = await make_client(Scope.REPORT, organisation="desk")
@@ -90,7 +88,6 @@ async def test_writing_it_down_ends_nothing_that_is_kept(
     client: httpx.AsyncClient, app: Any, reference: Reference, database: Database
 ) -> None:
     """The version that kept answers hold for is that of the ledger, not of the log of reads."""
-    await until_kept(database)
     await client.get("/v1/reports")
     version = database.signal.version()
     for _ in range(3):

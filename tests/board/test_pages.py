@@ -14,7 +14,6 @@ from app.main import Application
 from app.settings import Settings
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient, MakeKey
-from tests.servers import until_kept
 
 PAGES = ("/", "/places/oldtown", "/embed/oldtown", "/sign-in")
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
@@ -115,9 +114,8 @@ async def test_the_first_load_is_less_than_300_kilobytes(filled: httpx.AsyncClie
 
 
 async def test_a_page_is_kept_until_something_is_said(
-    filled: httpx.AsyncClient, anonymous: httpx.AsyncClient, app: Application, database: Database, monkeypatch: pytest.MonkeyPatch
+    filled: httpx.AsyncClient, anonymous: httpx.AsyncClient, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await until_kept(database)
     first = await anonymous.get("/")
     tag = first.headers["etag"]
     kept = app.kept_answers

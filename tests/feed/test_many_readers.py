@@ -19,7 +19,7 @@ from app.settings import Settings
 from tests.factories import Reference, report
 from tests.fixtures import FULL, MakeKey
 from tests.processes import serve
-from tests.servers import client_of, new_key, until_kept
+from tests.servers import client_of, new_key
 from tests.telemetry.test_telling import value
 from tests.test_health import metrics
 
@@ -95,7 +95,6 @@ async def _posts_by_worker(url: str, headers: dict[str, str]) -> dict[str, float
 
 
 async def test_waiting_costs_no_thread_and_no_query(client: httpx.AsyncClient, database: Database, reference: Reference) -> None:
-    await until_kept(database)
     start = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
     # Every connection of the pool is opened, with the thread that SQLite gives it.
     await asyncio.gather(*(client.get("/v1/indicators", params={"limit": 1 + number}) for number in range(20)))

@@ -12,13 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.db import Database
 from app.labels import Label
 from app.logs import lines_of_libraries
 from tests.factories import Reference, report
 from tests.fixtures import of_no_storage
 from tests.processes import serve
-from tests.servers import by_hand, new_key, until_kept
+from tests.servers import by_hand, new_key
 from tests.test_health import metrics
 
 
@@ -110,10 +109,7 @@ async def test_an_identifier_that_is_not_sane_is_replaced(anonymous: httpx.Async
 
 
 @of_no_storage
-async def test_each_request_has_an_identifier_of_its_own_and_what_is_kept_has_none(
-    anonymous: httpx.AsyncClient, database: Database
-) -> None:
-    await until_kept(database)
+async def test_each_request_has_an_identifier_of_its_own_and_what_is_kept_has_none(anonymous: httpx.AsyncClient) -> None:
     first = await anonymous.get("/v1/indicators", headers={"X-Request-ID": "mine"})
     again = await anonymous.get("/v1/indicators", headers={"X-Request-ID": "yours"})
     assert first.headers["x-request-id"] == "mine"
@@ -130,9 +126,8 @@ def value(found: Any, name: str, **labels: str) -> float:
 
 
 async def test_metrics_count_what_is_kept_and_tell_of_the_public_ledger_alone(
-    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference, database: Database
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
-    await until_kept(database)
     for sensitivity, source in (("clear", "envoy"), ("red", "agency")):
         assert (await client.post("/v1/reports", json=report(sensitivity=sensitivity, source=source))).status_code == 201
     before = await metrics(client)
