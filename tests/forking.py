@@ -31,8 +31,8 @@ from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
 from app import cli, main
-from app.migrations import migrate, revision_at_head
 from app.settings import Settings, get_settings
+from app.storage.migrations import migrate, revision_at_head
 from tests.once import once, run_is_over, shared
 
 ROOT = Path(__file__).parent.parent

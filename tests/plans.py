@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import Database
+from app.storage.database import Database
 
 # What grows without end, with the world and with what is said of it.
 BIG = frozenset({"change", "indicator", "place", "place_ancestor", "place_code", "reading", "report", "route", "voice", "webhook_delivery"})

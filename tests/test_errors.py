@@ -15,11 +15,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.access.service import Scope, list_keys, revoke_key
-from app.db import Database
-from app.labels import Label
+from app.access.keys import list_keys, revoke_key
+from app.access.principal import Scope
+from app.domain.times import utc_now
+from app.domain.tlp import Label
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.database import Database
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient, MakeKey, of_no_storage
 from tests.processes import free_port

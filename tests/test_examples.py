@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from app.api import TAGS
+from app.routers import TAGS
 from app.settings import Settings
 from tests.openapi import DOCUMENT
 from tests.servers import invoke

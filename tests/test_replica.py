@@ -13,12 +13,12 @@ from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from sqlalchemy import event
 
-from app import replica
-from app.db import Database
-from app.exchange import ways_out
-from app.labels import Label
-from app.migrations import migrate
+from app.domain.tlp import Label
+from app.exchange.exports import streaming
 from app.settings import Settings
+from app.storage import replica
+from app.storage.database import Database
+from app.storage.migrations import migrate
 from tests.factories import report, seed
 from tests.postgres import execute
 from tests.replication import Pair, replicated
@@ -171,7 +171,7 @@ async def test_every_page_of_an_export_is_of_the_state_that_it_names(
     assert late is not None
     await execute(pair.replica, "SELECT pg_wal_replay_pause()")
     newest = await post(service, 9)
-    monkeypatch.setattr(ways_out, "PAGE", 1)
+    monkeypatch.setattr(streaming, "PAGE", 1)
     # The first page comes from the primary, as while the replica is out of reach; from then on there it is again, and late.
     monkeypatch.setattr(late, "_resting_until", float("inf"))
     back = partial(setattr, late, "_resting_until", 0.0)

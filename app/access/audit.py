@@ -8,7 +8,6 @@ would put an end to everything that is kept of it.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,9 +22,11 @@ from starlette.types import Scope as AsgiScope
 from uuid_utils.compat import uuid7
 
 from app.access.models import AuditEntry
-from app.db import Database, table_of
-from app.labels import LABELS, LEVELS, Label
-from app.times import rfc3339, utc_now
+from app.access.principal import Actor
+from app.domain.times import rfc3339, utc_now
+from app.domain.tlp import LABELS, LEVELS, Label
+from app.storage.database import Database
+from app.storage.types import table_of
 
 FLUSH_SECONDS = 1.0
 MOST_WAITING = 50_000
@@ -34,15 +35,6 @@ AUDITED_FROM = LEVELS[Label.AMBER]
 
 entries = table_of(AuditEntry)
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who did something, as the log keeps it."""
-
-    key_id: UUID | None
-    organisation: str | None
-    level: int
 
 
 def note_write(session: AsyncSession, request: Request, who: Actor, status: int) -> None:

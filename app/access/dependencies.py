@@ -1,57 +1,28 @@
 """Who is asking: the reader with a clearance, the writer with a scope."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.access.audit import Actor, ReadLog
-from app.access.limits import Limits
+from app.access.audit import ReadLog
+from app.access.keys import find_key, hashing_key, is_revoked, secret_until
 from app.access.oidc import Issuer, NotValid
-from app.access.service import Scope, find_key, hashing_key, is_revoked, secret_until
-from app.db import Database
-from app.errors import Problem
-from app.freshness import freshness
-from app.labels import LABELS, Label
+from app.access.principal import Caller, Scope
+from app.domain.times import utc_now
+from app.http.problems import Problem
+from app.http.rate_limit import Limits
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.consistency import freshness
+from app.storage.database import Database
 
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="Key",
     description="A Lifeline key, `ll_...`, from `lifeline key create`. Reading what is `clear` needs none.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks. `level` is the highest label that the caller may see, 0 to 4; `expires_at` is until when what he sent holds, as far as
-    was known when he asked, and `secret_hash` what is stored of it, None for a token.
-
-    One who is known by a token of an issuer has the identifier that follows from his name there.
-    """
-
-    level: int
-    key_id: UUID | None = None
-    name: str | None = None
-    organisation: str | None = None
-    scopes: frozenset[str] = frozenset()
-    expires_at: datetime | None = None
-    secret_hash: str | None = field(default=None, repr=False)
-
-    @property
-    def clearance(self) -> Label:
-        """The level as a label."""
-        return LABELS[self.level]
-
-    @property
-    def actor(self) -> Actor:
-        """As the audit log keeps him."""
-        return Actor(self.key_id, self.organisation, self.level)
 
 
 # Both async: FastAPI sends what is not to a thread, which costs more than a query.

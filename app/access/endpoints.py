@@ -12,17 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.audit import list_audit, note_write
-from app.access.dependencies import Admin, Caller, CallerDep, DatabaseDep
+from app.access.dependencies import Admin, CallerDep, DatabaseDep
 from app.access.idempotency import Written, write_once
+from app.access.keys import create_key, key_row, revoke_key, rotate_key
 from app.access.models import ApiKey, AuditEntry
-from app.access.service import Scope, create_key, key_row, revoke_key, rotate_key
-from app.answers import answer, decode_cursor, encode_cursor, json_body, link_to_next, page
-from app.db import fetch_page, revision_of, table_of
-from app.documentation import AMEND_ERRORS, WRITE_ERRORS, body_of, json_request, problems
-from app.errors import Problem, field_problems, invalid, not_found
-from app.labels import LABELS, Label
-from app.parameters import Cursor, Limit
-from app.times import Moment, instant, last_instant, rfc3339, utc_now
+from app.access.principal import Caller, Scope
+from app.domain.times import Moment, instant, last_instant, rfc3339, utc_now
+from app.domain.tlp import LABELS, Label
+from app.http.cursors import decode_cursor, encode_cursor
+from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_of, json_request, problems
+from app.http.problems import Problem, field_problems, invalid, not_found
+from app.http.query_params import Cursor, Limit
+from app.http.request_body import json_body
+from app.http.responses import answer, link_to_next, page
+from app.storage.paging import fetch_page, revision_of
+from app.storage.types import table_of
 
 router = APIRouter(tags=["Keys"])
 

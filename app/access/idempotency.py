@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.audit import note_write
-from app.access.dependencies import Caller
 from app.access.models import RememberedAnswer
-from app.answers import JSON
-from app.db import head_seq
-from app.errors import Problem, is_conflict
-from app.freshness import HEADER as REVISION
-from app.times import utc_now
+from app.access.principal import Caller
+from app.domain.times import utc_now
+from app.http.problems import Problem
+from app.http.responses import HEADER as REVISION
+from app.http.responses import JSON
+from app.storage.database_errors import is_conflict
+from app.storage.paging import head_seq
 
 HEADER = "Idempotency-Key"
 LONGEST = 255

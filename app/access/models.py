@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
-from app.db import UtcDateTime
+from app.storage.types import UtcDateTime
 
 # How the hash of one begins who comes with tokens of an issuer: no secret has it.
 FROM_ISSUER = "hmac:oidc:"

@@ -20,12 +20,13 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access.keys import PREFIX, key_row, note_key
 from app.access.models import FROM_ISSUER, ApiKey
-from app.access.service import PREFIX, Scope, key_row, note_key
-from app.db import Database
-from app.labels import Label
+from app.access.principal import Scope
+from app.domain.times import utc_now
+from app.domain.tlp import Label
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.database import Database
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 KEYS_SECONDS = 600.0

@@ -9,16 +9,16 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.access.dependencies import CallerDep
-from app.board.figures import card
-from app.board.languages import DEFAULT, LANGUAGES, Tongue
+from app.board.api_client import PublicApi
+from app.board.cards import card
+from app.board.localization import DEFAULT, LANGUAGES, Tongue
 from app.board.overview_page import names_of, overview_page
-from app.board.pages import DIGEST, FILES, MEDIA_TYPES, PageRoute, page, page_headers, render, spoken, without_session
 from app.board.place_page import place_page
-from app.board.public_api import PublicApi
+from app.board.rendering import DIGEST, FILES, MEDIA_TYPES, PageRoute, page, page_headers, render, spoken, without_session
 from app.board.sessions import Sessions, cookie_name
-from app.board.timeline import MOST_STEPS, Timeline
-from app.errors import Problem, not_found
-from app.parameters import AsOf
+from app.board.time_slider import MOST_STEPS, Timeline
+from app.http.problems import Problem, not_found
+from app.http.query_params import AsOf
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -30,7 +30,7 @@ _KEY = re.compile(r"[!-~]{1,2500}")
 
 
 def get_language(lang: Language = None) -> Tongue:
-    """The language that a page is in: `app.board.readers` has put it into the query."""
+    """The language that a page is in: `app.board.middleware` has put it into the query."""
     return spoken(lang or DEFAULT)
 
 

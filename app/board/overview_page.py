@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from app.board.figures import Document, card
-from app.board.languages import Tongue
-from app.board.maps import close_up, overview
-from app.board.public_api import PublicApi
-from app.board.timeline import Timeline, timeline
-from app.board.urgency import LEVELS, urgency
-from app.times import utc_now
+from app.board.api_client import PublicApi
+from app.board.cards import Document, card
+from app.board.drawing.maps import close_up, overview
+from app.board.localization import Tongue
+from app.board.time_slider import Timeline, timeline
+from app.domain.times import utc_now
+from app.situations.urgency import LEVELS, urgency
 
 PLACES_A_PAGE = 12
 # How long nothing may have been said before the board says so.

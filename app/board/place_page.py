@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from app.board.figures import Document, card, route_value, supply_label
-from app.board.languages import Tongue
-from app.board.maps import close_up
+from app.board.api_client import PublicApi
+from app.board.cards import Document, card, route_value, supply_label
+from app.board.code_labels import people, word
+from app.board.drawing.maps import close_up
+from app.board.drawing.plots import Reading, in_words, plot
+from app.board.localization import Tongue
 from app.board.overview_page import names_of, time_slider
-from app.board.plots import Reading, in_words, plot
-from app.board.public_api import PublicApi
-from app.board.words import people, word
-from app.times import utc_now
+from app.domain.times import utc_now
 
 # A plot looks at the newest days on which something was said.
 MOST_DAYS = 60

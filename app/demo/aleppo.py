@@ -12,14 +12,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.dependencies import Caller
-from app.labels import TOP
+from app.access.principal import Caller
+from app.domain.tlp import TOP
 from app.ledger.models import Change
 from app.reference.models import Place
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_place, add_route, add_source
-from app.reports.checks import check
 from app.reports.service import Recorded, record
+from app.reports.validation import check
 from app.settings import Settings
 
 PLACES: list[dict[str, Any]] = [

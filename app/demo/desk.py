@@ -9,18 +9,18 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import Caller
+from app.access.keys import create_key
 from app.access.models import ApiKey
-from app.access.service import Scope, create_key
+from app.access.principal import Caller, Scope
 from app.demo.aleppo import REPORTS, DemoError, identifier
-from app.labels import LABELS, Label
-from app.reports.checks import check
+from app.domain.times import utc_now
+from app.domain.tlp import LABELS, Label
 from app.reports.labels import set_label
 from app.reports.service import Recorded, record
+from app.reports.validation import check
 from app.settings import Settings
-from app.times import utc_now
+from app.webhooks.delivery import attempt, new_client
 from app.webhooks.schemas import WebhookIn
-from app.webhooks.sending import attempt, new_client
 from app.webhooks.service import keep_turn, register, take_turn
 from app.webhooks.service import record as record_attempt
 

@@ -6,21 +6,24 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from app.access.dependencies import Caller, CallerDep, DatabaseDep, SettingsDep
-from app.access.list_route import ListRoute
-from app.answers import answer, decode_cursor, decode_number, encode_cursor, encode_number, page
-from app.db import Database, revision_of
-from app.documentation import LIST_ERRORS, READ_ERRORS
-from app.errors import not_found
+from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
+from app.access.fast_list_route import ListRoute
+from app.access.principal import Caller
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
+from app.http.cursors import decode_cursor, decode_number, encode_cursor, encode_number
+from app.http.lists import ON_THE_MAP, SUFFIX, Listing, Page, answer_list, chosen_format, in_formats
+from app.http.openapi import LIST_ERRORS, READ_ERRORS
+from app.http.problems import not_found
+from app.http.query_params import AsOf, Cursor, KnownAt
+from app.http.responses import answer, page
 from app.indicators.history import list_history
 from app.indicators.queries import get_indicator, list_indicators
 from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
-from app.kinds import KINDS
-from app.kinds.base import Kind
 from app.ledger.queries import moment_of
-from app.lists import ON_THE_MAP, SUFFIX, Listing, Page, answer_list, chosen_format, in_formats
-from app.parameters import AsOf, Cursor, KnownAt
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.paging import revision_of
 
 router = APIRouter(tags=["Indicators"], route_class=ListRoute)
 

@@ -7,16 +7,19 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.db import head_seq, table_of
-from app.indicators.travel import Past, past_readings
-from app.kinds import KINDS
-from app.labels import LABELS
-from app.ledger.models import Change, Indicator, Report, Voice
+from app.assessment.envelope import Reading
+from app.assessment.models import Indicator, Voice
+from app.domain.kinds import KINDS
+from app.domain.time_point import Moment
+from app.domain.times import rfc3339
+from app.domain.tlp import LABELS
+from app.indicators.past import Past, past_readings
+from app.ledger.models import Change
 from app.ledger.queries import SUPERSEDED
-from app.reading.envelope import Reading
-from app.reference.moment import Moment
+from app.reports.models import Report
 from app.settings import Settings
-from app.times import rfc3339
+from app.storage.paging import head_seq
+from app.storage.types import table_of
 
 
 def _changes(indicator: UUID, level: int) -> Select[Any]:

@@ -10,21 +10,21 @@ from sqlalchemy import ColumnElement, String, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.db import Paged, fetch_rows, head_seq, paged, table_of
-from app.indicators.basis import Basis, load_bases
-from app.indicators.models import StoredReading
+from app.assessment.document import listed, with_revision
+from app.assessment.envelope import GRADES, grade_rank
+from app.assessment.inputs import Basis, load_bases
+from app.assessment.loading import load_all
+from app.assessment.models import Indicator, StoredReading
+from app.domain.kinds import KINDS
+from app.domain.time_point import NOW, Moment
+from app.domain.times import end_of_today, instant
+from app.domain.tlp import LABELS
+from app.indicators.past import list_past, past_readings
 from app.indicators.schemas import IndicatorFilters
-from app.indicators.statements import load_all
-from app.indicators.travel import list_past, past_readings
-from app.kinds import KINDS
-from app.labels import LABELS
-from app.ledger.models import Indicator
-from app.reading.document import listed, with_revision
-from app.reading.envelope import GRADES, grade_rank
-from app.reference.moment import NOW, Moment
 from app.reference.queries import in_place, places_in_box, places_in_country, source_id_of
 from app.settings import Settings
-from app.times import end_of_today, instant
+from app.storage.paging import Paged, fetch_rows, head_seq, paged
+from app.storage.types import table_of
 
 # Reports behind one indicator that its document lists, the last recorded of them; all are at /v1/reports?indicator=.
 MOST_LISTED = 1000

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from app.kinds import KINDS
-from app.kinds.base import Kind
-from app.labels import Label
-from app.lists import FormatOnTheMap
-from app.parameters import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
-from app.reading.envelope import Agreement, Reason, Relation
+from app.assessment.envelope import Agreement, Reason, Relation
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
+from app.domain.times import Moment
+from app.domain.tlp import Label
+from app.http.lists import FormatOnTheMap
+from app.http.query_params import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.schemas import Code, Grade, Slug, SourceType
-from app.times import Moment
 
 KindName: Any = Literal[tuple(KINDS)]
 

@@ -10,15 +10,16 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.db import table_of
-from app.labels import LABELS, LEVELS, Label
-from app.ledger.chain import GENESIS, entry, face, masked, named, statement
-from app.ledger.models import Change, Report, as_read
+from app.domain.time_point import NOW, Moment
+from app.domain.times import last_instant, rfc3339
+from app.domain.tlp import LABELS, LEVELS, Label
+from app.ledger.hash_chain import GENESIS, entry, face, masked, named, statement
+from app.ledger.models import Change
 from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, Source
-from app.reference.moment import NOW, Moment
 from app.reference.queries import source_names
-from app.times import last_instant, rfc3339
+from app.reports.models import Report
+from app.storage.types import as_read, table_of
 
 
 async def moment_of(connection: AsyncConnection, as_of: str | None, known_at: str | None) -> Moment:

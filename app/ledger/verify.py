@@ -9,14 +9,16 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.db import table_of
-from app.kinds import KINDS
-from app.labels import LABELS, LEVELS, TOP, Label
-from app.ledger.chain import GENESIS, Faces, link
-from app.ledger.models import FIRST_RECORDED_AT, Change, Head, Report, Voice
+from app.assessment.models import Voice
+from app.domain.kinds import KINDS
+from app.domain.times import instant
+from app.domain.tlp import LABELS, LEVELS, TOP, Label
+from app.ledger.hash_chain import GENESIS, Faces, link
+from app.ledger.models import FIRST_RECORDED_AT, Change, Head
 from app.ledger.queries import BRINGING, aliases_in, entries, read_entry
 from app.reference.models import Source, SourceGrade
-from app.times import instant
+from app.reports.models import Report
+from app.storage.types import table_of
 
 STEP = 1000
 

@@ -11,15 +11,17 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.dependencies import Caller, CallerDep, Curator, DatabaseDep
+from app.access.dependencies import CallerDep, Curator, DatabaseDep
 from app.access.idempotency import Written, write_once
-from app.answers import answer, decode_cursor, encode_cursor, json_body
-from app.db import revision_of
-from app.documentation import CURATE_ERRORS, READ_ERRORS, body_of, json_request
-from app.errors import field_problems, invalid, not_found
-from app.formats import Format
-from app.lists import ON_THE_MAP, SUFFIX, TABULAR, FormatOnTheMap, Listing, Page, TabularFormat, answer_list, chosen_format, in_formats
-from app.parameters import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.access.principal import Caller
+from app.http.content_negotiation import Format
+from app.http.cursors import decode_cursor, encode_cursor
+from app.http.lists import ON_THE_MAP, SUFFIX, TABULAR, FormatOnTheMap, Listing, Page, TabularFormat, answer_list, chosen_format, in_formats
+from app.http.openapi import CURATE_ERRORS, READ_ERRORS, body_of, json_request
+from app.http.problems import field_problems, invalid, not_found
+from app.http.query_params import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.http.request_body import json_body
+from app.http.responses import answer
 from app.reference.models import Place, Route, Source
 from app.reference.queries import get_reference, in_place, list_reference, one_of, places_in_box
 from app.reference.schemas import (
@@ -36,6 +38,7 @@ from app.reference.schemas import (
     SourceType,
 )
 from app.reference.service import add_place, add_route, add_source
+from app.storage.paging import revision_of
 
 router = APIRouter()
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from app.labels import LEVELS, Label
+from app.domain.tlp import LEVELS, Label
 
 # The clearance from which on protected sources show under their own name and slug.
 NAMED_FROM = LEVELS[Label.AMBER]

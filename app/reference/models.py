@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-from app.db import BigInt, UtcDateTime
+from app.storage.types import BigInt, UtcDateTime
 
 ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 

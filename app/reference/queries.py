@@ -11,13 +11,14 @@ from sqlalchemy.engine import CursorResult, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.db import fetch_page, table_of
-from app.errors import invalid_field
-from app.labels import Label
+from app.domain.time_point import NOW, Moment
+from app.domain.tlp import Label
+from app.http.problems import invalid_field
 from app.reference.facts import NAMED_FROM, PlaceFacts, SourceFacts, SourceName
 from app.reference.geometry import Box, coarse
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
-from app.reference.moment import NOW, Moment
+from app.storage.paging import fetch_page
+from app.storage.types import table_of
 
 
 def _places() -> Select[Any]:

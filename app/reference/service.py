@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import SQLModel, col
 from uuid_utils.compat import uuid7
 
-from app.db import table_of
-from app.errors import FieldProblem, Problem, invalid_field
+from app.domain.times import utc_now
+from app.http.problems import FieldProblem, Problem, invalid_field
 from app.reference.facts import alias_slug
 from app.reference.geometry import box
 from app.reference.models import ALWAYS, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_places
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
-from app.times import utc_now
+from app.storage.types import table_of
 
 
 async def _must_be_new(session: AsyncSession, model: type[Place | Source | Route], slug: str) -> None:

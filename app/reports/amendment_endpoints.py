@@ -8,14 +8,15 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import Caller, Curator, ReporterOrCurator, SettingsDep
+from app.access.dependencies import Curator, ReporterOrCurator, SettingsDep
 from app.access.idempotency import Written, write_once
-from app.answers import json_body
-from app.documentation import AMEND_ERRORS, body_of, json_request
-from app.errors import FieldProblem, field_problems, invalid
+from app.access.principal import Caller
+from app.domain.times import rfc3339
+from app.http.openapi import AMEND_ERRORS, body_of, json_request
+from app.http.problems import FieldProblem, field_problems, invalid
+from app.http.request_body import json_body
 from app.ledger.models import Change
 from app.reports.amendments import set_grade, set_outcome
-from app.reports.checks import check
 from app.reports.endpoints import written
 from app.reports.schemas import (
     CORRECTION_MODELS,
@@ -28,7 +29,7 @@ from app.reports.schemas import (
     RetractionOut,
 )
 from app.reports.service import correct, retract
-from app.times import rfc3339
+from app.reports.validation import check
 
 router = APIRouter(tags=["Reporting"])
 

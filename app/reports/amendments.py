@@ -7,22 +7,22 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.dependencies import Caller
-from app.db import table_of
-from app.errors import Problem, invalid_field, not_found
-from app.indicators.models import StoredReading
+from app.access.principal import Caller
+from app.assessment.loading import CHUNK
+from app.assessment.models import Indicator, StoredReading, Voice
+from app.assessment.projection import read_anew, subjects_of
+from app.domain.kinds import KINDS
+from app.domain.times import rfc3339
+from app.http.problems import Problem, invalid_field, not_found
 from app.indicators.queries import seen_by
-from app.indicators.service import read_anew, subjects_of
-from app.indicators.statements import CHUNK
-from app.kinds import KINDS
-from app.ledger.chain import entry
-from app.ledger.models import FIRST_RECORDED_AT, Change, Indicator, Voice, unstored
-from app.ledger.service import close_tail, open_tail
+from app.ledger.appender import close_tail, open_tail
+from app.ledger.hash_chain import entry
+from app.ledger.models import FIRST_RECORDED_AT, Change
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
 from app.reports.queries import find_visible
 from app.settings import Settings
-from app.times import rfc3339
+from app.storage.types import table_of, unstored
 
 
 async def set_outcome(

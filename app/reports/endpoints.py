@@ -11,28 +11,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
+from app.access.fast_list_route import ListRoute
 from app.access.idempotency import Written, write_once
-from app.access.list_route import ListRoute
-from app.answers import answer, decode_cursor, encode_cursor, json_body
-from app.db import revision_of
-from app.documentation import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
-from app.errors import FieldProblem, invalid, invalid_field, not_found
-from app.formats import Format
+from app.domain.kinds import KINDS
+from app.domain.time_point import Moment
+from app.domain.times import Moment as Time
+from app.domain.times import instant
+from app.http.content_negotiation import Format
+from app.http.cursors import decode_cursor, encode_cursor
+from app.http.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
+from app.http.openapi import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
+from app.http.problems import FieldProblem, invalid, invalid_field, not_found
+from app.http.query_params import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
+from app.http.request_body import json_body
+from app.http.responses import answer
 from app.indicators.schemas import KindName
-from app.kinds import KINDS
-from app.ledger.models import Change, Report
+from app.ledger.models import Change
 from app.ledger.queries import moment_of, number_since, up_to_head
-from app.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
-from app.parameters import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
-from app.reference.moment import Moment
 from app.reference.queries import in_place, places_in_box, places_in_country, source_id_of
 from app.reference.schemas import Slug
-from app.reports.checks import Refused, check
+from app.reports.models import Report
 from app.reports.queries import get_report, list_reports, lowered_for, serve, status_at
 from app.reports.schemas import SENT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, Status
 from app.reports.service import Recorded, record
-from app.times import Moment as Time
-from app.times import instant
+from app.reports.validation import Refused, check
+from app.storage.paging import revision_of
 
 router = APIRouter(route_class=ListRoute)
 

@@ -10,15 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import Curator, DatabaseDep, SettingsDep
 from app.access.idempotency import Written, write_once
-from app.answers import answer, decode_cursor, encode_cursor, json_body, page
-from app.documentation import AMEND_ERRORS, IDEMPOTENCY_KEY, body_of, json_request, problems
-from app.errors import field_problems, invalid
-from app.labels import Label
+from app.domain.times import rfc3339
+from app.domain.tlp import Label
+from app.http.cursors import decode_cursor, encode_cursor
+from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_of, json_request, problems
+from app.http.problems import field_problems, invalid
+from app.http.query_params import Cursor, Limit
+from app.http.request_body import json_body
+from app.http.responses import answer, page
 from app.ledger.models import Change
-from app.parameters import Cursor, Limit
 from app.reports.labels import confirm, list_proposals, serve_proposal, set_label
 from app.reports.schemas import Reason
-from app.times import rfc3339
 
 router = APIRouter(tags=["Reporting"])
 

@@ -9,20 +9,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from app.access.dependencies import Caller
-from app.db import fetch_page, table_of
-from app.errors import Problem, not_found
-from app.indicators.service import read_anew, subjects_of
-from app.labels import LABELS, Label
-from app.ledger.chain import entry, statement
-from app.ledger.models import FIRST_RECORDED_AT, Change, Report, Voice
+from app.access.principal import Caller
+from app.assessment.models import Voice
+from app.assessment.projection import read_anew, subjects_of
+from app.domain.times import rfc3339, utc_now
+from app.domain.tlp import LABELS, Label
+from app.http.problems import Problem, not_found
+from app.ledger.appender import close_tail, open_tail
+from app.ledger.hash_chain import entry, statement
+from app.ledger.models import FIRST_RECORDED_AT, Change
 from app.ledger.queries import aliases_in
-from app.ledger.service import close_tail, open_tail
 from app.reference.models import Place, Source
-from app.reports.models import LabelProposal
+from app.reports.models import LabelProposal, Report
 from app.reports.queries import Known, find_visible, status_for
 from app.settings import Settings
-from app.times import rfc3339, utc_now
+from app.storage.paging import fetch_page
+from app.storage.types import table_of
 
 
 async def set_label(

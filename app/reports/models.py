@@ -1,11 +1,94 @@
 """What waits for a second curator."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import JSON, Column, Index, text
 from sqlmodel import Field, SQLModel
 
-from app.db import UtcDateTime
+from app.storage.types import BigInt, UtcDateTime, table_of
+
+
+class Report(SQLModel, table=True):
+    """One sourced statement, for good. Only its standing moves: the label now in force, and from which level on it is ended.
+
+    `number` is that of the change that brought it. `level` is the label now, `level_sent` the label it came with,
+    `level_lowest` the lowest that it ever had.
+    `superseded_level` and `retracted_level` are the lowest clearances that see it superseded or retracted, `ended_number` is
+    the last change that made it so.
+    """
+
+    __tablename__ = "report"
+
+    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    id: UUID = Field(unique=True)
+    kind: str = Field(max_length=64)
+    indicator_id: UUID = Field(foreign_key="indicator.id")
+    place_id: UUID = Field(foreign_key="place.id")
+    source_id: UUID = Field(foreign_key="source.id")
+    topic: str = Field(max_length=100)
+    aspect: str = Field(max_length=16)
+    stated_at: datetime = Field(sa_type=UtcDateTime)
+    stated_text: str = Field(max_length=32)
+    value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    via: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    method: str = Field(max_length=32)
+    credibility: int
+    published_text: str | None = Field(default=None, max_length=32)
+    url: str | None = None
+    title: str | None = None
+    quote: str | None = None
+    language: str | None = Field(default=None, max_length=35)
+    licence: str | None = None
+    observed_from: str | None = Field(default=None, max_length=32)
+    observed_to: str | None = Field(default=None, max_length=32)
+    level: int
+    level_sent: int
+    level_lowest: int
+    supersedes: UUID | None = Field(default=None, foreign_key="report.id", index=True)
+    superseded_level: int | None = None
+    retracted_level: int | None = None
+    ended_number: int | None = Field(default=None, sa_type=BigInt)
+    fingerprint: str = Field(max_length=64, index=True)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_by: str
+
+
+_table = table_of(Report)
+# The latest standing word of a source on an indicator is one step into this index, however long the history.
+Index(
+    "ix_report_voice",
+    _table.c.indicator_id,
+    _table.c.source_id,
+    _table.c.aspect,
+    _table.c.level,
+    _table.c.stated_at,
+    _table.c.number,
+    sqlite_where=text("ended_number IS NULL"),
+    postgresql_where=text("ended_number IS NULL"),
+)
+Index(
+    "ix_report_ended",
+    _table.c.indicator_id,
+    _table.c.ended_number,
+    sqlite_where=text("ended_number IS NOT NULL"),
+    postgresql_where=text("ended_number IS NOT NULL"),
+)
+Index(
+    "ix_report_lowered",
+    _table.c.indicator_id,
+    sqlite_where=text("level_lowest < level_sent"),
+    postgresql_where=text("level_lowest < level_sent"),
+)
+for _column in (_table.c.indicator_id, _table.c.place_id, _table.c.source_id, _table.c.kind):
+    Index(f"ix_report_{_column.name}_number", _column, _table.c.number)
+Index(
+    "ix_report_ended_in_order",
+    _table.c.number,
+    sqlite_where=text("ended_number IS NOT NULL"),
+    postgresql_where=text("ended_number IS NOT NULL"),
+)
 
 
 class LabelProposal(SQLModel, table=True):

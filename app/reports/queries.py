@@ -10,17 +10,19 @@ from sqlalchemy import BindParameter, ColumnElement, Select, String, and_, bindp
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.access.dependencies import Caller
-from app.db import fetch_page, table_of
-from app.labels import LABELS
-from app.ledger.chain import statement
-from app.ledger.models import Change, Report, as_read
+from app.access.principal import Caller
+from app.domain.time_point import NOW, Moment
+from app.domain.times import rfc3339
+from app.domain.tlp import LABELS
+from app.ledger.hash_chain import statement
+from app.ledger.models import Change
 from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, Source
-from app.reference.moment import NOW, Moment
 from app.reference.queries import source_names
+from app.reports.models import Report
 from app.reports.schemas import Status
-from app.times import rfc3339
+from app.storage.paging import fetch_page
+from app.storage.types import as_read, table_of
 
 NEWER = table_of(Report).alias("newer")
 OLD = table_of(Report).alias("old")

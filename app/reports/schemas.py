@@ -5,12 +5,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model, model_validator
 
-from app.errors import ProblemDetails
-from app.kinds import KINDS
-from app.kinds.base import wrong
-from app.labels import Label
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import wrong
+from app.domain.times import Moment, instant
+from app.domain.tlp import Label
+from app.http.problems import ProblemDetails
 from app.reference.schemas import Grade, Slug
-from app.times import Moment, instant
 
 Method = Literal[
     "headcount",

@@ -10,20 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from app.access.dependencies import Caller
-from app.access.service import Scope
-from app.db import table_of
-from app.errors import Problem, invalid, not_found
-from app.indicators.service import read_anew, subjects_of
-from app.indicators.statements import CHUNK
-from app.ledger.chain import entry, statement
-from app.ledger.models import Change, Indicator, Report, Voice, row_of, unstored
-from app.ledger.service import Tail, close_tail, open_tail
-from app.reports.checks import Checked, Refused, Sent, look_up
+from app.access.principal import Caller, Scope
+from app.assessment.loading import CHUNK
+from app.assessment.models import Indicator, Voice
+from app.assessment.projection import read_anew, subjects_of
+from app.domain.times import instant
+from app.http.problems import Problem, invalid, not_found
+from app.ledger.appender import Tail, close_tail, open_tail
+from app.ledger.hash_chain import entry, statement
+from app.ledger.models import Change
+from app.reports.models import Report
 from app.reports.queries import Known, find_by_fingerprint, find_by_identifier, find_visible, status_for
 from app.reports.schemas import Status
+from app.reports.validation import Checked, Refused, Sent, look_up
 from app.settings import Settings
-from app.times import instant
+from app.storage.types import row_of, table_of, unstored
 
 
 @dataclass(frozen=True, slots=True)

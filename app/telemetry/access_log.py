@@ -12,8 +12,8 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from app.freshness import HEADER
-from app.kept_answers import CALLER, REQUEST_ID, ROUTE
+from app.http.response_cache import CALLER, REQUEST_ID, ROUTE
+from app.http.responses import HEADER
 
 SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # The orchestrator asks every few seconds.

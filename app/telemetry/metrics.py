@@ -15,11 +15,12 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.db import Database, head_seq
-from app.errors import database_problem
-from app.indicators.models import StoredReading
+from app.assessment.models import StoredReading
+from app.domain.times import utc_now
 from app.ledger.models import Change
-from app.times import utc_now
+from app.storage.database import Database
+from app.storage.database_errors import database_problem
+from app.storage.paging import head_seq
 from app.webhooks.models import Delivery
 
 

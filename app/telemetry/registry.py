@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from prometheus_client import GCCollector, Metric, PlatformCollector, ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from app.access.limits import SHARED
+from app.http.rate_limit import SHARED
 
 
 class WorkerRegistry(CollectorRegistry):

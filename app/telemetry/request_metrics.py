@@ -5,7 +5,7 @@ from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentato
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from app.route_table import RouteTable
+from app.http.route_index import RouteTable
 
 
 class RequestMetrics(PrometheusInstrumentatorMiddleware):

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
-from app.kept_answers import REQUEST_ID
+from app.http.response_cache import REQUEST_ID
 from app.telemetry.access_log import SILENT, template
 
 if TYPE_CHECKING:

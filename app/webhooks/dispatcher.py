@@ -14,12 +14,14 @@ from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import Database, UtcDateTime, head_seq, table_of
-from app.labels import LABELS
+from app.domain.times import utc_now
+from app.domain.tlp import LABELS
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.database import Database
+from app.storage.paging import head_seq
+from app.storage.types import UtcDateTime, table_of
+from app.webhooks.delivery import attempt, new_client
 from app.webhooks.models import Delivery, Webhook
-from app.webhooks.sending import attempt, new_client
 from app.webhooks.service import Turn, as_seen_now, is_full, keep_turn, lease_seconds, may_send, record, take_turn
 
 # It looks now and then without being told to, should ever a signal be lost.

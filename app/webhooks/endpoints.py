@@ -9,18 +9,20 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.audit import note_write
-from app.access.dependencies import Caller, DatabaseDep, SettingsDep, require
+from app.access.dependencies import DatabaseDep, SettingsDep, require
 from app.access.idempotency import Written, write_once
-from app.access.service import Scope
-from app.answers import answer, decode_cursor, decode_number, encode_cursor, encode_number, json_body, page
-from app.db import revision_of
-from app.documentation import IDEMPOTENCY_KEY, WRITE_ERRORS, body_of, json_request, problems
-from app.errors import field_problems, invalid, invalid_field, not_found
-from app.parameters import Cursor, Limit
+from app.access.principal import Caller, Scope
+from app.http.cursors import decode_cursor, decode_number, encode_cursor, encode_number
+from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS, body_of, json_request, problems
+from app.http.problems import field_problems, invalid, invalid_field, not_found
+from app.http.query_params import Cursor, Limit
+from app.http.request_body import json_body
+from app.http.responses import answer, page
+from app.storage.paging import revision_of
 from app.webhooks.queries import get_delivery, get_webhook, list_deliveries, list_webhooks
 from app.webhooks.schemas import DeliveryOut, DeliveryPage, DeliveryStatus, WebhookCreated, WebhookIn, WebhookOut, WebhookPage
 from app.webhooks.service import redeliver, register, remove
-from app.webhooks.targets import Refused, check_target
+from app.webhooks.ssrf_guard import Refused, check_target
 
 router = APIRouter(tags=["Webhooks"])
 

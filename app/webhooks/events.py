@@ -4,9 +4,9 @@ from uuid import UUID
 
 import orjson
 
-from app.answers import encode_position
-from app.feed.queries import Served
-from app.labels import LEVELS, Label
+from app.changes.queries import Served
+from app.domain.tlp import LEVELS, Label
+from app.http.cursors import encode_position
 
 MEDIA_TYPE = "application/cloudevents+json"
 SOURCE = "/v1/changes"

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
-from app.db import BigInt, UtcDateTime
+from app.storage.types import BigInt, UtcDateTime
 
 PENDING = text("status = 'pending'")
 

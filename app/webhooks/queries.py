@@ -8,11 +8,12 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.access.dependencies import Caller
 from app.access.models import ApiKey
-from app.db import fetch_page, head_seq, table_of
-from app.labels import LABELS
-from app.times import rfc3339, utc_now
+from app.access.principal import Caller
+from app.domain.times import rfc3339, utc_now
+from app.domain.tlp import LABELS
+from app.storage.paging import fetch_page, head_seq
+from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
 
 webhooks, deliveries = table_of(Webhook), table_of(Delivery)

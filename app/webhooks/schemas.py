@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.domain.tlp import Label
 from app.indicators.schemas import KindName
-from app.labels import Label
 
 WebhookStatus = Literal["active", "stopped", "disabled"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]

@@ -20,24 +20,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from app.access.dependencies import Caller
 from app.access.models import ApiKey
-from app.db import head_seq, table_of
-from app.errors import Problem, invalid_field, not_found
-from app.feed.queries import Selection, Served, changes_after
-from app.indicators.models import StoredReading
+from app.access.principal import Caller
+from app.assessment.models import StoredReading
+from app.changes.queries import Selection, Served, changes_after
+from app.domain.times import utc_now
+from app.domain.tlp import LABELS
+from app.http.problems import Problem, invalid_field, not_found
 from app.indicators.queries import seen_by
-from app.labels import LABELS
 from app.ledger.models import Change, Head
 from app.reference.queries import find_places
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.paging import head_seq
+from app.storage.types import table_of
+from app.webhooks.backoff import next_attempt
+from app.webhooks.delivery import Outcome
 from app.webhooks.events import THIN_ABOVE, event, event_type
 from app.webhooks.models import Delivery, Webhook
 from app.webhooks.queries import of_organisation
-from app.webhooks.schedule import next_attempt
 from app.webhooks.schemas import WebhookIn
-from app.webhooks.sending import Outcome
 
 SECRET_BYTES = 32
 MOST_WEBHOOKS = 100

@@ -8,9 +8,9 @@ from sqlalchemy import delete, update
 from sqlalchemy.exc import DBAPIError
 
 from app.access.models import AuditEntry
-from app.access.service import Scope
-from app.db import Database
-from app.labels import Label
+from app.access.principal import Scope
+from app.domain.tlp import Label
+from app.storage.database import Database
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient
 

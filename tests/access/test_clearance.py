@@ -7,8 +7,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.access.service import Scope
-from app.labels import LABELS, Label
+from app.access.principal import Scope
+from app.domain.tlp import LABELS, Label
 from app.settings import Settings
 from tests.factories import Reference, post_all, report
 from tests.fixtures import MakeClient, MakeKey

@@ -7,10 +7,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.access.service import Scope, list_keys, revoke_key
-from app.db import Database
-from app.labels import Label
-from app.times import utc_now
+from app.access.keys import list_keys, revoke_key
+from app.access.principal import Scope
+from app.domain.times import utc_now
+from app.domain.tlp import Label
+from app.storage.database import Database
 from tests.factories import Reference, report
 from tests.fixtures import MakeKey, of_no_storage
 from tests.openapi import DOCUMENT

@@ -12,10 +12,12 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from app.access.keys import bare_hash, key_old_hashes, list_keys, rotate_key
 from app.access.models import ApiKey, AuditEntry, RememberedAnswer
-from app.access.service import Scope, bare_hash, key_old_hashes, list_keys, rotate_key
-from app.db import Database, table_of
-from app.labels import Label
+from app.access.principal import Scope
+from app.domain.tlp import Label
+from app.storage.database import Database
+from app.storage.types import table_of
 from tests.factories import Reference
 from tests.fixtures import MakeClient, MakeKey
 from tests.processes import serve

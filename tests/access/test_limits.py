@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from app.access.limits import Limits
-from app.access.service import Scope
+from app.access.principal import Scope
+from app.http.rate_limit import Limits
 from app.settings import Rate, Settings
 from tests.factories import Reference, report
 from tests.fixtures import of_no_storage

@@ -29,17 +29,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from app.access import service as access_service
-from app.answers import encode_position
+from app.access import keys as access_service
 from app.board.endpoints import router as board
-from app.db import Database
-from app.labels import LABELS, Label
+from app.domain.tlp import LABELS, Label
+from app.http.cursors import encode_position
 from app.reference import service as reference_service
 from app.reference.schemas import SourceIn
 from app.reference.service import add_source
 from app.reports import labels as reports_labels
 from app.reports import service as reports_service
 from app.settings import Settings
+from app.storage.database import Database
 from app.webhooks import service as webhooks_service
 from tests.factories import report, seed
 from tests.fixtures import FULL
@@ -94,8 +94,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         monkeypatch.setattr(module, "uuid7", clock.uuid7)
     monkeypatch.setattr("app.webhooks.dispatcher.take_turn", partial(webhooks_service.take_turn, new_id=clock.uuid7))
     for name in (
-        "app.ledger.service", "app.reports.checks", "app.reports.labels", "app.access.idempotency", "app.reference.service",
-        "app.indicators.queries", "app.indicators.travel", "app.indicators.situation_endpoints",
+        "app.ledger.appender", "app.reports.validation", "app.reports.labels", "app.access.idempotency", "app.reference.service",
+        "app.indicators.queries", "app.indicators.past", "app.situations.endpoints",
         "app.webhooks.service", "app.webhooks.dispatcher",
     ):  # fmt: skip
         with contextlib.suppress(AttributeError):

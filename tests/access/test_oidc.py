@@ -22,10 +22,10 @@ from sqlmodel import col
 
 from app.access import oidc
 from app.access.models import ApiKey
-from app.db import Database
-from app.labels import Label
+from app.domain.times import rfc3339, utc_now
+from app.domain.tlp import Label
 from app.settings import Settings
-from app.times import rfc3339, utc_now
+from app.storage.database import Database
 from app.webhooks.service import keep_turn, take_turn
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient, of_no_storage

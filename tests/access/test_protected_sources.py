@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.access.service import Scope
-from app.labels import Label
+from app.access.principal import Scope
+from app.domain.tlp import Label
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient
 from tests.ledger.test_ledger import all_changes, assert_verified

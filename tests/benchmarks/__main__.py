@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.migrations import migrate
 from tests.benchmarks import plain_app
 from tests.benchmarks.bare_app import ANSWERS_FILE
 from tests.benchmarks.cases import Case, bare_answers, for_bare, reading_cases, writing_cases

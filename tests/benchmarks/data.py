@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
-from app.access.service import Scope, create_key
-from app.labels import Label
+from app.access.keys import create_key
+from app.access.principal import Scope
+from app.domain.tlp import Label
 from app.main import create_app
 from app.settings import Settings
 from tests.benchmarks.plain_app import TABLES, PlainChange, PlainCode, PlainIndicator, PlainPlace, PlainReport, PlainSource

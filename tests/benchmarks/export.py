@@ -3,7 +3,7 @@
     uv run python -m tests.benchmarks.export [--reports 1000000] [--formats ndjson csv geojson xlsx] [--database postgresql]
     uv run python -m tests.benchmarks.export --filled URL --reports 5000000
 
-Fills a database past the ledger, or takes one that `lifeline bench load` filled with so many, serves it by `lifeline serve`, and reads
+Fills a database past the ledger, or takes one that `load_command` filled with so many, serves it by `lifeline serve`, and reads
 `/v1/reports` in each format over HTTP, in pieces. The memory is what the server's process had resident on the way, and the most that it
 had so far (VmHWM).
 """
@@ -23,15 +23,17 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from app.access.dependencies import Caller
-from app.db import Database, table_of
-from app.demo.bulk import bulk_insert
-from app.labels import LABELS, TOP
-from app.ledger.models import Change, Report
-from app.migrations import migrate
-from app.reports.checks import check
+from app.access.principal import Caller
+from app.domain.tlp import LABELS, TOP
+from app.ledger.models import Change
+from app.reports.models import Report
 from app.reports.service import record
+from app.reports.validation import check
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.migrations import migrate
+from app.storage.types import table_of
+from tests.benchmarks.bulk import bulk_insert
 from tests.benchmarks.serving import processor_seconds
 from tests.factories import report, seed
 from tests.postgres import postgres_server

@@ -3,7 +3,7 @@
     uv run python -m tests.benchmarks.growth [--reports 500000] [--rounds 60] [--engine postgresql]
     uv run python -m tests.benchmarks.growth --small URL --big URL
 
-The first makes both databases by `lifeline bench load`, the second takes two that were made so; both write a few reports more.
+The first makes both databases by `tests.benchmarks.load_command`, the second takes two that were made so; both write a few reports more.
 Prints the median of each request on both and their ratio, what a page deep in the big one costs beside its first page, and the
 memory of a worker of its own on each database after the same requests. The timed requests go through the whole application, in
 process, without a network and without kept answers.
@@ -14,6 +14,8 @@ import asyncio
 import itertools
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,15 +31,15 @@ from asgi_lifespan import LifespanManager
 from rich.console import Console
 from rich.table import Table
 
-from app.answers import encode_cursor, encode_position
-from app.demo.synthetic import World
-from app.labels import TOP, Label
+from app.domain.tlp import TOP, Label
+from app.http.cursors import encode_cursor, encode_position
 from app.main import create_app
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.migrations import migrate
+from tests.benchmarks.synthetic import World
 from tests.postgres import execute, postgres_server
 from tests.processes import serve
-from tests.servers import lifeline, new_key, rows
+from tests.servers import environment, new_key, rows
 
 SMALL = 10_000
 DEEP = 990_000
@@ -166,7 +168,8 @@ def _made(engine: str, reports: int) -> Iterator[dict[str, str]]:
             urls[name] = f"sqlite:///{Path(folder) / name}.db" if engine == "sqlite" else server.get_uri(name)
             if engine == "postgresql":
                 asyncio.run(execute(server, f"CREATE DATABASE {name}"))
-            loaded = lifeline("bench", "load", "--reports", str(size), seconds=None, database_url=urls[name])
+            command = [sys.executable, "-m", "tests.benchmarks.load_command", "--reports", str(size)]
+            loaded = subprocess.run(command, env=environment(database_url=urls[name]), capture_output=True, text=True, check=False)
             assert loaded.returncode == 0, loaded.stderr
             print(loaded.stdout, end="")
         yield urls

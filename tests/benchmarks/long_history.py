@@ -21,11 +21,12 @@ from asgi_lifespan import LifespanManager
 from rich.console import Console
 from rich.table import Table
 
-from app.access.service import Scope, create_key
-from app.labels import Label
+from app.access.keys import create_key
+from app.access.principal import Scope
+from app.domain.tlp import Label
 from app.main import create_app
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.migrations import migrate
 from tests.factories import Reference, report, seed
 from tests.postgres import execute, postgres_server
 

@@ -31,9 +31,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from app.labels import Label
-from app.migrations import migrate
+from app.domain.tlp import Label
 from app.settings import Settings
+from app.storage.migrations import migrate
 from tests.benchmarks.__main__ import OUTPUT, databases, measured
 from tests.benchmarks.data import fill
 from tests.benchmarks.open_load import BASE

@@ -19,8 +19,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.migrations import migrate
 from tests.benchmarks.__main__ import databases
 from tests.benchmarks.data import fill, new_statements
 from tests.benchmarks.serving import cores, request, resident_bytes, uvicorn

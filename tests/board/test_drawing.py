@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.board.basemap import frame_around, outlines
-from app.board.figures import BAR_WIDTH, card
-from app.board.languages import tongue
-from app.board.plots import BOTTOM, FOOT, HEIGHT, INSET, LEFT, RIGHT, WIDTH, Reading, plot
-from app.board.timeline import Timeline, timeline
-from app.board.urgency import urgency
+from app.board.cards import BAR_WIDTH, card
+from app.board.drawing.basemap import frame_around, outlines
+from app.board.drawing.plots import BOTTOM, FOOT, HEIGHT, INSET, LEFT, RIGHT, WIDTH, Reading, plot
+from app.board.localization import tongue
+from app.board.time_slider import Timeline, timeline
+from app.situations.urgency import urgency
 
 TODAY = date(2016, 8, 10)
 

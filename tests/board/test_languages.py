@@ -9,9 +9,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from app.board.languages import CATALOGUES, LANGUAGES, choose_language, tongue
-from app.board.words import people, word
-from app.kinds import KINDS
+from app.board.code_labels import people, word
+from app.board.localization import CATALOGUES, LANGUAGES, choose_language, tongue
+from app.domain.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent.parent
 KEYWORDS = {"_": None, "_n": None, "gettext": None, "plural": (1, 2), "ngettext": (1, 2)}

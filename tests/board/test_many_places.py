@@ -15,15 +15,16 @@ from playwright.sync_api import Browser, expect
 from sqlalchemy import insert
 from uuid_utils.compat import uuid7
 
-from app.access.dependencies import Caller
+from app.access.principal import Caller
 from app.board.overview_page import PLACES_A_PAGE
-from app.db import Database, table_of
-from app.labels import TOP
+from app.domain.times import utc_now
+from app.domain.tlp import TOP
 from app.reference.models import Place, PlaceAncestor
-from app.reports.checks import check
 from app.reports.service import record
+from app.reports.validation import check
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.database import Database
+from app.storage.types import table_of
 from tests.board.photographs import photograph
 from tests.browser import needs_chromium, visit
 from tests.factories import report

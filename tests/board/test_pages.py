@@ -6,12 +6,12 @@ import re
 import httpx
 import pytest
 
-from app.access.service import list_keys, revoke_key
+from app.access.keys import list_keys, revoke_key
 from app.board.sessions import Sessions
-from app.db import Database
-from app.labels import Label
+from app.domain.tlp import Label
 from app.main import Application
 from app.settings import Settings
+from app.storage.database import Database
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient, MakeKey
 
@@ -118,7 +118,7 @@ async def test_a_page_is_kept_until_something_is_said(
 ) -> None:
     first = await anonymous.get("/")
     tag = first.headers["etag"]
-    kept = app.kept_answers
+    kept = app.response_cache
     assert kept is not None
     beneath = kept._app
 

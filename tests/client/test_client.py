@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.access.service import Scope
+from app.access.principal import Scope
 from app.client import AsyncLifeline, Indicator, Lifeline, LifelineError
 from app.client.calls import pause
 from tests.factories import Reference, report

@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.db import Database, table_of
-from app.indicators.models import StoredReading
-from app.indicators.verify import verify_readings
+from app.assessment.models import StoredReading
+from app.assessment.verify import verify_readings
 from app.ledger.verify import verify_chain
+from app.storage.database import Database
+from app.storage.types import table_of
 from tests.servers import settings_on
 
 

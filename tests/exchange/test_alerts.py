@@ -10,8 +10,8 @@ import pytest
 import xmlschema
 from lxml import etree
 
-from app.kinds import KINDS
-from app.labels import Label
+from app.domain.kinds import KINDS
+from app.domain.tlp import Label
 from tests.exchange.conftest import POLYGON, post
 from tests.factories import report
 from tests.fixtures import MakeClient, of_no_storage

@@ -11,17 +11,17 @@ import openpyxl
 import pytest
 from openpyxl.utils.escape import unescape
 
-from app.db import Database
-from app.exchange import whole
-from app.exchange.columns import column
-from app.exchange.files_in import read_tables
-from app.exchange.hxl_csv import undone
-from app.exchange.records import restore
-from app.exchange.whole import export_file, read_records
-from app.exchange.xlsx import ELSEWHERE, LONG, MOST_CHARACTERS, Workbook
-from app.formats import Format
-from app.labels import Label
-from app.ledger.chain import GENESIS, canonical, link
+from app.domain.tlp import Label
+from app.exchange.exports import full_export
+from app.exchange.exports.columns import column
+from app.exchange.exports.full_export import export_file, read_records
+from app.exchange.exports.hxl_csv import undone
+from app.exchange.exports.records import restore
+from app.exchange.exports.xlsx import ELSEWHERE, LONG, MOST_CHARACTERS, Workbook
+from app.exchange.imports.file_readers import read_tables
+from app.http.content_negotiation import Format
+from app.ledger.hash_chain import GENESIS, canonical, link
+from app.storage.database import Database
 from tests.servers import invoke
 
 
@@ -58,7 +58,7 @@ async def records_of(database: Database, clearance: Label) -> list[dict[str, Any
 async def test_every_format_carries_every_field(
     database: Database, filled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(whole, "STEP", 3)
+    monkeypatch.setattr(full_export, "STEP", 3)
     written = []
     for ending in ("ndjson", "csv", "xlsx"):
         path = tmp_path / f"out.{ending}"

@@ -15,16 +15,15 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
-from app.access.dependencies import Caller
-from app.access.service import Scope
+from app.access.principal import Caller, Scope
+from app.cli.exchange import teller
 from app.client import AsyncLifeline
-from app.db import Database
-from app.exchange.commands import teller
-from app.exchange.entries import Applied, Applier
-from app.exchange.following import CannotFollow, Follower, forget
-from app.labels import TOP, Label
+from app.domain.tlp import TOP, Label
+from app.exchange.replication.apply import Applied, Applier
+from app.exchange.replication.follower import CannotFollow, Follower, forget
 from app.reports.queries import find_visible
 from app.settings import Settings
+from app.storage.database import Database
 from tests.exchange.flaky import flaky_line
 from tests.exchange.readings import problems_of, readings_of
 from tests.factories import report

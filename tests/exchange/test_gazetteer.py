@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.exchange.gazetteer import slug_of
+from app.exchange.imports.gazetteer import slug_of
 from tests.servers import invoke, rows
 
 OLD = [

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.exchange import hapi
-from app.exchange.hapi import _data, statement
+from app.exchange.imports import hapi
+from app.exchange.imports.hapi import _data, statement
 from tests.servers import invoke, rows
 
 ROW: dict[str, Any] = {

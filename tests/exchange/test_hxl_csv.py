@@ -9,10 +9,10 @@ import hxl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.columns import Scalar, column, record_of
-from app.exchange.hxl_csv import defused, lines, undone
-from app.exchange.tables import TABLES, flat
-from app.kinds import KINDS
+from app.domain.kinds import KINDS
+from app.exchange.exports.columns import Scalar, column, record_of
+from app.exchange.exports.hxl_csv import defused, lines, undone
+from app.exchange.exports.tables import TABLES, flat
 from tests.fixtures import of_no_storage
 
 # Only what the database keeps: no NUL, no half of a character.

@@ -11,8 +11,8 @@ import pytest
 import shapely
 from shapely.geometry import shape
 
-from app.exchange import ways_out
-from app.labels import Label
+from app.domain.tlp import Label
+from app.exchange.exports import streaming
 from tests.fixtures import MakeClient, of_no_storage
 
 MEDIA_TYPES = {
@@ -101,7 +101,7 @@ async def test_the_whole_selection_unless_a_page_is_asked_for(
     client: httpx.AsyncClient, filled: dict[str, Any], formats: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = {format_: (await client.get(f"/v1/reports.{format_}")).content for format_ in formats}
-    monkeypatch.setattr(ways_out, "PAGE", 2)
+    monkeypatch.setattr(streaming, "PAGE", 2)
     for format_, body in whole.items():
         # Another query, so that what is kept is not what is looked at.
         assert (await client.get(f"/v1/reports.{format_}?bbox=-180,-90,180,90&format={format_}")).status_code == 200

@@ -9,8 +9,8 @@ import pytest
 from owslib.ogcapi.features import Features
 from shapely.geometry import box, shape
 
-from app.exchange import features
-from app.labels import Label
+from app.domain.tlp import Label
+from app.exchange.ogc import features
 from tests.fixtures import MakeClient
 from tests.processes import serve_demo
 

@@ -19,11 +19,11 @@ import openpyxl
 import pytest
 import xlsxwriter
 
-from app.access.service import Scope
-from app.exchange import workbooks_in
-from app.exchange.files_in import read_tables, text_of
-from app.exchange.statements_in import Imported, StatementFile
-from app.formats import Format
+from app.access.principal import Scope
+from app.exchange.imports import xlsx_reader
+from app.exchange.imports.file_readers import read_tables, text_of
+from app.exchange.imports.statements import Imported, StatementFile
+from app.http.content_negotiation import Format
 from app.settings import Settings
 from tests.exchange.readings import readings_of
 from tests.factories import Reference, report
@@ -268,7 +268,7 @@ def test_what_cannot_be_read_says_so(sqlite_template: Path, tmp_path: Path, name
 def test_a_workbook_that_is_damaged_or_made_to_do_harm(
     sqlite_template: Path, tmp_path: Path, old: bytes, new: bytes, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workbooks_in, "MOST_ROWS", 1000)
+    monkeypatch.setattr(xlsx_reader, "MOST_ROWS", 1000)
     made = io.BytesIO()
     with xlsxwriter.Workbook(made) as book:
         book.add_worksheet().write_column(0, 0, ["people_high", 5])

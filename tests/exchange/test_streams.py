@@ -13,17 +13,19 @@ import pytest
 import zstandard
 from sqlalchemy import insert, select
 
-from app import passing
-from app.db import Database, table_of
-from app.exchange import ways_out
-from app.exchange.geojson import GeoJsonRenderer
-from app.exchange.hxl_csv import CsvRenderer
-from app.exchange.rendering import LinesRenderer, Located, Renderer
-from app.exchange.tables import REPORTS
-from app.exchange.xlsx import XlsxRenderer
-from app.labels import Label
-from app.ledger.models import Change, Report
+from app.domain.tlp import Label
+from app.exchange.exports import streaming
+from app.exchange.exports.geojson import GeoJsonRenderer
+from app.exchange.exports.hxl_csv import CsvRenderer
+from app.exchange.exports.rendering import LinesRenderer, Located, Renderer
+from app.exchange.exports.tables import REPORTS
+from app.exchange.exports.xlsx import XlsxRenderer
+from app.http import response_buffer
+from app.ledger.models import Change
 from app.main import Application
+from app.reports.models import Report
+from app.storage.database import Database
+from app.storage.types import table_of
 from tests.factories import Reference, report
 from tests.fixtures import MakeKey
 from tests.servers import by_hand
@@ -95,7 +97,7 @@ async def key(client: httpx.AsyncClient, reference: Reference, make_key: MakeKey
 async def test_what_grows_too_large_comes_in_pieces(
     app: Application, database: Database, key: str, coding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 20_000)
+    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", 20_000)
     await clone(database, 2, 201)
     messages: list[dict[str, Any]] = []
     bearer = {"authorization": f"Bearer {key}"}
@@ -124,8 +126,8 @@ async def test_what_grows_too_large_comes_in_pieces(
 
 
 async def test_memory_does_not_grow_with_the_rows(app: Application, database: Database, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 20_000)
-    monkeypatch.setattr(ways_out, "PAGE", 50)
+    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", 20_000)
+    monkeypatch.setattr(streaming, "PAGE", 50)
     peaks: list[int] = []
     sizes: list[int] = []
     for first, last in ((2, 150), (150, 600)):
@@ -175,8 +177,8 @@ def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Rendere
 def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes of an answer that are held back, where pages are of two rows."""
     most: int = request.param
-    monkeypatch.setattr(passing, "MOST_HELD_BYTES", most)
-    monkeypatch.setattr(ways_out, "PAGE", 2)
+    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", most)
+    monkeypatch.setattr(streaming, "PAGE", 2)
     return most
 
 
@@ -190,7 +192,7 @@ async def test_an_export_that_breaks_off_is_not_taken_for_whole(
     async def gone(*_: object) -> None:
         raise RuntimeError("the database is gone")
 
-    monkeypatch.setattr(ways_out.asyncio, "to_thread", gone)
+    monkeypatch.setattr(streaming.asyncio, "to_thread", gone)
     with pytest.raises(RuntimeError):
         await ask(app, "/v1/reports.csv", "", into(messages), authorization=f"Bearer {key}")
     if held:
@@ -231,8 +233,8 @@ async def test_what_is_recorded_meanwhile_is_not_in_it(
     app: Application, client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reports, and the marks on them, as they stood when the export began; the next one has the rest."""
-    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 0)
-    monkeypatch.setattr(ways_out, "PAGE", 2)
+    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", 0)
+    monkeypatch.setattr(streaming, "PAGE", 2)
     ids = [(await client.post("/v1/reports", json=report(source=source))).json()["id"] for source in ("envoy", "monitor", "army")]
     body = b""
     added = ""

@@ -8,16 +8,15 @@ from uuid import UUID
 import httpx
 import orjson
 
-from app.access.dependencies import Caller
-from app.access.service import Scope
-from app.db import Database
-from app.exchange.entries import Applier
-from app.exchange.files_in import format_of
-from app.exchange.whole import export_file
-from app.exchange.whole_in import Restored, WholeFile, is_whole
-from app.labels import TOP, Label
-from app.ledger.chain import GENESIS, canonical, link
+from app.access.principal import Caller, Scope
+from app.domain.tlp import TOP, Label
+from app.exchange.exports.full_export import export_file
+from app.exchange.imports.file_readers import format_of
+from app.exchange.imports.full_import import Restored, WholeFile, is_whole
+from app.exchange.replication.apply import Applier
+from app.ledger.hash_chain import GENESIS, canonical, link
 from app.settings import Settings
+from app.storage.database import Database
 from tests.exchange.readings import problems_of, readings_of
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient

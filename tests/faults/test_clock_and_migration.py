@@ -11,10 +11,10 @@ import httpx
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from app.ledger import service
-from app.migrations import current, migrate, revision_at_head
+from app.domain.times import utc_now
+from app.ledger import appender
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.migrations import current, migrate, revision_at_head
 from tests.factories import Reference, report
 from tests.processes import serve
 from tests.servers import by_hand, invoke, new_key, rows
@@ -28,7 +28,7 @@ async def test_times_of_the_ledger_never_go_back(
     client: httpx.AsyncClient, reference: Reference, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, jump in enumerate((0, -3600, -1800, -86_400, 0)):
-        monkeypatch.setattr(service, "utc_now", lambda jump=jump: utc_now() + timedelta(seconds=jump))
+        monkeypatch.setattr(appender, "utc_now", lambda jump=jump: utc_now() + timedelta(seconds=jump))
         assert (await client.post("/v1/reports", json=report(value={"people": 100_000 + number}))).status_code == 201
     times = [each["recorded_at"] for each in (await client.get("/v1/changes")).json()["items"]]
     assert times == sorted(set(times))

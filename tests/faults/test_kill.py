@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from app.db import Database
-from app.indicators.verify import verify_all
+from app.assessment.verify import verify_all
 from app.settings import Settings
+from app.storage.database import Database
 from tests.factories import SOURCES, report
 from tests.processes import free_port, start
 from tests.servers import new_key

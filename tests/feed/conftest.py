@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.labels import Label
+from app.domain.tlp import Label
 from app.settings import Settings
 from tests.factories import Reference
 from tests.fixtures import MakeKey

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import rfc8785
 
-from app.feed import endpoints, queries
-from app.labels import Label
+from app.changes import endpoints, queries
+from app.domain.tlp import Label
 from tests.factories import Reference, post_all, report
 from tests.fixtures import MakeClient
 

@@ -7,8 +7,8 @@ import socket
 import httpx
 import pytest
 
-from app.access.service import list_keys, revoke_key
-from app.db import Database
+from app.access.keys import list_keys, revoke_key
+from app.storage.database import Database
 from tests.factories import report
 from tests.feed.conftest import Running
 

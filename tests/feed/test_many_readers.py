@@ -11,11 +11,12 @@ import orjson
 import pytest
 from sqlalchemy import event
 
-from app.access.dependencies import Caller, holds_until
-from app.db import Database
-from app.feed import service
-from app.labels import Label
+from app.access.dependencies import holds_until
+from app.access.principal import Caller
+from app.changes import service
+from app.domain.tlp import Label
 from app.settings import Settings
+from app.storage.database import Database
 from tests.factories import Reference, report
 from tests.fixtures import FULL, MakeKey
 from tests.processes import serve

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.labels import Label
+from app.domain.tlp import Label
 from app.settings import Settings
 from tests.factories import Reference, report
 from tests.fixtures import FULL, MakeKey

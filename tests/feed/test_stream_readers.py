@@ -10,8 +10,8 @@ import orjson
 import pytest
 import uvicorn
 
-from app import passing
-from app.feed import endpoints
+from app.changes import endpoints
+from app.http import response_buffer
 from app.main import Application
 from tests.factories import Reference, report
 
@@ -90,7 +90,7 @@ def _events(received: bytes) -> list[dict[str, Any]]:
 async def test_who_does_not_keep_up_is_dropped_and_resumes_without_loss(
     door: Door, client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passing, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(response_buffer, "SEND_SECONDS", 0.3)
     received = bytearray()
     asleep = await door.open("/v1/stream", receive_buffer=4096)
     await _until(asleep, b"event: ready", received)

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.labels import Label
+from app.domain.tlp import Label
 from tests.factories import Reference, post_all, report
 from tests.fixtures import FULL, MakeClient, of_no_storage
 

@@ -16,27 +16,27 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import Caller
-from app.access.service import Scope
-from app.db import Database, table_of
-from app.errors import Problem
-from app.indicators.basis import load_bases
-from app.indicators.models import StoredReading
-from app.indicators.service import rows_of
-from app.indicators.travel import past_readings
-from app.indicators.verify import verify_readings
-from app.labels import LABELS, Label
+from app.access.principal import Caller, Scope
+from app.assessment.document import with_revision
+from app.assessment.inputs import load_bases
+from app.assessment.models import StoredReading
+from app.assessment.projection import rows_of
+from app.assessment.verify import verify_readings
+from app.domain.time_point import Moment
+from app.domain.tlp import LABELS, Label
+from app.http.problems import Problem
+from app.indicators.past import past_readings
 from app.ledger.models import Head
 from app.ledger.queries import moment_of
 from app.ledger.verify import verify_chain
-from app.reading.document import with_revision
-from app.reference.moment import Moment
 from app.reference.schemas import PlaceIn, SourceIn
 from app.reference.service import add_place, add_source
 from app.reports.amendments import set_grade, set_outcome
-from app.reports.checks import check
 from app.reports.service import Recorded, correct, record, retract
+from app.reports.validation import check
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.types import table_of
 from tests.factories import Reference, report
 from tests.fixtures import FULL, MakeClient
 from tests.indicators.oracle import Done, Log, Said, end_of, written

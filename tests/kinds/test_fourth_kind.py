@@ -12,9 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 import app
+from app.domain.kinds.base import Value
+from app.domain.kinds.supply_runout import SupplyRunoutKind
 from app.indicators.schemas import _filters
-from app.kinds.base import Value
-from app.kinds.supply_runout import SupplyRunoutKind
 from tests.factories import report
 from tests.forking import Forker
 from tests.processes import environment, serve, start
@@ -29,7 +29,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StrictInt
 
-from app.kinds.base import Combined, Kind, Said, Value, apart, envelope
+from app.domain.kinds.base import Combined, Kind, Said, Value, apart, envelope
 
 Facility = Literal["hospital", "clinic", "ambulance"]
 Service = Literal["working", "partly_working", "out_of_service"]
@@ -79,8 +79,8 @@ class HealthAttackKind(Kind[HealthAttack]):
         reading = HealthAttackReading(facility=preferred.facility, attacks_low=low, attacks_high=high, service=preferred.service)
         return Combined(reading.model_dump(mode="json"), 0)
 '''
-FILE = "kinds/health_attack.py"
-LIST = "kinds/__init__.py"
+FILE = "domain/kinds/health_attack.py"
+LIST = "domain/kinds/__init__.py"
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / FILE).write_text(KIND, encoding="utf-8")
     registered = (copy / LIST).read_text(encoding="utf-8")
     for line, added in (
-        ("from app.kinds.base import Kind\n", "from app.kinds.health_attack import HealthAttackKind\n"),
+        ("from app.domain.kinds.base import Kind\n", "from app.domain.kinds.health_attack import HealthAttackKind\n"),
         ("        RouteClosureKind(),\n", "        HealthAttackKind(),\n"),
     ):
         assert registered.count(line) == 1
@@ -116,7 +116,7 @@ def test_one_file_and_its_registration_are_all_that_is_added(code: Path) -> None
     assert {name for name in before if before[name] != after.get(name)} == {LIST}
     old, new = (each[LIST].decode().splitlines() for each in (before, after))
     assert [line for line in new if line not in old] == [
-        "from app.kinds.health_attack import HealthAttackKind",
+        "from app.domain.kinds.health_attack import HealthAttackKind",
         "        HealthAttackKind(),",
     ]
     assert [line for line in new if line in old] == old

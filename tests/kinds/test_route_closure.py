@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from app.kinds import KINDS
-from app.kinds.base import Said
-from app.kinds.route_closure import RouteClosure
-from app.labels import Label
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Said
+from app.domain.kinds.route_closure import RouteClosure
+from app.domain.tlp import Label
 from tests.reading import reading, relations, statement, value_of
 
 NAME = "route_closure"

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from app.kinds import KINDS
-from app.kinds.base import Said
-from app.kinds.supply_runout import SupplyRunout
-from app.labels import Label
-from app.reading.envelope import Outcome
+from app.assessment.envelope import Outcome
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Said
+from app.domain.kinds.supply_runout import SupplyRunout
+from app.domain.tlp import Label
 from tests.reading import july, reading, statement, value_of
 
 KIND = KINDS["supply_runout"]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.kinds import KINDS
-from app.kinds.base import Said
-from app.kinds.trapped_population import TrappedPopulation
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Said
+from app.domain.kinds.trapped_population import TrappedPopulation
 from tests.reading import reading, statement, value_of
 
 KIND = KINDS["trapped_population"]

@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.ledger.chain import canonical
+from app.ledger.hash_chain import canonical
 from tests.fixtures import FULL
 
 LONGEST = 2**53 - 1

@@ -17,11 +17,13 @@ import pytest
 import rfc8785
 from sqlalchemy import select
 
-from app.db import Database, table_of
-from app.labels import Label
-from app.ledger.models import Change, Head, Report
+from app.domain.tlp import Label
+from app.ledger.models import Change, Head
 from app.reference.models import Place, Source
+from app.reports.models import Report
 from app.settings import Settings
+from app.storage.database import Database
+from app.storage.types import table_of
 from tests.factories import Reference, report
 from tests.fixtures import FULL, MakeClient
 from tests.processes import serve
@@ -231,7 +233,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _entry(change: Any, report: Any, slugs: dict[Any, str], *, plain: bool) -> dict[str, Any]:
-    """An entry as app/ledger/chain.py documents it."""
+    """An entry as app/ledger/hash_chain.py documents it."""
     statement = None
     if report is not None:
         provenance = {name: report[name] for name in ("via", "method", "credibility", "url", "title", "quote", "language", "licence")}

@@ -6,9 +6,9 @@ import re
 import httpx
 import pytest
 
-from app.db import Database
-from app.indicators.verify import verify_all
+from app.assessment.verify import verify_all
 from app.settings import Settings
+from app.storage.database import Database
 from tests.factories import Reference, report
 from tests.servers import execute_by_hand, invoke
 

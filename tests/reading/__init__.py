@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from app.kinds import KINDS
-from app.reading.envelope import Outcome, Reading, read
-from app.reading.statements import Statement
+from app.assessment.envelope import Outcome, Reading, read
+from app.assessment.statement import Statement
+from app.domain.kinds import KINDS
 from app.reference.facts import SourceFacts
 
 _numbers = itertools.count(1)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kinds import KINDS
-from app.kinds.base import Said
-from app.reading.statements import Statement
+from app.assessment.statement import Statement
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Said
 from tests.reading import reading, relations, statement, value_of
 
 NAME = "trapped_population"

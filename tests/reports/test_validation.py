@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.kinds import KINDS
-from app.labels import Label
+from app.domain.kinds import KINDS
+from app.domain.tlp import Label
 from app.settings import Settings
 from tests.factories import Reference, report
 from tests.fixtures import FULL, MakeKey, of_no_storage

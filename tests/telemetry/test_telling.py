@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.labels import Label
-from app.logs import lines_of_libraries
+from app.domain.tlp import Label
+from app.telemetry.logging import lines_of_libraries
 from tests.factories import Reference, report
 from tests.fixtures import of_no_storage
 from tests.processes import serve

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from app.feed import queries
-from app.labels import Label
-from app.webhooks import sending, service
+from app.changes import queries
+from app.domain.tlp import Label
+from app.webhooks import delivery, service
 from tests.factories import post_all, report
 from tests.fixtures import MakeClient, of_no_storage
 from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
@@ -170,7 +170,7 @@ async def test_an_attempt_that_breaks_in_a_way_nobody_thought_of_is_recorded(
         raise ValueError("odd")
 
     with monkeypatch.context() as broken:
-        broken.setattr(sending, "_ask", break_)
+        broken.setattr(delivery, "_ask", break_)
         webhook = await register()
         await _post(client)
 

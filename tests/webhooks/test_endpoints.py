@@ -5,10 +5,12 @@ from uuid import UUID
 import httpx
 from sqlalchemy import select
 
+from app.access.keys import list_keys, revoke_key
 from app.access.models import RememberedAnswer
-from app.access.service import Scope, list_keys, revoke_key
-from app.db import Database, table_of
-from app.labels import Label
+from app.access.principal import Scope
+from app.domain.tlp import Label
+from app.storage.database import Database
+from app.storage.types import table_of
 from app.webhooks.models import Delivery
 from tests.factories import Reference, report
 from tests.fixtures import MakeClient

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from app.db import Database, table_of
-from app.labels import Label
+from app.domain.times import utc_now
+from app.domain.tlp import Label
 from app.settings import Settings
-from app.times import utc_now
+from app.storage.database import Database
+from app.storage.types import table_of
 from app.webhooks.models import Delivery
 from tests.factories import Reference, report
 from tests.fixtures import MakeKey
@@ -24,7 +25,7 @@ async def test_what_waits_is_made_anew(
 ) -> None:
     """Also when the label was raised by a machine whose clock is behind: it is told by the ledger's numbers which was first."""
     # No change is recorded before the one before it, so the whole ledger is on that machine.
-    monkeypatch.setattr("app.ledger.service.utc_now", lambda: utc_now() - behind)
+    monkeypatch.setattr("app.ledger.appender.utc_now", lambda: utc_now() - behind)
     everything, green = await make_key(clearance=Label.RED), await make_key(clearance=Label.GREEN)
     changed = settings.model_copy(update={"webhook_allow_private": True, "webhook_retry_base_seconds": 0.1})
 

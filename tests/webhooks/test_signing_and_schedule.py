@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook as Signer
 
-from app.webhooks.schedule import ceiling, next_attempt, parse_retry_after
+from app.webhooks.backoff import ceiling, next_attempt, parse_retry_after
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 DAYS = timedelta(days=3)

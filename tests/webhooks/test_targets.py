@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from app.webhooks.sending import Outcome, attempt, new_client
-from app.webhooks.targets import Refused, check_target, is_public, parse_url
+from app.webhooks.delivery import Outcome, attempt, new_client
+from app.webhooks.ssrf_guard import Refused, check_target, is_public, parse_url
 from tests.webhooks.conftest import Receiver
 
 ID = UUID("019f0000-0000-7000-8000-00000000000b")

@@ -1,0 +1,149 @@
+"""The method `envelope/1`: which statements stand, which is preferred, and what they say together (contract, Reading reports together).
+
+Pure: a reading depends on the statements given and on nothing else, no clock among them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import combinations
+from typing import Any, Literal
+
+from app.assessment.statement import Statement
+from app.domain.kinds.base import Kind, Said
+
+METHOD = "envelope/1"
+
+# Best first. F and 6 mean unknown: below C and 3, above D and 4.
+GRADES = ("A", "B", "C", "F", "D", "E")
+CREDIBILITIES = (1, 2, 3, 6, 4, 5)
+
+Agreement = Literal["single", "consistent", "contested", "unconfirmed"]
+Relation = Literal["preferred", "supports", "contradicts"]
+Reason = Literal["superseded", "retracted", "replaced_by_later", "past_horizon"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A statement that is read, with the aspects of the subject for which it is its source's latest word."""
+
+    statement: Statement
+    aspects: frozenset[str]
+
+    def said(self) -> Said[Any]:
+        """What the kind needs of it."""
+        return Said(self.statement.value, self.aspects)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a warning, as change `number` says; seen from `level` on. It holds until a later report is preferred."""
+
+    number: int
+    level: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the standing statements say together. Without any, the value and all that hangs on it are None."""
+
+    value: dict[str, Any] | None
+    agreement: Agreement | None
+    standing: tuple[Standing, ...]
+    relations: tuple[Relation, ...]
+    preferred: Statement | None
+    sources: int
+    stated_at: datetime | None
+    stale_after: datetime | None
+    left_out: tuple[tuple[Statement, Reason], ...]
+
+
+def grade_rank(grade: str) -> int:
+    """Position of a reliability grade, 0 the best."""
+    return GRADES.index(grade)
+
+
+def _best_first(standing: Standing) -> tuple[int, int, float, int]:
+    statement = standing.statement
+    return (
+        grade_rank(statement.source.reliability),
+        CREDIBILITIES.index(statement.credibility),
+        -statement.stated_at.timestamp(),
+        -statement.number,
+    )
+
+
+def _stand(
+    kind: Kind[Any], statements: Iterable[Statement], level: int, horizon: timedelta
+) -> tuple[list[Standing], list[tuple[Statement, Reason]]]:
+    left_out: list[tuple[Statement, Reason]] = []
+    latest: list[Standing] = []
+    taken: dict[Any, frozenset[str]] = {}
+    for statement in sorted(statements, key=lambda each: (each.stated_at, each.number), reverse=True):
+        if statement.level > level:
+            continue
+        if statement.retracted_level is not None and statement.retracted_level <= level:
+            left_out.append((statement, "retracted"))
+        elif statement.superseded_level is not None and statement.superseded_level <= level:
+            left_out.append((statement, "superseded"))
+        else:
+            said = taken.get(statement.source.id, frozenset())
+            aspects = kind.aspects(statement.value) - said
+            if aspects:
+                taken[statement.source.id] = said | aspects
+                latest.append(Standing(statement, aspects))
+            else:
+                left_out.append((statement, "replaced_by_later"))
+    if not latest:
+        return [], left_out
+    oldest = latest[0].statement.stated_at - horizon
+    left_out.extend((each.statement, "past_horizon") for each in latest if each.statement.stated_at < oldest)
+    return sorted((each for each in latest if each.statement.stated_at >= oldest), key=_best_first), left_out
+
+
+def _agreement(kind: Kind[Any], standing: Sequence[Standing], sources: int) -> Agreement:
+    if any(kind.contradict(one.said(), other.said()) for one, other in combinations(standing, 2)):
+        return "contested"
+    if sources == 1:
+        return "single"
+    if all(each.statement.source.party_to_conflict for each in standing):
+        return "unconfirmed"
+    return "consistent"
+
+
+def _outcome(outcomes: Sequence[Outcome], preferred: Statement, level: int) -> str:
+    holding = [each for each in outcomes if each.level <= level and each.number > preferred.number]
+    return max(holding, key=lambda each: each.number).outcome if holding else "pending"
+
+
+def read(kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()) -> Reading:
+    """Read the statements on one indicator together, as a reader of that level may.
+
+    `statements` are those stated by `as_of` and recorded by `known_at`; any that cannot stand may be missing.
+    """
+    standing, left_out = _stand(kind, statements, level, horizon)
+    if not standing:
+        return Reading(None, None, (), (), None, 0, None, None, tuple(left_out))
+    combined = kind.combine([each.said() for each in standing])
+    preferred = standing[combined.preferred]
+    value = combined.value
+    if kind.has_outcome:
+        value = value | {"outcome": _outcome(outcomes, preferred.statement, level)}
+    sources = len({each.statement.source.id for each in standing})
+    newest = max(each.statement.stated_at for each in standing)
+    relations: list[Relation] = [
+        "preferred" if each is preferred else "contradicts" if kind.contradict(each.said(), preferred.said()) else "supports"
+        for each in standing
+    ]
+    return Reading(
+        value=value,
+        agreement=_agreement(kind, standing, sources),
+        standing=tuple(standing),
+        relations=tuple(relations),
+        preferred=preferred.statement,
+        sources=sources,
+        stated_at=preferred.statement.stated_at,
+        stale_after=newest + horizon,
+        left_out=tuple(left_out),
+    )

@@ -1,0 +1,77 @@
+"""Readings as stored: the rendered document, and what lists filter it by."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Column, Index, Text
+from sqlmodel import Field, SQLModel
+
+from app.storage.types import BigInt, UtcDateTime
+
+
+class StoredReading(SQLModel, table=True):
+    """The reading of one indicator for the clearances `lowest` to `highest`, all of which see the same.
+
+    `revision_*` is the seq of the last change to it in the ledger of each of those clearances; `document` lacks only that.
+    `source_id` and `grade_rank` are of the preferred report; `due` is the day on which a warning without outcome falls due.
+    """
+
+    __tablename__ = "reading"
+    __table_args__ = (
+        Index("ix_reading_kind_indicator_id", "kind", "indicator_id"),
+        Index("ix_reading_kind_topic_indicator_id", "kind", "topic", "indicator_id"),
+        Index("ix_reading_place_id_indicator_id", "place_id", "indicator_id"),
+        Index("ix_reading_state_indicator_id", "state", "indicator_id"),
+        Index("ix_reading_agreement_indicator_id", "agreement", "indicator_id"),
+        Index("ix_reading_source_id_indicator_id", "source_id", "indicator_id"),
+        Index("ix_reading_country_indicator_id", "country", "indicator_id"),
+        Index("ix_reading_recorded_at", "recorded_at"),
+        Index("ix_reading_stale_after", "stale_after"),
+        Index("ix_reading_due_indicator_id", "due", "indicator_id"),
+    )
+
+    indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
+    lowest: int = Field(primary_key=True)
+    highest: int
+    kind: str = Field(max_length=64)
+    place_id: UUID = Field(foreign_key="place.id")
+    country: str | None = Field(default=None, max_length=3)
+    topic: str = Field(max_length=100)
+    state: str | None = Field(default=None, max_length=64)
+    agreement: str | None = Field(default=None, max_length=16)
+    source_id: UUID | None = Field(default=None, foreign_key="source.id")
+    grade_rank: int | None = None
+    due: date | None = None
+    stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    revision_clear: int | None = Field(default=None, sa_type=BigInt)
+    revision_green: int | None = Field(default=None, sa_type=BigInt)
+    revision_amber: int | None = Field(default=None, sa_type=BigInt)
+    revision_amber_strict: int | None = Field(default=None, sa_type=BigInt)
+    revision_red: int | None = Field(default=None, sa_type=BigInt)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class Indicator(SQLModel, table=True):
+    """What statements are about: one row per (kind, place, subject). Its identifier follows from them."""
+
+    __tablename__ = "indicator"
+    __table_args__ = (Index("uq_indicator_kind_place_id_subject", "kind", "place_id", "subject", unique=True),)
+
+    id: UUID = Field(primary_key=True)
+    kind: str = Field(max_length=64)
+    place_id: UUID = Field(foreign_key="place.id", index=True)
+    subject: str = Field(max_length=200)
+    topic: str = Field(max_length=100)
+
+
+class Voice(SQLModel, table=True):
+    """Who has spoken on an indicator, of which part of it and under which label; `number` is the first report that did."""
+
+    __tablename__ = "voice"
+
+    indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
+    source_id: UUID = Field(primary_key=True, foreign_key="source.id", index=True)
+    aspect: str = Field(primary_key=True, max_length=16)
+    level: int = Field(primary_key=True)
+    number: int = Field(sa_type=BigInt)

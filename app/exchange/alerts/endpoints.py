@@ -1,0 +1,116 @@
+"""`/v1/alerts`: an Atom feed of CAP 1.2 messages."""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import WithJsonSchema
+from sqlalchemy import ColumnElement
+from sqlmodel import col
+
+from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
+from app.exchange.alerts.atom import render_feed
+from app.exchange.alerts.cap import render
+from app.exchange.alerts.service import ALERTING, get_message, list_messages
+from app.http.content_negotiation import MEDIA_TYPES, Format
+from app.http.cursors import decode_number, encode_number
+from app.http.lists import chosen_format
+from app.http.openapi import READ_ERRORS, problems
+from app.http.problems import not_found
+from app.http.query_params import CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.http.responses import answer
+from app.reference.queries import in_place, places_in_country
+from app.reports.models import Report
+from app.storage.paging import revision_of
+
+router = APIRouter()
+
+KindFilter = Annotated[
+    str | None,
+    Query(description="Only alerts of this kind.", pattern=f"^({'|'.join(ALERTING)})$"),
+    WithJsonSchema({"type": "string", "enum": ALERTING}),
+]
+_CAP_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
+<alert xmlns="urn:oasis:names:tc:emergency:cap:1.2"><identifier>0198...</identifier><sender>lifeline</sender>...</alert>
+"""
+_ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
+<feed xmlns="http://www.w3.org/2005/Atom"><id>urn:lifeline:alerts</id><title>Lifeline alerts</title>...</feed>
+"""
+
+
+def _content(format_: Format, example: Any) -> dict[int | str, dict[str, Any]]:
+    schema = {"type": "object" if isinstance(example, dict) else "string"}
+    return {200: {"content": {MEDIA_TYPES[format_]: {"schema": schema, "example": example}}}}
+
+
+@router.get(
+    "/alerts",
+    tags=["Alerts"],
+    summary="Which alerts are there?",
+    response_class=Response,
+    responses=READ_ERRORS | problems(406) | _content(Format.ATOM, _ATOM_EXAMPLE),
+)
+async def list_alerts(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    kind: KindFilter = None,
+    place: PlaceFilter = None,
+    within: Within = False,
+    country: CountryFilter = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """An Atom feed of CAP 1.2 messages, newest first: run-outs and routes as reported, corrected (Update) and withdrawn (Cancel).
+
+    Each entry links to its message. `rel="next"` leads to the older ones.
+    """
+    chosen_format(request, [Format.ATOM], None)
+    where: list[ColumnElement[bool]] = []
+    if kind is not None:
+        where.append(col(Report.kind) == kind)
+    if place is not None:
+        where.append(in_place(Report.place_id, place, within=within))
+    if country is not None:
+        where.append(col(Report.place_id).in_(places_in_country(country)))
+    before = decode_number(cursor, "alerts") if cursor is not None else None
+    async with database.snapshot() as connection:
+        messages, last = await list_messages(connection, where, before=before, limit=limit, level=caller.level, settings=settings)
+        revision = await revision_of(connection, caller.level)
+    query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
+    own = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    following = f"{request.url.path}?{urlencode([*query, ('cursor', encode_number(last, 'alerts'))])}" if last is not None else None
+    body = render_feed(messages, own=own, following=following, sender=settings.cap_sender)
+    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
+
+
+@router.get(
+    "/alerts/{id}.cap",
+    tags=["Alerts"],
+    summary="One alert as CAP 1.2",
+    response_class=Response,
+    responses=READ_ERRORS | _content(Format.CAP, _CAP_EXAMPLE),
+)
+async def get_alert(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    id: Annotated[  # noqa: A002 - the field's name on the wire
+        str,
+        Path(
+            max_length=50,
+            description="Of a report; with `-cancel` behind it, of its withdrawal.",
+            examples=["01900000-0000-7000-8004-000000000001"],
+        ),
+    ],
+) -> Response:
+    """One message. Draft where nobody has judged how credible the statement is; Restricted where it is not labelled `clear`."""
+    async with database.snapshot() as connection:
+        message = await get_message(connection, id, level=caller.level, settings=settings)
+        revision = await revision_of(connection, caller.level)
+    if message is None:
+        raise not_found("alert")
+    body = render(message, settings.cap_sender)
+    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.CAP], revision=revision)

@@ -1,0 +1,145 @@
+"""Lists in formats other than JSON: fetched page by page like the list itself, located on the map where the format wants it, rendered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.access.dependencies import ended, still_holds
+from app.access.principal import Caller
+from app.domain.tlp import Label
+from app.exchange.exports.geojson import GeoJsonRenderer
+from app.exchange.exports.hxl_csv import CsvRenderer
+from app.exchange.exports.rendering import LinesRenderer, Located, Renderer
+from app.exchange.exports.tables import ROUTE_FIELDS, TABLES, Spot
+from app.exchange.exports.xlsx import XlsxRenderer
+from app.http.content_negotiation import MEDIA_TYPES, Format
+from app.http.cursors import with_revision
+from app.http.lists import Listing, Page
+from app.http.response_cache import CALLER
+from app.reference.queries import place_shapes, route_shapes
+from app.storage.consistency import freshness
+from app.storage.database import Database
+
+PAGE = 500
+# A piece has to reach the reader within the seconds that a send may take, also over a bad link.
+PIECE_BYTES = 64 * 1024
+
+
+def install(app: FastAPI) -> None:
+    """Make the app's lists go out in every format."""
+    app.state.way_out = answer_in
+
+
+async def answer_in(request: Request, listing: Listing, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
+    """A list in a format other than JSON, streamed in memory that does not grow with it; `limit` None is the whole selection.
+
+    Each page is read by itself, and no connection is held while a slow reader takes it in. Rows are in the order of their
+    identifiers, so none comes twice or is passed over while others are added. Errors of the first page are raised here. It breaks off
+    when the key is revoked or expires.
+    """
+    first = await listing.fetch(cursor, limit or PAGE)
+    _, following, revision = first
+    # The pages after it are of no older state, wherever they are read.
+    asked = freshness()
+    asked.revision = max(asked.revision, revision)
+    control = f"{'private' if listing.private else 'public'}, no-cache"
+    headers = {"Cache-Control": control, "Lifeline-Revision": str(revision)}
+    if format_ in (Format.CSV, Format.XLSX, Format.NDJSON):
+        headers["Content-Disposition"] = f'attachment; filename="{listing.kind or listing.rows}.{format_}"'
+    if limit is not None and following is not None:
+        query = sorted((name, value) for name, value in request.query_params.multi_items() if name != listing.cursor)
+        headers["Link"] = f'<{request.url.path}?{urlencode([*query, (listing.cursor, with_revision(following, revision))])}>; rel="next"'
+    request.state.keep_answer = True
+    renderer = _renderer(listing, format_, revision)
+    located = format_ is Format.GEOJSON
+    body = _stream(request, listing, renderer, first, whole=limit is None, located=located)
+    return StreamingResponse(body, headers=headers, media_type=MEDIA_TYPES[format_])
+
+
+def _renderer(listing: Listing, format_: Format, revision: int) -> Renderer:
+    columns = TABLES[listing.rows].of_kind(listing.kind)
+    match format_:
+        case Format.CSV:
+            return CsvRenderer(listing.rows, columns)
+        case Format.XLSX:
+            return XlsxRenderer(listing.kind or listing.rows, columns)
+        case Format.GEOJSON:
+            return GeoJsonRenderer(listing.rows, columns, as_of=listing.as_of, revision=revision)
+        case _:
+            return LinesRenderer()
+
+
+async def _stream(
+    request: Request, listing: Listing, renderer: Renderer, first: Page, *, whole: bool, located: bool
+) -> AsyncIterator[bytes]:
+    database: Database = request.app.state.database
+    documents, following, _ = first
+    try:
+        yield renderer.begin()
+        while True:
+            spots: Sequence[Located] = ()
+            if located:
+                async with database.read() as connection:
+                    spots = await locate(connection, listing.rows, documents, listing.level)
+            # Rendering a page takes some milliseconds of computing: other requests go on meanwhile.
+            rendered = await asyncio.to_thread(renderer.page, documents, spots)
+            for start in range(0, len(rendered), PIECE_BYTES):
+                yield rendered[start : start + PIECE_BYTES]
+            if not whole or following is None or await request.is_disconnected():
+                break
+            await _must_still_hold(request, database)
+            documents, following, _ = await listing.fetch(following, PAGE)
+        if whole:
+            # A workbook leaves here at once, however long it was in the making.
+            await _must_still_hold(request, database)
+        end = iter(renderer.end())
+        while piece := await asyncio.to_thread(next, end, b""):
+            yield piece
+    finally:
+        renderer.close()
+
+
+async def _must_still_hold(request: Request, database: Database) -> None:
+    caller: Caller | None = getattr(request.state, CALLER, None)
+    if caller is not None and not await still_holds(caller, database):
+        raise ended()
+
+
+async def locate(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[Located]:
+    """Where each document lies: its own geometry, its route's, else its place's, as a clearance may know them."""
+    spot = TABLES[rows].spot
+    assert spot is not None
+    records = [orjson.loads(each) for each in documents]
+    if spot.own:
+        return [own_spot(each) for each in records]
+    named = [_named(each, spot) for each in records]
+    routes = await route_shapes(connection, {route for _, route in named if route}, level)
+    places = await place_shapes(connection, {place for place, _ in named})
+    coarse = level < Label.AMBER.level
+    return [
+        Located(routes[route], coarse=coarse) if route is not None and route in routes else Located(places.get(place))
+        for place, route in named
+    ]
+
+
+def own_spot(record: dict[str, Any]) -> Located:
+    """Where a served place or route lies: on its geometry, else its centroid as a point."""
+    centroid = record.get("centroid")
+    geometry = record["geometry"] or (None if centroid is None else {"type": "Point", "coordinates": centroid})
+    return Located(geometry, coarse="geometry" in record.get("redacted", []))
+
+
+def _named(record: dict[str, Any], spot: Spot) -> tuple[str, str | None]:
+    place: Any = record
+    for step in spot.place:
+        place = place[step]
+    value: Any = record if spot.value else None
+    for step in spot.value:
+        value = value[step]
+    return place, next((value[field] for field in ROUTE_FIELDS if field in value), None) if value else None

@@ -1,0 +1,234 @@
+"""Which columns each list has. Those of a kind's value come from the kind: its fields and its HXL hashtags."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
+from app.exchange.exports.columns import Column, Shape, beneath, column
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where on the map a row lies: paths to the slug of its place, to the route in its value, or to a geometry of its own."""
+
+    place: tuple[str, ...] = ()
+    value: tuple[str, ...] = ()
+    own: bool = False
+
+
+_PLACE = (
+    column("place.slug", "#loc+code+slug"),
+    column("place.name", "#loc+name"),
+    column("place.codes", "#loc+code+list", "codes"),
+    column("place.country", "#country+code+v_iso3"),
+)
+_SOURCE = (
+    column("provenance.source.slug", "#meta+source+code"),
+    column("provenance.source.name", "#meta+source+name"),
+    column("provenance.source.type", "#meta+source+type"),
+    column("provenance.source.reliability", "#meta+source+reliability"),
+    column("provenance.source.party_to_conflict", "#meta+source+party", "boolean"),
+)
+_BASIS = (
+    column("provenance.method", "#meta+method"),
+    column("provenance.credibility", "#meta+credibility", "integer"),
+    column("provenance.url", "#meta+url"),
+    column("provenance.title", "#meta+title"),
+    column("provenance.quote", "#description+quote"),
+    column("provenance.language", "#meta+lang"),
+    column("provenance.licence", "#meta+licence"),
+)
+
+
+def value_columns(kinds: Iterable[Kind[Any]], model: str) -> tuple[Column, ...]:
+    """The columns of the values of some kinds, each field once; `model` is `value_model` or `reading_model`."""
+    found: dict[str, Column] = {}
+    for kind in kinds:
+        schema: type[BaseModel] = getattr(kind, model)
+        properties = schema.model_json_schema()["properties"]
+        for name in schema.model_fields:
+            found.setdefault(name, column(f"value.{name}", kind.hxl.get(name, ""), _shape(properties[name])))
+    return tuple(found.values())
+
+
+def _shape(schema: dict[str, Any]) -> Shape:
+    types = {each.get("type", "object") for each in schema.get("anyOf", [schema])} - {"null"}
+    match types.pop() if len(types) == 1 else "object":
+        case "integer":
+            return "integer"
+        case "number":
+            return "number"
+        case "boolean":
+            return "boolean"
+        case "string":
+            return "text"
+        case "array" if schema.get("items", {}).get("enum"):
+            return "words"
+        case _:
+            return "json"
+
+
+def _indicators(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
+    return (
+        column("id", "#meta+id"),
+        column("kind", "#indicator+type"),
+        column("subject", "#indicator+name"),
+        *_PLACE,
+        *value_columns(kinds, "reading_model"),
+        column("agreement", "#status+agreement"),
+        column("stated_at", "#date+reported"),
+        column("stale_after", "#date+stale"),
+        column("recorded_at", "#date+recorded"),
+        column("revision", "#meta+revision", "integer"),
+        column("assessment.method", "#meta+assessment"),
+        column("assessment.reports", "#meta+reports", "integer"),
+        column("assessment.sources", "#meta+sources", "integer"),
+        column("provenance.report", "#meta+report+id"),
+        *_SOURCE,
+        column("provenance.via", "#meta+via+list", "slugs"),
+        *_BASIS,
+        column("sensitivity", "#meta+tlp"),
+        column("links.self", "#meta+link"),
+    )
+
+
+def _statement(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
+    """A report as sent, and what the service added: the fields that its entry in the ledger has."""
+    return (
+        column("id", "#meta+id"),
+        column("kind", "#indicator+type"),
+        column("place", "#loc+code+slug"),
+        column("source", "#meta+source+code"),
+        column("stated_at", "#date+reported"),
+        *value_columns(kinds, "value_model"),
+        column("provenance.via", "#meta+via+list", "words"),
+        column("provenance.published_at", "#date+published"),
+        *_BASIS,
+        column("observed_from", "#date+start"),
+        column("observed_to", "#date+end"),
+        column("sensitivity", "#meta+tlp"),
+        column("recorded_at", "#date+recorded"),
+        column("recorded_by", "#org+recorded"),
+    )
+
+
+INDICATORS = _indicators(KINDS.values())
+STATEMENT = _statement(KINDS.values())
+REPORTS = (
+    *STATEMENT,
+    column("seq", "#meta+seq", "integer"),
+    column("indicator", "#meta+indicator+id"),
+    column("status", "#status+report"),
+    column("supersedes", "#meta+supersedes"),
+)
+PLACES = (
+    column("id", "#meta+id"),
+    column("slug", "#loc+code+slug"),
+    column("name", "#loc+name"),
+    column("parent", "#loc+code+parent"),
+    column("country", "#country+code+v_iso3"),
+    column("codes", "#loc+code+list", "codes"),
+    column("centroid.1", "#geo+lat", "number", header="latitude"),
+    column("centroid.0", "#geo+lon", "number", header="longitude"),
+    column("geometry", "#geo+geojson", "json"),
+)
+SOURCES = (
+    column("id", "#meta+id"),
+    column("slug", "#meta+source+code"),
+    column("name", "#meta+source+name"),
+    column("type", "#meta+source+type"),
+    column("reliability", "#meta+source+reliability"),
+    column("party_to_conflict", "#meta+source+party", "boolean"),
+    column("alias", "#meta+source+alias"),
+    column("organisation", "#meta+source+org"),
+    column("redacted", "#meta+redacted", "words"),
+)
+ROUTES = (
+    column("id", "#meta+id"),
+    column("slug", "#access+route+code"),
+    column("name", "#access+route+name"),
+    column("mode", "#access+route+mode"),
+    column("from", "#loc+origin"),
+    column("to", "#loc+dest"),
+    column("geometry", "#geo+geojson", "json"),
+    column("redacted", "#meta+redacted", "words"),
+)
+CHANGES = (
+    column("seq", "#meta+seq", "integer"),
+    column("hash", "#meta+hash"),
+    column("type", "#meta+change"),
+    column("report_id", "#meta+report+id"),
+    column("indicator", "#meta+indicator+id"),
+    column("source", "#meta+source+code"),
+    column("reason", "#description+reason"),
+    column("detail", "#meta+detail", "json"),
+    column("redacted", "#meta+redacted", "words"),
+    column("recorded_at", "#date+recorded"),
+    column("recorded_by", "#org+recorded"),
+    *beneath("report", STATEMENT),
+)
+WARNINGS = (
+    column("due", "#date+due"),
+    column("days_left", "#indicator+days_remaining+num", "integer"),
+    column("past_due", "#status+past_due", "boolean"),
+    *beneath("indicator", _indicators([kind for kind in KINDS.values() if kind.has_outcome])),
+)
+_ROUTE_COUNTS = ("known", "closed", "restricted", "open", "unknown")
+SITUATIONS = (
+    *_PLACE,
+    column("as_of", "#date+asof"),
+    *(
+        column(f"trapped.{concept}.{field}", f"#affected+{concept}{bound}", "integer")
+        for concept in KINDS["trapped_population"].value_model.model_json_schema()["properties"]["concept"]["enum"]
+        for field, bound in (("people", "+best"), ("people_low", "+min"), ("people_high", "+max"))
+    ),
+    column("soonest_runout.supply", "#item+type"),
+    column("soonest_runout.state", "#status+supply"),
+    column("soonest_runout.runs_out_earliest", "#date+runout+min"),
+    column("soonest_runout.runs_out_latest", "#date+runout+max"),
+    column("soonest_runout.days_left", "#indicator+days_remaining+num", "integer"),
+    column("soonest_runout.agreement", "#status+agreement"),
+    column("soonest_runout.source", "#meta+source+code"),
+    *(column(f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in _ROUTE_COUNTS),
+    column("routes.all_closed", "#status+all_closed", "boolean"),
+    column("contested", "#meta+contested+list", "words"),
+    column("newest_statement", "#date+reported"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A list as a table: its columns, and where on the map its rows lie; None for nowhere."""
+
+    columns: tuple[Column, ...]
+    spot: Spot | None = None
+
+    def of_kind(self, kind: str | None) -> tuple[Column, ...]:
+        """The columns of a list whose rows are all of one kind."""
+        return self.columns if kind is None else _indicators([KINDS[kind]])
+
+
+TABLES: dict[str, Table] = {
+    "indicators": Table(INDICATORS, Spot(place=("place", "slug"), value=("value",))),
+    "reports": Table(REPORTS, Spot(place=("place",), value=("value",))),
+    "situations": Table(SITUATIONS, Spot(place=("place", "slug"))),
+    "warnings": Table(WARNINGS, Spot(place=("indicator", "place", "slug"), value=("indicator", "value"))),
+    "places": Table(PLACES, Spot(own=True)),
+    "sources": Table(SOURCES),
+    "routes": Table(ROUTES, Spot(own=True)),
+    "changes": Table(CHANGES),
+}
+
+# Fields of a reading or a value that name a route: rows that have one lie on its line.
+ROUTE_FIELDS = tuple(sorted({field for kind in KINDS.values() for field, what in kind.references.items() if what == "route"}))
+
+
+def flat(rows: str, record: dict[str, Any]) -> dict[str, Any]:
+    """The record as its columns look for it: of a situation, those trapped by concept."""
+    if rows != "situations":
+        return record
+    return record | {"trapped": {each["concept"]: each for each in record["trapped"]}}

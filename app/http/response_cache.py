@@ -1,0 +1,322 @@
+"""Conditional requests, compression and kept answers: pure ASGI, before routing.
+
+An answer is kept for as long as the database has the version that it was read at, so that a hit needs neither routing nor a
+query. It depends on the path, the query in canonical order, the formats that `Accept` takes, the clearance and whether a key was
+sent, the version, and the day, since some filters look at the clock. Access rules are not repeated here: the clearance of a key
+is remembered as the application found it, for as long as the version lasts (a revocation is a commit) and the key has not expired.
+
+A body that comes in pieces and grows large is let through as it comes (`app.http.response_buffer`), without an ETag.
+"""
+
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from blake3 import blake3
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.http.compression import compressed, preferred
+from app.http.content_negotiation import Accepted, accepted
+from app.http.cursors import seen_with
+from app.http.problems import MEDIA_TYPE, Problem, known_problem
+from app.http.response_buffer import NOTHING, Headers, Passing
+from app.http.responses import HEADER
+from app.storage.consistency import Freshness, begin
+
+SMALLEST_TO_COMPRESS = 512
+# What a kept answer takes beside its bytes, more or less.
+OVERHEAD = 2000
+LONGEST_QUERY = 1000
+LONGEST_REVISION = 18
+# All that a 304 says (RFC 9110, 15.4.5); what is not here the client has already.
+REVISION = HEADER.lower().encode()
+ON_NOT_MODIFIED = (b"cache-control", b"vary")
+DAY_SECONDS = 86_400
+MOST_READERS = 10_000
+# Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
+KEEP = "keep_answer"
+CALLER = "caller"
+# Set above the application: the request's identifier, for an answer that is made now, and the template of its route, for counting.
+REQUEST_ID = "request_id"
+ROUTE = "route_template"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What an answer depends on of who asks. `until` is when the key expires, in seconds since the epoch."""
+
+    level: int
+    keyed: bool
+    until: float = float("inf")
+    caller: Any = None
+
+
+@dataclass(slots=True)
+class Kept:
+    """One answer: its headers without those of a coding, its bytes, and the bytes of each coding once it was asked for."""
+
+    version: int | None
+    day: int
+    revision: int
+    headers: Headers
+    body: bytes
+    tag: str
+    made: dict[bytes, tuple[Message, Message, Message, bytes]] = field(default_factory=dict)
+    counted: int = 0
+    route: str = "none"
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, those of its codings included."""
+        coded = sum(len(made[1]["body"]) for made in self.made.values() if made[1]["body"] is not self.body)
+        return len(self.body) + coded + OVERHEAD
+
+    async def make(self, coding: bytes) -> tuple[Message, Message, Message, bytes]:
+        """The start of a 200, its body, the start of a 304, and the tag, in a coding (`zstd`, `gzip`, or empty for none)."""
+        compressible = len(self.body) >= SMALLEST_TO_COMPRESS
+        body = self.body
+        if coding and compressible:
+            body = await compressed(body, coding)
+        # A strong ETag names exact bytes, so each coding has its own.
+        suffix = f"-{coding.decode()}" if coding and compressible else ""
+        tag = f'"{self.tag}{suffix}"'.encode()
+        headers = [*self.headers, (b"etag", tag)]
+        whole = [*headers, (b"content-length", str(len(body)).encode())]
+        if suffix:
+            whole.append((b"content-encoding", coding))
+        self.made[coding] = made = (
+            {"type": "http.response.start", "status": 200, "headers": whole},
+            {"type": "http.response.body", "body": body},
+            {
+                "type": "http.response.start",
+                "status": 304,
+                "headers": [(b"etag", tag), *(each for each in self.headers if each[0] in ON_NOT_MODIFIED)],
+            },
+            tag,
+        )
+        return made
+
+
+class KeptAnswers:
+    """Answers GET and HEAD from what is kept where it can, and gives every other 200 its ETag and coding."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        version: Callable[[], int | None],
+        *,
+        public_level: int,
+        most_bytes: int,
+        on_hit: Callable[[Reader, Scope], None] | None = None,
+        watch_from: int = 0,
+    ) -> None:
+        """`on_hit` is told of every answer from what is kept to a reader of the level `watch_from` or above."""
+        self._app = app
+        self._version = version
+        self._on_hit = on_hit
+        self._watch_from = watch_from
+        self._public = Reader(public_level, keyed=False)
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[Any, ...], Kept] = OrderedDict()
+        self._readers: dict[bytes, tuple[int | None, Reader]] = {}
+        # How often what is kept was enough, by route, method and class of status.
+        self.hits: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        held = codings = accept = seen = b""
+        authorization: bytes | None = None
+        ambiguous = False
+        for name, value in scope["headers"]:
+            if name == b"if-none-match":
+                held = b"%b,%b" % (held, value) if held else value
+            elif name == b"accept-encoding":
+                codings = b"%b,%b" % (codings, value) if codings else value
+            elif name == b"accept":
+                # Several lines are one list (RFC 9110, 5.3).
+                accept = b"%b,%b" % (accept, value) if accept else value
+            elif name in (REVISION, b"last-event-id"):
+                seen += b",%b" % value
+            elif name == b"authorization":
+                # Two of them: which one the application goes by is not for this layer to guess.
+                ambiguous = authorization is not None
+                authorization = value
+        coding = preferred(codings)
+        formats = accepted(accept)
+        head_only = scope["method"] == "HEAD"
+        version = None if ambiguous else self._version()
+        day = int(time.time()) // DAY_SECONDS
+        query = scope["query_string"]
+        has_seen = _newest_seen(seen, query) if seen or query else None
+        reader = self._public if authorization is None else self._reader(authorization, version)
+        if reader is not None and version is not None:
+            key = _key(scope, formats, reader)
+            kept = self._kept.get(key)
+            if kept is not None and kept.version == version and kept.day == day and kept.revision >= (has_seen or 0):
+                self._kept.move_to_end(key)
+                if reader.level >= self._watch_from and self._on_hit is not None:
+                    self._on_hit(reader, scope)
+                made = kept.made.get(coding) or await self._make(key, kept, coding)
+                unchanged = await _send(made, kept.tag, held, head_only, send)
+                self.hits[kept.route, scope["method"], "3xx" if unchanged else "2xx"] += 1
+                return
+        begin(asked := Freshness(revision=has_seen or 0, needed=has_seen is not None))
+        state: dict[str, Any] = dict(scope.get("state", {}))
+        whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
+        if whole is None:
+            return
+        answer = Kept(version, day, _revision_of(whole[0]), *whole, blake3(whole[1]).hexdigest(16))
+        made = await answer.make(coding)
+        answer.route = state.get(ROUTE, "none")
+        if state.get(KEEP) and version is not None and asked.newest:
+            self._remember(authorization, version, state.get(CALLER), scope, formats, answer)
+        await _send(_named(made, state.get(REQUEST_ID)), answer.tag, held, head_only, send)
+
+    async def _ask(
+        self, scope: Scope, receive: Receive, passing: Passing, state: dict[str, Any], send: Send
+    ) -> tuple[Headers, bytes] | None:
+        """What the application answers, unless it went through as it came; `state` is what it leaves beside the request."""
+        headers = [each for each in scope["headers"] if each[0] != b"if-none-match"]
+        try:
+            await self._app(dict(scope, method="GET", headers=headers, state=state), passing.receive(receive), passing.send)
+        except ClientDisconnect:
+            # A reader of a stream who went.
+            return None
+        except Exception as error:
+            known = known_problem(error)
+            # What broke off while it was held back is an error like every other; of what is out already the connection's end tells.
+            if not passing.through:
+                await _send_error(send, known or Problem(500, "Something went wrong here; nothing was written."))
+            if known is None:
+                raise
+            return None
+        return passing.whole()
+
+    def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
+        known = self._readers.get(authorization)
+        if known is None or known[0] != version or known[1].until <= time.time():
+            return None
+        return known[1]
+
+    def _remember(self, authorization: bytes | None, version: int, caller: Any, scope: Scope, formats: Accepted, answer: Kept) -> None:
+        reader = self._public
+        if authorization is not None:
+            if caller is None:
+                return
+            until = caller.expires_at.timestamp() if caller.expires_at else float("inf")
+            reader = Reader(caller.level, keyed=True, until=until, caller=caller)
+            if len(self._readers) >= MOST_READERS:
+                self._readers.clear()
+            self._readers[authorization] = (version, reader)
+        key = _key(scope, formats, reader)
+        self._drop(key)
+        # One answer does not push out all others.
+        if answer.size <= self._most_bytes // 2:
+            self._kept[key] = answer
+            self._count(answer)
+
+    async def _make(self, key: tuple[Any, ...], kept: Kept, coding: bytes) -> tuple[Message, Message, Message, bytes]:
+        """Another coding of a kept answer; its bytes count too."""
+        made = await kept.make(coding)
+        if self._kept.get(key) is kept:
+            self._count(kept)
+        return made
+
+    def _count(self, kept: Kept) -> None:
+        size = kept.size
+        self._bytes += size - kept.counted
+        kept.counted = size
+        while self._bytes > self._most_bytes and self._kept:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[Any, ...]) -> None:
+        old = self._kept.pop(key, None)
+        if old is not None:
+            self._bytes -= old.counted
+
+
+def _newest_seen(seen: bytes, query: bytes) -> int | None:
+    """The newest revision of those that a reader says he has seen, in a header or in a cursor; None where he says nothing."""
+    told = [each.strip() for each in seen.decode("latin-1").split(",") if each.strip()]
+    if b"cursor=" in query or b"after=" in query:
+        told += [value for name, value in _canonical(query) if name in ("cursor", "after")]
+    return max((int(each) if each.isdecimal() and len(each) <= LONGEST_REVISION else seen_with(each) for each in told), default=None)
+
+
+def _revision_of(headers: Headers) -> int:
+    return next((int(value) for name, value in headers if name == REVISION), 0)
+
+
+def _key(scope: Scope, formats: Accepted, reader: Reader) -> tuple[Any, ...]:
+    # Keys of one clearance share what is kept; each one's expiry is looked at when it asks.
+    return scope["path"], _canonical(scope["query_string"]), formats, reader.level, reader.keyed
+
+
+async def _send_error(send: Send, problem: Problem) -> None:
+    body = orjson.dumps(problem.body())
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send(made: tuple[Message, Message, Message, bytes], tag: str, held: bytes, head_only: bool, send: Send) -> bool:
+    """Send what was made, or that the client has it already; answers which."""
+    start, body, not_modified, exact = made
+    if held and _matches(held, tag, exact):
+        await send(not_modified)
+        await send(NOTHING)
+        return True
+    await send(start)
+    await send(NOTHING if head_only else body)
+    return False
+
+
+def _named(made: tuple[Message, Message, Message, bytes], identifier: bytes | None) -> tuple[Message, Message, Message, bytes]:
+    """The same with the request's identifier, which is of this one request, so it is not kept."""
+    if identifier is None:
+        return made
+    start, body, not_modified, exact = made
+    header = (b"x-request-id", identifier)
+    return (
+        {**start, "headers": [*start["headers"], header]},
+        body,
+        {**not_modified, "headers": [*not_modified["headers"], header]},
+        exact,
+    )
+
+
+def _matches(held: bytes, tag: str, exact: bytes) -> bool:
+    if held == exact:
+        return True
+    # Weak comparison (RFC 9110, 13.1.2); a tag of another coding of the same bytes is a match too.
+    for each in held.decode("latin-1").split(","):
+        bare = each.strip().removeprefix("W/").strip('"')
+        if bare in ("*", tag) or bare.startswith(f"{tag}-"):
+            return True
+    return False
+
+
+def _canonical(query: bytes) -> tuple[tuple[str, str], ...]:
+    return _parsed(query) if len(query) <= LONGEST_QUERY else _parsed.__wrapped__(query)
+
+
+@lru_cache(maxsize=2048)
+def _parsed(query: bytes) -> tuple[tuple[str, str], ...]:
+    """The query as the application reads it, in order of name: however it was spelled, the same is asked for."""
+    return tuple(sorted(parse_qsl(query.decode("latin-1"), keep_blank_values=True), key=lambda each: each[0]))

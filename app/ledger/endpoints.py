@@ -1,0 +1,20 @@
+"""`/v1/ledger/head`: where the ledger stands."""
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from app.access.dependencies import CallerDep, DatabaseDep
+from app.http.openapi import LIST_ERRORS
+from app.http.responses import answer
+from app.ledger.queries import head_of
+from app.ledger.schemas import LedgerHead
+
+router = APIRouter()
+
+
+@router.get("/ledger/head", tags=["Ledger"], summary="Where does the ledger stand?", response_model=LedgerHead, responses=LIST_ERRORS)
+async def get_ledger_head(request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """Number, hash and time of the last entry, as this reader sees the ledger: an auditor holds it to prove later what stood."""
+    async with database.read() as connection:
+        head = await head_of(connection, caller.level)
+    return answer(request, orjson.dumps(head), private=caller.key_id is not None, revision=head["seq"])

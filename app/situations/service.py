@@ -1,0 +1,197 @@
+"""One place's indicators together: people trapped, soonest run-out, routes closed of routes known. Nothing is ever added up."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, get_args
+from uuid import UUID
+
+import orjson
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from app.assessment.document import with_revision
+from app.assessment.inputs import horizon_of
+from app.assessment.models import Indicator, StoredReading
+from app.domain.kinds import KINDS
+from app.domain.time_point import NOW, Moment
+from app.domain.times import rfc3339
+from app.indicators.past import past_readings
+from app.indicators.queries import revision_for, seen_by
+from app.reference.facts import PlaceFacts
+from app.reference.models import Place
+from app.reference.queries import place_facts
+from app.settings import Settings
+from app.storage.paging import head_seq
+
+Document = dict[str, Any]
+
+STEP = 200
+
+CONCEPTS: tuple[str, ...] = get_args(KINDS["trapped_population"].value_model.model_fields["concept"].annotation)
+
+
+async def list_situations(
+    connection: AsyncConnection,
+    where: Sequence[ColumnElement[bool]],
+    *,
+    after: UUID | None,
+    limit: int,
+    level: int,
+    moment: Moment,
+    at: datetime,
+    settings: Settings,
+) -> tuple[list[dict[str, Any]], UUID | None, int]:
+    """A page of situations in order of place, the last place when there are more, the head of the ledger.
+
+    `where` holds conditions on places; `at` is the time that days left and staleness are counted from.
+    """
+    revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    # Not EXISTS, for which PostgreSQL would read every reading first; in order, lest it look for the one in all of them.
+    seen = seen_by(level) if moment == NOW else []
+    any_reading = select(col(StoredReading.indicator_id)).where(col(StoredReading.place_id) == col(Place.id), *seen)
+    first = any_reading.order_by(col(StoredReading.indicator_id)).limit(1).correlate(Place).scalar_subquery()
+    statement = select(col(Place.id)).where(first.is_not(None), *where).order_by(col(Place.id))
+    found: list[dict[str, Any]] = []
+    # Past readings are computed: so few at a time that others have their turn.
+    step = limit if moment == NOW else min(limit, STEP)
+    while True:
+        page = statement if after is None else statement.where(col(Place.id) > after)
+        places = list((await connection.execute(page.limit(step + 1))).scalars())
+        documents = await _documents(connection, places[:step], level, moment, settings)
+        facts = await place_facts(connection, places[:step])
+        for place in places[:step]:
+            if place in documents:
+                if len(found) == limit:
+                    return found, after, revision
+                found.append(situation(facts[place], documents[place], at, settings))
+            after = place
+        if len(places) <= step:
+            return found, None, revision
+        if len(found) == limit:
+            return found, after, revision
+
+
+async def get_situation(
+    connection: AsyncConnection, places: Sequence[UUID], head: PlaceFacts, *, level: int, moment: Moment, at: datetime, settings: Settings
+) -> dict[str, Any]:
+    """The situation of one place, or of it and its descendants together: every item names its own place."""
+    documents = await _documents(connection, places, level, moment, settings)
+    return situation(head, [document for place in places for document in documents.get(place, [])], at, settings)
+
+
+async def _documents(
+    connection: AsyncConnection, places: Sequence[UUID], level: int, moment: Moment, settings: Settings
+) -> dict[UUID, list[Document]]:
+    found: dict[UUID, list[Document]] = {}
+    if moment == NOW:
+        statement = (
+            select(col(StoredReading.place_id), col(StoredReading.document), revision_for(level))
+            .where(col(StoredReading.place_id).in_(places), *seen_by(level))
+            .add_columns(col(StoredReading.indicator_id))
+        )
+        for row in sorted(await connection.execute(statement), key=lambda each: each.indicator_id):
+            found.setdefault(row.place_id, []).append(orjson.loads(with_revision(row.document, row.revision)))
+        return found
+    ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.place_id).in_(places)))).scalars())
+    past = await past_readings(connection, ids, settings, moment, level)
+    for each in sorted(past):
+        found.setdefault(past[each].basis.about.place.id, []).append(orjson.loads(past[each].document()))
+    return found
+
+
+def situation(place: PlaceFacts, documents: Sequence[Document], at: datetime, settings: Settings) -> dict[str, Any]:
+    """Some indicators as one situation, at a time. Pure."""
+    by_kind: dict[str, list[Document]] = {}
+    for document in documents:
+        if document["value"] is not None:
+            by_kind.setdefault(document["kind"], []).append(document)
+    trapped = sorted((_trapped(each, at) for each in by_kind.get("trapped_population", [])), key=_by_concept)
+    supplies = sorted((_supply(each, at) for each in by_kind.get("supply_runout", [])), key=_soonest)
+    due = [each for each in supplies if each["days_left"] is not None]
+    read = [each for every in by_kind.values() for each in every]
+    return {
+        "place": {
+            "slug": place.slug,
+            "name": place.name,
+            "codes": [{"scheme": scheme, "code": code} for scheme, code in place.codes],
+            "country": place.country,
+        },
+        "as_of": rfc3339(at),
+        "trapped": trapped,
+        "supplies": supplies,
+        "soonest_runout": due[0] if due else None,
+        "routes": _routes(by_kind.get("route_closure", []), at),
+        "contested": [each["links"]["self"] for each in read if each["agreement"] == "contested"],
+        "newest_statement": rfc3339(max(_newest(each, settings) for each in read)) if read else None,
+        "links": {"self": f"/v1/situations/{place.slug}", "indicators": f"/v1/indicators?place={place.slug}"},
+    }
+
+
+def _newest(document: Document, settings: Settings) -> datetime:
+    # Not `stated_at`, which is the preferred report's: that is often not the newest that stands.
+    return datetime.fromisoformat(document["stale_after"]) - horizon_of(document["kind"], settings)
+
+
+def _common(document: Document, at: datetime) -> dict[str, Any]:
+    return {
+        "place": document["place"]["slug"],
+        "agreement": document["agreement"],
+        "stated_at": document["stated_at"],
+        "stale": datetime.fromisoformat(document["stale_after"]) < at,
+        "source": document["provenance"]["source"]["slug"],
+        "links": {"indicator": document["links"]["self"]},
+    }
+
+
+def _trapped(document: Document, at: datetime) -> dict[str, Any]:
+    names = ("concept", "people", "people_low", "people_high", "qualifier")
+    return {name: document["value"][name] for name in names} | _common(document, at)
+
+
+def _by_concept(trapped: Mapping[str, Any]) -> tuple[int, str]:
+    return CONCEPTS.index(trapped["concept"]), trapped["place"]
+
+
+def _supply(document: Document, at: datetime) -> dict[str, Any]:
+    value = document["value"]
+    names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
+    left = [None if value[name] is None else days_left(value[name], at) for name in ("runs_out_earliest", "runs_out_latest")]
+    to_come = value["state"] in ("will_run_out", "low") and value["outcome"] == "pending"
+    first, last = left if to_come else (None, None)
+    return (
+        {name: value[name] for name in names}
+        | {"days_left": last if first is None else first, "days_left_latest": last}
+        | _common(document, at)
+    )
+
+
+def days_left(day: str, at: datetime) -> int:
+    """Whole days from a time's day in UTC to a day; negative once it is past."""
+    return (date.fromisoformat(day) - at.date()).days
+
+
+def _soonest(supply: Mapping[str, Any]) -> tuple[bool, int, str]:
+    return supply["days_left"] is None, supply["days_left"] or 0, supply["supply"]
+
+
+def _routes(documents: Sequence[Document], at: datetime) -> dict[str, Any]:
+    names = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
+    items = [{name: each["value"][name] for name in names} | _common(each, at) for each in documents]
+    items.sort(key=lambda item: (item["route"], item["place"]))
+    # A route may serve several of the places: it counts once, in the state that is worst for those who need it.
+    worst: dict[str, str] = {}
+    for item in items:
+        status = item["status"] or "unknown"
+        worst[item["route"]] = min(status, worst.get(item["route"], status), key=_WORST_FIRST.index)
+    counts = Counter(worst.values())
+    return {
+        "known": len(worst),
+        **{status: counts[status] for status in ("closed", "restricted", "open", "unknown")},
+        "all_closed": bool(worst) and counts["closed"] == len(worst),
+        "items": items,
+    }
+
+
+_WORST_FIRST = ("closed", "unknown", "restricted", "open")

@@ -1,0 +1,199 @@
+"""A synthetic world loaded in bulk: written by COPY where there is one, but checked, hashed and read by the code that serves.
+
+All of it is one transaction: a load that breaks leaves nothing behind.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import JSON, Insert, Table, bindparam, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlmodel import col
+from uuid_utils.compat import uuid7
+
+from app.access.principal import Caller
+from app.assessment.inputs import load_bases
+from app.assessment.models import Indicator, StoredReading, Voice
+from app.assessment.projection import rows_of
+from app.domain.times import utc_now
+from app.domain.tlp import TOP
+from app.ledger.appender import Tail, open_tail, put_back
+from app.ledger.models import Change
+from app.reference.facts import PlaceFacts, SourceFacts
+from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
+from app.reference.queries import find_sources
+from app.reference.schemas import SourceIn
+from app.reference.service import add_source
+from app.reports.models import Report
+from app.reports.service import append, append_retraction
+from app.reports.validation import Checked, Sent, check, with_references
+from app.settings import Settings
+from app.storage.types import row_of, table_of
+from tests.benchmarks.synthetic import Amendment, World
+
+CHUNK = 5000
+READ_AT_ONCE = 500
+
+# Told what is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+class NotEmpty(Exception):
+    """The database has places or statements already."""
+
+
+class Facts:
+    """What statements name, looked up once for all of them."""
+
+    def __init__(self, places: Mapping[str, PlaceFacts], sources: Mapping[str, SourceFacts], settings: Settings) -> None:
+        self._places = places
+        self._sources = sources
+        self._settings = settings
+
+    def check(self, body: Mapping[str, Any]) -> Checked:
+        """A statement as it would be after it was sent."""
+        sent = check(dict(body), self._settings)
+        assert isinstance(sent, Sent), sent
+        return with_references(sent, self._places[sent.report.place], self._sources[sent.report.source], [], self._settings)
+
+
+async def load(session: AsyncSession, settings: Settings, *, reports: int, indicators: int, seed: int, progress: Progress) -> int:
+    """Load so many reports on about so many indicators into an empty database; answers the number of entries of the ledger.
+
+    Raises NotEmpty for another: what is made up is never mixed with what is not.
+    """
+    connection = await session.connection()
+    for model in (Place, Change):
+        if await session.scalar(select(1).select_from(model).limit(1)):
+            raise NotEmpty
+    if connection.dialect.name == "sqlite":
+        # The indexes of identifiers are written everywhere: 256 MiB of them are kept at hand.
+        await connection.exec_driver_sql("PRAGMA cache_size = -262144")
+    world = World(indicators, seed)
+    facts = await _add_reference(session, world, settings)
+    tail = await open_tail(session)
+    await _record(connection, tail, world, facts, reports, progress)
+    await put_back(session, tail)
+    if connection.dialect.name == "postgresql":
+        # What was recorded is to be looked up by its indexes, and nobody has counted it yet.
+        await connection.exec_driver_sql("ANALYZE")
+    await _read(connection, settings, progress)
+    if connection.dialect.name == "postgresql":
+        await connection.exec_driver_sql("ANALYZE")
+    return tail.number
+
+
+async def _record(connection: AsyncConnection, tail: Tail, world: World, facts: Facts, count: int, progress: Progress) -> None:
+    caller = Caller(level=TOP, organisation="synthetic")
+    known: set[UUID] = set()
+    new: dict[UUID, Checked] = {}
+    reports: list[Report] = []
+    changes: list[Change] = []
+    progress("reports recorded", 0, count)
+    for done, (recorded, body, amendment) in enumerate(world.statements(count), 1):
+        tail.recorded_at = recorded
+        said = facts.check(body)
+        if said.indicator_id not in known:
+            known.add(said.indicator_id)
+            new[said.indicator_id] = said
+        report, change = append(tail, said, caller)
+        reports.append(report)
+        changes.append(change)
+        if amendment is not None:
+            reports += _amend(tail, report, amendment, facts, caller, changes)
+        if len(changes) >= CHUNK or done == count:
+            await bulk_insert(connection, table_of(Indicator), [_indicator(each) for each in new.values()])
+            await bulk_insert(connection, table_of(Report), [row_of(Report, each) for each in reports])
+            await bulk_insert(connection, table_of(Change), [row_of(Change, each) for each in changes])
+            new, reports, changes = {}, [], []
+            progress("reports recorded", done, count)
+
+
+def _amend(tail: Tail, report: Report, amendment: Amendment, facts: Facts, caller: Caller, changes: list[Change]) -> list[Report]:
+    if amendment.statement is None:
+        changes.append(append_retraction(tail, report, caller, amendment.reason))
+        return []
+    corrected, change = append(tail, facts.check(amendment.statement), caller, supersedes=report, reason=amendment.reason)
+    changes.append(change)
+    return [corrected]
+
+
+def _indicator(said: Checked) -> dict[str, Any]:
+    about = {"id": said.indicator_id, "kind": said.report.kind, "place_id": said.place.id}
+    return about | {"subject": said.subject, "topic": said.topic}
+
+
+async def _read(connection: AsyncConnection, settings: Settings, progress: Progress) -> None:
+    """Who spoke on each indicator, and how it reads: once for all that was said on it."""
+    ids = list((await connection.execute(select(col(Indicator.id)).order_by(col(Indicator.id)))).scalars())
+    voices = _voices()
+    progress("indicators read", 0, len(ids))
+    for start in range(0, len(ids), READ_AT_ONCE):
+        some = ids[start : start + READ_AT_ONCE]
+        await connection.execute(voices, {"first": some[0], "last": some[-1]})
+        bases = await load_bases(connection, some, settings)
+        await bulk_insert(connection, table_of(StoredReading), [row for basis in bases.values() for row in rows_of(basis)])
+        progress("indicators read", start + len(some), len(ids))
+
+
+def _voices() -> Insert:
+    names = ("indicator_id", "source_id", "aspect", "level")
+    about = [table_of(Report).c[name] for name in names]
+    first, last = (bindparam(name, type_=table_of(Indicator).c.id.type) for name in ("first", "last"))
+    between = about[0].between(first, last)
+    spoken = select(*about, func.min(col(Report.number))).where(between).group_by(*about)
+    return insert(Voice).from_select([*names, "number"], spoken)
+
+
+async def _add_reference(session: AsyncSession, world: World, settings: Settings) -> Facts:
+    connection = await session.connection()
+    ids = [uuid7() for _ in world.places]
+    facts: dict[str, PlaceFacts] = {}
+    places, codes, ancestors = [], [], []
+    for number, place in enumerate(world.places):
+        code = f"X{number:07}"
+        at = {"longitude": place.longitude, "latitude": place.latitude}
+        box = {"west": place.longitude, "east": place.longitude, "south": place.latitude, "north": place.latitude}
+        parent = None if place.parent is None else ids[place.parent]
+        about = {"id": ids[number], "slug": place.slug, "name": place.name, "parent_id": parent, "country": place.country}
+        places.append(about | at | box | {"geometry": None, "created_at": utc_now()})
+        codes.append({"scheme": "synthetic", "code": code, "place_id": ids[number]})
+        ancestors += [{"ancestor_id": ids[each], "place_id": ids[number]} for each in _line(world, number)]
+        facts[place.slug] = PlaceFacts(ids[number], place.slug, place.name, place.country, (("synthetic", code),))
+    await bulk_insert(connection, table_of(Place), places)
+    await bulk_insert(connection, table_of(PlaceCode), codes)
+    await bulk_insert(connection, table_of(PlaceAncestor), ancestors)
+    empty = {"origin": None, "destination": None, "geometry": None, "created_at": utc_now()}
+    await bulk_insert(connection, table_of(Route), [{"id": uuid7(), **route, **empty} for route in world.routes])
+    for source in world.sources:
+        await add_source(session, SourceIn.model_validate(source))
+    return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}, TOP), settings)
+
+
+def _line(world: World, number: int) -> Iterator[int]:
+    at: int | None = number
+    while at is not None:
+        yield at
+        at = world.places[at].parent
+
+
+async def bulk_insert(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows in the transaction of the connection, by COPY on PostgreSQL; each has every column of the table."""
+    if not rows:
+        return
+    if connection.dialect.name != "postgresql":
+        await connection.execute(insert(table), rows)
+        return
+    names = [each.name for each in table.c]
+    documents = {each.name for each in table.c if isinstance(each.type, JSON)}
+    records = [[_plain(row[name], name in documents) for name in names] for row in rows]
+    # Any statement before has begun the transaction; SQLAlchemy itself knows no COPY.
+    await connection.exec_driver_sql("SELECT 1")
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.copy_records_to_table(table.name, records=records, columns=names)
+
+
+def _plain(value: Any, document: bool) -> Any:
+    return orjson.dumps(value).decode() if document and value is not None else value
