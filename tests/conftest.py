@@ -1,4 +1,4 @@
-"""How a run of the tests goes: where its files are, what begins first, what is done once. What tests ask for is in `tests.fixtures`."""
+"""How a run of the tests goes: where its files are, what begins first, what is done once."""
 
 import atexit
 import gc
@@ -13,10 +13,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.once import begin_run, first_alone
+from tests.support.once import begin_run, first_alone
 
 # Some folders' own fixtures import from there before it is a plugin.
-pytest.register_assert_rewrite("tests.fixtures")
+pytest.register_assert_rewrite("tests.support.fixtures")
 # How long anything takes is never what a test is about.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
@@ -29,7 +29,7 @@ FIRST = [
     "test_failover.py",
     "test_swagger_ui.py",
     "test_postgresql.py",
-    "test_browser.py",
+    "test_board.py",
     "test_processes.py",
     "test_non_interference.py",
     "test_termination.py",
@@ -39,7 +39,7 @@ FIRST = [
     "test_cli.py",
     "test_fourth_kind.py",
     "test_many_readers.py",
-    "test_following.py",
+    "test_follower.py",
     "test_ledger.py",
     "test_clock_and_migration.py",
     "test_kill.py",
@@ -91,7 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """What tests ask for."""
     if not hands_out(session):
         with importing("fixtures"):
-            session.config.pluginmanager.import_plugin("tests.fixtures")
+            session.config.pluginmanager.import_plugin("tests.support.fixtures")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,9 +9,9 @@ from asgi_lifespan import LifespanManager
 
 from app.main import create_app
 from app.settings import Settings
-from tests.factories import Reference, report
-from tests.fixtures import FULL, of_no_storage
-from tests.openapi import DOCUMENT
+from tests.support.factories import Reference, report
+from tests.support.fixtures import FULL, of_no_storage
+from tests.support.openapi import DOCUMENT
 
 INJECTIONS = (
     "' OR '1'='1",

@@ -11,8 +11,8 @@ from app.access.models import AuditEntry
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.storage.database import Database
-from tests.factories import Reference, report
-from tests.fixtures import MakeClient
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient
 
 
 async def log(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:

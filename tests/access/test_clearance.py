@@ -10,9 +10,9 @@ import pytest
 from app.access.principal import Scope
 from app.domain.tlp import LABELS, Label
 from app.settings import Settings
-from tests.factories import Reference, post_all, report
-from tests.fixtures import MakeClient, MakeKey
-from tests.servers import client_of
+from tests.support.factories import Reference, post_all, report
+from tests.support.fixtures import MakeClient, MakeKey
+from tests.support.servers import client_of
 
 # One statement of each label on one indicator, the more restricted the better graded, and the further from the rest.
 SAID: list[tuple[str, str, int]] = [

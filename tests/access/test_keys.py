@@ -18,10 +18,10 @@ from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.storage.database import Database
 from app.storage.types import table_of
-from tests.factories import Reference
-from tests.fixtures import MakeClient, MakeKey
-from tests.processes import serve
-from tests.servers import invoke, new_key, rows
+from tests.support.factories import Reference
+from tests.support.fixtures import MakeClient, MakeKey
+from tests.support.processes import serve
+from tests.support.servers import invoke, new_key, rows
 
 NEW = {"name": "desk", "organisation": "them", "scopes": ["read", "report"], "clearance": "amber", "expires_at": "2999-12-31"}
 

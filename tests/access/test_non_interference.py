@@ -41,9 +41,9 @@ from app.reports import service as reports_service
 from app.settings import Settings
 from app.storage.database import Database
 from app.webhooks import service as webhooks_service
-from tests.factories import report, seed
-from tests.fixtures import FULL
-from tests.servers import new_key
+from tests.support.factories import report, seed
+from tests.support.fixtures import FULL
+from tests.support.servers import new_key
 from tests.webhooks.conftest import Receiver, receiving, until
 
 EXAMPLES = 40 if FULL else 1

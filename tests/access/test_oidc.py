@@ -27,9 +27,9 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
 from app.webhooks.service import keep_turn, take_turn
-from tests.factories import Reference, report
-from tests.fixtures import MakeClient, of_no_storage
-from tests.servers import client_of
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.servers import client_of
 
 RSA, OTHER = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
 EC = ec.generate_private_key(ec.SECP256R1())

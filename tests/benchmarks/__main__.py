@@ -33,7 +33,7 @@ from tests.benchmarks.cases import Case, bare_answers, for_bare, reading_cases, 
 from tests.benchmarks.chart import draw
 from tests.benchmarks.data import copy_into_plain, fill
 from tests.benchmarks.serving import Load, cores, load_generator, processor_seconds, uvicorn
-from tests.postgres import execute, postgres_server
+from tests.support.postgres import execute, postgres_server
 
 OUTPUT = Path("test-output")
 

@@ -19,7 +19,7 @@ from app.domain.tlp import Label
 from app.main import create_app
 from app.settings import Settings
 from tests.benchmarks.plain_app import TABLES, PlainChange, PlainCode, PlainIndicator, PlainPlace, PlainReport, PlainSource
-from tests.factories import Reference, seed
+from tests.support.factories import Reference, seed
 
 SOURCES = ("agency", "envoy", "monitor", "unknown", "army", "rebels")
 CONCEPTS = ("trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining")

@@ -35,9 +35,9 @@ from app.storage.migrations import migrate
 from app.storage.types import table_of
 from tests.benchmarks.bulk import bulk_insert
 from tests.benchmarks.serving import processor_seconds
-from tests.factories import report, seed
-from tests.postgres import postgres_server
-from tests.processes import serve
+from tests.support.factories import report, seed
+from tests.support.postgres import postgres_server
+from tests.support.processes import serve
 
 STEP = 10_000
 

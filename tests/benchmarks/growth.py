@@ -37,9 +37,9 @@ from app.main import create_app
 from app.settings import Settings
 from app.storage.migrations import migrate
 from tests.benchmarks.synthetic import World
-from tests.postgres import execute, postgres_server
-from tests.processes import serve
-from tests.servers import environment, new_key, rows
+from tests.support.postgres import execute, postgres_server
+from tests.support.processes import serve
+from tests.support.servers import environment, new_key, rows
 
 SMALL = 10_000
 DEEP = 990_000

@@ -27,8 +27,8 @@ from app.domain.tlp import Label
 from app.main import create_app
 from app.settings import Settings
 from app.storage.migrations import migrate
-from tests.factories import Reference, report, seed
-from tests.postgres import execute, postgres_server
+from tests.support.factories import Reference, report, seed
+from tests.support.postgres import execute, postgres_server
 
 START = datetime(2016, 1, 1, tzinfo=UTC)
 SOURCES = ("agency", "envoy", "monitor", "unknown", "army", "rebels", "outlet", "neighbour")

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.processes import environment, free_port
+from tests.support.processes import environment, free_port
 
 START_SECONDS = 60.0
 

@@ -38,8 +38,8 @@ from tests.benchmarks.__main__ import OUTPUT, databases, measured
 from tests.benchmarks.data import fill
 from tests.benchmarks.open_load import BASE
 from tests.benchmarks.serving import Load, cores, load_generator, resident_bytes
-from tests.processes import Server, serve
-from tests.servers import new_key
+from tests.support.processes import Server, serve
+from tests.support.servers import new_key
 
 INDICATORS = 9000
 KEYS = 6

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from app.settings import Settings
 from tests.benchmarks.load_command import load_command
-from tests.factories import seed
-from tests.servers import invoke, new_key, rows
+from tests.support.factories import seed
+from tests.support.servers import invoke, new_key, rows
 
 
 def test_a_load_is_a_ledger_like_any_other(new_database: Callable[[], str], built_app: FastAPI) -> None:

@@ -25,10 +25,10 @@ from app.reports.validation import check
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
-from tests.board.photographs import photograph
-from tests.browser import needs_chromium, visit
-from tests.factories import report
-from tests.processes import Server, serve
+from tests.browser.photographs import photograph
+from tests.support.browser import needs_chromium, visit
+from tests.support.factories import report
+from tests.support.processes import Server, serve
 
 PLACES = 5000
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()

@@ -12,8 +12,8 @@ from app.domain.tlp import Label
 from app.main import Application
 from app.settings import Settings
 from app.storage.database import Database
-from tests.factories import Reference, report
-from tests.fixtures import MakeClient, MakeKey
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient, MakeKey
 
 PAGES = ("/", "/places/oldtown", "/embed/oldtown", "/sign-in")
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}

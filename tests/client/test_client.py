@@ -11,8 +11,8 @@ import pytest
 from app.access.principal import Scope
 from app.client import AsyncLifeline, Indicator, Lifeline, LifelineError
 from app.client.calls import pause
-from tests.factories import Reference, report
-from tests.processes import Server, serve_demo
+from tests.support.factories import Reference, report
+from tests.support.processes import Server, serve_demo
 
 URL = "http://lifeline.test"
 

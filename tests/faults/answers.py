@@ -6,7 +6,7 @@ import time
 
 import httpx
 
-from tests.factories import report
+from tests.support.factories import report
 
 _numbers = itertools.count(1)
 

@@ -10,7 +10,7 @@ from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
 from app.settings import Settings
-from tests.servers import new_key
+from tests.support.servers import new_key
 
 Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 

@@ -15,11 +15,11 @@ from app.domain.times import utc_now
 from app.ledger import appender
 from app.settings import Settings
 from app.storage.migrations import current, migrate, revision_at_head
-from tests.factories import Reference, report
-from tests.processes import serve
-from tests.servers import by_hand, invoke, new_key, rows
-from tests.telemetry.test_telling import lines
-from tests.test_migrations import FIRST, empty, old, tables
+from tests.storage.test_migrations import FIRST, empty, old, tables
+from tests.support.factories import Reference, report
+from tests.support.processes import serve
+from tests.support.servers import by_hand, invoke, new_key, rows
+from tests.telemetry.test_metrics_and_logs import lines
 
 __all__ = ["empty", "old"]
 

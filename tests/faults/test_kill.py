@@ -19,9 +19,9 @@ import httpx
 from app.assessment.verify import verify_all
 from app.settings import Settings
 from app.storage.database import Database
-from tests.factories import SOURCES, report
-from tests.processes import free_port, start
-from tests.servers import new_key
+from tests.support.factories import SOURCES, report
+from tests.support.processes import free_port, start
+from tests.support.servers import new_key
 
 ROUNDS = int(os.environ.get("LIFELINE_TEST_ROUNDS", "3"))
 VERIFY_EACH = max(1, ROUNDS // 10)

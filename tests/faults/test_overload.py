@@ -12,11 +12,11 @@ from app.http import load_shedding
 from app.http.load_shedding import Places
 from app.storage import pool_health
 from app.storage.database import Database
-from tests.factories import report
 from tests.faults.answers import assert_told, fresh, write
 from tests.faults.conftest import Serving
-from tests.servers import new_key
-from tests.test_errors import locked
+from tests.http.test_problems import locked
+from tests.support.factories import report
+from tests.support.servers import new_key
 
 
 def test_half_full_nobody_holds_more_than_a_quarter() -> None:

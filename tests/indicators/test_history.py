@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.indicators import queries
-from tests.factories import Reference, post_all, report
+from tests.support.factories import Reference, post_all, report
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from app.domain.tlp import Label
-from tests.factories import Reference, post_all, report
-from tests.fixtures import FULL, MakeClient, of_no_storage
+from tests.support.factories import Reference, post_all, report
+from tests.support.fixtures import FULL, MakeClient, of_no_storage
 
 TODAY = datetime.now(UTC).date().isoformat()
 VIEWS = {"trapped_population": "/v1/trapped-populations", "supply_runout": "/v1/supply-runouts", "route_closure": "/v1/route-closures"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.ledger.hash_chain import canonical
-from tests.fixtures import FULL
+from tests.support.fixtures import FULL
 
 LONGEST = 2**53 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(

@@ -24,10 +24,10 @@ from app.reports.models import Report
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
-from tests.factories import Reference, report
-from tests.fixtures import FULL, MakeClient
-from tests.processes import serve
-from tests.servers import client_of, invoke, new_key
+from tests.support.factories import Reference, report
+from tests.support.fixtures import FULL, MakeClient
+from tests.support.processes import serve
+from tests.support.servers import client_of, invoke, new_key
 
 COUNT = 5000 if FULL else 112
 ONE_BY_ONE = COUNT if FULL else 24

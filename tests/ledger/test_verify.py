@@ -9,8 +9,8 @@ import pytest
 from app.assessment.verify import verify_all
 from app.settings import Settings
 from app.storage.database import Database
-from tests.factories import Reference, report
-from tests.servers import execute_by_hand, invoke
+from tests.support.factories import Reference, report
+from tests.support.servers import execute_by_hand, invoke
 
 # One statement by hand, and what the lines that name it have to match.
 CHANGE_2 = r"change 2 \(report, report [0-9a-f-]{36}\): the entry or what it brought was altered"

@@ -8,8 +8,8 @@ import pytest
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from tests.factories import Reference, report
-from tests.fixtures import MakeClient, of_no_storage
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient, of_no_storage
 
 COLLECTIONS: dict[str, dict[str, Any]] = {
     "places": {"slug": "new", "name": "New"},

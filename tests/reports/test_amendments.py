@@ -8,8 +8,8 @@ import pytest
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from tests.factories import Reference, post_all, report
-from tests.fixtures import MakeClient, of_no_storage
+from tests.support.factories import Reference, post_all, report
+from tests.support.fixtures import MakeClient, of_no_storage
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:

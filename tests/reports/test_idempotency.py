@@ -10,9 +10,9 @@ import pytest
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from tests.factories import Reference, report
-from tests.fixtures import MakeClient, of_no_storage
-from tests.openapi import DOCUMENT
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.openapi import DOCUMENT
 
 HEADER = "Idempotency-Key"
 

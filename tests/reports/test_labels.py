@@ -8,9 +8,9 @@ import pytest
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from tests.factories import Reference, report
-from tests.fixtures import MakeClient
 from tests.ledger.test_ledger import all_changes, assert_verified
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient
 
 SECRET = "where they hide"
 

@@ -13,9 +13,9 @@ import pytest
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.settings import Settings
-from tests.factories import Reference, report
-from tests.fixtures import FULL, MakeKey, of_no_storage
-from tests.servers import client_of
+from tests.support.factories import Reference, report
+from tests.support.fixtures import FULL, MakeKey, of_no_storage
+from tests.support.servers import client_of
 
 MISSING: Any = object()
 NOT_TEXT: tuple[Any, ...] = (5, 1.5, True, [], {})

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import httpx
 
-from tests.factories import Reference, report
+from tests.support.factories import Reference, report
 
 
 async def test_every_metric_of_the_dashboard_is_served(client: httpx.AsyncClient, reference: Reference) -> None:

@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry import tracing
-from tests.factories import report
-from tests.servers import new_key, until_kept
+from tests.support.factories import report
+from tests.support.servers import new_key, until_kept
 
 PARENT = "4bf92f3577b34da6a3ce929d0e0e4736"
 

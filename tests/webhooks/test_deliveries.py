@@ -11,8 +11,8 @@ from standardwebhooks import WebhookVerificationError
 from app.changes import queries
 from app.domain.tlp import Label
 from app.webhooks import delivery, service
-from tests.factories import post_all, report
-from tests.fixtures import MakeClient, of_no_storage
+from tests.support.factories import post_all, report
+from tests.support.fixtures import MakeClient, of_no_storage
 from tests.webhooks.conftest import CLOSE, HANG, MID_BODY, Receiver, Register, answered, log_of, until, verify
 
 pytestmark = pytest.mark.usefixtures("reference")

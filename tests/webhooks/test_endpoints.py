@@ -12,8 +12,8 @@ from app.domain.tlp import Label
 from app.storage.database import Database
 from app.storage.types import table_of
 from app.webhooks.models import Delivery
-from tests.factories import Reference, report
-from tests.fixtures import MakeClient
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient
 from tests.webhooks.conftest import Receiver, Register, log_of
 
 URL = "https://127.0.0.1:9/hook"

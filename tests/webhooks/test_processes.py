@@ -11,9 +11,9 @@ from sqlalchemy.engine import RowMapping
 
 from app.settings import Settings
 from app.webhooks.dispatcher import Dispatcher
-from tests.factories import report, seed
-from tests.processes import Server, serve
-from tests.servers import client_of, new_key
+from tests.support.factories import report, seed
+from tests.support.processes import Server, serve
+from tests.support.servers import client_of, new_key
 from tests.webhooks.conftest import HANG, OK, Receiver, log_of, until, verify
 
 

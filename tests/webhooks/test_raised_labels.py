@@ -11,9 +11,9 @@ from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
 from app.webhooks.models import Delivery
-from tests.factories import Reference, report
-from tests.fixtures import MakeKey
-from tests.servers import client_of
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeKey
+from tests.support.servers import client_of
 from tests.webhooks.conftest import Receiver, until
 
 SECRET = "where they hide"

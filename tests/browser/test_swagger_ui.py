@@ -1,0 +1,103 @@
+"""Swagger UI in a real Chromium, as a newcomer uses it, with everything but the service itself cut off."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page
+
+from tests.support.browser import needs_chromium, visit
+from tests.support.fixtures import FULL
+from tests.support.processes import Server
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, demo: Server) -> Iterator[Page]:
+    """A visitor's page on /docs; to load it is most of the work, so the tests of this file share one."""
+    with visit(browser, demo.url) as page:
+        page.goto("/docs")
+        page.locator(".opblock").first.wait_for()
+        yield page
+
+
+def authorize(page: Page, key: str | None) -> None:
+    """Press Authorize and paste a key, or give up the one that is held."""
+    page.locator(".auth-wrapper button.authorize").click()
+    dialog = page.locator(".dialog-ux")
+    dialog.get_by_role("button", name="Close").wait_for()
+    if (logout := dialog.locator("button", has_text="Logout")).count():
+        logout.click()
+    if key is not None:
+        dialog.locator("input").fill(key)
+        dialog.locator("button.authorize").click()
+    dialog.get_by_role("button", name="Close").click()
+
+
+def operation(page: Page, name: str) -> Locator:
+    """The block of an operation, opened."""
+    block = page.locator(f"[id$='-{name}']")
+    if not block.locator("button.execute").count():
+        block.locator(".opblock-summary").click()
+    block.locator("button.execute").wait_for()
+    return block
+
+
+def execute(block: Locator) -> tuple[int, str]:
+    """Press Execute; the status that came, and the body that is shown with it."""
+    with block.page.expect_response(lambda answer: "/v1/" in answer.url) as came:
+        block.locator("button.execute").click()
+    status = came.value.status
+    shown = block.locator(".live-responses-table tbody .response", has_text=str(status)).first
+    return status, shown.locator(".highlight-code").first.inner_text()
+
+
+def test_it_loads_whole_and_in_the_order_of_a_newcomers_questions(page: Page) -> None:
+    assert page.title() == "Lifeline - Swagger UI"
+    tags = [text.split("\n")[0] for text in page.locator(".opblock-tag").all_inner_texts()]
+    assert tags[:2] == ["Situations", "Indicators"]
+    assert tags[-1] == "Health"
+    assert page.locator(".opblock").count() > 30
+
+
+def test_a_reader_without_a_key_executes_what_is_filled_in(page: Page) -> None:
+    authorize(page, None)
+    status, body = execute(operation(page, "get_one_indicator"))
+    assert status == 200
+    assert "Eastern Aleppo" in body
+    assert '"people": 300000' in body
+
+
+def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, demo: Server) -> None:
+    authorize(page, None)
+    reporting = operation(page, "post_reports")
+    assert execute(reporting)[0] == 401
+    authorize(page, demo.key)
+    status, body = execute(reporting)
+    assert status == 201
+    identifier = body.split('"id": "')[1].split('"')[0]
+    reading = operation(page, "get_one_report")
+    reading.locator("tr[data-param-name=id] input").fill(identifier)
+    status, body = execute(reading)
+    assert status == 200
+    assert identifier in body
+    assert '"status": "standing"' in body
+
+    sent = reporting.locator("textarea.body-param__text")
+    sent.fill(sent.input_value().replace("300000", "-5"))
+    status, problem = execute(reporting)
+    assert status == 422
+    assert "/value/people" in problem
+    assert "urn:lifeline:problem:invalid" in problem
+
+
+@pytest.mark.skipif(not FULL, reason="each operation takes seconds to open, and every example runs by HTTP: set LIFELINE_TEST_FULL")
+def test_after_authorize_the_examples_of_webhooks_and_labels_run_without_editing(page: Page, demo: Server) -> None:
+    authorize(page, demo.key)
+    for name, status, shown in (
+        ("post_webhook", 201, '"url": "https://receiver.invalid/lifeline"'),
+        ("post_confirmation", 201, '"before": "green"'),
+    ):
+        answered, body = execute(operation(page, name))
+        assert answered == status, name
+        assert shown in body, name

@@ -1,0 +1,204 @@
+"""The delta feed: every entry in order, none missed, none twice."""
+
+import asyncio
+import hashlib
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+import rfc8785
+
+from app.changes import endpoints, queries
+from app.domain.tlp import Label
+from tests.support.factories import Reference, post_all, report
+from tests.support.fixtures import MakeClient
+
+# What stands beside the entry in a change as served; the rest is what was hashed.
+BESIDE = ("seq", "hash", "documents", "documents_complete")
+
+
+async def _post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/reports", json=report(**more))
+    assert answer.status_code == 201, answer.text
+    posted: dict[str, Any] = answer.json()
+    return posted
+
+
+async def _all(client: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    while True:
+        page = (await client.get("/v1/changes", params=params)).json()
+        if not page["items"]:
+            return items
+        items += page["items"]
+        params["after"] = page["next"]
+
+
+async def test_every_change_once_in_order_whatever_the_page_size(client: httpx.AsyncClient, reference: Reference) -> None:
+    first = await _post(client)
+    second = await _post(client, kind="supply_runout", stated_at="2016-07-29")
+    await client.post(f"/v1/reports/{first['id']}/correction", json=report(value={"people": 5}, reason="misread"))
+    await client.post(f"/v1/reports/{second['id']}/retraction", json={"reason": "withdrawn"})
+    await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "was wrong"})
+    for params in ({"limit": 1}, {"limit": 2}, {}):
+        items = await _all(client, **params)
+        assert [item["seq"] for item in items] == [1, 2, 3, 4, 5]
+        assert [item["type"] for item in items] == ["report", "report", "correction", "retraction", "grade"]
+    assert items[3]["report"] is None
+    assert items[3]["reason"] == "withdrawn"
+    assert items[2]["detail"] == {"supersedes": first["id"]}
+    assert {document["kind"] for document in items[4]["documents"]} == {"trapped_population", "supply_runout"}
+    for item in items:
+        for document in item["documents"]:
+            now = (await client.get(document["links"]["self"])).json()
+            assert {name: now[name] for name in document} == document
+
+
+async def test_anyone_can_verify_the_chain_from_the_feed(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
+    """Each clearance can recompute its whole ledger from what the feed gives it, up to the head."""
+    said = (("amber", "agency"), ("clear", "envoy"), ("red", "monitor"))
+    old, *_ = await post_all(client, *(report(sensitivity=label, source=source) for label, source in said))
+    lower = report(value={"people": 7}, reason="may be told", sensitivity="clear")
+    assert (await client.post(f"/v1/reports/{old['id']}/correction", json=lower)).status_code == 201
+    for label in Label:
+        reader = await make_client(clearance=label)
+        previous = "0" * 64
+        items = await _all(reader)
+        for number, item in enumerate(items, 1):
+            assert item["seq"] == number
+            entry = {name: value for name, value in item.items() if name not in BESIDE}
+            previous = hashlib.sha256(previous.encode() + rfc8785.dumps(entry)).hexdigest()
+            assert item["hash"] == previous
+        head = (await reader.get("/v1/ledger/head")).json()
+        assert (head["seq"], head["hash"]) == (len(items), previous)
+
+
+async def test_a_reader_learns_nothing_of_what_a_correction_supersedes_above_him(
+    make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
+) -> None:
+    old = await _post(client, sensitivity="amber")
+    lower = report(value={"people": 7}, reason="may be told", sensitivity="clear")
+    await client.post(f"/v1/reports/{old['id']}/correction", json=lower)
+    public = await make_client(clearance=Label.CLEAR)
+    answer = await public.get("/v1/changes")
+    (item,) = answer.json()["items"]
+    assert (item["type"], item["reason"], item["detail"]) == ("report", None, None)
+    assert old["id"] not in answer.text
+
+
+async def test_a_selection_does_not_tell_what_a_correction_above_the_reader_left(
+    make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
+) -> None:
+    await _post(client)
+    hidden = await _post(client, source="monitor", sensitivity="amber")
+    body = report(source="monitor", place="country", sensitivity="clear", reason="another place")
+    assert (await client.post(f"/v1/reports/{hidden['id']}/correction", json=body)).status_code == 201
+    readers = {label: await make_client(clearance=label) for label in (Label.CLEAR, Label.AMBER)}
+    for label, left, came in ((Label.CLEAR, [1], [2]), (Label.AMBER, [1, 2, 3], [3])):
+        for place, seqs in (("oldtown", left), ("country", came)):
+            page = (await readers[label].get("/v1/changes", params={"place": place})).json()
+            assert [item["seq"] for item in page["items"]] == seqs, (label, place)
+
+
+async def test_what_a_correction_left_is_not_told_of_a_statement_that_was_raised_since(
+    make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
+) -> None:
+    public, green = await make_client(clearance=Label.CLEAR), await make_client(clearance=Label.GREEN)
+    stays = await _post(client, source="monitor", sensitivity="clear")
+    old = await _post(client, sensitivity="clear")
+    body = report(place="country", sensitivity="clear", reason="another place")
+    new = (await client.post(f"/v1/reports/{old['id']}/correction", json=body)).json()
+
+    async def told(reader: httpx.AsyncClient) -> tuple[list[int], list[str], list[str | None]]:
+        """What is told of the correction: whether it touched the place it left, the indicators beside it, what history names of it."""
+        there = (await reader.get("/v1/changes", params={"place": "oldtown"})).json()["items"]
+        (change,) = [each for each in (await reader.get("/v1/changes")).json()["items"] if each["report_id"] == new["id"]]
+        history = (await reader.get(f"/v1/indicators/{old['indicator']}/history")).json()["items"]
+        return [each["seq"] for each in there], [each["id"] for each in change["documents"]], [each["report"] for each in history]
+
+    both = [new["indicator"], old["indicator"]]
+    assert old["indicator"] == stays["indicator"]
+    assert (await told(public))[:2] == ([1, 2, 3], both)
+    raised = await client.post(f"/v1/reports/{old['id']}/label", json={"sensitivity": "green", "reason": "names a shelter"})
+    assert raised.status_code == 201
+    assert await told(public) == ([1, 2, 4], [new["indicator"]], [stays["id"]])
+    assert (await told(green))[:2] == ([1, 2, 3, 4], both)
+
+
+async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncClient, reference: Reference) -> None:
+    await _post(client)
+    start = (await client.get("/v1/changes", params={"after": "now"})).json()
+    assert start["items"] == []
+    await post_all(client, report("supply_runout"), report("route_closure"), report(place="country"))
+    for params, seqs in (
+        ({"kind": "supply_runout"}, [2]),
+        ({"place": "country"}, [4]),
+        ({"place": "country", "within": "true"}, [2, 3, 4]),
+        ({"country": "SYR"}, [2, 3, 4]),
+        ({"country": "LBN"}, []),
+    ):
+        page = (await client.get("/v1/changes", params={"after": start["next"], **params})).json()
+        assert [item["seq"] for item in page["items"]] == seqs, params
+        assert (await client.get("/v1/changes", params={"after": page["next"], **params})).json()["items"] == []
+
+
+@pytest.mark.parametrize(("engine", "patient"), [("sqlite", True), ("sqlite", False), ("postgresql", False)], indirect=["engine"])
+async def test_a_selection_is_looked_for_in_stretches_and_nothing_is_missed(
+    client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch, patient: bool
+) -> None:
+    """However much is passed over: within its time a page looks on until something is found; beyond it says how far it has come."""
+    monkeypatch.setattr(queries, "MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(endpoints, "LONGEST_LOOK", 60.0 if patient else 0.0)
+    passed_over = [report(stated_at=f"2016-08-0{day}") for day in range(1, 8)]
+    await post_all(client, *passed_over, report(place="country"), report())
+    found, empty, params = [], 0, {"place": "country"}
+    head = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
+    while params.get("after") != head:
+        page = (await client.get("/v1/changes", params=params)).json()
+        found += [item["seq"] for item in page["items"]]
+        empty += not page["items"]
+        params["after"] = page["next"]
+    assert found == [8]
+    assert empty == (1 if patient else 4)
+    lines = (await client.get("/v1/changes.ndjson", params={"place": "country"})).text.splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [8]
+    start = time.monotonic()
+    waited = (await client.get("/v1/changes", params={"place": "country", "wait": 10})).json()
+    assert [item["seq"] for item in waited["items"]] == [8]
+    assert time.monotonic() - start < 9, "it waited although there was something"
+
+
+async def test_waits_until_something_comes(client: httpx.AsyncClient, reference: Reference) -> None:
+    start = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
+    waiting = asyncio.create_task(client.get("/v1/changes", params={"after": start, "wait": 30}, timeout=40))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await _post(client)
+    page = (await asyncio.wait_for(waiting, 10)).json()
+    assert [item["seq"] for item in page["items"]] == [1]
+    empty = (await client.get("/v1/changes", params={"after": page["next"], "wait": 1})).json()
+    assert empty["items"] == []
+    assert empty["next"] == page["next"]
+
+
+async def test_a_cursor_that_nobody_gave_out_is_refused(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
+    await _post(client)
+    mine = (await client.get("/v1/changes")).json()["next"]
+    other = await make_client(clearance=Label.GREEN)
+    for reader, after in ((client, "nonsense"), (client, ""), (other, mine)):
+        answer = await reader.get("/v1/changes", params={"after": after})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "?after"
+
+
+async def test_a_cursor_ahead_of_the_ledger_is_refused(client: httpx.AsyncClient, reference: Reference, make_client: MakeClient) -> None:
+    await _post(client)
+    ahead = (await client.get("/v1/changes")).json()["next"]
+    behind = await make_client(clearance=Label.RED)
+    # The cursor one further than the head is what a client holds whose server was put back to a backup.
+    raw = ahead[:-2] + "Ag"
+    answer = await behind.get("/v1/changes", params={"after": raw})
+    assert answer.status_code == 422
+    assert "ahead" in answer.json()["errors"][0]["detail"]

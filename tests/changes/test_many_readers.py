@@ -1,0 +1,138 @@
+"""Many at once: every reader sees every change once and in order, and those that wait cost nothing."""
+
+import asyncio
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from sqlalchemy import event
+
+from app.access.dependencies import holds_until
+from app.access.principal import Caller
+from app.changes import service
+from app.domain.tlp import Label
+from app.settings import Settings
+from app.storage.database import Database
+from tests.operations.test_health import metrics
+from tests.support.factories import Reference, report
+from tests.support.fixtures import FULL, MakeKey
+from tests.support.processes import serve
+from tests.support.servers import client_of, new_key
+from tests.telemetry.test_metrics_and_logs import value
+
+WRITERS, EACH, READERS = (8, 8, 20) if FULL else (8, 4, 6)
+WAITING = 100
+
+
+async def _poll(client: httpx.AsyncClient, last: int) -> list[int]:
+    seqs: list[int] = []
+    params: dict[str, Any] = {"limit": 7, "wait": 20}
+    while not seqs or seqs[-1] < last:
+        page = (await client.get("/v1/changes", params=params)).json()
+        seqs += [item["seq"] for item in page["items"]]
+        params["after"] = page["next"]
+    return seqs
+
+
+async def _listen(client: httpx.AsyncClient, start: str, last: int) -> list[int]:
+    seqs: list[int] = []
+    async with client.stream("GET", "/v1/stream", params={"after": start}) as stream:
+        event_type = ""
+        async for line in stream.aiter_lines():
+            name, _, value = line.partition(": ")
+            if name == "event":
+                event_type = value
+            elif name == "data" and event_type == "report":
+                seqs.append(orjson.loads(value)["seq"])
+                if seqs[-1] >= last:
+                    break
+    return seqs
+
+
+@pytest.mark.parametrize("engine", ["postgresql"])
+async def test_pollers_and_streams_see_each_change_once_in_order_while_eight_write(
+    settings: Settings, make_key: MakeKey, reference: Reference, tmp_path: Path
+) -> None:
+    key = await make_key(clearance=Label.RED)
+    last = WRITERS * EACH
+
+    async def write(client: httpx.AsyncClient, writer: int) -> None:
+        for number in range(EACH):
+            stated = f"2016-08-{number + 1:02}T{writer:02}:00:00Z"
+            answer = await client.post("/v1/reports", json=report(stated_at=stated, value={"people": 100 * writer + number}))
+            assert answer.status_code == 201, answer.text
+
+    with serve(tmp_path, "--workers", "2", database_url=settings.database_url) as server:
+        limits = httpx.Limits(max_connections=None)
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=150, limits=limits) as client:
+            start = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
+            readers = [asyncio.create_task(_poll(client, last)) for _ in range(READERS)]
+            readers += [asyncio.create_task(_listen(client, start, last)) for _ in range(READERS)]
+            await asyncio.gather(*(write(client, writer) for writer in range(WRITERS)))
+            async with asyncio.timeout(150):
+                seen = await asyncio.gather(*readers)
+        posted = await _posts_by_worker(server.url, headers)
+    assert all(seqs == list(range(1, last + 1)) for seqs in seen)
+    # Which worker answers a scrape is chance, and each says that it is its own numbers that it tells.
+    assert sum(posted.values()) == last
+
+
+async def _posts_by_worker(url: str, headers: dict[str, str]) -> dict[str, float]:
+    """How many reports each of the two workers has taken, from as many scrapes as that takes."""
+    posted: dict[str, float] = {}
+    async with asyncio.timeout(60):
+        while len(posted) < 2:
+            # On a connection of its own, which either of them may take.
+            async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+                found = await metrics(client)
+            (worker,) = {sample.labels["worker"] for family in found.values() for sample in family.samples}
+            posted[worker] = value(found, "http_requests_total", handler="/v1/reports", method="POST", status="2xx")
+    return posted
+
+
+async def test_waiting_costs_no_thread_and_no_query(client: httpx.AsyncClient, database: Database, reference: Reference) -> None:
+    start = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
+    # Every connection of the pool is opened, with the thread that SQLite gives it.
+    await asyncio.gather(*(client.get("/v1/indicators", params={"limit": 1 + number}) for number in range(20)))
+    queries: list[str] = []
+    for engine in (database.reader, database.writer):
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: queries.append(given[2]))
+    waiting = [asyncio.create_task(client.get("/v1/changes", params={"after": start, "wait": 30}, timeout=60)) for _ in range(WAITING)]
+    async with asyncio.timeout(20):
+        while len(database.signal._waiting) < WAITING:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    asked, threads = len(queries), threading.active_count()
+    await asyncio.sleep(0.3)
+    # The sender of webhooks looks at its own pace, however many wait.
+    assert len(queries) - asked <= 1, "nobody asks the database while nothing comes"
+    assert threading.active_count() == threads
+    assert threads < WAITING / 2
+    assert not any(task.done() for task in waiting)
+    assert (await client.post("/v1/reports", json=report())).status_code == 201
+    pages = await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    assert {orjson.loads(page.content)["items"][0]["seq"] for page in pages} == {1}
+    assert len(queries) - asked < WAITING, "what they waited for is fetched once for all"
+
+
+async def test_what_readers_share_ends_with_the_process_though_they_went_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go on with a connection that nobody closes."""
+    asked = asyncio.Event()
+
+    async def slowly(caller: Caller, database: Database) -> datetime | None:
+        asked.set()
+        await asyncio.sleep(0.3)
+        return await holds_until(caller, database)
+
+    monkeypatch.setattr(service, "holds_until", slowly)
+    before = asyncio.all_tasks()
+    async with client_of(settings, await new_key(settings.database_url)) as client:
+        reader = asyncio.create_task(client.get("/v1/stream"))
+        await asyncio.wait_for(asked.wait(), 20)
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,190 @@
+"""The README's recipe for a mirror ends with an exact copy, whatever is killed on either side."""
+
+import asyncio
+import itertools
+import json
+import random
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.domain.tlp import Label
+from app.settings import Settings
+from tests.support.factories import Reference, report
+from tests.support.fixtures import FULL, MakeKey
+from tests.support.processes import Server, free_port, serve
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+FOLLOWER = """
+import sys, time
+url, key, path = sys.argv[1:]
+mirror = sqlite3.connect(path)
+with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=40) as client:
+    while True:
+        try:
+            follow(client, mirror)
+        except httpx.HTTPError:
+            time.sleep(0.05)
+"""
+SUPPLIES = ("basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene")
+SCOPES = ("all_stock", "agency_stock", "market", "facility")
+
+
+def _recipe() -> str:
+    section = README[README.index("### Keeping a mirror") :]
+    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert found
+    return found[1]
+
+
+class Writers:
+    """Clients that say, correct, withdraw and grade as fast as they are answered, and are not put off by a server that is gone."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._numbers = itertools.count()
+        self._chance = random.Random(2016)
+        self._standing: list[dict[str, Any]] = []
+        self._stopped = False
+        self._acts = itertools.cycle(("report", "report", "correction", "report", "retraction", "report", "outcome", "report", "grade"))
+        self.done = dict.fromkeys(("report", "correction", "retraction", "outcome", "grade"), 0)
+
+    async def run(self) -> None:
+        """Write until told to stop."""
+        while not self._stopped:
+            try:
+                await self._write()
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        """Let each writer end after what it is at."""
+        self._stopped = True
+
+    def _new(self) -> dict[str, Any]:
+        number = next(self._numbers)
+        kind = self._chance.choice(("trapped_population", "supply_runout"))
+        value = {"people": number} if kind == "trapped_population" else {"supply": self._chance.choice(SUPPLIES[:3])}
+        source = self._chance.choice(("agency", "envoy", "monitor"))
+        stated = f"2016-08-{number % 28 + 1:02}T{number % 24:02}:{number % 60:02}:00Z"
+        return report(kind, value, source=source, stated_at=stated, place=self._chance.choice(("oldtown", "country")))
+
+    async def _write(self) -> None:
+        act = next(self._acts)
+        fit = [each for each in self._standing if act != "outcome" or each["kind"] == "supply_runout"]
+        held = fit[0] if act in ("correction", "retraction", "outcome") and fit else None
+        if held is not None:
+            self._standing.remove(held)
+        elif act != "grade":
+            act = "report"
+        if act == "report":
+            answer = await self._client.post("/v1/reports", json=self._new())
+        elif act == "correction":
+            answer = await self._client.post(f"/v1/reports/{held['id']}/correction", json={**self._new(), "reason": "misread"})
+        elif act == "retraction":
+            answer = await self._client.post(f"/v1/reports/{held['id']}/retraction", json={"reason": "withdrawn"})
+        elif act == "outcome":
+            said = {"outcome": self._chance.choice(("averted", "overtaken")), "reason": "seen", "report": held["id"]}
+            answer = await self._client.post(f"/v1/indicators/{held['indicator']}/outcome", json=said)
+        else:
+            grade = {"reliability": self._chance.choice("ABC"), "reason": "looked at anew"}
+            answer = await self._client.post(f"/v1/sources/{self._chance.choice(('monitor', 'neighbour'))}/grades", json=grade)
+        if answer.status_code in (200, 201):
+            self.done[act] += 1
+            if act in ("report", "correction"):
+                self._standing.append(answer.json())
+
+
+async def _more_than_a_change_can_show(client: httpx.AsyncClient) -> None:
+    """More than 100 indicators that rest on one source."""
+    for slug in ("oldtown", "country", "newtown", "port"):
+        many = [
+            report("supply_runout", {"supply": supply, "scope": scope}, place=slug, source="neighbour")
+            for supply in SUPPLIES
+            for scope in SCOPES
+        ]
+        answer = await client.post("/v1/reports", json=many)
+        assert answer.json()["refused"] == 0, answer.text
+
+
+def _cursor(path: Path) -> str | None:
+    try:
+        with sqlite3.connect(path) as mirror:
+            found = mirror.execute("SELECT after FROM place").fetchone()
+    except sqlite3.OperationalError:
+        return None
+    return found[0] if found else None
+
+
+async def _everything(client: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    params: dict[str, Any] = {"limit": 1000}
+    while True:
+        page = (await client.get("/v1/indicators", params=params)).json()
+        found |= {item["id"]: item for item in page["items"]}
+        if page["next"] is None:
+            return found
+        params["cursor"] = page["next"]
+
+
+@pytest.mark.usefixtures("engine")
+async def test_the_recipe_of_the_readme_keeps_an_exact_copy(
+    settings: Settings, make_key: MakeKey, reference: Reference, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    key = await make_key(clearance=Label.RED)
+    for slug in ("newtown", "port"):
+        await reference.add("places", slug=slug, name=slug)
+    await _more_than_a_change_can_show(client)
+    script, mirror, port = tmp_path / "follower.py", tmp_path / "mirror.db", free_port()
+    script.write_text(_recipe() + FOLLOWER, encoding="utf-8")
+    url = f"http://127.0.0.1:{port}"
+    with ExitStack() as running:
+
+        def start() -> Server:
+            return running.enter_context(serve(tmp_path, port=port, database_url=settings.database_url))
+
+        def follower() -> subprocess.Popen[bytes]:
+            process = subprocess.Popen([sys.executable, script, url, key, mirror])
+            running.callback(process.wait)
+            running.callback(process.kill)
+            return process
+
+        server = await asyncio.to_thread(start)
+        async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=40) as remote:
+            writers = Writers(remote)
+            writing = [asyncio.create_task(writers.run()) for _ in range(4)]
+            following = follower()
+            for turn in range(4 if FULL else 2):
+                before = _cursor(mirror)
+                async with asyncio.timeout(90):
+                    # Each is killed in the midst of its work: once it has got on, and some moments later.
+                    while _cursor(mirror) == before:  # noqa: ASYNC110 - another process moves it
+                        await asyncio.sleep(0.01)
+                await asyncio.sleep(random.random() * 0.1)
+                if turn % 2:
+                    server.process.kill()
+                    server = await asyncio.to_thread(start)
+                else:
+                    following.kill()
+                    following = follower()
+            async with asyncio.timeout(90):
+                while not all(writers.done.values()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            writers.stop()
+            await asyncio.gather(*writing)
+            head = (await remote.get("/v1/changes", params={"after": "now"})).json()["next"]
+            async with asyncio.timeout(90):
+                while _cursor(mirror) != head:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            expected = await _everything(remote)
+    with sqlite3.connect(mirror) as copy:
+        kept = {id_: json.loads(document) for id_, document in copy.execute("SELECT id, json FROM document")}
+    assert kept == expected
+    assert len(kept) > 100

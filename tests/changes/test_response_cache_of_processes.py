@@ -1,0 +1,79 @@
+"""Kept answers on the wire and across processes: what one process commits, every other one knows of."""
+
+import asyncio
+import re
+import socket
+
+import httpx
+import pytest
+
+from app.access.keys import list_keys, revoke_key
+from app.storage.database import Database
+from tests.changes.conftest import Running
+from tests.support.factories import report
+
+
+def _ask(url: str, path: str, **headers: str) -> bytes:
+    """The bytes of an answer, all that came before the server had nothing more to say."""
+    host = httpx.URL(url)
+    lines = [f"GET {path} HTTP/1.1", "Host: lifeline", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    with socket.create_connection((host.host, host.port or 80), 10) as connection:
+        connection.sendall(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+async def test_an_unchanged_page_costs_less_than_300_bytes_on_the_wire(running: Running) -> None:
+    async with running.client() as client:
+        for place in ("oldtown", "country"):
+            assert (await client.post("/v1/reports", json=report(place=place))).status_code == 201
+        one = (await client.get("/v1/indicators")).json()["items"][0]["links"]["self"]
+    long = "/v1/indicators?limit=1&kind=trapped_population&country=SYR&place=country&within=true&min_reliability=D&agreement=single"
+    for path in ("/v1/indicators", "/v1/changes", "/v1/situations/oldtown", one, long):
+        for who in ({}, {"Authorization": f"Bearer {running.key}"}):
+            for coding in ("identity", "gzip", "zstd"):
+                first = await asyncio.to_thread(_ask, running.server.url, path, Accept_Encoding=coding, **who)
+                tag = re.search(rb'etag: ("[^"]+")', first)
+                assert first.startswith(b"HTTP/1.1 200 "), first
+                assert tag
+                again = await asyncio.to_thread(
+                    _ask, running.server.url, path, Accept_Encoding=coding, If_None_Match=tag[1].decode(), **who
+                )
+                assert again.startswith(b"HTTP/1.1 304 "), again
+                assert len(again) < 300, again
+                assert again.endswith(b"\r\n\r\n")
+    assert b"\r\nlink: " in first, "a 200 has more to say than its 304"
+
+
+async def test_every_process_knows_at_once_what_another_committed(running: Running, database: Database) -> None:
+    async with running.sibling() as sibling, running.client() as one, sibling.client() as other:
+        for number in range(5):
+            for client in (one, other):
+                # Kept by both now.
+                assert (await client.get("/v1/reports")).status_code == 200
+            stated = f"2016-08-{number + 1:02}"
+            assert (await one.post("/v1/reports", json=report(stated_at=stated, value={"people": number}))).status_code == 201
+            assert await _sees(other, number + 1)
+        assert (await other.get("/v1/indicators")).status_code == 200
+        async with database.write() as session:
+            for key in await list_keys(session):
+                await revoke_key(session, key.id)
+        for client in (one, other):
+            assert await _is(client, 401)
+
+
+async def _sees(client: httpx.AsyncClient, count: int) -> bool:
+    """Whether the next answer has so many reports. PostgreSQL's word may be a moment behind its commit, not more."""
+    for _ in range(20):
+        if len((await client.get("/v1/reports")).json()["items"]) == count:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def _is(client: httpx.AsyncClient, status: int) -> bool:
+    for _ in range(20):
+        if (await client.get("/v1/indicators")).status_code == status:
+            return True
+        await asyncio.sleep(0.01)
+    return False

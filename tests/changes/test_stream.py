@@ -1,0 +1,104 @@
+"""The stream: the same changes as server-sent events, resumed without loss."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+
+from tests.changes.conftest import Running
+from tests.support.factories import report
+
+
+async def _events(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    event: dict[str, Any] = {}
+    async for line in stream.aiter_lines():
+        if line == "" and event:
+            yield event
+            event = {}
+        elif ": " in line:
+            name, _, value = line.partition(": ")
+            event[name] = orjson.loads(value) if name == "data" else value
+
+
+async def _next(events: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
+    return await asyncio.wait_for(anext(events), 10)
+
+
+async def test_changes_come_as_they_are_made_and_a_broken_stream_resumes(running: Running) -> None:
+    async with running.client() as client:
+        async with client.stream("GET", "/v1/stream") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            assert (stream.headers["cache-control"], stream.headers["vary"]) == ("private, no-cache", "Authorization")
+            events = _events(stream)
+            assert (await _next(events))["event"] == "ready"
+            await client.post("/v1/reports", json=report())
+            first = await _next(events)
+            assert (first["event"], first["data"]["seq"]) == ("report", 1)
+        await client.post("/v1/reports", json=report(source="envoy"))
+        await client.post("/v1/reports", json=report(source="monitor"))
+        async with client.stream("GET", "/v1/stream", headers={"Last-Event-ID": first["id"]}) as stream:
+            events = _events(stream)
+            await _next(events)
+            assert [(await _next(events))["data"]["seq"] for _ in range(2)] == [2, 3]
+        page = (await client.get("/v1/changes")).json()
+        assert page["items"][0] == {**first["data"], "documents": page["items"][0]["documents"]}
+
+
+async def test_a_wrong_place_to_start_is_refused_before_the_stream_begins(running: Running) -> None:
+    async with running.client() as client:
+        answer = await client.get("/v1/stream", headers={"Last-Event-ID": "nonsense"})
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_stream_ends_with_the_secret_that_it_was_opened_with(running: Running) -> None:
+    """A secret that leaked is rotated out: whoever holds it hears nothing more, while the key goes on with the new one."""
+    async with running.client() as client:
+        key = (await client.post("/v1/keys", json={"name": "reader", "organisation": "o", "scopes": ["read"]})).json()
+        old = {"Authorization": f"Bearer {key['secret']}"}
+        async with client.stream("GET", "/v1/stream", headers=old) as stream, asyncio.timeout(10):
+            events = _events(stream)
+            assert (await anext(events))["event"] == "ready"
+            poll = asyncio.create_task(client.get("/v1/changes?after=now&wait=8", headers=old))
+            await client.post("/v1/reports", json=report())
+            assert (await anext(events))["event"] == "report"
+            rotated = await client.post(key["links"]["rotation"], json={"overlap_hours": 1})
+            await client.post("/v1/reports", json=report(source="envoy"))
+            assert (await anext(events))["event"] == "report"
+            assert (await poll).status_code == 200
+            poll = asyncio.create_task(
+                client.get("/v1/changes?after=now&wait=8", headers={"Authorization": f"Bearer {rotated.json()['secret']}"})
+            )
+            await asyncio.sleep(0.1)
+            await client.post(key["links"]["rotation"], json={"overlap_hours": 1})
+            assert [each async for each in events] == []
+            await client.post("/v1/reports", json=report(source="monitor"))
+            assert (await poll).status_code == 200
+
+
+async def test_streams_and_long_polls_end_at_once_when_the_process_is_to_end(running: Running) -> None:
+    async with running.client() as client, client.stream("GET", "/v1/stream") as stream:
+        events = _events(stream)
+        await _next(events)
+        waiting = asyncio.create_task(client.get("/v1/changes", params={"after": "now", "wait": 30}))
+        await asyncio.sleep(0.2)
+        running.terminate()
+        assert (await asyncio.wait_for(waiting, 5)).status_code == 200
+        assert [event async for event in events] == []
+    # The server ends by the signal that it was told to end by, once all is closed.
+    assert await asyncio.to_thread(running.wait, 10) in (0, -signal.SIGTERM)
+
+
+async def test_a_commit_of_another_process_wakes_waiting_readers(running: Running) -> None:
+    async with running.client() as client, running.sibling() as other, client.stream("GET", "/v1/stream") as stream:
+        events = _events(stream)
+        await _next(events)
+        waiting = asyncio.create_task(client.get("/v1/changes", params={"after": "now", "wait": 30}))
+        await asyncio.sleep(0.2)
+        async with other.client() as elsewhere:
+            await elsewhere.post("/v1/reports", json=report())
+        assert (await _next(events))["data"]["seq"] == 1
+        assert len((await asyncio.wait_for(waiting, 10)).json()["items"]) == 1

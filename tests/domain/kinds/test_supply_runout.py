@@ -1,0 +1,179 @@
+"""When a supply runs out: durations against the day of the statement, scopes, states, the range of dates."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from app.assessment.envelope import Outcome
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Said
+from app.domain.kinds.supply_runout import SupplyRunout
+from app.domain.tlp import Label
+from tests.support.assessing import july, reading, statement, value_of
+
+KIND = KINDS["supply_runout"]
+NAME = "supply_runout"
+STATES = ("will_run_out", "low", "ran_out", "resupplied")
+
+
+def supply(**value: Any) -> SupplyRunout:
+    return SupplyRunout.model_validate({"supply": "food", **value})
+
+
+def test_two_to_three_weeks_stated_on_28_july_is_11_to_18_august() -> None:
+    said = KIND.resolve(supply(in_days_min=14, in_days_max=21, relative_text="two to three weeks"), date(2016, 7, 28))
+    assert said.range() == (date(2016, 8, 11), date(2016, 8, 18))
+    assert (said.in_days_min, said.in_days_max, said.relative_text) == (14, 21, "two to three weeks")
+
+
+@pytest.mark.parametrize(
+    ("stated", "value", "expected"),
+    [
+        (date(2016, 7, 29), {"in_days_min": 21, "in_days_max": 21}, (date(2016, 8, 19), date(2016, 8, 19))),
+        (date(2016, 2, 27), {"in_days_min": 2, "in_days_max": 3}, (date(2016, 2, 29), date(2016, 3, 1))),
+        (date(2015, 2, 27), {"in_days_min": 2}, (date(2015, 3, 1), None)),
+        (date(2016, 12, 31), {"in_days_max": 1}, (None, date(2017, 1, 1))),
+        (date(2016, 7, 28), {"in_days_min": 0, "in_days_max": 0}, (date(2016, 7, 28), date(2016, 7, 28))),
+        (date(2016, 7, 28), {"relative_text": "hours, if not days"}, (None, None)),
+        (date(2016, 7, 28), {"runs_out_earliest": "2016-08-11"}, (date(2016, 8, 11), None)),
+    ],
+)
+def test_when(stated: date, value: dict[str, Any], expected: tuple[date | None, date | None]) -> None:
+    assert KIND.resolve(supply(**value), stated).range() == expected
+
+
+@given(st.dates(date(1950, 1, 1), date(2100, 1, 1)), st.integers(0, 3650), st.integers(0, 3650))
+def test_resolving_counts_days_and_can_be_done_again(stated: date, one: int, other: int) -> None:
+    low, high = min(one, other), max(one, other)
+    said = KIND.resolve(supply(in_days_min=low, in_days_max=high), stated)
+    assert said.range() == (stated + timedelta(days=low), stated + timedelta(days=high))
+    assert KIND.resolve(said, stated) == said
+
+
+def test_dates_beside_days_are_taken_only_where_they_agree() -> None:
+    both = supply(in_days_min=14, in_days_max=21, runs_out_earliest="2016-08-11", runs_out_latest="2016-08-18")
+    assert KIND.resolve(both, date(2016, 7, 28)) == both
+    with pytest.raises(PydanticCustomError):
+        KIND.resolve(both, date(2016, 7, 31))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"in_days_min": 3, "in_days_max": 2},
+        {"runs_out_earliest": "2016-08-02", "runs_out_latest": "2016-08-01"},
+        {"in_days_min": -1},
+        {"in_days_min": 1.5},
+        {"in_days_min": True},
+        {"runs_out_earliest": "2016-08"},
+        {"runs_out_earliest": 1470000000},
+        {"supply": "bread"},
+        {"state": "gone"},
+        {"outcome": "averted"},
+    ],
+)
+def test_what_cannot_be_is_refused(value: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        supply(**value)
+
+
+def test_an_agencys_last_ration_is_not_the_citys_last_bread() -> None:
+    assert KIND.subject(supply()) == "food"
+    assert [KIND.subject(supply(scope=scope)) for scope in ("agency_stock", "market", "facility")] == [
+        "food.agency_stock",
+        "food.market",
+        "food.facility",
+    ]
+
+
+def test_facility_stocks_and_witnesses_are_amber_unless_said_otherwise() -> None:
+    assert KIND.default_label(supply(), "ngo", Label.GREEN) is Label.GREEN
+    assert KIND.default_label(supply(scope="facility"), "ngo", Label.GREEN) is Label.AMBER
+    assert KIND.default_label(supply(), "witness", Label.GREEN) is Label.AMBER
+    assert KIND.default_label(supply(scope="facility"), "ngo", Label.RED) is Label.RED
+
+
+def test_different_states_contradict_but_low_fits_will_run_out() -> None:
+    for one in STATES:
+        for other in STATES:
+            expected = one != other and {one, other} != {"low", "will_run_out"}
+            assert KIND.contradict(Said(supply(state=one)), Said(supply(state=other))) is expected, (one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "contradict"),
+    [
+        (("2016-08-11", "2016-08-18"), ("2016-08-19", "2016-08-19"), True),
+        (("2016-08-11", "2016-08-18"), ("2016-08-18", "2016-08-20"), False),
+        (("2016-08-11", "2016-08-20"), ("2016-08-15", "2016-08-15"), False),
+        (("2016-08-11", None), ("2016-08-01", "2016-08-10"), True),
+        (("2016-08-11", None), ("2016-08-01", None), False),
+        ((None, "2016-08-10"), ("2016-08-11", None), True),
+        ((None, None), ("2016-08-11", "2016-08-11"), False),
+    ],
+)
+def test_dates_contradict_when_they_do_not_meet(
+    one: tuple[str | None, str | None], other: tuple[str | None, str | None], contradict: bool
+) -> None:
+    first, second = (Said(supply(runs_out_earliest=earliest, runs_out_latest=latest)) for earliest, latest in (one, other))
+    assert KIND.contradict(first, second) is contradict
+    assert KIND.contradict(second, first) is contradict
+
+
+def test_the_range_is_of_those_whose_state_fits_the_preferred() -> None:
+    read = reading(
+        NAME,
+        statement(NAME, {"supply": "food", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}, "a", day=24),
+        statement(NAME, {"supply": "food", "state": "low", "relative_text": "dwindling"}, "b", day=30),
+        statement(NAME, {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-07-30"}, "c", day=31, grade="D", party=True),
+    )
+    value = value_of(read)
+    assert (value["state"], value["relative_text"]) == ("low", "dwindling")
+    assert (value["runs_out_earliest"], value["runs_out_latest"]) == ("2016-08-11", "2016-08-20")
+    assert read.agreement == "contested"
+    assert list(read.relations) == ["preferred", "supports", "contradicts"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["both", "from", "until"]), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5))
+def test_the_range_served_is_in_order_and_holds_every_date_stated(ends: list[tuple[str, int, int]]) -> None:
+    values: list[dict[str, Any]] = []
+    for which, one, other in ends:
+        value: dict[str, Any] = {"supply": "food"}
+        if which != "until":
+            value["runs_out_earliest"] = july(min(one, other)).isoformat()
+        if which != "from":
+            value["runs_out_latest"] = july(max(one, other)).isoformat()
+        values.append(value)
+    value = value_of(reading(NAME, *(statement(NAME, each, f"source-{at}") for at, each in enumerate(values))))
+    low, high = value["runs_out_earliest"], value["runs_out_latest"]
+    for each in values:
+        for day in (each.get("runs_out_earliest"), each.get("runs_out_latest")):
+            if day is not None:
+                assert low is None or low <= day, (value, values)
+                assert high is None or day <= high, (value, values)
+
+
+def test_an_outcome_holds_until_a_later_report_is_preferred() -> None:
+    first = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", number=1)
+    averted = Outcome(number=2, level=0, outcome="averted")
+    assert value_of(reading(NAME, first))["outcome"] == "pending"
+    assert value_of(reading(NAME, first, outcomes=(averted,)))["outcome"] == "averted"
+    assert KIND.due(value_of(reading(NAME, first))) == july(6)
+    assert KIND.due(value_of(reading(NAME, first, outcomes=(averted,)))) is None
+    later = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", day=3, number=3)
+    assert value_of(reading(NAME, first, later, outcomes=(averted,)))["outcome"] == "pending"
+    hidden = Outcome(number=4, level=3, outcome="materialised")
+    assert value_of(reading(NAME, first, outcomes=(averted, hidden)))["outcome"] == "averted"
+    assert value_of(reading(NAME, first, outcomes=(averted, hidden), level=3))["outcome"] == "materialised"
+
+
+def test_what_has_no_earliest_day_falls_due_on_its_latest() -> None:
+    assert KIND.due(value_of(reading(NAME, statement(NAME, {"supply": "food", "runs_out_latest": "2016-08-20"})))) == date(2016, 8, 20)
+    assert KIND.due(value_of(reading(NAME, statement(NAME, {"supply": "food", "relative_text": "soon"})))) is None
+    gone = {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-08-11"}
+    assert KIND.due(value_of(reading(NAME, statement(NAME, gone)))) is None

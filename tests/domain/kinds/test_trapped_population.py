@@ -1,0 +1,151 @@
+"""How many people: ranges, open ends, concepts, and what contradicts what (contract, Kinds)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Said
+from app.domain.kinds.trapped_population import TrappedPopulation
+from tests.support.assessing import reading, statement, value_of
+
+KIND = KINDS["trapped_population"]
+
+
+def people(concept: str = "trapped", **value: Any) -> TrappedPopulation:
+    return TrappedPopulation.model_validate({"concept": concept, **value})
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        ({"people": 300}, 300, 300),
+        ({"people": 300, "qualifier": "exact"}, 300, 300),
+        ({"people": 300, "qualifier": "about"}, 300, 300),
+        ({"people_low": 250, "people_high": 275}, 250, 275),
+        ({"people_low": 250, "people": 260, "people_high": 275}, 250, 275),
+        ({"people": 400, "qualifier": "nearly"}, None, 400),
+        ({"people": 400, "qualifier": "up_to"}, None, 400),
+        ({"people_high": 400}, None, 400),
+        ({"people_high": 400, "qualifier": "nearly"}, None, 400),
+        ({"people_low": 200, "people": 400, "qualifier": "nearly"}, 200, 400),
+        ({"people": 400, "qualifier": "more_than"}, 400, None),
+        ({"people": 400, "qualifier": "at_least"}, 400, None),
+        ({"people_low": 400}, 400, None),
+        ({"people": 0}, 0, 0),
+    ],
+)
+def test_range_that_a_statement_gives(value: dict[str, Any], low: int | None, high: int | None) -> None:
+    assert people(**value).range() == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({}, "people"),
+        ({"people_low": 3, "people_high": 2}, "people_low"),
+        ({"people_low": 3, "people": 2}, "people_low"),
+        ({"people": 3, "people_high": 2}, "people_high"),
+        ({"people_low": 1, "people": 3, "people_high": 2}, "people_high"),
+    ],
+)
+def test_figures_out_of_order_are_refused_at_the_field(value: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        people(**value)
+    (error,) = caught.value.errors()
+    assert error["ctx"]["field"] == field
+
+
+@pytest.mark.parametrize("value", [{"people": -1}, {"people": True}, {"people": 1.0}, {"people": "1"}, {"people": 1, "killed": 2}])
+def test_what_is_no_count_of_people_is_refused(value: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        people(**value)
+
+
+def test_each_concept_is_a_subject_of_its_own() -> None:
+    concepts = ("trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining")
+    assert [KIND.subject(people(concept, people=1)) for concept in concepts] == list(concepts)
+    with pytest.raises(ValidationError):
+        people("evacuated", people=1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "contradict"),
+    [
+        ({"people_low": 250, "people_high": 275}, {"people": 300}, True),
+        ({"people_low": 250, "people_high": 275}, {"people": 275}, False),
+        ({"people_low": 250, "people_high": 275}, {"people_low": 270, "people_high": 300}, False),
+        ({"people": 1}, {"people": 2}, True),
+        ({"people": 400, "qualifier": "nearly"}, {"people_low": 250, "people_high": 275}, False),
+        ({"people": 200, "qualifier": "up_to"}, {"people_low": 250, "people_high": 275}, True),
+        ({"people": 300, "qualifier": "more_than"}, {"people_low": 250, "people_high": 275}, True),
+        ({"people": 300, "qualifier": "more_than"}, {"people": 400, "qualifier": "more_than"}, False),
+        ({"people": 300, "qualifier": "more_than"}, {"people": 100, "qualifier": "nearly"}, True),
+    ],
+)
+def test_two_figures_contradict_when_their_ranges_do_not_meet(one: dict[str, Any], other: dict[str, Any], contradict: bool) -> None:
+    first, second = Said(people(**one)), Said(people(**other))
+    assert KIND.contradict(first, second) is contradict
+    assert KIND.contradict(second, first) is contradict
+    assert KIND.contradict(first, first) is False
+
+
+def test_one_and_two_are_not_three_and_not_one_and_a_half() -> None:
+    read = reading(
+        "trapped_population",
+        statement("trapped_population", {"concept": "trapped", "people": 1}, "agency"),
+        statement("trapped_population", {"concept": "trapped", "people": 2}, "envoy"),
+    )
+    assert {name: value_of(read)[name] for name in ("people", "people_low", "people_high")} == {
+        "people": 2,
+        "people_low": 1,
+        "people_high": 2,
+    }
+    assert read.agreement == "contested"
+
+
+def test_a_point_gets_no_margin_and_an_open_end_stays_open() -> None:
+    point = reading("trapped_population", statement("trapped_population", {"concept": "trapped", "people": 300, "qualifier": "about"}))
+    assert (value_of(point)["people_low"], value_of(point)["people_high"], value_of(point)["qualifier"]) == (300, 300, "about")
+    nearly = reading(
+        "trapped_population", statement("trapped_population", {"concept": "trapped", "people_high": 400, "qualifier": "nearly"})
+    )
+    assert (value_of(nearly)["people"], value_of(nearly)["people_low"], value_of(nearly)["people_high"]) == (None, None, 400)
+
+
+def figures() -> st.SearchStrategy[dict[str, Any]]:
+    """Any value that a report may give."""
+    count = st.integers(0, 12)
+    qualifier = st.sampled_from([None, "exact", "about", "nearly", "up_to", "more_than", "at_least"])
+    point = st.builds(lambda n, q: {"people": n, "qualifier": q}, count, qualifier)
+    pair = st.builds(lambda a, b: {"people_low": min(a, b), "people_high": max(a, b)}, count, count)
+    low, high = count.map(lambda n: {"people_low": n}), count.map(lambda n: {"people_high": n})
+    return st.one_of(point, pair, low, high).map(lambda value: {"concept": "trapped", **value})
+
+
+@given(st.lists(figures(), min_size=1, max_size=5))
+def test_the_range_runs_from_the_lowest_low_to_the_highest_high(values: list[dict[str, Any]]) -> None:
+    """Where no two statements contradict each other the ends are exactly those; an end that nobody gave is null."""
+    read = reading("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
+    ranges = [TrappedPopulation.model_validate(value).range() for value in values]
+    lows = [low for low, _ in ranges if low is not None]
+    highs = [high for _, high in ranges if high is not None]
+    value = value_of(read)
+    if read.agreement != "contested":
+        assert (value["people_low"], value["people_high"]) == (min(lows, default=None), max(highs, default=None))
+
+
+@given(st.lists(figures(), min_size=1, max_size=5))
+def test_what_is_served_holds_low_people_high_in_order_and_every_figure_stated(values: list[dict[str, Any]]) -> None:
+    """The rule for what is sent, low <= people <= high, holds for what is served too, and nobody's figure lies outside."""
+    read = reading("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
+    value = value_of(read)
+    low, high = value["people_low"], value["people_high"]
+    stated = [end for each in values for end in TrappedPopulation.model_validate(each).range() if end is not None]
+    for figure in [*stated, value["people"]]:
+        if figure is not None:
+            assert low is None or low <= figure, (value, values)
+            assert high is None or figure <= high, (value, values)

@@ -1,0 +1,160 @@
+"""Alerts: an Atom feed that feedparser reads, messages that hold to the rules of CAP 1.2, and nothing that is not there to be told."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import feedparser
+import httpx
+import pytest
+import xmlschema
+from lxml import etree
+
+from app.domain.kinds import KINDS
+from app.domain.tlp import Label
+from tests.exchange.conftest import POLYGON, post
+from tests.support.factories import report
+from tests.support.fixtures import MakeClient, of_no_storage
+
+SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("cap12.xsd"))
+CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
+
+
+def text(message: bytes, name: str) -> str | None:
+    """The text of the first element of that name."""
+    return etree.fromstring(message).findtext(f".//{CAP}{name}")
+
+
+def texts(message: bytes, name: str) -> list[str | None]:
+    return [each.text for each in etree.fromstring(message).iter(f"{CAP}{name}")]
+
+
+async def cap(client: httpx.AsyncClient, identifier: str) -> bytes:
+    """One message, held to the schema."""
+    answer = await client.get(f"/v1/alerts/{identifier}.cap")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/cap+xml"), answer.text
+    SCHEMA.validate(answer.text)
+    return answer.content
+
+
+@of_no_storage
+async def test_every_message_of_the_feed_holds_to_cap(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    answer = await client.get("/v1/alerts?limit=3")
+    assert answer.headers["content-type"] == "application/atom+xml"
+    ids: list[str] = []
+    while True:
+        feed = feedparser.parse(answer.content)
+        assert not feed.bozo, feed.get("bozo_exception")
+        assert feed.version == "atom10"
+        for entry in feed.entries:
+            (link,) = [each.href for each in entry.links if each.rel == "alternate"]
+            identifier = link.removeprefix("/v1/alerts/").removesuffix(".cap")
+            message = await cap(client, identifier)
+            assert entry.id == f"urn:lifeline:alert:{identifier}"
+            assert entry.tags[0].term == text(message, "msgType")
+            assert text(message, "identifier") == identifier
+            ids.append(identifier)
+        following = [each.href for each in feed.feed.links if each.rel == "next"]
+        if not following:
+            break
+        answer = await client.get(following[0])
+    # Newest first: everything but what tells how many people there are.
+    assert ids[0] != filled["food"]["id"]
+    assert len(ids) == len(set(ids)) == 8
+    assert ids[-1] == filled["food"]["id"]
+    assert filled["people"]["id"] not in ids
+
+
+@of_no_storage
+async def test_correction_and_retraction_refer_to_what_they_end(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    first, update = await cap(client, filled["wrong"]["id"]), await cap(client, filled["corrected"]["id"])
+    assert (text(first, "msgType"), text(first, "references")) == ("Alert", None)
+    assert text(update, "msgType") == "Update"
+    assert text(update, "references") == f"lifeline,{filled['wrong']['id']},{text(first, 'sent')}"
+    assert text(update, "note") == "misheard"
+    said, cancel = await cap(client, filled["withdrawn"]["id"]), await cap(client, f"{filled['withdrawn']['id']}-cancel")
+    assert text(cancel, "msgType") == "Cancel"
+    assert text(cancel, "references") == f"lifeline,{filled['withdrawn']['id']},{text(said, 'sent')}"
+    assert text(cancel, "note") == "never said"
+    assert text(said, "msgType") == "Alert"
+
+
+@of_no_storage
+async def test_what_is_corrected_into_something_that_is_no_alert_is_cancelled(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    new = await post(client, f"/v1/reports/{filled['shut']['id']}/correction", **report(source="outlet", reason="of people, not of roads"))
+    cancel = await cap(client, new["id"])
+    assert (text(cancel, "msgType"), text(cancel, "event")) == ("Cancel", None)
+    assert filled["shut"]["id"] in (text(cancel, "references") or "")
+
+
+async def test_draft_unless_judged_and_public_only_if_clear(
+    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, filled: dict[str, Any]
+) -> None:
+    judged, unjudged, amber = [await cap(client, filled[name]["id"]) for name in ("shut", "food", "amber")]
+    assert [(text(each, "status"), text(each, "certainty")) for each in (judged, unjudged)] == [
+        ("Actual", "Possible"),
+        ("Draft", "Unknown"),
+    ]
+    assert [(text(each, "scope"), text(each, "restriction")) for each in (judged, amber)] == [("Public", None), ("Restricted", "TLP:AMBER")]
+    for reader in (anonymous, await make_client(clearance=Label.GREEN)):
+        assert (await reader.get(f"/v1/alerts/{filled['amber']['id']}.cap")).status_code == 404
+        assert filled["amber"]["id"] not in (await reader.get("/v1/alerts")).text
+
+
+@of_no_storage
+async def test_times_positions_and_codes(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    food, shut = await cap(client, filled["food"]["id"]), await cap(client, filled["shut"]["id"])
+    assert (text(food, "effective"), text(food, "onset")) == ("2016-07-28T00:00:00-00:00", "2016-08-11T00:00:00-00:00")
+    assert text(food, "expires") == "2016-08-27T00:00:00-00:00"
+    assert text(food, "polygon") == " ".join(f"{latitude},{longitude}" for longitude, latitude in POLYGON["coordinates"][0])
+    assert text(food, "areaDesc") == '=Pocket, the "inner" one'
+    assert (text(shut, "circle"), text(shut, "onset")) == ("36.2,37.19 0", "2016-07-01T00:00:00-00:00")
+    assert [text(shut, "category"), text(shut, "responseType"), text(shut, "severity")] == ["Transport", "Avoid", "Unknown"]
+    assert texts(shut, "category") == ["Transport", "Security"]
+    geocode = etree.fromstring(shut).find(f".//{CAP}geocode")
+    assert geocode is not None
+    assert [each.text for each in geocode] == ["P-CODE", "SY02"]
+
+
+ON_THE_11TH = {"supply": "food", "runs_out_earliest": "2016-08-11"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "sent", "event", "response", "urgency"),
+    [
+        ("supply_runout", ON_THE_11TH, "2016-08-10", "Supply run-out: food", "Prepare", "Immediate"),
+        ("supply_runout", ON_THE_11TH, "2016-08-04", "Supply run-out: food", "Prepare", "Expected"),
+        ("supply_runout", ON_THE_11TH, "2016-08-03", "Supply run-out: food", "Prepare", "Future"),
+        ("supply_runout", ON_THE_11TH, "2016-08-12", "Supply run-out: food", "Prepare", "Past"),
+        ("supply_runout", {"supply": "water"}, "2016-08-12", "Supply run-out: water", "Prepare", "Unknown"),
+        ("supply_runout", {"supply": "water", "state": "resupplied"}, "2016-08-12", "Supply restored: water", "AllClear", "Past"),
+        ("route_closure", {"status": "closed"}, "2016-08-12", "Route closed: a", "Avoid", "Immediate"),
+        ("route_closure", {"status": "open"}, "2016-08-12", "Route open: a", "AllClear", "Past"),
+        ("route_closure", {"status": "open", "assertion": "announced"}, "2016-08-12", "Route passage announced: a", "Monitor", "Unknown"),
+        ("route_closure", {"status": "closed", "since_earliest": "2016-09-01"}, "2016-08-12", "Route closed: a", "Avoid", "Future"),
+    ],
+)
+def test_how_a_statement_reads_as_an_alert(kind: str, value: dict[str, Any], sent: str, event: str, response: str, urgency: str) -> None:
+    model = KINDS[kind].value_model.model_validate(value | ({"route": "a"} if kind == "route_closure" else {}))
+    alert = KINDS[kind].alert(model, date.fromisoformat(sent))
+    assert alert is not None
+    assert (alert.event, alert.response, alert.urgency) == (event, response, urgency)
+
+
+async def test_filters_and_what_is_not_there(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    def entries(answer: httpx.Response) -> int:
+        return len(feedparser.parse(answer.content).entries)
+
+    assert entries(await client.get("/v1/alerts?kind=route_closure")) == 4
+    assert entries(await client.get("/v1/alerts?place=pocket")) == 2
+    assert entries(await client.get("/v1/alerts?place=oldtown&within=true")) == 8
+    assert entries(await client.get("/v1/alerts?country=TUR")) == 0
+    for path, status in (
+        ("/v1/alerts?kind=trapped_population", 422),
+        ("/v1/alerts?limit=0", 422),
+        ("/v1/alerts/nonsense.cap", 404),
+        (f"/v1/alerts/{filled['people']['id']}.cap", 404),
+        (f"/v1/alerts/{filled['food']['id']}-cancel.cap", 404),
+    ):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), path

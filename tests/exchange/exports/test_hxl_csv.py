@@ -1,0 +1,97 @@
+"""CSV as humanitarians read it: libhxl takes it, the cells are those of the JSON, and no cell is run as a formula."""
+
+import csv
+import io
+from typing import Any
+
+import httpx
+import hxl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.kinds import KINDS
+from app.exchange.exports.columns import Scalar, column, record_of
+from app.exchange.exports.hxl_csv import defused, lines, undone
+from app.exchange.exports.tables import TABLES, flat
+from tests.support.fixtures import of_no_storage
+
+# Only what the database keeps: no NUL, no half of a character.
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+RUN = "=+-@\t\r\n＝＋－＠"  # noqa: RUF001
+
+
+def read(body: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(body.decode(), newline="")))
+
+
+@of_no_storage
+async def test_libhxl_reads_and_validates_it(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    for name in ("indicators", "reports", "places", "routes", "sources", "situations", "warnings?as_of=2016-08-12", "changes"):
+        body = (await client.get(f"/v1/{name.replace('?', '.csv?') if '?' in name else f'{name}.csv'}")).content
+        data = hxl.data(hxl.make_input(io.BytesIO(body), hxl.InputOptions(allow_local=True)))
+        columns = data.columns
+        assert all(each.tag for each in columns), name
+        problems: list[Any] = []
+        hxl.schema(callback=problems.append).validate(data)
+        wrong = [
+            f"{each.column} {each.value!r}: {each.rule.description}"
+            for each in problems
+            if each.value and "whitespace" not in each.rule.description
+        ]
+        assert not wrong, (name, wrong[:5])
+    body = (await client.get("/v1/trapped-populations.csv?place=oldtown")).content
+    (row,) = list(hxl.data(hxl.make_input(io.BytesIO(body), hxl.InputOptions(allow_local=True))))
+    assert (row.get("#affected+best"), row.get("#meta+source+reliability")) == ("300000", "B")
+
+
+@of_no_storage
+async def test_cells_are_the_fields_of_the_json(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    for name, table in TABLES.items():
+        query = "?as_of=2016-08-12" if name == "warnings" else ""
+        headers, tags, *rows = read((await client.get(f"/v1/{name}.csv{query}")).content)
+        assert headers == [each.header for each in table.columns]
+        assert len(set(headers)) == len(headers)
+        assert all(tag.startswith("#") for tag in tags)
+        items = (await client.get(f"/v1/{name}{query}")).json()["items"]
+        for row, item in zip(rows, items, strict=True):
+            for each, cell in zip(table.columns, row, strict=True):
+                expected = each.cell(flat(name, item))
+                assert (undone(cell) if isinstance(expected, str) else cell) == plain(expected)
+
+
+def plain(value: Scalar) -> str:
+    """A field as its cell says it."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@of_no_storage
+async def test_no_cell_is_run_as_a_formula(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    for name in ("reports", "indicators", "places", "changes"):
+        _, _, *rows = read((await client.get(f"/v1/{name}.csv")).content)
+        texts = [cell for row in rows for cell in row if cell]
+        assert any(cell.startswith("'=") for cell in texts), name
+        assert not [cell for cell in texts if cell[0] in RUN and not cell.lstrip("-").replace(".", "").isdigit()]
+
+
+@given(TEXTS)
+def test_defusing_is_undone_exactly(text: str) -> None:
+    for candidate in (text, *(mark + text for mark in (*RUN, "'"))):
+        safe = defused(candidate)
+        assert not safe.startswith(tuple(RUN))
+        ((cell,),) = read(lines([[safe]])) or [[""]]
+        assert undone(cell) == candidate
+
+
+def test_every_field_of_every_kind_has_its_hashtag() -> None:
+    for kind in KINDS.values():
+        assert kind.hxl.keys() == kind.value_model.model_fields.keys() | kind.reading_model.model_fields.keys(), kind.name
+
+
+def test_a_row_is_a_record_again() -> None:
+    columns = [column("a"), column("b.c", shape="integer"), column("b.d", shape="words"), column("e.1", shape="number", header="y")]
+    columns.append(column("e.0", shape="number", header="x"))
+    record = {"a": None, "b": {"c": 3, "d": ["x", "y"]}, "e": [1.5, -2.0]}
+    assert record_of(columns, ["", "3", "x y", "-2.0", "1.5"]) == record
+    assert record_of(columns, ["t", "", "", "", ""]) == {"a": "t", "b": None, "e": None}

@@ -1,0 +1,105 @@
+"""COD-AB style tables taken in: units as places inside each other, with their P-codes, once."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.exchange.imports.gazetteer import slug_of
+from tests.support.servers import invoke, rows
+
+OLD = [
+    ["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_AR", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE", "center_lat", "center_lon"],
+    ["Testland", "TL", "North", "\u0627\u0644\u0634\u0645\u0627\u0644", "TL01", "\u015eehir", "TL0101", "36.2", "37.1"],
+    ["Testland", "TL", "North", "\u0627\u0644\u0634\u0645\u0627\u0644", "TL01", "Market", "TL0102", "36.3", "37.2"],
+    ["Testland", "TL", "South", "\u0627\u0644\u062c\u0646\u0648\u0628", "TL02", "Harbour", "TL0201", "", ""],
+]
+NEW = [
+    ["admin0Name_en", "admin0Pcode", "admin1Name_en", "admin1Name_ar", "admin1Pcode", "admin2Name_en", "admin2Pcode", "a", "b"],
+    *OLD[1:],
+]
+TAGGED = [
+    ["Country", "its code", "Province", "Arabic", "its code", "District", "its code", "a", "b"],
+    ["#country+name", "#country+code", "#adm1+name", "", "#adm1+code+v_pcode", "#adm2+name", "#adm2+code+v_pcode", "", ""],
+    *OLD[1:],
+]
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(database_url: str) -> Run:
+    return lambda *arguments: invoke("place", "import", *arguments, database_url=database_url)
+
+
+def write(path: Path, made: Sequence[Sequence[Any]]) -> str:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(made)
+    return str(path)
+
+
+def units(url: str) -> dict[str, Any]:
+    query = (
+        "SELECT c.code, p.slug, p.name, p.country, parent.slug, (SELECT count(*) FROM place_ancestor a WHERE a.place_id = p.id) "
+        "FROM place p JOIN place_code c ON c.place_id = p.id LEFT JOIN place parent ON parent.id = p.parent_id WHERE c.scheme = 'pcode'"
+    )
+    return {row[0]: tuple(row[1:]) for row in rows(url, query)}
+
+
+@pytest.mark.parametrize("made", [OLD, NEW, TAGGED], ids=["old", "new", "hxl"])
+def test_units_of_a_table(run: Run, tmp_path: Path, database_url: str, made: list[list[str]]) -> None:
+    path = write(tmp_path / "units.csv", made)
+    looked = run(path, "--country", "TLS")
+    assert looked.stdout == (
+        "3 rows: places to add: 1 of level 0, 2 of level 1, 3 of level 2; 0 are here already. Nothing was written.\n"
+    ), looked.output
+    assert rows(database_url, "SELECT count(*) FROM place") == [(0,)]
+    assert run(path, "--country", "TLS", "--write").exit_code == 0
+    assert units(database_url) == {
+        "TL": ("testland-tl", "Testland", "TLS", None, 1),
+        "TL01": ("north-tl01", "North", "TLS", "testland-tl", 2),
+        "TL0101": ("sehir-tl0101", "\u015eehir", "TLS", "north-tl01", 3),
+        "TL0102": ("market-tl0102", "Market", "TLS", "north-tl01", 3),
+        "TL02": ("south-tl02", "South", "TLS", "testland-tl", 2),
+        "TL0201": ("harbour-tl0201", "Harbour", "TLS", "south-tl02", 3),
+    }
+    assert run(path, "--write").stdout == "3 rows: places added: none; 6 were here already.\n"
+
+
+def test_a_unit_whose_code_is_here_is_that_place(tmp_path: Path, stocked_database: str) -> None:
+    # `oldtown` has pcode:SY02.
+    made = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Aleppo", "SY02", "Jebel Saman", "SY0200"]]
+    done = invoke("place", "import", write(tmp_path / "units.csv", made), "--write", database_url=stocked_database)
+    assert done.stdout == "1 rows: places added: 1 of level 2; 1 were here already.\n"
+    assert units(stocked_database)["SY0200"] == ("jebel-saman-sy0200", "Jebel Saman", "SYR", "oldtown", 3)
+
+
+def test_a_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, database_url: str) -> None:
+    square = {"type": "Polygon", "coordinates": [[[37, 36], [37.5, 36], [37.5, 36.5], [37, 36]]]}
+    properties = {"ADM1_EN": "North", "ADM1_PCODE": "TL01", "ADM2_EN": "Market", "ADM2_PCODE": "TL0102"}
+    path = tmp_path / "units.geojson"
+    feature = {"type": "Feature", "properties": properties, "geometry": square}
+    path.write_text(json.dumps({"type": "FeatureCollection", "name": "adm2", "features": [feature]}), encoding="utf-8")
+    assert "1 of level 1, 1 of level 2" in run(str(path), "--write").stdout
+    assert rows(database_url, "SELECT slug, west, north FROM place ORDER BY slug") == [
+        ("market-tl0102", 37, 36.5),
+        ("north-tl01", None, None),
+    ]
+
+
+def test_a_wrong_row_keeps_everything_out(run: Run, tmp_path: Path, database_url: str) -> None:
+    made = [OLD[0], OLD[1], [*OLD[2][:5], "", "TL0102", "", ""], [""] * 4 + ["", "", "", "36", "37"]]
+    refused = run(write(tmp_path / "units.csv", made), "--write")
+    assert refused.exit_code == 1
+    assert "F3 (name): String should have at least 1 character" in refused.stdout
+    assert "4 code: the row has no code" in refused.stdout
+    assert rows(database_url, "SELECT count(*) FROM place") == [(0,)]
+    assert "no column of codes" in run(write(tmp_path / "other.csv", [["a"], ["b"]])).stderr
+
+
+def test_slugs() -> None:
+    assert slug_of("\u062d\u0644\u0628", "SY02") == "sy02"
+    assert slug_of("Jebel Saman (rural)", "SY0200") == "jebel-saman-rural-sy0200"
+    assert len(slug_of("x" * 200, "SY020000")) <= 64

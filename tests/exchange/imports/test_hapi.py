@@ -1,0 +1,109 @@
+"""People in need out of an HDX HAPI style endpoint: the whole, where its unit has a code, page by page."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.exchange.imports import hapi
+from app.exchange.imports.hapi import _data, statement
+from tests.support.servers import invoke, rows
+
+ROW: dict[str, Any] = {
+    "resource_hdx_id": "a-resource",
+    "location_code": "SYR",
+    "admin1_code": "SY02",
+    "admin2_code": None,
+    "admin_level": 1,
+    "sector_code": "Intersectoral",
+    "category": "",
+    "population_status": "INN",
+    "population": 1200,
+    "reference_period_start": "2016-01-01T00:00:00",
+    "reference_period_end": "2016-12-31T23:59:59",
+}
+OTHERS = [
+    {"population_status": "TGT"},
+    {"sector_code": "Health"},
+    {"category": "Children"},
+    {"gender": "f"},
+    {"population": None},
+    {"admin_level": 2, "admin2_code": None},
+]
+ROWS = [ROW, *(ROW | other for other in OTHERS), ROW | {"admin1_code": "SY99", "population": 5}]
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """An endpoint of three pages, of which the second breaks off the first time."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            assert query["location_code"] == ["SYR"]
+            limit, offset = int(query["limit"][0]), int(query["offset"][0])
+            body = json.dumps({"data": ROWS[offset : offset + limit]}).encode()
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:10] if len(asked) == 2 else body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/api/v2/affected-people/humanitarian-needs?location_code=SYR"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_figures_come_in_with_where_they_are_from(endpoint: str, stocked_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hapi, "PAGE", 3)
+    monkeypatch.setattr("app.client.calls.FIRST_PAUSE_SECONDS", 0.0)
+
+    def pull(*more: str) -> Any:
+        return invoke("pull", "hapi", endpoint, "--source", "agency", *more, database_url=stocked_database)
+
+    looked = pull()
+    # One unit is not among the places here, so nothing is written; the others say something else.
+    assert looked.exit_code == 1
+    assert "there is no place 'pcode:SY99'" in looked.stdout
+    assert "2 rows: 1 would be recorded, 0 recorded before, 1 refused." in looked.stdout
+    assert "6 rows say something else" in looked.stdout
+    monkeypatch.setattr("tests.exchange.imports.test_hapi.ROWS", ROWS[:-1])
+    assert "1 rows: 1 recorded" in pull("--write").stdout
+    assert "1 rows: 0 recorded, 1 recorded before" in pull("--write").stdout
+    ((value, url, title, stated),) = rows(stocked_database, "SELECT value, url, title, stated_text FROM report")
+    told = json.loads(value) if isinstance(value, str) else value
+    assert (told["concept"], told["people"], stated) == ("in_need", 1200, "2016-01-01")
+    assert (url, title) == (endpoint.partition("?")[0], "HDX HAPI, humanitarian-needs, resource a-resource")
+
+
+def test_the_place_is_that_of_the_rows_own_level() -> None:
+    def place(**more: Any) -> Any:
+        made = statement(ROW | more, "agency", "http://example.org")
+        return made and made["place"]
+
+    assert place() == "pcode:SY02"
+    assert place(admin_level=0) == "iso3:SYR"
+    assert place(admin_level=2, admin2_code="SY0200") == "pcode:SY0200"
+    assert place(admin_level=None, admin1_code="SY02") == "pcode:SY02"
+    assert place(admin_level=None, admin1_code=None, provider_admin1_name="Somewhere") is None
+
+
+def test_what_is_no_hapi_is_one_line(sqlite_template: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.client.calls.FIRST_PAUSE_SECONDS", 0.0)
+    refused = invoke("pull", "hapi", "http://127.0.0.1:1/x", "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
+    assert refused.exit_code == 1
+    assert "cannot be read as HDX HAPI" in refused.stderr
+    with pytest.raises(TypeError):
+        _data({"data": ["no row"]})

@@ -1,0 +1,145 @@
+"""OGC API - Features: owslib, the real client, reads a real server; the rules of the standard over HTTP."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+from owslib.ogcapi.features import Features
+from shapely.geometry import box, shape
+
+from app.domain.tlp import Label
+from app.exchange.ogc import features
+from tests.support.fixtures import MakeClient
+from tests.support.processes import serve_demo
+
+ITEMS = "/ogc/collections/{}/items"
+
+
+def test_owslib_reads_it(tmp_path: Path) -> None:
+    with serve_demo(tmp_path) as server:
+        client = Features(f"{server.url}/ogc")
+        assert {link["rel"] for link in client.links} >= {"self", "service-desc", "conformance", "data"}
+        assert any(each.endswith("ogcapi-features-1/1.0/conf/core") for each in client.conformance()["conformsTo"])
+        assert client.feature_collections() == ["places", "routes", "indicators"]
+        assert client.collection("places")["itemType"] == "feature"
+        found = client.collection_items("indicators", limit=3, bbox=[36.0, 36.0, 38.0, 37.0])
+        assert found["numberReturned"] == 3
+        following = next(link["href"] for link in found["links"] if link["rel"] == "next")
+        more = httpx.get(following).json()
+        assert {each["id"] for each in found["features"]}.isdisjoint(each["id"] for each in more["features"])
+        one = client.collection_item("indicators", found["features"][0]["id"])
+        assert one["properties"] == found["features"][0]["properties"]
+        october = client.collection_items("indicators", datetime_="2016-10-01T00:00:00Z/..")
+        assert [each["properties"]["subject"] for each in october["features"]] == ["besieged"]
+        assert client.collection_items("places", bbox=[0, 0, 1, 1])["features"] == []
+        assert shape(client.collection_items("routes")["features"][0]["geometry"]).is_valid
+
+
+async def every(client: httpx.AsyncClient, collection: str, **params: Any) -> list[dict[str, Any]]:
+    """All features of a collection, page by page."""
+    found: list[dict[str, Any]] = []
+    url: str | None = ITEMS.format(collection)
+    while url is not None:
+        answer = await client.get(url, params=params)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/geo+json"), answer.text
+        page = answer.json()
+        assert page["numberReturned"] == len(page["features"]) <= params.get("limit", 100)
+        found += page["features"]
+        url = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
+        if url is not None:
+            params = dict(parse_qsl(urlsplit(url).query)) | {"limit": params.get("limit", 100)}
+            url = urlsplit(url).path
+    return found
+
+
+async def test_pages_are_the_whole_and_each_feature_has_an_address(
+    client: httpx.AsyncClient, filled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "STEP", 1)
+    for collection in ("places", "routes", "indicators"):
+        whole = (await client.get(ITEMS.format(collection))).json()["features"]
+        assert await every(client, collection, limit=1) == whole
+        assert len(whole) > 1
+        one = await client.get(f"{ITEMS.format(collection)}/{whole[0]['id']}")
+        assert {name: one.json()[name] for name in whole[0]} == whole[0]
+        assert one.headers["content-type"] == "application/geo+json"
+        tag = one.headers["etag"]
+        unchanged = await client.get(f"{ITEMS.format(collection)}/{whole[0]['id']}", headers={"If-None-Match": tag})
+        assert unchanged.status_code == 304
+        listed = (await client.get(f"/v1/{collection}.geojson")).json()["features"]
+        assert listed == whole
+    assert (await client.get("/ogc")).json() == (await client.get("/ogc/")).json()
+
+
+async def test_a_box_finds_what_meets_it_as_the_reader_may_know_it(
+    client: httpx.AsyncClient, make_client: MakeClient, filled: dict[str, Any]
+) -> None:
+    """Below amber the box is held against the coarse line: no box tells where the exact one runs."""
+    green = await make_client(clearance=Label.GREEN)
+    fine, coarse = "37.07,36.255,37.09,36.27", "37.09,36.29,37.11,36.31"
+    for reader, here, there in ((client, fine, coarse), (green, coarse, fine)):
+        assert len(await every(reader, "routes", bbox=here)) == 2
+        assert await every(reader, "routes", bbox=there) == []
+        kinds = {each["properties"]["kind"] for each in await every(reader, "indicators", bbox=here)}
+        assert kinds == {"route_closure"}
+        assert await every(reader, "indicators", bbox=there) == []
+    for bbox in ("37.18,36.19,37.2,36.21", "37.18,36.19,-100,37.2,36.21,4000", "37.18,36.19,-170,36.21"):
+        places = {each["properties"]["slug"] for each in await every(client, "places", bbox=bbox)}
+        assert places == {"oldtown", "pocket"}
+    area = box(37.0, 36.0, 38.0, 37.0)
+    for each in await every(client, "indicators", bbox="37,36,38,37"):
+        assert shape(each["geometry"]).intersects(area)
+
+
+async def test_time_and_limit(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    everything = await every(client, "indicators")
+    for when, found in (
+        ("2016-07-28T00:00:00Z", True),
+        ("2016-07-28", True),
+        ("2016-07-28T00:00:00Z/2016-07-29T00:00:00Z", True),
+        ("../2016-07-28T00:00:00Z", True),
+        ("/2016-07-27T23:59:59Z", False),
+        ("2016-07-28T00:00:01Z/..", False),
+        ("2016-07-28T00:00:01Z/", False),
+        ("../..", True),
+        ("0001-01-01/9999-12-31", True),
+    ):
+        # What has no time is found at any: the closure that was withdrawn.
+        expected = [each for each in everything if found or each["properties"]["stale_after"] is None]
+        assert await every(client, "indicators", datetime=when) == expected, when
+        assert len(await every(client, "places", datetime=when)) == 4
+    assert len(everything) > len([each for each in everything if each["properties"]["stale_after"] is None]) == 1
+    assert (await client.get(f"{ITEMS.format('places')}?limit=1000000")).status_code == 200
+
+
+async def test_what_is_wrong_is_a_400(anonymous: httpx.AsyncClient) -> None:
+    for query, pointer in (
+        ("no_such_parameter=1", "?no_such_parameter"),
+        ("limit=0", "?limit"),
+        ("limit=many", "?limit"),
+        ("limit=1&limit=2", "?limit"),
+        ("bbox=1,2,3", "?bbox"),
+        ("bbox=1,2,3,nan", "?bbox"),
+        ("bbox=1,50,3,40", "?bbox"),
+        ("datetime=yesterday", "?datetime"),
+        ("datetime=2016-08-02/2016-08-01", "?datetime"),
+        ("datetime=2016-08-02/2016-08-03/2016-08-04", "?datetime"),
+        ("cursor=nonsense", "?cursor"),
+    ):
+        answer = await anonymous.get(f"{ITEMS.format('places')}?{query}")
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json"), query
+        assert [each["pointer"] for each in answer.json()["errors"]] == [pointer], query
+    for path in ("/ogc", "/ogc/conformance", "/ogc/collections", "/ogc/collections/places"):
+        assert (await anonymous.get(f"{path}?f=html")).status_code == 400
+    for path in ("/ogc/collections/nothing", ITEMS.format("nothing"), f"{ITEMS.format('places')}/nothing", "/ogc/nothing"):
+        answer = await anonymous.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), path
+
+
+async def test_nothing_above_the_clearance(anonymous: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    for path in (ITEMS.format("indicators"), f"{ITEMS.format('indicators')}/{filled['people']['indicator']}"):
+        told = (await anonymous.get(path)).text
+        assert "123456" not in told
+        assert filled["secret"]["id"] not in told

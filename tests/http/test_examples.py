@@ -1,0 +1,192 @@
+"""Every operation is explained, and shown by an example that runs as it stands on the demo data with the demo's key."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from jsonschema import Draft202012Validator
+
+from app.routers import TAGS
+from app.settings import Settings
+from tests.support.openapi import DOCUMENT
+from tests.support.servers import invoke
+from tests.webhooks.conftest import log_of
+
+OPERATIONS = {f"{method.upper()} {path}": each for path, methods in DOCUMENT["paths"].items() for method, each in methods.items()}
+# What runs as it stands though it has nothing to fill in, or nothing that a newcomer would have to.
+PLAIN = {
+    "GET /v1/ledger/head",
+    "GET /v1/webhooks",
+    "GET /v1/me",
+    "GET /v1/keys",
+    "GET /v1/label-proposals",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /metrics",
+    "GET /ogc",
+    "GET /ogc/conformance",
+    "GET /ogc/collections",
+}
+
+
+def test_every_operation_has_a_summary_a_description_and_one_tag_that_is_explained() -> None:
+    explained = {tag["name"] for tag in TAGS if tag["description"]}
+    for name, operation in OPERATIONS.items():
+        assert operation["summary"], name
+        assert len(operation["description"]) > 20, name
+        assert len(operation["tags"]) == 1, name
+        assert operation["tags"][0] in explained, name
+    summaries = [operation["summary"] for operation in OPERATIONS.values()]
+    assert len(set(summaries)) == len(summaries)
+
+
+def test_tags_stand_in_the_order_of_a_newcomers_questions_and_none_is_empty() -> None:
+    assert DOCUMENT["tags"] == TAGS
+    first = list(dict.fromkeys(operation["tags"][0] for operation in OPERATIONS.values()))
+    assert first == [tag["name"] for tag in TAGS]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One request that an operation's examples make."""
+
+    name: str
+    method: str
+    path: str
+    query: dict[str, Any] = field(default_factory=dict)
+    body: Any = None
+
+
+def _examples() -> Iterator[Example]:
+    """Each form as Swagger UI fills it in, with each body; then with each further parameter that has examples of its own."""
+    for name, operation in OPERATIONS.items():
+        method, path = name.split(" ")
+        parameters = operation.get("parameters", [])
+        for each in parameters:
+            if each["in"] == "path":
+                path = path.replace(f"{{{each['name']}}}", str(each["example"]))
+        filled = {each["name"]: each["example"] for each in parameters if each["in"] == "query" and "example" in each}
+        bodies = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {"": {"value": None}})
+        for each in bodies.values():
+            yield Example(name, method, path, filled, each["value"])
+        for each in parameters:
+            if each["in"] == "query" and each["name"] not in filled:
+                for value in each["schema"].get("examples", []):
+                    yield Example(name, method, path, filled | {each["name"]: value})
+
+
+def test_every_operation_has_an_example() -> None:
+    shown = {name for name, operation in OPERATIONS.items() if "requestBody" in operation}
+    shown |= {name for name, operation in OPERATIONS.items() if any(each.get("example") for each in operation.get("parameters", []))}
+    listed = {name for name, operation in OPERATIONS.items() if any("examples" in p["schema"] for p in operation.get("parameters", []))}
+    assert set(OPERATIONS) - shown - listed == PLAIN
+    for name, operation in OPERATIONS.items():
+        if "requestBody" in operation:
+            assert operation["requestBody"]["content"]["application/json"]["examples"], name
+
+
+@pytest.fixture
+def demo(sqlite_template: Path, tmp_path: Path) -> tuple[Settings, str]:
+    """Settings of a service with the demo data, and the key that was printed."""
+    shutil.copy(sqlite_template, tmp_path / "demo.db")
+    url = f"sqlite:///{tmp_path / 'demo.db'}"
+    printed = invoke("demo", database_url=url).output
+    found = re.search(r"ll_[A-Za-z0-9_-]{32,}", printed)
+    assert found, printed
+    return Settings(database_url=url), found[0]
+
+
+@pytest.fixture
+def settings(demo: tuple[Settings, str]) -> Settings:
+    """Those of the demo, for the application under test."""
+    return demo[0]
+
+
+async def _begin(app: FastAPI, key: str, path: str, query: dict[str, Any]) -> tuple[int, bytes]:
+    """Status and first bytes of an answer without an end, which httpx's transport would wait for."""
+    came: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    asked = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        if asked:
+            await asyncio.Event().wait()
+        asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    request = httpx.Request("GET", f"http://lifeline.test{path}", params=query, headers={"Authorization": f"Bearer {key}"})
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": request.url.query,
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": ("127.0.0.1", 1),
+        "server": ("lifeline.test", 80),
+    }
+    running = asyncio.create_task(app(scope, receive, came.put))
+    try:
+        async with asyncio.timeout(10):
+            head, body = await came.get(), await came.get()
+    finally:
+        running.cancel()
+    return head["status"], body["body"]
+
+
+def _wrong_in(name: str, answer: httpx.Response) -> str | None:
+    """What of an answer is not as the document has it."""
+    documented = OPERATIONS[name]["responses"]
+    if not answer.is_success or str(answer.status_code) not in documented:
+        return f"{answer.status_code} {answer.text[:300]}"
+    schema = documented[str(answer.status_code)].get("content", {}).get("application/json", {}).get("schema")
+    if schema and answer.content:
+        rooted = schema | {"components": DOCUMENT["components"]}
+        for error in Draft202012Validator(rooted).iter_errors(answer.json()):
+            return f"{answer.status_code} {error.json_path}: {error.message[:300]}"
+    items = answer.json().get("items") if schema and answer.content else None
+    return "an empty list" if items == [] else None
+
+
+async def test_examples_run_as_they_stand(app: FastAPI, demo: tuple[Settings, str]) -> None:
+    """With the key that the demo prints, and as `lifeline serve --demo` is set."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    failed, ran = [], set()
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://lifeline.test", headers={"Authorization": f"Bearer {demo[1]}"}
+    ) as client:
+        for example in _examples():
+            ran.add(example.name)
+            if example.path == "/v1/stream":
+                status, first = await _begin(app, demo[1], example.path, example.query)
+                if status != 200 or not first.startswith(b"event: ready"):
+                    failed.append(f"{example}: {status} {first!r}")
+                continue
+            answer = await client.request(example.method, example.path, params=example.query, json=example.body)
+            if wrong := _wrong_in(example.name, answer):
+                failed.append(f"{example}: {wrong}")
+    assert not failed, "\n".join(failed)
+    assert ran == set(OPERATIONS)
+
+
+async def test_the_demos_webhooks_send_nothing(app: FastAPI, demo: tuple[Settings, str]) -> None:
+    """They are disabled, and what one of them tried was refused before anything was connected to."""
+    headers = {"Authorization": f"Bearer {demo[1]}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lifeline.test", headers=headers) as client:
+        webhooks = (await client.get("/v1/webhooks")).json()["items"]
+        assert [(each["status"], each["url"]) for each in webhooks] == [("disabled", "https://127.0.0.1:9/lifeline")] * 2
+        log = await log_of(client, webhooks[0])
+    assert {each["status"] for each in log} == {"pending"}
+    assert log[-1]["error"] == "not connected: the URL must lead to public addresses only"
+    assert [each["attempts"] for each in log] == [0] * (len(log) - 1) + [1]

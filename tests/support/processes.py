@@ -1,0 +1,116 @@
+"""Real servers: `lifeline serve` in processes of their own, on 127.0.0.1, ended by their own ids."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from tests.support.forking import START_SECONDS, Forked, Forker
+
+
+@dataclass(slots=True)
+class Server:
+    """One running server; `printed` is the file that it writes to."""
+
+    url: str
+    process: subprocess.Popen[bytes] | Forked
+    printed: Path
+
+    @property
+    def key(self) -> str:
+        """The key that `--demo` printed."""
+        found = re.search(r"ll_[A-Za-z0-9_-]{32,}", self.printed.read_text())
+        assert found, self.printed.read_text()
+        return found[0]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's environment with Lifeline's settings replaced by these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LIFELINE_")}
+    return kept | {f"LIFELINE_{name.upper()}": value for name, value in settings.items()}
+
+
+@cache
+def _forker() -> Forker:
+    return Forker(environment())
+
+
+def start(*arguments: str, output: Path, forker: Forker | None = None, **settings: str) -> Forked:
+    """Begin `lifeline` with arguments and settings such as `database_url=...`; what it prints is added to a file.
+
+    `forker` is the process to fork it from, where other code than this folder's is to run.
+    """
+    return (forker or _forker()).start(*arguments, environment=environment(**settings), output=output)
+
+
+@contextmanager
+def serve(
+    folder: Path, *options: str, forker: Forker | None = None, port: int | None = None, anew: bool = False, **settings: str
+) -> Iterator[Server]:
+    """Run `lifeline serve` with settings such as `database_url=...` until the end of the block, unless it ended before.
+
+    It is forked as by `start`, unless Python is to start `anew`.
+    """
+    port = port or free_port()
+    printed = folder / f"serve-{port}.txt"
+    arguments = ["serve", "--port", str(port), *options]
+    process: subprocess.Popen[bytes] | Forked
+    if anew:
+        command = [sys.executable, "-m", "app.cli", *arguments]
+        with printed.open("ab") as output:
+            process = subprocess.Popen(command, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
+    else:
+        process = start(*arguments, output=printed, forker=forker, **settings)
+    server = Server(f"http://127.0.0.1:{port}", process, printed)
+    try:
+        _wait_until_ready(server, port)
+        yield server
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_ready(server: Server, port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert server.process.poll() is None, server.printed.read_text()
+        # The standard library's, which is ready in a moment: it is asked again and again while the server needs the processor.
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", "/health/ready")
+            if connection.getresponse().status == 200:
+                return
+        except (OSError, HTTPException):
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.02)
+    raise AssertionError(f"not ready after {START_SECONDS} seconds: {server.printed.read_text()}")
+
+
+@contextmanager
+def serve_demo(folder: Path) -> Iterator[Server]:
+    """A server with the demo data on a SQLite file of its own."""
+    with serve(folder, "--demo", database_url=f"sqlite:///{folder / 'demo.db'}") as server:
+        yield server
