@@ -41,6 +41,7 @@ lint: development ## run the checks that start nothing: ruff, mypy, import-linte
 	$(RUN) ruff format --check
 	$(RUN) mypy --strict app
 	$(RUN) lint-imports --no-logo
+	$(RUN) python -m tests.support.prose
 
 # Exit code 1 tells of a vulnerability, any other of a database that cannot be asked, as where there is no internet.
 audit: development ## look up known vulnerabilities of what is locked; skipped aloud where that cannot be asked
