@@ -18,14 +18,14 @@ from app.changes.service import Feed
 from app.exchange.exports import streaming
 from app.exchange.ogc.endpoints import router as ogc
 from app.http import problems
-from app.http.load_shedding import Admission
-from app.http.middleware import SecurityHeaders, gate_of
+from app.http.load_shedding import LoadSheddingMiddleware
+from app.http.middleware import SecurityHeadersMiddleware, build_middleware
 from app.http.openapi import install_openapi
-from app.http.query_params import refuse_unknown_parameters
-from app.http.rate_limit import Limits
-from app.http.response_cache import KeptAnswers
-from app.http.route_index import RouteTable
-from app.http.shutdown import on_termination
+from app.http.query_params import reject_unknown_parameters
+from app.http.rate_limit import RateLimiter
+from app.http.response_cache import ResponseCacheMiddleware
+from app.http.route_index import RouteIndex
+from app.http.shutdown import on_shutdown_signal
 from app.http.swagger_ui import install_swagger_ui
 from app.operations.health import router as health
 from app.routers import TAGS, router
@@ -53,7 +53,7 @@ Sourced statements about places cut off, kept with their provenance and read tog
 class Application(FastAPI):
     """FastAPI beneath the gate and the layer of kept answers, which come before routing."""
 
-    response_cache: KeptAnswers | None = None
+    response_cache: ResponseCacheMiddleware | None = None
     gate: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,25 +82,27 @@ def create_app(settings: Settings | None = None) -> Application:
         await database.signal.start()
         app.state.database = database
         app.state.feed = Feed(database)
-        app.state.limits = Limits(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
+        app.state.limits = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
         app.state.issuer = issuer_of(settings)
         public = settings.public_clearance.level
-        admission = Admission(app.beneath, most_requests=settings.most_requests, most_waiting=settings.most_waiting)
+        admission = LoadSheddingMiddleware(
+            app.beneath, max_concurrent_requests=settings.most_requests, max_open_streams=settings.most_waiting
+        )
         app.state.admission = admission
         async with auditing(database) as reads:
             app.state.reads = reads
-            app.response_cache = KeptAnswers(
-                AccessLog(SecurityHeaders(admission), write=settings.access_log),
+            app.response_cache = ResponseCacheMiddleware(
+                AccessLog(SecurityHeadersMiddleware(admission), write=settings.access_log),
                 database.signal.version,
                 public_level=public,
-                most_bytes=settings.cache_bytes,
+                max_bytes=settings.cache_bytes,
                 on_hit=lambda reader, scope: reads.note(reader.caller.actor if reader.caller else Actor(None, None, public), scope),
-                watch_from=AUDITED_FROM,
+                audit_from_level=AUDITED_FROM,
             )
             app.state.public_api = app.response_cache
             app.state.sessions = Sessions(settings)
-            app.gate = gate_of(app.response_cache, app.state.limits, settings)
-            with on_termination(database.signal.stop_waiting):
+            app.gate = build_middleware(app.response_cache, app.state.limits, settings)
+            with on_shutdown_signal(database.signal.stop_waiting):
                 async with dispatching(database, settings):
                     yield
         await app.state.feed.close()
@@ -118,7 +120,7 @@ def create_app(settings: Settings | None = None) -> Application:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(reject_unknown_parameters)],
         generate_unique_id_function=lambda route: route.name,
         telemetry=tracing.requests_traced(traces),
     )
@@ -134,7 +136,7 @@ def create_app(settings: Settings | None = None) -> Application:
     app.state.metrics = metrics_registry()
     app.state.metrics.register(ProcessMetrics(app.state))
     app.state.sample = sampling(app.state.metrics)
-    table = RouteTable(app.routes)
+    table = RouteIndex(app.routes)
     app.router.routes.insert(0, table)
     app.add_middleware(RequestMetrics, registry=app.state.metrics, table=table)
     tracing.install(app, traces)

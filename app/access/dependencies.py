@@ -13,7 +13,7 @@ from app.access.oidc import Issuer, NotValid
 from app.access.principal import Caller, Scope
 from app.domain.times import utc_now
 from app.http.problems import Problem
-from app.http.rate_limit import Limits
+from app.http.rate_limit import RateLimiter
 from app.settings import Settings
 from app.storage.consistency import freshness
 from app.storage.database import Database
@@ -69,11 +69,11 @@ async def get_caller(
 
 
 async def _holder(request: Request, database: Database, credential: str, public: int) -> Caller:
-    limits: Limits = request.app.state.limits
+    limits: RateLimiter = request.app.state.limits
     issuer: Issuer | None = request.app.state.issuer
     address = request.client.host if request.client else ""
     authorization = request.headers["authorization"].encode("latin-1")
-    wait = limits.guessing(address, authorization)
+    wait = limits.lockout_seconds(address, authorization)
     if wait is not None:
         detail = f"Too many wrong keys came from this address; try again in {wait} seconds."
         raise Problem(429, detail, kind="rate-limit", headers={"Retry-After": str(wait)})
@@ -83,10 +83,10 @@ async def _holder(request: Request, database: Database, credential: str, public:
     else:
         caller = await _key_holder(database, credential, public)
     if caller is None:
-        limits.failed(address, authorization)
+        limits.record_failure(address, authorization)
         raise _unauthorized("The key is unknown, expired or revoked.")
     assert caller.key_id is not None
-    limits.succeeded(authorization, caller.key_id.bytes)
+    limits.record_success(authorization, caller.key_id.bytes)
     return caller
 
 

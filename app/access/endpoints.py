@@ -20,11 +20,11 @@ from app.access.principal import Caller, Scope
 from app.domain.times import Moment, instant, last_instant, rfc3339, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.cursors import decode_cursor, encode_cursor
-from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_of, json_request, problems
+from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_schema, json_request_body, problems
 from app.http.problems import Problem, field_problems, invalid, not_found
 from app.http.query_params import Cursor, Limit
 from app.http.request_body import json_body
-from app.http.responses import answer, link_to_next, page
+from app.http.responses import json_response, link_to_next, list_envelope
 from app.storage.paging import fetch_page, revision_of
 from app.storage.types import table_of
 
@@ -139,7 +139,7 @@ async def get_me(request: Request, caller: CallerDep) -> Response:
         "clearance": caller.clearance.value,
         "expires_at": rfc3339(caller.expires_at) if caller.expires_at else None,
     }
-    return answer(request, orjson.dumps(told), private=True, keep=False)
+    return json_response(request, orjson.dumps(told), private=True, cacheable=False)
 
 
 def _serve(key: ApiKey) -> dict[str, Any]:
@@ -184,8 +184,10 @@ async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, 
         )
     columns = [each.name for each in table_of(ApiKey).c]
     documents = [orjson.dumps(_serve(ApiKey(**{name: row[name] for name in columns}))).decode() for row in rows]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last, "keys") if last else None, as_of=None, revision=revision)
-    return answer(request, body, private=True, headers=headers, keep=False)
+    body, headers = list_envelope(
+        request, documents, next_cursor=encode_cursor(last, "keys") if last else None, as_of=None, revision=revision
+    )
+    return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 
 @router.post(
@@ -194,7 +196,7 @@ async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, 
     summary="Make a key",
     response_model=KeyCreated,
     responses=WRITE_ERRORS,
-    openapi_extra=json_request(body_of(KeyIn), {"A field desk": KEY_EXAMPLE}),
+    openapi_extra=json_request_body(body_schema(KeyIn), {"A field desk": KEY_EXAMPLE}),
 )
 async def post_key(request: Request, caller: Admin, body: Body) -> Response:
     """Make a key; `secret` is shown this once, only a keyed hash of it is kept. Needs the scope `admin`.
@@ -236,7 +238,7 @@ async def get_one_key(
         revision = await revision_of(connection, caller.level)
     if row is None:
         raise not_found("key")
-    return answer(request, orjson.dumps(_serve(ApiKey(**row))), private=True, keep=False, revision=revision)
+    return json_response(request, orjson.dumps(_serve(ApiKey(**row))), private=True, cacheable=False, revision=revision)
 
 
 @router.post(
@@ -245,7 +247,7 @@ async def get_one_key(
     summary="Give a key a new secret",
     response_model=KeyCreated,
     responses=AMEND_ERRORS,
-    openapi_extra=json_request(body_of(RotationIn), {"Two days to change over": {"overlap_hours": 48}}),
+    openapi_extra=json_request_body(body_schema(RotationIn), {"Two days to change over": {"overlap_hours": 48}}),
 )
 async def post_rotation(
     request: Request,
@@ -320,4 +322,4 @@ async def list_audit_log(
     items, last = await list_audit(database, where, after=after, limit=limit)
     following = encode_cursor(last, "audit") if last else None
     body = orjson.dumps({"items": items, "next": following})
-    return answer(request, body, private=True, headers=link_to_next(request, following), keep=False)
+    return json_response(request, body, private=True, headers=link_to_next(request, following), cacheable=False)

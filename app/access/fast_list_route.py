@@ -10,12 +10,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from app.access.dependencies import bearer, get_app_settings, get_caller, get_database
-from app.http.query_params import refuse_unknown_parameters
+from app.http.query_params import reject_unknown_parameters
 
-KNOWN = {refuse_unknown_parameters, get_caller, get_database, get_app_settings}
+SUPPORTED_DEPENDENCIES = {reject_unknown_parameters, get_caller, get_database, get_app_settings}
 
 
-class ListRoute(APIRoute):
+class FastListRoute(APIRoute):
     """Where the endpoint takes `filters`, a model of the query, and any of `request`, `caller`, `database` and `settings`: a shorter way.
 
     What stands behind these is asked as everywhere. But FastAPI looks at every dependency and every field of the query one by one
@@ -28,14 +28,14 @@ class ListRoute(APIRoute):
         wanted = signature(endpoint).parameters.keys()
         if "filters" not in wanted:
             return super().get_route_handler()
-        assert {each.call for each in dependant.dependencies} <= KNOWN, "a list takes no other dependency"
+        assert {each.call for each in dependant.dependencies} <= SUPPORTED_DEPENDENCIES, "a list takes no other dependency"
         (filters,) = dependant.query_params
         model = filters.field_info.annotation
         assert isinstance(model, type)
         assert issubclass(model, BaseModel)
 
         async def handle(request: Request) -> Response:
-            await refuse_unknown_parameters(request)
+            await reject_unknown_parameters(request)
             state = request.app.state
             caller = await get_caller(request, state.database, state.settings, await bearer(request))
             found = {

@@ -17,7 +17,7 @@ from app.access.models import RememberedAnswer
 from app.access.principal import Caller
 from app.domain.times import utc_now
 from app.http.problems import Problem
-from app.http.responses import HEADER as REVISION
+from app.http.responses import REVISION_HEADER as REVISION
 from app.http.responses import JSON
 from app.storage.database_errors import is_conflict
 from app.storage.paging import head_seq

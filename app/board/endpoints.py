@@ -105,7 +105,7 @@ async def show_sign_in(
     request: Request, speaks: TongueDep, ended: Annotated[bool, Query(description="Whether a session has just ended.")] = False
 ) -> Response:
     """The form that a key is put into."""
-    return page(request, "sign_in.html", speaks, keep=False, ended=ended, wrong=False, head=None, insecure=_insecure(request))
+    return page(request, "sign_in.html", speaks, cacheable=False, ended=ended, wrong=False, head=None, insecure=_insecure(request))
 
 
 @router.post("/sign-in")

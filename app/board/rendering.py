@@ -65,9 +65,9 @@ def render(request: Request, template: str, speaks: Tongue, **context: Any) -> s
     return _environment(speaks.language).get_template(template).render(root=root, lang=speaks.language, dir=speaks.direction, **context)
 
 
-def page(request: Request, template: str, speaks: Tongue, *, keep: bool = True, framed: bool = False, **context: Any) -> Response:
+def page(request: Request, template: str, speaks: Tongue, *, cacheable: bool = True, framed: bool = False, **context: Any) -> Response:
     """A page. `keep` says that it depends on nothing but its address, the clearance, the day and what is in the database."""
-    request.state.keep_answer = keep
+    request.state.keep_answer = cacheable
     return Response(render(request, template, speaks, **context), headers=page_headers(framed=framed), media_type="text/html")
 
 

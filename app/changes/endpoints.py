@@ -17,11 +17,11 @@ from app.changes.schemas import ChangePage
 from app.changes.service import Feed
 from app.http.content_negotiation import Format
 from app.http.cursors import decode_position, encode_position
-from app.http.lists import SUFFIX, TABULAR, Listing, Page, TabularFormat, answer_list, chosen_format, in_formats
+from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularFormat, list_response, negotiate_format, format_responses
 from app.http.openapi import LIST_ERRORS, problems
 from app.http.problems import invalid_field
 from app.http.query_params import CountryFilter, Limit, PlaceFilter, Within
-from app.http.responses import answer, page
+from app.http.responses import json_response, list_envelope
 from app.indicators.schemas import KindName
 
 router = APIRouter(tags=["Changes"])
@@ -75,7 +75,7 @@ def _event(item: Served, level: int) -> bytes:
     return format_sse_event(event=item.type, data_str=item.json, id=encode_position(level, item.seq))
 
 
-def _listing(feed: Feed, caller: Caller, selection: Selection, start: int) -> Listing:
+def _listing(feed: Feed, caller: Caller, selection: Selection, start: int) -> ListQuery:
     """The changes after a seq, up to what is recorded at the first page; the cursors of its pages are positions."""
     head: int | None = None
 
@@ -87,11 +87,11 @@ def _listing(feed: Feed, caller: Caller, selection: Selection, start: int) -> Li
         found = [item.json for item in items if item.seq <= head]
         return found, encode_position(caller.level, last) if last < head else None, head
 
-    return Listing("changes", fetch, level=caller.level, private=caller.key_id is not None, cursor="after")
+    return ListQuery("changes", fetch, level=caller.level, private=caller.key_id is not None, cursor="after")
 
 
 @router.get("/changes" + SUFFIX, include_in_schema=False)
-@router.get("/changes", summary="What changed since?", response_model=ChangePage, responses=LIST_ERRORS | in_formats(TABULAR))
+@router.get("/changes", summary="What changed since?", response_model=ChangePage, responses=LIST_ERRORS | format_responses(TABULAR_FORMATS))
 async def list_changes(
     request: Request,
     caller: CallerDep,
@@ -111,9 +111,9 @@ async def list_changes(
     Formats other than `json` hold what was recorded when they were asked for, and do not wait.
     """
     seq = await _start(feed, caller, after, "?after")
-    chosen = chosen_format(request, TABULAR, format)
+    chosen = negotiate_format(request, TABULAR_FORMATS, format)
     if chosen is not Format.JSON:
-        return await answer_list(request, _listing(feed, caller, selection, seq), chosen, cursor=None, limit=limit)
+        return await list_response(request, _listing(feed, caller, selection, seq), chosen, cursor=None, limit=limit)
     start = asyncio.get_running_loop().time()
     while True:
         version = feed.version()
@@ -130,8 +130,8 @@ async def list_changes(
         if not await feed.still_valid(caller):
             raise ended()
     following = encode_position(caller.level, last)
-    body, _ = page(request, [item.json for item in items], next_cursor=following, as_of=None, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, keep=wait == 0, revision=revision)
+    body, _ = list_envelope(request, [item.json for item in items], next_cursor=following, as_of=None, revision=revision)
+    return json_response(request, body, private=caller.key_id is not None, cacheable=wait == 0, revision=revision)
 
 
 class EventStream(StreamingResponse):

@@ -27,8 +27,8 @@ from app.demo.aleppo import load_aleppo
 from app.demo.desk import add_desk
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import WRITERS, export_file
-from app.http.header_timeout import PatientProtocol
-from app.http.rate_limit import shared_counters
+from app.http.header_timeout import HeaderTimeoutProtocol
+from app.http.rate_limit import share_counters
 from app.main import create_app
 from app.operations.backup import Ending, NotBackedUp, back_up, restore
 from app.operations.doctor import Finding, examine
@@ -77,7 +77,7 @@ def serve(
     if not settings.session_secret.get_secret_value():
         os.environ["LIFELINE_SESSION_SECRET"] = secrets.token_urlsafe(32)
     _key_old_hashes(settings)
-    with shared_counters(workers):
+    with share_counters(workers):
         uvicorn.run(
             "app.main:served_app",
             factory=True,
@@ -87,7 +87,7 @@ def serve(
             access_log=False,
             log_config=LOGGING,
             server_header=False,
-            http=PatientProtocol,
+            http=HeaderTimeoutProtocol,
             ws="none",
             timeout_graceful_shutdown=30,
             # A worker that is still importing answers nobody: on a busy machine five seconds would kill each before it has begun.

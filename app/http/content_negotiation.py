@@ -33,11 +33,11 @@ _NAMES[Format.NDJSON] += ("application/ndjson",)
 _NAMES[Format.ATOM] += ("application/xml", "text/xml")
 _NAMES[Format.CAP] += ("application/xml", "text/xml")
 
-Accepted = tuple[Format, ...]
+AcceptedFormats = tuple[Format, ...]
 
 
 @lru_cache(maxsize=256)
-def accepted(accept: bytes) -> Accepted:
+def parse_accept(accept: bytes) -> AcceptedFormats:
     """The formats that an `Accept` header takes (RFC 9110, 12.5.1), best first; all of them where it is empty."""
     ranges: dict[str, float] = {}
     for part in accept.decode("latin-1").split(","):

@@ -10,10 +10,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.settings import get_settings
 
-MOST_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
 
 
-class PatientProtocol(HttpToolsProtocol):
+class HeaderTimeoutProtocol(HttpToolsProtocol):
     """HTTP/1.1 of Uvicorn with a bound on how long a head may take, and on how large it may be."""
 
     _deadline: asyncio.TimerHandle | None = None
@@ -23,11 +23,11 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """The first head is awaited."""
         super().connection_made(transport)
-        self._await_head()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
-        self._head_is_there()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -35,7 +35,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
@@ -43,23 +43,23 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_message_begin()
         if not self._in_head:
             self._head_bytes = 0
-            self._await_head()
+            self._start_timer()
 
     def on_headers_complete(self) -> None:
         """The head is there; how long the body may take is for who reads it."""
-        self._head_is_there()
+        self._stop_timer()
         super().on_headers_complete()
 
-    def _await_head(self) -> None:
+    def _start_timer(self) -> None:
         self._in_head = True
-        self._deadline = self.loop.call_later(get_settings().header_timeout_seconds, self._too_late)
+        self._deadline = self.loop.call_later(get_settings().header_timeout_seconds, self._on_timeout)
 
-    def _head_is_there(self) -> None:
+    def _stop_timer(self) -> None:
         self._in_head = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _too_late(self) -> None:
+    def _on_timeout(self) -> None:
         if not self.transport.is_closing():
             self.transport.abort()

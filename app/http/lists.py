@@ -7,17 +7,17 @@ from typing import Annotated, Any, Protocol
 from fastapi import Query, Request, Response
 from pydantic import WithJsonSchema
 
-from app.http.content_negotiation import MEDIA_TYPES, Format, accepted
+from app.http.content_negotiation import MEDIA_TYPES, Format, parse_accept
 from app.http.openapi import Responses, problems
 from app.http.problems import FieldProblem, Problem, invalid_field, not_found
-from app.http.responses import answer, page
+from app.http.responses import json_response, list_envelope
 
 # The documents of a page as JSON, the cursor of the next page, and the head of the ledger for the reader.
 Page = tuple[Sequence[str], str | None, int]
 
 # Lists whose rows have a place on the map, and those that have none.
-ON_THE_MAP = (Format.JSON, Format.CSV, Format.GEOJSON, Format.XLSX, Format.NDJSON)
-TABULAR = (Format.JSON, Format.CSV, Format.XLSX, Format.NDJSON)
+GEOGRAPHIC_FORMATS = (Format.JSON, Format.CSV, Format.GEOJSON, Format.XLSX, Format.NDJSON)
+TABULAR_FORMATS = (Format.JSON, Format.CSV, Format.XLSX, Format.NDJSON)
 
 SUFFIX = ".{suffix}"
 
@@ -28,12 +28,12 @@ def _parameter(offered: Sequence[Format]) -> Any:
     return Annotated[str | None, Query(max_length=32, description=description), WithJsonSchema(schema)]
 
 
-FormatOnTheMap = _parameter(ON_THE_MAP)
-TabularFormat = _parameter(TABULAR)
+GeographicFormat = _parameter(GEOGRAPHIC_FORMATS)
+TabularFormat = _parameter(TABULAR_FORMATS)
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListQuery:
     """A selection of rows, fetched page by page in a stable order.
 
     `rows` names what the rows are and `kind` the kind that they are all of; `fetch` takes a cursor or None, and a limit.
@@ -50,14 +50,14 @@ class Listing:
     cursor: str = "cursor"
 
 
-class WayOut(Protocol):
+class ListExporter(Protocol):
     """Answers a list in a format other than JSON. `limit` is None for the whole selection."""
 
-    async def __call__(self, request: Request, listing: Listing, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
+    async def __call__(self, request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
         """The answer; errors of the first page are raised before it begins."""
 
 
-def chosen_format(request: Request, offered: Sequence[Format], given: str | None) -> Format:
+def negotiate_format(request: Request, offered: Sequence[Format], given: str | None) -> Format:
     """The format of an answer: by the address's suffix, else `?format=`, else `Accept`; 406 for one that is not offered."""
     suffix = request.path_params.get("suffix")
     if suffix is not None:
@@ -73,24 +73,24 @@ def chosen_format(request: Request, offered: Sequence[Format], given: str | None
                 406, f"This is offered as {names}.", kind="format", errors=[FieldProblem(pointer="?format", detail="is not offered here")]
             )
         return Format(given)
-    found = next((each for each in accepted(request.headers.get("accept", "").encode("latin-1")) if each in offered), None)
+    found = next((each for each in parse_accept(request.headers.get("accept", "").encode("latin-1")) if each in offered), None)
     if found is None:
         raise Problem(406, f"This is offered as {names}; ask for one of them in Accept or by ?format=.", kind="format")
     return found
 
 
-async def answer_list(request: Request, listing: Listing, format_: Format, *, cursor: str | None, limit: int) -> Response:
+async def list_response(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int) -> Response:
     """A list in the format chosen. JSON is one page; other formats are the whole selection unless a page is asked for."""
     if format_ is not Format.JSON:
-        way_out: WayOut = request.app.state.way_out
+        way_out: ListExporter = request.app.state.way_out
         paged = "limit" in request.query_params or cursor is not None
         return await way_out(request, listing, format_, cursor=cursor, limit=limit if paged else None)
     items, following, revision = await listing.fetch(cursor, limit)
-    body, headers = page(request, items, next_cursor=following, as_of=listing.as_of, revision=revision)
-    return answer(request, body, private=listing.private, headers=headers)
+    body, headers = list_envelope(request, items, next_cursor=following, as_of=listing.as_of, revision=revision)
+    return json_response(request, body, private=listing.private, headers=headers)
 
 
-def in_formats(offered: Sequence[Format]) -> Responses:
+def format_responses(offered: Sequence[Format]) -> Responses:
     """The documentation of a list's formats other than JSON, each with an example, and of 406."""
     content = {
         MEDIA_TYPES[each].partition(";")[0]: {"schema": _SCHEMAS[each], **({"example": _EXAMPLES[each]} if each in _EXAMPLES else {})}

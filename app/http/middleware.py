@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.problems import MEDIA_TYPE, Problem
-from app.http.rate_limit import Headers, Limits
+from app.http.rate_limit import Headers, RateLimiter
 from app.settings import Settings
 
 # What an orchestrator asks is not counted: it would take a service for dead that others keep busy.
@@ -17,7 +17,7 @@ NOT_COUNTED = "/health/"
 class Gate:
     """Turns away requests that are too long or too many, and tells the others how many are left."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, *, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, limits: RateLimiter, *, most_bytes: int) -> None:
         self._app = app
         self._limits = limits
         self._most_bytes = most_bytes
@@ -33,21 +33,21 @@ class Gate:
             headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
             await _answer(send, problem.status, headers, orjson.dumps(problem.body()))
             return
-        if self._limits.off or path.startswith(NOT_COUNTED):
+        if self._limits.disabled or path.startswith(NOT_COUNTED):
             await self._app(scope, receive, send)
             return
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         client = scope.get("client")
-        taken = self._limits.take(self._limits.holder(sent[0]) if len(sent) == 1 else None, client[0] if client else "")
+        taken = self._limits.hit(self._limits.known_key(sent[0]) if len(sent) == 1 else None, client[0] if client else "")
         if taken is None:
             await self._app(scope, receive, send)
         elif taken.allowed:
-            await self._app(scope, receive, _telling(send, taken.headers))
+            await self._app(scope, receive, _with_headers(send, taken.headers))
         else:
             await _answer(send, *taken.refusal(path))
 
 
-def gate_of(app: ASGIApp, limits: Limits, settings: Settings) -> ASGIApp:
+def build_middleware(app: ASGIApp, limits: RateLimiter, settings: Settings) -> ASGIApp:
     """The gate before an application, and before that the answers to browsers on pages of other origins, where any may read."""
     gate = Gate(app, limits, most_bytes=settings.max_query_bytes)
     if not settings.cors_origins:
@@ -55,7 +55,7 @@ def gate_of(app: ASGIApp, limits: Limits, settings: Settings) -> ASGIApp:
 
     async def owned(scope: Scope, receive: Receive, send: Send) -> None:
         # The middleware writes into the messages that it passes on, and some of them are kept.
-        await gate(scope, receive, _telling(send, []))
+        await gate(scope, receive, _with_headers(send, []))
 
     return CORSMiddleware(
         owned,
@@ -75,7 +75,7 @@ def gate_of(app: ASGIApp, limits: Limits, settings: Settings) -> ASGIApp:
     )
 
 
-def _telling(send: Send, headers: Headers) -> Send:
+def _with_headers(send: Send, headers: Headers) -> Send:
     async def told(message: Message) -> None:
         if message["type"] == "http.response.start":
             # A 304 has to be small, and the policy came with the answer that the reader holds.
@@ -108,7 +108,7 @@ _PAGES = (
 )
 
 
-class SecurityHeaders:
+class SecurityHeadersMiddleware:
     """Puts into every answer what a browser is to refrain from. Pure ASGI; beneath what keeps answers, so that it costs nothing there."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.http.problems import MEDIA_TYPE, ProblemDetails
-from app.http.responses import HEADER, answer
+from app.http.responses import REVISION_HEADER, json_response
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-_WORDS = {
+_STATUS_DESCRIPTIONS = {
     400: "The body is not JSON, or the request is not what OGC API - Features takes.",
     401: "No key, or one that is unknown, expired or revoked.",
     403: "The key lacks the scope.",
@@ -34,7 +34,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 def problems(*statuses: int) -> Responses:
     """The documentation of some errors."""
-    return {status: {"description": _WORDS[status], "content": _PROBLEM} for status in statuses}
+    return {status: {"description": _STATUS_DESCRIPTIONS[status], "content": _PROBLEM} for status in statuses}
 
 
 NOT_MODIFIED: Responses = {304: {"description": "Not changed since the `ETag` in `If-None-Match`."}}
@@ -55,7 +55,7 @@ IDEMPOTENCY_KEY = {
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
 
 
-def body_of(*models: type[BaseModel]) -> dict[str, Any]:
+def body_schema(*models: type[BaseModel]) -> dict[str, Any]:
     """The schema of a body that one of these models describes."""
     for model in models:
         _body_models[model.__name__] = model
@@ -63,7 +63,7 @@ def body_of(*models: type[BaseModel]) -> dict[str, Any]:
     return references[0] if len(references) == 1 else {"anyOf": references}
 
 
-def json_request(schema: Mapping[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
+def json_request_body(schema: Mapping[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
     """The documentation of a JSON body that is read by hand, with named examples."""
     content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
     return {"requestBody": {"required": True, "content": {"application/json": content}}, "parameters": [IDEMPOTENCY_KEY]}
@@ -81,7 +81,7 @@ WITH_REVISION = ("/v1/indicators/{id}", "/v1/situations/{place}", "/v1/reports/{
 def _describe_revisions(document: dict[str, Any]) -> None:
     told = {"description": "Head of the ledger as this reader sees it, in the state that was answered from.", "schema": REVISION_SCHEMA}
     asked = {
-        "name": HEADER,
+        "name": REVISION_HEADER,
         "in": "header",
         "required": False,
         "description": "The one of an answer before: this answer comes from no older state, wherever it is read.",
@@ -92,7 +92,7 @@ def _describe_revisions(document: dict[str, Any]) -> None:
         if reading is None or not path.startswith("/v1/"):
             continue
         if path in WITH_REVISION or any(each.get("name") == "limit" for each in reading.get("parameters", [])):
-            reading["responses"]["200"].setdefault("headers", {})[HEADER] = told
+            reading["responses"]["200"].setdefault("headers", {})[REVISION_HEADER] = told
             reading.setdefault("parameters", []).append(asked)
 
 
@@ -111,7 +111,7 @@ def install_openapi(app: FastAPI) -> None:
                 license_info=app.license_info,
                 servers=[{"url": "/", "description": "This service"}],
             )
-            _say_what_is_open(document)
+            _mark_public_operations(document)
             mode: Literal["validation"] = "validation"
             _, schemas = models_json_schema(
                 [(model, mode) for _, model in sorted(_body_models.items())], ref_template="#/components/schemas/{model}"
@@ -130,7 +130,7 @@ def install_openapi(app: FastAPI) -> None:
             document["components"]["schemas"] = dict(sorted(components.items()))
             _describe_streams(document)
             _describe_revisions(document)
-            _fill_in(document)
+            _copy_parameter_examples(document)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -142,7 +142,7 @@ def install_openapi(app: FastAPI) -> None:
         root = request.scope.get("root_path", "").rstrip("/")
         # Behind a proxy that takes a prefix off, the operations stand under that prefix.
         body = orjson.dumps(document | {"servers": [{"url": root}]} if root else document)
-        return answer(request, body, private=False, keep=not root)
+        return json_response(request, body, private=False, cacheable=not root)
 
 
 def _describe_streams(document: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ def _describe_streams(document: dict[str, Any]) -> None:
                     response["content"][_STREAM] = {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}
 
 
-def _fill_in(document: dict[str, Any]) -> None:
+def _copy_parameter_examples(document: dict[str, Any]) -> None:
     """Give parameters the examples of their schemas: Swagger UI fills a form in with a parameter's own example only.
 
     Of the parameters that may be left out only `place` is filled in, since a list by all of its filters at once is empty.
@@ -167,7 +167,7 @@ def _fill_in(document: dict[str, Any]) -> None:
                     parameter["example"] = examples[0]
 
 
-def _say_what_is_open(document: dict[str, Any]) -> None:
+def _mark_public_operations(document: dict[str, Any]) -> None:
     """Say of the operations that look at no key that they need none."""
     for operations in document["paths"].values():
         for operation in operations.values():

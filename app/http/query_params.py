@@ -56,7 +56,7 @@ def _known_parameters(endpoint: Callable[..., Any]) -> frozenset[str]:
     return frozenset(names)
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
+async def reject_unknown_parameters(request: Request) -> None:
     """A query parameter that the endpoint does not know is a 422, never ignored (contract, Reading); so is one given twice."""
     if any("\0" in str(value) for value in request.path_params.values()):
         raise not_found("record")

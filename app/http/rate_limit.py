@@ -25,14 +25,14 @@ from app.http.problems import MEDIA_TYPE, Problem
 from app.settings import Rate
 
 SLOTS = 65_536
-MOST_REMEMBERED = 50_000
+MAX_CACHED_ENTRIES = 50_000
 # Set by `lifeline serve` for its workers: the file that they share, the number of columns in it, and the key of the hash.
-SHARED = "LIFELINE_SHARED_COUNTERS"
+SHARED_COUNTERS_VARIABLE = "LIFELINE_SHARED_COUNTERS"
 
 Headers = list[tuple[bytes, bytes]]
 
 
-class Counters:
+class SharedWindowCounters:
     """Counts of events by who caused them, in windows of the clock."""
 
     def __init__(self, memory: memoryview, columns: int, column: int, key: bytes) -> None:
@@ -43,9 +43,9 @@ class Counters:
         self._slots: dict[bytes, int] = {}
 
     @classmethod
-    def of_process(cls) -> "Counters":
+    def for_this_process(cls) -> "SharedWindowCounters":
         """The counters shared with the other workers of `lifeline serve`; without any, those of this process alone."""
-        shared = os.environ.get(SHARED)
+        shared = os.environ.get(SHARED_COUNTERS_VARIABLE)
         if shared is None:
             return cls(memoryview(mmap.mmap(-1, SLOTS * 8)).cast("I"), 1, 0, secrets.token_bytes(16))
         path, columns, key = shared.rsplit(":", 2)
@@ -63,7 +63,7 @@ class Counters:
     def _at(self, who: bytes) -> int:
         at = self._slots.get(who)
         if at is None:
-            if len(self._slots) >= MOST_REMEMBERED:
+            if len(self._slots) >= MAX_CACHED_ENTRIES:
                 self._slots.clear()
             slot = int.from_bytes(hashlib.blake2b(who, digest_size=4, key=self._key).digest(), "big") % SLOTS
             at = self._slots[who] = slot * self._columns * 2
@@ -85,7 +85,7 @@ class Counters:
 
 
 @contextmanager
-def shared_counters(workers: int) -> Iterator[None]:
+def share_counters(workers: int) -> Iterator[None]:
     """Let the workers that this process starts in the block count together."""
     if workers == 1:
         yield
@@ -95,15 +95,15 @@ def shared_counters(workers: int) -> Iterator[None]:
     with tempfile.NamedTemporaryFile(prefix="lifeline-", suffix=".counters") as file:
         Path(file.name).chmod(0o600)
         file.truncate(SLOTS * columns * 8)
-        os.environ[SHARED] = f"{file.name}:{columns}:{secrets.token_hex(16)}"
+        os.environ[SHARED_COUNTERS_VARIABLE] = f"{file.name}:{columns}:{secrets.token_hex(16)}"
         try:
             yield
         finally:
-            del os.environ[SHARED]
+            del os.environ[SHARED_COUNTERS_VARIABLE]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RateLimitDecision:
     """One request counted: whether it may go on, and the headers that tell the client where it stands."""
 
     allowed: bool
@@ -122,24 +122,24 @@ class Taken:
         return problem.status, headers, orjson.dumps(problem.body(path))
 
 
-class Limits:
+class RateLimiter:
     """The limits of one process on requests, and on keys that turn out wrong."""
 
     def __init__(self, keyed: Rate | None, anonymous: Rate | None, failures: Rate | None) -> None:
         self._keyed = keyed
         self._anonymous = anonymous
         self._failures = failures
-        self._counters = Counters.of_process()
+        self._counters = SharedWindowCounters.for_this_process()
         # The keys that turned out valid here, by what stands in `Authorization`.
         self._good: dict[bytes, bytes] = {}
         self._addresses: dict[str, bytes] = {}
 
     @property
-    def off(self) -> bool:
+    def disabled(self) -> bool:
         """Whether requests are not limited at all."""
         return self._keyed is None and self._anonymous is None
 
-    def take(self, key: bytes | None, address: str) -> Taken | None:
+    def hit(self, key: bytes | None, address: str) -> RateLimitDecision | None:
         """Count a request of a key known to be valid, else of an address; None where that is not limited."""
         rate = self._anonymous if key is None else self._keyed
         if rate is None:
@@ -149,13 +149,13 @@ class Limits:
         count = self._counters.add(b"a" + self._network(address) if key is None else b"k" + key, window)
         left = rate.seconds - passed
         told = f'"default";r={max(rate.count - count, 0)};t={left}'.encode()
-        return Taken(count <= rate.count, left, [(b"ratelimit", told), (b"ratelimit-policy", rate.policy)])
+        return RateLimitDecision(count <= rate.count, left, [(b"ratelimit", told), (b"ratelimit-policy", rate.policy)])
 
-    def holder(self, authorization: bytes) -> bytes | None:
+    def known_key(self, authorization: bytes) -> bytes | None:
         """Whose key this is, of one that was valid here; None for any other."""
         return self._good.get(authorization)
 
-    def guessing(self, address: str, authorization: bytes) -> int | None:
+    def lockout_seconds(self, address: str, authorization: bytes) -> int | None:
         """Seconds that an address which sent too many wrong keys has to wait before another that was never valid here is looked at."""
         rate = self._failures
         if rate is None:
@@ -165,22 +165,22 @@ class Limits:
             return None
         return rate.seconds - passed
 
-    def failed(self, address: str, authorization: bytes) -> None:
+    def record_failure(self, address: str, authorization: bytes) -> None:
         """Count a key that was not valid."""
         self._good.pop(authorization, None)
         if self._failures is not None:
             self._counters.add(b"f" + self._network(address), int(time.time()) // self._failures.seconds)
 
-    def succeeded(self, authorization: bytes, key_id: bytes) -> None:
+    def record_success(self, authorization: bytes, key_id: bytes) -> None:
         """Remember that a key was valid: it is counted for itself, and a guesser at the same address does not shut its holder out."""
-        if len(self._good) >= MOST_REMEMBERED:
+        if len(self._good) >= MAX_CACHED_ENTRIES:
             self._good.clear()
         self._good[authorization] = key_id
 
     def _network(self, address: str) -> bytes:
         found = self._addresses.get(address)
         if found is None:
-            if len(self._addresses) >= MOST_REMEMBERED:
+            if len(self._addresses) >= MAX_CACHED_ENTRIES:
                 self._addresses.clear()
             found = self._addresses[address] = _network(address)
         return found

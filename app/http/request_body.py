@@ -10,10 +10,10 @@ from app.http.problems import Problem, invalid_field, pointer
 from app.http.responses import JSON
 
 # How many times the largest body is passed over of one that is larger.
-SPARE = 4
+MAX_DISCARDED_BODIES = 4
 
 
-NUL = "a NUL character cannot be kept"
+NUL_MESSAGE = "a NUL character cannot be kept"
 
 
 async def json_body(request: Request) -> Any:
@@ -39,8 +39,8 @@ async def json_body(request: Request) -> Any:
     except ValueError as error:
         raise Problem(400, f"The body is not JSON: {error}.", kind="json") from None
     # The items of a list are each looked at on their own: one that is wrong does not spoil the others.
-    if b"\\u0000" in raw and not isinstance(content, list) and (path := nul(content)) is not None:
-        raise invalid_field(pointer(path), NUL)
+    if b"\\u0000" in raw and not isinstance(content, list) and (path := find_nul(content)) is not None:
+        raise invalid_field(pointer(path), NUL_MESSAGE)
     return content
 
 
@@ -49,12 +49,12 @@ async def _read(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > most:
-            await _pass_over(request, SPARE * most)
+            await _discard(request, MAX_DISCARDED_BODIES * most)
             raise Problem(413, f"The body may have {most} bytes at the most.", headers={"Connection": "close"})
     return bytes(raw)
 
 
-async def _pass_over(request: Request, most: int) -> None:
+async def _discard(request: Request, most: int) -> None:
     # A connection that is closed with bytes unread is reset, and the client never sees the answer.
     async for chunk in request.stream():
         most -= len(chunk)
@@ -62,7 +62,7 @@ async def _pass_over(request: Request, most: int) -> None:
             return
 
 
-def nul(node: Any) -> list[str | int] | None:
+def find_nul(node: Any) -> list[str | int] | None:
     """The path to the first string or name with a NUL character."""
     waiting: list[tuple[list[str | int], Any]] = [([], node)]
     while waiting:

@@ -14,12 +14,12 @@ from starlette.types import Message, Receive, Send
 
 Headers = list[tuple[bytes, bytes]]
 
-SEND_SECONDS = 30.0
-MOST_HELD_BYTES = 1024 * 1024
-NOTHING: Message = {"type": "http.response.body", "body": b""}
+MAX_SEND_SECONDS = 30.0
+MAX_BUFFERED_BYTES = 1024 * 1024
+EMPTY_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
-class Pieces(Protocol):
+class StreamCompressor(Protocol):
     """A compressor that takes a body piece by piece."""
 
     def compress(self, data: bytes, /) -> bytes:
@@ -29,25 +29,25 @@ class Pieces(Protocol):
         """The rest."""
 
 
-_PIECES: dict[bytes, Callable[[], Pieces]] = {
+_PIECES: dict[bytes, Callable[[], StreamCompressor]] = {
     b"zstd": lambda: zstandard.ZstdCompressor(level=6).compressobj(),
     b"gzip": lambda: zlib.compressobj(6, wbits=31),
 }
 
 
-class Passing:
+class BufferedResponse:
     """Holds back a 200 until it is whole; lets through errors, streams, and what grows too large, as they come."""
 
     def __init__(self, send: Send, head_only: bool, coding: bytes) -> None:
         self._send = send
         self._head_only = head_only
         self._coding = coding
-        self._pieces: Pieces | None = None
+        self._pieces: StreamCompressor | None = None
         self._held = 0
         self._start: Message | None = None
         self._chunks: list[bytes] = []
         self._complete = False
-        self.through = False
+        self.streaming = False
         self._ended = False
         self._dropped = False
 
@@ -64,20 +64,20 @@ class Passing:
         if message["type"] == "http.response.start":
             self._start = message
             stream = any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in message["headers"])
-            self.through = message["status"] != 200 or stream
-            if self.through:
+            self.streaming = message["status"] != 200 or stream
+            if self.streaming:
                 await self._send(message)
                 if self._head_only:
                     await self._send({"type": "http.response.body", "body": b""})
                     self._ended = True
-        elif self.through:
+        elif self.streaming:
             await self._pass(message)
         else:
             self._chunks.append(message.get("body", b""))
             self._held += len(self._chunks[-1])
             self._complete = not message.get("more_body", False)
-            if self._held > MOST_HELD_BYTES and not self._complete:
-                await self._let_through()
+            if self._held > MAX_BUFFERED_BYTES and not self._complete:
+                await self._start_streaming()
 
     async def _pass(self, message: Message) -> None:
         if self._ended:
@@ -90,39 +90,39 @@ class Passing:
             message = {**message, "body": body}
         if self._dropped:
             # The application hears by what it receives that its reader is gone; until then nothing spins.
-            await asyncio.sleep(SEND_SECONDS)
+            await asyncio.sleep(MAX_SEND_SECONDS)
             return
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(MAX_SEND_SECONDS):
                 await self._send(message)
         except TimeoutError:
-            self._dropped = _hang_up(self._send)
+            self._dropped = _abort_connection(self._send)
             if not self._dropped:
                 raise
 
-    async def _let_through(self) -> None:
+    async def _start_streaming(self) -> None:
         assert self._start is not None
-        self.through = True
-        headers = _plain(self._start["headers"])
+        self.streaming = True
+        headers = _strip_entity_headers(self._start["headers"])
         if self._coding:
             headers.append((b"content-encoding", self._coding))
             self._pieces = _PIECES[self._coding]()
         await self._send({**self._start, "headers": headers})
         if self._head_only:
-            await self._send(NOTHING)
+            await self._send(EMPTY_BODY)
             self._ended = True
         chunks, self._chunks = self._chunks, []
         for chunk in chunks:
             await self._pass({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    def whole(self) -> tuple[Headers, bytes] | None:
+    def buffered(self) -> tuple[Headers, bytes] | None:
         """The headers and the body of a 200 that was held back; None for what went through."""
-        if self._start is None or not self._complete or self.through:
+        if self._start is None or not self._complete or self.streaming:
             return None
-        return _plain(self._start["headers"]), b"".join(self._chunks)
+        return _strip_entity_headers(self._start["headers"]), b"".join(self._chunks)
 
 
-def _hang_up(send: Send) -> bool:
+def _abort_connection(send: Send) -> bool:
     """Drop the connection with all that it has not taken; whether there was one to drop.
 
     ASGI has no word for it, and a server would wait for such a reader for ever.
@@ -133,7 +133,7 @@ def _hang_up(send: Send) -> bool:
     return transport is not None
 
 
-def _plain(headers: Headers) -> Headers:
+def _strip_entity_headers(headers: Headers) -> Headers:
     """The headers of an answer without those that this layer gives, and with its `Vary`."""
     dropped = (b"content-length", b"etag", b"vary", b"x-request-id")
     varies = b", ".join([b"Accept, Accept-Encoding, Authorization", *(value for name, value in headers if name == b"vary")])

@@ -21,24 +21,24 @@ from blake3 import blake3
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.compression import compressed, preferred
-from app.http.content_negotiation import Accepted, accepted
+from app.http.compression import compressed, negotiate_encoding
+from app.http.content_negotiation import AcceptedFormats, parse_accept
 from app.http.cursors import seen_with
-from app.http.problems import MEDIA_TYPE, Problem, known_problem
-from app.http.response_buffer import NOTHING, Headers, Passing
-from app.http.responses import HEADER
+from app.http.problems import MEDIA_TYPE, Problem, problem_of_aborted_response
+from app.http.response_buffer import EMPTY_BODY, Headers, BufferedResponse
+from app.http.responses import REVISION_HEADER
 from app.storage.consistency import Freshness, begin
 
-SMALLEST_TO_COMPRESS = 512
+MIN_COMPRESSED_BYTES = 512
 # What a kept answer takes beside its bytes, more or less.
-OVERHEAD = 2000
-LONGEST_QUERY = 1000
-LONGEST_REVISION = 18
+ENTRY_OVERHEAD_BYTES = 2000
+MAX_CACHED_QUERY_BYTES = 1000
+MAX_REVISION_DIGITS = 18
 # All that a 304 says (RFC 9110, 15.4.5); what is not here the client has already.
-REVISION = HEADER.lower().encode()
+REVISION = REVISION_HEADER.lower().encode()
 ON_NOT_MODIFIED = (b"cache-control", b"vary")
 DAY_SECONDS = 86_400
-MOST_READERS = 10_000
+MAX_AUDIENCES = 10_000
 # Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
 KEEP = "keep_answer"
 CALLER = "caller"
@@ -48,7 +48,7 @@ ROUTE = "route_template"
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class CacheAudience:
     """What an answer depends on of who asks. `until` is when the key expires, in seconds since the epoch."""
 
     level: int
@@ -58,7 +58,7 @@ class Reader:
 
 
 @dataclass(slots=True)
-class Kept:
+class CachedResponse:
     """One answer: its headers without those of a coding, its bytes, and the bytes of each coding once it was asked for."""
 
     version: int | None
@@ -67,19 +67,19 @@ class Kept:
     headers: Headers
     body: bytes
     tag: str
-    made: dict[bytes, tuple[Message, Message, Message, bytes]] = field(default_factory=dict)
+    representations: dict[bytes, tuple[Message, Message, Message, bytes]] = field(default_factory=dict)
     counted: int = 0
     route: str = "none"
 
     @property
     def size(self) -> int:
         """Bytes that it takes, those of its codings included."""
-        coded = sum(len(made[1]["body"]) for made in self.made.values() if made[1]["body"] is not self.body)
-        return len(self.body) + coded + OVERHEAD
+        coded = sum(len(made[1]["body"]) for made in self.representations.values() if made[1]["body"] is not self.body)
+        return len(self.body) + coded + ENTRY_OVERHEAD_BYTES
 
-    async def make(self, coding: bytes) -> tuple[Message, Message, Message, bytes]:
+    async def encode(self, coding: bytes) -> tuple[Message, Message, Message, bytes]:
         """The start of a 200, its body, the start of a 304, and the tag, in a coding (`zstd`, `gzip`, or empty for none)."""
-        compressible = len(self.body) >= SMALLEST_TO_COMPRESS
+        compressible = len(self.body) >= MIN_COMPRESSED_BYTES
         body = self.body
         if coding and compressible:
             body = await compressed(body, coding)
@@ -90,7 +90,7 @@ class Kept:
         whole = [*headers, (b"content-length", str(len(body)).encode())]
         if suffix:
             whole.append((b"content-encoding", coding))
-        self.made[coding] = made = (
+        self.representations[coding] = made = (
             {"type": "http.response.start", "status": 200, "headers": whole},
             {"type": "http.response.body", "body": body},
             {
@@ -103,7 +103,7 @@ class Kept:
         return made
 
 
-class KeptAnswers:
+class ResponseCacheMiddleware:
     """Answers GET and HEAD from what is kept where it can, and gives every other 200 its ETag and coding."""
 
     def __init__(
@@ -112,20 +112,20 @@ class KeptAnswers:
         version: Callable[[], int | None],
         *,
         public_level: int,
-        most_bytes: int,
-        on_hit: Callable[[Reader, Scope], None] | None = None,
-        watch_from: int = 0,
+        max_bytes: int,
+        on_hit: Callable[[CacheAudience, Scope], None] | None = None,
+        audit_from_level: int = 0,
     ) -> None:
         """`on_hit` is told of every answer from what is kept to a reader of the level `watch_from` or above."""
         self._app = app
         self._version = version
         self._on_hit = on_hit
-        self._watch_from = watch_from
-        self._public = Reader(public_level, keyed=False)
-        self._most_bytes = most_bytes
+        self._watch_from = audit_from_level
+        self._public = CacheAudience(public_level, keyed=False)
+        self._most_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[tuple[Any, ...], Kept] = OrderedDict()
-        self._readers: dict[bytes, tuple[int | None, Reader]] = {}
+        self._entries: OrderedDict[tuple[Any, ...], CachedResponse] = OrderedDict()
+        self._audiences: dict[bytes, tuple[int | None, CacheAudience]] = {}
         # How often what is kept was enough, by route, method and class of status.
         self.hits: defaultdict[tuple[str, str, str], int] = defaultdict(int)
 
@@ -156,39 +156,39 @@ class KeptAnswers:
                 # Two of them: which one the application goes by is not for this layer to guess.
                 ambiguous = authorization is not None
                 authorization = value
-        coding = preferred(codings)
-        formats = accepted(accept)
+        coding = negotiate_encoding(codings)
+        formats = parse_accept(accept)
         head_only = scope["method"] == "HEAD"
         version = None if ambiguous else self._version()
         day = int(time.time()) // DAY_SECONDS
         query = scope["query_string"]
         has_seen = _newest_seen(seen, query) if seen or query else None
-        reader = self._public if authorization is None else self._reader(authorization, version)
+        reader = self._public if authorization is None else self._audience(authorization, version)
         if reader is not None and version is not None:
             key = _key(scope, formats, reader)
-            kept = self._kept.get(key)
+            kept = self._entries.get(key)
             if kept is not None and kept.version == version and kept.day == day and kept.revision >= (has_seen or 0):
-                self._kept.move_to_end(key)
+                self._entries.move_to_end(key)
                 if reader.level >= self._watch_from and self._on_hit is not None:
                     self._on_hit(reader, scope)
-                made = kept.made.get(coding) or await self._make(key, kept, coding)
+                made = kept.representations.get(coding) or await self._encode(key, kept, coding)
                 unchanged = await _send(made, kept.tag, held, head_only, send)
                 self.hits[kept.route, scope["method"], "3xx" if unchanged else "2xx"] += 1
                 return
         begin(asked := Freshness(revision=has_seen or 0, needed=has_seen is not None))
         state: dict[str, Any] = dict(scope.get("state", {}))
-        whole = await self._ask(scope, receive, Passing(send, head_only, coding), state, send)
+        whole = await self._call_app(scope, receive, BufferedResponse(send, head_only, coding), state, send)
         if whole is None:
             return
-        answer = Kept(version, day, _revision_of(whole[0]), *whole, blake3(whole[1]).hexdigest(16))
-        made = await answer.make(coding)
+        answer = CachedResponse(version, day, _revision_of(whole[0]), *whole, blake3(whole[1]).hexdigest(16))
+        made = await answer.encode(coding)
         answer.route = state.get(ROUTE, "none")
         if state.get(KEEP) and version is not None and asked.newest:
-            self._remember(authorization, version, state.get(CALLER), scope, formats, answer)
+            self._store(authorization, version, state.get(CALLER), scope, formats, answer)
         await _send(_named(made, state.get(REQUEST_ID)), answer.tag, held, head_only, send)
 
-    async def _ask(
-        self, scope: Scope, receive: Receive, passing: Passing, state: dict[str, Any], send: Send
+    async def _call_app(
+        self, scope: Scope, receive: Receive, passing: BufferedResponse, state: dict[str, Any], send: Send
     ) -> tuple[Headers, bytes] | None:
         """What the application answers, unless it went through as it came; `state` is what it leaves beside the request."""
         headers = [each for each in scope["headers"] if each[0] != b"if-none-match"]
@@ -198,54 +198,56 @@ class KeptAnswers:
             # A reader of a stream who went.
             return None
         except Exception as error:
-            known = known_problem(error)
+            known = problem_of_aborted_response(error)
             # What broke off while it was held back is an error like every other; of what is out already the connection's end tells.
-            if not passing.through:
+            if not passing.streaming:
                 await _send_error(send, known or Problem(500, "Something went wrong here; nothing was written."))
             if known is None:
                 raise
             return None
-        return passing.whole()
+        return passing.buffered()
 
-    def _reader(self, authorization: bytes, version: int | None) -> Reader | None:
-        known = self._readers.get(authorization)
+    def _audience(self, authorization: bytes, version: int | None) -> CacheAudience | None:
+        known = self._audiences.get(authorization)
         if known is None or known[0] != version or known[1].until <= time.time():
             return None
         return known[1]
 
-    def _remember(self, authorization: bytes | None, version: int, caller: Any, scope: Scope, formats: Accepted, answer: Kept) -> None:
+    def _store(
+        self, authorization: bytes | None, version: int, caller: Any, scope: Scope, formats: AcceptedFormats, answer: CachedResponse
+    ) -> None:
         reader = self._public
         if authorization is not None:
             if caller is None:
                 return
             until = caller.expires_at.timestamp() if caller.expires_at else float("inf")
-            reader = Reader(caller.level, keyed=True, until=until, caller=caller)
-            if len(self._readers) >= MOST_READERS:
-                self._readers.clear()
-            self._readers[authorization] = (version, reader)
+            reader = CacheAudience(caller.level, keyed=True, until=until, caller=caller)
+            if len(self._audiences) >= MAX_AUDIENCES:
+                self._audiences.clear()
+            self._audiences[authorization] = (version, reader)
         key = _key(scope, formats, reader)
         self._drop(key)
         # One answer does not push out all others.
         if answer.size <= self._most_bytes // 2:
-            self._kept[key] = answer
+            self._entries[key] = answer
             self._count(answer)
 
-    async def _make(self, key: tuple[Any, ...], kept: Kept, coding: bytes) -> tuple[Message, Message, Message, bytes]:
+    async def _encode(self, key: tuple[Any, ...], kept: CachedResponse, coding: bytes) -> tuple[Message, Message, Message, bytes]:
         """Another coding of a kept answer; its bytes count too."""
-        made = await kept.make(coding)
-        if self._kept.get(key) is kept:
+        made = await kept.encode(coding)
+        if self._entries.get(key) is kept:
             self._count(kept)
         return made
 
-    def _count(self, kept: Kept) -> None:
+    def _count(self, kept: CachedResponse) -> None:
         size = kept.size
         self._bytes += size - kept.counted
         kept.counted = size
-        while self._bytes > self._most_bytes and self._kept:
-            self._drop(next(iter(self._kept)))
+        while self._bytes > self._most_bytes and self._entries:
+            self._drop(next(iter(self._entries)))
 
     def _drop(self, key: tuple[Any, ...]) -> None:
-        old = self._kept.pop(key, None)
+        old = self._entries.pop(key, None)
         if old is not None:
             self._bytes -= old.counted
 
@@ -255,14 +257,14 @@ def _newest_seen(seen: bytes, query: bytes) -> int | None:
     told = [each.strip() for each in seen.decode("latin-1").split(",") if each.strip()]
     if b"cursor=" in query or b"after=" in query:
         told += [value for name, value in _canonical(query) if name in ("cursor", "after")]
-    return max((int(each) if each.isdecimal() and len(each) <= LONGEST_REVISION else seen_with(each) for each in told), default=None)
+    return max((int(each) if each.isdecimal() and len(each) <= MAX_REVISION_DIGITS else seen_with(each) for each in told), default=None)
 
 
 def _revision_of(headers: Headers) -> int:
     return next((int(value) for name, value in headers if name == REVISION), 0)
 
 
-def _key(scope: Scope, formats: Accepted, reader: Reader) -> tuple[Any, ...]:
+def _key(scope: Scope, formats: AcceptedFormats, reader: CacheAudience) -> tuple[Any, ...]:
     # Keys of one clearance share what is kept; each one's expiry is looked at when it asks.
     return scope["path"], _canonical(scope["query_string"]), formats, reader.level, reader.keyed
 
@@ -280,10 +282,10 @@ async def _send(made: tuple[Message, Message, Message, bytes], tag: str, held: b
     start, body, not_modified, exact = made
     if held and _matches(held, tag, exact):
         await send(not_modified)
-        await send(NOTHING)
+        await send(EMPTY_BODY)
         return True
     await send(start)
-    await send(NOTHING if head_only else body)
+    await send(EMPTY_BODY if head_only else body)
     return False
 
 
@@ -313,7 +315,7 @@ def _matches(held: bytes, tag: str, exact: bytes) -> bool:
 
 
 def _canonical(query: bytes) -> tuple[tuple[str, str], ...]:
-    return _parsed(query) if len(query) <= LONGEST_QUERY else _parsed.__wrapped__(query)
+    return _parsed(query) if len(query) <= MAX_CACHED_QUERY_BYTES else _parsed.__wrapped__(query)
 
 
 @lru_cache(maxsize=2048)

@@ -13,13 +13,13 @@ from app.http.cursors import with_revision
 JSON = "application/json"
 
 
-def answer(
+def json_response(
     request: Request,
     body: bytes,
     *,
     private: bool,
     headers: dict[str, str] | None = None,
-    keep: bool = True,
+    cacheable: bool = True,
     modified: datetime | None = None,
     media_type: str = JSON,
     revision: int | None = None,
@@ -30,16 +30,16 @@ def answer(
     clearance, the day and what is in the database. `modified` is when what it shows last changed, where that is known for sure.
     `revision` is the head of the reader's ledger in the state that it was read from.
     """
-    request.state.keep_answer = keep
+    request.state.keep_answer = cacheable
     sent = {"Cache-Control": f"{'private' if private else 'public'}, no-cache", **(headers or {})}
     if revision is not None:
-        sent[HEADER] = str(revision)
+        sent[REVISION_HEADER] = str(revision)
     if modified is not None:
         sent["Last-Modified"] = format_datetime(modified, usegmt=True)
     return Response(body, headers=sent, media_type=media_type)
 
 
-def page(
+def list_envelope(
     request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int
 ) -> tuple[bytes, dict[str, str]]:
     """The list envelope around documents that are JSON already, with its headers: `Link` (RFC 8288) and `Lifeline-Revision`."""
@@ -47,7 +47,7 @@ def page(
         next_cursor = with_revision(next_cursor, revision)
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
-    return body, {HEADER: str(revision), **link_to_next(request, next_cursor)}
+    return body, {REVISION_HEADER: str(revision), **link_to_next(request, next_cursor)}
 
 
 def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
@@ -58,4 +58,4 @@ def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
     return {"Link": f'<{quote(request.scope["path"])}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
 
 
-HEADER = "Lifeline-Revision"
+REVISION_HEADER = "Lifeline-Revision"

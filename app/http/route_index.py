@@ -8,10 +8,10 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 # Of `/v1/indicators/{id}` the first two.
-PARTS = 2
+PREFIX_SEGMENTS = 2
 
 
-class RouteTable(BaseRoute):
+class RouteIndex(BaseRoute):
     """All routes as one, to stand before all others. What it does not know, such as 404 and 405, they are asked for."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
@@ -25,7 +25,7 @@ class RouteTable(BaseRoute):
             if "{" not in path:
                 for method in methods:
                     self._literal.setdefault((method, path), context)
-            elif "{" not in "".join(parts := _first(path)) and len(parts) == PARTS:
+            elif "{" not in "".join(parts := _first(path)) and len(parts) == PREFIX_SEGMENTS:
                 self._others.setdefault(parts, []).append(context)
 
     def template(self, scope: Scope) -> str | None:
@@ -57,4 +57,4 @@ class RouteTable(BaseRoute):
 
 
 def _first(path: str) -> tuple[str, ...]:
-    return tuple(path.split("/", PARTS + 1)[1 : PARTS + 1])
+    return tuple(path.split("/", PREFIX_SEGMENTS + 1)[1 : PREFIX_SEGMENTS + 1])

@@ -7,16 +7,16 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
-from app.access.fast_list_route import ListRoute
+from app.access.fast_list_route import FastListRoute
 from app.access.principal import Caller
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.http.cursors import decode_cursor, decode_number, encode_cursor, encode_number
-from app.http.lists import ON_THE_MAP, SUFFIX, Listing, Page, answer_list, chosen_format, in_formats
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, list_response, negotiate_format, format_responses
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, Cursor, KnownAt
-from app.http.responses import answer, page
+from app.http.responses import json_response, list_envelope
 from app.indicators.history import list_history
 from app.indicators.queries import get_indicator, list_indicators
 from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
@@ -25,9 +25,9 @@ from app.settings import Settings
 from app.storage.database import Database
 from app.storage.paging import revision_of
 
-router = APIRouter(tags=["Indicators"], route_class=ListRoute)
+router = APIRouter(tags=["Indicators"], route_class=FastListRoute)
 
-IN_FORMATS = LIST_ERRORS | in_formats(ON_THE_MAP)
+IN_FORMATS = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 
 Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])]
 
@@ -45,9 +45,9 @@ async def _page(
             )
         return documents, encode_cursor(last, "indicators") if last else None, revision
 
-    format_ = chosen_format(request, ON_THE_MAP, filters.format)
-    listing = Listing("indicators", fetch, level=caller.level, private=caller.key_id is not None, kind=kind, as_of=filters.as_of)
-    return await answer_list(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
+    format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
+    listing = ListQuery("indicators", fetch, level=caller.level, private=caller.key_id is not None, kind=kind, as_of=filters.as_of)
+    return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
 @router.get("/indicators" + SUFFIX, include_in_schema=False)
@@ -84,7 +84,7 @@ async def get_one_indicator(
     if found is None:
         raise not_found("indicator")
     body, modified = found
-    return answer(request, body, private=caller.key_id is not None, modified=modified, revision=revision)
+    return json_response(request, body, private=caller.key_id is not None, modified=modified, revision=revision)
 
 
 @router.get("/indicators/{id}/history", summary="How did the reading move?", response_model=HistoryPage, responses=READ_ERRORS)
@@ -112,8 +112,8 @@ async def get_history(
     steps, last, revision = found
     following = encode_number(last, "history") if last else None
     documents = [orjson.dumps(step).decode() for step in steps]
-    body, headers = page(request, documents, next_cursor=following, as_of=as_of, revision=revision)
-    return answer(request, body, private=caller.key_id is not None, headers=headers)
+    body, headers = list_envelope(request, documents, next_cursor=following, as_of=as_of, revision=revision)
+    return json_response(request, body, private=caller.key_id is not None, headers=headers)
 
 
 def _add_typed_view(kind: Kind[Any]) -> None:

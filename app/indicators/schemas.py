@@ -12,7 +12,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.times import Moment
 from app.domain.tlp import Label
-from app.http.lists import FormatOnTheMap
+from app.http.lists import GeographicFormat
 from app.http.query_params import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.reference.schemas import Code, Grade, Slug, SourceType
 
@@ -191,7 +191,7 @@ class IndicatorFilters(BaseModel):
     known_at: KnownAt = None
     cursor: Cursor = None
     limit: Limit = 100
-    format: FormatOnTheMap = None
+    format: GeographicFormat = None
 
 
 def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[IndicatorFilters]:

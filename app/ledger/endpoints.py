@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.access.dependencies import CallerDep, DatabaseDep
 from app.http.openapi import LIST_ERRORS
-from app.http.responses import answer
+from app.http.responses import json_response
 from app.ledger.queries import head_of
 from app.ledger.schemas import LedgerHead
 
@@ -17,4 +17,4 @@ async def get_ledger_head(request: Request, caller: CallerDep, database: Databas
     """Number, hash and time of the last entry, as this reader sees the ledger: an auditor holds it to prove later what stood."""
     async with database.read() as connection:
         head = await head_of(connection, caller.level)
-    return answer(request, orjson.dumps(head), private=caller.key_id is not None, revision=head["seq"])
+    return json_response(request, orjson.dumps(head), private=caller.key_id is not None, revision=head["seq"])

@@ -16,12 +16,23 @@ from app.access.idempotency import Written, write_once
 from app.access.principal import Caller
 from app.http.content_negotiation import Format
 from app.http.cursors import decode_cursor, encode_cursor
-from app.http.lists import ON_THE_MAP, SUFFIX, TABULAR, FormatOnTheMap, Listing, Page, TabularFormat, answer_list, chosen_format, in_formats
-from app.http.openapi import CURATE_ERRORS, READ_ERRORS, body_of, json_request
+from app.http.lists import (
+    GEOGRAPHIC_FORMATS,
+    SUFFIX,
+    TABULAR_FORMATS,
+    GeographicFormat,
+    ListQuery,
+    Page,
+    TabularFormat,
+    list_response,
+    negotiate_format,
+    format_responses,
+)
+from app.http.openapi import CURATE_ERRORS, READ_ERRORS, body_schema, json_request_body
 from app.http.problems import field_problems, invalid, not_found
 from app.http.query_params import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
 from app.http.request_body import json_body
-from app.http.responses import answer
+from app.http.responses import json_response
 from app.reference.models import Place, Route, Source
 from app.reference.queries import get_reference, in_place, list_reference, one_of, places_in_box
 from app.reference.schemas import (
@@ -42,8 +53,8 @@ from app.storage.paging import revision_of
 
 router = APIRouter()
 
-ALL_FORMATS = READ_ERRORS | in_formats(ON_THE_MAP)
-AS_TABLES = READ_ERRORS | in_formats(TABULAR)
+ALL_FORMATS = READ_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
+AS_TABLES = READ_ERRORS | format_responses(TABULAR_FORMATS)
 
 Sent = TypeVar("Sent", bound=BaseModel)
 
@@ -67,8 +78,8 @@ async def _page(
             items, last, revision = await list_reference(connection, model, where, after=after, limit=limit, level=caller.level)
         return [orjson.dumps(item).decode() for item in items], encode_cursor(last, model.__tablename__) if last else None, revision
 
-    listing = Listing(f"{model.__tablename__}s", fetch, level=caller.level, private=caller.key_id is not None)
-    return await answer_list(request, listing, format_, cursor=cursor, limit=limit)
+    listing = ListQuery(f"{model.__tablename__}s", fetch, level=caller.level, private=caller.key_id is not None)
+    return await list_response(request, listing, format_, cursor=cursor, limit=limit)
 
 
 async def _one(request: Request, caller: Caller, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
@@ -77,7 +88,7 @@ async def _one(request: Request, caller: Caller, database: DatabaseDep, model: t
         revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found(str(model.__tablename__))
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
+    return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
 async def _add(
@@ -120,7 +131,7 @@ async def list_places(
     bbox: BoundingBox = None,
     cursor: Cursor = None,
     limit: Limit = 100,
-    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
+    format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Places in order of entry: countries, administrative units, sites and informal areas, with their codes."""
     where: list[ColumnElement[bool]] = []
@@ -130,7 +141,7 @@ async def list_places(
         where.append(col(Place.country) == country)
     if bbox is not None:
         where.append(col(Place.id).in_(places_in_box(bbox)))
-    return await _page(request, caller, database, Place, where, cursor, limit, chosen_format(request, ON_THE_MAP, format))
+    return await _page(request, caller, database, Place, where, cursor, limit, negotiate_format(request, GEOGRAPHIC_FORMATS, format))
 
 
 @router.get("/places/{slug}", summary="One place", tags=["Places, sources, routes"], response_model=PlaceOut, responses=READ_ERRORS)
@@ -156,7 +167,7 @@ ROUTE_EXAMPLE = {"slug": "bab-al-hawa-crossing", "name": "Bab al-Hawa crossing",
     tags=["Places, sources, routes"],
     response_model=PlaceOut,
     responses=CURATE_ERRORS,
-    openapi_extra=json_request(body_of(PlaceIn), {"An area inside eastern Aleppo": PLACE_EXAMPLE}),
+    openapi_extra=json_request_body(body_schema(PlaceIn), {"An area inside eastern Aleppo": PLACE_EXAMPLE}),
 )
 async def post_place(request: Request, caller: Curator, body: Body) -> Response:
     """Add a place. Needs the scope `curate`. A slug or code that is taken answers 409."""
@@ -185,7 +196,7 @@ async def list_sources(
     Below the clearance `amber` a protected source shows under its alias, and under a slug that tells nothing of its own.
     """
     where = [] if type is None else [col(Source.type) == type]
-    return await _page(request, caller, database, Source, where, cursor, limit, chosen_format(request, TABULAR, format))
+    return await _page(request, caller, database, Source, where, cursor, limit, negotiate_format(request, TABULAR_FORMATS, format))
 
 
 @router.get("/sources/{slug}", summary="One source", tags=["Places, sources, routes"], response_model=SourceOut, responses=READ_ERRORS)
@@ -206,7 +217,7 @@ async def get_source(
     tags=["Places, sources, routes"],
     response_model=SourceOut,
     responses=CURATE_ERRORS,
-    openapi_extra=json_request(body_of(SourceIn), {"A local council": SOURCE_EXAMPLE}),
+    openapi_extra=json_request_body(body_schema(SourceIn), {"A local council": SOURCE_EXAMPLE}),
 )
 async def post_source(request: Request, caller: Curator, body: Body) -> Response:
     """Add a source. Needs the scope `curate`. A slug that is taken answers 409."""
@@ -228,11 +239,11 @@ async def list_routes(
     mode: Annotated[Mode | None, Query(description="Only routes of this mode.", examples=["road"])] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
-    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
+    format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Routes in order of entry. Below the clearance `amber` their geometry is rounded to 0.1 degree."""
     where = [] if mode is None else [col(Route.mode) == mode]
-    return await _page(request, caller, database, Route, where, cursor, limit, chosen_format(request, ON_THE_MAP, format))
+    return await _page(request, caller, database, Route, where, cursor, limit, negotiate_format(request, GEOGRAPHIC_FORMATS, format))
 
 
 @router.get("/routes/{slug}", summary="One route", tags=["Places, sources, routes"], response_model=RouteOut, responses=READ_ERRORS)
@@ -253,7 +264,7 @@ async def get_route(
     tags=["Places, sources, routes"],
     response_model=RouteOut,
     responses=CURATE_ERRORS,
-    openapi_extra=json_request(body_of(RouteIn), {"A border crossing": ROUTE_EXAMPLE}),
+    openapi_extra=json_request_body(body_schema(RouteIn), {"A border crossing": ROUTE_EXAMPLE}),
 )
 async def post_route(request: Request, caller: Curator, body: Body) -> Response:
     """Add a route. Needs the scope `curate`. A slug that is taken answers 409."""

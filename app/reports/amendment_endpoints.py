@@ -12,10 +12,10 @@ from app.access.dependencies import Curator, ReporterOrCurator, SettingsDep
 from app.access.idempotency import Written, write_once
 from app.access.principal import Caller
 from app.domain.times import rfc3339
-from app.http.openapi import AMEND_ERRORS, body_of, json_request
+from app.http.openapi import AMEND_ERRORS, body_schema, json_request_body
 from app.http.problems import FieldProblem, field_problems, invalid
 from app.http.request_body import json_body
-from app.ledger.models import Change
+from app.ledger.models import LedgerEntry
 from app.reports.amendments import set_grade, set_outcome
 from app.reports.endpoints import written
 from app.reports.schemas import (
@@ -44,7 +44,7 @@ def _parse(model: type[Sent], body: Any) -> Sent:
         raise invalid(field_problems(error)) from None
 
 
-def _told(change: Change, caller: Caller, **more: Any) -> dict[str, Any]:
+def _told(change: LedgerEntry, caller: Caller, **more: Any) -> dict[str, Any]:
     return {
         "seq": getattr(change, f"seq_{caller.clearance}"),
         "type": change.type,
@@ -61,8 +61,8 @@ def _told(change: Change, caller: Caller, **more: Any) -> dict[str, Any]:
     summary="Correct a report",
     response_model=ReportOut,
     responses=AMEND_ERRORS,
-    openapi_extra=json_request(
-        body_of(*CORRECTION_MODELS.values()),
+    openapi_extra=json_request_body(
+        body_schema(*CORRECTION_MODELS.values()),
         {
             "Fewer people": {
                 "kind": "trapped_population",
@@ -108,7 +108,7 @@ async def correct_report(
     summary="Withdraw a report",
     response_model=RetractionOut,
     responses=AMEND_ERRORS,
-    openapi_extra=json_request(body_of(RetractionIn), {"Withdrawn": {"reason": "The source withdrew the statement."}}),
+    openapi_extra=json_request_body(body_schema(RetractionIn), {"Withdrawn": {"reason": "The source withdrew the statement."}}),
 )
 async def retract_report(
     request: Request,
@@ -138,8 +138,8 @@ async def retract_report(
     summary="Say what became of a warning",
     response_model=OutcomeOut,
     responses=AMEND_ERRORS,
-    openapi_extra=json_request(
-        body_of(OutcomeIn),
+    openapi_extra=json_request_body(
+        body_schema(OutcomeIn),
         {
             "Overtaken": {
                 "outcome": "overtaken",
@@ -177,7 +177,9 @@ async def post_outcome(
     summary="Grade a source anew",
     response_model=GradeOut,
     responses=AMEND_ERRORS,
-    openapi_extra=json_request(body_of(GradeIn), {"Less reliable": {"reliability": "D", "reason": "Two statements proved wrong."}}),
+    openapi_extra=json_request_body(
+        body_schema(GradeIn), {"Less reliable": {"reliability": "D", "reason": "Two statements proved wrong."}}
+    ),
 )
 async def post_grade(
     request: Request,

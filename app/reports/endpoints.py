@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
-from app.access.fast_list_route import ListRoute
+from app.access.fast_list_route import FastListRoute
 from app.access.idempotency import Written, write_once
 from app.domain.kinds import KINDS
 from app.domain.time_point import Moment
@@ -19,14 +19,14 @@ from app.domain.times import Moment as Time
 from app.domain.times import instant
 from app.http.content_negotiation import Format
 from app.http.cursors import decode_cursor, encode_cursor
-from app.http.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
-from app.http.openapi import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_of, json_request
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, list_response, negotiate_format, format_responses
+from app.http.openapi import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_schema, json_request_body
 from app.http.problems import FieldProblem, invalid, invalid_field, not_found
 from app.http.query_params import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.http.request_body import json_body
-from app.http.responses import answer
+from app.http.responses import json_response
 from app.indicators.schemas import KindName
-from app.ledger.models import Change
+from app.ledger.models import LedgerEntry
 from app.ledger.queries import moment_of, number_since, up_to_head
 from app.reference.queries import in_place, places_in_box, places_in_country, source_id_of
 from app.reference.schemas import Slug
@@ -37,7 +37,7 @@ from app.reports.service import Recorded, record
 from app.reports.validation import Refused, check
 from app.storage.paging import revision_of
 
-router = APIRouter(route_class=ListRoute)
+router = APIRouter(route_class=FastListRoute)
 
 MOST = 1000
 
@@ -64,7 +64,7 @@ class ReportFilters(BaseModel):
     known_at: KnownAt = None
     cursor: Cursor = None
     limit: Limit = 100
-    format: FormatOnTheMap = None
+    format: GeographicFormat = None
 
 
 def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[ColumnElement[bool]]:
@@ -87,19 +87,23 @@ def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[Colu
             where.append(col(Report.ended_number).is_not(None))
     if filters.updated_since is not None:
         since = instant(filters.updated_since)
-        where.append(or_(col(Report.number) >= number_since(since), lowered_for(level, col(Change.recorded_at) >= since)))
+        where.append(or_(col(Report.number) >= number_since(since), lowered_for(level, col(LedgerEntry.recorded_at) >= since)))
     return where
 
 
 @router.get("/reports" + SUFFIX, include_in_schema=False)
 @router.get(
-    "/reports", tags=["Reports"], summary="Who said what?", response_model=ReportPage, responses=LIST_ERRORS | in_formats(ON_THE_MAP)
+    "/reports",
+    tags=["Reports"],
+    summary="Who said what?",
+    response_model=ReportPage,
+    responses=LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS),
 )
 async def list_all_reports(
     request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ReportFilters, Query()]
 ) -> Response:
     """The statements themselves, in the order in which they were recorded, those superseded or retracted included and marked."""
-    format_ = chosen_format(request, ON_THE_MAP, filters.format)
+    format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
     pinned: Moment | None = None
 
     async def fetch(cursor: str | None, limit: int) -> Page:
@@ -114,8 +118,8 @@ async def list_all_reports(
             items, last, revision = await list_reports(connection, where, after=after, limit=limit, level=caller.level, moment=moment)
         return [orjson.dumps(item).decode() for item in items], encode_cursor(last, "reports") if last else None, revision
 
-    listing = Listing("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
-    return await answer_list(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
+    listing = ListQuery("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
 @router.get("/reports/{id}", tags=["Reports"], summary="One statement", response_model=ReportDetail, responses=READ_ERRORS)
@@ -134,10 +138,10 @@ async def get_one_report(
         revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("report")
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
+    return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
-_one = body_of(*SENT_MODELS.values())
+_one = body_schema(*SENT_MODELS.values())
 _EXAMPLES = {
     kind.title: {
         "kind": kind.name,
@@ -163,7 +167,7 @@ _EXAMPLES = {
         200: {"model": ReportOut, "description": "The same statement was recorded before: the report that stands."},
         207: {"model": Outcomes, "description": "A list was sent: one outcome an item."},
     },
-    openapi_extra=json_request(
+    openapi_extra=json_request_body(
         {"anyOf": [*_one["anyOf"], {"type": "array", "items": _one, "minItems": 1, "maxItems": MOST}]},
         _EXAMPLES | {"A list of two": list(_EXAMPLES.values())[:2]},
     ),

@@ -13,12 +13,12 @@ from app.access.idempotency import Written, write_once
 from app.domain.times import rfc3339
 from app.domain.tlp import Label
 from app.http.cursors import decode_cursor, encode_cursor
-from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_of, json_request, problems
+from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_schema, json_request_body, problems
 from app.http.problems import field_problems, invalid
 from app.http.query_params import Cursor, Limit
 from app.http.request_body import json_body
-from app.http.responses import answer, page
-from app.ledger.models import Change
+from app.http.responses import json_response, list_envelope
+from app.ledger.models import LedgerEntry
 from app.reports.labels import confirm, list_proposals, serve_proposal, set_label
 from app.reports.schemas import Reason
 
@@ -74,7 +74,7 @@ class ProposalPage(BaseModel):
     revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
-def _moved(change: Change, caller: Curator) -> Written:
+def _moved(change: LedgerEntry, caller: Curator) -> Written:
     detail = change.detail or {}
     at = f"/v1/reports/{change.report_id}"
     told: dict[str, Any] = {
@@ -98,7 +98,7 @@ def _moved(change: Change, caller: Curator) -> Written:
     summary="Raise or lower the label of a report",
     response_model=LabelOut,
     responses=AMEND_ERRORS | {202: {"model": ProposalOut, "description": "A lower label waits for another key to confirm it."}},
-    openapi_extra=json_request(body_of(LabelIn), {"Restrict": {"sensitivity": "amber", "reason": "It shows where people hide."}}),
+    openapi_extra=json_request_body(body_schema(LabelIn), {"Restrict": {"sensitivity": "amber", "reason": "It shows where people hide."}}),
 )
 async def post_label(
     request: Request,
@@ -119,7 +119,7 @@ async def post_label(
 
     async def write(session: AsyncSession) -> Written:
         done = await set_label(session, caller, id, sent.sensitivity, sent.reason, settings)
-        if isinstance(done, Change):
+        if isinstance(done, LedgerEntry):
             return _moved(done, caller)
         return Written(202, orjson.dumps(serve_proposal(done)), "/v1/label-proposals")
 
@@ -137,8 +137,10 @@ async def list_label_proposals(
     async with database.read_latest() as connection:
         items, last, revision = await list_proposals(connection, after=after, limit=limit, level=caller.level)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last, "proposals") if last else None, as_of=None, revision=revision)
-    return answer(request, body, private=True, headers=headers, keep=False)
+    body, headers = list_envelope(
+        request, documents, next_cursor=encode_cursor(last, "proposals") if last else None, as_of=None, revision=revision
+    )
+    return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 
 @router.post(

@@ -18,7 +18,7 @@ from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.times import instant, utc_now
 from app.http.problems import FieldProblem, field_problems, pointer
-from app.http.request_body import NUL, nul
+from app.http.request_body import NUL_MESSAGE, find_nul
 from app.reference.facts import PlaceFacts, SourceFacts
 from app.reference.queries import find_places, find_routes, find_sources
 from app.reports.schemas import ReportIn
@@ -68,8 +68,8 @@ Refused = list[FieldProblem]
 
 def check(body: Any, settings: Settings) -> Sent | Refused:
     """Check a report by itself: shape, bounds, relations between fields, no future. Looks nothing up."""
-    if (path := nul(body)) is not None:
-        return [FieldProblem(pointer=pointer(path), detail=NUL)]
+    if (path := find_nul(body)) is not None:
+        return [FieldProblem(pointer=pointer(path), detail=NUL_MESSAGE)]
     try:
         report = ReportIn.model_validate(body)
     except ValidationError as error:

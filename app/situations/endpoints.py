@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
-from app.assessment.models import Indicator, StoredReading
+from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.times import end_of_today, last_instant, rfc3339
 from app.http.cursors import decode_cursor, decode_day, encode_cursor, encode_day
-from app.http.lists import ON_THE_MAP, SUFFIX, FormatOnTheMap, Listing, Page, answer_list, chosen_format, in_formats
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, list_response, negotiate_format, format_responses
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
-from app.http.responses import answer
+from app.http.responses import json_response
 from app.ledger.queries import moment_of
 from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import find_places, find_sources, in_place, places_in_country
@@ -32,7 +32,7 @@ router = APIRouter()
 # What sources and the ledger are held to comes after what they say.
 accounts = APIRouter()
 
-IN_FORMATS = LIST_ERRORS | in_formats(ON_THE_MAP)
+IN_FORMATS = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 
 
 def _at(as_of: str | None) -> datetime:
@@ -68,7 +68,7 @@ async def list_all_situations(
     known_at: KnownAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
-    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
+    format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Every place that has indicators, each with its people trapped, its soonest run-out and its routes. Nothing is added up."""
     where = _places(Place.id, place, within=within, country=country)
@@ -83,9 +83,9 @@ async def list_all_situations(
             )
         return [orjson.dumps(item).decode() for item in items], encode_cursor(last, "situations") if last else None, revision
 
-    chosen = chosen_format(request, ON_THE_MAP, format)
-    listing = Listing("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
-    return await answer_list(request, listing, chosen, cursor=cursor, limit=limit)
+    chosen = negotiate_format(request, GEOGRAPHIC_FORMATS, format)
+    listing = ListQuery("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
+    return await list_response(request, listing, chosen, cursor=cursor, limit=limit)
 
 
 @router.get("/situations/{place}", tags=["Situations"], summary="How is it in one place?", response_model=Situation, responses=READ_ERRORS)
@@ -108,7 +108,7 @@ async def get_one_situation(
         places = await _with_descendants(connection, facts.id) if within else [facts.id]
         found = await get_situation(connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings)
         revision = await revision_of(connection, caller.level)
-    return answer(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
+    return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
 async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
@@ -137,10 +137,10 @@ async def list_all_warnings(
     known_at: KnownAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
-    format: FormatOnTheMap = None,  # noqa: A002 - the parameter's name on the wire
+    format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
-    on = StoredReading if as_of is None and known_at is None else Indicator
+    on = IndicatorProjection if as_of is None and known_at is None else Indicator
     where = _places(on.place_id, place, within=within, country=country)
     at = _at(as_of)
 
@@ -161,9 +161,9 @@ async def list_all_warnings(
             )
         return items, encode_day(*last) if last else None, revision
 
-    chosen = chosen_format(request, ON_THE_MAP, format)
-    listing = Listing("warnings", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
-    return await answer_list(request, listing, chosen, cursor=cursor, limit=limit)
+    chosen = negotiate_format(request, GEOGRAPHIC_FORMATS, format)
+    listing = ListQuery("warnings", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
+    return await list_response(request, listing, chosen, cursor=cursor, limit=limit)
 
 
 @accounts.get(
@@ -191,4 +191,4 @@ async def get_track_record(
         record = await track_record(connection, source.id, level=caller.level, moment=moment, at=at)
         revision = await revision_of(connection, caller.level)
     body = orjson.dumps({"source": slug, "as_of": rfc3339(at), **record})
-    return answer(request, body, private=caller.key_id is not None, revision=revision)
+    return json_response(request, body, private=caller.key_id is not None, revision=revision)

@@ -13,12 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from app.http.response_cache import CALLER, REQUEST_ID, ROUTE
-from app.http.responses import HEADER
+from app.http.responses import REVISION_HEADER
 
 SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # The orchestrator asks every few seconds.
 SILENT = ("/health/", "/metrics")
-REVISION = HEADER.lower().encode()
+REVISION = REVISION_HEADER.lower().encode()
 
 log = structlog.get_logger("access")
 

@@ -5,13 +5,13 @@ from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentato
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from app.http.route_index import RouteTable
+from app.http.route_index import RouteIndex
 
 
 class RequestMetrics(PrometheusInstrumentatorMiddleware):
     """The library's middleware, which asks every route in turn for its template, where the table knows none."""
 
-    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, table: RouteTable) -> None:
+    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, table: RouteIndex) -> None:
         super().__init__(app, registry=registry)
         self._table = table
 

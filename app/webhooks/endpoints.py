@@ -13,11 +13,11 @@ from app.access.dependencies import DatabaseDep, SettingsDep, require
 from app.access.idempotency import Written, write_once
 from app.access.principal import Caller, Scope
 from app.http.cursors import decode_cursor, decode_number, encode_cursor, encode_number
-from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS, body_of, json_request, problems
+from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS, body_schema, json_request_body, problems
 from app.http.problems import field_problems, invalid, invalid_field, not_found
 from app.http.query_params import Cursor, Limit
 from app.http.request_body import json_body
-from app.http.responses import answer, page
+from app.http.responses import json_response, list_envelope
 from app.storage.paging import revision_of
 from app.webhooks.queries import get_delivery, get_webhook, list_deliveries, list_webhooks
 from app.webhooks.schemas import DeliveryOut, DeliveryPage, DeliveryStatus, WebhookCreated, WebhookIn, WebhookOut, WebhookPage
@@ -41,8 +41,8 @@ SEEN = problems(401, 403, 404, 422, 503)
     summary="Have changes posted to you",
     response_model=WebhookCreated,
     responses=WRITE_ERRORS | problems(409),
-    openapi_extra=json_request(
-        body_of(WebhookIn),
+    openapi_extra=json_request_body(
+        body_schema(WebhookIn),
         {
             "Everything, from now on": {"url": "https://receiver.invalid/lifeline"},
             "Supplies of a place and what is in it": {
@@ -99,8 +99,10 @@ async def list_all_webhooks(
     async with database.read_latest() as connection:
         items, last, revision = await list_webhooks(connection, caller, after=after, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_cursor(last, "webhooks") if last else None, as_of=None, revision=revision)
-    return answer(request, body, private=True, headers=headers, keep=False)
+    body, headers = list_envelope(
+        request, documents, next_cursor=encode_cursor(last, "webhooks") if last else None, as_of=None, revision=revision
+    )
+    return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 
 @router.get("/webhooks/{id}", summary="One webhook", response_model=WebhookOut, responses=SEEN)
@@ -116,7 +118,7 @@ async def get_one_webhook(
         revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("webhook")
-    return answer(request, orjson.dumps(found), private=True, keep=False, revision=revision)
+    return json_response(request, orjson.dumps(found), private=True, cacheable=False, revision=revision)
 
 
 @router.delete("/webhooks/{id}", status_code=204, summary="Be told no more", response_class=Response, responses=SEEN)
@@ -153,8 +155,10 @@ async def list_webhook_deliveries(
             raise not_found("webhook")
         items, last, revision = await list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = page(request, documents, next_cursor=encode_number(last, "deliveries") if last else None, as_of=None, revision=revision)
-    return answer(request, body, private=True, headers=headers, keep=False)
+    body, headers = list_envelope(
+        request, documents, next_cursor=encode_number(last, "deliveries") if last else None, as_of=None, revision=revision
+    )
+    return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 
 @router.post(

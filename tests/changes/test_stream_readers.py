@@ -90,7 +90,7 @@ def _events(received: bytes) -> list[dict[str, Any]]:
 async def test_who_does_not_keep_up_is_dropped_and_resumes_without_loss(
     door: Door, client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(response_buffer, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(response_buffer, "MAX_SEND_SECONDS", 0.3)
     received = bytearray()
     asleep = await door.open("/v1/stream", receive_buffer=4096)
     await _until(asleep, b"event: ready", received)

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.http import load_shedding
-from app.http.load_shedding import Places
+from app.http.load_shedding import ConcurrencyLimiter
 from app.storage import pool_health
 from app.storage.database import Database
 from tests.faults.answers import assert_told, fresh, write
@@ -20,65 +20,65 @@ from tests.support.servers import new_key
 
 
 def test_half_full_nobody_holds_more_than_a_quarter() -> None:
-    places = Places(8)
-    assert [places.take(b"greedy") for _ in range(6)] == [True] * 4 + [False] * 2
-    assert [places.take(each) for each in (b"one", b"one", b"one", b"other", b"another")] == [True, True, False, True, True]
-    assert not places.take(b"somebody")
+    places = ConcurrencyLimiter(8)
+    assert [places.acquire(b"greedy") for _ in range(6)] == [True] * 4 + [False] * 2
+    assert [places.acquire(each) for each in (b"one", b"one", b"one", b"other", b"another")] == [True, True, False, True, True]
+    assert not places.acquire(b"somebody")
     for _ in range(4):
-        places.leave(b"greedy")
-    assert places.take(b"somebody")
+        places.release(b"greedy")
+    assert places.acquire(b"somebody")
     assert places.by_caller[b"greedy"] == 0
 
 
 def test_a_crowd_that_waits_long_is_let_in_more_slowly_and_one_that_does_not_all_at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = Places(64)
+    places = ConcurrencyLimiter(64)
     for number in range(31):
-        assert places.take(f"{number}".encode())
+        assert places.acquire(f"{number}".encode())
     # One import among few is not a crowd.
-    places.learn(60)
-    assert places.given == 64
-    assert places.take(b"one more")
-    places.learn(1.1)
-    assert places.given == 32
-    assert not places.take(b"too many")
+    places.record_latency(60)
+    assert places.limit == 64
+    assert places.acquire(b"one more")
+    places.record_latency(1.1)
+    assert places.limit == 32
+    assert not places.acquire(b"too many")
     # They had all come before fewer were let in.
-    places.learn(1.1)
-    assert places.given == 32
-    monkeypatch.setattr(load_shedding, "LONG_WAIT_SECONDS", 0)
+    places.record_latency(1.1)
+    assert places.limit == 32
+    monkeypatch.setattr(load_shedding, "MAX_LATENCY_SECONDS", 0)
     for _ in range(5):
-        places.learn(1.1)
-    assert places.given == 8
+        places.record_latency(1.1)
+    assert places.limit == 8
     monkeypatch.undo()
     for _ in range(10):
-        places.learn(0.9)
-    assert places.given == pytest.approx(9)
+        places.record_latency(0.9)
+    assert places.limit == pytest.approx(9)
     for _ in range(1000):
-        places.learn(0.1)
-    assert places.given == 64
+        places.record_latency(0.1)
+    assert places.limit == 64
 
 
 async def test_after_long_waits_fewer_are_let_in_until_answers_are_quick_again(
     seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_shedding, "LONG_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(load_shedding, "MAX_LATENCY_SECONDS", 0.2)
     keys = [{"Authorization": f"Bearer {await new_key(seeded_database_url)}"} for _ in range(2)]
     async with serving(seeded_database_url, most_requests=16, database_timeout_seconds=30) as client:
         await client.get("/v1/places/oldtown")
-        writes: Places = built_app.state.admission.writes
+        writes: ConcurrencyLimiter = built_app.state.admission.writes
         async with locked(seeded_database_url):
             first = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(2)]
             await asyncio.sleep(0.3)
         assert {answer.status_code for answer in await asyncio.gather(*first)} == {200, 201}
-        assert writes.given < 5
+        assert writes.limit < 5
         async with locked(seeded_database_url):
             again = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(3)]
             await asyncio.wait(again, timeout=5, return_when=asyncio.FIRST_COMPLETED)
             assert_told(next(each.result() for each in again if each.done()))
         await asyncio.gather(*again)
-        monkeypatch.setattr(load_shedding, "LONG_WAIT_SECONDS", 60)
-        before = writes.given
+        monkeypatch.setattr(load_shedding, "MAX_LATENCY_SECONDS", 60)
+        before = writes.limit
         assert (await write(client, 1)).status_code == 201
-        assert writes.given > before
+        assert writes.limit > before
 
 
 async def test_writes_beyond_the_queue_are_told_to_come_again_while_the_rest_is_answered(

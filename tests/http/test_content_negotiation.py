@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.http.content_negotiation import Format, accepted
+from app.http.content_negotiation import Format, parse_accept
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,13 @@ from app.http.content_negotiation import Format, accepted
     ],
 )
 def test_the_best_that_is_taken(accept: str, best: str) -> None:
-    assert accepted(accept.encode())[0] == best
+    assert parse_accept(accept.encode())[0] == best
 
 
 @pytest.mark.parametrize("accept", ["application/pdf", "text/csv;q=0", "*/*;q=0", "text/csv;q=much", "csv"])
 def test_nothing_is_taken(accept: str) -> None:
-    assert accepted(accept.encode()) == ()
+    assert parse_accept(accept.encode()) == ()
 
 
 def test_what_is_refused_is_not_taken_by_a_wider_range() -> None:
-    assert Format.CSV not in accepted(b"text/csv;q=0, */*;q=1")
+    assert Format.CSV not in parse_accept(b"text/csv;q=0, */*;q=1")

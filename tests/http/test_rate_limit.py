@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.access.principal import Scope
-from app.http.rate_limit import Limits
+from app.http.rate_limit import RateLimiter
 from app.settings import Rate, Settings
 from tests.support.factories import Reference, report
 from tests.support.fixtures import of_no_storage
@@ -71,16 +71,16 @@ async def test_wrong_keys_are_slowed_and_valid_ones_are_not(database_url: str) -
 
 
 def test_addresses_of_one_customer_are_one() -> None:
-    limits = Limits(None, Rate(2, 3600), None)
+    limits = RateLimiter(None, Rate(2, 3600), None)
     for address in ("2001:db8::1", "2001:db8::2"):
-        taken = limits.take(None, address)
+        taken = limits.hit(None, address)
         assert taken is not None
         assert taken.allowed
-    taken = limits.take(None, "2001:db8::ffff")
+    taken = limits.hit(None, "2001:db8::ffff")
     assert taken is not None
     assert not taken.allowed
     for address in ("2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1", "unknown"):
-        taken = limits.take(None, address)
+        taken = limits.hit(None, address)
         assert taken is not None
         assert taken.allowed
 

@@ -14,11 +14,11 @@ from app.exchange.alerts.cap import render
 from app.exchange.alerts.service import ALERTING, get_message, list_messages
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.cursors import decode_number, encode_number
-from app.http.lists import chosen_format
+from app.http.lists import negotiate_format
 from app.http.openapi import READ_ERRORS, problems
 from app.http.problems import not_found
 from app.http.query_params import CountryFilter, Cursor, Limit, PlaceFilter, Within
-from app.http.responses import answer
+from app.http.responses import json_response
 from app.reference.queries import in_place, places_in_country
 from app.reports.models import Report
 from app.storage.paging import revision_of
@@ -66,7 +66,7 @@ async def list_alerts(
 
     Each entry links to its message. `rel="next"` leads to the older ones.
     """
-    chosen_format(request, [Format.ATOM], None)
+    negotiate_format(request, [Format.ATOM], None)
     where: list[ColumnElement[bool]] = []
     if kind is not None:
         where.append(col(Report.kind) == kind)
@@ -82,7 +82,7 @@ async def list_alerts(
     own = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     following = f"{request.url.path}?{urlencode([*query, ('cursor', encode_number(last, 'alerts'))])}" if last is not None else None
     body = render_feed(messages, own=own, following=following, sender=settings.cap_sender)
-    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
+    return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 
 
 @router.get(
@@ -113,4 +113,4 @@ async def get_alert(
     if message is None:
         raise not_found("alert")
     body = render(message, settings.cap_sender)
-    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.CAP], revision=revision)
+    return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.CAP], revision=revision)

@@ -20,7 +20,7 @@ from app.exchange.exports.tables import ROUTE_FIELDS, TABLES, Spot
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.cursors import with_revision
-from app.http.lists import Listing, Page
+from app.http.lists import ListQuery, Page
 from app.http.response_cache import CALLER
 from app.reference.queries import place_shapes, route_shapes
 from app.storage.consistency import freshness
@@ -36,7 +36,7 @@ def install(app: FastAPI) -> None:
     app.state.way_out = answer_in
 
 
-async def answer_in(request: Request, listing: Listing, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
+async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
     """A list in a format other than JSON, streamed in memory that does not grow with it; `limit` None is the whole selection.
 
     Each page is read by itself, and no connection is held while a slow reader takes it in. Rows are in the order of their
@@ -62,7 +62,7 @@ async def answer_in(request: Request, listing: Listing, format_: Format, *, curs
     return StreamingResponse(body, headers=headers, media_type=MEDIA_TYPES[format_])
 
 
-def _renderer(listing: Listing, format_: Format, revision: int) -> Renderer:
+def _renderer(listing: ListQuery, format_: Format, revision: int) -> Renderer:
     columns = TABLES[listing.rows].of_kind(listing.kind)
     match format_:
         case Format.CSV:
@@ -76,7 +76,7 @@ def _renderer(listing: Listing, format_: Format, revision: int) -> Renderer:
 
 
 async def _stream(
-    request: Request, listing: Listing, renderer: Renderer, first: Page, *, whole: bool, located: bool
+    request: Request, listing: ListQuery, renderer: Renderer, first: Page, *, whole: bool, located: bool
 ) -> AsyncIterator[bytes]:
     database: Database = request.app.state.database
     documents, following, _ = first

@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from app.access.principal import Caller
 from app.http.problems import FieldProblem
-from app.http.request_body import NUL
+from app.http.request_body import NUL_MESSAGE
 from app.reference.facts import NAMED_FROM
 from app.reference.models import Place, PlaceCode, Route, Source
 from app.reference.queries import find_places, find_sources
@@ -45,7 +45,7 @@ class Names:
         for what, model in SOUGHT.items():
             known = self._slugs.keys() | self._wrong.keys()
             texts = [text for each, text in dict.fromkeys(sought) if each == what and (what, text) not in known]
-            self._wrong |= {(what, text): NUL for text in texts if "\0" in text}
+            self._wrong |= {(what, text): NUL_MESSAGE for text in texts if "\0" in text}
             texts = [text for text in texts if "\0" not in text]
             for start in range(0, len(texts), _CHUNK):
                 await self._look_up(connection, what, model, texts[start : start + _CHUNK])

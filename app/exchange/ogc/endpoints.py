@@ -20,7 +20,7 @@ from app.http.cursors import decode_cursor, encode_cursor, with_revision
 from app.http.openapi import NOT_MODIFIED, problems
 from app.http.problems import Problem, invalid_field, invalid_request, not_found
 from app.http.query_params import Cursor
-from app.http.responses import HEADER
+from app.http.responses import REVISION_HEADER
 from app.reference.geometry import Box
 from app.reference.queries import read_box
 from app.storage.paging import revision_of
@@ -73,7 +73,7 @@ CollectionPath = Annotated[str, Path(max_length=50, description="`places`, `rout
 def _answer(caller: Caller, content: dict[str, Any], media_type: str = "application/json", revision: int | None = None) -> Response:
     # Links are absolute, as clients expect them here, so an answer depends on the host that was asked too and is not kept.
     control = f"{'private' if caller.key_id is not None else 'public'}, no-cache"
-    headers = {"Cache-Control": control} if revision is None else {"Cache-Control": control, HEADER: str(revision)}
+    headers = {"Cache-Control": control} if revision is None else {"Cache-Control": control, REVISION_HEADER: str(revision)}
     return Response(orjson.dumps(content), headers=headers, media_type=media_type)
 
 

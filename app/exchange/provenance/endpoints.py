@@ -10,10 +10,10 @@ from pydantic import WithJsonSchema
 from app.access.dependencies import CallerDep, DatabaseDep
 from app.exchange.provenance.prov import prov_json, prov_jsonld
 from app.http.content_negotiation import MEDIA_TYPES, Format
-from app.http.lists import chosen_format
+from app.http.lists import negotiate_format
 from app.http.openapi import READ_ERRORS, problems
 from app.http.problems import not_found
-from app.http.responses import answer
+from app.http.responses import json_response
 from app.reference.queries import find_sources
 from app.reports.queries import get_report
 from app.storage.paging import revision_of
@@ -49,7 +49,7 @@ async def get_provenance(
     ] = None,
 ) -> Response:
     """A report's provenance in W3C PROV: PROV-JSON, or JSON-LD by `Accept: application/ld+json` or `?format=jsonld`."""
-    chosen = chosen_format(request, [Format.JSON, Format.JSONLD], format)
+    chosen = negotiate_format(request, [Format.JSON, Format.JSONLD], format)
     async with database.snapshot() as connection:
         found = await get_report(connection, id, caller.level)
         if found is None:
@@ -61,4 +61,4 @@ async def get_provenance(
     vias = {slug: seen[slug].name for slug in found["provenance"]["via"]}
     make = prov_jsonld if chosen is Format.JSONLD else prov_json
     body = orjson.dumps(make(found, source, vias))
-    return answer(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[chosen], revision=revision)
+    return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[chosen], revision=revision)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from app.domain.times import Moment, instant
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
-from app.http.request_body import NUL, nul
+from app.http.request_body import NUL_MESSAGE, find_nul
 from app.ledger.models import FIRST_RECORDED_AT
 from app.reference.schemas import Grade
 from app.reports.schemas import OutcomeName, Reason
@@ -83,8 +83,8 @@ def unfit(entry: Mapping[str, Any]) -> list[FieldProblem]:
         _Entry.model_validate(entry)
     except ValidationError as error:
         return field_problems(error)
-    if (path := nul(dict(entry))) is not None:
-        return [FieldProblem(pointer=pointer(path), detail=NUL)]
+    if (path := find_nul(dict(entry))) is not None:
+        return [FieldProblem(pointer=pointer(path), detail=NUL_MESSAGE)]
     if entry["type"] in ABOUT_REPORT and entry.get("report_id") is None:
         return []
     needed = _NEEDED.get(entry["type"], ())

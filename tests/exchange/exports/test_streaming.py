@@ -21,7 +21,7 @@ from app.exchange.exports.rendering import LinesRenderer, Located, Renderer
 from app.exchange.exports.tables import REPORTS
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http import response_buffer
-from app.ledger.models import Change
+from app.ledger.models import LedgerEntry
 from app.main import Application
 from app.reports.models import Report
 from app.storage.database import Database
@@ -75,7 +75,7 @@ def into(messages: list[dict[str, Any]]) -> Seen:
 
 async def clone(database: Database, first: int, last: int) -> None:
     """Many reports beside the one that there is, numbered from `first` to before `last`, put in by hand."""
-    reports, changes = table_of(Report), table_of(Change)
+    reports, changes = table_of(Report), table_of(LedgerEntry)
     async with database.write() as session:
         connection = await session.connection()
         row = dict((await connection.execute(select(*reports.c).order_by(reports.c.number).limit(1))).mappings().one())
@@ -97,7 +97,7 @@ async def key(client: httpx.AsyncClient, reference: Reference, make_key: MakeKey
 async def test_what_grows_too_large_comes_in_pieces(
     app: Application, database: Database, key: str, coding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", 20_000)
+    monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 20_000)
     await clone(database, 2, 201)
     messages: list[dict[str, Any]] = []
     bearer = {"authorization": f"Bearer {key}"}
@@ -126,7 +126,7 @@ async def test_what_grows_too_large_comes_in_pieces(
 
 
 async def test_memory_does_not_grow_with_the_rows(app: Application, database: Database, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", 20_000)
+    monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 20_000)
     monkeypatch.setattr(streaming, "PAGE", 50)
     peaks: list[int] = []
     sizes: list[int] = []
@@ -177,7 +177,7 @@ def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Rendere
 def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes of an answer that are held back, where pages are of two rows."""
     most: int = request.param
-    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", most)
+    monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", most)
     monkeypatch.setattr(streaming, "PAGE", 2)
     return most
 
@@ -233,7 +233,7 @@ async def test_what_is_recorded_meanwhile_is_not_in_it(
     app: Application, client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reports, and the marks on them, as they stood when the export began; the next one has the rest."""
-    monkeypatch.setattr(response_buffer, "MOST_HELD_BYTES", 0)
+    monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 0)
     monkeypatch.setattr(streaming, "PAGE", 2)
     ids = [(await client.post("/v1/reports", json=report(source=source))).json()["id"] for source in ("envoy", "monitor", "army")]
     body = b""
