@@ -7,7 +7,7 @@ import calendar
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -77,6 +77,50 @@ class Alert:
     onset: date | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RangePlot:
+    """Fields of a number's range. The board draws a band over time, and reads the fields of reports and assessments alike."""
+
+    low: str
+    best: str
+    high: str
+    qualifier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatePlot:
+    """Fields of a forecast date. The board draws a band of dates over time, and states in rows where no report gives a date.
+
+    `states` is in order from top to bottom. `quote` is the field with the source's own words.
+    """
+
+    earliest: str
+    latest: str
+    state: str
+    states: tuple[str, ...]
+    quote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatePlot:
+    """The field of a state. The board draws states over time in rows, in the order of `states` from top to bottom.
+
+    `parts` maps parts of the subject to fields with their own state. `qualifier` is a field that is shown unless it has its default.
+    `missing` is the code to show when no state is known.
+    """
+
+    state: str
+    states: tuple[str, ...]
+    parts: Mapping[str, str] = field(default_factory=dict)
+    qualifier: str = ""
+    missing: str = "unknown"
+
+
+def gettext_noop(message: str) -> str:
+    """Return the message unchanged; the call marks it for the board's translation catalogues."""
+    return message
+
+
 class Kind(ABC, Generic[V]):
     """One kind of indicator.
 
@@ -84,7 +128,8 @@ class Kind(ABC, Generic[V]):
     both are promoted to indexed columns. `references` says which fields of the value hold slugs, and of what. `range_fields`
     are the fields of the reading that make its range. A kind that warns has outcomes: its reading has a field `outcome`.
     Exports have a column for each field of the value and of the reading; `hxl` gives their HXL 1.1 hashtags. A kind with
-    `has_alerts` says by `alert` how its statements read as alerts.
+    `has_alerts` says by `alert` how its statements read as alerts. `plot` says how the board draws the kind over time, and
+    `code_labels` gives the board's English labels of the kind's codes and of its name, marked with `gettext_noop`.
     """
 
     name: ClassVar[str]
@@ -99,6 +144,8 @@ class Kind(ABC, Generic[V]):
     has_outcome: ClassVar[bool] = False
     has_alerts: ClassVar[bool] = False
     hxl: ClassVar[Mapping[str, str]] = {}
+    plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
+    code_labels: ClassVar[Mapping[str, str]] = {}
     example: ClassVar[Mapping[str, Any]]
     value_model: type[V]
     reading_model: type[BaseModel]

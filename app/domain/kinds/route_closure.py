@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
-from app.domain.kinds.base import Alert, Combined, Day, Kind, Said, Value, apart, envelope, partial_date, wrong
+from app.domain.kinds.base import Alert, Combined, Day, Kind, Said, StatePlot, Value, apart, envelope, gettext_noop, partial_date, wrong
 from app.domain.tlp import Label, strictest
 
 Status = Literal["open", "restricted", "closed"]
@@ -111,6 +111,29 @@ class RouteClosureKind(Kind[RouteClosure]):
         "assertion": "#meta+assertion",
         "cause": "#access+type",
         "last_route": "#access+last",
+    }
+    plot = StatePlot(
+        state="status",
+        states=("open", "restricted", "closed"),
+        parts={"in": "status_in", "out": "status_out"},
+        qualifier="assertion",
+        missing="only_announced",
+    )
+    code_labels = {
+        "route_closure": gettext_noop("Routes"),
+        "open": gettext_noop("open"),
+        "restricted": gettext_noop("restricted"),
+        "closed": gettext_noop("closed"),
+        "only_announced": gettext_noop("passage only announced"),
+        "in": gettext_noop("in"),
+        "out": gettext_noop("out"),
+        "civilian": gettext_noop("civilians"),
+        "humanitarian": gettext_noop("aid"),
+        "commercial": gettext_noop("trade"),
+        "medical": gettext_noop("medical teams"),
+        "observed": gettext_noop("observed"),
+        "agreed": gettext_noop("agreed"),
+        "announced": gettext_noop("announced"),
     }
     value_model = RouteClosure
     reading_model = RouteClosureReading

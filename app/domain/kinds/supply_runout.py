@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.domain.kinds.base import Alert, Combined, Day, Days, Kind, Said, Value, Words, apart, envelope, wrong
+from app.domain.kinds.base import Alert, Combined, DatePlot, Day, Days, Kind, Said, Value, Words, apart, envelope, gettext_noop, wrong
 from app.domain.tlp import Label, strictest
 
 Supply = Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"]
@@ -91,6 +91,32 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "scope": "#meta+scope",
         "conditional_on": "#description+condition",
         "outcome": "#status+outcome",
+    }
+    plot = DatePlot(
+        earliest="runs_out_earliest",
+        latest="runs_out_latest",
+        state="state",
+        states=("resupplied", "will_run_out", "low", "ran_out"),
+        quote="relative_text",
+    )
+    code_labels = {
+        "supply_runout": gettext_noop("Supplies"),
+        "basic": gettext_noop("Basic supplies"),
+        "food": gettext_noop("Food"),
+        "medical": gettext_noop("Medical supplies"),
+        "water": gettext_noop("Water"),
+        "fuel": gettext_noop("Fuel"),
+        "electricity": gettext_noop("Electricity"),
+        "shelter": gettext_noop("Shelter"),
+        "hygiene": gettext_noop("Hygiene"),
+        "all_stock": gettext_noop("all stock"),
+        "agency_stock": gettext_noop("agency stock"),
+        "market": gettext_noop("market"),
+        "facility": gettext_noop("facility"),
+        "will_run_out": gettext_noop("will run out"),
+        "low": gettext_noop("low"),
+        "ran_out": gettext_noop("ran out"),
+        "resupplied": gettext_noop("resupplied"),
     }
     value_model = SupplyRunout
     reading_model = SupplyRunoutReading

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.domain.kinds.base import Combined, Kind, People, Said, Value, apart, envelope, wrong
+from app.domain.kinds.base import Combined, Kind, People, RangePlot, Said, Value, apart, envelope, gettext_noop, wrong
 
 Concept = Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"]
 Qualifier = Literal["exact", "about", "nearly", "up_to", "more_than", "at_least"]
@@ -69,6 +69,17 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "people_high": "#affected+trapped+max",
         "qualifier": "#meta+qualifier",
         "includes_combatants": "#meta+combatants",
+    }
+    plot = RangePlot(low="people_low", best="people", high="people_high", qualifier="qualifier")
+    code_labels = {
+        "trapped_population": gettext_noop("People"),
+        "trapped": gettext_noop("Trapped"),
+        "besieged": gettext_noop("Besieged"),
+        "hard_to_reach": gettext_noop("Hard to reach"),
+        "encircled": gettext_noop("Encircled"),
+        "at_risk": gettext_noop("At risk"),
+        "in_need": gettext_noop("In need"),
+        "remaining": gettext_noop("Remaining"),
     }
     value_model = TrappedPopulation
     reading_model = TrappedPopulationReading
