@@ -7,18 +7,18 @@ from typing import Any, Self
 
 import httpx
 
-from app.client.calls import RETRIED, TIMEOUT, Call, Client, T, get, headers, outcomes, page_of, pause, post, read
-from app.client.records import Change, Indicator, Outcome, Page, Place, R, Record, Report, Route, Source
+from .calls import RETRY_STATUSES, Call, Client, T, get, page_of, parse_response, post, report_results, retry_delay
+from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, Route, Source
 
 
 class AsyncLifeline(Client):
-    """The same for asyncio: its calls are awaited, its lists iterated with `async for`."""
+    """The same methods as `Lifeline`: await calls, iterate lists with `async for`."""
 
     def __init__(
         self, url: str, key: str | None = None, *, attempts: int | None = 5, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        super().__init__(attempts)
-        self._http = httpx.AsyncClient(base_url=url, headers=headers(key), timeout=TIMEOUT, transport=transport)
+        super().__init__(key, attempts)
+        self._http = httpx.AsyncClient(base_url=url, headers=self._headers, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -27,79 +27,79 @@ class AsyncLifeline(Client):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         await self._http.aclose()
 
-    async def _do(self, call: Call[T]) -> T:
+    async def _execute(self, call: Call[T]) -> T:
         attempt = 0
         while True:
-            answer = None
+            response = None
             try:
-                answer = await self._http.send(call.request(self._http, self._kept))
+                response = await self._http.send(call.request(self._http, self._cache))
             except httpx.TransportError:
-                if self.gives_up(attempt):
+                if self._is_last(attempt):
                     raise
-            if answer is not None and (answer.status_code not in RETRIED or self.gives_up(attempt)):
-                return read(call, answer, self._kept)
-            await asyncio.sleep(pause(attempt, answer))
+            if response is not None and (response.status_code not in RETRY_STATUSES or self._is_last(attempt)):
+                return parse_response(call, response, self._cache)
+            await asyncio.sleep(retry_delay(attempt, response))
             attempt += 1
 
-    async def _all(self, of: type[R], path: str, filters: Mapping[str, Any]) -> AsyncIterator[R]:
-        cursor: str | None = None
+    async def _list(self, record: type[R], path: str, filters: Mapping[str, Any]) -> AsyncIterator[R]:
+        params = {"limit": 1000, **filters}
         while True:
-            page = await self._do(get(page_of(of), path, **{"limit": 1000, **filters, "cursor": cursor}))
+            page = await self._execute(get(page_of(record), path, **params))
             for each in page.items:
                 yield each
-            cursor = page.next
-            if cursor is None:
+            if page.next is None:
                 return
+            params["cursor"] = page.next
 
     def indicators(self, **filters: Any) -> AsyncIterator[Indicator]:
-        """Every indicator that fits filters such as `kind`, `place`, `within`, `as_of`, page by page."""
-        return self._all(Indicator, "/v1/indicators", filters)
+        """Iterate over all indicators that match filters such as `kind`, `place`, `within`, `as_of`."""
+        return self._list(Indicator, "/v1/indicators", filters)
 
-    async def indicator(self, id: str, **moment: Any) -> Indicator:  # noqa: A002 - the field's name on the wire
-        """One indicator with every report that it is read from."""
-        return await self._do(get(Indicator.model_validate, f"/v1/indicators/{id}", **moment))
+    async def indicator(self, indicator_id: str, **params: Any) -> Indicator:
+        """Return an indicator with every report behind it; `as_of` selects an earlier time."""
+        return await self._execute(get(Indicator.model_validate, f"/v1/indicators/{indicator_id}", **params))
 
-    async def situation(self, place: str, **moment: Any) -> Record:
-        """How it is at a place: people trapped, soonest run-out, routes closed; `as_of` says when."""
-        return await self._do(get(Record.model_validate, f"/v1/situations/{place}", **moment))
+    async def situation(self, place: str, **params: Any) -> Record:
+        """Return the situation of a place: people trapped, soonest run-out, routes closed; `as_of` selects an earlier time."""
+        return await self._execute(get(Record.model_validate, f"/v1/situations/{place}", **params))
 
     def reports(self, **filters: Any) -> AsyncIterator[Report]:
-        """Every statement that fits, in the order of recording."""
-        return self._all(Report, "/v1/reports", filters)
+        """Iterate over all matching reports, in the order of recording."""
+        return self._list(Report, "/v1/reports", filters)
 
-    async def report(self, id: str, **moment: Any) -> Report:  # noqa: A002 - the field's name on the wire
-        """One statement."""
-        return await self._do(get(Report.model_validate, f"/v1/reports/{id}", **moment))
+    async def report(self, report_id: str, **params: Any) -> Report:
+        """Return a report."""
+        return await self._execute(get(Report.model_validate, f"/v1/reports/{report_id}", **params))
 
     def places(self, **filters: Any) -> AsyncIterator[Place]:
-        """Every place that fits."""
-        return self._all(Place, "/v1/places", filters)
+        """Iterate over all matching places."""
+        return self._list(Place, "/v1/places", filters)
 
     async def record(self, collection: str, slug: str) -> Record:
-        """One place, source or route by its slug, as it is served; `collection` is `places`, `sources` or `routes`."""
-        return await self._do(get(Record.model_validate, f"/v1/{collection}/{slug}"))
+        """Return a record of `places`, `sources` or `routes` by its slug."""
+        return await self._execute(get(Record.model_validate, f"/v1/{collection}/{slug}"))
 
     async def place(self, slug: str) -> Place:
-        """One place, by its slug or `scheme:code`."""
-        return await self._do(get(Place.model_validate, f"/v1/places/{slug}"))
+        """Return a place by its slug or `scheme:code`."""
+        return await self._execute(get(Place.model_validate, f"/v1/places/{slug}"))
 
     def sources(self, **filters: Any) -> AsyncIterator[Source]:
-        """Every source that fits."""
-        return self._all(Source, "/v1/sources", filters)
+        """Iterate over all matching sources."""
+        return self._list(Source, "/v1/sources", filters)
 
     def routes(self, **filters: Any) -> AsyncIterator[Route]:
-        """Every route that fits."""
-        return self._all(Route, "/v1/routes", filters)
+        """Iterate over all matching routes."""
+        return self._list(Route, "/v1/routes", filters)
 
     async def changes(self, after: str | None = None, *, wait: int = 0, limit: int = 100, **filters: Any) -> Page[Change]:
-        """What was recorded after a cursor; `wait` holds the request so many seconds (0 to 30) until something is."""
-        return await self._do(get(page_of(Change), "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
+        """Return the changes after a cursor; if there are none, wait for up to `wait` seconds (0 to 30)."""
+        return await self._execute(get(page_of(Change), "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
 
     async def follow(self, after: str | None = None, *, wait: int = 25, **filters: Any) -> AsyncIterator[Page[Change]]:
-        """Pages of changes for ever, as they come, each at least one long: keep `next` together with what you made of its `items`."""
+        """Yield non-empty pages of changes without end; save `next` together with the result of processing `items`."""
         while True:
             page = await self.changes(after, wait=wait, **filters)
             after = page.next
@@ -107,17 +107,17 @@ class AsyncLifeline(Client):
                 yield page
 
     async def send(self, report: Mapping[str, Any]) -> Report:
-        """Report one statement; answers it as stored, or the same one that was recorded before."""
-        return await self._do(post(Report.model_validate, "/v1/reports", report))
+        """Record a report; return it as stored, also if it was recorded before."""
+        return await self._execute(post(Report.model_validate, "/v1/reports", report))
 
-    async def send_all(self, reports: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """Report up to 1,000 statements; answers what became of each."""
-        return await self._do(post(outcomes, "/v1/reports", list(reports)))
+    async def send_all(self, reports: Sequence[Mapping[str, Any]]) -> list[ReportResult]:
+        """Record up to 1,000 reports; return the result of each."""
+        return await self._execute(post(report_results, "/v1/reports", list(reports)))
 
-    async def correct(self, id: str, report: Mapping[str, Any], reason: str) -> Report:  # noqa: A002 - the field's name on the wire
-        """Supersede a report by a whole new one."""
-        return await self._do(post(Report.model_validate, f"/v1/reports/{id}/correction", {**report, "reason": reason}))
+    async def correct(self, report_id: str, report: Mapping[str, Any], reason: str) -> Report:
+        """Replace a report by a complete new one."""
+        return await self._execute(post(Report.model_validate, f"/v1/reports/{report_id}/correction", {**report, "reason": reason}))
 
-    async def retract(self, id: str, reason: str) -> Record:  # noqa: A002 - the field's name on the wire
-        """Withdraw a report."""
-        return await self._do(post(Record.model_validate, f"/v1/reports/{id}/retraction", {"reason": reason}))
+    async def retract(self, report_id: str, reason: str) -> Record:
+        """Retract a report."""
+        return await self._execute(post(Record.model_validate, f"/v1/reports/{report_id}/retraction", {"reason": reason}))

@@ -1,4 +1,4 @@
-"""The client for programs that wait for each answer."""
+"""The blocking client."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,16 +7,19 @@ from typing import Any, Self
 
 import httpx
 
-from app.client.calls import RETRIED, TIMEOUT, Call, Client, T, get, headers, outcomes, page_of, pause, post, read
-from app.client.records import Change, Indicator, Outcome, Page, Place, R, Record, Report, Route, Source
+from .calls import RETRY_STATUSES, Call, Client, T, get, page_of, parse_response, post, report_results, retry_delay
+from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, Route, Source
 
 
 class Lifeline(Client):
-    """A Lifeline at an address; `key` is a key of it, which reading what is `clear` does not need."""
+    """Lifeline's API at a URL, with a key or, for records labelled `clear`, without.
+
+    Broken connections, 429, 502, 503 and 504 are retried, a POST with the same `Idempotency-Key`. Error responses raise LifelineError.
+    """
 
     def __init__(self, url: str, key: str | None = None, *, attempts: int | None = 5, transport: httpx.BaseTransport | None = None) -> None:
-        super().__init__(attempts)
-        self._http = httpx.Client(base_url=url, headers=headers(key), timeout=TIMEOUT, transport=transport)
+        super().__init__(key, attempts)
+        self._http = httpx.Client(base_url=url, headers=self._headers, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -25,78 +28,78 @@ class Lifeline(Client):
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         self._http.close()
 
-    def _do(self, call: Call[T]) -> T:
+    def _execute(self, call: Call[T]) -> T:
         attempt = 0
         while True:
-            answer = None
+            response = None
             try:
-                answer = self._http.send(call.request(self._http, self._kept))
+                response = self._http.send(call.request(self._http, self._cache))
             except httpx.TransportError:
-                if self.gives_up(attempt):
+                if self._is_last(attempt):
                     raise
-            if answer is not None and (answer.status_code not in RETRIED or self.gives_up(attempt)):
-                return read(call, answer, self._kept)
-            time.sleep(pause(attempt, answer))
+            if response is not None and (response.status_code not in RETRY_STATUSES or self._is_last(attempt)):
+                return parse_response(call, response, self._cache)
+            time.sleep(retry_delay(attempt, response))
             attempt += 1
 
-    def _all(self, of: type[R], path: str, filters: Mapping[str, Any]) -> Iterator[R]:
-        cursor: str | None = None
+    def _list(self, record: type[R], path: str, filters: Mapping[str, Any]) -> Iterator[R]:
+        params = {"limit": 1000, **filters}
         while True:
-            page = self._do(get(page_of(of), path, **{"limit": 1000, **filters, "cursor": cursor}))
+            page = self._execute(get(page_of(record), path, **params))
             yield from page.items
-            cursor = page.next
-            if cursor is None:
+            if page.next is None:
                 return
+            params["cursor"] = page.next
 
     def indicators(self, **filters: Any) -> Iterator[Indicator]:
-        """Every indicator that fits filters such as `kind`, `place`, `within`, `as_of`, page by page."""
-        return self._all(Indicator, "/v1/indicators", filters)
+        """Iterate over all indicators that match filters such as `kind`, `place`, `within`, `as_of`."""
+        return self._list(Indicator, "/v1/indicators", filters)
 
-    def indicator(self, id: str, **moment: Any) -> Indicator:  # noqa: A002 - the field's name on the wire
-        """One indicator with every report that it is read from."""
-        return self._do(get(Indicator.model_validate, f"/v1/indicators/{id}", **moment))
+    def indicator(self, indicator_id: str, **params: Any) -> Indicator:
+        """Return an indicator with every report behind it; `as_of` selects an earlier time."""
+        return self._execute(get(Indicator.model_validate, f"/v1/indicators/{indicator_id}", **params))
 
-    def situation(self, place: str, **moment: Any) -> Record:
-        """How it is at a place: people trapped, soonest run-out, routes closed; `as_of` says when."""
-        return self._do(get(Record.model_validate, f"/v1/situations/{place}", **moment))
+    def situation(self, place: str, **params: Any) -> Record:
+        """Return the situation of a place: people trapped, soonest run-out, routes closed; `as_of` selects an earlier time."""
+        return self._execute(get(Record.model_validate, f"/v1/situations/{place}", **params))
 
     def reports(self, **filters: Any) -> Iterator[Report]:
-        """Every statement that fits, in the order of recording."""
-        return self._all(Report, "/v1/reports", filters)
+        """Iterate over all matching reports, in the order of recording."""
+        return self._list(Report, "/v1/reports", filters)
 
-    def report(self, id: str, **moment: Any) -> Report:  # noqa: A002 - the field's name on the wire
-        """One statement."""
-        return self._do(get(Report.model_validate, f"/v1/reports/{id}", **moment))
+    def report(self, report_id: str, **params: Any) -> Report:
+        """Return a report."""
+        return self._execute(get(Report.model_validate, f"/v1/reports/{report_id}", **params))
 
     def places(self, **filters: Any) -> Iterator[Place]:
-        """Every place that fits."""
-        return self._all(Place, "/v1/places", filters)
+        """Iterate over all matching places."""
+        return self._list(Place, "/v1/places", filters)
 
     def record(self, collection: str, slug: str) -> Record:
-        """One place, source or route by its slug, as it is served; `collection` is `places`, `sources` or `routes`."""
-        return self._do(get(Record.model_validate, f"/v1/{collection}/{slug}"))
+        """Return a record of `places`, `sources` or `routes` by its slug."""
+        return self._execute(get(Record.model_validate, f"/v1/{collection}/{slug}"))
 
     def place(self, slug: str) -> Place:
-        """One place, by its slug or `scheme:code`."""
-        return self._do(get(Place.model_validate, f"/v1/places/{slug}"))
+        """Return a place by its slug or `scheme:code`."""
+        return self._execute(get(Place.model_validate, f"/v1/places/{slug}"))
 
     def sources(self, **filters: Any) -> Iterator[Source]:
-        """Every source that fits."""
-        return self._all(Source, "/v1/sources", filters)
+        """Iterate over all matching sources."""
+        return self._list(Source, "/v1/sources", filters)
 
     def routes(self, **filters: Any) -> Iterator[Route]:
-        """Every route that fits."""
-        return self._all(Route, "/v1/routes", filters)
+        """Iterate over all matching routes."""
+        return self._list(Route, "/v1/routes", filters)
 
     def changes(self, after: str | None = None, *, wait: int = 0, limit: int = 100, **filters: Any) -> Page[Change]:
-        """What was recorded after a cursor; `wait` holds the request so many seconds (0 to 30) until something is."""
-        return self._do(get(page_of(Change), "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
+        """Return the changes after a cursor; if there are none, wait for up to `wait` seconds (0 to 30)."""
+        return self._execute(get(page_of(Change), "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
 
     def follow(self, after: str | None = None, *, wait: int = 25, **filters: Any) -> Iterator[Page[Change]]:
-        """Pages of changes for ever, as they come, each at least one long: keep `next` together with what you made of its `items`."""
+        """Yield non-empty pages of changes without end; save `next` together with the result of processing `items`."""
         while True:
             page = self.changes(after, wait=wait, **filters)
             after = page.next
@@ -104,17 +107,17 @@ class Lifeline(Client):
                 yield page
 
     def send(self, report: Mapping[str, Any]) -> Report:
-        """Report one statement; answers it as stored, or the same one that was recorded before."""
-        return self._do(post(Report.model_validate, "/v1/reports", report))
+        """Record a report; return it as stored, also if it was recorded before."""
+        return self._execute(post(Report.model_validate, "/v1/reports", report))
 
-    def send_all(self, reports: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """Report up to 1,000 statements; answers what became of each."""
-        return self._do(post(outcomes, "/v1/reports", list(reports)))
+    def send_all(self, reports: Sequence[Mapping[str, Any]]) -> list[ReportResult]:
+        """Record up to 1,000 reports; return the result of each."""
+        return self._execute(post(report_results, "/v1/reports", list(reports)))
 
-    def correct(self, id: str, report: Mapping[str, Any], reason: str) -> Report:  # noqa: A002 - the field's name on the wire
-        """Supersede a report by a whole new one."""
-        return self._do(post(Report.model_validate, f"/v1/reports/{id}/correction", {**report, "reason": reason}))
+    def correct(self, report_id: str, report: Mapping[str, Any], reason: str) -> Report:
+        """Replace a report by a complete new one."""
+        return self._execute(post(Report.model_validate, f"/v1/reports/{report_id}/correction", {**report, "reason": reason}))
 
-    def retract(self, id: str, reason: str) -> Record:  # noqa: A002 - the field's name on the wire
-        """Withdraw a report."""
-        return self._do(post(Record.model_validate, f"/v1/reports/{id}/retraction", {"reason": reason}))
+    def retract(self, report_id: str, reason: str) -> Record:
+        """Retract a report."""
+        return self._execute(post(Record.model_validate, f"/v1/reports/{report_id}/retraction", {"reason": reason}))

@@ -1,4 +1,4 @@
-"""One request and its answer, the same for both clients: what is sent, what is tried again, what is kept."""
+"""What both clients share: building requests, parsing responses, retry delays, the ETag cache."""
 
 import random
 from collections import OrderedDict
@@ -8,129 +8,123 @@ from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 import httpx
-import orjson
+from pydantic_core import from_json, to_json
 
-from app.client.records import FieldError, LifelineError, Outcome, Page, R
+from .records import FieldError, LifelineError, Page, R, ReportResult
 
-JSON = "application/json"
-RETRIED = frozenset({429, 502, 503, 504})
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 60.0
-READ_SECONDS = 30.0
-CONNECT_SECONDS = 10.0
-TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-# Answers kept for conditional requests.
-MOST_KEPT = 64
+RETRY_STATUSES = frozenset({429, 502, 503, 504})
+BASE_DELAY_SECONDS = 0.5
+MAX_DELAY_SECONDS = 60.0
+READ_TIMEOUT_SECONDS = 30.0
+CONNECT_TIMEOUT_SECONDS = 10.0
+MAX_CACHED_RESPONSES = 64
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request, and how its answer is read."""
+    """A request and the function that parses its response; every attempt sends the same `idempotency_key`."""
 
-    read: Callable[[Any], T]
+    parse: Callable[[Any], T]
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    idempotency_key: str = field(default_factory=lambda: str(uuid4()))
 
-    def request(self, client: httpx.Client | httpx.AsyncClient, kept: "Kept") -> httpx.Request:
-        """The request to send; the same each time that it is tried."""
+    def request(self, client: httpx.Client | httpx.AsyncClient, cache: "ETagCache") -> httpx.Request:
+        """Build a POST if there is a body, otherwise a GET, conditional if the cache has its response."""
+        timeout = httpx.Timeout(READ_TIMEOUT_SECONDS + float(self.params.get("wait", 0)), connect=CONNECT_TIMEOUT_SECONDS)
         if self.body is not None:
-            return client.build_request("POST", self.path, content=orjson.dumps(self.body), headers={"Content-Type": JSON, **self.headers})
-        params = {name: str(each).lower() if isinstance(each, bool) else each for name, each in self.params.items() if each is not None}
-        timeout = httpx.Timeout(READ_SECONDS + float(params.get("wait", 0)), connect=CONNECT_SECONDS)
-        request = client.build_request("GET", self.path, params=params, timeout=timeout)
-        if (etag := kept.etag(str(request.url))) is not None:
+            headers = {"Content-Type": "application/json", "Idempotency-Key": self.idempotency_key}
+            return client.build_request("POST", self.path, content=self.body, headers=headers, timeout=timeout)
+        request = client.build_request("GET", self.path, params=self.params, timeout=timeout)
+        if (etag := cache.etag(str(request.url))) is not None:
             request.headers["If-None-Match"] = etag
         return request
 
 
-def get(read: Callable[[Any], T], path: str, **params: Any) -> Call[T]:
-    """A GET, with the parameters that are not None."""
-    return Call(read, path, params)
+def get(parse: Callable[[Any], T], path: str, **params: Any) -> Call[T]:
+    """Make a GET; parameters that are None are left out."""
+    return Call(parse, path, {name: value for name, value in params.items() if value is not None})
 
 
-def post(read: Callable[[Any], T], path: str, body: Any) -> Call[T]:
-    """A POST of JSON."""
-    return Call(read, path, body=body, headers={"Idempotency-Key": str(uuid4())})
+def post(parse: Callable[[Any], T], path: str, body: Any) -> Call[T]:
+    """Make a POST of JSON."""
+    return Call(parse, path, body=to_json(body))
 
 
-class Kept:
-    """Answers that a 304 refers to, the last ones used."""
+class ETagCache:
+    """The last GET responses that had an ETag, by URL."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._responses: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
 
     def etag(self, url: str) -> str | None:
-        """The ETag of what is kept of an address."""
-        found = self._answers.get(url)
-        return found[0] if found else None
+        """Return the ETag of the cached response, None if there is none."""
+        return self._responses[url][0] if url in self._responses else None
 
-    def content(self, answer: httpx.Response) -> bytes:
-        """The body of an answer, or of the one before that it says still holds; keeps it."""
-        url = str(answer.request.url)
-        if answer.status_code == 304:
-            self._answers.move_to_end(url)
-            return self._answers[url][1]
-        if answer.request.method == "GET" and "etag" in answer.headers:
-            self._answers[url] = (answer.headers["etag"], answer.content)
-            self._answers.move_to_end(url)
-            if len(self._answers) > MOST_KEPT:
-                self._answers.popitem(last=False)
-        return answer.content
+    def content(self, response: httpx.Response) -> bytes:
+        """Return the body of a response, after a 304 the cached one."""
+        url = str(response.request.url)
+        if response.status_code == 304:
+            self._responses.move_to_end(url)
+            return self._responses[url][1]
+        if response.request.method == "GET" and "etag" in response.headers:
+            self._responses[url] = (response.headers["etag"], response.content)
+            self._responses.move_to_end(url)
+            if len(self._responses) > MAX_CACHED_RESPONSES:
+                self._responses.popitem(last=False)
+        return response.content
 
 
-def read(call: Call[T], answer: httpx.Response, kept: Kept) -> T:
-    """What an answer says; LifelineError for an error, and for what is no answer to what was asked."""
-    if answer.status_code >= 400:
-        try:
-            problem = answer.json()
-            errors = [FieldError.model_validate(each) for each in problem.get("errors") or []]
-            raise LifelineError(answer.status_code, problem["title"], problem.get("detail"), errors)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise LifelineError(answer.status_code, answer.reason_phrase, None, []) from None
-    if answer.has_redirect_location:
-        # Not gone after, since the key would go along.
-        raise LifelineError(answer.status_code, answer.reason_phrase, f"It has moved: ask {answer.headers['location']}", [])
-    content = kept.content(answer)
+def parse_response(call: Call[T], response: httpx.Response, cache: ETagCache) -> T:
+    """Parse a response; raise LifelineError for an error, a redirect or an unexpected body."""
+    if response.status_code >= 400:
+        raise _parse_error(response)
+    if response.has_redirect_location:
+        # Not followed, because the key would be sent to the other address too.
+        raise LifelineError(response.status_code, response.reason_phrase, f"The service has moved to {response.headers['location']}")
     try:
-        return call.read(orjson.loads(content))
+        return call.parse(from_json(cache.content(response), allow_inf_nan=False))
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise LifelineError(answer.status_code, answer.reason_phrase, "The answer is not one to what was asked.", []) from None
+        raise LifelineError(response.status_code, response.reason_phrase, "The response is not one of Lifeline's API.") from None
 
 
-def pause(attempt: int, answer: httpx.Response | None) -> float:
-    """Seconds before trying again: what the service asks for, else twice as long each time, a random part of it."""
-    asked = answer.headers.get("Retry-After", "") if answer is not None else ""
-    if asked.isdecimal():
-        return min(float(asked), LONGEST_PAUSE_SECONDS)
-    return min(FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 10), LONGEST_PAUSE_SECONDS) * (0.5 + random.random() / 2)  # noqa: S311 - no secret
+def _parse_error(response: httpx.Response) -> LifelineError:
+    try:
+        problem = from_json(response.content)
+        errors = [FieldError.model_validate(each) for each in problem.get("errors") or []]
+        return LifelineError(response.status_code, problem["title"], problem.get("detail"), errors)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return LifelineError(response.status_code, response.reason_phrase, None)
 
 
-def page_of(of: type[R]) -> Callable[[Any], Page[R]]:
-    """Reads a page of some records."""
-    return Page[of].model_validate  # type: ignore[valid-type]
+def retry_delay(attempt: int, response: httpx.Response | None) -> float:
+    """Return seconds to wait before the next attempt: `Retry-After`, otherwise exponential backoff with jitter."""
+    retry_after = response.headers.get("Retry-After", "") if response is not None else ""
+    if retry_after.isdecimal():
+        return min(float(retry_after), MAX_DELAY_SECONDS)
+    return min(BASE_DELAY_SECONDS * 2.0 ** min(attempt, 10), MAX_DELAY_SECONDS) * (0.5 + random.random() / 2)  # noqa: S311 - no secret
 
 
-def outcomes(answer: Any) -> list[Outcome]:
-    """Reads what became of a list of reports."""
-    return [Outcome.model_validate(each) for each in answer["items"]]
+def page_of(record: type[R]) -> Callable[[Any], Page[R]]:
+    """Return the parser of a page of these records."""
+    return Page[record].model_validate  # type: ignore[valid-type]
 
 
-def headers(key: str | None) -> dict[str, str]:
-    """The headers of every request with a key."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
+def report_results(body: Any) -> list[ReportResult]:
+    """Parse the response to a list of reports."""
+    return [ReportResult.model_validate(each) for each in body["items"]]
 
 
 class Client:
-    """What both clients are made with: `attempts` is how often a request is tried, None for ever; `timeout` is per wait, in seconds."""
+    """The state of both clients; `attempts` is the number of attempts a request, None for no limit."""
 
-    def __init__(self, attempts: int | None) -> None:
+    def __init__(self, key: str | None, attempts: int | None) -> None:
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._attempts = attempts
-        self._kept = Kept()
+        self._cache = ETagCache()
 
-    def gives_up(self, attempt: int) -> bool:
-        """Whether a try, counted from 0, was the last."""
+    def _is_last(self, attempt: int) -> bool:
         return self._attempts is not None and attempt + 1 >= self._attempts

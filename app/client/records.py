@@ -1,4 +1,4 @@
-"""What a client reads, and the error that a service answers. Of Lifeline this knows only the wire contract."""
+"""The records that a client reads, and the error of a failed request."""
 
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """Something that was read. Unknown fields are kept beside the known."""
+    """A record as served; fields that this version does not know are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class PlaceName(Record):
-    """A place as an indicator names it; `codes` are objects of `scheme` and `code`."""
+    """A place as an indicator names it; each code has a `scheme` and a `code`."""
 
     slug: str
     name: str
@@ -22,7 +22,7 @@ class PlaceName(Record):
 
 
 class Place(PlaceName):
-    """A place; `centroid` is [longitude, latitude] in degrees, `geometry` GeoJSON, `parent` a slug."""
+    """A place; `centroid` is [longitude, latitude] in degrees, `geometry` is GeoJSON, `parent` is a slug."""
 
     id: str
     parent: str | None = None
@@ -31,7 +31,7 @@ class Place(PlaceName):
 
 
 class Source(Record):
-    """Whoever makes statements; `reliability` is the grade in force, A to F."""
+    """A source of statements; `reliability` is its current grade, A to F."""
 
     id: str
     slug: str
@@ -42,7 +42,7 @@ class Source(Record):
 
 
 class Route(Record):
-    """A way in or out."""
+    """A route into or out of a place; `geometry` is GeoJSON."""
 
     id: str
     slug: str
@@ -52,7 +52,7 @@ class Route(Record):
 
 
 class Indicator(Record):
-    """The assessed reading of what is said on one subject at one place; `value` has the kind's fields."""
+    """The assessment of all statements on one subject at one place; the kind defines the fields of `value`."""
 
     id: str
     kind: str
@@ -66,7 +66,7 @@ class Indicator(Record):
 
 
 class Report(Record):
-    """One stored statement."""
+    """A stored statement."""
 
     id: str
     seq: int | None
@@ -85,7 +85,7 @@ class Report(Record):
 
 
 class Change(Record):
-    """One entry of the ledger, with the indicators that it moved, as they now stand."""
+    """A ledger entry, with the current state of each indicator that it changed."""
 
     seq: int
     type: str
@@ -100,8 +100,8 @@ class Change(Record):
     documents: list[Indicator] = []
 
 
-class Outcome(Record):
-    """What became of one report of several: 201 recorded, 200 recorded before, 422 refused, with its problem."""
+class ReportResult(Record):
+    """The result of one report of a list: `status` is 201 (recorded), 200 (recorded before) or 422 (rejected, see `problem`)."""
 
     status: int
     id: str | None = None
@@ -112,7 +112,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Page(Record, Generic[R]):
-    """Some records of a list, and the cursor of what follows; None on the last page of a list, never None among changes."""
+    """A page of records; `next` is the cursor of the next page, None on the last page of a list, never None among changes."""
 
     items: list[R]
     next: str | None
@@ -120,16 +120,16 @@ class Page(Record, Generic[R]):
 
 
 class FieldError(Record):
-    """One thing wrong with one field, by its JSON Pointer into what was sent."""
+    """What is wrong with one field of a request; `pointer` is its JSON Pointer."""
 
     pointer: str
     detail: str
 
 
 class LifelineError(Exception):
-    """An error that the service answered (RFC 9457): `status`, `title`, `detail`, and for 422 an entry of `errors` a field."""
+    """An error response (RFC 9457): `status`, `title`, `detail`, and for 422 one FieldError a field in `errors`."""
 
-    def __init__(self, status: int, title: str, detail: str | None, errors: Sequence[FieldError]) -> None:
+    def __init__(self, status: int, title: str, detail: str | None, errors: Sequence[FieldError] = ()) -> None:
         super().__init__("; ".join([f"{status} {detail or title}", *(f"{each.pointer}: {each.detail}" for each in errors)]))
         self.status = status
         self.title = title

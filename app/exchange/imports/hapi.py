@@ -41,7 +41,7 @@ class HapiClient(AsyncLifeline):
         offset = 0
         while True:
             asked = self._query | {"output_format": "json", "limit": PAGE, "offset": offset}
-            rows = await self._do(get(_data, self.address, **asked))
+            rows = await self._execute(get(_data, self.address, **asked))
             yield rows
             if len(rows) < PAGE:
                 return

@@ -68,7 +68,7 @@ def endpoint() -> Iterator[str]:
 
 def test_the_figures_come_in_with_where_they_are_from(endpoint: str, stocked_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hapi, "PAGE", 3)
-    monkeypatch.setattr("app.client.calls.FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
 
     def pull(*more: str) -> Any:
         return invoke("pull", "hapi", endpoint, "--source", "agency", *more, database_url=stocked_database)
@@ -101,7 +101,7 @@ def test_the_place_is_that_of_the_rows_own_level() -> None:
 
 
 def test_what_is_no_hapi_is_one_line(sqlite_template: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.client.calls.FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
     refused = invoke("pull", "hapi", "http://127.0.0.1:1/x", "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
     assert refused.exit_code == 1
     assert "cannot be read as HDX HAPI" in refused.stderr

@@ -19,16 +19,15 @@ from app.access.principal import Caller, Scope
 from app.cli.exchange import teller
 from app.client import AsyncLifeline
 from app.domain.tlp import TOP, Label
-from app.exchange.replication.apply import Applied, Applier
+from app.exchange.replication.apply import ApplyResult, EntryApplier
 from app.exchange.replication.follower import CannotFollow, Follower, forget
-from app.reports.queries import find_visible
+from app.reports.queries import find_visible_report
 from app.settings import Settings
 from app.storage.database import Database
 from tests.exchange.readers import problems_of, readings_of
 from tests.exchange.replication.flaky import flaky_line
 from tests.support.factories import report
-from tests.support.forking import Forked
-from tests.support.processes import serve, start
+from tests.support.processes import Process, serve, start
 from tests.support.servers import invoke, new_key
 
 URL = "http://lifeline.test"
@@ -40,11 +39,11 @@ async def upstream(app: FastAPI, key: str | None = None) -> AsyncIterator[AsyncL
         yield client
 
 
-async def pull(url: str, client: AsyncLifeline, *, restart: bool = False) -> Applied:
+async def pull(url: str, client: AsyncLifeline, *, restart: bool = False) -> ApplyResult:
     """`lifeline pull lifeline` into a database."""
     settings = Settings(database_url=url)
     database = Database(settings)
-    total = Applied()
+    total = ApplyResult()
     try:
         if restart:
             await forget(database, URL)
@@ -164,7 +163,7 @@ async def test_what_was_amended_here_stays_and_what_cannot_be_taken_stops(
         try:
             entry = {"type": "retraction", "report_id": filled["food"]["id"], "reason": "here", "recorded_by": "field", "detail": None}
             async with database.write() as session:
-                await Applier(teller, settings).apply(session, [entry])
+                await EntryApplier(teller, settings).apply(session, [entry])
         finally:
             await database.close()
         body = report("supply_runout", {"in_days_max": 30}, place="pocket", reason="there")
@@ -179,7 +178,7 @@ async def test_what_was_amended_here_stays_and_what_cannot_be_taken_stops(
 
 
 def test_one_line_where_the_other_is_not_there(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.client.calls.FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
     refused = invoke("pull", "lifeline", "http://127.0.0.1:1", database_url=f"sqlite:///{sqlite_template}")
     assert refused.exit_code == 1
     assert "http://127.0.0.1:1 cannot be reached" in refused.stderr
@@ -204,7 +203,7 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
         ),
     ):
 
-        def run(*options: str) -> tuple[Forked, Path]:
+        def run(*options: str) -> tuple[Process, Path]:
             output = tmp_path / f"pull-{next(runs)}.txt"
             return start("pull", "lifeline", address, *options, output=output, database_url=mirror, upstream_key=key), output
 
@@ -299,7 +298,7 @@ async def _level_of(url: str, report_id: str) -> int:
     database = Database(Settings(database_url=url))
     try:
         async with database.read() as connection:
-            known = await find_visible(connection, UUID(report_id), Caller(level=TOP))
+            known = await find_visible_report(connection, UUID(report_id), Caller(level=TOP))
             assert known is not None
             return known.report.level
     finally:

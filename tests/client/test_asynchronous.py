@@ -1,0 +1,34 @@
+"""The client for asyncio, on an application in the same process."""
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from app.access.principal import Scope
+from app.client import AsyncLifeline
+from tests.support.factories import Reference, report
+
+
+async def test_async_client_has_the_same_methods(app: Any, reference: Reference, make_key: Any) -> None:
+    async with AsyncLifeline("http://lifeline.test", await make_key(*Scope), transport=httpx.ASGITransport(app)) as lifeline:
+        sent = await lifeline.send(report())
+        (result,) = await lifeline.send_all([report(source="envoy")])
+        assert result.status == 201
+        assert [each.id async for each in lifeline.reports(limit=1)] == [sent.id, result.id]
+        corrected = await lifeline.correct(sent.id, report(value={"people": 2}), "misheard")
+        await lifeline.retract(corrected.id, "never said")
+        assert [each.kind async for each in lifeline.indicators()] == ["trapped_population"]
+        assert (await lifeline.situation("oldtown")).model_dump()["trapped"]
+        assert (await lifeline.report(sent.id)).status == "superseded"
+        assert [each.slug async for each in lifeline.places()] == ["country", "oldtown"]
+        assert len([each async for each in lifeline.sources()]) == 8
+        assert len([each async for each in lifeline.routes()]) == 2
+        assert (await lifeline.place("oldtown")).parent == "country"
+        assert (await lifeline.record("sources", "army")).model_dump()["reliability"] == "D"
+        async for page in lifeline.follow(wait=1):
+            assert [each.type for each in page.items] == ["report", "report", "correction", "retraction"]
+            break
+        following = asyncio.ensure_future(anext(lifeline.follow(page.next, wait=5)))
+        await lifeline.send(report(source="monitor"))
+        assert [each.type for each in (await following).items] == ["report"]
