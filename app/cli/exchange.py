@@ -14,20 +14,20 @@ from app.cli.output import configured, err, out, run, stop
 from app.client import AsyncLifeline, LifelineError
 from app.domain.tlp import TOP, Label
 from app.exchange.imports.endpoints import place_of
-from app.exchange.imports.file_readers import Unreadable, format_of
-from app.exchange.imports.full_import import Restored, WholeFile, is_whole
-from app.exchange.imports.gazetteer import Gazetteer, Placed
+from app.exchange.imports.file_readers import UnreadableFile, format_of_path
+from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
+from app.exchange.imports.gazetteer import Gazetteer, GazetteerResult
 from app.exchange.imports.hapi import HapiClient, write_statements
-from app.exchange.imports.statements import Imported, RowProblem, StatementFile
-from app.exchange.replication.apply import Applied
-from app.exchange.replication.follower import CannotFollow, Follower, forget
+from app.exchange.imports.statements import ImportResult, RowProblem, StatementImport
+from app.exchange.replication.apply import ApplyResult
+from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.http.content_negotiation import Format
 from app.storage.database import Database
 
 MOST_LINES = 200
 
 
-def teller(organisation: str) -> Caller:
+def author_for(organisation: str) -> Caller:
     """Whoever runs the command may write anything, in the name of any organisation."""
     return Caller(level=TOP, organisation=organisation, scopes=frozenset({Scope.REPORT.value, Scope.CURATE.value}))
 
@@ -56,25 +56,25 @@ def import_command(
     given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}
     defaults = {name: str(value) for name, value in given.items() if value is not None}
 
-    async def work() -> Imported | Restored:
+    async def work() -> ImportResult | FullImportResult:
         settings = configured()
         database = Database(settings)
         try:
             with path.open("rb") as file, bar() as progress:
-                format_ = format_of(path)
+                format_ = format_of_path(path)
                 task = progress.add_task("check", total=None)
 
                 def advance(count: int) -> None:
                     progress.advance(task, count)
 
-                reader: WholeFile | StatementFile
-                if is_whole(file, format_):
-                    reader = WholeFile(file, format_, database, teller, settings, progress=advance)
+                reader: FullImport | StatementImport
+                if is_full_export(file, format_):
+                    reader = FullImport(file, format_, database, author_for, settings, progress=advance)
                 else:
-                    reader = StatementFile(file, format_, database, teller(org), settings, defaults=defaults, progress=advance)
+                    reader = StatementImport(file, format_, database, author_for(org), settings, defaults=defaults, progress=advance)
                 looked = None
-                if not write or isinstance(reader, WholeFile) or not only_good:
-                    looked = await reader.look()
+                if not write or isinstance(reader, FullImport) or not only_good:
+                    looked = await reader.dry_run()
                     if not write or looked.problem_count:
                         return looked
                 task = progress.add_task("write", total=None if looked is None else _rows(looked))
@@ -86,25 +86,25 @@ def import_command(
         if not path.is_file():
             raise stop(f"There is no file {path}.")
         done = run(work())
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise stop(str(error)) from None
     _say(done)
     if done.problem_count:
         raise typer.Exit(1)
 
 
-def _rows(done: Imported | Restored) -> int:
-    return done.records if isinstance(done, Restored) else done.rows
+def _rows(done: ImportResult | FullImportResult) -> int:
+    return done.rows if isinstance(done, FullImportResult) else done.rows
 
 
-def _say(done: Imported | Restored) -> None:
+def _say(done: ImportResult | FullImportResult) -> None:
     say_problems(done.problems, done.problem_count)
-    if isinstance(done, Restored):
+    if isinstance(done, FullImportResult):
         counts = ", ".join(f"{count} {name}" for name, count in sorted(done.added.items())) or "nothing"
         for name, count in done.unknown.items():
             out.print(f"{count} entries of {name}, which this version does not know, are passed over.")
-        if done.otherwise:
-            out.print(f"{done.otherwise} amendments do not fit what stands here, and were left.")
+        if done.conflicts:
+            out.print(f"{done.conflicts} amendments do not fit what stands here, and were left.")
         if done.written:
             out.print(f"Wrote {counts}; {done.existing} were here already.")
         elif done.problem_count:
@@ -150,20 +150,20 @@ def import_places(
 ) -> None:
     """Take in a gazetteer: each unit as a place with its P-code, inside the unit above. All of it, or nothing when a row is wrong."""
 
-    async def work() -> Placed:
+    async def work() -> GazetteerResult:
         database = Database(configured())
         try:
             with path.open("rb") as file, bar() as progress:
                 task = progress.add_task("places", total=None)
                 gazetteer = Gazetteer(
                     file,
-                    format_of(path),
+                    format_of_path(path),
                     database,
                     country=country,
                     language=language,
                     progress=lambda count: progress.advance(task, count),
                 )
-                return await gazetteer.take(write=write)
+                return await gazetteer.load(write=write)
         finally:
             await database.close()
 
@@ -171,7 +171,7 @@ def import_places(
         if not path.is_file():
             raise stop(f"There is no file {path}.")
         placed = run(work())
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise stop(str(error)) from None
     say_problems(placed.problems, placed.problem_count)
     counts = ", ".join(f"{count} of level {level}" for level, count in sorted(placed.added.items())) or "none"
@@ -198,16 +198,16 @@ def pull_lifeline(
     Goes on where it stopped, whatever cut it off. Two that follow each other send nothing round.
     """
 
-    async def work() -> Applied:
+    async def work() -> ApplyResult:
         settings = configured()
         database = Database(settings)
-        total = Applied()
+        total = ApplyResult()
         try:
             async with AsyncLifeline(url, key, attempts=None if follow else 8) as client:
                 if restart:
-                    await forget(database, url)
-                follower = Follower(url, client, database, teller, settings)
-                async for applied in follower.for_ever(25) if follow else follower.once():
+                    await reset_cursor(database, url)
+                follower = Follower(url, client, database, author_for, settings)
+                async for applied in follower.follow(25) if follow else follower.once():
                     total.add(applied)
                     if follow and (applied.added or applied.existing):
                         out.print(_counts(applied))
@@ -217,7 +217,7 @@ def pull_lifeline(
 
     try:
         out.print(_counts(run(work())))
-    except CannotFollow as error:
+    except ReplicationError as error:
         raise stop(str(error)) from None
     except LifelineError as error:
         raise stop(f"{url} answers: {error}") from None
@@ -225,11 +225,11 @@ def pull_lifeline(
         raise stop(f"{url} cannot be reached: {error or type(error).__name__}") from None
 
 
-def _counts(applied: Applied) -> str:
+def _counts(applied: ApplyResult) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in sorted(applied.added.items())) or "nothing new"
     more = [f"{applied.existing} here already"] if applied.existing else []
     more += [f"{count} of {name} passed over, not known to this version" for name, count in sorted(applied.unknown.items())]
-    more += [f"{applied.otherwise} left, amended otherwise here"] if applied.otherwise else []
+    more += [f"{applied.conflicts} left, amended otherwise here"] if applied.conflicts else []
     return "; ".join([f"Applied {counts}", *more]) + "."
 
 
@@ -242,7 +242,7 @@ def pull_hapi(
 ) -> None:
     """Read how many people are in need from an HDX HAPI style endpoint, theme humanitarian-needs, all sectors and people together."""
 
-    async def work() -> tuple[Imported, int]:
+    async def work() -> tuple[ImportResult, int]:
         settings = configured()
         database = Database(settings)
         try:
@@ -250,10 +250,10 @@ def pull_hapi(
                 async with HapiClient(url) as client:
                     _, passed = await write_statements(client, source, file)
                 task = progress.add_task("rows", total=None)
-                reader = StatementFile(
-                    file, Format.NDJSON, database, teller(org), settings, progress=lambda count: progress.advance(task, count)
+                reader = StatementImport(
+                    file, Format.NDJSON, database, author_for(org), settings, progress=lambda count: progress.advance(task, count)
                 )
-                looked = await reader.look()
+                looked = await reader.dry_run()
                 return (await reader.write() if write and not looked.problem_count else looked), passed
         finally:
             await database.close()

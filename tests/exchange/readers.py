@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.assessment.models import StoredReading
+from app.assessment.models import IndicatorProjection
 from app.assessment.verify import verify_readings
 from app.ledger.verify import verify_chain
 from app.storage.database import Database
@@ -19,7 +19,7 @@ async def readings_of(url: str) -> list[bytes]:
     But for `recorded_at`: each service says when it came to know itself.
     """
     async with _open(url) as database, database.read() as connection:
-        columns = [each for each in table_of(StoredReading).c if each.name not in ("recorded_at", "id")]
+        columns = [each for each in table_of(IndicatorProjection).c if each.name not in ("recorded_at", "id")]
         rows = (await connection.execute(select(*columns))).mappings().all()
     return sorted(json.dumps(_comparable(row), sort_keys=True, default=str).encode() for row in rows)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Scalar = str | int | float | bool | None
-Shape = Literal["text", "integer", "number", "boolean", "words", "codes", "slugs", "json"]
+Dtype = Literal["text", "integer", "number", "boolean", "words", "codes", "slugs", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Column:
     header: str
     tag: str
     path: tuple[str | int, ...]
-    shape: Shape = "text"
+    dtype: Dtype = "text"
 
     def cell(self, record: Mapping[str, Any]) -> Scalar:
         """What stands in the column for a record; None where the field is null or not there."""
@@ -34,13 +34,13 @@ class Column:
             if value is None:
                 return None
             value = value.get(step) if isinstance(step, str) else value[step]
-        return value if value is None or self.shape in _PLAIN else _write(self.shape, value)
+        return value if value is None or self.dtype in _PLAIN else _write(self.dtype, value)
 
     def read(self, text: str) -> Any:
         """The field's value of a cell's text; null, or an empty list, for an empty cell. ValueError for what it cannot hold."""
         if not text:
-            return [] if self.shape in ("words", "codes", "slugs") else None
-        match self.shape:
+            return [] if self.dtype in ("words", "codes", "slugs") else None
+        match self.dtype:
             case "integer":
                 return int(text)
             case "number":
@@ -60,7 +60,7 @@ class Column:
 _PLAIN = frozenset({"text", "integer", "number", "boolean"})
 
 
-def _write(shape: Shape, value: Any) -> str | None:
+def _write(shape: Dtype, value: Any) -> str | None:
     match shape:
         case "codes":
             return " ".join(f"{each['scheme']}:{each['code']}" for each in value) or None
@@ -76,15 +76,15 @@ def _no_boolean() -> bool:
     raise ValueError("must be true or false")
 
 
-def column(path: str, tag: str = "", shape: Shape = "text", *, header: str | None = None) -> Column:
+def column(path: str, tag: str = "", dtype: Dtype = "text", *, header: str | None = None) -> Column:
     """A column of a dotted path; figures in the path are positions in a list."""
     steps = tuple(int(step) if step.isdecimal() else step for step in path.split("."))
-    return Column(header or path, tag, steps, shape)
+    return Column(header or path, tag, steps, dtype)
 
 
-def beneath(prefix: str, columns: Iterable[Column]) -> tuple[Column, ...]:
+def nest(prefix: str, columns: Iterable[Column]) -> tuple[Column, ...]:
     """The same columns for records that stand in a field of another."""
-    return tuple(Column(f"{prefix}.{each.header}", each.tag, (prefix, *each.path), each.shape) for each in columns)
+    return tuple(Column(f"{prefix}.{each.header}", each.tag, (prefix, *each.path), each.dtype) for each in columns)
 
 
 def cells(columns: Sequence[Column], record: Mapping[str, Any]) -> list[Scalar]:

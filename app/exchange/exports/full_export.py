@@ -10,18 +10,18 @@ import orjson
 
 from app.domain.tlp import LABELS, Label
 from app.exchange.exports.columns import cells
-from app.exchange.exports.hxl_csv import lines, written
+from app.exchange.exports.hxl_csv import encode_rows, format_cell
 from app.exchange.exports.records import ALL_COLUMNS, COLUMNS, SHEETS, VERSION
-from app.exchange.exports.xlsx import Workbook
-from app.ledger.models import Change
-from app.ledger.queries import aliases_in, entries, head_of, read_entry, shown
-from app.reference.facts import NAMED_FROM
+from app.exchange.exports.xlsx import WorkbookWriter
+from app.ledger.models import LedgerEntry
+from app.ledger.queries import decode_entry, load_aliases, load_head, select_entries, visible_entry
+from app.reference.facts import REVEAL_FROM
 from app.reference.models import Place, Route, Source
-from app.reference.queries import list_reference
+from app.reference.queries import load_reference_page
 from app.storage.database import Database
 from app.storage.types import table_of
 
-STEP = 1000
+PAGE_ROWS = 1000
 
 Record = dict[str, Any]
 
@@ -32,7 +32,7 @@ async def read_records(database: Database, clearance: Label) -> AsyncIterator[li
     What is recorded while they are read is not among them: the head is read first, and changes after it are left out.
     """
     async with database.read() as connection:
-        head = await head_of(connection, clearance.level)
+        head = await load_head(connection, clearance.level)
     yield [{"record": "export", "version": VERSION, **{name: head[name] for name in ("clearance", "seq", "hash")}}]
     models: tuple[tuple[str, type[Place | Source | Route]], ...] = (("place", Place), ("source", Source), ("route", Route))
     for record, model in models:
@@ -46,7 +46,7 @@ async def _reference(database: Database, record: str, model: type[Place | Source
     after: UUID | None = None
     while True:
         async with database.read() as connection:
-            items, after, _ = await list_reference(connection, model, [], after=after, limit=STEP, level=level)
+            items, after, _ = await load_reference_page(connection, model, [], after=after, limit=PAGE_ROWS, level=level)
         for each in items:
             del each["links"]
             if model is Source:
@@ -59,16 +59,16 @@ async def _reference(database: Database, record: str, model: type[Place | Source
 async def _changes(database: Database, clearance: Label, head: int) -> AsyncIterator[list[Record]]:
     level = clearance.level
     label = LABELS[level]
-    position = table_of(Change).c[f"seq_{label}"]
+    position = table_of(LedgerEntry).c[f"seq_{label}"]
     after = 0
     while after < head:
-        wanted = entries().where(position > after, position <= head).order_by(position).limit(STEP)
+        wanted = select_entries().where(position > after, position <= head).order_by(position).limit(PAGE_ROWS)
         async with database.read() as connection:
             rows = (await connection.execute(wanted)).mappings().all()
-            aliases = await aliases_in(connection, [read_entry(row)[2] for row in rows]) if level < NAMED_FROM else {}
+            aliases = await load_aliases(connection, [decode_entry(row)[2] for row in rows]) if level < REVEAL_FROM else {}
         some = []
         for row in rows:
-            seen = shown(row, level, aliases)
+            seen = visible_entry(row, level, aliases)
             some.append({"record": "change", "seq": row[f"seq_{label}"], "hash": row[f"hash_{label}"], **seen})
         after = some[-1]["seq"]
         yield some
@@ -99,10 +99,10 @@ class _Lines:
 class _Table:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        file.write(lines([[each.header for each in ALL_COLUMNS], [each.tag for each in ALL_COLUMNS]]))
+        file.write(encode_rows([[each.header for each in ALL_COLUMNS], [each.tag for each in ALL_COLUMNS]]))
 
     def add(self, records: list[Record]) -> None:
-        self._file.write(lines([written(value) for value in cells(ALL_COLUMNS, each)] for each in records))
+        self._file.write(encode_rows([format_cell(value) for value in cells(ALL_COLUMNS, each)] for each in records))
 
     def finish(self) -> None:
         pass
@@ -114,7 +114,7 @@ class _Table:
 class _Sheets:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._book = Workbook()
+        self._book = WorkbookWriter()
         for record, name in SHEETS.items():
             self._book.open(name, COLUMNS[record])
 
@@ -132,7 +132,7 @@ class _Sheets:
 WRITERS: Mapping[str, Callable[[IO[bytes]], _Writer]] = {".ndjson": _Lines, ".csv": _Table, ".xlsx": _Sheets}
 
 
-async def export_file(database: Database, path: Path, clearance: Label, on_progress: Callable[[int], None]) -> int:
+async def write_full_export(database: Database, path: Path, clearance: Label, on_progress: Callable[[int], None]) -> int:
     """Write the full export to a file, in the format of its ending: `.ndjson`, `.csv` or `.xlsx`. Answers the number of records.
 
     The file is there once it is whole. KeyError for another ending. `on_progress` is told how many records each page had.

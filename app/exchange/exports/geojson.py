@@ -11,20 +11,20 @@ from typing import Any
 import orjson
 
 from app.exchange.exports.columns import Column
-from app.exchange.exports.rendering import Located
-from app.exchange.exports.tables import flat
+from app.exchange.exports.rendering import RowGeometry
+from app.exchange.exports.tables import flatten
 
 _LISTS = frozenset({"words", "codes", "slugs"})
 
 
-def feature(columns: Sequence[Column], record: Mapping[str, Any], located: Located) -> dict[str, Any]:
+def feature(columns: Sequence[Column], record: Mapping[str, Any], located: RowGeometry) -> dict[str, Any]:
     """One feature. A geometry that stands in the record goes to the feature and not among its properties."""
     properties: dict[str, Any] = {}
     for each in columns:
-        if each.shape == "json" and each.path == ("geometry",):
+        if each.dtype == "json" and each.path == ("geometry",):
             continue
         value = each.cell(record)
-        properties[each.header] = (str(value).split(" ") if value else []) if each.shape in _LISTS else value
+        properties[each.header] = (str(value).split(" ") if value else []) if each.dtype in _LISTS else value
     properties["redacted"] = ["geometry"] if located.coarse else []
     identifier = {"id": record["id"]} if "id" in record else {}
     return {"type": "Feature", **identifier, "geometry": located.geometry, "properties": properties}
@@ -43,12 +43,12 @@ class GeoJsonRenderer:
         """The collection up to its features."""
         return orjson.dumps(self._head)[:-1] + b',"features":['
 
-    def page(self, documents: Sequence[str], located: Sequence[Located]) -> bytes:
+    def page(self, documents: Sequence[str], located: Sequence[RowGeometry]) -> bytes:
         """Some features."""
         if not documents:
             return b""
         pairs = zip(documents, located, strict=True)
-        features = [orjson.dumps(feature(self._columns, flat(self._rows, orjson.loads(each)), at)) for each, at in pairs]
+        features = [orjson.dumps(feature(self._columns, flatten(self._rows, orjson.loads(each)), at)) for each, at in pairs]
         made = self._separator + b",".join(features)
         self._separator = b","
         return made

@@ -12,31 +12,31 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from app.exchange.exports.columns import Column, Scalar, cells
-from app.exchange.exports.rendering import Located
-from app.exchange.exports.tables import flat
+from app.exchange.exports.rendering import RowGeometry
+from app.exchange.exports.tables import flatten
 
-MARK = "'"
+APOSTROPHE = "'"
 # The last four are the full-width forms, which some spreadsheets take alike.
-DANGEROUS = (MARK, "=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+FORMULA_PREFIXES = (APOSTROPHE, "=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
-def defused(text: str) -> str:
+def escape_formula(text: str) -> str:
     """The text as no spreadsheet takes it for a formula."""
-    return MARK + text if text.startswith(DANGEROUS) else text
+    return APOSTROPHE + text if text.startswith(FORMULA_PREFIXES) else text
 
 
-def undone(cell: str) -> str:
+def unescape_formula(cell: str) -> str:
     """The text that `defused` was given. A cell of another hand that begins with an apostrophe and a letter stays as it is."""
-    return cell[1:] if cell.startswith(MARK) and cell[1:].startswith(DANGEROUS) else cell
+    return cell[1:] if cell.startswith(APOSTROPHE) and cell[1:].startswith(FORMULA_PREFIXES) else cell
 
 
-def written(value: Scalar) -> str:
+def format_cell(value: Scalar) -> str:
     """A cell as CSV has it."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return defused(value) if isinstance(value, str) else str(value)
+    return escape_formula(value) if isinstance(value, str) else str(value)
 
 
 class CsvRenderer:
@@ -48,12 +48,12 @@ class CsvRenderer:
 
     def begin(self) -> bytes:
         """The two rows above the records."""
-        return lines([[each.header for each in self._columns], [each.tag for each in self._columns]])
+        return encode_rows([[each.header for each in self._columns], [each.tag for each in self._columns]])
 
-    def page(self, documents: Sequence[str], _located: Sequence[Located]) -> bytes:
+    def page(self, documents: Sequence[str], _located: Sequence[RowGeometry]) -> bytes:
         """Some records, given as JSON."""
-        records = (flat(self._rows, orjson.loads(each)) for each in documents)
-        return lines([written(value) for value in cells(self._columns, record)] for record in records)
+        records = (flatten(self._rows, orjson.loads(each)) for each in documents)
+        return encode_rows([format_cell(value) for value in cells(self._columns, record)] for record in records)
 
     def end(self) -> Iterable[bytes]:
         """What comes after the last record: nothing."""
@@ -63,7 +63,7 @@ class CsvRenderer:
         """It holds nothing."""
 
 
-def lines(rows: Iterable[Sequence[str]]) -> bytes:
+def encode_rows(rows: Iterable[Sequence[str]]) -> bytes:
     """Rows of cells as CSV."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)

@@ -9,7 +9,7 @@ Geometry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class RowGeometry:
     """Where a record lies: its geometry, None for nowhere, and whether that was made coarse for this reader."""
 
     geometry: Geometry | None
@@ -25,7 +25,7 @@ class Renderer(Protocol):
     def begin(self) -> bytes:
         """What comes before the first record."""
 
-    def page(self, documents: Sequence[str], located: Sequence[Located], /) -> bytes:
+    def page(self, documents: Sequence[str], located: Sequence[RowGeometry], /) -> bytes:
         """The bytes that some records give; empty where they come at the end."""
 
     def end(self) -> Iterable[bytes]:
@@ -35,14 +35,14 @@ class Renderer(Protocol):
         """Give back what it holds, also of a list that was broken off."""
 
 
-class LinesRenderer:
+class NdjsonRenderer:
     """Newline-delimited JSON: each record as it is served, one a line."""
 
     def begin(self) -> bytes:
         """Nothing."""
         return b""
 
-    def page(self, documents: Sequence[str], _located: Sequence[Located]) -> bytes:
+    def page(self, documents: Sequence[str], _located: Sequence[RowGeometry]) -> bytes:
         """Some records."""
         return "".join(f"{each}\n" for each in documents).encode()
 

@@ -6,34 +6,28 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.dependencies import ended, still_holds
-from app.access.principal import Caller
 from app.domain.tlp import Label
 from app.exchange.exports.geojson import GeoJsonRenderer
 from app.exchange.exports.hxl_csv import CsvRenderer
-from app.exchange.exports.rendering import LinesRenderer, Located, Renderer
-from app.exchange.exports.tables import ROUTE_FIELDS, TABLES, Spot
+from app.exchange.exports.rendering import NdjsonRenderer, Renderer, RowGeometry
+from app.exchange.exports.tables import ROUTE_FIELDS, TABLES, GeometrySource
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.cursors import with_revision
 from app.http.lists import ListQuery, Page
-from app.http.response_cache import CALLER
-from app.reference.queries import place_shapes, route_shapes
+from app.http.state import app_state, request_state
+from app.reference.queries import place_geometries, route_geometries
 from app.storage.consistency import freshness
 from app.storage.database import Database
 
-PAGE = 500
+PAGE_ROWS = 500
 # A piece has to reach the reader within the seconds that a send may take, also over a bad link.
-PIECE_BYTES = 64 * 1024
-
-
-def install(app: FastAPI) -> None:
-    """Make the app's lists go out in every format."""
-    app.state.way_out = answer_in
+CHUNK_BYTES = 64 * 1024
 
 
 async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
@@ -43,7 +37,7 @@ async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cu
     identifiers, so none comes twice or is passed over while others are added. Errors of the first page are raised here. It breaks off
     when the key is revoked or expires.
     """
-    first = await listing.fetch(cursor, limit or PAGE)
+    first = await listing.fetch(cursor, limit or PAGE_ROWS)
     _, following, revision = first
     # The pages after it are of no older state, wherever they are read.
     asked = freshness()
@@ -55,7 +49,7 @@ async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cu
     if limit is not None and following is not None:
         query = sorted((name, value) for name, value in request.query_params.multi_items() if name != listing.cursor)
         headers["Link"] = f'<{request.url.path}?{urlencode([*query, (listing.cursor, with_revision(following, revision))])}>; rel="next"'
-    request.state.keep_answer = True
+    request_state(request.scope)["cacheable"] = True
     renderer = _renderer(listing, format_, revision)
     located = format_ is Format.GEOJSON
     body = _stream(request, listing, renderer, first, whole=limit is None, located=located)
@@ -72,32 +66,32 @@ def _renderer(listing: ListQuery, format_: Format, revision: int) -> Renderer:
         case Format.GEOJSON:
             return GeoJsonRenderer(listing.rows, columns, as_of=listing.as_of, revision=revision)
         case _:
-            return LinesRenderer()
+            return NdjsonRenderer()
 
 
 async def _stream(
     request: Request, listing: ListQuery, renderer: Renderer, first: Page, *, whole: bool, located: bool
 ) -> AsyncIterator[bytes]:
-    database: Database = request.app.state.database
+    database = app_state(request).database
     documents, following, _ = first
     try:
         yield renderer.begin()
         while True:
-            spots: Sequence[Located] = ()
+            spots: Sequence[RowGeometry] = ()
             if located:
                 async with database.read() as connection:
-                    spots = await locate(connection, listing.rows, documents, listing.level)
+                    spots = await attach_geometries(connection, listing.rows, documents, listing.level)
             # Rendering a page takes some milliseconds of computing: other requests go on meanwhile.
             rendered = await asyncio.to_thread(renderer.page, documents, spots)
-            for start in range(0, len(rendered), PIECE_BYTES):
-                yield rendered[start : start + PIECE_BYTES]
+            for start in range(0, len(rendered), CHUNK_BYTES):
+                yield rendered[start : start + CHUNK_BYTES]
             if not whole or following is None or await request.is_disconnected():
                 break
-            await _must_still_hold(request, database)
-            documents, following, _ = await listing.fetch(following, PAGE)
+            await _check_credential(request, database)
+            documents, following, _ = await listing.fetch(following, PAGE_ROWS)
         if whole:
             # A workbook leaves here at once, however long it was in the making.
-            await _must_still_hold(request, database)
+            await _check_credential(request, database)
         end = iter(renderer.end())
         while piece := await asyncio.to_thread(next, end, b""):
             yield piece
@@ -105,37 +99,37 @@ async def _stream(
         renderer.close()
 
 
-async def _must_still_hold(request: Request, database: Database) -> None:
-    caller: Caller | None = getattr(request.state, CALLER, None)
+async def _check_credential(request: Request, database: Database) -> None:
+    caller = request_state(request.scope).get("caller")
     if caller is not None and not await still_holds(caller, database):
         raise ended()
 
 
-async def locate(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[Located]:
+async def attach_geometries(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[RowGeometry]:
     """Where each document lies: its own geometry, its route's, else its place's, as a clearance may know them."""
-    spot = TABLES[rows].spot
+    spot = TABLES[rows].geometry
     assert spot is not None
     records = [orjson.loads(each) for each in documents]
     if spot.own:
-        return [own_spot(each) for each in records]
-    named = [_named(each, spot) for each in records]
-    routes = await route_shapes(connection, {route for _, route in named if route}, level)
-    places = await place_shapes(connection, {place for place, _ in named})
+        return [own_geometry(each) for each in records]
+    named = [_place_and_route(each, spot) for each in records]
+    routes = await route_geometries(connection, {route for _, route in named if route}, level)
+    places = await place_geometries(connection, {place for place, _ in named})
     coarse = level < Label.AMBER.level
     return [
-        Located(routes[route], coarse=coarse) if route is not None and route in routes else Located(places.get(place))
+        RowGeometry(routes[route], coarse=coarse) if route is not None and route in routes else RowGeometry(places.get(place))
         for place, route in named
     ]
 
 
-def own_spot(record: dict[str, Any]) -> Located:
+def own_geometry(record: dict[str, Any]) -> RowGeometry:
     """Where a served place or route lies: on its geometry, else its centroid as a point."""
     centroid = record.get("centroid")
     geometry = record["geometry"] or (None if centroid is None else {"type": "Point", "coordinates": centroid})
-    return Located(geometry, coarse="geometry" in record.get("redacted", []))
+    return RowGeometry(geometry, coarse="geometry" in record.get("redacted", []))
 
 
-def _named(record: dict[str, Any], spot: Spot) -> tuple[str, str | None]:
+def _place_and_route(record: dict[str, Any], spot: GeometrySource) -> tuple[str, str | None]:
     place: Any = record
     for step in spot.place:
         place = place[step]

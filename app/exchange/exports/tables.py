@@ -8,11 +8,11 @@ from pydantic import BaseModel
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
-from app.exchange.exports.columns import Column, Shape, beneath, column
+from app.exchange.exports.columns import Column, Dtype, column, nest
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class GeometrySource:
     """Where on the map a row lies: paths to the slug of its place, to the route in its value, or to a geometry of its own."""
 
     place: tuple[str, ...] = ()
@@ -51,11 +51,11 @@ def value_columns(kinds: Iterable[Kind[Any]], model: str) -> tuple[Column, ...]:
         schema: type[BaseModel] = getattr(kind, model)
         properties = schema.model_json_schema()["properties"]
         for name in schema.model_fields:
-            found.setdefault(name, column(f"value.{name}", kind.hxl.get(name, ""), _shape(properties[name])))
+            found.setdefault(name, column(f"value.{name}", kind.hxl.get(name, ""), _dtype(properties[name])))
     return tuple(found.values())
 
 
-def _shape(schema: dict[str, Any]) -> Shape:
+def _dtype(schema: dict[str, Any]) -> Dtype:
     types = {each.get("type", "object") for each in schema.get("anyOf", [schema])} - {"null"}
     match types.pop() if len(types) == 1 else "object":
         case "integer":
@@ -169,13 +169,13 @@ CHANGES = (
     column("redacted", "#meta+redacted", "words"),
     column("recorded_at", "#date+recorded"),
     column("recorded_by", "#org+recorded"),
-    *beneath("report", STATEMENT),
+    *nest("report", STATEMENT),
 )
 WARNINGS = (
     column("due", "#date+due"),
     column("days_left", "#indicator+days_remaining+num", "integer"),
     column("past_due", "#status+past_due", "boolean"),
-    *beneath("indicator", _indicators([kind for kind in KINDS.values() if kind.has_outcome])),
+    *nest("indicator", _indicators([kind for kind in KINDS.values() if kind.has_outcome])),
 )
 _ROUTE_COUNTS = ("known", "closed", "restricted", "open", "unknown")
 SITUATIONS = (
@@ -205,7 +205,7 @@ class Table:
     """A list as a table: its columns, and where on the map its rows lie; None for nowhere."""
 
     columns: tuple[Column, ...]
-    spot: Spot | None = None
+    geometry: GeometrySource | None = None
 
     def of_kind(self, kind: str | None) -> tuple[Column, ...]:
         """The columns of a list whose rows are all of one kind."""
@@ -213,13 +213,13 @@ class Table:
 
 
 TABLES: dict[str, Table] = {
-    "indicators": Table(INDICATORS, Spot(place=("place", "slug"), value=("value",))),
-    "reports": Table(REPORTS, Spot(place=("place",), value=("value",))),
-    "situations": Table(SITUATIONS, Spot(place=("place", "slug"))),
-    "warnings": Table(WARNINGS, Spot(place=("indicator", "place", "slug"), value=("indicator", "value"))),
-    "places": Table(PLACES, Spot(own=True)),
+    "indicators": Table(INDICATORS, GeometrySource(place=("place", "slug"), value=("value",))),
+    "reports": Table(REPORTS, GeometrySource(place=("place",), value=("value",))),
+    "situations": Table(SITUATIONS, GeometrySource(place=("place", "slug"))),
+    "warnings": Table(WARNINGS, GeometrySource(place=("indicator", "place", "slug"), value=("indicator", "value"))),
+    "places": Table(PLACES, GeometrySource(own=True)),
     "sources": Table(SOURCES),
-    "routes": Table(ROUTES, Spot(own=True)),
+    "routes": Table(ROUTES, GeometrySource(own=True)),
     "changes": Table(CHANGES),
 }
 
@@ -227,7 +227,7 @@ TABLES: dict[str, Table] = {
 ROUTE_FIELDS = tuple(sorted({field for kind in KINDS.values() for field, what in kind.references.items() if what == "route"}))
 
 
-def flat(rows: str, record: dict[str, Any]) -> dict[str, Any]:
+def flatten(rows: str, record: dict[str, Any]) -> dict[str, Any]:
     """The record as its columns look for it: of a situation, those trapped by concept."""
     if rows != "situations":
         return record

@@ -18,13 +18,13 @@ import orjson
 import xlsxwriter
 
 from app.exchange.exports.columns import Column, cells
-from app.exchange.exports.rendering import Located
-from app.exchange.exports.tables import flat
+from app.exchange.exports.rendering import RowGeometry
+from app.exchange.exports.tables import flatten
 
-MOST_ROWS = 1_048_576
-MOST_CHARACTERS = 32_767
-LONG = "long"
-ELSEWHERE = "[long]"
+MAX_ROWS = 1_048_576
+MAX_CELL_CHARACTERS = 32_767
+OVERFLOW_SHEET = "long"
+OVERFLOW_MARKER = "[long]"
 # Where one text that looks like an escape ends another: what is written escapes the first alone, so the two are kept apart.
 _OVERLAP = re.compile("(?<=_x[0-9A-Fa-f]{4})(?=_x[0-9A-Fa-f]{4}_)")
 _PIECE = 64 * 1024
@@ -32,10 +32,10 @@ _PIECE = 64 * 1024
 _CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
-class Workbook:
+class WorkbookWriter:
     """A workbook that is written row by row."""
 
-    def __init__(self, *, most_rows: int = MOST_ROWS) -> None:
+    def __init__(self, *, most_rows: int = MAX_ROWS) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="lifeline-")
         self._file = tempfile.TemporaryFile(dir=self._folder.name)  # noqa: SIM115 - closed with the folder
         options = {"constant_memory": True, "tmpdir": self._folder.name, "strings_to_formulas": False, "strings_to_urls": False}
@@ -72,25 +72,25 @@ class Workbook:
                 sheet.write_boolean(row, at, value)
             elif isinstance(value, int | float):
                 sheet.write_number(row, at, value)
-            elif len(value) > MOST_CHARACTERS or value == ELSEWHERE or _OVERLAP.search(value):
-                sheet.write_string(row, at, ELSEWHERE)
+            elif len(value) > MAX_CELL_CHARACTERS or value == OVERFLOW_MARKER or _OVERLAP.search(value):
+                sheet.write_string(row, at, OVERFLOW_MARKER)
                 self._write_long(sheet.name, row, columns[at].header, value)
             else:
                 sheet.write_string(row, at, value)
         self._next[name] = row + 1
 
     def _write_long(self, sheet: str, row: int, header: str, text: str) -> None:
-        if LONG not in self._sheets:
-            self._sheets[LONG] = self._book.add_worksheet(LONG)
-            self._sheets[LONG].write_row(0, 0, ["sheet", "row", "header", "part", "text"])
-            self._next[LONG] = 1
+        if OVERFLOW_SHEET not in self._sheets:
+            self._sheets[OVERFLOW_SHEET] = self._book.add_worksheet(OVERFLOW_SHEET)
+            self._sheets[OVERFLOW_SHEET].write_row(0, 0, ["sheet", "row", "header", "part", "text"])
+            self._next[OVERFLOW_SHEET] = 1
         cut = _OVERLAP.split(text)
-        parts = [each[start : start + MOST_CHARACTERS] for each in cut for start in range(0, len(each), MOST_CHARACTERS)]
+        parts = [each[start : start + MAX_CELL_CHARACTERS] for each in cut for start in range(0, len(each), MAX_CELL_CHARACTERS)]
         for part, piece in enumerate(parts, 1):
-            at = self._next[LONG]
-            self._sheets[LONG].write_row(at, 0, [sheet, row + 1, header, part])
-            self._sheets[LONG].write_string(at, 4, piece)
-            self._next[LONG] = at + 1
+            at = self._next[OVERFLOW_SHEET]
+            self._sheets[OVERFLOW_SHEET].write_row(at, 0, [sheet, row + 1, header, part])
+            self._sheets[OVERFLOW_SHEET].write_string(at, 4, piece)
+            self._next[OVERFLOW_SHEET] = at + 1
 
     def finish(self) -> Iterator[bytes]:
         """Put the workbook together and read it out in pieces."""
@@ -114,17 +114,17 @@ class XlsxRenderer:
     def __init__(self, rows: str, columns: Sequence[Column]) -> None:
         self._rows = rows
         self._columns = columns
-        self._workbook = Workbook()
+        self._workbook = WorkbookWriter()
 
     def begin(self) -> bytes:
         """Nothing goes out yet."""
         self._workbook.open(self._rows, self._columns)
         return b""
 
-    def page(self, documents: Sequence[str], _located: Sequence[Located]) -> bytes:
+    def page(self, documents: Sequence[str], _located: Sequence[RowGeometry]) -> bytes:
         """Write some records; nothing goes out yet."""
         for each in documents:
-            self._workbook.add(self._rows, self._columns, flat(self._rows, orjson.loads(each)))
+            self._workbook.add(self._rows, self._columns, flatten(self._rows, orjson.loads(each)))
         return b""
 
     def end(self) -> Iterable[bytes]:

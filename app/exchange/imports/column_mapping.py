@@ -13,8 +13,8 @@ from typing import Any
 
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
-from app.exchange.imports.file_readers import Cell, error_in, text_of
-from app.exchange.imports.header_detection import Heading, tag_of
+from app.exchange.imports.file_readers import Cell, cell_error, cell_text
+from app.exchange.imports.header_detection import DetectedHeader, parse_hashtag
 from app.http.problems import FieldProblem
 
 # What the service adds: in a table that it made, these are not sent back.
@@ -41,7 +41,7 @@ def _short_names() -> dict[str, str]:
 
 
 _SHORT = _short_names()
-_TAGS = {tag: each.header for each in reversed(REPORTS) if each.tag and (tag := tag_of(each.tag))}
+_TAGS = {tag: each.header for each in reversed(REPORTS) if each.tag and (tag := parse_hashtag(each.tag))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PlaceColumn:
 
 
 @dataclass(slots=True)
-class Match:
+class ColumnMapping:
     """Which column holds which field, by position; `status` is that of a report of another Lifeline."""
 
     fields: dict[int, Column] = field(default_factory=dict)
@@ -76,9 +76,9 @@ class Match:
         return None
 
 
-def match(heading: Heading) -> Match:
+def map_columns(heading: DetectedHeader) -> ColumnMapping:
     """Match the columns of a table. The first column that matches a field has it; further ones are not read."""
-    found = Match(headers=heading.headers)
+    found = ColumnMapping(headers=heading.headers)
     given = {_plain(each) for each in heading.headers}
     taken: set[str] = set()
     for at, header in enumerate(heading.headers):
@@ -127,41 +127,41 @@ def _place_column(at: int, tag: tuple[str, frozenset[str]] | None, header: str) 
 
 
 @dataclass(slots=True)
-class Told:
+class ParsedRow:
     """A row as the report that it tells, and what cannot be read in it. `place_at` is the column that the place comes from."""
 
     body: dict[str, Any]
-    wrong: list[FieldProblem]
-    place_at: int | None = None
+    problems: list[FieldProblem]
+    place_column: int | None = None
     superseded: bool = False
 
 
-def tell(found: Match, cells: Sequence[Cell], defaults: dict[str, str]) -> Told:
+def parse_row(found: ColumnMapping, cells: Sequence[Cell], defaults: dict[str, str]) -> ParsedRow:
     """Read a row. `defaults` fill the fields `kind`, `place`, `source`, `stated_at` and `sensitivity` where the row has none."""
-    told = Told({}, [])
+    told = ParsedRow({}, [])
     for at, column in found.fields.items():
         cell = cells[at] if at < len(cells) else None
         if cell is None or cell == "":
             continue
         pointer = "".join(f"/{step}" for step in column.path)
-        if (error := error_in(cell)) is not None:
-            told.wrong.append(FieldProblem(pointer=pointer, detail=error))
+        if (error := cell_error(cell)) is not None:
+            told.problems.append(FieldProblem(pointer=pointer, detail=error))
             continue
         try:
             _put(told.body, column.path, _value(column, cell))
         except ValueError as error:
-            told.wrong.append(FieldProblem(pointer=pointer, detail=str(error)))
+            told.problems.append(FieldProblem(pointer=pointer, detail=str(error)))
         if column.path == ("place",):
-            told.place_at = at
+            told.place_column = at
     if "place" not in told.body:
         for place in found.places:
-            text = text_of(cells[place.at]) if place.at < len(cells) else ""
+            text = cell_text(cells[place.at]) if place.at < len(cells) else ""
             if text:
                 told.body["place"] = text if place.scheme is None else f"{place.scheme}:{text}"
-                told.place_at = place.at
+                told.place_column = place.at
                 break
     if found.status is not None and found.status < len(cells):
-        told.superseded = text_of(cells[found.status]) not in ("", "standing")
+        told.superseded = cell_text(cells[found.status]) not in ("", "standing")
     for name, text in defaults.items():
         told.body.setdefault(name, text)
     told.body.setdefault("value", {})
@@ -175,8 +175,8 @@ def _put(body: dict[str, Any], path: Sequence[str | int], value: Any) -> None:
 
 
 def _value(column: Column, cell: Cell) -> Any:
-    text = text_of(cell)
-    match column.shape:
+    text = cell_text(cell)
+    match column.dtype:
         case "integer":
             if isinstance(cell, bool) or not _WHOLE.fullmatch(text):
                 raise ValueError("must be a whole number in digits alone, such as 250000")

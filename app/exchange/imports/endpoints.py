@@ -16,13 +16,14 @@ from app.access.idempotency import Written, write_once
 from app.access.principal import Caller, Scope
 from app.domain.times import Moment
 from app.domain.tlp import Label
-from app.exchange.imports.file_readers import Unreadable
-from app.exchange.imports.full_import import Restored, WholeFile, is_whole
-from app.exchange.imports.statements import Imported, RowProblem, StatementFile
+from app.exchange.imports.file_readers import UnreadableFile
+from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
+from app.exchange.imports.statements import ImportResult, RowProblem, StatementImport
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS
 from app.http.problems import FieldProblem, Problem, invalid, invalid_field
 from app.http.responses import JSON
+from app.http.state import request_state
 from app.indicators.schemas import KindName
 from app.reference.schemas import Slug
 from app.reports.schemas import PlaceName
@@ -153,34 +154,34 @@ async def post_import(
     format_ = _format(request)
     given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}
     defaults = {name: str(value) for name, value in given.items() if value is not None}
-    file, request.state.raw_body = await _spool(request, settings)
+    file, request_state(request.scope)["raw_body"] = await _spool(request, settings)
     with file:
-        whole = await asyncio.to_thread(is_whole, file, format_)
+        whole = await asyncio.to_thread(is_full_export, file, format_)
         needed = {Scope.REPORT, Scope.CURATE} if whole else {Scope.REPORT}
         if missing := needed - caller.scopes:
             raise Problem(403, f"The key needs the scope {' and '.join(sorted(missing))} for this file.", kind="scope")
-        reader: WholeFile | StatementFile
+        reader: FullImport | StatementImport
         if whole:
-            reader = WholeFile(file, format_, database, lambda organisation: _as(caller, organisation), settings, asker=caller)
+            reader = FullImport(file, format_, database, lambda organisation: _as(caller, organisation), settings, requester=caller)
         else:
-            reader = StatementFile(file, format_, database, caller, settings, defaults=defaults)
+            reader = StatementImport(file, format_, database, caller, settings, defaults=defaults)
 
         async def write(session: AsyncSession) -> Written:
             # To look at the file may have taken minutes.
             if not await still_holds(caller, database):
                 raise ended()
             done = await reader.write(session)
-            if not (only_good and isinstance(done, Imported)):
+            if not (only_good and isinstance(done, ImportResult)):
                 _must_be_right(done)
             return Written(200, _served(done))
 
         try:
             if dry_run:
-                return Response(_served(await reader.look()), headers={"Cache-Control": "no-store"}, media_type=JSON)
+                return Response(_served(await reader.dry_run()), headers={"Cache-Control": "no-store"}, media_type=JSON)
             if not only_good or whole:
-                _must_be_right(await reader.look())
+                _must_be_right(await reader.dry_run())
             return await write_once(request, caller, write)
-        except Unreadable as error:
+        except UnreadableFile as error:
             raise invalid_field("", str(error)) from None
 
 
@@ -189,7 +190,7 @@ def _as(caller: Caller, organisation: str) -> Caller:
     return replace(caller, organisation=organisation) if Scope.ADMIN in caller.scopes else caller
 
 
-def _must_be_right(found: Imported | Restored) -> None:
+def _must_be_right(found: ImportResult | FullImportResult) -> None:
     if found.problem_count:
         raise invalid(FieldProblem(pointer=place_of(each), detail=each.detail) for each in found.problems)
 
@@ -203,15 +204,15 @@ def place_of(problem: RowProblem) -> str:
     return where if problem.sheet is None else f"{problem.sheet}!{where}"
 
 
-def _served(done: Imported | Restored) -> bytes:
+def _served(done: ImportResult | FullImportResult) -> bytes:
     found = asdict(done)
-    if isinstance(done, Restored):
+    if isinstance(done, FullImportResult):
         found |= {
             # `asdict` makes another thing of a Counter.
             "added": dict(done.added),
             "unknown": dict(done.unknown),
             "holds": "export",
-            "rows": done.records,
+            "rows": done.rows,
             "created": sum(done.added.values()),
             "refused": 0,
             "unread_columns": [],

@@ -17,23 +17,23 @@ from typing import IO, Any
 import ijson
 import orjson
 
-from app.exchange.exports.hxl_csv import undone
+from app.exchange.exports.hxl_csv import unescape_formula
 from app.http.content_negotiation import Format
 
 Cell = str | int | float | bool | datetime | None
 
-LONGEST_CELL = 16 * 1024 * 1024
+MAX_CELL_CHARACTERS = 16 * 1024 * 1024
 # How deep lists and objects of JSON may stand in one another: far more than any geometry needs.
-DEEPEST = 64
+MAX_JSON_DEPTH = 64
 _SAMPLE = 64 * 1024
 FORMATS = {".csv": Format.CSV, ".xlsx": Format.XLSX, ".json": Format.JSON, ".geojson": Format.GEOJSON, ".ndjson": Format.NDJSON}
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 # Stands in a cell whose formula was written by a program that does not compute.
-UNCOMPUTED = "#UNCOMPUTED!"
+UNCALCULATED = "#UNCOMPUTED!"
 _SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
 
 
-class Unreadable(ValueError):
+class UnreadableFile(ValueError):
     """A file that cannot be read, or not as what it says it is."""
 
 
@@ -73,14 +73,14 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                yield number, Unreadable(f"this line is not JSON: {error}")
+                yield number, UnreadableFile(f"this line is not JSON: {error}")
 
 
 def _json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     after_mark = _after_mark(file)
     start = file.read(_SAMPLE).lstrip(b" \t\r\n")[:1]
     if start not in (b"[", b"{"):
-        raise Unreadable("The file is not JSON in UTF-8: it has to begin with [ or {.")
+        raise UnreadableFile("The file is not JSON in UTF-8: it has to begin with [ or {.")
     try:
         file.seek(after_mark)
         prefix = _prefix(file)
@@ -89,7 +89,7 @@ def _json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     except ijson.JSONError as error:
         # Its further lines draw where that is. Some of its words come as bytes.
         words = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        raise Unreadable(f"The file cannot be read as JSON: {words.partition(chr(10))[0].strip()}.") from None
+        raise UnreadableFile(f"The file cannot be read as JSON: {words.partition(chr(10))[0].strip()}.") from None
 
 
 def _after_mark(file: IO[bytes]) -> int:
@@ -107,8 +107,8 @@ def _prefix(file: IO[bytes]) -> str:
             if depth == 1 and event == "start_array":
                 lists.add(key)
             depth += 1
-            if depth > DEEPEST:
-                raise Unreadable(f"The file has lists or objects inside one another more than {DEEPEST} deep.")
+            if depth > MAX_JSON_DEPTH:
+                raise UnreadableFile(f"The file has lists or objects inside one another more than {MAX_JSON_DEPTH} deep.")
         elif event in ("end_map", "end_array"):
             depth -= 1
             if depth == 0:
@@ -119,7 +119,7 @@ def _prefix(file: IO[bytes]) -> str:
         return "item"
     name = next((each for each in ("features", "items") if each in lists), None)
     if name is None:
-        raise Unreadable("The file has to be a list, or an object with a list of items or features.")
+        raise UnreadableFile("The file has to be a list, or an object with a list of items or features.")
     return f"{name}.item"
 
 
@@ -137,13 +137,13 @@ def _csv(file: IO[bytes]) -> Iterator[Row]:
         if said:
             # Excel's own line, which it does not show.
             text.readline()
-        csv.field_size_limit(LONGEST_CELL)
+        csv.field_size_limit(MAX_CELL_CHARACTERS)
         for number, cells in enumerate(csv.reader(text, delimiter=delimiter, strict=True), 1):
-            yield Row(number, [undone(each) or None for each in cells])
+            yield Row(number, [unescape_formula(each) or None for each in cells])
     except UnicodeDecodeError:
-        raise Unreadable("The file is not UTF-8. In a spreadsheet program, save it as 'CSV UTF-8'.") from None
+        raise UnreadableFile("The file is not UTF-8. In a spreadsheet program, save it as 'CSV UTF-8'.") from None
     except csv.Error as error:
-        raise Unreadable(f"The file is not CSV: {error}.") from None
+        raise UnreadableFile(f"The file is not CSV: {error}.") from None
     finally:
         text.detach()
 
@@ -155,7 +155,7 @@ def _workbook(file: IO[bytes]) -> Iterator[Table]:
     yield from read_workbook(file)
 
 
-def text_of(cell: Cell) -> str:
+def cell_text(cell: Cell) -> str:
     """A cell as text: of a date without a time its day, of a whole number its digits."""
     if cell is None:
         return ""
@@ -168,14 +168,14 @@ def text_of(cell: Cell) -> str:
     return str(cell).strip()
 
 
-def error_in(cell: Cell) -> str | None:
+def cell_error(cell: Cell) -> str | None:
     """What a spreadsheet program could not compute in the cell, or did not; None for what can be read."""
-    if cell == UNCOMPUTED:
+    if cell == UNCALCULATED:
         return "the cell holds a formula without its result: open the file in a spreadsheet program and save it"
     return f"the cell holds an error, {cell}" if isinstance(cell, str) and cell in _ERRORS else None
 
 
-def cell_name(column: int, row: int) -> str:
+def cell_reference(column: int, row: int) -> str:
     """What a spreadsheet calls a cell: `cell_name(0, 1)` is A1."""
     letters = ""
     column += 1
@@ -185,9 +185,9 @@ def cell_name(column: int, row: int) -> str:
     return f"{letters}{row}"
 
 
-def format_of(path: Path) -> Format:
+def format_of_path(path: Path) -> Format:
     """The format of a file by its ending; Unreadable for another."""
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
-        raise Unreadable(f"The file has to end in one of {', '.join(FORMATS)}.") from None
+        raise UnreadableFile(f"The file has to end in one of {', '.join(FORMATS)}.") from None

@@ -18,19 +18,19 @@ from app.access.principal import Caller
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.records import COLUMNS, SHEETS, VERSION, restore
-from app.exchange.imports.file_readers import Cell, Row, Unreadable, read_documents, read_tables, text_of
-from app.exchange.imports.reference import MODELS, take_reference, wrong_in
+from app.exchange.imports.file_readers import Cell, Row, UnreadableFile, cell_text, read_documents, read_tables
+from app.exchange.imports.reference import MODELS, add_reference, reference_errors
 from app.exchange.imports.statements import TABULAR, Progress, RowProblem
-from app.exchange.replication.apply import KNOWN_TYPES, Applied, Applier, Teller
-from app.exchange.replication.entry_schema import entry_of, statement_of, unfit
+from app.exchange.replication.apply import KNOWN_TYPES, ApplyResult, AuthorFor, EntryApplier
+from app.exchange.replication.entry_schema import complete_entry, entry_errors, statement_of
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
-from app.ledger.hash_chain import GENESIS, canonical, link
-from app.reports.validation import check
+from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
+from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 
-LOT = 500
+BATCH_SIZE = 500
 MOST_PROBLEMS = 1000
 _BESIDE_ENTRY = frozenset({"record", "seq", "hash", "redacted"})
 
@@ -45,7 +45,7 @@ class _Record:
 
 
 @dataclass(slots=True)
-class Restored:
+class FullImportResult:
     """What became of a full export. `added` counts by record and type of change; `unknown` what this version does not know.
 
     `otherwise` are amendments that do not fit what stands here. `clearance` is that of the export.
@@ -53,31 +53,31 @@ class Restored:
 
     written: bool = False
     clearance: str = ""
-    records: int = 0
+    rows: int = 0
     added: Counter[str] = field(default_factory=Counter)
     existing: int = 0
-    otherwise: int = 0
+    conflicts: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
     problem_count: int = 0
     problems: list[RowProblem] = field(default_factory=list)
 
-    def refuse(self, at: _Record, wrong: Sequence[FieldProblem]) -> None:
+    def reject(self, at: _Record, wrong: Sequence[FieldProblem]) -> None:
         """Count what is wrong with a record."""
         self.problem_count += len(wrong)
         found = [RowProblem(at.row, each.pointer, each.detail, None, at.sheet) for each in wrong]
         self.problems += found[: MOST_PROBLEMS - len(self.problems)]
 
-    def count(self, lot: Sequence[_Record], applied: Applied) -> None:
+    def count(self, lot: Sequence[_Record], applied: ApplyResult) -> None:
         """Count what became of some entries."""
         self.added += applied.added
         self.existing += applied.existing
-        self.otherwise += applied.otherwise
+        self.conflicts += applied.conflicts
         self.unknown += applied.unknown
         for at, wrong in applied.refused:
-            self.refuse(lot[at], wrong)
+            self.reject(lot[at], wrong)
 
 
-def is_whole(file: IO[bytes], format_: Format) -> bool:
+def is_full_export(file: IO[bytes], format_: Format) -> bool:
     """Whether a file is a full export: its first record says so."""
     try:
         if format_ is Format.XLSX:
@@ -90,7 +90,7 @@ def is_whole(file: IO[bytes], format_: Format) -> bool:
         if format_ is Format.NDJSON:
             _, document = next(read_documents(file, format_))
             return isinstance(document, dict) and document.get("record") == "export"
-    except (StopIteration, Unreadable):
+    except (StopIteration, UnreadableFile):
         pass
     return False
 
@@ -103,14 +103,14 @@ def _records(file: IO[bytes], format_: Format) -> Iterator[_Record]:
     if format_ not in TABULAR:
         for number, document in read_documents(file, format_):
             if not isinstance(document, dict):
-                raise Unreadable(f"Line {number} of the export is not a JSON object.")
+                raise UnreadableFile(f"Line {number} of the export is not a JSON object.")
             yield _Record(number, None, document)
         return
     for table in read_tables(file, format_):
         heading = next(table.rows, None)
         if heading is None:
             continue
-        headers = [text_of(each) for each in heading.cells]
+        headers = [cell_text(each) for each in heading.cells]
         next(table.rows, None)
         for row in table.rows:
             texts = [_exact(each) for each in row.cells]
@@ -118,12 +118,12 @@ def _records(file: IO[bytes], format_: Format) -> Iterator[_Record]:
                 content = restore(headers, [*texts, *[""] * (len(headers) - len(texts))])
             except (AttributeError, LookupError, TypeError, ValueError) as error:
                 at = f"Row {row.number}" + (f" of the sheet {table.name}" if table.name else "")
-                raise Unreadable(f"{at} is no record of a full export that this version knows: {error}.") from None
+                raise UnreadableFile(f"{at} is no record of a full export that this version knows: {error}.") from None
             yield _Record(row.number, table.name, content)
 
 
 def _exact(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else text_of(cell)
+    return cell if isinstance(cell, str) else cell_text(cell)
 
 
 class _Head(BaseModel):
@@ -145,12 +145,12 @@ class _Walk:
         content = at.content
         if self.head is None:
             if content.get("record") != "export" or content.get("version") != VERSION:
-                raise Unreadable(f"This is no full export of version {VERSION}.")
+                raise UnreadableFile(f"This is no full export of version {VERSION}.")
             try:
                 self.head = _Head.model_validate(content)
             except ValidationError as error:
                 wrong = field_problems(error)[0]
-                raise Unreadable(f"This is no full export of version {VERSION}: {wrong.pointer} {wrong.detail}.") from None
+                raise UnreadableFile(f"This is no full export of version {VERSION}: {wrong.pointer} {wrong.detail}.") from None
         elif content.get("record") == "change":
             self._seq += 1
             given = content.get("hash")
@@ -169,7 +169,7 @@ class _Walk:
     def _link(self, content: Mapping[str, Any]) -> str | None:
         entry = {name: each for name, each in content.items() if name not in _BESIDE_ENTRY}
         try:
-            return link(self._hash, canonical(entry))
+            return chain_hash(self._hash, canonical_json(entry))
         except ValueError:
             # A number or a text that no JSON of ours has.
             return None
@@ -182,7 +182,7 @@ class _Walk:
         return f"the export is not whole: it ends at {self._seq} of {self.head.seq} entries"
 
 
-class WholeFile:
+class FullImport:
     """A full export in a file. `teller` says as whom its entries are recorded, `asker` who is told what became of them, as in `Applier`."""
 
     def __init__(
@@ -190,64 +190,64 @@ class WholeFile:
         file: IO[bytes],
         format_: Format,
         database: Database,
-        teller: Teller,
+        author_for: AuthorFor,
         settings: Settings,
         *,
-        asker: Caller | None = None,
+        requester: Caller | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
         self._file = file
         self._format = format_
         self._database = database
-        self._applier = Applier(teller, settings, asker)
+        self._applier = EntryApplier(author_for, settings, requester)
         self._settings = settings
         self._progress = progress
 
-    async def look(self) -> Restored:
+    async def dry_run(self) -> FullImportResult:
         """Walk the whole file and check each record by itself. Nothing is written, and what is here already is not looked at."""
-        restored = Restored()
+        restored = FullImportResult()
         walk = _Walk()
         records = _records(self._file, self._format)
         last = _Record(0, None, {})
-        while lot := await asyncio.to_thread(lambda: list(islice(records, LOT))):
+        while lot := await asyncio.to_thread(lambda: list(islice(records, BATCH_SIZE))):
             await asyncio.to_thread(self._look, lot, walk, restored)
             last = lot[-1]
             self._progress(len(lot))
         if walk.head is None:
-            raise Unreadable("The file is empty.")
+            raise UnreadableFile("The file is empty.")
         restored.clearance = walk.head.clearance.value
         if (missing := walk.end()) is not None:
-            restored.refuse(last, [FieldProblem(pointer="", detail=missing)])
+            restored.reject(last, [FieldProblem(pointer="", detail=missing)])
         return restored
 
-    def _look(self, lot: Sequence[_Record], walk: _Walk, restored: Restored) -> None:
+    def _look(self, lot: Sequence[_Record], walk: _Walk, restored: FullImportResult) -> None:
         for at in lot:
-            restored.records += 1
+            restored.rows += 1
             if (altered := walk.step(at)) is not None:
-                restored.refuse(at, [FieldProblem(pointer="", detail=altered)])
+                restored.reject(at, [FieldProblem(pointer="", detail=altered)])
                 continue
             record = at.content["record"]
-            if record == "change" and (wrong := unfit(at.content)):
-                restored.refuse(at, wrong)
+            if record == "change" and (wrong := entry_errors(at.content)):
+                restored.reject(at, wrong)
             elif record == "change":
-                entry = entry_of(at.content)
+                entry = complete_entry(at.content)
                 type_, report = entry["type"], entry["report"]
                 if type_ not in KNOWN_TYPES or (report and report["kind"] not in KINDS):
                     restored.unknown[type_] += 1
                     continue
                 restored.added[type_] += 1
-                if report and type_ in ("report", "correction") and isinstance(sent := check(statement_of(entry), self._settings), list):
-                    restored.refuse(at, sent)
+                if report and type_ in ("report", "correction") and isinstance(sent := validate(statement_of(entry), self._settings), list):
+                    restored.reject(at, sent)
             elif record in MODELS:
                 restored.added[record] += 1
-                restored.refuse(at, wrong_in(record, at.content))
+                restored.reject(at, reference_errors(record, at.content))
 
-    async def write(self, transaction: AsyncSession | None = None) -> Restored:
+    async def write(self, transaction: AsyncSession | None = None) -> FullImportResult:
         """Take in a file that `look` found right. A transaction for each lot, unless one is given."""
-        restored = Restored(written=True)
+        restored = FullImportResult(written=True)
         records = _records(self._file, self._format)
         orphans: list[_Record] = []
-        while lot := await asyncio.to_thread(lambda: list(islice(records, LOT))):
+        while lot := await asyncio.to_thread(lambda: list(islice(records, BATCH_SIZE))):
             restored.clearance = restored.clearance or lot[0].content["clearance"]
             if transaction is not None:
                 await self._take(transaction, lot, orphans, restored)
@@ -256,20 +256,20 @@ class WholeFile:
                     await self._take(session, lot, orphans, restored)
             self._progress(len(lot))
         for at in orphans:
-            restored.refuse(at, [FieldProblem(pointer="/parent", detail="there is no such place")])
+            restored.reject(at, [FieldProblem(pointer="/parent", detail="there is no such place")])
         return restored
 
-    async def _take(self, session: AsyncSession, lot: Sequence[_Record], orphans: list[_Record], restored: Restored) -> None:
-        restored.records += len(lot)
+    async def _take(self, session: AsyncSession, lot: Sequence[_Record], orphans: list[_Record], restored: FullImportResult) -> None:
+        restored.rows += len(lot)
         # A place that was added beneath one that came from elsewhere may stand before it: it waits for its parent.
         named = [*orphans, *(each for each in lot if each.content["record"] in MODELS)]
         orphans.clear()
-        answers = await take_reference(session, [(each.content["record"], each.content) for each in named])
+        answers = await add_reference(session, [(each.content["record"], each.content) for each in named])
         for at, answer in zip(named, answers, strict=True):
             if isinstance(answer, FieldProblem) and answer.pointer == "/parent":
                 orphans.append(at)
             elif isinstance(answer, FieldProblem):
-                restored.refuse(at, [answer])
+                restored.reject(at, [answer])
             elif answer:
                 restored.added[at.content["record"]] += 1
             else:

@@ -17,16 +17,16 @@ from typing import IO, Any
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.exchange.imports.file_readers import Cell, Unreadable, cell_name, error_in, read_documents, read_tables, text_of
-from app.exchange.imports.header_detection import Heading, read_heading
-from app.exchange.imports.statements import MOST_PROBLEMS, Progress, RowProblem
+from app.exchange.imports.file_readers import Cell, UnreadableFile, cell_error, cell_reference, cell_text, read_documents, read_tables
+from app.exchange.imports.header_detection import DetectedHeader, detect_header
+from app.exchange.imports.statements import MAX_PROBLEMS, Progress, RowProblem
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_places
 from app.storage.database import Database
 
-LOT = 1000
+BATCH_SIZE = 1000
 LEVELS = range(6)
 SCHEME = "pcode"
 _CODE = re.compile(r"adm(?:in)?_?(\d)_?(?:p_?code|code)")
@@ -35,7 +35,7 @@ _CENTRE = {"longitude": ("center_lon", "centre_lon", "longitude", "lon"), "latit
 
 
 @dataclass(slots=True)
-class Units:
+class UnitColumns:
     """Which column holds what: codes and names by level, 0 for the country; names in the language preferred, where there are several."""
 
     codes: dict[int, int] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Units:
 
 
 @dataclass(slots=True)
-class Placed:
+class GazetteerResult:
     """What became of a gazetteer: places added by level, those here already, rows that are wrong."""
 
     written: bool = False
@@ -56,9 +56,9 @@ class Placed:
     problems: list[RowProblem] = field(default_factory=list)
 
 
-def find_units(heading: Heading, language: str) -> Units:
+def find_unit_columns(heading: DetectedHeader, language: str) -> UnitColumns:
     """Match the columns of a table; Unreadable where none holds a code."""
-    found = Units()
+    found = UnitColumns()
     preference: dict[int, int] = {}
     plain = [re.sub(r"[^a-z0-9]+", "_", each.strip().lower()).strip("_") for each in heading.headers]
     for at, header in enumerate(plain):
@@ -79,7 +79,7 @@ def find_units(heading: Heading, language: str) -> Units:
                 preference[int(name[1])] = rank
                 found.names[int(name[1])] = at
     if not found.codes:
-        raise Unreadable("The file has no column of codes, such as ADM1_PCODE, admin1Pcode or #adm1+code.")
+        raise UnreadableFile("The file has no column of codes, such as ADM1_PCODE, admin1Pcode or #adm1+code.")
     centre = [next((plain.index(name) for name in names if name in plain), None) for names in _CENTRE.values()]
     found.centre = (centre[0], centre[1]) if centre[0] is not None and centre[1] is not None else None
     return found
@@ -106,9 +106,9 @@ class Gazetteer:
         self._progress = progress
         self._seen: set[str] = set()
 
-    async def take(self, *, write: bool) -> Placed:
+    async def load(self, *, write: bool) -> GazetteerResult:
         """Add every unit that is not here, all or none; without `write` only say which. A file with a wrong row is not taken."""
-        placed = Placed()
+        placed = GazetteerResult()
         try:
             async with self._database.write() as session:
                 await self._take(session, placed)
@@ -119,9 +119,9 @@ class Gazetteer:
         placed.written = True
         return placed
 
-    async def _take(self, session: AsyncSession, placed: Placed) -> None:
+    async def _take(self, session: AsyncSession, placed: GazetteerResult) -> None:
         units = self._units(placed)
-        while lot := await asyncio.to_thread(lambda: list(islice(units, LOT))):
+        while lot := await asyncio.to_thread(lambda: list(islice(units, BATCH_SIZE))):
             answers = await add_places(session, [(sent, None) for _, _, sent in lot])
             for (row, level, _), answer in zip(lot, answers, strict=True):
                 if answer is True:
@@ -132,7 +132,7 @@ class Gazetteer:
                     _refuse(placed, RowProblem(row, f"level {level}", f"{answer.pointer}: {answer.detail}"))
             self._progress(len(lot))
 
-    def _units(self, placed: Placed) -> Iterator[tuple[int, int, PlaceIn]]:
+    def _units(self, placed: GazetteerResult) -> Iterator[tuple[int, int, PlaceIn]]:
         for number, cells, units, geometry, sheet in self._rows():
             placed.rows += 1
             texts = {level: _at(cells, at) for level, at in units.codes.items()}
@@ -157,30 +157,30 @@ class Gazetteer:
                             _refuse(placed, _problem(number, level, wrong, units, sheet))
                 parent = f"{SCHEME}:{code}"
 
-    def _body(self, level: int, code: str, parent: str | None, cells: Sequence[Cell], units: Units) -> dict[str, Any]:
+    def _body(self, level: int, code: str, parent: str | None, cells: Sequence[Cell], units: UnitColumns) -> dict[str, Any]:
         name = _at(cells, units.names.get(level))
         country = _at(cells, units.iso3) or self._country
         codes = [{"scheme": SCHEME, "code": code}]
         if level == 0 and country:
             codes.append({"scheme": "iso3", "code": country})
-        return {"slug": slug_of(name, code), "name": name, "parent": parent, "country": country or None, "codes": codes}
+        return {"slug": unit_slug(name, code), "name": name, "parent": parent, "country": country or None, "codes": codes}
 
-    def _rows(self) -> Iterator[tuple[int, Sequence[Cell], Units, Mapping[str, Any] | None, str | None]]:
+    def _rows(self) -> Iterator[tuple[int, Sequence[Cell], UnitColumns, Mapping[str, Any] | None, str | None]]:
         if self._format in (Format.CSV, Format.XLSX):
             for table in read_tables(self._file, self._format):
-                heading = read_heading(table.rows)
+                heading = detect_header(table.rows)
                 if any(heading.headers):
-                    units = find_units(heading, self._language)
+                    units = find_unit_columns(heading, self._language)
                     for row in heading.rows:
                         if any(each not in (None, "") for each in row.cells):
                             yield row.number, row.cells, units, None, table.name
             return
         for number, feature in read_documents(self._file, self._format):
             if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict):
-                raise Unreadable(f"Feature {number} of the file has no properties: a GeoJSON FeatureCollection of units is wanted.")
+                raise UnreadableFile(f"Feature {number} of the file has no properties: a GeoJSON FeatureCollection of units is wanted.")
             properties = feature["properties"]
-            heading = Heading(list(properties), [None] * len(properties), iter(()))
-            yield number, list(properties.values()), find_units(heading, self._language), feature.get("geometry"), None
+            heading = DetectedHeader(list(properties), [None] * len(properties), iter(()))
+            yield number, list(properties.values()), find_unit_columns(heading, self._language), feature.get("geometry"), None
 
 
 class _Undone(Exception):
@@ -188,10 +188,10 @@ class _Undone(Exception):
 
 
 def _at(cells: Sequence[Cell], at: int | None) -> str:
-    return text_of(cells[at]) if at is not None and at < len(cells) and error_in(cells[at]) is None else ""
+    return cell_text(cells[at]) if at is not None and at < len(cells) and cell_error(cells[at]) is None else ""
 
 
-def _centre(cells: Sequence[Cell], units: Units) -> dict[str, Any]:
+def _centre(cells: Sequence[Cell], units: UnitColumns) -> dict[str, Any]:
     if units.centre is None:
         return {}
     try:
@@ -200,19 +200,19 @@ def _centre(cells: Sequence[Cell], units: Units) -> dict[str, Any]:
         return {}
 
 
-def _refuse(placed: Placed, problem: RowProblem) -> None:
+def _refuse(placed: GazetteerResult, problem: RowProblem) -> None:
     placed.problem_count += 1
-    if len(placed.problems) < MOST_PROBLEMS:
+    if len(placed.problems) < MAX_PROBLEMS:
         placed.problems.append(problem)
 
 
-def _problem(row: int, level: int, wrong: FieldProblem, units: Units, sheet: str | None) -> RowProblem:
+def _problem(row: int, level: int, wrong: FieldProblem, units: UnitColumns, sheet: str | None) -> RowProblem:
     field_of = wrong.pointer.split("/")[1]
     at = {"name": units.names.get(level), "codes": units.codes.get(level), "country": units.iso3}.get(field_of)
-    return RowProblem(row, field_of, wrong.detail, None if at is None else cell_name(at, row), sheet)
+    return RowProblem(row, field_of, wrong.detail, None if at is None else cell_reference(at, row), sheet)
 
 
-def slug_of(name: str, code: str) -> str:
+def unit_slug(name: str, code: str) -> str:
     """The slug of a unit: its name in plain letters, as far as it has any, and its code, which makes it the only one."""
     end = re.sub(r"[^a-z0-9]+", "-", code.lower()).strip("-")
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

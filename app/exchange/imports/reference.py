@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from app.http.problems import FieldProblem, field_problems
 from app.reference.models import Place, Route, Source
-from app.reference.queries import get_reference
+from app.reference.queries import load_reference_record
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_places, add_route, add_source
 
@@ -27,7 +27,7 @@ class _Served(BaseModel):
     redacted: list[str] = []
 
 
-def body_of(served: Served) -> dict[str, Any]:
+def reference_body(served: Served) -> dict[str, Any]:
     """A record as it would be sent: a source with its first grade, since later ones are changes of the ledger."""
     body = {name: value for name, value in served.items() if name not in _ADDED and value is not None}
     if "slug" in served.get("redacted", ()):
@@ -36,35 +36,35 @@ def body_of(served: Served) -> dict[str, Any]:
     return body | {"reliability": served["first_reliability"]} if served.get("first_reliability") else body
 
 
-def wrong_in(what: str, served: Served) -> list[FieldProblem]:
+def reference_errors(what: str, served: Served) -> list[FieldProblem]:
     """What is wrong with a record by itself; `what` is `place`, `source` or `route`."""
     try:
         _Served.model_validate(served)
-        MODELS[what].model_validate(body_of(served))
+        MODELS[what].model_validate(reference_body(served))
     except ValidationError as error:
         return field_problems(error)
     return []
 
 
-async def take_reference(session: AsyncSession, records: Sequence[tuple[str, Served]]) -> list[bool | FieldProblem]:
+async def add_reference(session: AsyncSession, records: Sequence[tuple[str, Served]]) -> list[bool | FieldProblem]:
     """Add records, each with what it is, parents before their children.
 
     Answers for each True where it was added, False where its slug is here already, else what is wrong.
     """
     answers: dict[int, bool | FieldProblem] = {}
     places = [at for at, (what, _) in enumerate(records) if what == "place"]
-    sent = [(PlaceIn.model_validate(body_of(records[at][1])), UUID(records[at][1]["id"])) for at in places]
+    sent = [(PlaceIn.model_validate(reference_body(records[at][1])), UUID(records[at][1]["id"])) for at in places]
     answers.update(zip(places, await add_places(session, sent), strict=True))
     for at, (what, served) in enumerate(records):
         if what == "place":
             continue
         model = TABLES[what]
-        if await get_reference(await session.connection(), model, col(model.slug) == served["slug"], 0):
+        if await load_reference_record(await session.connection(), model, col(model.slug) == served["slug"], 0):
             answers[at] = False
         elif what == "source":
-            await add_source(session, SourceIn.model_validate(body_of(served)), UUID(served["id"]))
+            await add_source(session, SourceIn.model_validate(reference_body(served)), UUID(served["id"]))
             answers[at] = True
         else:
-            await add_route(session, RouteIn.model_validate(body_of(served)), UUID(served["id"]))
+            await add_route(session, RouteIn.model_validate(reference_body(served)), UUID(served["id"]))
             answers[at] = True
     return [answers[at] for at in range(len(records))]

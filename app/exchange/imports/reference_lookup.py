@@ -15,7 +15,7 @@ from sqlmodel import col
 from app.access.principal import Caller
 from app.http.problems import FieldProblem
 from app.http.request_body import NUL_MESSAGE
-from app.reference.facts import NAMED_FROM
+from app.reference.facts import REVEAL_FROM
 from app.reference.models import Place, PlaceCode, Route, Source
 from app.reference.queries import find_places, find_sources
 from app.storage.types import table_of
@@ -26,11 +26,11 @@ SOUGHT: dict[str, Model] = {"place": Place, "source": Source, "route": Route}
 _NEAREST = 3
 _NEAR_ENOUGH = 70
 # Looking for what a text is near to costs milliseconds among many places: after so many different texts it is left.
-_MOST_SUGGESTIONS = 500
+MAX_SUGGESTIONS = 500
 _CHUNK = 500
 
 
-class Names:
+class ReferenceLookup:
     """What texts name, looked up once each, as far as the caller may know it. One instance for one file."""
 
     def __init__(self, caller: Caller) -> None:
@@ -40,7 +40,7 @@ class Names:
         self._all: dict[str, list[tuple[str, str]]] = {}
         self._suggested = 0
 
-    async def look_up(self, connection: AsyncConnection, sought: Collection[tuple[str, str]]) -> None:
+    async def load(self, connection: AsyncConnection, sought: Collection[tuple[str, str]]) -> None:
         """Look up pairs of what is sought (`place`, `source`, `route`) and its text."""
         for what, model in SOUGHT.items():
             known = self._slugs.keys() | self._wrong.keys()
@@ -81,7 +81,7 @@ class Names:
     def _named(self, model: Model) -> Select[str, str]:
         named = select(col(model.slug), col(model.name)).order_by(col(model.slug))
         # Below the clearance a protected source is not known by its own name.
-        return named.where(col(Source.alias_slug).is_(None)) if model is Source and self._caller.level < NAMED_FROM else named
+        return named.where(col(Source.alias_slug).is_(None)) if model is Source and self._caller.level < REVEAL_FROM else named
 
     async def _unknown(self, connection: AsyncConnection, what: str, model: Model, text: str) -> str:
         words = f"there is no {what} {text!r}"
@@ -92,7 +92,7 @@ class Names:
             if schemes := list((await connection.execute(coded)).scalars()):
                 return f"{words}; a code needs its scheme before it: {' or '.join(f'{scheme}:{text}' for scheme in schemes)}"
         self._suggested += 1
-        if self._suggested > _MOST_SUGGESTIONS:
+        if self._suggested > MAX_SUGGESTIONS:
             return words
         if what not in self._all:
             self._all[what] = [(row.slug, row.name) for row in await connection.execute(self._named(model))]
@@ -108,7 +108,7 @@ class Names:
         return f"{words}; near to it: {shown}" if shown else words
 
 
-def sought_in(body: dict[str, Any], references: dict[str, str]) -> list[tuple[tuple[str, ...], str, str]]:
+def references_in(body: dict[str, Any], references: dict[str, str]) -> list[tuple[tuple[str, ...], str, str]]:
     """What a report names: the path to the field, what is sought, and the text. `references` are those of its kind's value."""
     found: list[tuple[tuple[str, ...], str, str]] = []
     found += [((name,), name, body[name]) for name in ("place", "source") if isinstance(body.get(name), str)]
@@ -122,10 +122,10 @@ def sought_in(body: dict[str, Any], references: dict[str, str]) -> list[tuple[tu
     return found
 
 
-def resolve(body: dict[str, Any], references: dict[str, str], names: Names) -> list[FieldProblem]:
+def substitute_slugs(body: dict[str, Any], references: dict[str, str], names: ReferenceLookup) -> list[FieldProblem]:
     """Put slugs in the place of what a report names, as `look_up` found them; answers what names nothing."""
     wrong = []
-    for path, what, text in sought_in(body, references):
+    for path, what, text in references_in(body, references):
         try:
             slug = names.slug(what, text)
         except ValueError as error:

@@ -13,21 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Caller
 from app.domain.kinds import KINDS
-from app.exchange.imports.column_mapping import Match, match, tell
-from app.exchange.imports.file_readers import Unreadable, cell_name, read_documents, read_tables
-from app.exchange.imports.header_detection import read_heading
-from app.exchange.imports.reference_lookup import Names, resolve, sought_in
+from app.exchange.imports.column_mapping import ColumnMapping, map_columns, parse_row
+from app.exchange.imports.file_readers import UnreadableFile, cell_reference, read_documents, read_tables
+from app.exchange.imports.header_detection import detect_header
+from app.exchange.imports.reference_lookup import ReferenceLookup, references_in, substitute_slugs
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem
 from app.reports.queries import find_by_fingerprint
-from app.reports.service import record
-from app.reports.validation import Checked, Sent, check, look_up
+from app.reports.service import record_reports
+from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references, validate
 from app.settings import Settings
 from app.storage.database import Database
 
-LOT = 500
-MOST_PROBLEMS = 1000
-MOST_SHOWN = 20
+BATCH_SIZE = 500
+MAX_PROBLEMS = 1000
+MAX_SHOWN_REPORTS = 20
 TABULAR = frozenset({Format.CSV, Format.XLSX})
 # Fields of a report as served that are not sent.
 _SERVED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "status", "supersedes", "links", "amended"})
@@ -46,7 +46,7 @@ class RowProblem:
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportResult:
     """What became of a file, or would become of it.
 
     `written` is False for a dry run, and where something wrong kept everything out. `created` and `existing` are rows recorded and
@@ -63,22 +63,22 @@ class Imported:
     unread_columns: list[str] = field(default_factory=list)
     shown: list[dict[str, Any]] = field(default_factory=list)
 
-    def refuse(self, problems: Sequence[RowProblem]) -> None:
+    def reject(self, problems: Sequence[RowProblem]) -> None:
         """Count a row that is refused, with what is wrong with it."""
         self.refused += 1
         self.problem_count += len(problems)
-        self.problems += problems[: MOST_PROBLEMS - len(self.problems)]
+        self.problems += problems[: MAX_PROBLEMS - len(self.problems)]
 
 
 @dataclass(slots=True)
-class _Read:
+class _StatementRow:
     """One row read: the report that it tells, and where its fields stand in the file."""
 
     row: int
     body: Any
     wrong: list[FieldProblem] = field(default_factory=list)
     sheet: str | None = None
-    match: Match | None = None
+    match: ColumnMapping | None = None
     place_at: int | None = None
 
     def problem(self, wrong: FieldProblem) -> RowProblem:
@@ -89,18 +89,18 @@ class _Read:
         if at is None:
             return RowProblem(self.row, wrong.pointer.strip("/").replace("/", "."), wrong.detail, None, self.sheet)
         header = self.match.headers[at] or wrong.pointer.strip("/").replace("/", ".")
-        return RowProblem(self.row, header, wrong.detail, cell_name(at, self.row), self.sheet)
+        return RowProblem(self.row, header, wrong.detail, cell_reference(at, self.row), self.sheet)
 
 
-def _read(file: IO[bytes], format_: Format, defaults: dict[str, str], imported: Imported) -> Iterator[_Read]:
+def _read(file: IO[bytes], format_: Format, defaults: dict[str, str], imported: ImportResult) -> Iterator[_StatementRow]:
     if format_ not in TABULAR:
         for number, document in read_documents(file, format_):
             yield _document(number, document, defaults)
         return
     read_any = False
     for table in read_tables(file, format_):
-        heading = read_heading(table.rows)
-        found = match(heading)
+        heading = detect_header(table.rows)
+        found = map_columns(heading)
         unread = found.unread if found.fields else [f"sheet {table.name}"] if any(heading.headers) and table.name else []
         imported.unread_columns += [each for each in unread if each not in imported.unread_columns]
         if not found.fields:
@@ -108,33 +108,33 @@ def _read(file: IO[bytes], format_: Format, defaults: dict[str, str], imported: 
         read_any = True
         for row in heading.rows:
             if any(each not in (None, "") for each in row.cells):
-                told = tell(found, row.cells, defaults)
-                read = _Read(row.number, told.body, told.wrong, table.name, found, told.place_at)
+                told = parse_row(found, row.cells, defaults)
+                read = _StatementRow(row.number, told.body, told.problems, table.name, found, told.place_column)
                 if told.superseded:
                     read.wrong.append(FieldProblem(pointer="/status", detail=_NOT_STANDING))
                 yield read
     if not read_any:
-        raise Unreadable("The file has no column that is known, neither by its header nor by an HXL hashtag.")
+        raise UnreadableFile("The file has no column that is known, neither by its header nor by an HXL hashtag.")
 
 
-def _document(number: int, document: Any, defaults: dict[str, str]) -> _Read:
-    if isinstance(document, Unreadable):
-        return _Read(number, {}, [FieldProblem(pointer="", detail=str(document))])
+def _document(number: int, document: Any, defaults: dict[str, str]) -> _StatementRow:
+    if isinstance(document, UnreadableFile):
+        return _StatementRow(number, {}, [FieldProblem(pointer="", detail=str(document))])
     if not isinstance(document, dict):
-        return _Read(number, {}, [FieldProblem(pointer="", detail="must be a JSON object")])
+        return _StatementRow(number, {}, [FieldProblem(pointer="", detail="must be a JSON object")])
     served = "recorded_at" in document
     body = {name: value for name, value in document.items() if not (served and (name in _SERVED or value is None))}
-    read = _Read(number, defaults | body)
+    read = _StatementRow(number, defaults | body)
     if served and document.get("status") not in (None, "standing"):
         read.wrong.append(FieldProblem(pointer="/status", detail=_NOT_STANDING))
     return read
 
 
 Progress = Callable[[int], None]
-Record = Callable[[Sequence[Sent]], Awaitable[int]]
+Record = Callable[[Sequence[ValidatedReport]], Awaitable[int]]
 
 
-class StatementFile:
+class StatementImport:
     """A file of statements. `defaults` fill fields that its rows do not have: kind, place, source, stated_at, sensitivity."""
 
     def __init__(
@@ -156,13 +156,17 @@ class StatementFile:
         self._defaults = defaults or {}
         self._progress = progress
 
-    async def look(self) -> Imported:
+    async def dry_run(self) -> ImportResult:
         """Check every row, and say what would be written. Nothing is."""
-        imported = Imported()
+        imported = ImportResult()
         seen: set[str] = set()
         async for sent in self._lots(imported):
             async with AsyncSession(self._database.reader) as session:
-                checked = [each for each in await look_up(session, self._caller, sent, self._settings) if isinstance(each, Checked)]
+                checked = [
+                    each
+                    for each in await resolve_references(session, self._caller, sent, self._settings)
+                    if isinstance(each, ResolvedReport)
+                ]
                 prints = {each.fingerprint for each in checked}
                 known = set(await find_by_fingerprint(await session.connection(), prints, self._caller))
             new = prints - known - seen
@@ -171,9 +175,9 @@ class StatementFile:
             imported.existing += len(checked) - len(new)
         return imported
 
-    async def write(self, transaction: AsyncSession | None = None) -> Imported:
+    async def write(self, transaction: AsyncSession | None = None) -> ImportResult:
         """Record the rows that are right. A transaction of its own for each lot, unless one is given."""
-        imported = Imported(written=True)
+        imported = ImportResult(written=True)
         async for sent in self._lots(imported):
             if transaction is not None:
                 created = await self._record(transaction, sent)
@@ -184,46 +188,46 @@ class StatementFile:
             imported.existing += len(sent) - created
         return imported
 
-    async def _record(self, session: AsyncSession, sent: Sequence[Sent]) -> int:
-        outcomes, _ = await record(session, self._caller, sent, self._settings)
+    async def _record(self, session: AsyncSession, sent: Sequence[ValidatedReport]) -> int:
+        outcomes, _ = await record_reports(session, self._caller, sent, self._settings)
         return sum(not isinstance(each, list) and each.created for each in outcomes)
 
-    async def _lots(self, imported: Imported) -> AsyncIterator[list[Sent]]:
+    async def _lots(self, imported: ImportResult) -> AsyncIterator[list[ValidatedReport]]:
         """The reports that are right, some at a time; those that are not are counted."""
-        names = Names(self._caller)
+        names = ReferenceLookup(self._caller)
         rows = _read(self._file, self._format, self._defaults, imported)
-        while lot := await asyncio.to_thread(lambda: list(islice(rows, LOT))):
+        while lot := await asyncio.to_thread(lambda: list(islice(rows, BATCH_SIZE))):
             async with self._database.read() as connection:
-                await names.look_up(connection, [(what, text) for each in lot for _, what, text in _sought(each)])
+                await names.load(connection, [(what, text) for each in lot for _, what, text in _sought(each)])
             yield self._check(lot, names, imported)
             self._progress(len(lot))
 
-    def _check(self, lot: Sequence[_Read], names: Names, imported: Imported) -> list[Sent]:
+    def _check(self, lot: Sequence[_StatementRow], names: ReferenceLookup, imported: ImportResult) -> list[ValidatedReport]:
         good = []
         for read in lot:
             imported.rows += 1
-            wrong = read.wrong + resolve(read.body, _references(read.body), names)
+            wrong = read.wrong + substitute_slugs(read.body, _references(read.body), names)
             if not wrong:
-                sent = check(read.body, self._settings)
-                if isinstance(sent, Sent):
+                sent = validate(read.body, self._settings)
+                if isinstance(sent, ValidatedReport):
                     good.append(sent)
-                    if len(imported.shown) < MOST_SHOWN:
+                    if len(imported.shown) < MAX_SHOWN_REPORTS:
                         imported.shown.append(sent.report.model_dump(mode="json", exclude={"value"}) | {"value": read.body["value"]})
                     continue
                 wrong = sent
             else:
-                wrong += _besides(read, wrong, self._settings)
-            imported.refuse([read.problem(each) for each in wrong])
+                wrong += _additional_errors(read, wrong, self._settings)
+            imported.reject([read.problem(each) for each in wrong])
         return good
 
 
-def _besides(read: _Read, wrong: Sequence[FieldProblem], settings: Settings) -> list[FieldProblem]:
+def _additional_errors(read: _StatementRow, wrong: Sequence[FieldProblem], settings: Settings) -> list[FieldProblem]:
     """What else is wrong with a row of which some cells cannot be read: only in parts of which all can, since the rest may follow."""
     if not isinstance(read.body, dict) or any(each.pointer == "" for each in wrong):
         return []
     parts = {each.pointer.split("/")[1] for each in wrong}
-    sent = check(read.body, settings)
-    return [] if isinstance(sent, Sent) else [each for each in sent if each.pointer and each.pointer.split("/")[1] not in parts]
+    sent = validate(read.body, settings)
+    return [] if isinstance(sent, ValidatedReport) else [each for each in sent if each.pointer and each.pointer.split("/")[1] not in parts]
 
 
 def _references(body: dict[str, Any]) -> dict[str, str]:
@@ -231,5 +235,5 @@ def _references(body: dict[str, Any]) -> dict[str, str]:
     return dict(KINDS[kind].references) if isinstance(kind, str) and kind in KINDS else {}
 
 
-def _sought(read: _Read) -> list[tuple[tuple[str, ...], str, str]]:
-    return sought_in(read.body, _references(read.body))
+def _sought(read: _StatementRow) -> list[tuple[tuple[str, ...], str, str]]:
+    return references_in(read.body, _references(read.body))

@@ -11,13 +11,13 @@ import openpyxl
 from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
 
-from app.exchange.exports.xlsx import ELSEWHERE, LONG, MOST_ROWS
-from app.exchange.imports.file_readers import UNCOMPUTED, Cell, Row, Table, Unreadable
+from app.exchange.exports.xlsx import MAX_ROWS, OVERFLOW_MARKER, OVERFLOW_SHEET
+from app.exchange.imports.file_readers import UNCALCULATED, Cell, Row, Table, UnreadableFile
 
 # A workbook is a ZIP file: one that unpacks to more than so many times its size, and to more than this, was made to fill memory.
-MOST_RATIO = 200
-MOST_BYTES = 4 * 1024 * 1024 * 1024
-PIECE = 64 * 1024
+MAX_COMPRESSION_RATIO = 200
+MAX_UNPACKED_BYTES = 4 * 1024 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
 # What the reader of workbooks raises for one that is damaged or was made to be.
 _BROKEN = (
@@ -32,19 +32,21 @@ def read_workbook(file: IO[bytes]) -> Iterator[Table]:
         with zipfile.ZipFile(file) as packed:
             sizes = [(each.file_size, each.compress_size) for each in packed.infolist()]
             unpacked = sum(size for size, _ in sizes)
-            if unpacked > MOST_BYTES or any(size > 1024 * 1024 and size > MOST_RATIO * max(small, 1) for size, small in sizes):
-                raise Unreadable("The workbook unpacks to far more than its size.")
+            if unpacked > MAX_UNPACKED_BYTES or any(
+                size > 1024 * 1024 and size > MAX_COMPRESSION_RATIO * max(small, 1) for size, small in sizes
+            ):
+                raise UnreadableFile("The workbook unpacks to far more than its size.")
             with_formulas = _has_formulas(packed)
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         formulas = openpyxl.load_workbook(file, read_only=True) if with_formulas else None
-    except Unreadable:
+    except UnreadableFile:
         raise
     except _BROKEN as error:
-        raise Unreadable(f"The file is not an XLSX workbook: {error}.") from None
+        raise UnreadableFile(f"The file is not an XLSX workbook: {error}.") from None
     try:
-        texts = _LongTexts(book[LONG].iter_rows(min_row=2, values_only=True) if LONG in book.sheetnames else ())
+        texts = _OverflowTexts(book[OVERFLOW_SHEET].iter_rows(min_row=2, values_only=True) if OVERFLOW_SHEET in book.sheetnames else ())
         for sheet in book.worksheets:
-            if sheet.title != LONG:
+            if sheet.title != OVERFLOW_SHEET:
                 yield Table(sheet.title, _rows(sheet, None if formulas is None else formulas[sheet.title], texts))
     finally:
         for each in (book, formulas):
@@ -58,14 +60,14 @@ def _has_formulas(packed: zipfile.ZipFile) -> bool:
         if name.startswith("xl/worksheets/"):
             with packed.open(name) as sheet:
                 before = b""
-                while piece := sheet.read(PIECE):
+                while piece := sheet.read(CHUNK_BYTES):
                     if _FORMULA.search(before + piece):
                         return True
                     before = piece[-16:]
     return False
 
 
-class _LongTexts:
+class _OverflowTexts:
     """Texts that no cell holds, in the order in which their cells come."""
 
     def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -84,16 +86,16 @@ class _LongTexts:
         return "".join(parts)
 
 
-def _rows(sheet: Any, formulas: Any, texts: _LongTexts) -> Iterator[Row]:
+def _rows(sheet: Any, formulas: Any, texts: _OverflowTexts) -> Iterator[Row]:
     try:
         for number, cells in enumerate(_values(sheet, formulas), 1):
-            if number > MOST_ROWS:
-                raise Unreadable(f"The sheet {sheet.title} has more than {MOST_ROWS} rows.")
+            if number > MAX_ROWS:
+                raise UnreadableFile(f"The sheet {sheet.title} has more than {MAX_ROWS} rows.")
             yield Row(number, [_cell(each, sheet.title, number, texts) for each in cells], sheet.title)
-    except Unreadable:
+    except UnreadableFile:
         raise
     except _BROKEN as error:
-        raise Unreadable(f"The sheet {sheet.title} is damaged: {error}.") from None
+        raise UnreadableFile(f"The sheet {sheet.title} is damaged: {error}.") from None
 
 
 def _values(sheet: Any, formulas: Any) -> Iterator[Sequence[Any]]:
@@ -106,14 +108,14 @@ def _values(sheet: Any, formulas: Any) -> Iterator[Sequence[Any]]:
     for cells, written in zip(sheet.iter_rows(), formulas.iter_rows(values_only=True), strict=True):
         yield [
             # A formula whose result is an empty text has that; one that no spreadsheet program ever computed has nothing.
-            UNCOMPUTED if each.value is None and formula is not None and each.data_type != "str" else each.value
+            UNCALCULATED if each.value is None and formula is not None and each.data_type != "str" else each.value
             for each, formula in zip(cells, written, strict=True)
         ]
 
 
-def _cell(value: Any, sheet: str, row: int, texts: _LongTexts) -> Cell:
+def _cell(value: Any, sheet: str, row: int, texts: _OverflowTexts) -> Cell:
     if isinstance(value, str):
-        if value == ELSEWHERE and (text := texts.take(sheet, row)) is not None:
+        if value == OVERFLOW_MARKER and (text := texts.take(sheet, row)) is not None:
             return text
         return unescape(value) or None
     return value if value is None or isinstance(value, bool | int | float | datetime) else str(value)

@@ -12,15 +12,15 @@ from sqlmodel import col
 
 from app.assessment.document import with_revision
 from app.assessment.inputs import horizon_of
-from app.assessment.models import StoredReading
+from app.assessment.models import IndicatorProjection
 from app.domain.kinds import KINDS
 from app.exchange.exports.geojson import feature
-from app.exchange.exports.streaming import locate, own_spot
+from app.exchange.exports.streaming import attach_geometries, own_geometry
 from app.exchange.exports.tables import TABLES
 from app.indicators.queries import revision_for, seen_by
-from app.reference.geometry import Box, box, meet
+from app.reference.geometry import BBox, bbox_of, intersects
 from app.reference.models import Place, Route
-from app.reference.queries import list_reference, places_in_box
+from app.reference.queries import load_reference_page, places_in_box
 from app.settings import Settings
 from app.storage.paging import fetch_page
 
@@ -35,7 +35,7 @@ Feature = dict[str, Any]
 class Wanted:
     """Which features are wanted: those that meet a box, and those whose time falls between two instants; None for no bound."""
 
-    bbox: Box | None = None
+    bbox: BBox | None = None
     earliest: datetime | None = None
     latest: datetime | None = None
     one: UUID | None = None
@@ -61,19 +61,19 @@ class Features:
         where = [] if wanted.one is None else [col(Place.id) == wanted.one]
         if wanted.bbox is not None:
             where.append(col(Place.id).in_(places_in_box(_text(wanted.bbox))))
-        items, last, _ = await list_reference(self._connection, Place, where, after=after, limit=limit, level=self._level)
-        return [feature(TABLES["places"].columns, each, own_spot(each)) for each in items], last
+        items, last, _ = await load_reference_page(self._connection, Place, where, after=after, limit=limit, level=self._level)
+        return [feature(TABLES["places"].columns, each, own_geometry(each)) for each in items], last
 
     async def _routes(self, wanted: Wanted, after: UUID | None, limit: int) -> tuple[list[Feature], UUID | None]:
         found: list[Feature] = []
         where = [] if wanted.one is None else [col(Route.id) == wanted.one]
         while True:
-            items, last, _ = await list_reference(self._connection, Route, where, after=after, limit=STEP, level=self._level)
+            items, last, _ = await load_reference_page(self._connection, Route, where, after=after, limit=STEP, level=self._level)
             for each in items:
                 if _meets(each["geometry"], wanted.bbox):
                     if len(found) == limit:
                         return found, after
-                    found.append(feature(TABLES["routes"].columns, each, own_spot(each)))
+                    found.append(feature(TABLES["routes"].columns, each, own_geometry(each)))
                 after = UUID(each["id"])
             if last is None:
                 return found, None
@@ -81,13 +81,15 @@ class Features:
     async def _indicators(self, wanted: Wanted, after: UUID | None, limit: int) -> tuple[list[Feature], UUID | None]:
         where = [*seen_by(self._level), *self._between(wanted)]
         if wanted.one is not None:
-            where.append(col(StoredReading.indicator_id) == wanted.one)
+            where.append(col(IndicatorProjection.indicator_id) == wanted.one)
         if wanted.bbox is not None:
             where.append(await self._within(wanted.bbox))
-        statement = select(col(StoredReading.indicator_id), col(StoredReading.document), revision_for(self._level)).where(*where)
+        statement = select(col(IndicatorProjection.indicator_id), col(IndicatorProjection.document), revision_for(self._level)).where(
+            *where
+        )
         rows, last, _ = await fetch_page(self._connection, statement, key="indicator_id", after=after, limit=limit, level=self._level)
         documents = [with_revision(row["document"], row["revision"]) for row in rows]
-        located = await locate(self._connection, "indicators", documents, self._level)
+        located = await attach_geometries(self._connection, "indicators", documents, self._level)
         columns = TABLES["indicators"].columns
         return [feature(columns, orjson.loads(each), at) for each, at in zip(documents, located, strict=True)], last
 
@@ -95,32 +97,32 @@ class Features:
         """An indicator's time is its newest standing statement's, which is `stale_after` less the kind's horizon."""
         if wanted.earliest is None and wanted.latest is None:
             return []
-        any_kind: list[ColumnElement[bool]] = [col(StoredReading.stale_after).is_(None)]
+        any_kind: list[ColumnElement[bool]] = [col(IndicatorProjection.stale_after).is_(None)]
         for name in KINDS:
             horizon = horizon_of(name, self._settings)
-            bounds = [col(StoredReading.kind) == name]
+            bounds = [col(IndicatorProjection.kind) == name]
             if wanted.earliest is not None:
-                bounds.append(col(StoredReading.stale_after) >= _later(wanted.earliest, horizon))
+                bounds.append(col(IndicatorProjection.stale_after) >= _later(wanted.earliest, horizon))
             if wanted.latest is not None:
-                bounds.append(col(StoredReading.stale_after) <= _later(wanted.latest, horizon))
+                bounds.append(col(IndicatorProjection.stale_after) <= _later(wanted.latest, horizon))
             any_kind.append(and_(*bounds))
         return [or_(*any_kind)]
 
-    async def _within(self, bbox: Box) -> ColumnElement[bool]:
+    async def _within(self, bbox: BBox) -> ColumnElement[bool]:
         """Where the geometry that is served meets a box: of a route as this clearance may know it, so that a box tells no more."""
-        places = col(StoredReading.place_id).in_(places_in_box(_text(bbox)))
+        places = col(IndicatorProjection.place_id).in_(places_in_box(_text(bbox)))
         if not _ON_ROUTES:
             return places
         lines: dict[str, bool] = {}
         after: UUID | None = None
         while True:
-            items, after, _ = await list_reference(self._connection, Route, [], after=after, limit=STEP, level=self._level)
+            items, after, _ = await load_reference_page(self._connection, Route, [], after=after, limit=STEP, level=self._level)
             lines |= {each["slug"]: _meets(each["geometry"], bbox) for each in items if each["geometry"] is not None}
             if after is None:
                 break
-        on_route = col(StoredReading.kind).in_(_ON_ROUTES) & col(StoredReading.topic).in_(list(lines))
+        on_route = col(IndicatorProjection.kind).in_(_ON_ROUTES) & col(IndicatorProjection.filter_key).in_(list(lines))
         return or_(
-            on_route & col(StoredReading.topic).in_([slug for slug, meets in lines.items() if meets]),
+            on_route & col(IndicatorProjection.filter_key).in_([slug for slug, meets in lines.items() if meets]),
             ~on_route & places,
         )
 
@@ -133,9 +135,9 @@ def _later(moment: datetime, horizon: timedelta) -> datetime:
     return later
 
 
-def _text(bbox: Box) -> str:
+def _text(bbox: BBox) -> str:
     return ",".join(repr(each) for each in bbox)
 
 
-def _meets(geometry: dict[str, Any] | None, bbox: Box | None) -> bool:
-    return bbox is None or (geometry is not None and meet(box(geometry), bbox))
+def _meets(geometry: dict[str, Any] | None, bbox: BBox | None) -> bool:
+    return bbox is None or (geometry is not None and intersects(bbox_of(geometry), bbox))

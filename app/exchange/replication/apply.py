@@ -21,30 +21,30 @@ from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.times import instant, rfc3339
 from app.domain.tlp import LABELS, LEVELS, TOP, Label
-from app.exchange.replication.entry_schema import ABOUT_REPORT, entry_of, first_recorded, statement_of, teller_of, unfit
+from app.exchange.replication.entry_schema import ABOUT_REPORT, author_of, complete_entry, entry_errors, first_recorded, statement_of
 from app.http.problems import FieldProblem, Problem, not_found, pointer
-from app.ledger.models import FIRST_RECORDED_AT, Change
-from app.ledger.queries import BRINGING
+from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
+from app.ledger.queries import STATEMENT_TYPES
 from app.reference.queries import find_places, find_sources
-from app.reports.amendments import set_grade, set_outcome
-from app.reports.labels import follow_label
-from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible, status_for
-from app.reports.service import Recorded, correct, record, retract
-from app.reports.validation import Refused, Sent, check, look_up
+from app.reports.amendments import record_grade, record_outcome
+from app.reports.labels import replicate_label
+from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report, status_for
+from app.reports.service import Recorded, correct_report, record_reports, retract_report
+from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
 from app.settings import Settings
 
 # An entry as `/v1/changes` serves it and as the full export has it.
 Entry = Mapping[str, Any]
 # Who is recorded as having sent what an organisation sent there.
-Teller = Callable[[str], Caller]
+AuthorFor = Callable[[str], Caller]
 
 KNOWN_TYPES = frozenset({"report", "correction", "retraction", "outcome", "grade", "label", "tombstone", "withheld"})
 # The reason of what comes from where no reason is told to this reader.
-UNTOLD = "The reason is not told."
+REASON_WITHHELD = "The reason is not told."
 
 
 @dataclass(slots=True)
-class Applied:
+class ApplyResult:
     """What became of some entries: added, there already, of a type or kind that this version does not know, or held to be otherwise here.
 
     `refused` has the position of each entry that this service does not take, and why.
@@ -53,28 +53,28 @@ class Applied:
     added: Counter[str] = field(default_factory=Counter)
     existing: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
-    otherwise: int = 0
-    refused: list[tuple[int, Refused]] = field(default_factory=list)
+    conflicts: int = 0
+    refused: list[tuple[int, FieldErrors]] = field(default_factory=list)
 
-    def add(self, other: "Applied", offset: int = 0) -> None:
+    def add(self, other: "ApplyResult", offset: int = 0) -> None:
         """Count another lot, whose entries begin at a position."""
         self.added += other.added
         self.existing += other.existing
         self.unknown += other.unknown
-        self.otherwise += other.otherwise
+        self.conflicts += other.conflicts
         self.refused += [(offset + at, wrong) for at, wrong in other.refused]
 
 
-class Applier:
+class EntryApplier:
     """Applies entries in order; one instance for all lots of one upstream.
 
     `teller` says as whom. `asker` is who is told what became of them, where somebody is: to him an entry that he may not see is one that
     is not here.
     """
 
-    def __init__(self, teller: Teller, settings: Settings, asker: Caller | None = None) -> None:
-        self._teller = teller
-        self._asker = asker
+    def __init__(self, author_for: AuthorFor, settings: Settings, requester: Caller | None = None) -> None:
+        self._author_for = author_for
+        self._requester = requester
         self._settings = settings
         # Indicators whose identifier is another here, since their place was added on both sides.
         self._indicators: dict[str, UUID] = {}
@@ -83,22 +83,22 @@ class Applier:
         # The last change before the first of these.
         self._head: int | None = None
 
-    async def apply(self, session: AsyncSession, entries: Sequence[Entry]) -> Applied:
+    async def apply(self, session: AsyncSession, entries: Sequence[Entry]) -> ApplyResult:
         """Apply some entries in the session's transaction; none where one is not made as an entry is."""
-        done = Applied()
-        done.refused = [(at, wrong) for at, each in enumerate(entries) if (wrong := unfit(each))]
+        done = ApplyResult()
+        done.refused = [(at, wrong) for at, each in enumerate(entries) if (wrong := entry_errors(each))]
         if done.refused:
             return done
-        entries = [entry_of(each) for each in entries]
+        entries = [complete_entry(each) for each in entries]
         if self._head is None:
-            self._head = await session.scalar(select(func.max(col(Change.number)))) or 0
+            self._head = await session.scalar(select(func.max(col(LedgerEntry.global_seq)))) or 0
         await self._translate(session, entries)
         at = 0
         while at < len(entries):
             entry = entries[at]
             run = at + 1
             if entry["type"] == "report":
-                while run < len(entries) and entries[run]["type"] == "report" and teller_of(entries[run]) == teller_of(entry):
+                while run < len(entries) and entries[run]["type"] == "report" and author_of(entries[run]) == author_of(entry):
                     run += 1
                 await self._reports(session, entries[at:run], at, done)
             elif entry["type"] == "withheld" or (entry["type"] in ABOUT_REPORT and entry["report_id"] is None):
@@ -111,49 +111,49 @@ class Applier:
             at = run
         return done
 
-    async def _reports(self, session: AsyncSession, entries: Sequence[Entry], offset: int, done: Applied) -> None:
-        sent: list[Sent | Refused] = []
+    async def _reports(self, session: AsyncSession, entries: Sequence[Entry], offset: int, done: ApplyResult) -> None:
+        sent: list[ValidatedReport | FieldErrors] = []
         identifiers: list[UUID] = []
         positions: list[int] = []
         for at, entry in enumerate(entries, offset):
             if entry["report"]["kind"] not in KINDS:
                 done.unknown[entry["report"]["kind"]] += 1
                 continue
-            sent.append(check(statement_of(entry), self._settings))
+            sent.append(validate(statement_of(entry), self._settings))
             identifiers.append(UUID(entry["report"]["id"]))
             positions.append(at)
-        caller = self._teller(teller_of(entries[0]))
-        outcomes, _ = await record(session, caller, sent, self._settings, identifiers=identifiers, asker=self._asker)
+        caller = self._author_for(author_of(entries[0]))
+        outcomes, _ = await record_reports(session, caller, sent, self._settings, identifiers=identifiers, requester=self._requester)
         for at, identifier, outcome in zip(positions, identifiers, outcomes, strict=True):
             if isinstance(outcome, list):
-                done.refused.append((at, _beneath(outcome)))
+                done.refused.append((at, _prefix_report(outcome)))
                 continue
-            self._keep_name(identifier, outcome)
+            self._map_identifier(identifier, outcome)
             if outcome.created:
                 done.added["report"] += 1
-            elif await self._show_again(session, entries[at - offset], outcome.report.level):
+            elif await self._declassify_reappeared(session, entries[at - offset], outcome.report.level):
                 done.added["label"] += 1
             else:
                 done.existing += 1
 
-    async def _show_again(self, session: AsyncSession, entry: Entry, level: int) -> bool:
+    async def _declassify_reappeared(self, session: AsyncSession, entry: Entry, level: int) -> bool:
         """Lower a label that was raised here only because the report had vanished there, where it shows again since."""
         label = Label(entry["report"]["sensitivity"])
-        caller = self._teller(teller_of(entry))
+        caller = self._author_for(author_of(entry))
         if not label.level < level <= caller.level:
             return False
         report, first = UUID(entry["report"]["id"]), first_recorded(entry)
-        moved = select(col(Change.detail)).where(col(Change.report_id) == report, col(Change.type) == "label")
-        detail = await session.scalar(moved.order_by(col(Change.number).desc()).limit(1))
+        moved = select(col(LedgerEntry.detail)).where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type) == "label")
+        detail = await session.scalar(moved.order_by(col(LedgerEntry.global_seq).desc()).limit(1))
         vanished = (detail or {}).get(FIRST_RECORDED_AT)
         if vanished is None or instant(vanished) >= first:
             return False
         if not await self._may_lower(session, caller, report):
             return False
-        await follow_label(session, caller, report, label, UNTOLD, self._settings, first_recorded_at=first)
+        await replicate_label(session, caller, report, label, REASON_WITHHELD, self._settings, first_recorded_at=first)
         return True
 
-    async def _amendment(self, session: AsyncSession, entry: Entry, at: int, done: Applied) -> None:
+    async def _amendment(self, session: AsyncSession, entry: Entry, at: int, done: ApplyResult) -> None:
         doing = {
             "correction": self._correction,
             "retraction": self._retraction,
@@ -167,10 +167,10 @@ class Applier:
         except Problem as problem:
             if problem.status == 409:
                 # It was amended or graded otherwise here meanwhile: what stands here stays.
-                done.otherwise += 1
+                done.conflicts += 1
                 return
             wrong = problem.errors or [FieldProblem(pointer="", detail=problem.detail)]
-            done.refused.append((at, _beneath(wrong) if entry["type"] == "correction" else wrong))
+            done.refused.append((at, _prefix_report(wrong) if entry["type"] == "correction" else wrong))
             return
         if added is None:
             done.unknown[entry["report"]["kind"]] += 1
@@ -182,73 +182,75 @@ class Applier:
     async def _correction(self, session: AsyncSession, entry: Entry) -> bool | None:
         if entry["report"]["kind"] not in KINDS:
             return None
-        caller = self._teller(teller_of(entry))
+        caller = self._author_for(author_of(entry))
         new = UUID(entry["report"]["id"])
-        old = self._here((entry["detail"] or {}).get("supersedes") or entry["report"]["id"])
-        known, of_others = await find_by_identifier(await session.connection(), [new], self._asker or caller)
+        old = self._local_identifier((entry["detail"] or {}).get("supersedes") or entry["report"]["id"])
+        known, of_others = await find_by_identifier(await session.connection(), [new], self._requester or caller)
         if new in known:
             return False
-        sent = check(statement_of(entry), self._settings)
-        if new in of_others and await self._is_here(session, caller, sent):
+        sent = validate(statement_of(entry), self._settings)
+        if new in of_others and await self._is_recorded(session, caller, sent):
             return False
-        superseded = await find_visible(await session.connection(), old, caller)
+        superseded = await find_visible_report(await session.connection(), old, caller)
         if superseded is not None:
             level = max(superseded.report.level, LEVELS[Label(entry["report"]["sensitivity"])])
             as_there = replace(caller, level=min(caller.level, level))
             if status_for(superseded.report, as_there.level) == "standing":
                 identifier = None if new in of_others else new
-                made = await correct(session, as_there, old, sent, entry["reason"] or UNTOLD, self._settings, identifier=identifier)
-                self._keep_name(new, made)
+                made = await correct_report(
+                    session, as_there, old, sent, entry["reason"] or REASON_WITHHELD, self._settings, identifier=identifier
+                )
+                self._map_identifier(new, made)
                 return True
         # What it supersedes is not known here, or ended otherwise: it is still what its source says.
-        return await self._plainly(session, caller, sent, new)
+        return await self._record_as_new(session, caller, sent, new)
 
-    async def _plainly(self, session: AsyncSession, caller: Caller, sent: Sent | Refused, identifier: UUID) -> bool:
-        (outcome,), _ = await record(session, caller, [sent], self._settings, identifiers=[identifier], asker=self._asker)
+    async def _record_as_new(self, session: AsyncSession, caller: Caller, sent: ValidatedReport | FieldErrors, identifier: UUID) -> bool:
+        (outcome,), _ = await record_reports(session, caller, [sent], self._settings, identifiers=[identifier], requester=self._requester)
         if isinstance(outcome, list):
             raise Problem(422, "The report is not right.", errors=outcome)
-        self._keep_name(identifier, outcome)
+        self._map_identifier(identifier, outcome)
         return outcome.created
 
-    async def _is_here(self, session: AsyncSession, caller: Caller, sent: Sent | Refused) -> bool:
+    async def _is_recorded(self, session: AsyncSession, caller: Caller, sent: ValidatedReport | FieldErrors) -> bool:
         """Whether a statement is recorded, as far as the asker may know, under an identifier of its own."""
-        (checked,) = await look_up(session, caller, [sent], self._settings)
+        (checked,) = await resolve_references(session, caller, [sent], self._settings)
         if isinstance(checked, list):
             return False
-        return bool(await find_by_fingerprint(await session.connection(), [checked.fingerprint], self._asker or caller))
+        return bool(await find_by_fingerprint(await session.connection(), [checked.fingerprint], self._requester or caller))
 
-    def _keep_name(self, theirs: UUID, outcome: Recorded) -> None:
+    def _map_identifier(self, theirs: UUID, outcome: Recorded) -> None:
         if outcome.report.id != theirs:
             self._renamed[theirs] = outcome.report.id
 
-    def _here(self, theirs: str) -> UUID:
+    def _local_identifier(self, theirs: str) -> UUID:
         return self._renamed.get(UUID(theirs), UUID(theirs))
 
     async def _retraction(self, session: AsyncSession, entry: Entry) -> bool:
-        caller = self._teller(teller_of(entry))
-        report = self._here(entry["report_id"])
-        known = await find_visible(await session.connection(), report, caller)
+        caller = self._author_for(author_of(entry))
+        report = self._local_identifier(entry["report_id"])
+        known = await find_visible_report(await session.connection(), report, caller)
         if known is None:
             raise not_found("report")
-        if known.report.retracted_level is not None:
+        if known.report.retracted_from_level is not None:
             return False
         as_there = replace(caller, level=min(caller.level, known.report.level))
-        await retract(session, as_there, report, entry["reason"], self._settings)
+        await retract_report(session, as_there, report, entry["reason"], self._settings)
         return True
 
     async def _outcome(self, session: AsyncSession, entry: Entry) -> bool:
         indicator = self._indicators.get(entry["indicator"], UUID(entry["indicator"]))
         first = first_recorded(entry)
-        caller = self._teller(teller_of(entry))
-        if await _has(session, "outcome", first, col(Change.indicator_id) == indicator, caller):
+        caller = self._author_for(author_of(entry))
+        if await _has(session, "outcome", first, col(LedgerEntry.indicator_id) == indicator, caller):
             return False
-        await set_outcome(
+        await record_outcome(
             session,
             caller,
             indicator,
             outcome=entry["detail"]["outcome"],
             reason=entry["reason"],
-            report=self._here(entry["report_id"]),
+            report=self._local_identifier(entry["report_id"]),
             settings=self._settings,
             first_recorded_at=first,
         )
@@ -256,12 +258,12 @@ class Applier:
 
     async def _grade(self, session: AsyncSession, entry: Entry) -> bool:
         first = first_recorded(entry)
-        caller = self._teller(teller_of(entry))
-        organisation = (self._asker or caller).organisation
+        caller = self._author_for(author_of(entry))
+        organisation = (self._requester or caller).organisation
         source = (await find_sources(await session.connection(), [entry["source"]], caller.level, organisation)).get(entry["source"])
-        if source is not None and await _has(session, "grade", first, col(Change.source_id) == source.id, caller):
+        if source is not None and await _has(session, "grade", first, col(LedgerEntry.source_id) == source.id, caller):
             return False
-        await set_grade(
+        await record_grade(
             session,
             caller,
             entry["source"],
@@ -274,20 +276,20 @@ class Applier:
 
     async def _label(self, session: AsyncSession, entry: Entry) -> bool:
         """Move a label: what vanished there is seen here by the highest clearance alone, since which label it has now is not told."""
-        caller = self._teller(teller_of(entry))
-        report, first = self._here(entry["report_id"]), first_recorded(entry)
+        caller = self._author_for(author_of(entry))
+        report, first = self._local_identifier(entry["report_id"]), first_recorded(entry)
         label = Label(entry["detail"]["sensitivity"]) if entry["detail"] else LABELS[TOP]
-        known = await find_visible(await session.connection(), report, caller)
+        known = await find_visible_report(await session.connection(), report, caller)
         if known is None and entry["report"] is not None:
-            sent = check(statement_of(entry) | {"sensitivity": label.value}, self._settings)
-            return await self._plainly(session, caller, sent, UUID(entry["report_id"]))
+            sent = validate(statement_of(entry) | {"sensitivity": label.value}, self._settings)
+            return await self._record_as_new(session, caller, sent, UUID(entry["report_id"]))
         if known is None or known.report.level == label.level:
             return False
-        if await _has(session, "label", first, col(Change.report_id) == report, caller):
+        if await _has(session, "label", first, col(LedgerEntry.report_id) == report, caller):
             return False
         if label.level < known.report.level and not await self._may_lower(session, caller, report):
             raise Problem(409, "Lowering a label takes two different keys.", kind="same-key")
-        await follow_label(session, caller, report, label, entry["reason"] or UNTOLD, self._settings, first_recorded_at=first)
+        await replicate_label(session, caller, report, label, entry["reason"] or REASON_WITHHELD, self._settings, first_recorded_at=first)
         return True
 
     async def _may_lower(self, session: AsyncSession, caller: Caller, report: UUID) -> bool:
@@ -297,8 +299,10 @@ class Applier:
         """
         if caller.key_id is None:
             return True
-        by_them = (col(Change.number) > self._head, col(Change.key_id) == caller.key_id)
-        brought = select(col(Change.number)).where(col(Change.report_id) == report, col(Change.type).in_(BRINGING), *by_them)
+        by_them = (col(LedgerEntry.global_seq) > self._head, col(LedgerEntry.key_id) == caller.key_id)
+        brought = select(col(LedgerEntry.global_seq)).where(
+            col(LedgerEntry.report_id) == report, col(LedgerEntry.type).in_(STATEMENT_TYPES), *by_them
+        )
         return await session.scalar(brought.limit(1)) is not None
 
     async def _translate(self, session: AsyncSession, entries: Sequence[Entry]) -> None:
@@ -308,8 +312,8 @@ class Applier:
             for document in entry["documents"]:
                 about[document["id"]] = (document["kind"], document["place"]["slug"], document["subject"])
             if entry.get("report") and entry["report"]["kind"] in KINDS:
-                sent = check(statement_of(entry), self._settings)
-                if isinstance(sent, Sent):
+                sent = validate(statement_of(entry), self._settings)
+                if isinstance(sent, ValidatedReport):
                     about[entry["indicator"]] = (sent.report.kind, sent.report.place, KINDS[sent.report.kind].subject(sent.value))
         places = await find_places(await session.connection(), {place for _, place, _ in about.values()})
         for theirs, (kind, place, subject) in about.items():
@@ -317,12 +321,12 @@ class Applier:
                 self._indicators[theirs] = ours
 
 
-def _beneath(wrong: Refused) -> Refused:
+def _prefix_report(wrong: FieldErrors) -> FieldErrors:
     return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in wrong]
 
 
 async def _has(session: AsyncSession, type_: str, first: datetime, about: ColumnElement[bool], caller: Caller) -> bool:
     """Whether a change that was first recorded then is here, as far as the caller may know: recorded here, or come from elsewhere."""
-    where = col(Change.type) == type_, col(Change.level) <= caller.level, about
-    rows = await session.execute(select(col(Change.recorded_at), col(Change.detail)).where(*where))
+    where = col(LedgerEntry.type) == type_, col(LedgerEntry.level) <= caller.level, about
+    rows = await session.execute(select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(*where))
     return any(row.recorded_at == first or (row.detail or {}).get(FIRST_RECORDED_AT) == rfc3339(first) for row in rows)

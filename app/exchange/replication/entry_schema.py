@@ -72,12 +72,12 @@ class _Entry(BaseModel):
 _FIELDS = dict.fromkeys(_Entry.model_fields) | {"documents": []}
 
 
-def entry_of(given: Mapping[str, Any]) -> dict[str, Any]:
+def complete_entry(given: Mapping[str, Any]) -> dict[str, Any]:
     """The entry with every field that is looked at, null where it has none."""
     return _FIELDS | dict(given)
 
 
-def unfit(entry: Mapping[str, Any]) -> list[FieldProblem]:
+def entry_errors(entry: Mapping[str, Any]) -> list[FieldProblem]:
     """What keeps an entry from being looked at; nothing where all that is needed of its type is there. An unknown type needs nothing."""
     try:
         _Entry.model_validate(entry)
@@ -102,7 +102,7 @@ def _within(entry: Mapping[str, Any], name: str) -> Any:
     return found
 
 
-def teller_of(entry: Mapping[str, Any]) -> str:
+def author_of(entry: Mapping[str, Any]) -> str:
     """The organisation that an entry was recorded by."""
     organisation: str = entry["recorded_by"]
     return organisation

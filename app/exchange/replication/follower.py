@@ -16,8 +16,8 @@ from sqlmodel import col
 from app.client import AsyncLifeline, Change, LifelineError, Page
 from app.domain.kinds import KINDS
 from app.domain.times import utc_now
-from app.exchange.imports.reference import TABLES, take_reference, wrong_in
-from app.exchange.replication.apply import Applied, Applier, Teller
+from app.exchange.imports.reference import TABLES, add_reference, reference_errors
+from app.exchange.replication.apply import ApplyResult, AuthorFor, EntryApplier
 from app.exchange.replication.models import Upstream
 from app.http.problems import FieldProblem
 from app.settings import Settings
@@ -31,20 +31,20 @@ AT_ONCE = 4
 Named = tuple[str, Mapping[str, Any]]
 
 
-class CannotFollow(RuntimeError):
+class ReplicationError(RuntimeError):
     """What another Lifeline says cannot be taken here; nothing of that page was written."""
 
 
 class Follower:
     """Follows one upstream into one database. `teller` says as whom its entries are recorded."""
 
-    def __init__(self, url: str, client: AsyncLifeline, database: Database, teller: Teller, settings: Settings) -> None:
+    def __init__(self, url: str, client: AsyncLifeline, database: Database, author_for: AuthorFor, settings: Settings) -> None:
         self._url = url.rstrip("/")
         self._client = client
         self._database = database
-        self._applier = Applier(teller, settings)
+        self._applier = EntryApplier(author_for, settings)
 
-    async def once(self) -> AsyncIterator[Applied]:
+    async def once(self) -> AsyncIterator[ApplyResult]:
         """Apply what is there, page by page, up to the head."""
         while True:
             applied, last = await self._step(0)
@@ -52,13 +52,13 @@ class Follower:
             if last:
                 return
 
-    async def for_ever(self, wait: int) -> AsyncIterator[Applied]:
+    async def follow(self, wait: int) -> AsyncIterator[ApplyResult]:
         """The same, and what comes: each request is held up to `wait` seconds (0 to 30)."""
         while True:
             applied, _ = await self._step(wait)
             yield applied
 
-    async def _step(self, wait: int) -> tuple[Applied, bool]:
+    async def _step(self, wait: int) -> tuple[ApplyResult, bool]:
         async with self._database.read() as connection:
             cursor = (await connection.execute(select(col(Upstream.cursor)).where(col(Upstream.url) == self._url))).scalar_one_or_none()
         if cursor is None:
@@ -68,38 +68,40 @@ class Follower:
         except LifelineError as error:
             if cursor is not None and error.status == 422:
                 reason = error.errors[0].detail if error.errors else error.detail
-                raise CannotFollow(f"{self._url} does not know where this stands: {reason}. Add --restart to go through it anew.") from None
+                raise ReplicationError(
+                    f"{self._url} does not know where this stands: {reason}. Add --restart to go through it anew."
+                ) from None
             raise
         applied = await self._apply(page, cursor)
         return applied, len(page.items) < PAGE
 
-    async def _apply(self, page: Page[Change], cursor: str | None) -> Applied:
+    async def _apply(self, page: Page[Change], cursor: str | None) -> ApplyResult:
         if page.next == cursor:
-            return Applied()
+            return ApplyResult()
         named = await self._named_by(page.items)
         async with self._database.write() as session:
             upstream = await session.get(Upstream, self._url)
             if (upstream.cursor if upstream else None) != cursor:
                 # Another process follows too, and was here first.
-                return Applied()
+                return ApplyResult()
             await self._take(session, named)
             applied = await self._applier.apply(session, [_entry(each) for each in page.items])
             if applied.refused:
                 at, wrong = applied.refused[0]
                 what = "; ".join(f"{each.pointer}: {each.detail}" for each in wrong)
-                raise CannotFollow(f"Entry {page.items[at].seq} of {self._url} cannot be taken in: {what}")
+                raise ReplicationError(f"Entry {page.items[at].seq} of {self._url} cannot be taken in: {what}")
             await session.merge(Upstream(url=self._url, cursor=page.next, updated_at=utc_now()))
         return applied
 
     async def _take(self, session: AsyncSession, named: list[Named]) -> None:
         for what, served in named:
-            if wrong := wrong_in(what, served):
-                raise CannotFollow(
+            if wrong := reference_errors(what, served):
+                raise ReplicationError(
                     f"The {what} {served.get('slug')} of {self._url} cannot be taken in: {wrong[0].pointer} {wrong[0].detail}"
                 )
-        for (what, served), answer in zip(named, await take_reference(session, named), strict=True):
+        for (what, served), answer in zip(named, await add_reference(session, named), strict=True):
             if isinstance(answer, FieldProblem):
-                raise CannotFollow(f"The {what} {served['slug']} of {self._url} cannot be taken in: {answer.detail}")
+                raise ReplicationError(f"The {what} {served['slug']} of {self._url} cannot be taken in: {answer.detail}")
 
     async def _all_reference(self) -> None:
         """On the first run: all places, sources and routes, since fetching each by itself takes a request."""
@@ -116,9 +118,9 @@ class Follower:
 
     async def _take_lot(self, lot: list[Named]) -> list[Named]:
         """Add some; answers places whose parent comes later."""
-        good = [(what, served) for what, served in lot if not wrong_in(what, served)]
+        good = [(what, served) for what, served in lot if not reference_errors(what, served)]
         async with self._database.write() as session:
-            answers = await take_reference(session, good)
+            answers = await add_reference(session, good)
         return [
             each for each, answer in zip(good, answers, strict=True) if isinstance(answer, FieldProblem) and answer.pointer == "/parent"
         ]
@@ -170,7 +172,7 @@ def _entry(change: Change) -> dict[str, Any]:
     return change.model_dump(by_alias=True)
 
 
-async def forget(database: Database, url: str) -> None:
+async def reset_cursor(database: Database, url: str) -> None:
     """Go through an upstream anew at the next run: what is here already is known again."""
     async with database.write() as session:
         upstream = await session.get(Upstream, url.rstrip("/"))

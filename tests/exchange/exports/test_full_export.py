@@ -14,13 +14,13 @@ from openpyxl.utils.escape import unescape
 from app.domain.tlp import Label
 from app.exchange.exports import full_export
 from app.exchange.exports.columns import column
-from app.exchange.exports.full_export import export_file, read_records
-from app.exchange.exports.hxl_csv import undone
+from app.exchange.exports.full_export import read_records, write_full_export
+from app.exchange.exports.hxl_csv import unescape_formula
 from app.exchange.exports.records import restore
-from app.exchange.exports.xlsx import ELSEWHERE, LONG, MOST_CHARACTERS, Workbook
+from app.exchange.exports.xlsx import MAX_CELL_CHARACTERS, OVERFLOW_MARKER, OVERFLOW_SHEET, WorkbookWriter
 from app.exchange.imports.file_readers import read_tables
 from app.http.content_negotiation import Format
-from app.ledger.hash_chain import GENESIS, canonical, link
+from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
 from app.storage.database import Database
 from tests.support.servers import invoke
 
@@ -29,7 +29,7 @@ def from_csv(path: Path) -> list[dict[str, Any]]:
     """The records of a CSV file, as an importer reads them."""
     with path.open(encoding="utf-8", newline="") as file:
         headers, _, *rows = csv.reader(file)
-    return [restore(headers, [undone(cell) for cell in row]) for row in rows]
+    return [restore(headers, [unescape_formula(cell) for cell in row]) for row in rows]
 
 
 def from_xlsx(path: Path) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ async def test_every_format_carries_every_field(
     for ending in ("ndjson", "csv", "xlsx"):
         path = tmp_path / f"out.{ending}"
         counts: list[int] = []
-        assert await export_file(database, path, Label.RED, counts.append) == sum(counts)
+        assert await write_full_export(database, path, Label.RED, counts.append) == sum(counts)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         written.append(path)
     assert {each for each in names(tmp_path) if each.startswith("out")} == {each.name for each in written}
@@ -85,7 +85,7 @@ async def test_it_is_the_ledger_of_the_clearance(database: Database, filled: dic
     changes = [each for each in records if each["record"] == "change"]
     for seq, change in enumerate(changes, 1):
         entry = {name: value for name, value in change.items() if name not in ("record", "seq", "hash")}
-        hashed = link(hashed, canonical(entry))
+        hashed = chain_hash(hashed, canonical_json(entry))
         assert (change["seq"], change["hash"]) == (seq, hashed)
     assert (head["seq"], head["hash"], head["clearance"]) == (len(changes), hashed, clearance)
     told = json.dumps(records)
@@ -113,16 +113,16 @@ async def test_a_file_that_cannot_be_finished_is_not_there(database: Database, t
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="disk"):
-        await export_file(database, path, Label.RED, fail)
+        await write_full_export(database, path, Label.RED, fail)
     assert path.read_text(encoding="utf-8") == "before"
     assert "out.ndjson.part" not in names(tmp_path)
 
 
 def test_a_sheet_that_is_full_goes_on_in_the_next_and_a_long_text_stands_in_parts() -> None:
     columns = [column("a", "#meta"), column("b.c", "#x", "integer")]
-    book = Workbook(most_rows=4)
+    book = WorkbookWriter(most_rows=4)
     book.open("rows", columns)
-    long = "=é" * MOST_CHARACTERS
+    long = "=é" * MAX_CELL_CHARACTERS
     for number in range(5):
         book.add("rows", columns, {"a": long if number == 3 else f"={number}", "b": {"c": number}})
     read = openpyxl.load_workbook(io.BytesIO(b"".join(book.finish())))
@@ -130,8 +130,8 @@ def test_a_sheet_that_is_full_goes_on_in_the_next_and_a_long_text_stands_in_part
     assert read.sheetnames == ["rows", "rows 2", "long", "rows 3"]
     assert list(read["rows"].values) == [("a", "b.c"), ("#meta", "#x"), ("=0", 0), ("=1", 1)]
     assert read["rows"]["A3"].data_type == "s"
-    assert list(read["rows 2"].values)[3] == (ELSEWHERE, 3)
-    _, *parts = read[LONG].values
+    assert list(read["rows 2"].values)[3] == (OVERFLOW_MARKER, 3)
+    _, *parts = read[OVERFLOW_SHEET].values
     assert [part[:4] for part in parts] == [("rows 2", 4, "a", 1), ("rows 2", 4, "a", 2)]
     assert "".join(part[4] for part in parts) == long
 
@@ -139,21 +139,21 @@ def test_a_sheet_that_is_full_goes_on_in_the_next_and_a_long_text_stands_in_part
 @pytest.mark.parametrize("text", ["_x005F_x000D_", "_x0041_x0042_x0043_", "_x005F__x005F_", "[long]", "\ufffe\uffff\x01", "x_x000D_"])
 def test_what_looks_like_an_escape_is_read_back_as_it_was(text: str) -> None:
     columns = [column("a"), column("b")]
-    book = Workbook()
+    book = WorkbookWriter()
     book.open("rows", columns)
-    book.add("rows", columns, {"a": text, "b": "=" * (MOST_CHARACTERS + 1)})
+    book.add("rows", columns, {"a": text, "b": "=" * (MAX_CELL_CHARACTERS + 1)})
     file = io.BytesIO(b"".join(book.finish()))
     book.close()
     tables = read_tables(file, Format.XLSX)
     _, _, row = next(tables).rows
-    assert row.cells == [text, "=" * (MOST_CHARACTERS + 1)]
+    assert row.cells == [text, "=" * (MAX_CELL_CHARACTERS + 1)]
 
 
 def test_a_workbook_that_is_broken_off_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its temporary files hold what was to be exported."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for finished in (False, True):
-        book = Workbook()
+        book = WorkbookWriter()
         book.open("rows", [column("a")])
         book.add("rows", [column("a")], {"a": "secret"})
         assert names(tmp_path)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from app.domain.kinds import KINDS
 from app.exchange.exports.columns import Scalar, column, record_of
-from app.exchange.exports.hxl_csv import defused, lines, undone
-from app.exchange.exports.tables import TABLES, flat
-from tests.support.fixtures import of_no_storage
+from app.exchange.exports.hxl_csv import encode_rows, escape_formula, unescape_formula
+from app.exchange.exports.tables import TABLES, flatten
+from tests.support.fixtures import sqlite_only
 
 # Only what the database keeps: no NUL, no half of a character.
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -24,7 +24,7 @@ def read(body: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(body.decode(), newline="")))
 
 
-@of_no_storage
+@sqlite_only
 async def test_libhxl_reads_and_validates_it(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name in ("indicators", "reports", "places", "routes", "sources", "situations", "warnings?as_of=2016-08-12", "changes"):
         body = (await client.get(f"/v1/{name.replace('?', '.csv?') if '?' in name else f'{name}.csv'}")).content
@@ -44,7 +44,7 @@ async def test_libhxl_reads_and_validates_it(client: httpx.AsyncClient, filled: 
     assert (row.get("#affected+best"), row.get("#meta+source+reliability")) == ("300000", "B")
 
 
-@of_no_storage
+@sqlite_only
 async def test_cells_are_the_fields_of_the_json(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name, table in TABLES.items():
         query = "?as_of=2016-08-12" if name == "warnings" else ""
@@ -55,8 +55,8 @@ async def test_cells_are_the_fields_of_the_json(client: httpx.AsyncClient, fille
         items = (await client.get(f"/v1/{name}{query}")).json()["items"]
         for row, item in zip(rows, items, strict=True):
             for each, cell in zip(table.columns, row, strict=True):
-                expected = each.cell(flat(name, item))
-                assert (undone(cell) if isinstance(expected, str) else cell) == plain(expected)
+                expected = each.cell(flatten(name, item))
+                assert (unescape_formula(cell) if isinstance(expected, str) else cell) == plain(expected)
 
 
 def plain(value: Scalar) -> str:
@@ -66,7 +66,7 @@ def plain(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@of_no_storage
+@sqlite_only
 async def test_no_cell_is_run_as_a_formula(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name in ("reports", "indicators", "places", "changes"):
         _, _, *rows = read((await client.get(f"/v1/{name}.csv")).content)
@@ -78,20 +78,20 @@ async def test_no_cell_is_run_as_a_formula(client: httpx.AsyncClient, filled: di
 @given(TEXTS)
 def test_defusing_is_undone_exactly(text: str) -> None:
     for candidate in (text, *(mark + text for mark in (*RUN, "'"))):
-        safe = defused(candidate)
+        safe = escape_formula(candidate)
         assert not safe.startswith(tuple(RUN))
-        ((cell,),) = read(lines([[safe]])) or [[""]]
-        assert undone(cell) == candidate
+        ((cell,),) = read(encode_rows([[safe]])) or [[""]]
+        assert unescape_formula(cell) == candidate
 
 
 def test_every_field_of_every_kind_has_its_hashtag() -> None:
     for kind in KINDS.values():
-        assert kind.hxl.keys() == kind.value_model.model_fields.keys() | kind.reading_model.model_fields.keys(), kind.name
+        assert kind.hxl.keys() == kind.value_model.model_fields.keys() | kind.assessment_model.model_fields.keys(), kind.name
 
 
 def test_a_row_is_a_record_again() -> None:
-    columns = [column("a"), column("b.c", shape="integer"), column("b.d", shape="words"), column("e.1", shape="number", header="y")]
-    columns.append(column("e.0", shape="number", header="x"))
+    columns = [column("a"), column("b.c", dtype="integer"), column("b.d", dtype="words"), column("e.1", dtype="number", header="y")]
+    columns.append(column("e.0", dtype="number", header="x"))
     record = {"a": None, "b": {"c": 3, "d": ["x", "y"]}, "e": [1.5, -2.0]}
     assert record_of(columns, ["", "3", "x y", "-2.0", "1.5"]) == record
     assert record_of(columns, ["t", "", "", "", ""]) == {"a": "t", "b": None, "e": None}

@@ -13,7 +13,7 @@ from shapely.geometry import shape
 
 from app.domain.tlp import Label
 from app.exchange.exports import streaming
-from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.fixtures import MakeClient, sqlite_only
 
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -63,7 +63,7 @@ async def test_every_list_in_every_format(client: httpx.AsyncClient, filled: dic
         assert rows(lines, "ndjson") == items
 
 
-@of_no_storage
+@sqlite_only
 async def test_by_suffix_by_query_and_by_accept_it_is_the_same(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for format_, media_type in MEDIA_TYPES.items():
         by_suffix = await client.get(f"/v1/places.{format_}")
@@ -77,7 +77,7 @@ async def test_by_suffix_by_query_and_by_accept_it_is_the_same(client: httpx.Asy
         assert "Accept" in again.headers["vary"]
 
 
-@of_no_storage
+@sqlite_only
 async def test_what_is_not_offered(anonymous: httpx.AsyncClient) -> None:
     for answer, status in (
         (await anonymous.get("/v1/indicators", headers={"Accept": "application/pdf"}), 406),
@@ -150,7 +150,7 @@ async def test_nothing_above_the_clearance_shows_in_any_format(
     assert "public" in (await anonymous.get("/v1/reports.csv")).headers["cache-control"]
 
 
-@of_no_storage
+@sqlite_only
 async def test_geometry(client: httpx.AsyncClient, make_client: MakeClient, filled: dict[str, Any]) -> None:
     """Indicators on their place, closures on their route, coarse below amber and said so; valid for shapely."""
     green, amber = await make_client(clearance=Label.GREEN), await make_client(clearance=Label.AMBER)

@@ -17,7 +17,7 @@ from app.domain.tlp import Label
 from app.exchange.exports import streaming
 from app.exchange.exports.geojson import GeoJsonRenderer
 from app.exchange.exports.hxl_csv import CsvRenderer
-from app.exchange.exports.rendering import LinesRenderer, Located, Renderer
+from app.exchange.exports.rendering import NdjsonRenderer, Renderer, RowGeometry
 from app.exchange.exports.tables import REPORTS
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http import response_buffer
@@ -78,11 +78,18 @@ async def clone(database: Database, first: int, last: int) -> None:
     reports, changes = table_of(Report), table_of(LedgerEntry)
     async with database.write() as session:
         connection = await session.connection()
-        row = dict((await connection.execute(select(*reports.c).order_by(reports.c.number).limit(1))).mappings().one())
-        rows = [row | {"number": at, "id": UUID(int=row["id"].int + (at << 64))} for at in range(first, last)]
+        row = dict((await connection.execute(select(*reports.c).order_by(reports.c.global_seq).limit(1))).mappings().one())
+        rows = [row | {"global_seq": at, "id": UUID(int=row["id"].int + (at << 64))} for at in range(first, last)]
         for start in range(0, len(rows), 500):
             await connection.execute(insert(reports), rows[start : start + 500])
-        change = {"number": last, "type": "grade", "level": 0, "plain_below": 0, "recorded_at": row["recorded_at"], "recorded_by": "test"}
+        change = {
+            "global_seq": last,
+            "type": "grade",
+            "level": 0,
+            "redacted_below": 0,
+            "recorded_at": row["recorded_at"],
+            "recorded_by": "test",
+        }
         await connection.execute(insert(changes), [change])
 
 
@@ -163,7 +170,7 @@ def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Rendere
         tracemalloc.start()
         renderer.begin()
         for _ in range(pages):
-            renderer.page([document] * 20, [Located(None)] * 20)
+            renderer.page([document] * 20, [RowGeometry(None)] * 20)
         for _ in renderer.end():
             pass
         renderer.close()
@@ -209,16 +216,16 @@ async def test_an_export_breaks_off_when_its_key_is_revoked(
     """Before the next page is read: nothing of it leaves, and what has left does not look whole. Held back it is a 401."""
     await clone(database, 2, 7)
     messages: list[dict[str, Any]] = []
-    render = LinesRenderer.page
+    render = NdjsonRenderer.page
     revoked: list[str] = []
 
-    def revoke_after(self: LinesRenderer, documents: Sequence[str], spots: Sequence[Located]) -> bytes:
+    def revoke_after(self: NdjsonRenderer, documents: Sequence[str], spots: Sequence[RowGeometry]) -> bytes:
         if not revoked:
             revoked.append(key)
             by_hand(app.state.settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP")
         return render(self, documents, spots)
 
-    monkeypatch.setattr(LinesRenderer, "page", revoke_after)
+    monkeypatch.setattr(NdjsonRenderer, "page", revoke_after)
     await ask(app, "/v1/reports.ndjson", "", into(messages), authorization=f"Bearer {key}")
     body = b"".join(each.get("body", b"") for each in messages)
     if held:

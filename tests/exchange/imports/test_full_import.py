@@ -10,11 +10,11 @@ import orjson
 
 from app.access.principal import Caller, Scope
 from app.domain.tlp import TOP, Label
-from app.exchange.exports.full_export import export_file
-from app.exchange.imports.file_readers import format_of
-from app.exchange.imports.full_import import Restored, WholeFile, is_whole
-from app.exchange.replication.apply import Applier
-from app.ledger.hash_chain import GENESIS, canonical, link
+from app.exchange.exports.full_export import write_full_export
+from app.exchange.imports.file_readers import format_of_path
+from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
+from app.exchange.replication.apply import EntryApplier
+from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
 from app.settings import Settings
 from app.storage.database import Database
 from tests.exchange.readers import problems_of, readings_of
@@ -27,14 +27,14 @@ def teller(organisation: str) -> Caller:
     return Caller(level=TOP, organisation=organisation, scopes=frozenset({"report", "curate"}))
 
 
-async def take_in(path: Path, url: str, *, dry: bool = False) -> Restored:
+async def take_in(path: Path, url: str, *, dry: bool = False) -> FullImportResult:
     settings = Settings(database_url=url)
     database = Database(settings)
     try:
         with path.open("rb") as file:
-            assert is_whole(file, format_of(path))
-            whole = WholeFile(file, format_of(path), database, teller, settings)
-            looked = await whole.look()
+            assert is_full_export(file, format_of_path(path))
+            whole = FullImport(file, format_of_path(path), database, teller, settings)
+            looked = await whole.dry_run()
             return looked if dry or looked.problem_count else await whole.write()
     finally:
         await database.close()
@@ -47,7 +47,7 @@ async def test_the_same_readings_in_every_format(
     assert len(expected) > 5
     for ending in ("ndjson", "csv", "xlsx"):
         path = tmp_path / f"out.{ending}"
-        await export_file(database, path, Label.RED, lambda _: None)
+        await write_full_export(database, path, Label.RED, lambda _: None)
         second = new_empty_database()
         done = await take_in(path, second)
         assert (done.problems, done.written) == ([], True)
@@ -73,7 +73,7 @@ def relabelled(lines: list[dict[str, Any]], label: str) -> bytes:
             entry = {name: value for name, value in line.items() if name not in ("record", "seq", "hash")}
             if entry["report"] is not None:
                 entry["report"] = entry["report"] | {"sensitivity": label}
-            hash_ = link(hash_, canonical(entry))
+            hash_ = chain_hash(hash_, canonical_json(entry))
             line = {"record": "change", "seq": line["seq"], "hash": hash_, **entry}
         changed.append(line)
     return b"".join(orjson.dumps(each) + b"\n" for each in (head | {"hash": hash_}, *changed))
@@ -100,7 +100,7 @@ async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
     ):
         assert (await client.post(path, json=body)).status_code == 201, path
     path = tmp_path / "out.ndjson"
-    await export_file(database, path, Label.RED, lambda _: None)
+    await write_full_export(database, path, Label.RED, lambda _: None)
     lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
     async def send(by: httpx.AsyncClient, content: bytes, query: str) -> tuple[int, dict[str, Any]]:
@@ -129,7 +129,7 @@ async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
     # Everybody is told of grades, not of the sources' own names.
     await reference.add("sources", slug="nurse", name="A nurse", type="witness", alias="A health worker")
     assert (await client.post("/v1/sources/nurse/grades", json={"reliability": "A", "reason": "right"})).status_code == 201
-    await export_file(database, path, Label.RED, lambda _: None)
+    await write_full_export(database, path, Label.RED, lambda _: None)
     grade = orjson.loads(path.read_bytes().splitlines()[-1]) | {"seq": 1}
     guesses = [
         await send(admin, relabelled([lines[0] | {"seq": 1}, grade | {"source": slug}], ""), "?dry_run=false")
@@ -145,11 +145,11 @@ async def test_one_key_lowers_no_label_by_a_file(
     """An export of one's own making may say that two others agreed; a service that has nothing yet takes it as it is."""
     hidden = (await client.post("/v1/reports", json=report(sensitivity="red"))).json()
     path = tmp_path / "out.ndjson"
-    await export_file(database, path, Label.RED, lambda _: None)
+    await write_full_export(database, path, Label.RED, lambda _: None)
     head, *others, brought = [orjson.loads(line) for line in path.read_bytes().splitlines()]
     moved = {"type": "label", "report": None, "reason": "no more", "detail": {"sensitivity": "clear", "before": "red"}}
     entry = {name: each for name, each in brought.items() if name not in ("record", "seq", "hash")} | moved
-    change = {"record": "change", "seq": 2, "hash": link(brought["hash"], canonical(entry)), **entry}
+    change = {"record": "change", "seq": 2, "hash": chain_hash(brought["hash"], canonical_json(entry)), **entry}
     lines = [head | {"seq": 2, "hash": change["hash"]}, *others, brought, change]
     path.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in lines))
 
@@ -170,7 +170,9 @@ def rewritten(lines: Sequence[dict[str, Any]]) -> bytes:
     for each in lines:
         if each.get("record") == "change":
             seq += 1
-            before = link(before, canonical({name: value for name, value in each.items() if name not in ("record", "seq", "hash")}))
+            before = chain_hash(
+                before, canonical_json({name: value for name, value in each.items() if name not in ("record", "seq", "hash")})
+            )
             each |= {"seq": seq, "hash": before}
     lines[0].update(seq=seq, hash=before)
     return b"".join(orjson.dumps(each) + b"\n" for each in lines)
@@ -181,7 +183,7 @@ async def test_records_that_are_not_made_as_an_export_has_them(
 ) -> None:
     """Each is told at its line, and none is an error of the service: hashes alone do not make an export."""
     path = tmp_path / "out.ndjson"
-    await export_file(database, path, Label.RED, lambda _: None)
+    await write_full_export(database, path, Label.RED, lambda _: None)
     lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
     first: dict[str, int] = {}
     for at, each in enumerate(lines):
@@ -216,7 +218,7 @@ async def test_entries_that_are_made_otherwise_are_refused_whole(database: Datab
     """A follower takes them from another service, without a file that was looked at before."""
     entry = {"type": "retraction", "report_id": None, "recorded_by": "one"}
     async with database.write() as session:
-        done = await Applier(teller, Settings()).apply(session, [entry, entry | {"type": "grade", "source": "agency"}])
+        done = await EntryApplier(teller, Settings()).apply(session, [entry, entry | {"type": "grade", "source": "agency"}])
     told = [(at, [each.pointer for each in wrong]) for at, wrong in done.refused]
     assert told == [(1, ["/detail/reliability", "/reason", "/recorded_at"])]
     assert (done.existing, done.added) == (0, {})

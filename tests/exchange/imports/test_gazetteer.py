@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.exchange.imports.gazetteer import slug_of
+from app.exchange.imports.gazetteer import unit_slug
 from tests.support.servers import invoke, rows
 
 OLD = [
@@ -68,12 +68,12 @@ def test_units_of_a_table(run: Run, tmp_path: Path, database_url: str, made: lis
     assert run(path, "--write").stdout == "3 rows: places added: none; 6 were here already.\n"
 
 
-def test_a_unit_whose_code_is_here_is_that_place(tmp_path: Path, stocked_database: str) -> None:
+def test_a_unit_whose_code_is_here_is_that_place(tmp_path: Path, seeded_database: str) -> None:
     # `oldtown` has pcode:SY02.
     made = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Aleppo", "SY02", "Jebel Saman", "SY0200"]]
-    done = invoke("place", "import", write(tmp_path / "units.csv", made), "--write", database_url=stocked_database)
+    done = invoke("place", "import", write(tmp_path / "units.csv", made), "--write", database_url=seeded_database)
     assert done.stdout == "1 rows: places added: 1 of level 2; 1 were here already.\n"
-    assert units(stocked_database)["SY0200"] == ("jebel-saman-sy0200", "Jebel Saman", "SYR", "oldtown", 3)
+    assert units(seeded_database)["SY0200"] == ("jebel-saman-sy0200", "Jebel Saman", "SYR", "oldtown", 3)
 
 
 def test_a_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, database_url: str) -> None:
@@ -100,6 +100,6 @@ def test_a_wrong_row_keeps_everything_out(run: Run, tmp_path: Path, database_url
 
 
 def test_slugs() -> None:
-    assert slug_of("\u062d\u0644\u0628", "SY02") == "sy02"
-    assert slug_of("Jebel Saman (rural)", "SY0200") == "jebel-saman-rural-sy0200"
-    assert len(slug_of("x" * 200, "SY020000")) <= 64
+    assert unit_slug("\u062d\u0644\u0628", "SY02") == "sy02"
+    assert unit_slug("Jebel Saman (rural)", "SY0200") == "jebel-saman-rural-sy0200"
+    assert len(unit_slug("x" * 200, "SY020000")) <= 64

@@ -66,12 +66,12 @@ def endpoint() -> Iterator[str]:
     server.server_close()
 
 
-def test_the_figures_come_in_with_where_they_are_from(endpoint: str, stocked_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_figures_come_in_with_where_they_are_from(endpoint: str, seeded_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hapi, "PAGE", 3)
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
 
     def pull(*more: str) -> Any:
-        return invoke("pull", "hapi", endpoint, "--source", "agency", *more, database_url=stocked_database)
+        return invoke("pull", "hapi", endpoint, "--source", "agency", *more, database_url=seeded_database)
 
     looked = pull()
     # One unit is not among the places here, so nothing is written; the others say something else.
@@ -82,7 +82,7 @@ def test_the_figures_come_in_with_where_they_are_from(endpoint: str, stocked_dat
     monkeypatch.setattr("tests.exchange.imports.test_hapi.ROWS", ROWS[:-1])
     assert "1 rows: 1 recorded" in pull("--write").stdout
     assert "1 rows: 0 recorded, 1 recorded before" in pull("--write").stdout
-    ((value, url, title, stated),) = rows(stocked_database, "SELECT value, url, title, stated_text FROM report")
+    ((value, url, title, stated),) = rows(seeded_database, "SELECT value, url, title, stated_text FROM report")
     told = json.loads(value) if isinstance(value, str) else value
     assert (told["concept"], told["people"], stated) == ("in_need", 1200, "2016-01-01")
     assert (url, title) == (endpoint.partition("?")[0], "HDX HAPI, humanitarian-needs, resource a-resource")

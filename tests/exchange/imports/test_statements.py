@@ -21,13 +21,13 @@ import xlsxwriter
 
 from app.access.principal import Scope
 from app.exchange.imports import xlsx_reader
-from app.exchange.imports.file_readers import read_tables, text_of
-from app.exchange.imports.statements import Imported, StatementFile
+from app.exchange.imports.file_readers import cell_text, read_tables
+from app.exchange.imports.statements import ImportResult, StatementImport
 from app.http.content_negotiation import Format
 from app.settings import Settings
 from tests.exchange.readers import readings_of
 from tests.support.factories import Reference, report
-from tests.support.fixtures import FULL, MakeClient, of_no_storage
+from tests.support.fixtures import FULL, MakeClient, sqlite_only
 from tests.support.processes import environment
 from tests.support.servers import execute_by_hand, invoke, rows
 
@@ -82,14 +82,14 @@ async def test_a_key_that_is_revoked_while_its_file_is_looked_at_writes_nothing(
     make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reporter = await make_client(Scope.REPORT, organisation="leaving")
-    look = StatementFile.look
+    look = StatementImport.dry_run
 
-    async def look_and_revoke(self: StatementFile) -> Imported:
+    async def look_and_revoke(self: StatementImport) -> ImportResult:
         found = await look(self)
         await execute_by_hand(settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP WHERE organisation = 'leaving'")
         return found
 
-    monkeypatch.setattr(StatementFile, "look", look_and_revoke)
+    monkeypatch.setattr(StatementImport, "look", look_and_revoke)
     answer = await reporter.post("/v1/imports?dry_run=false", json=[report(sensitivity="clear")])
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:lifeline:problem:key")
     assert (await anonymous.get("/v1/reports")).json()["items"] == []
@@ -177,12 +177,12 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(stocked_database: str) -> Run:
+def run(seeded_database: str) -> Run:
     """Runs `lifeline` on a database with reference data."""
-    return lambda *arguments: invoke(*arguments, database_url=stocked_database)
+    return lambda *arguments: invoke(*arguments, database_url=seeded_database)
 
 
-def test_hashtags_say_what_columns_hold(run: Run, tmp_path: Path, stocked_database: str) -> None:
+def test_hashtags_say_what_columns_hold(run: Run, tmp_path: Path, seeded_database: str) -> None:
     made = [
         ["Situation report", "", "", "", "", "", ""],
         ["Where", "Who", "What", "When", "Counted", "From", "To"],
@@ -201,25 +201,25 @@ def test_hashtags_say_what_columns_hold(run: Run, tmp_path: Path, stocked_databa
     looked = run("import", str(path))
     assert looked.exit_code == 0, looked.output
     assert "1 rows: 1 would be recorded" in looked.stdout
-    assert rows(stocked_database, "SELECT count(*) FROM report") == [(0,)]
+    assert rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
     assert "1 rows: 1 recorded, 0 recorded before, 0 refused." in run("import", str(path), "--write").stdout
-    ((value,),) = rows(stocked_database, "SELECT value FROM report")
+    ((value,),) = rows(seeded_database, "SELECT value FROM report")
     stated = json.loads(value) if isinstance(value, str) else value
     assert (stated["people_low"], stated["people_high"]) == (250000, 275000)
 
 
-def test_options_fill_what_rows_do_not_say_and_days_count_from_the_statement(run: Run, tmp_path: Path, stocked_database: str) -> None:
+def test_options_fill_what_rows_do_not_say_and_days_count_from_the_statement(run: Run, tmp_path: Path, seeded_database: str) -> None:
     path = write_csv(
         tmp_path / "days.csv", [["supply", "in_days_min", "in_days_max", "relative_text"], ["food", 14, 21, "two to three weeks"]]
     )
     defaults = ("--kind", "supply_runout", "--place", "Old town", "--source", "envoy", "--stated-at", "2016-07-28")
     assert run("import", str(path), "--write", *defaults, "--org", "desk").exit_code == 0
-    ((value, by),) = rows(stocked_database, "SELECT value, recorded_by FROM report")
+    ((value, by),) = rows(seeded_database, "SELECT value, recorded_by FROM report")
     stated = json.loads(value) if isinstance(value, str) else value
     assert (stated["runs_out_earliest"], stated["runs_out_latest"], by) == ("2016-08-11", "2016-08-18", "desk")
 
 
-def test_all_or_nothing_and_the_lines_printed(run: Run, tmp_path: Path, stocked_database: str) -> None:
+def test_all_or_nothing_and_the_lines_printed(run: Run, tmp_path: Path, seeded_database: str) -> None:
     headers = ["kind", "place", "source", "stated_at", "route", "status"]
     good = ["route_closure", "oldtown", "agency", "2016-07-28", "north-road", "closed"]
     path = write_csv(tmp_path / "routes.csv", [headers, good, [*good[:4], "nroth-road", "closed"], [*good[:5], ""]])
@@ -228,7 +228,7 @@ def test_all_or_nothing_and_the_lines_printed(run: Run, tmp_path: Path, stocked_
     assert "E3 (route): there is no route 'nroth-road'; near to it: north-road (north-road)" in refused.stdout
     assert "F4 (status): this field is required" in refused.stdout
     assert "Nothing was written: add --write, and --only-good for the rows that are right." in refused.stdout
-    assert rows(stocked_database, "SELECT count(*) FROM report") == [(0,)]
+    assert rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
     assert "3 rows: 1 recorded, 0 recorded before, 2 refused." in run("import", str(path), "--write", "--only-good").stdout
 
 
@@ -286,7 +286,7 @@ ROW = ["trapped_population", "oldtown", "agency", "2016-07-28", "trapped"]
 NAMES = ["kind", "place", "source", "stated_at", "concept"]
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize(
     ("delimiter", "encoding", "before"),
     [(",", "utf-16", ""), (";", "utf-8", "sep=;\r\n"), ("\t", "utf-8-sig", ""), (";", "utf-8", "")],
@@ -300,7 +300,7 @@ async def test_a_csv_is_read_as_spreadsheet_programs_write_it(
     assert told["shown"][0]["provenance"]["quote"] == "à côté, de; ça"
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_byte_order_mark_before_json_is_passed_over(client: httpx.AsyncClient, reference: Reference) -> None:
     one = json.dumps(report()).encode()
     for content, media_type in ((b"[" + one + b"]", "application/json"), (one + b"\r\n", "application/x-ndjson")):
@@ -308,7 +308,7 @@ async def test_a_byte_order_mark_before_json_is_passed_over(client: httpx.AsyncC
         assert (told["created"], told["problems"]) == (1, [])
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_formula_that_was_never_computed_is_no_empty_cell(client: httpx.AsyncClient, reference: Reference) -> None:
     """Libraries write formulas without their results: taken for empty, the row would say something else than it does."""
     book = openpyxl.Workbook()
@@ -326,7 +326,7 @@ async def test_a_formula_that_was_never_computed_is_no_empty_cell(client: httpx.
     assert told["created"] == 1
 
 
-@of_no_storage
+@sqlite_only
 async def test_every_fault_of_a_row_is_named_at_once(client: httpx.AsyncClient, reference: Reference) -> None:
     wrong = ["trapped_population", "Old twon", "agancy", "28/07/2016", "trapped", "1" * 5000, "9"]
     content = "\r\n".join([",".join([*NAMES, "people_high", "credibility"]), ",".join(wrong)]).encode()
@@ -372,7 +372,7 @@ async def test_who_may_send_what(make_client: Any, client: httpx.AsyncClient, fi
     assert (await send(client, b"a,b\r\n1,2\r\n", "text/csv")).status_code == 422
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_file_over_the_limit_and_a_key_that_came_before(app: Any, client: httpx.AsyncClient, reference: Reference) -> None:
     body = json.dumps([report(stated_at="2016-07-01")]).encode()
     headers = {"Content-Type": "application/json", "Idempotency-Key": "one"}
@@ -387,7 +387,7 @@ async def test_a_file_over_the_limit_and_a_key_that_came_before(app: Any, client
     assert (await client.post("/v1/imports", content=b"", headers=packed)).status_code == 415
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_file_of_which_nothing_more_comes(app: Any, client: httpx.AsyncClient) -> None:
     app.state.settings = app.state.settings.model_copy(update={"body_timeout_seconds": 0.05})
 
@@ -406,4 +406,4 @@ def test_dates_without_time_of_a_workbook_are_days(planted: tuple[Path, dict[str
         next(sheet.rows)
         stated = next(sheet.rows).cells[STATED]
     assert isinstance(stated, datetime)
-    assert text_of(stated) == "2010-01-01"
+    assert cell_text(stated) == "2010-01-01"

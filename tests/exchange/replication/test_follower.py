@@ -16,11 +16,11 @@ from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
 from app.access.principal import Caller, Scope
-from app.cli.exchange import teller
+from app.cli.exchange import author_for
 from app.client import AsyncLifeline
 from app.domain.tlp import TOP, Label
 from app.exchange.replication.apply import ApplyResult, EntryApplier
-from app.exchange.replication.follower import CannotFollow, Follower, forget
+from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.reports.queries import find_visible_report
 from app.settings import Settings
 from app.storage.database import Database
@@ -46,8 +46,8 @@ async def pull(url: str, client: AsyncLifeline, *, restart: bool = False) -> App
     total = ApplyResult()
     try:
         if restart:
-            await forget(database, URL)
-        async for applied in Follower(URL, client, database, teller, settings).once():
+            await reset_cursor(database, URL)
+        async for applied in Follower(URL, client, database, author_for, settings).once():
             total.add(applied)
     finally:
         await database.close()
@@ -163,7 +163,7 @@ async def test_what_was_amended_here_stays_and_what_cannot_be_taken_stops(
         try:
             entry = {"type": "retraction", "report_id": filled["food"]["id"], "reason": "here", "recorded_by": "field", "detail": None}
             async with database.write() as session:
-                await EntryApplier(teller, settings).apply(session, [entry])
+                await EntryApplier(author_for, settings).apply(session, [entry])
         finally:
             await database.close()
         body = report("supply_runout", {"in_days_max": 30}, place="pocket", reason="there")
@@ -173,7 +173,7 @@ async def test_what_was_amended_here_stays_and_what_cannot_be_taken_stops(
         assert (await pull(mirror, lifeline)).added == {"correction": 1}
         assert await problems_of(mirror) == []
     async with upstream(app, await make_key(Scope.READ, clearance=Label.AMBER)) as lifeline:
-        with pytest.raises(CannotFollow, match=r"another clearance.*--restart"):
+        with pytest.raises(ReplicationError, match=r"another clearance.*--restart"):
             await pull(mirror, lifeline)
 
 
@@ -189,14 +189,14 @@ KILLS = 2
 
 
 def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
-    stocked_database: str, new_empty_database: Callable[[], str], tmp_path: Path
+    seeded_database: str, new_empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
     mirror = new_empty_database()
-    key = asyncio.run(new_key(stocked_database))
+    key = asyncio.run(new_key(seeded_database))
     chance = random.Random(SEED)
     runs = itertools.count()
     with (
-        serve(tmp_path, database_url=stocked_database) as server,
+        serve(tmp_path, database_url=seeded_database) as server,
         flaky_line(httpx.URL(server.url).port, seed=SEED, most_bytes=20_000) as (
             address,
             cut,
@@ -232,7 +232,7 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
                 break
         assert done.returncode == 0, output.read_text()
         assert cut[0] > 0
-        assert asyncio.run(readings_of(mirror)) == asyncio.run(readings_of(stocked_database))
+        assert asyncio.run(readings_of(mirror)) == asyncio.run(readings_of(seeded_database))
     assert asyncio.run(problems_of(mirror)) == []
 
 
