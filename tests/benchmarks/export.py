@@ -25,10 +25,10 @@ from sqlalchemy import select
 
 from app.access.principal import Caller
 from app.domain.tlp import LABELS, TOP
-from app.ledger.models import Change
+from app.ledger.models import LedgerEntry
 from app.reports.models import Report
-from app.reports.service import record
-from app.reports.validation import check
+from app.reports.service import record_reports
+from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.migrations import migrate
@@ -37,7 +37,7 @@ from tests.benchmarks.bulk import bulk_insert
 from tests.benchmarks.serving import processor_seconds
 from tests.support.factories import report, seed
 from tests.support.postgres import postgres_server
-from tests.support.processes import serve
+from tests.support.processes import ROOT, serve
 
 STEP = 10_000
 
@@ -46,13 +46,13 @@ async def _fill(settings: Settings, count: int) -> None:
     """One report and its change, so many times over, each with a number, an identifier and a place in every ledger of its own."""
     await seed(settings.database_url)
     database = Database(settings)
-    reports, changes = table_of(Report), table_of(Change)
+    reports, changes = table_of(Report), table_of(LedgerEntry)
     positions = [f"seq_{label}" for label in LABELS]
     quote = "Some words that stand for a quotation of ordinary length, in a language that is not named."
     try:
         async with database.write() as session:
-            sent = check(report(provenance={"quote": quote, "url": "https://example.org/some/address"}), settings)
-            await record(session, Caller(level=TOP, organisation="bench"), [sent], settings)
+            sent = validate(report(provenance={"quote": quote, "url": "https://example.org/some/address"}), settings)
+            await record_reports(session, Caller(level=TOP, organisation="bench"), [sent], settings)
             connection = await session.connection()
             if database.dialect == "sqlite":
                 # The indexes of identifiers are written everywhere: 256 MiB of them are kept at hand.
@@ -61,8 +61,8 @@ async def _fill(settings: Settings, count: int) -> None:
             for start in range(2, count + 1, STEP):
                 numbers = range(start, min(start + STEP, count + 1))
                 ids = {number: UUID(int=said["id"].int + (number << 64)) for number in numbers}
-                await bulk_insert(connection, reports, [said | {"number": number, "id": ids[number]} for number in numbers])
-                seen = [entry | dict.fromkeys(["number", *positions], number) | {"report_id": ids[number]} for number in numbers]
+                await bulk_insert(connection, reports, [said | {"global_seq": number, "id": ids[number]} for number in numbers])
+                seen = [entry | dict.fromkeys(["global_seq", *positions], number) | {"report_id": ids[number]} for number in numbers]
                 await bulk_insert(connection, changes, seen)
             if database.dialect == "postgresql":
                 await connection.exec_driver_sql("ANALYZE")
@@ -137,7 +137,7 @@ def main() -> None:
             console.print(f"{options.database}: {options.reports:,} reports filled in within {time.perf_counter() - start:.0f} s")
         columns = ("format", "rows/s", "rows/CPU s", "MB", "seconds", "first byte, s", "MiB at 10 30 50 70 90 %", "most MiB")
         table = Table(*columns)
-        with serve(folder, anew=True, database_url=url, access_log="false") as server:
+        with serve(folder, code=ROOT, database_url=url, access_log="false") as server:
             process = server.process.pid
             httpx.get(f"{server.url}/v1/reports.ndjson?limit=1").raise_for_status()
             table.add_row("before", *[""] * 5, f"{_memory(process):.0f}", f"{_memory(process, 'VmHWM'):.0f}")

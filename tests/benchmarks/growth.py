@@ -38,7 +38,7 @@ from app.settings import Settings
 from app.storage.migrations import migrate
 from tests.benchmarks.synthetic import World
 from tests.support.postgres import execute, postgres_server
-from tests.support.processes import serve
+from tests.support.processes import ROOT, serve
 from tests.support.servers import environment, new_key, rows
 
 SMALL = 10_000
@@ -55,7 +55,7 @@ class Subject:
         self.ids: list[str] = []
         self.deep: str | None = None
         row = min(DEEP, reports * 99 // 100)
-        ((found,),) = rows(url, f"SELECT id FROM report WHERE number >= {row} ORDER BY number LIMIT 1")
+        ((found,),) = rows(url, f"SELECT id FROM report WHERE global_seq >= {row} ORDER BY global_seq LIMIT 1")
         self.deep_report = encode_cursor(UUID(str(found)), "reports")
         self.deep_change = encode_position(TOP, row)
         self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
@@ -129,7 +129,7 @@ async def memory_of_worker(url: str, reports: int, rounds: int) -> int:
     key = await new_key(url, clearance=Label.RED)
     with tempfile.TemporaryDirectory() as folder:
         options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false", "cache_bytes": "0"}
-        with serve(Path(folder), anew=True, database_url=url, **options) as server:
+        with serve(Path(folder), code=ROOT, database_url=url, **options) as server:
             async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=600) as client:
                 subject = await asyncio.to_thread(Subject, client, url, reports)
                 await subject.prepare()

@@ -38,7 +38,7 @@ from tests.benchmarks.__main__ import OUTPUT, databases, measured
 from tests.benchmarks.data import fill
 from tests.benchmarks.open_load import BASE
 from tests.benchmarks.serving import Load, cores, load_generator, resident_bytes
-from tests.support.processes import Server, serve
+from tests.support.processes import ROOT, Server, serve
 from tests.support.servers import new_key
 
 INDICATORS = 9000
@@ -292,7 +292,7 @@ def _measure(url: str, options: argparse.Namespace, console: Console, folder: Pa
     # A process inherits the core of whoever starts it.
     free = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {serving_core})
-    with serve(folder, anew=True, database_url=url, **limits) as server:
+    with serve(folder, code=ROOT, database_url=url, **limits) as server:
         os.sched_setaffinity(0, {load_core})
         job = {"port": int(server.url.rpartition(":")[2]), "keys": keys, "count": options.indicators, "streams": options.streams}
         page = httpx.get(f"{server.url}/v1/indicators?limit=1000", headers={"Authorization": f"Bearer {keys[0]}"}).json()

@@ -20,7 +20,7 @@ def test_a_load_is_a_ledger_like_any_other(new_database: Callable[[], str], buil
     assert "200 reports" in loaded.output
     assert "a second" in loaded.output
     assert invoke("verify", database_url=url).exit_code == 0
-    counts = dict(tuple(row) for row in rows(url, "SELECT type, count(*) FROM change GROUP BY type"))
+    counts = dict(tuple(row) for row in rows(url, "SELECT type, count(*) FROM ledger_entry GROUP BY type"))
     assert counts["report"] == 200
     assert counts["correction"] > 0
     assert counts["retraction"] > 0

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from app.assessment.envelope import Outcome, Reading, read
+from app.assessment.envelope import Assessment, Outcome, assess
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
-from app.reference.facts import SourceFacts
+from app.reference.facts import SourceRecord
 
 _numbers = itertools.count(1)
 EPOCH = datetime(2016, 7, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def statement(
     return Statement(
         number=number,
         id=UUID(int=number),
-        source=SourceFacts(uuid5(NAMESPACE_URL, source), source, source.title(), "ngo", party, grade),
+        source=SourceRecord(uuid5(NAMESPACE_URL, source), source, source.title(), "ngo", party, grade),
         value=KINDS[kind].resolve(KINDS[kind].value_model.model_validate(dict(value)), stated_at.date()),
         stated_at=stated_at,
         recorded_at=EPOCH + timedelta(days=1000, seconds=number),
@@ -53,18 +53,18 @@ def statement(
     )
 
 
-def reading(kind: str, *statements: Statement, level: int = 0, outcomes: tuple[Outcome, ...] = ()) -> Reading:
+def reading(kind: str, *statements: Statement, level: int = 0, outcomes: tuple[Outcome, ...] = ()) -> Assessment:
     """The statements on one indicator, read together with the kind's own horizon."""
-    return read(KINDS[kind], statements, level=level, horizon=timedelta(days=KINDS[kind].horizon_days), outcomes=outcomes)
+    return assess(KINDS[kind], statements, level=level, horizon=timedelta(days=KINDS[kind].horizon_days), outcomes=outcomes)
 
 
-def value_of(read_together: Reading) -> dict[str, Any]:
+def value_of(read_together: Assessment) -> dict[str, Any]:
     """The value of a reading that has one."""
     assert read_together.value is not None
     return read_together.value
 
 
-def relations(read_together: Reading) -> dict[int, str]:
+def relations(read_together: Assessment) -> dict[int, str]:
     """How each statement relates to the reading or why it was left out, by its number."""
     standing = zip(read_together.standing, read_together.relations, strict=True)
     return {each.statement.number: relation for each, relation in standing} | {

@@ -1,24 +1,23 @@
-"""What the processes of one run of the tests share: the first that asks for it makes it, the others wait for it; and whether it goes on."""
+"""What the processes of one test run share: the first that needs it makes it, the others wait."""
 
 import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 
 def shared() -> Path:
-    """The folder of this run, which is deleted at its end."""
+    """Return the folder of this test run; it is deleted at the end."""
     return Path(tempfile.gettempdir())
 
 
 @contextmanager
 def first_alone(name: str) -> Iterator[bool]:
-    """The first process of this run goes through the block alone, the others go together after it; each is told whether it is the first.
+    """Let one process run the block first, alone, and the others after it; yields True to the first.
 
-    One that fails in it was not the first.
+    A process that fails in the block does not count as the first.
     """
     with (shared() / f"{name}.made").open("a") as made:
         fcntl.flock(made, fcntl.LOCK_EX)
@@ -31,25 +30,7 @@ def first_alone(name: str) -> Iterator[bool]:
 
 
 def once(name: str, make: Callable[[], object]) -> None:
-    """Have something made, unless another process of this run made it already."""
+    """Call `make`, unless another process of this test run has done so."""
     with first_alone(name) as first:
         if first:
             make()
-
-
-def begin_run() -> IO[str]:
-    """Say that the run goes on, until the file is closed or the process ends, however it does."""
-    running = (shared() / "running").open("w")
-    fcntl.flock(running, fcntl.LOCK_EX)
-    return running
-
-
-def run_is_over() -> bool:
-    """Whether nobody says any more that it goes on."""
-    # Its folder is deleted at its end.
-    with suppress(FileNotFoundError), (shared() / "running").open() as running:
-        try:
-            fcntl.flock(running, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True

@@ -11,7 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.storage.database import Database
 
 # What grows without end, with the world and with what is said of it.
-BIG = frozenset({"change", "indicator", "place", "place_ancestor", "place_code", "reading", "report", "route", "voice", "webhook_delivery"})
+BIG = frozenset(
+    {
+        "indicator",
+        "indicator_projection",
+        "indicator_source",
+        "ledger_entry",
+        "place",
+        "place_ancestor",
+        "place_code",
+        "report",
+        "route",
+        "webhook_delivery",
+    }
+)
 # Rows that may be sorted: a page and its like, not a table.
 MOST_SORTED = 200
 COPIES = 15
@@ -27,7 +40,17 @@ async def make_big(connection: AsyncConnection) -> None:
     """Copy all that a small database holds, each copy a world of its own beside the first, and tell the planner."""
     # Copies need not be checked against one another.
     await connection.execute(text("SET LOCAL session_replication_role = replica"))
-    for table in ("place", "place_code", "place_ancestor", "route", "indicator", "report", "change", "voice", "reading"):
+    for table in (
+        "place",
+        "place_code",
+        "place_ancestor",
+        "route",
+        "indicator",
+        "report",
+        "ledger_entry",
+        "indicator_source",
+        "indicator_projection",
+    ):
         names = f"SELECT column_name FROM information_schema.columns WHERE table_name = '{table}' ORDER BY ordinal_position"
         columns = list((await connection.execute(text(names))).scalars())
         values = ", ".join(_copy_of(each) for each in columns)
@@ -35,13 +58,15 @@ async def make_big(connection: AsyncConnection) -> None:
         await connection.execute(
             text(f'INSERT INTO "{table}" ({listed}) SELECT {values} FROM "{table}", generate_series(1, {COPIES}) AS copy')
         )
-    await connection.execute(text("UPDATE head SET " + ", ".join(f"{each} = (SELECT max({each}) FROM change)" for each in _POSITIONS)))
+    await connection.execute(
+        text("UPDATE ledger_head SET " + ", ".join(f"{each} = (SELECT max({each}) FROM ledger_entry)" for each in _POSITIONS))
+    )
 
 
 def _copy_of(column: str) -> str:
     if column in _IDENTIFIERS:
         return _COPIED.format(column)
-    if column in ("number", "ended_number", *_POSITIONS) or column.startswith("revision_"):
+    if column in ("global_seq", "ended_global_seq", "first_global_seq", *_POSITIONS) or column.startswith("revision_"):
         return _NUMBER.format(column)
     return f"{column} || '-' || copy" if column in ("slug", "code") else column
 

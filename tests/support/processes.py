@@ -9,11 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from tests.support.forking import START_SECONDS, Forked, Forker
+from tests.support.forking import ForkedProcess
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 90.0
+# Either kind of process has what tests use.
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 
 @dataclass(slots=True)
@@ -21,7 +25,7 @@ class Server:
     """One running server; `printed` is the file that it writes to."""
 
     url: str
-    process: subprocess.Popen[bytes] | Forked
+    process: Process
     printed: Path
 
     @property
@@ -46,37 +50,24 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | {f"LIFELINE_{name.upper()}": value for name, value in settings.items()}
 
 
-@cache
-def _forker() -> Forker:
-    return Forker(environment())
+def start(*arguments: str, output: Path, code: Path | None = None, **settings: str) -> Process:
+    """Start `lifeline` with arguments and settings such as `database_url=...`; what it prints is appended to a file.
 
-
-def start(*arguments: str, output: Path, forker: Forker | None = None, **settings: str) -> Forked:
-    """Begin `lifeline` with arguments and settings such as `database_url=...`; what it prints is added to a file.
-
-    `forker` is the process to fork it from, where other code than this folder's is to run.
+    `code` is a folder with another `app` to run: then Python starts there, instead of a fork.
     """
-    return (forker or _forker()).start(*arguments, environment=environment(**settings), output=output)
+    if code is None:
+        return ForkedProcess(arguments, environment(**settings), output)
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    with output.open("ab") as opened:
+        return subprocess.Popen(command, cwd=code, env=environment(**settings), stdout=opened, stderr=subprocess.STDOUT)
 
 
 @contextmanager
-def serve(
-    folder: Path, *options: str, forker: Forker | None = None, port: int | None = None, anew: bool = False, **settings: str
-) -> Iterator[Server]:
-    """Run `lifeline serve` with settings such as `database_url=...` until the end of the block, unless it ended before.
-
-    It is forked as by `start`, unless Python is to start `anew`.
-    """
+def serve(folder: Path, *options: str, code: Path | None = None, port: int | None = None, **settings: str) -> Iterator[Server]:
+    """Run `lifeline serve` with settings such as `database_url=...` until the end of the block; `code` as in `start`."""
     port = port or free_port()
     printed = folder / f"serve-{port}.txt"
-    arguments = ["serve", "--port", str(port), *options]
-    process: subprocess.Popen[bytes] | Forked
-    if anew:
-        command = [sys.executable, "-m", "app.cli", *arguments]
-        with printed.open("ab") as output:
-            process = subprocess.Popen(command, env=environment(**settings), stdout=output, stderr=subprocess.STDOUT)
-    else:
-        process = start(*arguments, output=printed, forker=forker, **settings)
+    process = start("serve", "--port", str(port), *options, output=printed, code=code, **settings)
     server = Server(f"http://127.0.0.1:{port}", process, printed)
     try:
         _wait_until_ready(server, port)
