@@ -42,7 +42,7 @@ def note_write(session: AsyncSession, request: Request, who: Actor, status: int)
     session.add(
         AuditEntry(
             id=uuid7(),
-            at=utc_now(),
+            occurred_at=utc_now(),
             action="write",
             key_id=who.key_id,
             organisation=who.organisation,
@@ -50,7 +50,7 @@ def note_write(session: AsyncSession, request: Request, who: Actor, status: int)
             address=request.client.host if request.client else None,
             method=request.method,
             target=_target(request.scope),
-            status=status,
+            status_code=status,
         )
     )
 
@@ -102,7 +102,7 @@ class ReadLog:
         rows = [
             {
                 "id": uuid7(),
-                "at": at,
+                "occurred_at": at,
                 "action": "read",
                 "key_id": key[0],
                 "organisation": key[1],
@@ -110,7 +110,7 @@ class ReadLog:
                 "address": key[3],
                 "method": "GET",
                 "target": target,
-                "status": None,
+                "status_code": None,
                 "count": count,
             }
             for key, (count, at, target) in waiting.items()
@@ -182,7 +182,7 @@ async def list_audit(
 
 def serve(row: Any) -> dict[str, Any]:
     """An entry as served and exported."""
-    at: datetime = row["at"]
+    at: datetime = row["occurred_at"]
     return {
         "id": str(row["id"]),
         "at": rfc3339(at),
@@ -193,6 +193,6 @@ def serve(row: Any) -> dict[str, Any]:
         "address": row["address"],
         "method": row["method"],
         "target": row["target"],
-        "status": row["status"],
+        "status": row["status_code"],
         "count": row["count"],
     }

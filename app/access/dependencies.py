@@ -7,13 +7,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.access.audit import ReadLog
 from app.access.keys import find_key, hashing_key, is_revoked, secret_until
 from app.access.oidc import Issuer, NotValid
 from app.access.principal import Caller, Scope
 from app.domain.times import utc_now
 from app.http.problems import Problem
-from app.http.rate_limit import RateLimiter
+from app.http.state import app_state, request_state
 from app.settings import Settings
 from app.storage.consistency import freshness
 from app.storage.database import Database
@@ -28,14 +27,12 @@ bearer = HTTPBearer(
 # Both async: FastAPI sends what is not to a thread, which costs more than a query.
 async def get_database(request: Request) -> Database:
     """The engines of this process."""
-    database: Database = request.app.state.database
-    return database
+    return app_state(request).database
 
 
 async def get_app_settings(request: Request) -> Settings:
     """The settings that the app was made with."""
-    settings: Settings = request.app.state.settings
-    return settings
+    return app_state(request).settings
 
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
@@ -54,23 +51,21 @@ async def get_caller(
     """
     public = settings.public_clearance.level
     freshness().level = public
-    reads: ReadLog = request.app.state.reads
     if credentials is None:
         if "authorization" in request.headers:
             raise _unauthorized("Authorization must be `Bearer KEY`.")
         caller = Caller(level=public)
     else:
         caller = await _holder(request, database, credentials.credentials, public)
-        request.state.caller = caller
+        request_state(request.scope)["caller"] = caller
         freshness().level = caller.level
     if request.method == "GET":
-        reads.note(caller.actor, request.scope)
+        app_state(request).read_audit.note(caller.actor, request.scope)
     return caller
 
 
 async def _holder(request: Request, database: Database, credential: str, public: int) -> Caller:
-    limits: RateLimiter = request.app.state.limits
-    issuer: Issuer | None = request.app.state.issuer
+    limits, issuer = app_state(request).rate_limiter, app_state(request).issuer
     address = request.client.host if request.client else ""
     authorization = request.headers["authorization"].encode("latin-1")
     wait = limits.lockout_seconds(address, authorization)

@@ -17,7 +17,7 @@ from app.access.idempotency import Written, write_once
 from app.access.keys import create_key, key_row, revoke_key, rotate_key
 from app.access.models import ApiKey, AuditEntry
 from app.access.principal import Caller, Scope
-from app.domain.times import Moment, instant, last_instant, rfc3339, utc_now
+from app.domain.times import DateOrTime, start_of, end_of, rfc3339, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.cursors import decode_cursor, encode_cursor
 from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_schema, json_request_body, problems
@@ -25,6 +25,7 @@ from app.http.problems import Problem, field_problems, invalid, not_found
 from app.http.query_params import Cursor, Limit
 from app.http.request_body import json_body
 from app.http.responses import json_response, link_to_next, list_envelope
+from app.http.state import app_state
 from app.storage.paging import fetch_page, revision_of
 from app.storage.types import table_of
 
@@ -60,7 +61,7 @@ class KeyIn(BaseModel):
     clearance: Label = Field(
         default=Label.GREEN, description="The highest label that it may read; not above that of the key that makes it."
     )
-    expires_at: Moment | None = Field(default=None, description="Until when it holds; of a date, the whole day in UTC.")
+    expires_at: DateOrTime | None = Field(default=None, description="Until when it holds; of a date, the whole day in UTC.")
 
 
 class RotationIn(BaseModel):
@@ -144,7 +145,7 @@ async def get_me(request: Request, caller: CallerDep) -> Response:
 
 def _serve(key: ApiKey) -> dict[str, Any]:
     expired = key.expires_at is not None and key.expires_at <= utc_now()
-    times = {name: getattr(key, name) for name in ("expires_at", "revoked_at", "previous_until")}
+    times = {"expires_at": key.expires_at, "revoked_at": key.revoked_at, "previous_until": key.previous_secret_expires_at}
     at = f"/v1/keys/{key.id}"
     return {
         "id": str(key.id),
@@ -208,7 +209,7 @@ async def post_key(request: Request, caller: Admin, body: Body) -> Response:
     except ValidationError as error:
         raise invalid(field_problems(error)) from None
     _must_not_exceed(caller, sent.clearance.level)
-    until = None if sent.expires_at is None else last_instant(sent.expires_at)
+    until = None if sent.expires_at is None else end_of(sent.expires_at)
 
     async def write(session: AsyncSession) -> Written:
         key, secret = await create_key(
@@ -301,7 +302,7 @@ async def list_audit_log(
     database: DatabaseDep,
     action: Annotated[Literal["write", "read", "key"] | None, Query(description="Only things of this sort.", examples=["write"])] = None,
     key: Annotated[UUID | None, Query(description="Only what this key did.")] = None,
-    since: Annotated[Moment | None, Query(description="Only what was done at or after this time.")] = None,
+    since: Annotated[DateOrTime | None, Query(description="Only what was done at or after this time.")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:
@@ -316,9 +317,9 @@ async def list_audit_log(
     if key is not None:
         where.append(col(AuditEntry.key_id) == key)
     if since is not None:
-        where.append(col(AuditEntry.at) >= instant(since))
+        where.append(col(AuditEntry.occurred_at) >= start_of(since))
     after = decode_cursor(cursor, "audit") if cursor is not None else None
-    await request.app.state.reads.flush()
+    await app_state(request).read_audit.flush()
     items, last = await list_audit(database, where, after=after, limit=limit)
     following = encode_cursor(last, "audit") if last else None
     body = orjson.dumps({"items": items, "next": following})

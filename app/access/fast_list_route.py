@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.access.dependencies import bearer, get_app_settings, get_caller, get_database
 from app.http.query_params import reject_unknown_parameters
+from app.http.state import app_state
 
 SUPPORTED_DEPENDENCIES = {reject_unknown_parameters, get_caller, get_database, get_app_settings}
 
@@ -36,7 +37,7 @@ class FastListRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             await reject_unknown_parameters(request)
-            state = request.app.state
+            state = app_state(request)
             caller = await get_caller(request, state.database, state.settings, await bearer(request))
             found = {
                 "request": request,

@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.audit import note_write
-from app.access.models import RememberedAnswer
+from app.access.models import IdempotencyRecord
 from app.access.principal import Caller
 from app.domain.times import utc_now
 from app.http.problems import Problem
-from app.http.responses import REVISION_HEADER as REVISION
 from app.http.responses import JSON
+from app.http.responses import REVISION_HEADER as REVISION
+from app.http.state import app_state, request_state
 from app.storage.database_errors import is_conflict
 from app.storage.paging import head_seq
 
@@ -60,32 +61,32 @@ async def _write_once(request: Request, caller: Caller, write: Callable[[AsyncSe
     token = request.headers.get(HEADER)
     if token is not None and not 1 <= len(token) <= LONGEST:
         raise Problem(422, f"{HEADER} has 1 to {LONGEST} characters.", kind="idempotency")
-    async with request.app.state.database.write() as session:
+    async with app_state(request).database.write() as session:
         if token is None:
             written = await write(session)
             note_write(session, request, caller.actor, written.status)
             return await _answer(session, caller, written, replayed=False)
         assert caller.key_id is not None
         # A request without a body was not read.
-        body: bytes = getattr(request.state, "raw_body", b"")
+        body = request_state(request.scope).get("raw_body", b"")
         digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).hexdigest()
-        oldest = utc_now() - timedelta(days=request.app.state.settings.idempotency_days)
-        await session.execute(delete(RememberedAnswer).where(col(RememberedAnswer.created_at) < oldest))
-        first = await session.get(RememberedAnswer, (caller.key_id, token))
+        oldest = utc_now() - timedelta(days=app_state(request).settings.idempotency_days)
+        await session.execute(delete(IdempotencyRecord).where(col(IdempotencyRecord.created_at) < oldest))
+        first = await session.get(IdempotencyRecord, (caller.key_id, token))
         if first is not None:
             if first.request_hash != digest:
                 raise Problem(422, f"This {HEADER} came with another request before.", kind="idempotency")
-            return await _answer(session, caller, Written(first.status, first.body, first.location), replayed=True)
+            return await _answer(session, caller, Written(first.status_code, first.response_body, first.location), replayed=True)
         written = await write(session)
         note_write(session, request, caller.actor, written.status)
         session.add(
-            RememberedAnswer(
+            IdempotencyRecord(
                 key_id=caller.key_id,
-                token=token,
+                idempotency_key=token,
                 request_hash=digest,
-                status=written.status,
+                status_code=written.status,
                 location=written.location,
-                body=written.body if written.remembered is None else written.remembered,
+                response_body=written.body if written.remembered is None else written.remembered,
                 created_at=utc_now(),
             )
         )

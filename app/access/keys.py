@@ -26,7 +26,7 @@ DEFAULT_OVERLAP = timedelta(hours=24)
 keys = table_of(ApiKey)
 # Asked for with every request that has a key: put together once.
 BY_HASH = select(*keys.c).where(
-    or_(*(each.in_([bindparam("keyed"), bindparam("bare")]) for each in (keys.c.secret_hash, keys.c.previous_hash)))
+    or_(*(each.in_([bindparam("keyed"), bindparam("bare")]) for each in (keys.c.secret_hash, keys.c.previous_secret_hash)))
 )
 BY_ID = select(*keys.c).where(keys.c.id == bindparam("id"))
 
@@ -59,7 +59,7 @@ def _new_secret() -> str:
 def note_key(session: AsyncSession, what: str, key: ApiKey, by: UUID | None) -> None:
     """Put what was done to a key into the audit log, in the transaction that does it. `by` is the key that did it, None for the command."""
     target = f"{what} {key.id} {key.organisation}: {' '.join(key.scopes)}"
-    session.add(AuditEntry(id=uuid7(), at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
+    session.add(AuditEntry(id=uuid7(), occurred_at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
 
 
 async def create_key(
@@ -122,7 +122,7 @@ async def rotate_key(
     if key.from_issuer:
         raise Problem(409, "This is who comes with tokens of the issuer: there is no secret to give anew.", kind="from-issuer")
     secret = _new_secret()
-    key.previous_hash, key.previous_until = key.secret_hash, utc_now() + overlap
+    key.previous_secret_hash, key.previous_secret_expires_at = key.secret_hash, utc_now() + overlap
     key.secret_hash = await _stored_hash(session, secret)
     note_key(session, "rotated", key, by)
     return key, secret
@@ -150,7 +150,7 @@ async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tupl
         newest = any(hmac.compare_digest(row["secret_hash"], each) for each in hashes)
         until = _until(row, newest=newest)
         if row["revoked_at"] is None and (until is None or until > now):
-            return ApiKey(**row), until, row["secret_hash"] if newest else row["previous_hash"]
+            return ApiKey(**row), until, row["secret_hash"] if newest else row["previous_secret_hash"]
     return None
 
 
@@ -162,13 +162,13 @@ async def key_row(connection: AsyncConnection, key_id: UUID) -> RowMapping | Non
 async def secret_until(connection: AsyncConnection, key_id: UUID, held: str) -> datetime | None:
     """Until when a secret holds that was valid a while ago, by what was stored of it: None for no end, now where it has ended."""
     row = await key_row(connection, key_id)
-    if row is None or row["revoked_at"] is not None or held not in (row["secret_hash"], row["previous_hash"]):
+    if row is None or row["revoked_at"] is not None or held not in (row["secret_hash"], row["previous_secret_hash"]):
         return utc_now()
     return _until(row, newest=held == row["secret_hash"])
 
 
 def _until(row: RowMapping, *, newest: bool) -> datetime | None:
-    ends = (row["expires_at"], None if newest else row["previous_until"])
+    ends = (row["expires_at"], None if newest else row["previous_secret_expires_at"])
     return min((each for each in ends if each is not None), default=None)
 
 

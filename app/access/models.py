@@ -20,7 +20,7 @@ class ApiKey(SQLModel, table=True):
     """
 
     __tablename__ = "api_key"
-    __table_args__ = (Index("uq_api_key_previous_hash", "previous_hash", unique=True),)
+    __table_args__ = (Index("uq_api_key_previous_secret_hash", "previous_secret_hash", unique=True),)
 
     id: UUID = Field(primary_key=True)
     name: str
@@ -28,8 +28,8 @@ class ApiKey(SQLModel, table=True):
     scopes: list[str] = Field(sa_column=Column(JSON, nullable=False))
     clearance: int
     secret_hash: str = Field(unique=True)
-    previous_hash: str | None = None
-    previous_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    previous_secret_hash: str | None = None
+    previous_secret_expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -40,17 +40,17 @@ class ApiKey(SQLModel, table=True):
         return self.secret_hash.startswith(FROM_ISSUER)
 
 
-class RememberedAnswer(SQLModel, table=True):
+class IdempotencyRecord(SQLModel, table=True):
     """The first answer to a write that carried an Idempotency-Key, kept in the write's own commit."""
 
-    __tablename__ = "remembered_answer"
+    __tablename__ = "idempotency_record"
 
     key_id: UUID = Field(primary_key=True, foreign_key="api_key.id")
-    token: str = Field(primary_key=True)
+    idempotency_key: str = Field(primary_key=True)
     request_hash: str
-    status: int
+    status_code: int
     location: str | None = None
-    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    response_body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
@@ -72,7 +72,7 @@ class AuditEntry(SQLModel, table=True):
     __tablename__ = "audit_entry"
 
     id: UUID = Field(primary_key=True)
-    at: datetime = Field(sa_type=UtcDateTime)
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
     action: str = Field(max_length=16)
     key_id: UUID | None = Field(default=None, index=True)
     organisation: str | None = None
@@ -80,5 +80,5 @@ class AuditEntry(SQLModel, table=True):
     address: str | None = Field(default=None, max_length=64)
     method: str | None = Field(default=None, max_length=8)
     target: str
-    status: int | None = None
+    status_code: int | None = None
     count: int = 1

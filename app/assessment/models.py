@@ -9,39 +9,39 @@ from sqlmodel import Field, SQLModel
 from app.storage.types import BigInt, UtcDateTime
 
 
-class StoredReading(SQLModel, table=True):
+class IndicatorProjection(SQLModel, table=True):
     """The reading of one indicator for the clearances `lowest` to `highest`, all of which see the same.
 
     `revision_*` is the seq of the last change to it in the ledger of each of those clearances; `document` lacks only that.
     `source_id` and `grade_rank` are of the preferred report; `due` is the day on which a warning without outcome falls due.
     """
 
-    __tablename__ = "reading"
+    __tablename__ = "indicator_projection"
     __table_args__ = (
-        Index("ix_reading_kind_indicator_id", "kind", "indicator_id"),
-        Index("ix_reading_kind_topic_indicator_id", "kind", "topic", "indicator_id"),
-        Index("ix_reading_place_id_indicator_id", "place_id", "indicator_id"),
-        Index("ix_reading_state_indicator_id", "state", "indicator_id"),
-        Index("ix_reading_agreement_indicator_id", "agreement", "indicator_id"),
-        Index("ix_reading_source_id_indicator_id", "source_id", "indicator_id"),
-        Index("ix_reading_country_indicator_id", "country", "indicator_id"),
-        Index("ix_reading_recorded_at", "recorded_at"),
-        Index("ix_reading_stale_after", "stale_after"),
-        Index("ix_reading_due_indicator_id", "due", "indicator_id"),
+        Index("ix_indicator_projection_kind_indicator_id", "kind", "indicator_id"),
+        Index("ix_indicator_projection_kind_filter_key_indicator_id", "kind", "filter_key", "indicator_id"),
+        Index("ix_indicator_projection_place_id_indicator_id", "place_id", "indicator_id"),
+        Index("ix_indicator_projection_state_indicator_id", "state", "indicator_id"),
+        Index("ix_indicator_projection_agreement_indicator_id", "agreement", "indicator_id"),
+        Index("ix_indicator_projection_preferred_source_id_indicator_id", "preferred_source_id", "indicator_id"),
+        Index("ix_indicator_projection_country_indicator_id", "country", "indicator_id"),
+        Index("ix_indicator_projection_recorded_at", "recorded_at"),
+        Index("ix_indicator_projection_stale_after", "stale_after"),
+        Index("ix_indicator_projection_due_date_indicator_id", "due_date", "indicator_id"),
     )
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
-    lowest: int = Field(primary_key=True)
-    highest: int
+    min_clearance: int = Field(primary_key=True)
+    max_clearance: int
     kind: str = Field(max_length=64)
     place_id: UUID = Field(foreign_key="place.id")
     country: str | None = Field(default=None, max_length=3)
-    topic: str = Field(max_length=100)
+    filter_key: str = Field(max_length=100)
     state: str | None = Field(default=None, max_length=64)
     agreement: str | None = Field(default=None, max_length=16)
-    source_id: UUID | None = Field(default=None, foreign_key="source.id")
-    grade_rank: int | None = None
-    due: date | None = None
+    preferred_source_id: UUID | None = Field(default=None, foreign_key="source.id")
+    preferred_grade_rank: int | None = None
+    due_date: date | None = None
     stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     revision_clear: int | None = Field(default=None, sa_type=BigInt)
@@ -62,16 +62,16 @@ class Indicator(SQLModel, table=True):
     kind: str = Field(max_length=64)
     place_id: UUID = Field(foreign_key="place.id", index=True)
     subject: str = Field(max_length=200)
-    topic: str = Field(max_length=100)
+    filter_key: str = Field(max_length=100)
 
 
-class Voice(SQLModel, table=True):
+class IndicatorSource(SQLModel, table=True):
     """Who has spoken on an indicator, of which part of it and under which label; `number` is the first report that did."""
 
-    __tablename__ = "voice"
+    __tablename__ = "indicator_source"
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
     source_id: UUID = Field(primary_key=True, foreign_key="source.id", index=True)
-    aspect: str = Field(primary_key=True, max_length=16)
+    facet: str = Field(primary_key=True, max_length=16)
     level: int = Field(primary_key=True)
-    number: int = Field(sa_type=BigInt)
+    first_global_seq: int = Field(sa_type=BigInt)

@@ -14,12 +14,12 @@ from sqlmodel import col
 
 from app.access.principal import Caller
 from app.domain.tlp import TOP
-from app.ledger.models import Change
+from app.ledger.models import LedgerEntry
 from app.reference.models import Place
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_place, add_route, add_source
-from app.reports.service import Recorded, record
-from app.reports.validation import check
+from app.reports.service import Recorded, record_reports
+from app.reports.validation import validate
 from app.settings import Settings
 
 PLACES: list[dict[str, Any]] = [
@@ -236,7 +236,7 @@ class DemoError(RuntimeError):
 async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
     """Load the demo into an empty database, through the same door as any report; False when there is anything already."""
     if (
-        await session.scalar(select(col(Change.number)).limit(1)) is not None
+        await session.scalar(select(col(LedgerEntry.global_seq)).limit(1)) is not None
         or await session.scalar(select(col(Place.id)).limit(1)) is not None
     ):
         return False
@@ -247,9 +247,9 @@ async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
     for number, route in enumerate(ROUTES, 1):
         await add_route(session, RouteIn.model_validate(route), identifier("route", number))
     caller = Caller(level=TOP, key_id=UUID(int=0), organisation="demo")
-    sent = [check(report, settings) for report in REPORTS]
+    sent = [validate(report, settings) for report in REPORTS]
     kept = [identifier("report", number) for number in range(1, len(sent) + 1)]
-    outcomes, _ = await record(session, caller, sent, settings, identifiers=kept)
+    outcomes, _ = await record_reports(session, caller, sent, settings, identifiers=kept)
     if wrong := [(report, each) for report, each in zip(REPORTS, outcomes, strict=True) if not isinstance(each, Recorded)]:
         raise DemoError(str(wrong))
     return True

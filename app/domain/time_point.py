@@ -5,11 +5,11 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimePoint:
     """Statements made up to `as_of`, changes up to the number `upto`; None for no such bound."""
 
     as_of: datetime | None = None
-    upto: int | None = None
+    through_global_seq: int | None = None
 
 
-NOW = Moment()
+LATEST = TimePoint()

@@ -7,14 +7,14 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.envelope import Reading
-from app.assessment.models import Indicator, Voice
+from app.assessment.envelope import Assessment
+from app.assessment.models import Indicator, IndicatorSource
 from app.domain.kinds import KINDS
-from app.domain.time_point import Moment
+from app.domain.time_point import TimePoint
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
-from app.indicators.past import Past, past_readings
-from app.ledger.models import Change
+from app.indicators.past import PastAssessment, assess_at
+from app.ledger.models import LedgerEntry
 from app.ledger.queries import SUPERSEDED
 from app.reports.models import Report
 from app.settings import Settings
@@ -23,21 +23,30 @@ from app.storage.types import table_of
 
 
 def _changes(indicator: UUID, level: int) -> Select[Any]:
-    position = table_of(Change).c[f"seq_{LABELS[level]}"].label("seq")
-    sources = select(col(Voice.source_id)).where(col(Voice.indicator_id) == indicator, col(Voice.level) <= level)
-    columns = (col(Change.number), position, col(Change.type), col(Change.plain_below), col(Change.report_id), col(Change.reason))
+    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"].label("seq")
+    sources = select(col(IndicatorSource.source_id)).where(
+        col(IndicatorSource.indicator_id) == indicator, col(IndicatorSource.level) <= level
+    )
+    columns = (
+        col(LedgerEntry.global_seq),
+        position,
+        col(LedgerEntry.type),
+        col(LedgerEntry.redacted_below),
+        col(LedgerEntry.report_id),
+        col(LedgerEntry.reason),
+    )
     about = or_(
-        col(Change.indicator_id) == indicator,
+        col(LedgerEntry.indicator_id) == indicator,
         # Who may not know of what a correction supersedes does not see it leave.
-        and_(col(Change.from_indicator_id) == indicator, col(Change.plain_below) <= level),
-        col(Change.source_id).in_(sources),
+        and_(col(LedgerEntry.from_indicator_id) == indicator, col(LedgerEntry.redacted_below) <= level),
+        col(LedgerEntry.source_id).in_(sources),
     )
     # Nor who may not know of it any more. Apart from the rest, which are steps into indexes of one table.
-    left = col(Change.from_indicator_id)
+    left = col(LedgerEntry.from_indicator_id)
     known = or_(left.is_(None), left != indicator, SUPERSEDED.c.level <= level)
     return (
-        select(*columns, col(Change.recorded_at), col(Report.level).label("report_level"), SUPERSEDED.c.level.label("old_level"))
-        .outerjoin(Report, col(Report.id) == col(Change.report_id))
+        select(*columns, col(LedgerEntry.recorded_at), col(Report.level).label("report_level"), SUPERSEDED.c.level.label("old_level"))
+        .outerjoin(Report, col(Report.id) == col(LedgerEntry.report_id))
         .outerjoin(SUPERSEDED, SUPERSEDED.c.id == col(Report.supersedes))
         .where(about, known, position.is_not(None))
     )
@@ -50,7 +59,7 @@ async def list_history(
     after: int | None,
     limit: int,
     level: int,
-    moment: Moment,
+    moment: TimePoint,
     settings: Settings,
 ) -> tuple[list[dict[str, Any]], int | None, int] | None:
     """A page of steps, oldest first; the seq to go on from when there are more; the head of the ledger.
@@ -59,24 +68,24 @@ async def list_history(
     """
     revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
     about = (await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id) == indicator))).one_or_none()
-    changes = _changes(indicator, level).order_by(col(Change.number))
-    if moment.upto is not None:
-        changes = changes.where(col(Change.number) <= moment.upto)
-    position = table_of(Change).c[f"seq_{LABELS[level]}"]
-    before: Reading | None = None
+    changes = _changes(indicator, level).order_by(col(LedgerEntry.global_seq))
+    if moment.through_global_seq is not None:
+        changes = changes.where(col(LedgerEntry.global_seq) <= moment.through_global_seq)
+    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
+    before: Assessment | None = None
     if after is not None:
         last_seen = (
             await connection.execute(changes.where(position <= after).order_by(None).order_by(position.desc()).limit(1))
         ).one_or_none()
         if last_seen is not None:
-            before = await _reading(connection, indicator, Moment(moment.as_of, last_seen.number), level, settings)
+            before = await _reading(connection, indicator, TimePoint(moment.as_of, last_seen.global_seq), level, settings)
         changes = changes.where(position > after)
     rows = (await connection.execute(changes.limit(limit + 1))).all()
     if about is None or (not rows and after is None):
         return None
     steps: list[dict[str, Any]] = []
     for row in rows[:limit]:
-        reading = await _reading(connection, indicator, Moment(moment.as_of, row.number), level, settings)
+        reading = await _reading(connection, indicator, TimePoint(moment.as_of, row.global_seq), level, settings)
         moved = _moved(KINDS[about.kind].range_fields, before, reading)
         if moved and reading is not None:
             steps.append(_step(row, reading, moved, level))
@@ -84,12 +93,12 @@ async def list_history(
     return steps, rows[limit - 1].seq if len(rows) > limit else None, revision
 
 
-async def _reading(connection: AsyncConnection, indicator: UUID, moment: Moment, level: int, settings: Settings) -> Reading | None:
-    past: Past | None = (await past_readings(connection, [indicator], settings, moment, level)).get(indicator)
-    return None if past is None else past.reading
+async def _reading(connection: AsyncConnection, indicator: UUID, moment: TimePoint, level: int, settings: Settings) -> Assessment | None:
+    past: PastAssessment | None = (await assess_at(connection, [indicator], settings, moment, level)).get(indicator)
+    return None if past is None else past.assessment
 
 
-def _moved(range_fields: frozenset[str], before: Reading | None, after: Reading | None) -> list[str]:
+def _moved(range_fields: frozenset[str], before: Assessment | None, after: Assessment | None) -> list[str]:
     if after is None:
         return []
     old = (before.value if before else None) or {}
@@ -105,8 +114,8 @@ def _moved(range_fields: frozenset[str], before: Reading | None, after: Reading 
     return moved
 
 
-def _step(row: Any, reading: Reading, moved: list[str], level: int) -> dict[str, Any]:
-    plain = level < row.plain_below
+def _step(row: Any, reading: Assessment, moved: list[str], level: int) -> dict[str, Any]:
+    plain = level < row.redacted_below
     # What was told under a label that was raised since is not told any more.
     seen = row.report_id is not None and row.report_level <= level
     type_ = row.type if not plain else "report" if seen else "tombstone"

@@ -10,18 +10,18 @@ from sqlalchemy import ColumnElement, String, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.document import listed, with_revision
+from app.assessment.document import render_report, with_revision
 from app.assessment.envelope import GRADES, grade_rank
-from app.assessment.inputs import Basis, load_bases
+from app.assessment.inputs import AssessmentInputs, load_inputs
 from app.assessment.loading import load_all
-from app.assessment.models import Indicator, StoredReading
+from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
-from app.domain.time_point import NOW, Moment
-from app.domain.times import end_of_today, instant
+from app.domain.time_point import LATEST, TimePoint
+from app.domain.times import end_of_today, start_of
 from app.domain.tlp import LABELS
-from app.indicators.past import list_past, past_readings
+from app.indicators.past import list_at, assess_at
 from app.indicators.schemas import IndicatorFilters
-from app.reference.queries import in_place, places_in_box, places_in_country, source_id_of
+from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.settings import Settings
 from app.storage.paging import Paged, fetch_rows, head_seq, paged
 from app.storage.types import table_of
@@ -32,29 +32,31 @@ MOST_LISTED = 1000
 
 def revision_for(level: int) -> ColumnElement[Any]:
     """The column of an indicator's revision for a clearance."""
-    return table_of(StoredReading).c[f"revision_{LABELS[level]}"].label("revision")
+    return table_of(IndicatorProjection).c[f"revision_{LABELS[level]}"].label("revision")
 
 
-def seen_by(level: int) -> list[ColumnElement[bool]]:
+def visible_at(level: int) -> list[ColumnElement[bool]]:
     """The condition for the one stored reading of each indicator that a clearance sees."""
-    return [col(StoredReading.lowest) <= level, col(StoredReading.highest) >= level]
+    return [col(IndicatorProjection.min_clearance) <= level, col(IndicatorProjection.max_clearance) >= level]
 
 
-def about(filters: IndicatorFilters, kind: str | None, on: type[StoredReading] | type[Indicator]) -> list[ColumnElement[bool]]:
+def about(filters: IndicatorFilters, kind: str | None, on: type[IndicatorProjection] | type[Indicator]) -> list[ColumnElement[bool]]:
     """The conditions on what indicators are about: kind, topic, place."""
     where: list[ColumnElement[bool]] = []
     given = filters.model_dump(exclude_none=True)
     for topic in {each.topic for each in KINDS.values()} & given.keys():
         kinds = sorted(each.name for each in KINDS.values() if each.topic == topic)
-        where += [col(on.kind).in_(kinds), col(on.topic) == given[topic]]
+        where += [col(on.kind).in_(kinds), col(on.filter_key) == given[topic]]
     wanted = kind or given.get("kind")
     if wanted is not None:
         where.append(col(on.kind) == wanted)
     if filters.place is not None:
-        where.append(in_place(on.place_id, filters.place, within=filters.within))
+        where.append(place_filter(on.place_id, filters.place, within=filters.within))
     if filters.country is not None:
-        kept = on is StoredReading
-        where.append(col(StoredReading.country) == filters.country if kept else col(on.place_id).in_(places_in_country(filters.country)))
+        kept = on is IndicatorProjection
+        where.append(
+            col(IndicatorProjection.country) == filters.country if kept else col(on.place_id).in_(places_in_country(filters.country))
+        )
     if filters.bbox is not None:
         where.append(col(on.place_id).in_(places_in_box(filters.bbox)))
     return where
@@ -64,18 +66,18 @@ def _reads(filters: IndicatorFilters, level: int) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     status = getattr(filters, "status", None)
     if filters.source is not None:
-        where.append(col(StoredReading.source_id) == source_id_of(filters.source, level))
+        where.append(col(IndicatorProjection.preferred_source_id) == source_id_of(filters.source, level))
     if filters.agreement is not None:
-        where.append(col(StoredReading.agreement) == filters.agreement)
+        where.append(col(IndicatorProjection.agreement) == filters.agreement)
     if status is not None:
-        where.append(col(StoredReading.state) == status)
+        where.append(col(IndicatorProjection.state) == status)
     if filters.min_reliability is not None:
         ranks = [grade_rank(grade) for grade in GRADES if grade_rank(grade) <= grade_rank(filters.min_reliability)]
-        where.append(col(StoredReading.grade_rank).in_(ranks))
+        where.append(col(IndicatorProjection.preferred_grade_rank).in_(ranks))
     if filters.updated_since is not None:
-        where.append(col(StoredReading.recorded_at) >= instant(filters.updated_since))
+        where.append(col(IndicatorProjection.recorded_at) >= start_of(filters.updated_since))
     if filters.stale is not None:
-        stale = col(StoredReading.stale_after) < end_of_today()
+        stale = col(IndicatorProjection.stale_after) < end_of_today()
         where.append(stale if filters.stale else ~stale)
     return where
 
@@ -87,14 +89,14 @@ async def list_indicators(
     *,
     after: UUID | None,
     level: int,
-    moment: Moment,
+    moment: TimePoint,
     settings: Settings,
 ) -> tuple[list[str], UUID | None, int]:
     """A page of documents as JSON, in order of identifier; the last identifier when there are more; the head of the ledger."""
-    if moment != NOW:
+    if moment != LATEST:
         revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
         where = about(filters, kind, Indicator)
-        past, last = await list_past(connection, filters, where, after=after, level=level, moment=moment, settings=settings)
+        past, last = await list_at(connection, filters, where, after=after, level=level, moment=moment, settings=settings)
         return past, last, revision
     # What looks at the clock is put together anew; the rest is put together once, which takes longer than to look it up.
     put_together = _pages.__wrapped__ if filters.stale is not None else _pages
@@ -110,44 +112,44 @@ _OF_ONE_PAGE = {"cursor": None, "limit": 0, "format": None}
 @lru_cache(maxsize=64)
 def _pages(filters: IndicatorFilters, kind: str | None, level: int) -> Paged:
     # As the driver gives it: of a hundred identifiers the last alone is needed.
-    identifier = type_coerce(col(StoredReading.indicator_id), String).label("indicator_id")
-    statement = select(identifier, col(StoredReading.document), revision_for(level)).where(
-        *seen_by(level), *about(filters, kind, StoredReading), *_reads(filters, level)
+    identifier = type_coerce(col(IndicatorProjection.indicator_id), String).label("indicator_id")
+    statement = select(identifier, col(IndicatorProjection.document), revision_for(level)).where(
+        *visible_at(level), *about(filters, kind, IndicatorProjection), *_reads(filters, level)
     )
-    return paged(statement, key=table_of(StoredReading).c.indicator_id, level=level)
+    return paged(statement, key=table_of(IndicatorProjection).c.indicator_id, level=level)
 
 
 async def get_indicator(
-    connection: AsyncConnection, indicator: UUID, *, level: int, moment: Moment, settings: Settings
+    connection: AsyncConnection, indicator: UUID, *, level: int, moment: TimePoint, settings: Settings
 ) -> tuple[bytes, datetime] | None:
     """One indicator with the reports behind it, as JSON, and when it last changed; None when there is none that this level sees."""
-    if moment == NOW:
-        statement = select(col(StoredReading.document), revision_for(level)).where(
-            col(StoredReading.indicator_id) == indicator, *seen_by(level)
+    if moment == LATEST:
+        statement = select(col(IndicatorProjection.document), revision_for(level)).where(
+            col(IndicatorProjection.indicator_id) == indicator, *visible_at(level)
         )
         row = (await connection.execute(statement)).one_or_none()
         if row is None:
             return None
         document = with_revision(row.document, row.revision)
-        basis = (await load_bases(connection, [indicator], settings))[indicator]
+        basis = (await load_inputs(connection, [indicator], settings))[indicator]
     else:
-        past = (await past_readings(connection, [indicator], settings, moment, level)).get(indicator)
+        past = (await assess_at(connection, [indicator], settings, moment, level)).get(indicator)
         if past is None:
             return None
-        document, basis = past.document(), past.basis
+        document, basis = past.document(), past.inputs
     behind = await _behind(connection, basis, level, moment)
-    return document[:-1].encode() + b"," + orjson.dumps(behind)[1:], basis.touches[level].recorded_at
+    return document[:-1].encode() + b"," + orjson.dumps(behind)[1:], basis.last_changes[level].recorded_at
 
 
-async def _behind(connection: AsyncConnection, basis: Basis, level: int, moment: Moment) -> dict[str, Any]:
-    indicator = basis.about.id
+async def _behind(connection: AsyncConnection, basis: AssessmentInputs, level: int, moment: TimePoint) -> dict[str, Any]:
+    indicator = basis.subject.id
     recent = (await load_all(connection, [indicator], moment, level=level, most=MOST_LISTED)).get(indicator, [])
     both = {each.number: each for each in [*recent, *basis.statements]}
-    reading = Basis(basis.about, basis.topic, basis.horizon, list(both.values()), basis.outcomes).read(level)
+    reading = AssessmentInputs(basis.subject, basis.topic, basis.horizon, list(both.values()), basis.outcomes).assess(level)
     return {
         "reports": [
-            listed(each.statement, level) | {"relation": relation}
+            render_report(each.statement, level) | {"relation": relation}
             for each, relation in zip(reading.standing, reading.relations, strict=True)
         ],
-        "left_out": [listed(statement, level) | {"reason": reason} for statement, reason in reading.left_out],
+        "left_out": [render_report(statement, level) | {"reason": reason} for statement, reason in reading.left_out],
     }

@@ -11,16 +11,16 @@ from sqlmodel import col
 
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, TOP
-from app.ledger.hash_chain import GENESIS, Faces, link
-from app.ledger.models import Change, Head
-from app.reference.facts import NAMED_FROM
+from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
+from app.ledger.models import LedgerEntry, LedgerHead
+from app.reference.facts import REVEAL_FROM
 from app.storage.types import row_of, table_of
 
 HEAD = 1
 
 
 @dataclass(slots=True)
-class Tail:
+class LedgerAppender:
     """The end of the ledger, held by a writer: numbers and hashes entries, then is put back by `close`."""
 
     number: int
@@ -28,22 +28,22 @@ class Tail:
     seq: list[int]
     hash: list[str]
 
-    def append(self, change: Change, entry: dict[str, Any], aliases: Mapping[str, str] | None = None) -> None:
+    def append(self, change: LedgerEntry, entry: dict[str, Any], aliases: Mapping[str, str] | None = None) -> None:
         """Give a change its number, and its position and hash in the ledger of each clearance from its level up.
 
         `aliases` has the slugs under which protected sources show that the entry names, by their own slugs.
         """
         self.number += 1
-        change.number = self.number
-        change.masked_below = NAMED_FROM if aliases else 0
-        faces = Faces(change, entry, aliases or {})
+        change.global_seq = self.number
+        change.pseudonymised_below = REVEAL_FROM if aliases else 0
+        faces = EntryViews(change, entry, aliases or {})
         for level in range(change.level, TOP + 1):
             self.seq[level] += 1
-            self.hash[level] = link(self.hash[level], faces.canonical(level))
+            self.hash[level] = chain_hash(self.hash[level], faces.canonical(level))
             setattr(change, f"seq_{LABELS[level]}", self.seq[level])
             setattr(change, f"hash_{LABELS[level]}", self.hash[level])
 
-    def positions(self) -> dict[str, Any]:
+    def head_columns(self) -> dict[str, Any]:
         """The heads as columns."""
         return {f"seq_{label}": self.seq[level] for level, label in enumerate(LABELS)} | {
             f"hash_{label}": self.hash[level] for level, label in enumerate(LABELS)
@@ -51,32 +51,32 @@ class Tail:
 
 
 # A transaction may append several times: what it holds of the head from before is not what stands now.
-_LOCKED = select(Head).where(col(Head.id) == HEAD).with_for_update().execution_options(populate_existing=True)
-_PUT_BACK = update(table_of(Head)).where(col(Head.id) == HEAD)
+_LOCKED = select(LedgerHead).where(col(LedgerHead.id) == HEAD).with_for_update().execution_options(populate_existing=True)
+_PUT_BACK = update(table_of(LedgerHead)).where(col(LedgerHead.id) == HEAD)
 
 
-async def open_tail(session: AsyncSession) -> Tail:
+async def open_appender(session: AsyncSession) -> LedgerAppender:
     """The end of the ledger, locked until the transaction ends.
 
     The time of the commit is this machine's clock, but always after the entry that came last, so that `known_at` parts any two commits.
     """
     head = (await session.scalars(_LOCKED)).one()
-    return Tail(
-        number=head.number,
+    return LedgerAppender(
+        number=head.global_seq,
         recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1)),
         seq=[getattr(head, f"seq_{label}") or 0 for label in LABELS],
         hash=[getattr(head, f"hash_{label}") or GENESIS for label in LABELS],
     )
 
 
-async def close_tail(session: AsyncSession, tail: Tail, changes: Sequence[Change]) -> None:
+async def flush(session: AsyncSession, tail: LedgerAppender, changes: Sequence[LedgerEntry]) -> None:
     """Write the entries and the new head."""
     if not changes:
         return
-    await session.execute(insert(table_of(Change)), [row_of(Change, change) for change in changes])
-    await put_back(session, tail)
+    await session.execute(insert(table_of(LedgerEntry)), [row_of(LedgerEntry, change) for change in changes])
+    await write_head(session, tail)
 
 
-async def put_back(session: AsyncSession, tail: Tail) -> None:
+async def write_head(session: AsyncSession, tail: LedgerAppender) -> None:
     """Write the new head, where the entries are written already."""
-    await session.execute(_PUT_BACK, {"number": tail.number, "recorded_at": tail.recorded_at, **tail.positions()})
+    await session.execute(_PUT_BACK, {"global_seq": tail.number, "recorded_at": tail.recorded_at, **tail.head_columns()})

@@ -17,31 +17,29 @@ import rfc8785
 
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
-from app.ledger.models import Change
+from app.ledger.models import LedgerEntry
 from app.reports.models import Report
 
 GENESIS = "0" * 64
 
 
-def link(previous: str, canonical: bytes) -> str:
+def chain_hash(previous: str, canonical: bytes) -> str:
     """The hash of an entry, given the hash before it and the entry's canonical JSON."""
     return hashlib.sha256(previous.encode() + canonical).hexdigest()
 
 
-def canonical(entry: dict[str, Any]) -> bytes:
+def canonical_json(entry: dict[str, Any]) -> bytes:
     """RFC 8785 canonical JSON."""
     written = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-    return rfc8785.dumps(entry) if _PERHAPS_OTHERWISE.search(written) else written
+    return rfc8785.dumps(entry) if _MAY_DIFFER.search(written) else written
 
 
 # Where orjson may differ from RFC 8785, or that has to refuse: a name beyond ASCII (sorted by UTF-16), a float, a long integer.
 # All else the two write alike, and orjson thirty times as fast.
-_PERHAPS_OTHERWISE = re.compile(
-    rb'[\x80-\xff](?:[^"\\\x80-\xff]|\\.)*":|[:\[,]-?(?:\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d{16,})[,}\]]'
-)
+_MAY_DIFFER = re.compile(rb'[\x80-\xff](?:[^"\\\x80-\xff]|\\.)*":|[:\[,]-?(?:\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d{16,})[,}\]]')
 
 
-def statement(report: Report, place: str, source: str) -> dict[str, Any]:
+def statement_body(report: Report, place: str, source: str) -> dict[str, Any]:
     """A report as sent, with what the service added on the way in: the part of it that never moves."""
     return {
         "id": str(report.id),
@@ -63,13 +61,13 @@ def statement(report: Report, place: str, source: str) -> dict[str, Any]:
         },
         "observed_from": report.observed_from,
         "observed_to": report.observed_to,
-        "sensitivity": LABELS[report.level_sent].value,
+        "sensitivity": LABELS[report.submitted_level].value,
         "recorded_at": rfc3339(report.recorded_at),
         "recorded_by": report.recorded_by,
     }
 
 
-def entry(change: Change, report: dict[str, Any] | None, source: str | None = None) -> dict[str, Any]:
+def entry_body(change: LedgerEntry, report: dict[str, Any] | None, source: str | None = None) -> dict[str, Any]:
     """A change as it is hashed, for the clearances that see it as what it is.
 
     `report` is the statement that it brought, where it brought one; `source` the slug of the source that it regraded.
@@ -87,7 +85,7 @@ def entry(change: Change, report: dict[str, Any] | None, source: str | None = No
     }
 
 
-def masked(entry: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+def pseudonymise(entry: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     """An entry with protected sources under the slugs of their aliases, given by their own slugs."""
     if not aliases:
         return entry
@@ -99,14 +97,14 @@ def masked(entry: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     return {**entry, "source": aliases.get(entry["source"], entry["source"]), "report": report}
 
 
-def named(entry: dict[str, Any]) -> set[str]:
+def source_slugs(entry: dict[str, Any]) -> set[str]:
     """The slugs of all sources that an entry names."""
     report = entry["report"]
     slugs = {report["source"], *report["provenance"]["via"]} if report is not None else set()
     return slugs if entry["source"] is None else slugs | {entry["source"]}
 
 
-def _below(entry: dict[str, Any]) -> dict[str, Any]:
+def _redacted_view(entry: dict[str, Any]) -> dict[str, Any]:
     """An entry as those see it who are below its `plain_below`."""
     detail = entry["detail"] or {}
     if entry["type"] != "label":
@@ -124,19 +122,19 @@ def _below(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def face(change: Change, entry: dict[str, Any], level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
+def view_for_clearance(change: LedgerEntry, entry: dict[str, Any], level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
     """An entry as a clearance sees it, and as it is hashed in that clearance's chain.
 
     `aliases` has the slugs under which protected sources show that it names, by their own slugs.
     """
-    seen = _below(entry) if level < change.plain_below else entry
-    return masked(seen, aliases) if level < change.masked_below else seen
+    seen = _redacted_view(entry) if level < change.redacted_below else entry
+    return pseudonymise(seen, aliases) if level < change.pseudonymised_below else seen
 
 
-class Faces:
+class EntryViews:
     """The canonical JSON of an entry as each clearance sees it; each face is made once."""
 
-    def __init__(self, change: Change, entry: dict[str, Any], aliases: Mapping[str, str]) -> None:
+    def __init__(self, change: LedgerEntry, entry: dict[str, Any], aliases: Mapping[str, str]) -> None:
         self._change = change
         self._entry = entry
         self._aliases = aliases
@@ -144,7 +142,7 @@ class Faces:
 
     def canonical(self, level: int) -> bytes:
         """The entry's canonical JSON for a clearance."""
-        which = level < self._change.plain_below, level < self._change.masked_below
+        which = level < self._change.redacted_below, level < self._change.pseudonymised_below
         if which not in self._made:
-            self._made[which] = canonical(face(self._change, self._entry, level, self._aliases))
+            self._made[which] = canonical_json(view_for_clearance(self._change, self._entry, level, self._aliases))
         return self._made[which]

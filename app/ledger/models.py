@@ -29,7 +29,7 @@ class _Positions(SQLModel):
     hash_red: str | None = Field(default=None, max_length=64)
 
 
-class Change(_Positions, table=True):
+class LedgerEntry(_Positions, table=True):
     """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; below it the positions are null.
 
     `plain_below`: clearances under it see another face of the entry: of a correction a plain report, since they may not know of
@@ -38,24 +38,24 @@ class Change(_Positions, table=True):
     A correction that moves a statement to another indicator names the one that it leaves in `from_indicator_id`.
     """
 
-    __tablename__ = "change"
+    __tablename__ = "ledger_entry"
     __table_args__ = (
-        *(Index(f"uq_change_seq_{label}", f"seq_{label}", unique=True) for label in LABELS),
-        Index("ix_change_indicator_id_level_number", "indicator_id", "level", "number"),
-        Index("ix_change_from_indicator_id_level_number", "from_indicator_id", "level", "number"),
-        Index("ix_change_source_id_number", "source_id", "number"),
-        Index("ix_change_recorded_at_number", "recorded_at", "number"),
+        *(Index(f"uq_ledger_entry_seq_{label}", f"seq_{label}", unique=True) for label in LABELS),
+        Index("ix_ledger_entry_indicator_id_level_global_seq", "indicator_id", "level", "global_seq"),
+        Index("ix_ledger_entry_from_indicator_id_level_global_seq", "from_indicator_id", "level", "global_seq"),
+        Index("ix_ledger_entry_source_id_global_seq", "source_id", "global_seq"),
+        Index("ix_ledger_entry_recorded_at_global_seq", "recorded_at", "global_seq"),
     )
 
-    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
     type: str = Field(max_length=16)
     report_id: UUID | None = Field(default=None, foreign_key="report.id", index=True)
     indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
     from_indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
     source_id: UUID | None = Field(default=None, foreign_key="source.id")
     level: int
-    plain_below: int = 0
-    masked_below: int = 0
+    redacted_below: int = 0
+    pseudonymised_below: int = 0
     reason: str | None = None
     detail: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     recorded_at: datetime = Field(sa_type=UtcDateTime)
@@ -63,15 +63,15 @@ class Change(_Positions, table=True):
     key_id: UUID | None = None
 
 
-class Head(_Positions, table=True):
+class LedgerHead(_Positions, table=True):
     """The one row at which every writer takes its turn: the last entry, and the last of each clearance.
 
     `writes` counts commits on PostgreSQL, of keys and reference data too, so that a lost notification is noticed.
     """
 
-    __tablename__ = "head"
+    __tablename__ = "ledger_head"
 
     id: int = Field(primary_key=True)
-    number: int = Field(sa_type=BigInt)
-    writes: int = Field(default=0, sa_type=BigInt)
+    global_seq: int = Field(sa_type=BigInt)
+    commit_count: int = Field(default=0, sa_type=BigInt)
     recorded_at: datetime = Field(sa_type=UtcDateTime)

@@ -37,7 +37,7 @@ MODELS = (access, indicators, ledger, reference, webhooks)
 ROWS = 1000
 MOST_PROBLEMS = 20
 # One row each, which that of the backup takes the place of.
-MADE_BY_MIGRATIONS = ("head", "server_secret")
+MADE_BY_MIGRATIONS = ("ledger_head", "server_secret")
 
 
 class NotBackedUp(Exception):
@@ -184,8 +184,8 @@ async def _prove(settings: Settings, refusal: str) -> Ending:
             problems = [problem async for problem in verify_all(connection, settings)]
             if problems:
                 raise NotBackedUp(f"{refusal}.", problems[:MOST_PROBLEMS])
-            head = table_of(ledger.Head).c
-            return Ending(*(await connection.execute(select(head.number, head.hash_red, head.recorded_at))).one())
+            head = table_of(ledger.LedgerHead).c
+            return Ending(*(await connection.execute(select(head.global_seq, head.hash_red, head.recorded_at))).one())
     finally:
         await database.close()
 
@@ -216,11 +216,11 @@ async def _copy_in(copied: Settings, settings: Settings) -> None:
         async with copy.snapshot() as source, target.write() as session:
             connection = await session.connection()
             await _refuse_unless_empty(connection)
-            turns = (await connection.execute(select(table_of(ledger.Head).c.writes))).scalar_one()
+            turns = (await connection.execute(select(table_of(ledger.LedgerHead).c.commit_count))).scalar_one()
             await _defer_foreign_keys(connection, "DEFERRABLE INITIALLY DEFERRED")
             await _copy(source, connection)
             # Other processes tell by this count that there was a commit.
-            await connection.execute(update(table_of(ledger.Head)).values(writes=turns))
+            await connection.execute(update(table_of(ledger.LedgerHead)).values(commit_count=turns))
             await connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
             await _defer_foreign_keys(connection, "NOT DEFERRABLE")
             if problems := [problem async for problem in verify_all(connection, settings)]:

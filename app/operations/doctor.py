@@ -11,8 +11,8 @@ from sqlalchemy import DateTime, func, select, text
 
 from app.domain.times import utc_now
 from app.domain.tlp import Label
-from app.ledger.models import Change, Head
-from app.ledger.verify import end_of_chain
+from app.ledger.models import LedgerEntry, LedgerHead
+from app.ledger.verify import check_head
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.database_errors import database_problem
@@ -61,12 +61,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             if database.dialect == "postgresql":
                 theirs: datetime = (await connection.execute(select(func.clock_timestamp(type_=DateTime(timezone=True))))).scalar_one()
                 skew = abs((utc_now() - theirs).total_seconds())
-            last: datetime = (await connection.execute(select(table_of(Head).c.recorded_at))).scalar_one()
+            last: datetime = (await connection.execute(select(table_of(LedgerHead).c.recorded_at))).scalar_one()
             ahead = (last - utc_now()).total_seconds()
             seen = f"the last entry is {ahead:.0f} s ahead of it" if ahead > 0 else f"behind no entry, {skew:.1f} s from the database's"
             yield Finding("clock", well=ahead <= 0 and skew <= MOST_SKEW_SECONDS, seen=seen)
-            problem = await end_of_chain(connection)
-            number = (await connection.execute(select(func.count()).select_from(table_of(Change)))).scalar_one()
+            problem = await check_head(connection)
+            number = (await connection.execute(select(func.count()).select_from(table_of(LedgerEntry)))).scalar_one()
             yield Finding("ledger", well=problem is None, seen=problem or f"{number} entries, and the head is that of the last")
             if database.replica is not None:
                 yield await _replica(database.replica, number)
@@ -81,13 +81,13 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 async def _replica(replica: Replica, number: int) -> Finding:
     try:
         async with replica.engine.connect() as connection:
-            found = (await connection.execute(text("SELECT number, pg_is_in_recovery() AS follows FROM head"))).one()
+            found = (await connection.execute(text("SELECT global_seq, pg_is_in_recovery() AS follows FROM ledger_head"))).one()
     except UNAVAILABLE as error:
         told = database_problem(error)
         return Finding("replica", well=False, seen=f"{told.detail if told else 'It does not answer.'} The primary answers what it would.")
     if not found.follows:
         return Finding("replica", well=False, seen="what LIFELINE_READ_DATABASE_URL names follows no primary")
-    return Finding("replica", well=True, seen=f"answers, {max(0, number - found.number)} entries behind")
+    return Finding("replica", well=True, seen=f"answers, {max(0, number - found.global_seq)} entries behind")
 
 
 def _configuration(settings: Settings) -> Finding:

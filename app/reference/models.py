@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
 
-ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
+MIN_EFFECTIVE_FROM = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Place(SQLModel, table=True):
@@ -78,7 +78,7 @@ class SourceGrade(SQLModel, table=True):
     __tablename__ = "source_grade"
 
     source_id: UUID = Field(primary_key=True, foreign_key="source.id")
-    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
     effective_from: datetime = Field(sa_type=UtcDateTime)
     reliability: str = Field(max_length=1)
 

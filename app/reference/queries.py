@@ -11,11 +11,11 @@ from sqlalchemy.engine import CursorResult, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.domain.time_point import NOW, Moment
+from app.domain.time_point import LATEST, TimePoint
 from app.domain.tlp import Label
 from app.http.problems import invalid_field
-from app.reference.facts import NAMED_FROM, PlaceFacts, SourceFacts, SourceName
-from app.reference.geometry import Box, coarse
+from app.reference.facts import REVEAL_FROM, PlaceRecord, SourceRecord, SourceNames
+from app.reference.geometry import BBox, coarsen
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.storage.paging import fetch_page
 from app.storage.types import table_of
@@ -40,7 +40,7 @@ BY_NAME = _places().where(
 )
 
 
-async def find_places(connection: AsyncConnection, names: Collection[str]) -> dict[str, PlaceFacts]:
+async def find_places(connection: AsyncConnection, names: Collection[str]) -> dict[str, PlaceRecord]:
     """The places that slugs and `scheme:code` pairs name, by that name; matching is exact, the unknown are left out."""
     pairs = {name: tuple(name.split(":", 1)) for name in names if ":" in name}
     slugs = [name for name in names if ":" not in name]
@@ -50,57 +50,59 @@ async def find_places(connection: AsyncConnection, names: Collection[str]) -> di
         wanted = and_(col(PlaceCode.scheme) == scheme, col(PlaceCode.code).in_(codes))
         rows = await connection.execute(select(col(PlaceCode.scheme), col(PlaceCode.code), col(PlaceCode.place_id)).where(wanted))
         found |= {f"{scheme}:{code}": place_id for scheme, code, place_id in rows}
-    facts = _facts(await connection.execute(BY_NAME, {"slugs": slugs, "ids": list(found.values())}))
+    facts = _place_records(await connection.execute(BY_NAME, {"slugs": slugs, "ids": list(found.values())}))
     by_id = {place.id: place for place in facts}
     return {place.slug: place for place in facts if place.slug in slugs} | {name: by_id[place_id] for name, place_id in found.items()}
 
 
-async def place_facts(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, PlaceFacts]:
+async def places_by_id(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, PlaceRecord]:
     """Places by identifier, with their codes in order."""
-    return {each.id: each for each in _facts(await connection.execute(BY_ID, {"ids": list(ids)}))}
+    return {each.id: each for each in _place_records(await connection.execute(BY_ID, {"ids": list(ids)}))}
 
 
-def _facts(found: CursorResult[Any]) -> list[PlaceFacts]:
+def _place_records(found: CursorResult[Any]) -> list[PlaceRecord]:
     rows: dict[UUID, tuple[Any, list[tuple[str, str]]]] = {}
     for row in found:
         codes = rows.setdefault(row.id, (row, []))[1]
         if row.scheme is not None:
             codes.append((row.scheme, row.code))
-    return [PlaceFacts(row.id, row.slug, row.name, row.country, tuple(codes)) for row, codes in rows.values()]
+    return [PlaceRecord(row.id, row.slug, row.name, row.country, tuple(codes)) for row, codes in rows.values()]
 
 
-def grade_in_force(moment: Moment = NOW) -> ScalarSelect[Any]:
+def grade_in_force(moment: TimePoint = LATEST) -> ScalarSelect[Any]:
     """The grade of a source that was in force at a moment, as a subquery for statements on sources."""
     grades = table_of(SourceGrade)
-    statement = select(grades.c.reliability).where(grades.c.source_id == col(Source.id)).order_by(grades.c.number.desc()).limit(1)
+    statement = select(grades.c.reliability).where(grades.c.source_id == col(Source.id)).order_by(grades.c.global_seq.desc()).limit(1)
     if moment.as_of is not None:
         statement = statement.where(grades.c.effective_from <= moment.as_of)
-    if moment.upto is not None:
-        statement = statement.where(grades.c.number <= moment.upto)
+    if moment.through_global_seq is not None:
+        statement = statement.where(grades.c.global_seq <= moment.through_global_seq)
     return statement.correlate(Source).scalar_subquery()
 
 
 def _first_grade() -> ScalarSelect[Any]:
     first = table_of(SourceGrade)
-    return select(first.c.reliability).where(first.c.source_id == col(Source.id), first.c.number == 0).correlate(Source).scalar_subquery()
+    return (
+        select(first.c.reliability).where(first.c.source_id == col(Source.id), first.c.global_seq == 0).correlate(Source).scalar_subquery()
+    )
 
 
 @lru_cache(maxsize=32)
-def _sources(moment: Moment) -> Select[Any]:
+def _sources(moment: TimePoint) -> Select[Any]:
     names = ("id", "slug", "name", "type", "party_to_conflict")
     more = ("alias", "alias_slug", "organisation")
     columns = table_of(Source).c
     return select(*(columns[each] for each in names), grade_in_force(moment).label("reliability"), *(columns[each] for each in more))
 
 
-def called(slugs: str | BindParameter[str], level: int, organisation: BindParameter[str] | None = None) -> ColumnElement[bool]:
+def matches_slug(slugs: str | BindParameter[str], level: int, organisation: BindParameter[str] | None = None) -> ColumnElement[bool]:
     """The condition on the sources that a reader calls by these slugs.
 
     Below the clearance that is the alias of a protected source, and its own slug only for the organisation that it belongs to.
     """
     wanted = [slugs] if isinstance(slugs, str) else slugs
     own, alias = col(Source.slug).in_(wanted), col(Source.alias_slug)
-    if level >= NAMED_FROM:
+    if level >= REVEAL_FROM:
         return own
     plain = alias.is_(None) if organisation is None else or_(alias.is_(None), col(Source.organisation) == organisation)
     return or_(and_(own, plain), alias.in_(wanted))
@@ -109,34 +111,34 @@ def called(slugs: str | BindParameter[str], level: int, organisation: BindParame
 @lru_cache
 def _sources_called(level: int) -> Select[Any]:
     # An organisation that is none is nobody's.
-    return _sources(NOW).where(called(bindparam("slugs", expanding=True), level, bindparam("organisation", type_=String)))
+    return _sources(LATEST).where(matches_slug(bindparam("slugs", expanding=True), level, bindparam("organisation", type_=String)))
 
 
 async def find_sources(
     connection: AsyncConnection, slugs: Collection[str], level: int, organisation: str | None = None
-) -> dict[str, SourceFacts]:
+) -> dict[str, SourceRecord]:
     """The sources that a reader calls by these slugs, by that slug; the unknown are left out."""
     rows = await connection.execute(_sources_called(level), {"slugs": list(slugs), "organisation": organisation})
-    found = [SourceFacts(*row) for row in rows]
+    found = [SourceRecord(*row) for row in rows]
     by_alias = {each.alias_slug: each for each in found if each.alias_slug is not None}
     by_slug = {each.slug: each for each in found}
     return {slug: facts for slug in slugs if (facts := by_slug.get(slug) or by_alias.get(slug)) is not None}
 
 
 @lru_cache(maxsize=32)
-def _sources_by_id(moment: Moment) -> Select[Any]:
+def _sources_by_id(moment: TimePoint) -> Select[Any]:
     return _sources(moment).where(col(Source.id).in_(bindparam("ids", expanding=True)))
 
 
-async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], moment: Moment = NOW) -> dict[UUID, SourceFacts]:
+async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], moment: TimePoint = LATEST) -> dict[UUID, SourceRecord]:
     """Sources by identifier, graded as at a moment."""
     rows = await connection.execute(_sources_by_id(moment), {"ids": list(ids)})
-    return {row.id: SourceFacts(*row) for row in rows}
+    return {row.id: SourceRecord(*row) for row in rows}
 
 
 def source_id_of(slug: str, level: int) -> ScalarSelect[UUID]:
     """A subquery of the identifier of the source that a reader of that level calls so."""
-    return select(col(Source.id)).where(called(slug, level)).limit(1).scalar_subquery()
+    return select(col(Source.id)).where(matches_slug(slug, level)).limit(1).scalar_subquery()
 
 
 _NAMES = select(col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug)).where(
@@ -144,12 +146,12 @@ _NAMES = select(col(Source.slug), col(Source.name), col(Source.alias), col(Sourc
 )
 
 
-async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceName]:
+async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceNames]:
     """The names of sources, by their own slug."""
     if not slugs:
         return {}
     rows = await connection.execute(_NAMES, {"slugs": list(slugs)})
-    return {row.slug: SourceName(*row) for row in rows}
+    return {row.slug: SourceNames(*row) for row in rows}
 
 
 async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> set[str]:
@@ -159,26 +161,26 @@ async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> se
     return set((await connection.execute(select(col(Route.slug)).where(col(Route.slug).in_(list(slugs))))).scalars())
 
 
-async def place_shapes(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
+async def place_geometries(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
     """The GeoJSON geometry of places, by slug: their own, else their centroid; those without either are left out."""
     columns = (col(Place.slug), col(Place.geometry), col(Place.longitude), col(Place.latitude))
     rows = await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs)), col(Place.west).is_not(None)))
     return {row.slug: row.geometry or {"type": "Point", "coordinates": [row.longitude, row.latitude]} for row in rows}
 
 
-async def route_shapes(connection: AsyncConnection, slugs: Collection[str], level: int) -> dict[str, dict[str, Any]]:
+async def route_geometries(connection: AsyncConnection, slugs: Collection[str], level: int) -> dict[str, dict[str, Any]]:
     """The GeoJSON geometry of routes as a clearance may know it, by slug; those without one are left out."""
     if not slugs:
         return {}
     rows = await connection.execute(select(col(Route.slug), col(Route.geometry)).where(col(Route.slug).in_(list(slugs))))
-    return {row.slug: _seen(row.geometry, level) for row in rows if row.geometry is not None}
+    return {row.slug: _visible_geometry(row.geometry, level) for row in rows if row.geometry is not None}
 
 
-def _seen(geometry: dict[str, Any], level: int) -> dict[str, Any]:
-    return coarse(geometry) if level < Label.AMBER.level else geometry
+def _visible_geometry(geometry: dict[str, Any], level: int) -> dict[str, Any]:
+    return coarsen(geometry) if level < Label.AMBER.level else geometry
 
 
-def in_place(column: Any, slug_or_code: str, *, within: bool) -> ColumnElement[bool]:
+def place_filter(column: Any, slug_or_code: str, *, within: bool) -> ColumnElement[bool]:
     """The condition that a column names a place, or it or one of its descendants.
 
     One place is compared with, not looked for in a set, so that an index keeps its order.
@@ -208,7 +210,7 @@ def _degrees(text: str) -> float:
     return float(text)
 
 
-def read_box(bbox: str) -> Box:
+def parse_bbox(bbox: str) -> BBox:
     """The box of `west,south,east,north` (RFC 7946); 422 naming `bbox` for anything else."""
     try:
         west, south, east, north = (_degrees(part) for part in bbox.split(","))
@@ -224,7 +226,7 @@ def places_in_box(bbox: str) -> Select[Any]:
 
     422 naming `bbox` for anything else.
     """
-    west, south, east, north = read_box(bbox)
+    west, south, east, north = parse_bbox(bbox)
     across = and_(col(Place.west) <= east, col(Place.east) >= west)
     if west > east:
         across = or_(col(Place.west) <= east, col(Place.east) >= west)
@@ -250,7 +252,7 @@ def _serve_place(row: RowMapping, parents: Mapping[UUID, str], codes: Mapping[UU
 
 
 def _serve_source(row: RowMapping, level: int) -> dict[str, Any]:
-    slug, name = SourceName(row["slug"], row["name"], row["alias"], row["alias_slug"]).seen_by(level)
+    slug, name = SourceNames(row["slug"], row["name"], row["alias"], row["alias_slug"]).visible_at(level)
     masked = slug != row["slug"]
     return {
         "id": str(row["id"]),
@@ -272,13 +274,13 @@ def _serve_route(row: RowMapping, level: int) -> dict[str, Any]:
         "mode": row["mode"],
         "from": row["origin"],
         "to": row["destination"],
-        "geometry": None if row["geometry"] is None else _seen(row["geometry"], level),
+        "geometry": None if row["geometry"] is None else _visible_geometry(row["geometry"], level),
         "redacted": ["geometry"] if hidden else [],
         "links": _links("routes", row["slug"]),
     }
 
 
-async def list_reference(
+async def load_reference_page(
     connection: AsyncConnection,
     model: type[Place | Source | Route],
     where: Sequence[ColumnElement[bool]],
@@ -295,11 +297,11 @@ async def list_reference(
     return await _served(connection, model, rows, level), last, revision
 
 
-async def get_reference(
+async def load_reference_record(
     connection: AsyncConnection, model: type[Place | Source | Route], where: ColumnElement[bool], level: int
 ) -> dict[str, Any] | None:
     """One record as served; None when there is none."""
-    items, _, _ = await list_reference(connection, model, [where], after=None, limit=1, level=level)
+    items, _, _ = await load_reference_page(connection, model, [where], after=None, limit=1, level=level)
     return items[0] if items else None
 
 
@@ -321,10 +323,10 @@ async def _served(
     return [_serve_place(row, slugs, codes) for row in rows]
 
 
-def one_of(model: type[Place | Source | Route], slug: str, level: int) -> ColumnElement[bool]:
+def record_filter(model: type[Place | Source | Route], slug: str, level: int) -> ColumnElement[bool]:
     """The condition for one record by slug, or for a place by `scheme:code`, as a reader of that level calls it."""
     if model is Source:
-        return called(slug, level)
+        return matches_slug(slug, level)
     if model is Place and ":" in slug:
-        return in_place(Place.id, slug, within=False)
+        return place_filter(Place.id, slug, within=False)
     return col(model.slug) == slug

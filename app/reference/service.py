@@ -13,8 +13,8 @@ from uuid_utils.compat import uuid7
 from app.domain.times import utc_now
 from app.http.problems import FieldProblem, Problem, invalid_field
 from app.reference.facts import alias_slug
-from app.reference.geometry import box
-from app.reference.models import ALWAYS, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
+from app.reference.geometry import bbox_of
+from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_places
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.storage.types import table_of
@@ -56,7 +56,7 @@ async def add_place(session: AsyncSession, sent: PlaceIn, identifier: UUID | Non
 
 
 def _place(sent: PlaceIn, identifier: UUID, parent: UUID | None, country: str | None) -> Place:
-    bounds = box(sent.geometry) if sent.geometry else box({"coordinates": sent.centroid}) if sent.centroid else (None,) * 4
+    bounds = bbox_of(sent.geometry) if sent.geometry else bbox_of({"coordinates": sent.centroid}) if sent.centroid else (None,) * 4
     return Place(
         id=identifier,
         slug=sent.slug,
@@ -160,7 +160,7 @@ async def add_source(session: AsyncSession, sent: SourceIn, identifier: UUID | N
         created_at=utc_now(),
     )
     await _add(session, source)
-    await _add(session, SourceGrade(source_id=source.id, number=0, effective_from=ALWAYS, reliability=sent.reliability))
+    await _add(session, SourceGrade(source_id=source.id, global_seq=0, effective_from=MIN_EFFECTIVE_FROM, reliability=sent.reliability))
     return source.id
 
 

@@ -16,8 +16,8 @@ from app.http.openapi import AMEND_ERRORS, body_schema, json_request_body
 from app.http.problems import FieldProblem, field_problems, invalid
 from app.http.request_body import json_body
 from app.ledger.models import LedgerEntry
-from app.reports.amendments import set_grade, set_outcome
-from app.reports.endpoints import written
+from app.reports.amendments import record_grade, record_outcome
+from app.reports.endpoints import write_result
 from app.reports.schemas import (
     CORRECTION_MODELS,
     GradeIn,
@@ -28,8 +28,8 @@ from app.reports.schemas import (
     RetractionIn,
     RetractionOut,
 )
-from app.reports.service import correct, retract
-from app.reports.validation import check
+from app.reports.service import correct_report, retract_report
+from app.reports.validation import validate
 
 router = APIRouter(tags=["Reporting"])
 
@@ -77,7 +77,7 @@ def _told(change: LedgerEntry, caller: Caller, **more: Any) -> dict[str, Any]:
         },
     ),
 )
-async def correct_report(
+async def create_report_correction(
     request: Request,
     caller: ReporterOrCurator,
     settings: SettingsDep,
@@ -91,13 +91,13 @@ async def correct_report(
     reason, report = None, body
     if isinstance(body, dict):
         reason, report = body.get("reason"), {name: value for name, value in body.items() if name != "reason"}
-    sent = check(report, settings)
+    sent = validate(report, settings)
     if not isinstance(reason, str) or not 1 <= len(reason) <= 2000:
         wrong = FieldProblem(pointer="/reason", detail="say why, in 1 to 2,000 characters")
         sent = [*sent, wrong] if isinstance(sent, list) else [wrong]
 
     async def write(session: AsyncSession) -> Written:
-        return written(await correct(session, caller, id, sent, str(reason), settings))
+        return write_result(await correct_report(session, caller, id, sent, str(reason), settings))
 
     return await write_once(request, caller, write)
 
@@ -110,7 +110,7 @@ async def correct_report(
     responses=AMEND_ERRORS,
     openapi_extra=json_request_body(body_schema(RetractionIn), {"Withdrawn": {"reason": "The source withdrew the statement."}}),
 )
-async def retract_report(
+async def create_report_retraction(
     request: Request,
     caller: ReporterOrCurator,
     settings: SettingsDep,
@@ -124,7 +124,7 @@ async def retract_report(
     sent = _parse(RetractionIn, body)
 
     async def write(session: AsyncSession) -> Written:
-        change, old = await retract(session, caller, id, sent.reason, settings)
+        change, old = await retract_report(session, caller, id, sent.reason, settings)
         at = {"report": f"/v1/reports/{id}", "indicator": f"/v1/indicators/{old.report.indicator_id}"}
         told = _told(change, caller, report=str(id), indicator=str(old.report.indicator_id))
         return Written(201, orjson.dumps(told | {"links": at}), at["report"])
@@ -163,7 +163,7 @@ async def post_outcome(
     sent = _parse(OutcomeIn, body)
 
     async def write(session: AsyncSession) -> Written:
-        change = await set_outcome(session, caller, id, outcome=sent.outcome, reason=sent.reason, report=sent.report, settings=settings)
+        change = await record_outcome(session, caller, id, outcome=sent.outcome, reason=sent.reason, report=sent.report, settings=settings)
         at = {"indicator": f"/v1/indicators/{id}", "report": f"/v1/reports/{sent.report}"}
         told = _told(change, caller, indicator=str(id), outcome=sent.outcome, report=str(sent.report))
         return Written(201, orjson.dumps(told | {"links": at}), at["indicator"])
@@ -195,7 +195,7 @@ async def post_grade(
     sent = _parse(GradeIn, body)
 
     async def write(session: AsyncSession) -> Written:
-        change = await set_grade(session, caller, slug, reliability=sent.reliability, reason=sent.reason, settings=settings)
+        change = await record_grade(session, caller, slug, reliability=sent.reliability, reason=sent.reason, settings=settings)
         detail = change.detail or {}
         told = _told(change, caller, source=slug, reliability=sent.reliability, before=detail["before"])
         return Written(201, orjson.dumps(told | {"links": {"source": f"/v1/sources/{slug}"}}), f"/v1/sources/{slug}")

@@ -9,23 +9,23 @@ from sqlmodel import col
 
 from app.access.principal import Caller
 from app.assessment.loading import CHUNK
-from app.assessment.models import Indicator, StoredReading, Voice
-from app.assessment.projection import read_anew, subjects_of
+from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
+from app.assessment.projection import reassess, load_subjects
 from app.domain.kinds import KINDS
 from app.domain.times import rfc3339
 from app.http.problems import Problem, invalid_field, not_found
-from app.indicators.queries import seen_by
-from app.ledger.appender import close_tail, open_tail
-from app.ledger.hash_chain import entry
-from app.ledger.models import FIRST_RECORDED_AT, Change
+from app.indicators.queries import visible_at
+from app.ledger.appender import flush, open_appender
+from app.ledger.hash_chain import entry_body
+from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
-from app.reports.queries import find_visible
+from app.reports.queries import find_visible_report
 from app.settings import Settings
 from app.storage.types import table_of, unstored
 
 
-async def set_outcome(
+async def record_outcome(
     session: AsyncSession,
     caller: Caller,
     indicator: UUID,
@@ -35,29 +35,34 @@ async def set_outcome(
     report: UUID,
     settings: Settings,
     first_recorded_at: datetime | None = None,
-) -> Change:
+) -> LedgerEntry:
     """Append what became of the warning that an indicator reads, with the report that shows it.
 
     Here and below, `first_recorded_at` is when another Lifeline recorded it, where it comes from one.
 
     404 for an indicator that the caller does not see, 409 where the kind does not warn, 422 for an unknown report.
     """
-    tail = await open_tail(session)
-    stored = select(col(StoredReading.indicator_id)).where(col(StoredReading.indicator_id) == indicator, *seen_by(caller.level))
+    tail = await open_appender(session)
+    stored = select(col(IndicatorProjection.indicator_id)).where(
+        col(IndicatorProjection.indicator_id) == indicator, *visible_at(caller.level)
+    )
     found = await session.get(Indicator, indicator) if await session.scalar(stored) else None
     if found is None:
         raise not_found("indicator")
     if not KINDS[found.kind].has_outcome:
         raise Problem(409, f"Indicators of the kind {found.kind} are no warnings: they have no outcome.", kind="no-warning")
-    evidence = await find_visible(await session.connection(), report, caller)
+    evidence = await find_visible_report(await session.connection(), report, caller)
     if evidence is None:
         raise invalid_field("/report", "there is no such report")
     lowest = await session.scalar(
-        select(col(StoredReading.lowest)).where(col(StoredReading.indicator_id) == indicator).order_by(col(StoredReading.lowest)).limit(1)
+        select(col(IndicatorProjection.min_clearance))
+        .where(col(IndicatorProjection.indicator_id) == indicator)
+        .order_by(col(IndicatorProjection.min_clearance))
+        .limit(1)
     )
     change = unstored(
-        Change,
-        number=0,
+        LedgerEntry,
+        global_seq=0,
         type="outcome",
         indicator_id=indicator,
         report_id=report,
@@ -69,9 +74,9 @@ async def set_outcome(
         recorded_by=caller.organisation or "",
         key_id=caller.key_id,
     )
-    tail.append(change, entry(change, None))
-    await close_tail(session, tail, [change])
-    await read_anew(session, await subjects_of(session, [indicator]), [(indicator, change.level, change)], settings)
+    tail.append(change, entry_body(change, None))
+    await flush(session, tail, [change])
+    await reassess(session, await load_subjects(session, [indicator]), [(indicator, change.level, change)], settings)
     return change
 
 
@@ -79,7 +84,7 @@ def _first(recorded_at: datetime | None) -> dict[str, str]:
     return {} if recorded_at is None else {FIRST_RECORDED_AT: rfc3339(recorded_at)}
 
 
-async def set_grade(
+async def record_grade(
     session: AsyncSession,
     caller: Caller,
     slug: str,
@@ -88,14 +93,14 @@ async def set_grade(
     reason: str,
     settings: Settings,
     first_recorded_at: datetime | None = None,
-) -> Change:
+) -> LedgerEntry:
     """Grade a source anew from now on, and read anew what rests on it; past readings keep the grade that was in force.
 
     One that comes from another Lifeline is in force from when it was recorded there, so that past readings are the same here.
 
     404 for an unknown source, 409 for the grade that it has already.
     """
-    tail = await open_tail(session)
+    tail = await open_appender(session)
     connection = await session.connection()
     source = (await find_sources(connection, [slug], caller.level, caller.organisation)).get(slug)
     if source is None:
@@ -103,8 +108,8 @@ async def set_grade(
     if source.reliability == reliability:
         raise Problem(409, f"The source is graded {reliability} already.", kind="same-grade")
     change = unstored(
-        Change,
-        number=0,
+        LedgerEntry,
+        global_seq=0,
         type="grade",
         source_id=source.id,
         level=0,
@@ -115,20 +120,22 @@ async def set_grade(
         key_id=caller.key_id,
     )
     aliases = {source.slug: source.alias_slug} if source.alias_slug is not None else None
-    tail.append(change, entry(change, None, source.slug), aliases)
+    tail.append(change, entry_body(change, None, source.slug), aliases)
     since = first_recorded_at or tail.recorded_at
-    grade = {"source_id": source.id, "number": change.number, "effective_from": since, "reliability": reliability}
+    grade = {"source_id": source.id, "global_seq": change.global_seq, "effective_from": since, "reliability": reliability}
     await session.execute(insert(table_of(SourceGrade)), [grade])
-    await close_tail(session, tail, [change])
+    await flush(session, tail, [change])
     heard: dict[UUID, int] = {}
-    for voice in await session.execute(select(col(Voice.indicator_id), col(Voice.level)).where(col(Voice.source_id) == source.id)):
+    for voice in await session.execute(
+        select(col(IndicatorSource.indicator_id), col(IndicatorSource.level)).where(col(IndicatorSource.source_id) == source.id)
+    ):
         heard[voice.indicator_id] = min(voice.level, heard.get(voice.indicator_id, voice.level))
     await _read_all_anew(session, heard, change, settings)
     return change
 
 
-async def _read_all_anew(session: AsyncSession, heard: dict[UUID, int], change: Change, settings: Settings) -> None:
+async def _read_all_anew(session: AsyncSession, heard: dict[UUID, int], change: LedgerEntry, settings: Settings) -> None:
     ids = sorted(heard)
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
-        await read_anew(session, await subjects_of(session, some), [(each, heard[each], change) for each in some], settings)
+        await reassess(session, await load_subjects(session, some), [(each, heard[each], change) for each in some], settings)

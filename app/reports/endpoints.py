@@ -14,9 +14,9 @@ from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDe
 from app.access.fast_list_route import FastListRoute
 from app.access.idempotency import Written, write_once
 from app.domain.kinds import KINDS
-from app.domain.time_point import Moment
-from app.domain.times import Moment as Time
-from app.domain.times import instant
+from app.domain.time_point import TimePoint
+from app.domain.times import DateOrTime as Time
+from app.domain.times import start_of
 from app.http.content_negotiation import Format
 from app.http.cursors import decode_cursor, encode_cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, list_response, negotiate_format, format_responses
@@ -27,14 +27,14 @@ from app.http.request_body import json_body
 from app.http.responses import json_response
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
-from app.ledger.queries import moment_of, number_since, up_to_head
-from app.reference.queries import in_place, places_in_box, places_in_country, source_id_of
+from app.ledger.queries import resolve_time_point, number_since, pin_to_head
+from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.reference.schemas import Slug
 from app.reports.models import Report
-from app.reports.queries import get_report, list_reports, lowered_for, serve, status_at
+from app.reports.queries import load_report, load_report_page, declassified_for, report_body, status_at
 from app.reports.schemas import SENT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, Status
-from app.reports.service import Recorded, record
-from app.reports.validation import Refused, check
+from app.reports.service import Recorded, record_reports
+from app.reports.validation import FieldErrors, validate
 from app.storage.paging import revision_of
 
 router = APIRouter(route_class=FastListRoute)
@@ -67,14 +67,14 @@ class ReportFilters(BaseModel):
     format: GeographicFormat = None
 
 
-def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[ColumnElement[bool]]:
+def _conditions(filters: ReportFilters, level: int, moment: TimePoint) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if filters.indicator is not None:
         where.append(col(Report.indicator_id) == filters.indicator)
     if filters.kind is not None:
         where.append(col(Report.kind) == filters.kind)
     if filters.place is not None:
-        where.append(in_place(Report.place_id, filters.place, within=filters.within))
+        where.append(place_filter(Report.place_id, filters.place, within=filters.within))
     if filters.country is not None:
         where.append(col(Report.place_id).in_(places_in_country(filters.country)))
     if filters.bbox is not None:
@@ -84,10 +84,10 @@ def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[Colu
     if filters.status is not None:
         where.append(status_at(level, moment) == filters.status)
         if filters.status != "standing":
-            where.append(col(Report.ended_number).is_not(None))
+            where.append(col(Report.ended_global_seq).is_not(None))
     if filters.updated_since is not None:
-        since = instant(filters.updated_since)
-        where.append(or_(col(Report.number) >= number_since(since), lowered_for(level, col(LedgerEntry.recorded_at) >= since)))
+        since = start_of(filters.updated_since)
+        where.append(or_(col(Report.global_seq) >= number_since(since), declassified_for(level, col(LedgerEntry.recorded_at) >= since)))
     return where
 
 
@@ -99,23 +99,21 @@ def _conditions(filters: ReportFilters, level: int, moment: Moment) -> list[Colu
     response_model=ReportPage,
     responses=LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS),
 )
-async def list_all_reports(
-    request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ReportFilters, Query()]
-) -> Response:
+async def list_reports(request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ReportFilters, Query()]) -> Response:
     """The statements themselves, in the order in which they were recorded, those superseded or retracted included and marked."""
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    pinned: Moment | None = None
+    pinned: TimePoint | None = None
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         nonlocal pinned
         after = decode_cursor(cursor, "reports") if cursor is not None else None
         async with database.read() as connection:
-            moment = pinned or await moment_of(connection, filters.as_of, filters.known_at)
+            moment = pinned or await resolve_time_point(connection, filters.as_of, filters.known_at)
             if pinned is None and format_ is not Format.JSON:
                 # Many pages, one moment: what is recorded while they are read is in none of them.
-                pinned = moment = await up_to_head(connection, moment)
+                pinned = moment = await pin_to_head(connection, moment)
             where = _conditions(filters, caller.level, moment)
-            items, last, revision = await list_reports(connection, where, after=after, limit=limit, level=caller.level, moment=moment)
+            items, last, revision = await load_report_page(connection, where, after=after, limit=limit, level=caller.level, moment=moment)
         return [orjson.dumps(item).decode() for item in items], encode_cursor(last, "reports") if last else None, revision
 
     listing = ListQuery("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
@@ -123,7 +121,7 @@ async def list_all_reports(
 
 
 @router.get("/reports/{id}", tags=["Reports"], summary="One statement", response_model=ReportDetail, responses=READ_ERRORS)
-async def get_one_report(
+async def get_report(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
@@ -133,8 +131,8 @@ async def get_one_report(
 ) -> Response:
     """One statement with its provenance, as it was sent; `status` and `amended` say whether it still stands, and why not."""
     async with database.snapshot() as connection:
-        moment = await moment_of(connection, as_of, known_at)
-        found = await get_report(connection, id, caller.level, moment)
+        moment = await resolve_time_point(connection, as_of, known_at)
+        found = await load_report(connection, id, caller.level, moment)
         revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("report")
@@ -172,7 +170,7 @@ _EXAMPLES = {
         _EXAMPLES | {"A list of two": list(_EXAMPLES.values())[:2]},
     ),
 )
-async def post_reports(
+async def create_reports(
     request: Request,
     caller: Reporter,
     settings: SettingsDep,
@@ -188,36 +186,36 @@ async def post_reports(
     bodies: list[Any] = [body] if single else body
     if not 1 <= len(bodies) <= MOST:
         raise invalid_field("", f"a list has 1 to {MOST} reports")
-    sent = [check(each, settings) for each in bodies]
+    sent = [validate(each, settings) for each in bodies]
 
     async def write(session: AsyncSession) -> Written:
-        outcomes, revision = await record(session, caller, sent, settings, all_or_nothing=single or atomic)
+        outcomes, revision = await record_reports(session, caller, sent, settings, all_or_nothing=single or atomic)
         refused = [(at, each) for at, each in enumerate(outcomes) if isinstance(each, list) and each]
         if single and refused:
             raise invalid(refused[0][1])
         if atomic and refused:
             raise invalid(FieldProblem(pointer=f"/{at}{each.pointer}", detail=each.detail) for at, wrong in refused for each in wrong)
         if single:
-            return written(outcomes[0])
+            return write_result(outcomes[0])
         return Written(207, orjson.dumps(_outcomes(outcomes, revision)))
 
     return await write_once(request, caller, write)
 
 
-def written(outcome: Recorded | Refused) -> Written:
+def write_result(outcome: Recorded | FieldErrors) -> Written:
     """The answer for one recorded report."""
     assert isinstance(outcome, Recorded)
-    served = serve(outcome, outcome.status)
+    served = report_body(outcome, outcome.status)
     return Written(201 if outcome.created else 200, orjson.dumps(served), served["links"]["self"])
 
 
-def _outcomes(outcomes: list[Recorded | Refused], revision: int) -> dict[str, Any]:
+def _outcomes(outcomes: list[Recorded | FieldErrors], revision: int) -> dict[str, Any]:
     items = [_outcome(each) for each in outcomes]
     counts = {status: sum(item["status"] == status for item in items) for status in (201, 200, 422)}
     return {"items": items, "created": counts[201], "existing": counts[200], "refused": counts[422], "revision": revision}
 
 
-def _outcome(outcome: Recorded | Refused) -> dict[str, Any]:
+def _outcome(outcome: Recorded | FieldErrors) -> dict[str, Any]:
     if not isinstance(outcome, Recorded):
         return {"status": 422, "problem": invalid(outcome).body()}
     report = outcome.report

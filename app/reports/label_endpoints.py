@@ -19,7 +19,7 @@ from app.http.query_params import Cursor, Limit
 from app.http.request_body import json_body
 from app.http.responses import json_response, list_envelope
 from app.ledger.models import LedgerEntry
-from app.reports.labels import confirm, list_proposals, serve_proposal, set_label
+from app.reports.labels import confirm_declassification, load_proposal_page, proposal_body, change_label
 from app.reports.schemas import Reason
 
 router = APIRouter(tags=["Reporting"])
@@ -118,10 +118,10 @@ async def post_label(
         raise invalid(field_problems(error)) from None
 
     async def write(session: AsyncSession) -> Written:
-        done = await set_label(session, caller, id, sent.sensitivity, sent.reason, settings)
+        done = await change_label(session, caller, id, sent.sensitivity, sent.reason, settings)
         if isinstance(done, LedgerEntry):
             return _moved(done, caller)
-        return Written(202, orjson.dumps(serve_proposal(done)), "/v1/label-proposals")
+        return Written(202, orjson.dumps(proposal_body(done)), "/v1/label-proposals")
 
     return await write_once(request, caller, write)
 
@@ -135,7 +135,7 @@ async def list_label_proposals(
     """Lower labels that wait for another key, oldest first. Needs the scope `curate`."""
     after = decode_cursor(cursor, "proposals") if cursor is not None else None
     async with database.read_latest() as connection:
-        items, last, revision = await list_proposals(connection, after=after, limit=limit, level=caller.level)
+        items, last, revision = await load_proposal_page(connection, after=after, limit=limit, level=caller.level)
     documents = [orjson.dumps(item).decode() for item in items]
     body, headers = list_envelope(
         request, documents, next_cursor=encode_cursor(last, "proposals") if last else None, as_of=None, revision=revision
@@ -160,6 +160,6 @@ async def post_confirmation(
     """Lower a report's label as another key has proposed: it is a new entry where the record becomes visible. Needs `curate`."""
 
     async def write(session: AsyncSession) -> Written:
-        return _moved(await confirm(session, caller, id, settings), caller)
+        return _moved(await confirm_declassification(session, caller, id, settings), caller)
 
     return await write_once(request, caller, write)

@@ -21,14 +21,14 @@ class Report(SQLModel, table=True):
 
     __tablename__ = "report"
 
-    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
     id: UUID = Field(unique=True)
     kind: str = Field(max_length=64)
     indicator_id: UUID = Field(foreign_key="indicator.id")
     place_id: UUID = Field(foreign_key="place.id")
     source_id: UUID = Field(foreign_key="source.id")
-    topic: str = Field(max_length=100)
-    aspect: str = Field(max_length=16)
+    filter_key: str = Field(max_length=100)
+    facet: str = Field(max_length=16)
     stated_at: datetime = Field(sa_type=UtcDateTime)
     stated_text: str = Field(max_length=32)
     value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
@@ -44,12 +44,12 @@ class Report(SQLModel, table=True):
     observed_from: str | None = Field(default=None, max_length=32)
     observed_to: str | None = Field(default=None, max_length=32)
     level: int
-    level_sent: int
-    level_lowest: int
+    submitted_level: int
+    lowest_level: int
     supersedes: UUID | None = Field(default=None, foreign_key="report.id", index=True)
-    superseded_level: int | None = None
-    retracted_level: int | None = None
-    ended_number: int | None = Field(default=None, sa_type=BigInt)
+    superseded_from_level: int | None = None
+    retracted_from_level: int | None = None
+    ended_global_seq: int | None = Field(default=None, sa_type=BigInt)
     fingerprint: str = Field(max_length=64, index=True)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
@@ -58,36 +58,36 @@ class Report(SQLModel, table=True):
 _table = table_of(Report)
 # The latest standing word of a source on an indicator is one step into this index, however long the history.
 Index(
-    "ix_report_voice",
+    "ix_report_latest_statement",
     _table.c.indicator_id,
     _table.c.source_id,
-    _table.c.aspect,
+    _table.c.facet,
     _table.c.level,
     _table.c.stated_at,
-    _table.c.number,
-    sqlite_where=text("ended_number IS NULL"),
-    postgresql_where=text("ended_number IS NULL"),
+    _table.c.global_seq,
+    sqlite_where=text("ended_global_seq IS NULL"),
+    postgresql_where=text("ended_global_seq IS NULL"),
 )
 Index(
     "ix_report_ended",
     _table.c.indicator_id,
-    _table.c.ended_number,
-    sqlite_where=text("ended_number IS NOT NULL"),
-    postgresql_where=text("ended_number IS NOT NULL"),
+    _table.c.ended_global_seq,
+    sqlite_where=text("ended_global_seq IS NOT NULL"),
+    postgresql_where=text("ended_global_seq IS NOT NULL"),
 )
 Index(
-    "ix_report_lowered",
+    "ix_report_declassified",
     _table.c.indicator_id,
-    sqlite_where=text("level_lowest < level_sent"),
-    postgresql_where=text("level_lowest < level_sent"),
+    sqlite_where=text("lowest_level < submitted_level"),
+    postgresql_where=text("lowest_level < submitted_level"),
 )
 for _column in (_table.c.indicator_id, _table.c.place_id, _table.c.source_id, _table.c.kind):
-    Index(f"ix_report_{_column.name}_number", _column, _table.c.number)
+    Index(f"ix_report_{_column.name}_global_seq", _column, _table.c.global_seq)
 Index(
-    "ix_report_ended_in_order",
-    _table.c.number,
-    sqlite_where=text("ended_number IS NOT NULL"),
-    postgresql_where=text("ended_number IS NOT NULL"),
+    "ix_report_ended_global_seq",
+    _table.c.global_seq,
+    sqlite_where=text("ended_global_seq IS NOT NULL"),
+    postgresql_where=text("ended_global_seq IS NOT NULL"),
 )
 
 
@@ -98,10 +98,10 @@ class LabelProposal(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     report_id: UUID = Field(foreign_key="report.id", index=True)
-    level: int
-    before: int
+    proposed_level: int
+    previous_level: int
     reason: str
-    key_id: UUID
+    proposed_by_key_id: UUID
     organisation: str
     created_at: datetime = Field(sa_type=UtcDateTime)
-    confirmed_by: UUID | None = None
+    confirmed_by_key_id: UUID | None = None

@@ -12,16 +12,16 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.assessment.models import Indicator, IndicatorProjection
-from app.domain.times import end_of_today, last_instant, rfc3339
+from app.domain.times import end_of_today, end_of, rfc3339
 from app.http.cursors import decode_cursor, decode_day, encode_cursor, encode_day
 from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, list_response, negotiate_format, format_responses
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
 from app.http.responses import json_response
-from app.ledger.queries import moment_of
+from app.ledger.queries import resolve_time_point
 from app.reference.models import Place, PlaceAncestor
-from app.reference.queries import find_places, find_sources, in_place, places_in_country
+from app.reference.queries import find_places, find_sources, place_filter, places_in_country
 from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
 from app.situations.service import get_situation, list_situations
 from app.situations.track_record import track_record
@@ -36,13 +36,13 @@ IN_FORMATS = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 
 
 def _at(as_of: str | None) -> datetime:
-    return last_instant(as_of) if as_of else end_of_today()
+    return end_of(as_of) if as_of else end_of_today()
 
 
 def _places(column: object, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if place is not None:
-        where.append(in_place(column, place, within=within))
+        where.append(place_filter(column, place, within=within))
     if country is not None:
         where.append(col(column).in_(places_in_country(country)))
     return where
@@ -77,7 +77,7 @@ async def list_all_situations(
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = decode_cursor(cursor, "situations") if cursor is not None else None
         async with database.snapshot() as connection:
-            moment = await moment_of(connection, as_of, known_at)
+            moment = await resolve_time_point(connection, as_of, known_at)
             items, last, revision = await list_situations(
                 connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=at, settings=settings
             )
@@ -104,7 +104,7 @@ async def get_one_situation(
         facts = (await find_places(connection, [place])).get(place)
         if facts is None:
             raise not_found("place")
-        moment = await moment_of(connection, as_of, known_at)
+        moment = await resolve_time_point(connection, as_of, known_at)
         places = await _with_descendants(connection, facts.id) if within else [facts.id]
         found = await get_situation(connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings)
         revision = await revision_of(connection, caller.level)
@@ -147,7 +147,7 @@ async def list_all_warnings(
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = decode_day(cursor) if cursor is not None else None
         async with database.snapshot() as connection:
-            moment = await moment_of(connection, as_of, known_at)
+            moment = await resolve_time_point(connection, as_of, known_at)
             items, last, revision = await list_warnings(
                 connection,
                 where,
@@ -187,7 +187,7 @@ async def get_track_record(
         source = (await find_sources(connection, [slug], caller.level)).get(slug)
         if source is None:
             raise not_found("source")
-        moment = await moment_of(connection, as_of, known_at)
+        moment = await resolve_time_point(connection, as_of, known_at)
         record = await track_record(connection, source.id, level=caller.level, moment=moment, at=at)
         revision = await revision_of(connection, caller.level)
     body = orjson.dumps({"source": slug, "as_of": rfc3339(at), **record})

@@ -13,15 +13,15 @@ from sqlmodel import col
 
 from app.assessment.document import with_revision
 from app.assessment.inputs import horizon_of
-from app.assessment.models import Indicator, StoredReading
+from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
-from app.domain.time_point import NOW, Moment
+from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import rfc3339
-from app.indicators.past import past_readings
-from app.indicators.queries import revision_for, seen_by
-from app.reference.facts import PlaceFacts
+from app.indicators.past import assess_at
+from app.indicators.queries import revision_for, visible_at
+from app.reference.facts import PlaceRecord
 from app.reference.models import Place
-from app.reference.queries import place_facts
+from app.reference.queries import places_by_id
 from app.settings import Settings
 from app.storage.paging import head_seq
 
@@ -39,7 +39,7 @@ async def list_situations(
     after: UUID | None,
     limit: int,
     level: int,
-    moment: Moment,
+    moment: TimePoint,
     at: datetime,
     settings: Settings,
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
@@ -49,18 +49,18 @@ async def list_situations(
     """
     revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
     # Not EXISTS, for which PostgreSQL would read every reading first; in order, lest it look for the one in all of them.
-    seen = seen_by(level) if moment == NOW else []
-    any_reading = select(col(StoredReading.indicator_id)).where(col(StoredReading.place_id) == col(Place.id), *seen)
-    first = any_reading.order_by(col(StoredReading.indicator_id)).limit(1).correlate(Place).scalar_subquery()
+    seen = visible_at(level) if moment == LATEST else []
+    any_reading = select(col(IndicatorProjection.indicator_id)).where(col(IndicatorProjection.place_id) == col(Place.id), *seen)
+    first = any_reading.order_by(col(IndicatorProjection.indicator_id)).limit(1).correlate(Place).scalar_subquery()
     statement = select(col(Place.id)).where(first.is_not(None), *where).order_by(col(Place.id))
     found: list[dict[str, Any]] = []
     # Past readings are computed: so few at a time that others have their turn.
-    step = limit if moment == NOW else min(limit, STEP)
+    step = limit if moment == LATEST else min(limit, STEP)
     while True:
         page = statement if after is None else statement.where(col(Place.id) > after)
         places = list((await connection.execute(page.limit(step + 1))).scalars())
         documents = await _documents(connection, places[:step], level, moment, settings)
-        facts = await place_facts(connection, places[:step])
+        facts = await places_by_id(connection, places[:step])
         for place in places[:step]:
             if place in documents:
                 if len(found) == limit:
@@ -74,7 +74,14 @@ async def list_situations(
 
 
 async def get_situation(
-    connection: AsyncConnection, places: Sequence[UUID], head: PlaceFacts, *, level: int, moment: Moment, at: datetime, settings: Settings
+    connection: AsyncConnection,
+    places: Sequence[UUID],
+    head: PlaceRecord,
+    *,
+    level: int,
+    moment: TimePoint,
+    at: datetime,
+    settings: Settings,
 ) -> dict[str, Any]:
     """The situation of one place, or of it and its descendants together: every item names its own place."""
     documents = await _documents(connection, places, level, moment, settings)
@@ -82,26 +89,26 @@ async def get_situation(
 
 
 async def _documents(
-    connection: AsyncConnection, places: Sequence[UUID], level: int, moment: Moment, settings: Settings
+    connection: AsyncConnection, places: Sequence[UUID], level: int, moment: TimePoint, settings: Settings
 ) -> dict[UUID, list[Document]]:
     found: dict[UUID, list[Document]] = {}
-    if moment == NOW:
+    if moment == LATEST:
         statement = (
-            select(col(StoredReading.place_id), col(StoredReading.document), revision_for(level))
-            .where(col(StoredReading.place_id).in_(places), *seen_by(level))
-            .add_columns(col(StoredReading.indicator_id))
+            select(col(IndicatorProjection.place_id), col(IndicatorProjection.document), revision_for(level))
+            .where(col(IndicatorProjection.place_id).in_(places), *visible_at(level))
+            .add_columns(col(IndicatorProjection.indicator_id))
         )
         for row in sorted(await connection.execute(statement), key=lambda each: each.indicator_id):
             found.setdefault(row.place_id, []).append(orjson.loads(with_revision(row.document, row.revision)))
         return found
     ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.place_id).in_(places)))).scalars())
-    past = await past_readings(connection, ids, settings, moment, level)
+    past = await assess_at(connection, ids, settings, moment, level)
     for each in sorted(past):
-        found.setdefault(past[each].basis.about.place.id, []).append(orjson.loads(past[each].document()))
+        found.setdefault(past[each].inputs.subject.place.id, []).append(orjson.loads(past[each].document()))
     return found
 
 
-def situation(place: PlaceFacts, documents: Sequence[Document], at: datetime, settings: Settings) -> dict[str, Any]:
+def situation(place: PlaceRecord, documents: Sequence[Document], at: datetime, settings: Settings) -> dict[str, Any]:
     """Some indicators as one situation, at a time. Pure."""
     by_kind: dict[str, list[Document]] = {}
     for document in documents:

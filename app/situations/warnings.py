@@ -12,11 +12,11 @@ from sqlmodel import col
 
 from app.assessment.document import with_revision
 from app.assessment.loading import CHUNK
-from app.assessment.models import Indicator, StoredReading
+from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
-from app.domain.time_point import NOW, Moment
-from app.indicators.past import past_readings
-from app.indicators.queries import revision_for, seen_by
+from app.domain.time_point import LATEST, TimePoint
+from app.indicators.past import assess_at
+from app.indicators.queries import revision_for, visible_at
 from app.settings import Settings
 from app.situations.service import days_left
 from app.storage.paging import head_seq
@@ -32,7 +32,7 @@ async def list_warnings(
     after: Position | None,
     limit: int,
     level: int,
-    moment: Moment,
+    moment: TimePoint,
     at: datetime,
     settings: Settings,
 ) -> tuple[list[str], Position | None, int]:
@@ -42,7 +42,7 @@ async def list_warnings(
     """
     revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
     last_day = at.date() + min(timedelta(days=within_days), date.max - at.date())
-    if moment == NOW:
+    if moment == LATEST:
         found = await _stored(connection, where, last_day, after, limit + 1, level)
     else:
         every = await _past(connection, where, last_day, level, moment, settings)
@@ -54,8 +54,10 @@ async def list_warnings(
 async def _stored(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], last_day: date, after: Position | None, most: int, level: int
 ) -> list[tuple[Position, str]]:
-    due, identifier = col(StoredReading.due), col(StoredReading.indicator_id)
-    statement = select(due, identifier, col(StoredReading.document), revision_for(level)).where(*seen_by(level), due <= last_day, *where)
+    due, identifier = col(IndicatorProjection.due_date), col(IndicatorProjection.indicator_id)
+    statement = select(due, identifier, col(IndicatorProjection.document), revision_for(level)).where(
+        *visible_at(level), due <= last_day, *where
+    )
     if after is not None:
         statement = statement.where(or_(due > after[0], and_(due == after[0], identifier > after[1])))
     rows = await connection.execute(statement.order_by(due, identifier).limit(most))
@@ -63,14 +65,16 @@ async def _stored(
 
 
 async def _past(
-    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], last_day: date, level: int, moment: Moment, settings: Settings
+    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], last_day: date, level: int, moment: TimePoint, settings: Settings
 ) -> list[tuple[Position, str]]:
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
     ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.kind).in_(kinds), *where))).scalars())
     found: list[tuple[Position, str]] = []
     for start in range(0, len(ids), CHUNK):
-        past = await past_readings(connection, ids[start : start + CHUNK], settings, moment, level)
-        found += [((one.due, each), one.document()) for each, one in past.items() if one.due is not None and one.due <= last_day]
+        past = await assess_at(connection, ids[start : start + CHUNK], settings, moment, level)
+        found += [
+            ((one.due_date, each), one.document()) for each, one in past.items() if one.due_date is not None and one.due_date <= last_day
+        ]
     return sorted(found)
 
 

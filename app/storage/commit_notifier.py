@@ -193,7 +193,7 @@ class PostgresSignal(ChangeSignal):
                 while True:
                     # A connection that is gone shows in this question, and so does a notification that never came.
                     async with asyncio.timeout(5 * POSTGRESQL_CHECK_SECONDS):
-                        writes: int = await connection.fetchval("SELECT writes FROM head")
+                        writes: int = await connection.fetchval("SELECT commit_count FROM ledger_head")
                     if writes != self._writes:
                         self._set(writes)
                     await asyncio.sleep(POSTGRESQL_CHECK_SECONDS)

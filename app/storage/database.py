@@ -24,7 +24,8 @@ from app.storage.replica import Replica
 
 # Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
 TAKE_TURN = text(
-    "WITH turn AS (UPDATE head SET writes = writes + 1 RETURNING writes) SELECT writes, pg_notify(:channel, writes::text) FROM turn"
+    "WITH head AS (UPDATE ledger_head SET commit_count = commit_count + 1 RETURNING commit_count) "
+    "SELECT commit_count, pg_notify(:channel, commit_count::text) FROM head"
 )
 
 
@@ -146,7 +147,7 @@ class Database:
             session.begin(),
         ):
             if self.dialect == "postgresql":
-                writes = (await session.execute(TAKE_TURN, {"channel": CHANNEL})).one().writes
+                writes = (await session.execute(TAKE_TURN, {"channel": CHANNEL})).one().commit_count
             yield session
         self.signal.bump(writes)
 

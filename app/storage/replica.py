@@ -60,7 +60,7 @@ class Replica:
             return None
         try:
             async with asyncio.timeout(SILENT_SECONDS), self.engine.connect() as connection:
-                number: int = (await connection.execute(text("SELECT number FROM head"))).scalar_one()
+                number: int = (await connection.execute(text("SELECT global_seq FROM ledger_head"))).scalar_one()
         except UNAVAILABLE:
             return None
         return number
@@ -70,8 +70,8 @@ class Replica:
         label = LABELS[asked.level]
         deadline = time.monotonic() + self._wait_seconds
         while True:
-            here = (await connection.execute(text(f"SELECT writes, seq_{label} AS seq FROM head"))).one()  # noqa: S608 - a fixed name
-            newest = writes is None or here.writes >= writes
+            here = (await connection.execute(text(f"SELECT commit_count, seq_{label} AS seq FROM ledger_head"))).one()  # noqa: S608 - a fixed name
+            newest = writes is None or here.commit_count >= writes
             if (newest or not asked.needed) and (here.seq or 0) >= asked.revision:
                 asked.newest = asked.newest and newest
                 return True

@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.models import StoredReading
+from app.assessment.models import IndicatorProjection
 from app.domain.times import utc_now
-from app.ledger.models import Change
-from app.storage.database import Database
+from app.http.state import AppState, app_state
+from app.ledger.models import LedgerEntry
 from app.storage.database_errors import database_problem
 from app.storage.paging import head_seq
 from app.webhooks.models import Delivery
@@ -27,7 +27,7 @@ from app.webhooks.models import Delivery
 class ProcessMetrics(Collector):
     """What one process counts on its own: what it answered from what it keeps, what it has under way, what it sent away."""
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, state: AppState) -> None:
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
@@ -38,23 +38,25 @@ class ProcessMetrics(Collector):
             labels=("handler", "method", "status"),
         )
         size = GaugeMetricFamily("lifeline_kept_bytes", "Bytes of answers that are kept.")
-        if (kept := getattr(self._state, "public_api", None)) is not None:
+        if (kept := getattr(self._state, "response_cache", None)) is not None:
             for (route, method, status), count in kept.hits.items():
                 answered.add_metric((route, method, status), count)
             size.add_metric((), kept.size)
         yield answered
         yield size
-        if (admission := getattr(self._state, "admission", None)) is not None:
+        if (admission := getattr(self._state, "load_shedding", None)) is not None:
             yield CounterMetricFamily("lifeline_requests_shed", "Requests that were too many, told to come again.", admission.shed)
-            yield GaugeMetricFamily("lifeline_writes_under_way", "Writes that are worked on or stand in the queue.", admission.writes.taken)
-            yield GaugeMetricFamily("lifeline_reads_under_way", "Reads that are worked on.", admission.reads.taken)
             yield GaugeMetricFamily(
-                "lifeline_writes_allowed", "Writes that are let in at once; fewer while answers take long.", int(admission.writes.given)
+                "lifeline_writes_under_way", "Writes that are worked on or stand in the queue.", admission.writes.in_flight
+            )
+            yield GaugeMetricFamily("lifeline_reads_under_way", "Reads that are worked on.", admission.reads.in_flight)
+            yield GaugeMetricFamily(
+                "lifeline_writes_allowed", "Writes that are let in at once; fewer while answers take long.", int(admission.writes.limit)
             )
             yield GaugeMetricFamily(
-                "lifeline_reads_allowed", "Reads that are let in at once; fewer while answers take long.", int(admission.reads.given)
+                "lifeline_reads_allowed", "Reads that are let in at once; fewer while answers take long.", int(admission.reads.limit)
             )
-            yield GaugeMetricFamily("lifeline_readers_waiting", "Streams and long polls that are held.", admission.waiting.taken)
+            yield GaugeMetricFamily("lifeline_readers_waiting", "Streams and long polls that are held.", admission.long_polls.in_flight)
 
 
 class ReplicaMetrics(Collector):
@@ -88,12 +90,16 @@ def sampling(registry: CollectorRegistry) -> Callable[[Request], Any]:
     registry.register(replica)
 
     async def sample(request: Request) -> None:
-        database: Database = request.app.state.database
-        level = request.app.state.settings.public_clearance.level
+        state = app_state(request)
+        database, level = state.database, state.settings.public_clearance.level
         overdue = (
             select(func.count())
-            .select_from(StoredReading)
-            .where(col(StoredReading.stale_after) < utc_now(), col(StoredReading.lowest) <= level, col(StoredReading.highest) >= level)
+            .select_from(IndicatorProjection)
+            .where(
+                col(IndicatorProjection.stale_after) < utc_now(),
+                col(IndicatorProjection.min_clearance) <= level,
+                col(IndicatorProjection.max_clearance) >= level,
+            )
         )
         waiting = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
         held = None if database.replica is None else await database.replica.held()
@@ -121,6 +127,8 @@ async def _seconds_behind(primary: AsyncConnection, held: int) -> float:
 
     It does not grow while nobody writes, as the time since the replica's last replay does.
     """
-    recorded_at = select(col(Change.recorded_at)).where(col(Change.number) > held).order_by(col(Change.number)).limit(1)
+    recorded_at = (
+        select(col(LedgerEntry.recorded_at)).where(col(LedgerEntry.global_seq) > held).order_by(col(LedgerEntry.global_seq)).limit(1)
+    )
     missing = (await primary.execute(recorded_at)).scalar_one_or_none()
     return 0.0 if missing is None else max(0.0, (utc_now() - missing).total_seconds())

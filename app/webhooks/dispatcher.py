@@ -170,9 +170,9 @@ def _looking(public_level: int) -> Select[Any]:
     first = select(func.min(sent.c.next_attempt_at)).where(sent.c.webhook_id == hooks.c.id, sent.c.status == "pending")
     return select(
         hooks.c.id,
-        hooks.c.seq,
+        hooks.c.cursor_seq,
         hooks.c.level,
-        hooks.c.leased_until,
+        hooks.c.lease_expires_at,
         first.correlate(hooks).scalar_subquery().label("due"),
         is_full().label("full"),
         *(head_seq(level).label(f"head_{level}") for level in range(len(LABELS))),
@@ -188,9 +188,9 @@ def _tell(event: str, error: BaseException, **more: str) -> None:
 def _due(row: RowMapping, now: datetime, resting: dict[UUID, datetime]) -> datetime | None:
     """When a webhook has something to do for whoever comes then; None when it has nothing to do."""
     times = [] if row["due"] is None else [row["due"]]
-    if row["seq"] < (row[f"head_{row['level']}"] or 0) and not row["full"]:
+    if row["cursor_seq"] < (row[f"head_{row['level']}"] or 0) and not row["full"]:
         times.append(now)
     if not times:
         return None
-    due: datetime = max(min(times), row["leased_until"] or min(times), resting.get(row["id"], min(times)))
+    due: datetime = max(min(times), row["lease_expires_at"] or min(times), resting.get(row["id"], min(times)))
     return due

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import orjson
 
-from app.changes.queries import Served
+from app.changes.queries import ServedChange
 from app.domain.tlp import LEVELS, Label
 from app.http.cursors import encode_position
 
@@ -26,7 +26,7 @@ def event_type(change_type: str) -> str:
     return TYPES.get(change_type, f"org.lifeline.{change_type}.recorded.v1")
 
 
-def event(delivery: UUID, served: Served, *, thin: bool, reader_level: int) -> str:
+def event(delivery: UUID, served: ServedChange, *, thin: bool, reader_level: int) -> str:
     """The event of a change as JSON: `data` is the change as in the feed and a link to it; thin, only its seq, type and the link."""
     links = {"change": f"/v1/changes?after={encode_position(reader_level, served.seq - 1)}&limit=1"}
     head = {

@@ -30,14 +30,14 @@ class Webhook(SQLModel, table=True):
     within: bool = False
     country: str | None = Field(default=None, max_length=3)
     secret: str
-    seq: int = Field(sa_type=BigInt)
+    cursor_seq: int = Field(sa_type=BigInt)
     created_at: datetime = Field(sa_type=UtcDateTime)
-    delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     failing_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
     disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     disabled_reason: str | None = None
-    lease: UUID | None = None
-    leased_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    lease_id: UUID | None = None
+    lease_expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class Delivery(SQLModel, table=True):
@@ -57,9 +57,9 @@ class Delivery(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     webhook_id: UUID = Field(foreign_key="webhook.id")
     seq: int = Field(sa_type=BigInt)
-    type: str = Field(max_length=64)
+    event_type: str = Field(max_length=64)
     body: str = Field(sa_column=Column(Text, nullable=False))
-    known_number: int = Field(default=0, sa_type=BigInt, sa_column_kwargs={"server_default": "0"})
+    body_global_seq: int = Field(sa_type=BigInt)
     status: str = Field(max_length=16)
     attempts: int = 0
     created_at: datetime = Field(sa_type=UtcDateTime)

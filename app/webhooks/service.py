@@ -22,13 +22,13 @@ from uuid_utils.compat import uuid7
 
 from app.access.models import ApiKey
 from app.access.principal import Caller
-from app.assessment.models import StoredReading
-from app.changes.queries import Selection, Served, changes_after
+from app.assessment.models import IndicatorProjection
+from app.changes.queries import ChangeFilters, ServedChange, changes_after
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS
 from app.http.problems import Problem, invalid_field, not_found
-from app.indicators.queries import seen_by
-from app.ledger.models import Change, Head
+from app.indicators.queries import visible_at
+from app.ledger.models import LedgerEntry, LedgerHead
 from app.reference.queries import find_places
 from app.settings import Settings
 from app.storage.paging import head_seq
@@ -78,7 +78,7 @@ async def register(session: AsyncSession, caller: Caller, sent: WebhookIn, url: 
         within=sent.within,
         country=sent.country,
         secret="whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode(),
-        seq=0 if sent.after == "beginning" else head,
+        cursor_seq=0 if sent.after == "beginning" else head,
         created_at=utc_now(),
     )
     session.add(webhook)
@@ -149,10 +149,10 @@ async def take_turn(connection: AsyncConnection, webhook_id: UUID, settings: Set
     All in the caller's transaction: bodies, cursor and lease are committed together. `new_id` makes the identifiers of deliveries.
     """
     now, lease = utc_now(), uuid4()
-    free = or_(webhooks.c.leased_until.is_(None), webhooks.c.leased_until <= now)
+    free = or_(webhooks.c.lease_expires_at.is_(None), webhooks.c.lease_expires_at <= now)
     until = now + timedelta(seconds=lease_seconds(settings))
     taking = update(webhooks).where(webhooks.c.id == webhook_id, free, *may_send(now, settings.public_clearance.level))
-    row = (await connection.execute(taking.values(lease=lease, leased_until=until).returning(*webhooks.c))).mappings().one_or_none()
+    row = (await connection.execute(taking.values(lease_id=lease, lease_expires_at=until).returning(*webhooks.c))).mappings().one_or_none()
     if row is None:
         return None
     await _forget(connection, webhook_id, now - timedelta(days=settings.webhook_log_days))
@@ -177,13 +177,13 @@ async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime
     level: int = webhook["level"]
     # Read before the changes: what is recorded between the two is taken for unknown.
     known = await _last_number(connection)
-    selection = Selection(webhook["kind"], webhook["place"], webhook["within"], webhook["country"])
-    changes, cursor, head = await changes_after(connection, webhook["seq"], limit=PAGE, level=level, selection=selection)
+    selection = ChangeFilters(webhook["kind"], webhook["place"], webhook["within"], webhook["country"])
+    changes, cursor, head = await changes_after(connection, webhook["cursor_seq"], limit=PAGE, level=level, selection=selection)
     until = time.monotonic() + LONGEST_LOOK_SECONDS
     # What is left is for the next turn: on SQLite nobody else writes meanwhile.
     while not changes and cursor < head and time.monotonic() < until:
         changes, cursor, head = await changes_after(connection, cursor, limit=PAGE, level=level, selection=selection)
-    if cursor == webhook["seq"]:
+    if cursor == webhook["cursor_seq"]:
         return
     if changes:
         levels = await _levels(connection, changes, level)
@@ -195,20 +195,20 @@ async def _queue(connection: AsyncConnection, webhook: RowMapping, now: datetime
                     id=id_,
                     webhook_id=webhook["id"],
                     seq=change.seq,
-                    type=event_type(change.type),
+                    event_type=event_type(change.type),
                     body=event(id_, change, thin=levels[change.seq] > THIN_ABOVE, reader_level=level),
-                    known_number=known,
+                    body_global_seq=known,
                     status="pending",
                     created_at=now,
                     next_attempt_at=now,
                 ).model_dump()
             )
         await connection.execute(insert(deliveries), rows)
-    await connection.execute(update(webhooks).where(webhooks.c.id == webhook["id"]).values(seq=cursor))
+    await connection.execute(update(webhooks).where(webhooks.c.id == webhook["id"]).values(cursor_seq=cursor))
 
 
 async def _last_number(connection: AsyncConnection) -> int:
-    return (await connection.execute(select(col(Head.number)))).scalar_one()
+    return (await connection.execute(select(col(LedgerHead.global_seq)))).scalar_one()
 
 
 async def _make_anew(connection: AsyncConnection, webhook: RowMapping, waiting: Sequence[RowMapping]) -> bool:
@@ -217,20 +217,20 @@ async def _make_anew(connection: AsyncConnection, webhook: RowMapping, waiting: 
     By numbers, not by times: what is recorded earlier may be committed later, and clocks of machines differ.
     """
     level: int = webhook["level"]
-    raised = select(func.max(col(Change.number))).where(
-        col(Change.type) == "label",
-        col(Change.level) <= level,
-        col(Change.plain_below) > level,
-        col(Change.number) > min(each["known_number"] for each in waiting),
+    raised = select(func.max(col(LedgerEntry.global_seq))).where(
+        col(LedgerEntry.type) == "label",
+        col(LedgerEntry.level) <= level,
+        col(LedgerEntry.redacted_below) > level,
+        col(LedgerEntry.global_seq) > min(each["body_global_seq"] for each in waiting),
     )
     last: int | None = (await connection.execute(raised)).scalar_one()
-    old = [each for each in waiting if last is not None and each["known_number"] < last]
+    old = [each for each in waiting if last is not None and each["body_global_seq"] < last]
     known = await _last_number(connection) if old else 0
     for each in old:
         changes, _, _ = await changes_after(connection, each["seq"] - 1, limit=1, level=level)
         thin = (await _levels(connection, changes, level))[each["seq"]] > THIN_ABOVE
         body = event(each["id"], changes[0], thin=thin, reader_level=level)
-        await connection.execute(update(deliveries).where(deliveries.c.id == each["id"]).values(body=body, known_number=known))
+        await connection.execute(update(deliveries).where(deliveries.c.id == each["id"]).values(body=body, body_global_seq=known))
     return bool(old)
 
 
@@ -241,18 +241,20 @@ async def as_seen_now(connection: AsyncConnection, turn: Turn, delivery: RowMapp
     return (await connection.execute(select(deliveries).where(deliveries.c.id == delivery["id"]))).mappings().one()
 
 
-async def _levels(connection: AsyncConnection, changes: Sequence[Served], level: int) -> dict[int, int]:
+async def _levels(connection: AsyncConnection, changes: Sequence[ServedChange], level: int) -> dict[int, int]:
     """The lowest clearance that sees each change just as it is served to this one, by its seq: the entry and every document beside it."""
-    position = table_of(Change).c[f"seq_{LABELS[level]}"]
-    entries = select(position, col(Change.level), col(Change.plain_below)).where(position.in_([change.seq for change in changes]))
+    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
+    entries = select(position, col(LedgerEntry.level), col(LedgerEntry.redacted_below)).where(
+        position.in_([change.seq for change in changes])
+    )
     # Who may not know of what a correction supersedes sees it as a plain report.
     levels = {seq: max(own, below if level >= below else 0) for seq, own, below in await connection.execute(entries)}
     beside = {change.seq: [UUID(document["id"]) for document in orjson.loads(change.json)["documents"]] for change in changes}
     ids = {each for every in beside.values() for each in every}
-    readings = select(col(StoredReading.indicator_id), col(StoredReading.lowest)).where(
-        col(StoredReading.indicator_id).in_(ids), *seen_by(level)
+    readings = select(col(IndicatorProjection.indicator_id), col(IndicatorProjection.min_clearance)).where(
+        col(IndicatorProjection.indicator_id).in_(ids), *visible_at(level)
     )
-    lowest = {row.indicator_id: row.lowest for row in await connection.execute(readings)}
+    lowest = {row.indicator_id: row.min_clearance for row in await connection.execute(readings)}
     return {seq: max(own, *(lowest.get(each, level) for each in beside[seq]), 0) for seq, own in levels.items()}
 
 
@@ -266,12 +268,12 @@ async def _forget(connection: AsyncConnection, webhook_id: UUID, before: datetim
 async def keep_turn(connection: AsyncConnection, turn: Turn, settings: Settings, *, go_on: bool) -> bool:
     """Hold the lease for longer, or give it back; False when it is not held any more or the webhook is not to be sent to."""
     now = utc_now()
-    mine = update(webhooks).where(webhooks.c.id == turn.webhook["id"], webhooks.c.lease == turn.lease)
+    mine = update(webhooks).where(webhooks.c.id == turn.webhook["id"], webhooks.c.lease_id == turn.lease)
     if not go_on:
-        await connection.execute(mine.values(lease=None, leased_until=None))
+        await connection.execute(mine.values(lease_id=None, lease_expires_at=None))
         return False
     until = now + timedelta(seconds=lease_seconds(settings))
-    kept = await connection.execute(mine.where(*may_send(now, settings.public_clearance.level)).values(leased_until=until))
+    kept = await connection.execute(mine.where(*may_send(now, settings.public_clearance.level)).values(lease_expires_at=until))
     return kept.rowcount == 1
 
 
@@ -292,10 +294,10 @@ async def record(
     webhook = update(webhooks).where(webhooks.c.id == turn.webhook["id"])
     if outcome.error is None:
         await connection.execute(this.values(**told, status="delivered", next_attempt_at=None))
-        await connection.execute(webhook.values(delivered_at=now, failing_since=None))
+        await connection.execute(webhook.values(last_delivered_at=now, failing_since=None))
         return
     # A failure is only told by who holds the lease: another may have delivered since.
-    mine = webhooks.c.lease == turn.lease
+    mine = webhooks.c.lease_id == turn.lease
     failing = webhook.where(mine).values(failing_since=func.coalesce(webhooks.c.failing_since, started)).returning(webhooks.c.failing_since)
     since = (await connection.execute(failing)).scalar_one_or_none()
     if since is None:

@@ -18,22 +18,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Caller, Scope
 from app.assessment.document import with_revision
-from app.assessment.inputs import load_bases
-from app.assessment.models import StoredReading
-from app.assessment.projection import rows_of
-from app.assessment.verify import verify_readings
-from app.domain.time_point import Moment
+from app.assessment.inputs import load_inputs
+from app.assessment.models import IndicatorProjection
+from app.assessment.projection import projection_rows
+from app.assessment.verify import verify_projections
+from app.domain.time_point import TimePoint
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem
-from app.indicators.past import past_readings
-from app.ledger.models import Head
-from app.ledger.queries import moment_of
+from app.indicators.past import assess_at
+from app.ledger.models import LedgerHead
+from app.ledger.queries import resolve_time_point
 from app.ledger.verify import verify_chain
 from app.reference.schemas import PlaceIn, SourceIn
 from app.reference.service import add_place, add_source
-from app.reports.amendments import set_grade, set_outcome
-from app.reports.service import Recorded, correct, record, retract
-from app.reports.validation import check
+from app.reports.amendments import record_grade, record_outcome
+from app.reports.service import Recorded, correct_report, record_reports, retract_report
+from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
@@ -168,7 +168,7 @@ class Run:
                 sent = SourceIn(slug=self.name(of), name=of, type="ngo", reliability=grade, party_to_conflict=party)  # type: ignore[arg-type]
                 await add_source(session, sent)
                 self.log.sources[sent.slug] = sent.model_dump()
-            head = (await session.execute(select(*table_of(Head).c))).mappings().one()
+            head = (await session.execute(select(*table_of(LedgerHead).c))).mappings().one()
             self.log.before = [head[f"seq_{label}"] or 0 for label in LABELS]
         for of, name in (("town", "Town"), ("quarter", "Quarter")):
             self.log.places[self.name(of)] = {"slug": self.name(of), "name": name, "codes": [], "country": "SYR"}
@@ -198,27 +198,27 @@ class Run:
                 raise
             return
         async with self.database.read() as connection:
-            head = (await connection.execute(select(*table_of(Head).c))).mappings().one()
-            self.stored[head["number"]] = head["recorded_at"], await self._documents(connection)
+            head = (await connection.execute(select(*table_of(LedgerHead).c))).mappings().one()
+            self.stored[head["global_seq"]] = head["recorded_at"], await self._documents(connection)
 
     async def _documents(self, connection: Any) -> dict[tuple[str, int], str]:
-        readings = table_of(StoredReading)
+        readings = table_of(IndicatorProjection)
         ids = [UUID(each) for each in self.log.indicators()]
         found = {}
         for row in (await connection.execute(select(*readings.c).where(readings.c.indicator_id.in_(ids)))).mappings():
-            for level in range(row["lowest"], row["highest"] + 1):
+            for level in range(row["min_clearance"], row["max_clearance"] + 1):
                 found[str(row["indicator_id"]), level] = with_revision(row["document"], row[f"revision_{LABELS[level]}"])
         return found
 
     def _add(self, recorded: Recorded, body: dict[str, Any], touched: list[tuple[str, int]]) -> None:
         made = recorded.report
-        said = Said(made.number, str(made.id), str(made.indicator_id), body)
+        said = Said(made.global_seq, str(made.id), str(made.indicator_id), body)
         self.log.said.append(said)
-        self.log.done.append(Done(made.number, said.level, made.recorded_at, [(said.indicator, said.level), *touched]))
+        self.log.done.append(Done(made.global_seq, said.level, made.recorded_at, [(said.indicator, said.level), *touched]))
 
     async def _report(self, session: AsyncSession, made: dict[str, Any]) -> None:
         body = self.body(made)
-        (recorded,), _ = await record(session, caller(4), [check(body, self.settings)], self.settings)
+        (recorded,), _ = await record_reports(session, caller(4), [validate(body, self.settings)], self.settings)
         assert isinstance(recorded, Recorded), recorded
         if recorded.created:
             self._add(recorded, body, [])
@@ -234,62 +234,62 @@ class Run:
             # The figure of the same source on the same matter, most often; else the statement moves to another indicator.
             body = body | {name: old.body[name] for name in ("kind", "value", "place", "source")}
             body["value"] = body["value"] | ({"people": 1234} if "people" in body["value"] else {})
-        recorded = await correct(session, caller(level), UUID(old.id), check(body, self.settings), "misread", self.settings)
+        recorded = await correct_report(session, caller(level), UUID(old.id), validate(body, self.settings), "misread", self.settings)
         seen_from = max(old.level, LABELS.index(Label(body["sensitivity"])))
         left = [(old.indicator, seen_from)] if str(recorded.report.indicator_id) != old.indicator else []
         self._add(recorded, body, left)
-        old.ends.append((seen_from, recorded.report.number))
+        old.ends.append((seen_from, recorded.report.global_seq))
 
     async def _retract(self, session: AsyncSession, level: int, which: int) -> None:
         if (old := self._pick(which)) is not None:
-            change, _ = await retract(session, caller(level), UUID(old.id), "withdrawn", self.settings)
-            self.log.done.append(Done(change.number, old.level, change.recorded_at, [(old.indicator, old.level)]))
-            old.ends.append((old.level, change.number))
+            change, _ = await retract_report(session, caller(level), UUID(old.id), "withdrawn", self.settings)
+            self.log.done.append(Done(change.global_seq, old.level, change.recorded_at, [(old.indicator, old.level)]))
+            old.ends.append((old.level, change.global_seq))
 
     async def _outcome(self, session: AsyncSession, level: int, which: int, shown: int, outcome: str) -> None:
         of, evidence = self._pick(which), self._pick(shown)
         if of is None or evidence is None:
             return
-        change = await set_outcome(
+        change = await record_outcome(
             session, caller(level), UUID(of.indicator), outcome=outcome, reason="seen", report=UUID(evidence.id), settings=self.settings
         )
         lowest = min(each.level for each in self.log.said if each.indicator == of.indicator)
         seen_from = max(evidence.level, lowest)
         self.log.done.append(
-            Done(change.number, seen_from, change.recorded_at, [(of.indicator, seen_from)], outcome=(of.indicator, outcome, evidence))
+            Done(change.global_seq, seen_from, change.recorded_at, [(of.indicator, seen_from)], outcome=(of.indicator, outcome, evidence))
         )
 
     async def _grade(self, session: AsyncSession, source: str, grade: str) -> None:
         slug = self.name(source)
-        change = await set_grade(session, caller(4), slug, reliability=grade, reason="was wrong", settings=self.settings)
-        self.log.done.append(Done(change.number, 0, change.recorded_at, grade=(slug, grade)))
+        change = await record_grade(session, caller(4), slug, reliability=grade, reason="was wrong", settings=self.settings)
+        self.log.done.append(Done(change.global_seq, 0, change.recorded_at, grade=(slug, grade)))
 
     async def check(self, as_of: datetime) -> None:
         """Every stored document against the ledger replayed, the past as served, and the oracle."""
         ids = [UUID(each) for each in self.log.indicators()]
         async with self.database.read() as connection:
             for at, (number, (recorded_at, stored)) in enumerate(self.stored.items()):
-                assert await moment_of(connection, None, written(recorded_at)) == Moment(upto=number)
-                bases = await load_bases(connection, ids, self.settings, Moment(upto=number))
+                assert await resolve_time_point(connection, None, written(recorded_at)) == TimePoint(through_global_seq=number)
+                bases = await load_inputs(connection, ids, self.settings, TimePoint(through_global_seq=number))
                 replayed = {
                     (str(each), level): with_revision(row["document"], row[f"revision_{LABELS[level]}"])
                     for each, basis in bases.items()
-                    for row in rows_of(basis)
-                    for level in range(row["lowest"], row["highest"] + 1)
+                    for row in projection_rows(basis)
+                    for level in range(row["min_clearance"], row["max_clearance"] + 1)
                 }
                 assert replayed == stored
                 self._expect(stored, number)
                 # One level of every other change, each level in turn.
                 level = at % len(LABELS)
                 if FULL or at % 2 == 0:
-                    served = await past_readings(connection, ids, self.settings, Moment(upto=number), level)
+                    served = await assess_at(connection, ids, self.settings, TimePoint(through_global_seq=number), level)
                     assert {(str(each), level): past.document() for each, past in served.items()} == {
                         key: document for key, document in stored.items() if key[1] == level
                     }
             if self.stored:
                 number = max(self.stored)
                 for level in range(len(LABELS)):
-                    served = await past_readings(connection, ids, self.settings, Moment(as_of, number), level)
+                    served = await assess_at(connection, ids, self.settings, TimePoint(as_of, number), level)
                     found = {(str(each), level): past.document() for each, past in served.items()}
                     self._expect(found, number, as_of, level)
 
@@ -319,7 +319,7 @@ async def test_replaying_up_to_any_change_gives_what_was_stored_at_it(
     async with database.write() as session:
         connection = await session.connection()
         assert [each async for each in verify_chain(connection)] == []
-        assert [each async for each in verify_readings(connection, settings)] == []
+        assert [each async for each in verify_projections(connection, settings)] == []
 
 
 SAID: list[tuple[str, dict[str, Any]]] = [

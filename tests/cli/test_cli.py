@@ -17,8 +17,10 @@ from app.cli import cli
 from app.settings import get_settings
 from app.storage.migrations import revision_at_head
 from tests.benchmarks.load_command import load_command
-from tests.support.processes import serve
+from tests.support.processes import ROOT, serve
 from tests.support.servers import by_hand, invoke, rows, until_the_next_window_is_far
+
+pytestmark = pytest.mark.starts_early
 
 KEY = r"ll_[A-Za-z0-9_-]{32,}"
 Run = Callable[..., Result]
@@ -86,7 +88,7 @@ def test_verify_says_so_or_names_what_was_altered(run: Run, database_url: str) -
     run("demo")
     fine = run("verify")
     assert (fine.exit_code, fine.output) == (0, "The ledger and every reading are as they were written.\n")
-    by_hand(database_url, "UPDATE report SET credibility = 1 WHERE number = 7")
+    by_hand(database_url, "UPDATE report SET credibility = 1 WHERE global_seq = 7")
     broken = run("verify")
     assert broken.exit_code == 1
     assert re.search(r"\b7\b", broken.stdout)
@@ -180,7 +182,7 @@ def test_settings_that_are_not_valid_are_named(command: tuple[str, ...], setting
 def test_serve_demo_prints_addresses_and_a_key_for_workers_that_count_together(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'demo.db'}"
     # Python starts anew for the command and for each worker, as it does for whoever types this.
-    with serve(tmp_path, "--demo", "--workers", "2", anew=True, database_url=url, rate_limit_anonymous="30/minute") as server:
+    with serve(tmp_path, "--demo", "--workers", "2", code=ROOT, database_url=url, rate_limit_anonymous="30/minute") as server:
         printed = server.printed.read_text()
         addresses = re.findall(r"http://localhost:\d+(/\S+)", printed)
         assert addresses == ["/v1/indicators", "/docs"]

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.assessment.models import IndicatorProjection
-from app.assessment.verify import verify_readings
+from app.assessment.verify import verify_projections
 from app.ledger.verify import verify_chain
 from app.storage.database import Database
 from app.storage.types import table_of
@@ -35,7 +35,7 @@ async def problems_of(url: str) -> list[str]:
     async with _open(url) as database, database.write() as session:
         connection = await session.connection()
         chain = [each async for each in verify_chain(connection)]
-        return chain + [each async for each in verify_readings(connection, settings_on(url))]
+        return chain + [each async for each in verify_projections(connection, settings_on(url))]
 
 
 class _open:  # noqa: N801 - reads as a function

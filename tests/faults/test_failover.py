@@ -25,6 +25,8 @@ from tests.support.processes import Server, serve
 from tests.support.replication import Pair, replicated
 from tests.support.servers import invoke, new_key
 
+pytestmark = pytest.mark.starts_early
+
 WRITERS = 3
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
 from app.assessment.verify import verify_all
 from app.settings import Settings
@@ -22,6 +23,8 @@ from app.storage.database import Database
 from tests.support.factories import SOURCES, report
 from tests.support.processes import free_port, start
 from tests.support.servers import new_key
+
+pytestmark = pytest.mark.starts_early
 
 ROUNDS = int(os.environ.get("LIFELINE_TEST_ROUNDS", "3"))
 VERIFY_EACH = max(1, ROUNDS // 10)

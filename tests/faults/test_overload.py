@@ -64,7 +64,7 @@ async def test_after_long_waits_fewer_are_let_in_until_answers_are_quick_again(
     keys = [{"Authorization": f"Bearer {await new_key(seeded_database_url)}"} for _ in range(2)]
     async with serving(seeded_database_url, most_requests=16, database_timeout_seconds=30) as client:
         await client.get("/v1/places/oldtown")
-        writes: ConcurrencyLimiter = built_app.state.admission.writes
+        writes: ConcurrencyLimiter = built_app.state.load_shedding.writes
         async with locked(seeded_database_url):
             first = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(2)]
             await asyncio.sleep(0.3)

@@ -24,6 +24,8 @@ from tests.support.factories import seed
 from tests.support.postgres import execute, postgres_server
 from tests.support.servers import invoke, new_key
 
+pytestmark = pytest.mark.starts_early
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
@@ -169,7 +171,7 @@ async def test_a_deadlock_is_tried_again(server: PostgresServer, url: str, servi
             await other.execute("SELECT * FROM source FOR UPDATE")
             writing = asyncio.create_task(write(client, 2))
             await _wait_until(url, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
-            await other.execute("SELECT * FROM head FOR UPDATE")
+            await other.execute("SELECT * FROM ledger_head FOR UPDATE")
             assert not writing.done()
         assert (await writing).status_code == 201
         # Once more where the write is tried again before the other has its turn.

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.faults.conftest import Serving
 from tests.http.test_problems import locked
@@ -15,6 +16,8 @@ from tests.support.factories import report
 from tests.support.processes import Server, serve
 from tests.support.servers import new_key
 from tests.webhooks.conftest import log_of, receiving, until
+
+pytestmark = pytest.mark.starts_early
 
 # Of which the receiver that hangs has two.
 BOUND_SECONDS = 10.0

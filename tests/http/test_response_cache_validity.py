@@ -23,7 +23,9 @@ async def test_a_lost_notification_is_noticed(
 ) -> None:
     assert (await client.get("/v1/indicators")).status_code == 200
     # What every commit of Lifeline does, but for the word of it.
-    await execute_by_hand(settings.database_url, "UPDATE api_key SET revoked_at = now()", "UPDATE head SET writes = writes + 1")
+    await execute_by_hand(
+        settings.database_url, "UPDATE api_key SET revoked_at = now()", "UPDATE ledger_head SET commit_count = commit_count + 1"
+    )
     async with asyncio.timeout(10):
         while (await client.get("/v1/indicators")).status_code != 401:  # noqa: ASYNC110 - it hears of it by asking
             await asyncio.sleep(0.1)

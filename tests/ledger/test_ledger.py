@@ -18,7 +18,7 @@ import rfc8785
 from sqlalchemy import select
 
 from app.domain.tlp import Label
-from app.ledger.models import Change, Head
+from app.ledger.models import LedgerEntry, LedgerHead
 from app.reference.models import Place, Source
 from app.reports.models import Report
 from app.settings import Settings
@@ -28,6 +28,8 @@ from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeClient
 from tests.support.processes import serve
 from tests.support.servers import client_of, invoke, new_key
+
+pytestmark = pytest.mark.starts_early
 
 COUNT = 5000 if FULL else 112
 ONE_BY_ONE = COUNT if FULL else 24
@@ -206,11 +208,11 @@ async def test_anyone_can_recompute_the_chain_from_the_rows(
                 await client.post(f"/v1/reports/{posted['id']}/correction", json=body | {"reason": "mislabelled", "sensitivity": "clear"})
     assert (await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "was wrong"})).status_code == 201
     async with database.read() as connection:
-        changes = (await connection.execute(select(*table_of(Change).c).order_by(table_of(Change).c.number))).mappings().all()
-        reports = {row["number"]: row for row in (await connection.execute(select(*table_of(Report).c))).mappings()}
+        changes = (await connection.execute(select(*table_of(LedgerEntry).c).order_by(table_of(LedgerEntry).c.global_seq))).mappings().all()
+        reports = {row["global_seq"]: row for row in (await connection.execute(select(*table_of(Report).c))).mappings()}
         slugs = {row.id: row.slug for model in (Place, Source) for row in await connection.execute(select(*table_of(model).c))}
-        head = (await connection.execute(select(*table_of(Head).c))).mappings().one()
-    assert [row["number"] for row in changes] == list(range(1, 60 + 6 + 6 + 1 + 1))
+        head = (await connection.execute(select(*table_of(LedgerHead).c))).mappings().one()
+    assert [row["global_seq"] for row in changes] == list(range(1, 60 + 6 + 6 + 1 + 1))
     for level, label in enumerate(Label):
         seq, previous = 0, "0" * 64
         for row in changes:
@@ -218,13 +220,13 @@ async def test_anyone_can_recompute_the_chain_from_the_rows(
                 assert (row[f"seq_{label}"], row[f"hash_{label}"]) == (None, None)
                 continue
             seq += 1
-            entry = _entry(row, reports.get(row["number"]), slugs, plain=level < row["plain_below"])
+            entry = _entry(row, reports.get(row["global_seq"]), slugs, plain=level < row["redacted_below"])
             previous = hashlib.sha256(previous.encode() + rfc8785.dumps(entry)).hexdigest()
-            assert (row[f"seq_{label}"], row[f"hash_{label}"]) == (seq, previous), (label, row["number"])
+            assert (row[f"seq_{label}"], row[f"hash_{label}"]) == (seq, previous), (label, row["global_seq"])
         assert (head[f"seq_{label}"], head[f"hash_{label}"]) == (seq, previous)
         served = (await (await make_client(clearance=label)).get("/v1/ledger/head")).json()
         assert (served["clearance"], served["seq"], served["hash"]) == (label, seq, previous)
-    assert head["number"] == len(changes)
+    assert head["global_seq"] == len(changes)
     assert head["seq_clear"] < head["seq_green"] < head["seq_red"], "the labels were mixed"
 
 
@@ -247,7 +249,7 @@ def _entry(change: Any, report: Any, slugs: dict[Any, str], *, plain: bool) -> d
             "provenance": provenance | {"published_at": report["published_text"]},
             "observed_from": report["observed_from"],
             "observed_to": report["observed_to"],
-            "sensitivity": [*Label][report["level_sent"]].value,
+            "sensitivity": [*Label][report["submitted_level"]].value,
             "recorded_at": _time(report["recorded_at"]),
             "recorded_by": report["recorded_by"],
         }

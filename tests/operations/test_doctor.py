@@ -20,9 +20,9 @@ def test_all_is_well(database_url: str, engine: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
-        ("UPDATE alembic_version SET version_num = '2026_11_24_ledger'", "schema"),
-        ("UPDATE head SET recorded_at = '2099-01-01 00:00:00'", "clock"),
-        ("UPDATE head SET hash_green = 'f'", "ledger"),
+        ("UPDATE alembic_version SET version_num = '2000_before'", "schema"),
+        ("UPDATE ledger_head SET recorded_at = '2099-01-01 00:00:00'", "clock"),
+        ("UPDATE ledger_head SET hash_green = 'f'", "ledger"),
     ],
 )
 def test_what_is_not_well_is_named(database_url: str, statement: str, line: str) -> None:

@@ -19,6 +19,8 @@ from tests.support.plans import make_big, plan_of, recorded, wrong_with
 from tests.support.postgres import execute
 from tests.support.servers import invoke, new_key
 
+pytestmark = pytest.mark.starts_early
+
 # A value for every parameter of every list, as the first town has it: a list that takes another has to name one here.
 TOWN = "town-000000"
 VALUES: dict[str, list[str]] = {

@@ -26,6 +26,8 @@ from tests.support.replication import Pair, replicated
 from tests.support.servers import invoke, new_key
 from tests.telemetry.test_metrics_and_logs import value
 
+pytestmark = pytest.mark.starts_early
+
 LIST = "/v1/indicators"
 
 
@@ -60,7 +62,7 @@ def on_replica(service: httpx.AsyncClient, built_app: FastAPI) -> list[str]:
     found: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "FROM head" not in statement or "reading" in statement:
+        if "FROM ledger_head" not in statement or "indicator_projection" in statement:
             found.append(statement)
 
     event.listen(database.replica.engine.sync_engine, "before_cursor_execute", note)

@@ -6,7 +6,7 @@ import httpx
 from sqlalchemy import select
 
 from app.access.keys import list_keys, revoke_key
-from app.access.models import RememberedAnswer
+from app.access.models import IdempotencyRecord
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.storage.database import Database
@@ -43,7 +43,7 @@ async def test_a_repeated_registration_does_not_tell_the_secret_again(
     other = await client.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"}, headers=sent[1])
     assert other.status_code == 422
     async with database.read() as connection:
-        kept = str((await connection.execute(select(table_of(RememberedAnswer).c.body))).all())
+        kept = str((await connection.execute(select(table_of(IdempotencyRecord).c.body))).all())
     assert first.json()["id"] in kept
     assert first.json()["secret"] not in kept
     assert len((await client.get("/v1/webhooks")).json()["items"]) == 1

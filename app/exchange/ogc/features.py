@@ -17,7 +17,7 @@ from app.domain.kinds import KINDS
 from app.exchange.exports.geojson import feature
 from app.exchange.exports.streaming import attach_geometries, own_geometry
 from app.exchange.exports.tables import TABLES
-from app.indicators.queries import revision_for, seen_by
+from app.indicators.queries import revision_for, visible_at
 from app.reference.geometry import BBox, bbox_of, intersects
 from app.reference.models import Place, Route
 from app.reference.queries import load_reference_page, places_in_box
@@ -79,7 +79,7 @@ class Features:
                 return found, None
 
     async def _indicators(self, wanted: Wanted, after: UUID | None, limit: int) -> tuple[list[Feature], UUID | None]:
-        where = [*seen_by(self._level), *self._between(wanted)]
+        where = [*visible_at(self._level), *self._between(wanted)]
         if wanted.one is not None:
             where.append(col(IndicatorProjection.indicator_id) == wanted.one)
         if wanted.bbox is not None:

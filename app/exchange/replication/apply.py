@@ -19,7 +19,7 @@ from sqlmodel import col
 from app.access.principal import Caller
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
-from app.domain.times import instant, rfc3339
+from app.domain.times import start_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS, TOP, Label
 from app.exchange.replication.entry_schema import ABOUT_REPORT, author_of, complete_entry, entry_errors, first_recorded, statement_of
 from app.http.problems import FieldProblem, Problem, not_found, pointer
@@ -146,7 +146,7 @@ class EntryApplier:
         moved = select(col(LedgerEntry.detail)).where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type) == "label")
         detail = await session.scalar(moved.order_by(col(LedgerEntry.global_seq).desc()).limit(1))
         vanished = (detail or {}).get(FIRST_RECORDED_AT)
-        if vanished is None or instant(vanished) >= first:
+        if vanished is None or start_of(vanished) >= first:
             return False
         if not await self._may_lower(session, caller, report):
             return False

@@ -1,4 +1,4 @@
-"""A clock that jumps back, and a migration that fails half way: the ledger's times go on, the old schema stays whole."""
+"""A system clock that jumps back: times in the ledger keep rising."""
 
 import asyncio
 import platform
@@ -9,19 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from app.domain.times import utc_now
 from app.ledger import appender
-from app.settings import Settings
-from app.storage.migrations import current, migrate, revision_at_head
-from tests.storage.test_migrations import FIRST, empty, old, tables
 from tests.support.factories import Reference, report
-from tests.support.processes import serve
-from tests.support.servers import by_hand, invoke, new_key, rows
+from tests.support.processes import ROOT, serve
+from tests.support.servers import invoke, new_key
 from tests.telemetry.test_metrics_and_logs import lines
-
-__all__ = ["empty", "old"]
 
 
 async def test_times_of_the_ledger_never_go_back(
@@ -63,7 +57,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_process_whose_clock_jumps_back_serves_on(seeded_database_url: str, clock: Path, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {asyncio.run(new_key(seeded_database_url))}"}
     with (
-        serve(tmp_path, anew=True, database_url=seeded_database_url) as server,
+        serve(tmp_path, code=ROOT, database_url=seeded_database_url) as server,
         httpx.Client(base_url=server.url, headers=headers) as client,
     ):
         for number, jump in enumerate(("+0", "-3600", "-1800", "-86400", "+0")):
@@ -79,18 +73,3 @@ def test_a_process_whose_clock_jumps_back_serves_on(seeded_database_url: str, cl
     assert times == sorted(set(times))
     assert len(times) == 5
     assert invoke("verify", database_url=seeded_database_url).exit_code == 0
-
-
-def test_a_migration_that_fails_half_way_leaves_the_old_schema_whole(old: Settings) -> None:
-    # Some way along, a table is in the way.
-    by_hand(old.database_url, "CREATE TABLE webhook_delivery (id INTEGER)")
-    before = tables(old)
-    with pytest.raises(DBAPIError):
-        migrate(old)
-    assert tables(old) == before
-    assert current(old) == FIRST
-    assert "webhook_delivery" in invoke("migrate", database_url=old.database_url).stderr
-    assert len(rows(old.database_url, "SELECT * FROM report")) == 6
-    by_hand(old.database_url, "DROP TABLE webhook_delivery")
-    assert migrate(old) == (FIRST, revision_at_head())
-    assert invoke("verify", database_url=old.database_url).exit_code == 0
