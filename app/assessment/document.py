@@ -7,11 +7,11 @@ from uuid import UUID
 
 import orjson
 
-from app.assessment.envelope import METHOD, Reading
+from app.assessment.envelope import METHOD, Assessment
 from app.assessment.statement import Statement
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
-from app.reference.facts import PlaceFacts
+from app.reference.facts import PlaceRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Subject:
     id: UUID
     kind: str
     subject: str
-    place: PlaceFacts
+    place: PlaceRecord
 
 
-def render(about: Subject, reading: Reading, recorded_at: datetime, level: int) -> str:
+def render(about: Subject, reading: Assessment, recorded_at: datetime, level: int) -> str:
     """The document without `revision`, which each clearance counts for itself; `with_revision` puts it in.
 
     `recorded_at` is when the last change to the indicator was recorded. `level` is the clearance that it is for: below `amber`
@@ -72,7 +72,7 @@ def _time(moment: datetime | None) -> str | None:
 
 def _source(statement: Statement, level: int) -> dict[str, Any]:
     source = statement.source
-    slug, name = source.names.seen_by(level)
+    slug, name = source.names.visible_at(level)
     return {
         "slug": slug,
         "name": name,
@@ -83,7 +83,7 @@ def _source(statement: Statement, level: int) -> dict[str, Any]:
 
 
 def _via(statement: Statement, level: int) -> list[dict[str, str]]:
-    return [{"slug": slug, "name": name} for slug, name in (each.seen_by(level) for each in statement.via)]
+    return [{"slug": slug, "name": name} for slug, name in (each.visible_at(level) for each in statement.via)]
 
 
 def _provenance(statement: Statement, level: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _provenance(statement: Statement, level: int) -> dict[str, Any]:
     }
 
 
-def listed(statement: Statement, level: int) -> dict[str, Any]:
+def render_report(statement: Statement, level: int) -> dict[str, Any]:
     """A report as it stands in the list of those behind a reading, for a clearance."""
     return {
         "id": str(statement.id),

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from app.assessment.statement import Statement
-from app.domain.kinds.base import Kind, Said
+from app.domain.kinds.base import Kind, StatedValue
 
 METHOD = "envelope/1"
 
@@ -24,15 +24,15 @@ Reason = Literal["superseded", "retracted", "replaced_by_later", "past_horizon"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingStatement:
     """A statement that is read, with the aspects of the subject for which it is its source's latest word."""
 
     statement: Statement
     aspects: frozenset[str]
 
-    def said(self) -> Said[Any]:
+    def stated_value(self) -> StatedValue[Any]:
         """What the kind needs of it."""
-        return Said(self.statement.value, self.aspects)
+        return StatedValue(self.statement.value, self.aspects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Assessment:
     """What the standing statements say together. Without any, the value and all that hangs on it are None."""
 
     value: dict[str, Any] | None
     agreement: Agreement | None
-    standing: tuple[Standing, ...]
+    standing: tuple[StandingStatement, ...]
     relations: tuple[Relation, ...]
     preferred: Statement | None
     sources: int
@@ -64,7 +64,7 @@ def grade_rank(grade: str) -> int:
     return GRADES.index(grade)
 
 
-def _best_first(standing: Standing) -> tuple[int, int, float, int]:
+def _best_first(standing: StandingStatement) -> tuple[int, int, float, int]:
     statement = standing.statement
     return (
         grade_rank(statement.source.reliability),
@@ -74,11 +74,11 @@ def _best_first(standing: Standing) -> tuple[int, int, float, int]:
     )
 
 
-def _stand(
+def _select_standing(
     kind: Kind[Any], statements: Iterable[Statement], level: int, horizon: timedelta
-) -> tuple[list[Standing], list[tuple[Statement, Reason]]]:
+) -> tuple[list[StandingStatement], list[tuple[Statement, Reason]]]:
     left_out: list[tuple[Statement, Reason]] = []
-    latest: list[Standing] = []
+    latest: list[StandingStatement] = []
     taken: dict[Any, frozenset[str]] = {}
     for statement in sorted(statements, key=lambda each: (each.stated_at, each.number), reverse=True):
         if statement.level > level:
@@ -92,7 +92,7 @@ def _stand(
             aspects = kind.aspects(statement.value) - said
             if aspects:
                 taken[statement.source.id] = said | aspects
-                latest.append(Standing(statement, aspects))
+                latest.append(StandingStatement(statement, aspects))
             else:
                 left_out.append((statement, "replaced_by_later"))
     if not latest:
@@ -102,8 +102,8 @@ def _stand(
     return sorted((each for each in latest if each.statement.stated_at >= oldest), key=_best_first), left_out
 
 
-def _agreement(kind: Kind[Any], standing: Sequence[Standing], sources: int) -> Agreement:
-    if any(kind.contradict(one.said(), other.said()) for one, other in combinations(standing, 2)):
+def _agreement(kind: Kind[Any], standing: Sequence[StandingStatement], sources: int) -> Agreement:
+    if any(kind.contradicts(one.stated_value(), other.stated_value()) for one, other in combinations(standing, 2)):
         return "contested"
     if sources == 1:
         return "single"
@@ -117,15 +117,17 @@ def _outcome(outcomes: Sequence[Outcome], preferred: Statement, level: int) -> s
     return max(holding, key=lambda each: each.number).outcome if holding else "pending"
 
 
-def read(kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()) -> Reading:
+def assess(
+    kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()
+) -> Assessment:
     """Read the statements on one indicator together, as a reader of that level may.
 
     `statements` are those stated by `as_of` and recorded by `known_at`; any that cannot stand may be missing.
     """
-    standing, left_out = _stand(kind, statements, level, horizon)
+    standing, left_out = _select_standing(kind, statements, level, horizon)
     if not standing:
-        return Reading(None, None, (), (), None, 0, None, None, tuple(left_out))
-    combined = kind.combine([each.said() for each in standing])
+        return Assessment(None, None, (), (), None, 0, None, None, tuple(left_out))
+    combined = kind.combine([each.stated_value() for each in standing])
     preferred = standing[combined.preferred]
     value = combined.value
     if kind.has_outcome:
@@ -133,10 +135,14 @@ def read(kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizo
     sources = len({each.statement.source.id for each in standing})
     newest = max(each.statement.stated_at for each in standing)
     relations: list[Relation] = [
-        "preferred" if each is preferred else "contradicts" if kind.contradict(each.said(), preferred.said()) else "supports"
+        "preferred"
+        if each is preferred
+        else "contradicts"
+        if kind.contradicts(each.stated_value(), preferred.stated_value())
+        else "supports"
         for each in standing
     ]
-    return Reading(
+    return Assessment(
         value=value,
         agreement=_agreement(kind, standing, sources),
         standing=tuple(standing),

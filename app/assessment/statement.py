@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.domain.kinds.base import Value
-from app.reference.facts import SourceFacts, SourceName
+from app.reference.facts import SourceRecord, SourceNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,13 @@ class Statement:
 
     number: int
     id: UUID
-    source: SourceFacts
+    source: SourceRecord
     value: Value
     stated_at: datetime
     recorded_at: datetime
     credibility: int
     method: str
-    via: Sequence[SourceName]
+    via: Sequence[SourceNames]
     url: str | None
     title: str | None
     quote: str | None

@@ -26,7 +26,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def normal(text: str) -> str:
+def normalise(text: str) -> str:
     """A date as it is, a date-time with offset as UTC with `Z`; ValueError for anything else, a time without offset included."""
     if not _DATE.fullmatch(text) and not _DATE_TIME.fullmatch(text):
         raise ValueError("must be a date (2016-07-28) or an RFC 3339 date-time with offset (2016-07-28T09:30:00Z)")
@@ -36,15 +36,15 @@ def normal(text: str) -> str:
         raise ValueError("names a day, a time or an offset that does not exist") from None
 
 
-def instant(text: str) -> datetime:
+def start_of(text: str) -> datetime:
     """The instant of a normal text; a date is its first moment in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == DATE_LENGTH else datetime.fromisoformat(text)
 
 
-def last_instant(text: str) -> datetime:
+def end_of(text: str) -> datetime:
     """The last instant that a normal text covers; a date is its last microsecond in UTC."""
     if len(text) > DATE_LENGTH:
-        return instant(text)
+        return start_of(text)
     return datetime.combine(date.fromisoformat(text), time.max, UTC)
 
 
@@ -57,4 +57,4 @@ def _json_schema(**more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}], **more})
 
 
-Moment = Annotated[str, AfterValidator(normal), _json_schema(description="A date, or an RFC 3339 date-time with offset.")]
+DateOrTime = Annotated[str, AfterValidator(normalise), _json_schema(description="A date, or an RFC 3339 date-time with offset.")]

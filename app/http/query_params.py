@@ -8,18 +8,18 @@ from fastapi import Query, Request
 from fastapi.dependencies.utils import get_dependant
 from pydantic import BaseModel
 
-from app.domain.times import Moment
+from app.domain.times import DateOrTime
 from app.http.problems import FieldProblem, invalid, not_found
 
 AsOf = Annotated[
-    Moment | None,
+    DateOrTime | None,
     Query(
         description="What was being said by then: statements made up to this time. A date is its end of day in UTC.",
         examples=["2016-08-20"],
     ),
 ]
 KnownAt = Annotated[
-    Moment | None,
+    DateOrTime | None,
     Query(description="What this service had recorded by then. A date is its end of day in UTC."),
 ]
 Cursor = Annotated[str | None, Query(max_length=200, description="Where to go on: `next` of the page before.")]

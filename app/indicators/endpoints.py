@@ -20,7 +20,7 @@ from app.http.responses import json_response, list_envelope
 from app.indicators.history import list_history
 from app.indicators.queries import get_indicator, list_indicators
 from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
-from app.ledger.queries import moment_of
+from app.ledger.queries import resolve_time_point
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.paging import revision_of
@@ -39,7 +39,7 @@ async def _page(
         after = decode_cursor(cursor, "indicators") if cursor is not None else None
         wanted = filters if limit == filters.limit else filters.model_copy(update={"limit": limit})
         async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
-            moment = await moment_of(connection, filters.as_of, filters.known_at)
+            moment = await resolve_time_point(connection, filters.as_of, filters.known_at)
             documents, last, revision = await list_indicators(
                 connection, wanted, kind, after=after, level=caller.level, moment=moment, settings=settings
             )
@@ -78,7 +78,7 @@ async def get_one_indicator(
     Of a history longer than 1,000 reports the last recorded are listed; `links.reports` has them all.
     """
     async with database.snapshot() as connection:
-        moment = await moment_of(connection, as_of, known_at)
+        moment = await resolve_time_point(connection, as_of, known_at)
         found = await get_indicator(connection, id, level=caller.level, moment=moment, settings=settings)
         revision = await revision_of(connection, caller.level)
     if found is None:
@@ -105,7 +105,7 @@ async def get_history(
     """
     after = decode_number(cursor, "history") if cursor is not None else None
     async with database.snapshot() as connection:
-        moment = await moment_of(connection, as_of, known_at)
+        moment = await resolve_time_point(connection, as_of, known_at)
         found = await list_history(connection, id, after=after, limit=limit, level=caller.level, moment=moment, settings=settings)
     if found is None:
         raise not_found("indicator")

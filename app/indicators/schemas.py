@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from app.assessment.envelope import Agreement, Reason, Relation
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
-from app.domain.times import Moment
+from app.domain.times import DateOrTime
 from app.domain.tlp import Label
 from app.http.lists import GeographicFormat
 from app.http.query_params import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
@@ -79,7 +79,7 @@ class IndicatorLinks(BaseModel):
 
 
 def _value_of(kinds: Iterable[Kind[Any]]) -> Any:
-    return reduce(or_, [kind.reading_model for kind in kinds])
+    return reduce(or_, [kind.assessment_model for kind in kinds])
 
 
 class Indicator(BaseModel):
@@ -184,7 +184,7 @@ class IndicatorFilters(BaseModel):
     ] = None
     stale: Annotated[bool | None, Field(description="Whether the newest statement is older than the kind's horizon.")] = None
     updated_since: Annotated[
-        Moment | None, Field(description="Changed at or after this time; a date is its first moment.", examples=["2016-10-05"])
+        DateOrTime | None, Field(description="Changed at or after this time; a date is its first moment.", examples=["2016-10-05"])
     ] = None
     bbox: BoundingBox = None
     as_of: AsOf = None
@@ -220,8 +220,8 @@ def _pattern(metadata: list[Any]) -> dict[str, Any]:
 
 
 def _page_of(kind: Kind[Any]) -> type[IndicatorPage]:
-    name = kind.reading_model.__name__
-    fields: dict[str, Any] = {"kind": (Literal[kind.name], ...), "value": (kind.reading_model | None, ...)}
+    name = kind.assessment_model.__name__
+    fields: dict[str, Any] = {"kind": (Literal[kind.name], ...), "value": (kind.assessment_model | None, ...)}
     item: Any = create_model(f"{name}Indicator", __base__=Indicator, **fields)
     items: dict[str, Any] = {"items": (list[item], ...)}
     return create_model(f"{name}Page", __base__=IndicatorPage, **items)
@@ -232,5 +232,5 @@ ALL_FILTERS = _filters(
     "AllIndicatorFilters",
     kind=(KindName | None, Field(default=None, description="Only this kind.", examples=["supply_runout"])),
 )
-KIND_FILTERS = {kind.name: _filters([kind], f"{kind.reading_model.__name__}Filters") for kind in KINDS.values()}
+KIND_FILTERS = {kind.name: _filters([kind], f"{kind.assessment_model.__name__}Filters") for kind in KINDS.values()}
 KIND_PAGES = {kind.name: _page_of(kind) for kind in KINDS.values()}

@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model, model_validator
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import wrong
-from app.domain.times import Moment, instant
+from app.domain.kinds.base import field_error
+from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.problems import ProblemDetails
 from app.reference.schemas import Grade, Slug
@@ -41,7 +41,7 @@ class Provenance(BaseModel):
     credibility: Annotated[StrictInt, Field(ge=1, le=6)] = Field(
         default=6, description="Admiralty scale: 1 confirmed by other sources to 5 improbable; 6 cannot be judged."
     )
-    published_at: Moment | None = Field(default=None, description="When it was published, which is not when it was stated.")
+    published_at: DateOrTime | None = Field(default=None, description="When it was published, which is not when it was stated.")
     url: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")] | None = None
     title: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     quote: Annotated[str, Field(min_length=1, max_length=2000)] | None = Field(default=None, description="The words themselves.")
@@ -59,11 +59,11 @@ class ReportIn(BaseModel):
     kind: Annotated[str, Field(max_length=64)]
     place: PlaceName
     source: Slug
-    stated_at: Moment = Field(description="When the source said so: a date, or an RFC 3339 date-time with offset; not in the future.")
+    stated_at: DateOrTime = Field(description="When the source said so: a date, or an RFC 3339 date-time with offset; not in the future.")
     value: dict[str, Any]
     provenance: Provenance = Field(default_factory=Provenance)
-    observed_from: Moment | None = Field(default=None, description="From when on the source observed it.")
-    observed_to: Moment | None = Field(default=None, description="Until when.")
+    observed_from: DateOrTime | None = Field(default=None, description="From when on the source observed it.")
+    observed_to: DateOrTime | None = Field(default=None, description="Until when.")
     sensitivity: Label | None = Field(
         default=None,
         description="TLP 2.0 label. Without one: `amber` for routes said to be passable, facility stocks and witnesses, else `green`.",
@@ -71,8 +71,8 @@ class ReportIn(BaseModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.observed_from and self.observed_to and instant(self.observed_from) > instant(self.observed_to):
-            raise wrong("observed_from", "observed_from must not be after observed_to")
+        if self.observed_from and self.observed_to and start_of(self.observed_from) > start_of(self.observed_to):
+            raise field_error("observed_from", "observed_from must not be after observed_to")
         return self
 
 

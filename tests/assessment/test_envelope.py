@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Said
+from app.domain.kinds.base import StatedValue
 from tests.support.assessing import reading, relations, statement, value_of
 
 NAME = "trapped_population"
@@ -235,5 +235,5 @@ def test_a_reading_can_be_recomputed_from_the_reports(
         if each.statement is best:
             assert relation == "preferred"
         else:
-            contradicts = KIND.contradict(Said(each.statement.value), Said(best.value))
+            contradicts = KIND.contradicts(StatedValue(each.statement.value), StatedValue(best.value))
             assert relation == ("contradicts" if contradicts else "supports")

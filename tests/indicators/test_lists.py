@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.tlp import Label
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import FULL, MakeClient, of_no_storage
+from tests.support.fixtures import FULL, MakeClient, sqlite_only
 
 TODAY = datetime.now(UTC).date().isoformat()
 VIEWS = {"trapped_population": "/v1/trapped-populations", "supply_runout": "/v1/supply-runouts", "route_closure": "/v1/route-closures"}
@@ -193,7 +193,7 @@ WRONG: list[tuple[str, str]] = [
 ]  # fmt: skip
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_filter_that_makes_no_sense_is_refused_by_name(client: httpx.AsyncClient) -> None:
     unlike = []
     for name, value in WRONG:
@@ -287,7 +287,7 @@ async def test_envelope(client: httpx.AsyncClient, reference: Reference) -> None
     assert (await client.get("/v1/indicators?as_of=2016-08-01T12:00:00%2B02:00")).json()["as_of"] == "2016-08-01T10:00:00Z"
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize("path", ["/v1/indicators", *VIEWS.values()])
 async def test_conditional_requests(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference, path: str) -> None:
     """A strong ETag of the bytes; a list of tags, a weak one and `*` are understood; whoever holds the old one gets the new."""
@@ -312,7 +312,7 @@ async def test_conditional_requests(client: httpx.AsyncClient, anonymous: httpx.
     assert (await anonymous.get(f"{path}?limit=0", headers={"If-None-Match": "*"})).status_code == 422
 
 
-@of_no_storage
+@sqlite_only
 async def test_caches_are_told_whose_answer_it_is(
     anonymous: httpx.AsyncClient, client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:

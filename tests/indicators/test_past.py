@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import of_no_storage
+from tests.support.fixtures import sqlite_only
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -168,7 +168,7 @@ PATHS = (
 )
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_wrong_time_is_refused_by_name(client: httpx.AsyncClient, told: dict[str, Any]) -> None:
     """Each wrong time by one list, and one of them by every other read, all of which read times alike."""
     own = (f"/v1/indicators/{told['first']['indicator']}", f"/v1/reports/{told['first']['id']}")

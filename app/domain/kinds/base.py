@@ -31,7 +31,7 @@ Days = Annotated[StrictInt, Field(ge=0, le=3650)]
 Words = Annotated[str, Field(min_length=1, max_length=500)]
 
 
-def wrong(field: str, detail: str) -> PydanticCustomError:
+def field_error(field: str, detail: str) -> PydanticCustomError:
     """The error for a rule between fields, laid at the door of one of them."""
     return PydanticCustomError("value_error", "{detail}", {"detail": detail, "field": field})
 
@@ -48,7 +48,7 @@ WHOLE: frozenset[str] = frozenset({""})
 
 
 @dataclass(frozen=True, slots=True)
-class Said(Generic[V]):
+class StatedValue(Generic[V]):
     """One standing statement: its value, and the aspects of the subject for which it is its source's latest word."""
 
     value: V
@@ -148,7 +148,7 @@ class Kind(ABC, Generic[V]):
     code_labels: ClassVar[Mapping[str, str]] = {}
     example: ClassVar[Mapping[str, Any]]
     value_model: type[V]
-    reading_model: type[BaseModel]
+    assessment_model: type[BaseModel]
 
     def resolve(self, value: V, stated_on: date) -> V:
         """The value with relative times resolved against the day (UTC) on which it was stated."""
@@ -166,15 +166,15 @@ class Kind(ABC, Generic[V]):
         """The parts of the subject, each of which is read on its own."""
         return WHOLE
 
-    def due(self, reading: Mapping[str, Any]) -> date | None:
+    def due_date(self, reading: Mapping[str, Any]) -> date | None:
         """The first day on which what is warned of may come, of a reading; None where nothing is due."""
         return None
 
-    def forecast(self, value: V) -> tuple[date | None, date | None] | None:
+    def forecast_range(self, value: V) -> tuple[date | None, date | None] | None:
         """The days on which a statement says that something will come, if it warns; an end that is None is open."""
         return None
 
-    def fact(self, value: V) -> date | None:
+    def occurred_on(self, value: V) -> date | None:
         """The day on which what was warned of came, of a statement that says so; None where it names none."""
         return None
 
@@ -187,18 +187,18 @@ class Kind(ABC, Generic[V]):
         return strictest(usual, Label.AMBER) if source_type == "witness" else usual
 
     @abstractmethod
-    def contradict(self, one: Said[V], other: Said[V]) -> bool:
+    def contradicts(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
         """Whether the two cannot both be true."""
 
     @abstractmethod
-    def combine(self, standing: Sequence[Said[V]]) -> Combined:
+    def combine(self, standing: Sequence[StatedValue[V]]) -> Combined:
         """Read the standing statements, best grade first and at least one, into one value."""
 
 
 T = TypeVar("T", int, date)
 
 
-def apart(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> bool:
+def disjoint(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> bool:
     """Whether two closed ranges do not meet; an end that is None is open."""
     low = max((end for end in (one[0], other[0]) if end is not None), default=None)
     high = min((end for end in (one[1], other[1]) if end is not None), default=None)

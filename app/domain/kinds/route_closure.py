@@ -6,7 +6,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
-from app.domain.kinds.base import Alert, Combined, Day, Kind, Said, StatePlot, Value, apart, envelope, gettext_noop, partial_date, wrong
+from app.domain.kinds.base import (
+    Alert,
+    Combined,
+    Day,
+    Kind,
+    StatedValue,
+    StatePlot,
+    Value,
+    disjoint,
+    envelope,
+    gettext_noop,
+    partial_date,
+    field_error,
+)
 from app.domain.tlp import Label, strictest
 
 Status = Literal["open", "restricted", "closed"]
@@ -53,13 +66,13 @@ class RouteClosure(Value):
             try:
                 partial_date(self.since)
             except ValueError as error:
-                raise wrong("since", str(error)) from None
+                raise field_error("since", str(error)) from None
         if self.since_earliest and self.since_latest and self.since_earliest > self.since_latest:
-            raise wrong("since_earliest", "since_earliest must not be after since_latest")
+            raise field_error("since_earliest", "since_earliest must not be after since_latest")
         if self.status == "closed" and self.passable_by:
-            raise wrong("passable_by", "a closed route is passable by nobody")
+            raise field_error("passable_by", "a closed route is passable by nobody")
         if len(set(self.passable_by)) != len(self.passable_by):
-            raise wrong("passable_by", "each may stand once")
+            raise field_error("passable_by", "each may stand once")
         return self
 
     def range(self) -> tuple[date | None, date | None]:
@@ -136,7 +149,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         "announced": gettext_noop("announced"),
     }
     value_model = RouteClosure
-    reading_model = RouteClosureReading
+    assessment_model = RouteClosureReading
     example = {"route": "castello-road", "status": "closed", "since": "2016-07-07", "cause": "hostilities"}
 
     def resolve(self, value: RouteClosure, stated_on: date) -> RouteClosure:
@@ -145,7 +158,7 @@ class RouteClosureKind(Kind[RouteClosure]):
             return value
         earliest, latest = partial_date(value.since)
         if value.range() not in ((None, None), (earliest, latest)):
-            raise wrong("since", "since is not what since_earliest and since_latest say; send one or the other")
+            raise field_error("since", "since is not what since_earliest and since_latest say; send one or the other")
         return value.model_copy(update={"since_earliest": earliest, "since_latest": latest})
 
     def aspect(self, value: RouteClosure) -> str:
@@ -172,13 +185,13 @@ class RouteClosureKind(Kind[RouteClosure]):
         label = super().default_label(value, source_type, usual)
         return label if value.status == "closed" else strictest(label, Label.AMBER)
 
-    def contradict(self, one: Said[RouteClosure], other: Said[RouteClosure]) -> bool:
+    def contradicts(self, one: StatedValue[RouteClosure], other: StatedValue[RouteClosure]) -> bool:
         """Whether they differ about a direction of which both speak."""
         if not one.aspects & other.aspects:
             return False
-        return one.value.status != other.value.status or apart(one.value.range(), other.value.range())
+        return one.value.status != other.value.status or disjoint(one.value.range(), other.value.range())
 
-    def combine(self, standing: Sequence[Said[RouteClosure]]) -> Combined:
+    def combine(self, standing: Sequence[StatedValue[RouteClosure]]) -> Combined:
         """The status each way by the best report that is more than an announcement of passage."""
         leading = {way: _leading(standing, way) for way in DIRECTIONS}
         status_in, status_out = (standing[at].value.status if (at := leading[way]) is not None else None for way in DIRECTIONS)
@@ -208,5 +221,5 @@ def _counts(value: RouteClosure) -> bool:
     return value.status == "closed" or value.assertion == "observed"
 
 
-def _leading(standing: Sequence[Said[RouteClosure]], way: str) -> int | None:
+def _leading(standing: Sequence[StatedValue[RouteClosure]], way: str) -> int | None:
     return next((at for at, said in enumerate(standing) if way in said.aspects and _counts(said.value)), None)

@@ -6,7 +6,21 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.domain.kinds.base import Alert, Combined, DatePlot, Day, Days, Kind, Said, Value, Words, apart, envelope, gettext_noop, wrong
+from app.domain.kinds.base import (
+    Alert,
+    Combined,
+    DatePlot,
+    Day,
+    Days,
+    Kind,
+    StatedValue,
+    Value,
+    Words,
+    disjoint,
+    envelope,
+    gettext_noop,
+    field_error,
+)
 from app.domain.tlp import Label, strictest
 
 Supply = Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"]
@@ -44,9 +58,9 @@ class SupplyRunout(Value):
     @model_validator(mode="after")
     def _one_way_of_saying_when(self) -> Self:
         if self.in_days_min is not None and self.in_days_max is not None and self.in_days_min > self.in_days_max:
-            raise wrong("in_days_min", "in_days_min must not be above in_days_max")
+            raise field_error("in_days_min", "in_days_min must not be above in_days_max")
         if self.runs_out_earliest and self.runs_out_latest and self.runs_out_earliest > self.runs_out_latest:
-            raise wrong("runs_out_earliest", "runs_out_earliest must not be after runs_out_latest")
+            raise field_error("runs_out_earliest", "runs_out_earliest must not be after runs_out_latest")
         return self
 
     def range(self) -> tuple[date | None, date | None]:
@@ -119,7 +133,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "resupplied": gettext_noop("resupplied"),
     }
     value_model = SupplyRunout
-    reading_model = SupplyRunoutReading
+    assessment_model = SupplyRunoutReading
     example = {"supply": "basic", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"}
 
     def resolve(self, value: SupplyRunout, stated_on: date) -> SupplyRunout:
@@ -136,19 +150,19 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
             }
         )
         if value.range() not in ((None, None), resolved.range()):
-            raise wrong("runs_out_earliest", "the dates are not those that in_days_min and in_days_max give; send one or the other")
+            raise field_error("runs_out_earliest", "the dates are not those that in_days_min and in_days_max give; send one or the other")
         return resolved
 
-    def due(self, reading: Mapping[str, Any]) -> date | None:
+    def due_date(self, reading: Mapping[str, Any]) -> date | None:
         """The earliest day on which it runs out, else the latest, while that is still a warning."""
         day = reading["runs_out_earliest"] or reading["runs_out_latest"]
         return date.fromisoformat(day) if day and reading["state"] in COMPATIBLE and reading["outcome"] == "pending" else None
 
-    def forecast(self, value: SupplyRunout) -> tuple[date | None, date | None] | None:
+    def forecast_range(self, value: SupplyRunout) -> tuple[date | None, date | None] | None:
         """The days on which it is said to run out, of a statement that says so of the future."""
         return value.range() if value.state == "will_run_out" and value.range() != (None, None) else None
 
-    def fact(self, value: SupplyRunout) -> date | None:
+    def occurred_on(self, value: SupplyRunout) -> date | None:
         """The first day named, of a statement that it ran out."""
         return (value.runs_out_earliest or value.runs_out_latest) if value.state == "ran_out" else None
 
@@ -172,11 +186,11 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         label = super().default_label(value, source_type, usual)
         return strictest(label, Label.AMBER) if value.scope == "facility" else label
 
-    def contradict(self, one: Said[SupplyRunout], other: Said[SupplyRunout]) -> bool:
+    def contradicts(self, one: StatedValue[SupplyRunout], other: StatedValue[SupplyRunout]) -> bool:
         """Whether the states exclude each other or the dates do not meet."""
-        return not _compatible(one.value, other.value) or apart(one.value.range(), other.value.range())
+        return not _compatible(one.value, other.value) or disjoint(one.value.range(), other.value.range())
 
-    def combine(self, standing: Sequence[Said[SupplyRunout]]) -> Combined:
+    def combine(self, standing: Sequence[StatedValue[SupplyRunout]]) -> Combined:
         """The preferred state, with the envelope of the dates of those that say the same."""
         preferred = standing[0].value
         earliest, latest = envelope(said.value.range() for said in standing if _compatible(preferred, said.value))

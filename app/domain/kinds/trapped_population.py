@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.domain.kinds.base import Combined, Kind, People, RangePlot, Said, Value, apart, envelope, gettext_noop, wrong
+from app.domain.kinds.base import Combined, Kind, People, RangePlot, StatedValue, Value, disjoint, envelope, gettext_noop, field_error
 
 Concept = Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"]
 Qualifier = Literal["exact", "about", "nearly", "up_to", "more_than", "at_least"]
@@ -28,10 +28,10 @@ class TrappedPopulation(Value):
     def _in_order(self) -> Self:
         given = [figure for figure in (self.people_low, self.people, self.people_high) if figure is not None]
         if not given:
-            raise wrong("people", "give people, people_low or people_high")
+            raise field_error("people", "give people, people_low or people_high")
         if given != sorted(given):
             field = "people_low" if self.people is None or (self.people_low or 0) > self.people else "people_high"
-            raise wrong(field, "people_low <= people <= people_high does not hold")
+            raise field_error(field, "people_low <= people <= people_high does not hold")
         return self
 
     def range(self) -> tuple[int | None, int | None]:
@@ -82,14 +82,14 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "remaining": gettext_noop("Remaining"),
     }
     value_model = TrappedPopulation
-    reading_model = TrappedPopulationReading
+    assessment_model = TrappedPopulationReading
     example = {"concept": "trapped", "people": 300000, "qualifier": "about"}
 
-    def contradict(self, one: Said[TrappedPopulation], other: Said[TrappedPopulation]) -> bool:
+    def contradicts(self, one: StatedValue[TrappedPopulation], other: StatedValue[TrappedPopulation]) -> bool:
         """Whether the two ranges do not meet."""
-        return apart(one.value.range(), other.value.range())
+        return disjoint(one.value.range(), other.value.range())
 
-    def combine(self, standing: Sequence[Said[TrappedPopulation]]) -> Combined:
+    def combine(self, standing: Sequence[StatedValue[TrappedPopulation]]) -> Combined:
         """The preferred figure within the envelope of all."""
         preferred = standing[0].value
         low, high = envelope(said.value.range() for said in standing)

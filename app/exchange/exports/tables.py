@@ -45,7 +45,7 @@ _BASIS = (
 
 
 def value_columns(kinds: Iterable[Kind[Any]], model: str) -> tuple[Column, ...]:
-    """The columns of the values of some kinds, each field once; `model` is `value_model` or `reading_model`."""
+    """The columns of the values of some kinds, each field once; `model` is `value_model` or `assessment_model`."""
     found: dict[str, Column] = {}
     for kind in kinds:
         schema: type[BaseModel] = getattr(kind, model)
@@ -78,7 +78,7 @@ def _indicators(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
         column("kind", "#indicator+type"),
         column("subject", "#indicator+name"),
         *_PLACE,
-        *value_columns(kinds, "reading_model"),
+        *value_columns(kinds, "assessment_model"),
         column("agreement", "#status+agreement"),
         column("stated_at", "#date+reported"),
         column("stale_after", "#date+stale"),

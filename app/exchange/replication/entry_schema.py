@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from app.domain.times import Moment, instant
+from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
@@ -42,7 +42,7 @@ class _Detail(BaseModel):
     sensitivity: Label | None = None
     outcome: OutcomeName | None = None
     reliability: Grade | None = None
-    first_recorded_at: Moment | None = None
+    first_recorded_at: DateOrTime | None = None
 
 
 class _Place(BaseModel):
@@ -64,7 +64,7 @@ class _Entry(BaseModel):
     report: _Report | None = None
     reason: Reason | None = None
     detail: _Detail | None = None
-    recorded_at: Moment | None = None
+    recorded_at: DateOrTime | None = None
     recorded_by: str
     documents: list[_Document] = []
 
@@ -119,4 +119,4 @@ def _given(node: dict[str, Any]) -> dict[str, Any]:
 
 def first_recorded(entry: Mapping[str, Any]) -> datetime:
     """When an entry was first recorded, wherever that was."""
-    return instant((entry["detail"] or {}).get(FIRST_RECORDED_AT) or entry["recorded_at"])
+    return start_of((entry["detail"] or {}).get(FIRST_RECORDED_AT) or entry["recorded_at"])

@@ -1,9 +1,8 @@
 """A kind is one file and its registration: a copy of the service with a fourth one is served, and all that is served knows of it."""
 
 import asyncio
-import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,9 +15,10 @@ from app.domain.kinds.base import Value
 from app.domain.kinds.supply_runout import SupplyRunoutKind
 from app.indicators.schemas import _filters
 from tests.support.factories import report
-from tests.support.forking import Forker
-from tests.support.processes import environment, serve, start
+from tests.support.processes import serve, start
 from tests.support.servers import new_key, tree
+
+pytestmark = pytest.mark.starts_early
 
 ROOT = Path(app.__file__).parent.parent
 
@@ -29,7 +29,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StrictInt
 
-from app.domain.kinds.base import Combined, Kind, Said, Value, apart, envelope
+from app.domain.kinds.base import Combined, Kind, StatedValue, Value, apart, envelope
 
 Facility = Literal["hospital", "clinic", "ambulance"]
 Service = Literal["working", "partly_working", "out_of_service"]
@@ -64,15 +64,15 @@ class HealthAttackKind(Kind[HealthAttack]):
     state = "service"
     range_fields = frozenset({"attacks_low", "attacks_high"})
     value_model = HealthAttack
-    reading_model = HealthAttackReading
+    assessment_model = HealthAttackReading
     example = {"facility": "hospital", "attacks": 2, "service": "partly_working"}
 
-    def contradict(self, one: Said[HealthAttack], other: Said[HealthAttack]) -> bool:
+    def contradicts(self, one: StatedValue[HealthAttack], other: StatedValue[HealthAttack]) -> bool:
         """Whether counts or states differ."""
         counts = [(said.value.attacks, said.value.attacks) for said in (one, other)]
         return one.value.service != other.value.service or apart(*counts)
 
-    def combine(self, standing: Sequence[Said[HealthAttack]]) -> Combined:
+    def combine(self, standing: Sequence[StatedValue[HealthAttack]]) -> Combined:
         """The preferred state, and the envelope of the counts."""
         low, high = envelope((said.value.attacks, said.value.attacks) for said in standing)
         preferred = standing[0].value
@@ -103,13 +103,6 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy.parent
 
 
-@pytest.fixture(scope="module")
-def forker(code: Path) -> Iterator[Forker]:
-    """A process that has the copy imported."""
-    with Forker(environment(), code, f"fourth-kind-{os.getpid()}") as made:
-        yield made
-
-
 def test_one_file_and_its_registration_are_all_that_is_added(code: Path) -> None:
     before, after = tree(ROOT / "app"), tree(code / "app")
     assert after.keys() - before.keys() == {FILE}
@@ -130,9 +123,9 @@ def attack(source: str, **value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("reference")
-async def test_it_is_reported_read_filtered_followed_and_verified(database_url: str, forker: Forker, tmp_path: Path) -> None:
+async def test_it_is_reported_read_filtered_followed_and_verified(database_url: str, code: Path, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {await new_key(database_url)}"}
-    with serve(tmp_path, forker=forker, database_url=database_url) as server:
+    with serve(tmp_path, code=code, database_url=database_url) as server:
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
 
             async def subjects(path: str, **params: Any) -> list[str]:
@@ -185,7 +178,7 @@ async def test_it_is_reported_read_filtered_followed_and_verified(database_url: 
             assert examples["Attacks on health care"]["value"]["kind"] == "health_attack"
 
     printed = tmp_path / "verified.txt"
-    verified = await asyncio.to_thread(start("verify", output=printed, forker=forker, database_url=database_url).wait, 60)
+    verified = await asyncio.to_thread(start("verify", output=printed, code=code, database_url=database_url).wait, 60)
     assert verified == 0, printed.read_text()
 
 

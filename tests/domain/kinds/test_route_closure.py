@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Said
+from app.domain.kinds.base import StatedValue
 from app.domain.kinds.route_closure import RouteClosure
 from app.domain.tlp import Label
 from tests.support.assessing import reading, relations, statement, value_of
@@ -146,10 +146,10 @@ def test_a_direction_of_which_nobody_spoke_is_not_invented() -> None:
 def test_statements_contradict_only_about_a_direction_of_which_both_speak() -> None:
     whole, into, out = frozenset({"in", "out"}), frozenset({"in"}), frozenset({"out"})
     shut, clear = route("closed"), route("open")
-    assert KIND.contradict(Said(shut, whole), Said(clear, into))
-    assert KIND.contradict(Said(clear, into), Said(shut, whole))
-    assert not KIND.contradict(Said(shut, into), Said(clear, out))
-    assert not KIND.contradict(Said(shut, whole), Said(shut, whole))
+    assert KIND.contradicts(StatedValue(shut, whole), StatedValue(clear, into))
+    assert KIND.contradicts(StatedValue(clear, into), StatedValue(shut, whole))
+    assert not KIND.contradicts(StatedValue(shut, into), StatedValue(clear, out))
+    assert not KIND.contradicts(StatedValue(shut, whole), StatedValue(shut, whole))
 
 
 def test_routes_said_to_be_passable_and_witnesses_are_amber() -> None:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from app.assessment.envelope import Outcome
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Said
+from app.domain.kinds.base import StatedValue
 from app.domain.kinds.supply_runout import SupplyRunout
 from app.domain.tlp import Label
 from tests.support.assessing import july, reading, statement, value_of
@@ -102,7 +102,7 @@ def test_different_states_contradict_but_low_fits_will_run_out() -> None:
     for one in STATES:
         for other in STATES:
             expected = one != other and {one, other} != {"low", "will_run_out"}
-            assert KIND.contradict(Said(supply(state=one)), Said(supply(state=other))) is expected, (one, other)
+            assert KIND.contradicts(StatedValue(supply(state=one)), StatedValue(supply(state=other))) is expected, (one, other)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_different_states_contradict_but_low_fits_will_run_out() -> None:
 def test_dates_contradict_when_they_do_not_meet(
     one: tuple[str | None, str | None], other: tuple[str | None, str | None], contradict: bool
 ) -> None:
-    first, second = (Said(supply(runs_out_earliest=earliest, runs_out_latest=latest)) for earliest, latest in (one, other))
-    assert KIND.contradict(first, second) is contradict
-    assert KIND.contradict(second, first) is contradict
+    first, second = (StatedValue(supply(runs_out_earliest=earliest, runs_out_latest=latest)) for earliest, latest in (one, other))
+    assert KIND.contradicts(first, second) is contradict
+    assert KIND.contradicts(second, first) is contradict
 
 
 def test_the_range_is_of_those_whose_state_fits_the_preferred() -> None:
@@ -163,8 +163,8 @@ def test_an_outcome_holds_until_a_later_report_is_preferred() -> None:
     averted = Outcome(number=2, level=0, outcome="averted")
     assert value_of(reading(NAME, first))["outcome"] == "pending"
     assert value_of(reading(NAME, first, outcomes=(averted,)))["outcome"] == "averted"
-    assert KIND.due(value_of(reading(NAME, first))) == july(6)
-    assert KIND.due(value_of(reading(NAME, first, outcomes=(averted,)))) is None
+    assert KIND.due_date(value_of(reading(NAME, first))) == july(6)
+    assert KIND.due_date(value_of(reading(NAME, first, outcomes=(averted,)))) is None
     later = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", day=3, number=3)
     assert value_of(reading(NAME, first, later, outcomes=(averted,)))["outcome"] == "pending"
     hidden = Outcome(number=4, level=3, outcome="materialised")
@@ -173,7 +173,7 @@ def test_an_outcome_holds_until_a_later_report_is_preferred() -> None:
 
 
 def test_what_has_no_earliest_day_falls_due_on_its_latest() -> None:
-    assert KIND.due(value_of(reading(NAME, statement(NAME, {"supply": "food", "runs_out_latest": "2016-08-20"})))) == date(2016, 8, 20)
-    assert KIND.due(value_of(reading(NAME, statement(NAME, {"supply": "food", "relative_text": "soon"})))) is None
+    assert KIND.due_date(value_of(reading(NAME, statement(NAME, {"supply": "food", "runs_out_latest": "2016-08-20"})))) == date(2016, 8, 20)
+    assert KIND.due_date(value_of(reading(NAME, statement(NAME, {"supply": "food", "relative_text": "soon"})))) is None
     gone = {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-08-11"}
-    assert KIND.due(value_of(reading(NAME, statement(NAME, gone)))) is None
+    assert KIND.due_date(value_of(reading(NAME, statement(NAME, gone)))) is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Said
+from app.domain.kinds.base import StatedValue
 from app.domain.kinds.trapped_population import TrappedPopulation
 from tests.support.assessing import reading, statement, value_of
 
@@ -87,10 +87,10 @@ def test_each_concept_is_a_subject_of_its_own() -> None:
     ],
 )
 def test_two_figures_contradict_when_their_ranges_do_not_meet(one: dict[str, Any], other: dict[str, Any], contradict: bool) -> None:
-    first, second = Said(people(**one)), Said(people(**other))
-    assert KIND.contradict(first, second) is contradict
-    assert KIND.contradict(second, first) is contradict
-    assert KIND.contradict(first, first) is False
+    first, second = StatedValue(people(**one)), StatedValue(people(**other))
+    assert KIND.contradicts(first, second) is contradict
+    assert KIND.contradicts(second, first) is contradict
+    assert KIND.contradicts(first, first) is False
 
 
 def test_one_and_two_are_not_three_and_not_one_and_a_half() -> None:
