@@ -12,16 +12,17 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from app.access.dependencies import CallerDep, ended
 from app.access.principal import Caller
-from app.changes.queries import Selection, Served
+from app.changes.queries import ChangeFilters, ServedChange
 from app.changes.schemas import ChangePage
-from app.changes.service import Feed
+from app.changes.service import ChangeFeed
 from app.http.content_negotiation import Format
 from app.http.cursors import decode_position, encode_position
-from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularFormat, list_response, negotiate_format, format_responses
+from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularFormat, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, problems
 from app.http.problems import invalid_field
 from app.http.query_params import CountryFilter, Limit, PlaceFilter, Within
 from app.http.responses import json_response, list_envelope
+from app.http.state import app_state
 from app.indicators.schemas import KindName
 
 router = APIRouter(tags=["Changes"])
@@ -29,7 +30,7 @@ router = APIRouter(tags=["Changes"])
 NOW = "now"
 STREAM_PAGE = 100
 # How long a page looks for the first change of a selection before it says how far it has come, in seconds.
-LONGEST_LOOK = 5.0
+MAX_SCAN_SECONDS = 5.0
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
 
@@ -38,28 +39,29 @@ After = Annotated[
     Query(max_length=100, description="Where to go on from: `next` of the answer before, or `now`. From the beginning without it."),
 ]
 
-
-async def get_feed(request: Request) -> Feed:
-    """The feed of this process."""
-    feed: Feed = request.app.state.feed
-    return feed
+ChangeFeed
 
 
-async def get_selection(
+async def get_feed(request: Request) -> ChangeFeed:
+    """TheChangeFeedd of this process."""
+    return app_state(request).change_feed
+
+
+async def get_change_filters(
     kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.", examples=["supply_runout"])] = None,
     place: PlaceFilter = None,
     within: Within = False,
     country: CountryFilter = None,
-) -> Selection:
+) -> ChangeFilters:
     """Which changes are wanted."""
-    return Selection(kind, place, within, country)
+    return ChangeFilters(kind, place, within, country)
 
 
-FeedDep = Annotated[Feed, Depends(get_feed)]
-SelectionDep = Annotated[Selection, Depends(get_selection)]
+FeedDep = Annotated[ChangeFeed, Depends(get_feed)]
+ChangeFiltersDep = Annotated[ChangeFilters, Depends(get_change_filters)]
 
 
-async def _start(feed: Feed, caller: Caller, after: str | None, name: str) -> int:
+async def _start(feed: ChangeFeed, caller: Caller, after: str | None, name: str) -> int:
     if after is None:
         return 0
     seq = None if after == NOW else decode_position(after, caller.level, name)
@@ -71,11 +73,11 @@ async def _start(feed: Feed, caller: Caller, after: str | None, name: str) -> in
 
 # Made once for all streams that send it.
 @lru_cache(maxsize=2 * STREAM_PAGE)
-def _event(item: Served, level: int) -> bytes:
+def _event(item: ServedChange, level: int) -> bytes:
     return format_sse_event(event=item.type, data_str=item.json, id=encode_position(level, item.seq))
 
 
-def _listing(feed: Feed, caller: Caller, selection: Selection, start: int) -> ListQuery:
+def _listing(feed: ChangeFeed, caller: Caller, selection: ChangeFilters, start: int) -> ListQuery:
     """The changes after a seq, up to what is recorded at the first page; the cursors of its pages are positions."""
     head: int | None = None
 
@@ -96,7 +98,7 @@ async def list_changes(
     request: Request,
     caller: CallerDep,
     feed: FeedDep,
-    selection: SelectionDep,
+    selection: ChangeFiltersDep,
     after: After = None,
     wait: Annotated[int, Query(ge=0, le=30, description="Seconds to hold the request until something comes.")] = 0,
     limit: Limit = 100,
@@ -119,7 +121,7 @@ async def list_changes(
         version = feed.version()
         items, last, revision = await feed.page(seq, limit=limit, level=caller.level, selection=selection)
         spent = asyncio.get_running_loop().time() - start
-        if items or spent >= max(wait, LONGEST_LOOK) or feed.stopping:
+        if items or spent >= max(wait, MAX_SCAN_SECONDS) or feed.stopping:
             break
         seq = last
         if last < revision:
@@ -162,7 +164,7 @@ async def get_stream_start(
 async def stream_changes(
     caller: CallerDep,
     feed: FeedDep,
-    selection: SelectionDep,
+    selection: ChangeFiltersDep,
     seq: Annotated[int, Depends(get_stream_start)],
 ) -> Response:
     """The same changes as server-sent events, as they come: `event` is the type, `data` the change, `id` the cursor.
@@ -177,7 +179,7 @@ async def stream_changes(
     return EventStream(_stream(feed, caller, selection, seq), headers=headers)
 
 
-async def _stream(feed: Feed, caller: Caller, selection: Selection, seq: int) -> AsyncIterator[bytes]:
+async def _stream(feed: ChangeFeed, caller: Caller, selection: ChangeFilters, seq: int) -> AsyncIterator[bytes]:
     level = caller.level
     at = orjson.dumps({"revision": seq}).decode()
     yield format_sse_event(event="ready", data_str=at, id=encode_position(level, seq), retry=RETRY_MILLISECONDS)

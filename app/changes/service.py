@@ -9,20 +9,20 @@ from sqlalchemy import select
 
 from app.access.dependencies import holds_until, still_holds
 from app.access.principal import Caller
-from app.changes.queries import EVERYTHING, Selection, Served, changes_after
+from app.changes.queries import ALL_CHANGES, ChangeFilters, ServedChange, changes_after
 from app.domain.times import utc_now
 from app.storage.consistency import Freshness, begin, freshness
 from app.storage.database import GIVEN_BACK_SECONDS, Database
 from app.storage.paging import head_seq
 
-Page = tuple[list[Served], int, int]
+Page = tuple[list[ServedChange], int, int]
 T = TypeVar("T")
 
 # Characters of pages that are held for others who ask for the same.
-MOST_SHARED = 16_000_000
+MAX_SHARED_CHARACTERS = 16_000_000
 
 
-class Feed:
+class ChangeFeed:
     """The ledger as one process serves it to waiting readers."""
 
     def __init__(self, database: Database) -> None:
@@ -56,16 +56,16 @@ class Feed:
 
     async def head(self, level: int) -> int:
         """The seq of the last change that a clearance sees."""
-        _newest()
+        _require_latest()
         async with self._database.read() as connection:
             return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
 
-    async def page(self, seq: int, *, limit: int, level: int, selection: Selection = EVERYTHING) -> Page:
+    async def page(self, seq: int, *, limit: int, level: int, selection: ChangeFilters = ALL_CHANGES) -> Page:
         """As `changes_after`; readers who ask for the same at the same version share one query."""
         version, seen = self.version(), freshness().revision
         if version is None:
             return await self._fetch(seq, limit, level, selection)
-        if version != self._shared_at or self._shared_size > MOST_SHARED:
+        if version != self._shared_at or self._shared_size > MAX_SHARED_CHARACTERS:
             self._shared, self._shared_at, self._shared_size = {}, version, 0
         key = (seq, limit, level, selection)
         task = self._shared.get(key)
@@ -78,8 +78,8 @@ class Feed:
         # He has heard of a commit elsewhere that this process has not heard of yet.
         return found if found[2] >= seen else await self._fetch(seq, limit, level, selection)
 
-    async def _fetch(self, seq: int, limit: int, level: int, selection: Selection) -> Page:
-        _newest()
+    async def _fetch(self, seq: int, limit: int, level: int, selection: ChangeFilters) -> Page:
+        _require_latest()
         async with self._database.read() as connection:
             return await changes_after(connection, seq, limit=limit, level=level, selection=selection)
 
@@ -113,7 +113,7 @@ class Feed:
         return await self._database.signal.changed(since, seconds) != since or self.stopping
 
 
-def _newest() -> None:
+def _require_latest() -> None:
     # Who waits for what is new is told of it once: a replica that does not have it yet would let it pass.
     asked = freshness()
     begin(Freshness(asked.revision, asked.level, needed=True))

@@ -34,7 +34,7 @@ from app.http.query_params import BoundingBox, CountryFilter, Cursor, Limit, Pla
 from app.http.request_body import json_body
 from app.http.responses import json_response
 from app.reference.models import Place, Route, Source
-from app.reference.queries import get_reference, in_place, list_reference, one_of, places_in_box
+from app.reference.queries import load_reference_record, place_filter, load_reference_page, record_filter, places_in_box
 from app.reference.schemas import (
     Mode,
     PlaceIn,
@@ -75,7 +75,7 @@ async def _page(
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = decode_cursor(cursor, model.__tablename__) if cursor is not None else None
         async with database.read() as connection:
-            items, last, revision = await list_reference(connection, model, where, after=after, limit=limit, level=caller.level)
+            items, last, revision = await load_reference_page(connection, model, where, after=after, limit=limit, level=caller.level)
         return [orjson.dumps(item).decode() for item in items], encode_cursor(last, model.__tablename__) if last else None, revision
 
     listing = ListQuery(f"{model.__tablename__}s", fetch, level=caller.level, private=caller.key_id is not None)
@@ -84,7 +84,7 @@ async def _page(
 
 async def _one(request: Request, caller: Caller, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
     async with database.snapshot() as connection:
-        found = await get_reference(connection, model, one_of(model, slug, caller.level), caller.level)
+        found = await load_reference_record(connection, model, record_filter(model, slug, caller.level), caller.level)
         revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found(str(model.__tablename__))
@@ -106,7 +106,7 @@ async def _add(
 
     async def write(session: AsyncSession) -> Written:
         added = await add(session, sent)
-        record = await get_reference(await session.connection(), model, col(model.id) == added, caller.level)
+        record = await load_reference_record(await session.connection(), model, col(model.id) == added, caller.level)
         assert record is not None
         return Written(201, orjson.dumps(record), record["links"]["self"])
 
@@ -136,7 +136,7 @@ async def list_places(
     """Places in order of entry: countries, administrative units, sites and informal areas, with their codes."""
     where: list[ColumnElement[bool]] = []
     if place is not None:
-        where.append(in_place(Place.id, place, within=within))
+        where.append(place_filter(Place.id, place, within=within))
     if country is not None:
         where.append(col(Place.country) == country)
     if bbox is not None:
@@ -169,7 +169,7 @@ ROUTE_EXAMPLE = {"slug": "bab-al-hawa-crossing", "name": "Bab al-Hawa crossing",
     responses=CURATE_ERRORS,
     openapi_extra=json_request_body(body_schema(PlaceIn), {"An area inside eastern Aleppo": PLACE_EXAMPLE}),
 )
-async def post_place(request: Request, caller: Curator, body: Body) -> Response:
+async def create_place(request: Request, caller: Curator, body: Body) -> Response:
     """Add a place. Needs the scope `curate`. A slug or code that is taken answers 409."""
     return await _add(request, caller, body, PlaceIn, Place, add_place)
 
@@ -219,7 +219,7 @@ async def get_source(
     responses=CURATE_ERRORS,
     openapi_extra=json_request_body(body_schema(SourceIn), {"A local council": SOURCE_EXAMPLE}),
 )
-async def post_source(request: Request, caller: Curator, body: Body) -> Response:
+async def create_source(request: Request, caller: Curator, body: Body) -> Response:
     """Add a source. Needs the scope `curate`. A slug that is taken answers 409."""
     return await _add(request, caller, body, SourceIn, Source, add_source)
 
@@ -266,6 +266,6 @@ async def get_route(
     responses=CURATE_ERRORS,
     openapi_extra=json_request_body(body_schema(RouteIn), {"A border crossing": ROUTE_EXAMPLE}),
 )
-async def post_route(request: Request, caller: Curator, body: Body) -> Response:
+async def create_route(request: Request, caller: Curator, body: Body) -> Response:
     """Add a route. Needs the scope `curate`. A slug that is taken answers 409."""
     return await _add(request, caller, body, RouteIn, Route, add_route)

@@ -7,11 +7,11 @@ from uuid import UUID
 from app.domain.tlp import LEVELS, Label
 
 # The clearance from which on protected sources show under their own name and slug.
-NAMED_FROM = LEVELS[Label.AMBER]
+REVEAL_FROM = LEVELS[Label.AMBER]
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceFacts:
+class PlaceRecord:
     """What a document tells of a place."""
 
     id: UUID
@@ -22,7 +22,7 @@ class PlaceFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceName:
+class SourceNames:
     """Slug and name of a source, and those under which a protected one shows below the clearance."""
 
     slug: str
@@ -35,15 +35,15 @@ class SourceName:
         """Whether it has an alias to show under."""
         return self.alias_slug is not None
 
-    def seen_by(self, level: int) -> tuple[str, str]:
+    def visible_at(self, level: int) -> tuple[str, str]:
         """Slug and name as a clearance sees them."""
-        if self.alias is None or self.alias_slug is None or level >= NAMED_FROM:
+        if self.alias is None or self.alias_slug is None or level >= REVEAL_FROM:
             return self.slug, self.name
         return self.alias_slug, self.alias
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFacts:
+class SourceRecord:
     """What a document tells of a source; `reliability` is the grade in force."""
 
     id: UUID
@@ -57,13 +57,13 @@ class SourceFacts:
     organisation: str | None = None
 
     @property
-    def names(self) -> SourceName:
+    def names(self) -> SourceNames:
         """Under which names it shows."""
-        return SourceName(self.slug, self.name, self.alias, self.alias_slug)
+        return SourceNames(self.slug, self.name, self.alias, self.alias_slug)
 
-    def seen_by(self, level: int) -> "SourceFacts":
+    def visible_at(self, level: int) -> "SourceRecord":
         """The same under the slug and name that a clearance sees."""
-        slug, name = self.names.seen_by(level)
+        slug, name = self.names.visible_at(level)
         return replace(self, slug=slug, name=name)
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, WithJsonSchema
 
-Box = tuple[float, float, float, float]
+BBox = tuple[float, float, float, float]
 COARSE_DECIMALS = 1
 
 
 def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
     """Every position of a geometry, as [longitude, latitude, ...] in degrees."""
-    waiting: list[Any] = [each["coordinates"] for each in _simple(geometry) if "coordinates" in each]
+    waiting: list[Any] = [each["coordinates"] for each in _simple_geometries(geometry) if "coordinates" in each]
     while waiting:
         node = waiting.pop()
         if node and isinstance(node, list) and not isinstance(node[0], list):
@@ -23,7 +23,7 @@ def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
 
 
 def _numbers_within_bounds(value: Any) -> Any:
-    if not all(isinstance(each, dict) for each in _simple(value)):
+    if not all(isinstance(each, dict) for each in _simple_geometries(value)):
         raise ValueError("must be a GeoJSON geometry")
     found = [check_position(position) for position in positions(value)]
     if not found:
@@ -31,7 +31,7 @@ def _numbers_within_bounds(value: Any) -> Any:
     return value
 
 
-def _simple(geometry: Any) -> Iterator[Any]:
+def _simple_geometries(geometry: Any) -> Iterator[Any]:
     """A geometry, or what is in a collection, and in the collections in it."""
     waiting = [geometry]
     while waiting:
@@ -93,29 +93,29 @@ Position = Annotated[
 ]
 
 
-def box(geometry: dict[str, Any]) -> Box:
+def bbox_of(geometry: dict[str, Any]) -> BBox:
     """West, south, east, north of a geometry, degrees."""
     found = list(positions(geometry))
     longitudes, latitudes = [each[0] for each in found], [each[1] for each in found]
     return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
 
 
-def meet(one: Box, other: Box) -> bool:
+def intersects(one: BBox, other: BBox) -> bool:
     """Whether two boxes have a point in common; one whose west is above its east crosses the antimeridian."""
     return one[1] <= other[3] and other[1] <= one[3] and any(a[0] <= b[1] and b[0] <= a[1] for a in _spans(one) for b in _spans(other))
 
 
-def _spans(each: Box) -> list[tuple[float, float]]:
+def _spans(each: BBox) -> list[tuple[float, float]]:
     west, _, east, _ = each
     return [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
 
 
-def coarse(geometry: dict[str, Any]) -> dict[str, Any]:
+def coarsen(geometry: dict[str, Any]) -> dict[str, Any]:
     """The geometry rounded to 0.1 degree, about 11 km (contract, Sensitivity)."""
 
     def rounded(node: Any) -> Any:
         return [rounded(each) for each in node] if isinstance(node, list) else round(node, COARSE_DECIMALS)
 
     if "geometries" in geometry:
-        return {"type": geometry["type"], "geometries": [coarse(each) for each in geometry["geometries"]]}
+        return {"type": geometry["type"], "geometries": [coarsen(each) for each in geometry["geometries"]]}
     return {"type": geometry["type"], "coordinates": rounded(geometry["coordinates"])}

@@ -149,7 +149,7 @@ async def create_report_retraction(
         },
     ),
 )
-async def post_outcome(
+async def create_indicator_outcome(
     request: Request,
     caller: Curator,
     settings: SettingsDep,
@@ -181,7 +181,7 @@ async def post_outcome(
         body_schema(GradeIn), {"Less reliable": {"reliability": "D", "reason": "Two statements proved wrong."}}
     ),
 )
-async def post_grade(
+async def create_source_grade(
     request: Request,
     caller: Curator,
     settings: SettingsDep,

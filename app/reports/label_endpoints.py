@@ -100,7 +100,7 @@ def _moved(change: LedgerEntry, caller: Curator) -> Written:
     responses=AMEND_ERRORS | {202: {"model": ProposalOut, "description": "A lower label waits for another key to confirm it."}},
     openapi_extra=json_request_body(body_schema(LabelIn), {"Restrict": {"sensitivity": "amber", "reason": "It shows where people hide."}}),
 )
-async def post_label(
+async def change_report_label(
     request: Request,
     caller: Curator,
     settings: SettingsDep,
@@ -151,7 +151,7 @@ async def list_label_proposals(
     responses=problems(401, 403, 404, 409, 422, 503),
     openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
 )
-async def post_confirmation(
+async def confirm_label_proposal(
     request: Request,
     caller: Curator,
     settings: SettingsDep,

@@ -16,10 +16,10 @@ from app.access.principal import Caller, Scope
 from app.assessment.document import Subject
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
-from app.domain.times import instant, utc_now
+from app.domain.times import start_of, utc_now
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
-from app.reference.facts import PlaceFacts, SourceFacts
+from app.reference.facts import PlaceRecord, SourceRecord
 from app.reference.queries import find_places, find_routes, find_sources
 from app.reports.schemas import ReportIn
 from app.settings import Settings
@@ -31,7 +31,7 @@ BARE_CODE = "there is no place with this slug; a code needs its scheme before it
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class ValidatedReport:
     """A report that is right in itself: its shape is checked, what it names is not yet looked up."""
 
     report: ReportIn
@@ -39,14 +39,14 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ResolvedReport:
     """A report ready to be recorded."""
 
     report: ReportIn
     value: dict[str, Any]
-    place: PlaceFacts
-    source: SourceFacts
-    via: list[SourceFacts]
+    place: PlaceRecord
+    source: SourceRecord
+    via: list[SourceRecord]
     subject: str
     topic: str
     aspect: str
@@ -63,10 +63,10 @@ class Checked:
         return {each.slug: each.alias_slug for each in (self.source, *self.via) if each.alias_slug is not None}
 
 
-Refused = list[FieldProblem]
+FieldErrors = list[FieldProblem]
 
 
-def check(body: Any, settings: Settings) -> Sent | Refused:
+def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
     """Check a report by itself: shape, bounds, relations between fields, no future. Looks nothing up."""
     if (path := find_nul(body)) is not None:
         return [FieldProblem(pointer=pointer(path), detail=NUL_MESSAGE)]
@@ -77,14 +77,14 @@ def check(body: Any, settings: Settings) -> Sent | Refused:
     kind = KINDS.get(report.kind)
     if kind is None:
         return [FieldProblem(pointer="/kind", detail=f"unknown kind; known are {', '.join(KINDS)}")]
-    stated = instant(report.stated_at)
+    stated = start_of(report.stated_at)
     if stated > utc_now() + timedelta(seconds=settings.clock_skew_seconds):
         return [FieldProblem(pointer="/stated_at", detail="must not be in the future")]
     if stated < EARLIEST:
         return [FieldProblem(pointer="/stated_at", detail=f"must not be before {EARLIEST.year}")]
     try:
         value = kind.value_model.model_validate(report.value)
-        return Sent(report, kind.resolve(value, stated.date()))
+        return ValidatedReport(report, kind.resolve(value, stated.date()))
     except ValidationError as error:
         return field_problems(error, ["value"])
     except PydanticCustomError as error:
@@ -94,20 +94,22 @@ def check(body: Any, settings: Settings) -> Sent | Refused:
         return [FieldProblem(pointer="/value", detail="a date is out of range")]
 
 
-async def look_up(session: AsyncSession, caller: Caller, sent: Sequence[Sent | Refused], settings: Settings) -> list[Checked | Refused]:
+async def resolve_references(
+    session: AsyncSession, caller: Caller, sent: Sequence[ValidatedReport | FieldErrors], settings: Settings
+) -> list[ResolvedReport | FieldErrors]:
     """Look up what reports name, in the writer's transaction; refuse those on sources of another organisation."""
-    good = [each for each in sent if isinstance(each, Sent)]
+    good = [each for each in sent if isinstance(each, ValidatedReport)]
     connection = await session.connection()
     places = await find_places(connection, {each.report.place for each in good})
     slugs = {slug for each in good for slug in [each.report.source, *each.report.provenance.via]}
     sources = await find_sources(connection, slugs, caller.level, caller.organisation)
     routes = await find_routes(connection, {getattr(each.value, field) for each in good for field in _route_fields(each)})
-    found: list[Checked | Refused] = []
+    found: list[ResolvedReport | FieldErrors] = []
     for each in sent:
-        if not isinstance(each, Sent):
+        if not isinstance(each, ValidatedReport):
             found.append(each)
             continue
-        wrong: Refused = []
+        wrong: FieldErrors = []
         report = each.report
         place, source = places.get(report.place), sources.get(report.source)
         if place is None:
@@ -125,23 +127,25 @@ async def look_up(session: AsyncSession, caller: Caller, sent: Sequence[Sent | R
         found.append(
             wrong
             if wrong or place is None or source is None
-            else with_references(each, place, source, [sources[slug] for slug in report.provenance.via], settings)
+            else bind_references(each, place, source, [sources[slug] for slug in report.provenance.via], settings)
         )
     return found
 
 
-def _route_fields(sent: Sent) -> list[str]:
+def _route_fields(sent: ValidatedReport) -> list[str]:
     return [field for field, what in KINDS[sent.report.kind].references.items() if what == "route"]
 
 
-def with_references(sent: Sent, place: PlaceFacts, source: SourceFacts, via: list[SourceFacts], settings: Settings) -> Checked:
+def bind_references(
+    sent: ValidatedReport, place: PlaceRecord, source: SourceRecord, via: list[SourceRecord], settings: Settings
+) -> ResolvedReport:
     """A report whose place and sources were looked up and whose other references are there, ready to be recorded."""
     report, kind = sent.report, KINDS[sent.report.kind]
     label = report.sensitivity or kind.default_label(sent.value, source.type, settings.default_label)
     value = sent.value.model_dump(mode="json")
     subject = kind.subject(sent.value)
     same = [source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url]
-    return Checked(
+    return ResolvedReport(
         report=report,
         value=value,
         place=place,

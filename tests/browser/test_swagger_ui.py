@@ -9,7 +9,7 @@ from tests.support.browser import needs_chromium, visit
 from tests.support.fixtures import FULL
 from tests.support.processes import Server
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.starts_early]
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def test_a_reader_without_a_key_executes_what_is_filled_in(page: Page) -> None:
 
 def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, demo: Server) -> None:
     authorize(page, None)
-    reporting = operation(page, "post_reports")
+    reporting = operation(page, "create_reports")
     assert execute(reporting)[0] == 401
     authorize(page, demo.key)
     status, body = execute(reporting)
     assert status == 201
     identifier = body.split('"id": "')[1].split('"')[0]
-    reading = operation(page, "get_one_report")
+    reading = operation(page, "get_report")
     reading.locator("tr[data-param-name=id] input").fill(identifier)
     status, body = execute(reading)
     assert status == 200
@@ -96,7 +96,7 @@ def test_after_authorize_the_examples_of_webhooks_and_labels_run_without_editing
     authorize(page, demo.key)
     for name, status, shown in (
         ("post_webhook", 201, '"url": "https://receiver.invalid/lifeline"'),
-        ("post_confirmation", 201, '"before": "green"'),
+        ("confirm_label_proposal", 201, '"before": "green"'),
     ):
         answered, body = execute(operation(page, name))
         assert answered == status, name

@@ -149,8 +149,8 @@ async def test_a_selection_is_looked_for_in_stretches_and_nothing_is_missed(
     client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch, patient: bool
 ) -> None:
     """However much is passed over: within its time a page looks on until something is found; beyond it says how far it has come."""
-    monkeypatch.setattr(queries, "MOST_LOOKED_AT", 2)
-    monkeypatch.setattr(endpoints, "LONGEST_LOOK", 60.0 if patient else 0.0)
+    monkeypatch.setattr(queries, "MAX_SCANNED", 2)
+    monkeypatch.setattr(endpoints, "MAX_SCAN_SECONDS", 60.0 if patient else 0.0)
     passed_over = [report(stated_at=f"2016-08-0{day}") for day in range(1, 8)]
     await post_all(client, *passed_over, report(place="country"), report())
     found, empty, params = [], 0, {"place": "country"}

@@ -24,6 +24,8 @@ from tests.support.processes import serve
 from tests.support.servers import client_of, new_key
 from tests.telemetry.test_metrics_and_logs import value
 
+pytestmark = pytest.mark.starts_early
+
 WRITERS, EACH, READERS = (8, 8, 20) if FULL else (8, 4, 6)
 WAITING = 100
 

@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.ledger.hash_chain import canonical
+from app.ledger.hash_chain import canonical_json
 from tests.support.fixtures import FULL
 
 LONGEST = 2**53 - 1
@@ -21,7 +21,7 @@ DOCUMENTS = st.recursive(LEAVES, lambda each: st.lists(each) | st.dictionaries(T
 @settings(max_examples=100 if FULL else 25)
 @given(st.dictionaries(TEXTS, DOCUMENTS))
 def test_as_the_standard_says(document: dict[str, Any]) -> None:
-    assert canonical(document) == rfc8785.dumps(document)
+    assert canonical_json(document) == rfc8785.dumps(document)
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_as_the_standard_says(document: dict[str, Any]) -> None:
     ids=repr,
 )
 def test_where_other_writers_differ(document: dict[str, Any]) -> None:
-    assert canonical(document) == rfc8785.dumps(document)
+    assert canonical_json(document) == rfc8785.dumps(document)
 
 
 @pytest.mark.parametrize("number", [LONGEST + 1, -LONGEST - 1, 2**63])
 def test_no_integer_that_is_not_exact_everywhere(number: int) -> None:
     with pytest.raises(rfc8785.IntegerDomainError):
-        canonical({"a": [0, number]})
+        canonical_json({"a": [0, number]})

@@ -9,7 +9,7 @@ import pytest
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.fixtures import MakeClient, sqlite_only
 
 COLLECTIONS: dict[str, dict[str, Any]] = {
     "places": {"slug": "new", "name": "New"},
@@ -43,7 +43,7 @@ async def test_added_answered_found_and_never_overwritten(client: httpx.AsyncCli
     assert listed == {"items": [added.json()], "next": None, "as_of": None, "revision": 0}
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize("collection", list(COLLECTIONS))
 async def test_what_is_common_to_all(client: httpx.AsyncClient, reference: Reference, collection: str) -> None:
     path, body = f"/v1/{collection}", COLLECTIONS[collection]
@@ -110,7 +110,7 @@ async def test_a_code_means_a_place_within_its_scheme_only(client: httpx.AsyncCl
     assert (await client.get("/v1/places/new")).status_code == 404
 
 
-@of_no_storage
+@sqlite_only
 async def test_what_is_no_code_is_refused(client: httpx.AsyncClient) -> None:
     for code, pointer in (
         ("pcode:SY02", ""), ({"code": "SY02"}, "/scheme"), ({"scheme": "pcode"}, "/code"), ({"scheme": "P code", "code": "1"}, "/scheme"),
@@ -171,7 +171,7 @@ async def test_geometries_are_geojson_within_wgs84(client: httpx.AsyncClient) ->
         assert [item["geometry"] for item in (await client.get(path)).json()["items"]] == GEOMETRIES
 
 
-@of_no_storage
+@sqlite_only
 async def test_what_is_no_geometry_is_refused(client: httpx.AsyncClient) -> None:
     for wrong in NO_GEOMETRIES:
         await refused(client, "/v1/places", {"slug": "new", "name": "New", "geometry": wrong}, "/geometry")
@@ -275,7 +275,7 @@ WRONG: list[tuple[str, str, tuple[Any, ...]]] = [
 ]
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_field_that_makes_no_sense_is_refused_by_name(client: httpx.AsyncClient) -> None:
     for collection, field, values in WRONG:
         for value in values:

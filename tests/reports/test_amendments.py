@@ -9,7 +9,7 @@ import pytest
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.fixtures import MakeClient, sqlite_only
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -132,7 +132,7 @@ async def test_who_may_amend(client: httpx.AsyncClient, make_client: MakeClient,
     assert (await client.post(f"/v1/reports/no-id/{what}", json=body)).status_code == 422
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_reason_is_needed(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report())
     for more in ({}, *({"reason": reason} for reason in ("", 5, ["why"], "x" * 2001))):

@@ -11,7 +11,7 @@ import pytest
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.openapi import DOCUMENT
 
 HEADER = "Idempotency-Key"
@@ -145,7 +145,7 @@ async def test_a_scope_that_is_lacking_is_lacking_for_the_repeated_request_too(m
         assert (await reader.post("/v1/reports", json=report(), headers={HEADER: "k"})).status_code == 403
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize("token", ["", "a" * 256])
 async def test_a_key_of_no_use_is_refused(client: httpx.AsyncClient, reference: Reference, token: str) -> None:
     answer = await client.post("/v1/reports", json=report(), headers={HEADER: token})

@@ -14,7 +14,7 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.settings import Settings
 from tests.support.factories import Reference, report
-from tests.support.fixtures import FULL, MakeKey, of_no_storage
+from tests.support.fixtures import FULL, MakeKey, sqlite_only
 from tests.support.servers import client_of
 
 MISSING: Any = object()
@@ -264,7 +264,7 @@ def test_the_table_knows_every_field_of_every_kind() -> None:
         assert set(kind.value_model.model_fields) <= told, name
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_one_field_wrong_is_pointed_at_and_the_ledger_does_not_move(
     client: httpx.AsyncClient, reference: Reference, kind: str
@@ -296,7 +296,7 @@ async def test_each_way_of_being_wrong_is_pointed_at_in_a_list_too(client: httpx
     assert await revision(client) == 0
 
 
-@of_no_storage
+@sqlite_only
 async def test_every_wrong_field_is_named(client: httpx.AsyncClient, reference: Reference) -> None:
     answer = await client.post("/v1/reports", json={"kind": 1, "place": "", "stated_at": "x", "value": {}, "more": 1})
     pointers = {error["pointer"] for error in assert_problem(answer, 422, "/v1/reports")["errors"]}
@@ -330,7 +330,7 @@ NO_JSON: dict[str, tuple[bytes, int]] = {
 }
 
 
-@of_no_storage
+@sqlite_only
 async def test_what_is_no_json_or_too_large(client: httpx.AsyncClient, reference: Reference) -> None:
     """400 that says where reading stopped, or 413; the service goes on."""
     for what, (content, status) in NO_JSON.items():
@@ -355,7 +355,7 @@ NO_REPORT: dict[str, tuple[bytes, str]] = {
 }
 
 
-@of_no_storage
+@sqlite_only
 async def test_json_that_is_no_report(client: httpx.AsyncClient, reference: Reference) -> None:
     for what, (content, pointer) in NO_REPORT.items():
         answer = await client.post("/v1/reports", content=content, headers={"Content-Type": "application/json"})
@@ -552,7 +552,7 @@ async def test_a_report_without_a_label_gets_the_safest_that_fits(client: httpx.
     assert answer.json()["sensitivity"] == "clear"
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize(("usual", "labels"), [("clear", ["clear", "amber", "amber"]), ("red", ["red", "red", "red"])])
 async def test_the_usual_label_is_configured_and_a_stricter_rule_holds(
     settings: Settings, reference: Reference, make_key: MakeKey, usual: str, labels: list[str]
