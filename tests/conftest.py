@@ -22,10 +22,10 @@ from app.storage.database import Database
 from app.storage.migrations import migrate
 from tests.support.browser import chromium
 from tests.support.factories import Reference, seed
-from tests.support.fixtures import MakeClient, MakeKey, load_demo, maker, postgres_copy, sqlite_copy, template_of
+from tests.support.fixtures import MakeClient, MakeKey, load_demo, database_maker, postgres_copy, sqlite_copy, template_of
 from tests.support.postgres import Databases, shared_postgres_server
 from tests.support.processes import Server, serve_demo
-from tests.support.servers import settings_on, until_kept
+from tests.support.servers import settings_on, wait_until_following
 from tests.support.statements import SharedDialects
 
 
@@ -103,25 +103,25 @@ def engine(request: pytest.FixtureRequest) -> str:
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Return a function that creates a migrated database, with reference data if the test uses that, and returns its URL."""
     seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
-    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
+    return database_maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
 
 
 @pytest.fixture
 def new_empty_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """Return the same, never with reference data."""
-    return maker(request, engine, tmp_path, template_of(request, engine, "template"))
+    return database_maker(request, engine, tmp_path, template_of(request, engine, "template"))
 
 
 @pytest.fixture
 def seeded_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
     """Return the URL of a database with reference data, for synchronous tests."""
-    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference"))()
+    return database_maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference"))()
 
 
 @pytest.fixture
 def demo_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
     """Return the URL of a database as `lifeline demo` leaves it."""
-    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_demo"))()
+    return database_maker(request, engine, tmp_path, template_of(request, engine, "template_with_demo"))()
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def seeded_database_url(new_database: Callable[[], str]) -> str:
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     """Return settings on the test's database; requests are logged if the test uses `access_log`."""
     logged = "access_log" in request.fixturenames
-    return settings_on(database_url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=logged)
+    return settings_on(database_url, database_pool_size=3, rate_limit=None, rate_limit_anonymous=None, access_log=logged)
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +154,7 @@ async def app(built_app: FastAPI, settings: Settings) -> AsyncIterator[FastAPI]:
     """Return the application, started on the test's database and notified of its commits."""
     built_app.state.settings = settings
     async with LifespanManager(built_app):
-        await until_kept(built_app.state.database)
+        await wait_until_following(built_app.state.database)
         yield built_app
 
 

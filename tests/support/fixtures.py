@@ -64,7 +64,7 @@ def template_of(request: pytest.FixtureRequest, engine: str, name: str) -> Any:
     return request.getfixturevalue(f"{'sqlite' if engine == 'sqlite' else 'postgres'}_{name}")
 
 
-def maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, template: Any) -> Callable[[], str]:
+def database_maker(request: pytest.FixtureRequest, engine: str, tmp_path: Path, template: Any) -> Callable[[], str]:
     """Return a function that copies the template and returns the URL of the copy."""
 
     def make() -> str:

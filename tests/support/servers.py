@@ -65,7 +65,7 @@ def settings_on(url: str, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def client_of(settings: Settings, secret: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def client_for(settings: Settings, secret: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application with these settings, beside the one under test; of one such application at a time."""
     app = _another_app()
     app.state.settings = settings
@@ -75,21 +75,21 @@ async def client_of(settings: Settings, secret: str | None = None) -> AsyncItera
         yield client
 
 
-def until_the_next_window_is_far(seconds: int) -> None:
+def wait_if_window_ends_within(seconds: int) -> None:
     """Windows begin with the clock's minutes: not to begin in one and end in the next."""
     left = 60 - time.time() % 60
     if left < seconds:
         time.sleep(left)
 
 
-async def until_kept(database: Database) -> None:
+async def wait_until_following(database: Database) -> None:
     """Until the process follows its database, which it does not from the first moment on PostgreSQL."""
     async with asyncio.timeout(10):
         while database.signal.version() is None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
 
-async def execute_by_hand(url: str, *statements: str) -> None:
+async def execute_sql_async(url: str, *statements: str) -> None:
     """Run statements on a database as somebody does who goes round the service, in one transaction."""
     database = Database(settings_on(url))
     try:
@@ -100,12 +100,12 @@ async def execute_by_hand(url: str, *statements: str) -> None:
         await database.close()
 
 
-def by_hand(url: str, *statements: str) -> None:
+def execute_sql(url: str, *statements: str) -> None:
     """The same, for tests that are not async."""
-    asyncio.run(execute_by_hand(url, *statements))
+    asyncio.run(execute_sql_async(url, *statements))
 
 
-def rows(url: str, query: str) -> list[Row[Any]]:
+def query_rows(url: str, query: str) -> list[Row[Any]]:
     """What a query answers, past the service."""
 
     async def ask() -> list[Row[Any]]:
@@ -132,7 +132,7 @@ async def new_key(url: str, *scopes: Scope, clearance: Label = Label.RED, organi
         await database.close()
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def read_tree(folder: Path) -> dict[str, bytes]:
     """The files below a folder by relative path, but for what Python compiled."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
