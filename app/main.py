@@ -14,8 +14,8 @@ from app.access.principal import Actor
 from app.board.endpoints import router as board
 from app.board.middleware import for_reader
 from app.board.sessions import Sessions
-from app.changes.service import Feed
-from app.exchange.exports import streaming
+from app.changes.service import ChangeFeed
+from app.exchange.exports.streaming import answer_in
 from app.exchange.ogc.endpoints import router as ogc
 from app.http import problems
 from app.http.load_shedding import LoadSheddingMiddleware
@@ -26,6 +26,7 @@ from app.http.rate_limit import RateLimiter
 from app.http.response_cache import ResponseCacheMiddleware
 from app.http.route_index import RouteIndex
 from app.http.shutdown import on_shutdown_signal
+from app.http.state import AppState
 from app.http.swagger_ui import install_swagger_ui
 from app.operations.health import router as health
 from app.routers import TAGS, router
@@ -53,7 +54,7 @@ Sourced statements about places cut off, kept with their provenance and read tog
 class Application(FastAPI):
     """FastAPI beneath the gate and the layer of kept answers, which come before routing."""
 
-    response_cache: ResponseCacheMiddleware | None = None
+    state: AppState  # type: ignore[assignment]
     gate: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,36 +77,35 @@ def create_app(settings: Settings | None = None) -> Application:
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
         # Not those of the call: an application may be started again with others.
-        settings: Settings = app.state.settings
+        settings = app.state.settings
         database = Database(settings)
         tracing.trace_statements(database.engines, traces)
         await database.signal.start()
         app.state.database = database
-        app.state.feed = Feed(database)
-        app.state.limits = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
+        app.state.change_feed = ChangeFeed(database)
+        app.state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
         app.state.issuer = issuer_of(settings)
         public = settings.public_clearance.level
         admission = LoadSheddingMiddleware(
-            app.beneath, max_concurrent_requests=settings.most_requests, max_open_streams=settings.most_waiting
+            app.beneath, max_concurrent_requests=settings.max_concurrent_requests, max_open_streams=settings.max_open_streams
         )
-        app.state.admission = admission
+        app.state.load_shedding = admission
         async with auditing(database) as reads:
-            app.state.reads = reads
-            app.response_cache = ResponseCacheMiddleware(
+            app.state.read_audit = reads
+            app.state.response_cache = ResponseCacheMiddleware(
                 AccessLog(SecurityHeadersMiddleware(admission), write=settings.access_log),
                 database.signal.version,
                 public_level=public,
-                max_bytes=settings.cache_bytes,
+                max_bytes=settings.response_cache_bytes,
                 on_hit=lambda reader, scope: reads.note(reader.caller.actor if reader.caller else Actor(None, None, public), scope),
                 audit_from_level=AUDITED_FROM,
             )
-            app.state.public_api = app.response_cache
             app.state.sessions = Sessions(settings)
-            app.gate = build_middleware(app.response_cache, app.state.limits, settings)
+            app.gate = build_middleware(app.state.response_cache, app.state.rate_limiter, settings)
             with on_shutdown_signal(database.signal.stop_waiting):
                 async with dispatching(database, settings):
                     yield
-        await app.state.feed.close()
+        await app.state.change_feed.close()
         await database.close()
         await tracing.flush(traces)
 
@@ -124,18 +124,19 @@ def create_app(settings: Settings | None = None) -> Application:
         generate_unique_id_function=lambda route: route.name,
         telemetry=tracing.requests_traced(traces),
     )
+    app.state = AppState()
     app.state.settings = settings
-    app.state.traces = traces
+    app.state.exporter = answer_in
+    app.state.tracer_provider = traces
     problems.install(app)
     database_errors.install(app)
-    streaming.install(app)
     app.include_router(router)
     app.include_router(ogc)
     app.include_router(health)
     app.include_router(board)
     app.state.metrics = metrics_registry()
     app.state.metrics.register(ProcessMetrics(app.state))
-    app.state.sample = sampling(app.state.metrics)
+    app.state.sample_metrics = sampling(app.state.metrics)
     table = RouteIndex(app.routes)
     app.router.routes.insert(0, table)
     app.add_middleware(RequestMetrics, registry=app.state.metrics, table=table)

@@ -10,6 +10,7 @@ import orjson
 from fastapi import Request
 
 from app.http.problems import Problem
+from app.http.state import app_state
 
 Document = dict[str, Any]
 Parameters = Mapping[str, str | int | None]
@@ -28,7 +29,7 @@ class PublicApi:
             headers["Authorization"] = authorization
         client = request.client or ("127.0.0.1", 0)
         # Below whatever counts requests: the page was counted.
-        transport = httpx.ASGITransport(request.app.state.public_api, raise_app_exceptions=False, client=(client[0], client[1]))
+        transport = httpx.ASGITransport(app_state(request).response_cache, raise_app_exceptions=False, client=(client[0], client[1]))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://within", headers=headers)
         self._as_of = as_of
         self._free = asyncio.Semaphore(AT_ONCE)

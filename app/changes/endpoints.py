@@ -43,7 +43,7 @@ ChangeFeed
 
 
 async def get_feed(request: Request) -> ChangeFeed:
-    """TheChangeFeedd of this process."""
+    """Return the change feed of this process."""
     return app_state(request).change_feed
 
 

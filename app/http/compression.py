@@ -8,7 +8,7 @@ from functools import lru_cache
 import zstandard
 
 # From here on compressing takes some ten milliseconds: a thread does it, and other readers are answered meanwhile.
-LARGE = 256 * 1024
+MIN_THREADED_BYTES = 256 * 1024
 
 _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"zstd": lambda body: zstandard.ZstdCompressor(level=6).compress(body),
@@ -19,11 +19,11 @@ _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
 async def compressed(body: bytes, coding: bytes) -> bytes:
     """A body in a coding, `zstd` or `gzip`."""
     compress = _COMPRESS[coding]
-    return compress(body) if len(body) < LARGE else await asyncio.to_thread(compress, body)
+    return compress(body) if len(body) < MIN_THREADED_BYTES else await asyncio.to_thread(compress, body)
 
 
 @lru_cache(maxsize=256)
-def preferred(accepted: bytes) -> bytes:
+def negotiate_encoding(accepted: bytes) -> bytes:
     """The coding to use for an Accept-Encoding (RFC 9110, 12.5.3): what is preferred, zstd before gzip, empty for none.
 
     `*` is taken for gzip, which everybody reads. When nothing that we have is acceptable, the answer comes as it is.

@@ -11,6 +11,7 @@ from app.http.content_negotiation import MEDIA_TYPES, Format, parse_accept
 from app.http.openapi import Responses, problems
 from app.http.problems import FieldProblem, Problem, invalid_field, not_found
 from app.http.responses import json_response, list_envelope
+from app.http.state import app_state
 
 # The documents of a page as JSON, the cursor of the next page, and the head of the ledger for the reader.
 Page = tuple[Sequence[str], str | None, int]
@@ -82,9 +83,8 @@ def negotiate_format(request: Request, offered: Sequence[Format], given: str | N
 async def list_response(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int) -> Response:
     """A list in the format chosen. JSON is one page; other formats are the whole selection unless a page is asked for."""
     if format_ is not Format.JSON:
-        way_out: ListExporter = request.app.state.way_out
         paged = "limit" in request.query_params or cursor is not None
-        return await way_out(request, listing, format_, cursor=cursor, limit=limit if paged else None)
+        return await app_state(request).exporter(request, listing, format_, cursor=cursor, limit=limit if paged else None)
     items, following, revision = await listing.fetch(cursor, limit)
     body, headers = list_envelope(request, items, next_cursor=following, as_of=listing.as_of, revision=revision)
     return json_response(request, body, private=listing.private, headers=headers)

@@ -49,7 +49,7 @@ class Gate:
 
 def build_middleware(app: ASGIApp, limits: RateLimiter, settings: Settings) -> ASGIApp:
     """The gate before an application, and before that the answers to browsers on pages of other origins, where any may read."""
-    gate = Gate(app, limits, most_bytes=settings.max_query_bytes)
+    gate = Gate(app, limits, most_bytes=settings.max_url_bytes)
     if not settings.cors_origins:
         return gate
 

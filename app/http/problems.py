@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.http.state import request_state
+
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
 
@@ -170,15 +172,14 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     return _answer(request, invalid_request(error))
 
 
-def known_problem(error: BaseException) -> Problem | None:
+def problem_of_aborted_response(error: BaseException) -> Problem | None:
     """The problem by which an answer that had begun broke off; None for a mistake of ours. The framework wraps what it cannot answer."""
     return error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Problem) else None
 
 
 async def _on_anything(request: Request, error: Exception) -> Response:
-    identifier: bytes | None = getattr(request.state, "request_id", None)
-    told = identifier.decode() if identifier else None
-    if (problem := known_problem(error)) is not None:
+    told = request_state(request.scope).get("request_id", b"").decode() or None
+    if (problem := problem_of_aborted_response(error)) is not None:
         log.info("answer_broken_off", request_id=told, status=problem.status)
         return _answer(request, problem)
     log.error("unhandled_error", request_id=told, exc_info=error)

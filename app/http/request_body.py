@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from app.http.problems import Problem, invalid_field, pointer
 from app.http.responses import JSON
+from app.http.state import app_state, request_state
 
 # How many times the largest body is passed over of one that is larger.
 MAX_DISCARDED_BODIES = 4
@@ -27,13 +28,13 @@ async def json_body(request: Request) -> Any:
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         # What is never inflated cannot be a bomb.
         raise Problem(415, "Send the body as it is, without Content-Encoding.", headers={"Accept-Encoding": "identity"})
-    settings = request.app.state.settings
+    settings = app_state(request).settings
     try:
         async with asyncio.timeout(settings.body_timeout_seconds):
             raw = await _read(request, settings.max_body_bytes)
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
-    request.state.raw_body = raw
+    request_state(request.scope)["raw_body"] = raw
     try:
         content = from_json(raw, allow_inf_nan=False)
     except ValueError as error:

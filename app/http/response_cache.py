@@ -25,8 +25,9 @@ from app.http.compression import compressed, negotiate_encoding
 from app.http.content_negotiation import AcceptedFormats, parse_accept
 from app.http.cursors import seen_with
 from app.http.problems import MEDIA_TYPE, Problem, problem_of_aborted_response
-from app.http.response_buffer import EMPTY_BODY, Headers, BufferedResponse
+from app.http.response_buffer import EMPTY_BODY, BufferedResponse, Headers
 from app.http.responses import REVISION_HEADER
+from app.http.state import RequestState, request_state
 from app.storage.consistency import Freshness, begin
 
 MIN_COMPRESSED_BYTES = 512
@@ -39,12 +40,6 @@ REVISION = REVISION_HEADER.lower().encode()
 ON_NOT_MODIFIED = (b"cache-control", b"vary")
 DAY_SECONDS = 86_400
 MAX_AUDIENCES = 10_000
-# Set by the application beside a request: that the answer depends on nothing but what the key of a kept answer holds.
-KEEP = "keep_answer"
-CALLER = "caller"
-# Set above the application: the request's identifier, for an answer that is made now, and the template of its route, for counting.
-REQUEST_ID = "request_id"
-ROUTE = "route_template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +171,19 @@ class ResponseCacheMiddleware:
                 self.hits[kept.route, scope["method"], "3xx" if unchanged else "2xx"] += 1
                 return
         begin(asked := Freshness(revision=has_seen or 0, needed=has_seen is not None))
-        state: dict[str, Any] = dict(scope.get("state", {}))
+        state = RequestState(**request_state(scope))
         whole = await self._call_app(scope, receive, BufferedResponse(send, head_only, coding), state, send)
         if whole is None:
             return
         answer = CachedResponse(version, day, _revision_of(whole[0]), *whole, blake3(whole[1]).hexdigest(16))
         made = await answer.encode(coding)
-        answer.route = state.get(ROUTE, "none")
-        if state.get(KEEP) and version is not None and asked.newest:
-            self._store(authorization, version, state.get(CALLER), scope, formats, answer)
-        await _send(_named(made, state.get(REQUEST_ID)), answer.tag, held, head_only, send)
+        answer.route = state.get("route_template", "none")
+        if state.get("cacheable") and version is not None and asked.newest:
+            self._store(authorization, version, state.get("caller"), scope, formats, answer)
+        await _send(_named(made, state.get("request_id")), answer.tag, held, head_only, send)
 
     async def _call_app(
-        self, scope: Scope, receive: Receive, passing: BufferedResponse, state: dict[str, Any], send: Send
+        self, scope: Scope, receive: Receive, passing: BufferedResponse, state: RequestState, send: Send
     ) -> tuple[Headers, bytes] | None:
         """What the application answers, unless it went through as it came; `state` is what it leaves beside the request."""
         headers = [each for each in scope["headers"] if each[0] != b"if-none-match"]

@@ -9,6 +9,7 @@ import orjson
 from fastapi import Request, Response
 
 from app.http.cursors import with_revision
+from app.http.state import request_state
 
 JSON = "application/json"
 
@@ -30,7 +31,7 @@ def json_response(
     clearance, the day and what is in the database. `modified` is when what it shows last changed, where that is known for sure.
     `revision` is the head of the reader's ledger in the state that it was read from.
     """
-    request.state.keep_answer = cacheable
+    request_state(request.scope)["cacheable"] = cacheable
     sent = {"Cache-Control": f"{'private' if private else 'public'}, no-cache", **(headers or {})}
     if revision is not None:
         sent[REVISION_HEADER] = str(revision)

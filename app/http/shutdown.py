@@ -8,7 +8,7 @@ from types import FrameType
 
 
 @contextmanager
-def on_termination(act: Callable[[], None]) -> Iterator[None]:
+def on_shutdown_signal(act: Callable[[], None]) -> Iterator[None]:
     """Call `act` on SIGTERM and SIGINT, before whoever handles them already: a server lets streams end only after they did."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -14,6 +14,7 @@ from app.access.principal import Scope
 from app.http.openapi import problems
 from app.http.problems import RETRY_AFTER_SECONDS, Problem
 from app.http.responses import JSON
+from app.http.state import app_state
 from app.storage.database_errors import BUSY, database_problem
 from app.storage.migrations import revision_at_head, revision_in
 
@@ -81,8 +82,8 @@ async def metrics(request: Request, database: DatabaseDep, settings: SettingsDep
     """
     # Not as a dependency: the document would say that it wants a key.
     caller = await get_caller(request, database, settings, await bearer(request))
-    await request.app.state.sample(request)
-    text = generate_latest(request.app.state.metrics)
+    await app_state(request).sample_metrics(request)
+    text = generate_latest(app_state(request).metrics)
     if Scope.ADMIN not in caller.scopes:
         text = _NOT_FOR_ALL.sub(b"", text)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})

@@ -6,14 +6,13 @@ are kept are served without a line, since a line costs more than the answer does
 
 import re
 import time
-from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from app.http.response_cache import CALLER, REQUEST_ID, ROUTE
 from app.http.responses import REVISION_HEADER
+from app.http.state import request_state
 
 SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # The orchestrator asks every few seconds.
@@ -36,8 +35,8 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        state: dict[str, Any] = scope.setdefault("state", {})
-        identifier = state[REQUEST_ID] = _sent(scope) or str(uuid7()).encode()
+        state = request_state(scope)
+        identifier = state["request_id"] = _sent(scope) or str(uuid7()).encode()
         status, revision = 500, None
 
         async def sending(message: Message) -> None:
@@ -46,7 +45,7 @@ class AccessLog:
                 status = message["status"]
                 # What the reader of the answer has seen: of a write, the ledger after it.
                 revision = next((int(value) for name, value in message["headers"] if name == REVISION), None)
-                state[ROUTE] = template(scope)
+                state["route_template"] = template(scope)
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", identifier)]}
             await send(message)
 
@@ -57,12 +56,11 @@ class AccessLog:
                 self._tell(scope, identifier.decode(), status, revision, time.perf_counter() - started)
 
     def _tell(self, scope: Scope, identifier: str, status: int, revision: int | None, seconds: float) -> None:
-        caller = scope["state"].get(CALLER)
-        key = getattr(caller, "key_id", None)
+        caller = request_state(scope).get("caller")
         log.info(
             "request",
             request_id=identifier,
-            key_id=str(key) if key else None,
+            key_id=str(caller.key_id) if caller else None,
             method=scope["method"],
             route=template(scope),
             status=status,

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
-from app.http.response_cache import REQUEST_ID
+from app.http.state import request_state
 from app.telemetry.access_log import SILENT, template
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Named:
         if not span.is_recording():
             await self._app(scope, receive, send)
             return
-        if (identifier := scope.get("state", {}).get(REQUEST_ID)) is not None:
+        if (identifier := request_state(scope).get("request_id")) is not None:
             span.set_attribute("lifeline.request_id", identifier.decode("latin-1"))
 
         async def routed(message: Message) -> None:

@@ -92,13 +92,13 @@ async def test_writing_it_down_ends_nothing_that_is_kept(
     version = database.signal.version()
     for _ in range(3):
         await client.get("/v1/reports")
-        await app.state.reads.flush()
+        await app.state.read_audit.flush()
     assert database.signal.version() == version
 
 
 async def test_what_cannot_be_written_waits(client: httpx.AsyncClient, app: Any, reference: Reference, database: Database) -> None:
     """A log that is out of reach loses nothing, and holds nobody up."""
-    reads = app.state.reads
+    reads = app.state.read_audit
     working = database.audit
 
     class Broken:

@@ -62,7 +62,7 @@ async def test_after_long_waits_fewer_are_let_in_until_answers_are_quick_again(
 ) -> None:
     monkeypatch.setattr(load_shedding, "MAX_LATENCY_SECONDS", 0.2)
     keys = [{"Authorization": f"Bearer {await new_key(seeded_database_url)}"} for _ in range(2)]
-    async with serving(seeded_database_url, most_requests=16, database_timeout_seconds=30) as client:
+    async with serving(seeded_database_url, max_concurrent_requests=16, database_lock_timeout_seconds=30) as client:
         await client.get("/v1/places/oldtown")
         writes: ConcurrencyLimiter = built_app.state.load_shedding.writes
         async with locked(seeded_database_url):
@@ -85,7 +85,7 @@ async def test_writes_beyond_the_queue_are_told_to_come_again_while_the_rest_is_
     seeded_database_url: str, serving: Serving
 ) -> None:
     other_key = {"Authorization": f"Bearer {await new_key(seeded_database_url)}"}
-    async with serving(seeded_database_url, most_requests=16, most_waiting=8, database_timeout_seconds=30) as client:
+    async with serving(seeded_database_url, max_concurrent_requests=16, max_open_streams=8, database_lock_timeout_seconds=30) as client:
         await client.get("/v1/places/oldtown")
         async with locked(seeded_database_url):
             polls = [asyncio.create_task(client.get("/v1/changes?after=now&wait=30")) for _ in range(4)]
@@ -112,7 +112,7 @@ async def test_writes_beyond_the_queue_are_told_to_come_again_while_the_rest_is_
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_waiting_readers_beyond_the_limit_are_told_and_take_no_place_of_others(seeded_database_url: str, serving: Serving) -> None:
-    async with serving(seeded_database_url, most_requests=2, most_waiting=4) as client:
+    async with serving(seeded_database_url, max_concurrent_requests=2, max_open_streams=4) as client:
         # However it is spelled.
         polls = [asyncio.create_task(client.get(f"/v1/changes?after=now&{name}=20")) for name in ("wait", "%77ait") * 3]
         await asyncio.wait(polls, timeout=5, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +127,7 @@ async def test_ready_while_all_connections_for_reading_are_in_use_as_long_as_the
     seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_health, "ANSWERED_SECONDS", 0.4)
-    async with serving(seeded_database_url, database_timeout_seconds=0.5) as client, AsyncExitStack() as others:
+    async with serving(seeded_database_url, database_lock_timeout_seconds=0.5) as client, AsyncExitStack() as others:
         database: Database = built_app.state.database
         held = [await others.enter_async_context(database.reader.connect()) for _ in range(3)]
         await held[0].exec_driver_sql("SELECT 1")

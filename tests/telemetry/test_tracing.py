@@ -19,7 +19,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.telemetry import tracing
 from tests.support.factories import report
-from tests.support.servers import new_key, until_kept
+from tests.support.servers import new_key, wait_until_following
 
 PARENT = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -84,7 +84,7 @@ def traced_app(collector: Collector) -> FastAPI:
 @pytest.fixture
 async def traced(traced_app: FastAPI, seeded_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of it, with a key."""
-    traced_app.state.settings = Settings(database_url=seeded_database_url, database_pool=3)
+    traced_app.state.settings = Settings(database_url=seeded_database_url, database_pool_size=3)
     headers = {"Authorization": f"Bearer {await new_key(seeded_database_url)}"}
     transport = httpx.ASGITransport(traced_app, raise_app_exceptions=False)
     async with (
@@ -96,7 +96,7 @@ async def traced(traced_app: FastAPI, seeded_database_url: str) -> AsyncIterator
 
 async def sent(app: FastAPI, collector: Collector) -> list[dict[str, Any]]:
     """The spans of all that was asked so far."""
-    await asyncio.to_thread(app.state.traces.force_flush)
+    await asyncio.to_thread(app.state.tracer_provider.force_flush)
     return collector.spans()
 
 
@@ -149,14 +149,14 @@ async def test_a_statement_that_fails_is_told_by_its_sort_alone(
 
 
 async def test_an_answer_from_memory_has_no_span(traced: httpx.AsyncClient, traced_app: FastAPI, collector: Collector, engine: str) -> None:
-    await until_kept(traced_app.state.database)
+    await wait_until_following(traced_app.state.database)
     for _ in range(3):
         assert (await traced.get("/v1/sources")).status_code == 200
     assert len([span for span in await sent(traced_app, collector) if "http.route" in span]) == 1
 
 
 def test_without_an_endpoint_nothing_is_traced(built_app: FastAPI) -> None:
-    assert built_app.state.traces is None
+    assert built_app.state.tracer_provider is None
 
 
 @pytest.mark.parametrize("setting", [{"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "true"}])

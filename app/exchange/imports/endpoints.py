@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.dependencies import DatabaseDep, Reporter, SettingsDep, ended, still_holds
 from app.access.idempotency import Written, write_once
 from app.access.principal import Caller, Scope
-from app.domain.times import Moment
+from app.domain.times import DateOrTime
 from app.domain.tlp import Label
 from app.exchange.imports.file_readers import UnreadableFile
 from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
@@ -98,7 +98,7 @@ _BODY = {
 
 async def _spool(request: Request, settings: Settings) -> tuple[IO[bytes], bytes]:
     """The body in a file that is in memory while it is small, and its digest. 408 where nothing more of it comes."""
-    most = settings.import_max_bytes
+    most = settings.max_import_bytes
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by whoever reads it
     digest, length = hashlib.sha256(), 0
     pieces = request.stream()
@@ -140,7 +140,7 @@ async def post_import(
     kind: Annotated[KindName | None, Query(description="The kind of rows that do not say.")] = None,
     place: Annotated[PlaceName | None, Query(description="The place of rows that do not say: slug, `scheme:code` or exact name.")] = None,
     source: Annotated[Slug | None, Query(description="The source of rows that do not say.")] = None,
-    stated_at: Annotated[Moment | None, Query(description="When rows that do not say were stated.")] = None,
+    stated_at: Annotated[DateOrTime | None, Query(description="When rows that do not say were stated.")] = None,
     sensitivity: Annotated[Label | None, Query(description="The label of rows that do not say.")] = None,
 ) -> Response:
     """CSV with or without HXL hashtags, XLSX, JSON or NDJSON, by `Content-Type`; columns are matched by hashtag or header.

@@ -1,0 +1,66 @@
+"""Typed state of an application (`app.state`) and of one request (`scope["state"]`)."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from fastapi import Request
+from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from prometheus_client.registry import CollectorRegistry
+
+    from app.access.audit import ReadLog
+    from app.access.oidc import Issuer
+    from app.access.principal import Caller
+    from app.board.sessions import Sessions
+    from app.changes.service import ChangeFeed
+    from app.http.lists import ListExporter
+    from app.http.load_shedding import LoadSheddingMiddleware
+    from app.http.rate_limit import RateLimiter
+    from app.http.response_cache import ResponseCacheMiddleware
+    from app.settings import Settings
+    from app.storage.database import Database
+
+
+class AppState:
+    """Attributes of `app.state`. `create_app` sets the first group, the start of the application the second."""
+
+    settings: "Settings"
+    exporter: "ListExporter"
+    tracer_provider: "TracerProvider | None"
+    metrics: "CollectorRegistry"
+    sample_metrics: Callable[[Request], Awaitable[None]]
+
+    database: "Database"
+    change_feed: "ChangeFeed"
+    issuer: "Issuer | None"
+    read_audit: "ReadLog"
+    sessions: "Sessions"
+    rate_limiter: "RateLimiter"
+    load_shedding: "LoadSheddingMiddleware"
+    response_cache: "ResponseCacheMiddleware"
+
+
+class RequestState(TypedDict, total=False):
+    """Keys of `scope["state"]`, which middleware and endpoints share."""
+
+    # Set by the access log, also of a request whose handling fails.
+    request_id: bytes
+    route_template: str
+    # Set once the credential is known to be valid; absent without one.
+    caller: "Caller"
+    # Whether the response depends only on what the key of the response cache holds.
+    cacheable: bool
+    # The body as it was sent; absent until it is read.
+    raw_body: bytes
+
+
+def app_state(request: Request) -> AppState:
+    """Return the typed state of the application that a request reached."""
+    return cast(AppState, request.app.state)
+
+
+def request_state(scope: Scope) -> RequestState:
+    """Return the typed state of a request, empty at first."""
+    return cast(RequestState, scope.setdefault("state", {}))
