@@ -88,7 +88,7 @@ async def _holder(request: Request, database: Database, credential: str, public:
 async def _key_holder(database: Database, credential: str, public: int) -> Caller | None:
     async with database.read_latest() as connection:
         if database.hashing_key is None:
-            database.hashing_key = await hashing_key(connection, database.secret)
+            database.hashing_key = await hashing_key(connection, database.key_hash_secret)
         found = await find_key(connection, credential, database.hashing_key)
     if found is None:
         return None

@@ -42,14 +42,14 @@ def keyed_hash(bare: str, hashing_key: bytes) -> str:
 
 
 async def hashing_key(connection: AsyncConnection, setting: str | None) -> bytes:
-    """What hashes are keyed with: the setting LIFELINE_SECRET, else the random one that the database was made with."""
+    """What hashes are keyed with: the setting LIFELINE_KEY_HASH_SECRET, else the random one that the database was made with."""
     if setting is not None:
         return setting.encode()
     return bytes.fromhex((await connection.execute(select(table_of(ServerSecret).c.secret))).scalar_one())
 
 
 async def _stored_hash(session: AsyncSession, secret: str) -> str:
-    return keyed_hash(bare_hash(secret), await hashing_key(await session.connection(), session.info.get("secret")))
+    return keyed_hash(bare_hash(secret), await hashing_key(await session.connection(), session.info.get("key_hash_secret")))
 
 
 def _new_secret() -> str:
@@ -132,7 +132,7 @@ async def key_old_hashes(session: AsyncSession) -> int:
     """Key the hashes that an earlier version stored; answers how many there were. Their secrets go on holding."""
     old = list(await session.scalars(select(ApiKey).where(~col(ApiKey.secret_hash).startswith("hmac:", autoescape=True))))
     if old:
-        key = await hashing_key(await session.connection(), session.info.get("secret"))
+        key = await hashing_key(await session.connection(), session.info.get("key_hash_secret"))
         for each in old:
             each.secret_hash = keyed_hash(each.secret_hash, key)
         await session.flush()

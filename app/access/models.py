@@ -55,7 +55,7 @@ class IdempotencyRecord(SQLModel, table=True):
 
 
 class ServerSecret(SQLModel, table=True):
-    """The one row with what hashes of keys are keyed with where the setting `LIFELINE_SECRET` is not given."""
+    """The one row with what hashes of keys are keyed with where the setting `LIFELINE_KEY_HASH_SECRET` is not given."""
 
     __tablename__ = "server_secret"
 

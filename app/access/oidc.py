@@ -130,7 +130,7 @@ class Issuer:
         So it can be shut out here too, what it writes refers to it, and its webhooks end with its access. It is written down once a token
         at the most. Where nothing can be written for now, those who only read are let in nevertheless.
         """
-        hours = timedelta(hours=self._settings.oidc_absence_hours)
+        hours = timedelta(hours=self._settings.oidc_webhook_grace_hours)
         until = min(subject.expires_at, LATEST) + hours
         async with database.read_latest() as connection:
             row = await key_row(connection, subject.id)

@@ -118,20 +118,20 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         sqlite = settings.database_url.startswith("sqlite")
-        timeout = settings.database_timeout_seconds
+        timeout = settings.database_lock_timeout_seconds
         self.dialect = "sqlite" if sqlite else "postgresql"
-        self.writer = _engine(settings.database_url, pool=1 if sqlite else max(2, settings.database_pool // 2), timeout=timeout)
-        self.reader = _engine(settings.database_url, pool=settings.database_pool, timeout=timeout, reads="primary")
+        self.writer = _engine(settings.database_url, pool=1 if sqlite else max(2, settings.database_pool_size // 2), timeout=timeout)
+        self.reader = _engine(settings.database_url, pool=settings.database_pool_size, timeout=timeout, reads="primary")
         self.replica: Replica | None = None
         if settings.read_database_url is not None and not sqlite:
-            standby = _engine(settings.read_database_url, pool=settings.database_pool, timeout=timeout, reads="prefer-standby")
+            standby = _engine(settings.read_database_url, pool=settings.database_pool_size, timeout=timeout, reads="prefer-standby")
             self.replica = Replica(standby, wait_seconds=settings.replica_wait_seconds)
         # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
         self.audit = _engine(reads_url(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
         self.signal: ChangeSignal = signal_of(settings.database_url)
         first = self.reader if self.replica is None else self.replica.engine
         self.read_queue = ReadQueue(first)
-        self.secret = settings.secret.get_secret_value() if settings.secret is not None else None
+        self.key_hash_secret = None if settings.key_hash_secret is None else settings.key_hash_secret.get_secret_value()
         # What hashes of keys are keyed with, once it was asked for.
         self.hashing_key: bytes | None = None
 
@@ -143,7 +143,7 @@ class Database:
         """
         writes = None
         async with (
-            AsyncSession(self.writer, expire_on_commit=False, autoflush=False, info={"secret": self.secret}) as session,
+            AsyncSession(self.writer, expire_on_commit=False, autoflush=False, info={"key_hash_secret": self.key_hash_secret}) as session,
             session.begin(),
         ):
             if self.dialect == "postgresql":

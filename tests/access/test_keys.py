@@ -21,7 +21,7 @@ from app.storage.types import table_of
 from tests.support.factories import Reference
 from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.processes import serve
-from tests.support.servers import invoke, new_key, rows
+from tests.support.servers import invoke, new_key, query_rows
 
 NEW = {"name": "desk", "organisation": "them", "scopes": ["read", "report"], "clearance": "amber", "expires_at": "2999-12-31"}
 
@@ -134,7 +134,7 @@ def test_by_the_command(database_url: str, tmp_path: Path) -> None:
         return result.output.strip()
 
     secret = run("key", "create", "--name", "desk", "--org", "us", "--scope", "admin")
-    (id_,) = [row[0] for row in rows(database_url, "SELECT id FROM api_key")]
+    (id_,) = [row[0] for row in query_rows(database_url, "SELECT id FROM api_key")]
     rotated = run("key", "rotate", str(id_), "--overlap", "2")
     assert (rotated[:3], rotated != secret) == ("ll_", True)
     assert "no key" in run("key", "rotate", "00000000-0000-7000-8000-000000000000", code=1)
@@ -149,14 +149,14 @@ def test_by_the_command(database_url: str, tmp_path: Path) -> None:
 
 
 def test_a_server_secret_of_its_own_makes_the_database_not_enough(database_url: str) -> None:
-    """With LIFELINE_SECRET the hashes in the database are keyed with what is not in it."""
-    made = invoke("key", "create", "--name", "a", "--org", "b", "--scope", "read", database_url=database_url, secret="s" * 16)
+    """With LIFELINE_KEY_HASH_SECRET the hashes in the database are keyed with what is not in it."""
+    made = invoke("key", "create", "--name", "a", "--org", "b", "--scope", "read", database_url=database_url, key_hash_secret="s" * 16)
     secret = made.output.strip()
-    ((stored,),) = rows(database_url, "SELECT secret_hash FROM api_key")
-    ((inside,),) = rows(database_url, "SELECT secret FROM server_secret")
+    ((stored,),) = query_rows(database_url, "SELECT secret_hash FROM api_key")
+    ((inside,),) = query_rows(database_url, "SELECT secret FROM server_secret")
     assert hashlib.sha256(secret.encode()).hexdigest() not in stored
     assert inside not in stored
-    assert invoke("key", "list", database_url=database_url, secret="short").exit_code == 1
+    assert invoke("key", "list", database_url=database_url, key_hash_secret="short").exit_code == 1
 
 
 async def test_revoked_in_one_process_it_is_refused_in_all_and_its_stream_ends(new_database: Any, tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ from app.webhooks import service as webhooks_service
 from tests.support.factories import report, seed
 from tests.support.fixtures import FULL
 from tests.support.servers import new_key
-from tests.webhooks.conftest import Receiver, receiving, until
+from tests.webhooks.conftest import Receiver, run_receiver, until
+
+pytestmark = pytest.mark.starts_early
 
 EXAMPLES = 40 if FULL else 1
 # Making a failure smaller takes minutes: only where there is time.
@@ -92,7 +94,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for module in (access_service, reference_service, reports_service, reports_labels, webhooks_service):
         monkeypatch.setattr(module, "uuid7", clock.uuid7)
-    monkeypatch.setattr("app.webhooks.dispatcher.take_turn", partial(webhooks_service.take_turn, new_id=clock.uuid7))
+    monkeypatch.setattr("app.webhooks.dispatcher.acquire_lease", partial(webhooks_service.acquire_lease, new_id=clock.uuid7))
     for name in (
         "app.ledger.appender", "app.reports.validation", "app.reports.labels", "app.access.idempotency", "app.reference.service",
         "app.indicators.queries", "app.indicators.past", "app.situations.endpoints",
@@ -105,7 +107,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as made:
+    async with run_receiver() as made:
         yield made
 
 
@@ -200,17 +202,17 @@ class Service:
 
     async def notify(self, receiver: Receiver) -> None:
         """Have all that the watcher may see posted to him, and keep what came."""
-        receiver.got.clear()
+        receiver.requests.clear()
         made = await self.watcher.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"})
         assert made.status_code == 201, made.text
         self.webhook = made.json()["id"]
-        await receiver.until_count(len((await self.watcher.get("/v1/changes?limit=1000")).json()["items"]))
+        await receiver.wait_for_requests(len((await self.watcher.get("/v1/changes?limit=1000")).json()["items"]))
 
         async def all_written_down() -> bool:
             return not (await self.watcher.get(f"/v1/webhooks/{self.webhook}/deliveries?status=pending")).json()["items"]
 
         await until(all_written_down)
-        self.told += [("a delivery", each.id, each.body) for each in receiver.got]
+        self.told += [("a delivery", each.id, each.body) for each in receiver.requests]
 
     async def post(self, writer: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
         answer = await writer.post(path, json=body)
@@ -306,7 +308,7 @@ async def run(
 ) -> tuple[list[Any], list[tuple[str, str]]]:
     """What is seen after the steps, and what was hidden. Given what is hidden elsewhere, it asks for that, and the steps are left out."""
     app.state.settings = Settings(
-        database_url=url, database_pool=3, rate_limit=None, rate_limit_anonymous=None, access_log=False, webhook_allow_private=True
+        database_url=url, database_pool_size=3, rate_limit=None, rate_limit_anonymous=None, access_log=False, webhook_allow_private=True
     )
     clock.counts, clock.ticks, clock.hidden = {False: itertools.count(1), True: itertools.count(1)}, 0, False
     async with LifespanManager(app):

@@ -39,7 +39,7 @@ from app.storage.migrations import migrate
 from tests.benchmarks.synthetic import World
 from tests.support.postgres import execute, postgres_server
 from tests.support.processes import ROOT, serve
-from tests.support.servers import environment, new_key, rows
+from tests.support.servers import environment, new_key, query_rows
 
 SMALL = 10_000
 DEEP = 990_000
@@ -55,7 +55,7 @@ class Subject:
         self.ids: list[str] = []
         self.deep: str | None = None
         row = min(DEEP, reports * 99 // 100)
-        ((found,),) = rows(url, f"SELECT id FROM report WHERE global_seq >= {row} ORDER BY global_seq LIMIT 1")
+        ((found,),) = query_rows(url, f"SELECT id FROM report WHERE global_seq >= {row} ORDER BY global_seq LIMIT 1")
         self.deep_report = encode_cursor(UUID(str(found)), "reports")
         self.deep_change = encode_position(TOP, row)
         self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
@@ -109,7 +109,9 @@ async def measure(urls: dict[str, str], sizes: dict[str, int], rounds: int) -> d
     async with AsyncExitStack() as open_:
         subjects = {}
         for name, url in urls.items():
-            app = create_app(Settings(database_url=url, cache_bytes=0, access_log=False, rate_limit=None, rate_limit_anonymous=None))
+            app = create_app(
+                Settings(database_url=url, response_cache_bytes=0, access_log=False, rate_limit=None, rate_limit_anonymous=None)
+            )
             await open_.enter_async_context(LifespanManager(app, startup_timeout=60, shutdown_timeout=60))
             headers = {"Authorization": f"Bearer {await new_key(url, clearance=Label.RED)}"}
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://b", headers=headers, timeout=600)
@@ -128,7 +130,7 @@ async def memory_of_worker(url: str, reports: int, rounds: int) -> int:
     """Resident bytes of a worker that has answered each request so many times on a database."""
     key = await new_key(url, clearance=Label.RED)
     with tempfile.TemporaryDirectory() as folder:
-        options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false", "cache_bytes": "0"}
+        options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false", "response_cache_bytes": "0"}
         with serve(Path(folder), code=ROOT, database_url=url, **options) as server:
             async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=600) as client:
                 subject = await asyncio.to_thread(Subject, client, url, reports)

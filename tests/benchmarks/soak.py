@@ -194,7 +194,7 @@ class Bench:
 
     def fill_kept(self) -> None:
         """Ask for pages, each another, until as much is kept as may be: from then on what comes takes the place of what goes."""
-        most, key = Settings().cache_bytes, {"Authorization": f"Bearer {self._job['keys'][0]}"}
+        most, key = Settings().response_cache_bytes, {"Authorization": f"Bearer {self._job['keys'][0]}"}
         with httpx.Client(base_url=self.server.url, timeout=30) as client:
             for number in itertools.count():
                 client.get("/v1/indicators", params={"updated_since": f"2015-01-01T00:00:00.{number:06}Z"}).raise_for_status()

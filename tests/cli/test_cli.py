@@ -18,7 +18,7 @@ from app.settings import get_settings
 from app.storage.migrations import revision_at_head
 from tests.benchmarks.load_command import load_command
 from tests.support.processes import ROOT, serve
-from tests.support.servers import by_hand, invoke, rows, until_the_next_window_is_far
+from tests.support.servers import execute_sql, invoke, query_rows, wait_if_window_ends_within
 
 pytestmark = pytest.mark.starts_early
 
@@ -59,7 +59,7 @@ def test_migrate(new_database: Callable[[], str], run: Run) -> None:
 def test_migrate_makes_a_new_sqlite_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     assert invoke("migrate", database_url=url).output == f"Migrated from nothing to {revision_at_head()}.\n"
-    assert rows(url, "SELECT count(*) FROM report") == [(0,)]
+    assert query_rows(url, "SELECT count(*) FROM report") == [(0,)]
 
 
 def test_demo_loads_once_and_prints_a_key_each_time(run: Run, database_url: str) -> None:
@@ -70,9 +70,9 @@ def test_demo_loads_once_and_prints_a_key_each_time(run: Run, database_url: str)
     assert [len(each) for each in keys] == [1, 1]
     assert keys[0] != keys[1]
     # The same key with another secret, so that they do not pile up.
-    assert rows(database_url, "SELECT count(*) FROM api_key WHERE name = 'demo'") == [(1,)]
+    assert query_rows(database_url, "SELECT count(*) FROM api_key WHERE name = 'demo'") == [(1,)]
     # With the one that is restricted, of which a lower label is proposed.
-    assert rows(database_url, "SELECT count(*) FROM report") == [(17,)]
+    assert query_rows(database_url, "SELECT count(*) FROM report") == [(17,)]
     assert "Read 8 indicators anew." in run("migrate", "--reread").output
 
 
@@ -81,14 +81,14 @@ def test_demo_gives_nobody_a_key_to_other_statements(run: Run, database_url: str
     told = run("demo").output
     assert "nothing was loaded" in told
     assert not re.findall(KEY, told)
-    assert rows(database_url, "SELECT count(*) FROM api_key") == [(0,)]
+    assert query_rows(database_url, "SELECT count(*) FROM api_key") == [(0,)]
 
 
 def test_verify_says_so_or_names_what_was_altered(run: Run, database_url: str) -> None:
     run("demo")
     fine = run("verify")
     assert (fine.exit_code, fine.output) == (0, "The ledger and every reading are as they were written.\n")
-    by_hand(database_url, "UPDATE report SET credibility = 1 WHERE global_seq = 7")
+    execute_sql(database_url, "UPDATE report SET credibility = 1 WHERE global_seq = 7")
     broken = run("verify")
     assert broken.exit_code == 1
     assert re.search(r"\b7\b", broken.stdout)
@@ -109,7 +109,7 @@ def test_key_create_prints_the_secret_once_and_list_never(run: Run, database_url
     for shown in ("field desk", "my-ngo", "read report", "amber", "2099-12-31T23:59:59+00:00"):
         assert shown in listed.splitlines()[-1]
     # Only a hash is stored.
-    stored = [str(value) for row in rows(database_url, "SELECT * FROM api_key") for value in row]
+    stored = [str(value) for row in query_rows(database_url, "SELECT * FROM api_key") for value in row]
     assert not [value for value in stored if secret in value]
 
 
@@ -160,15 +160,15 @@ def test_on_a_database_without_a_schema_it_names_migrate(command: tuple[str, ...
 
 @pytest.mark.parametrize("command", [("migrate",), ("serve",)])
 def test_a_schema_of_a_later_version_is_left_alone(command: tuple[str, ...], run: Run, database_url: str, engine: str) -> None:
-    by_hand(database_url, "UPDATE alembic_version SET version_num = '2999_later'")
+    execute_sql(database_url, "UPDATE alembic_version SET version_num = '2999_later'")
     line = refused(run(*command))
     assert "2999_later" in line or (engine, command) == ("postgresql", ("serve",))
-    assert rows(database_url, "SELECT version_num FROM alembic_version") == [("2999_later",)]
+    assert query_rows(database_url, "SELECT version_num FROM alembic_version") == [("2999_later",)]
 
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("database_url", "mysql://localhost/x"), ("database_pool", "many"), ("public_clearance", "secret"), ("horizon_days", "thirty")],
+    [("database_url", "mysql://localhost/x"), ("database_pool_size", "many"), ("public_clearance", "secret"), ("horizon_days", "thirty")],
 )
 @pytest.mark.parametrize("command", COMMANDS)
 def test_settings_that_are_not_valid_are_named(command: tuple[str, ...], setting: str, value: str) -> None:
@@ -183,13 +183,13 @@ def test_serve_demo_prints_addresses_and_a_key_for_workers_that_count_together(t
     url = f"sqlite:///{tmp_path / 'demo.db'}"
     # Python starts anew for the command and for each worker, as it does for whoever types this.
     with serve(tmp_path, "--demo", "--workers", "2", code=ROOT, database_url=url, rate_limit_anonymous="30/minute") as server:
-        printed = server.printed.read_text()
+        printed = server.output.read_text()
         addresses = re.findall(r"http://localhost:\d+(/\S+)", printed)
         assert addresses == ["/v1/indicators", "/docs"]
         headers = {"Authorization": f"Bearer {server.key}"}
-        while server.printed.read_text().count("Application startup complete") < 2:
+        while server.output.read_text().count("Application startup complete") < 2:
             time.sleep(0.05)
-        until_the_next_window_is_far(10)
+        wait_if_window_ends_within(10)
         # The first request of a key counts for its address.
         added = httpx.post(f"{server.url}/v1/places", headers=headers, json={"slug": "somewhere", "name": "Somewhere"})
         assert added.status_code == 201

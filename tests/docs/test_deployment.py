@@ -64,7 +64,7 @@ def test_the_proxy_lets_imports_through() -> None:
     # That of one instance, and that of two.
     found = re.findall(r"client_max_body_size (\d+)m;", README)
     assert len(found) == README.count("```nginx") == 2
-    assert all(int(megabytes) * 2**20 >= Settings().import_max_bytes for megabytes in found)
+    assert all(int(megabytes) * 2**20 >= Settings().max_import_bytes for megabytes in found)
 
 
 @contextmanager

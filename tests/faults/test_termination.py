@@ -15,7 +15,7 @@ from tests.http.test_problems import locked
 from tests.support.factories import report
 from tests.support.processes import Server, serve
 from tests.support.servers import new_key
-from tests.webhooks.conftest import log_of, receiving, until
+from tests.webhooks.conftest import delivery_log, run_receiver, until
 
 pytestmark = pytest.mark.starts_early
 
@@ -46,8 +46,8 @@ async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
     url = seeded_database_url
     key = await new_key(url)
     headers = {"Authorization": f"Bearer {key}"}
-    settings = {"database_url": url, "webhook_allow_private": "true", "database_timeout_seconds": "20"}
-    async with receiving() as slow, receiving() as hanging:
+    settings = {"database_url": url, "webhook_allow_private": "true", "database_lock_timeout_seconds": "20"}
+    async with run_receiver() as slow, run_receiver() as hanging:
         for each in (slow, hanging):
             each.answering.clear()
         with ExitStack() as running:
@@ -57,7 +57,7 @@ async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
                 async with client.stream("GET", "/v1/stream") as stream:
                     told = asyncio.create_task(_read_to_its_end(stream))
                     assert (await client.post("/v1/reports", json=report())).status_code == 201
-                    await asyncio.gather(slow.until_count(1), hanging.until_count(1))
+                    await asyncio.gather(slow.wait_for_requests(1), hanging.wait_for_requests(1))
                     async with locked(url):
                         writing = asyncio.create_task(client.post("/v1/reports", json=report(source="envoy")))
                         await asyncio.sleep(0.2)
@@ -72,14 +72,14 @@ async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
                     assert (await writing).status_code == 201
             await asyncio.to_thread(server.process.wait, BOUND_SECONDS)
             assert time.monotonic() - terminated < BOUND_SECONDS
-        unanswered = hanging.got[0].id
+        unanswered = hanging.requests[0].id
         hanging.answering.set()
-        async with serving(url, key=key, webhook_allow_private=True, database_timeout_seconds=10) as again:
+        async with serving(url, key=key, webhook_allow_private=True, database_lock_timeout_seconds=10) as again:
 
             async def all_delivered() -> bool:
-                return all([len(await log_of(again, hook, status="delivered")) == 2 for hook in hooks])
+                return all([len(await delivery_log(again, hook, status="delivered")) == 2 for hook in hooks])
 
             await until(all_delivered)
         assert slow.seqs() == [1, 2], "what was answered in time is not sent again"
         assert hanging.seqs() == [1, 1, 2], "what was not is"
-        assert Counter(got.id for got in hanging.got)[unanswered] == 2, "under the same identifier"
+        assert Counter(got.id for got in hanging.requests)[unanswered] == 2, "under the same identifier"

@@ -22,9 +22,9 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, MakeKey, of_no_storage
+from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
 from tests.support.processes import free_port
-from tests.support.servers import client_of
+from tests.support.servers import client_for
 
 # Stack traces, SQL, names of files, modules, tables and drivers, addresses and passwords of databases.
 LEAKS = re.compile(
@@ -80,7 +80,7 @@ async def test_an_identifier_that_is_none_is_the_clients_mistake(client: httpx.A
         assert [error["pointer"] for error in body["errors"]] == ["/id"]
 
 
-@of_no_storage
+@sqlite_only
 async def test_405(client: httpx.AsyncClient) -> None:
     """The answer names all methods that the address takes."""
     for method, path, allowed in (
@@ -100,11 +100,11 @@ async def test_405(client: httpx.AsyncClient) -> None:
         assert found == allowed | ({"HEAD"} if "GET" in allowed else set()), (method, path)
 
 
-@of_no_storage
+@sqlite_only
 async def test_413(settings: Settings, reference: Reference, make_key: MakeKey) -> None:
     """The limit is the setting's, to the byte; a body that never ends is cut off rather than read."""
     secret = await make_key(clearance=Label.RED)
-    async with client_of(settings.model_copy(update={"max_body_bytes": 2000}), secret) as client:
+    async with client_for(settings.model_copy(update={"max_body_bytes": 2000}), secret) as client:
         headers = {"Content-Type": "application/json"}
         fits = b'{"slug": "new", "name": "New"}'.ljust(2000)
         assert (await client.post("/v1/places", content=fits, headers=headers)).status_code == 201
@@ -121,7 +121,7 @@ async def test_413(settings: Settings, reference: Reference, make_key: MakeKey) 
         assert read < 100_000
 
 
-@of_no_storage
+@sqlite_only
 async def test_415_and_400(client: httpx.AsyncClient, reference: Reference) -> None:
     for path in ("/v1/reports", "/v1/places", f"/v1/reports/{uuid4()}/retraction"):
         for content_type in ("text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data", "json", ""):
@@ -208,7 +208,7 @@ async def test_409(client: httpx.AsyncClient, reference: Reference) -> None:
         assert_problem(await client.post(path, json=body), 409, path)
 
 
-@of_no_storage
+@sqlite_only
 async def test_422_of_the_query(client: httpx.AsyncClient) -> None:
     for query, name in (("limit=0", "limit"), ("limit=x", "limit"), ("as_of=x", "as_of"), ("cursor=x", "cursor"), ("kind=x", "kind")):
         body = assert_problem(await client.get(f"/v1/indicators?{query}"), 422, "/v1/indicators")
@@ -232,7 +232,7 @@ async def run(database_url: str, *statements: str) -> None:
 async def test_500(client: httpx.AsyncClient, reference: Reference, database_url: str) -> None:
     """A table that is gone: readers and writers are told that it failed and nothing else, and nothing is half written."""
     assert (await client.post("/v1/reports", json=report())).status_code == 201
-    await run(database_url, "ALTER TABLE reading RENAME TO gone")
+    await run(database_url, "ALTER TABLE indicator_projection RENAME TO gone")
     assert_problem(await client.get("/v1/trapped-populations"), 500, "/v1/trapped-populations")
     assert_problem(await client.post("/v1/reports", json=report(source="envoy")), 500, "/v1/reports")
     await run(database_url, "ALTER TABLE gone RENAME TO reading")
@@ -251,7 +251,7 @@ async def assert_unavailable(client: httpx.AsyncClient, method: str, path: str, 
 async def test_503_without_a_postgresql() -> None:
     """Nobody listens where the database should be: what needs it says so at once, the rest works."""
     url = f"postgresql://lifeline:s3cret@127.0.0.1:{free_port()}/lifeline"
-    async with client_of(Settings(database_url=url, database_timeout_seconds=2), "ll_any") as client:
+    async with client_for(Settings(database_url=url, database_lock_timeout_seconds=2), "ll_any") as client:
         for path in ("/v1/indicators", "/v1/situations/oldtown", "/v1/changes", "/v1/places", f"/v1/reports/{uuid4()}"):
             await assert_unavailable(client, "GET", path)
         await assert_unavailable(client, "POST", "/v1/reports", json=report())
@@ -264,7 +264,7 @@ async def test_503_without_a_postgresql() -> None:
 
 async def test_503_without_a_sqlite_file(tmp_path: Any) -> None:
     url = f"sqlite:///{tmp_path}/no/such/folder/lifeline.db"
-    async with client_of(Settings(database_url=url, database_timeout_seconds=2), "ll_any") as client:
+    async with client_for(Settings(database_url=url, database_lock_timeout_seconds=2), "ll_any") as client:
         await assert_unavailable(client, "GET", "/v1/indicators")
         await assert_unavailable(client, "POST", "/v1/reports", json=report())
         assert_problem(await client.get("/health/ready"), 503, "/health/ready")
@@ -283,7 +283,7 @@ async def locked(database_url: str) -> AsyncIterator[None]:
     else:
         other = await asyncpg.connect(database_url)
         async with other.transaction():
-            await other.execute("SELECT * FROM head FOR UPDATE")
+            await other.execute("SELECT * FROM ledger_head FOR UPDATE")
             yield
         await other.close()
 
@@ -291,7 +291,7 @@ async def locked(database_url: str) -> AsyncIterator[None]:
 async def test_503_while_another_writer_does_not_let_go(settings: Settings, reference: Reference, make_key: MakeKey) -> None:
     """A write gives up after the time that is set; reading goes on; afterwards the write goes through, once."""
     secret = await make_key(clearance=Label.RED)
-    async with client_of(settings.model_copy(update={"database_timeout_seconds": 0.5}), secret) as client:
+    async with client_for(settings.model_copy(update={"database_lock_timeout_seconds": 0.5}), secret) as client:
         async with locked(settings.database_url):
             await assert_unavailable(client, "POST", "/v1/reports", json=report())
             await assert_unavailable(client, "POST", "/v1/places", json={"slug": "new", "name": "New"})
@@ -324,7 +324,7 @@ async def test_503_at_most_when_the_database_cuts_its_connections(
     assert (await client.get("/v1/reports", params={"limit": 5})).json()["revision"] == 1
 
 
-@of_no_storage
+@sqlite_only
 async def test_an_error_of_our_own_is_told_to_nobody(app: FastAPI, anonymous: httpx.AsyncClient) -> None:
     """A mistake in the code, with a secret in its message, is a 500 without it."""
 

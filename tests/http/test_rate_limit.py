@@ -16,14 +16,14 @@ from app.access.principal import Scope
 from app.http.rate_limit import RateLimiter
 from app.settings import Rate, Settings
 from tests.support.factories import Reference, report
-from tests.support.fixtures import of_no_storage
+from tests.support.fixtures import sqlite_only
 from tests.support.processes import Server, serve
-from tests.support.servers import client_of, new_key, until_the_next_window_is_far
+from tests.support.servers import client_for, new_key, wait_if_window_ends_within
 
 
 def limited(url: str, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     """A client without a key, of a service with settings of its own."""
-    return client_of(Settings(database_url=url, database_pool=2, **settings))
+    return client_for(Settings(database_url=url, database_pool_size=2, **settings))
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 async def test_a_key_and_an_address_have_limits_of_their_own(database_url: str) -> None:
-    until_the_next_window_is_far(5)
+    wait_if_window_ends_within(5)
     one, other = [await new_key(database_url, Scope.READ) for _ in range(2)]
     async with limited(database_url, rate_limit="5/minute", rate_limit_anonymous="4/minute") as client:
         # The first request of a key is the address's: nobody knows it yet. The rest is the key's own.
@@ -57,7 +57,7 @@ async def test_a_key_and_an_address_have_limits_of_their_own(database_url: str) 
 
 
 async def test_wrong_keys_are_slowed_and_valid_ones_are_not(database_url: str) -> None:
-    until_the_next_window_is_far(5)
+    wait_if_window_ends_within(5)
     known, unknown = [await new_key(database_url, Scope.READ) for _ in range(2)]
     async with limited(database_url, rate_limit_failures="3/minute") as client:
         assert (await client.get("/v1/me", headers=bearer(known))).status_code == 200
@@ -85,7 +85,7 @@ def test_addresses_of_one_customer_are_one() -> None:
         assert taken.allowed
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize(
     ("headers", "content", "status"),
     [
@@ -105,7 +105,7 @@ async def test_bodies_that_would_burst(client: httpx.AsyncClient, headers: dict[
     assert len(answer.content) < 2000
 
 
-@of_no_storage
+@sqlite_only
 async def test_batches_pages_and_queries_are_bounded(client: httpx.AsyncClient, reference: Reference) -> None:
     assert (await client.post("/v1/reports", json=[report()] * 1001)).status_code == 422
     assert (await client.get("/v1/reports?limit=1001")).status_code == 422
@@ -224,7 +224,7 @@ def test_a_request_in_a_request_is_not_taken_for_another(patient: tuple[Server, 
 
 
 async def test_kept_answers_are_limited_too(database_url: str, new_database: Callable[[], str]) -> None:
-    until_the_next_window_is_far(5)
+    wait_if_window_ends_within(5)
     async with limited(database_url, rate_limit_anonymous="3/minute") as client:
         first = await client.get("/v1/places")
         held = {"If-None-Match": first.headers["etag"]}

@@ -27,7 +27,7 @@ from app.storage.types import table_of
 from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeClient
 from tests.support.processes import serve
-from tests.support.servers import client_of, invoke, new_key
+from tests.support.servers import client_for, invoke, new_key
 
 pytestmark = pytest.mark.starts_early
 
@@ -105,7 +105,7 @@ async def all_changes(client: httpx.AsyncClient) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def service(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A service in this process on a database, and a client that may do everything."""
-    async with client_of(Settings(database_url=url, database_pool=3), await new_key(url)) as client:
+    async with client_for(Settings(database_url=url, database_pool_size=3), await new_key(url)) as client:
         yield client
 
 

@@ -44,7 +44,7 @@ def pair() -> Iterator[Pair]:
 async def service(built_app: FastAPI, pair: Pair) -> AsyncIterator[httpx.AsyncClient]:
     """A client who may do everything, of the application that reads from the replica."""
     primary, standby = pair.url(pair.primary), pair.url(pair.replica)
-    built_app.state.settings = Settings(database_url=primary, read_database_url=standby, database_pool=3, replica_wait_seconds=0.3)
+    built_app.state.settings = Settings(database_url=primary, read_database_url=standby, database_pool_size=3, replica_wait_seconds=0.3)
     headers = {"Authorization": f"Bearer {await new_key(primary, clearance=Label.RED)}"}
     async with (
         LifespanManager(built_app, startup_timeout=30),

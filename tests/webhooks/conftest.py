@@ -20,20 +20,20 @@ MID_BODY = "mid-body"
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-def answered(status: int, *headers: str, body: bytes = b"") -> bytes:
+def http_response(status: int, *headers: str, body: bytes = b"") -> bytes:
     """The bytes of an answer."""
     head = [f"HTTP/1.1 {status} Said", *headers, f"Content-Length: {len(body)}"]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 @dataclass(frozen=True)
-class Got:
+class ReceivedRequest:
     """One request as it came."""
 
     path: str
     headers: dict[str, str]
     body: bytes
-    at: datetime
+    received_at: datetime
 
     @property
     def id(self) -> str:
@@ -65,31 +65,31 @@ class Receiver:
     """What came, and how the next requests are answered: by what `says` gives, then by 204."""
 
     url: str = ""
-    got: list[Got] = field(default_factory=list)
-    says: Callable[[Got], bytes | str] = lambda _: OK
+    requests: list[ReceivedRequest] = field(default_factory=list)
+    respond: Callable[[ReceivedRequest], bytes | str] = lambda _: OK
     # Requests are answered while it is set.
     answering: asyncio.Event = field(default_factory=_set)
-    _came: asyncio.Event = field(default_factory=asyncio.Event)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def plan(self, *answers: bytes | str) -> None:
+    def respond_with(self, *answers: bytes | str) -> None:
         """Answer so, one after another, then by 204."""
         left = iter(answers)
-        self.says = lambda _: next(left, OK)
+        self.respond = lambda _: next(left, OK)
 
     def seqs(self) -> list[int]:
         """The seqs, as they came."""
-        return [each.seq for each in self.got]
+        return [each.seq for each in self.requests]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 40) -> None:
+    async def wait_until(self, condition: Callable[[], bool], seconds: float = 40) -> None:
         """Wait until a condition on what came holds."""
         async with asyncio.timeout(seconds):
             while not condition():
-                self._came.clear()
-                await self._came.wait()
+                self._arrived.clear()
+                await self._arrived.wait()
 
-    async def until_count(self, count: int) -> None:
+    async def wait_for_requests(self, count: int) -> None:
         """Wait for so many requests."""
-        await self.until(lambda: len(self.got) >= count)
+        await self.wait_until(lambda: len(self.requests) >= count)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -105,10 +105,10 @@ class Receiver:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
         body = await reader.readexactly(int(headers["content-length"]))
-        got = Got(lines[0].split(" ")[1], headers, body, datetime.now(UTC))
-        said = self.says(got)
-        self.got.append(got)
-        self._came.set()
+        got = ReceivedRequest(lines[0].split(" ")[1], headers, body, datetime.now(UTC))
+        said = self.respond(got)
+        self.requests.append(got)
+        self._arrived.set()
         await self.answering.wait()
         if said == HANG:
             await reader.read()
@@ -126,7 +126,7 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
+async def run_receiver() -> AsyncIterator[Receiver]:
     """A receiver, listening while the block runs."""
     made = Receiver()
     server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
@@ -140,7 +140,7 @@ async def receiving() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A receiver, listening."""
-    async with receiving() as made:
+    async with run_receiver() as made:
         yield made
 
 
@@ -149,7 +149,7 @@ def settings(database_url: str) -> Settings:
     """Settings with a schedule that tests can wait for, and patience with a receiver on a busy machine."""
     return Settings(
         database_url=database_url,
-        database_pool=3,
+        database_pool_size=3,
         webhook_allow_private=True,
         webhook_timeout_seconds=10,
         webhook_retry_base_seconds=0.05,
@@ -173,7 +173,7 @@ def register(client: httpx.AsyncClient, receiver: Receiver) -> Register:
     return register
 
 
-async def log_of(client: httpx.AsyncClient, webhook: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
+async def delivery_log(client: httpx.AsyncClient, webhook: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
     """A webhook's log."""
     answer = await client.get(webhook["links"]["deliveries"], params=params)
     assert answer.status_code == 200, answer.text
@@ -188,6 +188,6 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -
             await asyncio.sleep(0.02)
 
 
-def verify(webhook: dict[str, Any], got: Got) -> None:
+def verify(webhook: dict[str, Any], got: ReceivedRequest) -> None:
     """Check a request's signature as a receiver does."""
     Signer(webhook["secret"]).verify(got.body, got.headers)

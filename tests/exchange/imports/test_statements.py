@@ -29,7 +29,7 @@ from tests.exchange.readers import readings_of
 from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeClient, sqlite_only
 from tests.support.processes import environment
-from tests.support.servers import execute_by_hand, invoke, rows
+from tests.support.servers import execute_sql_async, invoke, query_rows
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FAULTS = 137
@@ -86,7 +86,7 @@ async def test_a_key_that_is_revoked_while_its_file_is_looked_at_writes_nothing(
 
     async def look_and_revoke(self: StatementImport) -> ImportResult:
         found = await look(self)
-        await execute_by_hand(settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP WHERE organisation = 'leaving'")
+        await execute_sql_async(settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP WHERE organisation = 'leaving'")
         return found
 
     monkeypatch.setattr(StatementImport, "look", look_and_revoke)
@@ -201,9 +201,9 @@ def test_hashtags_say_what_columns_hold(run: Run, tmp_path: Path, seeded_databas
     looked = run("import", str(path))
     assert looked.exit_code == 0, looked.output
     assert "1 rows: 1 would be recorded" in looked.stdout
-    assert rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
+    assert query_rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
     assert "1 rows: 1 recorded, 0 recorded before, 0 refused." in run("import", str(path), "--write").stdout
-    ((value,),) = rows(seeded_database, "SELECT value FROM report")
+    ((value,),) = query_rows(seeded_database, "SELECT value FROM report")
     stated = json.loads(value) if isinstance(value, str) else value
     assert (stated["people_low"], stated["people_high"]) == (250000, 275000)
 
@@ -214,7 +214,7 @@ def test_options_fill_what_rows_do_not_say_and_days_count_from_the_statement(run
     )
     defaults = ("--kind", "supply_runout", "--place", "Old town", "--source", "envoy", "--stated-at", "2016-07-28")
     assert run("import", str(path), "--write", *defaults, "--org", "desk").exit_code == 0
-    ((value, by),) = rows(seeded_database, "SELECT value, recorded_by FROM report")
+    ((value, by),) = query_rows(seeded_database, "SELECT value, recorded_by FROM report")
     stated = json.loads(value) if isinstance(value, str) else value
     assert (stated["runs_out_earliest"], stated["runs_out_latest"], by) == ("2016-08-11", "2016-08-18", "desk")
 
@@ -228,7 +228,7 @@ def test_all_or_nothing_and_the_lines_printed(run: Run, tmp_path: Path, seeded_d
     assert "E3 (route): there is no route 'nroth-road'; near to it: north-road (north-road)" in refused.stdout
     assert "F4 (status): this field is required" in refused.stdout
     assert "Nothing was written: add --write, and --only-good for the rows that are right." in refused.stdout
-    assert rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
+    assert query_rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
     assert "3 rows: 1 recorded, 0 recorded before, 2 refused." in run("import", str(path), "--write", "--only-good").stdout
 
 
@@ -381,7 +381,7 @@ async def test_a_file_over_the_limit_and_a_key_that_came_before(app: Any, client
     assert (first.json()["created"], second.json()["created"], second.headers["Idempotency-Replayed"]) == (1, 1, "true")
     other = await client.post("/v1/imports?dry_run=false", content=body + b" ", headers=headers)
     assert other.status_code == 422
-    app.state.settings = app.state.settings.model_copy(update={"import_max_bytes": 10})
+    app.state.settings = app.state.settings.model_copy(update={"max_import_bytes": 10})
     assert (await send(client, body, "application/json")).status_code == 413
     packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     assert (await client.post("/v1/imports", content=b"", headers=packed)).status_code == 415
