@@ -12,9 +12,9 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.assessment.models import Indicator, IndicatorProjection
-from app.domain.times import end_of_today, end_of, rfc3339
+from app.domain.times import end_of, end_of_today, rfc3339
 from app.http.cursors import decode_cursor, decode_day, encode_cursor, encode_day
-from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, list_response, negotiate_format, format_responses
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within

@@ -1,6 +1,6 @@
 """Situations, warnings and track records on the wire."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -75,6 +75,14 @@ class Routes(BaseModel):
     items: list[RouteState]
 
 
+class OtherIndicator(_Item):
+    """One indicator of a kind without a group of its own."""
+
+    kind: str = Field(description="Name of the kind.")
+    subject: str = Field(description="What the indicator is about, such as a type of facility.")
+    value: dict[str, Any] = Field(description="The fields that the kind shows in a situation.")
+
+
 class Situation(BaseModel):
     """One place's indicators together."""
 
@@ -84,6 +92,7 @@ class Situation(BaseModel):
     supplies: list[Supply] = Field(description="Soonest run-out first.")
     soonest_runout: Supply | None
     routes: Routes
+    other: list[OtherIndicator] = Field(description="Indicators of the kinds without a group of their own, by kind.")
     contested: list[str] = Field(description="Links of the indicators whose sources contradict each other.")
     newest_statement: str | None = Field(description="When the newest of all standing reports was stated.")
     links: SituationLinks

@@ -1,9 +1,8 @@
 """One place's indicators together: people trapped, soonest run-out, routes closed of routes known. Nothing is ever added up."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from typing import Any, get_args
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -28,8 +27,6 @@ from app.storage.paging import head_seq
 Document = dict[str, Any]
 
 STEP = 200
-
-CONCEPTS: tuple[str, ...] = get_args(KINDS["trapped_population"].value_model.model_fields["concept"].annotation)
 
 
 async def list_situations(
@@ -109,15 +106,21 @@ async def _documents(
 
 
 def situation(place: PlaceRecord, documents: Sequence[Document], at: datetime, settings: Settings) -> dict[str, Any]:
-    """Some indicators as one situation, at a time. Pure."""
+    """Return some indicators of a place as one situation, at a time. Pure."""
     by_kind: dict[str, list[Document]] = {}
     for document in documents:
         if document["value"] is not None:
             by_kind.setdefault(document["kind"], []).append(document)
-    trapped = sorted((_trapped(each, at) for each in by_kind.get("trapped_population", [])), key=_by_concept)
-    supplies = sorted((_supply(each, at) for each in by_kind.get("supply_runout", [])), key=_soonest)
-    due = [each for each in supplies if each["days_left"] is not None]
-    read = [each for every in by_kind.values() for each in every]
+    assessed = [each for every in by_kind.values() for each in every]
+    groups: dict[str, Any] = {}
+    other: list[dict[str, Any]] = []
+    for kind in KINDS.values():
+        summaries = [(kind.summary(each["value"], at), each) for each in by_kind.get(kind.name, [])]
+        summaries.sort(key=lambda pair: kind.sort_key(pair[0], pair[1]["place"]["slug"]))
+        if kind.situation_group == "other":
+            other += ({"kind": kind.name, "subject": each["subject"], "value": own} | _common(each, at) for own, each in summaries)
+        else:
+            groups |= kind.situation_fields([own | _common(each, at) for own, each in summaries])
     return {
         "place": {
             "slug": place.slug,
@@ -126,12 +129,10 @@ def situation(place: PlaceRecord, documents: Sequence[Document], at: datetime, s
             "country": place.country,
         },
         "as_of": rfc3339(at),
-        "trapped": trapped,
-        "supplies": supplies,
-        "soonest_runout": due[0] if due else None,
-        "routes": _routes(by_kind.get("route_closure", []), at),
-        "contested": [each["links"]["self"] for each in read if each["agreement"] == "contested"],
-        "newest_statement": rfc3339(max(_newest(each, settings) for each in read)) if read else None,
+        **groups,
+        "other": other,
+        "contested": [each["links"]["self"] for each in assessed if each["agreement"] == "contested"],
+        "newest_statement": rfc3339(max(_newest(each, settings) for each in assessed)) if assessed else None,
         "links": {"self": f"/v1/situations/{place.slug}", "indicators": f"/v1/indicators?place={place.slug}"},
     }
 
@@ -150,55 +151,3 @@ def _common(document: Document, at: datetime) -> dict[str, Any]:
         "source": document["provenance"]["source"]["slug"],
         "links": {"indicator": document["links"]["self"]},
     }
-
-
-def _trapped(document: Document, at: datetime) -> dict[str, Any]:
-    names = ("concept", "people", "people_low", "people_high", "qualifier")
-    return {name: document["value"][name] for name in names} | _common(document, at)
-
-
-def _by_concept(trapped: Mapping[str, Any]) -> tuple[int, str]:
-    return CONCEPTS.index(trapped["concept"]), trapped["place"]
-
-
-def _supply(document: Document, at: datetime) -> dict[str, Any]:
-    value = document["value"]
-    names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
-    left = [None if value[name] is None else days_left(value[name], at) for name in ("runs_out_earliest", "runs_out_latest")]
-    to_come = value["state"] in ("will_run_out", "low") and value["outcome"] == "pending"
-    first, last = left if to_come else (None, None)
-    return (
-        {name: value[name] for name in names}
-        | {"days_left": last if first is None else first, "days_left_latest": last}
-        | _common(document, at)
-    )
-
-
-def days_left(day: str, at: datetime) -> int:
-    """Whole days from a time's day in UTC to a day; negative once it is past."""
-    return (date.fromisoformat(day) - at.date()).days
-
-
-def _soonest(supply: Mapping[str, Any]) -> tuple[bool, int, str]:
-    return supply["days_left"] is None, supply["days_left"] or 0, supply["supply"]
-
-
-def _routes(documents: Sequence[Document], at: datetime) -> dict[str, Any]:
-    names = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
-    items = [{name: each["value"][name] for name in names} | _common(each, at) for each in documents]
-    items.sort(key=lambda item: (item["route"], item["place"]))
-    # A route may serve several of the places: it counts once, in the state that is worst for those who need it.
-    worst: dict[str, str] = {}
-    for item in items:
-        status = item["status"] or "unknown"
-        worst[item["route"]] = min(status, worst.get(item["route"], status), key=_WORST_FIRST.index)
-    counts = Counter(worst.values())
-    return {
-        "known": len(worst),
-        **{status: counts[status] for status in ("closed", "restricted", "open", "unknown")},
-        "all_closed": bool(worst) and counts["closed"] == len(worst),
-        "items": items,
-    }
-
-
-_WORST_FIRST = ("closed", "unknown", "restricted", "open")

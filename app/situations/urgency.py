@@ -1,19 +1,20 @@
-"""Which places come first on the board. Pure, and shown on the board in words, so that anyone can tell why a place stands where."""
+"""The urgency of a situation, by which the board sorts places. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from math import inf
 from typing import Any
 
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind, Risk
+
 LEVELS = ("critical", "serious", "watch", "quiet")
-SHORT_DAYS = 7
-# The concepts under which people cannot leave.
-_HELD = frozenset({"trapped", "besieged", "encircled"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Urgency:
-    """Where a place stands: its level (0 is the worst), days to the soonest run-out, persons as a negative number, the name."""
+    """The sort key of a place: its level (0 is the worst), days to the soonest due date, people held as a negative number, name."""
 
     rank: int
     days: float
@@ -27,29 +28,32 @@ class Urgency:
 
 
 def urgency(situation: Mapping[str, Any]) -> Urgency:
-    """How urgent one situation is, by what was said recently (nothing stale counts).
+    """Return the urgency of a situation, from the risks of its recent items; stale items do not count.
 
-    Short: a supply ran out, or falls due within 7 days or is past due without an outcome. Held: people are trapped, besieged or
-    encircled, or every known route is closed. Critical is both, serious one of the two, watch neither, quiet nothing recent.
+    Critical: people are held, and people are short of something. Serious: one of the two. Watch: neither. Quiet: no recent item.
     """
-    trapped = [each for each in situation["trapped"] if not each["stale"]]
-    supplies = [each for each in situation["supplies"] if not each["stale"]]
-    routes = [each for each in situation["routes"]["items"] if not each["stale"]]
-    held_people = [_people(each) for each in trapped if each["concept"] in _HELD]
-    days = min((each["days_left"] for each in supplies if each["days_left"] is not None and each["outcome"] == "pending"), default=inf)
-    short = days <= SHORT_DAYS or any(each["state"] == "ran_out" for each in supplies)
-    held = any(held_people) or bool(routes and all(each["status"] == "closed" for each in routes))
-    if short and held:
-        rank = 0
-    elif short or held:
-        rank = 1
-    elif trapped or supplies or routes:
-        rank = 2
-    else:
-        rank = 3
-    return Urgency(rank, days, -max(held_people, default=0), situation["place"]["name"])
+    at = datetime.fromisoformat(situation["as_of"])
+    risks: list[Risk] = []
+    due_dates: list[date] = []
+    recent = 0
+    for kind, values in _recent_values(situation):
+        found = [risk for value in values if (risk := kind.risk(value, at)) is not None]
+        if len(found) == len(values) or not kind.risk_needs_all:
+            risks += found
+        due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
+        recent += len(values)
+    return Urgency(
+        rank=2 - len({risk.state for risk in risks}) if recent else LEVELS.index("quiet"),
+        days=(min(due_dates) - at.date()).days if due_dates else inf,
+        fewer_people=-max((risk.people for risk in risks), default=0),
+        name=situation["place"]["name"],
+    )
 
 
-def _people(item: Mapping[str, Any]) -> int:
-    figures = [item[name] for name in ("people_high", "people", "people_low") if item[name] is not None]
-    return int(figures[0]) if figures else 0
+def _recent_values(situation: Mapping[str, Any]) -> Iterator[tuple[Kind[Any], list[Mapping[str, Any]]]]:
+    groups = {"trapped": situation["trapped"], "supplies": situation["supplies"], "routes": situation["routes"]["items"]}
+    for kind in KINDS.values():
+        if kind.situation_group == "other":
+            yield kind, [each["value"] for each in situation["other"] if each["kind"] == kind.name and not each["stale"]]
+        else:
+            yield kind, [each for each in groups[kind.situation_group] if not each["stale"]]

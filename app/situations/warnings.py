@@ -18,7 +18,6 @@ from app.domain.time_point import LATEST, TimePoint
 from app.indicators.past import assess_at
 from app.indicators.queries import revision_for, visible_at
 from app.settings import Settings
-from app.situations.service import days_left
 from app.storage.paging import head_seq
 
 Position = tuple[date, UUID]
@@ -79,6 +78,6 @@ async def _past(
 
 
 def _item(due: date, document: str, at: datetime) -> str:
-    left = days_left(due.isoformat(), at)
+    left = (due - at.date()).days
     head: dict[str, Any] = {"due": due.isoformat(), "days_left": left, "past_due": left < 0}
     return f'{orjson.dumps(head).decode()[:-1]},"indicator":{document}}}'

@@ -8,8 +8,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,11 @@ Day = Annotated[date, BeforeValidator(_only_iso_day)]
 People = Annotated[StrictInt, Field(ge=0, le=10_000_000_000)]
 Days = Annotated[StrictInt, Field(ge=0, le=3650)]
 Words = Annotated[str, Field(min_length=1, max_length=500)]
+
+Outcome = Literal["pending", "materialised", "averted", "overtaken", "unknown"]
+SituationGroup = Literal["trapped", "supplies", "routes", "other"]
+# A warning counts as `short` from this many days before its due date on.
+MAX_SHORT_DAYS = 7
 
 
 def field_error(field: str, detail: str) -> PydanticCustomError:
@@ -75,6 +80,15 @@ class Alert:
     response: str
     urgency: str
     onset: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What an assessment means for people: `held`, they cannot leave (`people` of them, 0 for not known), or `short` of something."""
+
+    state: Literal["held", "short"]
+    reason: str
+    people: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +158,9 @@ class Kind(ABC, Generic[V]):
     has_outcome: ClassVar[bool] = False
     has_alerts: ClassVar[bool] = False
     hxl: ClassVar[Mapping[str, str]] = {}
+    situation_group: ClassVar[SituationGroup] = "other"
+    situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "integer", "boolean"]]]] = ()
+    risk_needs_all: ClassVar[bool] = False
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
     example: ClassVar[Mapping[str, Any]]
@@ -177,6 +194,25 @@ class Kind(ABC, Generic[V]):
     def occurred_on(self, value: V) -> date | None:
         """The day on which what was warned of came, of a statement that says so; None where it names none."""
         return None
+
+    def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+        """Return the kind's own fields of its item in a situation at a time; `due_date` and `risk` read these fields, too."""
+        return dict(value)
+
+    def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
+        """Return the sort key of an item in a situation."""
+        return self.due_date(summary) or date.max, str(summary[self.topic])
+
+    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return the fields of a situation that show the kind's items, for a kind whose group is not `other`."""
+        return {self.situation_group: items}
+
+    def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
+        """Return the risk at a time; by default `short` from MAX_SHORT_DAYS before the due date on."""
+        due = self.due_date(value)
+        if due is None or (days := (due - at.date()).days) > MAX_SHORT_DAYS:
+            return None
+        return Risk("short", "past_due" if days < 0 else "due_soon")
 
     def alert(self, value: V, sent_on: date) -> Alert | None:
         """The statement as an alert that is sent on a day (UTC); None where it calls for none."""

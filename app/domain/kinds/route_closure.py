@@ -1,8 +1,9 @@
 """Which routes are shut: one indicator for each route and place it serves, read for each direction."""
 
-from collections.abc import Sequence
-from datetime import date
-from typing import Annotated, Literal, Self
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
@@ -11,14 +12,15 @@ from app.domain.kinds.base import (
     Combined,
     Day,
     Kind,
+    Risk,
     StatedValue,
     StatePlot,
     Value,
     disjoint,
     envelope,
+    field_error,
     gettext_noop,
     partial_date,
-    field_error,
 )
 from app.domain.tlp import Label, strictest
 
@@ -41,6 +43,9 @@ Cause = Literal[
 # What is shut by fighting, mines or attacks on those who bring aid.
 _OF_SECURITY = frozenset({"hostilities", "mines_uxo", "violence_against_humanitarians"})
 
+# What is worst for people who need the route comes first.
+_WORST_FIRST = ("closed", "unknown", "restricted", "open")
+_COUNTED = ("closed", "restricted", "open", "unknown")
 DIRECTIONS: tuple[Literal["in", "out"], ...] = ("in", "out")
 
 
@@ -111,6 +116,12 @@ class RouteClosureKind(Kind[RouteClosure]):
     references = {"route": "route"}
     range_fields = frozenset({"since_earliest", "since_latest"})
     has_alerts = True
+    situation_group = "routes"
+    situation_columns = (
+        *((f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in ("known", *_COUNTED)),
+        ("routes.all_closed", "#status+all_closed", "boolean"),
+    )
+    risk_needs_all = True
     hxl = {
         "route": "#access+route+code",
         "status": "#status+route",
@@ -168,6 +179,35 @@ class RouteClosureKind(Kind[RouteClosure]):
     def aspects(self, value: RouteClosure) -> frozenset[str]:
         """The directions that it covers."""
         return frozenset(DIRECTIONS) if value.direction == "both" else frozenset({value.direction})
+
+    def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+        """Return the route with its state and since when."""
+        names = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
+        return {name: value[name] for name in names}
+
+    def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
+        """Sort by route, then by place."""
+        return summary["route"], place
+
+    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Count each route once, in its worst state, since a route may serve several places."""
+        worst: dict[str, str] = {}
+        for item in items:
+            status = item["status"] or "unknown"
+            worst[item["route"]] = min(status, worst.get(item["route"], status), key=_WORST_FIRST.index)
+        counts = Counter(worst.values())
+        return {
+            "routes": {
+                "known": len(worst),
+                **{status: counts[status] for status in _COUNTED},
+                "all_closed": bool(worst) and counts["closed"] == len(worst),
+                "items": items,
+            }
+        }
+
+    def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
+        """Return `held` for a closed route."""
+        return Risk("held", "route_closed") if value["status"] == "closed" else None
 
     def alert(self, value: RouteClosure, sent_on: date) -> Alert:
         """A route that is not open is to be avoided from when it is so; passage that is only announced changes nothing."""

@@ -1,7 +1,7 @@
 """When a supply runs out: one indicator for each supply and scope, since an agency's last ration is not the city's last bread."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -13,19 +13,20 @@ from app.domain.kinds.base import (
     Day,
     Days,
     Kind,
+    Outcome,
+    Risk,
     StatedValue,
     Value,
     Words,
     disjoint,
     envelope,
-    gettext_noop,
     field_error,
+    gettext_noop,
 )
 from app.domain.tlp import Label, strictest
 
 Supply = Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"]
 State = Literal["will_run_out", "low", "ran_out", "resupplied"]
-Outcome = Literal["pending", "materialised", "averted", "overtaken", "unknown"]
 Scope = Literal["all_stock", "agency_stock", "market", "facility"]
 
 # A supply that is low may well be one that will run out on a given day.
@@ -94,6 +95,16 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     range_fields = frozenset({"runs_out_earliest", "runs_out_latest"})
     has_outcome = True
     has_alerts = True
+    situation_group = "supplies"
+    situation_columns = (
+        ("soonest_runout.supply", "#item+type", "text"),
+        ("soonest_runout.state", "#status+supply", "text"),
+        ("soonest_runout.runs_out_earliest", "#date+runout+min", "text"),
+        ("soonest_runout.runs_out_latest", "#date+runout+max", "text"),
+        ("soonest_runout.days_left", "#indicator+days_remaining+num", "integer"),
+        ("soonest_runout.agreement", "#status+agreement", "text"),
+        ("soonest_runout.source", "#meta+source+code", "text"),
+    )
     hxl = {
         "supply": "#item+type",
         "state": "#status+supply",
@@ -165,6 +176,23 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     def occurred_on(self, value: SupplyRunout) -> date | None:
         """The first day named, of a statement that it ran out."""
         return (value.runs_out_earliest or value.runs_out_latest) if value.state == "ran_out" else None
+
+    def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+        """Return all but the condition, with the days left while the run-out is a warning."""
+        names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
+        due, latest = self.due_date(value), value["runs_out_latest"]
+        return {name: value[name] for name in names} | {
+            "days_left": None if due is None else (due - at.date()).days,
+            "days_left_latest": None if due is None or latest is None else (date.fromisoformat(latest) - at.date()).days,
+        }
+
+    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Add the soonest run-out; None without one."""
+        return {"supplies": items, "soonest_runout": next((each for each in items if each["days_left"] is not None), None)}
+
+    def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
+        """Return `short` for what ran out, is past due or is due soon."""
+        return Risk("short", "ran_out") if value["state"] == "ran_out" else super().risk(value, at)
 
     def subject(self, value: SupplyRunout) -> str:
         """The supply, and the scope where it is not all stock."""

@@ -1,15 +1,20 @@
 """How many people are trapped: one indicator for each concept counted, since two concepts are never mixed."""
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.domain.kinds.base import Combined, Kind, People, RangePlot, StatedValue, Value, disjoint, envelope, gettext_noop, field_error
+from app.domain.kinds.base import Combined, Kind, People, RangePlot, Risk, StatedValue, Value, disjoint, envelope, field_error, gettext_noop
 
 Concept = Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"]
 Qualifier = Literal["exact", "about", "nearly", "up_to", "more_than", "at_least"]
 Combatants = Literal["yes", "no", "unknown"]
+
+CONCEPTS: tuple[Concept, ...] = get_args(Concept)
+# The concepts under which people cannot leave.
+_HELD = frozenset({"trapped", "besieged", "encircled"})
 
 
 class TrappedPopulation(Value):
@@ -81,9 +86,30 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "in_need": gettext_noop("In need"),
         "remaining": gettext_noop("Remaining"),
     }
+    situation_group = "trapped"
+    situation_columns = tuple(
+        (f"trapped.{concept}.{field}", f"#affected+{concept}{bound}", "integer")
+        for concept in CONCEPTS
+        for field, bound in (("people", "+best"), ("people_low", "+min"), ("people_high", "+max"))
+    )
     value_model = TrappedPopulation
     assessment_model = TrappedPopulationReading
     example = {"concept": "trapped", "people": 300000, "qualifier": "about"}
+
+    def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+        """Return all but whether combatants are counted."""
+        return {name: value[name] for name in ("concept", "people", "people_low", "people_high", "qualifier")}
+
+    def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
+        """Sort by the order of the concepts, then by place."""
+        return CONCEPTS.index(summary["concept"]), place
+
+    def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
+        """Return `held` where people are trapped, besieged or encircled, with the highest figure."""
+        figures = [value[name] for name in ("people_high", "people", "people_low") if value[name] is not None]
+        if value["concept"] not in _HELD or not figures or not figures[0]:
+            return None
+        return Risk("held", value["concept"], figures[0])
 
     def contradicts(self, one: StatedValue[TrappedPopulation], other: StatedValue[TrappedPopulation]) -> bool:
         """Whether the two ranges do not meet."""
