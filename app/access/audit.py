@@ -94,7 +94,7 @@ class ReadLog:
     async def flush(self) -> None:
         """Write down what waits; on an error it goes on waiting."""
         if self._lost:
-            log.error("audit_lost", reads=self._lost)
+            log.error("read_audit_dropped", reads=self._lost)
             self._lost = 0
         if not self._waiting:
             return
@@ -120,7 +120,7 @@ class ReadLog:
             async with self._database.audit.begin() as connection:
                 await connection.execute(insert(entries), rows)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("audit_not_written", error=type(error).__name__)
+            log.warning("audit_write_failed", error=type(error).__name__)
             for key, (count, at, target) in waiting.items():
                 again = self._waiting.setdefault(key, [0, at, target])
                 again[0] += count

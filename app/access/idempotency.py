@@ -53,7 +53,7 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
         except DBAPIError as error:
             if not is_conflict(error):
                 raise
-            log.warning("write_tried_again", error=type(error.orig).__name__)
+            log.warning("write_retried", error=type(error.orig).__name__)
     return await _write_once(request, caller, write)
 
 

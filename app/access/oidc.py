@@ -145,7 +145,7 @@ class Issuer:
             except (SQLAlchemyError, OSError) as error:
                 if writing:
                     raise
-                log.warning("subject_not_kept", error=type(error).__name__)
+                log.warning("oidc_subject_not_saved", error=type(error).__name__)
                 return True
         if len(self._kept) >= MOST_REMEMBERED:
             del self._kept[next(iter(self._kept))]
@@ -176,7 +176,7 @@ class Issuer:
                 answer = await client.get(url)
                 listed = answer.raise_for_status().json()["keys"]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-            log.warning("issuer_does_not_answer", error=type(error).__name__)
+            log.warning("oidc_unreachable", error=type(error).__name__)
             return
         keys: dict[str | None, jwt.PyJWK] = {}
         for each in listed:

@@ -23,7 +23,7 @@ router = APIRouter(tags=["Health"])
 
 # How much is written, and how large the answers to others are, would tell of statements that the public may not see.
 _NOT_FOR_ALL = re.compile(
-    rb'^.*(?:method="(?!GET"|HEAD")|http_(?:request|response)_size_bytes|lifeline_(?:writes|webhook|kept_bytes|replica_lag)).*\n',
+    rb'^.*(?:method="(?!GET"|HEAD")|http_(?:request|response)_size_bytes|type="write"|lifeline_(?:webhook|response_cache_bytes|replica_lag)).*\n',
     re.MULTILINE,
 )
 

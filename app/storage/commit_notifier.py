@@ -198,7 +198,7 @@ class PostgresSignal(ChangeSignal):
                         self._set(writes)
                     await asyncio.sleep(POSTGRESQL_CHECK_SECONDS)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-                log.warning("signal_lost", error=type(error).__name__)
+                log.warning("commit_listener_lost", error=type(error).__name__)
             finally:
                 self._set(None)
                 connection.terminate()

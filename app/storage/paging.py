@@ -1,9 +1,9 @@
 """Keyset paging: rows and the head of the ledger in one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -20,11 +20,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.tlp import LABELS
 
+T = TypeVar("T")
+
+# Values in one IN clause: few enough for the bound parameters of either engine.
+MAX_IN_VALUES = 500
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """Split values into lists that fit into one IN clause."""
+    items = list(values)
+    return (items[start : start + MAX_IN_VALUES] for start in range(0, len(items), MAX_IN_VALUES))
+
 
 @cache
 def head_seq(level: int) -> ScalarSelect[int]:
     """The head of the ledger as a reader of that level sees it, as a subquery for any statement."""
-    return select(column(f"seq_{LABELS[level]}", BigInteger)).select_from(table("head")).scalar_subquery()
+    return select(column(f"seq_{LABELS[level]}", BigInteger)).select_from(table("ledger_head")).scalar_subquery()
 
 
 async def revision_of(connection: AsyncConnection, level: int) -> int:

@@ -1,11 +1,9 @@
-"""What `/metrics` says beside requests and their latencies: the ledger, readings past their time, webhooks, kept answers, overload,
-the replica.
+"""Prometheus metrics beside requests and latencies: response cache, load shedding, ledger, indicators, webhooks, replica.
 
-The ledger and the readings are those that everybody may see, so that no number tells of what is restricted.
+Counts of the ledger and of indicators cover public entries only, so that they reveal nothing restricted.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
 
 from fastapi import Request
 from prometheus_client import Gauge, Metric
@@ -25,74 +23,72 @@ from app.webhooks.models import Delivery
 
 
 class ProcessMetrics(Collector):
-    """What one process counts on its own: what it answered from what it keeps, what it has under way, what it sent away."""
+    """Metrics that one process counts itself: hits and size of the response cache, and load shedding."""
 
     def __init__(self, state: AppState) -> None:
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """The numbers as they are now."""
-        answered = CounterMetricFamily(
-            "lifeline_kept_answers",
-            "Requests answered from memory; http_requests_total has the others.",
+        """Yield the current values; families without a sample until the application has started."""
+        hits = CounterMetricFamily(
+            "lifeline_response_cache_hits",
+            "Requests answered from the response cache; http_requests_total counts the others.",
             labels=("handler", "method", "status"),
         )
-        size = GaugeMetricFamily("lifeline_kept_bytes", "Bytes of answers that are kept.")
-        if (kept := getattr(self._state, "response_cache", None)) is not None:
-            for (route, method, status), count in kept.hits.items():
-                answered.add_metric((route, method, status), count)
-            size.add_metric((), kept.size)
-        yield answered
+        size = GaugeMetricFamily("lifeline_response_cache_bytes", "Bytes of cached responses.")
+        if (cache := getattr(self._state, "response_cache", None)) is not None:
+            for labels, count in cache.hits.items():
+                hits.add_metric(labels, count)
+            size.add_metric((), cache.size)
+        yield hits
         yield size
-        if (admission := getattr(self._state, "load_shedding", None)) is not None:
-            yield CounterMetricFamily("lifeline_requests_shed", "Requests that were too many, told to come again.", admission.shed)
-            yield GaugeMetricFamily(
-                "lifeline_writes_under_way", "Writes that are worked on or stand in the queue.", admission.writes.in_flight
-            )
-            yield GaugeMetricFamily("lifeline_reads_under_way", "Reads that are worked on.", admission.reads.in_flight)
-            yield GaugeMetricFamily(
-                "lifeline_writes_allowed", "Writes that are let in at once; fewer while answers take long.", int(admission.writes.limit)
-            )
-            yield GaugeMetricFamily(
-                "lifeline_reads_allowed", "Reads that are let in at once; fewer while answers take long.", int(admission.reads.limit)
-            )
-            yield GaugeMetricFamily("lifeline_readers_waiting", "Streams and long polls that are held.", admission.long_polls.in_flight)
+        if (shedding := getattr(self._state, "load_shedding", None)) is None:
+            return
+        in_flight = GaugeMetricFamily("lifeline_requests_in_flight", "Requests that are being processed.", labels=("type",))
+        limit = GaugeMetricFamily(
+            "lifeline_concurrency_limit", "Requests processed at once before others are answered 503; falls with latency.", labels=("type",)
+        )
+        for type_, limiter in (("read", shedding.reads), ("write", shedding.writes)):
+            in_flight.add_metric((type_,), limiter.in_flight)
+            limit.add_metric((type_,), int(limiter.limit))
+        yield in_flight
+        yield limit
+        yield CounterMetricFamily("lifeline_requests_shed", "Requests answered 503 because of overload.", shedding.shed)
+        yield GaugeMetricFamily("lifeline_open_streams", "Open event streams and long polls.", shedding.long_polls.in_flight)
 
 
 class ReplicaMetrics(Collector):
-    """How the replica for reading does, as the last scrape found it; nothing where there is none."""
+    """State of the read replica at the last scrape; no samples without a replica."""
 
     def __init__(self) -> None:
         self.up: bool | None = None
         self.lag_seconds: float | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """Whether it answers, and how far it is behind."""
-        up = GaugeMetricFamily("lifeline_replica_up", "Whether the replica for reading answered this scrape.")
+        """Yield whether the replica answered, and its lag."""
+        up = GaugeMetricFamily("lifeline_replica_up", "1 if the read replica answered this scrape, else 0.")
         lag = GaugeMetricFamily(
-            "lifeline_replica_lag_seconds", "Seconds since the first entry of the ledger was recorded that the replica does not have."
+            "lifeline_replica_lag_seconds", "Age in seconds of the oldest ledger entry that the read replica lacks; 0 if it lacks none."
         )
         for family, value in ((up, self.up), (lag, self.lag_seconds)):
             if value is not None:
                 family.add_metric((), value)
-        yield up
-        yield lag
+            yield family
 
 
-def sampling(registry: CollectorRegistry) -> Callable[[Request], Any]:
-    """A dependency that asks the database, once a scrape, for what gauges in the registry say."""
-    up = Gauge("lifeline_database_up", "Whether the database answered this scrape.", registry=registry)
-    seq = Gauge("lifeline_ledger_seq", "The last entry of the ledger that everybody may see.", registry=registry)
-    past = Gauge("lifeline_readings_past_their_time", "Readings that everybody may see, of which nobody spoke lately.", registry=registry)
-    pending = Gauge("lifeline_webhook_deliveries_pending", "Deliveries of webhooks that wait to be sent.", registry=registry)
-
+def database_metrics(registry: CollectorRegistry) -> Callable[[Request], Awaitable[None]]:
+    """Register the gauges that come from the database, and return the function that updates them before each scrape."""
+    up = Gauge("lifeline_database_up", "1 if the database answered this scrape, else 0.", registry=registry)
+    seq = Gauge("lifeline_ledger_seq", "Number of the last public ledger entry.", registry=registry)
+    stale = Gauge("lifeline_stale_indicators", "Public indicators whose newest report is older than its kind allows.", registry=registry)
+    pending = Gauge("lifeline_webhook_deliveries_pending", "Webhook deliveries that wait to be sent.", registry=registry)
     replica = ReplicaMetrics()
     registry.register(replica)
 
-    async def sample(request: Request) -> None:
+    async def update(request: Request) -> None:
         state = app_state(request)
         database, level = state.database, state.settings.public_clearance.level
-        overdue = (
+        stale_count = (
             select(func.count())
             .select_from(IndicatorProjection)
             .where(
@@ -101,34 +97,33 @@ def sampling(registry: CollectorRegistry) -> Callable[[Request], Any]:
                 col(IndicatorProjection.max_clearance) >= level,
             )
         )
-        waiting = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
-        held = None if database.replica is None else await database.replica.held()
-        replica.up = None if database.replica is None else held is not None
+        pending_count = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
+        applied = None if database.replica is None else await database.replica.held()
+        replica.up = None if database.replica is None else applied is not None
         replica.lag_seconds = None
         try:
             async with database.read_latest() as connection:
-                row = (await connection.execute(select(head_seq(level), overdue.scalar_subquery(), waiting.scalar_subquery()))).one()
-                if held is not None:
-                    replica.lag_seconds = await _seconds_behind(connection, held)
+                row = (
+                    await connection.execute(select(head_seq(level), stale_count.scalar_subquery(), pending_count.scalar_subquery()))
+                ).one()
+                if applied is not None:
+                    replica.lag_seconds = await _replica_lag(connection, applied)
         except Exception as error:
             if database_problem(error) is None:
                 raise
             up.set(0)
             return
         up.set(1)
-        for gauge, value in zip((seq, past, pending), row, strict=True):
+        for gauge, value in zip((seq, stale, pending), row, strict=True):
             gauge.set(value or 0)
 
-    return sample
+    return update
 
 
-async def _seconds_behind(primary: AsyncConnection, held: int) -> float:
-    """How long ago the first entry after this one was recorded; 0 when there is none.
-
-    It does not grow while nobody writes, as the time since the replica's last replay does.
-    """
-    recorded_at = (
-        select(col(LedgerEntry.recorded_at)).where(col(LedgerEntry.global_seq) > held).order_by(col(LedgerEntry.global_seq)).limit(1)
+async def _replica_lag(primary: AsyncConnection, applied: int) -> float:
+    # Not the time since the last replay: that grows while there is nothing to replay.
+    first_missing = (
+        select(col(LedgerEntry.recorded_at)).where(col(LedgerEntry.global_seq) > applied).order_by(col(LedgerEntry.global_seq)).limit(1)
     )
-    missing = (await primary.execute(recorded_at)).scalar_one_or_none()
-    return 0.0 if missing is None else max(0.0, (utc_now() - missing).total_seconds())
+    recorded_at = (await primary.execute(first_missing)).scalar_one_or_none()
+    return 0.0 if recorded_at is None else max(0.0, (utc_now() - recorded_at).total_seconds())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from prometheus_client import GCCollector, Metric, PlatformCollector, ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from app.http.rate_limit import SHARED
+from app.http.rate_limit import SHARED_COUNTERS_VARIABLE
 
 
 class WorkerRegistry(CollectorRegistry):
@@ -22,7 +22,7 @@ class WorkerRegistry(CollectorRegistry):
 
 def metrics_registry() -> CollectorRegistry:
     """Where the metrics of one application are kept, beside those of the process: of two in a process each counts its own requests."""
-    registry = WorkerRegistry() if SHARED in os.environ else CollectorRegistry()
+    registry = WorkerRegistry() if SHARED_COUNTERS_VARIABLE in os.environ else CollectorRegistry()
     for collector in (GCCollector, PlatformCollector, ProcessCollector):
         collector(registry=registry)
     return registry

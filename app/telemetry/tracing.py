@@ -43,7 +43,7 @@ def provider() -> "TracerProvider | None":
     try:
         from app.telemetry.span_export import new_provider  # noqa: PLC0415 - its packages are an extra
     except ImportError:
-        log.warning("traces_not_sent", reason="The packages are not there: install lifeline[otel].")
+        log.warning("trace_export_failed", reason="The packages are not there: install lifeline[otel].")
         return None
     return new_provider()
 

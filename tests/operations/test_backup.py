@@ -21,7 +21,7 @@ from tests.support.fixtures import sqlite_only
 from tests.support.postgres import execute
 from tests.support.processes import serve
 from tests.support.schema import NEXT, add_revision
-from tests.support.servers import by_hand, client_of, invoke, new_key, rows
+from tests.support.servers import client_for, execute_sql, invoke, new_key, query_rows
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def content(url: str) -> dict[str, list[str]]:
         "route": "id, slug",
         "api_key": "id, secret_hash",
     }
-    return {table: sorted("|".join(map(plain, row)) for row in rows(url, f"SELECT {some} FROM {table}")) for table, some in names.items()}
+    return {
+        table: sorted("|".join(map(plain, row)) for row in query_rows(url, f"SELECT {some} FROM {table}")) for table, some in names.items()
+    }
 
 
 def refused(result: Result) -> str:
@@ -81,14 +83,14 @@ def refused(result: Result) -> str:
 
 async def _report_to(url: str) -> httpx.Response:
     """One report more, to an application on a database."""
-    async with client_of(Settings(database_url=url), await new_key(url)) as client:
+    async with client_for(Settings(database_url=url), await new_key(url)) as client:
         return await client.post("/v1/reports", json=report(place="aleppo-east", source="un-ocha", stated_at="2016-10-20"))
 
 
 def test_what_is_restored_is_what_was_there_on_either_engine(demo: str, other: str, file: Path) -> None:
     done = invoke("backup", str(file), database_url=demo)
     assert done.exit_code == 0, done.output
-    last = rows(demo, "SELECT global_seq, hash_red FROM ledger_head")[0]
+    last = query_rows(demo, "SELECT global_seq, hash_red FROM ledger_head")[0]
     assert f"The last change is {last[0]}," in done.output
     assert last[1] in done.output
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -109,7 +111,7 @@ def test_what_is_restored_is_what_was_there_on_either_engine(demo: str, other: s
 
 async def _read_from(url: str) -> None:
     """A read that is audited, and a write."""
-    async with client_of(Settings(database_url=url), await new_key(url)) as client:
+    async with client_for(Settings(database_url=url), await new_key(url)) as client:
         assert (await client.get("/v1/reports")).status_code == 200
         assert (await client.post("/v1/reports", json=report())).status_code == 201
 
@@ -153,7 +155,7 @@ def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other:
     assert "change 7 " in untold.stdout
     assert not other.startswith("sqlite") or not Path(other.removeprefix("sqlite:///")).exists()
 
-    by_hand(demo, "UPDATE report SET quote = 'other words' WHERE global_seq = 7")
+    execute_sql(demo, "UPDATE report SET quote = 'other words' WHERE global_seq = 7")
     unmade = invoke("backup", str(file), database_url=demo)
     assert "does not verify" in refused(unmade)
     assert "change 7 " in unmade.stdout
@@ -164,7 +166,7 @@ def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other:
 def test_a_byte_that_went_wrong_where_the_file_lay_is_found_whatever_it_is_of(demo: str, file: Path, tmp_path: Path) -> None:
     assert invoke("backup", str(file), database_url=demo).exit_code == 0
     whole = file.read_bytes()
-    ((secret_hash,),) = rows(f"sqlite:///{file}", "SELECT secret_hash FROM api_key LIMIT 1")
+    ((secret_hash,),) = query_rows(f"sqlite:///{file}", "SELECT secret_hash FROM api_key LIMIT 1")
     other = f"sqlite:///{tmp_path / 'other.db'}"
     # Of a key, which no chain proves; of an index; of the schema; of the seal.
     for told in (secret_hash.encode(), b"CREATE TABLE report", b"CREATE INDEX", b"CREATE TABLE backup_seal"):
@@ -175,7 +177,7 @@ def test_a_byte_that_went_wrong_where_the_file_lay_is_found_whatever_it_is_of(de
     file.write_bytes(whole)
     assert invoke("restore", str(file), database_url=other).exit_code == 0
     # What is restored is a database, not a backup: it can be used, and backed up again.
-    assert rows(other, "SELECT name FROM sqlite_master WHERE name = 'backup_seal'") == []
+    assert query_rows(other, "SELECT name FROM sqlite_master WHERE name = 'backup_seal'") == []
 
 
 @sqlite_only
@@ -205,7 +207,7 @@ def test_restore_backup_of_an_earlier_schema_migrates_it(
     # A database behind head must be migrated before a backup.
     assert "run `lifeline migrate` first" in refused(invoke("backup", str(file.with_name("b.db")), database_url=demo))
     assert invoke("restore", str(file), database_url=other).exit_code == 0
-    assert rows(other, "SELECT version_num FROM alembic_version") == [(NEXT,)]
+    assert query_rows(other, "SELECT version_num FROM alembic_version") == [(NEXT,)]
     assert content(other) == content(demo)
     assert file.read_bytes() == before
 
@@ -230,20 +232,22 @@ def test_a_backup_under_full_write_load_ends_at_an_acknowledged_change(seeded_da
     stopped: list[bool] = []
     with serve(tmp_path, database_url=url) as server, ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(_write, server.url, key, lambda: bool(stopped), writer) for writer in range(4)]
-        while rows(url, "SELECT global_seq FROM ledger_head")[0][0] < 20:
+        while query_rows(url, "SELECT global_seq FROM ledger_head")[0][0] < 20:
             pass
-        before = {row[0] for row in rows(url, "SELECT CAST(id AS VARCHAR) FROM report")}
+        before = {row[0] for row in query_rows(url, "SELECT CAST(id AS VARCHAR) FROM report")}
         try:
             made = invoke("backup", str(file), database_url=url)
             assert made.exit_code == 0, made.output
         finally:
             stopped.append(True)
         acknowledged = {each.replace("-", "") for one in writing for each in one.result()}
-    held = [row[0].replace("-", "") for row in rows(f"sqlite:///{file}", "SELECT CAST(id AS VARCHAR) FROM report ORDER BY global_seq")]
+    held = [
+        row[0].replace("-", "") for row in query_rows(f"sqlite:///{file}", "SELECT CAST(id AS VARCHAR) FROM report ORDER BY global_seq")
+    ]
     restored = f"sqlite:///{tmp_path / 'restored.db'}"
     assert invoke("restore", str(file), database_url=restored).exit_code == 0
     assert invoke("verify", database_url=restored).exit_code == 0
     assert {each.replace("-", "") for each in before} <= set(held) <= acknowledged
     assert len(held) < len(acknowledged), "nobody wrote while the backup was made"
-    last = rows(url, f"SELECT hash_red FROM ledger_entry WHERE global_seq = {len(held)}")
-    assert rows(restored, "SELECT hash_red FROM ledger_head") == last
+    last = query_rows(url, f"SELECT hash_red FROM ledger_entry WHERE global_seq = {len(held)}")
+    assert query_rows(restored, "SELECT hash_red FROM ledger_head") == last

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import by_hand, invoke
+from tests.support.servers import execute_sql, invoke
 
 
 def test_all_is_well(database_url: str, engine: str) -> None:
@@ -26,7 +26,7 @@ def test_all_is_well(database_url: str, engine: str) -> None:
     ],
 )
 def test_what_is_not_well_is_named(database_url: str, statement: str, line: str) -> None:
-    by_hand(database_url, statement)
+    execute_sql(database_url, statement)
     found = invoke("doctor", database_url=database_url)
     assert found.exit_code == 1
     assert [each.split()[2] for each in found.output.splitlines() if each.startswith("NOT WELL")] == [line]

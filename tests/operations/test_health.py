@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.storage.migrations import migrate
 from tests.support.factories import Reference, report
 from tests.support.postgres import execute
-from tests.support.servers import client_of, execute_by_hand
+from tests.support.servers import client_for, execute_sql_async
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ async def test_up_and_ready_without_a_key_and_never_from_memory(anonymous: httpx
 @pytest.mark.parametrize("revision", ["2000_before", "2999_later"])
 async def test_not_ready_where_the_schema_is_not_at_head(anonymous: httpx.AsyncClient, database_url: str, revision: str) -> None:
     assert (await anonymous.get("/health/ready")).status_code == 200
-    await execute_by_hand(database_url, f"UPDATE alembic_version SET version_num = '{revision}'")
+    await execute_sql_async(database_url, f"UPDATE alembic_version SET version_num = '{revision}'")
     assert "lifeline migrate" in await not_ready(anonymous)
-    await execute_by_hand(database_url, "DELETE FROM alembic_version")
+    await execute_sql_async(database_url, "DELETE FROM alembic_version")
     assert "lifeline migrate" in await not_ready(anonymous)
 
 
@@ -59,7 +59,7 @@ async def test_not_ready_when_the_database_is_gone_and_readers_are_told_to_try_a
     await execute(postgres, "CREATE DATABASE leaving")
     settings = Settings(database_url=postgres.get_uri("leaving"))
     await asyncio.to_thread(migrate, settings)
-    async with client_of(settings) as client:
+    async with client_for(settings) as client:
         assert (await client.get("/health/ready")).status_code == 200
         await execute(postgres, "DROP DATABASE leaving WITH (FORCE)")
         assert await not_ready(client) == "The database does not answer."
@@ -105,7 +105,7 @@ async def test_metrics_count_by_template_and_tell_nothing_of_records_or_keys(
     assert {sample.labels["handler"] for sample in samples if "handler" in sample.labels} <= templates
     names = {name for sample in samples for name in sample.labels}
     runtime = {"generation", "implementation", "major", "minor", "patchlevel", "version"}
-    assert names <= {"handler", "method", "status", "le"} | runtime
+    assert names <= {"handler", "method", "status", "le", "type"} | runtime
     values = " ".join(value for sample in samples for value in sample.labels.values())
     key = client.headers["authorization"].removeprefix("Bearer ")
     for told in (secret["id"], secret["indicator"], "oldtown", "secret", "trapped", "red", key):

@@ -16,9 +16,9 @@ from app.domain.tlp import Label
 from app.telemetry.logging import lines_of_libraries
 from tests.operations.test_health import metrics
 from tests.support.factories import Reference, report
-from tests.support.fixtures import of_no_storage
+from tests.support.fixtures import sqlite_only
 from tests.support.processes import serve
-from tests.support.servers import by_hand, new_key
+from tests.support.servers import execute_sql, new_key
 
 
 def lines(printed: str) -> list[dict[str, Any]]:
@@ -65,12 +65,12 @@ REFUSE = {
 
 def test_an_error_of_ours_is_told_by_its_place_without_what_it_quotes(seeded_database_url: str, engine: str, tmp_path: Path) -> None:
     key = asyncio.run(new_key(seeded_database_url, clearance=Label.RED))
-    by_hand(seeded_database_url, *REFUSE[engine])
+    execute_sql(seeded_database_url, *REFUSE[engine])
     said = report(sensitivity="red", provenance={"quote": "a quote that nobody may see"})
     with serve(tmp_path, database_url=seeded_database_url) as server:
         answer = httpx.post(f"{server.url}/v1/reports", json=said, headers={"Authorization": f"Bearer {key}"}, timeout=60)
         assert answer.status_code == 500, answer.text
-    printed = server.printed.read_text()
+    printed = server.output.read_text()
     # Of the server too: every line is one.
     told = [json.loads(line) for line in printed.splitlines()]
     (ours,) = [line for line in told if line["event"] == "unhandled_error"]
@@ -96,19 +96,19 @@ def test_what_a_library_logs_is_the_same_line_without_the_words_of_an_error() ->
     told = json.loads(line)
     assert (told["event"], told["level"], told["logger"]) == ("it broke in here\nand on", "error", "uvicorn.error")
     assert told["timestamp"].endswith("Z")
-    for sort in ("ExceptionGroup", "KeyError", "ValueError", "test_telling.py"):
+    for sort in ("ExceptionGroup", "KeyError", "ValueError", Path(__file__).name):
         assert sort in told["exception"]
     assert secret not in line
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, 'a"b', "<script>"])
 async def test_an_identifier_that_is_not_sane_is_replaced(anonymous: httpx.AsyncClient, sent: str) -> None:
     answer = await anonymous.get("/v1/indicators", headers={"X-Request-ID": sent})
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", answer.headers["x-request-id"])
 
 
-@of_no_storage
+@sqlite_only
 async def test_each_request_has_an_identifier_of_its_own_and_what_is_kept_has_none(anonymous: httpx.AsyncClient) -> None:
     first = await anonymous.get("/v1/indicators", headers={"X-Request-ID": "mine"})
     again = await anonymous.get("/v1/indicators", headers={"X-Request-ID": "yours"})
@@ -138,14 +138,14 @@ async def test_metrics_count_what_is_kept_and_tell_of_the_public_ledger_alone(
     assert held.status_code == 304
     found = await metrics(client)
     kept = {"handler": "/v1/indicators", "method": "GET"}
-    assert value(found, "lifeline_kept_answers_total", **kept, status="2xx") == 3
-    assert value(found, "lifeline_kept_answers_total", **kept, status="3xx") == 1
+    assert value(found, "lifeline_response_cache_hits_total", **kept, status="2xx") == 3
+    assert value(found, "lifeline_response_cache_hits_total", **kept, status="3xx") == 1
     passed = {"handler": "/v1/indicators", "method": "GET", "status": "2xx"}
     assert value(found, "http_requests_total", **passed) == value(before, "http_requests_total", **passed) + 1
-    assert value(found, "lifeline_kept_bytes") > 0
+    assert value(found, "lifeline_response_cache_bytes") > 0
     assert value(found, "lifeline_database_up") == 1
     # What was said in 2016 is past its time; the statement that only the highest clearance sees is in neither number.
     assert value(found, "lifeline_ledger_seq") == 1
-    assert value(found, "lifeline_readings_past_their_time") == 1
+    assert value(found, "lifeline_stale_indicators") == 1
     assert value(found, "lifeline_webhook_deliveries_pending") == 0
     assert value(found, "lifeline_requests_shed_total") == 0

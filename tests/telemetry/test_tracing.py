@@ -171,7 +171,7 @@ def test_without_the_packages_it_says_so_and_serves(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "app.telemetry.span_export", None)
     with structlog.testing.capture_logs() as told:
         assert tracing.provider() is None
-    assert [(line["event"], "lifeline[otel]" in line["reason"]) for line in told] == [("traces_not_sent", True)]
+    assert [(line["event"], "lifeline[otel]" in line["reason"]) for line in told] == [("trace_export_failed", True)]
 
 
 async def test_a_collector_that_does_not_answer_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
