@@ -17,12 +17,12 @@ from app.access.idempotency import Written, write_once
 from app.access.keys import create_key, key_row, revoke_key, rotate_key
 from app.access.models import ApiKey, AuditEntry
 from app.access.principal import Caller, Scope
-from app.domain.times import DateOrTime, start_of, end_of, rfc3339, utc_now
+from app.domain.times import DateOrTime, end_of, rfc3339, start_of, utc_now
 from app.domain.tlp import LABELS, Label
-from app.http.cursors import decode_cursor, encode_cursor
+from app.http.cursors import Cursor
 from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_schema, json_request_body, problems
 from app.http.problems import Problem, field_problems, invalid, not_found
-from app.http.query_params import Cursor, Limit
+from app.http.query_params import Limit, PageCursor
 from app.http.request_body import json_body
 from app.http.responses import json_response, link_to_next, list_envelope
 from app.http.state import app_state
@@ -30,6 +30,9 @@ from app.storage.paging import fetch_page, revision_of
 from app.storage.types import table_of
 
 router = APIRouter(tags=["Keys"])
+
+KEY_CURSOR = Cursor("keys", UUID)
+AUDIT_CURSOR = Cursor("audit", UUID)
 
 Body = Annotated[Any, Depends(json_body)]
 KeyId = Annotated[UUID, Path(description="Identifier of the key.", examples=["01900000-0000-7000-8005-000000000001"])]
@@ -173,21 +176,19 @@ def _must_not_exceed(caller: Caller, level: int) -> None:
 
 
 @router.get("/keys", summary="Who may what?", response_model=KeyPage, responses=problems(401, 403, 422, 503))
-async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100) -> Response:
+async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100) -> Response:
     """Every key, those expired and revoked included, and everybody who came with a token of the issuer; never a secret.
 
     In the order of their identifiers, which for keys is that of their making. Needs the scope `admin`.
     """
-    after = decode_cursor(cursor, "keys") if cursor is not None else None
+    after = KEY_CURSOR.decode(cursor)
     async with database.read_latest() as connection:
         rows, last, revision = await fetch_page(
             connection, select(*table_of(ApiKey).c), key="id", after=after, limit=limit, level=caller.level
         )
     columns = [each.name for each in table_of(ApiKey).c]
     documents = [orjson.dumps(_serve(ApiKey(**{name: row[name] for name in columns}))).decode() for row in rows]
-    body, headers = list_envelope(
-        request, documents, next_cursor=encode_cursor(last, "keys") if last else None, as_of=None, revision=revision
-    )
+    body, headers = list_envelope(request, documents, next_cursor=KEY_CURSOR.encode(last, revision), as_of=None, revision=revision)
     return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 
@@ -303,7 +304,7 @@ async def list_audit_log(
     action: Annotated[Literal["write", "read", "key"] | None, Query(description="Only things of this sort.", examples=["write"])] = None,
     key: Annotated[UUID | None, Query(description="Only what this key did.")] = None,
     since: Annotated[DateOrTime | None, Query(description="Only what was done at or after this time.")] = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
 ) -> Response:
     """The audit log, oldest first: every write, every change of keys, every read at `amber` or above (within a second, those of
@@ -318,9 +319,9 @@ async def list_audit_log(
         where.append(col(AuditEntry.key_id) == key)
     if since is not None:
         where.append(col(AuditEntry.occurred_at) >= start_of(since))
-    after = decode_cursor(cursor, "audit") if cursor is not None else None
+    after = AUDIT_CURSOR.decode(cursor)
     await app_state(request).read_audit.flush()
     items, last = await list_audit(database, where, after=after, limit=limit)
-    following = encode_cursor(last, "audit") if last else None
+    following = AUDIT_CURSOR.encode(last, 0)
     body = orjson.dumps({"items": items, "next": following})
     return json_response(request, body, private=True, headers=link_to_next(request, following), cacheable=False)

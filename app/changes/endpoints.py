@@ -12,11 +12,10 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from app.access.dependencies import CallerDep, ended
 from app.access.principal import Caller
-from app.changes.queries import ChangeFilters, ServedChange
+from app.changes.queries import CHANGE_CURSORS, ChangeFilters, ServedChange
 from app.changes.schemas import ChangePage
 from app.changes.service import ChangeFeed
 from app.http.content_negotiation import Format
-from app.http.cursors import decode_position, encode_position
 from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularFormat, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, problems
 from app.http.problems import invalid_field
@@ -38,8 +37,6 @@ After = Annotated[
     str | None,
     Query(max_length=100, description="Where to go on from: `next` of the answer before, or `now`. From the beginning without it."),
 ]
-
-ChangeFeed
 
 
 async def get_feed(request: Request) -> ChangeFeed:
@@ -64,17 +61,17 @@ ChangeFiltersDep = Annotated[ChangeFilters, Depends(get_change_filters)]
 async def _start(feed: ChangeFeed, caller: Caller, after: str | None, name: str) -> int:
     if after is None:
         return 0
-    seq = None if after == NOW else decode_position(after, caller.level, name)
+    seq = None if after == NOW else CHANGE_CURSORS[caller.level].decode(after, name)
     head = await feed.head(caller.level)
     if seq is not None and seq > head:
-        raise invalid_field(name, "this cursor is ahead of the ledger, as after a restored backup: start anew")
+        raise invalid_field(name, "this cursor is ahead of the ledger, as after a restored backup; start without one")
     return head if seq is None else seq
 
 
 # Made once for all streams that send it.
 @lru_cache(maxsize=2 * STREAM_PAGE)
 def _event(item: ServedChange, level: int) -> bytes:
-    return format_sse_event(event=item.type, data_str=item.json, id=encode_position(level, item.seq))
+    return format_sse_event(event=item.type, data_str=item.json, id=CHANGE_CURSORS[level].encode(item.seq, item.seq))
 
 
 def _listing(feed: ChangeFeed, caller: Caller, selection: ChangeFilters, start: int) -> ListQuery:
@@ -83,11 +80,11 @@ def _listing(feed: ChangeFeed, caller: Caller, selection: ChangeFilters, start: 
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         nonlocal head
-        seq = start if cursor is None else decode_position(cursor, caller.level, "?after")
+        seq = start if cursor is None else CHANGE_CURSORS[caller.level].decode(cursor, "?after")
         items, last, revision = await feed.page(seq, limit=limit, level=caller.level, selection=selection)
         head = revision if head is None else head
         found = [item.json for item in items if item.seq <= head]
-        return found, encode_position(caller.level, last) if last < head else None, head
+        return found, CHANGE_CURSORS[caller.level].encode(last, last) if last < head else None, head
 
     return ListQuery("changes", fetch, level=caller.level, private=caller.key_id is not None, cursor="after")
 
@@ -131,7 +128,7 @@ async def list_changes(
         await feed.wait(version, wait - spent)
         if not await feed.still_valid(caller):
             raise ended()
-    following = encode_position(caller.level, last)
+    following = CHANGE_CURSORS[caller.level].encode(last, last)
     body, _ = list_envelope(request, [item.json for item in items], next_cursor=following, as_of=None, revision=revision)
     return json_response(request, body, private=caller.key_id is not None, cacheable=wait == 0, revision=revision)
 
@@ -182,7 +179,7 @@ async def stream_changes(
 async def _stream(feed: ChangeFeed, caller: Caller, selection: ChangeFilters, seq: int) -> AsyncIterator[bytes]:
     level = caller.level
     at = orjson.dumps({"revision": seq}).decode()
-    yield format_sse_event(event="ready", data_str=at, id=encode_position(level, seq), retry=RETRY_MILLISECONDS)
+    yield format_sse_event(event="ready", data_str=at, id=CHANGE_CURSORS[level].encode(seq, seq), retry=RETRY_MILLISECONDS)
     clock = asyncio.get_running_loop().time
     due = clock() + HEARTBEAT_SECONDS
     while not feed.stopping:

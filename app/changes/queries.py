@@ -14,6 +14,7 @@ from sqlmodel import col
 from app.assessment.document import with_revision
 from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
 from app.domain.tlp import LABELS
+from app.http.cursors import Cursor
 from app.indicators.queries import revision_for, visible_at
 from app.ledger.models import LedgerEntry
 from app.ledger.queries import SUPERSEDED, decode_entry, load_aliases, select_entries, visible_entry
@@ -26,6 +27,8 @@ from app.storage.types import table_of
 MAX_SCANNED = 10_000
 # A new grade may move any number of indicators: beyond so many, readers ask `/v1/indicators?updated_since=`.
 MAX_DOCUMENTS = 100
+# One for each clearance, because each numbers its ledger by itself.
+CHANGE_CURSORS = [Cursor(f"changes/{label}", int, valid_for="list or clearance") for label in LABELS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def problem_of_aborted_response(error: BaseException) -> Problem | None:
 async def _on_anything(request: Request, error: Exception) -> Response:
     told = request_state(request.scope).get("request_id", b"").decode() or None
     if (problem := problem_of_aborted_response(error)) is not None:
-        log.info("answer_broken_off", request_id=told, status=problem.status)
+        log.info("response_aborted", request_id=told, status=problem.status)
         return _answer(request, problem)
     log.error("unhandled_error", request_id=told, exc_info=error)
     return _answer(request, Problem(500, "Something went wrong here; nothing was written."))

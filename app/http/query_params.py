@@ -22,7 +22,7 @@ KnownAt = Annotated[
     DateOrTime | None,
     Query(description="What this service had recorded by then. A date is its end of day in UTC."),
 ]
-Cursor = Annotated[str | None, Query(max_length=200, description="Where to go on: `next` of the page before.")]
+PageCursor = Annotated[str | None, Query(max_length=200, description="Where to go on: `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]
 PlaceFilter = Annotated[
     str | None,

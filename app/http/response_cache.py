@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.compression import compressed, negotiate_encoding
 from app.http.content_negotiation import AcceptedFormats, parse_accept
-from app.http.cursors import seen_with
+from app.http.cursors import cursor_revision
 from app.http.problems import MEDIA_TYPE, Problem, problem_of_aborted_response
 from app.http.response_buffer import EMPTY_BODY, BufferedResponse, Headers
 from app.http.responses import REVISION_HEADER
@@ -252,7 +252,9 @@ def _newest_seen(seen: bytes, query: bytes) -> int | None:
     told = [each.strip() for each in seen.decode("latin-1").split(",") if each.strip()]
     if b"cursor=" in query or b"after=" in query:
         told += [value for name, value in _canonical(query) if name in ("cursor", "after")]
-    return max((int(each) if each.isdecimal() and len(each) <= MAX_REVISION_DIGITS else seen_with(each) for each in told), default=None)
+    return max(
+        (int(each) if each.isdecimal() and len(each) <= MAX_REVISION_DIGITS else cursor_revision(each) for each in told), default=None
+    )
 
 
 def _revision_of(headers: Headers) -> int:

@@ -8,7 +8,6 @@ from urllib.parse import quote, urlencode
 import orjson
 from fastapi import Request, Response
 
-from app.http.cursors import with_revision
 from app.http.state import request_state
 
 JSON = "application/json"
@@ -44,8 +43,6 @@ def list_envelope(
     request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int
 ) -> tuple[bytes, dict[str, str]]:
     """The list envelope around documents that are JSON already, with its headers: `Link` (RFC 8288) and `Lifeline-Revision`."""
-    if next_cursor is not None:
-        next_cursor = with_revision(next_cursor, revision)
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
     return body, {REVISION_HEADER: str(revision), **link_to_next(request, next_cursor)}

@@ -11,11 +11,11 @@ from app.access.fast_list_route import FastListRoute
 from app.access.principal import Caller
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
-from app.http.cursors import decode_cursor, decode_number, encode_cursor, encode_number
-from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, list_response, negotiate_format, format_responses
+from app.http.cursors import Cursor
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
-from app.http.query_params import AsOf, Cursor, KnownAt
+from app.http.query_params import AsOf, KnownAt, PageCursor
 from app.http.responses import json_response, list_envelope
 from app.indicators.history import list_history
 from app.indicators.queries import get_indicator, list_indicators
@@ -27,6 +27,9 @@ from app.storage.paging import revision_of
 
 router = APIRouter(tags=["Indicators"], route_class=FastListRoute)
 
+INDICATOR_CURSOR = Cursor("indicators", UUID)
+HISTORY_CURSOR = Cursor("history", int)
+
 IN_FORMATS = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 
 Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])]
@@ -36,14 +39,14 @@ async def _page(
     request: Request, caller: Caller, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
 ) -> Response:
     async def fetch(cursor: str | None, limit: int) -> Page:
-        after = decode_cursor(cursor, "indicators") if cursor is not None else None
+        after = INDICATOR_CURSOR.decode(cursor)
         wanted = filters if limit == filters.limit else filters.model_copy(update={"limit": limit})
         async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
             moment = await resolve_time_point(connection, filters.as_of, filters.known_at)
             documents, last, revision = await list_indicators(
                 connection, wanted, kind, after=after, level=caller.level, moment=moment, settings=settings
             )
-        return documents, encode_cursor(last, "indicators") if last else None, revision
+        return documents, INDICATOR_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
     listing = ListQuery("indicators", fetch, level=caller.level, private=caller.key_id is not None, kind=kind, as_of=filters.as_of)
@@ -96,21 +99,21 @@ async def get_history(
     id: Identifier,  # noqa: A002 - the field's name on the wire
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Changes looked at a page.")] = 50,
 ) -> Response:
     """How the reading moved, oldest first: each step names the change that moved it and what moved.
 
     A change that moved nothing, such as a report that agrees, is no step, so a page may have fewer steps than `limit`.
     """
-    after = decode_number(cursor, "history") if cursor is not None else None
+    after = HISTORY_CURSOR.decode(cursor)
     async with database.snapshot() as connection:
         moment = await resolve_time_point(connection, as_of, known_at)
         found = await list_history(connection, id, after=after, limit=limit, level=caller.level, moment=moment, settings=settings)
     if found is None:
         raise not_found("indicator")
     steps, last, revision = found
-    following = encode_number(last, "history") if last else None
+    following = HISTORY_CURSOR.encode(last, revision)
     documents = [orjson.dumps(step).decode() for step in steps]
     body, headers = list_envelope(request, documents, next_cursor=following, as_of=as_of, revision=revision)
     return json_response(request, body, private=caller.key_id is not None, headers=headers)

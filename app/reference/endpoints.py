@@ -15,7 +15,7 @@ from app.access.dependencies import CallerDep, Curator, DatabaseDep
 from app.access.idempotency import Written, write_once
 from app.access.principal import Caller
 from app.http.content_negotiation import Format
-from app.http.cursors import decode_cursor, encode_cursor
+from app.http.cursors import Cursor
 from app.http.lists import (
     GEOGRAPHIC_FORMATS,
     SUFFIX,
@@ -24,17 +24,17 @@ from app.http.lists import (
     ListQuery,
     Page,
     TabularFormat,
+    format_responses,
     list_response,
     negotiate_format,
-    format_responses,
 )
 from app.http.openapi import CURATE_ERRORS, READ_ERRORS, body_schema, json_request_body
 from app.http.problems import field_problems, invalid, not_found
-from app.http.query_params import BoundingBox, CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.http.query_params import BoundingBox, CountryFilter, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import json_body
 from app.http.responses import json_response
 from app.reference.models import Place, Route, Source
-from app.reference.queries import load_reference_record, place_filter, load_reference_page, record_filter, places_in_box
+from app.reference.queries import load_reference_page, load_reference_record, place_filter, places_in_box, record_filter
 from app.reference.schemas import (
     Mode,
     PlaceIn,
@@ -72,11 +72,13 @@ async def _page(
     limit: int,
     format_: Format,
 ) -> Response:
+    codec = Cursor(model.__tablename__, UUID)
+
     async def fetch(cursor: str | None, limit: int) -> Page:
-        after = decode_cursor(cursor, model.__tablename__) if cursor is not None else None
+        after = codec.decode(cursor)
         async with database.read() as connection:
             items, last, revision = await load_reference_page(connection, model, where, after=after, limit=limit, level=caller.level)
-        return [orjson.dumps(item).decode() for item in items], encode_cursor(last, model.__tablename__) if last else None, revision
+        return [orjson.dumps(item).decode() for item in items], codec.encode(last, revision), revision
 
     listing = ListQuery(f"{model.__tablename__}s", fetch, level=caller.level, private=caller.key_id is not None)
     return await list_response(request, listing, format_, cursor=cursor, limit=limit)
@@ -129,7 +131,7 @@ async def list_places(
     within: Within = False,
     country: CountryFilter = None,
     bbox: BoundingBox = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
     format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
@@ -187,7 +189,7 @@ async def list_sources(
     caller: CallerDep,
     database: DatabaseDep,
     type: Annotated[SourceType | None, Query(description="Only sources of this type.", examples=["un"])] = None,  # noqa: A002 - the field's name on the wire
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
     format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
@@ -237,7 +239,7 @@ async def list_routes(
     caller: CallerDep,
     database: DatabaseDep,
     mode: Annotated[Mode | None, Query(description="Only routes of this mode.", examples=["road"])] = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
     format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:

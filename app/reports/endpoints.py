@@ -18,26 +18,28 @@ from app.domain.time_point import TimePoint
 from app.domain.times import DateOrTime as Time
 from app.domain.times import start_of
 from app.http.content_negotiation import Format
-from app.http.cursors import decode_cursor, encode_cursor
-from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, list_response, negotiate_format, format_responses
+from app.http.cursors import Cursor
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_schema, json_request_body
 from app.http.problems import FieldProblem, invalid, invalid_field, not_found
-from app.http.query_params import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
+from app.http.query_params import AsOf, BoundingBox, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import json_body
 from app.http.responses import json_response
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
-from app.ledger.queries import resolve_time_point, number_since, pin_to_head
+from app.ledger.queries import number_since, pin_to_head, resolve_time_point
 from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.reference.schemas import Slug
 from app.reports.models import Report
-from app.reports.queries import load_report, load_report_page, declassified_for, report_body, status_at
+from app.reports.queries import declassified_for, load_report, load_report_page, report_body, status_at
 from app.reports.schemas import SENT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, Status
 from app.reports.service import Recorded, record_reports
 from app.reports.validation import FieldErrors, validate
 from app.storage.paging import revision_of
 
 router = APIRouter(route_class=FastListRoute)
+
+REPORT_CURSOR = Cursor("reports", UUID)
 
 MOST = 1000
 
@@ -62,7 +64,7 @@ class ReportFilters(BaseModel):
     bbox: BoundingBox = None
     as_of: AsOf = None
     known_at: KnownAt = None
-    cursor: Cursor = None
+    cursor: PageCursor = None
     limit: Limit = 100
     format: GeographicFormat = None
 
@@ -106,7 +108,7 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         nonlocal pinned
-        after = decode_cursor(cursor, "reports") if cursor is not None else None
+        after = REPORT_CURSOR.decode(cursor)
         async with database.read() as connection:
             moment = pinned or await resolve_time_point(connection, filters.as_of, filters.known_at)
             if pinned is None and format_ is not Format.JSON:
@@ -114,7 +116,7 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
                 pinned = moment = await pin_to_head(connection, moment)
             where = _conditions(filters, caller.level, moment)
             items, last, revision = await load_report_page(connection, where, after=after, limit=limit, level=caller.level, moment=moment)
-        return [orjson.dumps(item).decode() for item in items], encode_cursor(last, "reports") if last else None, revision
+        return [orjson.dumps(item).decode() for item in items], REPORT_CURSOR.encode(last, revision), revision
 
     listing = ListQuery("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)

@@ -12,17 +12,19 @@ from app.access.dependencies import Curator, DatabaseDep, SettingsDep
 from app.access.idempotency import Written, write_once
 from app.domain.times import rfc3339
 from app.domain.tlp import Label
-from app.http.cursors import decode_cursor, encode_cursor
+from app.http.cursors import Cursor
 from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_schema, json_request_body, problems
 from app.http.problems import field_problems, invalid
-from app.http.query_params import Cursor, Limit
+from app.http.query_params import Limit, PageCursor
 from app.http.request_body import json_body
 from app.http.responses import json_response, list_envelope
 from app.ledger.models import LedgerEntry
-from app.reports.labels import confirm_declassification, load_proposal_page, proposal_body, change_label
+from app.reports.labels import change_label, confirm_declassification, load_proposal_page, proposal_body
 from app.reports.schemas import Reason
 
 router = APIRouter(tags=["Reporting"])
+
+PROPOSAL_CURSOR = Cursor("proposals", UUID)
 
 ReportId = Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000009"])]
 ProposalId = Annotated[UUID, Path(description="Identifier of the proposal.", examples=["01900000-0000-7000-8008-000000000001"])]
@@ -130,16 +132,14 @@ async def change_report_label(
     "/label-proposals", summary="Which labels are to be lowered?", response_model=ProposalPage, responses=problems(401, 403, 422, 503)
 )
 async def list_label_proposals(
-    request: Request, caller: Curator, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100
+    request: Request, caller: Curator, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100
 ) -> Response:
     """Lower labels that wait for another key, oldest first. Needs the scope `curate`."""
-    after = decode_cursor(cursor, "proposals") if cursor is not None else None
+    after = PROPOSAL_CURSOR.decode(cursor)
     async with database.read_latest() as connection:
         items, last, revision = await load_proposal_page(connection, after=after, limit=limit, level=caller.level)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = list_envelope(
-        request, documents, next_cursor=encode_cursor(last, "proposals") if last else None, as_of=None, revision=revision
-    )
+    body, headers = list_envelope(request, documents, next_cursor=PROPOSAL_CURSOR.encode(last, revision), as_of=None, revision=revision)
     return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 

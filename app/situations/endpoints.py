@@ -1,6 +1,6 @@
 """`/v1/situations`, `/v1/warnings`, `/v1/sources/{slug}/record`, `/v1/ledger/head`: what a duty officer and an auditor open first."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -13,11 +13,11 @@ from sqlmodel import col
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.times import end_of, end_of_today, rfc3339
-from app.http.cursors import decode_cursor, decode_day, encode_cursor, encode_day
+from app.http.cursors import Cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
-from app.http.query_params import AsOf, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
+from app.http.query_params import AsOf, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
 from app.reference.models import Place, PlaceAncestor
@@ -29,6 +29,9 @@ from app.situations.warnings import list_warnings
 from app.storage.paging import revision_of
 
 router = APIRouter()
+
+SITUATION_CURSOR = Cursor("situations", UUID)
+WARNING_CURSOR = Cursor("warnings", tuple[date, UUID])
 # What sources and the ledger are held to comes after what they say.
 accounts = APIRouter()
 
@@ -66,7 +69,7 @@ async def list_all_situations(
     country: CountryFilter = None,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
     format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
@@ -75,13 +78,13 @@ async def list_all_situations(
     at = _at(as_of)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
-        after = decode_cursor(cursor, "situations") if cursor is not None else None
+        after = SITUATION_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
             moment = await resolve_time_point(connection, as_of, known_at)
             items, last, revision = await list_situations(
                 connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=at, settings=settings
             )
-        return [orjson.dumps(item).decode() for item in items], encode_cursor(last, "situations") if last else None, revision
+        return [orjson.dumps(item).decode() for item in items], SITUATION_CURSOR.encode(last, revision), revision
 
     chosen = negotiate_format(request, GEOGRAPHIC_FORMATS, format)
     listing = ListQuery("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
@@ -135,7 +138,7 @@ async def list_all_warnings(
     country: CountryFilter = None,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
     format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
@@ -145,7 +148,7 @@ async def list_all_warnings(
     at = _at(as_of)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
-        after = decode_day(cursor) if cursor is not None else None
+        after = WARNING_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
             moment = await resolve_time_point(connection, as_of, known_at)
             items, last, revision = await list_warnings(
@@ -159,7 +162,7 @@ async def list_all_warnings(
                 at=at,
                 settings=settings,
             )
-        return items, encode_day(*last) if last else None, revision
+        return items, WARNING_CURSOR.encode(last, revision), revision
 
     chosen = negotiate_format(request, GEOGRAPHIC_FORMATS, format)
     listing = ListQuery("warnings", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)

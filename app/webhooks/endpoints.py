@@ -12,27 +12,29 @@ from app.access.audit import note_write
 from app.access.dependencies import DatabaseDep, SettingsDep, require
 from app.access.idempotency import Written, write_once
 from app.access.principal import Caller, Scope
-from app.http.cursors import decode_cursor, decode_number, encode_cursor, encode_number
+from app.http.cursors import Cursor
 from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS, body_schema, json_request_body, problems
 from app.http.problems import field_problems, invalid, invalid_field, not_found
-from app.http.query_params import Cursor, Limit
+from app.http.query_params import Limit, PageCursor
 from app.http.request_body import json_body
 from app.http.responses import json_response, list_envelope
 from app.storage.paging import revision_of
-from app.webhooks.queries import get_delivery, get_webhook, list_deliveries, list_webhooks
+from app.webhooks import queries, service
 from app.webhooks.schemas import DeliveryOut, DeliveryPage, DeliveryStatus, WebhookCreated, WebhookIn, WebhookOut, WebhookPage
-from app.webhooks.service import redeliver, register, remove
-from app.webhooks.ssrf_guard import Refused, check_target
+from app.webhooks.ssrf_guard import ForbiddenTarget, check_target
 
 router = APIRouter(tags=["Webhooks"])
+
+WEBHOOK_CURSOR = Cursor("webhooks", UUID)
+DELIVERY_CURSOR = Cursor("deliveries", int)
 
 Subscriber = Annotated[Caller, Depends(require(Scope.READ))]
 WebhookId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000001"])]
 DeletedId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000002"])]
 DeliveryId = Annotated[UUID, Path(description="Identifier of the delivery.", examples=["01900000-0000-7000-8007-000000000001"])]
 # To be told of a private address is worth waiting for, but not for as long as a delivery would.
-LOOK_UP_SECONDS = 3.0
-SEEN = problems(401, 403, 404, 422, 503)
+RESOLVE_TIMEOUT_SECONDS = 3.0
+WEBHOOK_ERRORS = problems(401, 403, 404, 422, 503)
 
 
 @router.post(
@@ -55,7 +57,7 @@ SEEN = problems(401, 403, 404, 422, 503)
         },
     ),
 )
-async def post_webhook(request: Request, caller: Subscriber, settings: SettingsDep, body: Annotated[Any, Depends(json_body)]) -> Response:
+async def create_webhook(request: Request, caller: Subscriber, settings: SettingsDep, body: Annotated[Any, Depends(json_body)]) -> Response:
     """Register a target: every change that the key may see is posted to it as a CloudEvent, at least once. Needs the scope `read`.
 
     The body of a delivery is `application/cloudevents+json`; `data` is the change as in `/v1/changes`, made when it was queued. Above
@@ -76,13 +78,13 @@ async def post_webhook(request: Request, caller: Subscriber, settings: SettingsD
     except ValidationError as error:
         raise invalid(field_problems(error)) from None
     try:
-        target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=LOOK_UP_SECONDS)
-    except Refused as refused:
+        target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=RESOLVE_TIMEOUT_SECONDS)
+    except ForbiddenTarget as refused:
         raise invalid_field("/url", str(refused)) from None
 
     async def write(session: AsyncSession) -> Written:
-        webhook = await register(session, caller, sent, str(target))
-        served = await get_webhook(await session.connection(), caller, webhook.id)
+        webhook = await service.add_webhook(session, caller, sent, str(target))
+        served = await queries.get_webhook(await session.connection(), caller, webhook.id)
         assert served is not None
         shown, remembered = [orjson.dumps(served | {"secret": secret}) for secret in (webhook.secret, None)]
         return Written(201, shown, served["links"]["self"], remembered)
@@ -91,22 +93,20 @@ async def post_webhook(request: Request, caller: Subscriber, settings: SettingsD
 
 
 @router.get("/webhooks", summary="Who is told?", response_model=WebhookPage, responses=problems(401, 403, 422, 503))
-async def list_all_webhooks(
-    request: Request, caller: Subscriber, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100
+async def list_webhooks(
+    request: Request, caller: Subscriber, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100
 ) -> Response:
     """The webhooks of the key's organisation, oldest first, those of a higher clearance left out. Needs the scope `read`."""
-    after = decode_cursor(cursor, "webhooks") if cursor is not None else None
+    after = WEBHOOK_CURSOR.decode(cursor)
     async with database.read_latest() as connection:
-        items, last, revision = await list_webhooks(connection, caller, after=after, limit=limit)
+        items, last, revision = await queries.list_webhooks(connection, caller, after=after, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = list_envelope(
-        request, documents, next_cursor=encode_cursor(last, "webhooks") if last else None, as_of=None, revision=revision
-    )
+    body, headers = list_envelope(request, documents, next_cursor=WEBHOOK_CURSOR.encode(last, revision), as_of=None, revision=revision)
     return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 
-@router.get("/webhooks/{id}", summary="One webhook", response_model=WebhookOut, responses=SEEN)
-async def get_one_webhook(
+@router.get("/webhooks/{id}", summary="One webhook", response_model=WebhookOut, responses=WEBHOOK_ERRORS)
+async def get_webhook(
     request: Request,
     caller: Subscriber,
     database: DatabaseDep,
@@ -114,14 +114,14 @@ async def get_one_webhook(
 ) -> Response:
     """How a webhook stands: how far it is queued, since when it fails, whether it was disabled and why. Needs the scope `read`."""
     async with database.read_latest() as connection:
-        found = await get_webhook(connection, caller, id)
+        found = await queries.get_webhook(connection, caller, id)
         revision = await revision_of(connection, caller.level)
     if found is None:
         raise not_found("webhook")
     return json_response(request, orjson.dumps(found), private=True, cacheable=False, revision=revision)
 
 
-@router.delete("/webhooks/{id}", status_code=204, summary="Be told no more", response_class=Response, responses=SEEN)
+@router.delete("/webhooks/{id}", status_code=204, summary="Be told no more", response_class=Response, responses=WEBHOOK_ERRORS)
 async def delete_webhook(
     request: Request,
     caller: Subscriber,
@@ -130,34 +130,32 @@ async def delete_webhook(
 ) -> Response:
     """Delete a webhook, what was still to be delivered, and its log. Needs the scope `read`."""
     async with database.write() as session:
-        await remove(session, caller, id)
+        await service.remove_webhook(session, caller, id)
         note_write(session, request, caller.actor, 204)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/webhooks/{id}/deliveries", summary="What came of it?", response_model=DeliveryPage, responses=SEEN)
+@router.get("/webhooks/{id}/deliveries", summary="What came of it?", response_model=DeliveryPage, responses=WEBHOOK_ERRORS)
 async def list_webhook_deliveries(
     request: Request,
     caller: Subscriber,
     database: DatabaseDep,
     id: WebhookId,  # noqa: A002 - the field's name on the wire
     status: Annotated[DeliveryStatus | None, Query(description="Only those that stand so.", examples=["pending"])] = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
 ) -> Response:
     """The log of a webhook, latest change first: what was delivered, what is to be tried again and when, what failed and why.
 
     Needs the scope `read`. What is done is kept for 30 days, unless configured otherwise.
     """
-    before = decode_number(cursor, "deliveries") if cursor is not None else None
+    before = DELIVERY_CURSOR.decode(cursor)
     async with database.read_latest() as connection:
-        if await get_webhook(connection, caller, id) is None:
+        if await queries.get_webhook(connection, caller, id) is None:
             raise not_found("webhook")
-        items, last, revision = await list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
+        items, last, revision = await queries.list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = list_envelope(
-        request, documents, next_cursor=encode_number(last, "deliveries") if last else None, as_of=None, revision=revision
-    )
+    body, headers = list_envelope(request, documents, next_cursor=DELIVERY_CURSOR.encode(last, revision), as_of=None, revision=revision)
     return json_response(request, body, private=True, headers=headers, cacheable=False)
 
 
@@ -166,10 +164,10 @@ async def list_webhook_deliveries(
     status_code=202,
     summary="Send it again",
     response_model=DeliveryOut,
-    responses=SEEN,
+    responses=WEBHOOK_ERRORS,
     openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
 )
-async def post_redelivery(
+async def create_webhook_redelivery(
     request: Request,
     caller: Subscriber,
     id: WebhookId,  # noqa: A002 - the field's name on the wire
@@ -181,8 +179,8 @@ async def post_redelivery(
     """
 
     async def write(session: AsyncSession) -> Written:
-        await redeliver(session, caller, id, delivery)
-        served = await get_delivery(await session.connection(), delivery)
+        await service.redeliver(session, caller, id, delivery)
+        served = await queries.get_delivery(await session.connection(), delivery)
         return Written(202, orjson.dumps(served))
 
     return await write_once(request, caller, write)

@@ -4,13 +4,12 @@ from uuid import UUID
 
 import orjson
 
-from app.changes.queries import ServedChange
+from app.changes.queries import CHANGE_CURSORS, ServedChange
 from app.domain.tlp import LEVELS, Label
-from app.http.cursors import encode_position
 
 MEDIA_TYPE = "application/cloudevents+json"
 SOURCE = "/v1/changes"
-TYPES = {
+EVENT_TYPES = {
     "report": "org.lifeline.report.recorded.v1",
     "correction": "org.lifeline.report.corrected.v1",
     "retraction": "org.lifeline.report.retracted.v1",
@@ -18,17 +17,17 @@ TYPES = {
     "grade": "org.lifeline.source.graded.v1",
 }
 # What only clearances above this may see leaves on request of a key alone: a delivery says that there is something, and where.
-THIN_ABOVE = LEVELS[Label.GREEN]
+MAX_DOCUMENT_LEVEL = LEVELS[Label.GREEN]
 
 
 def event_type(change_type: str) -> str:
     """The CloudEvents type of a type of change."""
-    return TYPES.get(change_type, f"org.lifeline.{change_type}.recorded.v1")
+    return EVENT_TYPES.get(change_type, f"org.lifeline.{change_type}.recorded.v1")
 
 
-def event(delivery: UUID, served: ServedChange, *, thin: bool, reader_level: int) -> str:
+def build_event(delivery: UUID, served: ServedChange, *, reference_only: bool, reader_level: int) -> str:
     """The event of a change as JSON: `data` is the change as in the feed and a link to it; thin, only its seq, type and the link."""
-    links = {"change": f"/v1/changes?after={encode_position(reader_level, served.seq - 1)}&limit=1"}
+    links = {"change": f"/v1/changes?after={CHANGE_CURSORS[reader_level].encode(served.seq - 1, served.seq - 1)}&limit=1"}
     head = {
         "specversion": "1.0",
         "id": str(delivery),
@@ -37,6 +36,6 @@ def event(delivery: UUID, served: ServedChange, *, thin: bool, reader_level: int
         "time": served.recorded_at,
         "datacontenttype": "application/json",
     }
-    if thin:
+    if reference_only:
         return orjson.dumps(head | {"data": {"seq": served.seq, "type": served.type, "links": links}}).decode()
     return orjson.dumps(head).decode()[:-1] + ',"data":' + served.json[:-1] + ',"links":' + orjson.dumps(links).decode() + "}}"

@@ -31,8 +31,8 @@ from sqlalchemy.engine import make_url
 
 from app.access import keys as access_service
 from app.board.endpoints import router as board
+from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import LABELS, Label
-from app.http.cursors import encode_position
 from app.reference import service as reference_service
 from app.reference.schemas import SourceIn
 from app.reference.service import add_source
@@ -40,6 +40,7 @@ from app.reports import labels as reports_labels
 from app.reports import service as reports_service
 from app.settings import Settings
 from app.storage.database import Database
+from app.webhooks import leases
 from app.webhooks import service as webhooks_service
 from tests.support.factories import report, seed
 from tests.support.fixtures import FULL
@@ -94,11 +95,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for module in (access_service, reference_service, reports_service, reports_labels, webhooks_service):
         monkeypatch.setattr(module, "uuid7", clock.uuid7)
-    monkeypatch.setattr("app.webhooks.dispatcher.acquire_lease", partial(webhooks_service.acquire_lease, new_id=clock.uuid7))
+    monkeypatch.setattr("app.webhooks.dispatcher.acquire_lease", partial(leases.acquire_lease, new_id=clock.uuid7))
     for name in (
         "app.ledger.appender", "app.reports.validation", "app.reports.labels", "app.access.idempotency", "app.reference.service",
         "app.indicators.queries", "app.indicators.past", "app.situations.endpoints",
-        "app.webhooks.service", "app.webhooks.dispatcher",
+        "app.webhooks.service", "app.webhooks.leases", "app.webhooks.dispatcher",
     ):  # fmt: skip
         with contextlib.suppress(AttributeError):
             monkeypatch.setattr(f"{name}.utc_now", clock.now)
@@ -288,7 +289,7 @@ class Service:
 
         scope = {
             "type": "http", "method": "GET", "path": "/v1/stream", "raw_path": b"/v1/stream", "root_path": "", "scheme": "http",
-            "query_string": b"after=" + encode_position(WATCHED, 0).encode(), "client": ("127.0.0.1", 1),
+            "query_string": b"after=" + CHANGE_CURSORS[WATCHED].encode(0, 0).encode(), "client": ("127.0.0.1", 1),
             "server": ("lifeline.test", 80), "http_version": "1.1", "headers": [(b"host", b"lifeline.test"), (b"authorization", key)],
             "asgi": {"version": "3.0"}, "state": {},
         }  # fmt: skip

@@ -31,9 +31,10 @@ from asgi_lifespan import LifespanManager
 from rich.console import Console
 from rich.table import Table
 
+from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import TOP, Label
-from app.http.cursors import encode_cursor, encode_position
 from app.main import create_app
+from app.reports.endpoints import REPORT_CURSOR
 from app.settings import Settings
 from app.storage.migrations import migrate
 from tests.benchmarks.synthetic import World
@@ -56,8 +57,8 @@ class Subject:
         self.deep: str | None = None
         row = min(DEEP, reports * 99 // 100)
         ((found,),) = query_rows(url, f"SELECT id FROM report WHERE global_seq >= {row} ORDER BY global_seq LIMIT 1")
-        self.deep_report = encode_cursor(UUID(str(found)), "reports")
-        self.deep_change = encode_position(TOP, row)
+        self.deep_report = REPORT_CURSOR.encode(UUID(str(found)), 0)
+        self.deep_change = CHANGE_CURSORS[TOP].encode(row, 0)
         self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
 
     async def prepare(self) -> None:

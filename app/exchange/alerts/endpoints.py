@@ -13,17 +13,19 @@ from app.exchange.alerts.atom import render_feed
 from app.exchange.alerts.cap import render
 from app.exchange.alerts.service import ALERTING, get_message, list_messages
 from app.http.content_negotiation import MEDIA_TYPES, Format
-from app.http.cursors import decode_number, encode_number
+from app.http.cursors import Cursor
 from app.http.lists import negotiate_format
 from app.http.openapi import READ_ERRORS, problems
 from app.http.problems import not_found
-from app.http.query_params import CountryFilter, Cursor, Limit, PlaceFilter, Within
+from app.http.query_params import CountryFilter, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import json_response
-from app.reference.queries import in_place, places_in_country
+from app.reference.queries import place_filter, places_in_country
 from app.reports.models import Report
 from app.storage.paging import revision_of
 
 router = APIRouter()
+
+ALERT_CURSOR = Cursor("alerts", int)
 
 KindFilter = Annotated[
     str | None,
@@ -59,7 +61,7 @@ async def list_alerts(
     place: PlaceFilter = None,
     within: Within = False,
     country: CountryFilter = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: Limit = 100,
 ) -> Response:
     """An Atom feed of CAP 1.2 messages, newest first: run-outs and routes as reported, corrected (Update) and withdrawn (Cancel).
@@ -71,16 +73,16 @@ async def list_alerts(
     if kind is not None:
         where.append(col(Report.kind) == kind)
     if place is not None:
-        where.append(in_place(Report.place_id, place, within=within))
+        where.append(place_filter(Report.place_id, place, within=within))
     if country is not None:
         where.append(col(Report.place_id).in_(places_in_country(country)))
-    before = decode_number(cursor, "alerts") if cursor is not None else None
+    before = ALERT_CURSOR.decode(cursor)
     async with database.snapshot() as connection:
         messages, last = await list_messages(connection, where, before=before, limit=limit, level=caller.level, settings=settings)
         revision = await revision_of(connection, caller.level)
     query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
     own = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    following = f"{request.url.path}?{urlencode([*query, ('cursor', encode_number(last, 'alerts'))])}" if last is not None else None
+    following = f"{request.url.path}?{urlencode([*query, ('cursor', ALERT_CURSOR.encode(last, revision))])}" if last is not None else None
     body = render_feed(messages, own=own, following=following, sender=settings.cap_sender)
     return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 

@@ -1,7 +1,9 @@
-"""Lists in formats other than JSON: fetched page by page like the list itself, located on the map where the format wants it, rendered."""
+"""Streams lists in formats other than JSON, page by page."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import reduce
+from operator import getitem
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,7 +20,6 @@ from app.exchange.exports.rendering import NdjsonRenderer, Renderer, RowGeometry
 from app.exchange.exports.tables import ROUTE_FIELDS, TABLES, GeometrySource
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http.content_negotiation import MEDIA_TYPES, Format
-from app.http.cursors import with_revision
 from app.http.lists import ListQuery, Page
 from app.http.state import app_state, request_state
 from app.reference.queries import place_geometries, route_geometries
@@ -26,20 +27,20 @@ from app.storage.consistency import freshness
 from app.storage.database import Database
 
 PAGE_ROWS = 500
-# A piece has to reach the reader within the seconds that a send may take, also over a bad link.
+# Small enough to be sent over a slow link before the send times out.
 CHUNK_BYTES = 64 * 1024
 
 
 async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
-    """A list in a format other than JSON, streamed in memory that does not grow with it; `limit` None is the whole selection.
+    """Return a list in a format other than JSON; `limit` None is the whole selection.
 
-    Each page is read by itself, and no connection is held while a slow reader takes it in. Rows are in the order of their
-    identifiers, so none comes twice or is passed over while others are added. Errors of the first page are raised here. It breaks off
+    Memory does not grow with the list, and no database connection is held while a slow client receives a page. Rows are in order of
+    identifier, so each appears once while others are added. Raises the errors of the first page. The response is cut off
     when the key is revoked or expires.
     """
     first = await listing.fetch(cursor, limit or PAGE_ROWS)
     _, following, revision = first
-    # The pages after it are of no older state, wherever they are read.
+    # Later pages may be read from a replica: they must not show an older state.
     asked = freshness()
     asked.revision = max(asked.revision, revision)
     control = f"{'private' if listing.private else 'public'}, no-cache"
@@ -48,11 +49,10 @@ async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cu
         headers["Content-Disposition"] = f'attachment; filename="{listing.kind or listing.rows}.{format_}"'
     if limit is not None and following is not None:
         query = sorted((name, value) for name, value in request.query_params.multi_items() if name != listing.cursor)
-        headers["Link"] = f'<{request.url.path}?{urlencode([*query, (listing.cursor, with_revision(following, revision))])}>; rel="next"'
+        headers["Link"] = f'<{request.url.path}?{urlencode([*query, (listing.cursor, following)])}>; rel="next"'
     request_state(request.scope)["cacheable"] = True
     renderer = _renderer(listing, format_, revision)
-    located = format_ is Format.GEOJSON
-    body = _stream(request, listing, renderer, first, whole=limit is None, located=located)
+    body = _stream(request, listing, renderer, first, whole=limit is None, with_geometries=format_ is Format.GEOJSON)
     return StreamingResponse(body, headers=headers, media_type=MEDIA_TYPES[format_])
 
 
@@ -70,19 +70,19 @@ def _renderer(listing: ListQuery, format_: Format, revision: int) -> Renderer:
 
 
 async def _stream(
-    request: Request, listing: ListQuery, renderer: Renderer, first: Page, *, whole: bool, located: bool
+    request: Request, listing: ListQuery, renderer: Renderer, first: Page, *, whole: bool, with_geometries: bool
 ) -> AsyncIterator[bytes]:
     database = app_state(request).database
     documents, following, _ = first
     try:
         yield renderer.begin()
         while True:
-            spots: Sequence[RowGeometry] = ()
-            if located:
+            geometries: Sequence[RowGeometry] = ()
+            if with_geometries:
                 async with database.read() as connection:
-                    spots = await attach_geometries(connection, listing.rows, documents, listing.level)
-            # Rendering a page takes some milliseconds of computing: other requests go on meanwhile.
-            rendered = await asyncio.to_thread(renderer.page, documents, spots)
+                    geometries = await attach_geometries(connection, listing.rows, documents, listing.level)
+            # Rendering a page takes milliseconds; in a thread it does not delay other requests.
+            rendered = await asyncio.to_thread(renderer.page, documents, geometries)
             for start in range(0, len(rendered), CHUNK_BYTES):
                 yield rendered[start : start + CHUNK_BYTES]
             if not whole or following is None or await request.is_disconnected():
@@ -90,11 +90,11 @@ async def _stream(
             await _check_credential(request, database)
             documents, following, _ = await listing.fetch(following, PAGE_ROWS)
         if whole:
-            # A workbook leaves here at once, however long it was in the making.
+            # A workbook is sent only now, so check again after the time that it took to write.
             await _check_credential(request, database)
         end = iter(renderer.end())
-        while piece := await asyncio.to_thread(next, end, b""):
-            yield piece
+        while chunk := await asyncio.to_thread(next, end, b""):
+            yield chunk
     finally:
         renderer.close()
 
@@ -106,13 +106,13 @@ async def _check_credential(request: Request, database: Database) -> None:
 
 
 async def attach_geometries(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[RowGeometry]:
-    """Where each document lies: its own geometry, its route's, else its place's, as a clearance may know them."""
-    spot = TABLES[rows].geometry
-    assert spot is not None
+    """Return the geometry of each document, as the clearance may see it: its own, that of its route, or that of its place."""
+    source = TABLES[rows].geometry
+    assert source is not None
     records = [orjson.loads(each) for each in documents]
-    if spot.own:
+    if source.own:
         return [own_geometry(each) for each in records]
-    named = [_place_and_route(each, spot) for each in records]
+    named = [_place_and_route(each, source) for each in records]
     routes = await route_geometries(connection, {route for _, route in named if route}, level)
     places = await place_geometries(connection, {place for place, _ in named})
     coarse = level < Label.AMBER.level
@@ -123,17 +123,13 @@ async def attach_geometries(connection: AsyncConnection, rows: str, documents: S
 
 
 def own_geometry(record: dict[str, Any]) -> RowGeometry:
-    """Where a served place or route lies: on its geometry, else its centroid as a point."""
+    """Return the geometry of a place or route as served, or its centroid as a point."""
     centroid = record.get("centroid")
     geometry = record["geometry"] or (None if centroid is None else {"type": "Point", "coordinates": centroid})
     return RowGeometry(geometry, coarse="geometry" in record.get("redacted", []))
 
 
-def _place_and_route(record: dict[str, Any], spot: GeometrySource) -> tuple[str, str | None]:
-    place: Any = record
-    for step in spot.place:
-        place = place[step]
-    value: Any = record if spot.value else None
-    for step in spot.value:
-        value = value[step]
-    return place, next((value[field] for field in ROUTE_FIELDS if field in value), None) if value else None
+def _place_and_route(record: dict[str, Any], source: GeometrySource) -> tuple[str, str | None]:
+    value = reduce(getitem, source.value, record) if source.value else {}
+    route = next((value[field] for field in ROUTE_FIELDS if field in value), None)
+    return reduce(getitem, source.place, record), route

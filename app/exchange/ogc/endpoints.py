@@ -13,16 +13,16 @@ from fastapi.routing import APIRoute
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.access.principal import Caller
-from app.domain.times import instant, last_instant, normal
+from app.domain.times import end_of, normalise, start_of
 from app.exchange.ogc.features import Features, Wanted
 from app.http.content_negotiation import MEDIA_TYPES, Format
-from app.http.cursors import decode_cursor, encode_cursor, with_revision
+from app.http.cursors import Cursor
 from app.http.openapi import NOT_MODIFIED, problems
 from app.http.problems import Problem, invalid_field, invalid_request, not_found
-from app.http.query_params import Cursor
+from app.http.query_params import PageCursor
 from app.http.responses import REVISION_HEADER
-from app.reference.geometry import Box
-from app.reference.queries import read_box
+from app.reference.geometry import BBox
+from app.reference.queries import parse_bbox
 from app.storage.paging import revision_of
 
 GEOJSON = MEDIA_TYPES[Format.GEOJSON]
@@ -141,12 +141,13 @@ async def list_items(
         ),
     ] = None,
     limit: Annotated[int, Query(ge=1, description="Features a page; more than 1,000 is 1,000.")] = 100,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """A page of features as GeoJSON, in order of identifier; the link `next` leads on."""
     known = _known(collection)
     wanted = Wanted(_box(bbox), *_interval(datetime_))
-    after = decode_cursor(cursor, known) if cursor is not None else None
+    codec = Cursor(f"ogc/{known}", UUID)
+    after = codec.decode(cursor)
     async with database.snapshot() as connection:
         features = Features(connection, caller.level, settings)
         found, last = await features.page(known, wanted, after=after, limit=min(limit, MOST))
@@ -160,7 +161,7 @@ async def list_items(
     ]
     if last is not None:
         query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
-        following = with_revision(encode_cursor(last, known), revision)
+        following = codec.encode(last, revision)
         links.append(_link(request, f"{here}?{urlencode([*query, ('cursor', following)])}", "next", GEOJSON))
     content = {"type": "FeatureCollection", "links": links, "numberReturned": len(found), "features": found}
     return _answer(caller, content, GEOJSON, revision)
@@ -215,11 +216,11 @@ def _collection(request: Request, name: str) -> dict[str, Any]:
     }
 
 
-def _box(bbox: str | None) -> Box | None:
+def _box(bbox: str | None) -> BBox | None:
     if bbox is None:
         return None
     parts = bbox.split(",")
-    return read_box(",".join([*parts[:2], *parts[3:5]]) if len(parts) == 6 else bbox)
+    return parse_bbox(",".join([*parts[:2], *parts[3:5]]) if len(parts) == 6 else bbox)
 
 
 def _interval(text: str | None) -> tuple[datetime | None, datetime | None]:
@@ -228,13 +229,13 @@ def _interval(text: str | None) -> tuple[datetime | None, datetime | None]:
     start, slash, end = text.partition("/")
     try:
         if not slash:
-            moment = normal(text)
-            return instant(moment), last_instant(moment)
-        bounds = [None if part in ("", "..") else normal(part) for part in (start, end)]
+            moment = normalise(text)
+            return start_of(moment), end_of(moment)
+        bounds = [None if part in ("", "..") else normalise(part) for part in (start, end)]
     except ValueError as error:
         raise invalid_field("?datetime", str(error)) from None
-    earliest = None if bounds[0] is None else instant(bounds[0])
-    latest = None if bounds[1] is None else last_instant(bounds[1])
+    earliest = None if bounds[0] is None else start_of(bounds[0])
+    latest = None if bounds[1] is None else end_of(bounds[1])
     if earliest is not None and latest is not None and earliest > latest:
         raise invalid_field("?datetime", "the interval ends before it begins")
     return earliest, latest
