@@ -25,14 +25,14 @@ Reason = Literal["superseded", "retracted", "replaced_by_later", "past_horizon"]
 
 @dataclass(frozen=True, slots=True)
 class StandingStatement:
-    """A statement that is read, with the aspects of the subject for which it is its source's latest word."""
+    """A statement that is read, with the facets of the subject for which it is its source's latest word."""
 
     statement: Statement
-    aspects: frozenset[str]
+    facets: frozenset[str]
 
     def stated_value(self) -> StatedValue[Any]:
         """What the kind needs of it."""
-        return StatedValue(self.statement.value, self.aspects)
+        return StatedValue(self.statement.value, self.facets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,10 @@ def _select_standing(
             left_out.append((statement, "superseded"))
         else:
             said = taken.get(statement.source.id, frozenset())
-            aspects = kind.aspects(statement.value) - said
-            if aspects:
-                taken[statement.source.id] = said | aspects
-                latest.append(StandingStatement(statement, aspects))
+            facets = kind.facets(statement.value) - said
+            if facets:
+                taken[statement.source.id] = said | facets
+                latest.append(StandingStatement(statement, facets))
             else:
                 left_out.append((statement, "replaced_by_later"))
     if not latest:

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.document import Subject, render
-from app.assessment.envelope import Outcome, Assessment, assess
+from app.assessment.envelope import Assessment, Outcome, assess
 from app.assessment.loading import CHUNK, load_latest
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.statement import Statement
@@ -57,7 +57,7 @@ class AssessmentInputs:
     """
 
     subject: Subject
-    topic: str
+    filter_key: str
     horizon: timedelta
     statements: Sequence[Statement] = ()
     outcomes: Sequence[Outcome] = ()
@@ -99,7 +99,7 @@ async def load_inputs(
     return {
         row.id: AssessmentInputs(
             subject=Subject(row.id, row.kind, row.subject, places[row.place_id]),
-            topic=row.filter_key,
+            filter_key=row.filter_key,
             horizon=horizon_of(row.kind, settings),
             statements=statements.get(row.id, []),
             outcomes=outcomes.get(row.id, []),

@@ -32,7 +32,7 @@ def projection_rows(basis: AssessmentInputs) -> list[dict[str, Any]]:
     for level, touch in sorted(basis.last_changes.items()):
         reading = basis.assess(level)
         masked = level < REVEAL_FROM and reading.preferred is not None and reading.preferred.protected
-        seen = (touch.recorded_at, reading.value, [(each.statement.number, each.aspects) for each in reading.standing], masked)
+        seen = (touch.recorded_at, reading.value, [(each.statement.number, each.facets) for each in reading.standing], masked)
         if seen == before and rows[-1]["max_clearance"] == level - 1:
             rows[-1]["max_clearance"] = level
         else:
@@ -52,8 +52,8 @@ def _row(basis: AssessmentInputs, level: int, reading: Assessment) -> dict[str, 
         "kind": basis.subject.kind,
         "place_id": basis.subject.place.id,
         "country": basis.subject.place.country,
-        "filter_key": basis.topic,
-        "state": reading.value.get(kind.state) if reading.value and kind.state else None,
+        "filter_key": basis.filter_key,
+        "state": reading.value.get(kind.status_field) if reading.value and kind.status_field else None,
         "agreement": reading.agreement,
         "preferred_source_id": preferred.source.id if preferred else None,
         "preferred_grade_rank": grade_rank(preferred.source.reliability) if preferred else None,
@@ -93,10 +93,10 @@ async def reassess(
     statements = await load_latest(connection, ids)
     outcomes = await load_outcomes(connection, {each: about.kind for each, (about, _) in subjects.items()})
     rows: list[dict[str, Any]] = []
-    for each, (about, topic) in subjects.items():
+    for each, (about, filter_key) in subjects.items():
         horizon = horizon_of(about.kind, settings)
         rows.extend(
-            projection_rows(AssessmentInputs(about, topic, horizon, statements.get(each, []), outcomes.get(each, []), touches[each]))
+            projection_rows(AssessmentInputs(about, filter_key, horizon, statements.get(each, []), outcomes.get(each, []), touches[each]))
         )
     await replace_rows(session, ids, rows)
 

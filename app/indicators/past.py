@@ -107,7 +107,7 @@ def _matches(past: PastAssessment, filters: IndicatorFilters, moment: TimePoint)
     reading, preferred = past.assessment, past.assessment.preferred
     kind = KINDS[past.inputs.subject.kind]
     status = getattr(filters, "status", None)
-    if status is not None and (reading.value is None or kind.state is None or reading.value[kind.state] != status):
+    if status is not None and (reading.value is None or kind.status_field is None or reading.value[kind.status_field] != status):
         return False
     if filters.agreement is not None and reading.agreement != filters.agreement:
         return False

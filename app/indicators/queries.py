@@ -19,7 +19,7 @@ from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import end_of_today, start_of
 from app.domain.tlp import LABELS
-from app.indicators.past import list_at, assess_at
+from app.indicators.past import assess_at, list_at
 from app.indicators.schemas import IndicatorFilters
 from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.settings import Settings
@@ -44,8 +44,8 @@ def about(filters: IndicatorFilters, kind: str | None, on: type[IndicatorProject
     """The conditions on what indicators are about: kind, topic, place."""
     where: list[ColumnElement[bool]] = []
     given = filters.model_dump(exclude_none=True)
-    for topic in {each.topic for each in KINDS.values()} & given.keys():
-        kinds = sorted(each.name for each in KINDS.values() if each.topic == topic)
+    for topic in {each.filter_field for each in KINDS.values()} & given.keys():
+        kinds = sorted(each.name for each in KINDS.values() if each.filter_field == topic)
         where += [col(on.kind).in_(kinds), col(on.filter_key) == given[topic]]
     wanted = kind or given.get("kind")
     if wanted is not None:
@@ -145,7 +145,7 @@ async def _behind(connection: AsyncConnection, basis: AssessmentInputs, level: i
     indicator = basis.subject.id
     recent = (await load_all(connection, [indicator], moment, level=level, most=MOST_LISTED)).get(indicator, [])
     both = {each.number: each for each in [*recent, *basis.statements]}
-    reading = AssessmentInputs(basis.subject, basis.topic, basis.horizon, list(both.values()), basis.outcomes).assess(level)
+    reading = AssessmentInputs(basis.subject, basis.filter_key, basis.horizon, list(both.values()), basis.outcomes).assess(level)
     return {
         "reports": [
             render_report(each.statement, level) | {"relation": relation}

@@ -13,7 +13,7 @@ from app.domain.kinds.base import Kind
 from app.domain.times import DateOrTime
 from app.domain.tlp import Label
 from app.http.lists import GeographicFormat
-from app.http.query_params import AsOf, BoundingBox, CountryFilter, Cursor, KnownAt, Limit, PlaceFilter, Within
+from app.http.query_params import AsOf, BoundingBox, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.reference.schemas import Code, Grade, Slug, SourceType
 
 KindName: Any = Literal[tuple(KINDS)]
@@ -189,7 +189,7 @@ class IndicatorFilters(BaseModel):
     bbox: BoundingBox = None
     as_of: AsOf = None
     known_at: KnownAt = None
-    cursor: Cursor = None
+    cursor: PageCursor = None
     limit: Limit = 100
     format: GeographicFormat = None
 
@@ -199,14 +199,16 @@ def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[Indicat
     states: list[str] = []
     shown: list[str] = []
     for kind in kinds:
-        field = kind.value_model.model_fields[kind.topic]
-        described = Field(default=None, description=field.description, examples=[kind.example[kind.topic]], **_pattern(field.metadata))
+        field = kind.value_model.model_fields[kind.filter_field]
+        described = Field(
+            default=None, description=field.description, examples=[kind.example[kind.filter_field]], **_pattern(field.metadata)
+        )
         # Kinds may share a topic: two of them may speak of supplies, each of its own.
-        earlier = own[kind.topic][0] if kind.topic in own else None
-        own[kind.topic] = (field.annotation | earlier, described)
-        if kind.state is not None:
-            states.extend(get_args(kind.value_model.model_fields[kind.state].annotation))
-            shown.extend([kind.example[kind.state]] if kind.state in kind.example else [])
+        earlier = own[kind.filter_field][0] if kind.filter_field in own else None
+        own[kind.filter_field] = (field.annotation | earlier, described)
+        if kind.status_field is not None:
+            states.extend(get_args(kind.value_model.model_fields[kind.status_field].annotation))
+            shown.extend([kind.example[kind.status_field]] if kind.status_field in kind.example else [])
     if states:
         own["status"] = (
             Literal[tuple(dict.fromkeys(states))] | None,

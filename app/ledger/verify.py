@@ -15,7 +15,7 @@ from app.domain.times import start_of
 from app.domain.tlp import LABELS, LEVELS, TOP, Label
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry, LedgerHead
-from app.ledger.queries import STATEMENT_TYPES, load_aliases, select_entries, decode_entry
+from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, select_entries
 from app.reference.models import Source, SourceGrade
 from app.reports.models import Report
 from app.storage.types import table_of
@@ -106,8 +106,8 @@ def _consistent(change: LedgerEntry, report: Report) -> bool:
         and report.recorded_at == change.recorded_at
         and report.submitted_level == change.level
         and report.stated_at == start_of(report.stated_text)
-        and report.filter_key == str(report.value[kind.topic])
-        and report.facet == kind.aspect(value)
+        and report.filter_key == str(report.value[kind.filter_field])
+        and report.facet == kind.facet(value)
     )
 
 

@@ -49,15 +49,15 @@ class Value(BaseModel):
 
 V = TypeVar("V", bound=Value)
 
-WHOLE: frozenset[str] = frozenset({""})
+ALL_FACETS: frozenset[str] = frozenset({""})
 
 
 @dataclass(frozen=True, slots=True)
 class StatedValue(Generic[V]):
-    """One standing statement: its value, and the aspects of the subject for which it is its source's latest word."""
+    """One standing statement: its value, and the facets of the subject for which it is its source's latest word."""
 
     value: V
-    aspects: frozenset[str] = WHOLE
+    facets: frozenset[str] = ALL_FACETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def gettext_noop(message: str) -> str:
 class Kind(ABC, Generic[V]):
     """One kind of indicator.
 
-    `topic` is the field of the value that lists are filtered by, `state` the field behind the filter `status`;
+    `filter_field` is the field of the value that lists are filtered by, `state` the field behind the filter `status`;
     both are promoted to indexed columns. `references` says which fields of the value hold slugs, and of what. `range_fields`
     are the fields of the reading that make its range. A kind that warns has outcomes: its reading has a field `outcome`.
     Exports have a column for each field of the value and of the reading; `hxl` gives their HXL 1.1 hashtags. A kind with
@@ -151,8 +151,8 @@ class Kind(ABC, Generic[V]):
     title: ClassVar[str]
     description: ClassVar[str]
     horizon_days: ClassVar[int]
-    topic: ClassVar[str]
-    state: ClassVar[str | None] = None
+    filter_field: ClassVar[str]
+    status_field: ClassVar[str | None] = None
     references: ClassVar[Mapping[str, str]] = {}
     range_fields: ClassVar[frozenset[str]] = frozenset()
     has_outcome: ClassVar[bool] = False
@@ -173,15 +173,15 @@ class Kind(ABC, Generic[V]):
 
     def subject(self, value: V) -> str:
         """What the statement is about; (kind, place, subject) is the indicator."""
-        return str(getattr(value, self.topic))
+        return str(getattr(value, self.filter_field))
 
-    def aspect(self, value: V) -> str:
+    def facet(self, value: V) -> str:
         """Which part of the subject the statement speaks of, as stored; empty for all of it."""
         return ""
 
-    def aspects(self, value: V) -> frozenset[str]:
+    def facets(self, value: V) -> frozenset[str]:
         """The parts of the subject, each of which is read on its own."""
-        return WHOLE
+        return ALL_FACETS
 
     def due_date(self, reading: Mapping[str, Any]) -> date | None:
         """The first day on which what is warned of may come, of a reading; None where nothing is due."""
@@ -201,7 +201,7 @@ class Kind(ABC, Generic[V]):
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Return the sort key of an item in a situation."""
-        return self.due_date(summary) or date.max, str(summary[self.topic])
+        return self.due_date(summary) or date.max, str(summary[self.filter_field])
 
     def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return the fields of a situation that show the kind's items, for a kind whose group is not `other`."""

@@ -111,8 +111,8 @@ class RouteClosureKind(Kind[RouteClosure]):
     title = "Route closures"
     description = "Which routes are open, restricted or closed."
     horizon_days = 30
-    topic = "route"
-    state = "status"
+    filter_field = "route"
+    status_field = "status"
     references = {"route": "route"}
     range_fields = frozenset({"since_earliest", "since_latest"})
     has_alerts = True
@@ -172,11 +172,11 @@ class RouteClosureKind(Kind[RouteClosure]):
             raise field_error("since", "since is not what since_earliest and since_latest say; send one or the other")
         return value.model_copy(update={"since_earliest": earliest, "since_latest": latest})
 
-    def aspect(self, value: RouteClosure) -> str:
+    def facet(self, value: RouteClosure) -> str:
         """The direction as said."""
         return value.direction
 
-    def aspects(self, value: RouteClosure) -> frozenset[str]:
+    def facets(self, value: RouteClosure) -> frozenset[str]:
         """The directions that it covers."""
         return frozenset(DIRECTIONS) if value.direction == "both" else frozenset({value.direction})
 
@@ -227,7 +227,7 @@ class RouteClosureKind(Kind[RouteClosure]):
 
     def contradicts(self, one: StatedValue[RouteClosure], other: StatedValue[RouteClosure]) -> bool:
         """Whether they differ about a direction of which both speak."""
-        if not one.aspects & other.aspects:
+        if not one.facets & other.facets:
             return False
         return one.value.status != other.value.status or disjoint(one.value.range(), other.value.range())
 
@@ -262,4 +262,4 @@ def _counts(value: RouteClosure) -> bool:
 
 
 def _leading(standing: Sequence[StatedValue[RouteClosure]], way: str) -> int | None:
-    return next((at for at, said in enumerate(standing) if way in said.aspects and _counts(said.value)), None)
+    return next((at for at, said in enumerate(standing) if way in said.facets and _counts(said.value)), None)

@@ -90,8 +90,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     title = "Supply run-outs"
     description = "When food, water, fuel, medicine and other supplies run out."
     horizon_days = 30
-    topic = "supply"
-    state = "state"
+    filter_field = "supply"
+    status_field = "state"
     range_fields = frozenset({"runs_out_earliest", "runs_out_latest"})
     has_outcome = True
     has_alerts = True

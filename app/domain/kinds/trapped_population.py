@@ -65,7 +65,7 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
     title = "Trapped populations"
     description = "How many people are trapped, besieged, encircled or out of reach."
     horizon_days = 60
-    topic = "concept"
+    filter_field = "concept"
     range_fields = frozenset({"people_low", "people_high"})
     hxl = {
         "concept": "#indicator+definition",

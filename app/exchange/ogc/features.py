@@ -26,7 +26,7 @@ from app.storage.paging import fetch_page
 
 STEP = 1000
 # Kinds whose indicators lie on a route rather than on their place.
-_ON_ROUTES = sorted(name for name, kind in KINDS.items() if kind.references.get(kind.topic) == "route")
+_ON_ROUTES = sorted(name for name, kind in KINDS.items() if kind.references.get(kind.filter_field) == "route")
 
 Feature = dict[str, Any]
 

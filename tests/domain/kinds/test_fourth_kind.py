@@ -16,7 +16,7 @@ from app.domain.kinds.supply_runout import SupplyRunoutKind
 from app.indicators.schemas import _filters
 from tests.support.factories import report
 from tests.support.processes import serve, start
-from tests.support.servers import new_key, tree
+from tests.support.servers import new_key, read_tree
 
 pytestmark = pytest.mark.starts_early
 
@@ -60,8 +60,8 @@ class HealthAttackKind(Kind[HealthAttack]):
     title = "Attacks on health care"
     description = "Attacks on hospitals, clinics and ambulances."
     horizon_days = 30
-    topic = "facility"
-    state = "service"
+    filter_field = "facility"
+    status_field = "service"
     range_fields = frozenset({"attacks_low", "attacks_high"})
     value_model = HealthAttack
     assessment_model = HealthAttackReading
@@ -104,7 +104,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_file_and_its_registration_are_all_that_is_added(code: Path) -> None:
-    before, after = tree(ROOT / "app"), tree(code / "app")
+    before, after = read_tree(ROOT / "app"), read_tree(code / "app")
     assert after.keys() - before.keys() == {FILE}
     assert {name for name in before if before[name] != after.get(name)} == {LIST}
     old, new = (each[LIST].decode().splitlines() for each in (before, after))
@@ -190,7 +190,7 @@ def test_two_kinds_may_share_a_topic_and_each_keeps_its_words() -> None:
         name = "market_price"
         value_model = Price  # type: ignore[assignment]
         example: ClassVar[Mapping[str, Any]] = {"supply": "bread"}
-        state = None
+        status_field = None
 
     for kinds in ([SupplyRunoutKind(), PriceKind()], [PriceKind(), SupplyRunoutKind()]):
         filters = _filters(kinds, "Filters")

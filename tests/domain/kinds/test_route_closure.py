@@ -183,7 +183,7 @@ def test_what_reads_as_open_was_observed(parts: list[tuple[str, str, str, str, i
     read = reading(NAME, *made)
     value = value_of(read)
     for way in ("in", "out"):
-        spoken = [each.statement.value for each in read.standing if way in each.aspects]
+        spoken = [each.statement.value for each in read.standing if way in each.facets]
         counted = [
             each.status for each in spoken if isinstance(each, RouteClosure) and (each.status == "closed" or each.assertion == "observed")
         ]

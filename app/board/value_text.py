@@ -1,0 +1,79 @@
+"""Values of reports and assessments as text, read by the fields that the plot of their kind names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.board.code_labels import label_for
+from app.board.localization import Localization
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import DatePlot, RangePlot, StatePlot, gettext_noop
+
+Document = Mapping[str, Any]
+
+_QUALIFIED = {
+    "about": gettext_noop("about %(number)s"),
+    "nearly": gettext_noop("nearly %(number)s"),
+    "up_to": gettext_noop("up to %(number)s"),
+    "more_than": gettext_noop("more than %(number)s"),
+    "at_least": gettext_noop("at least %(number)s"),
+}
+
+
+def value_text(value: Document, kind: str, locale: Localization) -> str:
+    """Return a value of a kind as text; field by field where its kind declares no plot."""
+    plot = KINDS[kind].plot
+    if isinstance(plot, RangePlot):
+        return _range_text(value, plot, locale)
+    if isinstance(plot, DatePlot):
+        text = date_range_text(value.get(plot.earliest), value.get(plot.latest), locale) or label_for(value[plot.state], locale, kind)
+        return f"{text} ({locale.quote(quote)})" if (quote := value.get(plot.quote)) else text
+    if isinstance(plot, StatePlot):
+        return _state_text(value, plot, kind, locale)
+    shown = {name: each for name, each in value.items() if each not in (None, [], "")}
+    return locale.comma.join(f"{label_for(name, locale, kind)}: {label_for(str(each), locale, kind)}" for name, each in shown.items())
+
+
+def _range_text(value: Document, plot: RangePlot, locale: Localization) -> str:
+    low, best, high, qualifier = (value.get(name) for name in (plot.low, plot.best, plot.high, plot.qualifier))
+    if low is not None and high is not None and low != high:
+        return f"{locale.number(low)}\u2013{locale.number(high)}"
+    number = next((each for each in (best, high, low) if each is not None), None)
+    if number is None:
+        return "\u2013"
+    if best is None and qualifier not in _QUALIFIED:
+        qualifier = "at_least" if high is None else "up_to" if low is None else None
+    if qualifier in _QUALIFIED:
+        return locale.gettext(_QUALIFIED[qualifier]) % {"number": locale.number(number)}
+    return locale.number(number)
+
+
+def date_range_text(first: str | None, last: str | None, locale: Localization) -> str:
+    """Return one date or two; empty without a date."""
+    return " \u2013 ".join(dict.fromkeys(locale.day(each) for each in (first, last) if each))
+
+
+def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localization) -> str:
+    states = {part: value.get(name) for part, name in plot.parts.items()}
+    if len(set(states.values())) > 1:
+        return locale.comma.join(
+            pair_text(label_for(part, locale, kind), label_for(state or "unknown", locale, kind), locale) for part, state in states.items()
+        )
+    if (state := value.get(plot.state)) is None:
+        return label_for(plot.missing, locale, kind)
+    text, qualifier = label_for(state, locale, kind), value.get(plot.qualifier)
+    if qualifier is None or qualifier == KINDS[kind].value_model.model_fields[plot.qualifier].default:
+        return text
+    return f"{text} ({label_for(qualifier, locale, kind)})"
+
+
+def pair_text(name: str, value: str, locale: Localization) -> str:
+    """Join a name and its value, as the language punctuates them."""
+    return locale.gettext("%(name)s: %(value)s") % {"name": name, "value": value}
+
+
+def subject_text(subject: str, kind: str, routes: Mapping[str, Document], locale: Localization) -> str:
+    """Return the name of the route that a subject is, otherwise the labels of its codes, the second in brackets."""
+    if KINDS[kind].references.get(KINDS[kind].filter_field) == "route" and subject in routes:
+        return str(routes[subject]["name"])
+    first, *details = (label_for(each, locale, kind) for each in subject.split("."))
+    return f"{first} ({locale.comma.join(details)})" if details else first
