@@ -8,11 +8,11 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
-from app.access.audit import AUDITED_FROM, auditing
-from app.access.oidc import issuer_of
+from app.access.audit import MIN_AUDITED_LEVEL, read_auditing
+from app.access.oidc import configured_issuer
 from app.access.principal import Actor
 from app.board.endpoints import router as board
-from app.board.middleware import for_reader
+from app.board.middleware import rewrite_board_request
 from app.board.sessions import Sessions
 from app.changes.service import ChangeFeed
 from app.exchange.exports.streaming import answer_in
@@ -34,11 +34,11 @@ from app.settings import Settings, get_settings
 from app.storage import database_errors
 from app.storage.database import Database
 from app.telemetry import tracing
-from app.telemetry.access_log import AccessLog
-from app.telemetry.logging import configure_logs
-from app.telemetry.metrics import ProcessMetrics, sampling
+from app.telemetry.access_log import AccessLogMiddleware
+from app.telemetry.logging import configure_logging
+from app.telemetry.metrics import ProcessMetrics, database_metrics
 from app.telemetry.registry import metrics_registry
-from app.telemetry.request_metrics import RequestMetrics
+from app.telemetry.request_metrics import RequestMetricsMiddleware
 from app.webhooks.dispatcher import dispatching
 
 DESCRIPTION = """
@@ -60,7 +60,7 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Through the gate; answer from what is kept, else from the application."""
         if scope["type"] == "http":
-            scope, send = for_reader(scope, send, self.state.sessions)
+            scope, send = rewrite_board_request(scope, send, self.state.sessions)
         await (self.gate or self.beneath)(scope, receive, send)
 
     async def beneath(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,8 +71,8 @@ class Application(FastAPI):
 def create_app(settings: Settings | None = None) -> Application:
     """The ASGI application, for the settings given or those of the environment."""
     settings = settings or get_settings()
-    configure_logs()
-    traces = tracing.provider()
+    configure_logging()
+    traces = tracing.configured_provider()
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
@@ -80,29 +80,29 @@ def create_app(settings: Settings | None = None) -> Application:
         settings = app.state.settings
         database = Database(settings)
         tracing.trace_statements(database.engines, traces)
-        await database.signal.start()
+        await database.commit_notifier.start()
         app.state.database = database
         app.state.change_feed = ChangeFeed(database)
         app.state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
-        app.state.issuer = issuer_of(settings)
+        app.state.issuer = configured_issuer(settings)
         public = settings.public_clearance.level
         admission = LoadSheddingMiddleware(
             app.beneath, max_concurrent_requests=settings.max_concurrent_requests, max_open_streams=settings.max_open_streams
         )
         app.state.load_shedding = admission
-        async with auditing(database) as reads:
+        async with read_auditing(database) as reads:
             app.state.read_audit = reads
             app.state.response_cache = ResponseCacheMiddleware(
-                AccessLog(SecurityHeadersMiddleware(admission), write=settings.access_log),
-                database.signal.version,
+                AccessLogMiddleware(SecurityHeadersMiddleware(admission), write=settings.access_log),
+                database.commit_notifier.version,
                 public_level=public,
                 max_bytes=settings.response_cache_bytes,
-                on_hit=lambda reader, scope: reads.note(reader.caller.actor if reader.caller else Actor(None, None, public), scope),
-                audit_from_level=AUDITED_FROM,
+                on_hit=lambda reader, scope: reads.record(reader.caller.actor if reader.caller else Actor(None, None, public), scope),
+                audit_from_level=MIN_AUDITED_LEVEL,
             )
             app.state.sessions = Sessions(settings)
             app.gate = build_middleware(app.state.response_cache, app.state.rate_limiter, settings)
-            with on_shutdown_signal(database.signal.stop_waiting):
+            with on_shutdown_signal(database.commit_notifier.release_waiters):
                 async with dispatching(database, settings):
                     yield
         await app.state.change_feed.close()
@@ -122,7 +122,7 @@ def create_app(settings: Settings | None = None) -> Application:
         lifespan=lifespan,
         dependencies=[Depends(reject_unknown_parameters)],
         generate_unique_id_function=lambda route: route.name,
-        telemetry=tracing.requests_traced(traces),
+        telemetry=tracing.telemetry_config(traces),
     )
     app.state = AppState()
     app.state.settings = settings
@@ -136,10 +136,10 @@ def create_app(settings: Settings | None = None) -> Application:
     app.include_router(board)
     app.state.metrics = metrics_registry()
     app.state.metrics.register(ProcessMetrics(app.state))
-    app.state.sample_metrics = sampling(app.state.metrics)
+    app.state.sample_metrics = database_metrics(app.state.metrics)
     table = RouteIndex(app.routes)
     app.router.routes.insert(0, table)
-    app.add_middleware(RequestMetrics, registry=app.state.metrics, table=table)
+    app.add_middleware(RequestMetricsMiddleware, registry=app.state.metrics, table=table)
     tracing.install(app, traces)
     install_openapi(app)
     install_swagger_ui(app)

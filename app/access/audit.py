@@ -29,15 +29,15 @@ from app.storage.database import Database
 from app.storage.types import table_of
 
 FLUSH_SECONDS = 1.0
-MOST_WAITING = 50_000
-LONGEST_TARGET = 2000
-AUDITED_FROM = LEVELS[Label.AMBER]
+MAX_BUFFERED_READS = 50_000
+MAX_TARGET_CHARACTERS = 2000
+MIN_AUDITED_LEVEL = LEVELS[Label.AMBER]
 
 entries = table_of(AuditEntry)
 log = structlog.get_logger(__name__)
 
 
-def note_write(session: AsyncSession, request: Request, who: Actor, status: int) -> None:
+def record_write(session: AsyncSession, request: Request, who: Actor, status: int) -> None:
     """Put a write into the log, in the write's own transaction."""
     session.add(
         AuditEntry(
@@ -58,10 +58,10 @@ def note_write(session: AsyncSession, request: Request, who: Actor, status: int)
 def _target(scope: AsgiScope) -> str:
     query = scope["query_string"].decode("latin-1")
     path: str = scope["path"]
-    return (f"{path}?{query}" if query else path)[:LONGEST_TARGET].replace("\0", "")
+    return (f"{path}?{query}" if query else path)[:MAX_TARGET_CHARACTERS].replace("\0", "")
 
 
-class ReadLog:
+class ReadAuditBuffer:
     """The reads of one process that are not yet written down."""
 
     def __init__(self, database: Database) -> None:
@@ -70,9 +70,9 @@ class ReadLog:
         self._lost = 0
         self._prepared = False
 
-    def note(self, who: Actor, scope: AsgiScope) -> None:
+    def record(self, who: Actor, scope: AsgiScope) -> None:
         """Take note of a read, where its reader is at amber or above."""
-        if who.level < AUDITED_FROM:
+        if who.level < MIN_AUDITED_LEVEL:
             return
         client = scope.get("client")
         key = who.key_id, who.organisation, who.level, client[0] if client else None, scope["path"], scope["query_string"]
@@ -80,7 +80,7 @@ class ReadLog:
         if found is not None:
             found[0] += 1
             found[1] = utc_now()
-        elif len(self._waiting) < MOST_WAITING:
+        elif len(self._waiting) < MAX_BUFFERED_READS:
             self._waiting[key] = [1, utc_now(), _target(scope)]
         else:
             self._lost += 1
@@ -88,7 +88,7 @@ class ReadLog:
     async def prepare(self) -> None:
         """Make SQLite's second file, once; raises where that cannot be written to, and may be asked again."""
         if self._database.dialect == "sqlite" and not self._prepared:
-            await prepare(self._database.audit)
+            await create_read_audit_table(self._database.audit)
             self._prepared = True
 
     async def flush(self) -> None:
@@ -133,9 +133,9 @@ class ReadLog:
 
 
 @asynccontextmanager
-async def auditing(database: Database) -> AsyncIterator[ReadLog]:
+async def read_auditing(database: Database) -> AsyncIterator[ReadAuditBuffer]:
     """The log of the reads of this process, written down while the block runs and at its end."""
-    reads = ReadLog(database)
+    reads = ReadAuditBuffer(database)
     # On a file system that cannot be written to for now, reading goes on, and this is tried again.
     with suppress(SQLAlchemyError, OSError):
         await reads.prepare()
@@ -149,7 +149,7 @@ async def auditing(database: Database) -> AsyncIterator[ReadLog]:
         await reads.flush()
 
 
-async def prepare(engine: AsyncEngine) -> None:
+async def create_read_audit_table(engine: AsyncEngine) -> None:
     """Make the table of reads in SQLite's second file, where it is not there yet."""
     async with engine.begin() as connection:
         await connection.execute(CreateTable(entries, if_not_exists=True))
@@ -162,7 +162,7 @@ async def prepare(engine: AsyncEngine) -> None:
             )
 
 
-async def list_audit(
+async def fetch_audit(
     database: Database, where: Sequence[ColumnElement[bool]], *, after: UUID | None, limit: int
 ) -> tuple[list[dict[str, Any]], UUID | None]:
     """A page of the log, oldest first, and the last identifier when there are more."""

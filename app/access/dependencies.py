@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.access.keys import find_key, hashing_key, is_revoked, secret_until
-from app.access.oidc import Issuer, NotValid
-from app.access.principal import Caller, Scope
+from app.access.keys import find_key, hashing_key, is_revoked, secret_expiry
+from app.access.oidc import InvalidToken, Issuer
+from app.access.principal import Principal, Scope
 from app.domain.times import utc_now
 from app.http.problems import Problem
 from app.http.state import app_state, request_state
 from app.settings import Settings
-from app.storage.consistency import freshness
+from app.storage.consistency import current_requirement
 from app.storage.database import Database
 
 bearer = HTTPBearer(
@@ -44,27 +44,27 @@ async def get_caller(
     database: DatabaseDep,
     settings: SettingsDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-) -> Caller:
+) -> Principal:
     """The caller of a request; 401 for a key that is not valid, and for anything in `Authorization` that is no key.
 
     429 for a key that was never valid here, from an address that has sent too many wrong ones.
     """
     public = settings.public_clearance.level
-    freshness().level = public
+    current_requirement().level = public
     if credentials is None:
         if "authorization" in request.headers:
             raise _unauthorized("Authorization must be `Bearer KEY`.")
-        caller = Caller(level=public)
+        caller = Principal(level=public)
     else:
-        caller = await _holder(request, database, credentials.credentials, public)
+        caller = await _authenticate(request, database, credentials.credentials, public)
         request_state(request.scope)["caller"] = caller
-        freshness().level = caller.level
+        current_requirement().level = caller.level
     if request.method == "GET":
-        app_state(request).read_audit.note(caller.actor, request.scope)
+        app_state(request).read_audit.record(caller.actor, request.scope)
     return caller
 
 
-async def _holder(request: Request, database: Database, credential: str, public: int) -> Caller:
+async def _authenticate(request: Request, database: Database, credential: str, public: int) -> Principal:
     limits, issuer = app_state(request).rate_limiter, app_state(request).issuer
     address = request.client.host if request.client else ""
     authorization = request.headers["authorization"].encode("latin-1")
@@ -74,9 +74,9 @@ async def _holder(request: Request, database: Database, credential: str, public:
         raise Problem(429, detail, kind="rate-limit", headers={"Retry-After": str(wait)})
     if issuer is not None and issuer.is_token(credential):
         writing = request.method not in ("GET", "HEAD")
-        caller = await _token_holder(issuer, database, credential, public, writing=writing)
+        caller = await _principal_of_token(issuer, database, credential, public, writing=writing)
     else:
-        caller = await _key_holder(database, credential, public)
+        caller = await _principal_of_key(database, credential, public)
     if caller is None:
         limits.record_failure(address, authorization)
         raise _unauthorized("The key is unknown, expired or revoked.")
@@ -85,7 +85,7 @@ async def _holder(request: Request, database: Database, credential: str, public:
     return caller
 
 
-async def _key_holder(database: Database, credential: str, public: int) -> Caller | None:
+async def _principal_of_key(database: Database, credential: str, public: int) -> Principal | None:
     async with database.read_latest() as connection:
         if database.hashing_key is None:
             database.hashing_key = await hashing_key(connection, database.key_hash_secret)
@@ -95,48 +95,48 @@ async def _key_holder(database: Database, credential: str, public: int) -> Calle
     key, until, held = found
     scopes = frozenset(key.scopes)
     level = max(public, key.clearance) if Scope.READ in scopes else public
-    return Caller(level, key.id, key.name, key.organisation, scopes, until, secret_hash=held)
+    return Principal(level, key.id, key.name, key.organisation, scopes, until, secret_hash=held)
 
 
-async def _token_holder(issuer: Issuer, database: Database, token: str, public: int, *, writing: bool) -> Caller | None:
+async def _principal_of_token(issuer: Issuer, database: Database, token: str, public: int, *, writing: bool) -> Principal | None:
     try:
         subject = await issuer.subject_of(token)
-    except NotValid:
+    except InvalidToken:
         return None
     level = max(public, subject.clearance.level) if Scope.READ in subject.scopes else public
-    if not await issuer.keep(database, token, subject, level, writing=writing):
+    if not await issuer.sync_subject(database, token, subject, level, writing=writing):
         return None
-    return Caller(level, subject.id, subject.name, subject.organisation, frozenset(subject.scopes), subject.expires_at)
+    return Principal(level, subject.id, subject.name, subject.organisation, frozenset(subject.scopes), subject.expires_at)
 
 
-async def holds_until(caller: Caller, database: Database) -> datetime | None:
+async def credential_expiry(caller: Principal, database: Database) -> datetime | None:
     """Until when what a caller sent holds, looked at anew for one whose request has taken long: None for no end, now where it has ended."""
     if caller.key_id is None:
         return None
     async with database.read_latest() as connection:
         if caller.secret_hash is not None:
-            return await secret_until(connection, caller.key_id, caller.secret_hash)
+            return await secret_expiry(connection, caller.key_id, caller.secret_hash)
         return utc_now() if await is_revoked(connection, caller.key_id) else caller.expires_at
 
 
-async def still_holds(caller: Caller, database: Database) -> bool:
+async def credential_still_valid(caller: Principal, database: Database) -> bool:
     """Whether what a caller sent holds still, looked at anew."""
-    until = await holds_until(caller, database)
+    until = await credential_expiry(caller, database)
     return until is None or until > utc_now()
 
 
-def ended() -> Problem:
+def credential_revoked() -> Problem:
     """The answer to one whose key has ended while he waited."""
     return _unauthorized("The key is unknown, expired or revoked.")
 
 
-CallerDep = Annotated[Caller, Depends(get_caller)]
+CallerDep = Annotated[Principal, Depends(get_caller)]
 
 
-def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
+def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Principal]]:
     """A dependency that lets through keys with any of these scopes; 401 without a key, 403 without the scope."""
 
-    async def with_scope(caller: CallerDep) -> Caller:
+    async def with_scope(caller: CallerDep) -> Principal:
         if caller.key_id is None:
             raise _unauthorized("This needs a key: `Authorization: Bearer KEY`.")
         if not caller.scopes.intersection(scopes):
@@ -147,10 +147,10 @@ def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     return with_scope
 
 
-Reporter = Annotated[Caller, Depends(require(Scope.REPORT))]
-ReporterOrCurator = Annotated[Caller, Depends(require(Scope.REPORT, Scope.CURATE))]
-Curator = Annotated[Caller, Depends(require(Scope.CURATE))]
-Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]
+Reporter = Annotated[Principal, Depends(require(Scope.REPORT))]
+ReporterOrCurator = Annotated[Principal, Depends(require(Scope.REPORT, Scope.CURATE))]
+Curator = Annotated[Principal, Depends(require(Scope.CURATE))]
+Admin = Annotated[Principal, Depends(require(Scope.ADMIN))]
 
 
 def _unauthorized(detail: str) -> Problem:

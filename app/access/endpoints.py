@@ -6,25 +6,26 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.audit import list_audit, note_write
+from app.access.audit import fetch_audit, record_write
 from app.access.dependencies import Admin, CallerDep, DatabaseDep
-from app.access.idempotency import Written, write_once
+from app.access.idempotency import WriteResult, idempotent_write
 from app.access.keys import create_key, key_row, revoke_key, rotate_key
 from app.access.models import ApiKey, AuditEntry
-from app.access.principal import Caller, Scope
+from app.access.principal import Principal, Scope
 from app.domain.times import DateOrTime, end_of, rfc3339, start_of, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.cursors import Cursor
+from app.http.lists import ListEnvelope
 from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_schema, json_request_body, problems
-from app.http.problems import Problem, field_problems, invalid, not_found
+from app.http.problems import Problem, not_found
 from app.http.query_params import Limit, PageCursor
-from app.http.request_body import json_body
-from app.http.responses import json_response, link_to_next, list_envelope
+from app.http.request_body import validated_body
+from app.http.responses import json_response, link_to_next, page_response
 from app.http.state import app_state
 from app.storage.paging import fetch_page, revision_of
 from app.storage.types import table_of
@@ -34,11 +35,10 @@ router = APIRouter(tags=["Keys"])
 KEY_CURSOR = Cursor("keys", UUID)
 AUDIT_CURSOR = Cursor("audit", UUID)
 
-Body = Annotated[Any, Depends(json_body)]
 KeyId = Annotated[UUID, Path(description="Identifier of the key.", examples=["01900000-0000-7000-8005-000000000001"])]
 RevokedId = Annotated[UUID, Path(description="Identifier of the key.", examples=["01900000-0000-7000-8005-000000000002"])]
 SEEN = problems(401, 403, 404, 422, 503)
-MOST_OVERLAP_HOURS = 24 * 30
+MAX_OVERLAP_HOURS = 24 * 30
 KEY_EXAMPLE = {"name": "field desk", "organisation": "my-ngo", "scopes": ["read", "report"], "clearance": "amber"}
 
 
@@ -72,7 +72,7 @@ class RotationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_hours: Annotated[int, Field(ge=0, le=MOST_OVERLAP_HOURS, description="Hours for which the secret before holds too.")] = 24
+    overlap_hours: Annotated[int, Field(ge=0, le=MAX_OVERLAP_HOURS, description="Hours for which the secret before holds too.")] = 24
 
 
 class KeyOut(BaseModel):
@@ -100,13 +100,8 @@ class KeyCreated(KeyOut):
     secret: str | None = Field(description="Shown this once; null where the request is repeated with its `Idempotency-Key`.")
 
 
-class KeyPage(BaseModel):
+class KeyPage(ListEnvelope[KeyOut]):
     """A page of keys, in the order of their identifiers."""
-
-    items: list[KeyOut]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
 class AuditOut(BaseModel):
@@ -164,13 +159,13 @@ def _serve(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _with_secret(key: ApiKey, secret: str, status: int) -> Written:
+def _with_secret(key: ApiKey, secret: str, status: int) -> WriteResult:
     served = _serve(key)
     remembered = orjson.dumps(served | {"secret": None})
-    return Written(status, orjson.dumps(served | {"secret": secret}), served["links"]["self"], remembered)
+    return WriteResult(status, orjson.dumps(served | {"secret": secret}), served["links"]["self"], remembered)
 
 
-def _must_not_exceed(caller: Caller, level: int) -> None:
+def _must_not_exceed(caller: Principal, level: int) -> None:
     if level > caller.level:
         raise Problem(403, f"The key sees up to {caller.clearance}: it gives no more than that.", kind="clearance")
 
@@ -188,8 +183,9 @@ async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, 
         )
     columns = [each.name for each in table_of(ApiKey).c]
     documents = [orjson.dumps(_serve(ApiKey(**{name: row[name] for name in columns}))).decode() for row in rows]
-    body, headers = list_envelope(request, documents, next_cursor=KEY_CURSOR.encode(last, revision), as_of=None, revision=revision)
-    return json_response(request, body, private=True, headers=headers, cacheable=False)
+    return page_response(
+        request, documents, next_cursor=KEY_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False
+    )
 
 
 @router.post(
@@ -200,19 +196,15 @@ async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, 
     responses=WRITE_ERRORS,
     openapi_extra=json_request_body(body_schema(KeyIn), {"A field desk": KEY_EXAMPLE}),
 )
-async def post_key(request: Request, caller: Admin, body: Body) -> Response:
+async def post_key(request: Request, caller: Admin, sent: Annotated[KeyIn, Depends(validated_body(KeyIn))]) -> Response:
     """Make a key; `secret` is shown this once, only a keyed hash of it is kept. Needs the scope `admin`.
 
     Its clearance is at the most that of the key that makes it.
     """
-    try:
-        sent = KeyIn.model_validate(body)
-    except ValidationError as error:
-        raise invalid(field_problems(error)) from None
     _must_not_exceed(caller, sent.clearance.level)
     until = None if sent.expires_at is None else end_of(sent.expires_at)
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         key, secret = await create_key(
             session,
             name=sent.name,
@@ -224,7 +216,7 @@ async def post_key(request: Request, caller: Admin, body: Body) -> Response:
         )
         return _with_secret(key, secret, 201)
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.get("/keys/{id}", summary="One key", response_model=KeyOut, responses=SEEN)
@@ -254,19 +246,15 @@ async def get_one_key(
 async def post_rotation(
     request: Request,
     caller: Admin,
-    body: Body,
+    sent: Annotated[RotationIn, Depends(validated_body(RotationIn))],
     id: KeyId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Give a key a new secret, which is shown this once; the one before holds for the overlap too. Needs the scope `admin`.
 
     409 for a key that is revoked, and for who comes with tokens of the issuer.
     """
-    try:
-        sent = RotationIn.model_validate(body)
-    except ValidationError as error:
-        raise invalid(field_problems(error)) from None
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         found = await session.get(ApiKey, id)
         if found is None:
             raise not_found("key")
@@ -275,7 +263,7 @@ async def post_rotation(
         assert rotated is not None
         return _with_secret(*rotated, 201)
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.delete("/keys/{id}", status_code=204, summary="Revoke a key", response_class=Response, responses=SEEN)
@@ -292,7 +280,7 @@ async def delete_key(
     async with database.write() as session:
         if await revoke_key(session, id, by=caller.key_id) is None:
             raise not_found("key")
-        note_write(session, request, caller.actor, 204)
+        record_write(session, request, caller.actor, 204)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
@@ -321,7 +309,7 @@ async def list_audit_log(
         where.append(col(AuditEntry.occurred_at) >= start_of(since))
     after = AUDIT_CURSOR.decode(cursor)
     await app_state(request).read_audit.flush()
-    items, last = await list_audit(database, where, after=after, limit=limit)
+    items, last = await fetch_audit(database, where, after=after, limit=limit)
     following = AUDIT_CURSOR.encode(last, 0)
     body = orjson.dumps({"items": items, "next": following})
     return json_response(request, body, private=True, headers=link_to_next(request, following), cacheable=False)

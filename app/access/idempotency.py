@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.audit import note_write
+from app.access.audit import record_write
 from app.access.models import IdempotencyRecord
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.times import utc_now
 from app.http.problems import Problem
 from app.http.responses import JSON
@@ -24,30 +24,30 @@ from app.storage.database_errors import is_conflict
 from app.storage.paging import head_seq
 
 HEADER = "Idempotency-Key"
-LONGEST = 255
-MOST_ATTEMPTS = 3
+MAX_KEY_CHARACTERS = 255
+MAX_ATTEMPTS = 3
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """What a write answers: a status, JSON bytes, and where the new thing stands."""
 
     status: int
     body: bytes
     location: str | None = None
     # What is remembered in place of the body, where that holds a secret which is shown once.
-    remembered: bytes | None = None
+    replay_body: bytes | None = None
 
 
-async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSession], Awaitable[Written]]) -> Response:
+async def idempotent_write(request: Request, caller: Principal, write: Callable[[AsyncSession], Awaitable[WriteResult]]) -> Response:
     """Run a write in its transaction, commit, then answer.
 
     A repeated Idempotency-Key of the same key gives the first answer without writing; with another request, 422.
     What failed wrote nothing and is not remembered. What the database gave up for another transaction's sake is tried again.
     """
-    for _ in range(MOST_ATTEMPTS - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         try:
             return await _write_once(request, caller, write)
         except DBAPIError as error:
@@ -57,14 +57,14 @@ async def write_once(request: Request, caller: Caller, write: Callable[[AsyncSes
     return await _write_once(request, caller, write)
 
 
-async def _write_once(request: Request, caller: Caller, write: Callable[[AsyncSession], Awaitable[Written]]) -> Response:
+async def _write_once(request: Request, caller: Principal, write: Callable[[AsyncSession], Awaitable[WriteResult]]) -> Response:
     token = request.headers.get(HEADER)
-    if token is not None and not 1 <= len(token) <= LONGEST:
-        raise Problem(422, f"{HEADER} has 1 to {LONGEST} characters.", kind="idempotency")
+    if token is not None and not 1 <= len(token) <= MAX_KEY_CHARACTERS:
+        raise Problem(422, f"{HEADER} has 1 to {MAX_KEY_CHARACTERS} characters.", kind="idempotency")
     async with app_state(request).database.write() as session:
         if token is None:
             written = await write(session)
-            note_write(session, request, caller.actor, written.status)
+            record_write(session, request, caller.actor, written.status)
             return await _answer(session, caller, written, replayed=False)
         assert caller.key_id is not None
         # A request without a body was not read.
@@ -76,9 +76,9 @@ async def _write_once(request: Request, caller: Caller, write: Callable[[AsyncSe
         if first is not None:
             if first.request_hash != digest:
                 raise Problem(422, f"This {HEADER} came with another request before.", kind="idempotency")
-            return await _answer(session, caller, Written(first.status_code, first.response_body, first.location), replayed=True)
+            return await _answer(session, caller, WriteResult(first.status_code, first.response_body, first.location), replayed=True)
         written = await write(session)
-        note_write(session, request, caller.actor, written.status)
+        record_write(session, request, caller.actor, written.status)
         session.add(
             IdempotencyRecord(
                 key_id=caller.key_id,
@@ -86,14 +86,14 @@ async def _write_once(request: Request, caller: Caller, write: Callable[[AsyncSe
                 request_hash=digest,
                 status_code=written.status,
                 location=written.location,
-                response_body=written.body if written.remembered is None else written.remembered,
+                response_body=written.body if written.replay_body is None else written.replay_body,
                 created_at=utc_now(),
             )
         )
         return await _answer(session, caller, written, replayed=False)
 
 
-async def _answer(session: AsyncSession, caller: Caller, written: Written, *, replayed: bool) -> Response:
+async def _answer(session: AsyncSession, caller: Principal, written: WriteResult, *, replayed: bool) -> Response:
     headers = {"Cache-Control": "no-store", REVISION: str(await session.scalar(select(head_seq(caller.level))) or 0)}
     if written.location is not None:
         headers["Location"] = written.location

@@ -31,7 +31,7 @@ BY_HASH = select(*keys.c).where(
 BY_ID = select(*keys.c).where(keys.c.id == bindparam("id"))
 
 
-def bare_hash(secret: str) -> str:
+def sha256_hash(secret: str) -> str:
     """The SHA-256 of a secret, which earlier versions stored as it is."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -49,14 +49,14 @@ async def hashing_key(connection: AsyncConnection, setting: str | None) -> bytes
 
 
 async def _stored_hash(session: AsyncSession, secret: str) -> str:
-    return keyed_hash(bare_hash(secret), await hashing_key(await session.connection(), session.info.get("key_hash_secret")))
+    return keyed_hash(sha256_hash(secret), await hashing_key(await session.connection(), session.info.get("key_hash_secret")))
 
 
 def _new_secret() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def note_key(session: AsyncSession, what: str, key: ApiKey, by: UUID | None) -> None:
+def record_key_event(session: AsyncSession, what: str, key: ApiKey, by: UUID | None) -> None:
     """Put what was done to a key into the audit log, in the transaction that does it. `by` is the key that did it, None for the command."""
     target = f"{what} {key.id} {key.organisation}: {' '.join(key.scopes)}"
     session.add(AuditEntry(id=uuid7(), occurred_at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
@@ -89,7 +89,7 @@ async def create_key(
         expires_at=expires_at,
     )
     session.add(key)
-    note_key(session, "created", key, by)
+    record_key_event(session, "created", key, by)
     return key, secret
 
 
@@ -103,7 +103,7 @@ async def revoke_key(session: AsyncSession, key_id: UUID, by: UUID | None = None
     key = await session.get(ApiKey, key_id)
     if key is not None and key.revoked_at is None:
         key.revoked_at = utc_now()
-        note_key(session, "revoked", key, by)
+        record_key_event(session, "revoked", key, by)
     return key
 
 
@@ -124,7 +124,7 @@ async def rotate_key(
     secret = _new_secret()
     key.previous_secret_hash, key.previous_secret_expires_at = key.secret_hash, utc_now() + overlap
     key.secret_hash = await _stored_hash(session, secret)
-    note_key(session, "rotated", key, by)
+    record_key_event(session, "rotated", key, by)
     return key, secret
 
 
@@ -141,7 +141,7 @@ async def key_old_hashes(session: AsyncSession) -> int:
 
 async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tuple[ApiKey, datetime | None, str] | None:
     """The valid key of a secret, until when that secret holds, and what is stored of it; None when it is unknown, expired or revoked."""
-    bare = bare_hash(secret)
+    bare = sha256_hash(secret)
     keyed = keyed_hash(bare, key)
     hashes = (keyed, bare)
     now = utc_now()
@@ -159,7 +159,7 @@ async def key_row(connection: AsyncConnection, key_id: UUID) -> RowMapping | Non
     return (await connection.execute(BY_ID, {"id": key_id})).mappings().one_or_none()
 
 
-async def secret_until(connection: AsyncConnection, key_id: UUID, held: str) -> datetime | None:
+async def secret_expiry(connection: AsyncConnection, key_id: UUID, held: str) -> datetime | None:
     """Until when a secret holds that was valid a while ago, by what was stored of it: None for no end, now where it has ended."""
     row = await key_row(connection, key_id)
     if row is None or row["revoked_at"] is not None or held not in (row["secret_hash"], row["previous_secret_hash"]):

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 from app.storage.types import UtcDateTime
 
 # How the hash of one begins who comes with tokens of an issuer: no secret has it.
-FROM_ISSUER = "hmac:oidc:"
+ISSUER_SUBJECT_PREFIX = "hmac:oidc:"
 
 
 class ApiKey(SQLModel, table=True):
@@ -37,7 +37,7 @@ class ApiKey(SQLModel, table=True):
     @property
     def from_issuer(self) -> bool:
         """Whether it stands for one who comes with tokens."""
-        return self.secret_hash.startswith(FROM_ISSUER)
+        return self.secret_hash.startswith(ISSUER_SUBJECT_PREFIX)
 
 
 class IdempotencyRecord(SQLModel, table=True):

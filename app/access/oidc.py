@@ -20,8 +20,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.keys import PREFIX, key_row, note_key
-from app.access.models import FROM_ISSUER, ApiKey
+from app.access.keys import PREFIX, key_row, record_key_event
+from app.access.models import ISSUER_SUBJECT_PREFIX, ApiKey
 from app.access.principal import Scope
 from app.domain.times import utc_now
 from app.domain.tlp import Label
@@ -29,27 +29,27 @@ from app.settings import Settings
 from app.storage.database import Database
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-KEYS_SECONDS = 600.0
+JWKS_TTL_SECONDS = 600.0
 # A token with a key that is not known asks the issuer again, but not more often than this.
-AGAIN_SECONDS = 10.0
-FETCH_SECONDS = 5.0
+MIN_REFETCH_SECONDS = 10.0
+FETCH_TIMEOUT_SECONDS = 5.0
 LEEWAY_SECONDS = 30
 # OpenID Connect gives a subject no more characters; an organisation gets as many as one of a key.
-LONGEST_SUBJECT = 255
-LONGEST_ORGANISATION = 200
-TIMES = ("exp", "nbf", "iat")
+MAX_SUBJECT_CHARACTERS = 255
+MAX_ORGANISATION_CHARACTERS = 200
+TIME_CLAIMS = ("exp", "nbf", "iat")
 # Some time is added to when a token ends, which has to be a time still.
-LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+MAX_EXPIRY = datetime(9000, 1, 1, tzinfo=UTC)
 # A row whose end is so much behind is written anew.
-MOST_BEHIND = timedelta(hours=1)
-MOST_REMEMBERED = 10_000
+MAX_EXPIRY_LAG = timedelta(hours=1)
+MAX_SYNCED_TOKENS = 10_000
 # PostgreSQL keeps no NUL, and nobody half a character.
-_NOT_KEPT = re.compile("[\0\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 log = structlog.get_logger(__name__)
 
 
-class NotValid(Exception):
+class InvalidToken(Exception):
     """A token that is not one of the issuer's, has expired, or is for somebody else."""
 
 
@@ -73,7 +73,7 @@ class Issuer:
         self._url = url
         self._audience = audience
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._fetched = self._tried = -KEYS_SECONDS
+        self._fetched = self._tried = -JWKS_TTL_SECONDS
         self._fetching = asyncio.Lock()
         # The hashes of tokens whose subjects stand among the keys as they say, oldest first.
         self._kept: dict[bytes, None] = {}
@@ -88,7 +88,7 @@ class Issuer:
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in ALGORITHMS:
-                raise NotValid
+                raise InvalidToken
             key = await self._key(header.get("kid"))
             claims = jwt.decode(
                 token,
@@ -102,73 +102,73 @@ class Issuer:
             return self._subject(claims)
         # The last two are of JSON that nests too deep, and of a time that is none.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
-            raise NotValid from None
+            raise InvalidToken from None
 
     def _subject(self, claims: dict[str, Any]) -> Subject:
         settings = self._settings
-        if not all(_is_numeric_date(claims[name]) for name in TIMES if name in claims):
-            raise NotValid
+        if not all(_is_numeric_date(claims[name]) for name in TIME_CLAIMS if name in claims):
+            raise InvalidToken
         given = claims.get(settings.oidc_scopes_claim, ())
         names = given.split() if isinstance(given, str) else given if isinstance(given, list) else ()
         label = claims.get(settings.oidc_clearance_claim)
         organisation = claims.get(settings.oidc_organisation_claim)
         subject = claims["sub"]
-        if not _is_text(subject, LONGEST_SUBJECT):
-            raise NotValid
+        if not _is_text(subject, MAX_SUBJECT_CHARACTERS):
+            raise InvalidToken
         return Subject(
             id=uuid5(NAMESPACE_URL, f"{self._url}\n{subject}"),
             name=subject,
-            organisation=organisation if _is_text(organisation, LONGEST_ORGANISATION) else "",
+            organisation=organisation if _is_text(organisation, MAX_ORGANISATION_CHARACTERS) else "",
             scopes=tuple(scope for scope in Scope if scope.value in names),
             clearance=Label(label) if label in [each.value for each in Label] else Label.CLEAR,
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),
         )
 
-    async def keep(self, database: Database, token: str, subject: Subject, level: int, *, writing: bool) -> bool:
+    async def sync_subject(self, database: Database, token: str, subject: Subject, level: int, *, writing: bool) -> bool:
         """See that the subject of a good token stands among the keys, with what it may do; False for one who was revoked there.
 
         So it can be shut out here too, what it writes refers to it, and its webhooks end with its access. It is written down once a token
         at the most. Where nothing can be written for now, those who only read are let in nevertheless.
         """
         hours = timedelta(hours=self._settings.oidc_webhook_grace_hours)
-        until = min(subject.expires_at, LATEST) + hours
+        until = min(subject.expires_at, MAX_EXPIRY) + hours
         async with database.read_latest() as connection:
             row = await key_row(connection, subject.id)
         if row is not None and row["revoked_at"] is not None:
             return False
         digest = hashlib.sha256(token.encode()).digest()
-        if row is None or (digest not in self._kept and _is_behind(row, subject, level, until - min(hours / 2, MOST_BEHIND))):
+        if row is None or (digest not in self._kept and _is_behind(row, subject, level, until - min(hours / 2, MAX_EXPIRY_LAG))):
             try:
                 async with database.write() as session:
-                    if not await keep_subject(session, subject, level, until):
+                    if not await upsert_subject(session, subject, level, until):
                         return False
             except (SQLAlchemyError, OSError) as error:
                 if writing:
                     raise
                 log.warning("oidc_subject_not_saved", error=type(error).__name__)
                 return True
-        if len(self._kept) >= MOST_REMEMBERED:
+        if len(self._kept) >= MAX_SYNCED_TOKENS:
             del self._kept[next(iter(self._kept))]
         self._kept[digest] = None
         return True
 
     async def _key(self, kid: str | None) -> jwt.PyJWK:
-        if time.monotonic() - self._fetched > KEYS_SECONDS or kid not in self._keys:
+        if time.monotonic() - self._fetched > JWKS_TTL_SECONDS or kid not in self._keys:
             async with self._fetching:
                 now = time.monotonic()
-                stale = now - self._fetched > KEYS_SECONDS or kid not in self._keys
-                if stale and now - self._tried > AGAIN_SECONDS:
+                stale = now - self._fetched > JWKS_TTL_SECONDS or kid not in self._keys
+                if stale and now - self._tried > MIN_REFETCH_SECONDS:
                     self._tried = now
                     await self._fetch()
         key = self._keys.get(kid)
         # Keys of an issuer that does not answer hold for a while; those that it took back do not for ever.
-        if key is None or time.monotonic() - self._fetched > 6 * KEYS_SECONDS:
-            raise NotValid
+        if key is None or time.monotonic() - self._fetched > 6 * JWKS_TTL_SECONDS:
+            raise InvalidToken
         return key
 
     async def _fetch(self) -> None:
         try:
-            async with httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client:
                 url = self._settings.oidc_jwks_url
                 if url is None:
                     found = await client.get(self._url.rstrip("/") + "/.well-known/openid-configuration")
@@ -189,7 +189,7 @@ class Issuer:
         self._keys, self._fetched = keys, time.monotonic()
 
 
-def issuer_of(settings: Settings) -> Issuer | None:
+def configured_issuer(settings: Settings) -> Issuer | None:
     """The issuer whose tokens hold; None where none is configured."""
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return None
@@ -203,7 +203,7 @@ def _is_numeric_date(value: Any) -> bool:
 
 def _is_text(value: Any, most: int) -> TypeGuard[str]:
     """Whether a claim is text that every database keeps."""
-    return isinstance(value, str) and len(value) <= most and _NOT_KEPT.search(value) is None
+    return isinstance(value, str) and len(value) <= most and _UNSTORABLE.search(value) is None
 
 
 def _is_behind(row: RowMapping, subject: Subject, level: int, least: datetime) -> bool:
@@ -211,7 +211,7 @@ def _is_behind(row: RowMapping, subject: Subject, level: int, least: datetime) -
     return (row["organisation"], row["scopes"], row["clearance"]) != may or row["expires_at"] is None or row["expires_at"] < least
 
 
-async def keep_subject(session: AsyncSession, subject: Subject, level: int, until: datetime) -> bool:
+async def upsert_subject(session: AsyncSession, subject: Subject, level: int, until: datetime) -> bool:
     """Give a subject a row among the keys, or bring it up to date, and say so in the audit log; False for one who is revoked.
 
     `until` is when the row expires, and with it the subject's webhooks, unless it comes again.
@@ -221,15 +221,15 @@ async def keep_subject(session: AsyncSession, subject: Subject, level: int, unti
     if row is None:
         row = ApiKey(
             id=subject.id, name=subject.name, organisation=subject.organisation, scopes=scopes, clearance=level,
-            secret_hash=f"{FROM_ISSUER}{subject.id}", created_at=utc_now(), expires_at=until,
+            secret_hash=f"{ISSUER_SUBJECT_PREFIX}{subject.id}", created_at=utc_now(), expires_at=until,
         )  # fmt: skip
         session.add(row)
-        note_key(session, "seen", row, subject.id)
+        record_key_event(session, "seen", row, subject.id)
         return True
     if row.revoked_at is not None:
         return False
     if (row.organisation, row.scopes, row.clearance) != (subject.organisation, scopes, level):
         row.organisation, row.scopes, row.clearance = subject.organisation, scopes, level
-        note_key(session, "changed", row, subject.id)
+        record_key_event(session, "changed", row, subject.id)
     row.expires_at = until if row.expires_at is None else max(row.expires_at, until)
     return True

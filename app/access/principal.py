@@ -27,7 +27,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """Who asks. `level` is the highest label that the caller may see, 0 to 4; `expires_at` is until when what he sent holds, as far as
     was known when he asked, and `secret_hash` what is stored of it, None for a token.
 

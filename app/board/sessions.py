@@ -1,7 +1,7 @@
-"""Who reads the board: a key, kept in a cookie that only this service can open.
+"""Sessions of the board: the reader's key, encrypted in a cookie.
 
-The cookie holds the key encrypted and authenticated (Fernet). Scripts cannot read it, it is sent to this site alone, and whoever
-steals it has no key: it opens the pages of the board for some hours, and writes nothing. The pages and their addresses never hold it.
+The key is encrypted and authenticated (Fernet) with the service's secret. Scripts cannot read the cookie, and browsers send it to this
+site alone. A stolen cookie reveals no key: it reads the board until it expires, and writes nothing.
 """
 
 import base64
@@ -17,16 +17,16 @@ from starlette.types import Scope
 from app.settings import Settings
 
 LANGUAGE_COOKIE = "lifeline_language"
-_PURPOSE = b"lifeline board session 1"
+_HKDF_INFO = b"lifeline board session 1"
 
 
-def cookie_name(scheme: str) -> str:
-    """The name of the cookie: over https with the prefix by which no sibling host and no plain http can set it."""
+def session_cookie(scheme: str) -> str:
+    """Return the name of the session cookie; the prefix `__Host-` keeps sibling hosts and plain HTTP from setting it."""
     return "__Host-lifeline" if scheme == "https" else "lifeline"
 
 
-def cookies(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The cookies of a request; none of a header that is no cookie header."""
+def parse_cookies(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the cookies of a request, without those of malformed headers."""
     found: dict[str, str] = {}
     for name, value in headers:
         if name == b"cookie":
@@ -38,26 +38,26 @@ def cookies(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 class Sessions:
-    """Seals keys into cookies and opens them again."""
+    """Encrypts keys into cookies, and decrypts them."""
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.session_secret.get_secret_value() or secrets.token_urlsafe(32)
-        derived = HKDF(SHA256(), 32, None, _PURPOSE).derive(secret.encode())
-        self._box = Fernet(base64.urlsafe_b64encode(derived))
-        self._seconds = settings.session_hours * 3600
+        derived = HKDF(SHA256(), 32, None, _HKDF_INFO).derive(secret.encode())
+        self._fernet = Fernet(base64.urlsafe_b64encode(derived))
+        self._max_age_seconds = settings.session_hours * 3600
 
-    def seal(self, key: str) -> str:
-        """The value of a cookie for a key."""
-        return self._box.encrypt(key.encode()).decode()
+    def encrypt(self, key: str) -> str:
+        """Return the value of a session cookie for a key."""
+        return self._fernet.encrypt(key.encode()).decode()
 
-    def open(self, value: str) -> str | None:
-        """The key in a cookie's value; None when it is not ours, altered, or too old."""
+    def decrypt(self, value: str) -> str | None:
+        """Return the key in a session cookie; None for a value that is forged, altered or expired."""
         try:
-            return self._box.decrypt(value.encode(), ttl=self._seconds).decode()
+            return self._fernet.decrypt(value.encode(), ttl=self._max_age_seconds).decode()
         except (InvalidToken, UnicodeError):
             return None
 
     def key_of(self, scope: Scope) -> str | None:
-        """The key that a request's cookie holds."""
-        value = cookies(scope["headers"]).get(cookie_name(scope["scheme"]))
-        return None if value is None else self.open(value)
+        """Return the key in a request's session cookie."""
+        value = parse_cookies(scope["headers"]).get(session_cookie(scope["scheme"]))
+        return None if value is None else self.decrypt(value)

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from app.access.dependencies import CallerDep, ended
-from app.access.principal import Caller
+from app.access.dependencies import CallerDep, credential_revoked
+from app.access.principal import Principal
 from app.changes.queries import CHANGE_CURSORS, ChangeFilters, ServedChange
 from app.changes.schemas import ChangePage
 from app.changes.service import ChangeFeed
@@ -20,7 +20,7 @@ from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularForm
 from app.http.openapi import LIST_ERRORS, problems
 from app.http.problems import invalid_field
 from app.http.query_params import CountryFilter, Limit, PlaceFilter, Within
-from app.http.responses import json_response, list_envelope
+from app.http.responses import page_response
 from app.http.state import app_state
 from app.indicators.schemas import KindName
 
@@ -58,7 +58,7 @@ FeedDep = Annotated[ChangeFeed, Depends(get_feed)]
 ChangeFiltersDep = Annotated[ChangeFilters, Depends(get_change_filters)]
 
 
-async def _start(feed: ChangeFeed, caller: Caller, after: str | None, name: str) -> int:
+async def _start(feed: ChangeFeed, caller: Principal, after: str | None, name: str) -> int:
     if after is None:
         return 0
     seq = None if after == NOW else CHANGE_CURSORS[caller.level].decode(after, name)
@@ -74,7 +74,7 @@ def _event(item: ServedChange, level: int) -> bytes:
     return format_sse_event(event=item.type, data_str=item.json, id=CHANGE_CURSORS[level].encode(item.seq, item.seq))
 
 
-def _listing(feed: ChangeFeed, caller: Caller, selection: ChangeFilters, start: int) -> ListQuery:
+def _listing(feed: ChangeFeed, caller: Principal, selection: ChangeFilters, start: int) -> ListQuery:
     """The changes after a seq, up to what is recorded at the first page; the cursors of its pages are positions."""
     head: int | None = None
 
@@ -127,10 +127,16 @@ async def list_changes(
             break
         await feed.wait(version, wait - spent)
         if not await feed.still_valid(caller):
-            raise ended()
-    following = CHANGE_CURSORS[caller.level].encode(last, last)
-    body, _ = list_envelope(request, [item.json for item in items], next_cursor=following, as_of=None, revision=revision)
-    return json_response(request, body, private=caller.key_id is not None, cacheable=wait == 0, revision=revision)
+            raise credential_revoked()
+    return page_response(
+        request,
+        [item.json for item in items],
+        next_cursor=CHANGE_CURSORS[caller.level].encode(last, last),
+        revision=revision,
+        private=caller.key_id is not None,
+        cacheable=wait == 0,
+        linked=False,
+    )
 
 
 class EventStream(StreamingResponse):
@@ -176,7 +182,7 @@ async def stream_changes(
     return EventStream(_stream(feed, caller, selection, seq), headers=headers)
 
 
-async def _stream(feed: ChangeFeed, caller: Caller, selection: ChangeFilters, seq: int) -> AsyncIterator[bytes]:
+async def _stream(feed: ChangeFeed, caller: Principal, selection: ChangeFilters, seq: int) -> AsyncIterator[bytes]:
     level = caller.level
     at = orjson.dumps({"revision": seq}).decode()
     yield format_sse_event(event="ready", data_str=at, id=CHANGE_CURSORS[level].encode(seq, seq), retry=RETRY_MILLISECONDS)

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from app.access.dependencies import holds_until, still_holds
-from app.access.principal import Caller
+from app.access.dependencies import credential_expiry, credential_still_valid
+from app.access.principal import Principal
 from app.changes.queries import ALL_CHANGES, ChangeFilters, ServedChange, changes_after
 from app.domain.times import utc_now
-from app.storage.consistency import Freshness, begin, freshness
-from app.storage.database import GIVEN_BACK_SECONDS, Database
+from app.storage.consistency import ConsistencyRequirement, current_requirement, set_current
+from app.storage.database import DRAIN_SECONDS, Database
 from app.storage.paging import head_seq
 
 Page = tuple[list[ServedChange], int, int]
@@ -30,14 +30,14 @@ class ChangeFeed:
         self._shared: dict[tuple[Any, ...], asyncio.Task[Page]] = {}
         self._shared_at: int | None = None
         self._shared_size = 0
-        self._keys: dict[Caller, asyncio.Task[datetime | None]] = {}
+        self._keys: dict[Principal, asyncio.Task[datetime | None]] = {}
         self._keys_at: int | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """Wait a moment for what readers share: it goes on when all of them have gone away."""
         if self._running:
-            await asyncio.wait(self._running, timeout=GIVEN_BACK_SECONDS)
+            await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
 
     def _share(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -48,11 +48,11 @@ class ChangeFeed:
     @property
     def stopping(self) -> bool:
         """Whether the process is about to end: nobody is to wait any longer."""
-        return self._database.signal.closed
+        return self._database.commit_notifier.closed
 
     def version(self) -> int | None:
         """The version of the database, to be asked for before a page."""
-        return self._database.signal.version()
+        return self._database.commit_notifier.version()
 
     async def head(self, level: int) -> int:
         """The seq of the last change that a clearance sees."""
@@ -62,7 +62,7 @@ class ChangeFeed:
 
     async def page(self, seq: int, *, limit: int, level: int, selection: ChangeFilters = ALL_CHANGES) -> Page:
         """As `changes_after`; readers who ask for the same at the same version share one query."""
-        version, seen = self.version(), freshness().revision
+        version, seen = self.version(), current_requirement().min_revision
         if version is None:
             return await self._fetch(seq, limit, level, selection)
         if version != self._shared_at or self._shared_size > MAX_SHARED_CHARACTERS:
@@ -89,7 +89,7 @@ class ChangeFeed:
         elif shared is self._shared:
             self._shared_size += 1000 + sum(len(item.json) for item in done.result()[0])
 
-    async def still_valid(self, caller: Caller) -> bool:
+    async def still_valid(self, caller: Principal) -> bool:
         """Whether what a caller sent holds still; readers with one secret ask once together at each version, since what ends it is a
         commit or the clock.
         """
@@ -99,21 +99,21 @@ class ChangeFeed:
             return False
         version = self.version()
         if version is None:
-            return await still_holds(caller, self._database)
+            return await credential_still_valid(caller, self._database)
         if version != self._keys_at:
             self._keys, self._keys_at = {}, version
         task = self._keys.get(caller)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            self._keys[caller] = task = self._share(holds_until(caller, self._database))
+            self._keys[caller] = task = self._share(credential_expiry(caller, self._database))
         until = task.result() if task.done() else await asyncio.shield(task)
         return until is None or until > utc_now()
 
     async def wait(self, since: int | None, seconds: float) -> bool:
         """Wait until something is committed after `since`, or for so long; whether something was, or the process is to end."""
-        return await self._database.signal.changed(since, seconds) != since or self.stopping
+        return await self._database.commit_notifier.wait_for_commit(since, seconds) != since or self.stopping
 
 
 def _require_latest() -> None:
     # Who waits for what is new is told of it once: a replica that does not have it yet would let it pass.
-    asked = freshness()
-    begin(Freshness(asked.revision, asked.level, needed=True))
+    asked = current_requirement()
+    set_current(ConsistencyRequirement(asked.min_revision, asked.level, latest_required=True))

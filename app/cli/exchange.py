@@ -9,12 +9,13 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.access.principal import Caller, Scope
-from app.cli.output import configured, err, out, run, stop
+from app.access.principal import Principal, Scope
+from app.cli.output import load_settings, stderr, stdout, run, fail
 from app.client import AsyncLifeline, LifelineError
 from app.domain.tlp import TOP, Label
+from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.endpoints import place_of
-from app.exchange.imports.file_readers import UnreadableFile, format_of_path
+from app.exchange.imports.file_readers import format_of_path
 from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
 from app.exchange.imports.gazetteer import Gazetteer, GazetteerResult
 from app.exchange.imports.hapi import HapiClient, write_statements
@@ -27,15 +28,15 @@ from app.storage.database import Database
 MOST_LINES = 200
 
 
-def author_for(organisation: str) -> Caller:
+def author_for(organisation: str) -> Principal:
     """Whoever runs the command may write anything, in the name of any organisation."""
-    return Caller(level=TOP, organisation=organisation, scopes=frozenset({Scope.REPORT.value, Scope.CURATE.value}))
+    return Principal(level=TOP, organisation=organisation, scopes=frozenset({Scope.REPORT.value, Scope.CURATE.value}))
 
 
 def bar() -> Progress:
     """A progress bar on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True)
+    return Progress(*columns, console=stderr, transient=True)
 
 
 def import_command(
@@ -57,7 +58,7 @@ def import_command(
     defaults = {name: str(value) for name, value in given.items() if value is not None}
 
     async def work() -> ImportResult | FullImportResult:
-        settings = configured()
+        settings = load_settings()
         database = Database(settings)
         try:
             with path.open("rb") as file, bar() as progress:
@@ -84,10 +85,10 @@ def import_command(
 
     try:
         if not path.is_file():
-            raise stop(f"There is no file {path}.")
+            raise fail(f"There is no file {path}.")
         done = run(work())
     except UnreadableFile as error:
-        raise stop(str(error)) from None
+        raise fail(str(error)) from None
     _say(done)
     if done.problem_count:
         raise typer.Exit(1)
@@ -102,39 +103,39 @@ def _say(done: ImportResult | FullImportResult) -> None:
     if isinstance(done, FullImportResult):
         counts = ", ".join(f"{count} {name}" for name, count in sorted(done.added.items())) or "nothing"
         for name, count in done.unknown.items():
-            out.print(f"{count} entries of {name}, which this version does not know, are passed over.")
+            stdout.print(f"{count} entries of {name}, which this version does not know, are passed over.")
         if done.conflicts:
-            out.print(f"{done.conflicts} amendments do not fit what stands here, and were left.")
+            stdout.print(f"{done.conflicts} amendments do not fit what stands here, and were left.")
         if done.written:
-            out.print(f"Wrote {counts}; {done.existing} were here already.")
+            stdout.print(f"Wrote {counts}; {done.existing} were here already.")
         elif done.problem_count:
-            out.print("Nothing was written.")
+            stdout.print("Nothing was written.")
         else:
-            out.print(f"A full export as {done.clearance} sees it: {counts}. Nothing was written: add --write.")
+            stdout.print(f"A full export as {done.clearance} sees it: {counts}. Nothing was written: add --write.")
         return
     if done.unread_columns:
-        out.print(f"Not read: {', '.join(done.unread_columns)}.")
+        stdout.print(f"Not read: {', '.join(done.unread_columns)}.")
     if not done.written and done.shown:
         table = Table("kind", "place", "source", "stated at", "value", box=None)
         for each in done.shown:
             value = ", ".join(f"{name} {value}" for name, value in each["value"].items() if value is not None)
             table.add_row(each["kind"], each["place"], each["source"], each["stated_at"], value)
-        out.print(table)
+        stdout.print(table)
         if done.created + done.existing > len(done.shown):
-            out.print(f"... and {done.created + done.existing - len(done.shown)} more.")
+            stdout.print(f"... and {done.created + done.existing - len(done.shown)} more.")
     doing = "recorded" if done.written else "would be recorded"
-    out.print(f"{done.rows} rows: {done.created} {doing}, {done.existing} recorded before, {done.refused} refused.")
+    stdout.print(f"{done.rows} rows: {done.created} {doing}, {done.existing} recorded before, {done.refused} refused.")
     if not done.written:
-        out.print("Nothing was written: add --write" + (", and --only-good for the rows that are right." if done.refused else "."))
+        stdout.print("Nothing was written: add --write" + (", and --only-good for the rows that are right." if done.refused else "."))
 
 
 def say_problems(problems: list[RowProblem], count: int) -> None:
     """A line for each problem: the cell, the column, what is wrong."""
     for each in problems[:MOST_LINES]:
         column = f" ({each.column})" if each.cell is not None else ""
-        out.print(f"{place_of(each)}{column}: {each.detail}", markup=False)
+        stdout.print(f"{place_of(each)}{column}: {each.detail}", markup=False)
     if count > MOST_LINES:
-        out.print(f"... and {count - MOST_LINES} more problems.")
+        stdout.print(f"... and {count - MOST_LINES} more problems.")
 
 
 places = typer.Typer(help="Places.", no_args_is_help=True)
@@ -151,7 +152,7 @@ def import_places(
     """Take in a gazetteer: each unit as a place with its P-code, inside the unit above. All of it, or nothing when a row is wrong."""
 
     async def work() -> GazetteerResult:
-        database = Database(configured())
+        database = Database(load_settings())
         try:
             with path.open("rb") as file, bar() as progress:
                 task = progress.add_task("places", total=None)
@@ -169,16 +170,16 @@ def import_places(
 
     try:
         if not path.is_file():
-            raise stop(f"There is no file {path}.")
+            raise fail(f"There is no file {path}.")
         placed = run(work())
     except UnreadableFile as error:
-        raise stop(str(error)) from None
+        raise fail(str(error)) from None
     say_problems(placed.problems, placed.problem_count)
     counts = ", ".join(f"{count} of level {level}" for level, count in sorted(placed.added.items())) or "none"
     if placed.written:
-        out.print(f"{placed.rows} rows: places added: {counts}; {placed.existing} were here already.")
+        stdout.print(f"{placed.rows} rows: places added: {counts}; {placed.existing} were here already.")
         return
-    out.print(f"{placed.rows} rows: places to add: {counts}; {placed.existing} are here already. Nothing was written.")
+    stdout.print(f"{placed.rows} rows: places to add: {counts}; {placed.existing} are here already. Nothing was written.")
     if placed.problem_count:
         raise typer.Exit(1)
 
@@ -199,7 +200,7 @@ def pull_lifeline(
     """
 
     async def work() -> ApplyResult:
-        settings = configured()
+        settings = load_settings()
         database = Database(settings)
         total = ApplyResult()
         try:
@@ -210,19 +211,19 @@ def pull_lifeline(
                 async for applied in follower.follow(25) if follow else follower.once():
                     total.add(applied)
                     if follow and (applied.added or applied.existing):
-                        out.print(_counts(applied))
+                        stdout.print(_counts(applied))
         finally:
             await database.close()
         return total
 
     try:
-        out.print(_counts(run(work())))
+        stdout.print(_counts(run(work())))
     except ReplicationError as error:
-        raise stop(str(error)) from None
+        raise fail(str(error)) from None
     except LifelineError as error:
-        raise stop(f"{url} answers: {error}") from None
+        raise fail(f"{url} answers: {error}") from None
     except httpx.HTTPError as error:
-        raise stop(f"{url} cannot be reached: {error or type(error).__name__}") from None
+        raise fail(f"{url} cannot be reached: {error or type(error).__name__}") from None
 
 
 def _counts(applied: ApplyResult) -> str:
@@ -243,7 +244,7 @@ def pull_hapi(
     """Read how many people are in need from an HDX HAPI style endpoint, theme humanitarian-needs, all sectors and people together."""
 
     async def work() -> tuple[ImportResult, int]:
-        settings = configured()
+        settings = load_settings()
         database = Database(settings)
         try:
             with tempfile.TemporaryFile() as file, bar() as progress:
@@ -261,12 +262,12 @@ def pull_hapi(
     try:
         done, passed = run(work())
     except LifelineError as error:
-        raise stop(f"{url} answers: {error}") from None
+        raise fail(f"{url} answers: {error}") from None
     except (httpx.HTTPError, KeyError, TypeError) as error:
-        raise stop(f"{url} cannot be read as HDX HAPI: {error or type(error).__name__}") from None
+        raise fail(f"{url} cannot be read as HDX HAPI: {error or type(error).__name__}") from None
     _say(done)
     if passed:
-        out.print(f"{passed} rows say something else than how many people are in need in all.")
+        stdout.print(f"{passed} rows say something else than how many people are in need in all.")
     if done.problem_count:
         raise typer.Exit(1)
 

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.access.audit import list_audit, prepare
+from app.access.audit import fetch_audit, create_read_audit_table
 from app.access.keys import create_key, list_keys, revoke_key, rotate_key
 from app.access.principal import Scope
-from app.cli.output import configured, out, run, stop
+from app.cli.output import load_settings, stdout, run, fail
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem
 from app.storage.database import Database
@@ -34,10 +34,10 @@ def key_create(
     try:
         until = None if expires is None else datetime.combine(date.fromisoformat(expires), time.max, UTC)
     except ValueError:
-        raise stop("--expires takes a date such as 2026-12-31.") from None
+        raise fail("--expires takes a date such as 2026-12-31.") from None
 
     async def work() -> str:
-        database = Database(configured())
+        database = Database(load_settings())
         try:
             async with database.write() as session:
                 _, secret = await create_key(session, name=name, organisation=org, scopes=scope, clearance=clearance, expires_at=until)
@@ -53,7 +53,7 @@ def key_list() -> None:
     """List the keys, without their secrets."""
 
     async def work() -> list[Any]:
-        database = Database(configured())
+        database = Database(load_settings())
         try:
             async with database.write() as session:
                 return await list_keys(session)
@@ -73,7 +73,7 @@ def key_revoke(id: Annotated[str, typer.Argument(help="Identifier of the key, fr
     """Revoke a key, from now on, everywhere."""
 
     async def work() -> bool:
-        database = Database(configured())
+        database = Database(load_settings())
         try:
             async with database.write() as session:
                 return await revoke_key(session, UUID(id)) is not None
@@ -85,8 +85,8 @@ def key_revoke(id: Annotated[str, typer.Argument(help="Identifier of the key, fr
     except ValueError:
         found = False
     if not found:
-        raise stop(f"There is no key {id}.")
-    out.print(f"Revoked {id}.")
+        raise fail(f"There is no key {id}.")
+    stdout.print(f"Revoked {id}.")
 
 
 @keys.command("rotate")
@@ -97,7 +97,7 @@ def key_rotate(
     """Give a key a new secret and print it, this once; the one before holds for the overlap too."""
 
     async def work() -> str | None:
-        database = Database(configured())
+        database = Database(load_settings())
         try:
             async with database.write() as session:
                 rotated = await rotate_key(session, UUID(id), timedelta(hours=overlap))
@@ -110,9 +110,9 @@ def key_rotate(
     except ValueError:
         secret = None
     except Problem as problem:
-        raise stop(problem.detail) from None
+        raise fail(problem.detail) from None
     if secret is None:
-        raise stop(f"There is no key {id}.")
+        raise fail(f"There is no key {id}.")
     print(secret)  # noqa: T201 - the bare secret, for scripts
 
 
@@ -121,14 +121,14 @@ def audit_export(path: Annotated[Path | None, typer.Argument(help="Where to writ
     """Write the audit log, oldest entry first, a JSON object a line."""
 
     async def work() -> list[str]:
-        database = Database(configured())
+        database = Database(load_settings())
         try:
             if database.dialect == "sqlite":
-                await prepare(database.audit)
+                await create_read_audit_table(database.audit)
             lines: list[str] = []
             after = None
             while True:
-                items, after = await list_audit(database, [], after=after, limit=1000)
+                items, after = await fetch_audit(database, [], after=after, limit=1000)
                 lines += [json.dumps(item, ensure_ascii=False) for item in items]
                 if after is None:
                     return lines
@@ -140,4 +140,4 @@ def audit_export(path: Annotated[Path | None, typer.Argument(help="Where to writ
         print(*lines, sep="\n")  # noqa: T201 - lines for other programs
     else:
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        out.print(f"Wrote {len(lines)} entries to {path}")
+        stdout.print(f"Wrote {len(lines)} entries to {path}")

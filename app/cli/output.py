@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.settings import Settings, get_settings
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 T = TypeVar("T")
 
@@ -28,9 +28,9 @@ def database_errors(hint: str = "") -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error, OSError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        raise stop(f"The database cannot be used: {reason}.{hint}") from None
+        raise fail(f"The database cannot be used: {reason}.{hint}") from None
     except CommandError as error:
-        raise stop(f"The schema of the database is not one that this version knows: {error}") from None
+        raise fail(f"The schema of the database is not one that this version knows: {error}") from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -39,13 +39,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
 
 
-def stop(message: str) -> typer.Exit:
+def fail(message: str) -> typer.Exit:
     """Say what is wrong; what it answers, raised, ends the command with 1."""
-    err.print(message)
+    stderr.print(message)
     return typer.Exit(1)
 
 
-def configured(*, with_replica: bool = False) -> Settings:
+def load_settings(*, with_replica: bool = False) -> Settings:
     """The settings of this process; stops with one line where they are not valid.
 
     Without the replica, unless asked for: a command would not know whether it has what was written.
@@ -55,6 +55,6 @@ def configured(*, with_replica: bool = False) -> Settings:
         return settings if with_replica else settings.model_copy(update={"read_database_url": None})
     except ValidationError as error:
         wrong = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
-        raise stop(f"The settings are not valid: {wrong}") from None
+        raise fail(f"The settings are not valid: {wrong}") from None
     except SettingsError as error:
-        raise stop(f"The settings are not valid: {error}: it has to be JSON.") from None
+        raise fail(f"The settings are not valid: {error}: it has to be JSON.") from None

@@ -12,13 +12,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.tlp import TOP
 from app.ledger.models import LedgerEntry
 from app.reference.models import Place
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_place, add_route, add_source
-from app.reports.service import Recorded, record_reports
+from app.reports.queries import VisibleReport
+from app.reports.service import record_reports
 from app.reports.validation import validate
 from app.settings import Settings
 
@@ -246,10 +247,10 @@ async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
         await add_source(session, SourceIn.model_validate(source), identifier("source", number))
     for number, route in enumerate(ROUTES, 1):
         await add_route(session, RouteIn.model_validate(route), identifier("route", number))
-    caller = Caller(level=TOP, key_id=UUID(int=0), organisation="demo")
+    caller = Principal(level=TOP, key_id=UUID(int=0), organisation="demo")
     sent = [validate(report, settings) for report in REPORTS]
     kept = [identifier("report", number) for number in range(1, len(sent) + 1)]
     outcomes, _ = await record_reports(session, caller, sent, settings, identifiers=kept)
-    if wrong := [(report, each) for report, each in zip(REPORTS, outcomes, strict=True) if not isinstance(each, Recorded)]:
+    if wrong := [(report, each) for report, each in zip(REPORTS, outcomes, strict=True) if not isinstance(each, VisibleReport)]:
         raise DemoError(str(wrong))
     return True

@@ -11,18 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.keys import create_key
 from app.access.models import ApiKey
-from app.access.principal import Caller, Scope
+from app.access.principal import Principal, Scope
 from app.demo.aleppo import REPORTS, DemoError, identifier
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
-from app.reports.labels import set_label
-from app.reports.service import Recorded, record
-from app.reports.validation import check
+from app.reports.labels import change_label
+from app.reports.queries import VisibleReport
+from app.reports.service import record_reports
+from app.reports.validation import validate
 from app.settings import Settings
-from app.webhooks.delivery import attempt, new_client
+from app.webhooks.delivery import deliver, new_client
+from app.webhooks.leases import acquire_lease, record_result, release_lease
 from app.webhooks.schemas import WebhookIn
-from app.webhooks.service import keep_turn, register, take_turn
-from app.webhooks.service import record as record_attempt
+from app.webhooks.service import add_webhook
 
 TARGET = "https://127.0.0.1:9/lifeline"
 REASON = "the demo sends nothing"
@@ -50,18 +51,18 @@ async def _add_webhooks(session: AsyncSession, key: ApiKey, settings: Settings) 
     for number, name in enumerate(("field desk", "old field desk"), 1):
         await _add_key(session, key, number, name, Scope.READ, Scope.REPORT)
     await session.flush()
-    caller = Caller(level=key.clearance, key_id=key.id, organisation=key.organisation)
+    caller = Principal(level=key.clearance, key_id=key.id, organisation=key.organisation)
     sent = WebhookIn(url=TARGET, kind="supply_runout", place="aleppo-east", within=True, after="beginning")
-    tried, unused = [await register(session, caller, sent, TARGET, identifier("webhook", number)) for number in (1, 2)]
+    tried, unused = [await add_webhook(session, caller, sent, TARGET, identifier("webhook", number)) for number in (1, 2)]
     connection = await session.connection()
     numbers = count(1)
-    turn = await take_turn(connection, tried.id, settings, new_id=lambda: identifier("delivery", next(numbers)))
-    assert turn is not None
-    first, started = turn.due[0], utc_now()
+    lease = await acquire_lease(connection, tried.id, settings, new_id=lambda: identifier("delivery", next(numbers)))
+    assert lease is not None
+    first, started = lease.due[0], utc_now()
     async with new_client() as client:
-        outcome = await attempt(client, tried.url, first["id"], first["body"], tried.secret, seconds=1, allow_private=False)
-    await record_attempt(connection, turn, first, started, outcome, settings)
-    await keep_turn(connection, turn, settings, go_on=False)
+        result = await deliver(client, tried.url, first["id"], first["body"], tried.secret, seconds=1, allow_private=False)
+    await record_result(connection, lease, first, started, result, settings)
+    await release_lease(connection, lease)
     for each in (tried, unused):
         each.disabled_at, each.disabled_reason = utc_now(), REASON
 
@@ -70,12 +71,12 @@ async def _add_proposal(session: AsyncSession, key: ApiKey, settings: Settings) 
     """A restricted report, and another key's proposal to lower its label, which takes two keys."""
     await _add_key(session, key, 3, "review desk", Scope.READ, Scope.CURATE)
     await session.flush()
-    reviewer = Caller(level=key.clearance, key_id=identifier("key", 3), organisation=key.organisation)
+    reviewer = Principal(level=key.clearance, key_id=identifier("key", 3), organisation=key.organisation)
     report = identifier("report", len(REPORTS) + 1)
-    (outcome,), _ = await record(session, reviewer, [check(RESTRICTED, settings)], settings, identifiers=[report])
-    if not isinstance(outcome, Recorded):
+    (outcome,), _ = await record_reports(session, reviewer, [validate(RESTRICTED, settings)], settings, identifiers=[report])
+    if not isinstance(outcome, VisibleReport):
         raise DemoError(str(outcome))
-    await set_label(session, reviewer, report, Label.CLEAR, PUBLISHED, settings, proposal=identifier("proposal", 1))
+    await change_label(session, reviewer, report, Label.CLEAR, PUBLISHED, settings, proposal_id=identifier("proposal", 1))
 
 
 async def _add_key(session: AsyncSession, key: ApiKey, number: int, name: str, *scopes: Scope) -> None:

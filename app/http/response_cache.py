@@ -28,7 +28,7 @@ from app.http.problems import MEDIA_TYPE, Problem, problem_of_aborted_response
 from app.http.response_buffer import EMPTY_BODY, BufferedResponse, Headers
 from app.http.responses import REVISION_HEADER
 from app.http.state import RequestState, request_state
-from app.storage.consistency import Freshness, begin
+from app.storage.consistency import ConsistencyRequirement, set_current
 
 MIN_COMPRESSED_BYTES = 512
 # What a kept answer takes beside its bytes, more or less.
@@ -170,7 +170,7 @@ class ResponseCacheMiddleware:
                 unchanged = await _send(made, kept.tag, held, head_only, send)
                 self.hits[kept.route, scope["method"], "3xx" if unchanged else "2xx"] += 1
                 return
-        begin(asked := Freshness(revision=has_seen or 0, needed=has_seen is not None))
+        set_current(asked := ConsistencyRequirement(min_revision=has_seen or 0, latest_required=has_seen is not None))
         state = RequestState(**request_state(scope))
         whole = await self._call_app(scope, receive, BufferedResponse(send, head_only, coding), state, send)
         if whole is None:
@@ -178,7 +178,7 @@ class ResponseCacheMiddleware:
         answer = CachedResponse(version, day, _revision_of(whole[0]), *whole, blake3(whole[1]).hexdigest(16))
         made = await answer.encode(coding)
         answer.route = state.get("route_template", "none")
-        if state.get("cacheable") and version is not None and asked.newest:
+        if state.get("cacheable") and version is not None and asked.is_latest:
             self._store(authorization, version, state.get("caller"), scope, formats, answer)
         await _send(_named(made, state.get("request_id")), answer.tag, held, head_only, send)
 

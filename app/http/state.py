@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from prometheus_client.registry import CollectorRegistry
 
-    from app.access.audit import ReadLog
+    from app.access.audit import ReadAuditBuffer
     from app.access.oidc import Issuer
-    from app.access.principal import Caller
+    from app.access.principal import Principal
     from app.board.sessions import Sessions
     from app.changes.service import ChangeFeed
     from app.http.lists import ListExporter
@@ -35,7 +35,7 @@ class AppState:
     database: "Database"
     change_feed: "ChangeFeed"
     issuer: "Issuer | None"
-    read_audit: "ReadLog"
+    read_audit: "ReadAuditBuffer"
     sessions: "Sessions"
     rate_limiter: "RateLimiter"
     load_shedding: "LoadSheddingMiddleware"
@@ -49,7 +49,7 @@ class RequestState(TypedDict, total=False):
     request_id: bytes
     route_template: str
     # Set once the credential is known to be valid; absent without one.
-    caller: "Caller"
+    caller: "Principal"
     # Whether the response depends only on what the key of the response cache holds.
     cacheable: bool
     # The body as it was sent; absent until it is read.

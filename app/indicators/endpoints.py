@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.access.fast_list_route import FastListRoute
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.http.cursors import Cursor
@@ -16,7 +16,7 @@ from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, format_r
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, KnownAt, PageCursor
-from app.http.responses import json_response, list_envelope
+from app.http.responses import json_response, page_response
 from app.indicators.history import list_history
 from app.indicators.queries import get_indicator, list_indicators
 from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
@@ -36,7 +36,7 @@ Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", ex
 
 
 async def _page(
-    request: Request, caller: Caller, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
+    request: Request, caller: Principal, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
 ) -> Response:
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = INDICATOR_CURSOR.decode(cursor)
@@ -115,8 +115,7 @@ async def get_history(
     steps, last, revision = found
     following = HISTORY_CURSOR.encode(last, revision)
     documents = [orjson.dumps(step).decode() for step in steps]
-    body, headers = list_envelope(request, documents, next_cursor=following, as_of=as_of, revision=revision)
-    return json_response(request, body, private=caller.key_id is not None, headers=headers)
+    return page_response(request, documents, next_cursor=following, as_of=as_of, revision=revision, private=caller.key_id is not None)
 
 
 def _add_typed_view(kind: Kind[Any]) -> None:

@@ -23,7 +23,7 @@ from app.indicators.past import assess_at, list_at
 from app.indicators.schemas import IndicatorFilters
 from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.settings import Settings
-from app.storage.paging import Paged, fetch_rows, head_seq, paged
+from app.storage.paging import PagedQuery, fetch_rows, head_seq, paged_query
 from app.storage.types import table_of
 
 # Reports behind one indicator that its document lists, the last recorded of them; all are at /v1/reports?indicator=.
@@ -110,13 +110,13 @@ _OF_ONE_PAGE = {"cursor": None, "limit": 0, "format": None}
 
 
 @lru_cache(maxsize=64)
-def _pages(filters: IndicatorFilters, kind: str | None, level: int) -> Paged:
+def _pages(filters: IndicatorFilters, kind: str | None, level: int) -> PagedQuery:
     # As the driver gives it: of a hundred identifiers the last alone is needed.
     identifier = type_coerce(col(IndicatorProjection.indicator_id), String).label("indicator_id")
     statement = select(identifier, col(IndicatorProjection.document), revision_for(level)).where(
         *visible_at(level), *about(filters, kind, IndicatorProjection), *_reads(filters, level)
     )
-    return paged(statement, key=table_of(IndicatorProjection).c.indicator_id, level=level)
+    return paged_query(statement, key=table_of(IndicatorProjection).c.indicator_id, level=level)
 
 
 async def get_indicator(

@@ -1,4 +1,4 @@
-"""Appending to the ledger, inside the one writer's transaction."""
+"""Append to the ledger, inside the transaction of its single writer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,74 +9,77 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.access.principal import Principal
 from app.domain.times import utc_now
-from app.domain.tlp import LABELS, TOP
+from app.domain.tlp import TOP
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import LedgerEntry, LedgerHead
+from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.reference.facts import REVEAL_FROM
-from app.storage.types import row_of, table_of
+from app.storage.types import column_values, table_of, detached_row
 
-HEAD = 1
+HEAD_ID = 1
+# One transaction may append several times, so the row is read again each time.
+_LOCK_HEAD = select(LedgerHead).where(col(LedgerHead.id) == HEAD_ID).with_for_update().execution_options(populate_existing=True)
+_UPDATE_HEAD = update(table_of(LedgerHead)).where(col(LedgerHead.id) == HEAD_ID)
 
 
 @dataclass(slots=True)
 class LedgerAppender:
-    """The end of the ledger, held by a writer: numbers and hashes entries, then is put back by `close`."""
+    """The locked end of the ledger. `seq` and `hashes` hold the last position and hash of each clearance."""
 
-    number: int
+    global_seq: int
     recorded_at: datetime
     seq: list[int]
-    hash: list[str]
+    hashes: list[str]
 
-    def append(self, change: LedgerEntry, entry: dict[str, Any], aliases: Mapping[str, str] | None = None) -> None:
-        """Give a change its number, and its position and hash in the ledger of each clearance from its level up.
+    def new_entry(self, type_: str, caller: Principal, **columns: Any) -> LedgerEntry:
+        """Return an entry that the caller records in this transaction; `append` gives it its positions."""
+        return detached_row(
+            LedgerEntry,
+            global_seq=0,
+            type=type_,
+            recorded_at=self.recorded_at,
+            recorded_by=caller.organisation or "",
+            key_id=caller.key_id,
+            **columns,
+        )
 
-        `aliases` has the slugs under which protected sources show that the entry names, by their own slugs.
+    def append(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str] | None = None) -> None:
+        """Give an entry its number, and its position and hash in the ledger of each clearance from its level upwards.
+
+        `body` is the entry in full; `aliases` maps the slugs of the protected sources that it names to their alias slugs.
         """
-        self.number += 1
-        change.global_seq = self.number
-        change.pseudonymised_below = REVEAL_FROM if aliases else 0
-        faces = EntryViews(change, entry, aliases or {})
-        for level in range(change.level, TOP + 1):
+        self.global_seq += 1
+        entry.global_seq = self.global_seq
+        entry.pseudonymised_below = REVEAL_FROM if aliases else 0
+        views = EntryViews(entry, body, aliases or {})
+        for level in range(entry.level, TOP + 1):
             self.seq[level] += 1
-            self.hash[level] = chain_hash(self.hash[level], faces.canonical(level))
-            setattr(change, f"seq_{LABELS[level]}", self.seq[level])
-            setattr(change, f"hash_{LABELS[level]}", self.hash[level])
+            self.hashes[level] = chain_hash(self.hashes[level], views.canonical(level))
+            setattr(entry, SEQ_COLUMNS[level], self.seq[level])
+            setattr(entry, HASH_COLUMNS[level], self.hashes[level])
 
-    def head_columns(self) -> dict[str, Any]:
-        """The heads as columns."""
-        return {f"seq_{label}": self.seq[level] for level, label in enumerate(LABELS)} | {
-            f"hash_{label}": self.hash[level] for level, label in enumerate(LABELS)
-        }
+    async def flush(self, session: AsyncSession, entries: Sequence[LedgerEntry]) -> None:
+        """Insert appended entries and write the new head; do nothing without entries."""
+        if entries:
+            await session.execute(insert(table_of(LedgerEntry)), [column_values(LedgerEntry, entry) for entry in entries])
+            await self.write_head(session)
 
-
-# A transaction may append several times: what it holds of the head from before is not what stands now.
-_LOCKED = select(LedgerHead).where(col(LedgerHead.id) == HEAD).with_for_update().execution_options(populate_existing=True)
-_PUT_BACK = update(table_of(LedgerHead)).where(col(LedgerHead.id) == HEAD)
+    async def write_head(self, session: AsyncSession) -> None:
+        """Write the new head, for entries that are inserted already."""
+        positions = zip((*SEQ_COLUMNS, *HASH_COLUMNS), (*self.seq, *self.hashes), strict=True)
+        await session.execute(_UPDATE_HEAD, {"global_seq": self.global_seq, "recorded_at": self.recorded_at, **dict(positions)})
 
 
 async def open_appender(session: AsyncSession) -> LedgerAppender:
-    """The end of the ledger, locked until the transaction ends.
+    """Lock the end of the ledger until the transaction ends.
 
-    The time of the commit is this machine's clock, but always after the entry that came last, so that `known_at` parts any two commits.
+    The commit time is this machine's clock, but always later than that of the last entry, so that `known_at` separates any two commits.
     """
-    head = (await session.scalars(_LOCKED)).one()
+    head = (await session.scalars(_LOCK_HEAD)).one()
     return LedgerAppender(
-        number=head.global_seq,
+        global_seq=head.global_seq,
         recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1)),
-        seq=[getattr(head, f"seq_{label}") or 0 for label in LABELS],
-        hash=[getattr(head, f"hash_{label}") or GENESIS for label in LABELS],
+        seq=[getattr(head, name) or 0 for name in SEQ_COLUMNS],
+        hashes=[getattr(head, name) or GENESIS for name in HASH_COLUMNS],
     )
-
-
-async def flush(session: AsyncSession, tail: LedgerAppender, changes: Sequence[LedgerEntry]) -> None:
-    """Write the entries and the new head."""
-    if not changes:
-        return
-    await session.execute(insert(table_of(LedgerEntry)), [row_of(LedgerEntry, change) for change in changes])
-    await write_head(session, tail)
-
-
-async def write_head(session: AsyncSession, tail: LedgerAppender) -> None:
-    """Write the new head, where the entries are written already."""
-    await session.execute(_PUT_BACK, {"global_seq": tail.number, "recorded_at": tail.recorded_at, **tail.head_columns()})

@@ -1,21 +1,26 @@
-"""What is kept: statements, the entries of the ledger, and its five heads."""
+"""Tables of the ledger: its entries, and its head with one position for each clearance."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, Index
+from sqlalchemy import JSON, Column, ColumnElement, Index
 from sqlmodel import Field, SQLModel
 
+from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
-from app.storage.types import BigInt, UtcDateTime
+from app.storage.types import BigInt, UtcDateTime, table_of
 
-# In the detail of an outcome or a grade that another Lifeline recorded before: when it did.
+# Key in the detail of a replicated outcome, grade or label: when the other Lifeline recorded it.
 FIRST_RECORDED_AT = "first_recorded_at"
+
+# Names of columns, by level.
+SEQ_COLUMNS = tuple(f"seq_{label}" for label in LABELS)
+HASH_COLUMNS = tuple(f"hash_{label}" for label in LABELS)
 
 
 class _Positions(SQLModel):
-    """A place in the ledger of each clearance, and the hash of the chain up to there."""
+    """Position in the ledger of each clearance, and the hash of that chain up to it."""
 
     seq_clear: int | None = Field(default=None, sa_type=BigInt)
     seq_green: int | None = Field(default=None, sa_type=BigInt)
@@ -30,17 +35,17 @@ class _Positions(SQLModel):
 
 
 class LedgerEntry(_Positions, table=True):
-    """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; below it the positions are null.
+    """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; its positions below that are NULL.
 
-    `plain_below`: clearances under it see another face of the entry: of a correction a plain report, since they may not know of
-    what it supersedes; of a raised label a tombstone; of a lowered one the report, which is new to them.
-    `masked_below`: clearances under it see protected sources under their alias.
-    A correction that moves a statement to another indicator names the one that it leaves in `from_indicator_id`.
+    Clearances below `redacted_below` see less: a correction as a plain report, because they may not know of the report that it
+    supersedes; a raised label as a tombstone; a lowered label as the report itself, which is new to them.
+    Clearances below `pseudonymised_below` see protected sources under their aliases.
+    `from_indicator_id` is the indicator that a correction moves a statement away from.
     """
 
     __tablename__ = "ledger_entry"
     __table_args__ = (
-        *(Index(f"uq_ledger_entry_seq_{label}", f"seq_{label}", unique=True) for label in LABELS),
+        *(Index(f"uq_ledger_entry_{name}", name, unique=True) for name in SEQ_COLUMNS),
         Index("ix_ledger_entry_indicator_id_level_global_seq", "indicator_id", "level", "global_seq"),
         Index("ix_ledger_entry_from_indicator_id_level_global_seq", "from_indicator_id", "level", "global_seq"),
         Index("ix_ledger_entry_source_id_global_seq", "source_id", "global_seq"),
@@ -64,9 +69,9 @@ class LedgerEntry(_Positions, table=True):
 
 
 class LedgerHead(_Positions, table=True):
-    """The one row at which every writer takes its turn: the last entry, and the last of each clearance.
+    """The single row that every writer locks: the last entry, and the last position of each clearance.
 
-    `writes` counts commits on PostgreSQL, of keys and reference data too, so that a lost notification is noticed.
+    `commit_count` counts commits on PostgreSQL, those of keys and reference data too, so that a lost notification is noticed.
     """
 
     __tablename__ = "ledger_head"
@@ -75,3 +80,19 @@ class LedgerHead(_Positions, table=True):
     global_seq: int = Field(sa_type=BigInt)
     commit_count: int = Field(default=0, sa_type=BigInt)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+def seq_column(level: int) -> ColumnElement[int]:
+    """Return the column with the positions of entries in the ledger of a clearance."""
+    return table_of(LedgerEntry).c[SEQ_COLUMNS[level]]
+
+
+def seq_for(entry: LedgerEntry, level: int) -> int | None:
+    """Return the position of an entry in the ledger of a clearance, None below its level."""
+    seq: int | None = getattr(entry, SEQ_COLUMNS[level])
+    return seq
+
+
+def first_recorded_detail(first_recorded_at: datetime | None) -> dict[str, str]:
+    """Return what the detail of an entry adds if another Lifeline recorded it first."""
+    return {} if first_recorded_at is None else {FIRST_RECORDED_AT: rfc3339(first_recorded_at)}

@@ -13,13 +13,13 @@ from sqlmodel import col
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import end_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS, Label
-from app.ledger.hash_chain import GENESIS, entry_body, view_for_clearance, pseudonymise, source_slugs, statement_body
+from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance
 from app.ledger.models import LedgerEntry
 from app.reference.facts import REVEAL_FROM
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
 from app.reports.models import Report
-from app.storage.types import as_read, table_of
+from app.storage.types import row_from, table_of
 
 
 async def resolve_time_point(connection: AsyncConnection, as_of: str | None, known_at: str | None) -> TimePoint:
@@ -80,10 +80,10 @@ def select_entries() -> Select[Any]:
 
 def decode_entry(row: RowMapping) -> tuple[LedgerEntry, Report | None, dict[str, Any]]:
     """A row of `entries`: the change, the report that it is about, and the entry, whole and with every source under its own slug."""
-    change = as_read(LedgerEntry, row)
+    change = row_from(LedgerEntry, row)
     if row["report__id"] is None:
         return change, None, entry_body(change, None, row["regraded"])
-    report = as_read(Report, row, "report__")
+    report = row_from(Report, row, "report__")
     lowered = change.type == "label" and change.detail is not None and change.redacted_below == LEVELS[Label(change.detail["before"])]
     brought = statement_body(report, row["place_slug"], row["source_slug"]) if change.type in STATEMENT_TYPES or lowered else None
     return change, report, entry_body(change, brought, row["regraded"])

@@ -24,23 +24,23 @@ from app.access import models as access
 from app.assessment import models as indicators
 from app.assessment.verify import verify_all
 from app.ledger import models as ledger
-from app.operations.backup_checksum import break_seal, seal
+from app.operations.backup_checksum import verify_checksum, write_checksum
 from app.reference import models as reference
 from app.settings import Settings
-from app.storage.database import Database, reads_url
-from app.storage.migrations import current, migrate, revision_at_head
-from app.storage.sqlite_integrity import path_of
+from app.storage.database import Database, audit_database_url
+from app.storage.migrations import schema_revision, migrate, required_schema_revision
+from app.storage.sqlite_integrity import sqlite_path
 from app.storage.types import table_of
 from app.webhooks import models as webhooks
 
 MODELS = (access, indicators, ledger, reference, webhooks)
-ROWS = 1000
-MOST_PROBLEMS = 20
+PAGE_ROWS = 1000
+MAX_PROBLEMS = 20
 # One row each, which that of the backup takes the place of.
-MADE_BY_MIGRATIONS = ("ledger_head", "server_secret")
+SINGLE_ROW_TABLES = ("ledger_head", "server_secret")
 
 
-class NotBackedUp(Exception):
+class BackupError(Exception):
     """There is no backup, or nothing was restored: why, and what is wrong with the ledger where that is why."""
 
     def __init__(self, reason: str, problems: list[str] | None = None) -> None:
@@ -49,28 +49,28 @@ class NotBackedUp(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class LedgerPosition:
     """The last change that a backup holds: its number, its hash as the highest clearance sees it, and when it was recorded."""
 
-    number: int
+    global_seq: int
     hash: str | None
     recorded_at: datetime
 
 
-def back_up(settings: Settings, path: Path) -> Ending:
+def create_backup(settings: Settings, path: Path) -> LedgerPosition:
     """Write one state of the configured database to a new file, while others read and write; it is there whole or not at all.
 
     Raises `NotBackedUp` where the file exists, the schema is not at head, or the copy does not verify.
     """
     if path.exists():
-        raise NotBackedUp(f"{path} exists already.")
+        raise BackupError(f"{path} exists already.")
     if not path.parent.is_dir():
-        raise NotBackedUp(f"There is no folder {path.parent}.")
-    if (found := current(settings)) != revision_at_head():
-        raise NotBackedUp(f"The schema is at {found}, this version needs {revision_at_head()}: run `lifeline migrate` first.")
+        raise BackupError(f"There is no folder {path.parent}.")
+    if (found := schema_revision(settings)) != required_schema_revision():
+        raise BackupError(f"The schema is at {found}, this version needs {required_schema_revision()}: run `lifeline migrate` first.")
     with tempfile.TemporaryDirectory(prefix=".lifeline-backup-", dir=path.parent) as folder:
         staged = Path(folder) / "staged.db"
-        copied = _on(settings, staged)
+        copied = _settings_for(settings, staged)
         if settings.database_url.startswith("sqlite"):
             with _sqlite(_file(settings)) as origin, _sqlite(staged, make=True) as copy:
                 origin.backup(copy)
@@ -78,40 +78,40 @@ def back_up(settings: Settings, path: Path) -> Ending:
         else:
             migrate(copied)
             asyncio.run(_copy_out(settings, copied))
-        ending = asyncio.run(_prove(copied, "The database does not verify, so this is no backup of it"))
+        ending = asyncio.run(_verify(copied, "The database does not verify, so this is no backup of it"))
         with _sqlite(staged) as copy:
-            seal(copy)
-        _settle(staged)
+            write_checksum(copy)
+        _finalise_file(staged)
         staged.chmod(0o600)
         try:
             # Unlike a rename this never takes the place of what is there.
             path.hardlink_to(staged)
         except FileExistsError:
-            raise NotBackedUp(f"{path} exists already.") from None
+            raise BackupError(f"{path} exists already.") from None
     _sync(path.parent)
     return ending
 
 
-def restore(settings: Settings, path: Path) -> Ending:
+def restore_backup(settings: Settings, path: Path) -> LedgerPosition:
     """Fill the configured, empty database from a backup, of this or an earlier version; all of it or nothing.
 
     Raises `NotBackedUp` where the file is not a backup, does not verify, or the database has something in it.
     """
     if not path.is_file():
-        raise NotBackedUp(f"There is no file {path}.")
+        raise BackupError(f"There is no file {path}.")
     with tempfile.TemporaryDirectory(prefix="lifeline-restore-") as folder:
         staged = Path(folder) / "staged.db"
         shutil.copyfile(path, staged)
         _refuse_damage(staged, path)
-        copied = _on(settings, staged)
+        copied = _settings_for(settings, staged)
         try:
-            if current(copied) is None:
-                raise NotBackedUp(f"{path} is not a backup.")
+            if schema_revision(copied) is None:
+                raise BackupError(f"{path} is not a backup.")
             migrate(copied)
         except DBAPIError:
-            raise NotBackedUp(f"{path} is not a backup.") from None
-        ending = asyncio.run(_prove(copied, f"{path} does not verify, so nothing was restored"))
-        _settle(staged)
+            raise BackupError(f"{path} is not a backup.") from None
+        ending = asyncio.run(_verify(copied, f"{path} does not verify, so nothing was restored"))
+        _finalise_file(staged)
         migrate(settings)
         if settings.database_url.startswith("sqlite"):
             asyncio.run(_refuse_unless_empty_now(settings))
@@ -125,19 +125,19 @@ def restore(settings: Settings, path: Path) -> Ending:
 def _refuse_damage(staged: Path, path: Path) -> None:
     try:
         with _sqlite(staged) as connection:
-            damage = break_seal(connection)
+            damage = verify_checksum(connection)
     except sqlite3.DatabaseError as error:
-        raise NotBackedUp(f"{path} is not a backup, or is damaged: {error}.") from None
+        raise BackupError(f"{path} is not a backup, or is damaged: {error}.") from None
     if damage is not None:
-        raise NotBackedUp(f"{path} is damaged, so nothing was restored: {damage}.")
+        raise BackupError(f"{path} is damaged, so nothing was restored: {damage}.")
 
 
-def _on(settings: Settings, path: Path) -> Settings:
+def _settings_for(settings: Settings, path: Path) -> Settings:
     return settings.model_copy(update={"database_url": f"sqlite:///{path}", "read_database_url": None})
 
 
 def _file(settings: Settings) -> Path:
-    path = path_of(settings.database_url)
+    path = sqlite_path(settings.database_url)
     assert path is not None
     return path
 
@@ -150,7 +150,7 @@ def _sqlite(path: Path, *, make: bool = False) -> Iterator[sqlite3.Connection]:
 
 def _add_reads(settings: Settings, copy: sqlite3.Connection) -> None:
     """Put the audit log of reads, which SQLite has in a file of its own, to the copy's other entries, where PostgreSQL has them too."""
-    path = path_of(reads_url(settings.database_url))
+    path = sqlite_path(audit_database_url(settings.database_url))
     if path is None or not path.is_file():
         return
     copy.execute("ATTACH ? AS reads", (f"{path.absolute().as_uri()}?mode=rw",))
@@ -162,7 +162,7 @@ def _add_reads(settings: Settings, copy: sqlite3.Connection) -> None:
     copy.execute("DETACH reads")
 
 
-def _settle(path: Path) -> None:
+def _finalise_file(path: Path) -> None:
     """Make a SQLite file one file, on disk."""
     with _sqlite(path) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -177,15 +177,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-async def _prove(settings: Settings, refusal: str) -> Ending:
+async def _verify(settings: Settings, refusal: str) -> LedgerPosition:
     database = Database(settings)
     try:
         async with database.writer.connect() as connection:
             problems = [problem async for problem in verify_all(connection, settings)]
             if problems:
-                raise NotBackedUp(f"{refusal}.", problems[:MOST_PROBLEMS])
+                raise BackupError(f"{refusal}.", problems[:MAX_PROBLEMS])
             head = table_of(ledger.LedgerHead).c
-            return Ending(*(await connection.execute(select(head.global_seq, head.hash_red, head.recorded_at))).one())
+            return LedgerPosition(*(await connection.execute(select(head.global_seq, head.hash_red, head.recorded_at))).one())
     finally:
         await database.close()
 
@@ -224,7 +224,7 @@ async def _copy_in(copied: Settings, settings: Settings) -> None:
             await connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
             await _defer_foreign_keys(connection, "NOT DEFERRABLE")
             if problems := [problem async for problem in verify_all(connection, settings)]:
-                raise NotBackedUp("What was written does not verify, so it was taken back.", problems[:MOST_PROBLEMS])
+                raise BackupError("What was written does not verify, so it was taken back.", problems[:MAX_PROBLEMS])
     finally:
         await copy.close()
         await target.close()
@@ -236,7 +236,7 @@ async def _copy(source: AsyncConnection, target: AsyncConnection) -> None:
         raise RuntimeError("the tables of the models are not those of the migrations")
     for table in SQLModel.metadata.tables.values():
         # What migrations made.
-        if table.name in MADE_BY_MIGRATIONS:
+        if table.name in SINGLE_ROW_TABLES:
             await target.execute(delete(table))
         async for some in _pages(source, table):
             await target.execute(insert(table), some)
@@ -244,7 +244,7 @@ async def _copy(source: AsyncConnection, target: AsyncConnection) -> None:
 
 async def _pages(source: AsyncConnection, table: Table) -> AsyncIterator[list[dict[str, Any]]]:
     keys = list(table.primary_key)
-    first = select(table).order_by(*keys).limit(ROWS)
+    first = select(table).order_by(*keys).limit(PAGE_ROWS)
     page = first
     while rows := [dict(row) for row in (await source.execute(page)).mappings()]:
         yield rows
@@ -274,5 +274,5 @@ async def _refuse_unless_empty_now(settings: Settings) -> None:
 async def _refuse_unless_empty(connection: AsyncConnection) -> None:
     for table in SQLModel.metadata.tables.values():
         rows = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-        if table.name not in MADE_BY_MIGRATIONS and rows:
-            raise NotBackedUp(f"The database is not empty: there are {rows} rows in {table.name}.")
+        if table.name not in SINGLE_ROW_TABLES and rows:
+            raise BackupError(f"The database is not empty: there are {rows} rows in {table.name}.")

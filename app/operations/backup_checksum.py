@@ -10,7 +10,7 @@ from hashlib import sha256
 _TABLE = "backup_seal"
 
 
-def seal(connection: sqlite3.Connection) -> None:
+def write_checksum(connection: sqlite3.Connection) -> None:
     """Put the digest into the file, in place of one that it may have."""
     connection.execute(f"DROP TABLE IF EXISTS {_TABLE}")
     digest = _digest(connection)
@@ -19,7 +19,7 @@ def seal(connection: sqlite3.Connection) -> None:
     connection.commit()
 
 
-def break_seal(connection: sqlite3.Connection) -> str | None:
+def verify_checksum(connection: sqlite3.Connection) -> str | None:
     """Take the seal off a file that is to be restored; what is wrong with the file, None when nothing.
 
     Backups of versions before there were seals have none. Raises `sqlite3.DatabaseError` where the file cannot be read.

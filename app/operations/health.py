@@ -15,8 +15,8 @@ from app.http.openapi import problems
 from app.http.problems import RETRY_AFTER_SECONDS, Problem
 from app.http.responses import JSON
 from app.http.state import app_state
-from app.storage.database_errors import BUSY, database_problem
-from app.storage.migrations import revision_at_head, revision_in
+from app.storage.database_errors import UNAVAILABLE, classify_database_error
+from app.storage.migrations import required_schema_revision, read_schema_revision
 
 router = APIRouter(tags=["Health"])
 
@@ -54,17 +54,17 @@ async def live() -> Response:
 async def ready(database: DatabaseDep) -> Response:
     """200 when the database answers and its schema is the one that this version needs; else 503 that says which is not so."""
     # An orchestrator waits a second or two: who stands in the queue of many readers would be taken for dead, and its load given to others.
-    if database.read_queue.moves:
+    if database.pool_health.saturated_but_responsive:
         return _ok()
     try:
         async with database.read() as connection:
-            found = await connection.run_sync(revision_in)
+            found = await connection.run_sync(read_schema_revision)
     except Exception as error:
-        if (problem := database_problem(error)) is None:
+        if (problem := classify_database_error(error)) is None:
             raise
-        detail = "The database does not answer." if problem is BUSY else problem.detail
+        detail = "The database does not answer." if problem is UNAVAILABLE else problem.detail
         raise Problem(503, detail, kind="not-ready", headers=_LATER) from None
-    if found != revision_at_head():
+    if found != required_schema_revision():
         raise Problem(503, "The schema is not the one that this version needs: run `lifeline migrate`.", kind="not-ready", headers=_LATER)
     return _ok()
 

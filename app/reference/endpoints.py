@@ -1,19 +1,19 @@
 """`/v1/places`, `/v1/sources`, `/v1/routes`: the reference data."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, Curator, DatabaseDep
-from app.access.idempotency import Written, write_once
-from app.access.principal import Caller
+from app.access.idempotency import WriteResult, idempotent_write
+from app.access.principal import Principal
 from app.http.content_negotiation import Format
 from app.http.cursors import Cursor
 from app.http.lists import (
@@ -29,9 +29,9 @@ from app.http.lists import (
     negotiate_format,
 )
 from app.http.openapi import CURATE_ERRORS, READ_ERRORS, body_schema, json_request_body
-from app.http.problems import field_problems, invalid, not_found
+from app.http.problems import not_found
 from app.http.query_params import BoundingBox, CountryFilter, Limit, PageCursor, PlaceFilter, Within
-from app.http.request_body import json_body
+from app.http.request_body import validated_body
 from app.http.responses import json_response
 from app.reference.models import Place, Route, Source
 from app.reference.queries import load_reference_page, load_reference_record, place_filter, places_in_box, record_filter
@@ -59,12 +59,11 @@ AS_TABLES = READ_ERRORS | format_responses(TABULAR_FORMATS)
 Sent = TypeVar("Sent", bound=BaseModel)
 
 SlugPath = Annotated[str, Path(max_length=64, description="The slug.")]
-Body = Annotated[Any, Depends(json_body)]
 
 
 async def _page(
     request: Request,
-    caller: Caller,
+    caller: Principal,
     database: DatabaseDep,
     model: type[Place | Source | Route],
     where: Sequence[ColumnElement[bool]],
@@ -84,7 +83,7 @@ async def _page(
     return await list_response(request, listing, format_, cursor=cursor, limit=limit)
 
 
-async def _one(request: Request, caller: Caller, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
+async def _one(request: Request, caller: Principal, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
     async with database.snapshot() as connection:
         found = await load_reference_record(connection, model, record_filter(model, slug, caller.level), caller.level)
         revision = await revision_of(connection, caller.level)
@@ -95,24 +94,18 @@ async def _one(request: Request, caller: Caller, database: DatabaseDep, model: t
 
 async def _add(
     request: Request,
-    caller: Caller,
-    body: Any,
-    sent_model: type[Sent],
+    caller: Principal,
+    sent: Sent,
     model: type[Place | Source | Route],
     add: Callable[[AsyncSession, Sent], Awaitable[UUID]],
 ) -> Response:
-    try:
-        sent = sent_model.model_validate(body)
-    except ValidationError as error:
-        raise invalid(field_problems(error)) from None
-
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         added = await add(session, sent)
         record = await load_reference_record(await session.connection(), model, col(model.id) == added, caller.level)
         assert record is not None
-        return Written(201, orjson.dumps(record), record["links"]["self"])
+        return WriteResult(201, orjson.dumps(record), record["links"]["self"])
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.get("/places" + SUFFIX, include_in_schema=False)
@@ -171,9 +164,9 @@ ROUTE_EXAMPLE = {"slug": "bab-al-hawa-crossing", "name": "Bab al-Hawa crossing",
     responses=CURATE_ERRORS,
     openapi_extra=json_request_body(body_schema(PlaceIn), {"An area inside eastern Aleppo": PLACE_EXAMPLE}),
 )
-async def create_place(request: Request, caller: Curator, body: Body) -> Response:
+async def create_place(request: Request, caller: Curator, sent: Annotated[PlaceIn, Depends(validated_body(PlaceIn))]) -> Response:
     """Add a place. Needs the scope `curate`. A slug or code that is taken answers 409."""
-    return await _add(request, caller, body, PlaceIn, Place, add_place)
+    return await _add(request, caller, sent, Place, add_place)
 
 
 @router.get("/sources" + SUFFIX, include_in_schema=False)
@@ -221,9 +214,9 @@ async def get_source(
     responses=CURATE_ERRORS,
     openapi_extra=json_request_body(body_schema(SourceIn), {"A local council": SOURCE_EXAMPLE}),
 )
-async def create_source(request: Request, caller: Curator, body: Body) -> Response:
+async def create_source(request: Request, caller: Curator, sent: Annotated[SourceIn, Depends(validated_body(SourceIn))]) -> Response:
     """Add a source. Needs the scope `curate`. A slug that is taken answers 409."""
-    return await _add(request, caller, body, SourceIn, Source, add_source)
+    return await _add(request, caller, sent, Source, add_source)
 
 
 @router.get("/routes" + SUFFIX, include_in_schema=False)
@@ -268,6 +261,6 @@ async def get_route(
     responses=CURATE_ERRORS,
     openapi_extra=json_request_body(body_schema(RouteIn), {"A border crossing": ROUTE_EXAMPLE}),
 )
-async def create_route(request: Request, caller: Curator, body: Body) -> Response:
+async def create_route(request: Request, caller: Curator, sent: Annotated[RouteIn, Depends(validated_body(RouteIn))]) -> Response:
     """Add a route. Needs the scope `curate`. A slug that is taken answers 409."""
-    return await _add(request, caller, body, RouteIn, Route, add_route)
+    return await _add(request, caller, sent, Route, add_route)

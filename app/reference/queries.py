@@ -14,7 +14,7 @@ from sqlmodel import col
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.tlp import Label
 from app.http.problems import invalid_field
-from app.reference.facts import REVEAL_FROM, PlaceRecord, SourceRecord, SourceNames
+from app.reference.facts import REVEAL_FROM, PlaceRecord, SourceNames, SourceRecord
 from app.reference.geometry import BBox, coarsen
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.storage.paging import fetch_page

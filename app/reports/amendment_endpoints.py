@@ -1,20 +1,19 @@
 """Corrections, retractions, outcomes and grades: what is added to the ledger about what stands in it."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import Curator, ReporterOrCurator, SettingsDep
-from app.access.idempotency import Written, write_once
-from app.access.principal import Caller
+from app.access.idempotency import WriteResult, idempotent_write
+from app.access.principal import Principal
 from app.domain.times import rfc3339
 from app.http.openapi import AMEND_ERRORS, body_schema, json_request_body
-from app.http.problems import FieldProblem, field_problems, invalid
-from app.http.request_body import json_body
+from app.http.problems import FieldProblem
+from app.http.request_body import json_body, validated_body
 from app.ledger.models import LedgerEntry
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.endpoints import write_result
@@ -33,18 +32,8 @@ from app.reports.validation import validate
 
 router = APIRouter(tags=["Reporting"])
 
-Body = Annotated[Any, Depends(json_body)]
-Sent = TypeVar("Sent", bound=BaseModel)
 
-
-def _parse(model: type[Sent], body: Any) -> Sent:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise invalid(field_problems(error)) from None
-
-
-def _told(change: LedgerEntry, caller: Caller, **more: Any) -> dict[str, Any]:
+def _told(change: LedgerEntry, caller: Principal, **more: Any) -> dict[str, Any]:
     return {
         "seq": getattr(change, f"seq_{caller.clearance}"),
         "type": change.type,
@@ -81,7 +70,7 @@ async def create_report_correction(
     request: Request,
     caller: ReporterOrCurator,
     settings: SettingsDep,
-    body: Body,
+    body: Annotated[Any, Depends(json_body)],
     id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000002"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Append a whole report that supersedes this one, and the reason. The original stays readable, marked `superseded`.
@@ -96,10 +85,10 @@ async def create_report_correction(
         wrong = FieldProblem(pointer="/reason", detail="say why, in 1 to 2,000 characters")
         sent = [*sent, wrong] if isinstance(sent, list) else [wrong]
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         return write_result(await correct_report(session, caller, id, sent, str(reason), settings))
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.post(
@@ -114,22 +103,21 @@ async def create_report_retraction(
     request: Request,
     caller: ReporterOrCurator,
     settings: SettingsDep,
-    body: Body,
+    sent: Annotated[RetractionIn, Depends(validated_body(RetractionIn))],
     id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000015"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Withdraw this report. It stays readable, marked `retracted`, and is read no longer.
 
     Needs the scope `report` for what the key's own organisation sent, else `curate`. What is superseded or retracted already: 409.
     """
-    sent = _parse(RetractionIn, body)
 
-    async def write(session: AsyncSession) -> Written:
-        change, old = await retract_report(session, caller, id, sent.reason, settings)
-        at = {"report": f"/v1/reports/{id}", "indicator": f"/v1/indicators/{old.report.indicator_id}"}
-        told = _told(change, caller, report=str(id), indicator=str(old.report.indicator_id))
-        return Written(201, orjson.dumps(told | {"links": at}), at["report"])
+    async def write(session: AsyncSession) -> WriteResult:
+        change = await retract_report(session, caller, id, sent.reason, settings)
+        at = {"report": f"/v1/reports/{id}", "indicator": f"/v1/indicators/{change.indicator_id}"}
+        told = _told(change, caller, report=str(id), indicator=str(change.indicator_id))
+        return WriteResult(201, orjson.dumps(told | {"links": at}), at["report"])
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.post(
@@ -153,22 +141,23 @@ async def create_indicator_outcome(
     request: Request,
     caller: Curator,
     settings: SettingsDep,
-    body: Body,
+    sent: Annotated[OutcomeIn, Depends(validated_body(OutcomeIn))],
     id: Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-7187-a269-9d9131ab3a26"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Set what became of the warning that a supply run-out reads, with a reason and the report that shows it. Needs `curate`.
 
     It holds until a later report is preferred. Indicators of kinds that do not warn answer 409.
     """
-    sent = _parse(OutcomeIn, body)
 
-    async def write(session: AsyncSession) -> Written:
-        change = await record_outcome(session, caller, id, outcome=sent.outcome, reason=sent.reason, report=sent.report, settings=settings)
+    async def write(session: AsyncSession) -> WriteResult:
+        change = await record_outcome(
+            session, caller, id, outcome=sent.outcome, reason=sent.reason, report_id=sent.report, settings=settings
+        )
         at = {"indicator": f"/v1/indicators/{id}", "report": f"/v1/reports/{sent.report}"}
         told = _told(change, caller, indicator=str(id), outcome=sent.outcome, report=str(sent.report))
-        return Written(201, orjson.dumps(told | {"links": at}), at["indicator"])
+        return WriteResult(201, orjson.dumps(told | {"links": at}), at["indicator"])
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.post(
@@ -185,19 +174,18 @@ async def create_source_grade(
     request: Request,
     caller: Curator,
     settings: SettingsDep,
-    body: Body,
+    sent: Annotated[GradeIn, Depends(validated_body(GradeIn))],
     slug: Annotated[str, Path(max_length=64, description="Slug of the source.", examples=["regional-news-site"])],
 ) -> Response:
     """Change a source's reliability from now on. Needs `curate`.
 
     Current readings follow at once; past ones keep the grade then in force.
     """
-    sent = _parse(GradeIn, body)
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         change = await record_grade(session, caller, slug, reliability=sent.reliability, reason=sent.reason, settings=settings)
         detail = change.detail or {}
         told = _told(change, caller, source=slug, reliability=sent.reliability, before=detail["before"])
-        return Written(201, orjson.dumps(told | {"links": {"source": f"/v1/sources/{slug}"}}), f"/v1/sources/{slug}")
+        return WriteResult(201, orjson.dumps(told | {"links": {"source": f"/v1/sources/{slug}"}}), f"/v1/sources/{slug}")
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)

@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.fast_list_route import FastListRoute
-from app.access.idempotency import Written, write_once
+from app.access.idempotency import WriteResult, idempotent_write
 from app.domain.kinds import KINDS
 from app.domain.time_point import TimePoint
 from app.domain.times import DateOrTime as Time
@@ -31,9 +31,9 @@ from app.ledger.queries import number_since, pin_to_head, resolve_time_point
 from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.reference.schemas import Slug
 from app.reports.models import Report
-from app.reports.queries import declassified_for, load_report, load_report_page, report_body, status_at
+from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, report_body, status_at
 from app.reports.schemas import SENT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, Status
-from app.reports.service import Recorded, record_reports
+from app.reports.service import record_reports
 from app.reports.validation import FieldErrors, validate
 from app.storage.paging import revision_of
 
@@ -190,7 +190,7 @@ async def create_reports(
         raise invalid_field("", f"a list has 1 to {MOST} reports")
     sent = [validate(each, settings) for each in bodies]
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         outcomes, revision = await record_reports(session, caller, sent, settings, all_or_nothing=single or atomic)
         refused = [(at, each) for at, each in enumerate(outcomes) if isinstance(each, list) and each]
         if single and refused:
@@ -199,26 +199,26 @@ async def create_reports(
             raise invalid(FieldProblem(pointer=f"/{at}{each.pointer}", detail=each.detail) for at, wrong in refused for each in wrong)
         if single:
             return write_result(outcomes[0])
-        return Written(207, orjson.dumps(_outcomes(outcomes, revision)))
+        return WriteResult(207, orjson.dumps(_outcomes(outcomes, revision)))
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
-def write_result(outcome: Recorded | FieldErrors) -> Written:
+def write_result(outcome: VisibleReport | FieldErrors) -> WriteResult:
     """The answer for one recorded report."""
-    assert isinstance(outcome, Recorded)
-    served = report_body(outcome, outcome.status)
-    return Written(201 if outcome.created else 200, orjson.dumps(served), served["links"]["self"])
+    assert isinstance(outcome, VisibleReport)
+    served = report_body(outcome)
+    return WriteResult(201 if outcome.created else 200, orjson.dumps(served), served["links"]["self"])
 
 
-def _outcomes(outcomes: list[Recorded | FieldErrors], revision: int) -> dict[str, Any]:
+def _outcomes(outcomes: list[VisibleReport | FieldErrors], revision: int) -> dict[str, Any]:
     items = [_outcome(each) for each in outcomes]
     counts = {status: sum(item["status"] == status for item in items) for status in (201, 200, 422)}
     return {"items": items, "created": counts[201], "existing": counts[200], "refused": counts[422], "revision": revision}
 
 
-def _outcome(outcome: Recorded | FieldErrors) -> dict[str, Any]:
-    if not isinstance(outcome, Recorded):
+def _outcome(outcome: VisibleReport | FieldErrors) -> dict[str, Any]:
+    if not isinstance(outcome, VisibleReport):
         return {"status": 422, "problem": invalid(outcome).body()}
     report = outcome.report
     return {

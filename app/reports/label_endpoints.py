@@ -5,21 +5,22 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import Curator, DatabaseDep, SettingsDep
-from app.access.idempotency import Written, write_once
+from app.access.idempotency import WriteResult, idempotent_write
 from app.domain.times import rfc3339
 from app.domain.tlp import Label
 from app.http.cursors import Cursor
+from app.http.lists import ListEnvelope
 from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_schema, json_request_body, problems
-from app.http.problems import field_problems, invalid
 from app.http.query_params import Limit, PageCursor
-from app.http.request_body import json_body
-from app.http.responses import json_response, list_envelope
+from app.http.request_body import validated_body
+from app.http.responses import page_response
 from app.ledger.models import LedgerEntry
 from app.reports.labels import change_label, confirm_declassification, load_proposal_page, proposal_body
+from app.reports.models import LabelProposal
 from app.reports.schemas import Reason
 
 router = APIRouter(tags=["Reporting"])
@@ -67,16 +68,11 @@ class ProposalOut(BaseModel):
     links: dict[str, str]
 
 
-class ProposalPage(BaseModel):
+class ProposalPage(ListEnvelope[ProposalOut]):
     """A page of proposals."""
 
-    items: list[ProposalOut]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
 
-
-def _moved(change: LedgerEntry, caller: Curator) -> Written:
+def _moved(change: LedgerEntry, caller: Curator) -> WriteResult:
     detail = change.detail or {}
     at = f"/v1/reports/{change.report_id}"
     told: dict[str, Any] = {
@@ -91,7 +87,7 @@ def _moved(change: LedgerEntry, caller: Curator) -> Written:
         "recorded_by": change.recorded_by,
         "links": {"report": at, "indicator": f"/v1/indicators/{change.indicator_id}"},
     }
-    return Written(201, orjson.dumps(told), at)
+    return WriteResult(201, orjson.dumps(told), at)
 
 
 @router.post(
@@ -106,7 +102,7 @@ async def change_report_label(
     request: Request,
     caller: Curator,
     settings: SettingsDep,
-    body: Annotated[Any, Depends(json_body)],
+    sent: Annotated[LabelIn, Depends(validated_body(LabelIn))],
     id: ReportId,  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Raise a report's label: it takes effect at once (201). Those who may not see it any more get a tombstone without content, and
@@ -114,18 +110,14 @@ async def change_report_label(
 
     Needs the scope `curate`. The label may be above the key's own clearance; then the key does not see the report again.
     """
-    try:
-        sent = LabelIn.model_validate(body)
-    except ValidationError as error:
-        raise invalid(field_problems(error)) from None
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         done = await change_label(session, caller, id, sent.sensitivity, sent.reason, settings)
-        if isinstance(done, LedgerEntry):
-            return _moved(done, caller)
-        return Written(202, orjson.dumps(proposal_body(done)), "/v1/label-proposals")
+        if isinstance(done, LabelProposal):
+            return WriteResult(202, orjson.dumps(proposal_body(done)), "/v1/label-proposals")
+        return _moved(done, caller)
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.get(
@@ -139,8 +131,9 @@ async def list_label_proposals(
     async with database.read_latest() as connection:
         items, last, revision = await load_proposal_page(connection, after=after, limit=limit, level=caller.level)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = list_envelope(request, documents, next_cursor=PROPOSAL_CURSOR.encode(last, revision), as_of=None, revision=revision)
-    return json_response(request, body, private=True, headers=headers, cacheable=False)
+    return page_response(
+        request, documents, next_cursor=PROPOSAL_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False
+    )
 
 
 @router.post(
@@ -159,7 +152,7 @@ async def confirm_label_proposal(
 ) -> Response:
     """Lower a report's label as another key has proposed: it is a new entry where the record becomes visible. Needs `curate`."""
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         return _moved(await confirm_declassification(session, caller, id, settings), caller)
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)

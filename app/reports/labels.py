@@ -1,4 +1,4 @@
-"""Labels that move: raising one takes effect at once, lowering one takes two different keys (contract, Sensitivity)."""
+"""Change the labels of reports: raising one takes effect at once, lowering one takes two different keys."""
 
 from datetime import datetime
 from typing import Any
@@ -9,92 +9,88 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.assessment.models import IndicatorSource
-from app.assessment.projection import reassess, load_subjects
+from app.assessment.projection import load_subjects, reassess
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem, not_found
-from app.ledger.appender import flush, open_appender
+from app.ledger.appender import open_appender
 from app.ledger.hash_chain import entry_body, statement_body
-from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
+from app.ledger.models import LedgerEntry, first_recorded_detail
 from app.ledger.queries import load_aliases
 from app.reference.models import Place, Source
-from app.reports.models import LabelProposal, Report
-from app.reports.queries import VisibleReport, find_visible_report, status_for
+from app.reports.models import LabelProposal, Report, mark_superseded
+from app.reports.queries import VisibleReport, find_visible_report, require_visible_report
 from app.settings import Settings
 from app.storage.paging import fetch_page
-from app.storage.types import table_of
+from app.storage.types import row_from, table_of
 
 
 async def change_label(
     session: AsyncSession,
-    caller: Caller,
+    caller: Principal,
     report_id: UUID,
     label: Label,
     reason: str,
     settings: Settings,
     *,
-    proposal: UUID | None = None,
+    proposal_id: UUID | None = None,
 ) -> LedgerEntry | LabelProposal:
-    """Raise a report's label at once, or propose to lower it; `proposal` is the proposal's identifier, a new one unless given.
+    """Raise the label of a report at once, or propose to lower it.
 
-    404 for a report that the caller does not see; 409 for the label that it has, and where lowering cannot be: the report is
-    superseded or retracted, or it is a correction of what those may see who would come to see it only in another indicator.
+    Raise 404 if the caller does not see the report, 409 for its current label, and 409 for a label that cannot be lowered: that of a
+    superseded or retracted report, or of a correction whose original is visible to more readers, where they would see it twice.
     """
-    known = await _visible(session, caller, report_id)
-    if label.level == known.report.level:
-        raise Problem(409, f"The report is labelled {label} already.", kind="same-label")
-    if label.level > known.report.level:
-        return await _apply_label(session, caller, known, label.level, reason, settings)
-    await _may_be_lowered(session, caller, known, label.level)
+    visible = await _require_other_label(session, caller, report_id, label)
+    if label.level > visible.report.level:
+        return await _apply_label(session, caller, visible, label.level, reason, settings)
+    await _require_declassifiable(session, visible, label.level)
     assert caller.key_id is not None
-    proposed = LabelProposal(
-        id=proposal or uuid7(),
+    proposal = LabelProposal(
+        id=proposal_id or uuid7(),
         report_id=report_id,
         proposed_level=label.level,
-        previous_level=known.report.level,
+        previous_level=visible.report.level,
         reason=reason,
         proposed_by_key_id=caller.key_id,
         organisation=caller.organisation or "",
         created_at=utc_now(),
     )
-    session.add(proposed)
-    return proposed
+    session.add(proposal)
+    return proposal
 
 
-async def confirm_declassification(session: AsyncSession, caller: Caller, proposal_id: UUID, settings: Settings) -> LedgerEntry:
-    """Lower a label as another key has proposed.
+async def confirm_declassification(session: AsyncSession, caller: Principal, proposal_id: UUID, settings: Settings) -> LedgerEntry:
+    """Lower a label as another key proposed.
 
-    404 for a proposal on a report that the caller does not see, 403 for the key that made it, 409 for one that is done or has lapsed.
+    Raise 404 if the caller does not see the report, 403 for the key that proposed it, 409 for a proposal that is confirmed or has lapsed.
     """
     proposal = await session.get(LabelProposal, proposal_id)
-    known = None if proposal is None else await find_visible_report(await session.connection(), proposal.report_id, caller)
-    if proposal is None or known is None:
+    visible = None if proposal is None else await find_visible_report(await session.connection(), proposal.report_id, caller)
+    if proposal is None or visible is None:
         raise not_found("proposal")
     if proposal.proposed_by_key_id == caller.key_id:
-        raise Problem(403, "Lowering a label takes two different keys: another one has to confirm it.", kind="same-key")
-    if proposal.confirmed_by_key_id is not None or known.report.level != proposal.previous_level:
-        raise Problem(409, "The proposal has been confirmed, or the label has moved since.", kind="lapsed")
-    await _may_be_lowered(session, caller, known, proposal.proposed_level)
+        raise Problem(403, "Lowering a label takes two different keys: another curator has to confirm this proposal.", kind="same-key")
+    if proposal.confirmed_by_key_id is not None or visible.report.level != proposal.previous_level:
+        raise Problem(409, "The proposal is already confirmed, or the label has changed since: propose again.", kind="lapsed")
+    await _require_declassifiable(session, visible, proposal.proposed_level)
     proposal.confirmed_by_key_id = caller.key_id
-    return await _apply_label(session, caller, known, proposal.proposed_level, proposal.reason, settings)
+    return await _apply_label(session, caller, visible, proposal.proposed_level, proposal.reason, settings)
 
 
 async def replicate_label(
-    session: AsyncSession, caller: Caller, report_id: UUID, label: Label, reason: str, settings: Settings, *, first_recorded_at: datetime
+    session: AsyncSession, caller: Principal, report_id: UUID, label: Label, reason: str, settings: Settings, *, first_recorded_at: datetime
 ) -> LedgerEntry:
-    """Move a label as it was moved in another Lifeline, where two keys agreed if it was lowered; 404 and 409 as for `set_label`."""
-    known = await _visible(session, caller, report_id)
-    if label.level == known.report.level:
-        raise Problem(409, f"The report is labelled {label} already.", kind="same-label")
-    return await _apply_label(session, caller, known, label.level, reason, settings, first_recorded_at)
+    """Change a label at once as another Lifeline did, where two keys agreed if it was lowered; raise 404 and 409 as `change_label` does."""
+    visible = await _require_other_label(session, caller, report_id, label)
+    return await _apply_label(session, caller, visible, label.level, reason, settings, first_recorded_at)
 
 
 async def load_proposal_page(
     connection: AsyncConnection, *, after: UUID | None, limit: int, level: int
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
-    """A page of open proposals on reports that this level sees, oldest first; the last identifier when there are more; the head."""
+    """Return a page of open proposals on reports that this level sees, oldest first, the last identifier if more follow, and the head."""
     proposals = table_of(LabelProposal)
     statement = (
         select(*proposals.c)
@@ -102,11 +98,11 @@ async def load_proposal_page(
         .where(proposals.c.confirmed_by_key_id.is_(None), col(Report.level) == proposals.c.previous_level, col(Report.level) <= level)
     )
     rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=level)
-    return [proposal_body(LabelProposal(**{each.name: row[each.name] for each in proposals.c})) for row in rows], last, revision
+    return [proposal_body(row_from(LabelProposal, row)) for row in rows], last, revision
 
 
 def proposal_body(proposal: LabelProposal) -> dict[str, Any]:
-    """A proposal as served."""
+    """Return the JSON body of a proposal."""
     return {
         "id": str(proposal.id),
         "report": str(proposal.report_id),
@@ -119,78 +115,73 @@ def proposal_body(proposal: LabelProposal) -> dict[str, Any]:
     }
 
 
-async def _visible(session: AsyncSession, caller: Caller, report_id: UUID) -> VisibleReport:
-    known = await find_visible_report(await session.connection(), report_id, caller)
-    if known is None:
-        raise not_found("report")
-    return known
+async def _require_other_label(session: AsyncSession, caller: Principal, report_id: UUID, label: Label) -> VisibleReport:
+    visible = await require_visible_report(await session.connection(), report_id, caller)
+    if label.level == visible.report.level:
+        raise Problem(409, f"The report already has the label {label}.", kind="same-label")
+    return visible
 
 
 async def _superseded(session: AsyncSession, report: Report) -> Report | None:
     return (await session.scalars(select(Report).where(col(Report.id) == report.supersedes))).one_or_none()
 
 
-async def _may_be_lowered(session: AsyncSession, caller: Caller, known: VisibleReport, level: int) -> None:
-    report = known.report
-    if (status := status_for(report, caller.level)) != "standing":
-        raise Problem(409, f"The report is {status}: its label can only be raised.", kind="not-standing")
+async def _require_declassifiable(session: AsyncSession, visible: VisibleReport, level: int) -> None:
+    report = visible.report
+    if visible.status != "standing":
+        raise Problem(409, f"The report is {visible.status}: its label can only be raised.", kind="not-standing")
     old = await _superseded(session, report)
     if old is not None and old.level < report.level and (old.level > level or old.indicator_id != report.indicator_id):
         raise Problem(
-            409, "It corrects a report that more may see than itself: send a correction of it with the lower label.", kind="not-lowerable"
+            409,
+            "This report corrects one that more readers see: send a correction of it with the lower label instead.",
+            kind="not-lowerable",
         )
 
 
 async def _apply_label(
     session: AsyncSession,
-    caller: Caller,
-    known: VisibleReport,
+    caller: Principal,
+    visible: VisibleReport,
     level: int,
     reason: str,
     settings: Settings,
     first_recorded_at: datetime | None = None,
 ) -> LedgerEntry:
-    tail = await open_appender(session)
-    report = await session.get(Report, known.report.global_seq)
+    appender = await open_appender(session)
+    report = await session.get(Report, visible.report.global_seq)
     assert report is not None
     before, lowered = report.level, level < report.level
-    detail = {"sensitivity": LABELS[level].value, "before": LABELS[before].value}
-    if first_recorded_at is not None:
-        detail[FIRST_RECORDED_AT] = rfc3339(first_recorded_at)
+    detail = {"sensitivity": LABELS[level].value, "before": LABELS[before].value} | first_recorded_detail(first_recorded_at)
     old = await _superseded(session, report) if lowered else None
     if old is not None and old.level < before:
         detail["supersedes"] = str(old.id)
-        old.superseded_from_level = min(level, old.superseded_from_level if old.superseded_from_level is not None else level)
-        old.ended_global_seq = tail.number + 1
+        mark_superseded(old, level, appender.global_seq + 1)
     report.level, report.lowest_level = level, min(level, report.lowest_level)
-    change = LedgerEntry(
-        global_seq=0,
-        type="label",
+    entry = appender.new_entry(
+        "label",
+        caller,
         report_id=report.id,
         indicator_id=report.indicator_id,
         level=min(level, before),
         redacted_below=max(level, before),
         reason=reason,
         detail=detail,
-        recorded_at=tail.recorded_at,
-        recorded_by=caller.organisation or "",
-        key_id=caller.key_id,
     )
     place, source = await session.get(Place, report.place_id), await session.get(Source, report.source_id)
     assert place is not None
     assert source is not None
-    whole = entry_body(change, statement_body(report, place.slug, source.slug) if lowered else None)
-    tail.append(change, whole, await load_aliases(await session.connection(), [whole]))
+    body = entry_body(entry, statement_body(report, place.slug, source.slug) if lowered else None)
+    appender.append(entry, body, await load_aliases(await session.connection(), [body]))
     await session.flush()
-    await _ensure_indicator_source(session, report, change.global_seq)
-    await flush(session, tail, [change])
+    await _ensure_indicator_source(session, report, entry.global_seq)
+    await appender.flush(session, [entry])
     subjects = await load_subjects(session, [report.indicator_id])
-    await reassess(session, subjects, [(report.indicator_id, change.level, change)], settings)
-    return change
+    await reassess(session, subjects, [(report.indicator_id, entry.level, entry)], settings)
+    return entry
 
 
-async def _ensure_indicator_source(session: AsyncSession, report: Report, number: int) -> None:
-    """See that the source has a voice under the report's label."""
-    voice = {"indicator_id": report.indicator_id, "source_id": report.source_id, "facet": report.facet, "level": report.level}
-    if await session.get(IndicatorSource, voice) is None:
-        await session.execute(insert(table_of(IndicatorSource)), [voice | {"first_global_seq": number}])
+async def _ensure_indicator_source(session: AsyncSession, report: Report, global_seq: int) -> None:
+    key = {"indicator_id": report.indicator_id, "source_id": report.source_id, "facet": report.facet, "level": report.level}
+    if await session.get(IndicatorSource, key) is None:
+        await session.execute(insert(table_of(IndicatorSource)), [key | {"first_global_seq": global_seq}])

@@ -1,4 +1,4 @@
-"""What waits for a second curator."""
+"""Tables of reports, and of labels that wait for a second key."""
 
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,12 @@ from app.storage.types import BigInt, UtcDateTime, table_of
 
 
 class Report(SQLModel, table=True):
-    """One sourced statement, for good. Only its standing moves: the label now in force, and from which level on it is ended.
+    """One statement of a source. Its content never changes; its label and its status do.
 
-    `number` is that of the change that brought it. `level` is the label now, `level_sent` the label it came with,
-    `level_lowest` the lowest that it ever had.
-    `superseded_level` and `retracted_level` are the lowest clearances that see it superseded or retracted, `ended_number` is
-    the last change that made it so.
+    `global_seq` is that of the entry that recorded it. `level` is the current label, `submitted_level` the label that it was sent with,
+    `lowest_level` the lowest label that it ever had.
+    `superseded_from_level` and `retracted_from_level` are the lowest clearances that see it superseded or retracted, and
+    `ended_global_seq` is the last entry that changed either.
     """
 
     __tablename__ = "report"
@@ -56,7 +56,7 @@ class Report(SQLModel, table=True):
 
 
 _table = table_of(Report)
-# The latest standing word of a source on an indicator is one step into this index, however long the history.
+# Finds the latest standing statement of a source on an indicator in one step, however long the history.
 Index(
     "ix_report_latest_statement",
     _table.c.indicator_id,
@@ -92,7 +92,7 @@ Index(
 
 
 class LabelProposal(SQLModel, table=True):
-    """A lower label that one key has proposed for a report; another key confirms it. It lapses once the label is not `before`."""
+    """A lower label that one key proposes and another confirms; it lapses when the label is no longer `previous_level`."""
 
     __tablename__ = "label_proposal"
 
@@ -105,3 +105,10 @@ class LabelProposal(SQLModel, table=True):
     organisation: str
     created_at: datetime = Field(sa_type=UtcDateTime)
     confirmed_by_key_id: UUID | None = None
+
+
+def mark_superseded(report: Report, level: int, global_seq: int) -> None:
+    """Mark a report as superseded for the clearances from a level upwards, by the entry with this number."""
+    before = report.superseded_from_level
+    report.superseded_from_level = level if before is None else min(level, before)
+    report.ended_global_seq = global_seq

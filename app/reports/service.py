@@ -1,7 +1,7 @@
-"""The one door for writing statements: they are checked, appended to the ledger and read together in one transaction."""
+"""Record, correct and retract reports: validate, append to the ledger and reassess the indicators in one transaction."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,231 +10,175 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from app.access.principal import Caller, Scope
-from app.assessment.loading import CHUNK
+from app.access.principal import Principal, Scope
 from app.assessment.models import Indicator, IndicatorSource
-from app.assessment.projection import reassess, load_subjects
+from app.assessment.projection import load_subjects, reassess
 from app.domain.times import start_of
-from app.http.problems import Problem, invalid, not_found
-from app.ledger.appender import LedgerAppender, flush, open_appender
+from app.http.problems import Problem, invalid
+from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body, statement_body
-from app.ledger.models import LedgerEntry
-from app.reports.models import Report
-from app.reports.queries import VisibleReport, find_by_fingerprint, find_by_identifier, find_visible_report, status_for
-from app.reports.schemas import Status
-from app.reports.validation import ResolvedReport, FieldErrors, ValidatedReport, resolve_references
+from app.ledger.models import LedgerEntry, seq_for
+from app.reports.models import Report, mark_superseded
+from app.reports.queries import VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
+from app.reports.validation import FieldErrors, ResolvedReport, ValidatedReport, resolve_references
 from app.settings import Settings
-from app.storage.types import row_of, table_of, unstored
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A stored report with what its answer shows beside it. `created` is False for one that was recorded before."""
-
-    report: Report
-    place: str
-    source: str
-    via: list[str]
-    seq: int | None
-    supersedes: UUID | None
-    status: Status
-    created: bool
+from app.storage.paging import chunks
+from app.storage.types import column_values, detached_row, table_of
 
 
 async def record_reports(
     session: AsyncSession,
-    caller: Caller,
-    sent: Sequence[ValidatedReport | FieldErrors],
+    caller: Principal,
+    reports: Sequence[ValidatedReport | FieldErrors],
     settings: Settings,
     *,
     all_or_nothing: bool = False,
     identifiers: Sequence[UUID] | None = None,
-    requester: Caller | None = None,
-) -> tuple[list[Recorded | FieldErrors], int]:
-    """Append reports, and read their indicators anew.
+    requester: Principal | None = None,
+) -> tuple[list[VisibleReport | FieldErrors], int]:
+    """Append reports and reassess their indicators; return one result per report, in order, and the ledger's head for the caller.
 
-    Answers one outcome an item, in order, and the head of the ledger as the caller sees it. With `all_or_nothing`,
-    nothing is written once one item is refused. The same statement sent twice is recorded once.
-    `identifiers` are those to keep, one an item: then a report is recognised by its identifier and by nothing else, and lists are in
-    their order. Without them new ones are made, and for those that a report has already which the asker may not know of.
-    `asker` is who is answered, where that is another than the caller, in whose name it is recorded.
+    A statement that is recorded already is not appended again. With `all_or_nothing`, one invalid report prevents the recording of all;
+    the results of the valid ones are then empty lists.
+    With `identifiers`, one per report, the reports keep these and are recognised by them alone. A report gets a new identifier if the
+    given one belongs to a report that the requester must not know of; it is then recognised by its content.
+    `requester` is the caller who gets the answer, if the reports are recorded in the name of another.
     """
-    tail = await open_appender(session)
-    checked = await resolve_references(session, caller, sent, settings)
-    if all_or_nothing and any(isinstance(each, list) for each in checked):
-        return [each if isinstance(each, list) else [] for each in checked], tail.seq[caller.level]
+    appender = await open_appender(session)
+    resolved = await resolve_references(session, caller, reports, settings)
+    if all_or_nothing and any(isinstance(each, list) for each in resolved):
+        return [each if isinstance(each, list) else [] for each in resolved], appender.seq[caller.level]
     connection = await session.connection()
-    known: dict[UUID | str, VisibleReport]
-    kept: Sequence[UUID | None] = [None] * len(checked)
-    known = {}
+    known: dict[UUID | str, VisibleReport] = {}
+    kept: Sequence[UUID | None] = [None] * len(resolved)
     if identifiers is not None:
-        of_others: set[UUID]
-        by_identifier, of_others = await find_by_identifier(connection, identifiers, requester or caller)
+        by_identifier, taken = await find_by_identifier(connection, identifiers, requester or caller)
         known.update(by_identifier.items())
-        kept = [None if each in of_others else each for each in identifiers]
-    new = {each.fingerprint for each, id_ in zip(checked, kept, strict=True) if isinstance(each, ResolvedReport) and id_ is None}
-    known.update((await find_by_fingerprint(connection, new, requester or caller)).items())
-    outcomes: list[Recorded | FieldErrors] = []
-    added: list[tuple[ResolvedReport, Report, LedgerEntry]] = []
-    for at, each in enumerate(checked):
+        kept = [None if each in taken else each for each in identifiers]
+    unidentified = {each.fingerprint for each, id_ in zip(resolved, kept, strict=True) if isinstance(each, ResolvedReport) and id_ is None}
+    known.update((await find_by_fingerprint(connection, unidentified, requester or caller)).items())
+    results: list[VisibleReport | FieldErrors] = []
+    appended: list[tuple[ResolvedReport, Report, LedgerEntry]] = []
+    for each, identifier in zip(resolved, kept, strict=True):
         if isinstance(each, list):
-            outcomes.append(each)
+            results.append(each)
             continue
-        same = kept[at] or each.fingerprint
-        before = known.get(same)
-        if before is None:
-            report, change = append_report(tail, each, caller, identifier=kept[at])
-            added.append((each, report, change))
-            seq = getattr(change, f"seq_{caller.clearance}")
-            known[same] = before = visible_report(report, each, seq, None, caller)
-            created = True
-        else:
-            created = False
-        outcomes.append(
-            Recorded(
-                before.report,
-                before.place,
-                before.source,
-                before.via,
-                before.seq,
-                before.supersedes,
-                status_for(before.report, caller.level),
-                created,
-            )
-        )
-    await _store(session, added)
-    await flush(session, tail, [change for _, _, change in added])
-    subjects = {each.indicator_id: each.about() for each, _, _ in added}
-    await reassess(session, subjects, [(each.indicator_id, change.level, change) for each, _, change in added], settings)
-    return outcomes, tail.seq[caller.level]
+        key = identifier or each.fingerprint
+        if (visible := known.get(key)) is not None:
+            results.append(visible)
+            continue
+        report, entry = append_report(appender, each, caller, identifier=identifier)
+        appended.append((each, report, entry))
+        known[key] = visible_report(report, entry, each, None, caller)
+        results.append(replace(known[key], created=True))
+    await _insert(session, appended)
+    await appender.flush(session, [entry for _, _, entry in appended])
+    subjects = {each.indicator_id: each.indicator_subject() for each, _, _ in appended}
+    await reassess(session, subjects, [(each.indicator_id, entry.level, entry) for each, _, entry in appended], settings)
+    return results, appender.seq[caller.level]
 
 
 async def correct_report(
     session: AsyncSession,
-    caller: Caller,
+    caller: Principal,
     report_id: UUID,
-    sent: ValidatedReport | FieldErrors,
+    correction: ValidatedReport | FieldErrors,
     reason: str,
     settings: Settings,
     *,
     identifier: UUID | None = None,
-) -> Recorded:
-    """Append a report that supersedes another, and read anew what they are about. `identifier` is one to keep, which must be new.
+) -> VisibleReport:
+    """Append a report that supersedes another, and reassess the indicators of both; `identifier` must be unused.
 
-    404 for a report that the caller does not see, 403 for another organisation's without the scope `curate`, 409 for one
-    that is superseded or retracted already, 422 for a report that is not right.
+    Raise 404 if the caller does not see the report, 403 for a report of another organisation without the scope `curate`, 409 for a
+    report that is superseded or retracted, 422 for an invalid correction.
     """
-    tail = await open_appender(session)
-    old = await _amendable(session, caller, report_id)
-    (checked,) = await resolve_references(session, caller, [sent], settings)
-    if isinstance(checked, list):
-        raise invalid(checked)
-    report, change = append_report(tail, checked, caller, supersedes=old.report, reason=reason, identifier=identifier)
-    from_level = max(report.level, old.report.level)
-    session.add(old.report)
+    appender = await open_appender(session)
+    old = await _require_amendable(session, caller, report_id)
+    (resolved,) = await resolve_references(session, caller, [correction], settings)
+    if isinstance(resolved, list):
+        raise invalid(resolved)
+    report, entry = append_report(appender, resolved, caller, supersedes=old, reason=reason, identifier=identifier)
+    session.add(old)
     await session.flush()
-    await _store(session, [(checked, report, change)])
-    await flush(session, tail, [change])
-    subjects = {checked.indicator_id: checked.about()}
-    touched = [(checked.indicator_id, change.level, change)]
-    if old.report.indicator_id != checked.indicator_id:
-        subjects |= await load_subjects(session, [old.report.indicator_id])
-        touched.append((old.report.indicator_id, from_level, change))
+    await _insert(session, [(resolved, report, entry)])
+    await appender.flush(session, [entry])
+    subjects = {resolved.indicator_id: resolved.indicator_subject()}
+    touched = [(resolved.indicator_id, entry.level, entry)]
+    if old.indicator_id != resolved.indicator_id:
+        subjects |= await load_subjects(session, [old.indicator_id])
+        touched.append((old.indicator_id, max(report.level, old.level), entry))
     await reassess(session, subjects, touched, settings)
-    seq = getattr(change, f"seq_{caller.clearance}")
-    made = visible_report(report, checked, seq, old.report.id, caller)
-    return Recorded(report, made.place, made.source, made.via, seq, made.supersedes, "standing", created=True)
+    return replace(visible_report(report, entry, resolved, old.id, caller), created=True)
 
 
-async def retract_report(
-    session: AsyncSession, caller: Caller, report_id: UUID, reason: str, settings: Settings
-) -> tuple[LedgerEntry, VisibleReport]:
-    """Withdraw a report, which stays readable and marked, and read its indicator anew. Errors as for `correct`."""
-    tail = await open_appender(session)
-    old = await _amendable(session, caller, report_id)
-    change = append_retraction(tail, old.report, caller, reason)
-    session.add(old.report)
+async def retract_report(session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings) -> LedgerEntry:
+    """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does."""
+    appender = await open_appender(session)
+    report = await _require_amendable(session, caller, report_id)
+    entry = append_retraction(appender, report, caller, reason)
+    session.add(report)
     await session.flush()
-    await flush(session, tail, [change])
-    subjects = await load_subjects(session, [old.report.indicator_id])
-    await reassess(session, subjects, [(old.report.indicator_id, change.level, change)], settings)
-    return change, old
+    await appender.flush(session, [entry])
+    subjects = await load_subjects(session, [report.indicator_id])
+    await reassess(session, subjects, [(report.indicator_id, entry.level, entry)], settings)
+    return entry
 
 
-async def _amendable(session: AsyncSession, caller: Caller, report_id: UUID) -> VisibleReport:
-    old = await find_visible_report(await session.connection(), report_id, caller)
-    if old is None:
-        raise not_found("report")
-    if Scope.CURATE not in caller.scopes and old.report.recorded_by != caller.organisation:
-        raise Problem(403, "Another organisation sent this report: amending it needs the scope curate.", kind="scope")
-    if (status := status_for(old.report, caller.level)) != "standing":
-        raise Problem(409, f"The report is {status} already.", kind="not-standing")
-    stored = await session.get(Report, old.report.global_seq)
-    assert stored is not None
-    return replace(old, report=stored)
+async def _require_amendable(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:
+    visible = await require_visible_report(await session.connection(), report_id, caller)
+    if Scope.CURATE not in caller.scopes and visible.report.recorded_by != caller.organisation:
+        raise Problem(403, "Another organisation sent this report: only a key with the scope curate may amend it.", kind="scope")
+    if visible.status != "standing":
+        raise Problem(409, f"The report is already {visible.status}.", kind="not-standing")
+    report = await session.get(Report, visible.report.global_seq)
+    assert report is not None
+    return report
 
 
-def visible_report(report: Report, said: ResolvedReport, seq: int | None, supersedes: UUID | None, caller: Caller) -> VisibleReport:
-    """A report just recorded, as its sender may see it."""
-    source, *via = (each.names.visible_at(caller.level)[0] for each in (said.source, *said.via))
-    return VisibleReport(report, said.place.slug, source, via, seq, supersedes)
+def visible_report(
+    report: Report, entry: LedgerEntry, resolved: ResolvedReport, supersedes: UUID | None, caller: Principal
+) -> VisibleReport:
+    """Return a report that was just appended, as its sender may see it."""
+    source, *via = (each.names.visible_at(caller.level)[0] for each in (resolved.source, *resolved.via))
+    return VisibleReport(report, resolved.place.slug, source, via, seq_for(entry, caller.level), supersedes, "standing")
 
 
-def _end(report: Report, number: int, *, superseded: int | None = None, retracted: int | None = None) -> None:
-    if superseded is not None:
-        report.superseded_from_level = superseded if report.superseded_from_level is None else min(superseded, report.superseded_from_level)
-    if retracted is not None:
-        report.retracted_from_level = retracted
-    report.ended_global_seq = number
-
-
-def _change(type_: str, indicator: UUID, level: int, tail: LedgerAppender, caller: Caller, **more: Any) -> LedgerEntry:
-    return unstored(
-        LedgerEntry,
-        global_seq=0,
-        type=type_,
-        indicator_id=indicator,
-        level=level,
-        recorded_at=tail.recorded_at,
-        recorded_by=caller.organisation or "",
-        key_id=caller.key_id,
-        **more,
+def append_retraction(appender: LedgerAppender, report: Report, caller: Principal, reason: str) -> LedgerEntry:
+    """Append the withdrawal of a report and mark the report as retracted, without writing to the database."""
+    entry = appender.new_entry(
+        "retraction", caller, indicator_id=report.indicator_id, level=report.level, report_id=report.id, reason=reason
     )
-
-
-def append_retraction(tail: LedgerAppender, report: Report, caller: Caller, reason: str) -> LedgerEntry:
-    """Number and hash the withdrawal of a report, and mark it so; nothing is stored yet."""
-    change = _change("retraction", report.indicator_id, report.level, tail, caller, report_id=report.id, reason=reason)
-    tail.append(change, entry_body(change, None))
-    _end(report, tail.number, retracted=report.level)
-    return change
+    appender.append(entry, entry_body(entry, None))
+    report.retracted_from_level, report.ended_global_seq = report.level, entry.global_seq
+    return entry
 
 
 def append_report(
-    tail: LedgerAppender,
-    said: ResolvedReport,
-    caller: Caller,
+    appender: LedgerAppender,
+    resolved: ResolvedReport,
+    caller: Principal,
     *,
     supersedes: Report | None = None,
     reason: str | None = None,
     identifier: UUID | None = None,
 ) -> tuple[Report, LedgerEntry]:
-    """Number and hash a report, and mark the one that it supersedes, if any; nothing is stored yet."""
-    sent = said.report
-    report = unstored(
+    """Append a report and mark the one that it supersedes, if any, without writing to the database."""
+    sent = resolved.report
+    report = detached_row(
         Report,
-        global_seq=tail.number + 1,
+        global_seq=appender.global_seq + 1,
         id=identifier or uuid7(),
         kind=sent.kind,
-        indicator_id=said.indicator_id,
-        place_id=said.place.id,
-        source_id=said.source.id,
-        filter_key=said.topic,
-        facet=said.aspect,
+        indicator_id=resolved.indicator_id,
+        place_id=resolved.place.id,
+        source_id=resolved.source.id,
+        filter_key=resolved.filter_key,
+        facet=resolved.facet,
         stated_at=start_of(sent.stated_at),
         stated_text=sent.stated_at,
-        value=said.value,
-        via=[each.slug for each in said.via],
+        value=resolved.value,
+        via=[each.slug for each in resolved.via],
         method=sent.provenance.method,
         credibility=sent.provenance.credibility,
         published_text=sent.provenance.published_at,
@@ -245,55 +189,55 @@ def append_report(
         licence=sent.provenance.licence,
         observed_from=sent.observed_from,
         observed_to=sent.observed_to,
-        level=said.level,
-        submitted_level=said.level,
-        lowest_level=said.level,
+        level=resolved.level,
+        submitted_level=resolved.level,
+        lowest_level=resolved.level,
         supersedes=supersedes.id if supersedes else None,
-        fingerprint=said.fingerprint,
-        recorded_at=tail.recorded_at,
+        fingerprint=resolved.fingerprint,
+        recorded_at=appender.recorded_at,
         recorded_by=caller.organisation or "",
     )
-    change = _change("report", said.indicator_id, said.level, tail, caller, report_id=report.id)
+    entry = appender.new_entry("report", caller, indicator_id=resolved.indicator_id, level=resolved.level, report_id=report.id)
     if supersedes is not None:
-        change.type, change.reason, change.detail = "correction", reason, {"supersedes": str(supersedes.id)}
-        change.redacted_below = supersedes.level
-        if supersedes.indicator_id != said.indicator_id:
-            change.from_indicator_id = supersedes.indicator_id
-    tail.append(change, entry_body(change, statement_body(report, said.place.slug, said.source.slug)), said.aliases())
+        entry.type, entry.reason, entry.detail = "correction", reason, {"supersedes": str(supersedes.id)}
+        entry.redacted_below = supersedes.level
+        if supersedes.indicator_id != resolved.indicator_id:
+            entry.from_indicator_id = supersedes.indicator_id
+    appender.append(entry, entry_body(entry, statement_body(report, resolved.place.slug, resolved.source.slug)), resolved.aliases())
     if supersedes is not None:
-        _end(supersedes, tail.number, superseded=max(report.level, supersedes.level))
-    return report, change
+        mark_superseded(supersedes, max(report.level, supersedes.level), entry.global_seq)
+    return report, entry
 
 
-async def _store(session: AsyncSession, added: Sequence[tuple[ResolvedReport, Report, LedgerEntry]]) -> None:
-    if not added:
+async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report, LedgerEntry]]) -> None:
+    if not appended:
         return
-    about = {checked.indicator_id: checked for checked, _, _ in added}
+    by_indicator = {resolved.indicator_id: resolved for resolved, _, _ in appended}
+    sources = table_of(IndicatorSource).c
+    key = (sources.indicator_id, sources.source_id, sources.facet, sources.level)
     known: set[UUID] = set()
-    heard: set[tuple[Any, ...]] = set()
-    for some in _chunks(about):
+    known_sources: set[tuple[Any, ...]] = set()
+    for some in chunks(by_indicator):
         known |= set(await session.scalars(select(col(Indicator.id)).where(col(Indicator.id).in_(some))))
-        spoken = select(
-            col(IndicatorSource.indicator_id), col(IndicatorSource.source_id), col(IndicatorSource.facet), col(IndicatorSource.level)
-        ).where(col(IndicatorSource.indicator_id).in_(some))
-        heard |= {tuple(row) for row in await session.execute(spoken)}
+        known_sources |= {tuple(row) for row in await session.execute(select(*key).where(sources.indicator_id.in_(some)))}
     indicators = [
-        {"id": each, "kind": said.report.kind, "place_id": said.place.id, "subject": said.subject, "filter_key": said.topic}
-        for each, said in about.items()
-        if each not in known
+        {
+            "id": indicator_id,
+            "kind": resolved.report.kind,
+            "place_id": resolved.place.id,
+            "subject": resolved.subject,
+            "filter_key": resolved.filter_key,
+        }
+        for indicator_id, resolved in by_indicator.items()
+        if indicator_id not in known
     ]
     if indicators:
         await session.execute(insert(table_of(Indicator)), indicators)
-    await session.execute(insert(table_of(Report)), [row_of(Report, report) for _, report, _ in added])
-    voices: dict[tuple[Any, ...], int] = {}
-    for _, report, _ in added:
-        voices.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
-    names = ("indicator_id", "source_id", "facet", "level")
-    new = [dict(zip(names, voice, strict=True)) | {"first_global_seq": number} for voice, number in voices.items() if voice not in heard]
-    if new:
-        await session.execute(insert(table_of(IndicatorSource)), new)
-
-
-def _chunks(ids: Iterable[UUID]) -> list[list[UUID]]:
-    every = list(ids)
-    return [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
+    await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report, _ in appended])
+    first: dict[tuple[Any, ...], int] = {}
+    for _, report, _ in appended:
+        first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
+    names = [column.name for column in key]
+    rows = [dict(zip(names, each, strict=True)) | {"first_global_seq": seq} for each, seq in first.items() if each not in known_sources]
+    if rows:
+        await session.execute(insert(table_of(IndicatorSource)), rows)

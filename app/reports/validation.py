@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.principal import Caller, Scope
+from app.access.principal import Principal, Scope
 from app.assessment.document import Subject
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
@@ -48,15 +48,15 @@ class ResolvedReport:
     source: SourceRecord
     via: list[SourceRecord]
     subject: str
-    topic: str
-    aspect: str
+    filter_key: str
+    facet: str
     level: int
     fingerprint: str
     indicator_id: UUID
 
-    def about(self) -> tuple[Subject, str]:
-        """The indicator that it is about, and its topic."""
-        return Subject(self.indicator_id, self.report.kind, self.subject, self.place), self.topic
+    def indicator_subject(self) -> tuple[Subject, str]:
+        """Return the indicator and its filter key."""
+        return Subject(self.indicator_id, self.report.kind, self.subject, self.place), self.filter_key
 
     def aliases(self) -> dict[str, str]:
         """The slugs under which protected sources show that it names, by their own slugs."""
@@ -95,7 +95,7 @@ def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
 
 
 async def resolve_references(
-    session: AsyncSession, caller: Caller, sent: Sequence[ValidatedReport | FieldErrors], settings: Settings
+    session: AsyncSession, caller: Principal, sent: Sequence[ValidatedReport | FieldErrors], settings: Settings
 ) -> list[ResolvedReport | FieldErrors]:
     """Look up what reports name, in the writer's transaction; refuse those on sources of another organisation."""
     good = [each for each in sent if isinstance(each, ValidatedReport)]
@@ -152,8 +152,8 @@ def bind_references(
         source=source,
         via=via,
         subject=subject,
-        topic=str(value[kind.topic]),
-        aspect=kind.aspect(sent.value),
+        filter_key=str(value[kind.filter_field]),
+        facet=kind.facet(sent.value),
         level=label.level,
         fingerprint=hashlib.sha256(orjson.dumps(same, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         indicator_id=indicator_id(report.kind, place.id, subject),

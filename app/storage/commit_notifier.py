@@ -21,7 +21,7 @@ POSTGRESQL_CHECK_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-class ChangeSignal(ABC):
+class CommitNotifier(ABC):
     """The version of a database as this process knows it, and a way to wait for the next."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class ChangeSignal(ABC):
         """A number that differs after each commit, whoever made it; None while that cannot be told. Costs microseconds."""
 
     @property
-    def writes(self) -> int | None:
+    def last_commit(self) -> int | None:
         """The number of the last commit that was heard of, where commits are numbered; None while that cannot be told."""
         return None
 
@@ -42,7 +42,7 @@ class ChangeSignal(ABC):
         """Whether the process is about to end: nobody is to wait any longer."""
         return self._closed
 
-    def stop_waiting(self) -> None:
+    def release_waiters(self) -> None:
         """Let all that wait go, from now on."""
         self._closed = True
         self.wake()
@@ -50,7 +50,7 @@ class ChangeSignal(ABC):
     async def start(self) -> None:  # noqa: B027 - SQLite is asked, not followed
         """Begin to follow the database."""
 
-    def bump(self, writes: int | None = None) -> None:  # noqa: ARG002 - SQLite counts for itself
+    def notify(self, writes: int | None = None) -> None:  # noqa: ARG002 - SQLite counts for itself
         """Say that this process has committed, as the commit of that number on PostgreSQL."""
         self.wake()
 
@@ -60,7 +60,7 @@ class ChangeSignal(ABC):
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def changed(self, since: int | None, seconds: float) -> int | None:
+    async def wait_for_commit(self, since: int | None, seconds: float) -> int | None:
         """Wait until the version is not `since`, or for so many seconds; answers the version."""
         deadline = asyncio.get_running_loop().time() + seconds
         while (version := self.version()) == since and not self._closed:
@@ -83,10 +83,10 @@ class ChangeSignal(ABC):
 
     async def close(self) -> None:
         """Let go of the database, and of all that wait."""
-        self.stop_waiting()
+        self.release_waiters()
 
 
-class SqliteSignal(ChangeSignal):
+class SqliteCommitNotifier(CommitNotifier):
     """The signal of a SQLite file. While anybody waits, one task looks at it; nobody else does."""
 
     def __init__(self, path: str) -> None:
@@ -120,7 +120,7 @@ class SqliteSignal(ChangeSignal):
     def bump(self, writes: int | None = None) -> None:
         """As everywhere; what was read before the commit is not its version."""
         self._forget()
-        super().bump(writes)
+        super().notify(writes)
 
     async def _follow(self, waiter: asyncio.Future[None]) -> None:
         if self._watcher is None or self._watcher.done():
@@ -147,7 +147,7 @@ class SqliteSignal(ChangeSignal):
             self._connection = None
 
 
-class PostgresSignal(ChangeSignal):
+class PostgresCommitNotifier(CommitNotifier):
     """The signal of a PostgreSQL database: one connection that listens, and asks every second."""
 
     def __init__(self, url: str) -> None:
@@ -215,8 +215,8 @@ class PostgresSignal(ChangeSignal):
                 await self._listener
 
 
-def signal_of(url: str) -> ChangeSignal:
+def commit_notifier_for(url: str) -> CommitNotifier:
     """The signal of a database by its URL."""
     if url.startswith("sqlite"):
-        return SqliteSignal(make_url(url).database or "")
-    return PostgresSignal(url)
+        return SqliteCommitNotifier(make_url(url).database or "")
+    return PostgresCommitNotifier(url)

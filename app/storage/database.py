@@ -18,19 +18,19 @@ from sqlalchemy.pool import QueuePool
 
 from app.settings import Settings
 from app.storage import sqlite_driver
-from app.storage.commit_notifier import CHANNEL, ChangeSignal, signal_of
-from app.storage.pool_health import ReadQueue
+from app.storage.commit_notifier import CHANNEL, CommitNotifier, commit_notifier_for
+from app.storage.pool_health import PoolHealth
 from app.storage.replica import Replica
 
 # Locks the one head row until the transaction ends, tells every process of the commit, and answers its number.
-TAKE_TURN = text(
+LOCK_WRITER = text(
     "WITH head AS (UPDATE ledger_head SET commit_count = commit_count + 1 RETURNING commit_count) "
     "SELECT commit_count, pg_notify(:channel, commit_count::text) FROM head"
 )
 
 
 # For so long the end of a process waits for connections that are in use.
-GIVEN_BACK_SECONDS = 2.0
+DRAIN_SECONDS = 2.0
 # Of several hosts each is tried for so long: one that is gone without a word must not use up the time of all.
 CONNECT_SECONDS = 5.0
 
@@ -103,7 +103,7 @@ def _prepare_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def reads_url(url: str) -> str:
+def audit_database_url(url: str) -> str:
     """The SQLite file of the audit log of reads: `lifeline.db` has `lifeline.audit.db`."""
     stem, dot, suffix = url.rpartition(".")
     return f"{stem}.audit.{suffix}" if dot and "/" not in suffix else f"{url}.audit"
@@ -127,10 +127,10 @@ class Database:
             standby = _engine(settings.read_database_url, pool=settings.database_pool_size, timeout=timeout, reads="prefer-standby")
             self.replica = Replica(standby, wait_seconds=settings.replica_wait_seconds)
         # A commit in SQLite's own file would end all that is kept of it, so the log of reads has another beside it.
-        self.audit = _engine(reads_url(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
-        self.signal: ChangeSignal = signal_of(settings.database_url)
+        self.audit = _engine(audit_database_url(settings.database_url), pool=1, timeout=timeout) if sqlite else self.writer
+        self.commit_notifier: CommitNotifier = commit_notifier_for(settings.database_url)
         first = self.reader if self.replica is None else self.replica.engine
-        self.read_queue = ReadQueue(first)
+        self.pool_health = PoolHealth(first)
         self.key_hash_secret = None if settings.key_hash_secret is None else settings.key_hash_secret.get_secret_value()
         # What hashes of keys are keyed with, once it was asked for.
         self.hashing_key: bytes | None = None
@@ -147,15 +147,15 @@ class Database:
             session.begin(),
         ):
             if self.dialect == "postgresql":
-                writes = (await session.execute(TAKE_TURN, {"channel": CHANNEL})).one().commit_count
+                writes = (await session.execute(LOCK_WRITER, {"channel": CHANNEL})).one().commit_count
             yield session
-        self.signal.bump(writes)
+        self.commit_notifier.notify(writes)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading: to a replica that has what the reader has seen, else to the primary."""
         async with AsyncExitStack() as given_back:
-            connection = None if self.replica is None else await self.replica.connect(given_back, self.signal.writes)
+            connection = None if self.replica is None else await self.replica.connect(given_back, self.commit_notifier.last_commit)
             if connection is None:
                 connection = await given_back.enter_async_context(self.reader.connect())
             yield connection
@@ -192,8 +192,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, after a moment for those that are in use still: who is cut off gives his back a little later."""
-        await self.signal.close()
-        until = time.monotonic() + GIVEN_BACK_SECONDS
+        await self.commit_notifier.close()
+        until = time.monotonic() + DRAIN_SECONDS
         for engine in self.engines:
             pool = cast(QueuePool, engine.pool)
             while pool.checkedout() > 0 and time.monotonic() < until:  # noqa: ASYNC110 - a pool tells nobody

@@ -29,12 +29,12 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 @lru_cache
-def revision_at_head() -> str | None:
+def required_schema_revision() -> str | None:
     """The revision that this version of the code needs."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-def revision_in(connection: Connection) -> str | None:
+def read_schema_revision(connection: Connection) -> str | None:
     """The revision that a database is at; None for an empty one."""
     return MigrationContext.configure(connection).get_current_revision()
 
@@ -47,11 +47,11 @@ async def _migrate(settings: Settings, revision: str) -> tuple[str | None, str |
     database = Database(settings)
     try:
         async with database.writer.begin() as connection:
-            before = await connection.run_sync(revision_in)
-            if revision == "head" and before == revision_at_head():
+            before = await connection.run_sync(read_schema_revision)
+            if revision == "head" and before == required_schema_revision():
                 return before, before
             await connection.run_sync(_upgrade, revision)
-            return before, await connection.run_sync(revision_in)
+            return before, await connection.run_sync(read_schema_revision)
     finally:
         await database.close()
 
@@ -65,11 +65,11 @@ async def _current(settings: Settings) -> str | None:
     database = Database(settings)
     try:
         async with database.reader.connect() as connection:
-            return await connection.run_sync(revision_in)
+            return await connection.run_sync(read_schema_revision)
     finally:
         await database.close()
 
 
-def current(settings: Settings) -> str | None:
+def schema_revision(settings: Settings) -> str | None:
     """The revision that the configured database is at."""
     return asyncio.run(_current(settings))

@@ -44,7 +44,7 @@ async def revision_of(connection: AsyncConnection, level: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Paged:
+class PagedQuery:
     """A statement to be fetched page by page in the order of one of its columns: the first page, and those after a key."""
 
     first: Select[Any]
@@ -52,20 +52,20 @@ class Paged:
     level: int
 
 
-def paged(statement: Select[Any], *, key: ColumnElement[Any], level: int) -> Paged:
+def paged_query(statement: Select[Any], *, key: ColumnElement[Any], level: int) -> PagedQuery:
     """A statement by keyset, beside each row of which stands the head of the ledger for that level as its last column.
 
     Row and head are of one snapshot since they are of one statement. `key` is the column that orders the rows.
     """
     first = _beside_head(statement, key, level)
-    return Paged(first, first.where(key > bindparam("after", type_=key.type)), level)
+    return PagedQuery(first, first.where(key > bindparam("after", type_=key.type)), level)
 
 
 def _beside_head(statement: Select[Any], key: ColumnElement[Any], level: int) -> Select[Any]:
     return statement.order_by(key).limit(bindparam("most", type_=BigInteger)).add_columns(head_seq(level).label("head_seq"))
 
 
-async def fetch_rows(connection: AsyncConnection, statement: Paged, *, after: Any, limit: int) -> tuple[Sequence[Any], bool, int]:
+async def fetch_rows(connection: AsyncConnection, statement: PagedQuery, *, after: Any, limit: int) -> tuple[Sequence[Any], bool, int]:
     """A page: its rows, whether there are more, and the head's seq."""
     wanted = statement.first if after is None else statement.later
     bound = {"most": limit + 1} if after is None else {"most": limit + 1, "after": after}
@@ -91,6 +91,6 @@ async def fetch_page(
     if after is not None:
         statement = statement.where(column_of_key > after)
     page = _beside_head(statement, column_of_key, level)
-    rows, more, revision = await fetch_rows(connection, Paged(page, page, level), after=None, limit=limit)
+    rows, more, revision = await fetch_rows(connection, PagedQuery(page, page, level), after=None, limit=limit)
     found = [row._mapping for row in rows]
     return found, found[-1][key] if more else None, revision

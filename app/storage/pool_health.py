@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool
 ANSWERED_SECONDS = 1.0
 
 
-class ReadQueue:
+class PoolHealth:
     """The queue before the connections of one engine."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -24,7 +24,7 @@ class ReadQueue:
         self._answered_at = time.monotonic()
 
     @property
-    def moves(self) -> bool:
+    def saturated_but_responsive(self) -> bool:
         """Whether there is no connection left, and the database has answered on one within the last second: it is up, and busy."""
         pool = cast(QueuePool, self._engine.pool)
         return pool.checkedout() >= pool.size() and time.monotonic() - self._answered_at < ANSWERED_SECONDS

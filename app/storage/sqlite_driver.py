@@ -9,12 +9,12 @@ from typing import Any, Self
 import aiosqlite
 
 
-class OneTripCursor:
+class SingleHopCursor:
     """What SQLAlchemy needs of an async cursor: the statement is run and its rows are fetched in one go."""
 
     arraysize = 1
 
-    def __init__(self, connection: "OneTripConnection") -> None:
+    def __init__(self, connection: "SingleHopConnection") -> None:
         self._connection = connection
         self._rows: list[Any] = []
         self.description: Any = None
@@ -57,12 +57,12 @@ def _run(connection: sqlite3.Connection, *, method: str, statement: str, paramet
         cursor.close()
 
 
-class OneTripConnection(aiosqlite.Connection):
+class SingleHopConnection(aiosqlite.Connection):
     """A connection whose cursors make one trip a statement."""
 
-    def cursor(self) -> OneTripCursor:  # type: ignore[override]
+    def cursor(self) -> SingleHopCursor:  # type: ignore[override]
         """A cursor; costs nothing."""
-        return OneTripCursor(self)
+        return SingleHopCursor(self)
 
     async def _connect(self) -> Self:
         try:
@@ -78,9 +78,9 @@ class OneTripConnection(aiosqlite.Connection):
         return await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
 
 
-def connect(path: str, **options: Any) -> OneTripConnection:
+def connect(path: str, **options: Any) -> SingleHopConnection:
     """As `aiosqlite.connect`; for SQLAlchemy's `async_creator_fn`."""
-    made = OneTripConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
+    made = SingleHopConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
     # A process that ends does not wait for it.
     made._thread.daemon = True
     return made

@@ -7,28 +7,28 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-LOOK_SECONDS = 10.0
+CHECK_TIMEOUT_SECONDS = 10.0
 # How many steps of SQLite's machine lie between two looks at the clock.
-STEPS = 100_000
+STEPS_PER_CLOCK_CHECK = 100_000
 
 
-def path_of(url: str) -> Path | None:
+def sqlite_path(url: str) -> Path | None:
     """The file of a database by its URL; None for PostgreSQL."""
     parsed = make_url(url)
     return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
-def damage_in(url: str) -> str | None:
+def find_corruption(url: str) -> str | None:
     """What SQLite finds wrong with its file within ten seconds; None when nothing, when there is no file, and for PostgreSQL.
 
     A large file is not looked through in that time: `lifeline verify` takes the time that it needs.
     """
-    path = path_of(url)
+    path = sqlite_path(url)
     if path is None or not path.exists():
         return None
-    until = time.monotonic() + LOOK_SECONDS
+    until = time.monotonic() + CHECK_TIMEOUT_SECONDS
     with closing(sqlite3.connect(path)) as connection:
-        connection.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+        connection.set_progress_handler(lambda: time.monotonic() > until, STEPS_PER_CLOCK_CHECK)
         try:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:

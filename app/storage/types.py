@@ -60,7 +60,7 @@ def table_of(model: type[SQLModel]) -> Table:
 M = TypeVar("M", bound=SQLModel)
 
 
-def unstored(model: type[M], **values: Any) -> M:
+def detached_row(model: type[M], **values: Any) -> M:
     """A row to be inserted: what reads as the model does, without an ORM's bookkeeping, which costs more than hashing it.
 
     `row_of` gives its columns. It is for inserting alone: no session takes it.
@@ -68,7 +68,7 @@ def unstored(model: type[M], **values: Any) -> M:
     return cast(M, SimpleNamespace(**(_defaults(model) | values)))
 
 
-def as_read(model: type[M], row: RowMapping, prefix: str = "") -> M:
+def row_from(model: type[M], row: RowMapping, prefix: str = "") -> M:
     """A row that was read, to be looked at: like `unstored` it reads as the model does, and no session takes it.
 
     `prefix` stands before the names of the model's columns in the row. KeyError where one is missing.
@@ -86,7 +86,7 @@ def _defaults(model: type[SQLModel]) -> dict[str, Any]:
     return {name: None if each.is_required() else each.default for name, each in model.model_fields.items()}
 
 
-def row_of(model: type[M], row: M) -> dict[str, Any]:
+def column_values(model: type[M], row: M) -> dict[str, Any]:
     """The columns of a row to be inserted, by name."""
     columns = [each.name for each in table_of(model).c]
     return {name: getattr(row, name) for name in columns}

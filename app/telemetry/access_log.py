@@ -14,15 +14,15 @@ from uuid_utils import uuid7
 from app.http.responses import REVISION_HEADER
 from app.http.state import request_state
 
-SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # The orchestrator asks every few seconds.
-SILENT = ("/health/", "/metrics")
+UNLOGGED_PATHS = ("/health/", "/metrics")
 REVISION = REVISION_HEADER.lower().encode()
 
 log = structlog.get_logger("access")
 
 
-class AccessLog:
+class AccessLogMiddleware:
     """Gives requests their identifier, and tells of them once they are answered."""
 
     def __init__(self, app: ASGIApp, *, write: bool) -> None:
@@ -45,31 +45,31 @@ class AccessLog:
                 status = message["status"]
                 # What the reader of the answer has seen: of a write, the ledger after it.
                 revision = next((int(value) for name, value in message["headers"] if name == REVISION), None)
-                state["route_template"] = template(scope)
+                state["route_template"] = route_template(scope)
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", identifier)]}
             await send(message)
 
         try:
             await self._app(scope, receive, sending)
         finally:
-            if self._write and not scope["path"].startswith(SILENT):
-                self._tell(scope, identifier.decode(), status, revision, time.perf_counter() - started)
+            if self._write and not scope["path"].startswith(UNLOGGED_PATHS):
+                self._log_request(scope, identifier.decode(), status, revision, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, identifier: str, status: int, revision: int | None, seconds: float) -> None:
+    def _log_request(self, scope: Scope, identifier: str, status: int, revision: int | None, seconds: float) -> None:
         caller = request_state(scope).get("caller")
         log.info(
             "request",
             request_id=identifier,
             key_id=str(caller.key_id) if caller else None,
             method=scope["method"],
-            route=template(scope),
+            route=route_template(scope),
             status=status,
             duration_ms=round(seconds * 1000, 2),
             revision=revision,
         )
 
 
-def template(scope: Scope) -> str:
+def route_template(scope: Scope) -> str:
     """The template of the route that was taken, such as `/v1/places/{slug}`; `none` where there was none."""
     # The route of an included router knows its own part alone; what FastAPI made of both stands beside it.
     context = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
@@ -79,4 +79,4 @@ def template(scope: Scope) -> str:
 
 def _sent(scope: Scope) -> bytes | None:
     found = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    return bytes(found[0]) if len(found) == 1 and SANE.fullmatch(found[0]) else None
+    return bytes(found[0]) if len(found) == 1 and VALID_REQUEST_ID.fullmatch(found[0]) else None

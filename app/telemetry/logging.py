@@ -11,7 +11,7 @@ import structlog
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-def _where(error: BaseException | None, seen: frozenset[int] = frozenset()) -> str:
+def format_exception_location(error: BaseException | None, seen: frozenset[int] = frozenset()) -> str:
     """Where in the code an error came from, of what sort it is, and the database's code of it.
 
     Not what it says: a driver or a validator quotes the row or the value that it refuses, which may be restricted.
@@ -19,15 +19,15 @@ def _where(error: BaseException | None, seen: frozenset[int] = frozenset()) -> s
     if error is None or id(error) in seen:
         return ""
     seen |= {id(error)}
-    before = _where(error.__cause__ or (None if error.__suppress_context__ else error.__context__), seen)
+    before = format_exception_location(error.__cause__ or (None if error.__suppress_context__ else error.__context__), seen)
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
     sort = f"{type(error).__module__}.{type(error).__qualname__}{f' {code}' if code else ''}\n"
-    inner = "".join(_where(each, seen) for each in error.exceptions) if isinstance(error, BaseExceptionGroup) else ""
+    inner = "".join(format_exception_location(each, seen) for each in error.exceptions) if isinstance(error, BaseExceptionGroup) else ""
     return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{sort}{inner}"
 
 
 def _exception(exc_info: ExcInfo) -> str:
-    return _where(exc_info[1])
+    return format_exception_location(exc_info[1])
 
 
 _PROCESSORS: list[Any] = [
@@ -37,7 +37,7 @@ _PROCESSORS: list[Any] = [
 ]
 
 
-def configure_logs() -> None:
+def configure_logging() -> None:
     """Set up the process's logs; calling it again changes nothing."""
     structlog.configure(
         processors=[*_PROCESSORS, structlog.processors.JSONRenderer()],
@@ -47,7 +47,7 @@ def configure_logs() -> None:
     )
 
 
-def lines_of_libraries() -> logging.Formatter:
+def stdlib_formatter() -> logging.Formatter:
     """What libraries log by Python's `logging`, as the same lines."""
     return structlog.stdlib.ProcessorFormatter(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],

@@ -17,7 +17,7 @@ from app.assessment.models import IndicatorProjection
 from app.domain.times import utc_now
 from app.http.state import AppState, app_state
 from app.ledger.models import LedgerEntry
-from app.storage.database_errors import database_problem
+from app.storage.database_errors import classify_database_error
 from app.storage.paging import head_seq
 from app.webhooks.models import Delivery
 
@@ -98,7 +98,7 @@ def database_metrics(registry: CollectorRegistry) -> Callable[[Request], Awaitab
             )
         )
         pending_count = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
-        applied = None if database.replica is None else await database.replica.held()
+        applied = None if database.replica is None else await database.replica.applied_global_seq()
         replica.up = None if database.replica is None else applied is not None
         replica.lag_seconds = None
         try:
@@ -109,7 +109,7 @@ def database_metrics(registry: CollectorRegistry) -> Callable[[Request], Awaitab
                 if applied is not None:
                     replica.lag_seconds = await _replica_lag(connection, applied)
         except Exception as error:
-            if database_problem(error) is None:
+            if classify_database_error(error) is None:
                 raise
             up.set(0)
             return

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from app.http.route_index import RouteIndex
 
 
-class RequestMetrics(PrometheusInstrumentatorMiddleware):
+class RequestMetricsMiddleware(PrometheusInstrumentatorMiddleware):
     """The library's middleware, which asks every route in turn for its template, where the table knows none."""
 
     def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, table: RouteIndex) -> None:

@@ -17,10 +17,10 @@ from opentelemetry.util.types import AttributeValue
 from app import __version__
 
 # FastAPI would say them; which place or record somebody asked for is not for whoever keeps traces.
-NOT_TOLD = ("url.path", "url.query")
+EXCLUDED_ATTRIBUTES = ("url.path", "url.query")
 
 
-class Discreet(Sampler):
+class RedactingSampler(Sampler):
     """Another sampler, which is given, and gives the span, the attributes that it begins with but for those that are not told."""
 
     def __init__(self, sampler: Sampler) -> None:
@@ -37,7 +37,7 @@ class Discreet(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """What the other sampler decides."""
-        told = {key: value for key, value in (attributes or {}).items() if key not in NOT_TOLD}
+        told = {key: value for key, value in (attributes or {}).items() if key not in EXCLUDED_ATTRIBUTES}
         return self._sampler.should_sample(parent_context, trace_id, name, kind, told, links, trace_state)
 
     def get_description(self) -> str:
@@ -45,10 +45,10 @@ class Discreet(Sampler):
         return self._sampler.get_description()
 
 
-def new_provider() -> TracerProvider:
+def create_provider() -> TracerProvider:
     """A provider as the environment of OpenTelemetry describes it; the service is `lifeline` unless it says otherwise."""
     ours = Resource({"service.name": "lifeline", "service.version": __version__})
     made = TracerProvider(resource=Resource.create().merge(ours).merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
-    made.sampler = Discreet(made.sampler)
+    made.sampler = RedactingSampler(made.sampler)
     made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return made

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
 from app.http.state import request_state
-from app.telemetry.access_log import SILENT, template
+from app.telemetry.access_log import UNLOGGED_PATHS, route_template
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -35,28 +35,28 @@ FLUSH_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
-def provider() -> "TracerProvider | None":
+def configured_provider() -> "TracerProvider | None":
     """What makes spans and sends them, by OTLP over HTTP; None unless it is configured and its packages are there."""
     off = os.environ.get("OTEL_TRACES_EXPORTER", "otlp") == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if off or not any(os.environ.get(name) for name in ENDPOINTS):
         return None
     try:
-        from app.telemetry.span_export import new_provider  # noqa: PLC0415 - its packages are an extra
+        from app.telemetry.span_export import create_provider  # noqa: PLC0415 - its packages are an extra
     except ImportError:
         log.warning("trace_export_failed", reason="The packages are not there: install lifeline[otel].")
         return None
-    return new_provider()
+    return create_provider()
 
 
-def requests_traced(made: "TracerProvider | None") -> TelemetryConfig:
+def telemetry_config(made: "TracerProvider | None") -> TelemetryConfig:
     """What FastAPI is told: spans of requests alone, but for those that the orchestrator sends; nothing where there is no provider."""
     config: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
     if made is not None:
-        config |= {"tracing": True, "tracer_provider": made, "exclude": lambda scope: scope.get("path", "").startswith(SILENT)}
+        config |= {"tracing": True, "tracer_provider": made, "exclude": lambda scope: scope.get("path", "").startswith(UNLOGGED_PATHS)}
     return config
 
 
-class Named:
+class OperationNameMiddleware:
     """Puts the request's identifier and its route into its span. Pure ASGI, beneath FastAPI's own layer, which begins the span."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -73,7 +73,7 @@ class Named:
 
         async def routed(message: Message) -> None:
             # FastAPI does not hear of routes that are found in the table.
-            if message["type"] == "http.response.start" and (route := template(scope)) != "none":
+            if message["type"] == "http.response.start" and (route := route_template(scope)) != "none":
                 span.set_attribute("http.route", route)
                 span.update_name(f"{scope['method']} {route}")
             await send(message)
@@ -84,7 +84,7 @@ class Named:
 def install(app: FastAPI, made: "TracerProvider | None") -> None:
     """Name the spans of an application's requests."""
     if made is not None:
-        app.add_middleware(Named)
+        app.add_middleware(OperationNameMiddleware)
 
 
 def trace_statements(engines: Sequence[AsyncEngine], made: "TracerProvider | None") -> None:

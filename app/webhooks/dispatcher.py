@@ -1,9 +1,9 @@
-"""The task of each process that sends: woken by every commit, and by the clock when something falls due."""
+"""The dispatcher of each worker process: woken by every commit, and when a delivery is due."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,23 +20,24 @@ from app.settings import Settings
 from app.storage.database import Database
 from app.storage.paging import head_seq
 from app.storage.types import UtcDateTime, table_of
-from app.webhooks.delivery import attempt, new_client
+from app.webhooks.delivery import deliver, new_client
+from app.webhooks.leases import Lease, acquire_lease, deliverable, lease_duration, record_result, release_lease, renew_lease
 from app.webhooks.models import Delivery, Webhook
-from app.webhooks.service import Turn, as_seen_now, is_full, keep_turn, lease_seconds, may_send, record, take_turn
+from app.webhooks.queue import is_full, refresh_body
 
-# It looks now and then without being told to, should ever a signal be lost.
-LONGEST_SLEEP = timedelta(seconds=30)
-REST_AFTER_ERROR = timedelta(seconds=1)
-MOST_TURNS = 100
-# What an attempt under way has to end in, when the process is to end.
-GRACE_SECONDS = 2.0
+# Polls at least this often, in case a notification of a commit is lost.
+MAX_SLEEP_SECONDS = 30.0
+ERROR_BACKOFF_SECONDS = 1.0
+MAX_LEASES = 100
+# How long shutdown waits for attempts under way.
+SHUTDOWN_GRACE_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def dispatching(database: Database, settings: Settings) -> AsyncIterator[None]:
-    """Send while the block runs; at its end attempts under way may end, and what is left is the next process's."""
+    """Deliver while the block runs; at its end wait SHUTDOWN_GRACE_SECONDS for attempts under way."""
     dispatcher = Dispatcher(database, settings)
     task = asyncio.create_task(dispatcher.run())
     try:
@@ -46,106 +47,100 @@ async def dispatching(database: Database, settings: Settings) -> AsyncIterator[N
 
 
 class Dispatcher:
-    """Sends what is due, for all webhooks that no other process is sending to."""
+    """Delivers what is due to all webhooks that no other process has leased."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        # Asked at every commit: put together once.
-        self._looking = _looking(settings.public_clearance.level)
-        self._turns: dict[UUID, asyncio.Task[None]] = {}
-        self._resting: dict[UUID, datetime] = {}
-        self._stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Built once, because every commit runs it.
+        self._poll_query = _select_deliverable(settings.public_clearance.level)
+        self._deliveries: dict[UUID, asyncio.Task[None]] = {}
+        self._paused_until: dict[UUID, datetime] = {}
+        self._stop_requested: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def _stopping(self) -> bool:
-        return self._stop.done() or self._database.signal.closed
+        return self._stop_requested.done() or self._database.commit_notifier.closed
 
     async def run(self) -> None:
-        """Look, send, sleep, until it is to stop. Whatever goes wrong is logged, and tried again."""
+        """Start deliveries and sleep, until `stop` is called; errors are logged and retried."""
         while not self._stopping:
-            version = self._database.signal.version()
+            version = self._database.commit_notifier.version()
+            wake: Coroutine[Any, Any, Any]
             try:
-                sleep = await self._start_turns()
-            except Exception as error:  # noqa: BLE001 - nobody would notice that a sender has ended
-                _tell("webhooks_not_looked_at", error)
-                await self._sleep_until(asyncio.create_task(asyncio.sleep(REST_AFTER_ERROR.total_seconds())))
-                continue
-            await self._sleep_until(asyncio.create_task(self._changed(version, sleep)))
+                wake = self._database.commit_notifier.wait_for_commit(version, await self._start_deliveries())
+            except Exception as error:  # noqa: BLE001 - otherwise the task would end silently and deliver nothing any more
+                _log_error("webhook_poll_failed", error)
+                wake = asyncio.sleep(ERROR_BACKOFF_SECONDS)
+            await self._sleep_until(asyncio.create_task(wake))
 
     async def stop(self, task: asyncio.Task[None]) -> None:
-        """End `run`, and every turn; what is under way has two seconds."""
-        if not self._stop.done():
-            self._stop.set_result(None)
-        running = {task, *self._turns.values()}
-        _, late = await asyncio.wait(running, timeout=GRACE_SECONDS)
+        """Stop the task of `run` and all deliveries; cancel those under way after SHUTDOWN_GRACE_SECONDS."""
+        if not self._stop_requested.done():
+            self._stop_requested.set_result(None)
+        running = {task, *self._deliveries.values()}
+        _, late = await asyncio.wait(running, timeout=SHUTDOWN_GRACE_SECONDS)
         for each in late:
             each.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _changed(self, version: int | None, sleep: timedelta) -> None:
-        await self._database.signal.changed(version, sleep.total_seconds())
+    async def _sleep_until(self, wake: asyncio.Task[Any]) -> None:
+        await asyncio.wait({wake, self._stop_requested, *self._deliveries.values()}, return_when=asyncio.FIRST_COMPLETED)
+        wake.cancel()
+        await asyncio.gather(wake, return_exceptions=True)
 
-    async def _sleep_until(self, waking: asyncio.Task[None]) -> None:
-        await asyncio.wait({waking, self._stop, *self._turns.values()}, return_when=asyncio.FIRST_COMPLETED)
-        waking.cancel()
-        await asyncio.gather(waking, return_exceptions=True)
-
-    async def _start_turns(self) -> timedelta:
-        """Begin the turns that are to begin; answers how long there is nothing more to do."""
+    async def _start_deliveries(self) -> float:
+        """Start a task for each webhook with due deliveries; return seconds until the next is due."""
         now = utc_now()
-        self._resting = {id_: until for id_, until in self._resting.items() if until > now}
-        waiting = [(due, row["id"]) for row in await self._look() if (due := _due(row, now, self._resting)) is not None]
-        sleep = LONGEST_SLEEP
-        # Who has waited longest comes first, so that slow receivers cannot keep every turn to themselves.
-        for due, id_ in sorted(each for each in waiting if each[1] not in self._turns):
-            if due > now:
-                return min(sleep, due - now)
-            # Nobody would wait for a turn that begins after `stop` was called.
-            if len(self._turns) >= MOST_TURNS or self._stopping:
-                return sleep
-            turn = asyncio.create_task(self._turn(id_))
-            self._turns[id_] = turn
-            turn.add_done_callback(lambda done, id_=id_: self._ended(id_, done))  # type: ignore[misc]
-        return sleep
+        self._paused_until = {id_: until for id_, until in self._paused_until.items() if until > now}
+        pending = [(due_at, row["id"]) for row in await self._poll() if (due_at := _due_at(row, now, self._paused_until)) is not None]
+        # The longest due first; otherwise slow receivers could keep all leases.
+        for due_at, id_ in sorted(each for each in pending if each[1] not in self._deliveries):
+            if due_at > now:
+                return min(MAX_SLEEP_SECONDS, (due_at - now).total_seconds())
+            # A task that starts after `stop` was called would outlive the database.
+            if len(self._deliveries) >= MAX_LEASES or self._stopping:
+                break
+            task = asyncio.create_task(self._deliver_pending(id_))
+            self._deliveries[id_] = task
+            task.add_done_callback(lambda done, id_=id_: self._on_done(id_, done))  # type: ignore[misc]
+        return MAX_SLEEP_SECONDS
 
-    def _ended(self, webhook_id: UUID, turn: asyncio.Task[None]) -> None:
-        del self._turns[webhook_id]
-        if not turn.cancelled() and (error := turn.exception()) is not None:
-            _tell("webhook_turn_failed", error, webhook=str(webhook_id))
-            self._resting[webhook_id] = utc_now() + REST_AFTER_ERROR
+    def _on_done(self, webhook_id: UUID, task: asyncio.Task[None]) -> None:
+        del self._deliveries[webhook_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log_error("webhook_delivery_failed", error, webhook=str(webhook_id))
+            self._paused_until[webhook_id] = utc_now() + timedelta(seconds=ERROR_BACKOFF_SECONDS)
 
-    async def _look(self) -> list[RowMapping]:
-        # A replica for reading may be behind, and then would say that there is nothing to do.
+    async def _poll(self) -> list[RowMapping]:
+        # Not from a replica, which may lag behind the commit that woke this task.
         engine = self._database.reader if self._database.dialect == "sqlite" else self._database.writer
         async with engine.connect() as connection:
-            return list((await connection.execute(self._looking, {"now": utc_now()})).mappings())
+            return list((await connection.execute(self._poll_query, {"now": utc_now()})).mappings())
 
-    async def _turn(self, webhook_id: UUID) -> None:
+    async def _deliver_pending(self, webhook_id: UUID) -> None:
         async with self._database.writer.begin() as connection:
-            turn = await take_turn(connection, webhook_id, self._settings)
-        if turn is None or not turn.due:
+            lease = await acquire_lease(connection, webhook_id, self._settings)
+        if lease is None or not lease.due:
             return
-        ended = False
         try:
-            await self._send(turn)
-            ended = True
-        finally:
-            # A cancelled attempt may have arrived: it is sent again under the same identifier, by the next who takes the turn.
-            if not ended:
-                with contextlib.suppress(SQLAlchemyError, OSError):
-                    async with self._database.writer.begin() as connection:
-                        await keep_turn(connection, turn, self._settings, go_on=False)
+            await self._deliver_leased(lease)
+        except BaseException:
+            # A cancelled attempt may have arrived; the next lease repeats it under the same identifier.
+            with contextlib.suppress(SQLAlchemyError, OSError):
+                async with self._database.writer.begin() as connection:
+                    await release_lease(connection, lease)
+            raise
 
-    async def _send(self, turn: Turn) -> None:
-        """Send what is due, one after another, until it is done, time is up, or the turn was lost; the turn is given back with the last."""
-        settings, webhook = self._settings, turn.webhook
-        until = utc_now() + timedelta(seconds=lease_seconds(settings))
+    async def _deliver_leased(self, lease: Lease) -> None:
+        """Deliver what is due, one after another, until all is done, the lease's first duration is over, or the lease is lost."""
+        settings, webhook = self._settings, lease.webhook
+        deadline = utc_now() + lease_duration(settings)
         async with new_client() as client:
-            delivery = turn.due[0]
-            for number in range(1, len(turn.due) + 1):
+            delivery = lease.due[0]
+            for following in [*lease.due[1:], None]:
                 started = utc_now()
-                outcome = await attempt(
+                result = await deliver(
                     client,
                     webhook["url"],
                     delivery["id"],
@@ -154,18 +149,18 @@ class Dispatcher:
                     seconds=settings.webhook_timeout_seconds,
                     allow_private=settings.webhook_allow_private,
                 )
-                go_on = number < len(turn.due) and not self._stopping and utc_now() < until
                 async with self._database.writer.begin() as connection:
-                    await record(connection, turn, delivery, started, outcome, settings)
-                    held = await keep_turn(connection, turn, settings, go_on=go_on)
-                    if held:
-                        delivery = await as_seen_now(connection, turn, turn.due[number])
-                if not held:
-                    return
+                    await record_result(connection, lease, delivery, started, result, settings)
+                    if following is None or self._stopping or utc_now() >= deadline:
+                        await release_lease(connection, lease)
+                        return
+                    if not await renew_lease(connection, lease, settings):
+                        return
+                    delivery = await refresh_body(connection, webhook, following)
 
 
-def _looking(public_level: int) -> Select[Any]:
-    """Every webhook that goes at the time `now`: its cursor, who has it until when, its first due delivery, and the head of its ledger."""
+def _select_deliverable(public_level: int) -> Select[Any]:
+    """Select every deliverable webhook at the time `now`: cursor, lease, first due delivery, and the heads of the ledger."""
     hooks, sent = table_of(Webhook), table_of(Delivery)
     first = select(func.min(sent.c.next_attempt_at)).where(sent.c.webhook_id == hooks.c.id, sent.c.status == "pending")
     return select(
@@ -173,24 +168,24 @@ def _looking(public_level: int) -> Select[Any]:
         hooks.c.cursor_seq,
         hooks.c.level,
         hooks.c.lease_expires_at,
-        first.correlate(hooks).scalar_subquery().label("due"),
+        first.correlate(hooks).scalar_subquery().label("due_at"),
         is_full().label("full"),
         *(head_seq(level).label(f"head_{level}") for level in range(len(LABELS))),
-    ).where(*may_send(bindparam("now", type_=UtcDateTime), public_level))
+    ).where(*deliverable(bindparam("now", type_=UtcDateTime), public_level))
 
 
-def _tell(event: str, error: BaseException, **more: str) -> None:
-    # A database that does not answer is no mistake of ours; anything else is.
-    ours = not isinstance(error, (SQLAlchemyError, OSError))
-    log.log(logging.ERROR if ours else logging.WARNING, event, error=type(error).__name__, exc_info=error if ours else None, **more)
+def _log_error(event: str, error: BaseException, **more: str) -> None:
+    # Database and network errors are expected in operation; anything else is a bug and gets its traceback.
+    bug = not isinstance(error, (SQLAlchemyError, OSError))
+    log.log(logging.ERROR if bug else logging.WARNING, event, error=type(error).__name__, exc_info=error if bug else None, **more)
 
 
-def _due(row: RowMapping, now: datetime, resting: dict[UUID, datetime]) -> datetime | None:
-    """When a webhook has something to do for whoever comes then; None when it has nothing to do."""
-    times = [] if row["due"] is None else [row["due"]]
+def _due_at(row: RowMapping, now: datetime, paused_until: dict[UUID, datetime]) -> datetime | None:
+    """Return when a webhook is next due; None if nothing is pending."""
+    times = [] if row["due_at"] is None else [row["due_at"]]
     if row["cursor_seq"] < (row[f"head_{row['level']}"] or 0) and not row["full"]:
         times.append(now)
     if not times:
         return None
-    due: datetime = max(min(times), row["lease_expires_at"] or min(times), resting.get(row["id"], min(times)))
-    return due
+    due_at: datetime = max(min(times), row["lease_expires_at"] or min(times), paused_until.get(row["id"], min(times)))
+    return due_at

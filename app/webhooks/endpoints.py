@@ -1,23 +1,22 @@
 """`/v1/webhooks`: where changes are posted to, and what came of it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.audit import note_write
+from app.access.audit import record_write
 from app.access.dependencies import DatabaseDep, SettingsDep, require
-from app.access.idempotency import Written, write_once
-from app.access.principal import Caller, Scope
+from app.access.idempotency import WriteResult, idempotent_write
+from app.access.principal import Principal, Scope
 from app.http.cursors import Cursor
 from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS, body_schema, json_request_body, problems
-from app.http.problems import field_problems, invalid, invalid_field, not_found
+from app.http.problems import invalid_field, not_found
 from app.http.query_params import Limit, PageCursor
-from app.http.request_body import json_body
-from app.http.responses import json_response, list_envelope
+from app.http.request_body import validated_body
+from app.http.responses import json_response, page_response
 from app.storage.paging import revision_of
 from app.webhooks import queries, service
 from app.webhooks.schemas import DeliveryOut, DeliveryPage, DeliveryStatus, WebhookCreated, WebhookIn, WebhookOut, WebhookPage
@@ -28,7 +27,7 @@ router = APIRouter(tags=["Webhooks"])
 WEBHOOK_CURSOR = Cursor("webhooks", UUID)
 DELIVERY_CURSOR = Cursor("deliveries", int)
 
-Subscriber = Annotated[Caller, Depends(require(Scope.READ))]
+Subscriber = Annotated[Principal, Depends(require(Scope.READ))]
 WebhookId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000001"])]
 DeletedId = Annotated[UUID, Path(description="Identifier of the webhook.", examples=["01900000-0000-7000-8006-000000000002"])]
 DeliveryId = Annotated[UUID, Path(description="Identifier of the delivery.", examples=["01900000-0000-7000-8007-000000000001"])]
@@ -57,7 +56,9 @@ WEBHOOK_ERRORS = problems(401, 403, 404, 422, 503)
         },
     ),
 )
-async def create_webhook(request: Request, caller: Subscriber, settings: SettingsDep, body: Annotated[Any, Depends(json_body)]) -> Response:
+async def create_webhook(
+    request: Request, caller: Subscriber, settings: SettingsDep, sent: Annotated[WebhookIn, Depends(validated_body(WebhookIn))]
+) -> Response:
     """Register a target: every change that the key may see is posted to it as a CloudEvent, at least once. Needs the scope `read`.
 
     The body of a delivery is `application/cloudevents+json`; `data` is the change as in `/v1/changes`, made when it was queued. Above
@@ -74,22 +75,18 @@ async def create_webhook(request: Request, caller: Subscriber, settings: Setting
     there when he comes again.
     """
     try:
-        sent = WebhookIn.model_validate(body)
-    except ValidationError as error:
-        raise invalid(field_problems(error)) from None
-    try:
         target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=RESOLVE_TIMEOUT_SECONDS)
     except ForbiddenTarget as refused:
         raise invalid_field("/url", str(refused)) from None
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         webhook = await service.add_webhook(session, caller, sent, str(target))
         served = await queries.get_webhook(await session.connection(), caller, webhook.id)
         assert served is not None
         shown, remembered = [orjson.dumps(served | {"secret": secret}) for secret in (webhook.secret, None)]
-        return Written(201, shown, served["links"]["self"], remembered)
+        return WriteResult(201, shown, served["links"]["self"], remembered)
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)
 
 
 @router.get("/webhooks", summary="Who is told?", response_model=WebhookPage, responses=problems(401, 403, 422, 503))
@@ -101,8 +98,9 @@ async def list_webhooks(
     async with database.read_latest() as connection:
         items, last, revision = await queries.list_webhooks(connection, caller, after=after, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = list_envelope(request, documents, next_cursor=WEBHOOK_CURSOR.encode(last, revision), as_of=None, revision=revision)
-    return json_response(request, body, private=True, headers=headers, cacheable=False)
+    return page_response(
+        request, documents, next_cursor=WEBHOOK_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False
+    )
 
 
 @router.get("/webhooks/{id}", summary="One webhook", response_model=WebhookOut, responses=WEBHOOK_ERRORS)
@@ -131,7 +129,7 @@ async def delete_webhook(
     """Delete a webhook, what was still to be delivered, and its log. Needs the scope `read`."""
     async with database.write() as session:
         await service.remove_webhook(session, caller, id)
-        note_write(session, request, caller.actor, 204)
+        record_write(session, request, caller.actor, 204)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
@@ -155,8 +153,9 @@ async def list_webhook_deliveries(
             raise not_found("webhook")
         items, last, revision = await queries.list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
     documents = [orjson.dumps(item).decode() for item in items]
-    body, headers = list_envelope(request, documents, next_cursor=DELIVERY_CURSOR.encode(last, revision), as_of=None, revision=revision)
-    return json_response(request, body, private=True, headers=headers, cacheable=False)
+    return page_response(
+        request, documents, next_cursor=DELIVERY_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False
+    )
 
 
 @router.post(
@@ -178,9 +177,9 @@ async def create_webhook_redelivery(
     Sets a disabled webhook going again, from where it stopped: what came in the meantime follows.
     """
 
-    async def write(session: AsyncSession) -> Written:
+    async def write(session: AsyncSession) -> WriteResult:
         await service.redeliver(session, caller, id, delivery)
-        served = await queries.get_delivery(await session.connection(), delivery)
-        return Written(202, orjson.dumps(served))
+        served = await queries.get_delivery(await session.connection(), id, delivery)
+        return WriteResult(202, orjson.dumps(served))
 
-    return await write_once(request, caller, write)
+    return await idempotent_write(request, caller, write)

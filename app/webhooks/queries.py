@@ -1,5 +1,6 @@
-"""Webhooks and their log as served."""
+"""Read webhooks and their delivery logs as served."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.models import ApiKey
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS
 from app.storage.paging import fetch_page, head_seq
@@ -19,94 +20,70 @@ from app.webhooks.models import Delivery, Webhook
 webhooks, deliveries = table_of(Webhook), table_of(Delivery)
 
 
-def of_organisation(caller: Caller) -> list[ColumnElement[bool]]:
-    """The condition on webhooks that a caller sees: of his organisation, and of no higher clearance, whose seqs are not his to see."""
+def visible_webhooks(caller: Principal) -> list[ColumnElement[bool]]:
+    """WHERE clause: webhooks of the caller's organisation at or below the caller's clearance."""
     return [webhooks.c.organisation == caller.organisation, webhooks.c.level <= caller.level]
 
 
-def _select() -> Select[Any]:
+def _select_webhooks(caller: Principal) -> Select[Any]:
+    hooks = webhooks.c
     stopped = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= utc_now(), col(ApiKey.id).is_(None))
-    status = case((webhooks.c.disabled_at.is_not(None), "disabled"), (stopped, "stopped"), else_="active")
-    return select(webhooks, status.label("status")).outerjoin(ApiKey, col(ApiKey.id) == webhooks.c.key_id)
+    status = case((hooks.disabled_at.is_not(None), "disabled"), (stopped, "stopped"), else_="active").label("status")
+    served = [hooks.id, hooks.url, hooks.kind, hooks.place, hooks.within, hooks.country, hooks.level.label("clearance"), status]
+    served += [hooks.cursor_seq.label("seq"), hooks.created_at, hooks.last_delivered_at.label("delivered_at"), hooks.failing_since]
+    served += [hooks.disabled_at, hooks.disabled_reason]
+    return select(*served).outerjoin(ApiKey, col(ApiKey.id) == hooks.key_id).where(*visible_webhooks(caller))
 
 
-async def get_webhook(connection: AsyncConnection, caller: Caller, webhook_id: UUID) -> dict[str, Any] | None:
-    """A webhook as served; None when there is none that the caller sees."""
-    row = (await connection.execute(_select().where(webhooks.c.id == webhook_id, *of_organisation(caller)))).mappings().one_or_none()
-    return serve(row) if row is not None else None
+def _select_deliveries(webhook_id: UUID) -> Select[Any]:
+    log = deliveries.c
+    served = [log.id, log.seq, log.event_type.label("type"), log.status, log.attempts, log.created_at, log.last_attempt_at]
+    return select(*served, log.next_attempt_at, log.status_code, log.error).where(log.webhook_id == webhook_id)
+
+
+async def get_webhook(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> dict[str, Any] | None:
+    """Return a webhook as served; None if the caller sees none of this identifier."""
+    row = (await connection.execute(_select_webhooks(caller).where(webhooks.c.id == webhook_id))).mappings().one_or_none()
+    return _webhook_document(row) if row is not None else None
 
 
 async def list_webhooks(
-    connection: AsyncConnection, caller: Caller, *, after: UUID | None, limit: int
+    connection: AsyncConnection, caller: Principal, *, after: UUID | None, limit: int
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
-    """A page of the webhooks that a caller sees, oldest first; the last identifier when there are more; the head of the ledger."""
-    statement = _select().where(*of_organisation(caller))
-    rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=caller.level)
-    return [serve(row) for row in rows], last, revision
+    """Return a page of webhooks, oldest first; the last identifier if there are more; the head of the ledger."""
+    rows, last, revision = await fetch_page(connection, _select_webhooks(caller), key="id", after=after, limit=limit, level=caller.level)
+    return [_webhook_document(row) for row in rows], last, revision
 
 
 async def list_deliveries(
-    connection: AsyncConnection, caller: Caller, webhook_id: UUID, *, status: str | None, before: int | None, limit: int
+    connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, status: str | None, before: int | None, limit: int
 ) -> tuple[list[dict[str, Any]], int | None, int]:
-    """A page of a webhook's log, latest change first; the last seq when there are more; the head of the ledger."""
-    statement = select(*_TOLD).where(deliveries.c.webhook_id == webhook_id).order_by(deliveries.c.seq.desc()).limit(limit + 1)
+    """Return a page of a webhook's log, latest change first; the last seq if there are more; the head of the ledger."""
+    statement = _select_deliveries(webhook_id).order_by(deliveries.c.seq.desc()).limit(limit + 1)
     if status is not None:
         statement = statement.where(deliveries.c.status == status)
     if before is not None:
         statement = statement.where(deliveries.c.seq < before)
     revision = (await connection.execute(select(head_seq(caller.level)))).scalar_one() or 0
     rows = (await connection.execute(statement)).mappings().all()
-    return [serve_delivery(row) for row in rows[:limit]], rows[limit - 1]["seq"] if len(rows) > limit else None, revision
+    return [_delivery_document(row, webhook_id) for row in rows[:limit]], rows[limit - 1]["seq"] if len(rows) > limit else None, revision
 
 
-async def get_delivery(connection: AsyncConnection, delivery_id: UUID) -> dict[str, Any] | None:
-    """One entry of a webhook's log as served."""
-    row = (await connection.execute(select(*_TOLD).where(deliveries.c.id == delivery_id))).mappings().one_or_none()
-    return serve_delivery(row) if row is not None else None
+async def get_delivery(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID) -> dict[str, Any]:
+    """Return an existing entry of a webhook's log as served."""
+    row = (await connection.execute(_select_deliveries(webhook_id).where(deliveries.c.id == delivery_id))).mappings().one()
+    return _delivery_document(row, webhook_id)
 
 
-_TOLD = [each for each in deliveries.c if each.name != "body"]
+def _webhook_document(row: RowMapping) -> dict[str, Any]:
+    path = f"/v1/webhooks/{row['id']}"
+    return _fields(row) | {"clearance": LABELS[row["clearance"]].value, "links": {"self": path, "deliveries": f"{path}/deliveries"}}
 
 
-def _time(row: RowMapping, name: str) -> str | None:
-    return rfc3339(row[name]) if row[name] is not None else None
+def _delivery_document(row: RowMapping, webhook_id: UUID) -> dict[str, Any]:
+    path = f"/v1/webhooks/{webhook_id}"
+    return _fields(row) | {"links": {"webhook": path, "redelivery": f"{path}/deliveries/{row['id']}/redelivery"}}
 
 
-def serve(row: RowMapping) -> dict[str, Any]:
-    """A webhook as served, without its secret."""
-    at = f"/v1/webhooks/{row['id']}"
-    return {
-        "id": str(row["id"]),
-        "url": row["url"],
-        "kind": row["kind"],
-        "place": row["place"],
-        "within": row["within"],
-        "country": row["country"],
-        "clearance": LABELS[row["level"]].value,
-        "status": row["status"],
-        "seq": row["cursor_seq"],
-        "created_at": _time(row, "created_at"),
-        "delivered_at": _time(row, "last_delivered_at"),
-        "failing_since": _time(row, "failing_since"),
-        "disabled_at": _time(row, "disabled_at"),
-        "disabled_reason": row["disabled_reason"],
-        "links": {"self": at, "deliveries": f"{at}/deliveries"},
-    }
-
-
-def serve_delivery(row: RowMapping) -> dict[str, Any]:
-    """One entry of a webhook's log as served."""
-    at = f"/v1/webhooks/{row['webhook_id']}"
-    return {
-        "id": str(row["id"]),
-        "seq": row["seq"],
-        "type": row["event_type"],
-        "status": row["status"],
-        "attempts": row["attempts"],
-        "created_at": _time(row, "created_at"),
-        "last_attempt_at": _time(row, "last_attempt_at"),
-        "next_attempt_at": _time(row, "next_attempt_at"),
-        "status_code": row["status_code"],
-        "error": row["error"],
-        "links": {"webhook": at, "redelivery": f"{at}/deliveries/{row['id']}/redelivery"},
-    }
+def _fields(row: RowMapping) -> dict[str, Any]:
+    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in row.items()}

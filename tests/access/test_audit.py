@@ -89,11 +89,11 @@ async def test_writing_it_down_ends_nothing_that_is_kept(
 ) -> None:
     """The version that kept answers hold for is that of the ledger, not of the log of reads."""
     await client.get("/v1/reports")
-    version = database.signal.version()
+    version = database.commit_notifier.version()
     for _ in range(3):
         await client.get("/v1/reports")
         await app.state.read_audit.flush()
-    assert database.signal.version() == version
+    assert database.commit_notifier.version() == version
 
 
 async def test_what_cannot_be_written_waits(client: httpx.AsyncClient, app: Any, reference: Reference, database: Database) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from app.access.keys import bare_hash, key_old_hashes, list_keys, rotate_key
+from app.access.keys import sha256_hash, key_old_hashes, list_keys, rotate_key
 from app.access.models import ApiKey, AuditEntry, IdempotencyRecord
 from app.access.principal import Scope
 from app.domain.tlp import Label
@@ -71,7 +71,7 @@ async def test_an_admin_makes_rotates_and_revokes(client: httpx.AsyncClient, ano
         )]  # fmt: skip
     for secret in (first, second, third):
         assert secret not in stored
-        assert bare_hash(secret) not in stored, "a bare hash can be looked up by whoever has the database"
+        assert sha256_hash(secret) not in stored, "a bare hash can be looked up by whoever has the database"
     assert log == ["created", "created", "rotated", "rotated", "revoked"]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.principal import Caller, Scope
+from app.access.principal import Principal, Scope
 from app.assessment.document import with_revision
 from app.assessment.inputs import load_inputs
 from app.assessment.models import IndicatorProjection
@@ -32,7 +32,8 @@ from app.ledger.verify import verify_chain
 from app.reference.schemas import PlaceIn, SourceIn
 from app.reference.service import add_place, add_source
 from app.reports.amendments import record_grade, record_outcome
-from app.reports.service import Recorded, correct_report, record_reports, retract_report
+from app.reports.queries import VisibleReport
+from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
@@ -139,9 +140,9 @@ STEP = st.one_of(
 STEPS = st.lists(STEP, min_size=6, max_size=24)
 
 
-def caller(level: int) -> Caller:
+def caller(level: int) -> Principal:
     """Somebody with every scope."""
-    return Caller(level, UUID(int=1), organisation="somebody", scopes=frozenset(Scope))
+    return Principal(level, UUID(int=1), organisation="somebody", scopes=frozenset(Scope))
 
 
 class Run:
@@ -210,7 +211,7 @@ class Run:
                 found[str(row["indicator_id"]), level] = with_revision(row["document"], row[f"revision_{LABELS[level]}"])
         return found
 
-    def _add(self, recorded: Recorded, body: dict[str, Any], touched: list[tuple[str, int]]) -> None:
+    def _add(self, recorded: VisibleReport, body: dict[str, Any], touched: list[tuple[str, int]]) -> None:
         made = recorded.report
         said = Said(made.global_seq, str(made.id), str(made.indicator_id), body)
         self.log.said.append(said)
@@ -219,7 +220,7 @@ class Run:
     async def _report(self, session: AsyncSession, made: dict[str, Any]) -> None:
         body = self.body(made)
         (recorded,), _ = await record_reports(session, caller(4), [validate(body, self.settings)], self.settings)
-        assert isinstance(recorded, Recorded), recorded
+        assert isinstance(recorded, VisibleReport), recorded
         if recorded.created:
             self._add(recorded, body, [])
 
@@ -242,7 +243,7 @@ class Run:
 
     async def _retract(self, session: AsyncSession, level: int, which: int) -> None:
         if (old := self._pick(which)) is not None:
-            change, _ = await retract_report(session, caller(level), UUID(old.id), "withdrawn", self.settings)
+            change = await retract_report(session, caller(level), UUID(old.id), "withdrawn", self.settings)
             self.log.done.append(Done(change.global_seq, old.level, change.recorded_at, [(old.indicator, old.level)]))
             old.ends.append((old.level, change.global_seq))
 
@@ -251,7 +252,7 @@ class Run:
         if of is None or evidence is None:
             return
         change = await record_outcome(
-            session, caller(level), UUID(of.indicator), outcome=outcome, reason="seen", report=UUID(evidence.id), settings=self.settings
+            session, caller(level), UUID(of.indicator), outcome=outcome, reason="seen", report_id=UUID(evidence.id), settings=self.settings
         )
         lowest = min(each.level for each in self.log.said if each.indicator == of.indicator)
         seen_from = max(evidence.level, lowest)

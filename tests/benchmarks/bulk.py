@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 from uuid_utils.compat import uuid7
 
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.assessment.inputs import load_inputs
 from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
 from app.assessment.projection import projection_rows
 from app.domain.times import utc_now
 from app.domain.tlp import TOP
-from app.ledger.appender import LedgerAppender, open_appender, write_head
+from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
 from app.reference.facts import PlaceRecord, SourceRecord
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
@@ -28,9 +28,9 @@ from app.reference.schemas import SourceIn
 from app.reference.service import add_source
 from app.reports.models import Report
 from app.reports.service import append_report, append_retraction
-from app.reports.validation import ResolvedReport, ValidatedReport, validate, bind_references
+from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
 from app.settings import Settings
-from app.storage.types import row_of, table_of
+from app.storage.types import column_values, table_of
 from tests.benchmarks.synthetic import Amendment, World
 
 CHUNK = 5000
@@ -75,18 +75,18 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     facts = await _add_reference(session, world, settings)
     tail = await open_appender(session)
     await _record(connection, tail, world, facts, reports, progress)
-    await write_head(session, tail)
+    await tail.write_head(session)
     if connection.dialect.name == "postgresql":
         # What was recorded is to be looked up by its indexes, and nobody has counted it yet.
         await connection.exec_driver_sql("ANALYZE")
     await _read(connection, settings, progress)
     if connection.dialect.name == "postgresql":
         await connection.exec_driver_sql("ANALYZE")
-    return tail.number
+    return tail.global_seq
 
 
 async def _record(connection: AsyncConnection, tail: LedgerAppender, world: World, facts: Facts, count: int, progress: Progress) -> None:
-    caller = Caller(level=TOP, organisation="synthetic")
+    caller = Principal(level=TOP, organisation="synthetic")
     known: set[UUID] = set()
     new: dict[UUID, ResolvedReport] = {}
     reports: list[Report] = []
@@ -105,14 +105,14 @@ async def _record(connection: AsyncConnection, tail: LedgerAppender, world: Worl
             reports += _amend(tail, report, amendment, facts, caller, changes)
         if len(changes) >= CHUNK or done == count:
             await bulk_insert(connection, table_of(Indicator), [_indicator(each) for each in new.values()])
-            await bulk_insert(connection, table_of(Report), [row_of(Report, each) for each in reports])
-            await bulk_insert(connection, table_of(LedgerEntry), [row_of(LedgerEntry, each) for each in changes])
+            await bulk_insert(connection, table_of(Report), [column_values(Report, each) for each in reports])
+            await bulk_insert(connection, table_of(LedgerEntry), [column_values(LedgerEntry, each) for each in changes])
             new, reports, changes = {}, [], []
             progress("reports recorded", done, count)
 
 
 def _amend(
-    tail: LedgerAppender, report: Report, amendment: Amendment, facts: Facts, caller: Caller, changes: list[LedgerEntry]
+    tail: LedgerAppender, report: Report, amendment: Amendment, facts: Facts, caller: Principal, changes: list[LedgerEntry]
 ) -> list[Report]:
     if amendment.statement is None:
         changes.append(append_retraction(tail, report, caller, amendment.reason))
@@ -124,7 +124,7 @@ def _amend(
 
 def _indicator(said: ResolvedReport) -> dict[str, Any]:
     about = {"id": said.indicator_id, "kind": said.report.kind, "place_id": said.place.id}
-    return about | {"subject": said.subject, "filter_key": said.topic}
+    return about | {"subject": said.subject, "filter_key": said.filter_key}
 
 
 async def _read(connection: AsyncConnection, settings: Settings, progress: Progress) -> None:

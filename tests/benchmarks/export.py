@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.tlp import LABELS, TOP
 from app.ledger.models import LedgerEntry
 from app.reports.models import Report
@@ -52,7 +52,7 @@ async def _fill(settings: Settings, count: int) -> None:
     try:
         async with database.write() as session:
             sent = validate(report(provenance={"quote": quote, "url": "https://example.org/some/address"}), settings)
-            await record_reports(session, Caller(level=TOP, organisation="bench"), [sent], settings)
+            await record_reports(session, Principal(level=TOP, organisation="bench"), [sent], settings)
             connection = await session.connection()
             if database.dialect == "sqlite":
                 # The indexes of identifiers are written everywhere: 256 MiB of them are kept at hand.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from app.cli.output import configured, database_errors, err, out, run, stop
+from app.cli.output import load_settings, database_errors, stderr, stdout, run, fail
 from app.storage.database import Database
 from app.storage.migrations import migrate
 from tests.benchmarks.bulk import NotEmpty, load
@@ -21,11 +21,11 @@ def main(
     seed: Annotated[int, typer.Option(help="The same seed makes the same world.")] = 2016,
 ) -> None:
     """Load made-up reports into the configured database, which must be empty, as fast as it takes them."""
-    settings = configured()
+    settings = load_settings()
     with database_errors():
         migrate(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]} /s"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err) as bar:
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=stderr) as bar:
         tasks: dict[str, TaskID] = {}
 
         def progress(what: str, done: int, of: int) -> None:
@@ -47,9 +47,11 @@ def main(
         try:
             entries = run(work())
         except NotEmpty:
-            raise stop("The database is not empty: made-up reports go into one of their own.") from None
+            raise fail("The database is not empty: made-up reports go into one of their own.") from None
     spent = monotonic() - started
-    out.print(f"Loaded {reports:,} reports, {entries:,} entries of the ledger, in {spent:,.1f} s: {reports / spent:,.0f} reports a second.")
+    stdout.print(
+        f"Loaded {reports:,} reports, {entries:,} entries of the ledger, in {spent:,.1f} s: {reports / spent:,.0f} reports a second."
+    )
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ from playwright.sync_api import Browser, expect
 from sqlalchemy import insert
 from uuid_utils.compat import uuid7
 
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.board.overview_page import PLACES_A_PAGE
 from app.domain.times import utc_now
 from app.domain.tlp import TOP
 from app.reference.models import Place, PlaceAncestor
-from app.reports.service import record
-from app.reports.validation import check
+from app.reports.service import record_reports
+from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
@@ -29,6 +29,8 @@ from tests.browser.photographs import photograph
 from tests.support.browser import needs_chromium, visit
 from tests.support.factories import report
 from tests.support.processes import Server, serve
+
+pytestmark = pytest.mark.starts_early
 
 PLACES = 5000
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()
@@ -45,7 +47,7 @@ async def fill(url: str) -> None:
     """Places all over a country, each with a supply that lasts for so many days; one of them, number 4321, runs out first."""
     settings = Settings(database_url=url)
     database = Database(settings)
-    caller = Caller(level=TOP, key_id=UUID(int=0), organisation="test")
+    caller = Principal(level=TOP, key_id=UUID(int=0), organisation="test")
     try:
         async with database.write() as session:
             places = [place(number) for number in range(PLACES)]
@@ -60,7 +62,7 @@ async def fill(url: str) -> None:
                 )
                 for number in range(PLACES)
             ]
-            await record(session, caller, [check(each, settings) for each in sent], settings)
+            await record_reports(session, caller, [validate(each, settings) for each in sent], settings)
     finally:
         await database.close()
 

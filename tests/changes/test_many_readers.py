@@ -11,8 +11,8 @@ import orjson
 import pytest
 from sqlalchemy import event
 
-from app.access.dependencies import holds_until
-from app.access.principal import Caller
+from app.access.dependencies import credential_expiry
+from app.access.principal import Principal
 from app.changes import service
 from app.domain.tlp import Label
 from app.settings import Settings
@@ -21,7 +21,7 @@ from tests.operations.test_health import metrics
 from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeKey
 from tests.support.processes import serve
-from tests.support.servers import client_of, new_key
+from tests.support.servers import client_for, new_key
 from tests.telemetry.test_metrics_and_logs import value
 
 pytestmark = pytest.mark.starts_early
@@ -106,7 +106,7 @@ async def test_waiting_costs_no_thread_and_no_query(client: httpx.AsyncClient, d
         event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: queries.append(given[2]))
     waiting = [asyncio.create_task(client.get("/v1/changes", params={"after": start, "wait": 30}, timeout=60)) for _ in range(WAITING)]
     async with asyncio.timeout(20):
-        while len(database.signal._waiting) < WAITING:  # noqa: ASYNC110
+        while len(database.commit_notifier._waiting) < WAITING:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     asked, threads = len(queries), threading.active_count()
     await asyncio.sleep(0.3)
@@ -125,14 +125,14 @@ async def test_what_readers_share_ends_with_the_process_though_they_went_away(se
     """It would go on with a connection that nobody closes."""
     asked = asyncio.Event()
 
-    async def slowly(caller: Caller, database: Database) -> datetime | None:
+    async def slowly(caller: Principal, database: Database) -> datetime | None:
         asked.set()
         await asyncio.sleep(0.3)
-        return await holds_until(caller, database)
+        return await credential_expiry(caller, database)
 
     monkeypatch.setattr(service, "holds_until", slowly)
     before = asyncio.all_tasks()
-    async with client_of(settings, await new_key(settings.database_url)) as client:
+    async with client_for(settings, await new_key(settings.database_url)) as client:
         reader = asyncio.create_task(client.get("/v1/stream"))
         await asyncio.wait_for(asked.wait(), 20)
         reader.cancel()

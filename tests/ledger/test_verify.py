@@ -10,7 +10,7 @@ from app.assessment.verify import verify_all
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report
-from tests.support.servers import execute_by_hand, invoke
+from tests.support.servers import execute_sql_async, invoke
 
 # One statement by hand, and what the lines that name it have to match.
 CHANGE_2 = r"change 2 \(report, report [0-9a-f-]{36}\): the entry or what it brought was altered"
@@ -153,7 +153,7 @@ async def test_each_change_by_hand_is_found_and_named(settings: Settings, databa
 
 
 async def test_each_altered_entry_is_named_once_and_no_other(settings: Settings, ledger: None) -> None:
-    await execute_by_hand(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq IN (2, 7)")
+    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq IN (2, 7)")
     code, output = await verify(settings)
     assert code == 1
     *_, last = lines = output.splitlines()
@@ -162,7 +162,7 @@ async def test_each_altered_entry_is_named_once_and_no_other(settings: Settings,
 
 
 async def test_one_problem_is_enough_to_fail(settings: Settings, ledger: None) -> None:
-    await execute_by_hand(settings.database_url, *TAMPERED["the head's number"][0])
+    await execute_sql_async(settings.database_url, *TAMPERED["the head's number"][0])
     code, output = await verify(settings)
     assert (code, output.splitlines()[1:]) == (1, ["1 problem found."])
 

@@ -16,13 +16,13 @@ from sqlalchemy.exc import DBAPIError
 from alembic import command
 from app.settings import Settings
 from app.storage.database import Database
-from app.storage.migrations import alembic_config, current, migrate, revision_at_head
+from app.storage.migrations import alembic_config, schema_revision, migrate, required_schema_revision
 from tests.support.postgres import execute
 from tests.support.processes import serve
 from tests.support.schema import NEXT, add_revision
 from tests.support.servers import execute_sql, invoke, query_rows
 
-HEAD = revision_at_head()
+HEAD = required_schema_revision()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def downgrade(settings: Settings, revision: str) -> None:
 
 
 def test_migrate_empty_database_creates_the_schema_of_the_models(empty: Settings) -> None:
-    assert current(empty) is None
+    assert schema_revision(empty) is None
     assert migrate(empty) == (None, HEAD)
     check(empty)
     assert migrate(empty) == (HEAD, HEAD)
@@ -112,7 +112,7 @@ def test_migrate_that_fails_halfway_keeps_the_old_schema(seeded_database_url: st
     add_revision(tmp_path, monkeypatch)
     with pytest.raises(DBAPIError):
         migrate(settings)
-    assert (current(settings), tables(settings)) == (HEAD, before)
+    assert (schema_revision(settings), tables(settings)) == (HEAD, before)
     assert "added_later" in invoke("migrate", database_url=seeded_database_url).stderr
     execute_sql(seeded_database_url, "DROP TABLE added_later")
     assert migrate(settings) == (HEAD, NEXT)
@@ -128,11 +128,11 @@ def test_serve_on_postgresql_behind_head_names_the_command(empty: Settings) -> N
         refused = invoke("serve", database_url=empty.database_url)
         assert refused.exit_code == 1
         assert "`lifeline migrate`" in refused.stderr
-        assert current(empty) == revision
+        assert schema_revision(empty) == revision
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_serve_on_sqlite_migrates_first(empty: Settings, tmp_path: Path) -> None:
     with serve(tmp_path, database_url=empty.database_url) as server:
-        assert current(empty) == HEAD
+        assert schema_revision(empty) == HEAD
         assert httpx.get(f"{server.url}/v1/indicators").json()["items"] == []

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from app import cli, main
 from app.settings import Settings, get_settings
-from app.storage.migrations import migrate, revision_at_head
+from app.storage.migrations import migrate, required_schema_revision
 
 
 def _build() -> FastAPI:
@@ -57,7 +57,7 @@ def run_command(arguments: Sequence[str]) -> None:
 
 
 _app = _build()
-revision_at_head()
+required_schema_revision()
 # A run that looked through all of this for garbage would copy it.
 gc.collect()
 gc.freeze()

@@ -32,7 +32,7 @@ def downgrade() -> None:
 
 def add_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process use a copy of the migrations with the revision `NEXT`, which adds the tables `added` and `added_later`."""
-    head = migrations.revision_at_head()
+    head = migrations.required_schema_revision()
     scripts = folder / "alembic"
     shutil.copytree(migrations._scripts(), scripts)
     (scripts / "versions" / f"{NEXT}.py").write_text(_SCRIPT.format(revision=NEXT, head=head), encoding="utf-8")

@@ -28,7 +28,7 @@ from app.domain.tlp import Label
 from app.main import create_app
 from app.settings import Settings, get_settings
 from app.storage.database import Database
-from app.telemetry.logging import configure_logs
+from app.telemetry.logging import configure_logging
 from tests.support.processes import environment
 
 
@@ -46,7 +46,7 @@ def invoke(*arguments: str, command: typer.Typer = cli, **settings: str) -> Resu
     finally:
         get_settings.cache_clear()
         # An application that it built writes its logs to a standard error that is closed by now.
-        configure_logs()
+        configure_logging()
 
 
 @cache
@@ -85,7 +85,7 @@ def wait_if_window_ends_within(seconds: int) -> None:
 async def wait_until_following(database: Database) -> None:
     """Until the process follows its database, which it does not from the first moment on PostgreSQL."""
     async with asyncio.timeout(10):
-        while database.signal.version() is None:  # noqa: ASYNC110 - nobody tells
+        while database.commit_notifier.version() is None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.domain.tlp import Label
-from app.telemetry.logging import lines_of_libraries
+from app.telemetry.logging import stdlib_formatter
 from tests.operations.test_health import metrics
 from tests.support.factories import Reference, report
 from tests.support.fixtures import sqlite_only
@@ -92,7 +92,7 @@ def test_what_a_library_logs_is_the_same_line_without_the_words_of_an_error() ->
             raise ValueError(secret) from group
     except ValueError:
         record = logging.LogRecord("uvicorn.error", logging.ERROR, __file__, 1, "it broke in %s\nand on", ("here",), sys.exc_info())
-    (line,) = lines_of_libraries().format(record).splitlines()
+    (line,) = stdlib_formatter().format(record).splitlines()
     told = json.loads(line)
     assert (told["event"], told["level"], told["logger"]) == ("it broke in here\nand on", "error", "uvicorn.error")
     assert told["timestamp"].endswith("Z")

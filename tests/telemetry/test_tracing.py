@@ -163,14 +163,14 @@ def test_without_an_endpoint_nothing_is_traced(built_app: FastAPI) -> None:
 def test_what_opentelemetry_is_told_to_leave_it_leaves(setting: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **setting}.items():
         monkeypatch.setenv(name, value)
-    assert tracing.provider() is None
+    assert tracing.configured_provider() is None
 
 
 def test_without_the_packages_it_says_so_and_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "app.telemetry.span_export", None)
     with structlog.testing.capture_logs() as told:
-        assert tracing.provider() is None
+        assert tracing.configured_provider() is None
     assert [(line["event"], "lifeline[otel]" in line["reason"]) for line in told] == [("trace_export_failed", True)]
 
 
@@ -179,7 +179,7 @@ async def test_a_collector_that_does_not_answer_holds_up_no_end(monkeypatch: pyt
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
         monkeypatch.setattr(tracing, "FLUSH_SECONDS", 0.05)
-        made = tracing.provider()
+        made = tracing.configured_provider()
         assert made is not None
         made.get_tracer("test").start_span("one").end()
         await tracing.flush(made)

@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from functools import reduce
 from operator import getitem
 from typing import Any
-from urllib.parse import urlencode
 
 import orjson
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.access.dependencies import ended, still_holds
+from app.access.dependencies import credential_revoked, credential_still_valid
 from app.domain.tlp import Label
 from app.exchange.exports.geojson import GeoJsonRenderer
 from app.exchange.exports.hxl_csv import CsvRenderer
@@ -21,9 +20,10 @@ from app.exchange.exports.tables import ROUTE_FIELDS, TABLES, GeometrySource
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.lists import ListQuery, Page
+from app.http.responses import link_to_next
 from app.http.state import app_state, request_state
 from app.reference.queries import place_geometries, route_geometries
-from app.storage.consistency import freshness
+from app.storage.consistency import current_requirement
 from app.storage.database import Database
 
 PAGE_ROWS = 500
@@ -41,15 +41,14 @@ async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cu
     first = await listing.fetch(cursor, limit or PAGE_ROWS)
     _, following, revision = first
     # Later pages may be read from a replica: they must not show an older state.
-    asked = freshness()
-    asked.revision = max(asked.revision, revision)
+    asked = current_requirement()
+    asked.min_revision = max(asked.min_revision, revision)
     control = f"{'private' if listing.private else 'public'}, no-cache"
     headers = {"Cache-Control": control, "Lifeline-Revision": str(revision)}
     if format_ in (Format.CSV, Format.XLSX, Format.NDJSON):
         headers["Content-Disposition"] = f'attachment; filename="{listing.kind or listing.rows}.{format_}"'
     if limit is not None and following is not None:
-        query = sorted((name, value) for name, value in request.query_params.multi_items() if name != listing.cursor)
-        headers["Link"] = f'<{request.url.path}?{urlencode([*query, (listing.cursor, following)])}>; rel="next"'
+        headers |= link_to_next(request, following, listing.cursor)
     request_state(request.scope)["cacheable"] = True
     renderer = _renderer(listing, format_, revision)
     body = _stream(request, listing, renderer, first, whole=limit is None, with_geometries=format_ is Format.GEOJSON)
@@ -101,8 +100,8 @@ async def _stream(
 
 async def _check_credential(request: Request, database: Database) -> None:
     caller = request_state(request.scope).get("caller")
-    if caller is not None and not await still_holds(caller, database):
-        raise ended()
+    if caller is not None and not await credential_still_valid(caller, database):
+        raise credential_revoked()
 
 
 async def attach_geometries(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[RowGeometry]:

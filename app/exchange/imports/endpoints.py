@@ -11,12 +11,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import DatabaseDep, Reporter, SettingsDep, ended, still_holds
-from app.access.idempotency import Written, write_once
-from app.access.principal import Caller, Scope
+from app.access.dependencies import DatabaseDep, Reporter, SettingsDep, credential_revoked, credential_still_valid
+from app.access.idempotency import WriteResult, idempotent_write
+from app.access.principal import Principal, Scope
 from app.domain.times import DateOrTime
 from app.domain.tlp import Label
-from app.exchange.imports.file_readers import UnreadableFile
+from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
 from app.exchange.imports.statements import ImportResult, RowProblem, StatementImport
 from app.http.content_negotiation import MEDIA_TYPES, Format
@@ -166,26 +166,26 @@ async def post_import(
         else:
             reader = StatementImport(file, format_, database, caller, settings, defaults=defaults)
 
-        async def write(session: AsyncSession) -> Written:
+        async def write(session: AsyncSession) -> WriteResult:
             # To look at the file may have taken minutes.
-            if not await still_holds(caller, database):
-                raise ended()
+            if not await credential_still_valid(caller, database):
+                raise credential_revoked()
             done = await reader.write(session)
             if not (only_good and isinstance(done, ImportResult)):
                 _must_be_right(done)
-            return Written(200, _served(done))
+            return WriteResult(200, _served(done))
 
         try:
             if dry_run:
                 return Response(_served(await reader.dry_run()), headers={"Cache-Control": "no-store"}, media_type=JSON)
             if not only_good or whole:
                 _must_be_right(await reader.dry_run())
-            return await write_once(request, caller, write)
+            return await idempotent_write(request, caller, write)
         except UnreadableFile as error:
             raise invalid_field("", str(error)) from None
 
 
-def _as(caller: Caller, organisation: str) -> Caller:
+def _as(caller: Principal, organisation: str) -> Principal:
     """Who is recorded: only an administrator records in the name of another organisation."""
     return replace(caller, organisation=organisation) if Scope.ADMIN in caller.scopes else caller
 

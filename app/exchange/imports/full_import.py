@@ -14,11 +14,12 @@ from typing import IO, Any
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
-from app.exchange.exports.records import COLUMNS, SHEETS, VERSION, restore
-from app.exchange.imports.file_readers import Cell, Row, UnreadableFile, cell_text, read_documents, read_tables
+from app.exchange.exports.full_export import VERSION
+from app.exchange.imports.cells import Cell, Row, UnreadableFile, cell_text
+from app.exchange.imports.file_readers import read_documents, read_tables
 from app.exchange.imports.reference import MODELS, add_reference, reference_errors
 from app.exchange.imports.statements import TABULAR, Progress, RowProblem
 from app.exchange.replication.apply import KNOWN_TYPES, ApplyResult, AuthorFor, EntryApplier
@@ -193,7 +194,7 @@ class FullImport:
         author_for: AuthorFor,
         settings: Settings,
         *,
-        requester: Caller | None = None,
+        requester: Principal | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
         self._file = file

@@ -17,7 +17,8 @@ from typing import IO, Any
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.exchange.imports.file_readers import Cell, UnreadableFile, cell_error, cell_reference, cell_text, read_documents, read_tables
+from app.exchange.imports.cells import Cell, UnreadableFile, cell_error, cell_reference, cell_text
+from app.exchange.imports.file_readers import read_documents, read_tables
 from app.exchange.imports.header_detection import DetectedHeader, detect_header
 from app.exchange.imports.statements import MAX_PROBLEMS, Progress, RowProblem
 from app.http.content_negotiation import Format

@@ -1,138 +1,135 @@
-"""Places, sources and routes as people write them in tables: by slug, code or exact name, with suggestions where that fails.
+"""Looks up the places, sources and routes that tables name by slug, code or exact name.
 
-Nothing is guessed: a name that several places bear, or none, is refused, and the nearest are named.
+Nothing is guessed: a name that is unknown, or that several records have, is an error that suggests what would be right.
 """
 
 import unicodedata
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from rapidfuzz import process
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.access.principal import Caller
-from app.http.problems import FieldProblem
+from app.access.principal import Principal
+from app.domain.kinds import KINDS
+from app.http.problems import FieldProblem, pointer
 from app.http.request_body import NUL_MESSAGE
 from app.reference.facts import REVEAL_FROM
 from app.reference.models import Place, PlaceCode, Route, Source
-from app.reference.queries import find_places, find_sources
-from app.storage.types import table_of
+from app.reference.queries import find_places, find_routes, find_sources
+from app.storage.paging import chunks
 
 Model = type[Place] | type[Source] | type[Route]
-SOUGHT: dict[str, Model] = {"place": Place, "source": Source, "route": Route}
+MODELS: dict[str, Model] = {"place": Place, "source": Source, "route": Route}
 
-_NEAREST = 3
-_NEAR_ENOUGH = 70
-# Looking for what a text is near to costs milliseconds among many places: after so many different texts it is left.
+_SUGGESTED_NAMES = 3
+_MIN_SIMILARITY_PERCENT = 70
+# A search for similar names takes milliseconds among many places, so a file full of unknown names gets only this many.
 MAX_SUGGESTIONS = 500
-_CHUNK = 500
+
+
+class Reference(NamedTuple):
+    """A field that names a record: the path to the field, the type of the record (a key of MODELS) and the text of the field."""
+
+    path: tuple[str | int, ...]
+    type_: str
+    text: str
 
 
 class ReferenceLookup:
-    """What texts name, looked up once each, as far as the caller may know it. One instance for one file."""
+    """Looks up each text of a file once. `slugs` and `errors` have the results by type and text, as the caller may see them."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Principal) -> None:
+        self.slugs: dict[tuple[str, str], str] = {}
+        self.errors: dict[tuple[str, str], str] = {}
         self._caller = caller
-        self._slugs: dict[tuple[str, str], str] = {}
-        self._wrong: dict[tuple[str, str], str] = {}
-        self._all: dict[str, list[tuple[str, str]]] = {}
-        self._suggested = 0
+        self._names: dict[str, dict[str, str]] = {}
+        self._suggestions = 0
 
-    async def load(self, connection: AsyncConnection, sought: Collection[tuple[str, str]]) -> None:
-        """Look up pairs of what is sought (`place`, `source`, `route`) and its text."""
-        for what, model in SOUGHT.items():
-            known = self._slugs.keys() | self._wrong.keys()
-            texts = [text for each, text in dict.fromkeys(sought) if each == what and (what, text) not in known]
-            self._wrong |= {(what, text): NUL_MESSAGE for text in texts if "\0" in text}
-            texts = [text for text in texts if "\0" not in text]
-            for start in range(0, len(texts), _CHUNK):
-                await self._look_up(connection, what, model, texts[start : start + _CHUNK])
+    async def load(self, connection: AsyncConnection, references: Iterable[Reference]) -> None:
+        """Look up the texts that are new."""
+        new = dict.fromkeys((each.type_, each.text) for each in references)
+        for type_, model in MODELS.items():
+            texts = [text for each, text in new if each == type_ and (type_, text) not in self.slugs and (type_, text) not in self.errors]
+            self.errors |= {(type_, text): NUL_MESSAGE for text in texts if "\0" in text}
+            for chunk in chunks(text for text in texts if "\0" not in text):
+                await self._look_up(connection, type_, model, chunk)
 
-    def slug(self, what: str, text: str) -> str:
-        """The slug that a text names; ValueError with words for what names nothing, or several."""
-        if (what, text) in self._slugs:
-            return self._slugs[what, text]
-        raise ValueError(self._wrong[what, text])
-
-    async def _look_up(self, connection: AsyncConnection, what: str, model: Model, texts: Sequence[str]) -> None:
-        table = table_of(model).c
+    async def _look_up(self, connection: AsyncConnection, type_: str, model: Model, texts: Sequence[str]) -> None:
         if model is Place:
-            found = {name: place.slug for name, place in (await find_places(connection, texts)).items()}
+            found = {text: place.slug for text, place in (await find_places(connection, texts)).items()}
         elif model is Source:
-            known = await find_sources(connection, texts, self._caller.level, self._caller.organisation)
-            found = {slug: slug for slug in known}
+            found = {slug: slug for slug in await find_sources(connection, texts, self._caller.level, self._caller.organisation)}
         else:
-            found = {slug: slug for slug in (await connection.execute(select(table.slug).where(table.slug.in_(texts)))).scalars()}
-        rest = {name: text for text in texts if text not in found for name in (text, unicodedata.normalize("NFC", text))}
-        named: dict[str, list[str]] = {}
-        for row in await connection.execute(self._named(model).where(table.name.in_(list(rest)))):
-            named.setdefault(rest[row.name], []).append(row.slug)
+            found = {slug: slug for slug in await find_routes(connection, texts)}
+        texts_by_name = {name: text for text in texts if text not in found for name in (text, unicodedata.normalize("NFC", text))}
+        slugs_by_text: dict[str, list[str]] = {}
+        for row in await connection.execute(self._select_names(model).where(col(model.name).in_(list(texts_by_name)))):
+            slugs_by_text.setdefault(texts_by_name[row.name], []).append(row.slug)
         for text in texts:
-            slugs = [found[text]] if text in found else named.get(text, [])
+            slugs = [found[text]] if text in found else slugs_by_text.get(text, [])
             if len(slugs) == 1:
-                self._slugs[what, text] = slugs[0]
+                self.slugs[type_, text] = slugs[0]
             elif slugs:
-                self._wrong[what, text] = f"{len(slugs)} {what}s bear this name: write {' or '.join(slugs[:5])}"
+                self.errors[type_, text] = f"{len(slugs)} {type_}s have this name: write {' or '.join(slugs[:5])}"
             else:
-                self._wrong[what, text] = await self._unknown(connection, what, model, text)
+                self.errors[type_, text] = await self._unknown(connection, type_, model, text)
 
-    def _named(self, model: Model) -> Select[str, str]:
-        named = select(col(model.slug), col(model.name)).order_by(col(model.slug))
-        # Below the clearance a protected source is not known by its own name.
-        return named.where(col(Source.alias_slug).is_(None)) if model is Source and self._caller.level < REVEAL_FROM else named
+    def _select_names(self, model: Model) -> Select[str, str]:
+        names = select(col(model.slug), col(model.name)).order_by(col(model.slug))
+        # Below this clearance the real name of a protected source must not be found.
+        return names.where(col(Source.alias_slug).is_(None)) if model is Source and self._caller.level < REVEAL_FROM else names
 
-    async def _unknown(self, connection: AsyncConnection, what: str, model: Model, text: str) -> str:
-        words = f"there is no {what} {text!r}"
+    async def _unknown(self, connection: AsyncConnection, type_: str, model: Model, text: str) -> str:
+        message = f"there is no {type_} {text!r}"
         if ":" in text:
-            return words
+            return message
         if model is Place:
             coded = select(col(PlaceCode.scheme)).where(col(PlaceCode.code) == text).order_by(col(PlaceCode.scheme))
             if schemes := list((await connection.execute(coded)).scalars()):
-                return f"{words}; a code needs its scheme before it: {' or '.join(f'{scheme}:{text}' for scheme in schemes)}"
-        self._suggested += 1
-        if self._suggested > MAX_SUGGESTIONS:
-            return words
-        if what not in self._all:
-            self._all[what] = [(row.slug, row.name) for row in await connection.execute(self._named(model))]
-        near: dict[str, float] = {}
-        for at in (0, 1):
-            choices = [each[at].casefold() for each in self._all[what]]
-            for _, score, index in process.extract(text.casefold(), choices, limit=_NEAREST, score_cutoff=_NEAR_ENOUGH):
-                slug = self._all[what][index][0]
-                near[slug] = max(score, near.get(slug, 0))
-        names = dict(self._all[what])
-        nearest = sorted(near, key=lambda slug: (-near[slug], slug))[:_NEAREST]
-        shown = ", ".join(f"{slug} ({names[slug]})" for slug in nearest)
-        return f"{words}; near to it: {shown}" if shown else words
+                return f"{message}; a code needs its scheme before it: {' or '.join(f'{scheme}:{text}' for scheme in schemes)}"
+        self._suggestions += 1
+        if self._suggestions > MAX_SUGGESTIONS:
+            return message
+        if type_ not in self._names:
+            self._names[type_] = {row.slug: row.name for row in await connection.execute(self._select_names(model))}
+        names = self._names[type_]
+        slugs = list(names)
+        scores: dict[str, float] = {}
+        for choices in (names.keys(), names.values()):
+            folded = [each.casefold() for each in choices]
+            for _, score, index in process.extract(text.casefold(), folded, limit=_SUGGESTED_NAMES, score_cutoff=_MIN_SIMILARITY_PERCENT):
+                scores[slugs[index]] = max(score, scores.get(slugs[index], 0))
+        nearest = sorted(scores, key=lambda slug: (-scores[slug], slug))[:_SUGGESTED_NAMES]
+        suggestions = ", ".join(f"{slug} ({names[slug]})" for slug in nearest)
+        return f"{message}; the nearest: {suggestions}" if suggestions else message
 
 
-def references_in(body: dict[str, Any], references: dict[str, str]) -> list[tuple[tuple[str, ...], str, str]]:
-    """What a report names: the path to the field, what is sought, and the text. `references` are those of its kind's value."""
-    found: list[tuple[tuple[str, ...], str, str]] = []
-    found += [((name,), name, body[name]) for name in ("place", "source") if isinstance(body.get(name), str)]
+def references_in(body: dict[str, Any]) -> list[Reference]:
+    """Return the records that a report names, as far as its fields have the right types."""
+    references = [Reference((name,), name, body[name]) for name in ("place", "source") if isinstance(body.get(name), str)]
     provenance = body.get("provenance")
     via = provenance.get("via") if isinstance(provenance, dict) else None
     if isinstance(via, list):
-        found += [(("provenance", "via", str(at)), "source", each) for at, each in enumerate(via) if isinstance(each, str)]
-    value = body.get("value")
-    if isinstance(value, dict):
-        found += [(("value", name), what, value[name]) for name, what in references.items() if isinstance(value.get(name), str)]
-    return found
+        references += [Reference(("provenance", "via", at), "source", each) for at, each in enumerate(via) if isinstance(each, str)]
+    kind, value = body.get("kind"), body.get("value")
+    if isinstance(kind, str) and kind in KINDS and isinstance(value, dict):
+        fields = KINDS[kind].references.items()
+        references += [Reference(("value", name), type_, value[name]) for name, type_ in fields if isinstance(value.get(name), str)]
+    return references
 
 
-def substitute_slugs(body: dict[str, Any], references: dict[str, str], names: ReferenceLookup) -> list[FieldProblem]:
-    """Put slugs in the place of what a report names, as `look_up` found them; answers what names nothing."""
-    wrong = []
-    for path, what, text in references_in(body, references):
-        try:
-            slug = names.slug(what, text)
-        except ValueError as error:
-            wrong.append(FieldProblem(pointer="".join(f"/{step}" for step in path), detail=str(error)))
+def substitute_slugs(body: dict[str, Any], lookup: ReferenceLookup) -> list[FieldProblem]:
+    """Replace the names in a report by the slugs that were looked up, and return the errors."""
+    problems = []
+    for path, type_, text in references_in(body):
+        if (error := lookup.errors.get((type_, text))) is not None:
+            problems.append(FieldProblem(pointer=pointer(path), detail=error))
             continue
-        at: Any = body
+        node: Any = body
         for step in path[:-1]:
-            at = at[step]
-        at[int(path[-1]) if isinstance(at, list) else path[-1]] = slug
-    return wrong
+            node = node[step]
+        node[path[-1]] = lookup.slugs[type_, text]
+    return problems

@@ -1,239 +1,182 @@
-"""Statements out of somebody's file: read lot by lot, checked row by row, and recorded through the one door.
+"""Imports statements from a file: read in batches, validated row by row, and recorded as `POST /v1/reports` does.
 
-The same file sent again adds nothing, since a statement that is recorded already is recognised. So what was cut off is run again.
+A statement that is recorded already is recognised, so a file that is sent again adds nothing and an interrupted import can be run again.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.principal import Caller
-from app.domain.kinds import KINDS
+from app.access.principal import Principal
+from app.exchange.imports.cells import UnreadableFile, cell_reference
 from app.exchange.imports.column_mapping import ColumnMapping, map_columns, parse_row
-from app.exchange.imports.file_readers import UnreadableFile, cell_reference, read_documents, read_tables
+from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.header_detection import detect_header
 from app.exchange.imports.reference_lookup import ReferenceLookup, references_in, substitute_slugs
+from app.exchange.imports.results import FileResult, Progress, RowProblem
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem
 from app.reports.queries import find_by_fingerprint
 from app.reports.service import record_reports
-from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references, validate
+from app.reports.validation import FieldErrors, ResolvedReport, ValidatedReport, resolve_references, validate
 from app.settings import Settings
 from app.storage.database import Database
 
+T = TypeVar("T")
+
 BATCH_SIZE = 500
-MAX_PROBLEMS = 1000
 MAX_SHOWN_REPORTS = 20
-TABULAR = frozenset({Format.CSV, Format.XLSX})
-# Fields of a report as served that are not sent.
-_SERVED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "status", "supersedes", "links", "amended"})
-_NOT_STANDING = "is not standing where it comes from: a full export carries corrections and retractions"
-
-
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """One thing wrong with one row: the row's number, the column by its header or field, and the cell where there is one."""
-
-    row: int
-    column: str
-    detail: str
-    cell: str | None = None
-    sheet: str | None = None
-
-
-@dataclass(slots=True)
-class ImportResult:
-    """What became of a file, or would become of it.
-
-    `written` is False for a dry run, and where something wrong kept everything out. `created` and `existing` are rows recorded and
-    recognised, or to be. `problems` are the first thousand, `problem_count` is how many there are. `shown` are the first reports.
-    """
-
-    written: bool = False
-    rows: int = 0
-    created: int = 0
-    existing: int = 0
-    refused: int = 0
-    problem_count: int = 0
-    problems: list[RowProblem] = field(default_factory=list)
-    unread_columns: list[str] = field(default_factory=list)
-    shown: list[dict[str, Any]] = field(default_factory=list)
-
-    def reject(self, problems: Sequence[RowProblem]) -> None:
-        """Count a row that is refused, with what is wrong with it."""
-        self.refused += 1
-        self.problem_count += len(problems)
-        self.problems += problems[: MAX_PROBLEMS - len(self.problems)]
+# Fields of a report that the service adds; a list as served has them, a report that is sent does not.
+_ADDED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "status", "supersedes", "links", "amended"})
+_NOT_STANDING = FieldProblem(
+    pointer="/status", detail="is not standing where it comes from: import a full export, which carries corrections and retractions"
+)
 
 
 @dataclass(slots=True)
 class _StatementRow:
-    """One row read: the report that it tells, and where its fields stand in the file."""
+    """The report of one row, and where its fields are in the file: `mapping` is None for a JSON document."""
 
-    row: int
-    body: Any
-    wrong: list[FieldProblem] = field(default_factory=list)
+    number: int
+    body: dict[str, Any]
+    problems: FieldErrors = field(default_factory=list)
     sheet: str | None = None
-    match: ColumnMapping | None = None
-    place_at: int | None = None
+    mapping: ColumnMapping | None = None
+    place_column: int | None = None
 
-    def problem(self, wrong: FieldProblem) -> RowProblem:
-        """Where in the file something is wrong."""
-        if self.match is None:
-            return RowProblem(self.row, wrong.pointer, wrong.detail)
-        at = self.place_at if wrong.pointer == "/place" and self.place_at is not None else self.match.column_of(wrong.pointer)
-        if at is None:
-            return RowProblem(self.row, wrong.pointer.strip("/").replace("/", "."), wrong.detail, None, self.sheet)
-        header = self.match.headers[at] or wrong.pointer.strip("/").replace("/", ".")
-        return RowProblem(self.row, header, wrong.detail, cell_reference(at, self.row), self.sheet)
-
-
-def _read(file: IO[bytes], format_: Format, defaults: dict[str, str], imported: ImportResult) -> Iterator[_StatementRow]:
-    if format_ not in TABULAR:
-        for number, document in read_documents(file, format_):
-            yield _document(number, document, defaults)
-        return
-    read_any = False
-    for table in read_tables(file, format_):
-        heading = detect_header(table.rows)
-        found = map_columns(heading)
-        unread = found.unread if found.fields else [f"sheet {table.name}"] if any(heading.headers) and table.name else []
-        imported.unread_columns += [each for each in unread if each not in imported.unread_columns]
-        if not found.fields:
-            continue
-        read_any = True
-        for row in heading.rows:
-            if any(each not in (None, "") for each in row.cells):
-                told = parse_row(found, row.cells, defaults)
-                read = _StatementRow(row.number, told.body, told.problems, table.name, found, told.place_column)
-                if told.superseded:
-                    read.wrong.append(FieldProblem(pointer="/status", detail=_NOT_STANDING))
-                yield read
-    if not read_any:
-        raise UnreadableFile("The file has no column that is known, neither by its header nor by an HXL hashtag.")
+    def locate(self, problem: FieldProblem) -> RowProblem:
+        """Return the problem with its row, column and cell."""
+        if self.mapping is None:
+            return RowProblem(self.number, problem.pointer, problem.detail)
+        name, cell = problem.pointer.strip("/").replace("/", "."), None
+        index = self.mapping.column_of(problem.pointer)
+        if problem.pointer == "/place" and self.place_column is not None:
+            index = self.place_column
+        if index is not None:
+            name, cell = self.mapping.headers[index] or name, cell_reference(index, self.number)
+        return RowProblem(self.number, name, problem.detail, cell, self.sheet)
 
 
-def _document(number: int, document: Any, defaults: dict[str, str]) -> _StatementRow:
-    if isinstance(document, UnreadableFile):
-        return _StatementRow(number, {}, [FieldProblem(pointer="", detail=str(document))])
-    if not isinstance(document, dict):
-        return _StatementRow(number, {}, [FieldProblem(pointer="", detail="must be a JSON object")])
-    served = "recorded_at" in document
-    body = {name: value for name, value in document.items() if not (served and (name in _SERVED or value is None))}
-    read = _StatementRow(number, defaults | body)
-    if served and document.get("status") not in (None, "standing"):
-        read.wrong.append(FieldProblem(pointer="/status", detail=_NOT_STANDING))
-    return read
+@dataclass(slots=True)
+class ImportResult(FileResult):
+    """The result for a file of statements: reports `created`, rows `refused`, and the first reports (`shown`) as they are sent."""
+
+    created: int = 0
+    refused: int = 0
+    unread_columns: list[str] = field(default_factory=list)
+    shown: list[dict[str, Any]] = field(default_factory=list)
+
+    def accept(self, rows: Sequence[_StatementRow], outcomes: Sequence[T | FieldErrors]) -> list[tuple[_StatementRow, T]]:
+        """Return the rows with an outcome other than errors, and reject the others."""
+        accepted = []
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if isinstance(outcome, list):
+                self.refused += 1
+                self.reject(*[row.locate(each) for each in outcome])
+            else:
+                accepted.append((row, outcome))
+        return accepted
 
 
-Progress = Callable[[int], None]
-Record = Callable[[Sequence[ValidatedReport]], Awaitable[int]]
-
-
+@dataclass(frozen=True)
 class StatementImport:
-    """A file of statements. `defaults` fill fields that its rows do not have: kind, place, source, stated_at, sensitivity."""
+    """Imports a file of statements. `defaults` fill the fields kind, place, source, stated_at and sensitivity of rows without them."""
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        format_: Format,
-        database: Database,
-        caller: Caller,
-        settings: Settings,
-        *,
-        defaults: dict[str, str] | None = None,
-        progress: Progress = lambda _: None,
-    ) -> None:
-        self._file = file
-        self._format = format_
-        self._database = database
-        self._caller = caller
-        self._settings = settings
-        self._defaults = defaults or {}
-        self._progress = progress
+    file: IO[bytes]
+    format_: Format
+    database: Database
+    caller: Principal
+    settings: Settings
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    on_progress: Progress = lambda _: None
 
     async def dry_run(self) -> ImportResult:
-        """Check every row, and say what would be written. Nothing is."""
-        imported = ImportResult()
+        """Validate every row, and return what `write` would record."""
+        result = ImportResult()
         seen: set[str] = set()
-        async for sent in self._lots(imported):
-            async with AsyncSession(self._database.reader) as session:
-                checked = [
-                    each
-                    for each in await resolve_references(session, self._caller, sent, self._settings)
-                    if isinstance(each, ResolvedReport)
-                ]
-                prints = {each.fingerprint for each in checked}
-                known = set(await find_by_fingerprint(await session.connection(), prints, self._caller))
-            new = prints - known - seen
+        async for rows, reports in self._valid_batches(result):
+            async with AsyncSession(self.database.reader) as session:
+                resolved = await resolve_references(session, self.caller, reports, self.settings)
+                fingerprints = {each.fingerprint for each in resolved if isinstance(each, ResolvedReport)}
+                recorded = set(await find_by_fingerprint(await session.connection(), fingerprints, self.caller))
+            accepted = result.accept(rows, resolved)
+            new = fingerprints - recorded - seen
             seen |= new
-            imported.created += len(new)
-            imported.existing += len(checked) - len(new)
-        return imported
+            result.created += len(new)
+            result.existing += len(accepted) - len(new)
+        return result
 
     async def write(self, transaction: AsyncSession | None = None) -> ImportResult:
-        """Record the rows that are right. A transaction of its own for each lot, unless one is given."""
-        imported = ImportResult(written=True)
-        async for sent in self._lots(imported):
-            if transaction is not None:
-                created = await self._record(transaction, sent)
-            else:
-                async with self._database.write() as session:
-                    created = await self._record(session, sent)
-            imported.created += created
-            imported.existing += len(sent) - created
-        return imported
+        """Record the valid rows, in a transaction for each batch unless one is given."""
+        result = ImportResult(written=True)
+        async for rows, reports in self._valid_batches(result):
+            async with nullcontext(transaction) if transaction else self.database.write() as session:
+                outcomes, _ = await record_reports(session, self.caller, reports, self.settings)
+            accepted = result.accept(rows, outcomes)
+            created = sum(each.created for _, each in accepted)
+            result.created += created
+            result.existing += len(accepted) - created
+        return result
 
-    async def _record(self, session: AsyncSession, sent: Sequence[ValidatedReport]) -> int:
-        outcomes, _ = await record_reports(session, self._caller, sent, self._settings)
-        return sum(not isinstance(each, list) and each.created for each in outcomes)
+    async def _valid_batches(self, result: ImportResult) -> AsyncIterator[tuple[list[_StatementRow], list[ValidatedReport]]]:
+        lookup = ReferenceLookup(self.caller)
+        async for batch in read_batches(self._read_rows(result), BATCH_SIZE):
+            async with self.database.read() as connection:
+                await lookup.load(connection, [reference for row in batch for reference in references_in(row.body)])
+            result.rows += len(batch)
+            valid = result.accept(batch, [self._validate(row, lookup) for row in batch])
+            for row, report in valid[: MAX_SHOWN_REPORTS - len(result.shown)]:
+                result.shown.append(report.report.model_dump(mode="json", exclude={"value"}) | {"value": row.body["value"]})
+            yield [row for row, _ in valid], [report for _, report in valid]
+            self.on_progress(len(batch))
 
-    async def _lots(self, imported: ImportResult) -> AsyncIterator[list[ValidatedReport]]:
-        """The reports that are right, some at a time; those that are not are counted."""
-        names = ReferenceLookup(self._caller)
-        rows = _read(self._file, self._format, self._defaults, imported)
-        while lot := await asyncio.to_thread(lambda: list(islice(rows, BATCH_SIZE))):
-            async with self._database.read() as connection:
-                await names.load(connection, [(what, text) for each in lot for _, what, text in _sought(each)])
-            yield self._check(lot, names, imported)
-            self._progress(len(lot))
+    def _read_rows(self, result: ImportResult) -> Iterator[_StatementRow]:
+        if self.format_ not in TABULAR:
+            for number, document in read_documents(self.file, self.format_):
+                yield self._document_row(number, document)
+            return
+        has_columns = False
+        for table in read_tables(self.file, self.format_):
+            header = detect_header(table.rows)
+            mapping = map_columns(header)
+            unread = mapping.unread if mapping.fields else [f"sheet {table.name}"] if any(header.headers) and table.name else []
+            result.unread_columns += [each for each in unread if each not in result.unread_columns]
+            if not mapping.fields:
+                continue
+            has_columns = True
+            for row in header.rows:
+                if any(each not in (None, "") for each in row.cells):
+                    parsed = parse_row(mapping, row.cells, self.defaults)
+                    problems = [*parsed.problems, _NOT_STANDING] if parsed.superseded else parsed.problems
+                    yield _StatementRow(row.number, parsed.body, problems, table.name, mapping, parsed.place_column)
+        if not has_columns:
+            raise UnreadableFile("No column is known: name the columns by fields such as place or people_low, or by HXL hashtags.")
 
-    def _check(self, lot: Sequence[_StatementRow], names: ReferenceLookup, imported: ImportResult) -> list[ValidatedReport]:
-        good = []
-        for read in lot:
-            imported.rows += 1
-            wrong = read.wrong + substitute_slugs(read.body, _references(read.body), names)
-            if not wrong:
-                sent = validate(read.body, self._settings)
-                if isinstance(sent, ValidatedReport):
-                    good.append(sent)
-                    if len(imported.shown) < MAX_SHOWN_REPORTS:
-                        imported.shown.append(sent.report.model_dump(mode="json", exclude={"value"}) | {"value": read.body["value"]})
-                    continue
-                wrong = sent
-            else:
-                wrong += _additional_errors(read, wrong, self._settings)
-            imported.reject([read.problem(each) for each in wrong])
-        return good
+    def _document_row(self, number: int, document: Any) -> _StatementRow:
+        if isinstance(document, UnreadableFile):
+            return _StatementRow(number, {}, [FieldProblem(pointer="", detail=str(document))])
+        if not isinstance(document, dict):
+            return _StatementRow(number, {}, [FieldProblem(pointer="", detail="must be a JSON object")])
+        if "recorded_at" not in document:
+            return _StatementRow(number, {**self.defaults, **document})
+        body = {name: value for name, value in document.items() if name not in _ADDED and value is not None}
+        problems = [] if document.get("status") in (None, "standing") else [_NOT_STANDING]
+        return _StatementRow(number, {**self.defaults, **body}, problems)
+
+    def _validate(self, row: _StatementRow, lookup: ReferenceLookup) -> ValidatedReport | FieldErrors:
+        problems = [*row.problems, *substitute_slugs(row.body, lookup)]
+        report = validate(row.body, self.settings)
+        if not problems:
+            return report
+        fields = {_field(each) for each in problems}
+        if isinstance(report, ValidatedReport) or "" in fields:
+            return problems
+        # An error in a field that could not be read, or in none, may only follow from the problems.
+        return problems + [each for each in report if _field(each) not in {"", *fields}]
 
 
-def _additional_errors(read: _StatementRow, wrong: Sequence[FieldProblem], settings: Settings) -> list[FieldProblem]:
-    """What else is wrong with a row of which some cells cannot be read: only in parts of which all can, since the rest may follow."""
-    if not isinstance(read.body, dict) or any(each.pointer == "" for each in wrong):
-        return []
-    parts = {each.pointer.split("/")[1] for each in wrong}
-    sent = validate(read.body, settings)
-    return [] if isinstance(sent, ValidatedReport) else [each for each in sent if each.pointer and each.pointer.split("/")[1] not in parts]
-
-
-def _references(body: dict[str, Any]) -> dict[str, str]:
-    kind = body.get("kind")
-    return dict(KINDS[kind].references) if isinstance(kind, str) and kind in KINDS else {}
-
-
-def _sought(read: _StatementRow) -> list[tuple[tuple[str, ...], str, str]]:
-    return references_in(read.body, _references(read.body))
+def _field(problem: FieldProblem) -> str:
+    return problem.pointer.split("/")[1] if problem.pointer else ""

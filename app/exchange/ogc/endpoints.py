@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
@@ -12,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.times import end_of, normalise, start_of
 from app.exchange.ogc.features import Features, Wanted
 from app.http.content_negotiation import MEDIA_TYPES, Format
@@ -20,7 +19,7 @@ from app.http.cursors import Cursor
 from app.http.openapi import NOT_MODIFIED, problems
 from app.http.problems import Problem, invalid_field, invalid_request, not_found
 from app.http.query_params import PageCursor
-from app.http.responses import REVISION_HEADER
+from app.http.responses import REVISION_HEADER, next_url
 from app.reference.geometry import BBox
 from app.reference.queries import parse_bbox
 from app.storage.paging import revision_of
@@ -70,7 +69,7 @@ ERRORS = NOT_MODIFIED | problems(400, 401, 404, 503)
 CollectionPath = Annotated[str, Path(max_length=50, description="`places`, `routes` or `indicators`.", examples=["indicators"])]
 
 
-def _answer(caller: Caller, content: dict[str, Any], media_type: str = "application/json", revision: int | None = None) -> Response:
+def _answer(caller: Principal, content: dict[str, Any], media_type: str = "application/json", revision: int | None = None) -> Response:
     # Links are absolute, as clients expect them here, so an answer depends on the host that was asked too and is not kept.
     control = f"{'private' if caller.key_id is not None else 'public'}, no-cache"
     headers = {"Cache-Control": control} if revision is None else {"Cache-Control": control, REVISION_HEADER: str(revision)}
@@ -160,9 +159,7 @@ async def list_items(
         _link(request, f"/ogc/collections/{known}", "collection", "application/json"),
     ]
     if last is not None:
-        query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
-        following = codec.encode(last, revision)
-        links.append(_link(request, f"{here}?{urlencode([*query, ('cursor', following)])}", "next", GEOJSON))
+        links.append(_link(request, next_url(request, codec.encode(last, revision)), "next", GEOJSON))
     content = {"type": "FeatureCollection", "links": links, "numberReturned": len(found), "features": found}
     return _answer(caller, content, GEOJSON, revision)
 

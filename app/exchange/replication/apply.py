@@ -16,10 +16,10 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.access.principal import Caller
+from app.access.principal import Principal
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
-from app.domain.times import start_of, rfc3339
+from app.domain.times import rfc3339, start_of
 from app.domain.tlp import LABELS, LEVELS, TOP, Label
 from app.exchange.replication.entry_schema import ABOUT_REPORT, author_of, complete_entry, entry_errors, first_recorded, statement_of
 from app.http.problems import FieldProblem, Problem, not_found, pointer
@@ -28,15 +28,15 @@ from app.ledger.queries import STATEMENT_TYPES
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
-from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report, status_for
-from app.reports.service import Recorded, correct_report, record_reports, retract_report
+from app.reports.queries import VisibleReport, find_by_fingerprint, find_by_identifier, find_visible_report, status_for
+from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
 from app.settings import Settings
 
 # An entry as `/v1/changes` serves it and as the full export has it.
 Entry = Mapping[str, Any]
 # Who is recorded as having sent what an organisation sent there.
-AuthorFor = Callable[[str], Caller]
+AuthorFor = Callable[[str], Principal]
 
 KNOWN_TYPES = frozenset({"report", "correction", "retraction", "outcome", "grade", "label", "tombstone", "withheld"})
 # The reason of what comes from where no reason is told to this reader.
@@ -72,7 +72,7 @@ class EntryApplier:
     is not here.
     """
 
-    def __init__(self, author_for: AuthorFor, settings: Settings, requester: Caller | None = None) -> None:
+    def __init__(self, author_for: AuthorFor, settings: Settings, requester: Principal | None = None) -> None:
         self._author_for = author_for
         self._requester = requester
         self._settings = settings
@@ -205,21 +205,21 @@ class EntryApplier:
         # What it supersedes is not known here, or ended otherwise: it is still what its source says.
         return await self._record_as_new(session, caller, sent, new)
 
-    async def _record_as_new(self, session: AsyncSession, caller: Caller, sent: ValidatedReport | FieldErrors, identifier: UUID) -> bool:
+    async def _record_as_new(self, session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors, identifier: UUID) -> bool:
         (outcome,), _ = await record_reports(session, caller, [sent], self._settings, identifiers=[identifier], requester=self._requester)
         if isinstance(outcome, list):
             raise Problem(422, "The report is not right.", errors=outcome)
         self._map_identifier(identifier, outcome)
         return outcome.created
 
-    async def _is_recorded(self, session: AsyncSession, caller: Caller, sent: ValidatedReport | FieldErrors) -> bool:
+    async def _is_recorded(self, session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors) -> bool:
         """Whether a statement is recorded, as far as the asker may know, under an identifier of its own."""
         (checked,) = await resolve_references(session, caller, [sent], self._settings)
         if isinstance(checked, list):
             return False
         return bool(await find_by_fingerprint(await session.connection(), [checked.fingerprint], self._requester or caller))
 
-    def _map_identifier(self, theirs: UUID, outcome: Recorded) -> None:
+    def _map_identifier(self, theirs: UUID, outcome: VisibleReport) -> None:
         if outcome.report.id != theirs:
             self._renamed[theirs] = outcome.report.id
 
@@ -250,7 +250,7 @@ class EntryApplier:
             indicator,
             outcome=entry["detail"]["outcome"],
             reason=entry["reason"],
-            report=self._local_identifier(entry["report_id"]),
+            report_id=self._local_identifier(entry["report_id"]),
             settings=self._settings,
             first_recorded_at=first,
         )
@@ -292,7 +292,7 @@ class EntryApplier:
         await replicate_label(session, caller, report, label, entry["reason"] or REASON_WITHHELD, self._settings, first_recorded_at=first)
         return True
 
-    async def _may_lower(self, session: AsyncSession, caller: Caller, report: UUID) -> bool:
+    async def _may_lower(self, session: AsyncSession, caller: Principal, report: UUID) -> bool:
         """Whether a label is lowered because entries say so: not by one key that sends them, unless they brought the report too.
 
         Whoever has such a key can write any entry; whoever runs the command is trusted with the whole database.
@@ -325,7 +325,7 @@ def _prefix_report(wrong: FieldErrors) -> FieldErrors:
     return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in wrong]
 
 
-async def _has(session: AsyncSession, type_: str, first: datetime, about: ColumnElement[bool], caller: Caller) -> bool:
+async def _has(session: AsyncSession, type_: str, first: datetime, about: ColumnElement[bool], caller: Principal) -> bool:
     """Whether a change that was first recorded then is here, as far as the caller may know: recorded here, or come from elsewhere."""
     where = col(LedgerEntry.type) == type_, col(LedgerEntry.level) <= caller.level, about
     rows = await session.execute(select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(*where))

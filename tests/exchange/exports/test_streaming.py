@@ -28,7 +28,7 @@ from app.storage.database import Database
 from app.storage.types import table_of
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeKey
-from tests.support.servers import by_hand
+from tests.support.servers import execute_sql
 
 LONG = "word " * 400
 
@@ -222,7 +222,7 @@ async def test_an_export_breaks_off_when_its_key_is_revoked(
     def revoke_after(self: NdjsonRenderer, documents: Sequence[str], spots: Sequence[RowGeometry]) -> bytes:
         if not revoked:
             revoked.append(key)
-            by_hand(app.state.settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP")
+            execute_sql(app.state.settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP")
         return render(self, documents, spots)
 
     monkeypatch.setattr(NdjsonRenderer, "page", revoke_after)

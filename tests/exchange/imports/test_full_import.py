@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import orjson
 
-from app.access.principal import Caller, Scope
+from app.access.principal import Principal, Scope
 from app.domain.tlp import TOP, Label
 from app.exchange.exports.full_export import write_full_export
 from app.exchange.imports.file_readers import format_of_path
@@ -20,11 +20,11 @@ from app.storage.database import Database
 from tests.exchange.readers import problems_of, readings_of
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient
-from tests.support.servers import client_of, new_key
+from tests.support.servers import client_for, new_key
 
 
-def teller(organisation: str) -> Caller:
-    return Caller(level=TOP, organisation=organisation, scopes=frozenset({"report", "curate"}))
+def teller(organisation: str) -> Principal:
+    return Principal(level=TOP, organisation=organisation, scopes=frozenset({"report", "curate"}))
 
 
 async def take_in(path: Path, url: str, *, dry: bool = False) -> FullImportResult:
@@ -121,7 +121,7 @@ async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
     with_hidden = await answers(admin)
     empty = new_database()
     secret = await new_key(empty, clearance=Label.GREEN, organisation="below")
-    async with client_of(Settings(database_url=empty, rate_limit=None, rate_limit_anonymous=None), secret) as elsewhere:
+    async with client_for(Settings(database_url=empty, rate_limit=None, rate_limit_anonymous=None), secret) as elsewhere:
         without = await answers(elsewhere)
     assert with_hidden == without
     assert [each[0] for each in without[:6]] == [200, 422, 422, 200, 200, 200]

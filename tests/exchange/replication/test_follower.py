@@ -15,7 +15,7 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
-from app.access.principal import Caller, Scope
+from app.access.principal import Principal, Scope
 from app.cli.exchange import author_for
 from app.client import AsyncLifeline
 from app.domain.tlp import TOP, Label
@@ -29,6 +29,8 @@ from tests.exchange.replication.flaky import flaky_line
 from tests.support.factories import report
 from tests.support.processes import Process, serve, start
 from tests.support.servers import invoke, new_key
+
+pytestmark = pytest.mark.starts_early
 
 URL = "http://lifeline.test"
 
@@ -298,7 +300,7 @@ async def _level_of(url: str, report_id: str) -> int:
     database = Database(Settings(database_url=url))
     try:
         async with database.read() as connection:
-            known = await find_visible_report(connection, UUID(report_id), Caller(level=TOP))
+            known = await find_visible_report(connection, UUID(report_id), Principal(level=TOP))
             assert known is not None
             return known.report.level
     finally:
