@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from app.http.lists import CurrentListEnvelope
 from app.indicators.schemas import Indicator
 
 
@@ -31,10 +32,7 @@ class ChangeOut(BaseModel):
     documents: list[Indicator] = Field(description="The indicators that it moved, as they stand now; their `revision` may be later.")
 
 
-class ChangePage(BaseModel):
+class ChangePage(CurrentListEnvelope[ChangeOut]):
     """Changes in order."""
 
-    items: list[ChangeOut]
     next: str = Field(description="Where to go on from; never null. Ask with `after=` once more, now or later.")
-    as_of: None = None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")

@@ -2,19 +2,37 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from fastapi import Query, Request, Response
-from pydantic import WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from app.http.content_negotiation import MEDIA_TYPES, Format, parse_accept
 from app.http.openapi import Responses, problems
 from app.http.problems import FieldProblem, Problem, invalid_field, not_found
-from app.http.responses import json_response, list_envelope
+from app.http.responses import page_response
 from app.http.state import app_state
 
 # The documents of a page as JSON, the cursor of the next page, and the head of the ledger for the reader.
 Page = tuple[Sequence[str], str | None, int]
+
+Item = TypeVar("Item")
+
+
+class ListEnvelope(BaseModel, Generic[Item]):
+    """A page of a list."""
+
+    items: list[Item] = Field(description="The records of this page.")
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+    as_of: str | None = Field(description="The `as_of` of the request; null without one.")
+    revision: int = Field(description="Head of the ledger as this caller sees it, in the state that the page was read from.")
+
+
+class CurrentListEnvelope(ListEnvelope[Item], Generic[Item]):
+    """A page of a list that shows the present only."""
+
+    as_of: None = Field(default=None, description="Always null: this list shows the present only.")
+
 
 # Lists whose rows have a place on the map, and those that have none.
 GEOGRAPHIC_FORMATS = (Format.JSON, Format.CSV, Format.GEOJSON, Format.XLSX, Format.NDJSON)
@@ -86,8 +104,7 @@ async def list_response(request: Request, listing: ListQuery, format_: Format, *
         paged = "limit" in request.query_params or cursor is not None
         return await app_state(request).exporter(request, listing, format_, cursor=cursor, limit=limit if paged else None)
     items, following, revision = await listing.fetch(cursor, limit)
-    body, headers = list_envelope(request, items, next_cursor=following, as_of=listing.as_of, revision=revision)
-    return json_response(request, body, private=listing.private, headers=headers)
+    return page_response(request, items, next_cursor=following, as_of=listing.as_of, revision=revision, private=listing.private)
 
 
 def format_responses(offered: Sequence[Format]) -> Responses:

@@ -1,20 +1,22 @@
-"""Read the JSON body of a request within its limits."""
+"""JSON bodies of requests: read within limits, validated by a model."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from app.http.problems import Problem, invalid_field, pointer
+from app.http.problems import Problem, field_problems, invalid, invalid_field, pointer
 from app.http.responses import JSON
 from app.http.state import app_state, request_state
 
 # How many times the largest body is passed over of one that is larger.
 MAX_DISCARDED_BODIES = 4
-
-
 NUL_MESSAGE = "a NUL character cannot be kept"
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 async def json_body(request: Request) -> Any:
@@ -43,6 +45,18 @@ async def json_body(request: Request) -> Any:
     if b"\\u0000" in raw and not isinstance(content, list) and (path := find_nul(content)) is not None:
         raise invalid_field(pointer(path), NUL_MESSAGE)
     return content
+
+
+def validated_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
+    """Return a dependency that reads the JSON body and validates it; 422 names every wrong field."""
+
+    async def read(request: Request) -> Model:
+        try:
+            return model.model_validate(await json_body(request))
+        except ValidationError as error:
+            raise invalid(field_problems(error)) from None
+
+    return read
 
 
 async def _read(request: Request, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Answers as they leave: JSON bytes with a strong ETag, conditional requests, request bodies, lists and their cursors."""
+"""Responses with their headers: JSON, pages of lists, and the links between pages."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from app.http.state import request_state
 
 JSON = "application/json"
+REVISION_HEADER = "Lifeline-Revision"
 
 
 def json_response(
@@ -24,11 +25,10 @@ def json_response(
     media_type: str = JSON,
     revision: int | None = None,
 ) -> Response:
-    """A 200, of JSON unless told otherwise; its ETag, 304 and coding come from `app.http.response_cache`.
+    """Return a 200, to which `app.http.response_cache` adds the ETag, the 304 and the compression.
 
-    `private` is whether the answer depends on the key that was sent. `keep` says that it depends on nothing but path, query,
-    clearance, the day and what is in the database. `modified` is when what it shows last changed, where that is known for sure.
-    `revision` is the head of the reader's ledger in the state that it was read from.
+    `private`: the body depends on the key that was sent. `cacheable`: it depends only on path, query, clearance, day and database.
+    `modified`: when the content last changed, None where that is not certain. `revision`: head of the caller's ledger that was read.
     """
     request_state(request.scope)["cacheable"] = cacheable
     sent = {"Cache-Control": f"{'private' if private else 'public'}, no-cache", **(headers or {})}
@@ -39,21 +39,30 @@ def json_response(
     return Response(body, headers=sent, media_type=media_type)
 
 
-def list_envelope(
-    request: Request, items: Sequence[str], *, next_cursor: str | None, as_of: str | None, revision: int
-) -> tuple[bytes, dict[str, str]]:
-    """The list envelope around documents that are JSON already, with its headers: `Link` (RFC 8288) and `Lifeline-Revision`."""
+def page_response(
+    request: Request,
+    items: Sequence[str],
+    *,
+    next_cursor: str | None,
+    revision: int,
+    private: bool,
+    as_of: str | None = None,
+    cacheable: bool = True,
+    linked: bool = True,
+) -> Response:
+    """Return the list envelope around JSON documents; `linked` adds a `Link` to the next page."""
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
-    return body, {REVISION_HEADER: str(revision), **link_to_next(request, next_cursor)}
+    headers = link_to_next(request, next_cursor) if linked else None
+    return json_response(request, body, private=private, headers=headers, cacheable=cacheable, revision=revision)
 
 
-def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
-    """The `Link` header of a page that another follows (RFC 8288); nothing for the last."""
-    if cursor is None:
-        return {}
-    query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
-    return {"Link": f'<{quote(request.scope["path"])}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
+def link_to_next(request: Request, cursor: str | None, parameter: str = "cursor") -> dict[str, str]:
+    """Return the `Link` header of a page (RFC 8288); empty for the last page."""
+    return {} if cursor is None else {"Link": f'<{next_url(request, cursor, parameter)}>; rel="next"'}
 
 
-REVISION_HEADER = "Lifeline-Revision"
+def next_url(request: Request, cursor: str, parameter: str = "cursor") -> str:
+    """Return the path and query of the next page of the list that a request asked for."""
+    query = sorted((name, value) for name, value in request.query_params.multi_items() if name != parameter)
+    return f"{quote(request.scope['path'])}?{urlencode([*query, (parameter, cursor)])}"

@@ -12,7 +12,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.times import DateOrTime
 from app.domain.tlp import Label
-from app.http.lists import GeographicFormat
+from app.http.lists import GeographicFormat, ListEnvelope
 from app.http.query_params import AsOf, BoundingBox, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.reference.schemas import Code, Grade, Slug, SourceType
 
@@ -137,13 +137,8 @@ class IndicatorDetail(Indicator):
     left_out: list[LeftOutReport] = Field(description="Those not read, latest first.")
 
 
-class IndicatorPage(BaseModel):
+class IndicatorPage(ListEnvelope[Indicator]):
     """A page of indicators, in order of identifier."""
-
-    items: list[Indicator]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
 class HistoryStep(BaseModel):
@@ -160,13 +155,8 @@ class HistoryStep(BaseModel):
     preferred: str | None
 
 
-class HistoryPage(BaseModel):
+class HistoryPage(ListEnvelope[HistoryStep]):
     """A page of steps, oldest first."""
-
-    items: list[HistoryStep]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
 class IndicatorFilters(BaseModel):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from app.http.lists import ListEnvelope
 from app.reference.geometry import Geometry, Position
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and -.")]
@@ -114,25 +115,13 @@ class RouteOut(BaseModel):
     links: Links
 
 
-class _Page(BaseModel):
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
-
-
-class PlacePage(_Page):
+class PlacePage(ListEnvelope[PlaceOut]):
     """A page of places."""
 
-    items: list[PlaceOut]
 
-
-class SourcePage(_Page):
+class SourcePage(ListEnvelope[SourceOut]):
     """A page of sources."""
 
-    items: list[SourceOut]
 
-
-class RoutePage(_Page):
+class RoutePage(ListEnvelope[RouteOut]):
     """A page of routes."""
-
-    items: list[RouteOut]

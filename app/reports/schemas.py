@@ -9,6 +9,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import field_error
 from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
+from app.http.lists import ListEnvelope
 from app.http.problems import ProblemDetails
 from app.reference.schemas import Grade, Slug
 
@@ -217,13 +218,8 @@ class GradeOut(BaseModel):
     links: dict[str, str]
 
 
-class ReportPage(BaseModel):
+class ReportPage(ListEnvelope[ReportOut]):
     """A page of statements, in the order in which they were recorded."""
-
-    items: list[ReportOut]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
 class Outcome(BaseModel):

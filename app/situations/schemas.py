@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.assessment.envelope import Agreement
+from app.http.lists import ListEnvelope
 from app.indicators.schemas import Indicator, PlaceBrief
 
 
@@ -98,13 +99,8 @@ class Situation(BaseModel):
     links: SituationLinks
 
 
-class SituationPage(BaseModel):
+class SituationPage(ListEnvelope[Situation]):
     """A page of situations, in order of place."""
-
-    items: list[Situation]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
 class Warning_(BaseModel):  # noqa: N801 - `Warning` is Python's
@@ -116,13 +112,8 @@ class Warning_(BaseModel):  # noqa: N801 - `Warning` is Python's
     indicator: Indicator
 
 
-class WarningPage(BaseModel):
+class WarningPage(ListEnvelope[Warning_]):
     """A page of warnings, soonest first."""
-
-    items: list[Warning_]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
 
 
 class DaysOff(BaseModel):

@@ -1,15 +1,18 @@
-"""Webhooks on the wire."""
+"""Webhooks and their delivery logs on the wire."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.domain.tlp import Label
+from app.http.lists import CurrentListEnvelope
 from app.indicators.schemas import KindName
 
-WebhookStatus = Literal["active", "stopped", "disabled"]
-DeliveryStatus = Literal["pending", "delivered", "failed"]
+WebhookStatus = TypeAliasType("WebhookStatus", Literal["active", "stopped", "disabled"])
+WebhookStart = TypeAliasType("WebhookStart", Literal["now", "beginning"])
+DeliveryStatus = TypeAliasType("DeliveryStatus", Literal["pending", "delivered", "failed"])
 
 _ID = "01900000-0000-7000-8006-000000000001"
 _DELIVERY = "01900000-0000-7000-8007-000000000001"
@@ -34,87 +37,81 @@ _EXAMPLE: dict[str, JsonValue] = {
 
 
 class WebhookIn(BaseModel):
-    """A webhook as registered."""
+    """A webhook to create."""
 
     model_config = ConfigDict(extra="forbid")
 
-    url: Annotated[str, Field(max_length=2000, description="Where to post: https, a host with public addresses only, no credentials.")]
-    kind: Annotated[KindName | None, Field(description="Only changes of this kind of indicator.")] = None
-    place: Annotated[str | None, Field(max_length=100, description="Slug of a place, or `scheme:code`; matching is exact.")] = None
-    within: Annotated[StrictBool, Field(description="With `place`: its descendants too.")] = False
-    country: Annotated[str | None, Field(pattern="^[A-Z]{3}$", description="ISO 3166-1 alpha-3.")] = None
-    after: Annotated[
-        Literal["now", "beginning"], Field(description="Whether to start at the head of the ledger, or to send all of it first.")
-    ] = "now"
+    url: str = Field(max_length=2000, description="Where to post: https, a host with public addresses only, no credentials.")
+    kind: KindName | None = Field(default=None, description="Only changes of this kind of indicator; null for all.")
+    place: str | None = Field(
+        default=None, max_length=100, description="Only changes at this place, its slug or `scheme:code`; null for all."
+    )
+    within: StrictBool = Field(default=False, description="With `place`: changes at its descendants too.")
+    country: str | None = Field(
+        default=None, pattern="^[A-Z]{3}$", description="Only changes in this country, ISO 3166-1 alpha-3; null for all."
+    )
+    after: WebhookStart = Field(default="now", description="`beginning` delivers the whole ledger first, `now` later changes only.")
 
     @model_validator(mode="after")
-    def _place_to_be_within(self) -> "WebhookIn":
+    def _check_within(self) -> "WebhookIn":
         if self.within and self.place is None:
-            raise PydanticCustomError("value_error", "needs a place", {"field": "within"})
+            raise PydanticCustomError("value_error", "within needs a place", {"field": "within"})
         return self
 
 
 class WebhookLinks(BaseModel):
-    """Where to go from a webhook."""
+    """Links of a webhook."""
 
-    self: str
-    deliveries: str
+    self: str = Field(description="The webhook.")
+    deliveries: str = Field(description="Its delivery log.")
 
 
 class WebhookOut(BaseModel):
-    """A webhook as served."""
+    """A webhook."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: str
-    url: str
-    kind: str | None
-    place: str | None
-    within: bool
-    country: str | None
-    clearance: Label = Field(description="That of the key when it was registered; deliveries hold nothing above it.")
+    id: str = Field(description="Identifier, a UUID.")
+    url: str = Field(description="Where changes are posted to.")
+    kind: str | None = Field(description="Only changes of this kind are delivered; null for all.")
+    place: str | None = Field(description="Only changes at this place are delivered; null for all.")
+    within: bool = Field(description="Whether changes at descendants of `place` are delivered too.")
+    country: str | None = Field(description="Only changes in this country are delivered, ISO 3166-1 alpha-3; null for all.")
+    clearance: Label = Field(description="Clearance of the key that created it; deliveries hold nothing above it.")
     status: WebhookStatus = Field(description="`stopped`: its key was revoked or has expired. `disabled`: see `disabled_reason`.")
-    seq: int = Field(description="How far in the ledger it is queued: what comes later is still to come.")
-    created_at: str
-    delivered_at: str | None = Field(description="Last success.")
-    failing_since: str | None = Field(description="First failure after the last success.")
-    disabled_at: str | None
-    disabled_reason: str | None
-    links: WebhookLinks
+    seq: int = Field(description="Changes up to this `seq` are queued or filtered out; later ones follow.")
+    created_at: str = Field(description="When it was created, UTC.")
+    delivered_at: str | None = Field(description="Last successful delivery, UTC; null before the first.")
+    failing_since: str | None = Field(description="First failure after the last success, UTC; null if the last attempt succeeded.")
+    disabled_at: str | None = Field(description="When it was disabled, UTC; null if it is not.")
+    disabled_reason: str | None = Field(description="Why it was disabled; null if it is not.")
+    links: WebhookLinks = Field(description="Links of this webhook.")
 
 
 class WebhookCreated(WebhookOut):
-    """A webhook as answered to its registration: the one time that the secret is shown."""
+    """A new webhook, with its secret."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}]})
 
     secret: str | None = Field(
-        description="What deliveries are signed with (Standard Webhooks). Keep it: it is shown this once, and null where the request is "
-        "repeated with its `Idempotency-Key`."
+        description="Key of the signatures (Standard Webhooks). Shown only in this response; null if the request is repeated with its "
+        "`Idempotency-Key`."
     )
 
 
-class _Page(BaseModel):
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: None = None
-    revision: int = Field(description="Head of the ledger as this reader sees it.")
-
-
-class WebhookPage(_Page):
-    """Webhooks, oldest first."""
-
-    items: list[WebhookOut]
+class WebhookPage(CurrentListEnvelope[WebhookOut]):
+    """A page of webhooks, oldest first."""
 
 
 class DeliveryLinks(BaseModel):
-    """Where to go from a delivery."""
+    """Links of a delivery."""
 
-    webhook: str
-    redelivery: str
+    webhook: str = Field(description="Its webhook.")
+    redelivery: str = Field(description="POST here to deliver again.")
 
 
 class DeliveryOut(BaseModel):
-    """One entry of a webhook's log."""
+    """A delivery, an entry of a webhook's log."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -136,20 +133,18 @@ class DeliveryOut(BaseModel):
         }
     )
 
-    id: str = Field(description="Also the `webhook-id` of every attempt and the `id` of the event.")
-    seq: int = Field(description="Of the change, in the ledger of the webhook's clearance.")
-    type: str = Field(description="CloudEvents type.")
-    status: DeliveryStatus
-    attempts: int = Field(description="Since it was queued, or since a redelivery was asked for.")
-    created_at: str
-    last_attempt_at: str | None
-    next_attempt_at: str | None
-    status_code: int | None = Field(description="What the receiver answered last, if it did.")
-    error: str | None = Field(description="What went wrong last, in words.")
-    links: DeliveryLinks
+    id: str = Field(description="Identifier; also the `webhook-id` of every attempt and the `id` of the event.")
+    seq: int = Field(description="`seq` of the change in the ledger of the webhook's clearance.")
+    type: str = Field(description="CloudEvents type of the event.")
+    status: DeliveryStatus = Field(description="`pending`: due at `next_attempt_at`. `failed`: no further attempt.")
+    attempts: int = Field(description="Attempts since it was queued or since the last redelivery.")
+    created_at: str = Field(description="When it was queued, UTC.")
+    last_attempt_at: str | None = Field(description="Last attempt, UTC; null before the first.")
+    next_attempt_at: str | None = Field(description="Next attempt, UTC; null if there is none.")
+    status_code: int | None = Field(description="HTTP status of the last attempt; null without a response.")
+    error: str | None = Field(description="Error of the last attempt; null after a success.")
+    links: DeliveryLinks = Field(description="Links of this delivery.")
 
 
-class DeliveryPage(_Page):
-    """A webhook's log, latest change first."""
-
-    items: list[DeliveryOut]
+class DeliveryPage(CurrentListEnvelope[DeliveryOut]):
+    """A page of a webhook's delivery log, latest change first."""

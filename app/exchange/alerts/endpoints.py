@@ -1,7 +1,6 @@
 """`/v1/alerts`: an Atom feed of CAP 1.2 messages."""
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import WithJsonSchema
@@ -18,7 +17,7 @@ from app.http.lists import negotiate_format
 from app.http.openapi import READ_ERRORS, problems
 from app.http.problems import not_found
 from app.http.query_params import CountryFilter, Limit, PageCursor, PlaceFilter, Within
-from app.http.responses import json_response
+from app.http.responses import json_response, next_url
 from app.reference.queries import place_filter, places_in_country
 from app.reports.models import Report
 from app.storage.paging import revision_of
@@ -80,9 +79,8 @@ async def list_alerts(
     async with database.snapshot() as connection:
         messages, last = await list_messages(connection, where, before=before, limit=limit, level=caller.level, settings=settings)
         revision = await revision_of(connection, caller.level)
-    query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "cursor")
     own = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    following = f"{request.url.path}?{urlencode([*query, ('cursor', ALERT_CURSOR.encode(last, revision))])}" if last is not None else None
+    following = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
     body = render_feed(messages, own=own, following=following, sender=settings.cap_sender)
     return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 

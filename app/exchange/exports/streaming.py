@@ -41,8 +41,7 @@ async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cu
     first = await listing.fetch(cursor, limit or PAGE_ROWS)
     _, following, revision = first
     # Later pages may be read from a replica: they must not show an older state.
-    asked = current_requirement()
-    asked.min_revision = max(asked.min_revision, revision)
+    current_requirement().require_revision(revision)
     control = f"{'private' if listing.private else 'public'}, no-cache"
     headers = {"Cache-Control": control, "Lifeline-Revision": str(revision)}
     if format_ in (Format.CSV, Format.XLSX, Format.NDJSON):
