@@ -1,12 +1,12 @@
-"""The ledger as a reader may see it, entry by entry in order: what the delta feed, the stream and webhooks all read."""
+"""Read changes: the ledger as a clearance sees it, in order, for polling, streams and webhooks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -16,16 +16,15 @@ from app.assessment.models import Indicator, IndicatorProjection, IndicatorSourc
 from app.domain.tlp import LABELS
 from app.http.cursors import Cursor
 from app.indicators.queries import revision_for, visible_at
-from app.ledger.models import LedgerEntry
-from app.ledger.queries import SUPERSEDED, decode_entry, load_aliases, select_entries, visible_entry
-from app.reference.facts import REVEAL_FROM
+from app.ledger.models import LedgerEntry, seq_column
+from app.ledger.queries import SUPERSEDED, select_entries, visible_entries
 from app.reference.queries import place_filter, places_in_country
-from app.storage.paging import head_seq
+from app.storage.paging import current_revision
 from app.storage.types import table_of
 
-# Of a selection so many entries are looked at a page, so that no page costs more the longer the ledger is.
+# Entries that one filtered page looks at, so that a page costs the same however long the ledger is.
 MAX_SCANNED = 10_000
-# A new grade may move any number of indicators: beyond so many, readers ask `/v1/indicators?updated_since=`.
+# A grade may change any number of indicators: beyond this many, clients ask `/v1/indicators?updated_since=`.
 MAX_DOCUMENTS = 100
 # One for each clearance, because each numbers its ledger by itself.
 CHANGE_CURSORS = [Cursor(f"changes/{label}", int, valid_for="list or clearance") for label in LABELS]
@@ -33,7 +32,7 @@ CHANGE_CURSORS = [Cursor(f"changes/{label}", int, valid_for="list or clearance")
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilters:
-    """Which changes are wanted: by kind, place and country of the indicator. Changes of grades are in every selection."""
+    """Filters of changes by kind, place and country of the indicator. Grades pass every filter."""
 
     kind: str | None = None
     place: str | None = None
@@ -41,25 +40,25 @@ class ChangeFilters:
     country: str | None = None
 
     def where(self, level: int) -> list[ColumnElement[bool]]:
-        """The condition on changes, joined as in `entries`, as a clearance may tell them apart."""
-        on: list[ColumnElement[bool]] = []
+        """Return the conditions on rows of `select_entries`, using only what the clearance may know."""
+        conditions: list[ColumnElement[bool]] = []
         if self.kind is not None:
-            on.append(col(Indicator.kind) == self.kind)
+            conditions.append(col(Indicator.kind) == self.kind)
         if self.place is not None:
-            on.append(place_filter(Indicator.place_id, self.place, within=self.within))
+            conditions.append(place_filter(Indicator.place_id, self.place, within=self.within))
         if self.country is not None:
-            on.append(col(Indicator.place_id).in_(places_in_country(self.country)))
-        if not on:
+            conditions.append(col(Indicator.place_id).in_(places_in_country(self.country)))
+        if not conditions:
             return []
 
-        def wanted(indicator: Any) -> ColumnElement[bool]:
-            # Not EXISTS, for which PostgreSQL would read every indicator first.
-            one = select(col(Indicator.id)).where(col(Indicator.id) == indicator, *on).limit(1)
-            return one.correlate(LedgerEntry).scalar_subquery().is_not(None)
+        def fits(indicator_id: Any) -> ColumnElement[bool]:
+            # A scalar subquery, because PostgreSQL plans EXISTS as a scan of all indicators.
+            fitting = select(col(Indicator.id)).where(col(Indicator.id) == indicator_id, *conditions).limit(1)
+            return fitting.correlate(LedgerEntry).scalar_subquery().is_not(None)
 
-        # What a correction left is not known to those who see it as a plain report, nor told where the label was raised since.
-        left = and_(col(LedgerEntry.redacted_below) <= level, SUPERSEDED.c.level <= level, wanted(LedgerEntry.from_indicator_id))
-        return [or_(wanted(LedgerEntry.indicator_id), left, col(LedgerEntry.source_id).is_not(None))]
+        # The indicator that a correction moves a statement away from, unless the reader may not know of the superseded report.
+        left = and_(col(LedgerEntry.redacted_below) <= level, SUPERSEDED.c.level <= level, fits(LedgerEntry.from_indicator_id))
+        return [or_(fits(LedgerEntry.indicator_id), left, col(LedgerEntry.source_id).is_not(None))]
 
 
 ALL_CHANGES = ChangeFilters()
@@ -67,7 +66,7 @@ ALL_CHANGES = ChangeFilters()
 
 @dataclass(frozen=True, slots=True)
 class ServedChange:
-    """One change as served: its seq in the reader's ledger, its type, when it was recorded, and the JSON."""
+    """One change as JSON, with its position in the reader's ledger, its type and the time when it was recorded."""
 
     seq: int
     type: str
@@ -76,65 +75,56 @@ class ServedChange:
 
 
 async def changes_after(
-    connection: AsyncConnection, seq: int, *, limit: int, level: int, selection: ChangeFilters = ALL_CHANGES
+    connection: AsyncConnection, seq: int, *, limit: int, level: int, filters: ChangeFilters = ALL_CHANGES
 ) -> tuple[list[ServedChange], int, int]:
-    """The changes after a seq of the reader's ledger, in order; the seq to go on from; the head of the ledger.
+    """Return the changes after a position of the reader's ledger, in order, the position to continue from, and the ledger's head.
 
-    What is passed over by the selection is behind the seq to go on from, so that nobody looks at it twice. Where that is below the
-    head there is more to look at, though nothing may have been found.
+    The position to continue from lies behind all entries that the filters excluded. If it is less than the head, more entries follow,
+    even if no change was returned.
     """
-    head: int = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
-    upto = head if selection == ALL_CHANGES else min(head, seq + MAX_SCANNED)
-    rows = await _rows(connection, seq, upto, limit, level, selection)
-    aliases = await load_aliases(connection, [decode_entry(row)[2] for row in rows]) if level < REVEAL_FROM else {}
-    seen = {row["global_seq"]: visible_entry(row, level, aliases) for row in rows}
-    documents = await _documents(connection, [row for row in rows if seen[row["global_seq"]]["type"] != "withheld"], level)
-    served = [_serve(row, seen[row["global_seq"]], documents.get(row["global_seq"], []), level) for row in rows]
-    return served, served[-1].seq if len(served) == limit else max(upto, seq), head
-
-
-async def _rows(connection: AsyncConnection, seq: int, upto: int, limit: int, level: int, selection: ChangeFilters) -> Sequence[RowMapping]:
-    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
-    # The head was read first: later entries wait for the next answer, so that no gap can open between the two.
-    statement = select_entries().where(position > seq, position <= upto, *selection.where(level)).order_by(position).limit(limit)
-    rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
-    return rows
+    head = await current_revision(connection, level)
+    through = head if filters == ALL_CHANGES else min(head, seq + MAX_SCANNED)
+    position = seq_column(level)
+    # `through` was read first and bounds the page, so that an entry committed in between is left for the next page.
+    statement = select_entries().where(position > seq, position <= through, *filters.where(level)).order_by(position).limit(limit)
+    rows = (await connection.execute(statement)).mappings().all()
+    entries = await visible_entries(connection, rows, level)
+    documents = await _documents(connection, [row for row, entry in zip(rows, entries, strict=True) if entry["type"] != "withheld"], level)
+    served = [_serve(entry, documents.get(row["global_seq"], [])) for row, entry in zip(rows, entries, strict=True)]
+    return served, served[-1].seq if len(served) == limit else max(through, seq), head
 
 
 async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> dict[int, list[str]]:
-    """The documents of the indicators that each change moved, as they now stand, by number of the change."""
-    wanted: dict[int, list[UUID]] = {}
+    """Return the current documents of the indicators that each entry changed, by `global_seq`."""
+    changed: dict[int, list[UUID]] = {}
     for row in rows:
-        left = row["from_indicator_id"] is not None and level >= max(row["redacted_below"], row["old_level"])
-        moved = [row["indicator_id"], row["from_indicator_id"] if left else None]
-        wanted[row["global_seq"]] = [each for each in moved if each is not None]
         if row["source_id"] is not None:
-            wanted[row["global_seq"]] = await _indicators_of_source(connection, row, level)
-    ids = {each for every in wanted.values() for each in every}
+            changed[row["global_seq"]] = await _indicators_of_source(connection, row, level)
+            continue
+        left = row["from_indicator_id"] is not None and level >= max(row["redacted_below"], row["superseded_level"])
+        indicators = [row["indicator_id"], row["from_indicator_id"] if left else None]
+        changed[row["global_seq"]] = [each for each in indicators if each is not None]
+    ids = {each for indicators in changed.values() for each in indicators}
     stored = select(col(IndicatorProjection.indicator_id), col(IndicatorProjection.document), revision_for(level)).where(
         col(IndicatorProjection.indicator_id).in_(ids), *visible_at(level)
     )
     found = {row.indicator_id: with_revision(row.document, row.revision) for row in await connection.execute(stored)}
-    return {number: [found[each] for each in every if each in found] for number, every in wanted.items()}
+    return {global_seq: [found[each] for each in indicators if each in found] for global_seq, indicators in changed.items()}
 
 
 async def _indicators_of_source(connection: AsyncConnection, row: RowMapping, level: int) -> list[UUID]:
-    voices = (
-        select(col(IndicatorSource.indicator_id), func.min(col(IndicatorSource.first_global_seq)))
-        .where(
-            col(IndicatorSource.source_id) == row["source_id"],
-            col(IndicatorSource.level) <= level,
-            col(IndicatorSource.first_global_seq) < row["global_seq"],
-        )
-        .group_by(col(IndicatorSource.indicator_id))
-        .order_by(col(IndicatorSource.indicator_id))
+    sources = table_of(IndicatorSource).c
+    rows = await connection.execute(
+        select(sources.indicator_id)
+        .distinct()
+        .where(sources.source_id == row["source_id"], sources.level <= level, sources.first_global_seq < row["global_seq"])
+        .order_by(sources.indicator_id)
         .limit(MAX_DOCUMENTS + 1)
     )
-    return [voice[0] for voice in await connection.execute(voices)]
+    return list(rows.scalars())
 
 
-def _serve(row: RowMapping, seen: dict[str, Any], documents: list[str], level: int) -> ServedChange:
-    label = LABELS[level]
-    head = {"seq": row[f"seq_{label}"], "hash": row[f"hash_{label}"], **seen, "documents_complete": len(documents) <= MAX_DOCUMENTS}
-    body = f'{orjson.dumps(head).decode()[:-1]},"documents":[{",".join(documents[:MAX_DOCUMENTS])}]}}'
-    return ServedChange(row[f"seq_{label}"], seen["type"], seen["recorded_at"], body)
+def _serve(entry: Mapping[str, Any], documents: Sequence[str]) -> ServedChange:
+    body = orjson.dumps({**entry, "documents_complete": len(documents) <= MAX_DOCUMENTS}).decode()
+    json = f'{body[:-1]},"documents":[{",".join(documents[:MAX_DOCUMENTS])}]}}'
+    return ServedChange(entry["seq"], entry["type"], entry["recorded_at"], json)

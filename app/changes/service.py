@@ -1,41 +1,39 @@
-"""Many waiting readers, one query: what they wait for is fetched once for all that stand at the same place."""
+"""The change feed of one process: clients that wait at the same position share one query."""
 
 import asyncio
 from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import select
-
 from app.access.dependencies import credential_expiry, credential_still_valid
 from app.access.principal import Principal
 from app.changes.queries import ALL_CHANGES, ChangeFilters, ServedChange, changes_after
 from app.domain.times import utc_now
-from app.storage.consistency import ConsistencyRequirement, current_requirement, set_current
+from app.storage.consistency import current_requirement
 from app.storage.database import DRAIN_SECONDS, Database
-from app.storage.paging import head_seq
+from app.storage.paging import current_revision
 
 Page = tuple[list[ServedChange], int, int]
 T = TypeVar("T")
 
-# Characters of pages that are held for others who ask for the same.
+# Size of the pages of one version that are kept for other clients.
 MAX_SHARED_CHARACTERS = 16_000_000
 
 
 class ChangeFeed:
-    """The ledger as one process serves it to waiting readers."""
+    """Serves changes to the waiting clients of one process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._shared: dict[tuple[Any, ...], asyncio.Task[Page]] = {}
-        self._shared_at: int | None = None
-        self._shared_size = 0
-        self._keys: dict[Principal, asyncio.Task[datetime | None]] = {}
-        self._keys_at: int | None = None
+        self._pages: dict[tuple[Any, ...], asyncio.Task[Page]] = {}
+        self._pages_version: int | None = None
+        self._pages_characters = 0
+        self._expiries: dict[Principal, asyncio.Task[datetime | None]] = {}
+        self._expiries_version: int | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Wait a moment for what readers share: it goes on when all of them have gone away."""
+        """Wait up to DRAIN_SECONDS for shared queries, which outlive the clients that started them."""
         if self._running:
             await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
 
@@ -47,51 +45,53 @@ class ChangeFeed:
 
     @property
     def stopping(self) -> bool:
-        """Whether the process is about to end: nobody is to wait any longer."""
+        """Whether the process is shutting down, so that waiting clients must be released."""
         return self._database.commit_notifier.closed
 
     def version(self) -> int | None:
-        """The version of the database, to be asked for before a page."""
+        """Return the version of the database, to be read before a page and passed to `wait`; None if it is unknown."""
         return self._database.commit_notifier.version()
 
     async def head(self, level: int) -> int:
-        """The seq of the last change that a clearance sees."""
-        _require_latest()
+        """Return the position of the last change that a clearance sees."""
+        current_requirement().require_latest()
         async with self._database.read() as connection:
-            return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+            return await current_revision(connection, level)
 
-    async def page(self, seq: int, *, limit: int, level: int, selection: ChangeFilters = ALL_CHANGES) -> Page:
-        """As `changes_after`; readers who ask for the same at the same version share one query."""
-        version, seen = self.version(), current_requirement().min_revision
+    async def page(self, seq: int, *, limit: int, level: int, filters: ChangeFilters = ALL_CHANGES) -> Page:
+        """Return what `changes_after` returns; clients that ask for the same page at the same version share one query."""
+        version, min_revision = self.version(), current_requirement().min_revision
         if version is None:
-            return await self._fetch(seq, limit, level, selection)
-        if version != self._shared_at or self._shared_size > MAX_SHARED_CHARACTERS:
-            self._shared, self._shared_at, self._shared_size = {}, version, 0
-        key = (seq, limit, level, selection)
-        task = self._shared.get(key)
+            return await self._fetch(seq, limit, level, filters)
+        if version != self._pages_version or self._pages_characters > MAX_SHARED_CHARACTERS:
+            self._pages, self._pages_version, self._pages_characters = {}, version, 0
+        key = (seq, limit, level, filters)
+        task = self._pages.get(key)
         if task is None:
-            self._shared[key] = task = self._share(self._fetch(seq, limit, level, selection))
-            shared = self._shared
-            task.add_done_callback(lambda done: self._fetched(shared, key, done))
-        # One reader who goes away does not take the page from the others.
-        found = task.result() if task.done() else await asyncio.shield(task)
-        # He has heard of a commit elsewhere that this process has not heard of yet.
-        return found if found[2] >= seen else await self._fetch(seq, limit, level, selection)
+            self._pages[key] = task = self._share(self._fetch(seq, limit, level, filters))
+            pages = self._pages
+            task.add_done_callback(lambda done: self._on_fetched(pages, key, done))
+        # Shielded, because a client that disconnects must not cancel the query for the others.
+        page = task.result() if task.done() else await asyncio.shield(task)
+        # The client may have seen a newer revision than this process has heard of.
+        return page if page[2] >= min_revision else await self._fetch(seq, limit, level, filters)
 
-    async def _fetch(self, seq: int, limit: int, level: int, selection: ChangeFilters) -> Page:
-        _require_latest()
+    async def _fetch(self, seq: int, limit: int, level: int, filters: ChangeFilters) -> Page:
+        # Waiters are woken once per commit: a lagging replica would miss the change.
+        current_requirement().require_latest()
         async with self._database.read() as connection:
-            return await changes_after(connection, seq, limit=limit, level=level, selection=selection)
+            return await changes_after(connection, seq, limit=limit, level=level, filters=filters)
 
-    def _fetched(self, shared: dict[tuple[Any, ...], asyncio.Task[Page]], key: tuple[Any, ...], done: asyncio.Task[Page]) -> None:
+    def _on_fetched(self, pages: dict[tuple[Any, ...], asyncio.Task[Page]], key: tuple[Any, ...], done: asyncio.Task[Page]) -> None:
         if done.cancelled() or done.exception() is not None:
-            shared.pop(key, None)
-        elif shared is self._shared:
-            self._shared_size += 1000 + sum(len(item.json) for item in done.result()[0])
+            pages.pop(key, None)
+        elif pages is self._pages:
+            self._pages_characters += 1000 + sum(len(change.json) for change in done.result()[0])
 
     async def still_valid(self, caller: Principal) -> bool:
-        """Whether what a caller sent holds still; readers with one secret ask once together at each version, since what ends it is a
-        commit or the clock.
+        """Return whether the caller's credential is still valid.
+
+        Clients with the same credential share one query per version, because only a commit or the clock can end it.
         """
         if caller.key_id is None:
             return True
@@ -100,20 +100,14 @@ class ChangeFeed:
         version = self.version()
         if version is None:
             return await credential_still_valid(caller, self._database)
-        if version != self._keys_at:
-            self._keys, self._keys_at = {}, version
-        task = self._keys.get(caller)
+        if version != self._expiries_version:
+            self._expiries, self._expiries_version = {}, version
+        task = self._expiries.get(caller)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            self._keys[caller] = task = self._share(credential_expiry(caller, self._database))
-        until = task.result() if task.done() else await asyncio.shield(task)
-        return until is None or until > utc_now()
+            self._expiries[caller] = task = self._share(credential_expiry(caller, self._database))
+        expiry = task.result() if task.done() else await asyncio.shield(task)
+        return expiry is None or expiry > utc_now()
 
     async def wait(self, since: int | None, seconds: float) -> bool:
-        """Wait until something is committed after `since`, or for so long; whether something was, or the process is to end."""
+        """Wait for a commit after the version `since` or for shutdown; return False if neither came within `seconds`."""
         return await self._database.commit_notifier.wait_for_commit(since, seconds) != since or self.stopping
-
-
-def _require_latest() -> None:
-    # Who waits for what is new is told of it once: a replica that does not have it yet would let it pass.
-    asked = current_requirement()
-    set_current(ConsistencyRequirement(asked.min_revision, asked.level, latest_required=True))

@@ -18,7 +18,7 @@ from app.ledger.models import LedgerEntry
 from app.ledger.queries import SUPERSEDED
 from app.reports.models import Report
 from app.settings import Settings
-from app.storage.paging import head_seq
+from app.storage.paging import current_revision
 from app.storage.types import table_of
 
 
@@ -66,7 +66,7 @@ async def list_history(
 
     None when this level sees no such indicator. Changes that moved nothing (a report that agrees) are no steps.
     """
-    revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    revision = await current_revision(connection, level)
     about = (await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id) == indicator))).one_or_none()
     changes = _changes(indicator, level).order_by(col(LedgerEntry.global_seq))
     if moment.through_global_seq is not None:

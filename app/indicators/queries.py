@@ -23,7 +23,7 @@ from app.indicators.past import assess_at, list_at
 from app.indicators.schemas import IndicatorFilters
 from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.settings import Settings
-from app.storage.paging import PagedQuery, fetch_rows, head_seq, paged_query
+from app.storage.paging import PagedQuery, current_revision, fetch_rows, paged_query
 from app.storage.types import table_of
 
 # Reports behind one indicator that its document lists, the last recorded of them; all are at /v1/reports?indicator=.
@@ -94,7 +94,7 @@ async def list_indicators(
 ) -> tuple[list[str], UUID | None, int]:
     """A page of documents as JSON, in order of identifier; the last identifier when there are more; the head of the ledger."""
     if moment != LATEST:
-        revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+        revision = await current_revision(connection, level)
         where = about(filters, kind, Indicator)
         past, last = await list_at(connection, filters, where, after=after, level=level, moment=moment, settings=settings)
         return past, last, revision

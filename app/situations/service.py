@@ -22,7 +22,7 @@ from app.reference.facts import PlaceRecord
 from app.reference.models import Place
 from app.reference.queries import places_by_id
 from app.settings import Settings
-from app.storage.paging import head_seq
+from app.storage.paging import current_revision
 
 Document = dict[str, Any]
 
@@ -44,7 +44,7 @@ async def list_situations(
 
     `where` holds conditions on places; `at` is the time that days left and staleness are counted from.
     """
-    revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    revision = await current_revision(connection, level)
     # Not EXISTS, for which PostgreSQL would read every reading first; in order, lest it look for the one in all of them.
     seen = visible_at(level) if moment == LATEST else []
     any_reading = select(col(IndicatorProjection.indicator_id)).where(col(IndicatorProjection.place_id) == col(Place.id), *seen)

@@ -18,7 +18,7 @@ from app.domain.time_point import LATEST, TimePoint
 from app.indicators.past import assess_at
 from app.indicators.queries import revision_for, visible_at
 from app.settings import Settings
-from app.storage.paging import head_seq
+from app.storage.paging import current_revision
 
 Position = tuple[date, UUID]
 
@@ -39,7 +39,7 @@ async def list_warnings(
 
     `where` holds conditions on the places of stored readings, for a moment that is past on those of indicators.
     """
-    revision = (await connection.execute(select(head_seq(level)))).scalar_one() or 0
+    revision = await current_revision(connection, level)
     last_day = at.date() + min(timedelta(days=within_days), date.max - at.date())
     if moment == LATEST:
         found = await _stored(connection, where, last_day, after, limit + 1, level)

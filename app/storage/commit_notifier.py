@@ -1,7 +1,7 @@
-"""Whether anything was committed, by any process: what kept answers are valid against, and what waiting readers wait for.
+"""Tell a process of commits to the database, by any process: they invalidate cached responses and wake waiting readers.
 
-SQLite: `PRAGMA data_version` of a connection that never writes. PostgreSQL: LISTEN/NOTIFY, with the count of commits asked for
-every second behind it, for when a notification is lost.
+SQLite: `PRAGMA data_version` on a connection that never writes. PostgreSQL: LISTEN/NOTIFY, and a poll of the commit count every
+second in case a notification is lost.
 """
 
 import asyncio
@@ -16,90 +16,92 @@ from sqlalchemy.engine import make_url
 
 CHANNEL = "lifeline"
 SQLITE_POLL_SECONDS = 0.05
-POSTGRESQL_CHECK_SECONDS = 1.0
+POSTGRESQL_POLL_SECONDS = 1.0
+POSTGRESQL_TIMEOUT_SECONDS = 5.0
+CONNECTION_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 log = structlog.get_logger(__name__)
 
 
 class CommitNotifier(ABC):
-    """The version of a database as this process knows it, and a way to wait for the next."""
+    """The version of a database as this process knows it, and a way to wait for the next commit."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
-        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+        self.closed = False
 
     @abstractmethod
     def version(self) -> int | None:
-        """A number that differs after each commit, whoever made it; None while that cannot be told. Costs microseconds."""
+        """Return a number that changes with each commit of any process, or None while it is unknown; takes microseconds."""
 
     @property
     def last_commit(self) -> int | None:
-        """The number of the last commit that was heard of, where commits are numbered; None while that cannot be told."""
+        """Number of the last known commit to the PostgreSQL primary; None while unknown, and always on SQLite."""
         return None
 
-    @property
-    def closed(self) -> bool:
-        """Whether the process is about to end: nobody is to wait any longer."""
-        return self._closed
+    async def start(self) -> None:  # noqa: B027 - SQLite needs no connection that listens
+        """Start to follow the database."""
 
-    def release_waiters(self) -> None:
-        """Let all that wait go, from now on."""
-        self._closed = True
-        self.wake()
-
-    async def start(self) -> None:  # noqa: B027 - SQLite is asked, not followed
-        """Begin to follow the database."""
-
-    def notify(self, writes: int | None = None) -> None:  # noqa: ARG002 - SQLite counts for itself
-        """Say that this process has committed, as the commit of that number on PostgreSQL."""
+    def notify(self, commit: int | None = None) -> None:  # noqa: ARG002 - SQLite counts commits itself
+        """Tell this process of its own commit; `commit` is its number on PostgreSQL."""
         self.wake()
 
     def wake(self) -> None:
-        """Wake all that wait."""
+        """Wake all waiters."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def wait_for_commit(self, since: int | None, seconds: float) -> int | None:
-        """Wait until the version is not `since`, or for so many seconds; answers the version."""
+        """Wait until the version differs from `since`, at most the given seconds; return the version."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while (version := self.version()) == since and not self._closed:
+        while (version := self.version()) == since and not self.closed:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 break
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)
+            self._start_polling()
             try:
                 async with asyncio.timeout(left):
-                    await self._follow(waiter)
+                    await waiter
             except TimeoutError:
                 break
             finally:
                 self._waiting.discard(waiter)
         return version
 
-    async def _follow(self, waiter: asyncio.Future[None]) -> None:
-        await waiter
+    def _start_polling(self) -> None:  # noqa: B027 - PostgreSQL notifies
+        """Make sure that commits of other processes wake the waiters."""
+
+    def release_waiters(self) -> None:
+        """Wake all waiters and let nobody wait again, because the process shuts down."""
+        self.closed = True
+        self.wake()
 
     async def close(self) -> None:
-        """Let go of the database, and of all that wait."""
+        """Release the waiters and disconnect."""
         self.release_waiters()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
 
 
 class SqliteCommitNotifier(CommitNotifier):
-    """The signal of a SQLite file. While anybody waits, one task looks at it; nobody else does."""
+    """Polls a SQLite file, in one task that runs only while there are waiters."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._watcher: asyncio.Task[None] | None = None
         self._just_read: int | None = None
 
     def version(self) -> int | None:
-        """SQLite's own count of the commits of others on one connection, read from shared memory.
+        """Return SQLite's count of the commits of other connections, read from shared memory.
 
-        Requests that had all arrived when the first of them asked share what it was told: none of them can know of a later commit.
+        All requests that had arrived before it was read share one read, because none of them can know of a later commit.
         """
         if self._just_read is not None:
             return self._just_read
@@ -109,7 +111,7 @@ class SqliteCommitNotifier(CommitNotifier):
             found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error:
             return None
-        # Whatever comes from now on stands behind this in the loop's queue.
+        # Runs before any request that arrives from now on.
         asyncio.get_running_loop().call_soon(self._forget)
         self._just_read = found
         return found
@@ -117,17 +119,16 @@ class SqliteCommitNotifier(CommitNotifier):
     def _forget(self) -> None:
         self._just_read = None
 
-    def bump(self, writes: int | None = None) -> None:
-        """As everywhere; what was read before the commit is not its version."""
+    def notify(self, commit: int | None = None) -> None:
+        """Forget the version read before the commit, and wake all waiters."""
         self._forget()
-        super().notify(writes)
+        super().notify(commit)
 
-    async def _follow(self, waiter: asyncio.Future[None]) -> None:
-        if self._watcher is None or self._watcher.done():
-            self._watcher = asyncio.create_task(self._watch())
-        await waiter
+    def _start_polling(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll())
 
-    async def _watch(self) -> None:
+    async def _poll(self) -> None:
         last = self.version()
         while self._waiting:
             await asyncio.sleep(SQLITE_POLL_SECONDS)
@@ -136,87 +137,74 @@ class SqliteCommitNotifier(CommitNotifier):
                 self.wake()
 
     async def close(self) -> None:
-        """Close the connection and end the task."""
+        """Release the waiters and disconnect."""
         await super().close()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
 class PostgresCommitNotifier(CommitNotifier):
-    """The signal of a PostgreSQL database: one connection that listens, and asks every second."""
+    """Listens for notifications of a PostgreSQL primary on one connection, and polls its commit count every second."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self._dsn = url
+        self._url = url
         self._version = 0
-        self._writes: int | None = None
-        self._listener: asyncio.Task[None] | None = None
+        self._last_commit: int | None = None
 
     @property
-    def writes(self) -> int | None:
-        """The number of the last commit on the primary that was heard of."""
-        return self._writes
+    def last_commit(self) -> int | None:
+        """Number of the last known commit; None while there is no connection."""
+        return self._last_commit
 
     def version(self) -> int | None:
-        """A count of what was heard; None while nobody listens."""
-        return self._version if self._writes is not None else None
+        """Return the count of known commits; None while there is no connection."""
+        return self._version if self._last_commit is not None else None
 
-    def bump(self, writes: int | None = None) -> None:
-        """Count a commit once: this process's own before it is heard, any other when it is."""
-        if self._writes is not None and writes is not None and writes > self._writes:
-            self._set(writes)
+    def notify(self, commit: int | None = None) -> None:
+        """Count a commit once, whether this process made it or is notified of it."""
+        if self._last_commit is not None and commit is not None and commit > self._last_commit:
+            self._set_last_commit(commit)
 
-    def _set(self, writes: int | None) -> None:
-        self._writes = writes
+    def _set_last_commit(self, commit: int | None) -> None:
+        self._last_commit = commit
         self._version += 1
         self.wake()
 
     async def start(self) -> None:
-        """Listen, again and again when the connection is lost."""
-        self._listener = asyncio.create_task(self._listen())
+        """Start to listen; a lost connection is opened again."""
+        self._task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         while True:
             try:
-                # Of several hosts the primary: a replica does not notify. After a promotion that is another.
-                connection = await asyncpg.connect(self._dsn, timeout=5 * POSTGRESQL_CHECK_SECONDS, target_session_attrs="read-write")
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-                await asyncio.sleep(POSTGRESQL_CHECK_SECONDS)
+                # A replica does not notify, so of several hosts connect to the primary; after a failover to the new one.
+                connection = await asyncpg.connect(self._url, timeout=POSTGRESQL_TIMEOUT_SECONDS, target_session_attrs="read-write")
+            except CONNECTION_ERRORS:
+                await asyncio.sleep(POSTGRESQL_POLL_SECONDS)
                 continue
             try:
-                await connection.add_listener(CHANNEL, self._heard)
+                await connection.add_listener(CHANNEL, self._on_notify)
                 while True:
-                    # A connection that is gone shows in this question, and so does a notification that never came.
-                    async with asyncio.timeout(5 * POSTGRESQL_CHECK_SECONDS):
-                        writes: int = await connection.fetchval("SELECT commit_count FROM ledger_head")
-                    if writes != self._writes:
-                        self._set(writes)
-                    await asyncio.sleep(POSTGRESQL_CHECK_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                    # This query fails on a dead connection, and finds a commit whose notification was lost.
+                    async with asyncio.timeout(POSTGRESQL_TIMEOUT_SECONDS):
+                        commit: int = await connection.fetchval("SELECT commit_count FROM ledger_head")
+                    if commit != self._last_commit:
+                        self._set_last_commit(commit)
+                    await asyncio.sleep(POSTGRESQL_POLL_SECONDS)
+            except CONNECTION_ERRORS as error:
                 log.warning("commit_listener_lost", error=type(error).__name__)
             finally:
-                self._set(None)
+                self._set_last_commit(None)
                 connection.terminate()
 
-    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        self.bump(int(str(payload)))
-
-    async def close(self) -> None:
-        """End the listening."""
-        await super().close()
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+    def _on_notify(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        self.notify(int(str(payload)))
 
 
 def commit_notifier_for(url: str) -> CommitNotifier:
-    """The signal of a database by its URL."""
+    """Return the notifier for the engine that a database URL names."""
     if url.startswith("sqlite"):
         return SqliteCommitNotifier(make_url(url).database or "")
     return PostgresCommitNotifier(url)

@@ -1,4 +1,4 @@
-"""What a reader has seen already: no answer to him may come from an older state, wherever it is read."""
+"""The consistency requirement of one request: no answer comes from an older state than its client has already seen."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ConsistencyRequirement:
-    """How new the state has to be that one request is answered from.
+    """The least recent state that may answer a request.
 
-    `revision` is the head of the reader's ledger that he has seen, `level` his clearance, once it is known. `needed` says that the
-    state must also be the newest that this process has heard of. `newest` tells afterwards whether it was.
+    `min_revision` is the newest head that the client has seen, in the ledger of the clearance `level`.
+    `latest_required` demands the latest commit that this process knows of; `is_latest` tells after the reads whether all had it.
     """
 
     min_revision: int = 0
@@ -17,15 +17,23 @@ class ConsistencyRequirement:
     latest_required: bool = False
     is_latest: bool = True
 
+    def require_latest(self) -> None:
+        """Demand the latest commit that this process knows of from now on."""
+        self.latest_required = True
 
-_current: ContextVar[ConsistencyRequirement | None] = ContextVar("freshness", default=None)
+    def require_revision(self, revision: int) -> None:
+        """Demand at least this revision from now on."""
+        self.min_revision = max(self.min_revision, revision)
+
+
+_current: ContextVar[ConsistencyRequirement | None] = ContextVar("consistency_requirement", default=None)
 
 
 def current_requirement() -> ConsistencyRequirement:
-    """That of the request under way; where there is none, the newest state."""
+    """Return the requirement of the current request; outside a request, one for the latest commit."""
     return _current.get() or ConsistencyRequirement(latest_required=True)
 
 
-def set_current(asked: ConsistencyRequirement) -> None:
-    """Set it for the request under way, and for the tasks that it starts."""
-    _current.set(asked)
+def set_current(requirement: ConsistencyRequirement) -> None:
+    """Set the requirement of the current request and of the tasks that it starts; called once, before the application runs."""
+    _current.set(requirement)

@@ -1,4 +1,4 @@
-"""The schema of a database: where it stands, and how it gets to head."""
+"""The revision of the database schema, and its migration by Alembic."""
 
 import asyncio
 from functools import lru_cache
@@ -20,7 +20,7 @@ def _scripts() -> Path:
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration; with a connection, its commands run on that."""
+    """Return Alembic's configuration; with a connection, Alembic's commands run on it."""
     config = Config()
     config.set_main_option("script_location", str(_scripts()))
     config.set_main_option("path_separator", "os")
@@ -30,38 +30,21 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 @lru_cache
 def required_schema_revision() -> str | None:
-    """The revision that this version of the code needs."""
+    """Return the revision that this version of the code needs."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def read_schema_revision(connection: Connection) -> str | None:
-    """The revision that a database is at; None for an empty one."""
+    """Return the revision of a database; None for an empty one."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(connection: Connection, revision: str) -> None:
-    command.upgrade(alembic_config(connection), revision)
+def schema_revision(settings: Settings) -> str | None:
+    """Return the revision of the configured database; None for an empty one."""
+    return asyncio.run(_schema_revision(settings))
 
 
-async def _migrate(settings: Settings, revision: str) -> tuple[str | None, str | None]:
-    database = Database(settings)
-    try:
-        async with database.writer.begin() as connection:
-            before = await connection.run_sync(read_schema_revision)
-            if revision == "head" and before == required_schema_revision():
-                return before, before
-            await connection.run_sync(_upgrade, revision)
-            return before, await connection.run_sync(read_schema_revision)
-    finally:
-        await database.close()
-
-
-def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str | None]:
-    """Bring the database to a revision in one transaction; answers the revisions before and after."""
-    return asyncio.run(_migrate(settings, revision))
-
-
-async def _current(settings: Settings) -> str | None:
+async def _schema_revision(settings: Settings) -> str | None:
     database = Database(settings)
     try:
         async with database.reader.connect() as connection:
@@ -70,6 +53,18 @@ async def _current(settings: Settings) -> str | None:
         await database.close()
 
 
-def schema_revision(settings: Settings) -> str | None:
-    """The revision that the configured database is at."""
-    return asyncio.run(_current(settings))
+def migrate(settings: Settings) -> tuple[str | None, str | None]:
+    """Upgrade the configured database to the required revision in one transaction; return the revisions before and after."""
+    return asyncio.run(_migrate(settings))
+
+
+async def _migrate(settings: Settings) -> tuple[str | None, str | None]:
+    database = Database(settings)
+    try:
+        async with database.writer.begin() as connection:
+            before = await connection.run_sync(read_schema_revision)
+            if before != required_schema_revision():
+                await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
+            return before, await connection.run_sync(read_schema_revision)
+    finally:
+        await database.close()

@@ -1,4 +1,4 @@
-"""Reading from replicas of PostgreSQL, which may be behind: never from a state older than the reader has seen."""
+"""Reads from PostgreSQL replicas, which may lag, but never from an older state than the client has already seen."""
 
 import asyncio
 import time
@@ -15,10 +15,9 @@ from app.domain.tlp import LABELS
 from app.storage.consistency import ConsistencyRequirement, current_requirement
 
 POLL_SECONDS = 0.01
-# Once it was waited for in vain, others do not wait as well.
+# After one request has waited for a lagging replica without success, others do not wait for this time.
 LAG_BACKOFF_SECONDS = 0.5
 ERROR_BACKOFF_SECONDS = 2.0
-# Who asks how far behind it is does not wait for it as long as a reader may.
 PROBE_TIMEOUT_SECONDS = 1.0
 REPLICA_ERRORS = (OSError, DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError)
 
@@ -31,52 +30,52 @@ class Replica:
     def __init__(self, engine: AsyncEngine, *, wait_seconds: float) -> None:
         self.engine = engine
         self._wait_seconds = wait_seconds
-        self._behind_until = 0.0
-        self._resting_until = 0.0
+        self._lagging_until = 0.0
+        self._failing_until = 0.0
 
-    async def connect(self, given_back: AsyncExitStack, writes: int | None) -> AsyncConnection | None:
-        """A connection for the request under way, given back at the stack's end; None where the primary is to answer.
+    async def connect(self, exit_stack: AsyncExitStack, last_commit: int | None) -> AsyncConnection | None:
+        """Open a connection until the stack exits, or return None if the primary must answer the current request.
 
-        `writes` is the number of the last commit on the primary that was heard of.
+        `last_commit` is the number of the last known commit to the primary.
         """
-        asked, now = current_requirement(), time.monotonic()
-        if now < self._resting_until or (asked.latest_required and now < self._behind_until):
+        requirement, now = current_requirement(), time.monotonic()
+        if now < self._failing_until or (requirement.latest_required and now < self._lagging_until):
             return None
         try:
-            async with AsyncExitStack() as held:
-                connection = await held.enter_async_context(self.engine.connect())
-                if not await self._caught_up(connection, asked, writes):
+            async with AsyncExitStack() as attempt:
+                connection = await attempt.enter_async_context(self.engine.connect())
+                if not await self._caught_up(connection, requirement, last_commit):
                     return None
-                given_back.push_async_exit(held.pop_all())
+                exit_stack.push_async_exit(attempt.pop_all())
                 return connection
         except REPLICA_ERRORS as error:
             log.warning("replica_unavailable", error=type(error).__name__)
-            self._resting_until = time.monotonic() + ERROR_BACKOFF_SECONDS
+            self._failing_until = time.monotonic() + ERROR_BACKOFF_SECONDS
             return None
 
     async def applied_global_seq(self) -> int | None:
-        """The number of the last entry of the ledger that the replica has; None when it does not answer within a second."""
-        if time.monotonic() < self._resting_until:
+        """Return the number of the last ledger entry that the replica has, or None if it does not answer within a second."""
+        if time.monotonic() < self._failing_until:
             return None
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS), self.engine.connect() as connection:
-                number: int = (await connection.execute(text("SELECT global_seq FROM ledger_head"))).scalar_one()
+                global_seq: int = (await connection.execute(text("SELECT global_seq FROM ledger_head"))).scalar_one()
         except REPLICA_ERRORS:
             return None
-        return number
+        return global_seq
 
-    async def _caught_up(self, connection: AsyncConnection, asked: ConsistencyRequirement, writes: int | None) -> bool:
-        """Whether the replica has all that the reader has seen, waiting for it a little."""
-        label = LABELS[asked.level]
+    async def _caught_up(self, connection: AsyncConnection, requirement: ConsistencyRequirement, last_commit: int | None) -> bool:
+        label = LABELS[requirement.level]
+        statement = text(f"SELECT commit_count, seq_{label} AS seq FROM ledger_head")  # noqa: S608 - one of five constants
         deadline = time.monotonic() + self._wait_seconds
         while True:
-            here = (await connection.execute(text(f"SELECT commit_count, seq_{label} AS seq FROM ledger_head"))).one()  # noqa: S608 - a fixed name
-            newest = writes is None or here.commit_count >= writes
-            if (newest or not asked.latest_required) and (here.seq or 0) >= asked.min_revision:
-                asked.is_latest = asked.is_latest and newest
+            applied = (await connection.execute(statement)).one()
+            is_latest = last_commit is None or applied.commit_count >= last_commit
+            if (is_latest or not requirement.latest_required) and (applied.seq or 0) >= requirement.min_revision:
+                requirement.is_latest = requirement.is_latest and is_latest
                 return True
             if time.monotonic() >= deadline:
-                if not newest:
-                    self._behind_until = time.monotonic() + LAG_BACKOFF_SECONDS
+                if not is_latest:
+                    self._lagging_until = time.monotonic() + LAG_BACKOFF_SECONDS
                 return False
             await asyncio.sleep(POLL_SECONDS)

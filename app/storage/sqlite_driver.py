@@ -1,4 +1,4 @@
-"""SQLite connections that go to their thread once a statement: `aiosqlite` goes there four times, which costs more than most reads."""
+"""SQLite connections that hop to their thread once per statement; `aiosqlite` hops four times, which costs more than most reads."""
 
 import asyncio
 import sqlite3
@@ -10,7 +10,7 @@ import aiosqlite
 
 
 class SingleHopCursor:
-    """What SQLAlchemy needs of an async cursor: the statement is run and its rows are fetched in one go."""
+    """The async cursor that SQLAlchemy needs, which executes a statement and fetches all its rows in one hop."""
 
     arraysize = 1
 
@@ -22,24 +22,24 @@ class SingleHopCursor:
         self.lastrowid: int | None = None
 
     async def __aenter__(self) -> Self:
-        """The cursor itself."""
+        """Return the cursor itself."""
         return self
 
     async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
-        """Run a statement and fetch all its rows."""
+        """Execute a statement and fetch all its rows."""
         await self._run("execute", statement, parameters)
 
     async def executemany(self, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
-        """Run a statement once for each sequence of parameters."""
+        """Execute a statement once for each sequence of parameters."""
         await self._run("executemany", statement, parameters)
 
     async def fetchall(self) -> list[Any]:
-        """The rows of the last statement, once."""
+        """Return the rows of the last statement; the next call returns none."""
         rows, self._rows = self._rows, []
         return rows
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the cursor in the thread is closed already."""
 
     async def _run(self, method: str, statement: str, parameters: Any) -> None:
         self._rows, self.description, self.rowcount, self.lastrowid = await self._connection.run(
@@ -58,29 +58,29 @@ def _run(connection: sqlite3.Connection, *, method: str, statement: str, paramet
 
 
 class SingleHopConnection(aiosqlite.Connection):
-    """A connection whose cursors make one trip a statement."""
+    """A connection with single-hop cursors."""
 
     def cursor(self) -> SingleHopCursor:  # type: ignore[override]
-        """A cursor; costs nothing."""
+        """Return a cursor without a hop."""
         return SingleHopCursor(self)
 
     async def _connect(self) -> Self:
         try:
             await super()._connect()
         except Exception:
-            # Its thread has one more word for this event loop, which may be closed by then.
+            # The thread posts one more callback to the event loop, which would fail if the loop were closed by then.
             await asyncio.to_thread(self._thread.join)
             raise
         return self
 
-    async def run(self, work: Any) -> Any:
-        """Do something with the connection itself, in its thread."""
-        return await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+    async def run(self, function: Any) -> Any:
+        """Call a function with the underlying connection, in its thread."""
+        return await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
 
 
 def connect(path: str, **options: Any) -> SingleHopConnection:
-    """As `aiosqlite.connect`; for SQLAlchemy's `async_creator_fn`."""
-    made = SingleHopConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
-    # A process that ends does not wait for it.
-    made._thread.daemon = True
-    return made
+    """Replace `aiosqlite.connect`, as SQLAlchemy's `async_creator_fn`."""
+    connection = SingleHopConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
+    # Otherwise a connection that is still open would keep the process from exiting.
+    connection._thread.daemon = True
+    return connection

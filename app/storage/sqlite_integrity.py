@@ -1,4 +1,4 @@
-"""The file of a SQLite database, looked at before it is served."""
+"""Integrity check of a SQLite file before it is served."""
 
 import sqlite3
 import time
@@ -8,20 +8,20 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 CHECK_TIMEOUT_SECONDS = 10.0
-# How many steps of SQLite's machine lie between two looks at the clock.
+# SQLite virtual machine instructions between two looks at the clock.
 STEPS_PER_CLOCK_CHECK = 100_000
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a database by its URL; None for PostgreSQL."""
+    """Return the file of a database URL; None for PostgreSQL."""
     parsed = make_url(url)
     return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
 def find_corruption(url: str) -> str | None:
-    """What SQLite finds wrong with its file within ten seconds; None when nothing, when there is no file, and for PostgreSQL.
+    """Return the first corruption that SQLite finds in its file; None if it finds none, without a file, and for PostgreSQL.
 
-    A large file is not looked through in that time: `lifeline verify` takes the time that it needs.
+    The check stops after CHECK_TIMEOUT_SECONDS, so a large file is checked in part; `lifeline verify` checks all of it.
     """
     path = sqlite_path(url)
     if path is None or not path.exists():

@@ -5,15 +5,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import (
-    BigInteger,
-    DateTime,
-    Dialect,
-    Integer,
-    Table,
-    TypeDecorator,
-    inspect,
-)
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Table, TypeDecorator, inspect
 from sqlalchemy.engine import RowMapping
 from sqlmodel import SQLModel
 
@@ -30,30 +22,30 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant in UTC to the microsecond; SQLite drops the zone, so it is put back on the way out."""
+    """A time in UTC to the microsecond. SQLite stores no time zone, so it is added again when a value is read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a naive time; hand SQLite the UTC wall time."""
+        """Reject a time without time zone; give SQLite the time in UTC without it."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time without zone reached the database")
+            raise ValueError("a time without time zone must not be stored")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """An aware time in UTC."""
+        """Return the time with the time zone UTC."""
         if value is None:
             return None
-        # PostgreSQL's driver reads the first instant of all, which is infinity there, without a zone.
+        # asyncpg reads -infinity as the first representable time, without a time zone.
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def table_of(model: type[SQLModel]) -> Table:
-    """The table of a model, for statements that need rows rather than objects."""
+    """Return the table of a model, for statements without the ORM."""
     return cast(Table, inspect(model).local_table)
 
 
@@ -61,17 +53,17 @@ M = TypeVar("M", bound=SQLModel)
 
 
 def detached_row(model: type[M], **values: Any) -> M:
-    """A row to be inserted: what reads as the model does, without an ORM's bookkeeping, which costs more than hashing it.
+    """Return a row to insert, with the attributes of the model but without the ORM, whose bookkeeping costs more than hashing the row.
 
-    `row_of` gives its columns. It is for inserting alone: no session takes it.
+    Insert it by `column_values`; a session does not accept it.
     """
     return cast(M, SimpleNamespace(**(_defaults(model) | values)))
 
 
 def row_from(model: type[M], row: RowMapping, prefix: str = "") -> M:
-    """A row that was read, to be looked at: like `unstored` it reads as the model does, and no session takes it.
+    """Return a fetched row with the attributes of the model but without the ORM; a session does not accept it.
 
-    `prefix` stands before the names of the model's columns in the row. KeyError where one is missing.
+    `prefix` comes before the model's column names in the row. Raises KeyError if a column is missing.
     """
     return cast(M, SimpleNamespace(**{name: row[label] for name, label in _labels(model, prefix)}))
 
@@ -87,6 +79,5 @@ def _defaults(model: type[SQLModel]) -> dict[str, Any]:
 
 
 def column_values(model: type[M], row: M) -> dict[str, Any]:
-    """The columns of a row to be inserted, by name."""
-    columns = [each.name for each in table_of(model).c]
-    return {name: getattr(row, name) for name in columns}
+    """Return the values of a row to insert, by column name."""
+    return {name: getattr(row, name) for name, _ in _labels(model, "")}

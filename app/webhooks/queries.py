@@ -13,7 +13,7 @@ from app.access.models import ApiKey
 from app.access.principal import Principal
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS
-from app.storage.paging import fetch_page, head_seq
+from app.storage.paging import current_revision, fetch_page
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
 
@@ -64,7 +64,7 @@ async def list_deliveries(
         statement = statement.where(deliveries.c.status == status)
     if before is not None:
         statement = statement.where(deliveries.c.seq < before)
-    revision = (await connection.execute(select(head_seq(caller.level)))).scalar_one() or 0
+    revision = await current_revision(connection, caller.level)
     rows = (await connection.execute(statement)).mappings().all()
     return [_delivery_document(row, webhook_id) for row in rows[:limit]], rows[limit - 1]["seq"] if len(rows) > limit else None, revision
 

@@ -12,7 +12,7 @@ from app.access.principal import Principal
 from app.domain.times import utc_now
 from app.http.problems import Problem, invalid_field, not_found
 from app.reference.queries import find_places
-from app.storage.paging import head_seq
+from app.storage.paging import current_revision
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
 from app.webhooks.queries import visible_webhooks
@@ -34,7 +34,7 @@ async def add_webhook(session: AsyncSession, caller: Principal, sent: WebhookIn,
         raise Problem(409, f"An organisation may have {MAX_WEBHOOKS} webhooks: delete one first.", kind="too-many")
     if sent.place is not None and sent.place not in await find_places(connection, [sent.place]):
         raise invalid_field("/place", "there is no such place")
-    head = (await connection.execute(select(head_seq(caller.level)))).scalar_one() or 0
+    head = await current_revision(connection, caller.level)
     webhook = Webhook(
         id=identifier or uuid7(),
         key_id=caller.key_id,

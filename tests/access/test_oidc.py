@@ -26,10 +26,10 @@ from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
-from app.webhooks.service import keep_turn, take_turn
+from app.webhooks.leases import acquire_lease, release_lease
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, of_no_storage
-from tests.support.servers import client_of
+from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.servers import client_for
 
 RSA, OTHER = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -74,7 +74,7 @@ async def service(issuer: Issuer, settings: Settings) -> AsyncIterator[httpx.Asy
     changed = settings.model_copy(
         update={"oidc_issuer": issuer.url, "oidc_audience": "lifeline", "rate_limit_failures": None, "webhook_allow_private": True}
     )
-    async with client_of(changed) as client:
+    async with client_for(changed) as client:
         yield client
 
 
@@ -130,7 +130,7 @@ async def test_claims_give_scopes_clearance_and_organisation(
     assert (await me(service, good)).status_code == 401
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, issuer: Issuer) -> None:
     good = claims(issuer)
     public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -163,7 +163,7 @@ async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, i
     assert (await me(service, token(good))).status_code == 200
 
 
-@of_no_storage
+@sqlite_only
 async def test_claims_that_are_no_times_or_no_names_are_refused(service: httpx.AsyncClient, issuer: Issuer) -> None:
     now = int(time.time())
     no_times: list[Any] = [10**30, 10**400, float("inf"), float("nan"), -1, -(10**30), str(now + 300), True, None, [now + 300], {}]
@@ -222,12 +222,12 @@ async def test_webhooks_of_a_subject_end_with_its_access(
 ) -> None:
     async def status() -> str:
         async with database.writer.begin() as connection:
-            turn = await take_turn(connection, UUID(hook["id"]), settings)
+            lease = await acquire_lease(connection, UUID(hook["id"]), settings)
         told: str = (await service.get(hook["links"]["self"], headers=bearer(token(claims(issuer, sub="bob"))))).json()["status"]
-        assert (turn is None) == (told == "stopped"), "what is told of it is how it is"
-        if turn is not None:
+        assert (lease is None) == (told == "stopped"), "what is told of it is how it is"
+        if lease is not None:
             async with database.writer.begin() as connection:
-                await keep_turn(connection, turn, settings, go_on=False)
+                await release_lease(connection, lease)
         return told
 
     soon = claims(issuer, exp=int(time.time()) + 20)
@@ -246,23 +246,23 @@ async def test_webhooks_of_a_subject_end_with_its_access(
     assert await status() == "stopped"
 
 
-@of_no_storage
+@sqlite_only
 async def test_the_issuer_may_change_its_keys(service: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await me(service, token(claims(issuer)))).status_code == 200
     issuer.keys.clear()
     issuer.publish("two", EC, "ES256")
     new = token(claims(issuer), EC, "ES256", "two")
     assert (await me(service, new)).status_code == 401, "it is not asked at every token that it may not know"
-    monkeypatch.setattr(oidc, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(oidc, "MIN_REFETCH_SECONDS", 0.0)
     assert (await me(service, new)).status_code == 200
     assert (await me(service, token(claims(issuer)))).status_code == 401
 
 
-@of_no_storage
+@sqlite_only
 async def test_an_issuer_that_does_not_answer_shuts_nobody_else_out(settings: Settings, make_client: MakeClient) -> None:
     keyed = await make_client(clearance=Label.GREEN)
     changed = settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:1", "oidc_audience": "lifeline"})
-    async with client_of(changed) as client:
+    async with client_for(changed) as client:
         gone = Issuer()
         gone.url = "http://127.0.0.1:1"
         assert (await me(client, token(claims(gone)))).status_code == 401

@@ -130,7 +130,7 @@ async def test_what_readers_share_ends_with_the_process_though_they_went_away(se
         await asyncio.sleep(0.3)
         return await credential_expiry(caller, database)
 
-    monkeypatch.setattr(service, "holds_until", slowly)
+    monkeypatch.setattr(service, "credential_expiry", slowly)
     before = asyncio.all_tasks()
     async with client_for(settings, await new_key(settings.database_url)) as client:
         reader = asyncio.create_task(client.get("/v1/stream"))

@@ -126,7 +126,7 @@ async def test_waiting_readers_beyond_the_limit_are_told_and_take_no_place_of_ot
 async def test_ready_while_all_connections_for_reading_are_in_use_as_long_as_they_are_answered(
     seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_health, "ANSWERED_SECONDS", 0.4)
+    monkeypatch.setattr(pool_health, "RESPONSIVE_SECONDS", 0.4)
     async with serving(seeded_database_url, database_lock_timeout_seconds=0.5) as client, AsyncExitStack() as others:
         database: Database = built_app.state.database
         held = [await others.enter_async_context(database.reader.connect()) for _ in range(3)]

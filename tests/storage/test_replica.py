@@ -141,7 +141,7 @@ async def test_the_lag_is_not_for_all_and_has_no_value_where_the_replica_is_sile
         # Every connection is taken, as where it hangs.
         for _ in range(3):
             await held.enter_async_context(database.replica.engine.connect())
-        monkeypatch.setattr(replica, "SILENT_SECONDS", 0.05)
+        monkeypatch.setattr(replica, "PROBE_TIMEOUT_SECONDS", 0.05)
         found = await metrics(service)
     assert value(found, "lifeline_replica_up") == 0
     assert not found["lifeline_replica_lag_seconds"].samples
@@ -175,8 +175,8 @@ async def test_every_page_of_an_export_is_of_the_state_that_it_names(
     newest = await post(service, 9)
     monkeypatch.setattr(streaming, "PAGE", 1)
     # The first page comes from the primary, as while the replica is out of reach; from then on there it is again, and late.
-    monkeypatch.setattr(late, "_resting_until", float("inf"))
-    back = partial(setattr, late, "_resting_until", 0.0)
+    monkeypatch.setattr(late, "_failing_until", float("inf"))
+    back = partial(setattr, late, "_failing_until", 0.0)
     event.listen(database.reader.sync_engine, "after_cursor_execute", lambda _c, _u, sql, *_: back() if "FROM report" in sql else None)
     lines = (await service.get("/v1/reports.ndjson")).text.splitlines()
     assert max(json.loads(line)["seq"] for line in lines) == newest

@@ -128,6 +128,6 @@ def own_geometry(record: dict[str, Any]) -> RowGeometry:
 
 
 def _place_and_route(record: dict[str, Any], source: GeometrySource) -> tuple[str, str | None]:
-    value = reduce(getitem, source.value, record) if source.value else {}
-    route = next((value[field] for field in ROUTE_FIELDS if field in value), None)
-    return reduce(getitem, source.place, record), route
+    place: Any = reduce(getitem, source.place, record)
+    value: Any = reduce(getitem, source.value, record) if source.value else {}
+    return place, next((value[field] for field in ROUTE_FIELDS if field in value), None)
