@@ -10,16 +10,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.access.principal import Principal, Scope
-from app.cli.output import load_settings, stderr, stdout, run, fail
+from app.cli.output import fail, load_settings, run, stderr, stdout
 from app.client import AsyncLifeline, LifelineError
 from app.domain.tlp import TOP, Label
 from app.exchange.imports.cells import UnreadableFile
-from app.exchange.imports.endpoints import place_of
 from app.exchange.imports.file_readers import format_of_path
 from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
 from app.exchange.imports.gazetteer import Gazetteer, GazetteerResult
 from app.exchange.imports.hapi import HapiClient, write_statements
-from app.exchange.imports.statements import ImportResult, RowProblem, StatementImport
+from app.exchange.imports.results import RowProblem
+from app.exchange.imports.statements import ImportResult, StatementImport
 from app.exchange.replication.apply import ApplyResult
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.http.content_negotiation import Format
@@ -70,15 +70,15 @@ def import_command(
 
                 reader: FullImport | StatementImport
                 if is_full_export(file, format_):
-                    reader = FullImport(file, format_, database, author_for, settings, progress=advance)
+                    reader = FullImport(file, database, author_for, settings, on_progress=advance)
                 else:
-                    reader = StatementImport(file, format_, database, author_for(org), settings, defaults=defaults, progress=advance)
+                    reader = StatementImport(file, format_, database, author_for(org), settings, defaults, advance)
                 looked = None
                 if not write or isinstance(reader, FullImport) or not only_good:
                     looked = await reader.dry_run()
                     if not write or looked.problem_count:
                         return looked
-                task = progress.add_task("write", total=None if looked is None else _rows(looked))
+                task = progress.add_task("write", total=None if looked is None else looked.rows)
                 return await reader.write()
         finally:
             await database.close()
@@ -92,10 +92,6 @@ def import_command(
     _say(done)
     if done.problem_count:
         raise typer.Exit(1)
-
-
-def _rows(done: ImportResult | FullImportResult) -> int:
-    return done.rows if isinstance(done, FullImportResult) else done.rows
 
 
 def _say(done: ImportResult | FullImportResult) -> None:
@@ -133,7 +129,7 @@ def say_problems(problems: list[RowProblem], count: int) -> None:
     """A line for each problem: the cell, the column, what is wrong."""
     for each in problems[:MOST_LINES]:
         column = f" ({each.column})" if each.cell is not None else ""
-        stdout.print(f"{place_of(each)}{column}: {each.detail}", markup=False)
+        stdout.print(f"{each.location}{column}: {each.detail}", markup=False)
     if count > MOST_LINES:
         stdout.print(f"... and {count - MOST_LINES} more problems.")
 
@@ -162,7 +158,7 @@ def import_places(
                     database,
                     country=country,
                     language=language,
-                    progress=lambda count: progress.advance(task, count),
+                    on_progress=lambda count: progress.advance(task, count),
                 )
                 return await gazetteer.load(write=write)
         finally:
@@ -208,7 +204,7 @@ def pull_lifeline(
                 if restart:
                     await reset_cursor(database, url)
                 follower = Follower(url, client, database, author_for, settings)
-                async for applied in follower.follow(25) if follow else follower.once():
+                async for applied in follower.follow(25 if follow else None):
                     total.add(applied)
                     if follow and (applied.added or applied.existing):
                         stdout.print(_counts(applied))
@@ -252,7 +248,7 @@ def pull_hapi(
                     _, passed = await write_statements(client, source, file)
                 task = progress.add_task("rows", total=None)
                 reader = StatementImport(
-                    file, Format.NDJSON, database, author_for(org), settings, progress=lambda count: progress.advance(task, count)
+                    file, Format.NDJSON, database, author_for(org), settings, on_progress=lambda count: progress.advance(task, count)
                 )
                 looked = await reader.dry_run()
                 return (await reader.write() if write and not looked.problem_count else looked), passed

@@ -96,3 +96,8 @@ class Route(SQLModel, table=True):
     destination: str | None = None
     geometry: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+ReferenceModel = type[Place] | type[Source] | type[Route]
+
+MODELS: dict[str, ReferenceModel] = {"place": Place, "source": Source, "route": Route}

@@ -18,14 +18,12 @@ from uuid import UUID
 
 import orjson
 
-from app.domain.tlp import LABELS, Label
-from app.ledger.models import LedgerEntry
-from app.ledger.queries import decode_entry, load_aliases, load_head, select_entries, visible_entry
-from app.reference.facts import REVEAL_FROM
-from app.reference.models import Place, Route, Source
+from app.domain.tlp import Label
+from app.ledger.models import seq_column
+from app.ledger.queries import load_head, select_entries, visible_entries
+from app.reference.models import MODELS, ReferenceModel, Source
 from app.reference.queries import load_reference_page
 from app.storage.database import Database
-from app.storage.types import table_of
 
 VERSION = 1
 SUFFIX = ".ndjson"
@@ -39,15 +37,14 @@ async def read_records(database: Database, clearance: Label) -> AsyncIterator[li
     async with database.read() as connection:
         head = await load_head(connection, clearance.level)
     yield [{"record": "export", "version": VERSION, **{name: head[name] for name in ("clearance", "seq", "hash")}}]
-    models: tuple[tuple[str, type[Place | Source | Route]], ...] = (("place", Place), ("source", Source), ("route", Route))
-    for type_, model in models:
+    for type_, model in MODELS.items():
         async for page in _reference_pages(database, type_, model, clearance.level):
             yield page
     async for page in _change_pages(database, clearance, head["seq"]):
         yield page
 
 
-async def _reference_pages(database: Database, type_: str, model: type[Place | Source | Route], level: int) -> AsyncIterator[list[Record]]:
+async def _reference_pages(database: Database, type_: str, model: ReferenceModel, level: int) -> AsyncIterator[list[Record]]:
     after: UUID | None = None
     while True:
         async with database.read() as connection:
@@ -63,19 +60,15 @@ async def _reference_pages(database: Database, type_: str, model: type[Place | S
 
 async def _change_pages(database: Database, clearance: Label, head: int) -> AsyncIterator[list[Record]]:
     level = clearance.level
-    label = LABELS[level]
-    position = table_of(LedgerEntry).c[f"seq_{label}"]
+    position = seq_column(level)
     after = 0
     while after < head:
         statement = select_entries().where(position > after, position <= head).order_by(position).limit(PAGE_ROWS)
         async with database.read() as connection:
             rows = (await connection.execute(statement)).mappings().all()
-            aliases = await load_aliases(connection, [decode_entry(row)[2] for row in rows]) if level < REVEAL_FROM else {}
-        after = rows[-1][f"seq_{label}"]
-        yield [
-            {"record": "change", "seq": row[f"seq_{label}"], "hash": row[f"hash_{label}"], **visible_entry(row, level, aliases)}
-            for row in rows
-        ]
+            entries = await visible_entries(connection, rows, level)
+        after = entries[-1]["seq"]
+        yield [{"record": "change", **entry} for entry in entries]
 
 
 async def write_full_export(database: Database, path: Path, clearance: Label, on_progress: Callable[[int], None]) -> int:

@@ -1,8 +1,8 @@
-"""What every renderer does: records come in pages as JSON documents, bytes go out. No web and no queries here."""
+"""The interface of renderers, which turn pages of JSON documents into bytes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 # A GeoJSON geometry (RFC 7946).
 Geometry = dict[str, Any]
@@ -10,45 +10,34 @@ Geometry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RowGeometry:
-    """Where a record lies: its geometry, None for nowhere, and whether that was made coarse for this reader."""
+    """The geometry of a row; None if unknown. `coarse` says that it was rounded for this clearance."""
 
     geometry: Geometry | None
     coarse: bool = False
 
 
-class Renderer(Protocol):
-    """Renders one list, page by page, in memory that does not grow with the number of records.
-
-    `located` says of each record where it lies; renderers of tables pass it over, and it may be empty for them.
-    """
+class Renderer:
+    """Renders one list page by page, in memory that does not grow with the number of records."""
 
     def begin(self) -> bytes:
-        """What comes before the first record."""
-
-    def page(self, documents: Sequence[str], located: Sequence[RowGeometry], /) -> bytes:
-        """The bytes that some records give; empty where they come at the end."""
-
-    def end(self) -> Iterable[bytes]:
-        """What comes after the last record, in pieces."""
-
-    def close(self) -> None:
-        """Give back what it holds, also of a list that was broken off."""
-
-
-class NdjsonRenderer:
-    """Newline-delimited JSON: each record as it is served, one a line."""
-
-    def begin(self) -> bytes:
-        """Nothing."""
+        """Return the bytes before the first record."""
         return b""
 
-    def page(self, documents: Sequence[str], _located: Sequence[RowGeometry]) -> bytes:
-        """Some records."""
-        return "".join(f"{each}\n" for each in documents).encode()
+    def page(self, documents: Sequence[str], geometries: Sequence[RowGeometry], /) -> bytes:
+        """Return the bytes of some records, given as JSON; `geometries` has one for each record, or is empty for tables."""
+        raise NotImplementedError
 
     def end(self) -> Iterable[bytes]:
-        """Nothing."""
+        """Return the bytes after the last record, in chunks."""
         return ()
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Release temporary files, also after a list that was cut off."""
+
+
+class NdjsonRenderer(Renderer):
+    """Renders newline-delimited JSON: one record a line, as it is served."""
+
+    def page(self, documents: Sequence[str], _geometries: Sequence[RowGeometry], /) -> bytes:
+        """Return one line for each record."""
+        return "".join(f"{each}\n" for each in documents).encode()

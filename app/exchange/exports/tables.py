@@ -1,4 +1,4 @@
-"""Which columns each list has. Those of a kind's value come from the kind: its fields and its HXL hashtags."""
+"""The columns of each list. A kind declares the fields and HXL hashtags of its value."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ from app.exchange.exports.columns import Column, Dtype, column, nest
 
 @dataclass(frozen=True, slots=True)
 class GeometrySource:
-    """Where on the map a row lies: paths to the slug of its place, to the route in its value, or to a geometry of its own."""
+    """Where the geometry of a row comes from: its `own`, that of the route in its value, or that of its place.
+
+    `place` and `value` are paths in the record.
+    """
 
     place: tuple[str, ...] = ()
     value: tuple[str, ...] = ()
@@ -45,7 +48,7 @@ _BASIS = (
 
 
 def value_columns(kinds: Iterable[Kind[Any]], model: str) -> tuple[Column, ...]:
-    """The columns of the values of some kinds, each field once; `model` is `value_model` or `assessment_model`."""
+    """Return the columns of the values of some kinds, each field once; `model` is `value_model` or `assessment_model`."""
     found: dict[str, Column] = {}
     for kind in kinds:
         schema: type[BaseModel] = getattr(kind, model)
@@ -96,28 +99,24 @@ def _indicators(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
     )
 
 
-def _statement(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
-    """A report as sent, and what the service added: the fields that its entry in the ledger has."""
-    return (
-        column("id", "#meta+id"),
-        column("kind", "#indicator+type"),
-        column("place", "#loc+code+slug"),
-        column("source", "#meta+source+code"),
-        column("stated_at", "#date+reported"),
-        *value_columns(kinds, "value_model"),
-        column("provenance.via", "#meta+via+list", "words"),
-        column("provenance.published_at", "#date+published"),
-        *_BASIS,
-        column("observed_from", "#date+start"),
-        column("observed_to", "#date+end"),
-        column("sensitivity", "#meta+tlp"),
-        column("recorded_at", "#date+recorded"),
-        column("recorded_by", "#org+recorded"),
-    )
-
-
 INDICATORS = _indicators(KINDS.values())
-STATEMENT = _statement(KINDS.values())
+# The fields of a report in its ledger entry: those that were sent, and those that the service adds.
+STATEMENT = (
+    column("id", "#meta+id"),
+    column("kind", "#indicator+type"),
+    column("place", "#loc+code+slug"),
+    column("source", "#meta+source+code"),
+    column("stated_at", "#date+reported"),
+    *value_columns(KINDS.values(), "value_model"),
+    column("provenance.via", "#meta+via+list", "words"),
+    column("provenance.published_at", "#date+published"),
+    *_BASIS,
+    column("observed_from", "#date+start"),
+    column("observed_to", "#date+end"),
+    column("sensitivity", "#meta+tlp"),
+    column("recorded_at", "#date+recorded"),
+    column("recorded_by", "#org+recorded"),
+)
 REPORTS = (
     *STATEMENT,
     column("seq", "#meta+seq", "integer"),
@@ -177,24 +176,10 @@ WARNINGS = (
     column("past_due", "#status+past_due", "boolean"),
     *nest("indicator", _indicators([kind for kind in KINDS.values() if kind.has_outcome])),
 )
-_ROUTE_COUNTS = ("known", "closed", "restricted", "open", "unknown")
 SITUATIONS = (
     *_PLACE,
     column("as_of", "#date+asof"),
-    *(
-        column(f"trapped.{concept}.{field}", f"#affected+{concept}{bound}", "integer")
-        for concept in KINDS["trapped_population"].value_model.model_json_schema()["properties"]["concept"]["enum"]
-        for field, bound in (("people", "+best"), ("people_low", "+min"), ("people_high", "+max"))
-    ),
-    column("soonest_runout.supply", "#item+type"),
-    column("soonest_runout.state", "#status+supply"),
-    column("soonest_runout.runs_out_earliest", "#date+runout+min"),
-    column("soonest_runout.runs_out_latest", "#date+runout+max"),
-    column("soonest_runout.days_left", "#indicator+days_remaining+num", "integer"),
-    column("soonest_runout.agreement", "#status+agreement"),
-    column("soonest_runout.source", "#meta+source+code"),
-    *(column(f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in _ROUTE_COUNTS),
-    column("routes.all_closed", "#status+all_closed", "boolean"),
+    *(column(path, tag, dtype) for kind in KINDS.values() for path, tag, dtype in kind.situation_columns),
     column("contested", "#meta+contested+list", "words"),
     column("newest_statement", "#date+reported"),
 )
@@ -202,13 +187,13 @@ SITUATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A list as a table: its columns, and where on the map its rows lie; None for nowhere."""
+    """A list as a table; `geometry` is None for a list without a map."""
 
     columns: tuple[Column, ...]
     geometry: GeometrySource | None = None
 
     def of_kind(self, kind: str | None) -> tuple[Column, ...]:
-        """The columns of a list whose rows are all of one kind."""
+        """Return the columns of a list of one kind; None: of any kind."""
         return self.columns if kind is None else _indicators([KINDS[kind]])
 
 
@@ -223,12 +208,15 @@ TABLES: dict[str, Table] = {
     "changes": Table(CHANGES),
 }
 
-# Fields of a reading or a value that name a route: rows that have one lie on its line.
+# Fields of a value that name a route: the geometry of a row with such a field is that of the route.
 ROUTE_FIELDS = tuple(sorted({field for kind in KINDS.values() for field, what in kind.references.items() if what == "route"}))
 
 
 def flatten(rows: str, record: dict[str, Any]) -> dict[str, Any]:
-    """The record as its columns look for it: of a situation, those trapped by concept."""
+    """Return the record with the nesting of its columns: those of a situation have people by concept, for example."""
     if rows != "situations":
         return record
-    return record | {"trapped": {each["concept"]: each for each in record["trapped"]}}
+    grouped = [(kind, record[kind.situation_group]) for kind in KINDS.values() if kind.situation_columns]
+    return record | {
+        kind.situation_group: {each[kind.filter_field]: each for each in items} for kind, items in grouped if isinstance(items, list)
+    }

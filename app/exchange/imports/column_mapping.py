@@ -1,134 +1,120 @@
-"""Columns of somebody's spreadsheet matched to the fields of a report, by HXL hashtag or by header; never by guess.
+"""Maps the columns of a table to the fields of a report, by HXL hashtag or by header; nothing is guessed.
 
-A header matches by the field's path (`value.people_low`) or its last part (`people_low`), whatever its case, spaces and hyphens.
-A place is told by `place` (a slug, `scheme:code` or an exact name), by a column of codes that names its scheme
-(`#adm2+code+v_pcode`, or a header such as `adm2_pcode`), or by its exact name (`#loc+name`, `#adm2+name`); the deepest code that is
-given counts before any name. Columns that match nothing are not read, and told.
+A header matches the path of a field (`value.people_low`) or the last part of it (`people_low`), in any case and with spaces or hyphens.
+The place is named by `place` (a slug, `scheme:code` or an exact name), by a column of codes with their scheme (`#adm2+code+v_pcode`,
+or a header such as `adm2_pcode`), or by an exact name (`#loc+name`, `#adm2+name`). Codes come before names, and lower units before
+those that contain them. Other columns are not read, and the result names them.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
-from app.exchange.imports.file_readers import Cell, cell_error, cell_text
-from app.exchange.imports.header_detection import DetectedHeader, parse_hashtag
-from app.http.problems import FieldProblem
+from app.exchange.imports.cells import Cell, cell_error, cell_text
+from app.exchange.imports.header_detection import DetectedHeader, Hashtag, parse_hashtag
+from app.http.problems import FieldProblem, pointer
 
-# What the service adds: in a table that it made, these are not sent back.
+# Columns of an exported list that a report does not have when it is sent.
 _ADDED = frozenset({"id", "recorded_at", "recorded_by", "seq", "indicator", "supersedes"})
 _STATUS = "status"
 _PCODE = re.compile(r"(?:adm(?:in)?_?(\d)_?)?p_?code")
-_COUNTRY = 0
-_DEEPEST = 9
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_YES_NO = {"true": True, "yes": True, "false": False, "no": False}
+_COUNTRY_DEPTH = 0
+# Deeper than every administrative level.
+_SITE_DEPTH = 9
+_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 
 FIELDS: dict[str, Column] = {each.header: each for each in STATEMENT if each.header not in _ADDED}
-
-
-def _plain(header: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "_", header.strip().lower()).strip("_")
-
-
-def _short_names() -> dict[str, str]:
-    shorts: dict[str, str] = {}
-    for header, each in FIELDS.items():
-        shorts.setdefault(str(each.path[-1]), header)
-    return shorts
-
-
-_SHORT = _short_names()
-_TAGS = {tag: each.header for each in reversed(REPORTS) if each.tag and (tag := parse_hashtag(each.tag))}
+# Fields by the last part of their path: where several share it, the first.
+_SHORT_NAMES = {str(each.path[-1]): header for header, each in reversed(FIELDS.items())}
+_HASHTAGS = {hashtag: each.header for each in reversed(REPORTS) if each.tag and (hashtag := parse_hashtag(each.tag))}
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceColumn:
-    """A column that tells the place: by codes of a scheme, or by name; `depth` 0 is the country, 9 a place outside the units."""
+    """A column that names the place, by codes of a scheme or by name; `depth` is the administrative level, 0 for the country."""
 
-    at: int
+    index: int
     depth: int
     scheme: str | None = None
 
 
 @dataclass(slots=True)
 class ColumnMapping:
-    """Which column holds which field, by position; `status` is that of a report of another Lifeline."""
+    """The columns of a table by index: those of fields, those that name the place, and that of the `status` of an exported report."""
 
+    headers: Sequence[str]
     fields: dict[int, Column] = field(default_factory=dict)
     places: list[PlaceColumn] = field(default_factory=list)
     status: int | None = None
     unread: list[str] = field(default_factory=list)
-    headers: Sequence[str] = ()
 
-    def column_of(self, pointer: str) -> int | None:
-        """The position of the column that a pointer into the report leads to; None where there is none."""
-        steps = tuple(pointer.split("/")[1:])
-        if steps == (_STATUS,):
+    def column_of(self, pointer_: str) -> int | None:
+        """Return the column that has the field of a JSON Pointer; None if the table has none."""
+        path = tuple(pointer_.split("/")[1:])
+        if path == (_STATUS,):
             return self.status
-        if steps[:1] == ("place",) and self.places and "place" not in [each.header for each in self.fields.values()]:
-            return self.places[0].at
-        for at, each in self.fields.items():
-            if steps[: len(each.path)] == each.path:
-                return at
-        return None
+        if path[:1] == ("place",) and self.places and "place" not in [each.header for each in self.fields.values()]:
+            return self.places[0].index
+        return next((index for index, each in self.fields.items() if path[: len(each.path)] == each.path), None)
 
 
-def map_columns(heading: DetectedHeader) -> ColumnMapping:
-    """Match the columns of a table. The first column that matches a field has it; further ones are not read."""
-    found = ColumnMapping(headers=heading.headers)
-    given = {_plain(each) for each in heading.headers}
-    taken: set[str] = set()
-    for at, header in enumerate(heading.headers):
-        tag = heading.tags[at]
-        name = _TAGS.get(tag) if tag else None
-        if name is None:
-            name = _by_header(_plain(header), given)
-        if name == _STATUS:
-            found.status = at
-        elif name in _ADDED:
+def map_columns(header: DetectedHeader) -> ColumnMapping:
+    """Map the columns of a table; of several columns for one field the first is read."""
+    mapping = ColumnMapping(header.headers)
+    names = [_normalise(each) for each in header.headers]
+    for index, (name, hashtag) in enumerate(zip(names, header.hashtags, strict=True)):
+        field_name = (_HASHTAGS.get(hashtag) if hashtag else None) or _field_of_header(name, names)
+        if field_name == _STATUS:
+            mapping.status = index
+        elif field_name in _ADDED:
             continue
-        elif name is not None and name not in taken:
-            taken.add(name)
-            found.fields[at] = FIELDS[name]
-        elif (place := _place_column(at, tag, _plain(header))) is not None:
-            found.places.append(place)
-        elif header or tag:
-            found.unread.append(header or f"column {at + 1}")
-    # Codes before names, and of each the deepest first.
-    found.places.sort(key=lambda each: (each.scheme is None, -each.depth))
-    return found
+        elif field_name is not None and FIELDS[field_name] not in mapping.fields.values():
+            mapping.fields[index] = FIELDS[field_name]
+        elif (place := _place_column(index, hashtag, name)) is not None:
+            mapping.places.append(place)
+        elif header.headers[index] or hashtag:
+            mapping.unread.append(header.headers[index] or f"column {index + 1}")
+    mapping.places.sort(key=lambda each: (each.scheme is None, -each.depth))
+    return mapping
 
 
-def _by_header(name: str, given: set[str]) -> str | None:
+def _normalise(header: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "_", header.strip().lower()).strip("_")
+
+
+def _field_of_header(name: str, names: Sequence[str]) -> str | None:
     if name in FIELDS or name in _ADDED:
         return name
-    if name == _STATUS and "value.status" in given:
+    # In an exported list `status` is that of the report; a route's is `value.status`.
+    if name == _STATUS and "value.status" in names:
         return _STATUS
-    return _SHORT.get(name)
+    return _SHORT_NAMES.get(name)
 
 
-def _place_column(at: int, tag: tuple[str, frozenset[str]] | None, header: str) -> PlaceColumn | None:
-    if tag is not None:
-        name, attributes = tag
-        unit = re.fullmatch(r"#adm([1-5])", name)
-        depth = int(unit[1]) if unit else {"#country": _COUNTRY, "#loc": _DEEPEST}.get(name)
+def _place_column(index: int, hashtag: Hashtag | None, name: str) -> PlaceColumn | None:
+    if hashtag is not None:
+        tag, attributes = hashtag
+        unit = re.fullmatch(r"#adm([1-5])", tag)
+        depth = int(unit[1]) if unit else {"#country": _COUNTRY_DEPTH, "#loc": _SITE_DEPTH}.get(tag)
         if depth is None:
             return None
         if "code" in attributes:
             scheme = next((each.removeprefix("v_") for each in sorted(attributes) if each.startswith("v_")), None)
-            return None if scheme is None else PlaceColumn(at, depth, scheme)
-        return PlaceColumn(at, depth) if "name" in attributes and depth else None
-    if code := _PCODE.fullmatch(header):
-        return PlaceColumn(at, int(code[1]) if code[1] else _DEEPEST, "pcode")
-    return PlaceColumn(at, _DEEPEST) if header in ("place_name", "place.name") else None
+            return None if scheme is None else PlaceColumn(index, depth, scheme)
+        return PlaceColumn(index, depth) if "name" in attributes and depth else None
+    if pcode := _PCODE.fullmatch(name):
+        return PlaceColumn(index, int(pcode[1]) if pcode[1] else _SITE_DEPTH, "pcode")
+    return PlaceColumn(index, _SITE_DEPTH) if name in ("place_name", "place.name") else None
 
 
 @dataclass(slots=True)
 class ParsedRow:
-    """A row as the report that it tells, and what cannot be read in it. `place_at` is the column that the place comes from."""
+    """The report of a row, what cannot be read in it, the column that names the place, and whether the report no longer stands."""
 
     body: dict[str, Any]
     problems: list[FieldProblem]
@@ -136,36 +122,32 @@ class ParsedRow:
     superseded: bool = False
 
 
-def parse_row(found: ColumnMapping, cells: Sequence[Cell], defaults: dict[str, str]) -> ParsedRow:
-    """Read a row. `defaults` fill the fields `kind`, `place`, `source`, `stated_at` and `sensitivity` where the row has none."""
-    told = ParsedRow({}, [])
-    for at, column in found.fields.items():
-        cell = cells[at] if at < len(cells) else None
+def parse_row(mapping: ColumnMapping, cells: Sequence[Cell], defaults: Mapping[str, str]) -> ParsedRow:
+    """Read a row; `defaults` fill fields of the report that the row leaves out."""
+    parsed = ParsedRow({}, [])
+    for index, column in mapping.fields.items():
+        cell = cells[index] if index < len(cells) else None
         if cell is None or cell == "":
             continue
-        pointer = "".join(f"/{step}" for step in column.path)
-        if (error := cell_error(cell)) is not None:
-            told.problems.append(FieldProblem(pointer=pointer, detail=error))
-            continue
         try:
-            _put(told.body, column.path, _value(column, cell))
-        except ValueError as error:
-            told.problems.append(FieldProblem(pointer=pointer, detail=str(error)))
+            if (error := cell_error(cell)) is not None:
+                raise ValueError(error)
+            _put(parsed.body, column.path, _value(column, cell))
+        except ValueError as problem:
+            parsed.problems.append(FieldProblem(pointer=pointer(column.path), detail=str(problem)))
         if column.path == ("place",):
-            told.place_column = at
-    if "place" not in told.body:
-        for place in found.places:
-            text = cell_text(cells[place.at]) if place.at < len(cells) else ""
+            parsed.place_column = index
+    if "place" not in parsed.body:
+        for place in mapping.places:
+            text = cell_text(cells[place.index]) if place.index < len(cells) else ""
             if text:
-                told.body["place"] = text if place.scheme is None else f"{place.scheme}:{text}"
-                told.place_column = place.at
+                parsed.body["place"] = text if place.scheme is None else f"{place.scheme}:{text}"
+                parsed.place_column = place.index
                 break
-    if found.status is not None and found.status < len(cells):
-        told.superseded = cell_text(cells[found.status]) not in ("", "standing")
-    for name, text in defaults.items():
-        told.body.setdefault(name, text)
-    told.body.setdefault("value", {})
-    return told
+    if mapping.status is not None and mapping.status < len(cells):
+        parsed.superseded = cell_text(cells[mapping.status]) not in ("", "standing")
+    parsed.body = {"value": {}, **defaults, **parsed.body}
+    return parsed
 
 
 def _put(body: dict[str, Any], path: Sequence[str | int], value: Any) -> None:
@@ -178,7 +160,7 @@ def _value(column: Column, cell: Cell) -> Any:
     text = cell_text(cell)
     match column.dtype:
         case "integer":
-            if isinstance(cell, bool) or not _WHOLE.fullmatch(text):
+            if isinstance(cell, bool) or not _INTEGER.fullmatch(text):
                 raise ValueError("must be a whole number in digits alone, such as 250000")
             return int(text)
         case "number":
@@ -187,13 +169,13 @@ def _value(column: Column, cell: Cell) -> Any:
             except ValueError:
                 raise ValueError("must be a number, such as 36.2") from None
         case "boolean":
-            if text.lower() not in _YES_NO:
+            if text.lower() not in _BOOLEANS:
                 raise ValueError("must be true or false, yes or no")
-            return _YES_NO[text.lower()]
+            return _BOOLEANS[text.lower()]
         case "words":
             return [each for each in re.split(r"[\s,;]+", text) if each]
         case "json":
-            return column.read(text)
+            return json.loads(text) if text else None
         case _:
-            # What stands between quotation marks is kept to the last space.
+            # A quote is kept exactly, with leading and trailing spaces.
             return cell if isinstance(cell, str) and column.header == "provenance.quote" else text

@@ -1,14 +1,15 @@
-"""`POST /v1/imports`: a file of statements, or a full export, looked at or taken in."""
+"""The endpoint that imports a file: `POST /v1/imports`."""
 
 import asyncio
 import hashlib
 import tempfile
 from dataclasses import asdict, replace
-from typing import IO, Annotated, Any, Literal
+from enum import StrEnum
+from typing import IO, Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import DatabaseDep, Reporter, SettingsDep, credential_revoked, credential_still_valid
@@ -18,7 +19,8 @@ from app.domain.times import DateOrTime
 from app.domain.tlp import Label
 from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
-from app.exchange.imports.statements import ImportResult, RowProblem, StatementImport
+from app.exchange.imports.results import MAX_PROBLEMS
+from app.exchange.imports.statements import MAX_SHOWN_REPORTS, ImportResult, StatementImport
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS
 from app.http.problems import FieldProblem, Problem, invalid, invalid_field
@@ -31,37 +33,9 @@ from app.settings import Settings
 
 router = APIRouter(tags=["Reporting"])
 
-_READ = (Format.CSV, Format.XLSX, Format.JSON, Format.NDJSON)
-_FORMATS = {MEDIA_TYPES[each].partition(";")[0]: each for each in _READ} | {"application/ndjson": Format.NDJSON}
-_IN_MEMORY = 1024 * 1024
-
-
-class RowProblemOut(BaseModel):
-    """One thing wrong with one row."""
-
-    row: int = Field(description="As a spreadsheet counts, from 1; of NDJSON the line, of a JSON list the position from 1.")
-    column: str = Field(description="Header of the column, or the field.")
-    cell: str | None = Field(description="Such as F17; null where no cell holds it.")
-    sheet: str | None
-    detail: str
-
-
-class ImportOut(BaseModel):
-    """What became of a file, or would become of it."""
-
-    written: bool = Field(description="False for a dry run.")
-    holds: Literal["statements", "export"] = Field(description="Rows of statements, or a full export of a Lifeline.")
-    rows: int
-    created: int = Field(description="Recorded, or to be recorded.")
-    existing: int = Field(description="Recognised as recorded before. In a dry run of an export they are among `created`.")
-    refused: int
-    added: dict[str, int] = Field(description="Of an export: what `created` is made of.")
-    unknown: dict[str, int] = Field(description="Of an export: entries of types that this version does not know.")
-    otherwise: int = Field(description="Of an export: amendments that do not fit what stands here, and were left.")
-    problem_count: int
-    problems: list[RowProblemOut] = Field(description="The first 1,000.")
-    unread_columns: list[str] = Field(description="Columns that match no field.")
-    shown: list[dict[str, Any]] = Field(description="The first reports, as they are sent on.")
+_FORMATS = {MEDIA_TYPES[each].partition(";")[0]: each for each in (Format.CSV, Format.XLSX, Format.JSON, Format.NDJSON)}
+_FORMATS["application/ndjson"] = Format.NDJSON
+MAX_IN_MEMORY_BYTES = 1024 * 1024
 
 
 _CSV = (
@@ -69,15 +43,97 @@ _CSV = (
     "#loc+code+slug,#meta+source+code,#indicator+type,#date+reported,#indicator+definition,#affected+trapped+min,#affected+trapped+max\r\n"
     "aleppo-east,un-ocha,trapped_population,2016-07-25,trapped,250000,275000\r\n"
 )
-_JSON = [
-    {
-        "kind": "supply_runout",
-        "place": "aleppo-east",
-        "source": "un-envoy-syria",
-        "stated_at": "2016-07-28",
-        "value": {"supply": "fuel", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"},
-    }
-]
+_REPORT: dict[str, Any] = {
+    "kind": "supply_runout",
+    "place": "aleppo-east",
+    "source": "un-envoy-syria",
+    "stated_at": "2016-07-28",
+    "value": {"supply": "fuel", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"},
+}
+
+
+class ImportOptions(BaseModel):
+    """What to do with the file, and the fields of rows that leave them out."""
+
+    dry_run: bool = Field(default=True, description="Validate the file and write nothing.")
+    only_good: bool = Field(default=False, description="Record the valid rows even if others have problems.")
+    kind: KindName | None = Field(default=None, description="Kind of rows without a kind.")
+    place: PlaceName | None = Field(default=None, description="Place of rows without a place: slug, `scheme:code` or exact name.")
+    source: Slug | None = Field(default=None, description="Source of rows without a source.")
+    stated_at: DateOrTime | None = Field(default=None, description="When rows without `stated_at` were stated.")
+    sensitivity: Label | None = Field(default=None, description="Label of rows without a label.")
+
+    def defaults(self) -> dict[str, str]:
+        """Return the fields of rows that leave them out."""
+        given = self.model_dump(exclude={"dry_run", "only_good"}, exclude_none=True)
+        return {name: str(value) for name, value in given.items()}
+
+
+class ImportContent(StrEnum):
+    """What a file has: rows of statements, or a full export of a Lifeline."""
+
+    STATEMENTS = "statements"
+    EXPORT = "export"
+
+
+class RowProblemOut(BaseModel):
+    """A problem in one row."""
+
+    row: int = Field(description="Row as a spreadsheet counts, from 1; line of NDJSON; position in a JSON list, from 1.")
+    column: str = Field(description="Header of the column, or the field.")
+    cell: str | None = Field(description="Cell, such as F17. Null: the file has no cells, or no column has the field.")
+    sheet: str | None = Field(description="Sheet of the workbook. Null: the file is not a workbook.")
+    detail: str = Field(description="What is wrong, in words.")
+
+
+class ImportOut(BaseModel):
+    """The result of an import or of its dry run."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "written": False,
+                    "holds": "statements",
+                    "rows": 2,
+                    "created": 1,
+                    "existing": 0,
+                    "refused": 1,
+                    "added": {},
+                    "unknown": {},
+                    "otherwise": 0,
+                    "problem_count": 1,
+                    "problems": [
+                        {
+                            "row": 3,
+                            "column": "people_low",
+                            "cell": "F3",
+                            "sheet": None,
+                            "detail": "must be a whole number in digits alone, such as 250000",
+                        }
+                    ],
+                    "unread_columns": ["Remark"],
+                    "shown": [_REPORT],
+                }
+            ]
+        }
+    )
+
+    written: bool = Field(description="Whether the file was written; false for a dry run.")
+    holds: ImportContent = Field(description="What the file has.")
+    rows: int = Field(description="Rows of statements, or records of a full export.")
+    created: int = Field(description="Reports or records that were recorded, or would be.")
+    existing: int = Field(description="Rows that were recorded before. The dry run of a full export counts them as created.")
+    refused: int = Field(description="Rows of statements with a problem.")
+    added: dict[str, int] = Field(description="Full export: `created` by type of record and change.")
+    unknown: dict[str, int] = Field(description="Full export: ledger entries of types that this version does not know, by type.")
+    otherwise: int = Field(description="Full export: amendments that conflict with those of this service, and were not applied.")
+    problem_count: int = Field(description="Number of problems.")
+    problems: list[RowProblemOut] = Field(description=f"The first {MAX_PROBLEMS:,} problems.")
+    unread_columns: list[str] = Field(description="Columns that match no field.")
+    shown: list[dict[str, Any]] = Field(description=f"The first {MAX_SHOWN_REPORTS} reports, as they would be sent to `/v1/reports`.")
+
+
 _TEXT = {"type": "string"}
 _BODY = {
     "requestBody": {
@@ -85,7 +141,7 @@ _BODY = {
         "content": {
             JSON: {
                 "schema": {"type": "array", "items": {"type": "object"}},
-                "examples": {"A list of reports": {"value": _JSON}},
+                "examples": {"A list of reports": {"value": [_REPORT]}},
             },
             "text/csv": {"schema": _TEXT, "examples": {"A table with headers and HXL hashtags": {"value": _CSV}}},
             MEDIA_TYPES[Format.NDJSON]: {"schema": _TEXT},
@@ -96,22 +152,75 @@ _BODY = {
 }
 
 
+@router.post("/imports", summary="Import a file", response_model=ImportOut, responses=WRITE_ERRORS, openapi_extra=_BODY)
+async def create_import(
+    request: Request, caller: Reporter, database: DatabaseDep, settings: SettingsDep, options: Annotated[ImportOptions, Query()]
+) -> Response:
+    """Import statements (CSV with or without HXL hashtags, XLSX, JSON or NDJSON), or a full export of a Lifeline (NDJSON).
+
+    `Content-Type` names the format. Columns are matched to fields by HXL hashtag or header.
+    By default a dry run: the result shows what would be written, and each problem with its row and column. With `dry_run=false` all rows
+    are recorded, or none if one has a problem (422, which names each cell); with `only_good=true` the valid ones. The same file sent
+    again adds nothing. Requires the scope `report`; a full export also `curate`, since it has reference data, grades and amendments.
+    Records keep the identifiers of the export, unless a record that the key may not see has the same one.
+    """
+    format_ = _format_of(request)
+    file, request_state(request.scope)["raw_body"] = await _spool(request, settings)
+    with file:
+        try:
+            is_export = await asyncio.to_thread(is_full_export, file, format_)
+            needed = {Scope.REPORT, Scope.CURATE} if is_export else {Scope.REPORT}
+            if missing := needed - caller.scopes:
+                raise Problem(403, f"The key needs the scope {' and '.join(sorted(missing))} for this file.", kind="scope")
+            importer: FullImport | StatementImport
+            if is_export:
+                importer = FullImport(file, database, lambda organisation: _author(caller, organisation), settings, requester=caller)
+            else:
+                importer = StatementImport(file, format_, database, caller, settings, options.defaults())
+
+            async def write(session: AsyncSession) -> WriteResult:
+                # The dry run may have taken minutes.
+                if not await credential_still_valid(caller, database):
+                    raise credential_revoked()
+                result = await importer.write(session)
+                if is_export or not options.only_good:
+                    _raise_problems(result)
+                return WriteResult(200, _encode(result))
+
+            if options.dry_run:
+                return Response(_encode(await importer.dry_run()), headers={"Cache-Control": "no-store"}, media_type=JSON)
+            if is_export or not options.only_good:
+                _raise_problems(await importer.dry_run())
+            return await idempotent_write(request, caller, write)
+        except UnreadableFile as error:
+            raise invalid_field("", str(error)) from None
+
+
+def _format_of(request: Request) -> Format:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in _FORMATS:
+        raise Problem(415, f"Send the file as one of {', '.join(_FORMATS)}.")
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        # A body that is not decompressed cannot be a decompression bomb.
+        raise Problem(415, "Send the file without Content-Encoding.", headers={"Accept-Encoding": "identity"})
+    return _FORMATS[media_type]
+
+
 async def _spool(request: Request, settings: Settings) -> tuple[IO[bytes], bytes]:
-    """The body in a file that is in memory while it is small, and its digest. 408 where nothing more of it comes."""
-    most = settings.max_import_bytes
-    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by whoever reads it
+    """Return the body as a file, in memory if small, and its SHA-256; 408 if it stops arriving."""
+    file = tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by the endpoint
     digest, length = hashlib.sha256(), 0
-    pieces = request.stream()
+    chunks = request.stream()
     try:
-        # A large file takes its time over a bad link, so the bound is on silence.
-        while (chunk := await asyncio.wait_for(anext(pieces, None), settings.body_timeout_seconds)) is not None:
+        # The timeout is for each chunk, because a large file takes long over a slow link.
+        while (chunk := await asyncio.wait_for(anext(chunks, None), settings.body_timeout_seconds)) is not None:
             length += len(chunk)
-            if length > most:
-                raise Problem(413, f"A file may have {most} bytes at the most.", headers={"Connection": "close"})
+            if length > settings.max_import_bytes:
+                raise Problem(413, f"The file must not exceed {settings.max_import_bytes} bytes.", headers={"Connection": "close"})
             digest.update(chunk)
             await asyncio.to_thread(file.write, chunk)
     except BaseException as error:
-        # A sender who went away leaves no file behind either.
+        # Also when the client disconnects: otherwise its file would stay on disk.
         file.close()
         if isinstance(error, TimeoutError):
             raise Problem(408, "The file did not arrive in time.", headers={"Connection": "close"}) from None
@@ -119,105 +228,20 @@ async def _spool(request: Request, settings: Settings) -> tuple[IO[bytes], bytes
     return file, digest.digest()
 
 
-def _format(request: Request) -> Format:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in _FORMATS:
-        raise Problem(415, f"Send the file as one of {', '.join(_FORMATS)}.")
-    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        # What is never inflated cannot be a bomb.
-        raise Problem(415, "Send the file as it is, without Content-Encoding.", headers={"Accept-Encoding": "identity"})
-    return _FORMATS[media_type]
-
-
-@router.post("/imports", summary="Take in a file", response_model=ImportOut, responses=WRITE_ERRORS, openapi_extra=_BODY)
-async def post_import(
-    request: Request,
-    caller: Reporter,
-    database: DatabaseDep,
-    settings: SettingsDep,
-    dry_run: Annotated[bool, Query(description="Only say what would be written.")] = True,
-    only_good: Annotated[bool, Query(description="Record the rows that are right, rather than nothing when one is wrong.")] = False,
-    kind: Annotated[KindName | None, Query(description="The kind of rows that do not say.")] = None,
-    place: Annotated[PlaceName | None, Query(description="The place of rows that do not say: slug, `scheme:code` or exact name.")] = None,
-    source: Annotated[Slug | None, Query(description="The source of rows that do not say.")] = None,
-    stated_at: Annotated[DateOrTime | None, Query(description="When rows that do not say were stated.")] = None,
-    sensitivity: Annotated[Label | None, Query(description="The label of rows that do not say.")] = None,
-) -> Response:
-    """CSV with or without HXL hashtags, XLSX, JSON or NDJSON, by `Content-Type`; columns are matched by hashtag or header.
-
-    A dry run unless `dry_run=false`: nothing is written, and what would be is said, row by row where something is wrong. Then all
-    rows are recorded or, when one is wrong, none (422, each problem at its cell); with `only_good=true` those that are right. The same
-    file sent again adds nothing. Needs the scope `report`; a full export of another Lifeline, which brings reference data, grades and
-    amendments with it, needs `report` and `curate`. Its identifiers are kept, but for those of records here that the key may not see:
-    these count as not there, and are given anew.
-    """
-    format_ = _format(request)
-    given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}
-    defaults = {name: str(value) for name, value in given.items() if value is not None}
-    file, request_state(request.scope)["raw_body"] = await _spool(request, settings)
-    with file:
-        whole = await asyncio.to_thread(is_full_export, file, format_)
-        needed = {Scope.REPORT, Scope.CURATE} if whole else {Scope.REPORT}
-        if missing := needed - caller.scopes:
-            raise Problem(403, f"The key needs the scope {' and '.join(sorted(missing))} for this file.", kind="scope")
-        reader: FullImport | StatementImport
-        if whole:
-            reader = FullImport(file, format_, database, lambda organisation: _as(caller, organisation), settings, requester=caller)
-        else:
-            reader = StatementImport(file, format_, database, caller, settings, defaults=defaults)
-
-        async def write(session: AsyncSession) -> WriteResult:
-            # To look at the file may have taken minutes.
-            if not await credential_still_valid(caller, database):
-                raise credential_revoked()
-            done = await reader.write(session)
-            if not (only_good and isinstance(done, ImportResult)):
-                _must_be_right(done)
-            return WriteResult(200, _served(done))
-
-        try:
-            if dry_run:
-                return Response(_served(await reader.dry_run()), headers={"Cache-Control": "no-store"}, media_type=JSON)
-            if not only_good or whole:
-                _must_be_right(await reader.dry_run())
-            return await idempotent_write(request, caller, write)
-        except UnreadableFile as error:
-            raise invalid_field("", str(error)) from None
-
-
-def _as(caller: Principal, organisation: str) -> Principal:
-    """Who is recorded: only an administrator records in the name of another organisation."""
+def _author(caller: Principal, organisation: str) -> Principal:
+    """Return as whom an entry is recorded: only an administrator records for another organisation."""
     return replace(caller, organisation=organisation) if Scope.ADMIN in caller.scopes else caller
 
 
-def _must_be_right(found: ImportResult | FullImportResult) -> None:
-    if found.problem_count:
-        raise invalid(FieldProblem(pointer=place_of(each), detail=each.detail) for each in found.problems)
+def _raise_problems(result: ImportResult | FullImportResult) -> None:
+    if result.problem_count:
+        raise invalid(FieldProblem(pointer=each.location, detail=each.detail) for each in result.problems)
 
 
-def place_of(problem: RowProblem) -> str:
-    """Where something is wrong, as a spreadsheet writes it (`Sheet1!F17`), else the row and the field (`17/value/people`)."""
-    if problem.cell is None:
-        where = f"{problem.row}{problem.column}" if problem.column.startswith("/") else f"{problem.row} {problem.column}".strip()
-    else:
-        where = problem.cell
-    return where if problem.sheet is None else f"{problem.sheet}!{where}"
-
-
-def _served(done: ImportResult | FullImportResult) -> bytes:
-    found = asdict(done)
-    if isinstance(done, FullImportResult):
-        found |= {
-            # `asdict` makes another thing of a Counter.
-            "added": dict(done.added),
-            "unknown": dict(done.unknown),
-            "holds": "export",
-            "rows": done.rows,
-            "created": sum(done.added.values()),
-            "refused": 0,
-            "unread_columns": [],
-            "shown": [],
-        }
-    else:
-        found |= {"holds": "statements", "added": {}, "unknown": {}, "otherwise": 0}
-    return orjson.dumps({name: found[name] for name in ImportOut.model_fields})
+def _encode(result: ImportResult | FullImportResult) -> bytes:
+    fields: dict[str, Any] = {"refused": 0, "added": {}, "unknown": {}, "unread_columns": [], "shown": [], **asdict(result)}
+    if isinstance(result, FullImportResult):
+        # asdict would not keep the counters.
+        fields |= {"added": dict(result.added), "unknown": dict(result.unknown), "created": result.added.total()}
+    fields |= {"holds": "export" if isinstance(result, FullImportResult) else "statements", "otherwise": fields.pop("conflicts", 0)}
+    return orjson.dumps({name: fields[name] for name in ImportOut.model_fields})

@@ -1,73 +1,68 @@
-"""Files read row by row, in memory that does not grow with their length: CSV, JSON, NDJSON, and XLSX by `workbooks_in`.
+"""Reads CSV, XLSX, JSON and NDJSON files row by row, in memory that does not grow with their length.
 
-A row has the number that a spreadsheet shows beside it, counted from 1; a JSON document has that of its line in NDJSON, and its
-position in a list. What cannot be read at all is `Unreadable`, with words for whoever made the file.
+Rows of tables are numbered as in a spreadsheet, from 1; JSON documents by their line in NDJSON and by their position in a list.
 """
 
+import asyncio
 import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import ijson
 import orjson
 
 from app.exchange.exports.hxl_csv import unescape_formula
+from app.exchange.imports.cells import Row, Table, UnreadableFile
 from app.http.content_negotiation import Format
 
-Cell = str | int | float | bool | datetime | None
+T = TypeVar("T")
 
 MAX_CELL_CHARACTERS = 16 * 1024 * 1024
-# How deep lists and objects of JSON may stand in one another: far more than any geometry needs.
+# Nested lists and objects in JSON: far more than any geometry needs.
 MAX_JSON_DEPTH = 64
-_SAMPLE = 64 * 1024
+TABULAR = frozenset({Format.CSV, Format.XLSX})
 FORMATS = {".csv": Format.CSV, ".xlsx": Format.XLSX, ".json": Format.JSON, ".geojson": Format.GEOJSON, ".ndjson": Format.NDJSON}
-_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
-# Stands in a cell whose formula was written by a program that does not compute.
-UNCALCULATED = "#UNCOMPUTED!"
-_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
+_SAMPLE_BYTES = 64 * 1024
+# The first line that Excel writes and does not show.
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
 
 
-class UnreadableFile(ValueError):
-    """A file that cannot be read, or not as what it says it is."""
+def format_of_path(path: Path) -> Format:
+    """Return the format of a file by its suffix; UnreadableFile for an unknown one."""
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise UnreadableFile(f"The format of {path.name} is unknown: the name has to end in one of {', '.join(FORMATS)}.") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a table; `sheet` is None in CSV."""
-
-    number: int
-    cells: Sequence[Cell]
-    sheet: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A sheet, or a CSV file."""
-
-    name: str | None
-    rows: Iterator[Row]
+async def read_batches(rows: Iterator[T], size: int) -> AsyncIterator[list[T]]:
+    """Yield rows in batches, each read in a thread because reading blocks."""
+    while batch := await asyncio.to_thread(lambda: list(islice(rows, size))):
+        yield batch
 
 
 def read_tables(file: IO[bytes], format_: Format) -> Iterator[Table]:
-    """The tables of a CSV file or a workbook, one after the other."""
+    """Return the tables of a CSV file or a workbook."""
     file.seek(0)
-    return _workbook(file) if format_ is Format.XLSX else iter([Table(None, _csv(file))])
+    return _read_workbook(file) if format_ is Format.XLSX else iter([Table(None, _read_csv(file))])
 
 
 def read_documents(file: IO[bytes], format_: Format) -> Iterator[tuple[int, Any]]:
-    """The objects of NDJSON, of a JSON list, of the `items` of a list as served or of the `features` of GeoJSON, with their numbers."""
+    """Return the numbered documents of NDJSON, a JSON list, the `items` of a list as served or the `features` of GeoJSON.
+
+    A line of NDJSON that is not JSON is an UnreadableFile in place of its document.
+    """
     file.seek(0)
-    return _lines(file) if format_ is Format.NDJSON else _json(file)
+    return _read_ndjson(file) if format_ is Format.NDJSON else _read_json(file)
 
 
-def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    _after_mark(file)
+def _read_ndjson(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    _skip_byte_order_mark(file)
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
@@ -76,30 +71,32 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
                 yield number, UnreadableFile(f"this line is not JSON: {error}")
 
 
-def _json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    after_mark = _after_mark(file)
-    start = file.read(_SAMPLE).lstrip(b" \t\r\n")[:1]
-    if start not in (b"[", b"{"):
+def _read_json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    start = _skip_byte_order_mark(file)
+    if file.read(_SAMPLE_BYTES).lstrip(b" \t\r\n")[:1] not in (b"[", b"{"):
         raise UnreadableFile("The file is not JSON in UTF-8: it has to begin with [ or {.")
     try:
-        file.seek(after_mark)
-        prefix = _prefix(file)
-        file.seek(after_mark)
-        yield from enumerate(ijson.items(file, prefix, use_float=True), 1)
+        file.seek(start)
+        path = _path_of_documents(file)
+        file.seek(start)
+        yield from enumerate(ijson.items(file, path, use_float=True), 1)
     except ijson.JSONError as error:
-        # Its further lines draw where that is. Some of its words come as bytes.
-        words = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        raise UnreadableFile(f"The file cannot be read as JSON: {words.partition(chr(10))[0].strip()}.") from None
+        # The message has the place in further lines, and some backends of ijson give it as bytes.
+        message = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        raise UnreadableFile(f"The file cannot be read as JSON: {message.partition(chr(10))[0].strip()}.") from None
 
 
-def _after_mark(file: IO[bytes]) -> int:
-    """Go past a byte order mark, which JSON should not have and which Windows puts there; answers the position."""
+def _skip_byte_order_mark(file: IO[bytes]) -> int:
+    """Skip a byte order mark, which JSON must not have but Windows writes, and return the position."""
     file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
     return file.tell()
 
 
-def _prefix(file: IO[bytes]) -> str:
-    """Where the documents are, as ijson writes it. It keeps the whole path of each nested level, so how deep they go is counted first."""
+def _path_of_documents(file: IO[bytes]) -> str:
+    """Return the ijson path of the documents.
+
+    The depth is limited first, because ijson keeps the path of each nested level in memory.
+    """
     depth = 0
     key, lists = "", set()
     for event, value in ijson.basic_parse(file, use_float=True):
@@ -108,7 +105,7 @@ def _prefix(file: IO[bytes]) -> str:
                 lists.add(key)
             depth += 1
             if depth > MAX_JSON_DEPTH:
-                raise UnreadableFile(f"The file has lists or objects inside one another more than {MAX_JSON_DEPTH} deep.")
+                raise UnreadableFile(f"The file nests lists or objects more than {MAX_JSON_DEPTH} deep.")
         elif event in ("end_map", "end_array"):
             depth -= 1
             if depth == 0:
@@ -123,19 +120,17 @@ def _prefix(file: IO[bytes]) -> str:
     return f"{name}.item"
 
 
-def _csv(file: IO[bytes]) -> Iterator[Row]:
-    # Only a byte order mark tells of another encoding than UTF-8; none is guessed.
-    wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+def _read_csv(file: IO[bytes]) -> Iterator[Row]:
+    # The encoding is not guessed: UTF-8, or UTF-16 by its byte order mark.
+    is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     file.seek(0)
-    text = io.TextIOWrapper(file, encoding="utf-16" if wide else "utf-8-sig", newline="")
+    text = io.TextIOWrapper(file, encoding="utf-16" if is_utf16 else "utf-8-sig", newline="")
     try:
-        sample = text.read(_SAMPLE)
-        said = _SEPARATOR.match(sample)
-        first = sample.partition("\n")[0]
-        delimiter = said[1] if said else max(",;\t", key=first.count)
+        sample = text.read(_SAMPLE_BYTES)
+        separator = _SEPARATOR_LINE.match(sample)
+        delimiter = separator[1] if separator else max(",;\t", key=sample.partition("\n")[0].count)
         text.seek(0)
-        if said:
-            # Excel's own line, which it does not show.
+        if separator:
             text.readline()
         csv.field_size_limit(MAX_CELL_CHARACTERS)
         for number, cells in enumerate(csv.reader(text, delimiter=delimiter, strict=True), 1):
@@ -148,46 +143,8 @@ def _csv(file: IO[bytes]) -> Iterator[Row]:
         text.detach()
 
 
-def _workbook(file: IO[bytes]) -> Iterator[Table]:
-    # Imported by whoever reads the first sheet, in a thread of his own.
-    from app.exchange.imports.xlsx_reader import read_workbook  # noqa: PLC0415 - its library brings NumPy, which every start would wait for
+def _read_workbook(file: IO[bytes]) -> Iterator[Table]:
+    # openpyxl imports NumPy, which would slow down every start; here the first read of a workbook imports it, in a thread.
+    from app.exchange.imports.xlsx_reader import read_workbook  # noqa: PLC0415 - see above
 
     yield from read_workbook(file)
-
-
-def cell_text(cell: Cell) -> str:
-    """A cell as text: of a date without a time its day, of a whole number its digits."""
-    if cell is None:
-        return ""
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, datetime):
-        return cell.date().isoformat() if cell.time() == datetime.min.time() else cell.isoformat()
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def cell_error(cell: Cell) -> str | None:
-    """What a spreadsheet program could not compute in the cell, or did not; None for what can be read."""
-    if cell == UNCALCULATED:
-        return "the cell holds a formula without its result: open the file in a spreadsheet program and save it"
-    return f"the cell holds an error, {cell}" if isinstance(cell, str) and cell in _ERRORS else None
-
-
-def cell_reference(column: int, row: int) -> str:
-    """What a spreadsheet calls a cell: `cell_name(0, 1)` is A1."""
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return f"{letters}{row}"
-
-
-def format_of_path(path: Path) -> Format:
-    """The format of a file by its ending; Unreadable for another."""
-    try:
-        return FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise UnreadableFile(f"The file has to end in one of {', '.join(FORMATS)}.") from None

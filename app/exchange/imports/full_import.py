@@ -1,14 +1,14 @@
-"""A full export taken in: reference data and every entry of the ledger, with their identifiers.
+"""Imports a full export: reference data and every ledger entry, with their identifiers.
 
-The hashes are walked on the way, so that a file that is altered or not whole is told before anything is written. What is here already
-is known by its identifier: a run that was cut off is run again, and goes on where it stopped.
+The hash chain is verified first, so an altered or incomplete file is rejected before anything is written. Records that exist are
+recognised by their identifiers, so an interrupted import can be run again.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import IO, Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,113 +18,64 @@ from app.access.principal import Principal
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import VERSION
-from app.exchange.imports.cells import Cell, Row, UnreadableFile, cell_text
-from app.exchange.imports.file_readers import read_documents, read_tables
-from app.exchange.imports.reference import MODELS, add_reference, reference_errors
-from app.exchange.imports.statements import TABULAR, Progress, RowProblem
-from app.exchange.replication.apply import KNOWN_TYPES, ApplyResult, AuthorFor, EntryApplier
+from app.exchange.imports.cells import UnreadableFile
+from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
+from app.exchange.imports.results import FileResult, Progress, RowProblem
+from app.exchange.replication.apply import KNOWN_TYPES, AuthorFor, EntryApplier
 from app.exchange.replication.entry_schema import complete_entry, entry_errors, statement_of
+from app.exchange.replication.reference import add_reference, reference_errors
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
+from app.reference.models import MODELS
 from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 
 BATCH_SIZE = 500
-MOST_PROBLEMS = 1000
-_BESIDE_ENTRY = frozenset({"record", "seq", "hash", "redacted"})
+# Fields of a change that are not part of the hashed entry.
+_NOT_HASHED = frozenset({"record", "seq", "hash", "redacted"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """One record, and where it stands: its row, and its sheet in a workbook."""
-
-    row: int
-    sheet: str | None
+    line: int
     content: dict[str, Any]
+
+    @property
+    def type_(self) -> str:
+        return str(self.content["record"])
 
 
 @dataclass(slots=True)
-class FullImportResult:
-    """What became of a full export. `added` counts by record and type of change; `unknown` what this version does not know.
+class FullImportResult(FileResult):
+    """The result for a full export: records `added` by type, amendments in conflict with this service, and entries of `unknown` types."""
 
-    `otherwise` are amendments that do not fit what stands here. `clearance` is that of the export.
-    """
-
-    written: bool = False
     clearance: str = ""
-    rows: int = 0
     added: Counter[str] = field(default_factory=Counter)
-    existing: int = 0
     conflicts: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
-    problem_count: int = 0
-    problems: list[RowProblem] = field(default_factory=list)
 
-    def reject(self, at: _Record, wrong: Sequence[FieldProblem]) -> None:
-        """Count what is wrong with a record."""
-        self.problem_count += len(wrong)
-        found = [RowProblem(at.row, each.pointer, each.detail, None, at.sheet) for each in wrong]
-        self.problems += found[: MOST_PROBLEMS - len(self.problems)]
-
-    def count(self, lot: Sequence[_Record], applied: ApplyResult) -> None:
-        """Count what became of some entries."""
-        self.added += applied.added
-        self.existing += applied.existing
-        self.conflicts += applied.conflicts
-        self.unknown += applied.unknown
-        for at, wrong in applied.refused:
-            self.reject(lot[at], wrong)
+    def reject_record(self, record: _Record, errors: Sequence[FieldProblem]) -> None:
+        """Record what is wrong with a record."""
+        self.reject(*[RowProblem(record.line, each.pointer, each.detail) for each in errors])
 
 
 def is_full_export(file: IO[bytes], format_: Format) -> bool:
-    """Whether a file is a full export: its first record says so."""
+    """Return whether the first record says that the file is a full export; UnreadableFile for one in a table."""
     try:
-        if format_ is Format.XLSX:
-            # A workbook is closed as soon as nobody holds its tables.
-            tables = read_tables(file, format_)
-            first = next(tables)
-            return first.name == SHEETS["export"] and _begins_export(next(first.rows))
-        if format_ is Format.CSV:
-            return _begins_export(next(next(read_tables(file, format_)).rows))
-        if format_ is Format.NDJSON:
+        if format_ in TABULAR:
+            is_export = [*next(next(read_tables(file, format_)).rows).cells][:2] == ["record", "version"]
+        elif format_ is Format.NDJSON:
             _, document = next(read_documents(file, format_))
             return isinstance(document, dict) and document.get("record") == "export"
+        else:
+            return False
     except (StopIteration, UnreadableFile):
-        pass
+        return False
+    if is_export:
+        raise UnreadableFile("A full export can be imported as NDJSON only: write it with `lifeline export FILE.ndjson`.")
     return False
-
-
-def _begins_export(row: Row) -> bool:
-    return [*row.cells][:2] == [each.header for each in COLUMNS["export"][:2]]
-
-
-def _records(file: IO[bytes], format_: Format) -> Iterator[_Record]:
-    if format_ not in TABULAR:
-        for number, document in read_documents(file, format_):
-            if not isinstance(document, dict):
-                raise UnreadableFile(f"Line {number} of the export is not a JSON object.")
-            yield _Record(number, None, document)
-        return
-    for table in read_tables(file, format_):
-        heading = next(table.rows, None)
-        if heading is None:
-            continue
-        headers = [cell_text(each) for each in heading.cells]
-        next(table.rows, None)
-        for row in table.rows:
-            texts = [_exact(each) for each in row.cells]
-            try:
-                content = restore(headers, [*texts, *[""] * (len(headers) - len(texts))])
-            except (AttributeError, LookupError, TypeError, ValueError) as error:
-                at = f"Row {row.number}" + (f" of the sheet {table.name}" if table.name else "")
-                raise UnreadableFile(f"{at} is no record of a full export that this version knows: {error}.") from None
-            yield _Record(row.number, table.name, content)
-
-
-def _exact(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else cell_text(cell)
 
 
 class _Head(BaseModel):
@@ -133,147 +84,156 @@ class _Head(BaseModel):
     hash: str
 
 
-class _Walk:
-    """The chain of the export, record by record."""
+class _ExportVerifier:
+    """Verifies that the records of an export are complete and in order."""
 
     def __init__(self) -> None:
         self.head: _Head | None = None
         self._seq = 0
         self._hash = GENESIS
 
-    def step(self, at: _Record) -> str | None:
-        """What is wrong with the next record as part of the whole; None where it fits."""
-        content = at.content
+    def check(self, record: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with the next record; None if it follows from those before."""
         if self.head is None:
-            if content.get("record") != "export" or content.get("version") != VERSION:
-                raise UnreadableFile(f"This is no full export of version {VERSION}.")
+            if record.get("record") != "export" or record.get("version") != VERSION:
+                raise UnreadableFile(f"The file is not a full export of version {VERSION}.")
             try:
-                self.head = _Head.model_validate(content)
+                self.head = _Head.model_validate(record)
             except ValidationError as error:
-                wrong = field_problems(error)[0]
-                raise UnreadableFile(f"This is no full export of version {VERSION}: {wrong.pointer} {wrong.detail}.") from None
-        elif content.get("record") == "change":
+                problem = field_problems(error)[0]
+                raise UnreadableFile(f"The file is not a full export of version {VERSION}: {problem.pointer} {problem.detail}.") from None
+        elif record.get("record") == "change":
             self._seq += 1
-            given = content.get("hash")
-            # What was withheld since it was written cannot be hashed any more: its hash is taken as given.
-            expected = given if content.get("redacted") and isinstance(given, str) else self._link(content)
-            fits = expected is not None and (content.get("seq"), given) == (self._seq, expected)
-            # The next is held against this one, so that one fault is told once.
-            self._seq = content["seq"] if isinstance(content.get("seq"), int) else self._seq
-            self._hash = given if isinstance(given, str) else self._hash
-            if not fits:
-                return "the entry is not the one that was written: its number or hash does not follow from those before"
-        elif not isinstance(content.get("record"), str) or content["record"] not in MODELS:
-            return "this is no record of a full export that this version knows"
+            hash_ = record.get("hash")
+            # An entry that was redacted after it was written cannot be hashed again: its hash is accepted.
+            expected = hash_ if record.get("redacted") and isinstance(hash_, str) else self._hash_of(record)
+            follows = expected is not None and (record.get("seq"), hash_) == (self._seq, expected)
+            # The next entry is compared with this one, so that one error is reported once.
+            self._seq = record["seq"] if isinstance(record.get("seq"), int) else self._seq
+            self._hash = hash_ if isinstance(hash_, str) else self._hash
+            if not follows:
+                return "the entry was altered: its seq or hash does not follow from the entries before"
+        elif not isinstance(record.get("record"), str) or record["record"] not in MODELS:
+            return f"the type of the record is unknown: it has to be export, {', '.join(MODELS)} or change"
         return None
 
-    def _link(self, content: Mapping[str, Any]) -> str | None:
-        entry = {name: each for name, each in content.items() if name not in _BESIDE_ENTRY}
+    def _hash_of(self, change: Mapping[str, Any]) -> str | None:
+        entry = {name: each for name, each in change.items() if name not in _NOT_HASHED}
         try:
             return chain_hash(self._hash, canonical_json(entry))
         except ValueError:
-            # A number or a text that no JSON of ours has.
+            # A number or text that cannot be written as canonical JSON.
             return None
 
-    def end(self) -> str | None:
-        """What is missing at the end; None where the export is whole."""
+    def missing(self) -> str | None:
+        """Return what is missing after the last record; None if the export is complete."""
         assert self.head is not None
         if (self._seq, self._hash) == (self.head.seq, self.head.hash):
             return None
-        return f"the export is not whole: it ends at {self._seq} of {self.head.seq} entries"
+        return f"the export is incomplete: it ends at entry {self._seq} of {self.head.seq}"
 
 
 class FullImport:
-    """A full export in a file. `teller` says as whom its entries are recorded, `asker` who is told what became of them, as in `Applier`."""
+    """Imports a full export. `author_for` and `requester` are those of `EntryApplier`."""
 
     def __init__(
         self,
         file: IO[bytes],
-        format_: Format,
         database: Database,
         author_for: AuthorFor,
         settings: Settings,
         *,
         requester: Principal | None = None,
-        progress: Progress = lambda _: None,
+        on_progress: Progress = lambda _: None,
     ) -> None:
         self._file = file
-        self._format = format_
         self._database = database
         self._applier = EntryApplier(author_for, settings, requester)
         self._settings = settings
-        self._progress = progress
+        self._on_progress = on_progress
 
     async def dry_run(self) -> FullImportResult:
-        """Walk the whole file and check each record by itself. Nothing is written, and what is here already is not looked at."""
-        restored = FullImportResult()
-        walk = _Walk()
-        records = _records(self._file, self._format)
-        last = _Record(0, None, {})
-        while lot := await asyncio.to_thread(lambda: list(islice(records, BATCH_SIZE))):
-            await asyncio.to_thread(self._look, lot, walk, restored)
-            last = lot[-1]
-            self._progress(len(lot))
-        if walk.head is None:
+        """Verify the export and each record by itself; existing records count as added."""
+        result = FullImportResult()
+        verifier = _ExportVerifier()
+        last = _Record(0, {})
+        async for batch in read_batches(self._read_records(), BATCH_SIZE):
+            await asyncio.to_thread(self._check, batch, verifier, result)
+            last = batch[-1]
+            self._on_progress(len(batch))
+        if verifier.head is None:
             raise UnreadableFile("The file is empty.")
-        restored.clearance = walk.head.clearance.value
-        if (missing := walk.end()) is not None:
-            restored.reject(last, [FieldProblem(pointer="", detail=missing)])
-        return restored
+        result.clearance = verifier.head.clearance.value
+        if (missing := verifier.missing()) is not None:
+            result.reject_record(last, [FieldProblem(pointer="", detail=missing)])
+        return result
 
-    def _look(self, lot: Sequence[_Record], walk: _Walk, restored: FullImportResult) -> None:
-        for at in lot:
-            restored.rows += 1
-            if (altered := walk.step(at)) is not None:
-                restored.reject(at, [FieldProblem(pointer="", detail=altered)])
-                continue
-            record = at.content["record"]
-            if record == "change" and (wrong := entry_errors(at.content)):
-                restored.reject(at, wrong)
-            elif record == "change":
-                entry = complete_entry(at.content)
-                type_, report = entry["type"], entry["report"]
-                if type_ not in KNOWN_TYPES or (report and report["kind"] not in KINDS):
-                    restored.unknown[type_] += 1
-                    continue
-                restored.added[type_] += 1
-                if report and type_ in ("report", "correction") and isinstance(sent := validate(statement_of(entry), self._settings), list):
-                    restored.reject(at, sent)
-            elif record in MODELS:
-                restored.added[record] += 1
-                restored.reject(at, reference_errors(record, at.content))
+    def _read_records(self) -> Iterator[_Record]:
+        for line, document in read_documents(self._file, Format.NDJSON):
+            if not isinstance(document, dict):
+                raise UnreadableFile(f"Line {line} of the export is not a JSON object.")
+            yield _Record(line, document)
+
+    def _check(self, batch: Sequence[_Record], verifier: _ExportVerifier, result: FullImportResult) -> None:
+        for record in batch:
+            result.rows += 1
+            if (problem := verifier.check(record.content)) is not None:
+                result.reject_record(record, [FieldProblem(pointer="", detail=problem)])
+            elif record.type_ in MODELS:
+                result.added[record.type_] += 1
+                result.reject_record(record, reference_errors(record.type_, record.content))
+            elif record.type_ == "change":
+                self._check_change(record, result)
+
+    def _check_change(self, record: _Record, result: FullImportResult) -> None:
+        if problems := entry_errors(record.content):
+            result.reject_record(record, problems)
+            return
+        entry = complete_entry(record.content)
+        type_, report = entry["type"], entry["report"]
+        if type_ not in KNOWN_TYPES or (report and report["kind"] not in KINDS):
+            result.unknown[type_] += 1
+            return
+        result.added[type_] += 1
+        if report and type_ in ("report", "correction") and isinstance(errors := validate(statement_of(entry), self._settings), list):
+            result.reject_record(record, errors)
 
     async def write(self, transaction: AsyncSession | None = None) -> FullImportResult:
-        """Take in a file that `look` found right. A transaction for each lot, unless one is given."""
-        restored = FullImportResult(written=True)
-        records = _records(self._file, self._format)
+        """Import a file without problems in its dry run, in a transaction for each batch unless one is given."""
+        result = FullImportResult(written=True)
         orphans: list[_Record] = []
-        while lot := await asyncio.to_thread(lambda: list(islice(records, BATCH_SIZE))):
-            restored.clearance = restored.clearance or lot[0].content["clearance"]
-            if transaction is not None:
-                await self._take(transaction, lot, orphans, restored)
-            else:
-                async with self._database.write() as session:
-                    await self._take(session, lot, orphans, restored)
-            self._progress(len(lot))
-        for at in orphans:
-            restored.reject(at, [FieldProblem(pointer="/parent", detail="there is no such place")])
-        return restored
+        async for batch in read_batches(self._read_records(), BATCH_SIZE):
+            result.clearance = result.clearance or batch[0].content["clearance"]
+            async with nullcontext(transaction) if transaction else self._database.write() as session:
+                # A place may come before its parent if the parent was itself imported later: it waits for it.
+                orphans = await self._add_reference(session, [*orphans, *(each for each in batch if each.type_ in MODELS)], result)
+                await self._apply(session, [each for each in batch if each.type_ == "change"], result)
+            result.rows += len(batch)
+            self._on_progress(len(batch))
+        for record in orphans:
+            result.reject_record(record, [FieldProblem(pointer="/parent", detail="there is no such place")])
+        return result
 
-    async def _take(self, session: AsyncSession, lot: Sequence[_Record], orphans: list[_Record], restored: FullImportResult) -> None:
-        restored.rows += len(lot)
-        # A place that was added beneath one that came from elsewhere may stand before it: it waits for its parent.
-        named = [*orphans, *(each for each in lot if each.content["record"] in MODELS)]
-        orphans.clear()
-        answers = await add_reference(session, [(each.content["record"], each.content) for each in named])
-        for at, answer in zip(named, answers, strict=True):
-            if isinstance(answer, FieldProblem) and answer.pointer == "/parent":
-                orphans.append(at)
-            elif isinstance(answer, FieldProblem):
-                restored.reject(at, [answer])
-            elif answer:
-                restored.added[at.content["record"]] += 1
+    async def _add_reference(self, session: AsyncSession, records: Sequence[_Record], result: FullImportResult) -> list[_Record]:
+        """Add records, and return the places whose parent is unknown."""
+        orphans = []
+        outcomes = await add_reference(session, [(each.type_, each.content) for each in records])
+        for record, outcome in zip(records, outcomes, strict=True):
+            if isinstance(outcome, FieldProblem) and outcome.pointer == "/parent":
+                orphans.append(record)
+            elif isinstance(outcome, FieldProblem):
+                result.reject_record(record, [outcome])
+            elif outcome:
+                result.added[record.type_] += 1
             else:
-                restored.existing += 1
-        entries = [each for each in lot if each.content["record"] == "change"]
-        restored.count(entries, await self._applier.apply(session, [each.content for each in entries]))
+                result.existing += 1
+        return orphans
+
+    async def _apply(self, session: AsyncSession, changes: Sequence[_Record], result: FullImportResult) -> None:
+        applied = await self._applier.apply(session, [each.content for each in changes])
+        result.added += applied.added
+        result.existing += applied.existing
+        result.conflicts += applied.conflicts
+        result.unknown += applied.unknown
+        for at, errors in applied.refused:
+            result.reject_record(changes[at], errors)

@@ -17,12 +17,9 @@ from app.domain.kinds import KINDS
 from app.http.problems import FieldProblem, pointer
 from app.http.request_body import NUL_MESSAGE
 from app.reference.facts import REVEAL_FROM
-from app.reference.models import Place, PlaceCode, Route, Source
+from app.reference.models import MODELS, Place, PlaceCode, ReferenceModel, Source
 from app.reference.queries import find_places, find_routes, find_sources
 from app.storage.paging import chunks
-
-Model = type[Place] | type[Source] | type[Route]
-MODELS: dict[str, Model] = {"place": Place, "source": Source, "route": Route}
 
 _SUGGESTED_NAMES = 3
 _MIN_SIMILARITY_PERCENT = 70
@@ -57,7 +54,7 @@ class ReferenceLookup:
             for chunk in chunks(text for text in texts if "\0" not in text):
                 await self._look_up(connection, type_, model, chunk)
 
-    async def _look_up(self, connection: AsyncConnection, type_: str, model: Model, texts: Sequence[str]) -> None:
+    async def _look_up(self, connection: AsyncConnection, type_: str, model: ReferenceModel, texts: Sequence[str]) -> None:
         if model is Place:
             found = {text: place.slug for text, place in (await find_places(connection, texts)).items()}
         elif model is Source:
@@ -77,12 +74,12 @@ class ReferenceLookup:
             else:
                 self.errors[type_, text] = await self._unknown(connection, type_, model, text)
 
-    def _select_names(self, model: Model) -> Select[str, str]:
+    def _select_names(self, model: ReferenceModel) -> Select[str, str]:
         names = select(col(model.slug), col(model.name)).order_by(col(model.slug))
         # Below this clearance the real name of a protected source must not be found.
         return names.where(col(Source.alias_slug).is_(None)) if model is Source and self._caller.level < REVEAL_FROM else names
 
-    async def _unknown(self, connection: AsyncConnection, type_: str, model: Model, text: str) -> str:
+    async def _unknown(self, connection: AsyncConnection, type_: str, model: ReferenceModel, text: str) -> str:
         message = f"there is no {type_} {text!r}"
         if ":" in text:
             return message

@@ -1,4 +1,4 @@
-"""What is remembered of those that this service follows."""
+"""The table of followed Lifelines."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from app.storage.types import UtcDateTime
 
 
 class Upstream(SQLModel, table=True):
-    """Another Lifeline that is followed: how far its changes are applied here. Moved in the commit of what was applied."""
+    """A followed Lifeline. Its cursor moves in the transaction that applies its changes."""
 
     __tablename__ = "upstream"
 
