@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     horizon_days: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description="Days after which a report no longer counts beside the newest report of its indicator, by kind, as a JSON object "
-        'such as `{"supply_runout": 30}`; other kinds keep their own default. Run `lifeline migrate --reread` after a change.',
+        'such as `{"supply_runout": 30}`; other kinds keep their own default. Run `lifeline migrate --reassess` after a change.',
     )
     clock_skew_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=60, description="Seconds by which a time in a report may lie ahead of the server's clock."

@@ -1,4 +1,4 @@
-"""What every command of `lifeline` prints with, and how one ends that cannot do its work."""
+"""Output, errors, settings and the event loop of every command."""
 
 import asyncio
 import sqlite3
@@ -21,40 +21,40 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 T = TypeVar("T")
 
 
+def fail(message: str) -> typer.Exit:
+    """Print a message to standard error, and return the exception to raise for exit code 1."""
+    stderr.print(message)
+    return typer.Exit(1)
+
+
 @contextmanager
 def database_errors(hint: str = "") -> Iterator[None]:
-    """Stop with one line where the database cannot be used."""
+    """Exit with one line if the database cannot be used."""
     try:
         yield
     except (DBAPIError, sqlite3.Error, OSError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         raise fail(f"The database cannot be used: {reason}.{hint}") from None
     except CommandError as error:
-        raise fail(f"The schema of the database is not one that this version knows: {error}") from None
+        raise fail(f"This version does not know the schema of the database: {error}") from None
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work to its end."""
-    with database_errors(" Is `lifeline migrate` done?"):
-        return asyncio.run(work)
-
-
-def fail(message: str) -> typer.Exit:
-    """Say what is wrong; what it answers, raised, ends the command with 1."""
-    stderr.print(message)
-    return typer.Exit(1)
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; exit with one line if the database cannot be used."""
+    with database_errors(" Run `lifeline migrate` if that has not been done."):
+        return asyncio.run(coroutine)
 
 
 def load_settings(*, with_replica: bool = False) -> Settings:
-    """The settings of this process; stops with one line where they are not valid.
+    """Return the settings; exit with one line if they are invalid.
 
-    Without the replica, unless asked for: a command would not know whether it has what was written.
+    Without the replica unless asked for, because a command cannot know whether a replica has what was just written.
     """
     try:
         settings = get_settings()
         return settings if with_replica else settings.model_copy(update={"read_database_url": None})
     except ValidationError as error:
-        wrong = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
-        raise fail(f"The settings are not valid: {wrong}") from None
+        problems = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        raise fail(f"The settings are invalid: {problems}") from None
     except SettingsError as error:
-        raise fail(f"The settings are not valid: {error}: it has to be JSON.") from None
+        raise fail(f"The settings are invalid: {error}: the value must be JSON.") from None

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import asyncpg
 import orjson
@@ -181,6 +181,14 @@ class Database:
         """Every engine, once."""
         found = [self.writer, self.reader, self.audit, *([] if self.replica is None else [self.replica.engine])]
         return list(dict.fromkeys(found))
+
+    async def __aenter__(self) -> Self:
+        """Return the database, to be closed at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the database."""
+        await self.close()
 
     async def close(self) -> None:
         """Dispose all engines, first waiting up to DRAIN_SECONDS for checked-out connections."""

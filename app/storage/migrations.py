@@ -45,12 +45,8 @@ def schema_revision(settings: Settings) -> str | None:
 
 
 async def _schema_revision(settings: Settings) -> str | None:
-    database = Database(settings)
-    try:
-        async with database.reader.connect() as connection:
-            return await connection.run_sync(read_schema_revision)
-    finally:
-        await database.close()
+    async with Database(settings) as database, database.reader.connect() as connection:
+        return await connection.run_sync(read_schema_revision)
 
 
 def migrate(settings: Settings) -> tuple[str | None, str | None]:
@@ -59,12 +55,8 @@ def migrate(settings: Settings) -> tuple[str | None, str | None]:
 
 
 async def _migrate(settings: Settings) -> tuple[str | None, str | None]:
-    database = Database(settings)
-    try:
-        async with database.writer.begin() as connection:
-            before = await connection.run_sync(read_schema_revision)
-            if before != required_schema_revision():
-                await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
-            return before, await connection.run_sync(read_schema_revision)
-    finally:
-        await database.close()
+    async with Database(settings) as database, database.writer.begin() as connection:
+        before = await connection.run_sync(read_schema_revision)
+        if before != required_schema_revision():
+            await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
+        return before, await connection.run_sync(read_schema_revision)

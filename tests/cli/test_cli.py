@@ -53,7 +53,7 @@ def test_the_commands_and_their_help() -> None:
 
 def test_migrate(new_database: Callable[[], str], run: Run) -> None:
     assert run("migrate").output == f"Already at {required_schema_revision()}.\n"
-    assert run("migrate", "--reread").output.endswith("Read 0 indicators anew.\n")
+    assert run("migrate", "--reassess").output.endswith("Reassessed 0 indicators.\n")
 
 
 def test_migrate_makes_a_new_sqlite_file(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_migrate_makes_a_new_sqlite_file(tmp_path: Path) -> None:
 def test_demo_loads_once_and_prints_a_key_each_time(run: Run, database_url: str) -> None:
     first, second = run("demo").output, run("demo").output
     assert "Loaded Aleppo, July to October 2016." in first
-    assert "The database has statements already: nothing was loaded." in second
+    assert "The database has reports already: nothing was loaded." in second
     keys = [re.findall(KEY, each) for each in (first, second)]
     assert [len(each) for each in keys] == [1, 1]
     assert keys[0] != keys[1]
@@ -73,7 +73,7 @@ def test_demo_loads_once_and_prints_a_key_each_time(run: Run, database_url: str)
     assert query_rows(database_url, "SELECT count(*) FROM api_key WHERE name = 'demo'") == [(1,)]
     # With the one that is restricted, of which a lower label is proposed.
     assert query_rows(database_url, "SELECT count(*) FROM report") == [(17,)]
-    assert "Read 8 indicators anew." in run("migrate", "--reread").output
+    assert "Reassessed 8 indicators." in run("migrate", "--reassess").output
 
 
 def test_demo_gives_nobody_a_key_to_other_statements(run: Run, database_url: str) -> None:
@@ -87,7 +87,7 @@ def test_demo_gives_nobody_a_key_to_other_statements(run: Run, database_url: str
 def test_verify_says_so_or_names_what_was_altered(run: Run, database_url: str) -> None:
     run("demo")
     fine = run("verify")
-    assert (fine.exit_code, fine.output) == (0, "The ledger and every reading are as they were written.\n")
+    assert (fine.exit_code, fine.output) == (0, "The ledger and every stored indicator are as they were written.\n")
     execute_sql(database_url, "UPDATE report SET credibility = 1 WHERE global_seq = 7")
     broken = run("verify")
     assert broken.exit_code == 1
@@ -155,7 +155,9 @@ def test_without_a_database_each_command_says_so(command: tuple[str, ...]) -> No
 
 @pytest.mark.parametrize("command", COMMANDS[2:])
 def test_on_a_database_without_a_schema_it_names_migrate(command: tuple[str, ...], tmp_path: Path) -> None:
-    assert "Is `lifeline migrate` done?" in refused(invoke(*command, database_url=f"sqlite:///{tmp_path / 'empty.db'}"))
+    assert "Run `lifeline migrate` if that has not been done." in refused(
+        invoke(*command, database_url=f"sqlite:///{tmp_path / 'empty.db'}")
+    )
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("serve",)])
@@ -174,7 +176,7 @@ def test_a_schema_of_a_later_version_is_left_alone(command: tuple[str, ...], run
 def test_settings_that_are_not_valid_are_named(command: tuple[str, ...], setting: str, value: str) -> None:
     settings: dict[str, Any] = {"database_url": "sqlite://", setting: value}
     line = refused(invoke(*command, **settings))
-    assert line.startswith("The settings are not valid: ")
+    assert line.startswith("The settings are invalid: ")
     assert setting in line.lower()
     get_settings.cache_clear()
 

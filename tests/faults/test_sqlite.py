@@ -118,7 +118,7 @@ async def test_a_file_system_that_turns_read_only_while_it_is_in_use(seeded_data
                 assert_told(answer)
                 assert answer.json()["type"] == "urn:lifeline:problem:read-only"
             told = await asyncio.to_thread(invoke, "doctor", database_url=url)
-            assert (told.exit_code, "NOT WELL  disk           cannot be written to" in told.stdout) == (1, True), told.stdout
+            assert (told.exit_code, "FAILED  disk           cannot be written to" in told.stdout) == (1, True), told.stdout
             assert await people_of(client) == [1], "reading goes on"
             for path in (fresh(), "/health/live", "/health/ready"):
                 assert (await client.get(path)).status_code == 200

@@ -91,7 +91,7 @@ def test_what_is_restored_is_what_was_there_on_either_engine(demo: str, other: s
     done = invoke("backup", str(file), database_url=demo)
     assert done.exit_code == 0, done.output
     last = query_rows(demo, "SELECT global_seq, hash_red FROM ledger_head")[0]
-    assert f"The last change is {last[0]}," in done.output
+    assert f"The last ledger entry is {last[0]}," in done.output
     assert last[1] in done.output
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     # One file, which reads as it stands, and nothing left beside it.
@@ -152,13 +152,13 @@ def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other:
     connection.close()
     untold = invoke("restore", str(kept), database_url=other)
     assert "does not verify, so nothing was restored" in refused(untold)
-    assert "change 7 " in untold.stdout
+    assert "entry 7 " in untold.stdout
     assert not other.startswith("sqlite") or not Path(other.removeprefix("sqlite:///")).exists()
 
     execute_sql(demo, "UPDATE report SET quote = 'other words' WHERE global_seq = 7")
     unmade = invoke("backup", str(file), database_url=demo)
     assert "does not verify" in refused(unmade)
-    assert "change 7 " in unmade.stdout
+    assert "entry 7 " in unmade.stdout
     assert not file.exists()
 
 

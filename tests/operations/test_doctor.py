@@ -12,8 +12,8 @@ def test_all_is_well(database_url: str, engine: str) -> None:
     found = invoke("doctor", database_url=database_url)
     assert found.exit_code == 0, found.output
     told = [line.split()[:2] for line in found.output.splitlines()]
-    disk = [["well", "disk"]] if engine == "sqlite" else []
-    assert told == [["well", "configuration"], *disk, *(["well", each] for each in ("database", "schema", "clock", "ledger"))]
+    disk = [["ok", "disk"]] if engine == "sqlite" else []
+    assert told == [["ok", "configuration"], *disk, *(["ok", each] for each in ("database", "schema", "clock", "ledger"))]
     assert "17 entries" in found.output
 
 
@@ -29,7 +29,7 @@ def test_what_is_not_well_is_named(database_url: str, statement: str, line: str)
     execute_sql(database_url, statement)
     found = invoke("doctor", database_url=database_url)
     assert found.exit_code == 1
-    assert [each.split()[2] for each in found.output.splitlines() if each.startswith("NOT WELL")] == [line]
+    assert [each.split()[1] for each in found.output.splitlines() if each.startswith("FAILED")] == [line]
 
 
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
@@ -37,6 +37,6 @@ def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
     for url, seen in (("postgresql://nobody:a-password@127.0.0.1:1/none", gone), (f"sqlite:///{tmp_path}/x.db", "there is no file")):
         found = invoke("doctor", database_url=url, public_clearance="green")
         assert found.exit_code == 1
-        assert f"NOT WELL  database       {seen}" in found.output
-        assert "NOT WELL  configuration" in found.output
+        assert f"FAILED  database       {seen}" in found.output
+        assert "FAILED  configuration" in found.output
         assert "a-password" not in found.output

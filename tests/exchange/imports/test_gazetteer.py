@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.exchange.imports.gazetteer import unit_slug
-from tests.support.servers import invoke, rows
+from tests.support.servers import invoke, query_rows
 
 OLD = [
     ["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_AR", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE", "center_lat", "center_lon"],
@@ -45,17 +45,17 @@ def units(url: str) -> dict[str, Any]:
         "SELECT c.code, p.slug, p.name, p.country, parent.slug, (SELECT count(*) FROM place_ancestor a WHERE a.place_id = p.id) "
         "FROM place p JOIN place_code c ON c.place_id = p.id LEFT JOIN place parent ON parent.id = p.parent_id WHERE c.scheme = 'pcode'"
     )
-    return {row[0]: tuple(row[1:]) for row in rows(url, query)}
+    return {row[0]: tuple(row[1:]) for row in query_rows(url, query)}
 
 
 @pytest.mark.parametrize("made", [OLD, NEW, TAGGED], ids=["old", "new", "hxl"])
 def test_units_of_a_table(run: Run, tmp_path: Path, database_url: str, made: list[list[str]]) -> None:
     path = write(tmp_path / "units.csv", made)
     looked = run(path, "--country", "TLS")
-    assert looked.stdout == (
-        "3 rows: places to add: 1 of level 0, 2 of level 1, 3 of level 2; 0 are here already. Nothing was written.\n"
-    ), looked.output
-    assert rows(database_url, "SELECT count(*) FROM place") == [(0,)]
+    assert looked.stdout == ("3 rows: places to add: 1 of level 0, 2 of level 1, 3 of level 2; 0 exist already. Nothing was written.\n"), (
+        looked.output
+    )
+    assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
     assert run(path, "--country", "TLS", "--write").exit_code == 0
     assert units(database_url) == {
         "TL": ("testland-tl", "Testland", "TLS", None, 1),
@@ -65,14 +65,14 @@ def test_units_of_a_table(run: Run, tmp_path: Path, database_url: str, made: lis
         "TL02": ("south-tl02", "South", "TLS", "testland-tl", 2),
         "TL0201": ("harbour-tl0201", "Harbour", "TLS", "south-tl02", 3),
     }
-    assert run(path, "--write").stdout == "3 rows: places added: none; 6 were here already.\n"
+    assert run(path, "--write").stdout == "3 rows: places added: none; 6 existed already.\n"
 
 
 def test_a_unit_whose_code_is_here_is_that_place(tmp_path: Path, seeded_database: str) -> None:
     # `oldtown` has pcode:SY02.
     made = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Aleppo", "SY02", "Jebel Saman", "SY0200"]]
     done = invoke("place", "import", write(tmp_path / "units.csv", made), "--write", database_url=seeded_database)
-    assert done.stdout == "1 rows: places added: 1 of level 2; 1 were here already.\n"
+    assert done.stdout == "1 rows: places added: 1 of level 2; 1 existed already.\n"
     assert units(seeded_database)["SY0200"] == ("jebel-saman-sy0200", "Jebel Saman", "SYR", "oldtown", 3)
 
 
@@ -83,7 +83,7 @@ def test_a_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, 
     feature = {"type": "Feature", "properties": properties, "geometry": square}
     path.write_text(json.dumps({"type": "FeatureCollection", "name": "adm2", "features": [feature]}), encoding="utf-8")
     assert "1 of level 1, 1 of level 2" in run(str(path), "--write").stdout
-    assert rows(database_url, "SELECT slug, west, north FROM place ORDER BY slug") == [
+    assert query_rows(database_url, "SELECT slug, west, north FROM place ORDER BY slug") == [
         ("market-tl0102", 37, 36.5),
         ("north-tl01", None, None),
     ]
@@ -95,7 +95,7 @@ def test_a_wrong_row_keeps_everything_out(run: Run, tmp_path: Path, database_url
     assert refused.exit_code == 1
     assert "F3 (name): String should have at least 1 character" in refused.stdout
     assert "4 code: the row has no code" in refused.stdout
-    assert rows(database_url, "SELECT count(*) FROM place") == [(0,)]
+    assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
     assert "no column of codes" in run(write(tmp_path / "other.csv", [["a"], ["b"]])).stderr
 
 

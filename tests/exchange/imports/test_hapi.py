@@ -11,7 +11,7 @@ import pytest
 
 from app.exchange.imports import hapi
 from app.exchange.imports.hapi import _data, statement
-from tests.support.servers import invoke, rows
+from tests.support.servers import invoke, query_rows
 
 ROW: dict[str, Any] = {
     "resource_hdx_id": "a-resource",
@@ -77,12 +77,12 @@ def test_the_figures_come_in_with_where_they_are_from(endpoint: str, seeded_data
     # One unit is not among the places here, so nothing is written; the others say something else.
     assert looked.exit_code == 1
     assert "there is no place 'pcode:SY99'" in looked.stdout
-    assert "2 rows: 1 would be recorded, 0 recorded before, 1 refused." in looked.stdout
-    assert "6 rows say something else" in looked.stdout
+    assert "2 rows: 1 would be recorded, 0 recorded already, 1 rejected." in looked.stdout
+    assert "6 rows skipped" in looked.stdout
     monkeypatch.setattr("tests.exchange.imports.test_hapi.ROWS", ROWS[:-1])
     assert "1 rows: 1 recorded" in pull("--write").stdout
-    assert "1 rows: 0 recorded, 1 recorded before" in pull("--write").stdout
-    ((value, url, title, stated),) = rows(seeded_database, "SELECT value, url, title, stated_text FROM report")
+    assert "1 rows: 0 recorded, 1 recorded already" in pull("--write").stdout
+    ((value, url, title, stated),) = query_rows(seeded_database, "SELECT value, url, title, stated_text FROM report")
     told = json.loads(value) if isinstance(value, str) else value
     assert (told["concept"], told["people"], stated) == ("in_need", 1200, "2016-01-01")
     assert (url, title) == (endpoint.partition("?")[0], "HDX HAPI, humanitarian-needs, resource a-resource")

@@ -21,7 +21,8 @@ import xlsxwriter
 
 from app.access.principal import Scope
 from app.exchange.imports import xlsx_reader
-from app.exchange.imports.file_readers import cell_text, read_tables
+from app.exchange.imports.cells import cell_text
+from app.exchange.imports.file_readers import read_tables
 from app.exchange.imports.statements import ImportResult, StatementImport
 from app.http.content_negotiation import Format
 from app.settings import Settings
@@ -44,10 +45,10 @@ HEADERS = ["Place", "Source", "Kind", "Stated at", "Concept", "People low", "Peo
 PLACE, SOURCE, KIND, STATED, CONCEPT, LOW, HIGH, SUPPLY, DAYS, CREDIBILITY, REMARK = range(len(HEADERS))
 # What is put into which column, and a word of what has to be said of it.
 PLANTED: list[tuple[int, Any, str]] = [
-    (PLACE, "Old twon", "near to it: oldtown (Old town)"),
+    (PLACE, "Old twon", "the nearest: oldtown (Old town)"),
     (PLACE, "SY02", "pcode:SY02"),
     (PLACE, "pcode:SY99", "there is no place"),
-    (SOURCE, "agancy", "near to it: agency"),
+    (SOURCE, "agancy", "the nearest: agency"),
     (KIND, "besieged_people", "unknown kind"),
     (STATED, "31.07.2016", "must be a date"),
     (STATED, day(date(2099, 1, 1)), "future"),
@@ -89,7 +90,7 @@ async def test_a_key_that_is_revoked_while_its_file_is_looked_at_writes_nothing(
         await execute_sql_async(settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP WHERE organisation = 'leaving'")
         return found
 
-    monkeypatch.setattr(StatementImport, "look", look_and_revoke)
+    monkeypatch.setattr(StatementImport, "dry_run", look_and_revoke)
     answer = await reporter.post("/v1/imports?dry_run=false", json=[report(sensitivity="clear")])
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:lifeline:problem:key")
     assert (await anonymous.get("/v1/reports")).json()["items"] == []
@@ -202,7 +203,7 @@ def test_hashtags_say_what_columns_hold(run: Run, tmp_path: Path, seeded_databas
     assert looked.exit_code == 0, looked.output
     assert "1 rows: 1 would be recorded" in looked.stdout
     assert query_rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
-    assert "1 rows: 1 recorded, 0 recorded before, 0 refused." in run("import", str(path), "--write").stdout
+    assert "1 rows: 1 recorded, 0 recorded already, 0 rejected." in run("import", str(path), "--write").stdout
     ((value,),) = query_rows(seeded_database, "SELECT value FROM report")
     stated = json.loads(value) if isinstance(value, str) else value
     assert (stated["people_low"], stated["people_high"]) == (250000, 275000)
@@ -225,17 +226,17 @@ def test_all_or_nothing_and_the_lines_printed(run: Run, tmp_path: Path, seeded_d
     path = write_csv(tmp_path / "routes.csv", [headers, good, [*good[:4], "nroth-road", "closed"], [*good[:5], ""]])
     refused = run("import", str(path), "--write")
     assert refused.exit_code == 1
-    assert "E3 (route): there is no route 'nroth-road'; near to it: north-road (north-road)" in refused.stdout
+    assert "E3 (route): there is no route 'nroth-road'; the nearest: north-road (north-road)" in refused.stdout
     assert "F4 (status): this field is required" in refused.stdout
-    assert "Nothing was written: add --write, and --only-good for the rows that are right." in refused.stdout
+    assert "Nothing was written: add --write, and --only-good to record the valid rows." in refused.stdout
     assert query_rows(seeded_database, "SELECT count(*) FROM report") == [(0,)]
-    assert "3 rows: 1 recorded, 0 recorded before, 2 refused." in run("import", str(path), "--write", "--only-good").stdout
+    assert "3 rows: 1 recorded, 0 recorded already, 2 rejected." in run("import", str(path), "--write", "--only-good").stdout
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.csv", b"colour,size\r\nred,1\r\n", "no column that is known"),
+        ("a.csv", b"colour,size\r\nred,1\r\n", "No column is known"),
         ("a.csv", "place,quote\r\noldtown,caf\u00e9\r\n".encode("cp1252"), "UTF-8"),
         ("a.csv", b'place,quote\r\noldtown,"never closed', "not CSV"),
         ("a.xlsx", b"no workbook", "not an XLSX workbook"),
@@ -268,7 +269,7 @@ def test_what_cannot_be_read_says_so(sqlite_template: Path, tmp_path: Path, name
 def test_a_workbook_that_is_damaged_or_made_to_do_harm(
     sqlite_template: Path, tmp_path: Path, old: bytes, new: bytes, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xlsx_reader, "MOST_ROWS", 1000)
+    monkeypatch.setattr(xlsx_reader, "MAX_ROWS", 1000)
     made = io.BytesIO()
     with xlsxwriter.Workbook(made) as book:
         book.add_worksheet().write_column(0, 0, ["people_high", 5])

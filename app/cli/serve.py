@@ -1,0 +1,105 @@
+"""`lifeline serve`, `demo` and `openapi`."""
+
+import json
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.access.keys import create_key, list_keys, rotate_key
+from app.access.principal import Scope
+from app.cli.output import database_errors, fail, load_settings, run, stdout
+from app.demo.aleppo import load_aleppo
+from app.demo.desk import add_desk
+from app.domain.tlp import Label
+from app.http.header_timeout import HeaderTimeoutProtocol
+from app.http.rate_limit import share_counters
+from app.main import create_app
+from app.settings import Settings
+from app.storage.database import Database
+from app.storage.migrations import migrate, required_schema_revision, schema_revision
+from app.storage.sqlite_integrity import find_corruption
+from app.telemetry.logging import LOGGING
+
+DEMO = "demo"
+
+commands = typer.Typer()
+
+
+@commands.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
+    demo: Annotated[bool, typer.Option("--demo", help="Load Aleppo 2016 into an empty database, and print a key.")] = False,
+) -> None:
+    """Serve the API and the board. A SQLite database is migrated first; for PostgreSQL run `lifeline migrate` before."""
+    settings = load_settings()
+    if corruption := find_corruption(settings.database_url):
+        raise fail(f"The database is damaged: {corruption}. Run `lifeline verify` for details, and restore a backup.")
+    with database_errors():
+        if settings.database_url.startswith("sqlite"):
+            migrate(settings)
+        elif schema_revision(settings) != required_schema_revision():
+            raise fail("The database does not have the schema of this version: run `lifeline migrate` first.")
+    address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"  # noqa: S104 - compared, not listened on
+    if demo:
+        _demo(settings)
+        stdout.print(f"Board        {address}/", f"Indicators   {address}/v1/indicators", f"Swagger UI   {address}/docs", sep="\n")
+    # All worker processes inherit one secret, so that each accepts the sessions of the others.
+    if not settings.session_secret.get_secret_value():
+        os.environ["LIFELINE_SESSION_SECRET"] = secrets.token_urlsafe(32)
+    with share_counters(workers):
+        uvicorn.run(
+            "app.main:served_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            access_log=False,
+            log_config=LOGGING,
+            server_header=False,
+            http=HeaderTimeoutProtocol,
+            ws="none",
+            timeout_graceful_shutdown=30,
+            # A worker does not answer while it imports: on a busy machine the default of 5 s would kill each before it has started.
+            timeout_worker_healthcheck=60,
+        )
+
+
+@commands.command("demo")
+def load_demo() -> None:
+    """Load Aleppo 2016 into the configured database if it is empty, and print a key."""
+    _demo(load_settings())
+
+
+def _demo(settings: Settings) -> None:
+    loaded, secret = run(_load_demo(settings))
+    stdout.print("Loaded Aleppo, July to October 2016." if loaded else "The database has reports already: nothing was loaded.")
+    if secret:
+        stdout.print(f"Key with every scope and the clearance amber: [bold]{secret}[/bold]")
+
+
+async def _load_demo(settings: Settings) -> tuple[bool, str | None]:
+    """Return whether the demo was loaded, and a secret of the demo's key; None if the database belongs to somebody else."""
+    async with Database(settings) as database, database.write() as session:
+        if await load_aleppo(session, settings):
+            key, secret = await create_key(session, name=DEMO, organisation=DEMO, scopes=tuple(Scope), clearance=Label.AMBER)
+            await add_desk(session, key, settings)
+            return True, secret
+        # Rotating the key of an earlier run keeps demo keys from piling up, and gives no access to reports that are not the demo's.
+        demo_keys = [each for each in await list_keys(session) if each.name == each.organisation == DEMO and each.revoked_at is None]
+        rotated = await rotate_key(session, demo_keys[0].id, timedelta()) if demo_keys else None
+        return False, rotated[1] if rotated else None
+
+
+@commands.command("openapi")
+def write_openapi(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("openapi/v1.json")) -> None:
+    """Write the OpenAPI document."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    stdout.print(f"Wrote {path}")
