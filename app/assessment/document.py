@@ -11,7 +11,7 @@ from app.assessment.envelope import METHOD, Assessment
 from app.assessment.statement import Statement
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
-from app.reference.facts import PlaceRecord
+from app.reference.records import PlaceRecord
 
 
 @dataclass(frozen=True, slots=True)

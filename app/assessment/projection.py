@@ -16,8 +16,8 @@ from app.assessment.models import IndicatorProjection
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, TOP
 from app.ledger.models import LedgerEntry
-from app.reference.facts import REVEAL_FROM
 from app.reference.queries import places_by_id
+from app.reference.records import REVEAL_FROM
 from app.settings import Settings
 from app.storage.types import table_of
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.domain.kinds.base import Value
-from app.reference.facts import SourceNames, SourceRecord
+from app.reference.records import SourceNames, SourceRecord
 
 
 @dataclass(frozen=True, slots=True)

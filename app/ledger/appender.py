@@ -14,8 +14,8 @@ from app.domain.times import utc_now
 from app.domain.tlp import TOP
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
-from app.reference.facts import REVEAL_FROM
-from app.storage.types import column_values, table_of, detached_row
+from app.reference.records import REVEAL_FROM
+from app.storage.types import column_values, detached_row, table_of
 
 HEAD_ID = 1
 # One transaction may append several times, so the row is read again each time.

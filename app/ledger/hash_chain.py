@@ -1,10 +1,9 @@
 """The hash chain of a ledger: `hash = SHA-256(previous hash, RFC 8785 canonical JSON of the entry)`.
 
-The previous hash stands before the entry as 64 lower-case hexadecimal digits; before the first entry it is 64 zeros.
-The entry is the change as served, without its position (`seq`), its hash, `redacted` and the indicators' documents: the position
-is proved by the chain itself, the documents follow from the statements. What was withheld after it was written (`redacted` names
-it) cannot be recomputed; the hash of such an entry is taken as given, and the one after it proves that. No I/O here, so that
-anyone can recompute it.
+The previous hash comes before the JSON as 64 lower-case hexadecimal digits; 64 zeros before the first entry.
+The JSON is the change as it is served, without `seq` (the chain proves the order), `hash`, `redacted`, and `documents` (they follow
+from the statements). A field that `redacted` names was withheld later: the entry cannot be hashed again, so take its hash as given; the
+next hash confirms it. This module does no I/O, so that anyone can use it to verify a chain.
 """
 
 import hashlib
@@ -24,23 +23,23 @@ GENESIS = "0" * 64
 
 
 def chain_hash(previous: str, canonical: bytes) -> str:
-    """The hash of an entry, given the hash before it and the entry's canonical JSON."""
+    """Return the hash of an entry from the hash before it and the canonical JSON of the entry."""
     return hashlib.sha256(previous.encode() + canonical).hexdigest()
 
 
-def canonical_json(entry: dict[str, Any]) -> bytes:
-    """RFC 8785 canonical JSON."""
-    written = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-    return rfc8785.dumps(entry) if _MAY_DIFFER.search(written) else written
+def canonical_json(body: dict[str, Any]) -> bytes:
+    """Return RFC 8785 canonical JSON."""
+    encoded = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return rfc8785.dumps(body) if _MAY_DIFFER.search(encoded) else encoded
 
 
-# Where orjson may differ from RFC 8785, or that has to refuse: a name beyond ASCII (sorted by UTF-16), a float, a long integer.
-# All else the two write alike, and orjson thirty times as fast.
+# JSON that orjson may write differently from RFC 8785, or that RFC 8785 forbids: a name beyond ASCII (sorted by UTF-16), a float, a
+# long integer. For everything else both produce the same bytes, and orjson is about 30 times faster.
 _MAY_DIFFER = re.compile(rb'[\x80-\xff](?:[^"\\\x80-\xff]|\\.)*":|[:\[,]-?(?:\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d{16,})[,}\]]')
 
 
 def statement_body(report: Report, place: str, source: str) -> dict[str, Any]:
-    """A report as sent, with what the service added on the way in: the part of it that never moves."""
+    """Return the part of a report that never changes, as JSON: what was sent, and what the service added when it was recorded."""
     return {
         "id": str(report.id),
         "kind": report.kind,
@@ -67,82 +66,81 @@ def statement_body(report: Report, place: str, source: str) -> dict[str, Any]:
     }
 
 
-def entry_body(change: LedgerEntry, report: dict[str, Any] | None, source: str | None = None) -> dict[str, Any]:
-    """A change as it is hashed, for the clearances that see it as what it is.
+def entry_body(entry: LedgerEntry, report: dict[str, Any] | None, source: str | None = None) -> dict[str, Any]:
+    """Return an entry in full as JSON.
 
-    `report` is the statement that it brought, where it brought one; `source` the slug of the source that it regraded.
+    `report` is the statement that the entry records, if any; `source` is the slug of the source that it grades.
     """
     return {
-        "type": change.type,
-        "report_id": str(change.report_id) if change.report_id else None,
-        "indicator": str(change.indicator_id) if change.indicator_id else None,
+        "type": entry.type,
+        "report_id": str(entry.report_id) if entry.report_id else None,
+        "indicator": str(entry.indicator_id) if entry.indicator_id else None,
         "source": source,
         "report": report,
-        "reason": change.reason,
-        "detail": change.detail,
-        "recorded_at": rfc3339(change.recorded_at),
-        "recorded_by": change.recorded_by,
+        "reason": entry.reason,
+        "detail": entry.detail,
+        "recorded_at": rfc3339(entry.recorded_at),
+        "recorded_by": entry.recorded_by,
     }
 
 
-def pseudonymise(entry: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
-    """An entry with protected sources under the slugs of their aliases, given by their own slugs."""
+def pseudonymise(body: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+    """Replace the slugs of protected sources in the body of an entry by their alias slugs."""
     if not aliases:
-        return entry
-    report = entry["report"]
+        return body
+    report = body["report"]
     if report is not None:
-        via = [aliases.get(each, each) for each in report["provenance"]["via"]]
+        via = [aliases.get(slug, slug) for slug in report["provenance"]["via"]]
         source = aliases.get(report["source"], report["source"])
         report = {**report, "source": source, "provenance": {**report["provenance"], "via": via}}
-    return {**entry, "source": aliases.get(entry["source"], entry["source"]), "report": report}
+    return {**body, "source": aliases.get(body["source"], body["source"]), "report": report}
 
 
-def source_slugs(entry: dict[str, Any]) -> set[str]:
-    """The slugs of all sources that an entry names."""
-    report = entry["report"]
+def source_slugs(body: dict[str, Any]) -> set[str]:
+    """Return the slugs of all sources that the body of an entry names."""
+    report = body["report"]
     slugs = {report["source"], *report["provenance"]["via"]} if report is not None else set()
-    return slugs if entry["source"] is None else slugs | {entry["source"]}
+    return slugs if body["source"] is None else slugs | {body["source"]}
 
 
-def _redacted_view(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry as those see it who are below its `plain_below`."""
-    detail = entry["detail"] or {}
-    if entry["type"] != "label":
-        # A correction, for those who may not know of what it supersedes.
-        return {**entry, "type": "report", "reason": None, "detail": None}
-    if entry["report"] is None:
-        return {**entry, "type": "tombstone", "reason": None, "detail": None, "recorded_by": ""}
+def _redacted_view(body: dict[str, Any]) -> dict[str, Any]:
+    detail = body["detail"] or {}
+    if body["type"] != "label":
+        # A correction, for readers who may not know of the report that it supersedes.
+        return {**body, "type": "report", "reason": None, "detail": None}
+    if body["report"] is None:
+        return {**body, "type": "tombstone", "reason": None, "detail": None, "recorded_by": ""}
     supersedes = detail.get("supersedes")
     return {
-        **entry,
+        **body,
         "type": "correction" if supersedes else "report",
-        "report": {**entry["report"], "sensitivity": detail["sensitivity"]},
+        "report": {**body["report"], "sensitivity": detail["sensitivity"]},
         "reason": None,
         "detail": {"supersedes": supersedes} if supersedes else None,
     }
 
 
-def view_for_clearance(change: LedgerEntry, entry: dict[str, Any], level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
-    """An entry as a clearance sees it, and as it is hashed in that clearance's chain.
+def view_for_clearance(entry: LedgerEntry, body: dict[str, Any], level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """Return the body of an entry as a clearance sees it, which is also what the chain of that clearance hashes.
 
-    `aliases` has the slugs under which protected sources show that it names, by their own slugs.
+    `aliases` maps the slugs of the protected sources that the entry names to their alias slugs.
     """
-    seen = _redacted_view(entry) if level < change.redacted_below else entry
-    return pseudonymise(seen, aliases) if level < change.pseudonymised_below else seen
+    view = _redacted_view(body) if level < entry.redacted_below else body
+    return pseudonymise(view, aliases) if level < entry.pseudonymised_below else view
 
 
 class EntryViews:
-    """The canonical JSON of an entry as each clearance sees it; each face is made once."""
+    """The canonical JSON of an entry for each clearance; equal views are encoded once."""
 
-    def __init__(self, change: LedgerEntry, entry: dict[str, Any], aliases: Mapping[str, str]) -> None:
-        self._change = change
+    def __init__(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str]) -> None:
         self._entry = entry
+        self._body = body
         self._aliases = aliases
-        self._made: dict[tuple[bool, bool], bytes] = {}
+        self._encoded: dict[tuple[bool, bool], bytes] = {}
 
     def canonical(self, level: int) -> bytes:
-        """The entry's canonical JSON for a clearance."""
-        which = level < self._change.redacted_below, level < self._change.pseudonymised_below
-        if which not in self._made:
-            self._made[which] = canonical_json(view_for_clearance(self._change, self._entry, level, self._aliases))
-        return self._made[which]
+        """Return the canonical JSON for a clearance."""
+        view = level < self._entry.redacted_below, level < self._entry.pseudonymised_below
+        if view not in self._encoded:
+            self._encoded[view] = canonical_json(view_for_clearance(self._entry, self._body, level, self._aliases))
+        return self._encoded[view]

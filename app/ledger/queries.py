@@ -1,6 +1,6 @@
-"""The ledger read: where it stands, and where it stood."""
+"""Read the ledger: its head, its entries, and its state at a time point."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -14,122 +14,130 @@ from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import end_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS, Label
 from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance
-from app.ledger.models import LedgerEntry
-from app.reference.facts import REVEAL_FROM
+from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, seq_column
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
+from app.reference.records import REVEAL_FROM
 from app.reports.models import Report
+from app.storage.paging import chunks
 from app.storage.types import row_from, table_of
 
 
 async def resolve_time_point(connection: AsyncConnection, as_of: str | None, known_at: str | None) -> TimePoint:
-    """The moment of the request's `as_of` and `known_at`, each a normal time or None; a date is its end of day in UTC."""
+    """Return the time point of the parameters `as_of` and `known_at`, both normalised or None; a date is the end of that day in UTC."""
     if as_of is None and known_at is None:
         return LATEST
-    upto = None
+    through = None
     if known_at is not None:
         newest_first = (col(LedgerEntry.recorded_at).desc(), col(LedgerEntry.global_seq).desc())
         last = select(col(LedgerEntry.global_seq)).where(col(LedgerEntry.recorded_at) <= end_of(known_at)).order_by(*newest_first).limit(1)
-        upto = (await connection.execute(last)).scalar_one_or_none() or 0
-    return TimePoint(as_of=None if as_of is None else end_of(as_of), through_global_seq=upto)
+        through = (await connection.execute(last)).scalar_one_or_none() or 0
+    return TimePoint(as_of=None if as_of is None else end_of(as_of), through_global_seq=through)
 
 
-async def pin_to_head(connection: AsyncConnection, moment: TimePoint) -> TimePoint:
-    """The moment, bounded by what is recorded by now."""
-    if moment.through_global_seq is not None:
-        return moment
-    number: int | None = (await connection.execute(select(func.max(col(LedgerEntry.global_seq))))).scalar_one()
-    return TimePoint(as_of=moment.as_of, through_global_seq=number or 0)
+async def pin_to_head(connection: AsyncConnection, time_point: TimePoint) -> TimePoint:
+    """Bound a time point by the entries that are recorded now."""
+    if time_point.through_global_seq is not None:
+        return time_point
+    head: int | None = (await connection.execute(select(func.max(col(LedgerEntry.global_seq))))).scalar_one()
+    return TimePoint(as_of=time_point.as_of, through_global_seq=head or 0)
 
 
-def number_since(since: datetime) -> ScalarSelect[int]:
-    """A subquery of the first change that was recorded at or after a time: times of recording rise with the numbers."""
+def first_global_seq_since(since: datetime) -> ScalarSelect[int]:
+    """Return a subquery of the first entry recorded at or after a time: recording times rise with `global_seq`."""
     first = select(col(LedgerEntry.global_seq)).where(col(LedgerEntry.recorded_at) >= since)
     return first.order_by(col(LedgerEntry.recorded_at), col(LedgerEntry.global_seq)).limit(1).scalar_subquery()
 
 
-# Types of changes that bring a report of their own, under the same number.
+# Types of entries that record a report; entry and report have the same `global_seq`.
 STATEMENT_TYPES = ("report", "correction")
 
-
-# What a correction supersedes, beside the report that it brought.
+# The report that a correction supersedes, as joined by `select_entries`.
 SUPERSEDED = table_of(Report).alias("old")
 
 
 @cache
 def select_entries() -> Select[Any]:
-    """Changes with all that `read_entry` needs of what they brought and name."""
-    changes, reports, regraded = table_of(LedgerEntry), table_of(Report), table_of(Source).alias("regraded")
+    """Select entries with everything that `decode_entry` needs of the report and the sources that they name."""
+    entries, reports, graded_source = table_of(LedgerEntry), table_of(Report), table_of(Source).alias("graded_source")
     return (
         select(
-            *changes.c,
-            *(each.label(f"report__{each.name}") for each in reports.c),
+            *entries.c,
+            *(column.label(f"report__{column.name}") for column in reports.c),
             col(Place.slug).label("place_slug"),
             col(Source.slug).label("source_slug"),
-            regraded.c.slug.label("regraded"),
-            SUPERSEDED.c.level.label("old_level"),
+            graded_source.c.slug.label("graded_source"),
+            SUPERSEDED.c.level.label("superseded_level"),
         )
-        .select_from(changes)
-        .outerjoin(reports, reports.c.id == changes.c.report_id)
+        .select_from(entries)
+        .outerjoin(reports, reports.c.id == entries.c.report_id)
         .outerjoin(SUPERSEDED, SUPERSEDED.c.id == reports.c.supersedes)
         .outerjoin(Place, col(Place.id) == reports.c.place_id)
         .outerjoin(Source, col(Source.id) == reports.c.source_id)
-        .outerjoin(regraded, regraded.c.id == changes.c.source_id)
+        .outerjoin(graded_source, graded_source.c.id == entries.c.source_id)
     )
 
 
 def decode_entry(row: RowMapping) -> tuple[LedgerEntry, Report | None, dict[str, Any]]:
-    """A row of `entries`: the change, the report that it is about, and the entry, whole and with every source under its own slug."""
-    change = row_from(LedgerEntry, row)
+    """Return the entry of a row of `select_entries`, the report that it is about, and its body in full, without aliases."""
+    entry = row_from(LedgerEntry, row)
     if row["report__id"] is None:
-        return change, None, entry_body(change, None, row["regraded"])
+        return entry, None, entry_body(entry, None, row["graded_source"])
     report = row_from(Report, row, "report__")
-    lowered = change.type == "label" and change.detail is not None and change.redacted_below == LEVELS[Label(change.detail["before"])]
-    brought = statement_body(report, row["place_slug"], row["source_slug"]) if change.type in STATEMENT_TYPES or lowered else None
-    return change, report, entry_body(change, brought, row["regraded"])
+    lowered = entry.type == "label" and entry.detail is not None and entry.redacted_below == LEVELS[Label(entry.detail["before"])]
+    recorded = statement_body(report, row["place_slug"], row["source_slug"]) if entry.type in STATEMENT_TYPES or lowered else None
+    return entry, report, entry_body(entry, recorded, row["graded_source"])
 
 
-async def load_aliases(connection: AsyncConnection, entries: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """The slugs under which protected sources show that some entries name, by their own slugs."""
-    slugs = sorted({slug for each in entries for slug in source_slugs(each)})
-    found: dict[str, str] = {}
-    for start in range(0, len(slugs), 500):
-        names = await source_names(connection, slugs[start : start + 500])
-        found |= {slug: each.alias_slug for slug, each in names.items() if each.alias_slug is not None}
-    return found
+async def load_aliases(connection: AsyncConnection, bodies: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Map the slugs of the protected sources that some entries name to their alias slugs."""
+    aliases: dict[str, str] = {}
+    for slugs in chunks(sorted({slug for body in bodies for slug in source_slugs(body)})):
+        names = await source_names(connection, slugs)
+        aliases |= {slug: each.alias_slug for slug, each in names.items() if each.alias_slug is not None}
+    return aliases
 
 
-def visible_entry(row: RowMapping, level: int, aliases: Mapping[str, str]) -> dict[str, Any]:
-    """A row of `entries` as a clearance sees it now, less what it may not see any more; `redacted` names that where there is any."""
-    change, report, whole = decode_entry(row)
-    seen = view_for_clearance(change, whole, level, aliases)
+async def visible_entries(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> list[dict[str, Any]]:
+    """Return the bodies of rows of `select_entries` as a clearance sees them now, with `seq` and `hash`."""
+    decoded = [decode_entry(row) for row in rows]
+    aliases = await load_aliases(connection, [body for _, _, body in decoded]) if level < REVEAL_FROM else {}
+    return [
+        {"seq": row[SEQ_COLUMNS[level]], "hash": row[HASH_COLUMNS[level]]}
+        | _visible_entry(entry, report, body, row["superseded_level"], level, aliases)
+        for row, (entry, report, body) in zip(rows, decoded, strict=True)
+    ]
+
+
+def _visible_entry(
+    entry: LedgerEntry, report: Report | None, body: dict[str, Any], superseded_level: int | None, level: int, aliases: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a clearance may still see of an entry; `redacted` names the fields that were withheld after it was recorded."""
+    view = dict(pseudonymise(view_for_clearance(entry, body, level, aliases), aliases))
     redacted: list[str] = []
 
     def withhold(*names: str) -> None:
-        redacted.extend(name for name in names if seen[name] is not None)
-        seen.update(dict.fromkeys(names))
+        redacted.extend(name for name in names if view[name] is not None)
+        view.update(dict.fromkeys(names))
 
-    seen = dict(pseudonymise(seen, aliases)) if level < REVEAL_FROM else dict(seen)
-    if level < REVEAL_FROM and change.pseudonymised_below <= level and source_slugs(whole) & aliases.keys():
+    if level < REVEAL_FROM and entry.pseudonymised_below <= level and source_slugs(body) & aliases.keys():
         redacted.append("source")
-    if report is not None and report.level > level and seen["type"] != "tombstone":
-        # Its label was raised since: what was said of it then is not said any more.
-        if seen["type"] == "outcome":
+    if report is not None and report.level > level and view["type"] != "tombstone":
+        # The label of the report was raised since: earlier entries must not tell its content.
+        if view["type"] == "outcome":
             withhold("report_id", "reason")
         else:
             withhold("report_id", "indicator", "report", "reason", "detail")
-            seen |= {"type": "withheld", "recorded_by": ""}
-    elif seen["type"] == "correction" and row["old_level"] is not None and row["old_level"] > level:
+            view |= {"type": "withheld", "recorded_by": ""}
+    elif view["type"] == "correction" and superseded_level is not None and superseded_level > level:
         withhold("reason", "detail")
-    return seen | {"redacted": redacted} if redacted else seen
+    return view | {"redacted": redacted} if redacted else view
 
 
 async def load_head(connection: AsyncConnection, level: int) -> dict[str, Any]:
-    """The last entry of the ledger as a clearance sees it: seq, hash and time; seq 0 and 64 zeros before the first."""
-    label = LABELS[level]
-    seq, hash_ = table_of(LedgerEntry).c[f"seq_{label}"], table_of(LedgerEntry).c[f"hash_{label}"]
+    """Return the body of the last entry of a clearance's ledger: seq 0 and a hash of 64 zeros before the first."""
+    seq, hash_ = seq_column(level), table_of(LedgerEntry).c[HASH_COLUMNS[level]]
     last = select(seq, hash_, col(LedgerEntry.recorded_at)).where(seq.is_not(None)).order_by(seq.desc()).limit(1)
     row = (await connection.execute(last)).one_or_none()
-    if row is None:
-        return {"clearance": label.value, "seq": 0, "hash": GENESIS, "recorded_at": None}
-    return {"clearance": label.value, "seq": row[0], "hash": row[1], "recorded_at": rfc3339(row[2])}
+    values = (0, GENESIS, None) if row is None else (row[0], row[1], rfc3339(row[2]))
+    return {"clearance": LABELS[level].value} | dict(zip(("seq", "hash", "recorded_at"), values, strict=True))

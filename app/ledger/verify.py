@@ -1,4 +1,4 @@
-"""Proof that nothing in the ledger was altered, removed or reordered: the chain of each clearance is walked and hashed anew."""
+"""Verify that nothing in the ledger was altered, removed or reordered, by hashing the chain of each clearance again."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -14,8 +14,8 @@ from app.domain.kinds import KINDS
 from app.domain.times import start_of
 from app.domain.tlp import LABELS, LEVELS, TOP, Label
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry, LedgerHead
-from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, select_entries
+from app.ledger.models import FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
 from app.reference.models import Source, SourceGrade
 from app.reports.models import Report
 from app.storage.types import table_of
@@ -24,87 +24,89 @@ BATCH_SIZE = 1000
 
 
 class ChainVerifier:
-    """Where a walk along the ledger stands: the last number, and seq and hash of each clearance."""
+    """Checks entries one after the other, and derives from them what the `report` table should hold."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.global_seq = 0
         self.seq = [0] * len(LABELS)
         self.hashes = [GENESIS] * len(LABELS)
-        # From which level on reports are superseded and retracted, and by which change last, by identifier.
-        self.ends: dict[str, tuple[int | None, int | None, int]] = {}
-        # The label now, the lowest that there was, and the one sent, of reports whose label was changed, by identifier.
+        # By report: the levels from which it is superseded and retracted, and the last entry that changed either.
+        self.terminations: dict[str, tuple[int | None, int | None, int]] = {}
+        # By report with a changed label: its current, lowest and submitted level.
         self.labels: dict[str, tuple[int, int, int]] = {}
-        # The label that a superseded report had been moved to by then, by the number of the correction.
-        self.labels_then: dict[int, int] = {}
+        # By `global_seq` of a correction: the level of the superseded report at that time, if its label had changed.
+        self.superseded_levels: dict[int, int] = {}
 
-    def check(self, change: LedgerEntry, report: Report | None, entry: dict[str, Any], aliases: Mapping[str, str]) -> list[str]:
-        """Check one change; answers what is wrong with it."""
+    def check(self, entry: LedgerEntry, report: Report | None, body: dict[str, Any], aliases: Mapping[str, str]) -> list[str]:
+        """Return the problems of the next entry."""
         problems = []
-        what = f"change {change.global_seq} ({change.type}, report {change.report_id})"
-        if change.global_seq != self.number + 1:
-            problems.append(f"change {self.number + 1}: missing from the ledger")
-        self.number = change.global_seq
-        if change.type in STATEMENT_TYPES and report is None:
+        what = f"entry {entry.global_seq} ({entry.type}, report {entry.report_id})"
+        if entry.global_seq != self.global_seq + 1:
+            problems.append(f"entry {self.global_seq + 1}: missing from the ledger")
+        self.global_seq = entry.global_seq
+        if entry.type in STATEMENT_TYPES and report is None:
             problems.append(f"{what}: its report is missing")
-        if self._altered(change, entry, aliases):
-            problems.append(f"{what}: the entry or what it brought was altered, or its place in the chain")
-        elif change.type in STATEMENT_TYPES and report is not None and not _consistent(change, report):
-            problems.append(f"{what}: what is kept beside the report is not what the report says")
-        if change.type == "label" and (report is None or not self._label(change, report)):
-            problems.append(f"{what}: the label was not as it says before it")
-        self._end(change)
+        if self._altered(entry, body, aliases):
+            problems.append(f"{what}: the entry, its report or its place in the chain was altered")
+        elif entry.type in STATEMENT_TYPES and report is not None and not _columns_agree(entry, report):
+            problems.append(f"{what}: the columns of its report do not agree with its content")
+        if entry.type == "label" and (report is None or not self._label_follows(entry, report)):
+            problems.append(f"{what}: it does not start from the label that the report had")
+        self._record_termination(entry)
         return problems
 
-    def _label(self, change: LedgerEntry, report: Report) -> bool:
-        detail = change.detail or {}
+    def _label_follows(self, entry: LedgerEntry, report: Report) -> bool:
+        detail = entry.detail or {}
         new, before = LEVELS[Label(detail["sensitivity"])], LEVELS[Label(detail["before"])]
-        now, lowest, sent = self.labels.get(str(report.id), (report.submitted_level,) * 3)
-        self.labels[str(report.id)] = (new, min(lowest, new), sent)
-        return now == before and (change.level, change.redacted_below) == (min(new, before), max(new, before))
+        current, lowest, submitted = self.labels.get(str(report.id), (report.submitted_level,) * 3)
+        self.labels[str(report.id)] = (new, min(lowest, new), submitted)
+        return current == before and (entry.level, entry.redacted_below) == (min(new, before), max(new, before))
 
-    def _altered(self, change: LedgerEntry, entry: dict[str, Any], aliases: Mapping[str, str]) -> bool:
-        faces = EntryViews(change, entry, aliases)
+    def _altered(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str]) -> bool:
+        views = EntryViews(entry, body, aliases)
         altered = False
         for level in range(TOP + 1):
-            stored = getattr(change, f"seq_{LABELS[level]}"), getattr(change, f"hash_{LABELS[level]}")
-            if level < change.level:
+            stored = getattr(entry, SEQ_COLUMNS[level]), getattr(entry, HASH_COLUMNS[level])
+            if level < entry.level:
                 altered |= stored != (None, None)
                 continue
             try:
-                hashed = chain_hash(self.hashes[level], faces.canonical(level))
+                expected = chain_hash(self.hashes[level], views.canonical(level))
             except CanonicalizationError:
-                # A number that JSON cannot carry: nothing that the service wrote.
-                hashed = None
-            altered |= stored != (self.seq[level] + 1, hashed)
-            # Going on from the stored values names each altered entry once, instead of all that follow it.
-            self.seq[level], self.hashes[level] = stored[0] or self.seq[level] + 1, stored[1] or hashed or GENESIS
+                # A number that JSON cannot carry, which the service never writes.
+                expected = None
+            altered |= stored != (self.seq[level] + 1, expected)
+            # Continue from the stored values; otherwise every entry after an altered one would be reported.
+            self.seq[level], self.hashes[level] = stored[0] or self.seq[level] + 1, stored[1] or expected or GENESIS
         return altered
 
-    def _end(self, change: LedgerEntry) -> None:
-        if change.type == "retraction":
-            superseded = self.ends.get(str(change.report_id), (None, None, 0))[0]
-            self.ends[str(change.report_id)] = (superseded, change.level, change.global_seq)
-        elif change.type == "correction" and change.detail is not None:
-            before, retracted, _ = self.ends.get(change.detail["supersedes"], (None, None, 0))
-            level = max(change.level, change.redacted_below)
-            if change.detail["supersedes"] in self.labels:
-                self.labels_then[change.global_seq] = self.labels[change.detail["supersedes"]][0]
-            self.ends[change.detail["supersedes"]] = (level if before is None else min(before, level), retracted, change.global_seq)
-        elif change.type == "label" and change.detail is not None and (old := change.detail.get("supersedes")):
-            before, retracted, _ = self.ends.get(old, (None, None, 0))
-            self.ends[old] = (change.level if before is None else min(before, change.level), retracted, change.global_seq)
+    def _record_termination(self, entry: LedgerEntry) -> None:
+        detail = entry.detail or {}
+        report = str(entry.report_id) if entry.type == "retraction" else detail.get("supersedes")
+        if report is None:
+            return
+        superseded, retracted, _ = self.terminations.get(report, (None, None, 0))
+        if entry.type == "retraction":
+            self.terminations[report] = (superseded, entry.level, entry.global_seq)
+            return
+        level = entry.level
+        if entry.type == "correction":
+            level = max(level, entry.redacted_below)
+            if report in self.labels:
+                self.superseded_levels[entry.global_seq] = self.labels[report][0]
+        self.terminations[report] = (level if superseded is None else min(superseded, level), retracted, entry.global_seq)
 
 
-def _consistent(change: LedgerEntry, report: Report) -> bool:
+def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
     kind = KINDS.get(report.kind)
     if kind is None:
         return False
     value = kind.value_model.model_validate(report.value)
     return (
-        report.global_seq == change.global_seq
-        and report.indicator_id == change.indicator_id
-        and report.recorded_at == change.recorded_at
-        and report.submitted_level == change.level
+        report.global_seq == entry.global_seq
+        and report.indicator_id == entry.indicator_id
+        and report.recorded_at == entry.recorded_at
+        and report.submitted_level == entry.level
         and report.stated_at == start_of(report.stated_text)
         and report.filter_key == str(report.value[kind.filter_field])
         and report.facet == kind.facet(value)
@@ -112,158 +114,138 @@ def _consistent(change: LedgerEntry, report: Report) -> bool:
 
 
 async def verify_sqlite_file(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Whether SQLite finds its file whole, and every row that another names there; PostgreSQL sees to both itself."""
+    """Yield the problems that SQLite finds in its file and foreign keys; PostgreSQL checks both itself."""
     if connection.dialect.name != "sqlite":
         return
     try:
-        for (found,) in await connection.exec_driver_sql("PRAGMA integrity_check(20)"):
-            if found != "ok":
-                yield f"file: {found}"
+        for (result,) in await connection.exec_driver_sql("PRAGMA integrity_check(20)"):
+            if result != "ok":
+                yield f"file: {result}"
         for row in (await connection.exec_driver_sql("PRAGMA foreign_key_check")).mappings():
-            yield f"file: row {row['rowid']} of {row['table']} names what is not in {row['parent']}"
+            yield f"file: row {row['rowid']} of {row['table']} refers to a row that is missing from {row['parent']}"
     except DatabaseError as error:
         yield f"file: {error.orig}"
 
 
 async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Walk the ledger from its first entry; yields one line for each thing that is not as it was written."""
-    walk = ChainVerifier()
-    changes = table_of(LedgerEntry)
-    while rows := (
-        (
-            await connection.execute(
-                select_entries().where(changes.c.global_seq > walk.number).order_by(changes.c.global_seq).limit(BATCH_SIZE)
-            )
-        )
-        .mappings()
-        .all()
-    ):
-        read = [decode_entry(row) for row in rows]
-        aliases = await load_aliases(connection, [entry for _, _, entry in read])
-        for each in read:
-            for problem in walk.check(*each, aliases):
+    """Yield the problems of the ledger, from its first entry on, and of the tables that follow from it."""
+    verifier = ChainVerifier()
+    global_seq = table_of(LedgerEntry).c.global_seq
+    batches = select_entries().order_by(global_seq).limit(BATCH_SIZE)
+    while rows := (await connection.execute(batches.where(global_seq > verifier.global_seq))).mappings().all():
+        decoded = [decode_entry(row) for row in rows]
+        aliases = await load_aliases(connection, [body for _, _, body in decoded])
+        for each in decoded:
+            for problem in verifier.check(*each, aliases):
                 yield problem
-    async for problem in _verify_head(connection, walk):
-        yield problem
-    async for problem in _verify_reports(connection, walk):
-        yield problem
-    async for problem in _verify_corrections(connection, walk):
-        yield problem
-    async for problem in _verify_grades(connection):
-        yield problem
-    async for problem in _verify_indicator_sources(connection):
-        yield problem
+    for check in (
+        _verify_head(connection, verifier),
+        _verify_reports(connection, verifier),
+        _verify_corrections(connection, verifier),
+        _verify_grades(connection),
+        _verify_indicator_sources(connection),
+    ):
+        async for problem in check:
+            yield problem
 
 
-async def _verify_head(connection: AsyncConnection, walk: ChainVerifier) -> AsyncIterator[str]:
+async def _verify_head(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
     head = (await connection.execute(select(*table_of(LedgerHead).c))).mappings().one()
-    if head["global_seq"] != walk.number:
-        yield f"head: says that the last change is {head['global_seq']}, the ledger ends at {walk.number}"
+    if head["global_seq"] != verifier.global_seq:
+        yield f"head: it names entry {head['global_seq']} as the last, but the ledger ends at entry {verifier.global_seq}"
     for level, label in enumerate(LABELS):
-        if (head[f"seq_{label}"] or 0, head[f"hash_{label}"] or GENESIS) != (walk.seq[level], walk.hashes[level]):
+        if (head[SEQ_COLUMNS[level]] or 0, head[HASH_COLUMNS[level]] or GENESIS) != (verifier.seq[level], verifier.hashes[level]):
             yield f"head: seq or hash of {label} is not that of the last entry"
 
 
 async def check_head(connection: AsyncConnection) -> str | None:
-    """Whether the head is that of the last entry, which costs two steps into an index; what is wrong where it is not."""
+    """Return the problem if the head does not match the last entries, which costs one index lookup per clearance."""
     head = (await connection.execute(select(*table_of(LedgerHead).c))).mappings().one()
-    changes = table_of(LedgerEntry).c
-    for label in LABELS:
-        seq, hash_ = changes[f"seq_{label}"], changes[f"hash_{label}"]
-        last = (await connection.execute(select(seq, hash_).where(seq.is_not(None)).order_by(seq.desc()).limit(1))).one_or_none()
-        if (head[f"seq_{label}"] or 0, head[f"hash_{label}"] or GENESIS) != (tuple(last) if last else (0, GENESIS)):
+    for level, label in enumerate(LABELS):
+        last = await load_head(connection, level)
+        if (head[SEQ_COLUMNS[level]] or 0, head[HASH_COLUMNS[level]] or GENESIS) != (last["seq"], last["hash"]):
             return f"the head of {label} is not that of the last entry: run `lifeline verify`"
     return None
 
 
-async def _verify_reports(connection: AsyncConnection, walk: ChainVerifier) -> AsyncIterator[str]:
-    brought = select(col(LedgerEntry.global_seq)).where(col(LedgerEntry.type).in_(STATEMENT_TYPES))
-    orphans = select(col(Report.id)).where(col(Report.global_seq).not_in(brought)).order_by(col(Report.global_seq))
+async def _verify_reports(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
+    recorded = select(col(LedgerEntry.global_seq)).where(col(LedgerEntry.type).in_(STATEMENT_TYPES))
+    orphans = select(col(Report.id)).where(col(Report.global_seq).not_in(recorded)).order_by(col(Report.global_seq))
     for orphan in (await connection.execute(orphans)).scalars():
-        yield f"report {orphan}: no change brought it"
+        yield f"report {orphan}: no entry records it"
     columns = (col(Report.superseded_from_level), col(Report.retracted_from_level), col(Report.ended_global_seq))
-    ended = select(col(Report.id), *columns).where(or_(*(each.is_not(None) for each in columns)))
+    ended = select(col(Report.id), *columns).where(or_(*(column.is_not(None) for column in columns)))
     for row in await connection.execute(ended):
-        if walk.ends.pop(str(row[0]), None) != tuple(row[1:]):
-            yield f"report {row[0]}: the ledger does not end it as it is marked"
+        if verifier.terminations.pop(str(row[0]), None) != tuple(row[1:]):
+            yield f"report {row[0]}: it is marked as superseded or retracted otherwise than the ledger says"
+    for report in verifier.terminations:
+        yield f"report {report}: the ledger supersedes or retracts it, but it is not marked"
     labels = (col(Report.level), col(Report.lowest_level), col(Report.submitted_level))
-    moved = select(col(Report.id), *labels).where(or_(labels[0] != labels[2], labels[1] != labels[2]))
-    found = {str(row[0]): tuple(row[1:]) for row in await connection.execute(moved)}
-    expected = {report: told for report, told in walk.labels.items() if len(set(told)) > 1}
+    relabelled = select(col(Report.id), *labels).where(or_(labels[0] != labels[2], labels[1] != labels[2]))
+    found = {str(row[0]): tuple(row[1:]) for row in await connection.execute(relabelled)}
+    expected = {report: levels for report, levels in verifier.labels.items() if len(set(levels)) > 1}
     for report in sorted(found.keys() | expected.keys()):
         if found.get(report) != expected.get(report):
             yield f"report {report}: its label is not the one that the ledger gives it"
-    for report in walk.ends:
-        yield f"report {report}: the ledger ends it, but it is not marked so"
 
 
-async def _verify_corrections(connection: AsyncConnection, walk: ChainVerifier) -> AsyncIterator[str]:
-    """What is kept beside corrections of the report that they supersede, against that report."""
-    changes, new, old = table_of(LedgerEntry), table_of(Report), table_of(Report).alias("old")
+async def _verify_corrections(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
+    entries, new, old = table_of(LedgerEntry), table_of(Report), table_of(Report).alias("old")
     corrections = (
-        select(
-            changes.c.global_seq,
-            changes.c.detail,
-            changes.c.redacted_below,
-            changes.c.from_indicator_id,
-            new.c.supersedes,
-            new.c.indicator_id,
-        )
+        select(*(entries.c[name] for name in ("global_seq", "detail", "redacted_below", "from_indicator_id")))
+        .add_columns(new.c.supersedes, new.c.indicator_id)
         .add_columns(old.c.id.label("old"), old.c.submitted_level, old.c.indicator_id.label("old_indicator_id"))
-        .select_from(changes)
-        .join(new, new.c.global_seq == changes.c.global_seq)
+        .select_from(entries)
+        .join(new, new.c.global_seq == entries.c.global_seq)
         .outerjoin(old, old.c.id == new.c.supersedes)
-        .where(or_(changes.c.type == "correction", new.c.supersedes.is_not(None), changes.c.from_indicator_id.is_not(None)))
+        .where(or_(entries.c.type == "correction", new.c.supersedes.is_not(None), entries.c.from_indicator_id.is_not(None)))
     )
-    for row in await connection.execute(corrections.order_by(changes.c.global_seq)):
+    for row in await connection.execute(corrections.order_by(entries.c.global_seq)):
         left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
-        said = (row.detail or {}).get("supersedes")
-        level = walk.labels_then.get(row.global_seq, row.submitted_level)
-        if (said, row.redacted_below, row.from_indicator_id) != (str(row.old), level, left):
-            yield f"change {row.global_seq} (correction): what is kept beside it of the report that it supersedes was altered"
+        supersedes = (row.detail or {}).get("supersedes")
+        level = verifier.superseded_levels.get(row.global_seq, row.submitted_level)
+        if (supersedes, row.redacted_below, row.from_indicator_id) != (str(row.old), level, left):
+            yield f"entry {row.global_seq} (correction): its columns do not agree with the report that it supersedes"
 
 
 async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
-    """The grades by which readings are made, against the entries that set them; a source's first, against the one that followed it."""
-    entries_: dict[tuple[Any, int], tuple[Any, str]] = {}
+    entries: dict[tuple[Any, int], tuple[Any, str]] = {}
     first: dict[Any, str] = {}
-    regraded = select(col(LedgerEntry.source_id), col(LedgerEntry.global_seq), col(LedgerEntry.detail), col(LedgerEntry.recorded_at)).where(
-        col(LedgerEntry.type) == "grade"
-    )
-    for source, number, detail, recorded_at in await connection.execute(regraded.order_by(col(LedgerEntry.global_seq))):
+    columns = (col(LedgerEntry.source_id), col(LedgerEntry.global_seq), col(LedgerEntry.detail), col(LedgerEntry.recorded_at))
+    regrading = select(*columns).where(col(LedgerEntry.type) == "grade").order_by(col(LedgerEntry.global_seq))
+    for source, number, detail, recorded_at in await connection.execute(regrading):
         since = (detail or {}).get(FIRST_RECORDED_AT)
-        entries_[source, number] = start_of(since) if since else recorded_at, (detail or {}).get("reliability", "")
+        entries[source, number] = start_of(since) if since else recorded_at, (detail or {}).get("reliability", "")
         first.setdefault(source, (detail or {}).get("before", ""))
     grades = table_of(SourceGrade).c
-    # The first holds from a time on that PostgreSQL's driver cannot read.
-    in_force = case((grades.global_seq > 0, grades.effective_from)).label("since")
-    kept = select(grades.source_id, grades.global_seq, grades.reliability, in_force, col(Source.slug)).join(
-        Source, col(Source.id) == grades.source_id
-    )
-    for row in await connection.execute(kept.order_by(col(Source.slug), grades.global_seq)):
+    # NULL for the first grade, whose `effective_from` PostgreSQL's driver cannot read.
+    since_column = case((grades.global_seq > 0, grades.effective_from)).label("since")
+    stored = select(grades.source_id, grades.global_seq, grades.reliability, since_column, col(Source.slug))
+    stored = stored.join(Source, col(Source.id) == grades.source_id).order_by(col(Source.slug), grades.global_seq)
+    for row in await connection.execute(stored):
         if row.global_seq == 0:
-            right = first.get(row.source_id, row.reliability) == row.reliability
+            agrees = first.get(row.source_id, row.reliability) == row.reliability
         else:
-            right = entries_.pop((row.source_id, row.global_seq), None) == (row.since, row.reliability)
-        if not right:
-            yield f"source {row.slug}: its grade since change {row.global_seq} is not what the ledger says"
-    for source, number in entries_:
-        yield f"source {source}: its grade since change {number} is missing"
+            agrees = entries.pop((row.source_id, row.global_seq), None) == (row.since, row.reliability)
+        if not agrees:
+            yield f"source {row.slug}: its grade since entry {row.global_seq} is not what the ledger says"
+    for source, number in entries:
+        yield f"source {source}: its grade since entry {number} is missing"
 
 
 async def _verify_indicator_sources(connection: AsyncConnection) -> AsyncIterator[str]:
-    """The index of who spoke on what, by which readings find their statements."""
-    names = ("indicator_id", "source_id", "facet", "level")
-    reports, voices = table_of(Report), table_of(IndicatorSource)
-    spoken = select(*(reports.c[name] for name in names), func.min(reports.c.global_seq))
-    spoken = spoken.group_by(*(reports.c[name] for name in names))
-    kept = select(*(voices.c[name] for name in names), voices.c.first_global_seq)
-    # A label that moves leaves a voice behind and gives another, since that change: there, each has to have one at least.
-    moved = select(col(LedgerEntry.indicator_id)).where(col(LedgerEntry.type) == "label")
-    still, still_kept = spoken.where(reports.c.indicator_id.not_in(moved)), kept.where(voices.c.indicator_id.not_in(moved))
-    heard = select(*(reports.c[name] for name in names)), select(*(voices.c[name] for name in names))
-    wrong: set[Any] = set()
-    for one, other in ((still, still_kept), (still_kept, still), heard):
-        wrong |= {row.indicator_id for row in await connection.execute(one.except_(other))}
-    for indicator in sorted(wrong):
-        yield f"indicator {indicator}: the index of who spoke on it was altered"
+    reports, sources, names = table_of(Report), table_of(IndicatorSource), ("indicator_id", "source_id", "facet", "level")
+    from_reports, stored = [reports.c[name] for name in names], [sources.c[name] for name in names]
+    # A changed label leaves the row of the old level behind and adds one from the label change on, so compare these without numbers.
+    relabelled = select(col(LedgerEntry.indicator_id)).where(col(LedgerEntry.type) == "label")
+    expected_rows = select(*from_reports, func.min(reports.c.global_seq)).group_by(*from_reports)
+    expected_rows = expected_rows.where(reports.c.indicator_id.not_in(relabelled))
+    stored_rows = select(*stored, sources.c.first_global_seq).where(sources.c.indicator_id.not_in(relabelled))
+    differences = (
+        expected_rows.except_(stored_rows),
+        stored_rows.except_(expected_rows),
+        select(*from_reports).except_(select(*stored)),
+    )
+    altered = {row.indicator_id for difference in differences for row in await connection.execute(difference)}
+    for indicator in sorted(altered):
+        yield f"indicator {indicator}: the index of its sources was altered"

@@ -33,8 +33,9 @@ from app.http.problems import not_found
 from app.http.query_params import BoundingBox, CountryFilter, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import validated_body
 from app.http.responses import json_response
+from app.reference.bodies import load_reference_page, load_reference_record, record_filter
 from app.reference.models import Place, Route, Source
-from app.reference.queries import load_reference_page, load_reference_record, place_filter, places_in_box, record_filter
+from app.reference.queries import place_filter, places_in_box
 from app.reference.schemas import (
     Mode,
     PlaceIn,
@@ -49,7 +50,7 @@ from app.reference.schemas import (
     SourceType,
 )
 from app.reference.service import add_place, add_route, add_source
-from app.storage.paging import revision_of
+from app.storage.paging import current_revision
 
 router = APIRouter()
 
@@ -86,7 +87,7 @@ async def _page(
 async def _one(request: Request, caller: Principal, database: DatabaseDep, model: type[Place | Source | Route], slug: str) -> Response:
     async with database.snapshot() as connection:
         found = await load_reference_record(connection, model, record_filter(model, slug, caller.level), caller.level)
-        revision = await revision_of(connection, caller.level)
+        revision = await current_revision(connection, caller.level)
     if found is None:
         raise not_found(str(model.__tablename__))
     return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)

@@ -1,5 +1,6 @@
-"""GeoJSON geometry (RFC 7946): checked on the way in, boxed for filters, made coarse where the exact line must not be known."""
+"""GeoJSON geometry (RFC 7946): validation, bounding boxes, and coarse geometry for low clearances."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -7,12 +8,19 @@ from typing import Annotated, Any
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, WithJsonSchema
 
+from app.domain.tlp import LEVELS, Label
+from app.http.problems import invalid_field
+
+# West, south, east, north in degrees of WGS 84.
 BBox = tuple[float, float, float, float]
+
+# The lowest clearance that sees the exact geometry of routes.
+EXACT_FROM = LEVELS[Label.AMBER]
 COARSE_DECIMALS = 1
 
 
 def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
-    """Every position of a geometry, as [longitude, latitude, ...] in degrees."""
+    """Yield every position of a geometry: [longitude, latitude, ...] in degrees."""
     waiting: list[Any] = [each["coordinates"] for each in _simple_geometries(geometry) if "coordinates" in each]
     while waiting:
         node = waiting.pop()
@@ -22,17 +30,16 @@ def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
             waiting.extend(node)
 
 
-def _numbers_within_bounds(value: Any) -> Any:
+def _check_positions(value: Any) -> Any:
     if not all(isinstance(each, dict) for each in _simple_geometries(value)):
-        raise ValueError("must be a GeoJSON geometry")
-    found = [check_position(position) for position in positions(value)]
-    if not found:
-        raise ValueError("a geometry has at least one position")
+        raise ValueError("must be a GeoJSON geometry, such as {type: Point, coordinates: [37.16, 36.2]}")
+    if not [check_position(position) for position in positions(value)]:
+        raise ValueError("must have at least one position, such as [37.16, 36.2]")
     return value
 
 
 def _simple_geometries(geometry: Any) -> Iterator[Any]:
-    """A geometry, or what is in a collection, and in the collections in it."""
+    """Yield a geometry, or the members of a collection and of the collections in it."""
     waiting = [geometry]
     while waiting:
         node = waiting.pop()
@@ -44,32 +51,32 @@ def _simple_geometries(geometry: Any) -> Iterator[Any]:
 
 
 def check_position(position: list[Any]) -> list[Any]:
-    """Refuse what is no [longitude, latitude] within WGS 84, by ValueError."""
+    """Return a [longitude, latitude] within WGS 84 unchanged; raise ValueError for anything else."""
     if len(position) not in (2, 3) or any(isinstance(each, bool) or not isinstance(each, int | float) for each in position):
-        raise ValueError("a position is [longitude, latitude] in numbers")
+        raise ValueError("a position must be [longitude, latitude] in numbers, such as [37.16, 36.2]")
     if not (-180 <= position[0] <= 180 and -90 <= position[1] <= 90):
-        raise ValueError("longitude runs from -180 to 180 and latitude from -90 to 90 (WGS 84, longitude first)")
+        raise ValueError("longitude must be -180 to 180 and latitude -90 to 90 (WGS 84, longitude first)")
     return position
 
 
 _geometry: TypeAdapter[GeoJsonGeometry] = TypeAdapter(GeoJsonGeometry)
 
 
-def _valid_geojson(value: dict[str, Any]) -> dict[str, Any]:
+def _check_geojson(value: dict[str, Any]) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
-            # It is warned of collections of one member or of collections, which RFC 7946 advises against and allows.
+            # The library warns of collections with one member and of nested collections; RFC 7946 advises against both but allows them.
             warnings.simplefilter("ignore")
             _geometry.validate_python(value)
     except ValueError:
-        raise ValueError("must be a GeoJSON geometry: a known type with the coordinates that it takes") from None
+        raise ValueError("must be a GeoJSON geometry: a known type with the coordinates of that type") from None
     return value
 
 
 Geometry = Annotated[
     dict[str, Any],
-    BeforeValidator(_numbers_within_bounds),
-    AfterValidator(_valid_geojson),
+    BeforeValidator(_check_positions),
+    AfterValidator(_check_geojson),
     WithJsonSchema(
         {
             "type": "object",
@@ -89,33 +96,55 @@ Geometry = Annotated[
 Position = Annotated[
     list[float],
     BeforeValidator(lambda value: check_position(value) if isinstance(value, list) else value),
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3, "description": "[longitude, latitude]"}),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 2,
+            "maxItems": 3,
+            "description": "[longitude, latitude] in degrees (WGS 84).",
+        }
+    ),
 ]
+
+_DEGREES = re.compile(r" *[+-]?\d+(\.\d*)?([eE][+-]?\d+)? *", re.ASCII)
+
+
+def parse_bbox(text: str) -> BBox:
+    """Return the bounding box of `west,south,east,north` (RFC 7946); raise 422 at `?bbox` for anything else."""
+    parts = text.split(",")
+    if len(parts) == 4 and all(_DEGREES.fullmatch(part) for part in parts):
+        west, south, east, north = map(float, parts)
+        if -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90:
+            return west, south, east, north
+    raise invalid_field("?bbox", "must be west,south,east,north in degrees of WGS 84, such as 36.5,35.9,37.7,36.9")
 
 
 def bbox_of(geometry: dict[str, Any]) -> BBox:
-    """West, south, east, north of a geometry, degrees."""
+    """Return the bounding box of a geometry."""
     found = list(positions(geometry))
-    longitudes, latitudes = [each[0] for each in found], [each[1] for each in found]
+    longitudes, latitudes = [position[0] for position in found], [position[1] for position in found]
     return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
 
 
 def intersects(one: BBox, other: BBox) -> bool:
-    """Whether two boxes have a point in common; one whose west is above its east crosses the antimeridian."""
+    """Return whether two bounding boxes share a point; one whose west is above its east crosses the antimeridian."""
     return one[1] <= other[3] and other[1] <= one[3] and any(a[0] <= b[1] and b[0] <= a[1] for a in _spans(one) for b in _spans(other))
 
 
-def _spans(each: BBox) -> list[tuple[float, float]]:
-    west, _, east, _ = each
+def _spans(bbox: BBox) -> list[tuple[float, float]]:
+    west, _, east, _ = bbox
     return [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
 
 
-def coarsen(geometry: dict[str, Any]) -> dict[str, Any]:
-    """The geometry rounded to 0.1 degree, about 11 km (contract, Sensitivity)."""
-
-    def rounded(node: Any) -> Any:
-        return [rounded(each) for each in node] if isinstance(node, list) else round(node, COARSE_DECIMALS)
-
+def visible_geometry(geometry: dict[str, Any], level: int) -> dict[str, Any]:
+    """Return a geometry as exact as a clearance may see it: below EXACT_FROM rounded to 0.1 degree, about 11 km."""
+    if level >= EXACT_FROM:
+        return geometry
     if "geometries" in geometry:
-        return {"type": geometry["type"], "geometries": [coarsen(each) for each in geometry["geometries"]]}
-    return {"type": geometry["type"], "coordinates": rounded(geometry["coordinates"])}
+        return {"type": geometry["type"], "geometries": [visible_geometry(each, level) for each in geometry["geometries"]]}
+    return {"type": geometry["type"], "coordinates": _rounded(geometry["coordinates"])}
+
+
+def _rounded(node: Any) -> Any:
+    return [_rounded(each) for each in node] if isinstance(node, list) else round(node, COARSE_DECIMALS)

@@ -1,4 +1,4 @@
-"""Places, sources and routes as stored. Their rows are added and never changed; a source's grade is a row of its own."""
+"""Tables of places, sources and routes. Their rows never change; each grade of a source is a row of its own."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +9,12 @@ from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
 
+# Before every time point, so that the first grade of a source is in force at all of them.
 MIN_EFFECTIVE_FROM = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Place(SQLModel, table=True):
-    """Anywhere people are. The box is that of the geometry, or the centroid, in degrees of WGS 84."""
+    """A place where people are. `west` to `north` bound its geometry, else its centroid, in degrees of WGS 84."""
 
     __tablename__ = "place"
 
@@ -33,7 +34,7 @@ class Place(SQLModel, table=True):
 
 
 class PlaceCode(SQLModel, table=True):
-    """A code of a place in one scheme: the same letters mean different places in different schemes."""
+    """A code of a place in one scheme; the same code may belong to different places in different schemes."""
 
     __tablename__ = "place_code"
 
@@ -43,7 +44,7 @@ class PlaceCode(SQLModel, table=True):
 
 
 class PlaceAncestor(SQLModel, table=True):
-    """Every pair of a place and a place that contains it, itself included."""
+    """Every pair of a place and a place that contains it; a place contains itself."""
 
     __tablename__ = "place_ancestor"
 
@@ -52,10 +53,10 @@ class PlaceAncestor(SQLModel, table=True):
 
 
 class Source(SQLModel, table=True):
-    """Whoever makes statements.
+    """A person or organisation that makes statements.
 
-    One with an `alias` is protected: who may not know it sees the alias for its name, and `alias_slug` for its slug.
-    `organisation` is the one whose keys report for it; None for any.
+    A source with an `alias` is protected: low clearances see `alias` and `alias_slug` instead of its name and slug.
+    `organisation` is the one whose keys may report for it; None if every organisation may.
     """
 
     __tablename__ = "source"
@@ -73,7 +74,7 @@ class Source(SQLModel, table=True):
 
 
 class SourceGrade(SQLModel, table=True):
-    """A source's Admiralty grade from a change of the ledger on; the first, of number 0, holds always."""
+    """The grade of a source (Admiralty scale) from an entry of the ledger on; the first grade has `global_seq` 0."""
 
     __tablename__ = "source_grade"
 
@@ -84,7 +85,7 @@ class SourceGrade(SQLModel, table=True):
 
 
 class Route(SQLModel, table=True):
-    """A way in or out."""
+    """A road, crossing or other way by which people and goods reach places."""
 
     __tablename__ = "route"
 

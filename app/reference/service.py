@@ -12,10 +12,10 @@ from uuid_utils.compat import uuid7
 
 from app.domain.times import utc_now
 from app.http.problems import FieldProblem, Problem, invalid_field
-from app.reference.facts import alias_slug
 from app.reference.geometry import bbox_of
 from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_places
+from app.reference.records import alias_slug
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.storage.types import table_of
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access.principal import Principal
 from app.assessment.models import IndicatorProjection, IndicatorSource
 from app.assessment.projection import load_subjects, reassess
 from app.domain.kinds import KINDS

@@ -27,7 +27,7 @@ from app.http.request_body import json_body
 from app.http.responses import json_response
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
-from app.ledger.queries import number_since, pin_to_head, resolve_time_point
+from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time_point
 from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
 from app.reference.schemas import Slug
 from app.reports.models import Report
@@ -35,7 +35,7 @@ from app.reports.queries import VisibleReport, declassified_for, load_report, lo
 from app.reports.schemas import SENT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, Status
 from app.reports.service import record_reports
 from app.reports.validation import FieldErrors, validate
-from app.storage.paging import revision_of
+from app.storage.paging import current_revision
 
 router = APIRouter(route_class=FastListRoute)
 
@@ -89,7 +89,9 @@ def _conditions(filters: ReportFilters, level: int, moment: TimePoint) -> list[C
             where.append(col(Report.ended_global_seq).is_not(None))
     if filters.updated_since is not None:
         since = start_of(filters.updated_since)
-        where.append(or_(col(Report.global_seq) >= number_since(since), declassified_for(level, col(LedgerEntry.recorded_at) >= since)))
+        where.append(
+            or_(col(Report.global_seq) >= first_global_seq_since(since), declassified_for(level, col(LedgerEntry.recorded_at) >= since))
+        )
     return where
 
 
@@ -135,7 +137,7 @@ async def get_report(
     async with database.snapshot() as connection:
         moment = await resolve_time_point(connection, as_of, known_at)
         found = await load_report(connection, id, caller.level, moment)
-        revision = await revision_of(connection, caller.level)
+        revision = await current_revision(connection, caller.level)
     if found is None:
         raise not_found("report")
     return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)

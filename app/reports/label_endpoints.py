@@ -14,7 +14,7 @@ from app.domain.times import rfc3339
 from app.domain.tlp import Label
 from app.http.cursors import Cursor
 from app.http.lists import ListEnvelope
-from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_schema, json_request_body, problems
+from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_schema, json_request_body, problem_responses
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
 from app.http.responses import page_response
@@ -121,7 +121,10 @@ async def change_report_label(
 
 
 @router.get(
-    "/label-proposals", summary="Which labels are to be lowered?", response_model=ProposalPage, responses=problems(401, 403, 422, 503)
+    "/label-proposals",
+    summary="Which labels are to be lowered?",
+    response_model=ProposalPage,
+    responses=problem_responses(401, 403, 422, 503),
 )
 async def list_label_proposals(
     request: Request, caller: Curator, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100
@@ -141,7 +144,7 @@ async def list_label_proposals(
     status_code=201,
     summary="Confirm that a label is lowered",
     response_model=LabelOut,
-    responses=problems(401, 403, 404, 409, 422, 503),
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
     openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
 )
 async def confirm_label_proposal(

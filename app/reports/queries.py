@@ -18,9 +18,9 @@ from app.domain.tlp import LABELS
 from app.http.problems import not_found
 from app.ledger.hash_chain import statement_body
 from app.ledger.models import LedgerEntry, seq_column
-from app.reference.facts import REVEAL_FROM
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
+from app.reference.records import REVEAL_FROM
 from app.reports.models import Report
 from app.reports.schemas import Status
 from app.storage.paging import chunks, fetch_page

@@ -1,4 +1,4 @@
-"""Whether a report is right: in itself, and in what it names."""
+"""Validate reports: first alone, then against the places, sources and routes that they refer to."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,20 +19,18 @@ from app.domain.kinds import KINDS
 from app.domain.times import start_of, utc_now
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
-from app.reference.facts import PlaceRecord, SourceRecord
-from app.reference.queries import find_places, find_routes, find_sources
+from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
+from app.reference.records import PlaceRecord, SourceRecord
 from app.reports.schemas import ReportIn
 from app.settings import Settings
 
-EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-UNKNOWN_PLACE = "there is no such place"
-NOT_YOURS = "the source belongs to another organisation: reporting for it needs the scope curate"
-BARE_CODE = "there is no place with this slug; a code needs its scheme before it, such as pcode:SY02"
+MIN_STATED_AT = datetime(1900, 1, 1, tzinfo=UTC)
+FOREIGN_SOURCE = "this source belongs to another organisation: only its own keys and keys with the scope curate may report for it"
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatedReport:
-    """A report that is right in itself: its shape is checked, what it names is not yet looked up."""
+    """A report that is valid in itself; its place, sources and routes are not looked up yet."""
 
     report: ReportIn
     value: BaseModel
@@ -40,7 +38,7 @@ class ValidatedReport:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedReport:
-    """A report ready to be recorded."""
+    """A report whose references are looked up, ready to be recorded."""
 
     report: ReportIn
     value: dict[str, Any]
@@ -59,7 +57,7 @@ class ResolvedReport:
         return Subject(self.indicator_id, self.report.kind, self.subject, self.place), self.filter_key
 
     def aliases(self) -> dict[str, str]:
-        """The slugs under which protected sources show that it names, by their own slugs."""
+        """Map the slugs of the protected sources that it names to their alias slugs."""
         return {each.slug: each.alias_slug for each in (self.source, *self.via) if each.alias_slug is not None}
 
 
@@ -67,7 +65,7 @@ FieldErrors = list[FieldProblem]
 
 
 def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
-    """Check a report by itself: shape, bounds, relations between fields, no future. Looks nothing up."""
+    """Check a report alone: fields, bounds, relations between fields and times, without the database."""
     if (path := find_nul(body)) is not None:
         return [FieldProblem(pointer=pointer(path), detail=NUL_MESSAGE)]
     try:
@@ -76,75 +74,71 @@ def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
         return field_problems(error)
     kind = KINDS.get(report.kind)
     if kind is None:
-        return [FieldProblem(pointer="/kind", detail=f"unknown kind; known are {', '.join(KINDS)}")]
+        return [FieldProblem(pointer="/kind", detail=f"unknown kind: use one of {', '.join(KINDS)}")]
     stated = start_of(report.stated_at)
     if stated > utc_now() + timedelta(seconds=settings.clock_skew_seconds):
-        return [FieldProblem(pointer="/stated_at", detail="must not be in the future")]
-    if stated < EARLIEST:
-        return [FieldProblem(pointer="/stated_at", detail=f"must not be before {EARLIEST.year}")]
+        return [FieldProblem(pointer="/stated_at", detail="must not be in the future: send when the source said it, such as 2016-07-28")]
+    if stated < MIN_STATED_AT:
+        return [FieldProblem(pointer="/stated_at", detail=f"must be {MIN_STATED_AT.date()} or later, such as 2016-07-28")]
     try:
         value = kind.value_model.model_validate(report.value)
         return ValidatedReport(report, kind.resolve(value, stated.date()))
     except ValidationError as error:
         return field_problems(error, ["value"])
     except PydanticCustomError as error:
-        at = (error.context or {}).get("field", "")
-        return [FieldProblem(pointer=pointer(["value", at]), detail=error.message())]
+        field = (error.context or {}).get("field", "")
+        return [FieldProblem(pointer=pointer(["value", field]), detail=error.message())]
     except OverflowError:
-        return [FieldProblem(pointer="/value", detail="a date is out of range")]
+        return [FieldProblem(pointer="/value", detail="a date is out of range: use dates from 0001-01-01 to 9999-12-31")]
 
 
 async def resolve_references(
-    session: AsyncSession, caller: Principal, sent: Sequence[ValidatedReport | FieldErrors], settings: Settings
+    session: AsyncSession, caller: Principal, reports: Sequence[ValidatedReport | FieldErrors], settings: Settings
 ) -> list[ResolvedReport | FieldErrors]:
-    """Look up what reports name, in the writer's transaction; refuse those on sources of another organisation."""
-    good = [each for each in sent if isinstance(each, ValidatedReport)]
+    """Look up the references of reports in the writer's transaction; reject those for sources of another organisation."""
+    valid = [each for each in reports if isinstance(each, ValidatedReport)]
     connection = await session.connection()
-    places = await find_places(connection, {each.report.place for each in good})
-    slugs = {slug for each in good for slug in [each.report.source, *each.report.provenance.via]}
+    places = await find_places(connection, {each.report.place for each in valid})
+    slugs = {slug for each in valid for slug in [each.report.source, *each.report.provenance.via]}
     sources = await find_sources(connection, slugs, caller.level, caller.organisation)
-    routes = await find_routes(connection, {getattr(each.value, field) for each in good for field in _route_fields(each)})
-    found: list[ResolvedReport | FieldErrors] = []
-    for each in sent:
+    routes = await find_routes(connection, {getattr(each.value, field) for each in valid for field in _route_fields(each)})
+    resolved: list[ResolvedReport | FieldErrors] = []
+    for each in reports:
         if not isinstance(each, ValidatedReport):
-            found.append(each)
+            resolved.append(each)
             continue
-        wrong: FieldErrors = []
         report = each.report
         place, source = places.get(report.place), sources.get(report.source)
+        errors: dict[str, str] = {}
         if place is None:
-            wrong.append(FieldProblem(pointer="/place", detail=UNKNOWN_PLACE if ":" in report.place else BARE_CODE))
+            errors["/place"] = UNKNOWN_PLACE
         if source is None:
-            wrong.append(FieldProblem(pointer="/source", detail="there is no such source"))
+            errors["/source"] = UNKNOWN_SOURCE
         elif source.organisation not in (None, caller.organisation) and Scope.CURATE not in caller.scopes:
-            wrong.append(FieldProblem(pointer="/source", detail=NOT_YOURS))
-        for at, slug in enumerate(report.provenance.via):
-            if slug not in sources:
-                wrong.append(FieldProblem(pointer=f"/provenance/via/{at}", detail="there is no such source"))
-        for field in _route_fields(each):
-            if getattr(each.value, field) not in routes:
-                wrong.append(FieldProblem(pointer=f"/value/{field}", detail="there is no such route"))
-        found.append(
-            wrong
-            if wrong or place is None or source is None
-            else bind_references(each, place, source, [sources[slug] for slug in report.provenance.via], settings)
-        )
-    return found
+            errors["/source"] = FOREIGN_SOURCE
+        errors |= {f"/provenance/via/{at}": UNKNOWN_SOURCE for at, slug in enumerate(report.provenance.via) if slug not in sources}
+        errors |= {f"/value/{field}": UNKNOWN_ROUTE for field in _route_fields(each) if getattr(each.value, field) not in routes}
+        if errors or place is None or source is None:
+            resolved.append([FieldProblem(pointer=at, detail=detail) for at, detail in errors.items()])
+        else:
+            resolved.append(bind_references(each, place, source, [sources[slug] for slug in report.provenance.via], settings))
+    return resolved
 
 
-def _route_fields(sent: ValidatedReport) -> list[str]:
-    return [field for field, what in KINDS[sent.report.kind].references.items() if what == "route"]
+def _route_fields(validated: ValidatedReport) -> list[str]:
+    return [field for field, target in KINDS[validated.report.kind].references.items() if target == "route"]
 
 
 def bind_references(
-    sent: ValidatedReport, place: PlaceRecord, source: SourceRecord, via: list[SourceRecord], settings: Settings
+    validated: ValidatedReport, place: PlaceRecord, source: SourceRecord, via: list[SourceRecord], settings: Settings
 ) -> ResolvedReport:
-    """A report whose place and sources were looked up and whose other references are there, ready to be recorded."""
-    report, kind = sent.report, KINDS[sent.report.kind]
-    label = report.sensitivity or kind.default_label(sent.value, source.type, settings.default_label)
-    value = sent.value.model_dump(mode="json")
-    subject = kind.subject(sent.value)
-    same = [source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url]
+    """Combine a valid report with its place and sources; the caller has checked its other references."""
+    report, kind = validated.report, KINDS[validated.report.kind]
+    label = report.sensitivity or kind.default_label(validated.value, source.type, settings.default_label)
+    value = validated.value.model_dump(mode="json")
+    subject = kind.subject(validated.value)
+    # What makes two reports the same statement.
+    identity = [source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url]
     return ResolvedReport(
         report=report,
         value=value,
@@ -153,8 +147,8 @@ def bind_references(
         via=via,
         subject=subject,
         filter_key=str(value[kind.filter_field]),
-        facet=kind.facet(sent.value),
+        facet=kind.facet(validated.value),
         level=label.level,
-        fingerprint=hashlib.sha256(orjson.dumps(same, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        fingerprint=hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         indicator_id=indicator_id(report.kind, place.id, subject),
     )

@@ -18,9 +18,9 @@ from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import rfc3339
 from app.indicators.past import assess_at
 from app.indicators.queries import revision_for, visible_at
-from app.reference.facts import PlaceRecord
 from app.reference.models import Place
 from app.reference.queries import places_by_id
+from app.reference.records import PlaceRecord
 from app.settings import Settings
 from app.storage.paging import current_revision
 

@@ -21,9 +21,9 @@ from app.domain.times import utc_now
 from app.domain.tlp import TOP
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
-from app.reference.facts import PlaceRecord, SourceRecord
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
 from app.reference.queries import find_sources
+from app.reference.records import PlaceRecord, SourceRecord
 from app.reference.schemas import SourceIn
 from app.reference.service import add_source
 from app.reports.models import Report

@@ -1,10 +1,9 @@
-"""The README's recipe for a mirror ends with an exact copy, whatever is killed on either side."""
+"""The mirror of docs/polling.md ends with an exact copy, whichever side is killed, and whenever."""
 
 import asyncio
 import itertools
 import json
 import random
-import re
 import sqlite3
 import subprocess
 import sys
@@ -17,11 +16,12 @@ import pytest
 
 from app.domain.tlp import Label
 from app.settings import Settings
+from tests.docs.pages import DOCS, block
 from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeKey
 from tests.support.processes import Server, free_port, serve
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+MIRROR = block(DOCS / "polling.md", "python", "mirror")
 FOLLOWER = """
 import sys, time
 url, key, path = sys.argv[1:]
@@ -35,13 +35,6 @@ with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, time
 """
 SUPPLIES = ("basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene")
 SCOPES = ("all_stock", "agency_stock", "market", "facility")
-
-
-def _recipe() -> str:
-    section = README[README.index("### Keeping a mirror") :]
-    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert found
-    return found[1]
 
 
 class Writers:
@@ -117,7 +110,7 @@ async def _more_than_a_change_can_show(client: httpx.AsyncClient) -> None:
 def _cursor(path: Path) -> str | None:
     try:
         with sqlite3.connect(path) as mirror:
-            found = mirror.execute("SELECT after FROM place").fetchone()
+            found = mirror.execute("SELECT after FROM cursor").fetchone()
     except sqlite3.OperationalError:
         return None
     return found[0] if found else None
@@ -135,7 +128,7 @@ async def _everything(client: httpx.AsyncClient) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("engine")
-async def test_the_recipe_of_the_readme_keeps_an_exact_copy(
+async def test_mirror_of_documentation_is_exact_after_kills(
     settings: Settings, make_key: MakeKey, reference: Reference, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     key = await make_key(clearance=Label.RED)
@@ -143,7 +136,7 @@ async def test_the_recipe_of_the_readme_keeps_an_exact_copy(
         await reference.add("places", slug=slug, name=slug)
     await _more_than_a_change_can_show(client)
     script, mirror, port = tmp_path / "follower.py", tmp_path / "mirror.db", free_port()
-    script.write_text(_recipe() + FOLLOWER, encoding="utf-8")
+    script.write_text(MIRROR + FOLLOWER, encoding="utf-8")
     url = f"http://127.0.0.1:{port}"
     with ExitStack() as running:
 

@@ -15,7 +15,7 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeKey, sqlite_only
-from tests.support.servers import client_of
+from tests.support.servers import client_for
 
 MISSING: Any = object()
 NOT_TEXT: tuple[Any, ...] = (5, 1.5, True, [], {})
@@ -558,7 +558,7 @@ async def test_the_usual_label_is_configured_and_a_stricter_rule_holds(
     settings: Settings, reference: Reference, make_key: MakeKey, usual: str, labels: list[str]
 ) -> None:
     secret = await make_key(clearance=Label.RED)
-    async with client_of(settings.model_copy(update={"default_label": Label(usual)}), secret) as client:
+    async with client_for(settings.model_copy(update={"default_label": Label(usual)}), secret) as client:
         found = []
         for body in (report(), report("route_closure", {"status": "open"}), report(source="neighbour")):
             answer = await client.post("/v1/reports", json={name: value for name, value in body.items() if name != "sensitivity"})

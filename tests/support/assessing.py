@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from app.assessment.envelope import Assessment, Outcome, assess
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
-from app.reference.facts import SourceRecord
+from app.reference.records import SourceRecord
 
 _numbers = itertools.count(1)
 EPOCH = datetime(2016, 7, 1, tzinfo=UTC)

@@ -21,8 +21,8 @@ import orjson
 from app.domain.tlp import Label
 from app.ledger.models import seq_column
 from app.ledger.queries import load_head, select_entries, visible_entries
+from app.reference.bodies import load_reference_page
 from app.reference.models import MODELS, ReferenceModel, Source
-from app.reference.queries import load_reference_page
 from app.storage.database import Database
 
 VERSION = 1

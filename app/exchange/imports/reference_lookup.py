@@ -16,9 +16,9 @@ from app.access.principal import Principal
 from app.domain.kinds import KINDS
 from app.http.problems import FieldProblem, pointer
 from app.http.request_body import NUL_MESSAGE
-from app.reference.facts import REVEAL_FROM
 from app.reference.models import MODELS, Place, PlaceCode, ReferenceModel, Source
 from app.reference.queries import find_places, find_routes, find_sources
+from app.reference.records import REVEAL_FROM
 from app.storage.paging import chunks
 
 _SUGGESTED_NAMES = 3

@@ -16,13 +16,12 @@ from app.domain.times import end_of, normalise, start_of
 from app.exchange.ogc.features import Features, Wanted
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.cursors import Cursor
-from app.http.openapi import NOT_MODIFIED, problems
+from app.http.openapi import NOT_MODIFIED, problem_responses
 from app.http.problems import Problem, invalid_field, invalid_request, not_found
 from app.http.query_params import PageCursor
 from app.http.responses import REVISION_HEADER, next_url
-from app.reference.geometry import BBox
-from app.reference.queries import parse_bbox
-from app.storage.paging import revision_of
+from app.reference.geometry import BBox, parse_bbox
+from app.storage.paging import current_revision
 
 GEOJSON = MEDIA_TYPES[Format.GEOJSON]
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
@@ -64,7 +63,7 @@ def _as_400(problem: Problem) -> Problem:
 
 
 router = APIRouter(prefix="/ogc", tags=["OGC API - Features"], route_class=OgcRoute)
-ERRORS = NOT_MODIFIED | problems(400, 401, 404, 503)
+ERRORS = NOT_MODIFIED | problem_responses(400, 401, 404, 503)
 
 CollectionPath = Annotated[str, Path(max_length=50, description="`places`, `routes` or `indicators`.", examples=["indicators"])]
 
@@ -150,7 +149,7 @@ async def list_items(
     async with database.snapshot() as connection:
         features = Features(connection, caller.level, settings)
         found, last = await features.page(known, wanted, after=after, limit=min(limit, MOST))
-        revision = await revision_of(connection, caller.level)
+        revision = await current_revision(connection, caller.level)
     here = f"/ogc/collections/{known}/items"
     own = f"{here}?{request.url.query}" if request.url.query else here
     links = [
@@ -181,7 +180,7 @@ async def get_item(
         raise not_found("feature") from None
     async with database.snapshot() as connection:
         found, _ = await Features(connection, caller.level, settings).page(known, Wanted(one=identifier), after=None, limit=1)
-        revision = await revision_of(connection, caller.level)
+        revision = await current_revision(connection, caller.level)
     if not found:
         raise not_found("feature")
     links = [

@@ -18,9 +18,10 @@ from app.exchange.exports.geojson import feature
 from app.exchange.exports.streaming import attach_geometries, own_geometry
 from app.exchange.exports.tables import TABLES
 from app.indicators.queries import revision_for, visible_at
+from app.reference.bodies import load_reference_page
 from app.reference.geometry import BBox, bbox_of, intersects
 from app.reference.models import Place, Route
-from app.reference.queries import load_reference_page, places_in_box
+from app.reference.queries import places_in_box
 from app.settings import Settings
 from app.storage.paging import fetch_page
 

@@ -1,15 +1,15 @@
-"""The provenance of one report in W3C PROV: as PROV-JSON (W3C member submission, 2013) and as JSON-LD with PROV-O terms. Pure.
+"""Render the provenance of a report in W3C PROV: PROV-JSON (W3C member submission, 2013) and JSON-LD with PROV-O terms.
 
-The report is an entity attributed to its source. The source's statement and the recording of it are activities; who recorded it is
-an agent. A document and the outlets that relayed it are what it was taken from. A correction is a revision of what it supersedes,
-a retraction invalidates it, and the assessment behind the indicator used it.
+The report is an entity attributed to its source. Its statement and its recording are activities; the recording organisation is an
+agent. The document and the outlets that relayed it are what the report was derived from. A correction is a revision of the report
+that it supersedes, a retraction invalidates its report, and the assessment of the indicator used the report.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from app.reference.facts import SourceFacts
+from app.reference.records import SourceRecord
 
 PREFIXES = {
     "lifeline": "urn:lifeline:",
@@ -23,20 +23,15 @@ PREFIXES = {
 _PROV = "http://www.w3.org/ns/prov#"
 _XSD = "http://www.w3.org/2001/XMLSchema#"
 
-# A relation: its name, and its arguments by PROV-JSON's names.
+# The name of a relation, and its arguments by their names in PROV-JSON.
 Relation = tuple[str, dict[str, Any]]
 
 
-def _instant(text: str) -> str:
-    """A date or a date-time as xsd:dateTime."""
-    return text if len(text) > 10 else f"{text}T00:00:00Z"
-
-
-def _things(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str, str]) -> dict[str, dict[str, dict[str, Any]]]:
-    at = report["id"]
-    provenance = report["provenance"]
+def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> dict[str, dict[str, dict[str, Any]]]:
+    id_, provenance = report["id"], report["provenance"]
+    stated_at = report["stated_at"] if len(report["stated_at"]) > len("2016-08-01") else f"{report['stated_at']}T00:00:00Z"
     entities: dict[str, dict[str, Any]] = {
-        f"report:{at}": {
+        f"report:{id_}": {
             "prov:label": f"{source.name} on {report['kind']}, {report['place']}, {report['stated_at']}",
             "lifeline:kind": report["kind"],
             "lifeline:place": report["place"],
@@ -45,7 +40,7 @@ def _things(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str, s
             "lifeline:credibility": provenance["credibility"],
             "lifeline:sensitivity": report["sensitivity"],
         },
-        f"indicator:{report['indicator']}": {"prov:label": "The reading of the standing reports"},
+        f"indicator:{report['indicator']}": {"prov:label": "The assessment of the standing reports"},
     }
     agents: dict[str, dict[str, Any]] = {
         f"source:{source.slug}": {
@@ -56,21 +51,22 @@ def _things(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str, s
         _organisation(report): {"prov:label": report["recorded_by"], "prov:type": "prov:Organization"},
     }
     activities: dict[str, dict[str, Any]] = {
-        f"activity:statement-{at}": {"prov:startTime": _instant(report["stated_at"]), "prov:endTime": _instant(report["stated_at"])},
-        f"activity:recording-{at}": {"prov:startTime": report["recorded_at"], "prov:endTime": report["recorded_at"]},
+        f"activity:statement-{id_}": {"prov:startTime": stated_at, "prov:endTime": stated_at},
+        f"activity:recording-{id_}": {"prov:startTime": report["recorded_at"], "prov:endTime": report["recorded_at"]},
         f"activity:assessment-{report['indicator']}": {"prov:label": "envelope/1"},
     }
     if _has_document(provenance):
-        named = {"prov:label": provenance["title"], "prov:location": provenance["url"], "lifeline:published_at": provenance["published_at"]}
-        entities[f"document:{at}"] = {name: value for name, value in named.items() if value is not None}
+        document = {"prov:label": provenance["title"], "prov:location": provenance["url"]}
+        document["lifeline:published_at"] = provenance["published_at"]
+        entities[f"document:{id_}"] = {name: value for name, value in document.items() if value is not None}
     for slug, name in vias.items():
-        entities[f"document:{at}-{slug}"] = {"prov:label": f"As relayed by {name}"}
+        entities[f"document:{id_}-{slug}"] = {"prov:label": f"As relayed by {name}"}
         agents[f"source:{slug}"] = agents.get(f"source:{slug}", {"prov:label": name, "prov:type": "prov:Organization"})
     if report["supersedes"]:
         entities[f"report:{report['supersedes']}"] = {}
     for amendment in report["amended"]:
         if amendment["type"] == "retraction":
-            activities[f"activity:retraction-{at}"] = {"prov:label": amendment["reason"]}
+            activities[f"activity:retraction-{id_}"] = {"prov:label": amendment["reason"]}
         else:
             entities[f"report:{amendment['report']}"] = {}
     return {"entity": entities, "agent": agents, "activity": activities}
@@ -84,9 +80,9 @@ def _has_document(provenance: Mapping[str, Any]) -> bool:
     return provenance["url"] is not None or provenance["title"] is not None
 
 
-def _relations(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str, str]) -> Iterator[Relation]:
-    at = report["id"]
-    entity, statement, recording = f"report:{at}", f"activity:statement-{at}", f"activity:recording-{at}"
+def _relations(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> Iterator[Relation]:
+    id_ = report["id"]
+    entity, statement, recording = f"report:{id_}", f"activity:statement-{id_}", f"activity:recording-{id_}"
     assessment = f"activity:assessment-{report['indicator']}"
     yield "wasAttributedTo", {"prov:entity": entity, "prov:agent": f"source:{source.slug}"}
     yield "wasAssociatedWith", {"prov:activity": statement, "prov:agent": f"source:{source.slug}"}
@@ -97,22 +93,22 @@ def _relations(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str
         yield "used", {"prov:activity": assessment, "prov:entity": entity}
     yield "wasGeneratedBy", {"prov:entity": f"indicator:{report['indicator']}", "prov:activity": assessment}
     if _has_document(report["provenance"]):
-        yield _derived(entity, f"document:{at}", "prov:PrimarySource")
+        yield _derived(entity, f"document:{id_}", "prov:PrimarySource")
     for slug in vias:
-        yield "wasAttributedTo", {"prov:entity": f"document:{at}-{slug}", "prov:agent": f"source:{slug}"}
-        yield _derived(entity, f"document:{at}-{slug}", "prov:Quotation")
+        yield "wasAttributedTo", {"prov:entity": f"document:{id_}-{slug}", "prov:agent": f"source:{slug}"}
+        yield _derived(entity, f"document:{id_}-{slug}", "prov:Quotation")
     if report["supersedes"]:
         yield _derived(entity, f"report:{report['supersedes']}", "prov:Revision")
     for amendment in report["amended"]:
         if amendment["type"] == "retraction":
-            retraction = f"activity:retraction-{at}"
+            retraction = f"activity:retraction-{id_}"
             yield "wasInvalidatedBy", {"prov:entity": entity, "prov:activity": retraction, "prov:time": amendment["recorded_at"]}
         else:
             yield _derived(f"report:{amendment['report']}", entity, "prov:Revision")
 
 
-def _derived(new: str, old: str, how: str) -> Relation:
-    return "wasDerivedFrom", {"prov:generatedEntity": new, "prov:usedEntity": old, "prov:type": how}
+def _derived(new: str, old: str, type_: str) -> Relation:
+    return "wasDerivedFrom", {"prov:generatedEntity": new, "prov:usedEntity": old, "prov:type": type_}
 
 
 def _typed(name: str, value: Any) -> Any:
@@ -121,18 +117,18 @@ def _typed(name: str, value: Any) -> Any:
     return {"$": value, "type": "xsd:anyURI"} if name == "prov:location" else value
 
 
-def prov_json(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str, str]) -> dict[str, Any]:
-    """PROV-JSON of a report as served with its amendments, its source, and the names of those who relayed it, by slug."""
+def prov_json(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> dict[str, Any]:
+    """Render a report as served; `vias` has the names of the outlets that relayed it, by slug."""
     document: dict[str, Any] = {"prefix": {**PREFIXES, "xsd": _XSD}}
-    for what, things in _things(report, source, vias).items():
-        document[what] = {each: {name: _typed(name, value) for name, value in facts.items()} for each, facts in things.items()}
+    for class_, elements in _elements(report, source, vias).items():
+        document[class_] = {id_: {name: _typed(name, value) for name, value in each.items()} for id_, each in elements.items()}
     for number, (name, arguments) in enumerate(_relations(report, source, vias), 1):
         document.setdefault(name, {})[f"_:r{number}"] = {key: _typed(key, value) for key, value in arguments.items()}
     return document
 
 
 _CLASSES = {"entity": "prov:Entity", "agent": "prov:Agent", "activity": "prov:Activity"}
-# The property of PROV-O for each relation: its name, the argument that it stands on and the one that it points to, and that of its time.
+# The PROV-O property of each relation: its name, the arguments that are subject and object, and the property of its time.
 _PROPERTIES: dict[str, tuple[str, str, str, str | None]] = {
     "wasAttributedTo": ("prov:wasAttributedTo", "prov:entity", "prov:agent", None),
     "wasAssociatedWith": ("prov:wasAssociatedWith", "prov:activity", "prov:agent", None),
@@ -162,18 +158,18 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-def prov_jsonld(report: Mapping[str, Any], source: SourceFacts, vias: Mapping[str, str]) -> dict[str, Any]:
-    """The same as JSON-LD with the terms of PROV-O. The context stands in it, so that it is read without the internet."""
+def prov_jsonld(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> dict[str, Any]:
+    """Render the same as JSON-LD with PROV-O terms; the context is included, so that parsing needs no network."""
     nodes: dict[str, dict[str, Any]] = {}
-    for what, things in _things(report, source, vias).items():
-        for each, facts in things.items():
-            kept = {_RENAMED.get(name, name): value for name, value in facts.items() if name != "prov:type"}
-            types = [_CLASSES[what], *([facts["prov:type"]] if "prov:type" in facts else [])]
-            nodes[each] = {"@id": each, "@type": types, **kept}
+    for class_, elements in _elements(report, source, vias).items():
+        for id_, each in elements.items():
+            properties = {_RENAMED.get(name, name): value for name, value in each.items() if name != "prov:type"}
+            types = [_CLASSES[class_], *([each["prov:type"]] if "prov:type" in each else [])]
+            nodes[id_] = {"@id": id_, "@type": types, **properties}
     for name, arguments in _relations(report, source, vias):
-        term, on, to, when = _PROPERTIES[arguments.get("prov:type", name)]
-        node = nodes[arguments[on]]
-        node.setdefault(term, []).append(arguments[to])
-        if when is not None and "prov:time" in arguments:
-            node[when] = arguments["prov:time"]
+        property_, subject, object_, time = _PROPERTIES[arguments.get("prov:type", name)]
+        node = nodes[arguments[subject]]
+        node.setdefault(property_, []).append(arguments[object_])
+        if time is not None and "prov:time" in arguments:
+            node[time] = arguments["prov:time"]
     return {"@context": CONTEXT, "@graph": list(nodes.values())}

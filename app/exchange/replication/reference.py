@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.http.problems import FieldProblem, field_problems
+from app.reference.bodies import load_reference_record
 from app.reference.models import MODELS
-from app.reference.queries import load_reference_record
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_places, add_route, add_source
 

@@ -1,4 +1,4 @@
-"""What a document tells of places and sources, and under which name of a protected source."""
+"""What documents show of places and sources, and the names under which protected sources appear."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -6,13 +6,13 @@ from uuid import UUID
 
 from app.domain.tlp import LEVELS, Label
 
-# The clearance from which on protected sources show under their own name and slug.
+# The lowest clearance that sees the name and slug of protected sources.
 REVEAL_FROM = LEVELS[Label.AMBER]
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceRecord:
-    """What a document tells of a place."""
+    """The part of a place that documents show."""
 
     id: UUID
     slug: str
@@ -23,7 +23,7 @@ class PlaceRecord:
 
 @dataclass(frozen=True, slots=True)
 class SourceNames:
-    """Slug and name of a source, and those under which a protected one shows below the clearance."""
+    """Slug and name of a source, and the alias of a protected one for clearances below REVEAL_FROM."""
 
     slug: str
     name: str
@@ -32,11 +32,11 @@ class SourceNames:
 
     @property
     def protected(self) -> bool:
-        """Whether it has an alias to show under."""
+        """Whether the source has an alias."""
         return self.alias_slug is not None
 
     def visible_at(self, level: int) -> tuple[str, str]:
-        """Slug and name as a clearance sees them."""
+        """Return the slug and name that a clearance sees."""
         if self.alias is None or self.alias_slug is None or level >= REVEAL_FROM:
             return self.slug, self.name
         return self.alias_slug, self.alias
@@ -44,7 +44,7 @@ class SourceNames:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """What a document tells of a source; `reliability` is the grade in force."""
+    """The part of a source that documents show; `reliability` is the grade in force."""
 
     id: UUID
     slug: str
@@ -58,15 +58,15 @@ class SourceRecord:
 
     @property
     def names(self) -> SourceNames:
-        """Under which names it shows."""
+        """Its names."""
         return SourceNames(self.slug, self.name, self.alias, self.alias_slug)
 
     def visible_at(self, level: int) -> "SourceRecord":
-        """The same under the slug and name that a clearance sees."""
+        """Return the record with the slug and name that a clearance sees."""
         slug, name = self.names.visible_at(level)
         return replace(self, slug=slug, name=name)
 
 
 def alias_slug(source_id: UUID) -> str:
-    """The slug of a protected source below the clearance: it follows from its identifier, and tells nothing of its own slug."""
+    """Return the slug of a protected source for low clearances: it follows from the identifier and reveals nothing about the real slug."""
     return "protected-" + hashlib.sha256(b"alias" + source_id.bytes).hexdigest()[:16]
