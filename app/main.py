@@ -4,32 +4,36 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import Depends
+from starlette.types import ASGIApp
 
 from app import __version__
 from app.access.audit import MIN_AUDITED_LEVEL, read_auditing
 from app.access.oidc import configured_issuer
-from app.access.principal import Actor
+from app.access.principal import Principal
 from app.board.endpoints import router as board
-from app.board.middleware import rewrite_board_request
+from app.board.middleware import BoardMiddleware
 from app.board.sessions import Sessions
 from app.changes.service import ChangeFeed
 from app.exchange.exports.streaming import answer_in
 from app.exchange.ogc.endpoints import router as ogc
-from app.http import problems
+from app.http import openapi, problems, swagger_ui
 from app.http.load_shedding import LoadSheddingMiddleware
-from app.http.middleware import SecurityHeadersMiddleware, build_middleware
-from app.http.openapi import install_openapi
+from app.http.middleware import (
+    Application,
+    MaxUrlLengthMiddleware,
+    RateLimitMiddleware,
+    SecurityHeadersMiddleware,
+    cors_middleware,
+)
 from app.http.query_params import reject_unknown_parameters
 from app.http.rate_limit import RateLimiter
 from app.http.response_cache import ResponseCacheMiddleware
 from app.http.route_index import RouteIndex
 from app.http.shutdown import on_shutdown_signal
 from app.http.state import AppState
-from app.http.swagger_ui import install_swagger_ui
 from app.operations.health import router as health
-from app.routers import TAGS, router
+from app.routers import DESCRIPTION, TAGS, router
 from app.settings import Settings, get_settings
 from app.storage import database_errors
 from app.storage.database import Database
@@ -41,77 +45,14 @@ from app.telemetry.registry import metrics_registry
 from app.telemetry.request_metrics import RequestMetricsMiddleware
 from app.webhooks.dispatcher import dispatching
 
-DESCRIPTION = """
-Sourced statements about places cut off, kept with their provenance and read together into indicators.
-
-- Nothing served is a bare fact: each indicator names its sources, its range, and whether they contradict each other.
-- Reading what is `clear` needs no key. To report, press **Authorize** and paste a key (`ll_...`); the demo prints one.
-- Times are UTC. Lists are paged by opaque cursors. Every answer has a strong `ETag`; errors are `application/problem+json`.
-- Ignore kinds and fields that you do not know: more are added within v1, none is taken away.
-"""
-
-
-class Application(FastAPI):
-    """FastAPI beneath the gate and the layer of kept answers, which come before routing."""
-
-    state: AppState  # type: ignore[assignment]
-    gate: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Through the gate; answer from what is kept, else from the application."""
-        if scope["type"] == "http":
-            scope, send = rewrite_board_request(scope, send, self.state.sessions)
-        await (self.gate or self.beneath)(scope, receive, send)
-
-    async def beneath(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application itself."""
-        await super().__call__(scope, receive, send)
-
 
 def create_app(settings: Settings | None = None) -> Application:
-    """The ASGI application, for the settings given or those of the environment."""
-    settings = settings or get_settings()
+    """Return the ASGI application, with settings from the environment unless given."""
     configure_logging()
-    traces = tracing.configured_provider()
-
-    @asynccontextmanager
-    async def lifespan(app: Application) -> AsyncIterator[None]:
-        # Not those of the call: an application may be started again with others.
-        settings = app.state.settings
-        database = Database(settings)
-        tracing.trace_statements(database.engines, traces)
-        await database.commit_notifier.start()
-        app.state.database = database
-        app.state.change_feed = ChangeFeed(database)
-        app.state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
-        app.state.issuer = configured_issuer(settings)
-        public = settings.public_clearance.level
-        admission = LoadSheddingMiddleware(
-            app.beneath, max_concurrent_requests=settings.max_concurrent_requests, max_open_streams=settings.max_open_streams
-        )
-        app.state.load_shedding = admission
-        async with read_auditing(database) as reads:
-            app.state.read_audit = reads
-            app.state.response_cache = ResponseCacheMiddleware(
-                AccessLogMiddleware(SecurityHeadersMiddleware(admission), write=settings.access_log),
-                database.commit_notifier.version,
-                public_level=public,
-                max_bytes=settings.response_cache_bytes,
-                on_hit=lambda reader, scope: reads.record(reader.caller.actor if reader.caller else Actor(None, None, public), scope),
-                audit_from_level=MIN_AUDITED_LEVEL,
-            )
-            app.state.sessions = Sessions(settings)
-            app.gate = build_middleware(app.state.response_cache, app.state.rate_limiter, settings)
-            with on_shutdown_signal(database.commit_notifier.release_waiters):
-                async with dispatching(database, settings):
-                    yield
-        await app.state.change_feed.close()
-        await database.close()
-        await tracing.flush(traces)
-
+    tracer_provider = tracing.configured_provider()
     app = Application(
         title="Lifeline",
-        summary="Who is trapped, when supplies run out, which routes are shut: who says so, and who contradicts it.",
+        summary="Who is trapped, when supplies run out, which routes are closed: each statement with its source and what contradicts it.",
         description=DESCRIPTION,
         version=__version__,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -122,35 +63,75 @@ def create_app(settings: Settings | None = None) -> Application:
         lifespan=lifespan,
         dependencies=[Depends(reject_unknown_parameters)],
         generate_unique_id_function=lambda route: route.name,
-        telemetry=tracing.telemetry_config(traces),
+        telemetry=tracing.telemetry_config(tracer_provider),
     )
     app.state = AppState()
-    app.state.settings = settings
+    app.state.settings = settings or get_settings()
     app.state.exporter = answer_in
-    app.state.tracer_provider = traces
-    problems.install(app)
-    database_errors.install(app)
-    app.include_router(router)
-    app.include_router(ogc)
-    app.include_router(health)
-    app.include_router(board)
+    app.state.tracer_provider = tracer_provider
     app.state.metrics = metrics_registry()
     app.state.metrics.register(ProcessMetrics(app.state))
     app.state.sample_metrics = database_metrics(app.state.metrics)
-    table = RouteIndex(app.routes)
-    app.router.routes.insert(0, table)
-    app.add_middleware(RequestMetricsMiddleware, registry=app.state.metrics, table=table)
-    tracing.install(app, traces)
-    install_openapi(app)
-    install_swagger_ui(app)
+    for each in (router, ogc, health, board):
+        app.include_router(each)
+    route_index = RouteIndex(app.routes)
+    app.router.routes.insert(0, route_index)
+    app.add_middleware(RequestMetricsMiddleware, registry=app.state.metrics, table=route_index)
+    tracing.install(app, tracer_provider)
+    for module in (problems, database_errors, openapi, swagger_ui):
+        module.install(app)
     return app
 
 
-def served_app() -> Application:
-    """The application in a process that does nothing but serve it.
+@asynccontextmanager
+async def lifespan(app: Application) -> AsyncIterator[None]:
+    """Run what the application needs between its start and its end; tests start one application again, with other settings."""
+    state, settings = app.state, app.state.settings
+    state.database = database = Database(settings)
+    tracing.trace_statements(database.engines, state.tracer_provider)
+    await database.commit_notifier.start()
+    state.change_feed = ChangeFeed(database)
+    state.issuer = configured_issuer(settings)
+    state.sessions = Sessions(settings)
+    state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
+    async with read_auditing(database) as state.read_audit:
+        app.middleware_before_routing = build_middleware(app)
+        with on_shutdown_signal(database.commit_notifier.release_waiters):
+            async with dispatching(database, settings):
+                yield
+    await state.change_feed.close()
+    await database.close()
+    await tracing.flush(state.tracer_provider)
 
-    What is there from the start is there for good: left out of garbage collection, which else stops everybody for a fifth of a second
-    to look through all of it, whenever one large answer is made.
+
+def build_middleware(app: Application) -> ASGIApp:
+    """Return the middleware before routing; the last one built sees a request first."""
+    state, settings = app.state, app.state.settings
+    state.load_shedding = LoadSheddingMiddleware(
+        app.call_fastapi, max_concurrent_requests=settings.max_concurrent_requests, max_open_streams=settings.max_open_streams
+    )
+    state.response_cache = ResponseCacheMiddleware(
+        AccessLogMiddleware(SecurityHeadersMiddleware(state.load_shedding), write=settings.access_log),
+        state.database.commit_notifier.version,
+        public_caller=Principal(level=settings.public_clearance.level),
+        max_bytes=settings.response_cache_bytes,
+        on_hit=lambda caller, scope: state.read_audit.record(caller.actor, scope),
+        audit_from_level=MIN_AUDITED_LEVEL,
+    )
+    middleware: ASGIApp = state.response_cache
+    if state.rate_limiter.enabled:
+        middleware = RateLimitMiddleware(middleware, state.rate_limiter)
+    middleware = MaxUrlLengthMiddleware(middleware, max_bytes=settings.max_url_bytes)
+    if settings.cors_origins:
+        middleware = cors_middleware(middleware, settings.cors_origins)
+    return BoardMiddleware(middleware, state.sessions)
+
+
+def served_app() -> Application:
+    """Return the application for a process that only serves it, which `lifeline serve` starts.
+
+    Objects of the start live as long as the process, so they are frozen: otherwise each full garbage collection would stop all requests for
+    about 0.2 seconds to look through them.
     """
     app = create_app()
     gc.collect()

@@ -1,4 +1,4 @@
-"""The list of /v1 routers, in the order of a newcomer's questions."""
+"""The routers of /v1, and the texts at the head of the OpenAPI document; the order is that of the document."""
 
 from fastapi import APIRouter
 
@@ -17,19 +17,29 @@ from app.situations.endpoints import accounts
 from app.situations.endpoints import router as situations
 from app.webhooks.endpoints import router as webhooks
 
+DESCRIPTION = """
+Statements about people who are cut off, each with its source, assessed together into indicators.
+
+- The [guide](guide) explains each task: reading, reporting, dashboards, formats, labels and operation.
+- Every indicator names its sources, its range and whether the sources contradict each other.
+- Reading what is labelled `clear` needs no key. To report, press **Authorize** and paste a key (`ll_...`); the demo prints one.
+- Times are UTC. Cursors are opaque. Every response to a GET has a strong `ETag`. Errors are `application/problem+json`.
+- Version 1 may grow new kinds and fields, and loses none: ignore those that you do not know.
+"""
+
 TAGS = [
-    {"name": "Situations", "description": "How it is: one place's indicators together, and what runs out next."},
-    {"name": "Indicators", "description": "What is known: the assessed readings, each with its range, agreement and provenance."},
-    {"name": "Alerts", "description": "For alerting systems: the same statements as CAP 1.2 messages in an Atom feed."},
-    {"name": "Changes", "description": "What changed since: for mirrors, pollers and live dashboards."},
-    {"name": "Webhooks", "description": "Be told: changes posted to you, signed, at least once. Needs a key with the scope `read`."},
-    {"name": "Reports", "description": "Who said it: the statements behind the readings."},
-    {"name": "Reporting", "description": "How to say something: append a statement. Needs a key with the scope `report`."},
-    {"name": "Places, sources, routes", "description": "What statements name. Adding to it needs a key with the scope `curate`."},
-    {"name": "Ledger", "description": "That nothing was altered: where the hash chain stands."},
-    {"name": "Keys", "description": "Who may say, who may see, who did what. All but `/v1/me` needs a key with the scope `admin`."},
-    {"name": "OGC API - Features", "description": "For GIS: connect QGIS or a dashboard to `/ogc`."},
-    {"name": "Health", "description": "Whether the service is up and ready."},
+    {"name": "Situations", "description": "All indicators of a place together, its level of urgency, and warnings that fall due."},
+    {"name": "Indicators", "description": "Reports assessed together: value, range, agreement and provenance."},
+    {"name": "Alerts", "description": "The same statements as CAP 1.2 messages in an Atom feed, for alerting systems."},
+    {"name": "Changes", "description": "Every change in order, for mirrors, pollers and live dashboards."},
+    {"name": "Webhooks", "description": "Changes posted to your server, signed, at least once. Needs a key with the scope `read`."},
+    {"name": "Reports", "description": "The sourced statements that indicators are assessed from."},
+    {"name": "Reporting", "description": "Append, correct, retract and label reports. Needs a key with the scope `report` or `curate`."},
+    {"name": "Places, sources, routes", "description": "Reference data of reports. Adding to it needs a key with the scope `curate`."},
+    {"name": "Ledger", "description": "Head of the hash chain, which proves that no entry was altered."},
+    {"name": "Keys", "description": "Keys and the audit log. All but `/v1/me` needs a key with the scope `admin`."},
+    {"name": "OGC API - Features", "description": "Features for GIS: connect QGIS or a dashboard to `/ogc`."},
+    {"name": "Health", "description": "Probes and metrics of the service."},
 ]
 
 router = APIRouter(prefix="/v1")

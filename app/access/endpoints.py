@@ -21,13 +21,13 @@ from app.domain.times import DateOrTime, end_of, rfc3339, start_of, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.cursors import Cursor
 from app.http.lists import ListEnvelope
-from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_schema, json_request_body, problems
+from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_schema, json_request_body, problem_responses
 from app.http.problems import Problem, not_found
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
 from app.http.responses import json_response, link_to_next, page_response
 from app.http.state import app_state
-from app.storage.paging import fetch_page, revision_of
+from app.storage.paging import current_revision, fetch_page
 from app.storage.types import table_of
 
 router = APIRouter(tags=["Keys"])
@@ -37,7 +37,7 @@ AUDIT_CURSOR = Cursor("audit", UUID)
 
 KeyId = Annotated[UUID, Path(description="Identifier of the key.", examples=["01900000-0000-7000-8005-000000000001"])]
 RevokedId = Annotated[UUID, Path(description="Identifier of the key.", examples=["01900000-0000-7000-8005-000000000002"])]
-SEEN = problems(401, 403, 404, 422, 503)
+SEEN = problem_responses(401, 403, 404, 422, 503)
 MAX_OVERLAP_HOURS = 24 * 30
 KEY_EXAMPLE = {"name": "field desk", "organisation": "my-ngo", "scopes": ["read", "report"], "clearance": "amber"}
 
@@ -127,7 +127,7 @@ class AuditPage(BaseModel):
     next: str | None = Field(description="Cursor of the next page; null on the last.")
 
 
-@router.get("/me", summary="Who am I?", response_model=Me, responses=problems(401, 422, 503))
+@router.get("/me", summary="Who am I?", response_model=Me, responses=problem_responses(401, 422, 503))
 async def get_me(request: Request, caller: CallerDep) -> Response:
     """What the key that was sent may do, and how much it sees; without a key, what anybody may."""
     told = {
@@ -170,7 +170,7 @@ def _must_not_exceed(caller: Principal, level: int) -> None:
         raise Problem(403, f"The key sees up to {caller.clearance}: it gives no more than that.", kind="clearance")
 
 
-@router.get("/keys", summary="Who may what?", response_model=KeyPage, responses=problems(401, 403, 422, 503))
+@router.get("/keys", summary="Who may what?", response_model=KeyPage, responses=problem_responses(401, 403, 422, 503))
 async def list_all_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100) -> Response:
     """Every key, those expired and revoked included, and everybody who came with a token of the issuer; never a secret.
 
@@ -229,7 +229,7 @@ async def get_one_key(
     """One key, without its secret. Needs the scope `admin`."""
     async with database.read_latest() as connection:
         row = await key_row(connection, id)
-        revision = await revision_of(connection, caller.level)
+        revision = await current_revision(connection, caller.level)
     if row is None:
         raise not_found("key")
     return json_response(request, orjson.dumps(_serve(ApiKey(**row))), private=True, cacheable=False, revision=revision)
@@ -284,7 +284,7 @@ async def delete_key(
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/audit", summary="Who did what?", response_model=AuditPage, responses=problems(401, 403, 422, 503))
+@router.get("/audit", summary="Who did what?", response_model=AuditPage, responses=problem_responses(401, 403, 422, 503))
 async def list_audit_log(
     request: Request,
     caller: Admin,

@@ -1,36 +1,52 @@
-"""Before routing: a reader's cookies become what answers are kept by, the key in `Authorization` and the language in the query.
+"""Rewrites requests for the board before the response cache: the session cookie becomes `Authorization`, the language a parameter.
 
-So a page of the board is a function of its address, the clearance and the ledger, like any answer of the API, and is kept in the
-same way. The cookie counts for the board's pages and its stream alone; under `/v1` there is no authority but a key that was sent.
+The response cache then keeps a page like a response of the API, by its URL, the clearance and the ledger. Under `/v1` the cookie has no
+effect: a caller there sends a key.
 """
 
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import Message, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.board.localization import LANGUAGES, choose_language
-from app.board.sessions import LANGUAGE_COOKIE, Sessions, cookies
+from app.board.sessions import LANGUAGE_COOKIE, Sessions, parse_cookies
 
-STREAM = "/stream"
-_PUBLIC_STREAM = "/v1/stream"
+BOARD_STREAM = "/stream"
+API_STREAM = "/v1/stream"
+LANGUAGE_MAX_AGE_SECONDS = 31_536_000
 
 
-def for_reader(scope: Scope, send: Send, sessions: Sessions) -> tuple[Scope, Send]:
-    """A request over HTTP and the way to answer it, as the board's reader: untouched unless the board's pages or stream are asked for."""
+class BoardMiddleware:
+    """Rewrites the board's requests, and passes all others on as they are."""
+
+    def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
+        self._app = app
+        self._sessions = sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Rewrite, and pass on."""
+        if scope["type"] == "http":
+            scope, send = rewrite_board_request(scope, send, self._sessions)
+        await self._app(scope, receive, send)
+
+
+def rewrite_board_request(scope: Scope, send: Send, sessions: Sessions) -> tuple[Scope, Send]:
+    """Return the scope and the send function for a request, changed where it asks for the board."""
     path: str = scope["path"]
-    if path == STREAM:
-        scope = dict(scope, path=_PUBLIC_STREAM, raw_path=_PUBLIC_STREAM.encode())
-        return _with_key(scope, sessions), send
-    if path == "/" or path.startswith("/places/") or path == "/sign-in":
-        scope, send = _with_language(scope, send, remember=True)
-        return _with_key(scope, sessions), send
+    if path == BOARD_STREAM:
+        return _add_key(dict(scope, path=API_STREAM, raw_path=API_STREAM.encode()), sessions), send
+    if path in ("/", "/sign-in") or path.startswith("/places/"):
+        scope, send = _add_language(scope, send, remember=True)
+        return _add_key(scope, sessions), send
+    if path == "/guide" or path.startswith("/guide/"):
+        return _add_language(scope, send, remember=True)
     if path.startswith("/embed/"):
-        return _with_language(scope, send, remember=False)
+        return _add_language(scope, send, remember=False)
     return scope, send
 
 
-def _with_key(scope: Scope, sessions: Sessions) -> Scope:
+def _add_key(scope: Scope, sessions: Sessions) -> Scope:
     if scope["method"] not in ("GET", "HEAD") or any(name == b"authorization" for name, _ in scope["headers"]):
         return scope
     key = sessions.key_of(scope)
@@ -39,24 +55,24 @@ def _with_key(scope: Scope, sessions: Sessions) -> Scope:
     return dict(scope, headers=[*scope["headers"], (b"authorization", f"Bearer {key}".encode())])
 
 
-def _with_language(scope: Scope, send: Send, *, remember: bool) -> tuple[Scope, Send]:
+def _add_language(scope: Scope, send: Send, *, remember: bool) -> tuple[Scope, Send]:
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    asked = next((value for name, value in query if name == "lang"), None)
-    remembered = cookies(scope["headers"]).get(LANGUAGE_COOKIE) if remember else None
-    accepted = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-language"), "")
-    language = choose_language(asked, remembered, accepted)
-    if asked != language:
+    requested = next((value for name, value in query if name == "lang"), None)
+    remembered = parse_cookies(scope["headers"]).get(LANGUAGE_COOKIE) if remember else None
+    accept_language = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-language"), "")
+    language = choose_language(requested, remembered, accept_language)
+    if requested != language:
         rest = [(name, value) for name, value in query if name != "lang"]
         scope = dict(scope, query_string=urlencode([*rest, ("lang", language)]).encode())
-    if not remember or asked not in LANGUAGES or remembered == asked:
+    if not remember or requested not in LANGUAGES or remembered == requested:
         return scope, send
 
-    async def remembering(message: Message) -> None:
+    async def send_with_cookie(message: Message) -> None:
         if message["type"] == "http.response.start":
-            # A list that was kept is not to grow.
+            # The response cache may hold this list: change a copy.
             message = dict(message, headers=list(message["headers"]))
-            cookie = f"{LANGUAGE_COOKIE}={language}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly"
+            cookie = f"{LANGUAGE_COOKIE}={language}; Path=/; Max-Age={LANGUAGE_MAX_AGE_SECONDS}; SameSite=Lax; HttpOnly"
             MutableHeaders(raw=message["headers"]).append("set-cookie", cookie)
         await send(message)
 
-    return scope, remembering
+    return scope, send_with_cookie

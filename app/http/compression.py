@@ -1,45 +1,55 @@
-"""The codings in which an answer may go: gzip and zstd, as `Accept-Encoding` wants it."""
+"""Content codings: gzip and zstd, chosen by `Accept-Encoding`."""
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol
 
 import zstandard
 
-# From here on compressing takes some ten milliseconds: a thread does it, and other readers are answered meanwhile.
+from app.http.content_negotiation import parse_weights
+
+# Compressing a larger body takes about ten milliseconds and more; in a thread it does not delay other requests.
 MIN_THREADED_BYTES = 256 * 1024
 
-_COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"zstd": lambda body: zstandard.ZstdCompressor(level=6).compress(body),
-    b"gzip": lambda body: gzip.compress(body, 6, mtime=0),
+_LEVEL = 6
+_COMPRESSORS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"zstd": lambda body: zstandard.ZstdCompressor(level=_LEVEL).compress(body),
+    b"gzip": lambda body: gzip.compress(body, _LEVEL, mtime=0),
 }
 
 
-async def compressed(body: bytes, coding: bytes) -> bytes:
-    """A body in a coding, `zstd` or `gzip`."""
-    compress = _COMPRESS[coding]
-    return compress(body) if len(body) < MIN_THREADED_BYTES else await asyncio.to_thread(compress, body)
+class StreamCompressor(Protocol):
+    """Compresses a body chunk by chunk."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """Return the output for these bytes, which may be empty."""
+
+    def flush(self) -> bytes:
+        """Return the rest of the output."""
+
+
+STREAM_COMPRESSORS: dict[bytes, Callable[[], StreamCompressor]] = {
+    b"zstd": lambda: zstandard.ZstdCompressor(level=_LEVEL).compressobj(),
+    b"gzip": lambda: zlib.compressobj(_LEVEL, wbits=31),
+}
+
+
+async def compress(body: bytes, coding: bytes) -> bytes:
+    """Return a body in a coding, `zstd` or `gzip`."""
+    compressor = _COMPRESSORS[coding]
+    return compressor(body) if len(body) < MIN_THREADED_BYTES else await asyncio.to_thread(compressor, body)
 
 
 @lru_cache(maxsize=256)
-def negotiate_encoding(accepted: bytes) -> bytes:
-    """The coding to use for an Accept-Encoding (RFC 9110, 12.5.3): what is preferred, zstd before gzip, empty for none.
+def negotiate_encoding(accept_encoding: bytes) -> bytes:
+    """Return the coding that an `Accept-Encoding` prefers (RFC 9110, 12.5.3), zstd before gzip; empty for none.
 
-    `*` is taken for gzip, which everybody reads. When nothing that we have is acceptable, the answer comes as it is.
+    `*` means gzip, which every client reads. If no coding is acceptable, the body is sent without one.
     """
-    weights: dict[bytes, float] = {}
-    for part in accepted.lower().split(b","):
-        name, *parameters = (each.strip() for each in part.split(b";"))
-        weights[name] = next((_weight(each[2:]) for each in parameters if each.startswith(b"q=")), 1.0)
-    rest = weights.get(b"*", 0.0)
-    offered = {b"zstd": weights.get(b"zstd", 0.0), b"gzip": weights.get(b"gzip", rest)}
+    weights = parse_weights(accept_encoding.decode("latin-1"))
+    offered = {b"zstd": weights.get("zstd", 0.0), b"gzip": weights.get("gzip", weights.get("*", 0.0))}
     best = max(offered, key=offered.__getitem__)
-    return best if offered[best] > 0 and offered[best] >= weights.get(b"identity", 0.0) else b""
-
-
-def _weight(value: bytes) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0
+    return best if offered[best] > 0 and offered[best] >= weights.get("identity", 0.0) else b""

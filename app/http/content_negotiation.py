@@ -1,4 +1,4 @@
-"""The formats in which answers go out: their media types, their names in addresses, and which of them an `Accept` takes."""
+"""Formats of responses: names, media types, and which of them an `Accept` header takes."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 
 class Format(StrEnum):
-    """A format, by its name in `?format=` and as a suffix. In order of preference where a reader takes several alike."""
+    """A format by its name in `?format=` and as a suffix; earlier members win where a client prefers none."""
 
     JSON = "json"
     GEOJSON = "geojson"
@@ -28,26 +28,32 @@ MEDIA_TYPES: dict[Format, str] = {
     Format.ATOM: "application/atom+xml",
     Format.CAP: "application/cap+xml",
 }
-_NAMES: dict[Format, tuple[str, ...]] = {each: (media_type.partition(";")[0],) for each, media_type in MEDIA_TYPES.items()}
-_NAMES[Format.NDJSON] += ("application/ndjson",)
-_NAMES[Format.ATOM] += ("application/xml", "text/xml")
-_NAMES[Format.CAP] += ("application/xml", "text/xml")
+_MEDIA_RANGES: dict[Format, tuple[str, ...]] = {each: (media_type.partition(";")[0],) for each, media_type in MEDIA_TYPES.items()}
+_MEDIA_RANGES[Format.NDJSON] += ("application/ndjson",)
+_MEDIA_RANGES[Format.ATOM] += ("application/xml", "text/xml")
+_MEDIA_RANGES[Format.CAP] += ("application/xml", "text/xml")
 
 AcceptedFormats = tuple[Format, ...]
 
 
 @lru_cache(maxsize=256)
 def parse_accept(accept: bytes) -> AcceptedFormats:
-    """The formats that an `Accept` header takes (RFC 9110, 12.5.1), best first; all of them where it is empty."""
-    ranges: dict[str, float] = {}
-    for part in accept.decode("latin-1").split(","):
-        name, *parameters = (each.strip().lower() for each in part.split(";"))
-        if name:
-            ranges[name] = max(_quality(parameters), ranges.get(name, 0.0))
+    """Return the formats that an `Accept` header takes (RFC 9110, 12.5.1), best first; all of them for an empty header."""
+    ranges = parse_weights(accept.decode("latin-1"))
     if not ranges:
         return tuple(Format)
-    weights = {each: max(_weight(name, ranges) for name in names) for each, names in _NAMES.items()}
+    weights = {each: max(_weight(name, ranges) for name in names) for each, names in _MEDIA_RANGES.items()}
     return tuple(sorted((each for each in Format if weights[each] > 0), key=lambda each: -weights[each]))
+
+
+def parse_weights(header: str) -> dict[str, float]:
+    """Return the weights in an `Accept`, `Accept-Encoding` or `Accept-Language` header (RFC 9110, 12.4.2) by lower-case name."""
+    weights: dict[str, float] = {}
+    for part in header.lower().split(","):
+        name, *parameters = (each.strip() for each in part.split(";"))
+        if name:
+            weights[name] = max(_quality(parameters), weights.get(name, 0.0))
+    return weights
 
 
 def _quality(parameters: Sequence[str]) -> float:
@@ -62,7 +68,7 @@ def _quality(parameters: Sequence[str]) -> float:
 
 
 def _weight(name: str, ranges: dict[str, float]) -> float:
-    """The weight of the most exact range that a media type is in."""
+    """Return the weight of the most specific range that contains a media type."""
     for each in (name, f"{name.partition('/')[0]}/*", "*/*"):
         if each in ranges:
             return ranges[each]

@@ -1,7 +1,4 @@
-"""Connections as the server holds them: one whose request does not arrive in time, or whose head is too large, is closed.
-
-Uvicorn waits for the rest of a request for ever, and takes headers of any length.
-"""
+"""Slowloris protection: close connections whose request head is slow or too large; Uvicorn limits neither."""
 
 import asyncio
 from typing import Any
@@ -14,24 +11,24 @@ MAX_HEAD_BYTES = 65_536
 
 
 class HeaderTimeoutProtocol(HttpToolsProtocol):
-    """HTTP/1.1 of Uvicorn with a bound on how long a head may take, and on how large it may be."""
+    """HTTP/1.1 of Uvicorn with a limit on the time and the size of a request head."""
 
-    _deadline: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
 
     def connection_made(self, transport: Any) -> None:
-        """The first head is awaited."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is awaited any more."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """More of a request has come."""
+        """Answer 400 and close once a head is larger than `MAX_HEAD_BYTES`."""
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -39,26 +36,26 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
             self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
-        """The head of a request, also of the next on the same connection, has begun."""
+        """Start the timer for the next request on the same connection."""
         super().on_message_begin()
         if not self._in_head:
             self._head_bytes = 0
             self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """The head is there; how long the body may take is for who reads it."""
+        """Stop the timer; the endpoint limits the time of the body."""
         self._stop_timer()
         super().on_headers_complete()
 
     def _start_timer(self) -> None:
         self._in_head = True
-        self._deadline = self.loop.call_later(get_settings().header_timeout_seconds, self._on_timeout)
+        self._timer = self.loop.call_later(get_settings().header_timeout_seconds, self._on_timeout)
 
     def _stop_timer(self) -> None:
         self._in_head = False
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _on_timeout(self) -> None:
         if not self.transport.is_closing():

@@ -1,65 +1,94 @@
-"""Before anything else looks at a request: is it too long, does its sender ask too often. Pure ASGI."""
+"""Middleware before routing: length of URLs, rate limits, CORS, security headers; and the application that it runs in."""
 
-from typing import Any
-
-import orjson
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.problems import MEDIA_TYPE, Problem
-from app.http.rate_limit import Headers, RateLimiter
-from app.settings import Settings
+from app.http.problems import Problem, RawHeaders, send_problem
+from app.http.rate_limit import RateLimiter
+from app.http.state import AppState
 
-# What an orchestrator asks is not counted: it would take a service for dead that others keep busy.
-NOT_COUNTED = "/health/"
+# Probes are never limited; otherwise an orchestrator would restart a service that is only busy.
+UNLIMITED_PREFIX = "/health/"
+
+SECURITY_HEADERS: RawHeaders = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+_CONTENT_POLICY = b"content-security-policy"
+# For HTML without a policy of its own.
+_HTML_CONTENT_POLICY = (
+    _CONTENT_POLICY,
+    b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    b"frame-ancestors 'none'",
+)
 
 
-class Gate:
-    """Turns away requests that are too long or too many, and tells the others how many are left."""
+class Application(FastAPI):
+    """FastAPI behind middleware that is built at each start, when the database is known."""
 
-    def __init__(self, app: ASGIApp, limits: RateLimiter, *, most_bytes: int) -> None:
-        self._app = app
-        self._limits = limits
-        self._most_bytes = most_bytes
+    state: AppState  # type: ignore[assignment]
+    middleware_before_routing: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Turn away, or pass on."""
-        if scope["type"] != "http":
+        """Pass a request to the middleware, and the events of starting and ending to FastAPI."""
+        await (self.middleware_before_routing or self.call_fastapi)(scope, receive, send)
+
+    async def call_fastapi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to FastAPI, without the middleware before routing."""
+        await super().__call__(scope, receive, send)
+
+
+class MaxUrlLengthMiddleware:
+    """Answers 414 where path and query are longer than `max_bytes` together."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 414, or pass on."""
+        if scope["type"] == "http" and len(scope["path"]) + len(scope["query_string"]) > self._max_bytes:
+            problem = Problem(414, f"The path and its query must not exceed {self._max_bytes} bytes together.")
+            await send_problem(send, problem, headers=SECURITY_HEADERS)
+        else:
             await self._app(scope, receive, send)
-            return
-        path: str = scope["path"]
-        if len(path) + len(scope["query_string"]) > self._most_bytes:
-            problem = Problem(414, f"The path and its query may have {self._most_bytes} bytes together.")
-            headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
-            await _answer(send, problem.status, headers, orjson.dumps(problem.body()))
-            return
-        if self._limits.disabled or path.startswith(NOT_COUNTED):
+
+
+class RateLimitMiddleware:
+    """Answers 429 to clients that ask too often, and tells the others how many requests they have left."""
+
+    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
+        self._app = app
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 429, or pass on."""
+        if scope["type"] != "http" or scope["path"].startswith(UNLIMITED_PREFIX):
             await self._app(scope, receive, send)
             return
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         client = scope.get("client")
-        taken = self._limits.hit(self._limits.known_key(sent[0]) if len(sent) == 1 else None, client[0] if client else "")
-        if taken is None:
+        decision = self._limiter.hit(self._limiter.known_key(sent[0]) if len(sent) == 1 else None, client[0] if client else "")
+        if decision is None:
             await self._app(scope, receive, send)
-        elif taken.allowed:
-            await self._app(scope, receive, _with_headers(send, taken.headers))
+        elif decision.allowed:
+            await self._app(scope, receive, _with_headers(send, decision.headers))
         else:
-            await _answer(send, *taken.refusal(path))
+            await send_problem(send, decision.problem(), instance=scope["path"], headers=[*decision.headers, *SECURITY_HEADERS])
 
 
-def build_middleware(app: ASGIApp, limits: RateLimiter, settings: Settings) -> ASGIApp:
-    """The gate before an application, and before that the answers to browsers on pages of other origins, where any may read."""
-    gate = Gate(app, limits, most_bytes=settings.max_url_bytes)
-    if not settings.cors_origins:
-        return gate
+def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
+    """Return an application that lets web pages of these origins read its responses."""
 
-    async def owned(scope: Scope, receive: Receive, send: Send) -> None:
-        # The middleware writes into the messages that it passes on, and some of them are kept.
-        await gate(scope, receive, _with_headers(send, []))
+    async def with_own_headers(scope: Scope, receive: Receive, send: Send) -> None:
+        # CORSMiddleware changes the headers of a message in place, and some messages are in the response cache.
+        await app(scope, receive, _with_headers(send, []))
 
     return CORSMiddleware(
-        owned,
-        allow_origins=settings.cors_origins,
+        with_own_headers,
+        allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Lifeline-Revision"],
         expose_headers=[
@@ -75,59 +104,38 @@ def build_middleware(app: ASGIApp, limits: RateLimiter, settings: Settings) -> A
     )
 
 
-def _with_headers(send: Send, headers: Headers) -> Send:
-    async def told(message: Message) -> None:
+def _with_headers(send: Send, headers: RawHeaders) -> Send:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            # A 304 has to be small, and the policy came with the answer that the reader holds.
-            more = [each for each in headers if each[0] != b"ratelimit-policy"] if message["status"] == 304 else headers
-            # The message may be one that is kept: it is not this request's to change.
-            message = {**message, "headers": [*message["headers"], *more]}
+            # A 304 stays small: the client has the policy from the response that it holds.
+            added = [each for each in headers if each[0] != b"ratelimit-policy"] if message["status"] == 304 else headers
+            # A new message, because the response cache may send the same one to others.
+            message = {**message, "headers": [*message["headers"], *added]}
         await send(message)
 
-    return told
-
-
-async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": [*headers, length, *SECURITY]}
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
-
-
-SECURITY: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-]
-_POLICY = b"content-security-policy"
-# For pages that bring no stricter or wider one of their own.
-_PAGES = (
-    _POLICY,
-    b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    b"frame-ancestors 'none'",
-)
+    return send_with_headers
 
 
 class SecurityHeadersMiddleware:
-    """Puts into every answer what a browser is to refrain from. Pure ASGI; beneath what keeps answers, so that it costs nothing there."""
+    """Adds the security headers of browsers; inside the response cache, so that a cached response has them already."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and add to the answer."""
+        """Pass on, and add the headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def secured(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers: Headers = list(message["headers"])
-                given = dict(headers)
-                more = SECURITY if _POLICY not in given else SECURITY[:-1]
-                if _POLICY not in given and given.get(b"content-type", b"").startswith(b"text/html"):
-                    more = [*SECURITY[:-1], _PAGES]
-                message = {**message, "headers": [*headers, *more]}
+                headers: RawHeaders = list(message["headers"])
+                present = dict(headers)
+                added = SECURITY_HEADERS if _CONTENT_POLICY not in present else SECURITY_HEADERS[:-1]
+                if _CONTENT_POLICY not in present and present.get(b"content-type", b"").startswith(b"text/html"):
+                    added = [*SECURITY_HEADERS[:-1], _HTML_CONTENT_POLICY]
+                message = {**message, "headers": [*headers, *added]}
             await send(message)
 
-        await self._app(scope, receive, secured)
+        await self._app(scope, receive, send_secured)

@@ -1,6 +1,6 @@
-"""The OpenAPI document: what FastAPI cannot see by itself (bodies read by hand, shared errors), and Swagger UI without the internet."""
+"""The OpenAPI document, with what FastAPI cannot derive: bodies that Lifeline reads itself, problems, headers, streams."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import orjson
@@ -9,173 +9,194 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.http.problems import MEDIA_TYPE, ProblemDetails
+from app.http.problems import MEDIA_TYPE, Problem, ProblemDetails, invalid_field
 from app.http.responses import REVISION_HEADER, json_response
-
-_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-_STATUS_DESCRIPTIONS = {
-    400: "The body is not JSON, or the request is not what OGC API - Features takes.",
-    401: "No key, or one that is unknown, expired or revoked.",
-    403: "The key lacks the scope.",
-    404: "There is no such record, or not for this reader.",
-    406: "None of the formats asked for is offered.",
-    408: "The body did not arrive in time.",
-    409: "It exists already, or is superseded or retracted already.",
-    413: "The body is too large.",
-    415: "The body is not sent as application/json.",
-    414: "The path and its query are too long.",
-    422: "Something in the request is not valid; `errors` names each field.",
-    429: "Too many requests, or too many wrong keys; try again after `Retry-After` seconds.",
-    503: "The database does not answer; try again after `Retry-After` seconds.",
-}
 
 Responses = dict[int | str, dict[str, Any]]
 
+_STATUS_DESCRIPTIONS: dict[int, tuple[str, Problem]] = {
+    400: (
+        "The body is not JSON, or the request is not one of OGC API - Features.",
+        Problem(400, "The body is not JSON: expected value at line 1 column 1.", kind="json"),
+    ),
+    401: ("There is no key, or it is unknown, expired or revoked.", Problem(401, "The key is unknown, expired or revoked.", kind="key")),
+    403: ("The key lacks the scope or the clearance.", Problem(403, "The key needs the scope report.", kind="scope")),
+    404: (
+        "There is no such record, or it is above the caller's clearance.",
+        Problem(404, "There is no such record.", kind="not-found"),
+    ),
+    406: (
+        "None of the requested formats is offered.",
+        Problem(406, "This is offered as json, csv; ask for one of them in Accept or by ?format=.", kind="format"),
+    ),
+    408: ("The body did not arrive in time.", Problem(408, "The body did not arrive in time.")),
+    409: (
+        "The record exists, or its state does not allow the change.",
+        Problem(409, "The report is already superseded.", kind="not-standing"),
+    ),
+    413: ("The body is too large.", Problem(413, "The body must not exceed 4194304 bytes.")),
+    414: ("Path and query are too long.", Problem(414, "The path and its query must not exceed 8192 bytes together.")),
+    415: ("The body is not application/json.", Problem(415, "Send the body as application/json.")),
+    422: (
+        "The request is not valid; `errors` names every wrong field.",
+        invalid_field("?limit", "Input should be less than or equal to 1000"),
+    ),
+    429: (
+        "Too many requests, or too many invalid keys; try again after `Retry-After` seconds.",
+        Problem(429, "Too many requests; try again in 12 seconds.", kind="rate-limit"),
+    ),
+    503: (
+        "The database does not answer, or there are too many requests; try again after `Retry-After` seconds.",
+        Problem(503, "The database does not answer; try again."),
+    ),
+}
 
-def problems(*statuses: int) -> Responses:
-    """The documentation of some errors."""
-    return {status: {"description": _STATUS_DESCRIPTIONS[status], "content": _PROBLEM} for status in statuses}
+
+def problem_responses(*statuses: int) -> Responses:
+    """Return the responses of an operation for these statuses, each with an example."""
+    found: Responses = {}
+    for status in statuses:
+        description, problem = _STATUS_DESCRIPTIONS[status]
+        content = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "example": problem.body()}
+        found[status] = {"description": description, "content": {MEDIA_TYPE: content}}
+    return found
 
 
-NOT_MODIFIED: Responses = {304: {"description": "Not changed since the `ETag` in `If-None-Match`."}}
-LIST_ERRORS: Responses = NOT_MODIFIED | problems(401, 422, 503)
-READ_ERRORS: Responses = NOT_MODIFIED | problems(401, 404, 422, 503)
-WRITE_ERRORS: Responses = problems(400, 401, 403, 413, 415, 422, 503)
-AMEND_ERRORS: Responses = WRITE_ERRORS | problems(404, 409)
-CURATE_ERRORS: Responses = WRITE_ERRORS | problems(409)
+NOT_MODIFIED: Responses = {304: {"description": "Not changed since the response whose `ETag` is in `If-None-Match`."}}
+LIST_ERRORS: Responses = NOT_MODIFIED | problem_responses(401, 422, 503)
+READ_ERRORS: Responses = NOT_MODIFIED | problem_responses(401, 404, 422, 503)
+WRITE_ERRORS: Responses = problem_responses(400, 401, 403, 413, 415, 422, 503)
+AMEND_ERRORS: Responses = WRITE_ERRORS | problem_responses(404, 409)
+CURATE_ERRORS: Responses = WRITE_ERRORS | problem_responses(409)
 
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key with the same request gives the first answer again; with another request, 422.",
+    "description": "Name of this request, chosen by the client: repeated with the same body it gets the first response again, with another "
+    "body a 422.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_REVISION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+_REVISION_SENT = {
+    "description": "Head of the ledger as this caller sees it, in the state that the response was read from.",
+    "schema": _REVISION_SCHEMA,
+}
+_REVISION_SEEN = {
+    "name": REVISION_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The `Lifeline-Revision` of your last response; this one is at least as recent.",
+    "schema": _REVISION_SCHEMA,
+}
+# Records that have a revision; all lists have one.
+_REVISION_PATHS = ("/v1/indicators/{id}", "/v1/situations/{place}", "/v1/reports/{id}", "/v1/ledger/head")
+# OpenAPI 3.1 has no word for the items of a stream; FastAPI writes `itemSchema`, which is of 3.2.
+_EVENT_STREAM = {
+    "schema": {"type": "string"},
+    "example": 'event: ready\ndata: {"revision":16}\nid: CfMAAAAAAAAAEAAAAAAAAAAQ\nretry: 2000\n\n',
 }
 
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
 
 
 def body_schema(*models: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a body that one of these models describes."""
-    for model in models:
-        _body_models[model.__name__] = model
+    """Return the schema of a body that fits one of these models, and add them to the components."""
+    _body_models.update({model.__name__: model for model in models})
     references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
     return references[0] if len(references) == 1 else {"anyOf": references}
 
 
 def json_request_body(schema: Mapping[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """The documentation of a JSON body that is read by hand, with named examples."""
+    """Return `openapi_extra` for a JSON body that `app.http.request_body` reads; examples by name."""
     content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
     return {"requestBody": {"required": True, "content": {"application/json": content}}, "parameters": [IDEMPOTENCY_KEY]}
 
 
-_STREAM = "text/event-stream"
-_STREAM_EXAMPLE = 'event: ready\ndata: {"revision":16}\nid: BAAAAAAAAAAAEA\nretry: 2000\n\n'
+def install(app: FastAPI) -> None:
+    """Serve the document at `/openapi.json`."""
 
-
-REVISION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
-# Beside every list: records that say of which state they are.
-WITH_REVISION = ("/v1/indicators/{id}", "/v1/situations/{place}", "/v1/reports/{id}", "/v1/ledger/head")
-
-
-def _describe_revisions(document: dict[str, Any]) -> None:
-    told = {"description": "Head of the ledger as this reader sees it, in the state that was answered from.", "schema": REVISION_SCHEMA}
-    asked = {
-        "name": REVISION_HEADER,
-        "in": "header",
-        "required": False,
-        "description": "The one of an answer before: this answer comes from no older state, wherever it is read.",
-        "schema": REVISION_SCHEMA,
-    }
-    for path, operations in document["paths"].items():
-        reading = operations.get("get")
-        if reading is None or not path.startswith("/v1/"):
-            continue
-        if path in WITH_REVISION or any(each.get("name") == "limit" for each in reading.get("parameters", [])):
-            reading["responses"]["200"].setdefault("headers", {})[REVISION_HEADER] = told
-            reading.setdefault("parameters", []).append(asked)
-
-
-def install_openapi(app: FastAPI) -> None:
-    """Make the app's OpenAPI document hold the models of bodies that are read by hand."""
-
-    def openapi() -> dict[str, Any]:
+    def cached_document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title,
-                version=app.version,
-                summary=app.summary,
-                description=app.description,
-                routes=app.routes,
-                tags=app.openapi_tags,
-                license_info=app.license_info,
-                servers=[{"url": "/", "description": "This service"}],
-            )
-            _mark_public_operations(document)
-            mode: Literal["validation"] = "validation"
-            _, schemas = models_json_schema(
-                [(model, mode) for _, model in sorted(_body_models.items())], ref_template="#/components/schemas/{model}"
-            )
-            components = document.setdefault("components", {}).setdefault("schemas", {})
-            for name, schema in schemas.get("$defs", {}).items():
-                components.setdefault(name, schema)
-            _keep_nulls_in_examples(components)
-            for leftover in ("HTTPValidationError", "ValidationError"):
-                components.pop(leftover, None)
-            for operations in document["paths"].values():
-                for operation in operations.values():
-                    # The framework's own 422, where an address answers otherwise.
-                    if "HTTPValidationError" in str(operation["responses"].get("422")):
-                        del operation["responses"]["422"]
-            document["components"]["schemas"] = dict(sorted(components.items()))
-            _describe_streams(document)
-            _describe_revisions(document)
-            _copy_parameter_examples(document)
-            app.openapi_schema = document
+            app.openapi_schema = _build_document(app)
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = cached_document  # type: ignore[method-assign]
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi_document(request: Request) -> Response:
+    async def get_openapi_document(request: Request) -> Response:
         document = app.openapi()
         root = request.scope.get("root_path", "").rstrip("/")
-        # Behind a proxy that takes a prefix off, the operations stand under that prefix.
+        # A proxy that removes a prefix serves the operations under that prefix.
         body = orjson.dumps(document | {"servers": [{"url": root}]} if root else document)
         return json_response(request, body, private=False, cacheable=not root)
 
 
-def _describe_streams(document: dict[str, Any]) -> None:
-    """Say of an event stream what OpenAPI 3.1 can: text. `itemSchema`, which FastAPI writes, is of 3.2."""
-    for path in document["paths"].values():
-        for operation in path.values():
-            for response in operation["responses"].values():
-                if _STREAM in response.get("content", {}):
-                    response["content"][_STREAM] = {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}
+def _build_document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+        license_info=app.license_info,
+        servers=[{"url": "/", "description": "This service"}],
+    )
+    components = document["components"]["schemas"]
+    mode: Literal["validation"] = "validation"
+    models = [(model, mode) for _, model in sorted(_body_models.items())]
+    _, schemas = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    document["components"]["schemas"] = dict(sorted((schemas["$defs"] | components).items()))
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    _restore_nulls_in_examples(document["components"]["schemas"])
+    for operation in _operations(document):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+        for response in operation["responses"].values():
+            if "text/event-stream" in response.get("content", {}):
+                response["content"]["text/event-stream"] = _EVENT_STREAM
+    _mark_public_operations(document)
+    _describe_revisions(document)
+    _copy_parameter_examples(document)
+    return document
 
 
-def _copy_parameter_examples(document: dict[str, Any]) -> None:
-    """Give parameters the examples of their schemas: Swagger UI fills a form in with a parameter's own example only.
-
-    Of the parameters that may be left out only `place` is filled in, since a list by all of its filters at once is empty.
-    """
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for parameter in operation.get("parameters", []):
-                examples = parameter["schema"].get("examples")
-                if examples and (parameter["required"] or parameter["name"] == "place"):
-                    parameter["example"] = examples[0]
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (operation for operations in document["paths"].values() for operation in operations.values())
 
 
 def _mark_public_operations(document: dict[str, Any]) -> None:
-    """Say of the operations that look at no key that they need none."""
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation.setdefault("security", [])
+    for operation in _operations(document):
+        operation.setdefault("security", [])
 
 
-def _keep_nulls_in_examples(components: dict[str, Any]) -> None:
-    """Write the models' examples anew: FastAPI leaves what is null out of them, and they would not fit their schemas."""
+def _describe_revisions(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        operation = operations.get("get")
+        if operation is None or not path.startswith("/v1/"):
+            continue
+        parameters = operation.setdefault("parameters", [])
+        if path in _REVISION_PATHS or any(each["name"] == "limit" for each in parameters):
+            operation["responses"]["200"].setdefault("headers", {})[REVISION_HEADER] = _REVISION_SENT
+            parameters.append(_REVISION_SEEN)
+
+
+def _copy_parameter_examples(document: dict[str, Any]) -> None:
+    """Copy the examples of schemas to their parameters, because Swagger UI fills in a form from these only.
+
+    Of the optional parameters only `place` gets one, because a list filtered by all of its parameters at once is empty.
+    """
+    for operation in _operations(document):
+        for parameter in operation.get("parameters", []):
+            examples = parameter["schema"].get("examples")
+            if examples and (parameter["required"] or parameter["name"] == "place"):
+                parameter["example"] = examples[0]
+
+
+def _restore_nulls_in_examples(components: dict[str, Any]) -> None:
+    """Set the examples of models again, because FastAPI removes nulls from them, and then they do not fit their schemas."""
     waiting = [BaseModel]
     while waiting:
         model = waiting.pop()

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): every error that leaves the service, those of the framework included."""
+"""Problem details (RFC 9457): the body of every error, those of the framework included."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -12,20 +12,24 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Send
 
 from app.http.state import request_state
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
+INTERNAL_ERROR = "Something went wrong here; nothing was written."
+
+RawHeaders = list[tuple[bytes, bytes]]
 
 log = structlog.get_logger(__name__)
 
 
 class FieldProblem(BaseModel):
-    """One thing wrong with one field."""
+    """One error in one field."""
 
     pointer: str = Field(description="JSON Pointer (RFC 6901) into the request body, or the name of a query parameter after `?`.")
-    detail: str = Field(description="What is wrong with it, in words.")
+    detail: str = Field(description="What is wrong with the field.")
 
 
 class ProblemDetails(BaseModel):
@@ -40,22 +44,22 @@ class ProblemDetails(BaseModel):
                     "status": 422,
                     "detail": "1 field is wrong",
                     "instance": "/v1/reports",
-                    "errors": [{"pointer": "/value/people_low", "detail": "people_low must not be above people_high"}],
+                    "errors": [{"pointer": "/value/people_low", "detail": "people_low must not exceed people_high"}],
                 }
             ]
         }
     )
 
-    type: str
-    title: str
-    status: int
-    detail: str | None = None
-    instance: str | None = None
-    errors: list[FieldProblem] | None = None
+    type: str = Field(description="URI of the type of problem; `about:blank` where the status says it all.")
+    title: str = Field(description="Name of the type of problem.")
+    status: int = Field(description="HTTP status of the response.")
+    detail: str | None = Field(default=None, description="What went wrong in this request, and what would be right.")
+    instance: str | None = Field(default=None, description="Path of the request.")
+    errors: list[FieldProblem] | None = Field(default=None, description="Every wrong field of the request; absent for other problems.")
 
 
 class Problem(Exception):
-    """An error with a status and, for 422, the fields it is about."""
+    """An error with an HTTP status and, for 422, every wrong field."""
 
     def __init__(
         self,
@@ -73,10 +77,10 @@ class Problem(Exception):
         self.kind = kind
         self.title = title or HTTPStatus(status).phrase
         self.errors = list(errors)
-        self.headers = dict(headers or {})
+        self.headers = {"Cache-Control": "no-store", **(headers or {})}
 
     def body(self, instance: str | None = None) -> dict[str, Any]:
-        """The problem as a JSON object."""
+        """Return the problem as a JSON object; `instance` is the path of the request."""
         body: dict[str, Any] = {
             "type": f"urn:lifeline:problem:{self.kind}" if self.kind else "about:blank",
             "title": self.title,
@@ -91,29 +95,29 @@ class Problem(Exception):
 
 
 def invalid(errors: Iterable[FieldProblem]) -> Problem:
-    """A 422 that names each wrong field."""
+    """Return a 422 that names each wrong field."""
     found = list(errors)
     detail = "1 field is wrong" if len(found) == 1 else f"{len(found)} fields are wrong"
     return Problem(422, detail, kind="invalid", title="The request is not valid", errors=found)
 
 
 def invalid_field(pointer: str, detail: str) -> Problem:
-    """A 422 about one field."""
+    """Return a 422 about one field."""
     return invalid([FieldProblem(pointer=pointer, detail=detail)])
 
 
 def not_found(what: str) -> Problem:
-    """A 404; also the answer for what exists but is not for this reader."""
+    """Return a 404, the same for a record that does not exist and for one above the caller's clearance."""
     return Problem(404, f"There is no such {what}.", kind="not-found")
 
 
 def pointer(parts: Iterable[str | int]) -> str:
-    """The JSON Pointer of a path, escaped as RFC 6901 says."""
+    """Return the JSON Pointer of a path, escaped as RFC 6901 says."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def field_problems(error: ValidationError | RequestValidationError, prefix: Sequence[str | int] = ()) -> list[FieldProblem]:
-    """The entries of a Pydantic error as pointers and words; input values are never repeated."""
+    """Return the errors of a Pydantic validation; messages never repeat the input."""
     found = []
     for entry in error.errors() if isinstance(error, RequestValidationError) else error.errors(include_url=False, include_input=False):
         path = list(entry["loc"])
@@ -126,69 +130,79 @@ def field_problems(error: ValidationError | RequestValidationError, prefix: Sequ
             text = "must be a JSON object"
         elif entry["type"] in ("tuple_type", "list_type"):
             text = "must be a JSON array"
-        elif entry["type"] == "value_error" and (at := entry.get("ctx", {}).get("field")):
-            path.append(at)
+        elif entry["type"] == "value_error" and (field := entry.get("ctx", {}).get("field")):
+            path.append(field)
         found.append(FieldProblem(pointer=pointer([*prefix, *path]), detail=text))
     return found
 
 
 def invalid_request(error: RequestValidationError) -> Problem:
-    """The 422 of parameters that the framework refused."""
+    """Return the 422 for parameters that FastAPI rejected."""
     found = []
     for entry in field_problems(error):
-        place, _, rest = entry.pointer.removeprefix("/").partition("/")
-        found.append(FieldProblem(pointer=f"?{rest}" if place == "query" else f"/{rest}", detail=entry.detail))
+        location, _, name = entry.pointer.removeprefix("/").partition("/")
+        found.append(FieldProblem(pointer=f"?{name}" if location == "query" else f"/{name}", detail=entry.detail))
     return invalid(found)
 
 
-def _answer(request: Request, problem: Problem) -> Response:
-    content = orjson.dumps(problem.body(request.url.path))
-    return Response(content, problem.status, {"Cache-Control": "no-store", **problem.headers}, media_type=MEDIA_TYPE)
+def problem_response(request: Request, problem: Problem) -> Response:
+    """Return the response to a request that failed."""
+    return Response(orjson.dumps(problem.body(request.url.path)), problem.status, problem.headers, media_type=MEDIA_TYPE)
+
+
+async def send_problem(
+    send: Send, problem: Problem, *, instance: str | None = None, headers: RawHeaders | None = None, head_only: bool = False
+) -> None:
+    """Send a problem as the response, from middleware."""
+    body = orjson.dumps(problem.body(instance))
+    sent = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), *(headers or [])]
+    sent += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": sent})
+    await send({"type": "http.response.body", "body": b"" if head_only else body})
+
+
+def problem_of_aborted_response(error: BaseException) -> Problem | None:
+    """Return the problem that aborted a response after its start; None for a bug. Starlette wraps it in a RuntimeError."""
+    return error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Problem) else None
+
+
+async def on_unexpected_error(request: Request, error: Exception) -> Response:
+    """Log an error that nothing expected, and return a 500 without its text."""
+    request_id = request_state(request.scope).get("request_id", b"").decode() or None
+    if (problem := problem_of_aborted_response(error)) is not None:
+        log.info("response_aborted", request_id=request_id, status=problem.status)
+        return problem_response(request, problem)
+    log.error("unhandled_error", request_id=request_id, exc_info=error)
+    return problem_response(request, Problem(500, INTERNAL_ERROR))
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return _answer(request, error)
+    return problem_response(request, error)
 
 
 async def _on_framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    detail = {404: "There is nothing at this address.", 405: "This address does not take that method."}.get(
-        error.status_code, str(error.detail)
-    )
+    details = {404: "There is nothing at this path.", 405: "This path does not support that method."}
     headers = {**(error.headers or {}), "Allow": _methods_at(request)} if error.status_code == 405 else error.headers
-    return _answer(request, Problem(error.status_code, detail, headers=headers))
+    return problem_response(request, Problem(error.status_code, details.get(error.status_code, str(error.detail)), headers=headers))
 
 
 def _methods_at(request: Request) -> str:
-    # Starlette names those of the first route that fits, of several for one path (RFC 9110, 10.2.1: all of them).
-    fitting = (each for each in iter_route_contexts(request.app.routes) if each.matches(request.scope)[0] is not Match.NONE)
-    methods = {method for each in fitting for method in each.methods or ()}
+    # RFC 9110, 10.2.1 wants all methods of the path; Starlette names only those of the first route that matches.
+    matching = (each for each in iter_route_contexts(request.app.routes) if each.matches(request.scope)[0] is not Match.NONE)
+    methods = {method for each in matching for method in each.methods or ()}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _answer(request, invalid_request(error))
-
-
-def problem_of_aborted_response(error: BaseException) -> Problem | None:
-    """The problem by which an answer that had begun broke off; None for a mistake of ours. The framework wraps what it cannot answer."""
-    return error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Problem) else None
-
-
-async def _on_anything(request: Request, error: Exception) -> Response:
-    told = request_state(request.scope).get("request_id", b"").decode() or None
-    if (problem := problem_of_aborted_response(error)) is not None:
-        log.info("response_aborted", request_id=told, status=problem.status)
-        return _answer(request, problem)
-    log.error("unhandled_error", request_id=told, exc_info=error)
-    return _answer(request, Problem(500, "Something went wrong here; nothing was written."))
+    return problem_response(request, invalid_request(error))
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the app a problem document."""
+    """Answer every error of an application with problem details."""
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_framework_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(Exception, _on_anything)
+    app.add_exception_handler(Exception, on_unexpected_error)

@@ -1,4 +1,4 @@
-"""Query parameters: those that many endpoints share, and the refusal of those that an endpoint does not know."""
+"""Query parameters that several endpoints share, and the rejection of unknown ones."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,31 +13,47 @@ from app.http.problems import FieldProblem, invalid, not_found
 
 AsOf = Annotated[
     DateOrTime | None,
-    Query(
-        description="What was being said by then: statements made up to this time. A date is its end of day in UTC.",
-        examples=["2016-08-20"],
-    ),
+    Query(description="Only statements made up to this time; a date means its end in UTC.", examples=["2016-08-20"]),
 ]
-KnownAt = Annotated[
-    DateOrTime | None,
-    Query(description="What this service had recorded by then. A date is its end of day in UTC."),
-]
-PageCursor = Annotated[str | None, Query(max_length=200, description="Where to go on: `next` of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]
+KnownAt = Annotated[DateOrTime | None, Query(description="Only what this service had recorded by this time; a date means its end in UTC.")]
+PageCursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before; without it, the first page.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of records in a page.")]
 PlaceFilter = Annotated[
     str | None,
     Query(
         max_length=100,
-        description="Slug of a place, or `scheme:code` such as `pcode:SY02`; matching is exact.",
+        description="Only records of this place: its slug, or a code such as `pcode:SY02`. The match is exact.",
         examples=["aleppo-east"],
     ),
 ]
-Within = Annotated[bool, Query(description="With `place`: its descendants too.")]
-CountryFilter = Annotated[str | None, Query(pattern="^[A-Z]{3}$", description="ISO 3166-1 alpha-3.", examples=["SYR"])]
+Within = Annotated[bool, Query(description="Whether `place` includes the places inside it.")]
+CountryFilter = Annotated[
+    str | None, Query(pattern="^[A-Z]{3}$", description="Only records of this country (ISO 3166-1 alpha-3).", examples=["SYR"])
+]
 BoundingBox = Annotated[
     str | None,
-    Query(max_length=100, description="west,south,east,north in degrees (RFC 7946); the place has to meet it.", examples=["36,35,38,37"]),
+    Query(
+        max_length=100,
+        description="Only records of places that intersect this box: west,south,east,north in degrees (RFC 7946).",
+        examples=["36,35,38,37"],
+    ),
 ]
+
+
+async def reject_unknown_parameters(request: Request) -> None:
+    """Reject a query parameter that the endpoint does not know or that is given twice (422)."""
+    if any("\0" in str(value) for value in request.path_params.values()):
+        raise not_found("record")
+    given = request.query_params.multi_items()
+    if not given:
+        return
+    known = _known_parameters(request.scope["endpoint"])
+    names = [name for name, _ in given]
+    wrong = [FieldProblem(pointer=f"?{name}", detail="unknown query parameter") for name in dict.fromkeys(names) if name not in known]
+    wrong += [FieldProblem(pointer=f"?{name}", detail="must not contain a NUL character") for name, value in given if "\0" in value]
+    wrong += [FieldProblem(pointer=f"?{name}", detail="must not be given more than once") for name in known if names.count(name) > 1]
+    if wrong:
+        raise invalid(wrong)
 
 
 @lru_cache(maxsize=1024)
@@ -54,19 +70,3 @@ def _known_parameters(endpoint: Callable[..., Any]) -> frozenset[str]:
             else:
                 names.add(field.alias)
     return frozenset(names)
-
-
-async def reject_unknown_parameters(request: Request) -> None:
-    """A query parameter that the endpoint does not know is a 422, never ignored (contract, Reading); so is one given twice."""
-    if any("\0" in str(value) for value in request.path_params.values()):
-        raise not_found("record")
-    given = request.query_params.multi_items()
-    if not given:
-        return
-    known = _known_parameters(request.scope["endpoint"])
-    names = [name for name, _ in given]
-    wrong = [FieldProblem(pointer=f"?{name}", detail="unknown query parameter") for name in dict.fromkeys(names) if name not in known]
-    wrong += [FieldProblem(pointer=f"?{name}", detail="a NUL character cannot be looked for") for name, value in given if "\0" in value]
-    wrong += [FieldProblem(pointer=f"?{name}", detail="given more than once") for name in known if names.count(name) > 1]
-    if wrong:
-        raise invalid(wrong)

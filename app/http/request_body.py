@@ -12,39 +12,11 @@ from app.http.problems import Problem, field_problems, invalid, invalid_field, p
 from app.http.responses import JSON
 from app.http.state import app_state, request_state
 
-# How many times the largest body is passed over of one that is larger.
+# Of a body that is too large, so many times the allowed size is read and discarded.
 MAX_DISCARDED_BODIES = 4
-NUL_MESSAGE = "a NUL character cannot be kept"
+NUL_MESSAGE = "must not contain a NUL character"
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-async def json_body(request: Request) -> Any:
-    """The JSON body of a request.
-
-    415 without a JSON content type, 413 over the size limit, 400 for what is no JSON, 422 for text that no database keeps.
-    """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
-        raise Problem(415, "Send the body as application/json.")
-    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        # What is never inflated cannot be a bomb.
-        raise Problem(415, "Send the body as it is, without Content-Encoding.", headers={"Accept-Encoding": "identity"})
-    settings = app_state(request).settings
-    try:
-        async with asyncio.timeout(settings.body_timeout_seconds):
-            raw = await _read(request, settings.max_body_bytes)
-    except TimeoutError:
-        raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
-    request_state(request.scope)["raw_body"] = raw
-    try:
-        content = from_json(raw, allow_inf_nan=False)
-    except ValueError as error:
-        raise Problem(400, f"The body is not JSON: {error}.", kind="json") from None
-    # The items of a list are each looked at on their own: one that is wrong does not spoil the others.
-    if b"\\u0000" in raw and not isinstance(content, list) and (path := find_nul(content)) is not None:
-        raise invalid_field(pointer(path), NUL_MESSAGE)
-    return content
 
 
 def validated_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
@@ -59,26 +31,58 @@ def validated_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     return read
 
 
-async def _read(request: Request, most: int) -> bytes:
+async def json_body(request: Request) -> Any:
+    """Return the JSON body of a request.
+
+    Raises 415 without a JSON content type, 413 over the size limit, 408 over the time limit, 400 for invalid JSON, 422 for NUL characters.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise Problem(415, "Send the body as application/json.")
+    reject_content_encoding(request)
+    settings = app_state(request).settings
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            raw = await _read(request, settings.max_body_bytes)
+    except TimeoutError:
+        raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
+    request_state(request.scope)["raw_body"] = raw
+    try:
+        content = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise Problem(400, f"The body is not JSON: {error}.", kind="json") from None
+    # The endpoint checks the items of a list one by one, because one wrong item does not spoil the others.
+    if b"\\u0000" in raw and not isinstance(content, list) and (path := find_nul(content)) is not None:
+        raise invalid_field(pointer(path), NUL_MESSAGE)
+    return content
+
+
+def reject_content_encoding(request: Request) -> None:
+    """Reject a compressed body (415); a body that is never decompressed cannot be a decompression bomb."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Problem(415, "Send the body without Content-Encoding.", headers={"Accept-Encoding": "identity"})
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
-        if len(raw) > most:
-            await _discard(request, MAX_DISCARDED_BODIES * most)
-            raise Problem(413, f"The body may have {most} bytes at the most.", headers={"Connection": "close"})
+        if len(raw) > max_bytes:
+            await _discard(request, MAX_DISCARDED_BODIES * max_bytes)
+            raise Problem(413, f"The body must not exceed {max_bytes} bytes.", headers={"Connection": "close"})
     return bytes(raw)
 
 
-async def _discard(request: Request, most: int) -> None:
-    # A connection that is closed with bytes unread is reset, and the client never sees the answer.
+async def _discard(request: Request, max_bytes: int) -> None:
+    # A connection that is closed with unread bytes is reset, and the client never sees the response.
     async for chunk in request.stream():
-        most -= len(chunk)
-        if most < 0:
+        max_bytes -= len(chunk)
+        if max_bytes < 0:
             return
 
 
 def find_nul(node: Any) -> list[str | int] | None:
-    """The path to the first string or name with a NUL character."""
+    """Return the path to the first string or field name with a NUL character, which PostgreSQL cannot store; None without one."""
     waiting: list[tuple[list[str | int], Any]] = [([], node)]
     while waiting:
         path, value = waiting.pop()

@@ -1,4 +1,4 @@
-"""The moment at which the process is told to end, before the server waits for its connections."""
+"""Act on the signal to shut down before the server waits for its connections."""
 
 import signal
 import threading
@@ -9,25 +9,28 @@ from types import FrameType
 
 @contextmanager
 def on_shutdown_signal(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` on SIGTERM and SIGINT, before whoever handles them already: a server lets streams end only after they did."""
+    """Call `act` on SIGTERM and SIGINT, then the handler that was set before.
+
+    A server handles the signal by waiting until its streams end, so they have to be ended first.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def handle(number: int, frame: FrameType | None) -> None:
         act()
-        handler = before[signal.Signals(number)]
+        handler = previous[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
         elif handler is signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    for number in before:
+    for number in previous:
         signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -16,7 +16,7 @@ _ASSETS = {
 }
 
 
-def install_swagger_ui(app: FastAPI) -> None:
+def install(app: FastAPI) -> None:
     """Serve Swagger UI at /docs, every asset of it from here (package fastapi-swagger carries the files)."""
     files = resources.files("fastapi_swagger.resources")
     for name, media_type in _ASSETS.items():

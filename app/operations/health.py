@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
 from app.access.principal import Scope
-from app.http.openapi import problems
+from app.http.openapi import problem_responses
 from app.http.problems import RETRY_AFTER_SECONDS, Problem
 from app.http.responses import JSON
 from app.http.state import app_state
@@ -44,13 +44,13 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
-@router.get("/health/live", summary="Is the process up?", response_model=Health, responses=problems(422))
+@router.get("/health/live", summary="Is the process up?", response_model=Health, responses=problem_responses(422))
 async def live() -> Response:
     """200 while the process answers. Looks at nothing else."""
     return _ok()
 
 
-@router.get("/health/ready", summary="Can it serve?", response_model=Health, responses=problems(422, 503))
+@router.get("/health/ready", summary="Can it serve?", response_model=Health, responses=problem_responses(422, 503))
 async def ready(database: DatabaseDep) -> Response:
     """200 when the database answers and its schema is the one that this version needs; else 503 that says which is not so."""
     # An orchestrator waits a second or two: who stands in the queue of many readers would be taken for dead, and its load given to others.
@@ -73,7 +73,7 @@ async def ready(database: DatabaseDep) -> Response:
     "/metrics",
     summary="Prometheus metrics",
     response_class=PlainTextResponse,
-    responses=problems(401, 422, 503) | {200: _PROMETHEUS},
+    responses=problem_responses(401, 422, 503) | {200: _PROMETHEUS},
 )
 async def metrics(request: Request, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Requests by route, method and status, how long they took, and the state of the process, as Prometheus reads them.

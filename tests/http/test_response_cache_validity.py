@@ -14,7 +14,7 @@ from app.http import response_cache
 from app.settings import Settings
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeKey
-from tests.support.servers import execute_by_hand
+from tests.support.servers import execute_sql_async
 
 
 @pytest.mark.parametrize("engine", ["postgresql"])
@@ -23,7 +23,7 @@ async def test_a_lost_notification_is_noticed(
 ) -> None:
     assert (await client.get("/v1/indicators")).status_code == 200
     # What every commit of Lifeline does, but for the word of it.
-    await execute_by_hand(
+    await execute_sql_async(
         settings.database_url, "UPDATE api_key SET revoked_at = now()", "UPDATE ledger_head SET commit_count = commit_count + 1"
     )
     async with asyncio.timeout(10):
@@ -44,7 +44,7 @@ async def test_the_same_question_is_the_same_however_it_is_spelled(
     async def unreachable(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(app.response_cache, "_app", unreachable)
+    monkeypatch.setattr(app.state.response_cache, "_app", unreachable)
     for query in (
         "kind=trapped_population&place=oldtown",
         "place=%6fldtown&kind=trapped%5Fpopulation",
@@ -110,13 +110,13 @@ async def test_a_day_that_turns_and_a_key_that_expires(
     reader = {"Authorization": f"Bearer {await make_key(expires_at=soon, clearance=Label.AMBER)}"}
     assert (await client.get("/v1/warnings", headers=reader)).status_code == 200
     asked: list[str] = []
-    beneath = app.response_cache._app
+    beneath = app.state.response_cache._app
 
     async def counting(scope: Any, receive: Any, send: Any) -> None:
         asked.append(scope["path"])
         await beneath(scope, receive, send)
 
-    monkeypatch.setattr(app.response_cache, "_app", counting)
+    monkeypatch.setattr(app.state.response_cache, "_app", counting)
     assert (await client.get("/v1/warnings", headers=reader)).status_code == 200
     assert asked == []
     clock = response_cache.time.time
@@ -134,7 +134,7 @@ async def test_a_day_that_turns_and_a_key_that_expires(
 
 @pytest.mark.parametrize("engine", ["sqlite"])
 async def test_what_is_kept_counts_every_coding(client: httpx.AsyncClient, app: Any, reference: Reference) -> None:
-    kept = app.response_cache
+    kept = app.state.response_cache
     before = kept._bytes
     sizes = []
     for coding in ("identity", "gzip", "zstd"):

@@ -1,11 +1,11 @@
 """`/v1/alerts`: an Atom feed of CAP 1.2 messages."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import WithJsonSchema
 from sqlalchemy import ColumnElement
 from sqlmodel import col
+from typing_extensions import TypeAliasType
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.exchange.alerts.atom import render_feed
@@ -14,23 +14,19 @@ from app.exchange.alerts.service import ALERTING, get_message, list_messages
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.cursors import Cursor
 from app.http.lists import negotiate_format
-from app.http.openapi import READ_ERRORS, problems
+from app.http.openapi import READ_ERRORS, problem_responses
 from app.http.problems import not_found
 from app.http.query_params import CountryFilter, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import json_response, next_url
 from app.reference.queries import place_filter, places_in_country
 from app.reports.models import Report
-from app.storage.paging import revision_of
+from app.storage.paging import current_revision
 
 router = APIRouter()
 
 ALERT_CURSOR = Cursor("alerts", int)
 
-KindFilter = Annotated[
-    str | None,
-    Query(description="Only alerts of this kind.", pattern=f"^({'|'.join(ALERTING)})$"),
-    WithJsonSchema({"type": "string", "enum": ALERTING}),
-]
+AlertKind: Any = TypeAliasType("AlertKind", Literal[tuple(ALERTING)])
 _CAP_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 <alert xmlns="urn:oasis:names:tc:emergency:cap:1.2"><identifier>0198...</identifier><sender>lifeline</sender>...</alert>
 """
@@ -39,33 +35,32 @@ _ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def _content(format_: Format, example: Any) -> dict[int | str, dict[str, Any]]:
-    schema = {"type": "object" if isinstance(example, dict) else "string"}
-    return {200: {"content": {MEDIA_TYPES[format_]: {"schema": schema, "example": example}}}}
+def _content(format_: Format, example: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {MEDIA_TYPES[format_]: {"schema": {"type": "string"}, "example": example}}}}
 
 
 @router.get(
     "/alerts",
     tags=["Alerts"],
-    summary="Which alerts are there?",
+    summary="List alerts",
     response_class=Response,
-    responses=READ_ERRORS | problems(406) | _content(Format.ATOM, _ATOM_EXAMPLE),
+    responses=READ_ERRORS | problem_responses(406) | _content(Format.ATOM, _ATOM_EXAMPLE),
 )
 async def list_alerts(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    kind: KindFilter = None,
+    kind: Annotated[AlertKind, Query(description="Only alerts of this kind.")] = None,
     place: PlaceFilter = None,
     within: Within = False,
     country: CountryFilter = None,
     cursor: PageCursor = None,
     limit: Limit = 100,
 ) -> Response:
-    """An Atom feed of CAP 1.2 messages, newest first: run-outs and routes as reported, corrected (Update) and withdrawn (Cancel).
+    """List CAP 1.2 messages as an Atom feed, newest first: an Alert for a report, an Update for a correction, a Cancel for a retraction.
 
-    Each entry links to its message. `rel="next"` leads to the older ones.
+    Each entry links to its message; the link `next` leads to older messages.
     """
     negotiate_format(request, [Format.ATOM], None)
     where: list[ColumnElement[bool]] = []
@@ -78,17 +73,17 @@ async def list_alerts(
     before = ALERT_CURSOR.decode(cursor)
     async with database.snapshot() as connection:
         messages, last = await list_messages(connection, where, before=before, limit=limit, level=caller.level, settings=settings)
-        revision = await revision_of(connection, caller.level)
-    own = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    following = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
-    body = render_feed(messages, own=own, following=following, sender=settings.cap_sender)
+        revision = await current_revision(connection, caller.level)
+    url = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    older = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
+    body = render_feed(messages, url=url, next_url=older, sender=settings.cap_sender)
     return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 
 
 @router.get(
     "/alerts/{id}.cap",
     tags=["Alerts"],
-    summary="One alert as CAP 1.2",
+    summary="Get an alert as CAP 1.2",
     response_class=Response,
     responses=READ_ERRORS | _content(Format.CAP, _CAP_EXAMPLE),
 )
@@ -97,19 +92,19 @@ async def get_alert(
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    id: Annotated[  # noqa: A002 - the field's name on the wire
+    id: Annotated[  # noqa: A002 - wire name
         str,
         Path(
             max_length=50,
-            description="Of a report; with `-cancel` behind it, of its withdrawal.",
+            description="Identifier of a report; with the suffix `-cancel`, the message of its retraction.",
             examples=["01900000-0000-7000-8004-000000000001"],
         ),
     ],
 ) -> Response:
-    """One message. Draft where nobody has judged how credible the statement is; Restricted where it is not labelled `clear`."""
+    """Return a CAP 1.2 message: Draft if the credibility cannot be judged, Restricted if the report is not labelled `clear`."""
     async with database.snapshot() as connection:
         message = await get_message(connection, id, level=caller.level, settings=settings)
-        revision = await revision_of(connection, caller.level)
+        revision = await current_revision(connection, caller.level)
     if message is None:
         raise not_found("alert")
     body = render(message, settings.cap_sender)

@@ -38,16 +38,16 @@ async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cu
     identifier, so each appears once while others are added. Raises the errors of the first page. The response is cut off
     when the key is revoked or expires.
     """
-    first = await listing.fetch(cursor, limit or PAGE_ROWS)
+    first = await listing.fetch_page(cursor, limit or PAGE_ROWS)
     _, following, revision = first
     # Later pages may be read from a replica: they must not show an older state.
     current_requirement().require_revision(revision)
     control = f"{'private' if listing.private else 'public'}, no-cache"
     headers = {"Cache-Control": control, "Lifeline-Revision": str(revision)}
     if format_ in (Format.CSV, Format.XLSX, Format.NDJSON):
-        headers["Content-Disposition"] = f'attachment; filename="{listing.kind or listing.rows}.{format_}"'
+        headers["Content-Disposition"] = f'attachment; filename="{listing.kind or listing.collection}.{format_}"'
     if limit is not None and following is not None:
-        headers |= link_to_next(request, following, listing.cursor)
+        headers |= link_to_next(request, following, listing.cursor_parameter)
     request_state(request.scope)["cacheable"] = True
     renderer = _renderer(listing, format_, revision)
     body = _stream(request, listing, renderer, first, whole=limit is None, with_geometries=format_ is Format.GEOJSON)
@@ -55,14 +55,14 @@ async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cu
 
 
 def _renderer(listing: ListQuery, format_: Format, revision: int) -> Renderer:
-    columns = TABLES[listing.rows].of_kind(listing.kind)
+    columns = TABLES[listing.collection].of_kind(listing.kind)
     match format_:
         case Format.CSV:
-            return CsvRenderer(listing.rows, columns)
+            return CsvRenderer(listing.collection, columns)
         case Format.XLSX:
-            return XlsxRenderer(listing.kind or listing.rows, columns)
+            return XlsxRenderer(listing.kind or listing.collection, columns)
         case Format.GEOJSON:
-            return GeoJsonRenderer(listing.rows, columns, as_of=listing.as_of, revision=revision)
+            return GeoJsonRenderer(listing.collection, columns, as_of=listing.as_of, revision=revision)
         case _:
             return NdjsonRenderer()
 
@@ -78,7 +78,7 @@ async def _stream(
             geometries: Sequence[RowGeometry] = ()
             if with_geometries:
                 async with database.read() as connection:
-                    geometries = await attach_geometries(connection, listing.rows, documents, listing.level)
+                    geometries = await attach_geometries(connection, listing.collection, documents, listing.level)
             # Rendering a page takes milliseconds; in a thread it does not delay other requests.
             rendered = await asyncio.to_thread(renderer.page, documents, geometries)
             for start in range(0, len(rendered), CHUNK_BYTES):
@@ -86,7 +86,7 @@ async def _stream(
             if not whole or following is None or await request.is_disconnected():
                 break
             await _check_credential(request, database)
-            documents, following, _ = await listing.fetch(following, PAGE_ROWS)
+            documents, following, _ = await listing.fetch_page(following, PAGE_ROWS)
         if whole:
             # A workbook is sent only now, so check again after the time that it took to write.
             await _check_credential(request, database)

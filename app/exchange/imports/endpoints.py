@@ -24,6 +24,7 @@ from app.exchange.imports.statements import MAX_SHOWN_REPORTS, ImportResult, Sta
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS
 from app.http.problems import FieldProblem, Problem, invalid, invalid_field
+from app.http.request_body import reject_content_encoding
 from app.http.responses import JSON
 from app.http.state import request_state
 from app.indicators.schemas import KindName
@@ -200,9 +201,7 @@ def _format_of(request: Request) -> Format:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _FORMATS:
         raise Problem(415, f"Send the file as one of {', '.join(_FORMATS)}.")
-    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        # A body that is not decompressed cannot be a decompression bomb.
-        raise Problem(415, "Send the file without Content-Encoding.", headers={"Accept-Encoding": "identity"})
+    reject_content_encoding(request)
     return _FORMATS[media_type]
 
 

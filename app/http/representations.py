@@ -1,0 +1,91 @@
+"""Representations of a response: its bytes in each coding, with a strong ETag, as a 200 and as a 304."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from starlette.types import Message, Send
+
+from app.http.compression import compress
+from app.http.problems import RawHeaders
+from app.http.response_buffer import EMPTY_BODY
+
+MIN_COMPRESSED_BYTES = 512
+# Memory of a response beside its bodies, by estimate.
+OVERHEAD_BYTES = 2000
+# Beside the ETag, the headers of a 304 (RFC 9110, 15.4.5).
+NOT_MODIFIED_HEADERS = (b"cache-control", b"vary")
+
+
+class Representation(NamedTuple):
+    """A response in one coding, as messages to send."""
+
+    start: Message
+    body: Message
+    not_modified: Message
+    etag: bytes
+
+    def with_request_id(self, request_id: bytes | None) -> "Representation":
+        """Return a copy for one request, which is not cached."""
+        if request_id is None:
+            return self
+        header = (b"x-request-id", request_id)
+        start, not_modified = ({**each, "headers": [*each["headers"], header]} for each in (self.start, self.not_modified))
+        return self._replace(start=start, not_modified=not_modified)
+
+
+@dataclass(slots=True)
+class CachedResponse:
+    """A 200 without the headers of a coding, and its representations, made on demand."""
+
+    version: int | None
+    day: int
+    revision: int
+    headers: RawHeaders
+    body: bytes
+    tag: str
+    representations: dict[bytes, Representation] = field(default_factory=dict)
+    counted_bytes: int = 0
+    route: str = "none"
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, including all representations."""
+        compressed = sum(len(each.body["body"]) for each in self.representations.values() if each.body["body"] is not self.body)
+        return len(self.body) + compressed + OVERHEAD_BYTES
+
+    async def encode(self, coding: bytes) -> Representation:
+        """Return the representation in a coding: `zstd`, `gzip`, or empty for none."""
+        coding_used = coding if len(self.body) >= MIN_COMPRESSED_BYTES else b""
+        body = await compress(self.body, coding_used) if coding_used else self.body
+        # A strong ETag stands for exact bytes, so each coding has its own.
+        suffix = f"-{coding_used.decode()}" if coding_used else ""
+        etag = f'"{self.tag}{suffix}"'.encode()
+        headers = [*self.headers, (b"etag", etag), (b"content-length", str(len(body)).encode())]
+        if coding_used:
+            headers.append((b"content-encoding", coding_used))
+        unchanged = [(b"etag", etag), *(each for each in self.headers if each[0] in NOT_MODIFIED_HEADERS)]
+        self.representations[coding] = representation = Representation(
+            start={"type": "http.response.start", "status": 200, "headers": headers},
+            body={"type": "http.response.body", "body": body},
+            not_modified={"type": "http.response.start", "status": 304, "headers": unchanged},
+            etag=etag,
+        )
+        return representation
+
+    async def send(self, representation: Representation, if_none_match: bytes, head_only: bool, send: Send) -> bool:
+        """Send a 200, or a 304 where the client has it already; return whether it was a 304."""
+        if if_none_match and (if_none_match == representation.etag or self._matches(if_none_match)):
+            await send(representation.not_modified)
+            await send(EMPTY_BODY)
+            return True
+        await send(representation.start)
+        await send(EMPTY_BODY if head_only else representation.body)
+        return False
+
+    def _matches(self, if_none_match: bytes) -> bool:
+        # Weak comparison (RFC 9110, 13.1.2), which the ETag of another coding of the same bytes passes too.
+        for each in if_none_match.decode("latin-1").split(","):
+            bare = each.strip().removeprefix("W/").strip('"')
+            if bare in ("*", self.tag) or bare.startswith(f"{self.tag}-"):
+                return True
+        return False
