@@ -21,7 +21,7 @@ from app.exchange.imports.gazetteer import Gazetteer, GazetteerResult
 from app.exchange.imports.hapi import HapiClient, write_statements
 from app.exchange.imports.results import FileResult
 from app.exchange.imports.statements import ImportResult, StatementImport
-from app.exchange.replication.apply import ApplyResult
+from app.exchange.replication.apply import ApplyResult, EntryApplier
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.http.content_negotiation import Format
 from app.storage.database import Database
@@ -103,7 +103,7 @@ def import_file(
 
                 reader: FullImport | StatementImport
                 if is_full_export(file, format_):
-                    reader = FullImport(file, database, author_for, settings, on_progress=advance)
+                    reader = FullImport(file, database, EntryApplier(author_for, settings), settings, advance)
                 else:
                     reader = StatementImport(file, format_, database, author_for(org), settings, defaults, on_progress=advance)
                 checked = None
@@ -263,7 +263,7 @@ def pull_hapi(
         async with Database(settings) as database:
             with tempfile.TemporaryFile() as file, _progress_bar() as progress:
                 async with HapiClient(url) as client:
-                    _, skipped = await write_statements(client, source, file)
+                    skipped = await write_statements(client, source, file)
                 task = progress.add_task("rows", total=None)
                 reader = StatementImport(
                     file, Format.NDJSON, database, author_for(org), settings, on_progress=lambda count: progress.advance(task, count)

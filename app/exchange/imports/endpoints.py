@@ -9,7 +9,7 @@ from typing import IO, Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import DatabaseDep, Reporter, SettingsDep, credential_revoked, credential_still_valid
@@ -21,6 +21,7 @@ from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
 from app.exchange.imports.results import MAX_PROBLEMS
 from app.exchange.imports.statements import MAX_SHOWN_REPORTS, ImportResult, StatementImport
+from app.exchange.replication.apply import EntryApplier
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS
 from app.http.problems import FieldProblem, Problem, invalid, invalid_field
@@ -90,36 +91,6 @@ class RowProblemOut(BaseModel):
 class ImportOut(BaseModel):
     """The result of an import or of its dry run."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "written": False,
-                    "holds": "statements",
-                    "rows": 2,
-                    "created": 1,
-                    "existing": 0,
-                    "refused": 1,
-                    "added": {},
-                    "unknown": {},
-                    "otherwise": 0,
-                    "problem_count": 1,
-                    "problems": [
-                        {
-                            "row": 3,
-                            "column": "people_low",
-                            "cell": "F3",
-                            "sheet": None,
-                            "detail": "must be a whole number in digits alone, such as 250000",
-                        }
-                    ],
-                    "unread_columns": ["Remark"],
-                    "shown": [_REPORT],
-                }
-            ]
-        }
-    )
-
     written: bool = Field(description="Whether the file was written; false for a dry run.")
     holds: ImportContent = Field(description="What the file has.")
     rows: int = Field(description="Rows of statements, or records of a full export.")
@@ -133,6 +104,15 @@ class ImportOut(BaseModel):
     problems: list[RowProblemOut] = Field(description=f"The first {MAX_PROBLEMS:,} problems.")
     unread_columns: list[str] = Field(description="Columns that match no field.")
     shown: list[dict[str, Any]] = Field(description=f"The first {MAX_SHOWN_REPORTS} reports, as they would be sent to `/v1/reports`.")
+
+
+def _encode(result: ImportResult | FullImportResult) -> bytes:
+    fields: dict[str, Any] = {"refused": 0, "added": {}, "unknown": {}, "unread_columns": [], "shown": [], **asdict(result)}
+    if isinstance(result, FullImportResult):
+        # asdict would not keep the counters.
+        fields |= {"added": dict(result.added), "unknown": dict(result.unknown), "created": result.added.total()}
+    fields |= {"holds": "export" if isinstance(result, FullImportResult) else "statements", "otherwise": fields.pop("conflicts", 0)}
+    return orjson.dumps({name: fields[name] for name in ImportOut.model_fields})
 
 
 _TEXT = {"type": "string"}
@@ -153,7 +133,11 @@ _BODY = {
 }
 
 
-@router.post("/imports", summary="Import a file", response_model=ImportOut, responses=WRITE_ERRORS, openapi_extra=_BODY)
+_EXAMPLE = orjson.loads(_encode(ImportResult(rows=1, created=1, shown=[_REPORT])))
+_RESPONSES = {200: {"content": {JSON: {"example": _EXAMPLE}}}, **WRITE_ERRORS}
+
+
+@router.post("/imports", summary="Import a file", response_model=ImportOut, responses=_RESPONSES, openapi_extra=_BODY)
 async def create_import(
     request: Request, caller: Reporter, database: DatabaseDep, settings: SettingsDep, options: Annotated[ImportOptions, Query()]
 ) -> Response:
@@ -175,7 +159,8 @@ async def create_import(
                 raise Problem(403, f"The key needs the scope {' and '.join(sorted(missing))} for this file.", kind="scope")
             importer: FullImport | StatementImport
             if is_export:
-                importer = FullImport(file, database, lambda organisation: _author(caller, organisation), settings, requester=caller)
+                applier = EntryApplier(lambda organisation: _author(caller, organisation), settings, requester=caller)
+                importer = FullImport(file, database, applier, settings)
             else:
                 importer = StatementImport(file, format_, database, caller, settings, options.defaults())
 
@@ -235,12 +220,3 @@ def _author(caller: Principal, organisation: str) -> Principal:
 def _raise_problems(result: ImportResult | FullImportResult) -> None:
     if result.problem_count:
         raise invalid(FieldProblem(pointer=each.location, detail=each.detail) for each in result.problems)
-
-
-def _encode(result: ImportResult | FullImportResult) -> bytes:
-    fields: dict[str, Any] = {"refused": 0, "added": {}, "unknown": {}, "unread_columns": [], "shown": [], **asdict(result)}
-    if isinstance(result, FullImportResult):
-        # asdict would not keep the counters.
-        fields |= {"added": dict(result.added), "unknown": dict(result.unknown), "created": result.added.total()}
-    fields |= {"holds": "export" if isinstance(result, FullImportResult) else "statements", "otherwise": fields.pop("conflicts", 0)}
-    return orjson.dumps({name: fields[name] for name in ImportOut.model_fields})

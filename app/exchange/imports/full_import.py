@@ -14,19 +14,19 @@ from typing import IO, Any
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.principal import Principal
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import VERSION
 from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.results import FileResult, Progress, RowProblem
-from app.exchange.replication.apply import KNOWN_TYPES, AuthorFor, EntryApplier
-from app.exchange.replication.entry_schema import complete_entry, entry_errors, statement_of
+from app.exchange.replication.apply import EntryApplier
+from app.exchange.replication.entry_schema import KNOWN_TYPES, parse_entry
 from app.exchange.replication.reference import add_reference, reference_errors
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
+from app.ledger.queries import STATEMENT_TYPES
 from app.reference.models import MODELS
 from app.reports.validation import validate
 from app.settings import Settings
@@ -133,24 +133,15 @@ class _ExportVerifier:
         return f"the export is incomplete: it ends at entry {self._seq} of {self.head.seq}"
 
 
+@dataclass(frozen=True)
 class FullImport:
-    """Imports a full export. `author_for` and `requester` are those of `EntryApplier`."""
+    """Imports a full export through an applier for its entries."""
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        database: Database,
-        author_for: AuthorFor,
-        settings: Settings,
-        *,
-        requester: Principal | None = None,
-        on_progress: Progress = lambda _: None,
-    ) -> None:
-        self._file = file
-        self._database = database
-        self._applier = EntryApplier(author_for, settings, requester)
-        self._settings = settings
-        self._on_progress = on_progress
+    file: IO[bytes]
+    database: Database
+    applier: EntryApplier
+    settings: Settings
+    on_progress: Progress = lambda _: None
 
     async def dry_run(self) -> FullImportResult:
         """Verify the export and each record by itself; existing records count as added."""
@@ -160,7 +151,7 @@ class FullImport:
         async for batch in read_batches(self._read_records(), BATCH_SIZE):
             await asyncio.to_thread(self._check, batch, verifier, result)
             last = batch[-1]
-            self._on_progress(len(batch))
+            self.on_progress(len(batch))
         if verifier.head is None:
             raise UnreadableFile("The file is empty.")
         result.clearance = verifier.head.clearance.value
@@ -169,7 +160,7 @@ class FullImport:
         return result
 
     def _read_records(self) -> Iterator[_Record]:
-        for line, document in read_documents(self._file, Format.NDJSON):
+        for line, document in read_documents(self.file, Format.NDJSON):
             if not isinstance(document, dict):
                 raise UnreadableFile(f"Line {line} of the export is not a JSON object.")
             yield _Record(line, document)
@@ -186,17 +177,15 @@ class FullImport:
                 self._check_change(record, result)
 
     def _check_change(self, record: _Record, result: FullImportResult) -> None:
-        if problems := entry_errors(record.content):
-            result.reject_record(record, problems)
-            return
-        entry = complete_entry(record.content)
-        type_, report = entry["type"], entry["report"]
-        if type_ not in KNOWN_TYPES or (report and report["kind"] not in KINDS):
-            result.unknown[type_] += 1
-            return
-        result.added[type_] += 1
-        if report and type_ in ("report", "correction") and isinstance(errors := validate(statement_of(entry), self._settings), list):
-            result.reject_record(record, errors)
+        entry = parse_entry(record.content)
+        if isinstance(entry, list):
+            result.reject_record(record, entry)
+        elif entry.type not in KNOWN_TYPES or (entry.report is not None and entry.report.kind not in KINDS):
+            result.unknown[entry.type] += 1
+        else:
+            result.added[entry.type] += 1
+            if entry.type in STATEMENT_TYPES and isinstance(errors := validate(entry.statement, self.settings), list):
+                result.reject_record(record, errors)
 
     async def write(self, transaction: AsyncSession | None = None) -> FullImportResult:
         """Import a file without problems in its dry run, in a transaction for each batch unless one is given."""
@@ -204,12 +193,12 @@ class FullImport:
         orphans: list[_Record] = []
         async for batch in read_batches(self._read_records(), BATCH_SIZE):
             result.clearance = result.clearance or batch[0].content["clearance"]
-            async with nullcontext(transaction) if transaction else self._database.write() as session:
+            async with nullcontext(transaction) if transaction else self.database.write() as session:
                 # A place may come before its parent if the parent was itself imported later: it waits for it.
                 orphans = await self._add_reference(session, [*orphans, *(each for each in batch if each.type_ in MODELS)], result)
                 await self._apply(session, [each for each in batch if each.type_ == "change"], result)
             result.rows += len(batch)
-            self._on_progress(len(batch))
+            self.on_progress(len(batch))
         for record in orphans:
             result.reject_record(record, [FieldProblem(pointer="/parent", detail="there is no such place")])
         return result
@@ -230,7 +219,7 @@ class FullImport:
         return orphans
 
     async def _apply(self, session: AsyncSession, changes: Sequence[_Record], result: FullImportResult) -> None:
-        applied = await self._applier.apply(session, [each.content for each in changes])
+        applied = await self.applier.apply(session, [each.content for each in changes])
         result.added += applied.added
         result.existing += applied.existing
         result.conflicts += applied.conflicts

@@ -85,39 +85,22 @@ def _normalise(header: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", header.strip().lower()).strip("_")
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    row: int
-    level: int
-    place: PlaceIn
-
-
+@dataclass(frozen=True)
 class Gazetteer:
-    """A gazetteer in a file. `country` (ISO 3166-1 alpha-3) is that of rows without one."""
+    """Imports a gazetteer. `country` (ISO 3166-1 alpha-3) is that of rows without one."""
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        format_: Format,
-        database: Database,
-        *,
-        country: str | None = None,
-        language: str = "en",
-        on_progress: Progress = lambda _: None,
-    ) -> None:
-        self._file = file
-        self._format = format_
-        self._database = database
-        self._country = country
-        self._language = language
-        self._on_progress = on_progress
-        self._seen: set[str] = set()
+    file: IO[bytes]
+    format_: Format
+    database: Database
+    country: str | None = None
+    language: str = "en"
+    on_progress: Progress = lambda _: None
 
     async def load(self, *, write: bool) -> GazetteerResult:
         """Add every new unit, or none if a row has a problem; without `write` return what would be added."""
         result = GazetteerResult()
         try:
-            async with self._database.write() as session:
+            async with self.database.write() as session:
                 await self._add_units(session, result)
                 if result.problem_count or not write:
                     raise _Rollback
@@ -128,17 +111,19 @@ class Gazetteer:
 
     async def _add_units(self, session: AsyncSession, result: GazetteerResult) -> None:
         async for batch in read_batches(self._read_units(result), BATCH_SIZE):
-            outcomes = await add_places(session, [(unit.place, None) for unit in batch])
-            for unit, outcome in zip(batch, outcomes, strict=True):
+            outcomes = await add_places(session, [(place, None) for _, _, place in batch])
+            for (row, level, _), outcome in zip(batch, outcomes, strict=True):
                 if outcome is True:
-                    result.added[unit.level] += 1
+                    result.added[level] += 1
                 elif outcome is False or outcome.pointer == "/codes":
                     result.existing += 1
                 else:
-                    result.reject(RowProblem(unit.row, f"level {unit.level}", f"{outcome.pointer}: {outcome.detail}"))
-            self._on_progress(len(batch))
+                    result.reject(RowProblem(row, f"level {level}", f"{outcome.pointer}: {outcome.detail}"))
+            self.on_progress(len(batch))
 
-    def _read_units(self, result: GazetteerResult) -> Iterator[_Unit]:
+    def _read_units(self, result: GazetteerResult) -> Iterator[tuple[int, int, PlaceIn]]:
+        """Yield each unit once, with its row and level."""
+        seen: set[str] = set()
         for number, cells, columns, geometry, sheet in self._read_rows():
             result.rows += 1
             codes = {level: code for level, index in sorted(columns.codes.items()) if (code := _text(cells, index))}
@@ -147,41 +132,41 @@ class Gazetteer:
                 continue
             parent: str | None = None
             for level, code in codes.items():
-                if code not in self._seen:
-                    self._seen.add(code)
+                if code not in seen:
+                    seen.add(code)
                     body = self._body(level, code, parent, cells, columns)
                     if level == max(codes):
                         body |= {"geometry": geometry} if geometry else _centroid(cells, columns)
                     try:
-                        yield _Unit(number, level, PlaceIn.model_validate(body))
+                        yield number, level, PlaceIn.model_validate(body)
                     except ValidationError as error:
                         result.reject(*[_problem(number, level, each, columns, sheet) for each in field_problems(error)])
                 parent = f"{SCHEME}:{code}"
 
     def _body(self, level: int, code: str, parent: str | None, cells: Sequence[Cell], columns: UnitColumns) -> dict[str, Any]:
         name = _text(cells, columns.names.get(level))
-        country = _text(cells, columns.iso3) or self._country
+        country = _text(cells, columns.iso3) or self.country
         codes = [{"scheme": SCHEME, "code": code}]
         if level == 0 and country:
             codes.append({"scheme": "iso3", "code": country})
         return {"slug": unit_slug(name, code), "name": name, "parent": parent, "country": country or None, "codes": codes}
 
     def _read_rows(self) -> Iterator[tuple[int, Sequence[Cell], UnitColumns, Mapping[str, Any] | None, str | None]]:
-        if self._format in TABULAR:
-            for table in read_tables(self._file, self._format):
+        if self.format_ in TABULAR:
+            for table in read_tables(self.file, self.format_):
                 header = detect_header(table.rows)
                 if any(header.headers):
-                    columns = find_unit_columns(header, self._language)
+                    columns = find_unit_columns(header, self.language)
                     for row in header.rows:
                         if any(each not in (None, "") for each in row.cells):
                             yield row.number, row.cells, columns, None, table.name
             return
-        for number, feature in read_documents(self._file, self._format):
+        for number, feature in read_documents(self.file, self.format_):
             if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict):
                 raise UnreadableFile(f"Feature {number} has no properties: the file has to be a GeoJSON FeatureCollection of units.")
             properties = feature["properties"]
             header = DetectedHeader(list(properties), [None] * len(properties), iter(()))
-            yield number, list(properties.values()), find_unit_columns(header, self._language), feature.get("geometry"), None
+            yield number, list(properties.values()), find_unit_columns(header, self.language), feature.get("geometry"), None
 
 
 class _Rollback(Exception):

@@ -1,17 +1,14 @@
-"""The humanitarian needs of an HDX HAPI style endpoint as statements.
+"""Reads humanitarian needs from an endpoint in the style of HDX HAPI (Humanitarian API, OCHA Centre for Humanitarian Data) as statements.
 
-HAPI (HDX Humanitarian API, OCHA Centre for Humanitarian Data) serves pages of `{"data": [...]}`, asked for with `limit` and
-`offset`. One theme says what Lifeline counts: `affected-people/humanitarian-needs`. Of its rows those are taken that say how many
-people are in need in all: `population_status` INN, all sectors together, no part of the population. They become
-`trapped_population` statements of the concept `in_need`, stated on the first day of the reference period, which stands under
-`observed_from` and `observed_to`. Displaced people (`idps`), operational presence and the rest count something else, and are not taken.
-
-The place is told by P-code (`pcode:SY0200`), a country by ISO 3166-1 (`iso3:SYR`). Rows whose unit has no code are passed over.
+HAPI serves pages of `{"data": [...]}` by `limit` and `offset`. Of its themes only `affected-people/humanitarian-needs` has figures that
+Lifeline records, in rows with `population_status` INN for all sectors and the whole population. Each becomes a `trapped_population`
+statement of the concept `in_need`, stated on the first day of its reference period. Its place is a P-code (`pcode:SY0200`), or for a
+country an ISO 3166-1 code (`iso3:SYR`). Other rows, and rows without a code, are skipped.
 """
 
 from collections.abc import AsyncIterator, Mapping
 from typing import IO, Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
@@ -19,71 +16,70 @@ from app.client import AsyncLifeline
 from app.client.calls import get
 
 THEME = "humanitarian-needs"
-PAGE = 1000
+PAGE_ROWS = 1000
 IN_NEED = "INN"
 ALL_SECTORS = frozenset({"intersectoral", "all", "*"})
-# What a column of a part of the population holds in the row of the whole.
+# Columns that name a part of the population, and their values in rows of the whole population.
+_PART_COLUMNS = ("category", "gender", "age_range", "disabled_marker", "population_group")
 _WHOLE = frozenset({"", "all", "total"})
-_PARTS = ("category", "gender", "age_range", "disabled_marker", "population_group")
 
 
 class HapiClient(AsyncLifeline):
-    """Reads such an endpoint, with the same patience as for a Lifeline."""
+    """Reads an endpoint with the retries of the client for Lifeline."""
 
-    def __init__(self, url: str, **more: Any) -> None:
-        super().__init__(url, **more)
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
         parts = urlsplit(url)
-        self.address = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+        self.address = parts._replace(query="", fragment="").geturl()
         self._query = dict(parse_qsl(parts.query))
 
-    async def rows(self) -> AsyncIterator[list[Mapping[str, Any]]]:
-        """Every row, page by page; a page that is not full is the last."""
+    async def rows(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield every row, up to the first page that is not full."""
         offset = 0
         while True:
-            asked = self._query | {"output_format": "json", "limit": PAGE, "offset": offset}
-            rows = await self._execute(get(_data, self.address, **asked))
-            yield rows
-            if len(rows) < PAGE:
+            params = self._query | {"output_format": "json", "limit": PAGE_ROWS, "offset": offset}
+            page = await self._execute(get(_rows_of, self.address, **params))
+            for row in page:
+                yield row
+            if len(page) < PAGE_ROWS:
                 return
-            offset += len(rows)
+            offset += len(page)
 
 
-def _data(answer: Any) -> list[Mapping[str, Any]]:
-    rows: list[Mapping[str, Any]] = answer["data"]
+def _rows_of(body: Any) -> list[Mapping[str, Any]]:
+    rows: list[Mapping[str, Any]] = body["data"]
     if not all(isinstance(each, dict) for each in rows):
-        raise TypeError("rows are objects")
+        raise TypeError("rows must be objects")
     return rows
 
 
-async def write_statements(client: HapiClient, source: str, file: IO[bytes]) -> tuple[int, int]:
-    """Write the statements as NDJSON; answers how many there are, and how many rows say something else."""
-    taken = passed = 0
-    async for rows in client.rows():
-        for row in rows:
-            body = statement(row, source, client.address)
-            if body is None:
-                passed += 1
-            else:
-                taken += 1
-                file.write(orjson.dumps(body) + b"\n")
-    return taken, passed
+async def write_statements(client: HapiClient, source: str, file: IO[bytes]) -> int:
+    """Write the statements as NDJSON, and return the number of rows that were skipped."""
+    skipped = 0
+    async for row in client.rows():
+        report = statement(row, source, client.address)
+        if report is None:
+            skipped += 1
+        else:
+            file.write(orjson.dumps(report, option=orjson.OPT_APPEND_NEWLINE))
+    return skipped
 
 
 def statement(row: Mapping[str, Any], source: str, url: str) -> dict[str, Any] | None:
-    """The statement of a row; None where it says something else than how many are in need in all."""
-    place = _place(row)
-    whole = all(str(row.get(name) or "").strip().lower() in _WHOLE for name in _PARTS)
+    """Return the statement of a row; None for a row that is to be skipped."""
+    place, people = _place(row), row.get("population")
+    is_whole = all(str(row.get(name) or "").strip().lower() in _WHOLE for name in _PART_COLUMNS)
     sector = str(row.get("sector_name") or row.get("sector_code") or "").lower()
-    if place is None or not whole or sector not in ALL_SECTORS or row.get("population_status") != IN_NEED or row.get("population") is None:
+    if place is None or people is None or not is_whole or sector not in ALL_SECTORS or row.get("population_status") != IN_NEED:
         return None
-    start, end = (str(row[f"reference_period_{name}"])[:10] if row.get(f"reference_period_{name}") else None for name in ("start", "end"))
+    start, end = (str(row[name])[:10] if row.get(name) else None for name in ("reference_period_start", "reference_period_end"))
     title = f"HDX HAPI, {THEME}" + (f", resource {row['resource_hdx_id']}" if row.get("resource_hdx_id") else "")
     return {
         "kind": "trapped_population",
         "place": place,
         "source": source,
         "stated_at": start,
-        "value": {"concept": "in_need", "people": row["population"]},
+        "value": {"concept": "in_need", "people": people},
         "provenance": {"url": url, "title": title},
         "observed_from": start,
         "observed_to": end,

@@ -1,24 +1,21 @@
-"""What an entry of another's ledger is made of, checked before anything of it is looked at: whoever sends a file can write any."""
+"""Ledger entries of another Lifeline, validated in full, because anyone can write any entry into a file."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
-from app.ledger.models import FIRST_RECORDED_AT
 from app.reference.schemas import Grade
 from app.reports.schemas import OutcomeName, Reason
 
-# What the service adds to a statement; the rest of it is as it was sent.
-_ADDED = frozenset({"id", "recorded_at", "recorded_by"})
-# What each type cannot be applied without; a dot leads to a field within.
-_NEEDED: dict[str, tuple[str, ...]] = {
+# The fields that each known type requires; a dot leads to a nested field.
+_REQUIRED: dict[str, tuple[str, ...]] = {
     "report": ("report", "indicator", "recorded_at"),
     "correction": ("report", "indicator", "recorded_at"),
     "retraction": ("report_id",),
@@ -26,15 +23,23 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "grade": ("source", "detail.reliability", "reason", "recorded_at"),
     "label": ("report_id", "recorded_at"),
     "tombstone": ("report_id", "recorded_at"),
+    "withheld": (),
 }
-# Of these nothing is told any more where the report is not named.
-ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
+KNOWN_TYPES = frozenset(_REQUIRED)
+# Entries of these types without a report are about a report that is withheld.
+_ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
 
 
 class _Report(BaseModel):
+    # The statement is validated as one that is sent.
+    model_config = ConfigDict(extra="allow")
+
     id: UUID
     kind: str
     sensitivity: Label
+    # Added by the service; not part of the statement.
+    recorded_at: Any = None
+    recorded_by: Any = None
 
 
 class _Detail(BaseModel):
@@ -56,67 +61,66 @@ class _Document(BaseModel):
     subject: str
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """A ledger entry as `/v1/changes` serves it and as a full export has it."""
+
     type: str
     report_id: UUID | None = None
     indicator: UUID | None = None
     source: str | None = None
     report: _Report | None = None
     reason: Reason | None = None
-    detail: _Detail | None = None
+    detail: Annotated[_Detail, BeforeValidator(lambda value: {} if value is None else value)] = _Detail()
     recorded_at: DateOrTime | None = None
     recorded_by: str
     documents: list[_Document] = []
 
+    @property
+    def is_withheld(self) -> bool:
+        """Return whether everything about its report is withheld."""
+        return self.type == "withheld" or (self.type in _ABOUT_REPORT and self.report_id is None)
 
-_FIELDS = dict.fromkeys(_Entry.model_fields) | {"documents": []}
+    @property
+    def statement(self) -> dict[str, Any]:
+        """Return the report as it would be sent: without nulls and without the fields that the service adds."""
+        assert self.report is not None
+        fields = {"kind": self.report.kind, "sensitivity": self.report.sensitivity.value, **(self.report.model_extra or {})}
+        return _without_nulls(fields)
+
+    @property
+    def first_recorded_at(self) -> datetime:
+        """Return when the first Lifeline recorded the entry."""
+        time = self.detail.first_recorded_at or self.recorded_at
+        assert time is not None
+        return start_of(time)
+
+    @property
+    def why(self) -> str:
+        """Return the reason of the entry, or that it is withheld."""
+        return self.reason or "The reason is withheld."
 
 
-def complete_entry(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry with every field that is looked at, null where it has none."""
-    return _FIELDS | dict(given)
+def _without_nulls(node: dict[str, Any]) -> dict[str, Any]:
+    return {name: _without_nulls(value) if isinstance(value, dict) else value for name, value in node.items() if value is not None}
 
 
-def entry_errors(entry: Mapping[str, Any]) -> list[FieldProblem]:
-    """What keeps an entry from being looked at; nothing where all that is needed of its type is there. An unknown type needs nothing."""
+def parse_entry(given: Mapping[str, Any]) -> Entry | list[FieldProblem]:
+    """Return an entry with all that its type requires, or what is wrong; an unknown type requires nothing."""
     try:
-        _Entry.model_validate(entry)
+        entry = Entry.model_validate(given)
     except ValidationError as error:
         return field_problems(error)
-    if (path := find_nul(dict(entry))) is not None:
+    if (path := find_nul(dict(given))) is not None:
         return [FieldProblem(pointer=pointer(path), detail=NUL_MESSAGE)]
-    if entry["type"] in ABOUT_REPORT and entry.get("report_id") is None:
-        return []
-    needed = _NEEDED.get(entry["type"], ())
-    if entry["type"] == "label" and entry.get("detail"):
-        needed += ("detail.sensitivity",)
-    return [
-        FieldProblem(pointer=pointer(name.split(".")), detail="this field is required") for name in needed if _within(entry, name) is None
-    ]
+    required = () if entry.is_withheld else _REQUIRED.get(entry.type, ())
+    if entry.type == "label" and not entry.is_withheld and given.get("detail"):
+        required += ("detail.sensitivity",)
+    missing = [name for name in required if _value_at(entry, name) is None]
+    return [FieldProblem(pointer=pointer(name.split(".")), detail="this field is required") for name in missing] or entry
 
 
-def _within(entry: Mapping[str, Any], name: str) -> Any:
-    found: Any = entry
-    for step in name.split("."):
-        found = None if found is None else found.get(step)
-    return found
-
-
-def author_of(entry: Mapping[str, Any]) -> str:
-    """The organisation that an entry was recorded by."""
-    organisation: str = entry["recorded_by"]
-    return organisation
-
-
-def statement_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The statement of an entry as it would be sent: without what a service adds, and without what is null."""
-    return _given({name: value for name, value in entry["report"].items() if name not in _ADDED})
-
-
-def _given(node: dict[str, Any]) -> dict[str, Any]:
-    return {name: _given(value) if isinstance(value, dict) else value for name, value in node.items() if value is not None}
-
-
-def first_recorded(entry: Mapping[str, Any]) -> datetime:
-    """When an entry was first recorded, wherever that was."""
-    return start_of((entry["detail"] or {}).get(FIRST_RECORDED_AT) or entry["recorded_at"])
+def _value_at(entry: Entry, path: str) -> Any:
+    value: Any = entry
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.kinds import KINDS
-from app.exchange.exports.columns import Scalar, column, record_of
+from app.exchange.exports.columns import Scalar
 from app.exchange.exports.hxl_csv import encode_rows, escape_formula, unescape_formula
 from app.exchange.exports.tables import TABLES, flatten
 from tests.support.fixtures import sqlite_only
@@ -87,11 +87,3 @@ def test_defusing_is_undone_exactly(text: str) -> None:
 def test_every_field_of_every_kind_has_its_hashtag() -> None:
     for kind in KINDS.values():
         assert kind.hxl.keys() == kind.value_model.model_fields.keys() | kind.assessment_model.model_fields.keys(), kind.name
-
-
-def test_a_row_is_a_record_again() -> None:
-    columns = [column("a"), column("b.c", dtype="integer"), column("b.d", dtype="words"), column("e.1", dtype="number", header="y")]
-    columns.append(column("e.0", dtype="number", header="x"))
-    record = {"a": None, "b": {"c": 3, "d": ["x", "y"]}, "e": [1.5, -2.0]}
-    assert record_of(columns, ["", "3", "x y", "-2.0", "1.5"]) == record
-    assert record_of(columns, ["t", "", "", "", ""]) == {"a": "t", "b": None, "e": None}

@@ -101,7 +101,7 @@ async def test_the_whole_selection_unless_a_page_is_asked_for(
     client: httpx.AsyncClient, filled: dict[str, Any], formats: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = {format_: (await client.get(f"/v1/reports.{format_}")).content for format_ in formats}
-    monkeypatch.setattr(streaming, "PAGE", 2)
+    monkeypatch.setattr(streaming, "PAGE_ROWS", 2)
     for format_, body in whole.items():
         # Another query, so that what is kept is not what is looked at.
         assert (await client.get(f"/v1/reports.{format_}?bbox=-180,-90,180,90&format={format_}")).status_code == 200

@@ -134,7 +134,7 @@ async def test_what_grows_too_large_comes_in_pieces(
 
 async def test_memory_does_not_grow_with_the_rows(app: Application, database: Database, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 20_000)
-    monkeypatch.setattr(streaming, "PAGE", 50)
+    monkeypatch.setattr(streaming, "PAGE_ROWS", 50)
     peaks: list[int] = []
     sizes: list[int] = []
     for first, last in ((2, 150), (150, 600)):
@@ -185,7 +185,7 @@ def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
     """Bytes of an answer that are held back, where pages are of two rows."""
     most: int = request.param
     monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", most)
-    monkeypatch.setattr(streaming, "PAGE", 2)
+    monkeypatch.setattr(streaming, "PAGE_ROWS", 2)
     return most
 
 
@@ -241,7 +241,7 @@ async def test_what_is_recorded_meanwhile_is_not_in_it(
 ) -> None:
     """Reports, and the marks on them, as they stood when the export began; the next one has the rest."""
     monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 0)
-    monkeypatch.setattr(streaming, "PAGE", 2)
+    monkeypatch.setattr(streaming, "PAGE_ROWS", 2)
     ids = [(await client.post("/v1/reports", json=report(source=source))).json()["id"] for source in ("envoy", "monitor", "army")]
     body = b""
     added = ""

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.exchange.imports import hapi
-from app.exchange.imports.hapi import _data, statement
+from app.exchange.imports.hapi import _rows_of, statement
 from tests.support.servers import invoke, query_rows
 
 ROW: dict[str, Any] = {
@@ -67,7 +67,7 @@ def endpoint() -> Iterator[str]:
 
 
 def test_the_figures_come_in_with_where_they_are_from(endpoint: str, seeded_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hapi, "PAGE", 3)
+    monkeypatch.setattr(hapi, "PAGE_ROWS", 3)
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
 
     def pull(*more: str) -> Any:
@@ -106,4 +106,4 @@ def test_what_is_no_hapi_is_one_line(sqlite_template: Any, monkeypatch: pytest.M
     assert refused.exit_code == 1
     assert "cannot be read as HDX HAPI" in refused.stderr
     with pytest.raises(TypeError):
-        _data({"data": ["no row"]})
+        _rows_of({"data": ["no row"]})

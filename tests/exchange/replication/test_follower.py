@@ -49,7 +49,7 @@ async def pull(url: str, client: AsyncLifeline, *, restart: bool = False) -> App
     try:
         if restart:
             await reset_cursor(database, URL)
-        async for applied in Follower(URL, client, database, author_for, settings).once():
+        async for applied in Follower(URL, client, database, author_for, settings).follow():
             total.add(applied)
     finally:
         await database.close()
