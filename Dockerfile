@@ -19,6 +19,7 @@ RUN uv sync --frozen --no-dev --extra otel --no-install-project
 
 COPY README.md LICENSE ./
 COPY alembic alembic
+COPY docs docs
 COPY app app
 RUN uv sync --frozen --no-dev --extra otel --no-editable
 

@@ -13,7 +13,7 @@ from app.reference.endpoints import router as reference
 from app.reports.amendment_endpoints import router as amendments
 from app.reports.endpoints import router as reports
 from app.reports.label_endpoints import router as labels
-from app.situations.endpoints import accounts
+from app.situations.endpoints import track_records
 from app.situations.endpoints import router as situations
 from app.webhooks.endpoints import router as webhooks
 
@@ -55,7 +55,7 @@ routers = (
     amendments,
     labels,
     reference,
-    accounts,
+    track_records,
     ledger,
     keys,
 )

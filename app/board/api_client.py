@@ -1,4 +1,4 @@
-"""The public API, asked within this process: the board shows nothing that another dashboard could not have with the same key."""
+"""In-process client of the public API: the board shows nothing that another dashboard could not show with the same key."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,14 @@ from app.http.state import app_state
 Document = dict[str, Any]
 Parameters = Mapping[str, str | int | None]
 
-# So many at a time, so that one page does not take every connection to the database.
-AT_ONCE = 4
+# A page must not take every connection to the database.
+MAX_CONCURRENT_REQUESTS = 4
+# Parameters of a request for the latest state, whatever the time of the page.
+LATEST: Parameters = MappingProxyType({"as_of": None})
 
 
-class PublicApi:
-    """Asks `/v1` as the reader of a request, with that reader's key, or with a key that is given, or with none where it is empty."""
+class InProcessApiClient:
+    """Calls `/v1` with the key of a page's request, with another key, or with none where the key is empty."""
 
     def __init__(self, request: Request, as_of: str | None = None, *, key: str | None = None) -> None:
         headers = {"Accept-Encoding": "identity"}
@@ -28,11 +30,11 @@ class PublicApi:
         if authorization:
             headers["Authorization"] = authorization
         client = request.client or ("127.0.0.1", 0)
-        # Below whatever counts requests: the page was counted.
+        # Below the rate limit, which has counted the page already.
         transport = httpx.ASGITransport(app_state(request).response_cache, raise_app_exceptions=False, client=(client[0], client[1]))
-        self._client = httpx.AsyncClient(transport=transport, base_url="http://within", headers=headers)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://in-process", headers=headers)
         self._as_of = as_of
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,19 +42,21 @@ class PublicApi:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._client.aclose()
 
-    async def get(self, path: str, parameters: Parameters = MappingProxyType({}), *, timeless: bool = False) -> Document:
-        """One answer, as of the page's time unless it is timeless or names its own; the API's problem as an error."""
-        asked = dict(parameters) if timeless else {"as_of": self._as_of, **parameters}
-        given = {name: value for name, value in asked.items() if value is not None}
-        async with self._free:
-            answer = await self._client.get(path, params=given)
-        document: Document = orjson.loads(answer.content)
-        if answer.status_code != 200:
-            raise Problem(answer.status_code, document.get("detail") or document["title"])
+    async def get(self, path: str, parameters: Parameters = MappingProxyType({})) -> Document:
+        """Return a document, as of the page's time unless the parameters have `as_of`; raise the API's problem.
+
+        Parameters that are None are not sent.
+        """
+        sent = {name: value for name, value in {"as_of": self._as_of, **parameters}.items() if value is not None}
+        async with self._slots:
+            response = await self._client.get(path, params=sent)
+        document: Document = orjson.loads(response.content)
+        if response.status_code != 200:
+            raise Problem(response.status_code, document.get("detail") or document["title"])
         return document
 
-    async def get_all(self, path: str, parameters: Parameters = MappingProxyType({})) -> tuple[list[Document], int]:
-        """Every item of a list, page after page, and the revision that it was read at."""
+    async def get_all(self, path: str, parameters: Parameters = MappingProxyType({})) -> list[Document]:
+        """Return the items of all pages of a list."""
         items: list[Document] = []
         cursor: str | None = None
         while True:
@@ -60,17 +64,17 @@ class PublicApi:
             items += page["items"]
             cursor = page["next"]
             if cursor is None:
-                return items, page["revision"]
+                return items
 
-    async def named(self, collection: str, slugs: Iterable[str]) -> dict[str, Document]:
-        """The records of a collection of reference data by their slugs, but for those that the reader may not see."""
+    async def records_by_slug(self, collection: str, slugs: Iterable[str]) -> dict[str, Document]:
+        """Return the records of a reference collection by slug, without those that the reader may not see."""
         wanted = sorted(set(slugs))
         found = await asyncio.gather(*(self._record(f"/v1/{collection}/{slug}") for slug in wanted))
         return {slug: record for slug, record in zip(wanted, found, strict=True) if record is not None}
 
     async def _record(self, path: str) -> Document | None:
         try:
-            return await self.get(path, timeless=True)
+            return await self.get(path, LATEST)
         except Problem as problem:
             if problem.status == 404:
                 return None

@@ -1,24 +1,43 @@
-"""One situation as the figures of a card: persons, bars of days, states of routes, each with who said it. Pure."""
+"""Cards of the board: each item of a situation with its value, notes, source and agreement. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from app.board.code_labels import people, word
-from app.board.localization import Tongue
-from app.situations.urgency import SHORT_DAYS, urgency
+from app.board.code_labels import label_for
+from app.board.localization import Localization
+from app.board.value_text import Document, date_range_text, pair_text, subject_text, value_text
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import MAX_SHORT_DAYS
+from app.situations.urgency import urgency
 
-# The bars share one scale, so that they can be compared down the board.
+# All bars have one scale, so that readers can compare them down the board.
 BAR_DAYS = 30
-BAR_WIDTH = 240
-OUTCOMES = ("materialised", "averted", "overtaken", "unknown")
+BAR_PIXELS = 240
 
-Document = Mapping[str, Any]
+# For each group of a situation the kind whose codes its items have.
+_GROUP_KINDS = {kind.situation_group: kind.name for kind in reversed(list(KINDS.values()))}
+
+Records = Mapping[str, Mapping[str, Document]]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure: `value` in words, `notes` beside it, and `href`, where it is told who said it."""
+class Bar:
+    """Days left as lengths in pixels: `certain` to the earliest date, `possible` to the latest, cut off where it `overflows`."""
+
+    certain: float
+    possible: float
+    overflows: bool
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CardItem:
+    """One indicator on a card; `anchor` is the fragment of its section on the place's page.
+
+    A supply has a state and, until its last date, a bar. A route has a slug and a state: `closed`, `restricted`, `open` or `unknown`.
+    """
 
     label: str
     value: str
@@ -29,173 +48,131 @@ class Figure:
     contested: bool
     agreement: str
     anchor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """Days left, in pixels of a bar: certain up to `sure`, possible up to `possible`; `more` when the scale ends before it does."""
-
-    sure: float
-    possible: float
-    more: bool
-    urgent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Supply(Figure):
-    """A supply with its bar; None where no date is known or it lies behind."""
-
-    bar: Bar | None
-    state: str
-    past_due: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Route(Figure):
-    """A route: `state` is `closed`, `restricted`, `open` or `unknown`."""
-
-    slug: str
-    state: str
+    slug: str = ""
+    state: str = ""
+    bar: Bar | None = None
+    past_due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the board shows of one place."""
+    """One place on the board, with its items by group."""
 
     slug: str
     name: str
     level: str
     newest: str | None
-    people: list[Figure]
-    supplies: list[Supply]
-    routes: list[Route]
-    contested: int
+    people: list[CardItem]
+    supplies: list[CardItem]
+    routes: list[CardItem]
+    other: list[CardItem]
 
 
-def card(situation: Document, names: Mapping[str, Mapping[str, Document]], tongue: Tongue) -> Card:
-    """The card of a situation; `names` has the sources and routes that it speaks of, by collection and slug."""
-    sources = names["sources"]
+def build_card(situation: Document, records: Records, locale: Localization) -> Card:
+    """Build the card of a situation; `records` has its sources and routes, by collection and slug."""
     return Card(
         slug=situation["place"]["slug"],
         name=situation["place"]["name"],
         level=urgency(situation).level,
         newest=situation["newest_statement"],
-        people=[_people(each, sources, tongue) for each in situation["trapped"]],
-        supplies=[_supply(each, sources, tongue) for each in situation["supplies"]],
-        routes=[_route(each, names["routes"], sources, tongue) for each in situation["routes"]["items"]],
-        contested=len(situation["contested"]),
+        people=[_people_item(each, records, locale) for each in situation["trapped"]],
+        supplies=[_supply_item(each, records, locale) for each in situation["supplies"]],
+        routes=[_route_item(each, records, locale) for each in situation["routes"]["items"]],
+        other=[_other_item(each, records, locale, situation["as_of"]) for each in situation["other"]],
     )
 
 
-def _common(item: Document, sources: Mapping[str, Document], tongue: Tongue) -> dict[str, Any]:
-    source = sources.get(item["source"])
+def _common_fields(item: Document, records: Records, locale: Localization) -> dict[str, Any]:
+    source = records["sources"].get(item["source"])
     return {
         "source": source["name"] if source else item["source"],
-        "stated": tongue.day(item["stated_at"]),
+        "stated": locale.day(item["stated_at"]),
         "stale": item["stale"],
         "contested": item["agreement"] == "contested",
-        "agreement": word(tongue, item["agreement"]),
+        "agreement": label_for(item["agreement"], locale),
         "anchor": "i-" + item["links"]["indicator"].rpartition("/")[2],
     }
 
 
-def _people(item: Document, sources: Mapping[str, Document], tongue: Tongue) -> Figure:
-    notes = []
-    low, high, point = item["people_low"], item["people_high"], item["people"]
-    if point is not None and low is not None and high is not None and low != high:
-        preferred = people(tongue, {"people": point, "qualifier": item["qualifier"]})
-        notes.append(tongue.gettext("preferred figure: %(figure)s") % {"figure": preferred})
-    return Figure(label=word(tongue, item["concept"]), value=people(tongue, item), notes=notes, **_common(item, sources, tongue))
+def _people_item(item: Document, records: Records, locale: Localization) -> CardItem:
+    kind = _GROUP_KINDS["trapped"]
+    label, value = label_for(item["concept"], locale, kind), value_text(item, kind, locale)
+    preferred = value_text({"people": item["people"], "qualifier": item["qualifier"]}, kind, locale)
+    is_range = item["people"] is not None and None not in (item["people_low"], item["people_high"]) and preferred != value
+    notes = [locale.gettext("preferred figure: %(figure)s") % {"figure": preferred}] if is_range else []
+    return CardItem(label, value, notes, **_common_fields(item, records, locale))
 
 
-def supply_label(value: Document, tongue: Tongue) -> str:
-    """The name of a supply, with its scope where that is not all stock."""
-    label = word(tongue, value["supply"])
-    return label if value["scope"] == "all_stock" else f"{label} ({word(tongue, value['scope'])})"
-
-
-def _supply(item: Document, sources: Mapping[str, Document], tongue: Tongue) -> Supply:
+def _supply_item(item: Document, records: Records, locale: Localization) -> CardItem:
+    kind = _GROUP_KINDS["supplies"]
+    subject = item["supply"] if item["scope"] == "all_stock" else f"{item['supply']}.{item['scope']}"
     first, last = item["days_left"], item["days_left_latest"]
     last = first if last is None else last
-    notes = [dates] if (dates := _dates(item, tongue)) else []
-    if item["outcome"] in OUTCOMES:
-        notes.append(word(tongue, item["outcome"]))
     past = last is not None and last < 0
-    bar = None
     if first is None:
-        value = word(tongue, item["state"])
+        value = label_for(item["state"], locale, kind)
         if item["relative_text"]:
-            value = tongue.gettext("%(state)s: %(words)s") % {"state": value, "words": tongue.quoted(item["relative_text"])}
-    elif past:
-        value = tongue.plural("due %(count)s day ago", "due %(count)s days ago", last)
+            value = pair_text(value, locale.quote(item["relative_text"]), locale)
     else:
-        value = _left(first, last, tongue)
-        bar = _bar(first, last)
-    return Supply(
-        label=supply_label(item, tongue),
+        value = _days_left_text(first, last, locale)
+    dates = date_range_text(item["runs_out_earliest"], item["runs_out_latest"], locale)
+    outcome = label_for(item["outcome"], locale) if item["outcome"] != "pending" else ""
+    return CardItem(
+        label=subject_text(subject, kind, {}, locale),
         value=value,
-        notes=notes,
-        bar=bar,
+        notes=[each for each in (dates, outcome) if each],
         state=item["state"],
-        past_due=past and item["outcome"] == "pending",
-        **_common(item, sources, tongue),
+        bar=None if first is None or past else _build_bar(first, last),
+        past_due=past and not outcome,
+        **_common_fields(item, records, locale),
     )
 
 
-def _left(first: int, last: int, tongue: Tongue) -> str:
+def _days_left_text(first: int, last: int, locale: Localization) -> str:
+    if last < 0:
+        return locale.plural("due %(count)s day ago", "due %(count)s days ago", last)
     first = max(first, 0)
     if first == last:
-        return tongue.plural("%(count)s day left", "%(count)s days left", last)
-    return tongue.plural("%(first)s\u2013%(count)s day left", "%(first)s\u2013%(count)s days left", last, first=tongue.number(first))
+        return locale.plural("%(count)s day left", "%(count)s days left", last)
+    return locale.plural("%(first)s\u2013%(count)s day left", "%(first)s\u2013%(count)s days left", last, first=locale.number(first))
 
 
-def _bar(first: int, last: int) -> Bar:
-    pixels = BAR_WIDTH / BAR_DAYS
-    sure, possible = (min(max(each, 0), BAR_DAYS) * pixels for each in (first, last))
-    # A single day has no width: it is drawn as a mark.
-    return Bar(round(sure, 1), round(max(possible, sure, 2), 1), last > BAR_DAYS, first <= SHORT_DAYS)
+def _build_bar(first: int, last: int) -> Bar:
+    certain, possible = (min(max(each, 0), BAR_DAYS) * BAR_PIXELS / BAR_DAYS for each in (first, last))
+    # The mark at the end of a bar needs two pixels, also for a supply that may run out today.
+    return Bar(round(certain, 1), round(max(possible, certain, 2), 1), last > BAR_DAYS, first <= MAX_SHORT_DAYS)
 
 
-def _dates(item: Document, tongue: Tongue) -> str:
-    first, last = item["runs_out_earliest"], item["runs_out_latest"]
-    if first and last and first != last:
-        return f"{tongue.day(first)} \u2013 {tongue.day(last)}"
-    return tongue.day(first or last) if first or last else ""
-
-
-def route_value(value: Document, tongue: Tongue) -> str:
-    """The state of a route in words, each way where they differ."""
-    if value["status"] is None:
-        return tongue.gettext("passage only announced")
-    if value["status_in"] != value["status_out"]:
-        ways = {name: word(tongue, value[f"status_{name}"]) or word(tongue, "unknown") for name in ("in", "out")}
-        return tongue.gettext("in: %(way_in)s, out: %(way_out)s") % {"way_in": ways["in"], "way_out": ways["out"]}
-    return word(tongue, value["status"])
-
-
-def since(value: Document, tongue: Tongue) -> str:
-    """Since when a route is so, in words; empty where nobody says."""
-    first, last = value["since_earliest"], value["since_latest"]
-    if first and last and first != last:
-        return tongue.gettext("since between %(first)s and %(last)s") % {"first": tongue.day(first), "last": tongue.day(last)}
-    return tongue.gettext("since %(first)s") % {"first": tongue.day(first or last)} if first or last else ""
-
-
-def passable(value: Document, tongue: Tongue) -> str:
-    """Who can pass a route that is not closed, in words."""
-    if value["status"] in (None, "closed"):
-        return ""
-    who = tongue.comma.join(word(tongue, each) for each in value["passable_by"])
-    return tongue.gettext("passable by: %(who)s") % {"who": who or tongue.gettext("nobody")}
-
-
-def _route(item: Document, routes: Mapping[str, Document], sources: Mapping[str, Document], tongue: Tongue) -> Route:
-    route = routes.get(item["route"])
-    return Route(
+def _route_item(item: Document, records: Records, locale: Localization) -> CardItem:
+    kind = _GROUP_KINDS["routes"]
+    return CardItem(
+        label=subject_text(item["route"], kind, records["routes"], locale),
+        value=value_text(item, kind, locale),
+        notes=[each for each in (_since_text(item, locale), _passable_text(item, kind, locale)) if each],
         slug=item["route"],
-        label=route["name"] if route else item["route"],
-        value=route_value(item, tongue),
-        notes=[each for each in (since(item, tongue), passable(item, tongue)) if each],
         state=item["status"] or "unknown",
-        **_common(item, sources, tongue),
+        **_common_fields(item, records, locale),
     )
+
+
+def _since_text(item: Document, locale: Localization) -> str:
+    first, last = item["since_earliest"], item["since_latest"]
+    if first and last and first != last:
+        return locale.gettext("since between %(first)s and %(last)s") % {"first": locale.day(first), "last": locale.day(last)}
+    return locale.gettext("since %(first)s") % {"first": locale.day(first or last)} if first or last else ""
+
+
+def _passable_text(item: Document, kind: str, locale: Localization) -> str:
+    if item["status"] in (None, "closed"):
+        return ""
+    users = locale.comma.join(label_for(each, locale, kind) for each in item["passable_by"])
+    return locale.gettext("passable by: %(users)s") % {"users": users or locale.gettext("no one")}
+
+
+def _other_item(item: Document, records: Records, locale: Localization, as_of: str) -> CardItem:
+    kind, value = item["kind"], item["value"]
+    label = pair_text(label_for(kind, locale, kind), subject_text(item["subject"], kind, records["routes"], locale), locale)
+    due = KINDS[kind].due_date(value)
+    days_left = (due - date.fromisoformat(as_of[:10])).days if due else 0
+    notes = [_days_left_text(days_left, days_left, locale)] if due else []
+    return CardItem(label, value_text(value, kind, locale), notes, **_common_fields(item, records, locale))

@@ -1,126 +1,59 @@
-"""The words for what the API serves as codes. A code that is not here is shown as it is, so that a new kind needs nothing."""
+"""Labels of the API's codes. Each kind brings those of its own codes (`app.domain.kinds`)."""
 
-from collections.abc import Mapping
-from typing import Any
+from app.board.localization import Localization
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import gettext_noop
 
-from app.board.localization import Tongue
-
-
-def _n(message: str) -> str:
-    """Mark a message for the catalogues."""
-    return message
-
-
-WORDS = {
-    # concepts
-    "trapped": _n("Trapped"),
-    "besieged": _n("Besieged"),
-    "hard_to_reach": _n("Hard to reach"),
-    "encircled": _n("Encircled"),
-    "at_risk": _n("At risk"),
-    "in_need": _n("In need"),
-    "remaining": _n("Remaining"),
-    # supplies and their scope
-    "basic": _n("Basic supplies"),
-    "food": _n("Food"),
-    "medical": _n("Medical supplies"),
-    "water": _n("Water"),
-    "fuel": _n("Fuel"),
-    "electricity": _n("Electricity"),
-    "shelter": _n("Shelter"),
-    "hygiene": _n("Hygiene"),
-    "all_stock": _n("all stock"),
-    "agency_stock": _n("agency stock"),
-    "market": _n("market"),
-    "facility": _n("facility"),
-    "will_run_out": _n("will run out"),
-    "low": _n("low"),
-    "ran_out": _n("ran out"),
-    "resupplied": _n("resupplied"),
-    "materialised": _n("came true"),
-    "averted": _n("averted"),
-    "overtaken": _n("overtaken by events"),
-    "pending": _n("outcome not known yet"),
-    # routes
-    "open": _n("open"),
-    "restricted": _n("restricted"),
-    "closed": _n("closed"),
-    "civilian": _n("civilians"),
-    "humanitarian": _n("aid"),
-    "commercial": _n("trade"),
-    "observed": _n("observed"),
-    "agreed": _n("agreed"),
-    "announced": _n("announced"),
-    # agreement
-    "single": _n("one source"),
-    "consistent": _n("sources agree"),
-    "contested": _n("contested"),
-    "unconfirmed": _n("parties to the conflict only"),
-    # relation to the reading
-    "preferred": _n("preferred"),
-    "supports": _n("supports"),
-    "contradicts": _n("contradicts"),
-    "superseded": _n("corrected since"),
-    "retracted": _n("withdrawn"),
-    "replaced_by_later": _n("the source spoke again"),
-    "past_horizon": _n("too old beside the newest"),
-    # basis
-    "headcount": _n("headcount"),
-    "registration": _n("registration"),
-    "key_informant": _n("key informant"),
-    "direct_observation": _n("direct observation"),
-    "remote_sensing": _n("remote sensing"),
-    "modelled": _n("modelled"),
-    "expert_estimate": _n("expert estimate"),
-    "media_monitoring": _n("media monitoring"),
-    "unknown": _n("not stated"),
-    # types of source
-    "un": _n("United Nations"),
-    "government": _n("government"),
-    "armed_actor": _n("armed actor"),
-    "ngo": _n("NGO"),
-    "monitor": _n("monitor"),
-    "media": _n("media"),
-    "local_council": _n("local council"),
-    "witness": _n("witness"),
-    # kinds
-    "trapped_population": _n("People"),
-    "supply_runout": _n("Supplies"),
-    "route_closure": _n("Routes"),
-    # urgency
-    "critical": _n("Critical"),
-    "serious": _n("Serious"),
-    "watch": _n("Watch"),
-    "quiet": _n("No recent statement"),
+_COMMON_LABELS = {
+    # Outcomes of warnings.
+    "materialised": gettext_noop("came true"),
+    "averted": gettext_noop("averted"),
+    "overtaken": gettext_noop("overtaken by events"),
+    "pending": gettext_noop("outcome not known yet"),
+    # Agreement.
+    "single": gettext_noop("one source"),
+    "consistent": gettext_noop("sources agree"),
+    "contested": gettext_noop("contested"),
+    "unconfirmed": gettext_noop("parties to the conflict only"),
+    # Relation of a report to the assessment.
+    "preferred": gettext_noop("preferred"),
+    "supports": gettext_noop("supports"),
+    "contradicts": gettext_noop("contradicts"),
+    "superseded": gettext_noop("corrected"),
+    "retracted": gettext_noop("retracted"),
+    "replaced_by_later": gettext_noop("replaced by a later statement"),
+    "past_horizon": gettext_noop("too old compared with the newest statement"),
+    # Method of a report.
+    "headcount": gettext_noop("headcount"),
+    "registration": gettext_noop("registration"),
+    "key_informant": gettext_noop("key informant"),
+    "direct_observation": gettext_noop("direct observation"),
+    "remote_sensing": gettext_noop("remote sensing"),
+    "modelled": gettext_noop("modelled"),
+    "expert_estimate": gettext_noop("expert estimate"),
+    "media_monitoring": gettext_noop("media monitoring"),
+    "unknown": gettext_noop("not stated"),
+    # Types of source.
+    "un": gettext_noop("United Nations"),
+    "government": gettext_noop("government"),
+    "armed_actor": gettext_noop("armed actor"),
+    "ngo": gettext_noop("NGO"),
+    "monitor": gettext_noop("monitor"),
+    "media": gettext_noop("media"),
+    "local_council": gettext_noop("local council"),
+    "witness": gettext_noop("witness"),
+    # Levels of urgency.
+    "critical": gettext_noop("Critical"),
+    "serious": gettext_noop("Serious"),
+    "watch": gettext_noop("Watch"),
+    "quiet": gettext_noop("No recent statement"),
 }
-# Qualifiers stand with their number.
-QUALIFIED = {
-    "about": _n("about %(number)s"),
-    "nearly": _n("nearly %(number)s"),
-    "up_to": _n("up to %(number)s"),
-    "more_than": _n("more than %(number)s"),
-    "at_least": _n("at least %(number)s"),
-}
+_KIND_LABELS = {name: {name: kind.title, **kind.code_labels} for name, kind in KINDS.items()}
+# Where two kinds share a code, the first registered kind labels it for texts that belong to no kind.
+_LABELS = {code: label for labels in reversed(_KIND_LABELS.values()) for code, label in labels.items()} | _COMMON_LABELS
 
 
-def word(tongue: Tongue, code: str | None) -> str:
-    """A code in words."""
-    if code is None:
-        return ""
-    return tongue.gettext(WORDS[code]) if code in WORDS else code.replace("_", " ")
-
-
-def people(tongue: Tongue, value: Mapping[str, Any]) -> str:
-    """Persons as one figure: a range where there is one, else the number with its qualifier."""
-    low, high, point = (value.get(name) for name in ("people_low", "people_high", "people"))
-    if isinstance(low, int) and isinstance(high, int) and low != high:
-        return f"{tongue.number(low)}\u2013{tongue.number(high)}"
-    number = next((each for each in (point, high, low) if isinstance(each, int)), None)
-    if number is None:
-        return "\u2013"
-    qualifier = str(value.get("qualifier") or "")
-    if not isinstance(point, int) and qualifier not in QUALIFIED:
-        qualifier = "at_least" if high is None else "up_to" if low is None else ""
-    if qualifier in QUALIFIED:
-        return tongue.gettext(QUALIFIED[qualifier]) % {"number": tongue.number(number)}
-    return tongue.number(number)
+def label_for(code: str, locale: Localization, kind: str = "") -> str:
+    """Return the label of a code, as its kind has it where a kind is given; a code without a label loses its underscores."""
+    label = _KIND_LABELS.get(kind, {}).get(code) or _LABELS.get(code)
+    return locale.gettext(label) if label else code.replace("_", " ")

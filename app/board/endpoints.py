@@ -1,4 +1,4 @@
-"""The situation board: `/`, `/places/{slug}`, `/embed/{slug}`, signing in and out, and the board's own files."""
+"""Endpoints of the board: `/`, `/places/{slug}`, `/embed/{slug}`, sign-in, sign-out and static assets."""
 
 import re
 from datetime import date
@@ -9,151 +9,151 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.access.dependencies import CallerDep
-from app.board.api_client import PublicApi
-from app.board.cards import card
-from app.board.localization import DEFAULT, LANGUAGES, Tongue
-from app.board.overview_page import names_of, overview_page
-from app.board.place_page import place_page
-from app.board.rendering import DIGEST, FILES, MEDIA_TYPES, PageRoute, page, page_headers, render, spoken, without_session
-from app.board.sessions import Sessions, cookie_name
-from app.board.time_slider import MOST_STEPS, Timeline
+from app.board import guide
+from app.board.api_client import LATEST, InProcessApiClient
+from app.board.cards import build_card
+from app.board.overview_page import load_records, overview_context
+from app.board.place_page import place_context
+from app.board.rendering import (
+    ASSETS,
+    DIGEST,
+    MEDIA_TYPES,
+    LocalizationDep,
+    PageRoute,
+    end_session,
+    page_response,
+    root_path,
+    uncached_page,
+)
+from app.board.sessions import session_cookie
+from app.board.time_slider import MAX_STEPS, TimeSlider
 from app.http.problems import Problem, not_found
 from app.http.query_params import AsOf
+from app.http.state import app_state, request_state
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router.include_router(guide.router)
 
-Language = Annotated[str | None, Query(max_length=20, description=f"The language: {', '.join(LANGUAGES)}.")]
-Step = Annotated[int | None, Query(ge=0, le=MOST_STEPS, description="A step of the time slider; leads to its `as_of`.")]
+Step = Annotated[int | None, Query(ge=0, le=MAX_STEPS, description="A step of the time slider; redirects to its `as_of`.")]
 SlugPath = Annotated[str, Path(max_length=100)]
-MOST_FORM_BYTES = 4096
+MAX_FORM_BYTES = 4096
 _KEY = re.compile(r"[!-~]{1,2500}")
+_NOT_STORED = {"Cache-Control": "no-store"}
 
 
-def get_language(lang: Language = None) -> Tongue:
-    """The language that a page is in: `app.board.middleware` has put it into the query."""
-    return spoken(lang or DEFAULT)
-
-
-TongueDep = Annotated[Tongue, Depends(get_language)]
-
-
-def get_slider(
+def get_time_slider(
     start: Annotated[date, Query(ge=date(1900, 1, 1), le=date(2200, 1, 1))] = date(1900, 1, 1),
-    days: Annotated[int, Query(ge=0, le=MOST_STEPS)] = 0,
-) -> Timeline:
-    """The slider that a step is of: its form sends its first day and how many it has."""
-    return Timeline(start, days)
+    days: Annotated[int, Query(ge=0, le=MAX_STEPS)] = 0,
+) -> TimeSlider:
+    """Return the time slider that a `step` belongs to; its form sends `start` and `days`."""
+    return TimeSlider(start, days)
 
 
-SliderDep = Annotated[Timeline, Depends(get_slider)]
+SliderDep = Annotated[TimeSlider, Depends(get_time_slider)]
 
 
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
-def _at_step(request: Request, step: int, slider: Timeline) -> Response:
-    """The same page as of the day of a step of the slider."""
+def _redirect_to_step(request: Request, step: int, slider: TimeSlider) -> Response:
     as_of = slider.as_of(step)
     query = [(name, value) for name, value in request.query_params.items() if name not in ("step", "start", "days", "as_of", "lang")]
     query += [("as_of", as_of)] if as_of else []
-    return RedirectResponse(f"{request.url.path}?{urlencode(query)}".rstrip("?"), 303, {"Cache-Control": "no-store"})
+    return RedirectResponse(f"{request.url.path}?{urlencode(query)}".rstrip("?"), 303, _NOT_STORED)
 
 
 @router.get("/")
 async def show_board(
     request: Request,
     caller: CallerDep,
-    speaks: TongueDep,
+    locale: LocalizationDep,
     slider: SliderDep,
     as_of: AsOf = None,
     step: Step = None,
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
     q: Annotated[str, Query(max_length=100)] = "",
 ) -> Response:
-    """Places by urgency, so many a page."""
+    """Show the places by urgency, one page of them."""
     if step is not None:
-        return _at_step(request, step, slider)
-    async with PublicApi(request, as_of) as api:
-        context = await overview_page(api, speaks, as_of=as_of, number=number, search=q)
-    return page(request, "overview.html", speaks, signed_in=caller.key_id is not None, **context)
+        return _redirect_to_step(request, step, slider)
+    async with InProcessApiClient(request, as_of) as api:
+        context = await overview_context(api, locale, as_of=as_of, page_number=number, search=q)
+    return page_response(request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/places/{slug}")
 async def show_place(
-    request: Request, caller: CallerDep, speaks: TongueDep, slug: SlugPath, slider: SliderDep, as_of: AsOf = None, step: Step = None
+    request: Request, caller: CallerDep, locale: LocalizationDep, slug: SlugPath, slider: SliderDep, as_of: AsOf = None, step: Step = None
 ) -> Response:
-    """One place: each indicator over time, and every statement behind it."""
+    """Show one place: each indicator over time, and every report."""
     if step is not None:
-        return _at_step(request, step, slider)
-    async with PublicApi(request, as_of) as api:
-        context = await place_page(api, speaks, slug, as_of=as_of)
-    return page(request, "place.html", speaks, signed_in=caller.key_id is not None, **context)
+        return _redirect_to_step(request, step, slider)
+    async with InProcessApiClient(request, as_of) as api:
+        context = await place_context(api, locale, slug, as_of=as_of)
+    return page_response(request, "place.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/embed/{slug}")
-async def show_embedded_card(request: Request, speaks: TongueDep, slug: SlugPath, as_of: AsOf = None) -> Response:
-    """The card of one place for a frame in another site: what a reader without a key may see."""
-    async with PublicApi(request, as_of, key="") as api:
+async def show_embedded_card(request: Request, locale: LocalizationDep, slug: SlugPath, as_of: AsOf = None) -> Response:
+    """Show the card of one place in a frame of another site, as a reader without a key sees it."""
+    async with InProcessApiClient(request, as_of, key="") as api:
         situation = await api.get(f"/v1/situations/{slug}")
-        shown = card(situation, await names_of(api, [situation]), speaks)
-    return page(request, "embed.html", speaks, framed=True, card=shown, as_of=as_of)
+        card = build_card(situation, await load_records(api, [situation]), locale)
+    return page_response(request, "embed.html", locale, framed=True, card=card, as_of=as_of)
 
 
 @router.get("/sign-in")
 async def show_sign_in(
-    request: Request, speaks: TongueDep, ended: Annotated[bool, Query(description="Whether a session has just ended.")] = False
+    request: Request, locale: LocalizationDep, ended: Annotated[bool, Query(description="Whether a session has just ended.")] = False
 ) -> Response:
-    """The form that a key is put into."""
-    return page(request, "sign_in.html", speaks, cacheable=False, ended=ended, wrong=False, head=None, insecure=_insecure(request))
+    """Show the form for a key."""
+    insecure = _is_insecure(request)
+    return page_response(request, "sign_in.html", locale, cacheable=False, ended=ended, wrong=False, head=None, insecure=insecure)
 
 
 @router.post("/sign-in")
-async def sign_in(request: Request, speaks: TongueDep) -> Response:
-    """Keep a valid key in the reader's cookie; the form again for one that is not valid."""
-    _refuse_other_sites(request)
-    key = parse_qs(await _form(request)).get("key", [""])[0].strip()
+async def sign_in(request: Request, locale: LocalizationDep) -> Response:
+    """Store a valid key in the session cookie; show the form again for any other."""
+    _reject_cross_site(request)
+    key = parse_qs(await _read_form(request)).get("key", [""])[0].strip()
     if not _KEY.fullmatch(key) or not await _is_valid(request, key):
-        body = render(request, "sign_in.html", speaks, ended=False, wrong=True, head=None, insecure=_insecure(request))
-        return Response(body, 403, {**page_headers(), "Cache-Control": "no-store"}, media_type="text/html")
-    sessions: Sessions = request.app.state.sessions
-    response = RedirectResponse(f"{_root(request)}/", 303, {"Cache-Control": "no-store"})
+        insecure = _is_insecure(request)
+        return uncached_page(request, 403, "sign_in.html", locale, ended=False, wrong=True, head=None, insecure=insecure)
+    response = RedirectResponse(f"{root_path(request)}/", 303, _NOT_STORED)
     scheme = request.scope["scheme"]
-    response.set_cookie(cookie_name(scheme), sessions.seal(key), path="/", secure=scheme == "https", httponly=True, samesite="strict")
+    value = app_state(request).sessions.encrypt(key)
+    response.set_cookie(session_cookie(scheme), value, path="/", secure=scheme == "https", httponly=True, samesite="strict")
     return response
 
 
 @router.post("/sign-out")
 async def sign_out(request: Request) -> Response:
     """End the reader's session."""
-    _refuse_other_sites(request)
-    return without_session(RedirectResponse(f"{_root(request)}/", 303, {"Cache-Control": "no-store"}), request)
+    _reject_cross_site(request)
+    return end_session(RedirectResponse(f"{root_path(request)}/", 303, _NOT_STORED), request)
 
 
 @router.get("/assets/{digest}/{name}")
 async def get_asset(request: Request, digest: str, name: str) -> Response:
-    """A style, script or drawing of the board, under the digest of all of them, so that it never changes."""
-    if digest != DIGEST or name not in FILES:
+    """Return a style sheet, script or drawing; its URL has the digest of all of them, so it never changes."""
+    if digest != DIGEST or name not in ASSETS:
         raise not_found("file")
-    request.state.keep_answer = True
+    request_state(request.scope)["cacheable"] = True
     media_type = MEDIA_TYPES[f".{name.rpartition('.')[2]}"]
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(FILES[name], headers=headers, media_type=media_type)
+    return Response(ASSETS[name], headers=headers, media_type=media_type)
 
 
-async def _form(request: Request) -> str:
+async def _read_form(request: Request) -> str:
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
-        if len(raw) > MOST_FORM_BYTES:
-            raise Problem(413, "The form is too large.", headers={"Connection": "close"})
+        if len(raw) > MAX_FORM_BYTES:
+            raise Problem(413, f"The form is too large: send at most {MAX_FORM_BYTES} bytes.", headers={"Connection": "close"})
     return raw.decode("utf-8", "replace")
 
 
 async def _is_valid(request: Request, key: str) -> bool:
-    async with PublicApi(request, key=key) as api:
+    async with InProcessApiClient(request, key=key) as api:
         try:
-            await api.get("/v1/ledger/head", timeless=True)
+            await api.get("/v1/ledger/head", LATEST)
         except Problem as problem:
             if problem.status == 401:
                 return False
@@ -161,15 +161,13 @@ async def _is_valid(request: Request, key: str) -> bool:
     return True
 
 
-def _refuse_other_sites(request: Request) -> None:
-    """403 for a form that another site's page sends: nobody is to be signed in with somebody else's key, or out."""
-    fetched = request.headers.get("sec-fetch-site")
-    if fetched is not None and fetched not in ("same-origin", "none"):
-        raise Problem(403, "This form was sent by another site.")
-    origin = request.headers.get("origin")
-    if fetched is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+def _reject_cross_site(request: Request) -> None:
+    """Reject form posts of other sites; otherwise they could sign a reader in or out (login and logout CSRF)."""
+    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    same_origin = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not (same_origin if fetch_site is None else fetch_site in ("same-origin", "none")):
         raise Problem(403, "This form was sent by another site.")
 
 
-def _insecure(request: Request) -> bool:
+def _is_insecure(request: Request) -> bool:
     return request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")

@@ -1,38 +1,38 @@
-"""The days that the time slider runs over. Pure."""
+"""Days of the time slider. Pure."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-MOST_STEPS = 365
-DAYS_AFTER = 14
+MAX_STEPS = 365
+DAYS_AFTER_NEWEST = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
-    """Days from `start` on, one a step; the step after the last day is now."""
+class TimeSlider:
+    """Steps of a slider: one a day from `start`, and a last one for now."""
 
     start: date
     days: int
 
     def as_of(self, step: int) -> str | None:
-        """The day of a step; None for now."""
+        """Return the day of a step; None for now."""
         return None if step >= self.days else (self.start + timedelta(days=max(step, 0))).isoformat()
 
     def step(self, as_of: str | None) -> int:
-        """The step nearest to a time."""
+        """Return the step nearest to a time."""
         if as_of is None:
             return self.days
         return min(max((date.fromisoformat(as_of[:10]) - self.start).days, 0), self.days - 1)
 
 
-def timeline(first: str | None, newest: str | None, as_of: str | None, today: date) -> Timeline:
-    """The slider's days: from the day before the first statement to two weeks after the newest, but not past today.
+def build_time_slider(first: str | None, newest: str | None, as_of: str | None, today: date) -> TimeSlider:
+    """Return a slider from the day before the first statement to two weeks after the newest, but not past today.
 
-    What is longer than a year is cut into years, counted from the start, of which the slider has the one that `as_of` is in; so it
-    stands still while it is moved.
+    A longer time than a year is cut into years from its start, and the slider has the year of `as_of`. So its ends do not move while a
+    reader moves it.
     """
-    end = min(date.fromisoformat(newest[:10]) + timedelta(days=DAYS_AFTER), today) if newest else today
+    end = min(date.fromisoformat(newest[:10]) + timedelta(days=DAYS_AFTER_NEWEST), today) if newest else today
     start = min(date.fromisoformat(first[:10]) - timedelta(days=1), end) if first else end
     at = min(max(date.fromisoformat(as_of[:10]), start), end) if as_of else end
-    start += timedelta(days=(at - start).days // MOST_STEPS * MOST_STEPS)
-    return Timeline(start, min((end - start).days + 1, MOST_STEPS))
+    start += timedelta(days=(at - start).days // MAX_STEPS * MAX_STEPS)
+    return TimeSlider(start, min((end - start).days + 1, MAX_STEPS))

@@ -1,4 +1,4 @@
-"""The situation board on Aleppo, in a real Chromium that reaches nothing but the service."""
+"""Tests for the situation board with the demo data, in a real Chromium that reaches only the service."""
 
 import re
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.photographs import photograph
+from tests.browser.screenshots import save_screenshot
 from tests.support.browser import Relay, needs_chromium, visit
 from tests.support.processes import Server
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.starts_early]
 
 EAST = "#p-aleppo-east"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -22,18 +22,18 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 @pytest.fixture
 def page(browser: Browser, demo: Server) -> Iterator[Page]:
-    """A new visitor's page on a screen of the operations room."""
+    """Open a page of a new visitor, on a screen of 1440 x 900 pixels."""
     with visit(browser, demo.url, refused=("/sign-in",), viewport={"width": 1440, "height": 900}) as page:
         yield page
 
 
-def is_live(page: Page) -> None:
-    """Wait for the link."""
+def wait_for_live(page: Page) -> None:
+    """Wait until the page is connected to the stream."""
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
 
 
-def say(demo: Server, supply: str, **more: Any) -> None:
-    """A second client reports that a supply of eastern Aleppo is low, today."""
+def report_low(demo: Server, supply: str, **fields: Any) -> None:
+    """Report as a second client that a supply of eastern Aleppo is low today."""
     body = {
         "kind": "supply_runout",
         "place": "aleppo-east",
@@ -42,7 +42,7 @@ def say(demo: Server, supply: str, **more: Any) -> None:
         "value": {"supply": supply, "state": "low"},
         "sensitivity": "clear",
     }
-    answer = httpx.post(f"{demo.url}/v1/reports", json=body | more, headers={"Authorization": f"Bearer {demo.key}"})
+    answer = httpx.post(f"{demo.url}/v1/reports", json=body | fields, headers={"Authorization": f"Bearer {demo.key}"})
     assert answer.status_code == 201, answer.text
 
 
@@ -55,34 +55,34 @@ def say(demo: Server, supply: str, **more: Any) -> None:
             ["Trapped 250,000\u2013275,000", "Food 16\u201325 days left", "Castello Road closed", "since 7 Jul 2016"],
         ),
         ("2016-08-01", "Serious", ["Trapped 250,000\u2013300,000", "contested", "Basic supplies 18 days left", "Ramouseh passage closed"]),
-        ("2016-08-09", "Critical", ["Food 2\u201311 days left", "Ramouseh passage restricted", "passable by: nobody", "contested"]),
+        ("2016-08-09", "Critical", ["Food 2\u201311 days left", "Ramouseh passage restricted", "passable by: no one", "contested"]),
     ],
 )
-def test_aleppo_at_three_dates(page: Page, as_of: str, level: str, shown: list[str]) -> None:
+def test_board_shows_aleppo_at_three_dates(page: Page, as_of: str, level: str, shown: list[str]) -> None:
     page.goto(f"/?as_of={as_of}")
-    is_live(page)
+    wait_for_live(page)
     card = page.locator(EAST)
     expect(card.locator(".level").first).to_contain_text(level)
     for text in shown:
         expect(card).to_contain_text(text)
     expect(card.locator("svg.map")).to_be_visible()
-    photograph(page, f"board-{as_of}")
+    save_screenshot(page, f"board-{as_of}")
 
 
-def test_the_signs_of_routes_differ_by_shape_and_by_line(page: Page) -> None:
+def test_route_states_differ_by_icon_and_by_line(page: Page) -> None:
     page.goto("/?as_of=2016-08-09")
     card = page.locator(EAST)
-    signs = card.locator(".routes .sign use, svg.map use.sign").evaluate_all("all => all.map((each) => each.getAttribute('href'))")
-    assert {"#s-closed", "#s-restricted", "#s-contested"} <= set(signs)
+    icons = card.locator(".routes .icon use, svg.map use.icon").evaluate_all("all => all.map((each) => each.getAttribute('href'))")
+    assert {"#icon-closed", "#icon-restricted", "#icon-contested"} <= set(icons)
     dashes = card.locator("svg.map path.route").evaluate_all("all => all.map((each) => getComputedStyle(each).strokeDasharray)")
     assert len(set(dashes)) == 2
 
 
-def test_a_figure_is_one_click_from_who_said_it_and_what_contradicts_it(page: Page) -> None:
+def test_item_opens_its_statements_in_a_dialog(page: Page) -> None:
     page.goto("/?as_of=2016-08-01")
-    is_live(page)
-    figure = page.locator(EAST).get_by_role("link", name=re.compile("^Trapped"))
-    figure.click()
+    wait_for_live(page)
+    link = page.locator(EAST).get_by_role("link", name=re.compile("^Trapped"))
+    link.click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("United Nations")
     contradicting = dialog.get_by_role("row", name=re.compile("contradicts"))
@@ -90,13 +90,13 @@ def test_a_figure_is_one_click_from_who_said_it_and_what_contradicts_it(page: Pa
     expect(contradicting).to_contain_text("UN relief chief and OCHA")
     expect(contradicting).to_contain_text("25 Jul 2016")
     expect(contradicting).to_contain_text("expert estimate, credibility 2")
-    photograph(page, "who-said-it", whole=False)
+    save_screenshot(page, "statements", whole=False)
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    expect(figure).to_be_focused()
+    expect(link).to_be_focused()
 
 
-def test_without_javascript_the_figures_and_who_said_them_are_there(browser: Browser, demo: Server) -> None:
+def test_board_works_without_javascript(browser: Browser, demo: Server) -> None:
     with visit(browser, demo.url, java_script_enabled=False) as page:
         page.goto("/?as_of=2016-08-01")
         page.locator(EAST).get_by_role("link", name=re.compile("^Trapped")).click()
@@ -109,74 +109,74 @@ def test_without_javascript_the_figures_and_who_said_them_are_there(browser: Bro
         slider = page.locator("#step")
         slider.press("Home")
         page.get_by_role("button", name="Show this day").click()
-        expect(page.locator("#moment")).to_have_text("24 Jul 2016")
-        photograph(page, "place-without-javascript")
+        expect(page.locator("#as-of-day")).to_have_text("24 Jul 2016")
+        save_screenshot(page, "place-without-javascript")
 
 
-def test_a_report_by_a_second_client_appears_without_reload(page: Page, demo: Server) -> None:
+def test_report_of_another_client_appears_without_reload(page: Page, demo: Server) -> None:
     page.goto("/")
-    is_live(page)
+    wait_for_live(page)
     page.evaluate("window.notReloaded = true")
     page.locator(EAST).get_by_role("link", name=re.compile("^Castello")).focus()
-    say(demo, "hygiene")
+    report_low(demo, "hygiene")
     expect(page.locator(EAST)).to_contain_text("Hygiene")
     assert page.evaluate("window.notReloaded")
     assert "Castello" in page.evaluate("document.activeElement.textContent")
     expect(page.locator(".changed").first).to_be_attached()
-    expect(page.locator("#live .news")).to_contain_text("Updated")
+    expect(page.locator("#live .announcement")).to_contain_text("Updated")
 
 
-def test_the_link_cut_and_restored(browser: Browser, demo: Server) -> None:
+def test_board_keeps_its_content_while_the_connection_is_lost(browser: Browser, demo: Server) -> None:
     wire = Relay(demo.url)
     try:
         with visit(browser, wire.url, viewport={"width": 1440, "height": 900}) as page:
             page.goto("/")
-            is_live(page)
+            wait_for_live(page)
             wire.cut()
             live = page.locator("#live")
             expect(live).to_have_attribute("data-state", "lost")
-            expect(live).to_contain_text("Link lost, trying again")
-            expect(live).to_contain_text("shown as it was")
-            photograph(page, "link-lost", whole=False)
-            # What is asked for now does not come; the board stays, and no other day is written over its figures.
+            expect(live).to_contain_text("Connection lost, retrying")
+            expect(live).to_contain_text("loaded")
+            save_screenshot(page, "connection-lost", whole=False)
+            # Nothing loads now: the board stays, and no other day appears over its values.
             page.locator(EAST).get_by_role("link", name=re.compile("^Castello")).click()
             page.locator("#step").press("Home")
-            expect(page.locator("#moment")).to_have_text("now")
+            expect(page.locator("#as-of-day")).to_have_text("now")
             expect(page.locator("#step")).to_have_value(page.locator("#step").get_attribute("max") or "")
-            say(demo, "fuel")
+            report_low(demo, "fuel")
             expect(page.locator(EAST)).not_to_contain_text("Fuel")
             wire.mend()
-            is_live(page)
+            wait_for_live(page)
             expect(page.locator(EAST)).to_contain_text("Fuel")
     finally:
         wire.close()
 
 
-def test_the_slider_replays_the_siege(page: Page) -> None:
+def test_slider_moves_and_replays_the_days(page: Page) -> None:
     page.goto("/?as_of=2016-08-07")
-    is_live(page)
+    wait_for_live(page)
     slider = page.locator("#step")
     slider.press("ArrowRight")
     expect(page).to_have_url(re.compile("as_of=2016-08-08"))
     expect(page.locator(EAST)).to_contain_text("Ramouseh passage restricted")
     expect(slider).to_be_focused()
     expect(slider).to_have_attribute("aria-valuetext", "8 Aug 2016")
-    expect(page.locator("#live .news")).to_have_text("As of 8 Aug 2016")
+    expect(page.locator("#live .announcement")).to_have_text("As of 8 Aug 2016")
     slider.press("Home")
     expect(page).to_have_url(re.compile("as_of=2016-07-24"))
-    expect(page.locator("main")).to_contain_text("Nothing was being said of any place by then.")
+    expect(page.locator("main")).to_contain_text("No statements on any place up to this date.")
     page.get_by_role("button", name="Replay").click()
     expect(page).to_have_url(re.compile("as_of=2016-07-26"))
     expect(page.locator(EAST)).to_contain_text("250,000\u2013275,000")
-    expect(page.locator("#live .news")).to_have_text("")
+    expect(page.locator("#live .announcement")).to_have_text("")
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator("#live .news")).to_have_text(re.compile("As of 2[678] Jul 2016"))
+    expect(page.locator("#live .announcement")).to_have_text(re.compile("As of 2[678] Jul 2016"))
     page.go_back()
     expect(page).to_have_url(re.compile("as_of=2016-07-24"))
 
 
-def test_signing_in_shows_what_the_key_may_see_and_signing_out_hides_it(page: Page, demo: Server) -> None:
-    say(demo, "electricity", sensitivity="amber")
+def test_sign_in_shows_what_the_key_allows_until_sign_out(page: Page, demo: Server) -> None:
+    report_low(demo, "electricity", sensitivity="amber")
     page.goto("/")
     expect(page.locator(EAST)).not_to_contain_text("Electricity")
     page.get_by_role("link", name="Sign in").click()
@@ -193,36 +193,36 @@ def test_signing_in_shows_what_the_key_may_see_and_signing_out_hides_it(page: Pa
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     assert demo.key not in cookie["value"]
     assert page.evaluate("document.cookie") == ""
-    is_live(page)
-    say(demo, "shelter", sensitivity="amber")
+    wait_for_live(page)
+    report_low(demo, "shelter", sensitivity="amber")
     expect(page.locator(EAST)).to_contain_text("Shelter")
-    photograph(page, "signed-in")
+    save_screenshot(page, "signed-in")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
     expect(page.locator(EAST)).not_to_contain_text("Electricity")
 
 
-def test_a_phone_of_360_pixels_never_scrolls_sideways(browser: Browser, demo: Server) -> None:
+def test_phone_of_360_pixels_never_scrolls_sideways(browser: Browser, demo: Server) -> None:
     with visit(browser, demo.url, viewport={"width": 360, "height": 740}, has_touch=True) as page:
         for path in ("/sign-in", "/?as_of=2016-08-09", "/places/aleppo-east?as_of=2016-08-09", "/?as_of=2016-08-09&lang=ar"):
             page.goto(path)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
             if "as_of" in path:
-                photograph(page, f"phone{re.sub('[^a-z]+', '-', path)}")
+                save_screenshot(page, f"phone{re.sub('[^a-z]+', '-', path)}")
 
 
-def test_on_paper_there_are_figures_and_no_controls(page: Page) -> None:
+def test_printed_board_has_no_controls(page: Page) -> None:
     page.goto("/?as_of=2016-08-09")
     page.emulate_media(media="print")
     for control in ("#step", ".tools", "#live"):
         expect(page.locator(control)).to_be_hidden()
     expect(page.locator(EAST)).to_contain_text("250,000\u2013300,000")
-    expect(page.locator("#moment")).to_be_visible()
+    expect(page.locator("#as-of-day")).to_be_visible()
     page.set_viewport_size({"width": 760, "height": 1000})
-    photograph(page, "paper")
+    save_screenshot(page, "paper")
 
 
-def test_arabic_runs_from_right_to_left(page: Page) -> None:
+def test_arabic_board_runs_from_right_to_left(page: Page) -> None:
     page.goto("/?as_of=2016-08-09&lang=ar")
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
     expect(page.locator(EAST)).to_contain_text("عالقون")
@@ -232,12 +232,12 @@ def test_arabic_runs_from_right_to_left(page: Page) -> None:
     assert side["x"] > places["x"]
     page.goto("/")
     expect(page.locator("html")).to_have_attribute("lang", "ar")
-    photograph(page, "arabic")
+    save_screenshot(page, "arabic")
 
 
 @pytest.fixture(scope="module")
 def audited(browser: Browser, demo: Server) -> Iterator[Page]:
-    """One page for all that axe looks at."""
+    """Open one page for all checks by axe."""
     with visit(browser, demo.url, refused=("/places/nowhere",), viewport={"width": 1280, "height": 900}) as page:
         yield page
 
@@ -251,10 +251,12 @@ def audited(browser: Browser, demo: Server) -> Iterator[Page]:
         "/sign-in",
         "/embed/aleppo-east",
         "/places/nowhere",
+        "/guide",
+        "/guide/deployment?lang=ar",
     ],
 )
-def test_axe_finds_nothing(audited: Page, path: str) -> None:
-    """By light; by dark, where nothing but colours is another, their contrast on the pages that have all of them."""
+def test_axe_finds_no_violation(audited: Page, path: str) -> None:
+    """Check each page in light colours, and the contrast of dark colours on the pages that have all of them."""
     audited.emulate_media(color_scheme="light")
     audited.goto(path)
     if audited.locator(".legend").count():
@@ -262,28 +264,46 @@ def test_axe_finds_nothing(audited: Page, path: str) -> None:
     assert violations(audited, {"type": "tag", "values": TAGS}) == []
     if "lang=en" in path:
         audited.emulate_media(color_scheme="dark")
-        photograph(audited, f"dark{re.sub('[^a-z]+', '-', path)}")
+        save_screenshot(audited, f"dark{re.sub('[^a-z]+', '-', path)}")
         assert violations(audited, {"type": "rule", "values": ["color-contrast"]}) == []
 
 
 def violations(page: Page, rules: dict[str, Any]) -> list[Any]:
-    """What axe finds wrong, and where."""
+    """Return what axe finds, and where."""
     found = Axe().run(page, options={"runOnly": rules, "resultTypes": ["violations"]})
     return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found.response["violations"]]
 
 
-def test_a_place_opens_with_its_figures_and_each_leads_to_its_statements(page: Page) -> None:
+def test_place_items_lead_to_their_statements(page: Page) -> None:
     page.goto("/places/aleppo-east?as_of=2016-08-12")
-    for figure in ("^Trapped", "^Medical supplies", "^Ramouseh"):
-        page.locator(".place").get_by_role("link", name=re.compile(figure)).click()
-        expect(page.locator("section.indicator:target h2")).to_contain_text(re.compile(figure.strip("^")))
+    for item in ("^Trapped", "^Medical supplies", "^Ramouseh"):
+        page.locator(".place").get_by_role("link", name=re.compile(item)).click()
+        expect(page.locator("section.indicator:target h2")).to_contain_text(re.compile(item.strip("^")))
         expect(page.locator("section.indicator:target svg.plot circle.point").first).to_be_visible()
     assert page.get_by_role("dialog").count() == 0
 
 
-def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
+def test_keyboard_reaches_the_content_first(page: Page) -> None:
     page.goto("/?as_of=2016-08-09")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#content")).to_be_focused()
+
+
+def test_guide_opens_from_the_board_without_outside_requests(page: Page) -> None:
+    page.goto("/?as_of=2016-08-09")
+    page.get_by_role("contentinfo").get_by_role("link", name="Guide").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.get_by_role("article").get_by_role("link", name="Deployment").first.click()
+    expect(page).to_have_url(re.compile("/guide/deployment$"))
+    save_screenshot(page, "guide")
+    page.get_by_role("link", name="Guide").first.click()
+    expect(page).to_have_url(re.compile("/guide$"))
+
+
+def test_guide_opens_from_the_api_documentation(page: Page) -> None:
+    page.goto("/docs")
+    link = page.locator(".info").get_by_role("link", name="guide")
+    expect(link).to_be_visible()
+    assert link.evaluate("(link) => link.href") == page.url.replace("/docs", "/guide")

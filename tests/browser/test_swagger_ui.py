@@ -1,4 +1,4 @@
-"""Swagger UI in a real Chromium, as a newcomer uses it, with everything but the service itself cut off."""
+"""Tests for Swagger UI in a real Chromium that reaches only the service."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ pytestmark = [needs_chromium, pytest.mark.starts_early]
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, demo: Server) -> Iterator[Page]:
-    """A visitor's page on /docs; to load it is most of the work, so the tests of this file share one."""
+    """Open /docs once for all tests of this file, because loading it takes most of their time."""
     with visit(browser, demo.url) as page:
         page.goto("/docs")
         page.locator(".opblock").first.wait_for()
@@ -22,7 +22,7 @@ def page(browser: Browser, demo: Server) -> Iterator[Page]:
 
 
 def authorize(page: Page, key: str | None) -> None:
-    """Press Authorize and paste a key, or give up the one that is held."""
+    """Press Authorize and paste a key; without a key, log out."""
     page.locator(".auth-wrapper button.authorize").click()
     dialog = page.locator(".dialog-ux")
     dialog.get_by_role("button", name="Close").wait_for()
@@ -35,7 +35,7 @@ def authorize(page: Page, key: str | None) -> None:
 
 
 def operation(page: Page, name: str) -> Locator:
-    """The block of an operation, opened."""
+    """Open the block of an operation."""
     block = page.locator(f"[id$='-{name}']")
     if not block.locator("button.execute").count():
         block.locator(".opblock-summary").click()
@@ -44,15 +44,15 @@ def operation(page: Page, name: str) -> Locator:
 
 
 def execute(block: Locator) -> tuple[int, str]:
-    """Press Execute; the status that came, and the body that is shown with it."""
-    with block.page.expect_response(lambda answer: "/v1/" in answer.url) as came:
+    """Press Execute; return the status of the response and the body that the page shows."""
+    with block.page.expect_response(lambda answer: "/v1/" in answer.url) as received:
         block.locator("button.execute").click()
-    status = came.value.status
+    status = received.value.status
     shown = block.locator(".live-responses-table tbody .response", has_text=str(status)).first
     return status, shown.locator(".highlight-code").first.inner_text()
 
 
-def test_it_loads_whole_and_in_the_order_of_a_newcomers_questions(page: Page) -> None:
+def test_swagger_ui_lists_all_operations_in_order(page: Page) -> None:
     assert page.title() == "Lifeline - Swagger UI"
     tags = [text.split("\n")[0] for text in page.locator(".opblock-tag").all_inner_texts()]
     assert tags[:2] == ["Situations", "Indicators"]
@@ -60,15 +60,15 @@ def test_it_loads_whole_and_in_the_order_of_a_newcomers_questions(page: Page) ->
     assert page.locator(".opblock").count() > 30
 
 
-def test_a_reader_without_a_key_executes_what_is_filled_in(page: Page) -> None:
+def test_examples_run_without_a_key(page: Page) -> None:
     authorize(page, None)
-    status, body = execute(operation(page, "get_one_indicator"))
+    status, body = execute(operation(page, "get_indicator"))
     assert status == 200
     assert "Eastern Aleppo" in body
     assert '"people": 300000' in body
 
 
-def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, demo: Server) -> None:
+def test_report_is_posted_read_back_and_refused_when_wrong(page: Page, demo: Server) -> None:
     authorize(page, None)
     reporting = operation(page, "create_reports")
     assert execute(reporting)[0] == 401
@@ -92,10 +92,10 @@ def test_a_reporter_reports_reads_it_back_and_is_told_what_is_wrong(page: Page, 
 
 
 @pytest.mark.skipif(not FULL, reason="each operation takes seconds to open, and every example runs by HTTP: set LIFELINE_TEST_FULL")
-def test_after_authorize_the_examples_of_webhooks_and_labels_run_without_editing(page: Page, demo: Server) -> None:
+def test_examples_of_webhooks_and_labels_run_unedited(page: Page, demo: Server) -> None:
     authorize(page, demo.key)
     for name, status, shown in (
-        ("post_webhook", 201, '"url": "https://receiver.invalid/lifeline"'),
+        ("create_webhook", 201, '"url": "https://receiver.invalid/lifeline"'),
         ("confirm_label_proposal", 201, '"before": "green"'),
     ):
         answered, body = execute(operation(page, name))

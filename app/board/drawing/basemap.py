@@ -1,26 +1,33 @@
-"""The base map: country outlines from Natural Earth, clipped and simplified to a frame of pixels. No tiles, no other service."""
+"""Base map: country outlines from Natural Earth, clipped and simplified to a viewport. No tiles and no other service."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from math import cos, hypot, radians
 from pathlib import Path
 from typing import Any
 
 DATA = Path(__file__).parent.parent / "data" / "countries.json"
 KILOMETRES_PER_DEGREE = 111.32
-MARGIN = 1.6
-# Pixels around a frame in which outlines are cut off.
-CUT = 4
+# Extent of a viewport, as a multiple of the extent of its positions.
+MARGIN_FACTOR = 1.6
+# Outlines reach this far beyond a viewport, so that the edge where they are cut stays hidden.
+CLIP_MARGIN_PIXELS = 4
+# A country's name needs this share of the viewport.
+MIN_LABEL_SHARE = 0.035
 
 Point = tuple[float, float]
 Ring = list[Point]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A part of the world on a canvas: the centre in degrees, kilometres-true at its latitude, `scale` in pixels per degree of latitude."""
+class Viewport:
+    """A part of the world on a canvas: its centre in degrees, its scale in pixels per degree of latitude, its size in pixels.
+
+    The projection is equirectangular, true to scale at the latitude of the centre.
+    """
 
     longitude: float
     latitude: float
@@ -28,42 +35,40 @@ class Frame:
     width: int
     height: int
 
-    def xy(self, position: Sequence[float]) -> Point:
-        """The pixel of a position (longitude, latitude in degrees WGS 84)."""
+    def project(self, position: Sequence[float]) -> Point:
+        """Return the pixel of a position (longitude and latitude in degrees, WGS 84)."""
         x = self.width / 2 + (position[0] - self.longitude) * self.scale * cos(radians(self.latitude))
         return round(x, 1), round(self.height / 2 - (position[1] - self.latitude) * self.scale, 1)
 
     @property
-    def kilometres(self) -> float:
-        """Kilometres per pixel."""
+    def kilometres_per_pixel(self) -> float:
         return KILOMETRES_PER_DEGREE / self.scale
 
     def scale_bar(self) -> tuple[float, float]:
-        """A round number of kilometres that fits a fifth of the width, and its pixels."""
-        most = self.kilometres * self.width / 4
-        rounds = [base * 10**power for power in range(-1, 5) for base in (1, 2, 5)]
-        length = max((each for each in rounds if each <= most), default=rounds[0])
-        return length, round(length / self.kilometres, 1)
+        """Return a round number of kilometres that fits a quarter of the width, and its length in pixels."""
+        longest = self.kilometres_per_pixel * self.width / 4
+        round_numbers = [base * 10**power for power in range(-1, 5) for base in (1, 2, 5)]
+        length = max((each for each in round_numbers if each <= longest), default=round_numbers[0])
+        return length, round(length / self.kilometres_per_pixel, 1)
 
 
-def frame_around(positions: Iterable[Sequence[float]], width: int, height: int, *, least_degrees: float) -> Frame | None:
-    """The frame that holds some positions with a margin, and spans at least so many degrees of latitude; None without positions."""
+def viewport_around(positions: Iterable[Sequence[float]], width: int, height: int, *, min_degrees: float) -> Viewport | None:
+    """Return the viewport that holds some positions with a margin, at least `min_degrees` of latitude; None without positions."""
     found = list(positions)
     if not found:
         return None
     west, east = min(each[0] for each in found), max(each[0] for each in found)
     south, north = min(each[1] for each in found), max(each[1] for each in found)
     latitude = round(min(max((south + north) / 2, -80), 80), 2)
-    narrow = cos(radians(latitude))
-    across = max((east - west) * narrow * MARGIN, least_degrees * width / height, 1e-3)
-    up = max((north - south) * MARGIN, least_degrees)
-    scale = min(width / across, height / up)
-    return Frame(round((west + east) / 2, 2), latitude, round(scale, 3), width, height)
+    degrees_across = max((east - west) * cos(radians(latitude)) * MARGIN_FACTOR, min_degrees * width / height, 1e-3)
+    degrees_up = max((north - south) * MARGIN_FACTOR, min_degrees)
+    scale = min(width / degrees_across, height / degrees_up)
+    return Viewport(round((west + east) / 2, 2), latitude, round(scale, 3), width, height)
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A country in a frame: its ISO 3166-1 alpha-2 code or None, its SVG path, and where its name fits, None where it does not."""
+    """A country in a viewport: its ISO 3166-1 alpha-2 code or None, its SVG path, and the position of its name; None without room."""
 
     code: str | None
     name: str
@@ -72,65 +77,64 @@ class Outline:
 
 
 @lru_cache(maxsize=64)
-def outlines(frame: Frame) -> tuple[Outline, ...]:
-    """The countries that a frame shows."""
+def country_outlines(viewport: Viewport) -> tuple[Outline, ...]:
+    """Return the countries that a viewport shows."""
     found = []
     for country in _countries():
-        near = (ring for ring, box in country["rings"] if _may_show(box, frame))
-        rings = [clipped for ring in near if (clipped := _clip(_simplify([frame.xy(each) for each in ring]), frame))]
+        near = (ring for ring, corners in country["rings"] if _intersects(corners, viewport))
+        rings = [clipped for ring in near if (clipped := _clip(_simplify([viewport.project(each) for each in ring]), viewport))]
         if rings:
-            biggest = max(rings, key=_area)
-            room = _area(biggest) > frame.width * frame.height * 0.035
-            found.append(Outline(country["code"], country["name"], "".join(map(path_of, rings)), _centre(biggest) if room else None))
+            largest = max(rings, key=_area)
+            has_room = _area(largest) > viewport.width * viewport.height * MIN_LABEL_SHARE
+            path = "".join(f"{line_path(ring)}Z" for ring in rings)
+            found.append(Outline(country["code"], country["name"], path, _centroid(largest) if has_room else None))
     return tuple(found)
 
 
-def path_of(ring: Ring) -> str:
-    """An SVG path of a closed ring."""
-    return "M" + "L".join(f"{x:g} {y:g}" for x, y in ring) + "Z"
+def line_path(line: Sequence[Point]) -> str:
+    """Return the SVG path of a line."""
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in line)
 
 
 @lru_cache
 def _countries() -> list[dict[str, Any]]:
     countries: list[dict[str, Any]] = json.loads(DATA.read_text(encoding="utf-8"))["countries"]
     for country in countries:
-        country["rings"] = [(ring, _box(ring)) for ring in map(_unpacked, country["rings"])]
+        country["rings"] = [(ring, _corners(ring)) for ring in map(_decode_ring, country["rings"])]
     return countries
 
 
-def _box(ring: Ring) -> tuple[Point, Point]:
-    """The north-western and the south-eastern corner around a ring, longitude and latitude."""
+def _decode_ring(ring: list[int]) -> Ring:
+    # Longitudes and latitudes by turns, in hundredths of a degree, each as the difference to the point before.
+    return [(x / 100, y / 100) for x, y in zip(accumulate(ring[::2]), accumulate(ring[1::2]), strict=True)]
+
+
+def _corners(ring: Ring) -> tuple[Point, Point]:
+    """Return the north-western and the south-eastern corner of a ring's bounding box."""
     longitudes, latitudes = zip(*ring, strict=True)
     return (min(longitudes), max(latitudes)), (max(longitudes), min(latitudes))
 
 
-def _may_show(box: tuple[Point, Point], frame: Frame) -> bool:
-    """Whether a frame may show something of what lies in a box: most countries are elsewhere, and clipping them is most of the work."""
-    (west, north), (east, south) = map(frame.xy, box)
-    return east >= -CUT and west <= frame.width + CUT and south >= -CUT and north <= frame.height + CUT
-
-
-def _unpacked(ring: list[int]) -> Ring:
-    points: Ring = []
-    x = y = 0
-    for at in range(0, len(ring), 2):
-        x, y = x + ring[at], y + ring[at + 1]
-        points.append((x / 100, y / 100))
-    return points
+def _intersects(corners: tuple[Point, Point], viewport: Viewport) -> bool:
+    # Most countries are elsewhere, and clipping them is most of the work.
+    (west, north), (east, south) = map(viewport.project, corners)
+    margin = CLIP_MARGIN_PIXELS
+    return east >= -margin and west <= viewport.width + margin and south >= -margin and north <= viewport.height + margin
 
 
 def _simplify(ring: Ring) -> Ring:
     """Leave out points less than a pixel from the one before."""
-    kept: Ring = []
-    for point in ring:
-        if not kept or hypot(point[0] - kept[-1][0], point[1] - kept[-1][1]) >= 1:
+    kept = ring[:1]
+    for point in ring[1:]:
+        if hypot(point[0] - kept[-1][0], point[1] - kept[-1][1]) >= 1:
             kept.append(point)
     return kept if len(kept) >= 3 else []
 
 
-def _clip(ring: Ring, frame: Frame) -> Ring:
-    """Sutherland and Hodgman: the part of a ring inside the frame, with a margin that hides the cut."""
-    for axis, bound, sign in ((0, -CUT, 1), (0, frame.width + CUT, -1), (1, -CUT, 1), (1, frame.height + CUT, -1)):
+def _clip(ring: Ring, viewport: Viewport) -> Ring:
+    """Clip a ring to a viewport and its margin (Sutherland and Hodgman)."""
+    margin = CLIP_MARGIN_PIXELS
+    for axis, bound, sign in ((0, -margin, 1), (0, viewport.width + margin, -1), (1, -margin, 1), (1, viewport.height + margin, -1)):
         clipped: Ring = []
         for at, point in enumerate(ring):
             before = ring[at - 1]
@@ -146,12 +150,15 @@ def _clip(ring: Ring, frame: Frame) -> Ring:
 
 
 def _area(ring: Ring) -> float:
-    return abs(sum(ring[at - 1][0] * y - x * ring[at - 1][1] for at, (x, y) in enumerate(ring))) / 2
+    return abs(sum(cross for _, _, cross in _edges(ring))) / 2
 
 
-def _centre(ring: Ring) -> Point:
-    double = sum(ring[at - 1][0] * y - x * ring[at - 1][1] for at, (x, y) in enumerate(ring)) or 1.0
-    parts = [(ring[at - 1], point, ring[at - 1][0] * point[1] - point[0] * ring[at - 1][1]) for at, point in enumerate(ring)]
-    x = sum((a[0] + b[0]) * cross for a, b, cross in parts) / (3 * double)
-    y = sum((a[1] + b[1]) * cross for a, b, cross in parts) / (3 * double)
+def _centroid(ring: Ring) -> Point:
+    six_areas = 3 * sum(cross for _, _, cross in _edges(ring)) or 1.0
+    x, y = (sum((one[axis] + other[axis]) * cross for one, other, cross in _edges(ring)) / six_areas for axis in (0, 1))
     return round(x, 1), round(y, 1)
+
+
+def _edges(ring: Ring) -> list[tuple[Point, Point, float]]:
+    """Return the edges of a ring, each with the cross product of its ends."""
+    return [(one, other, one[0] * other[1] - other[0] * one[1]) for one, other in zip([ring[-1], *ring], ring, strict=False)]

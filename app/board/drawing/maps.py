@@ -1,43 +1,48 @@
-"""What the maps draw over the base map: places by urgency, routes by state. Pure."""
+"""Maps of the board: places by urgency and routes by state, drawn over the base map. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot
 from typing import Any
 
-from app.board.cards import Card, Route
-from app.board.drawing.basemap import Frame, Outline, Point, frame_around, outlines
+from app.board.cards import Card, CardItem
+from app.board.drawing.basemap import Outline, Point, Viewport, country_outlines, line_path, viewport_around
 
-OVERVIEW = (440, 340)
-CLOSE = (300, 200)
-OVERVIEW_DEGREES = 5.0
-CLOSE_DEGREES = 0.12
-LEAST_FOR_A_SIGN = 24
-NAME_PIXELS = 8
+OVERVIEW_PIXELS = (440, 340)
+PLACE_PIXELS = (300, 200)
+MIN_OVERVIEW_DEGREES = 5.0
+MIN_PLACE_DEGREES = 0.12
+# A shorter route has no icon: its place's own map shows it.
+MIN_ICON_ROUTE_PIXELS = 24
+CHARACTER_PIXELS = 8
+MARKER_RADIUS_PIXELS = 8
+# Distance of a route's name from its icon: to the right it leaves room for the mark of contested routes.
+NAME_RIGHT_PIXELS, NAME_LEFT_PIXELS = 26, -12
 
+# Places or routes by slug.
 Records = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A place on a map. `anchor` is on which side its name stands (an SVG text-anchor); `named` whether there is room for it."""
+class PlaceMarker:
+    """A place on a map. `anchor` is the SVG text-anchor of its name, which is shown where it has room (`labelled`)."""
 
     at: Point
     slug: str
     name: str
     level: str
     anchor: str
-    named: bool = True
+    labelled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A route on a map: its SVG path, where its sign stands (None where it is too short for one), and how far from it its name."""
+class RouteLine:
+    """A route on a map: its SVG path, its icon's position (None where it is too short), and its name's offset and text-anchor."""
 
     path: str
-    sign: Point | None
+    icon: Point | None
     name: str
-    name_at: int
+    name_offset: int
     anchor: str
     state: str
     contested: bool
@@ -45,98 +50,94 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map of a frame: outlines, routes, places, and the scale bar in kilometres and pixels."""
+    """A map: `scale` is the scale bar in kilometres and pixels, `rounded` whether positions are rounded for the reader's clearance."""
 
-    frame: Frame
+    viewport: Viewport
     outlines: Sequence[Outline]
-    lines: Sequence[Line]
-    marks: Sequence[Mark]
+    lines: Sequence[RouteLine]
+    markers: Sequence[PlaceMarker]
     scale: tuple[float, float]
-    coarse: bool = False
+    rounded: bool = False
 
 
-def overview(cards: Iterable[Card], places: Records, routes: Records) -> Map | None:
-    """The places and routes of the board on the countries around them; None when no place has a position."""
-    shown = [(each, places[each.slug]["centroid"]) for each in cards if places[each.slug]["centroid"] is not None]
-    frame = frame_around([at for _, at in shown], *OVERVIEW, least_degrees=OVERVIEW_DEGREES)
-    if frame is None:
+def overview_map(cards: Iterable[Card], places: Records, routes: Records) -> Map | None:
+    """Draw the places of some cards, their routes and the countries around them; None when no place has a position."""
+    located = [(each, places[each.slug]["centroid"]) for each in cards if places[each.slug]["centroid"] is not None]
+    viewport = viewport_around([at for _, at in located], *OVERVIEW_PIXELS, min_degrees=MIN_OVERVIEW_DEGREES)
+    if viewport is None:
         return None
-    marks = [_mark(frame, at, card.slug, card.name, card.level) for card, at in shown]
-    # What is too short for a sign at this scale is shown by the place's own map.
-    lines = [line for card, _ in shown for route, record in _drawn(card, routes) if (line := _line(frame, route, record)).sign]
-    # The most urgent is drawn last, on top.
-    return Map(frame, outlines(frame), lines, _named(marks)[::-1], frame.scale_bar())
+    markers = _hide_overlapping_names([_marker(viewport, card, at) for card, at in located])
+    lines = [line for card, _ in located for item, record in _located_routes(card, routes) if (line := _line(viewport, item, record)).icon]
+    # The most urgent place is drawn last, on top.
+    return Map(viewport, country_outlines(viewport), lines, markers[::-1], viewport.scale_bar())
 
 
-def close_up(card: Card, place: Mapping[str, Any], routes: Records) -> Map | None:
-    """The routes of one place around it; None when no route has a geometry."""
-    drawn = _drawn(card, routes)
-    positions = [position for _, route in drawn for line in _lines(route["geometry"]) for position in line]
+def place_map(card: Card, place: Mapping[str, Any], routes: Records) -> Map | None:
+    """Draw the routes of one place; None when no route has a geometry."""
+    located = _located_routes(card, routes)
+    positions = [position for _, record in located for line in _lines(record["geometry"]) for position in line]
     if not positions:
         return None
     centre = place["centroid"]
-    frame = frame_around([*positions, *([centre] if centre else [])], *CLOSE, least_degrees=CLOSE_DEGREES)
-    assert frame is not None
-    marks = [_mark(frame, centre, card.slug, card.name, card.level)] if centre else []
-    lines = [_line(frame, route, record) for route, record in drawn]
-    return Map(frame, outlines(frame), lines, marks, frame.scale_bar(), any(record["redacted"] for _, record in drawn))
+    viewport = viewport_around([*positions, *([centre] if centre else [])], *PLACE_PIXELS, min_degrees=MIN_PLACE_DEGREES)
+    assert viewport is not None
+    lines = [_line(viewport, item, record) for item, record in located]
+    markers = [_marker(viewport, card, centre)] if centre else []
+    rounded = any(record["redacted"] for _, record in located)
+    return Map(viewport, country_outlines(viewport), lines, markers, viewport.scale_bar(), rounded)
 
 
-def _named(marks: Sequence[Mark]) -> list[Mark]:
-    """The marks with their names, but for those that would cover the name or the sign of one before."""
-    taken: list[tuple[float, float, float, float]] = []
-    found = []
-    for mark in marks:
-        (x, y), width = mark.at, NAME_PIXELS * len(mark.name) + 12
-        box = (x - width, x + 8, y - 8, y + 8) if mark.anchor == "end" else (x - 8, x + width, y - 8, y + 8)
-        free = not any(box[0] < right and left < box[1] and box[2] < bottom and top < box[3] for left, right, top, bottom in taken)
-        taken.append(box if free else (x - 8, x + 8, y - 8, y + 8))
-        found.append(mark if free else replace(mark, named=False))
-    return found
-
-
-def _drawn(card: Card, routes: Records) -> list[tuple[Route, Mapping[str, Any]]]:
+def _located_routes(card: Card, routes: Records) -> list[tuple[CardItem, Mapping[str, Any]]]:
     return [(each, routes[each.slug]) for each in card.routes if each.slug in routes and routes[each.slug]["geometry"] is not None]
 
 
-def _mark(frame: Frame, position: Sequence[float], slug: str, name: str, level: str) -> Mark:
-    x, y = frame.xy(position)
-    return Mark((x, y), slug, name, level, "end" if x > frame.width * 0.62 else "start")
+def _marker(viewport: Viewport, card: Card, position: Sequence[float]) -> PlaceMarker:
+    x, y = viewport.project(position)
+    return PlaceMarker((x, y), card.slug, card.name, card.level, "end" if x > viewport.width * 0.62 else "start")
 
 
-def _line(frame: Frame, route: Route, record: Mapping[str, Any]) -> Line:
-    lines = [[frame.xy(position) for position in line] for line in _lines(record["geometry"])]
-    path = "".join(_stroke(line) for line in lines)
-    sign = _middle(max(lines, key=len))
+def _hide_overlapping_names(markers: Sequence[PlaceMarker]) -> list[PlaceMarker]:
+    """Hide each name that would cover the name or the icon of a marker before it."""
+    taken: list[tuple[float, float, float, float]] = []
+    found = []
+    for marker in markers:
+        (x, y), radius = marker.at, MARKER_RADIUS_PIXELS
+        width = CHARACTER_PIXELS * len(marker.name) + 12
+        box = (x - width, x + radius, y - radius, y + radius)
+        if marker.anchor == "start":
+            box = (x - radius, x + width, y - radius, y + radius)
+        free = not any(box[0] < right and left < box[1] and box[2] < bottom and top < box[3] for left, right, top, bottom in taken)
+        taken.append(box if free else (x - radius, x + radius, y - radius, y + radius))
+        found.append(marker if free else replace(marker, labelled=False))
+    return found
+
+
+def _line(viewport: Viewport, item: CardItem, record: Mapping[str, Any]) -> RouteLine:
+    lines = [[viewport.project(position) for position in line] for line in _lines(record["geometry"])]
+    path = "".join(line_path(line) for line in lines if len(line) > 1)
+    middle = _middle(max(lines, key=len))
     xs, ys = zip(*(point for line in lines for point in line), strict=True)
-    # A point has a sign alone.
-    shown = not path or hypot(max(xs) - min(xs), max(ys) - min(ys)) >= LEAST_FOR_A_SIGN
-    # The name stands on the side that has room, past the sign and the badge of what is contested.
-    right = sign[0] < frame.width * 0.35
-    return Line(path, sign if shown else None, route.label, 26 if right else -12, "start" if right else "end", route.state, route.contested)
-
-
-def _stroke(line: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{x:g} {y:g}" for x, y in line) if len(line) > 1 else ""
+    # A route that is only a point has an icon and no line.
+    has_icon = not path or hypot(max(xs) - min(xs), max(ys) - min(ys)) >= MIN_ICON_ROUTE_PIXELS
+    offset, anchor = (NAME_RIGHT_PIXELS, "start") if middle[0] < viewport.width * 0.35 else (NAME_LEFT_PIXELS, "end")
+    return RouteLine(path, middle if has_icon else None, item.label, offset, anchor, item.state, item.contested)
 
 
 def _middle(line: Sequence[Point]) -> Point:
-    if len(line) % 2:
-        return line[len(line) // 2]
-    one, other = line[len(line) // 2 - 1], line[len(line) // 2]
+    one, other = line[(len(line) - 1) // 2], line[len(line) // 2]
     return round((one[0] + other[0]) / 2, 1), round((one[1] + other[1]) / 2, 1)
 
 
 def _lines(geometry: Mapping[str, Any]) -> list[list[Sequence[float]]]:
-    """The lines, rings and points of any GeoJSON geometry as lists of positions."""
+    """Return the lines, rings and points of any GeoJSON geometry as lists of positions."""
     if geometry["type"] == "GeometryCollection":
         return [line for each in geometry["geometries"] for line in _lines(each)]
-    return _flat(geometry["coordinates"])
+    return _flatten(geometry["coordinates"])
 
 
-def _flat(coordinates: Any) -> list[list[Sequence[float]]]:
+def _flatten(coordinates: Any) -> list[list[Sequence[float]]]:
     if isinstance(coordinates[0], int | float):
         return [[coordinates]]
     if isinstance(coordinates[0][0], int | float):
         return [list(coordinates)]
-    return [line for each in coordinates for line in _flat(each)]
+    return [line for each in coordinates for line in _flatten(each)]

@@ -1,35 +1,40 @@
-"""Plots of how an indicator read over time, with the statements as points. Pure: coordinates for an SVG."""
+"""Plots of an indicator over time, with each report as a point, as coordinates for an SVG. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Any
 
-from app.board.code_labels import people, word
-from app.board.localization import Tongue
+from app.board.code_labels import label_for
+from app.board.localization import Localization
+from app.board.value_text import Document, value_text
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import DatePlot, RangePlot, StatePlot
 
 WIDTH, HEIGHT = 440, 190
 LEFT, RIGHT, TOP, BOTTOM = 88, 14, 12, 30
-# Pixels between an axis and what is drawn first, so that no point stands on a label; the height of the row of what names no date.
-INSET, FOOT = 12, 24
 PLOT_BOX = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
-ROUTE_ROWS = ("open", "restricted", "closed")
-SUPPLY_ROWS = ("resupplied", "will_run_out", "low", "ran_out")
+# Between the vertical axis and the first point; otherwise the point covers the labels.
+INSET_PIXELS = 12
+# Height of the row below the dates for reports without a date.
+UNDATED_ROW_PIXELS = 24
+BOTTOM_ROW_Y = HEIGHT - BOTTOM - 8
+LINE_PIXELS, ROW_PIXELS = 3, 10
+MIN_DAYS = 7
 
-Document = Mapping[str, Any]
+Band = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick of an axis: pixels along it, and its label."""
+    """A tick of an axis: its position in pixels, and its label."""
 
     at: float
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """A statement: where it stands, its extent upwards and downwards, its relation to the reading, and its words."""
+class Point:
+    """A report: its point, the ends of its range, its relation to the assessment, and its text."""
 
     x: float
     y: float
@@ -41,7 +46,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A reading for as long as it stood: from x to x, and the band between two heights."""
+    """A period in which the assessed value did not change, and the band of that value."""
 
     start: float
     end: float
@@ -52,78 +57,74 @@ class Span:
 
 @dataclass(slots=True)
 class Plot:
-    """A plot: its axes, readings and statements. `meets` is a line where what is forecast meets the day (supplies)."""
+    """A plot. `due_line` is the SVG path of the days on which a forecast date is the day itself; None where the plot has no dates."""
 
-    x: list[Tick] = field(default_factory=list)
-    y: list[Tick] = field(default_factory=list)
+    x: list[Tick]
+    y: list[Tick]
+    due_line: str | None
+    min_band_pixels: int
     spans: list[Span] = field(default_factory=list)
-    statements: list[Statement] = field(default_factory=list)
-    meets: str | None = None
-    thickness: int = 3
+    points: list[Point] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How an indicator read from a day on."""
+class DailyValue:
+    """The assessed value of an indicator at the end of a day, which holds until the next one."""
 
     day: date
     value: Document | None
     agreement: str | None
 
 
-def plot(kind: str, readings: Sequence[Reading], statements: Sequence[Document], until: date, tongue: Tongue) -> Plot | None:
-    """The plot of an indicator of a known kind; None for a kind that has none, and where nothing has a height.
+def build_plot(kind: str, values: Sequence[DailyValue], reports: Sequence[Document], until: date, locale: Localization) -> Plot | None:
+    """Build the plot that a kind declares; None where it declares none, or has nothing to draw.
 
-    `statements` are reports as `/v1/indicators/{id}` lists them; readings are in order of time and end at `until`.
+    `reports` are those of `/v1/indicators/{id}`; `values` are in order of time, and the last one holds until `until`.
     """
-    if kind not in _HEIGHTS or not readings or not statements:
+    declared = KINDS[kind].plot
+    if declared is None or not values or not reports:
         return None
-    days = [date.fromisoformat(each["stated_at"][:10]) for each in statements] + [each.day for each in readings]
-    start, end = min(days), max(*days, until)
-    end = max(end, start + timedelta(days=7))
-    across = _Axis(start.toordinal(), end.toordinal(), LEFT + INSET, WIDTH - RIGHT)
-    made = Plot(x=[Tick(across(each.toordinal()), tongue.day(each.isoformat())) for each in _some_days(start, end)])
-    values = [each["value"] for each in statements] + [each.value for each in readings if each.value]
-    height, made.y, made.meets = _HEIGHTS[kind](values, across, tongue)
-    if not made.y:
+    days = [_stated_on(each) for each in reports] + [each.day for each in values]
+    start = min(days)
+    end = max(*days, until, start + timedelta(days=MIN_DAYS))
+    x = _Axis(start.toordinal(), end.toordinal(), LEFT + INSET_PIXELS, WIDTH - RIGHT)
+    drawn = [each["value"] for each in reports] + [each.value for each in values if each.value]
+    vertical = _vertical_axis(declared, kind, drawn, x, locale)
+    if not vertical.ticks:
         return None
-    made.thickness = 10 if kind in ("route_closure", "supply_runout") and made.meets is None else made.thickness
-    for at, reading in enumerate(readings):
-        after = readings[at + 1].day if at + 1 < len(readings) else end
-        band: tuple[float, float] | None = height(reading.value) if reading.value else None
-        if band is not None:
-            contested = reading.agreement == "contested"
-            start_x, end_x = across(reading.day.toordinal()), across(after.toordinal())
-            span = Span(start_x, end_x, band[0], band[1], contested)
-            # One band for as long as the reading stayed the same, without seams.
-            if made.spans and replace(made.spans[-1], start=span.start, end=span.end) == span and made.spans[-1].end == span.start:
-                span = replace(made.spans.pop(), end=span.end)
-            made.spans.append(span)
-    for each in statements:
-        band = height(each["value"])
-        high, low = band or (HEIGHT - BOTTOM - 8, HEIGHT - BOTTOM - 8)
-        relation = each.get("relation") or "left-out"
-        title = f"{tongue.day(each['stated_at'])}, {each['source']['name']}: {in_words(kind, each['value'], tongue)}"
-        x = across(date.fromisoformat(each["stated_at"][:10]).toordinal())
-        made.statements.append(Statement(x, round((high + low) / 2, 1), high, low, relation, title))
-    return made
+    plot = Plot(
+        x=[Tick(x(each.toordinal()), locale.day(str(each))) for each in _three_days(start, end)],
+        y=vertical.ticks,
+        due_line=vertical.due_line,
+        min_band_pixels=vertical.min_band_pixels,
+    )
+    ends = [*(each.day for each in values[1:]), end]
+    for each, last_day in zip(values, ends, strict=True):
+        if each.value and (band := vertical.band_of(each.value)) is not None:
+            span = Span(x(each.day.toordinal()), x(last_day.toordinal()), *band, each.agreement == "contested")
+            # Extend the span before where the value is the same; otherwise a seam shows.
+            if plot.spans and replace(plot.spans[-1], start=span.start, end=span.end) == span and plot.spans[-1].end == span.start:
+                span = replace(span, start=plot.spans.pop().start)
+            plot.spans.append(span)
+    for report in reports:
+        high, low = vertical.band_of(report["value"]) or (BOTTOM_ROW_Y, BOTTOM_ROW_Y)
+        title = f"{locale.day(report['stated_at'])}, {report['source']['name']}: {value_text(report['value'], kind, locale)}"
+        at = x(_stated_on(report).toordinal())
+        plot.points.append(Point(at, round((high + low) / 2, 1), high, low, report.get("relation") or "left-out", title))
+    return plot
 
 
-def in_words(kind: str, value: Document, tongue: Tongue) -> str:
-    """What one statement says, short."""
-    if kind == "trapped_population":
-        return people(tongue, value)
-    if kind == "supply_runout":
-        days = [tongue.day(each) for each in (value["runs_out_earliest"], value["runs_out_latest"]) if each]
-        text = " \u2013 ".join(dict.fromkeys(days)) or word(tongue, value["state"])
-        return f"{text} ({tongue.quoted(value['relative_text'])})" if value["relative_text"] else text
-    if kind == "route_closure":
-        said = word(tongue, value["status"])
-        return said if value["assertion"] == "observed" else f"{said} ({word(tongue, value['assertion'])})"
-    return tongue.comma.join(f"{name.replace('_', ' ')}: {each}" for name, each in value.items() if each not in (None, [], ""))
+def _stated_on(report: Document) -> date:
+    return date.fromisoformat(report["stated_at"][:10])
+
+
+def _three_days(start: date, end: date) -> list[date]:
+    return [start + timedelta(days=round((end - start).days * at / 2)) for at in range(3)]
 
 
 class _Axis:
+    """Maps values from `low` to `high` to pixels from `first` to `last`."""
+
     def __init__(self, low: float, high: float, first: float, last: float) -> None:
         self._low, self._first = low, first
         self._scale = (last - first) / ((high - low) or 1)
@@ -132,63 +133,67 @@ class _Axis:
         return round(self._first + (value - self._low) * self._scale, 1)
 
 
-def _some_days(start: date, end: date) -> list[date]:
-    span = (end - start).days
-    return [start + timedelta(days=round(span * at / 2)) for at in range(3)]
+@dataclass(frozen=True, slots=True)
+class _VerticalAxis:
+    """`band_of` returns the upper and lower pixel of a value; None for a value without a height."""
+
+    band_of: Callable[[Document], Band | None]
+    ticks: list[Tick]
+    due_line: str | None = None
+    min_band_pixels: int = LINE_PIXELS
 
 
-def _trapped(values: Sequence[Document], _across: _Axis, tongue: Tongue) -> Any:
-    most = max((each[name] or 0 for each in values for name in ("people", "people_low", "people_high")), default=0) or 1
-    step = next(base * 10**power for power in range(10) for base in (1, 2, 5) if base * 10**power * 5 >= most)
-    steps = -(-most // step)
-    axis = _Axis(0, step * steps, HEIGHT - BOTTOM, TOP)
-
-    def height(value: Document) -> tuple[float, float] | None:
-        figures = [value[name] for name in ("people_low", "people", "people_high") if value[name] is not None]
-        if not figures:
-            return None
-        low = figures[0] if value["people_low"] is not None or value["people"] is not None else figures[-1]
-        return axis(figures[-1]), axis(low)
-
-    return height, [Tick(axis(step * at), tongue.short_number(step * at)) for at in range(steps + 1)], None
+def _vertical_axis(
+    plot: RangePlot | DatePlot | StatePlot, kind: str, values: Sequence[Document], x: _Axis, locale: Localization
+) -> _VerticalAxis:
+    if isinstance(plot, RangePlot):
+        return _number_axis(plot, values, locale)
+    if isinstance(plot, DatePlot) and any(_dates(each, plot) for each in values):
+        return _date_axis(plot, values, x, locale)
+    return _state_axis(plot, kind, values, locale)
 
 
-def _supply(values: Sequence[Document], across: _Axis, tongue: Tongue) -> Any:
-    days = [date.fromisoformat(each[name]) for each in values for name in ("runs_out_earliest", "runs_out_latest") if each[name]]
-    if not days:
-        return *_rows("state", [each for each in SUPPLY_ROWS if any(value["state"] == each for value in values)], tongue), None
-    start, end = min(days) - timedelta(days=3), max(days) + timedelta(days=3)
-    undated = any(not (each["runs_out_earliest"] or each["runs_out_latest"]) for each in values)
-    foot = HEIGHT - BOTTOM - (FOOT if undated else 0)
-    axis = _Axis(start.toordinal(), end.toordinal(), foot, TOP)
+def _number_axis(plot: RangePlot, values: Sequence[Document], locale: Localization) -> _VerticalAxis:
+    def numbers(value: Document) -> list[int]:
+        return [value[name] for name in (plot.low, plot.best, plot.high) if value.get(name) is not None]
 
-    def height(value: Document) -> tuple[float, float] | None:
-        given = [value[name] for name in ("runs_out_earliest", "runs_out_latest") if value[name]]
-        heights = [axis(date.fromisoformat(each).toordinal()) for each in given]
+    def band_of(value: Document) -> Band | None:
+        return (y(max(found)), y(min(found))) if (found := numbers(value)) else None
+
+    highest = max((number for each in values for number in numbers(each)), default=0) or 1
+    step = next(base * 10**power for power in range(10) for base in (1, 2, 5) if base * 10**power * 5 >= highest)
+    steps = -(-highest // step)
+    y = _Axis(0, step * steps, HEIGHT - BOTTOM, TOP)
+    return _VerticalAxis(band_of, [Tick(y(step * at), locale.short_number(step * at)) for at in range(steps + 1)])
+
+
+def _dates(value: Document, plot: DatePlot) -> list[date]:
+    return [date.fromisoformat(value[name]) for name in (plot.earliest, plot.latest) if value.get(name)]
+
+
+def _date_axis(plot: DatePlot, values: Sequence[Document], x: _Axis, locale: Localization) -> _VerticalAxis:
+    def band_of(value: Document) -> Band | None:
+        heights = [y(each.toordinal()) for each in _dates(value, plot)]
         return (min(heights), max(heights)) if heights else None
 
-    named = tongue.short_day if end - start < timedelta(days=300) else lambda day: tongue.day(day.isoformat())
-    ticks = [Tick(axis(each.toordinal()), named(each)) for each in _some_days(start, end)]
-    if undated:
-        ticks.insert(0, Tick(HEIGHT - BOTTOM - 8, tongue.gettext("no date")))
-    meets = f"M{across(start.toordinal())} {foot}L{across(end.toordinal())} {TOP}"
-    return height, ticks, meets
+    days = [day for each in values for day in _dates(each, plot)]
+    start, end = min(days) - timedelta(days=3), max(days) + timedelta(days=3)
+    has_undated = not all(_dates(each, plot) for each in values)
+    bottom = HEIGHT - BOTTOM - (UNDATED_ROW_PIXELS if has_undated else 0)
+    y = _Axis(start.toordinal(), end.toordinal(), bottom, TOP)
+    short = end - start < timedelta(days=300)
+    ticks = [Tick(y(day.toordinal()), locale.short_day(day) if short else locale.day(str(day))) for day in _three_days(start, end)]
+    if has_undated:
+        ticks.insert(0, Tick(BOTTOM_ROW_Y, locale.gettext("no date")))
+    return _VerticalAxis(band_of, ticks, f"M{x(start.toordinal())} {bottom}L{x(end.toordinal())} {TOP}")
 
 
-def _route(_values: Sequence[Document], _across: _Axis, tongue: Tongue) -> Any:
-    return *_rows("status", ROUTE_ROWS, tongue), None
+def _state_axis(plot: DatePlot | StatePlot, kind: str, values: Sequence[Document], locale: Localization) -> _VerticalAxis:
+    def band_of(value: Document) -> Band | None:
+        return (at, at) if (at := rows.get(value[plot.state])) is not None else None
 
-
-def _rows(name: str, states: Sequence[str], tongue: Tongue) -> tuple[Callable[[Document], tuple[float, float] | None], list[Tick]]:
-    """A row for each state that a field may have, from above."""
-    row = (HEIGHT - TOP - BOTTOM) / len(states)
-    middles = {state: round(TOP + row * (at + 0.5), 1) for at, state in enumerate(states)}
-
-    def height(value: Document) -> tuple[float, float] | None:
-        at = middles.get(value[name])
-        return None if at is None else (at, at)
-
-    return height, [Tick(at, word(tongue, state)) for state, at in middles.items()]
-
-
-_HEIGHTS = {"trapped_population": _trapped, "supply_runout": _supply, "route_closure": _route}
+    stated = {each.get(plot.state) for each in values}
+    states = plot.states if isinstance(plot, StatePlot) else [each for each in plot.states if each in stated]
+    height = (HEIGHT - TOP - BOTTOM) / max(len(states), 1)
+    rows = {state: round(TOP + height * (at + 0.5), 1) for at, state in enumerate(states)}
+    return _VerticalAxis(band_of, [Tick(at, label_for(state, locale, kind)) for state, at in rows.items()], None, ROW_PIXELS)

@@ -1,4 +1,4 @@
-"""Pictures of pages, to be looked at by whoever changes them."""
+"""Screenshots of pages, for people who change them."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from tests.support.fixtures import FULL
 OUTPUT = Path(__file__).parent.parent.parent / "test-output"
 
 
-def photograph(page: Page, name: str, *, whole: bool = True) -> None:
-    """A picture of the page under test-output/, to be looked at: with LIFELINE_TEST_FULL=1, since nobody looks at each run's."""
+def save_screenshot(page: Page, name: str, *, whole: bool = True) -> None:
+    """Save a screenshot in test-output/ when LIFELINE_TEST_FULL is 1."""
     if FULL:
         OUTPUT.mkdir(exist_ok=True)
         page.screenshot(path=OUTPUT / f"{name}.png", full_page=whole)

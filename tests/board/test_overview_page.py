@@ -1,4 +1,4 @@
-"""With 5,000 places the first answer stays one page that is kept, and the browser has little to hold."""
+"""Tests for the board with 5,000 places: one page of them at a time, cached."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from sqlalchemy import insert
 from uuid_utils.compat import uuid7
 
 from app.access.principal import Principal
-from app.board.overview_page import PLACES_A_PAGE
+from app.board.overview_page import PLACES_PER_PAGE
 from app.domain.times import utc_now
 from app.domain.tlp import TOP
 from app.reference.models import Place, PlaceAncestor
@@ -25,7 +25,7 @@ from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
-from tests.browser.photographs import photograph
+from tests.browser.screenshots import save_screenshot
 from tests.support.browser import needs_chromium, visit
 from tests.support.factories import report
 from tests.support.processes import Server, serve
@@ -37,14 +37,14 @@ YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()
 
 
 def place(number: int) -> dict[str, Any]:
-    """A place somewhere in a country."""
+    """Return a row of a place."""
     east, north = 36 + number % 60 / 10, 32.5 + number // 60 / 20
     box = {"longitude": east, "latitude": north, "west": east, "east": east, "south": north, "north": north}
     return {"id": uuid7(), "slug": f"p{number}", "name": f"Place {number}", "created_at": utc_now(), **box}
 
 
 async def fill(url: str) -> None:
-    """Places all over a country, each with a supply that lasts for so many days; one of them, number 4321, runs out first."""
+    """Insert places, each with a supply; that of place 4321 runs out first."""
     settings = Settings(database_url=url)
     database = Database(settings)
     caller = Principal(level=TOP, key_id=UUID(int=0), organisation="test")
@@ -69,7 +69,7 @@ async def fill(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def server(sqlite_template_with_reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with many places."""
+    """Run a server with many places."""
     folder = tmp_path_factory.mktemp("many")
     url = f"sqlite:///{folder / 'many.db'}"
     shutil.copy(sqlite_template_with_reference, folder / "many.db")
@@ -78,33 +78,33 @@ def server(sqlite_template_with_reference: Path, tmp_path_factory: pytest.TempPa
         yield server
 
 
-def asked(server: Server) -> float:
-    """How often the application itself has answered for situations."""
+def situation_requests(server: Server) -> float:
+    """Return how many requests for situations have reached the application."""
     text = httpx.get(f"{server.url}/metrics").text
     return sum(float(each) for each in re.findall(r'^http_requests_total{handler="/v1/situations".*} (\S+)$', text, re.MULTILINE))
 
 
-def test_the_first_answer_is_one_page_and_is_kept(server: Server) -> None:
+def test_first_response_is_one_page_of_places_and_cached(server: Server) -> None:
     first = httpx.get(f"{server.url}/", timeout=60)
-    assert first.text.count("<article") == PLACES_A_PAGE
+    assert first.text.count("<article") == PLACES_PER_PAGE
     assert first.text.index("Place 4321") < first.text.index('id="p-', first.text.index('id="p-') + 1)
     assert len(first.content) < 100_000
-    before = asked(server)
+    before = situation_requests(server)
     assert before > 0
     again = httpx.get(f"{server.url}/", headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
     assert httpx.get(f"{server.url}/").content == first.content
-    assert asked(server) == before
+    assert situation_requests(server) == before
 
 
 @needs_chromium
-def test_the_browser_holds_little_and_the_rest_is_a_click_away(server: Server, browser: Browser) -> None:
+def test_browser_holds_one_page_and_finds_other_places(server: Server, browser: Browser) -> None:
     with visit(browser, server.url, viewport={"width": 1440, "height": 900}) as page:
         page.goto("/", timeout=60_000)
         expect(page.locator("#live")).to_have_attribute("data-state", "live")
         assert page.evaluate("document.querySelectorAll('*').length") < 2500
         expect(page.locator("article").first).to_contain_text("Place 4321")
-        photograph(page, "many-places", whole=False)
+        save_screenshot(page, "many-places", whole=False)
         page.get_by_role("link", name="Next").click()
         expect(page.locator(".pages")).to_contain_text("Page 2 of 417, 5,000 places")
         page.get_by_label("Find a place").fill("place 777")

@@ -1,0 +1,67 @@
+"""Tests for values as text."""
+
+from typing import Any
+
+import pytest
+
+from app.board.localization import localization_for
+from app.board.value_text import subject_text, value_text
+from app.domain.kinds import KINDS
+
+ENGLISH = localization_for("en")
+DATES = {"runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}
+NO_DATES = dict.fromkeys(DATES)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"people": 300000, "people_low": 250000, "people_high": 300000, "qualifier": "about"}, "250,000\u2013300,000"),
+        ({"people": 300000, "people_low": 300000, "people_high": 300000, "qualifier": "about"}, "about 300,000"),
+        ({"people": 5, "people_low": None, "people_high": None, "qualifier": None}, "5"),
+        ({"people": None, "people_low": None, "people_high": 275000, "qualifier": None}, "up to 275,000"),
+        ({"people": None, "people_low": 100, "people_high": None, "qualifier": None}, "at least 100"),
+        ({"people": None, "people_low": 100, "people_high": None, "qualifier": "more_than"}, "more than 100"),
+        ({"people": None, "people_low": None, "people_high": None, "qualifier": None}, "\u2013"),
+    ],
+)
+def test_range_is_shown_with_its_ends_or_its_qualifier(value: dict[str, Any], text: str) -> None:
+    assert value_text(value, "trapped_population", ENGLISH) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"state": "will_run_out", **DATES}, "11 Aug 2016 \u2013 20 Aug 2016"),
+        ({"state": "low", **NO_DATES, "relative_text": "dwindling"}, "low (\u201cdwindling\u201d)"),
+    ],
+)
+def test_date_is_shown_with_its_range_or_the_state(value: dict[str, Any], text: str) -> None:
+    assert value_text(value, "supply_runout", ENGLISH) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"status": "closed", "assertion": "observed"}, "closed"),
+        ({"status": "open", "assertion": "announced"}, "open (announced)"),
+        ({"status": "restricted", "status_in": "closed", "status_out": None}, "in: closed, out: not stated"),
+        ({"status": None, "status_in": None, "status_out": None, "assertion": "agreed"}, "passage only announced"),
+    ],
+)
+def test_state_is_shown_with_its_parts_or_its_qualifier(value: dict[str, Any], text: str) -> None:
+    assert value_text(value, "route_closure", ENGLISH) == text
+
+
+def test_kind_without_a_plot_is_shown_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(KINDS["route_closure"]), "plot", None)
+    value = {"status": "closed", "since": None, "cause": "mines_uxo", "attacks": 2, "passable_by": []}
+    assert value_text(value, "route_closure", ENGLISH) == "status: closed, cause: mines uxo, attacks: 2"
+
+
+def test_subject_is_the_name_of_a_route_or_the_labels_of_codes() -> None:
+    routes = {"north-road": {"name": "North road"}, "food": {"name": "Food road"}}
+    assert subject_text("north-road", "route_closure", routes, ENGLISH) == "North road"
+    assert subject_text("unknown-road", "route_closure", routes, ENGLISH) == "unknown-road"
+    assert subject_text("food", "supply_runout", routes, ENGLISH) == "Food"
+    assert subject_text("food.agency_stock", "supply_runout", routes, ENGLISH) == "Food (agency stock)"
