@@ -18,7 +18,7 @@ from app.http.cursors import Cursor
 from app.indicators.queries import revision_for, visible_at
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED, select_entries, visible_entries
-from app.reference.queries import place_filter, places_in_country
+from app.reference.queries import place_conditions
 from app.storage.paging import current_revision
 from app.storage.types import table_of
 
@@ -44,10 +44,7 @@ class ChangeFilters:
         conditions: list[ColumnElement[bool]] = []
         if self.kind is not None:
             conditions.append(col(Indicator.kind) == self.kind)
-        if self.place is not None:
-            conditions.append(place_filter(Indicator.place_id, self.place, within=self.within))
-        if self.country is not None:
-            conditions.append(col(Indicator.place_id).in_(places_in_country(self.country)))
+        conditions += place_conditions(Indicator.place_id, self.place, within=self.within, country=self.country)
         if not conditions:
             return []
 

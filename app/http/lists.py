@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from app.http.content_negotiation import MEDIA_TYPES, Format, parse_accept
 from app.http.openapi import Responses, problem_responses
 from app.http.problems import FieldProblem, Problem, invalid_field, not_found
+from app.http.query_params import AsOf, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import page_response
 from app.http.state import app_state
 
@@ -37,16 +38,33 @@ class CurrentListEnvelope(ListEnvelope[Item], Generic[Item]):
     as_of: None = Field(default=None, description="Always null: this list has no `as_of`.")
 
 
-def _format_parameter(offered: Sequence[Format]) -> Any:
-    schema = {"type": "string", "enum": [each.value for each in offered]}
-    description = (
-        "Format, in place of `Accept`; also as a suffix, such as `.csv`. All but `json` hold the whole list unless `limit` is sent."
-    )
-    return Annotated[str | None, Query(max_length=32, description=description), WithJsonSchema(schema)]
+def _format_schema(offered: Sequence[Format]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": [each.value for each in offered]})
 
 
-GeographicFormat = _format_parameter(GEOGRAPHIC_FORMATS)
-TabularFormat = _format_parameter(TABULAR_FORMATS)
+_FORMAT = "Format, in place of `Accept`; also as a suffix, such as `.csv`. All but `json` hold the whole list unless `limit` is sent."
+GeographicFormat = Annotated[str | None, Query(max_length=32, description=_FORMAT), _format_schema(GEOGRAPHIC_FORMATS)]
+TabularFormat = Annotated[str | None, Query(max_length=32, description=_FORMAT), _format_schema(TABULAR_FORMATS)]
+
+
+class ListFilters(BaseModel):
+    """Parameters of most lists."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    place: PlaceFilter = None
+    within: Within = False
+    country: CountryFilter = None
+    cursor: PageCursor = None
+    limit: Limit = 100
+
+
+class PastListFilters(ListFilters):
+    """Parameters of lists that show the past too, in every format."""
+
+    as_of: AsOf = None
+    known_at: KnownAt = None
+    format: GeographicFormat = None
 
 
 @dataclass(frozen=True, slots=True)

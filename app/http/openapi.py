@@ -177,10 +177,9 @@ def _describe_revisions(document: dict[str, Any]) -> None:
         operation = operations.get("get")
         if operation is None or not path.startswith("/v1/"):
             continue
-        parameters = operation.setdefault("parameters", [])
-        if path in _REVISION_PATHS or any(each["name"] == "limit" for each in parameters):
+        if path in _REVISION_PATHS or any(each["name"] == "limit" for each in operation.get("parameters", [])):
             operation["responses"]["200"].setdefault("headers", {})[REVISION_HEADER] = _REVISION_SENT
-            parameters.append(_REVISION_SEEN)
+            operation.setdefault("parameters", []).append(_REVISION_SEEN)
 
 
 def _copy_parameter_examples(document: dict[str, Any]) -> None:

@@ -1,81 +1,83 @@
-"""Indicators on the wire, and what lists of them are filtered by."""
+"""Schemas of indicators, and the filters of their lists."""
 
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, Field, create_model
+from typing_extensions import TypeAliasType
 
-from app.assessment.envelope import Agreement, Reason, Relation
+from app.assessment.envelope import METHOD, Agreement, LeftOutReason, Relation
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Kind
+from app.domain.kinds.base import Kind, closed_set
 from app.domain.times import DateOrTime
 from app.domain.tlp import Label
-from app.http.lists import GeographicFormat, ListEnvelope
-from app.http.query_params import AsOf, BoundingBox, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
+from app.http.lists import ListEnvelope, PastListFilters
+from app.http.query_params import BoundingBox
 from app.reference.schemas import Code, Grade, Slug, SourceType
 
-KindName: Any = Literal[tuple(KINDS)]
+KindName: Any = TypeAliasType("KindName", Literal[tuple(KINDS)])  # type: ignore[valid-type]
+MovedPart = TypeAliasType("MovedPart", Literal["value", "range", "agreement"])
 
 
 class PlaceBrief(BaseModel):
-    """The place, in short."""
+    """A place in a document."""
 
-    slug: str
-    name: str
-    codes: list[Code]
-    country: str | None
+    slug: str = Field(description="Slug of the place.")
+    name: str = Field(description="Name of the place.")
+    codes: list[Code] = Field(description="Codes of the place, such as its p-code.")
+    country: str | None = Field(description="Country, ISO 3166-1 alpha-3; null if not known.")
 
 
 class SourceBrief(BaseModel):
-    """The source as graded when it was read."""
+    """A source in a document."""
 
-    slug: str
-    name: str
-    type: SourceType
-    reliability: Grade
-    party_to_conflict: bool
+    slug: str = Field(description="Slug of the source; below the clearance `amber` that of its alias.")
+    name: str = Field(description="Name of the source; below the clearance `amber` its alias.")
+    type: SourceType = Field(description="Type of the source.")
+    reliability: Grade = Field(description="Reliability of the source, A to F, at the time point of the answer.")
+    party_to_conflict: bool = Field(description="Whether the source is a party to the conflict.")
 
 
 class Named(BaseModel):
-    """Who relayed it."""
+    """A source that relayed a report."""
 
-    slug: str
-    name: str
+    slug: str = Field(description="Slug of the source.")
+    name: str = Field(description="Name of the source.")
 
 
 class Assessment(BaseModel):
-    """How the reading was made."""
+    """How the value was assessed."""
 
-    method: str = Field(description="Name and number of the method; the README says how to recompute it.")
-    reports: int = Field(description="Standing reports read.")
-    sources: int = Field(description="Different sources among them.")
-    preferred: str | None = Field(description="Identifier of the preferred report.")
+    method: str = Field(description="Name and version of the method, which the guide describes.", examples=[METHOD])
+    reports: int = Field(description="Number of standing reports.")
+    sources: int = Field(description="Number of their sources.")
+    preferred: str | None = Field(description="Identifier of the preferred report; null if no report stands.")
 
 
 class IndicatorProvenance(BaseModel):
-    """Where the preferred report comes from."""
+    """Provenance of the preferred report."""
 
-    report: str
-    source: SourceBrief
-    stated_at: str
-    via: list[Named]
-    method: str
-    credibility: int
-    url: str | None
-    title: str | None
-    quote: str | None
-    language: str | None
-    licence: str | None
+    report: str = Field(description="Identifier of the report.")
+    source: SourceBrief = Field(description="Source of the report.")
+    stated_at: str = Field(description="When the source stated it.")
+    via: list[Named] = Field(description="Sources that relayed it, in the order reported.")
+    method: str = Field(description="How the source knows, such as `headcount`.")
+    credibility: int = Field(description="Credibility of the information, 1 (confirmed) to 6 (cannot be judged).")
+    url: str | None = Field(description="Web address of the publication; null if none is given.")
+    title: str | None = Field(description="Title of the publication; null if none is given.")
+    quote: str | None = Field(description="The source's own words; null if none are given.")
+    language: str | None = Field(description="Language of the quote, BCP 47; null if not given.")
+    licence: str | None = Field(description="Licence of the publication; null if not given.")
 
 
 class IndicatorLinks(BaseModel):
-    """Where to read on."""
+    """Links of an indicator."""
 
-    self: str
-    history: str
-    reports: str
+    self: str = Field(description="The indicator with all its reports.")
+    history: str = Field(description="How its assessment changed.")
+    reports: str = Field(description="All reports on it.")
 
 
 def _value_of(kinds: Iterable[Kind[Any]]) -> Any:
@@ -83,58 +85,61 @@ def _value_of(kinds: Iterable[Kind[Any]]) -> Any:
 
 
 class Indicator(BaseModel):
-    """The assessed reading of the standing reports on one (kind, place, subject)."""
+    """The assessment of all standing reports on one kind, place and subject."""
 
-    id: str
-    kind: str
-    subject: str = Field(description="The concept, the supply (with its scope where that is not all stock), or the route.")
-    place: PlaceBrief
-    value: _value_of(KINDS.values()) | None = Field(description="What the kind says; null once no report stands.")  # type: ignore[valid-type]
+    id: str = Field(description="Identifier, computed from kind, place and subject.")
+    kind: str = Field(description="Kind of indicator.", examples=["supply_runout"])
+    subject: str = Field(description="What the indicator is about: a concept, a supply (with its scope unless `all_stock`), or a route.")
+    place: PlaceBrief = Field(description="Place of the indicator.")
+    value: _value_of(KINDS.values()) | None = Field(description="Assessed value; null if no report stands.")  # type: ignore[valid-type]
     agreement: Agreement | None = Field(
-        description="`single`: one source. `consistent`. `contested`: two standing reports cannot both be true. "
-        "`unconfirmed`: more than one source, agreeing, all of them parties to the conflict. Null once no report stands."
+        description="`single`: one source. `consistent`: more sources, which agree. `contested`: two standing reports cannot both be "
+        "true. `unconfirmed`: more sources, which agree and are all parties to the conflict. Null: no report stands."
     )
-    stated_at: str | None = Field(description="When the preferred report was stated.")
-    stale_after: str | None = Field(description="The newest standing statement plus the kind's horizon.")
+    stated_at: str | None = Field(description="When the preferred report was stated; null if no report stands.")
+    stale_after: str | None = Field(description="Time of the newest standing report plus the horizon of the kind; null if none stands.")
     recorded_at: str = Field(description="When the last change to this indicator was recorded.")
-    assessment: Assessment
-    provenance: IndicatorProvenance | None
-    sensitivity: Label | None = Field(description="The highest label among the standing reports.")
-    redacted: list[str]
-    links: IndicatorLinks
-    revision: int = Field(description="Number of the last change to this indicator, in the ledger as this reader sees it.")
+    assessment: Assessment = Field(description="How the value was assessed.")
+    provenance: IndicatorProvenance | None = Field(description="Provenance of the preferred report; null if no report stands.")
+    sensitivity: Label | None = Field(description="Strictest label of the standing reports; null if none stands.")
+    redacted: list[str] = Field(description="Fields that are withheld or coarsened for this clearance.")
+    links: IndicatorLinks = Field(description="Links of the indicator.")
+    revision: int = Field(description="Seq of the last change to this indicator, in the ledger as this caller sees it.")
 
 
-class _ReadReport(BaseModel):
-    id: str
-    source: SourceBrief
-    via: list[Named]
-    stated_at: str
-    recorded_at: str
-    value: dict[str, Any]
-    method: str
-    credibility: int
-    sensitivity: Label
-    links: dict[str, str]
+class _AssessedReport(BaseModel):
+    id: str = Field(description="Identifier of the report.")
+    source: SourceBrief = Field(description="Source of the report.")
+    via: list[Named] = Field(description="Sources that relayed it, in the order reported.")
+    stated_at: str = Field(description="When the source stated it.")
+    recorded_at: str = Field(description="When it was recorded.")
+    value: dict[str, Any] = Field(description="Value as reported.")
+    method: str = Field(description="How the source knows, such as `headcount`.")
+    credibility: int = Field(description="Credibility of the information, 1 (confirmed) to 6 (cannot be judged).")
+    sensitivity: Label = Field(description="Label of the report.")
+    links: dict[str, str] = Field(description="Links of the report.")
 
 
-class StandingReport(_ReadReport):
-    """A report that was read, and how it relates to the reading."""
+class StandingReport(_AssessedReport):
+    """A report that the assessment includes."""
 
-    relation: Relation
+    relation: Relation = Field(description="Relation to the preferred report.")
 
 
-class LeftOutReport(_ReadReport):
-    """A report that was not read, and why."""
+class LeftOutReport(_AssessedReport):
+    """A report that the assessment leaves out."""
 
-    reason: Reason
+    reason: LeftOutReason = Field(
+        description="`superseded` by a correction, `retracted`, `replaced_by_later` report of the same source, or `past_horizon`: too "
+        "long before the newest report."
+    )
 
 
 class IndicatorDetail(Indicator):
-    """An indicator with every report behind it."""
+    """An indicator with its reports."""
 
-    reports: list[StandingReport] = Field(description="Those read, best grade first.")
-    left_out: list[LeftOutReport] = Field(description="Those not read, latest first.")
+    reports: list[StandingReport] = Field(description="Standing reports, best grade first.")
+    left_out: list[LeftOutReport] = Field(description="Reports that were left out, latest first.")
 
 
 class IndicatorPage(ListEnvelope[Indicator]):
@@ -142,80 +147,72 @@ class IndicatorPage(ListEnvelope[Indicator]):
 
 
 class HistoryStep(BaseModel):
-    """One change that moved the reading, and how it read after it."""
+    """One change of the assessment of an indicator."""
 
-    seq: int = Field(description="Number of the change, in the ledger as this reader sees it.")
-    type: str = Field(description="`report`, `correction`, `retraction`, `outcome` or `grade`.")
-    report: str | None = Field(description="The report that came, was withdrawn, or shows the outcome.")
-    reason: str | None
-    recorded_at: str
-    moved: list[Literal["value", "range", "agreement"]]
-    value: _value_of(KINDS.values()) | None  # type: ignore[valid-type]
-    agreement: Agreement | None
-    preferred: str | None
+    seq: int = Field(description="Seq of the ledger entry, in the ledger as this caller sees it.")
+    type: str = Field(description="`report`, `correction`, `retraction`, `outcome`, `grade`, `label` or `tombstone`.")
+    report: str | None = Field(description="Report that was recorded, withdrawn, or shows the outcome; null if it is not visible.")
+    reason: str | None = Field(description="Reason given for the change; null if none is given or it is not visible.")
+    recorded_at: str = Field(description="When the change was recorded.")
+    moved: list[MovedPart] = Field(description="Parts of the assessment that changed.")
+    value: _value_of(KINDS.values()) | None = Field(description="Value after the change; null if no report stands.")  # type: ignore[valid-type]
+    agreement: Agreement | None = Field(description="Agreement after the change; null if no report stands.")
+    preferred: str | None = Field(description="Identifier of the preferred report after the change; null if no report stands.")
 
 
 class HistoryPage(ListEnvelope[HistoryStep]):
-    """A page of steps, oldest first."""
+    """A page of the history of an indicator, oldest change first."""
 
 
-class IndicatorFilters(BaseModel):
-    """What every list of indicators is filtered by."""
+class IndicatorFilters(PastListFilters):
+    """Filters of every list of indicators."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    place: PlaceFilter = None
-    within: Within = False
-    country: CountryFilter = None
-    source: Annotated[Slug | None, Field(description="Slug of the preferred report's source.")] = None
-    agreement: Annotated[Agreement | None, Field(description="How the sources agree.")] = None
+    source: Annotated[Slug | None, Field(description="Slug of the preferred report's source.", examples=["un-ocha"])] = None
+    agreement: Annotated[Agreement | None, Field(description="How the sources agree.", examples=["contested"])] = None
     min_reliability: Annotated[
         Grade | None, Field(description="Worst grade of the preferred report's source; F ranks below C and above D.", examples=["C"])
     ] = None
-    stale: Annotated[bool | None, Field(description="Whether the newest statement is older than the kind's horizon.")] = None
+    stale: Annotated[bool | None, Field(description="Whether the newest report is older than the horizon of the kind.")] = None
     updated_since: Annotated[
-        DateOrTime | None, Field(description="Changed at or after this time; a date is its first moment.", examples=["2016-10-05"])
+        DateOrTime | None, Field(description="Changed at or after this time; a date means its start in UTC.", examples=["2016-10-05"])
     ] = None
     bbox: BoundingBox = None
-    as_of: AsOf = None
-    known_at: KnownAt = None
-    cursor: PageCursor = None
-    limit: Limit = 100
-    format: GeographicFormat = None
 
 
 def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[IndicatorFilters]:
     own: dict[str, Any] = dict(more)
-    states: list[str] = []
-    shown: list[str] = []
+    statuses: list[str] = []
+    status_examples: list[str] = []
     for kind in kinds:
         field = kind.value_model.model_fields[kind.filter_field]
-        described = Field(
-            default=None, description=field.description, examples=[kind.example[kind.filter_field]], **_pattern(field.metadata)
-        )
-        # Kinds may share a topic: two of them may speak of supplies, each of its own.
+        pattern = next((each.pattern for each in field.metadata if getattr(each, "pattern", None)), None)
+        described = Field(None, description=field.description, examples=[kind.example[kind.filter_field]], pattern=pattern)
+        # Kinds may share a filter field, each with its own values.
         earlier = own[kind.filter_field][0] if kind.filter_field in own else None
         own[kind.filter_field] = (field.annotation | earlier, described)
         if kind.status_field is not None:
-            states.extend(get_args(kind.value_model.model_fields[kind.status_field].annotation))
-            shown.extend([kind.example[kind.status_field]] if kind.status_field in kind.example else [])
-    if states:
+            statuses += closed_set(kind.value_model.model_fields[kind.status_field].annotation)
+            status_examples += [kind.example[kind.status_field]] if kind.status_field in kind.example else []
+    if statuses:
         own["status"] = (
-            Literal[tuple(dict.fromkeys(states))] | None,
-            Field(default=None, description="What it reads: of a route `status`, of a supply `state`.", examples=[*shown, *states][:1]),
+            Literal[tuple(dict.fromkeys(statuses))] | None,
+            Field(
+                default=None,
+                description="Assessed state: of a route its `status`, of a supply its `state`.",
+                examples=[*status_examples, *statuses][:1],
+            ),
         )
     return create_model(name, __base__=IndicatorFilters, **own)
 
 
-def _pattern(metadata: list[Any]) -> dict[str, Any]:
-    return next(({"pattern": each.pattern} for each in metadata if getattr(each, "pattern", None)), {})
-
-
 def _page_of(kind: Kind[Any]) -> type[IndicatorPage]:
     name = kind.assessment_model.__name__
-    fields: dict[str, Any] = {"kind": (Literal[kind.name], ...), "value": (kind.assessment_model | None, ...)}
+    fields: dict[str, Any] = {
+        "kind": (Literal[kind.name], Field(description="Kind of indicator.")),
+        "value": (kind.assessment_model | None, Field(description="Assessed value; null if no report stands.")),
+    }
     item: Any = create_model(f"{name}Indicator", __base__=Indicator, **fields)
-    items: dict[str, Any] = {"items": (list[item], ...)}
+    items: dict[str, Any] = {"items": (list[item], Field(description="The records of this page."))}
     return create_model(f"{name}Page", __base__=IndicatorPage, **items)
 
 

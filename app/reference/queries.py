@@ -180,9 +180,12 @@ def place_filter(column: Any, slug_or_code: str, *, within: bool) -> ColumnEleme
     return col(column).in_(select(col(PlaceAncestor.place_id)).where(col(PlaceAncestor.ancestor_id) == place_id))
 
 
-def places_in_country(country: str) -> Select[Any]:
-    """Return a subquery of the identifiers of the places of a country."""
-    return select(col(Place.id)).where(col(Place.country) == country)
+def place_conditions(column: Any, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
+    """Return the conditions of the filters `place`, `within` and `country` on a column of place identifiers."""
+    conditions = [] if place is None else [place_filter(column, place, within=within)]
+    if country is not None:
+        conditions.append(col(column).in_(select(col(Place.id)).where(col(Place.country) == country)))
+    return conditions
 
 
 def places_in_box(text: str) -> Select[Any]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import ColumnElement, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -19,16 +19,16 @@ from app.domain.times import DateOrTime as Time
 from app.domain.times import start_of
 from app.http.content_negotiation import Format
 from app.http.cursors import Cursor
-from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, format_responses, list_response, negotiate_format
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, PastListFilters, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, READ_ERRORS, WRITE_ERRORS, body_schema, json_request_body
 from app.http.problems import FieldProblem, invalid, invalid_field, not_found
-from app.http.query_params import AsOf, BoundingBox, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import AsOf, BoundingBox, KnownAt
 from app.http.request_body import json_body
 from app.http.responses import json_response
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
 from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time_point
-from app.reference.queries import place_filter, places_in_box, places_in_country, source_id_of
+from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
 from app.reports.models import Report
 from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, report_body, status_at
@@ -44,29 +44,19 @@ REPORT_CURSOR = Cursor("reports", UUID)
 MOST = 1000
 
 
-class ReportFilters(BaseModel):
+class ReportFilters(PastListFilters):
     """What lists of reports are filtered by."""
-
-    model_config = ConfigDict(extra="forbid")
 
     indicator: Annotated[
         UUID | None, Field(description="Only reports on this indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])
     ] = None
     kind: Annotated[KindName | None, Field(description="Only reports of this kind.", examples=["supply_runout"])] = None
-    place: PlaceFilter = None
-    within: Within = False
-    country: CountryFilter = None
     source: Annotated[Slug | None, Field(description="Slug of the source.", examples=["un-envoy-syria"])] = None
     status: Annotated[Status | None, Field(description="Whether the report stands.", examples=["standing"])] = None
     updated_since: Annotated[
         Time | None, Field(description="Recorded at or after this time; a date is its first moment.", examples=["2016-10-05"])
     ] = None
     bbox: BoundingBox = None
-    as_of: AsOf = None
-    known_at: KnownAt = None
-    cursor: PageCursor = None
-    limit: Limit = 100
-    format: GeographicFormat = None
 
 
 def _conditions(filters: ReportFilters, level: int, moment: TimePoint) -> list[ColumnElement[bool]]:
@@ -75,10 +65,7 @@ def _conditions(filters: ReportFilters, level: int, moment: TimePoint) -> list[C
         where.append(col(Report.indicator_id) == filters.indicator)
     if filters.kind is not None:
         where.append(col(Report.kind) == filters.kind)
-    if filters.place is not None:
-        where.append(place_filter(Report.place_id, filters.place, within=filters.within))
-    if filters.country is not None:
-        where.append(col(Report.place_id).in_(places_in_country(filters.country)))
+    where += place_conditions(Report.place_id, filters.place, within=filters.within, country=filters.country)
     if filters.bbox is not None:
         where.append(col(Report.place_id).in_(places_in_box(filters.bbox)))
     if filters.source is not None:

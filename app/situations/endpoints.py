@@ -1,117 +1,108 @@
-"""`/v1/situations`, `/v1/warnings`, `/v1/sources/{slug}/record`, `/v1/ledger/head`: what a duty officer and an auditor open first."""
+"""`/v1/situations`, `/v1/warnings` and `/v1/sources/{slug}/record`."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
-from sqlalchemy import ColumnElement, select
+from pydantic import Field
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
+from app.access.fast_list_route import FastListRoute
 from app.assessment.models import Indicator, IndicatorProjection
-from app.domain.times import end_of, end_of_today, rfc3339
+from app.domain.times import rfc3339
+from app.domain.view import View
 from app.http.cursors import Cursor
-from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, GeographicFormat, ListQuery, Page, format_responses, list_response, negotiate_format
+from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, PastListFilters, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
-from app.http.query_params import AsOf, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import AsOf, KnownAt
 from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
 from app.reference.models import Place, PlaceAncestor
-from app.reference.queries import find_places, find_sources, place_filter, places_in_country
+from app.reference.queries import find_places, find_sources, place_conditions
 from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
-from app.situations.service import get_situation, list_situations
-from app.situations.track_record import track_record
-from app.situations.warnings import list_warnings
-from app.storage.paging import revision_of
+from app.situations.service import load_situation, load_situations
+from app.situations.track_record import load_track_record
+from app.situations.warnings import load_warnings
+from app.storage.paging import current_revision
 
-router = APIRouter()
+router = APIRouter(route_class=FastListRoute)
 
 SITUATION_CURSOR = Cursor("situations", UUID)
 WARNING_CURSOR = Cursor("warnings", tuple[date, UUID])
-# What sources and the ledger are held to comes after what they say.
-accounts = APIRouter()
+# A router of its own, because its tag comes later in the OpenAPI document.
+track_records = APIRouter()
 
-IN_FORMATS = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
-
-
-def _at(as_of: str | None) -> datetime:
-    return end_of(as_of) if as_of else end_of_today()
+LIST_RESPONSES = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 
 
-def _places(column: object, place: str | None, *, within: bool, country: str | None) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    if place is not None:
-        where.append(place_filter(column, place, within=within))
-    if country is not None:
-        where.append(col(column).in_(places_in_country(country)))
-    return where
+class WarningFilters(PastListFilters):
+    """Filters of the list of warnings."""
+
+    within_days: Annotated[int, Field(ge=0, le=3650, description="Maximum days from `as_of` to the due date.", examples=[14])] = 7
 
 
 @router.get("/situations" + SUFFIX, include_in_schema=False)
 @router.get(
     "/situations",
     tags=["Situations"],
-    summary="Where is it worst?",
+    summary="List situations",
     response_model=SituationPage,
-    responses=IN_FORMATS,
+    responses=LIST_RESPONSES,
 )
-async def list_all_situations(
+async def list_situations(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    place: PlaceFilter = None,
-    within: Within = False,
-    country: CountryFilter = None,
-    as_of: AsOf = None,
-    known_at: KnownAt = None,
-    cursor: PageCursor = None,
-    limit: Limit = 100,
-    format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
+    filters: Annotated[PastListFilters, Query()],
 ) -> Response:
-    """Every place that has indicators, each with its people trapped, its soonest run-out and its routes. Nothing is added up."""
-    where = _places(Place.id, place, within=within, country=country)
-    at = _at(as_of)
+    """List the situation of each place that has indicators, in order of place: people, supplies, routes and what is contested.
+
+    Figures are never added up, because concepts and places overlap.
+    """
+    where = place_conditions(Place.id, filters.place, within=filters.within, country=filters.country)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = SITUATION_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
-            moment = await resolve_time_point(connection, as_of, known_at)
-            items, last, revision = await list_situations(
-                connection, where, after=after, limit=limit, level=caller.level, moment=moment, at=at, settings=settings
-            )
+            view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
+            items, last, revision = await load_situations(connection, where, view, after=after, limit=limit)
         return [orjson.dumps(item).decode() for item in items], SITUATION_CURSOR.encode(last, revision), revision
 
-    chosen = negotiate_format(request, GEOGRAPHIC_FORMATS, format)
-    listing = ListQuery("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
-    return await list_response(request, listing, chosen, cursor=cursor, limit=limit)
+    format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
+    listing = ListQuery("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@router.get("/situations/{place}", tags=["Situations"], summary="How is it in one place?", response_model=Situation, responses=READ_ERRORS)
-async def get_one_situation(
+@router.get(
+    "/situations/{place}", tags=["Situations"], summary="Get the situation of a place", response_model=Situation, responses=READ_ERRORS
+)
+async def get_situation(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    place: Annotated[str, Path(max_length=100, description="Slug, or `scheme:code`.", examples=["aleppo-east"])],
-    within: Annotated[bool, Query(description="Take the place's descendants too; each item names its own place.")] = False,
+    place: Annotated[str, Path(max_length=100, description="Slug of a place, or `scheme:code`.", examples=["aleppo-east"])],
+    within: Annotated[bool, Query(description="Include the descendants of the place; each item names its own place.")] = False,
     as_of: AsOf = None,
     known_at: KnownAt = None,
 ) -> Response:
-    """People trapped by concept, supplies with days left, routes closed of routes known, and what is contested, as of a time."""
+    """Get the situation of one place: people by concept, supplies with days left, routes, and what is contested."""
     async with database.snapshot() as connection:
-        facts = (await find_places(connection, [place])).get(place)
-        if facts is None:
+        found = (await find_places(connection, [place])).get(place)
+        if found is None:
             raise not_found("place")
-        moment = await resolve_time_point(connection, as_of, known_at)
-        places = await _with_descendants(connection, facts.id) if within else [facts.id]
-        found = await get_situation(connection, places, facts, level=caller.level, moment=moment, at=_at(as_of), settings=settings)
-        revision = await revision_of(connection, caller.level)
-    return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
+        view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
+        ids = await _with_descendants(connection, found.id) if within else [found.id]
+        situation = await load_situation(connection, ids, found, view)
+        revision = await current_revision(connection, caller.level)
+    return json_response(request, orjson.dumps(situation), private=caller.key_id is not None, revision=revision)
 
 
 async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
@@ -123,60 +114,41 @@ async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UU
 @router.get(
     "/warnings",
     tags=["Situations"],
-    summary="What runs out next?",
+    summary="List warnings",
     response_model=WarningPage,
-    responses=IN_FORMATS,
+    responses=LIST_RESPONSES,
 )
-async def list_all_warnings(
+async def list_warnings(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    within_days: Annotated[int, Query(ge=0, le=3650, description="Falling due up to so many days from `as_of`.", examples=[14])] = 7,
-    place: PlaceFilter = None,
-    within: Within = False,
-    country: CountryFilter = None,
-    as_of: AsOf = None,
-    known_at: KnownAt = None,
-    cursor: PageCursor = None,
-    limit: Limit = 100,
-    format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
+    filters: Annotated[WarningFilters, Query()],
 ) -> Response:
-    """Supply run-outs that fall due, soonest first; those past due stay until an outcome is set."""
-    on = IndicatorProjection if as_of is None and known_at is None else Indicator
-    where = _places(on.place_id, place, within=within, country=country)
-    at = _at(as_of)
+    """List warnings, such as supply run-outs, by due date; those past due stay until their outcome is recorded."""
+    table = IndicatorProjection if filters.as_of is None and filters.known_at is None else Indicator
+    where = place_conditions(table.place_id, filters.place, within=filters.within, country=filters.country)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = WARNING_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
-            moment = await resolve_time_point(connection, as_of, known_at)
-            items, last, revision = await list_warnings(
-                connection,
-                where,
-                within_days=within_days,
-                after=after,
-                limit=limit,
-                level=caller.level,
-                moment=moment,
-                at=at,
-                settings=settings,
-            )
+            view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
+            items, last, revision = await load_warnings(connection, where, view, within_days=filters.within_days, after=after, limit=limit)
         return items, WARNING_CURSOR.encode(last, revision), revision
 
-    chosen = negotiate_format(request, GEOGRAPHIC_FORMATS, format)
-    listing = ListQuery("warnings", fetch, level=caller.level, private=caller.key_id is not None, as_of=as_of)
-    return await list_response(request, listing, chosen, cursor=cursor, limit=limit)
+    format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
+    listing = ListQuery("warnings", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@accounts.get(
+@track_records.get(
     "/sources/{slug}/record",
     tags=["Places, sources, routes"],
-    summary="How often was a source right?",
+    summary="Get the track record of a source",
     response_model=TrackRecord,
     responses=READ_ERRORS,
 )
-async def get_track_record(
+async def get_source_record(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
@@ -184,14 +156,13 @@ async def get_track_record(
     as_of: AsOf = None,
     known_at: KnownAt = None,
 ) -> Response:
-    """Of a source's warnings that fell due, how many materialised, were averted or overtaken, and the days between forecast and fact."""
-    at = _at(as_of)
+    """Get the outcomes of a source's warnings that fell due, and the days between forecast and event of those that came true."""
     async with database.snapshot() as connection:
         source = (await find_sources(connection, [slug], caller.level)).get(slug)
         if source is None:
             raise not_found("source")
-        moment = await resolve_time_point(connection, as_of, known_at)
-        record = await track_record(connection, source.id, level=caller.level, moment=moment, at=at)
-        revision = await revision_of(connection, caller.level)
-    body = orjson.dumps({"source": slug, "as_of": rfc3339(at), **record})
+        view = View(caller.level, await resolve_time_point(connection, as_of, known_at))
+        record = await load_track_record(connection, source.id, view)
+        revision = await current_revision(connection, caller.level)
+    body = orjson.dumps({"source": slug, "as_of": rfc3339(view.at), **record})
     return json_response(request, body, private=caller.key_id is not None, revision=revision)

@@ -235,7 +235,7 @@ async def test_500(client: httpx.AsyncClient, reference: Reference, database_url
     await run(database_url, "ALTER TABLE indicator_projection RENAME TO gone")
     assert_problem(await client.get("/v1/trapped-populations"), 500, "/v1/trapped-populations")
     assert_problem(await client.post("/v1/reports", json=report(source="envoy")), 500, "/v1/reports")
-    await run(database_url, "ALTER TABLE gone RENAME TO reading")
+    await run(database_url, "ALTER TABLE gone RENAME TO indicator_projection")
     assert (await client.get("/v1/reports?limit=9")).json()["revision"] == 1
     assert len((await client.get("/v1/changes?limit=9")).json()["items"]) == 1
     answer = await client.post("/v1/reports", json=report(source="envoy"))

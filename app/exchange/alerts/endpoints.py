@@ -3,22 +3,22 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from sqlalchemy import ColumnElement
+from pydantic import Field
 from sqlmodel import col
 from typing_extensions import TypeAliasType
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
+from app.domain.view import View
 from app.exchange.alerts.atom import render_feed
 from app.exchange.alerts.cap import render
 from app.exchange.alerts.service import ALERTING, get_message, list_messages
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.cursors import Cursor
-from app.http.lists import negotiate_format
+from app.http.lists import ListFilters, negotiate_format
 from app.http.openapi import READ_ERRORS, problem_responses
 from app.http.problems import not_found
-from app.http.query_params import CountryFilter, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import json_response, next_url
-from app.reference.queries import place_filter, places_in_country
+from app.reference.queries import place_conditions
 from app.reports.models import Report
 from app.storage.paging import current_revision
 
@@ -33,6 +33,12 @@ _CAP_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 _ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom"><id>urn:lifeline:alerts</id><title>Lifeline alerts</title>...</feed>
 """
+
+
+class AlertFilters(ListFilters):
+    """Filters of the list of alerts."""
+
+    kind: Annotated[AlertKind, Field(description="Only alerts of this kind.")] = None
 
 
 def _content(format_: Format, example: str) -> dict[int | str, dict[str, Any]]:
@@ -51,28 +57,20 @@ async def list_alerts(
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    kind: Annotated[AlertKind, Query(description="Only alerts of this kind.")] = None,
-    place: PlaceFilter = None,
-    within: Within = False,
-    country: CountryFilter = None,
-    cursor: PageCursor = None,
-    limit: Limit = 100,
+    filters: Annotated[AlertFilters, Query()],
 ) -> Response:
     """List CAP 1.2 messages as an Atom feed, newest first: an Alert for a report, an Update for a correction, a Cancel for a retraction.
 
     Each entry links to its message; the link `next` leads to older messages.
     """
     negotiate_format(request, [Format.ATOM], None)
-    where: list[ColumnElement[bool]] = []
-    if kind is not None:
-        where.append(col(Report.kind) == kind)
-    if place is not None:
-        where.append(place_filter(Report.place_id, place, within=within))
-    if country is not None:
-        where.append(col(Report.place_id).in_(places_in_country(country)))
-    before = ALERT_CURSOR.decode(cursor)
+    where = place_conditions(Report.place_id, filters.place, within=filters.within, country=filters.country)
+    if filters.kind is not None:
+        where.append(col(Report.kind) == filters.kind)
+    before = ALERT_CURSOR.decode(filters.cursor)
+    view = View(caller.level, horizons=settings.horizons)
     async with database.snapshot() as connection:
-        messages, last = await list_messages(connection, where, before=before, limit=limit, level=caller.level, settings=settings)
+        messages, last = await list_messages(connection, where, view, before=before, limit=filters.limit)
         revision = await current_revision(connection, caller.level)
     url = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     older = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
@@ -103,7 +101,7 @@ async def get_alert(
 ) -> Response:
     """Return a CAP 1.2 message: Draft if the credibility cannot be judged, Restricted if the report is not labelled `clear`."""
     async with database.snapshot() as connection:
-        message = await get_message(connection, id, level=caller.level, settings=settings)
+        message = await get_message(connection, id, View(caller.level, horizons=settings.horizons))
         revision = await current_revision(connection, caller.level)
     if message is None:
         raise not_found("alert")
