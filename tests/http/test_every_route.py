@@ -13,7 +13,7 @@ from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.storage.database import Database
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeKey, of_no_storage
+from tests.support.fixtures import MakeKey, sqlite_only
 from tests.support.openapi import DOCUMENT
 
 READ, REPORT, CURATE, ADMIN = Scope
@@ -102,7 +102,7 @@ async def ask(client: httpx.AsyncClient, operation: str, key: str | None, stage:
     return answer.status_code
 
 
-@of_no_storage
+@sqlite_only
 async def test_who_may_come_in(anonymous: httpx.AsyncClient, client: httpx.AsyncClient, reference: Reference, keys: dict[str, str]) -> None:
     made = (await client.post("/v1/reports", json=report())).json()
     stage = {"id": NOBODY, "slug": "agency", "place": "oldtown", "delivery": NOBODY, "collection": "places", "feature": NOBODY}

@@ -17,7 +17,7 @@ from app.routers import TAGS
 from app.settings import Settings
 from tests.support.openapi import DOCUMENT
 from tests.support.servers import invoke
-from tests.webhooks.conftest import log_of
+from tests.webhooks.conftest import delivery_log
 
 OPERATIONS = {f"{method.upper()} {path}": each for path, methods in DOCUMENT["paths"].items() for method, each in methods.items()}
 # What runs as it stands though it has nothing to fill in, or nothing that a newcomer would have to.
@@ -186,7 +186,7 @@ async def test_the_demos_webhooks_send_nothing(app: FastAPI, demo: tuple[Setting
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lifeline.test", headers=headers) as client:
         webhooks = (await client.get("/v1/webhooks")).json()["items"]
         assert [(each["status"], each["url"]) for each in webhooks] == [("disabled", "https://127.0.0.1:9/lifeline")] * 2
-        log = await log_of(client, webhooks[0])
+        log = await delivery_log(client, webhooks[0])
     assert {each["status"] for each in log} == {"pending"}
-    assert log[-1]["error"] == "not connected: the URL must lead to public addresses only"
+    assert log[-1]["error"] == "not connected: the URL must resolve to public addresses only"
     assert [each["attempts"] for each in log] == [0] * (len(log) - 1) + [1]

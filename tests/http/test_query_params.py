@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from tests.support.factories import Reference, report
-from tests.support.fixtures import of_no_storage
+from tests.support.fixtures import sqlite_only
 from tests.support.openapi import DOCUMENT
 
-pytestmark = of_no_storage
+pytestmark = sqlite_only
 
 OPERATIONS = [(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 # Bodies that would be written, were the parameter passed over.

@@ -11,7 +11,7 @@ from app.domain.tlp import Label
 from app.main import Application
 from app.storage.database import Database
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.fixtures import MakeClient, sqlite_only
 
 PATHS = (
     "/v1/indicators",
@@ -41,7 +41,7 @@ async def filled(client: httpx.AsyncClient, reference: Reference) -> httpx.Async
     return client
 
 
-@of_no_storage
+@sqlite_only
 async def test_every_get_has_a_strong_etag_a_304_and_a_head(filled: httpx.AsyncClient) -> None:
     for path in PATHS:
         first = await filled.get(path)
@@ -60,7 +60,7 @@ async def test_every_get_has_a_strong_etag_a_304_and_a_head(filled: httpx.AsyncC
         assert head.headers["content-length"] == first.headers["content-length"], path
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 async def test_codings(filled: httpx.AsyncClient, coding: str) -> None:
     plain = await filled.get("/v1/indicators", headers={"Accept-Encoding": "identity"})
@@ -77,7 +77,7 @@ async def test_codings(filled: httpx.AsyncClient, coding: str) -> None:
     assert "content-encoding" not in refused.headers
 
 
-@of_no_storage
+@sqlite_only
 async def test_an_unchanged_page_costs_less_than_300_bytes(filled: httpx.AsyncClient) -> None:
     tag = (await filled.get("/v1/indicators")).headers["etag"]
     answer = await filled.get("/v1/indicators", headers={"If-None-Match": tag})
@@ -119,7 +119,7 @@ async def test_a_revoked_key_gets_nothing_that_was_kept_for_it(
     assert (await reader.get("/v1/indicators")).status_code == 401
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_hit_asks_the_application_nothing(filled: httpx.AsyncClient, app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = await filled.get("/v1/indicators", params={"limit": 5, "kind": "trapped_population"})
 
@@ -132,7 +132,7 @@ async def test_a_hit_asks_the_application_nothing(filled: httpx.AsyncClient, app
     assert hit.content == kept.content
 
 
-@of_no_storage
+@sqlite_only
 async def test_what_is_kept_is_bounded(client: httpx.AsyncClient, app: Application, reference: Reference) -> None:
     kept = app.response_cache
     assert kept is not None
