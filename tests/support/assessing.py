@@ -1,4 +1,4 @@
-"""Statements to read, made without a database."""
+"""Statements to assess, made without a database."""
 
 import itertools
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ def statement(
     party: bool = False,
     number: int | None = None,
     level: int = 0,
-    superseded_level: int | None = None,
-    retracted_level: int | None = None,
+    superseded_from_level: int | None = None,
+    retracted_from_level: int | None = None,
 ) -> Statement:
-    """One statement, made so many days after 1 July 2016, its value checked and resolved as that of a report is."""
+    """Return a statement made `day` days after 1 July 2016, with its value validated and resolved as in a report."""
     number = next(_numbers) if number is None else number
     stated_at = EPOCH + timedelta(days=day)
     return Statement(
-        number=number,
+        global_seq=number,
         id=UUID(int=number),
         source=SourceRecord(uuid5(NAMESPACE_URL, source), source, source.title(), "ngo", party, grade),
         value=KINDS[kind].resolve(KINDS[kind].value_model.model_validate(dict(value)), stated_at.date()),
@@ -48,30 +48,30 @@ def statement(
         language=None,
         licence=None,
         level=level,
-        superseded_level=superseded_level,
-        retracted_level=retracted_level,
+        superseded_from_level=superseded_from_level,
+        retracted_from_level=retracted_from_level,
     )
 
 
 def reading(kind: str, *statements: Statement, level: int = 0, outcomes: tuple[Outcome, ...] = ()) -> Assessment:
-    """The statements on one indicator, read together with the kind's own horizon."""
+    """Assess the statements on one indicator, with the kind's own horizon."""
     return assess(KINDS[kind], statements, level=level, horizon=timedelta(days=KINDS[kind].horizon_days), outcomes=outcomes)
 
 
 def value_of(read_together: Assessment) -> dict[str, Any]:
-    """The value of a reading that has one."""
+    """Return the value of an assessment that has one."""
     assert read_together.value is not None
     return read_together.value
 
 
 def relations(read_together: Assessment) -> dict[int, str]:
-    """How each statement relates to the reading or why it was left out, by its number."""
+    """Return the relation of each statement, or why it was left out, by its number."""
     standing = zip(read_together.standing, read_together.relations, strict=True)
-    return {each.statement.number: relation for each, relation in standing} | {
-        each.number: reason for each, reason in read_together.left_out
+    return {each.statement.global_seq: relation for each, relation in standing} | {
+        each.global_seq: reason for each, reason in read_together.left_out
     }
 
 
 def july(day: int) -> date:
-    """A day of July 2016; days after the 31st go on into August."""
+    """Return a day of July 2016; days after the 31st continue into August."""
     return date(2016, 7, 1) + timedelta(days=day - 1)

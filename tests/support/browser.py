@@ -1,4 +1,4 @@
-"""A real Chromium, and pages that tell what they asked for elsewhere and what went wrong in them."""
+"""A real Chromium, and pages that report outside requests and errors."""
 
 import asyncio
 import shutil
@@ -11,25 +11,25 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
-# The first draws pages just like the others, and no window round them: half the work.
+# The headless shell renders pages like the others with half the processor time.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is missing: install it (Debian: apt-get install chromium-headless-shell) to run the browser tests"
 )
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-# What costs time and shows nothing.
+# Features that cost time and change nothing on a page.
 ARGUMENTS += ["--in-process-gpu", "--renderer-process-limit=1", "--disable-site-isolation-trials"]
 ARGUMENTS += ["--disable-smooth-scrolling", "--disable-lcd-text"]
-# No name has an address: there is no internet.
+# No host name resolves, because there is no internet.
 ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-# What a browser says of an answer that is an error, or of a link that is cut, is what some tests want.
+# Some tests cause error responses and cut connections on purpose; the browser logs these.
 EXPECTED = ("Failed to load resource",)
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Chromium, as long as the block lasts."""
+    """Run Chromium until the end of the block."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -38,9 +38,9 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def visit(browser: Browser, base_url: str, *, refused: tuple[str, ...] = ("/v1/",), **options: Any) -> Iterator[Page]:
-    """A new visitor's page. At the end: that it asked nobody but the service for anything, and that nothing went wrong in it.
+    """Open a page in a new profile; at the end assert that it requested nothing outside the service and that nothing failed.
 
-    `refused` has the beginnings of the paths whose answers may be errors.
+    `refused` holds path prefixes whose responses may be errors.
     """
     context = browser.new_context(base_url=base_url, locale="en-GB", **options)
     context.set_default_timeout(30_000)
@@ -65,7 +65,7 @@ def visit(browser: Browser, base_url: str, *, refused: tuple[str, ...] = ("/v1/"
 
 
 class Relay:
-    """A wire to a server that can be cut and mended: a TCP relay on 127.0.0.1, in a thread of its own."""
+    """A TCP relay to a server on 127.0.0.1 that can be cut and restored, in a thread of its own."""
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
@@ -80,19 +80,19 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """Where the wire begins."""
+        """Return the address of the relay."""
         return f"http://127.0.0.1:{self.port}"
 
     def mend(self) -> None:
-        """Let connections through."""
+        """Accept connections."""
         self._run(self._listen())
 
     def cut(self) -> None:
-        """End every connection and refuse new ones."""
+        """Close every connection and refuse new ones."""
         self._run(self._stop())
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -17,7 +17,7 @@ VALUES: dict[str, dict[str, Any]] = {
 
 
 def report(kind: str = "trapped_population", value: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A report that is right, labelled `clear`; `value` is laid over the kind's usual value, the rest over the report."""
+    """Return a valid report labelled `clear`; `value` overrides the kind's usual value, `more` overrides the report."""
     body: dict[str, Any] = {
         "kind": kind,
         "place": "oldtown",
@@ -30,7 +30,7 @@ def report(kind: str = "trapped_population", value: dict[str, Any] | None = None
 
 
 async def post_all(client: httpx.AsyncClient, *bodies: dict[str, Any]) -> list[dict[str, Any]]:
-    """Send reports that are new as one list, recorded at one time; answers their outcomes."""
+    """Post new reports as one list, recorded at the same time, and return their outcomes."""
     answer = await client.post("/v1/reports", json=bodies)
     items: list[dict[str, Any]] = answer.json()["items"]
     assert [item["status"] for item in items] == [201] * len(bodies), answer.text
@@ -47,7 +47,7 @@ PLACES: list[dict[str, Any]] = [
         "codes": [{"scheme": "pcode", "code": "SY02"}],
     },
 ]
-# Of different grades, two of them parties.
+# Sources of several grades; two are parties to the conflict.
 SOURCES: list[dict[str, Any]] = [
     {"slug": slug, "name": slug.title(), "type": type_, "reliability": grade, "party_to_conflict": party}
     for slug, type_, grade, party in (
@@ -88,13 +88,13 @@ async def seed(url: str) -> None:
 
 
 class Reference:
-    """Adds reference data over HTTP."""
+    """Reference data, added over HTTP."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
 
     async def add(self, collection: str, **body: Any) -> dict[str, Any]:
-        """Add one record and answer it."""
+        """Add a record and return it."""
         answer = await self.client.post(f"/v1/{collection}", json=body)
         assert answer.status_code == 201, answer.text
         added: dict[str, Any] = answer.json()

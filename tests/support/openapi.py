@@ -1,4 +1,4 @@
-"""The OpenAPI document as committed: to make it anew takes a second, and one test holds the two equal."""
+"""The committed OpenAPI document, because generating it takes a second; one test compares the two."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parents[2] / "openapi"
 
 
 def committed(name: str = "v1.json") -> dict[str, Any]:
-    """A document of the folder."""
+    """Return a document in openapi/."""
     document: dict[str, Any] = json.loads((FOLDER / name).read_text(encoding="utf-8"))
     return document
 

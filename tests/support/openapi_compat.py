@@ -1,7 +1,7 @@
-"""Would a client written for one OpenAPI 3.1 document break on another?
+"""Find out whether a client written for one OpenAPI 3.1 document breaks on another.
 
-What a client sends must still be taken, and what it reads must still be there: a request schema may only grow wider, and a response may
-only say more. Clients are told to ignore fields, values and kinds that they do not know, so these may be added to responses.
+What a client sends must still be accepted, and what it reads must still be there: a request schema may only accept more, and a response
+may only contain more. Clients ignore fields, values and kinds that they do not know, so responses may add these.
 """
 
 import itertools
@@ -18,8 +18,8 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object", type(None): "null"}
 _FLOORS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _CEILINGS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-_NEUTRAL = {"minLength": 0, "minItems": 0, "minProperties": 0}  # the same as left out
-# Compared as they stand: whether one lets through what another does is not decided here.
+_NEUTRAL = {"minLength": 0, "minItems": 0, "minProperties": 0}  # the same as leaving it out
+# Compared literally, because whether one pattern accepts what another accepts is not decided here.
 _OPAQUE = (
     "contains", "contentEncoding", "contentMediaType", "dependentRequired", "dependentSchemas", "else", "if", "maxContains", "minContains",
     "multipleOf", "not", "pattern", "patternProperties", "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties",
@@ -27,9 +27,9 @@ _OPAQUE = (
 
 
 def breaking_changes(old: Node, new: Node) -> list[str]:
-    """What in `new` breaks a client of `old`: one line each, naming the operation and the place in it; empty when nothing does.
+    """Return a line for each difference in `new` that breaks a client of `old`, with the operation and the place in it.
 
-    Both are OpenAPI 3.1 documents as parsed JSON. Only references within the document are followed; another raises `KeyError`.
+    Both are parsed OpenAPI 3.1 documents. Raises KeyError for a reference to another document.
     """
     return list(dict.fromkeys(_Comparison(old, new).run()))
 
@@ -45,7 +45,7 @@ def _target(document: Node, reference: str) -> Any:
 
 
 def _deref(document: Node, node: Any) -> Node:
-    """A parameter, body, response, header or path item, through its references."""
+    """Return a parameter, body, response, header or path item with its references resolved."""
     seen: set[str] = set()
     while "$ref" in node and node["$ref"] not in seen:
         seen.add(node["$ref"])
@@ -55,7 +55,7 @@ def _deref(document: Node, node: Any) -> Node:
 
 
 def _merge(one: Node, other: Node) -> Node:
-    """A schema that lets through what both let through, as far as one schema can say it."""
+    """Return a schema that accepts what both accept, as far as one schema can express it."""
     merged = one | other
     for name in one.keys() & other.keys():
         if name == "properties":
@@ -90,7 +90,7 @@ def _type_fits(given: str, taken: str) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equality as JSON has it: unlike in Python, true is not 1."""
+    """Compare as JSON does: unlike in Python, true is not 1."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
@@ -99,7 +99,7 @@ def _holds(values: Iterable[Any], value: Any) -> bool:
 
 
 def _flat(document: Node, schema: Any, seen: tuple[str, ...] = ()) -> Node:
-    """One schema object without `$ref`, `allOf` and `const`; its `anyOf` and `oneOf` stand under `unions`, each a list of schemas."""
+    """Return one schema object without `$ref`, `allOf` and `const`; `unions` holds its `anyOf` and `oneOf`, each a list of schemas."""
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
     own = {name: value for name, value in schema.items() if name not in ("$ref", "allOf", "anyOf", "oneOf", "const")}
@@ -116,10 +116,10 @@ def _flat(document: Node, schema: Any, seen: tuple[str, ...] = ()) -> Node:
 
 
 def _variants(document: Node, schema: Any, seen: frozenset[str] = frozenset()) -> list[Node]:
-    """The flat schemas, without unions and of one type or none, that together let through what the schema does."""
+    """Return flat schemas, without unions and of at most one type, that together accept what the schema accepts."""
     reference = schema.get("$ref") if isinstance(schema, dict) else None
     if reference in seen:
-        return []  # a union that holds itself says no more by that
+        return []  # a union that contains itself adds nothing
     within = seen | {reference} if reference else seen
     flat = _flat(document, schema)
     found = [{name: value for name, value in flat.items() if name != "unions"}]
@@ -228,7 +228,7 @@ class _Comparison:
                 yield from self._schema(content.get("schema", {}), new[media_type].get("schema", {}), label, direction)
 
     def _security(self, old: Node, new: Node, where: str) -> Iterator[str]:
-        # A list of alternatives; one is enough, and {} is to ask without a key.
+        # A list of alternatives, one of which is enough; {} means no key.
         before: list[Node] = old.get("security", self.old.get("security", [])) or [{}]
         after: list[Node] = new.get("security", self.new.get("security", [])) or [{}]
         for way in before:
@@ -243,7 +243,7 @@ class _Comparison:
                 yield f"security scheme {name}: changed"
 
     def _schema(self, old: Any, new: Any, where: str, direction: Direction, within: Pairs = frozenset()) -> list[str]:
-        """Findings on a pair of schemas; a pair that stands within itself holds if the rest of it does."""
+        """Compare two schemas; a pair that contains itself is compatible if the rest of it is."""
         pair = json.dumps([old, new], sort_keys=True)
         if pair in within:
             return []
@@ -254,14 +254,14 @@ class _Comparison:
         return self._readable(olds, news, where, within)
 
     def _taken(self, old: Node, news: list[Node], where: str, within: Pairs) -> list[str]:
-        """Is what clients send still taken, by any variant of the new schema?"""
+        """Return findings unless some variant of the new schema still accepts what clients send."""
         if "enum" in old:
             return [f"{where}: {json.dumps(value)} no longer taken" for value in old["enum"] if not any(_takes(new, value) for new in news)]
         new, findings = self._closest(old, news, where, "request", within)
         return [f"{where}: {_kind_of(old)} no longer taken"] if new is None else findings
 
     def _readable(self, olds: list[Node], news: list[Node], where: str, within: Pairs) -> list[str]:
-        """Can a client that knows the old variants read the new ones?"""
+        """Return findings unless a client that knows the old variants can read the new ones."""
         findings: list[str] = []
         unknown: list[Node] = []
         recognised: list[Node] = []
@@ -272,14 +272,14 @@ class _Comparison:
             else:
                 recognised.append(old)
                 findings += wrong
-        # One more object among several is a kind that clients ignore, so long as every kind that they know is still served.
+        # An added object is a kind that clients ignore, as long as every kind that they know is still served.
         kinds = [each for each in olds if each.get("type") == "object"]
         ignored = len(kinds) > 1 and all(any(each is known for known in recognised) for each in kinds)
         findings += [f"{where}: may now be {_kind_of(each)}" for each in unknown if not (ignored and each.get("type") == "object")]
         return findings
 
     def _closest(self, one: Node, others: list[Node], where: str, direction: Direction, within: Pairs) -> tuple[Node | None, list[str]]:
-        """The variant that fits best and what does not fit; none where all are of another type or another kind."""
+        """Return the closest variant and what does not fit; None where all are of another type or kind."""
         best: tuple[Node | None, list[str]] = (None, [])
         for other in sorted(others, key=lambda each: each.get("name") != one.get("name")):
             old, new = (one, other) if direction == "request" else (other, one)
@@ -295,7 +295,7 @@ class _Comparison:
         return best
 
     def _of_other_kinds(self, old: Node, new: Node) -> bool:
-        """Do both have a property of fixed values, such as `kind`, with none in common?"""
+        """Return whether both have a property of fixed values, such as `kind`, with no value in common."""
         for name in old.get("properties", {}).keys() & new.get("properties", {}).keys():
             before = _flat(self.old, old["properties"][name]).get("enum")
             after = _flat(self.new, new["properties"][name]).get("enum")
@@ -304,7 +304,7 @@ class _Comparison:
         return False
 
     def _single(self, old: Node, new: Node, where: str, direction: Direction, within: Pairs) -> Iterator[str]:
-        """Findings on two flat schemas whose types fit."""
+        """Compare two flat schemas whose types fit."""
         given, taken = (old, new) if direction == "request" else (new, old)
         if "format" in taken and given.get("format") != taken["format"]:
             yield f"{where}: format changed from {old.get('format', 'none')} to {new.get('format', 'none')}"
@@ -344,7 +344,7 @@ class _Comparison:
 
 
 def _parameters(document: Node, item: Node, operation: Node) -> dict[tuple[str, str], Node]:
-    """Parameters of an operation by (in, name); those of its path included, names of headers in lower case."""
+    """Return the parameters of an operation and its path by (in, name), with header names in lower case."""
     found = {}
     for each in (*item.get("parameters", []), *operation.get("parameters", [])):
         parameter = _deref(document, each)
@@ -381,6 +381,6 @@ def _narrowed(old: Node, new: Node, where: str) -> Iterator[str]:
 
 
 def _kind_of(schema: Node) -> str:
-    """What to call a variant in a finding: the name of its component, or its type."""
+    """Return the name of a variant for a finding: that of its component, or its type."""
     name: str = schema.get("name", "").rpartition("/")[2] or schema.get("type", "anything")
     return name

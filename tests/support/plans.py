@@ -1,4 +1,4 @@
-"""Query plans of PostgreSQL: a database that is big enough to plan for, the statements of requests, and what is wrong with a plan."""
+"""Query plans of PostgreSQL: a database large enough to plan for, recorded statements, and the faults of a plan."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.storage.database import Database
 
-# What grows without end, with the world and with what is said of it.
+# Tables that grow without bound.
 LARGE_TABLES = frozenset(
     {
         "indicator",
@@ -25,20 +25,20 @@ LARGE_TABLES = frozenset(
         "webhook_delivery",
     }
 )
-# Rows that may be sorted: a page and its like, not a table.
+# A plan may sort a page, not a table.
 MAX_SORTED_ROWS = 200
 COPIES = 15
 
 _COPIED = "md5({}::text || copy)::uuid"
-# Nearly without gaps, as a ledger is.
+# Nearly without gaps, like a ledger.
 _NUMBER = "{} + copy * 1200"
 _POSITIONS = tuple(f"seq_{label}" for label in ("clear", "green", "amber", "amber_strict", "red"))
 _IDENTIFIERS = ("id", "place_id", "parent_id", "indicator_id", "from_indicator_id", "ancestor_id", "report_id", "supersedes")
 
 
 async def make_big(connection: AsyncConnection) -> None:
-    """Copy all that a small database holds, each copy a world of its own beside the first, and tell the planner."""
-    # Copies need not be checked against one another.
+    """Multiply the rows of a small database, each copy with references of its own, and update the planner's statistics."""
+    # Foreign keys need no check here, and checking them takes long.
     await connection.execute(text("SET LOCAL session_replication_role = replica"))
     for table in (
         "place",
@@ -73,7 +73,7 @@ def _copy_of(column: str) -> str:
 
 @contextmanager
 def recorded(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """The statements that are run for reading within the block, with their parameters."""
+    """Record the read statements of the block with their parameters."""
     found: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -88,21 +88,21 @@ def recorded(database: Database) -> Iterator[list[tuple[str, Any]]]:
 
 
 async def plan_of(connection: AsyncConnection, statement: str, parameters: Any) -> dict[str, Any]:
-    """The plan that PostgreSQL makes for a statement."""
+    """Return PostgreSQL's plan for a statement."""
     answered = (await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)).scalar_one()
     plan: dict[str, Any] = (json.loads(answered) if isinstance(answered, str) else answered)[0]["Plan"]
     return plan
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A plan's steps, from the top."""
+    """Yield the nodes of a plan from the top."""
     yield plan
     for each in plan.get("Plans", ()):
         yield from nodes(each)
 
 
 def wrong_with(plan: dict[str, Any]) -> list[str]:
-    """What of a plan costs more the more there is."""
+    """Return the nodes of a plan whose cost grows with the tables."""
     found = []
     for node in nodes(plan):
         kind = node["Node Type"]

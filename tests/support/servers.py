@@ -1,6 +1,6 @@
-"""The `lifeline` command, as a process of its own or in this one, an application with other settings, and SQL past the service, by hand.
+"""The `lifeline` command in its own process or this one, an application with other settings, and SQL behind the service's back.
 
-Servers that run are in `tests.support.processes`.
+`tests.support.processes` has running servers.
 """
 
 import asyncio
@@ -33,40 +33,40 @@ from tests.support.processes import environment
 
 
 def lifeline(*arguments: str, seconds: float | None = 60, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run `lifeline` as a process with settings such as `database_url=...`, to its end."""
+    """Run `lifeline` as a process with settings such as `database_url=...` until it ends."""
     command = [sys.executable, "-m", "app.cli", *arguments]
     return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=seconds, check=False)
 
 
 def invoke(*arguments: str, command: typer.Typer = cli, **settings: str) -> Result:
-    """Run `lifeline` in this process, which is some seconds faster: all but the start is the same."""
+    """Run `lifeline` in this process, which saves the seconds of a start."""
     get_settings.cache_clear()
     try:
         return CliRunner().invoke(command, arguments, env={f"LIFELINE_{name.upper()}": value for name, value in settings.items()})
     finally:
         get_settings.cache_clear()
-        # An application that it built writes its logs to a standard error that is closed by now.
+        # The application logs to the runner's standard error, which is closed by now.
         configure_logging()
 
 
 @cache
 def _another_app() -> FastAPI:
-    # To build one takes longer than most tests.
+    # Building one takes longer than most tests.
     return create_app(Settings())
 
 
-# To read the environment for each field takes longer than to open a database.
+# Reading the environment for each field takes longer than opening a database.
 _DEFAULTS = Settings()
 
 
 def settings_on(url: str, **more: Any) -> Settings:
-    """Settings on a database, and others as they are."""
+    """Return settings for a database, with defaults for the rest."""
     return _DEFAULTS.model_copy(update={"database_url": url, **more})
 
 
 @asynccontextmanager
 async def client_for(settings: Settings, secret: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application with these settings, beside the one under test; of one such application at a time."""
+    """Open a client of a second application with these settings; one such application at a time."""
     app = _another_app()
     app.state.settings = settings
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}
@@ -76,21 +76,21 @@ async def client_for(settings: Settings, secret: str | None = None) -> AsyncIter
 
 
 def wait_if_window_ends_within(seconds: int) -> None:
-    """Windows begin with the clock's minutes: not to begin in one and end in the next."""
+    """Wait for the next minute if less than `seconds` are left, because rate limit windows begin with the clock's minutes."""
     left = 60 - time.time() % 60
     if left < seconds:
         time.sleep(left)
 
 
 async def wait_until_following(database: Database) -> None:
-    """Until the process follows its database, which it does not from the first moment on PostgreSQL."""
+    """Wait until the process is notified of commits, which on PostgreSQL takes a moment after the start."""
     async with asyncio.timeout(10):
-        while database.commit_notifier.version() is None:  # noqa: ASYNC110 - nobody tells
+        while database.commit_notifier.version() is None:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
 
 
 async def execute_sql_async(url: str, *statements: str) -> None:
-    """Run statements on a database as somebody does who goes round the service, in one transaction."""
+    """Run statements on a database in one transaction, without the service."""
     database = Database(settings_on(url))
     try:
         async with database.writer.begin() as connection:
@@ -101,12 +101,12 @@ async def execute_sql_async(url: str, *statements: str) -> None:
 
 
 def execute_sql(url: str, *statements: str) -> None:
-    """The same, for tests that are not async."""
+    """Do the same in a synchronous test."""
     asyncio.run(execute_sql_async(url, *statements))
 
 
 def query_rows(url: str, query: str) -> list[Row[Any]]:
-    """What a query answers, past the service."""
+    """Return the rows of a query, without the service."""
 
     async def ask() -> list[Row[Any]]:
         database = Database(settings_on(url))
@@ -120,7 +120,7 @@ def query_rows(url: str, query: str) -> list[Row[Any]]:
 
 
 async def new_key(url: str, *scopes: Scope, clearance: Label = Label.RED, organisation: str = "test") -> str:
-    """The secret of a new key, with every scope unless told otherwise, for a server that runs elsewhere."""
+    """Create a key, by default with every scope, and return its secret."""
     database = Database(settings_on(url))
     try:
         async with database.write() as session:
@@ -133,7 +133,7 @@ async def new_key(url: str, *scopes: Scope, clearance: Label = Label.RED, organi
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """The files below a folder by relative path, but for what Python compiled."""
+    """Return the files below a folder by relative path, without compiled Python."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
