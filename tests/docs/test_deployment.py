@@ -1,45 +1,52 @@
-"""The README's deployment of two instances: its files are right, and its nginx does what it says in front of a real server."""
+"""The files of docs/deployment: each is valid and names what exists, and its nginx does what the page says before a real server."""
 
+import configparser
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.settings import Settings
-from tests.support.processes import free_port, serve_demo
+from tests.docs.pages import DOCS, block
+from tests.docs.shell import COMPOSE, check_lifeline
+from tests.support.processes import Server, free_port, serve_demo
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+FILES = DOCS / "deployment"
+NGINX = (FILES / "nginx.conf").read_text(encoding="utf-8")
+NGINX_OF_ONE = block(DOCS / "deployment.md", "nginx")
+ALERTS: dict[str, Any] = yaml.safe_load((FILES / "alerts.yml").read_text(encoding="utf-8"))
+# Series that Prometheus makes itself.
+OF_PROMETHEUS = {"up"}
 
 
-def block(language: str) -> str:
-    """The one fenced block of the README's deployment in a language."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README[README.index("### On more than one machine") :], re.DOTALL)
-    text: str = found
-    return text
-
-
-def test_compose_file_names_what_is_there() -> None:
-    compose: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:\?\}", "x" * 40, block("yaml")))
-    services = compose["services"]
-    proxied = set(re.findall(r"server (\w+):8000;", block("nginx")))
+def test_compose_file_names_services_and_settings_that_exist() -> None:
+    services = COMPOSE["services"]
+    proxied = set(re.findall(r"server (\w+):8000;", NGINX))
     assert proxied == {name for name, each in services.items() if "lifeline serve" in each.get("command", "")} == {"one", "two"}
     for each in services.values():
         assert set(each.get("depends_on", ())) <= services.keys()
         for volume in each.get("volumes", ()):
-            assert volume.startswith("./lifeline.conf:") or volume.partition(":")[0] in compose["volumes"]
+            source = volume.partition(":")[0]
+            assert source in COMPOSE["volumes"] or (FILES / source).exists()
+        if str(each.get("command", "")).startswith("lifeline "):
+            check_lifeline(each["command"].split()[1:])
     hosts = set()
     environment = dict(services["one"]["environment"])
-    # Uvicorn's: without it all readers are one address, that of the proxy, and share its limit.
+    # Uvicorn's setting: without it all clients have the address of the proxy, and share its limit.
     assert environment.pop("FORWARDED_ALLOW_IPS") == "*"
-    assert "LIFELINE_SESSION_SECRET" in environment, "each instance would seal its cookies in its own way"
+    assert {"LIFELINE_SESSION_SECRET", "LIFELINE_KEY_HASH_SECRET"} <= environment.keys()
     for name, value in environment.items():
         field = name.removeprefix("LIFELINE_").lower()
         assert field in Settings.model_fields
@@ -48,40 +55,105 @@ def test_compose_file_names_what_is_there() -> None:
     assert all(each["stop_grace_period"] == "40s" for name, each in services.items() if name in ("one", "two"))
 
 
-def test_the_primary_is_set_up_before_it_waits_for_a_replica(tmp_path: Path) -> None:
-    compose: dict[str, Any] = yaml.safe_load(block("yaml"))
-    # What stands in the command holds while the image makes the database too, when no replica can be there: it would wait for ever.
-    assert "command" not in compose["services"]["primary"]
-    script = compose["configs"]["replication"]["content"].replace("$$", "$")
+def test_compose_primary_waits_for_replica_only_after_its_set_up(tmp_path: Path) -> None:
+    # The command line also counts while the image makes the database, when no replica exists: the primary would wait for one forever.
+    assert "command" not in COMPOSE["services"]["primary"]
+    script = COMPOSE["configs"]["replication"]["content"].replace("$$", "$")
     subprocess.run(["/bin/sh", "-e", "-c", script], env={"PGDATA": str(tmp_path)}, check=True)
     assert (tmp_path / "postgresql.conf").read_text() == "synchronous_standby_names = '*'\n"
     assert (tmp_path / "pg_hba.conf").read_text() == "host replication all all scram-sha-256\n"
-    # The replica is a copy of it with all its settings, but waits for nobody once it is promoted.
-    assert "echo \"synchronous_standby_names = ''\" >>" in compose["services"]["replica"]["command"][-1]
+    # The replica copies these settings, and must not wait for a replica once it is promoted.
+    assert "echo \"synchronous_standby_names = ''\" >>" in COMPOSE["services"]["replica"]["command"][-1]
 
 
-def test_the_proxy_lets_imports_through() -> None:
-    # That of one instance, and that of two.
-    found = re.findall(r"client_max_body_size (\d+)m;", README)
-    assert len(found) == README.count("```nginx") == 2
-    assert all(int(megabytes) * 2**20 >= Settings().max_import_bytes for megabytes in found)
+def test_systemd_unit_runs_lifeline_and_gives_it_time_to_end(tmp_path: Path) -> None:
+    text = (FILES / "lifeline.service").read_text(encoding="utf-8")
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(text)
+    service = unit["Service"]
+    for command in (service["ExecStartPre"], service["ExecStart"]):
+        program, _, arguments = command.partition(" ")
+        assert program == "/opt/lifeline/bin/lifeline"
+        check_lifeline(arguments.split())
+    assert int(service["TimeoutStopSec"]) >= 40
+    assert service["Environment"].startswith("LIFELINE_DATABASE_URL=sqlite:////var/lib/lifeline/")
+    if (analyze := shutil.which("systemd-analyze")) is not None:
+        copy = tmp_path / "lifeline.service"
+        copy.write_text(text.replace("/opt/lifeline/bin/lifeline", "/bin/true").replace("postgresql.service", ""), encoding="utf-8")
+        done = subprocess.run([analyze, "verify", "--man=no", copy], capture_output=True, text=True, check=False)
+        assert not [line for line in done.stderr.splitlines() if "lifeline.service" in line], done.stderr
+
+
+def test_alert_rules_name_metrics_that_are_served(demo: Server) -> None:
+    text = httpx.get(f"{demo.url}/metrics", headers={"Authorization": f"Bearer {demo.key}"}).text
+    families = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    served = families | {f"{each}_bucket" for each in families} | OF_PROMETHEUS
+    rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+    assert len(rules) >= 8
+    for rule in rules:
+        named = set(re.findall(r"\b(?:up|lifeline_\w+|http_\w+|process_\w+)\b", rule["expr"]))
+        assert named, rule
+        assert named <= served, rule
+        assert {"alert", "expr", "for", "labels", "annotations"} == rule.keys()
+    assert set(re.findall(r"LIFELINE_([A-Z_]+)", str(ALERTS))) <= {name.upper() for name in Settings.model_fields}
+
+
+def test_alert_rules_are_valid_for_prometheus() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus): the alert rules are not parsed by Prometheus")
+    subprocess.run([promtool, "check", "rules", FILES / "alerts.yml"], check=True)
+
+
+def test_proxies_let_imports_through() -> None:
+    for text in (NGINX, NGINX_OF_ONE):
+        (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", text)
+        assert int(megabytes) * 2**20 >= Settings().max_import_bytes
+
+
+def nginx_program() -> str:
+    """Return nginx, or skip the test where it is missing."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if found is None:
+        pytest.skip("nginx is not installed (Debian: apt-get install nginx-light): the proxies of the documentation are not tried")
+    return found
+
+
+def write_config(folder: Path, servers: str) -> Path:
+    """Write a whole configuration with some servers; return its path."""
+    conf = folder / "nginx.conf"
+    conf.write_text(
+        f"user root;\ndaemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{servers}\n}}\n"
+    )
+    return conf
+
+
+def test_proxy_of_one_instance_is_valid_for_nginx(tmp_path: Path) -> None:
+    nginx = nginx_program()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lifeline.test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+    (tmp_path / "lifeline.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    encoding, form, secret = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "lifeline.key").write_bytes(key.private_bytes(encoding, form, secret))
+    servers = NGINX_OF_ONE.replace("/etc/ssl", str(tmp_path)).replace("listen 443 ssl", f"listen 127.0.0.1:{free_port()} ssl")
+    conf = write_config(tmp_path, servers)
+    done = subprocess.run([nginx, "-t", "-e", tmp_path / "error.log", "-c", conf], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @contextmanager
 def proxy_before(here: str, folder: Path) -> Iterator[str]:
-    """The address of the README's nginx before a server at `here`."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx is None:
-        pytest.skip("nginx is not installed (Debian: apt-get install nginx-light): the README's proxy is not tried")
+    """Run nginx with docs/deployment/nginx.conf before a server at `here`; yield its address."""
+    nginx = nginx_program()
     port = free_port()
-    text = block("nginx").replace("one:8000", here).replace("two:8000", here)
+    text = NGINX.replace("one:8000", here).replace("two:8000", here)
     text = text.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("/var/cache/nginx", str(folder / "cache"))
     (folder / "cache").mkdir()
-    conf = folder / "nginx.conf"
-    conf.write_text(
-        f"user root;\ndaemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{text}\n}}\n"
-    )
+    conf = write_config(folder, text)
     with subprocess.Popen([nginx, "-e", str(folder / "error.log"), "-c", str(conf)]) as process:
         try:
             _wait_for(port, process)
@@ -92,12 +164,12 @@ def proxy_before(here: str, folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The address of the README's nginx before a server with the demo data, and a key."""
+    """Yield the address of nginx before a server with the demo data, and a key."""
     with serve_demo(tmp_path) as server, proxy_before(server.url.removeprefix("http://"), tmp_path) as url:
         yield url, server.key
 
 
-def test_where_no_instance_answers_the_proxy_says_so_as_lifeline_would(tmp_path: Path) -> None:
+def test_proxy_without_an_instance_sends_a_problem_document(tmp_path: Path) -> None:
     with proxy_before(f"127.0.0.1:{free_port()}", tmp_path) as url:
         for path in ("/v1/indicators", "/v1/changes"):
             answer = httpx.get(f"{url}{path}")
@@ -116,15 +188,15 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("nginx does not answer")
 
 
-def test_the_proxy_keeps_what_is_for_everybody_and_passes_on_the_rest(proxy: tuple[str, str]) -> None:
+def test_proxy_caches_public_answers_and_passes_through_the_others(proxy: tuple[str, str]) -> None:
     url, key = proxy
     with httpx.Client(base_url=url, timeout=30) as client:
-        kept = []
+        cached = []
         for _ in range(20):
             answer = client.get("/v1/indicators")
             assert answer.status_code == 200, answer.text
-            kept.append(answer.headers["x-cache"])
-        assert "HIT" in kept
+            cached.append(answer.headers["x-cache"])
+        assert "HIT" in cached
         assert client.get("/v1/indicators", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
 
         mine = {"Authorization": f"Bearer {key}"}
@@ -138,7 +210,7 @@ def test_the_proxy_keeps_what_is_for_everybody_and_passes_on_the_rest(proxy: tup
         for at in ("/", "/places/aleppo-east"):
             assert {client.get(at, headers={"Cookie": "lifeline_session=x"}).headers["x-cache"] for _ in range(2)} == {"BYPASS"}
 
-        # Who says that he is somebody else has no more than the address that he comes from.
+        # A client cannot choose its address: the proxy replaces X-Forwarded-For.
         left = [_left(client.get("/v1/indicators", headers={**seen, "X-Forwarded-For": f"192.0.2.{each}"})) for each in range(3)]
         assert left[0] > left[1] > left[2]
 
@@ -149,6 +221,6 @@ def test_the_proxy_keeps_what_is_for_everybody_and_passes_on_the_rest(proxy: tup
 
 
 def _left(answer: httpx.Response) -> int:
-    """How many requests the reader has left, by the answer."""
+    """Return the number of requests left, as the answer says."""
     (found,) = re.findall(r"r=(\d+)", answer.headers["ratelimit"])
     return int(found)

@@ -1,0 +1,142 @@
+"""The Python, JavaScript and JSON of the documentation work; tables that follow from the code are up to date."""
+
+import json
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, get_args
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from app.domain.kinds import base
+from app.domain.kinds.base import StatedValue
+from app.domain.tlp import Label
+from tests.docs import settings_page
+from tests.docs.pages import DOCS, block, blocks, paths
+from tests.docs.shell import HERE
+from tests.support.browser import needs_chromium
+from tests.support.processes import Server, free_port, serve
+
+# Each Python block of a page is named by the word after its language, and run by a test below or in test_mirror.py.
+PYTHON = {"polling.md": ["mirror", "webhook", "run"], "kinds.md": ["kind", "register"]}
+
+
+def test_every_python_block_is_run_by_a_test() -> None:
+    found = {each.name: [b.info for b in blocks(each) if b.language == "python"] for each in paths()}
+    assert {name: infos for name, infos in found.items() if infos} == PYTHON
+
+
+def test_python_client_example_prints_shown_output(demo: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    page = DOCS / "polling.md"
+    exec(block(page, "python", "run").replace(HERE, demo.url), {"KEY": demo.key})  # noqa: S102 - the page's own code
+    assert capsys.readouterr().out == block(page, "text")
+
+
+def test_webhook_example_accepts_only_signed_deliveries() -> None:
+    names: dict[str, Any] = {}
+    exec(block(DOCS / "polling.md", "python", "webhook"), names)  # noqa: S102 - the page's own code
+    secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+    body = b'{"specversion":"1.0"}'
+    now = datetime.now(UTC)
+    signature = Webhook(secret).sign("delivery", now, body.decode())
+    headers = {"webhook-id": "delivery", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
+    assert names["receive"](headers, body, secret) == {"specversion": "1.0"}
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](headers, b'{"specversion":"1.1"}', secret)
+
+
+def test_kind_example_declares_all_that_is_required() -> None:
+    module = types.ModuleType("app.domain.kinds.your_kind")
+    sys.modules[module.__name__] = module
+    try:
+        exec(block(DOCS / "kinds.md", "python", "kind"), module.__dict__)  # noqa: S102 - the page's own code
+        exec(block(DOCS / "kinds.md", "python", "register"), {})  # noqa: S102 - the page's own code
+    finally:
+        del sys.modules[module.__name__]
+    kind = module.__dict__["FacilitiesWorkingKind"]()
+    one, none = (StatedValue(kind.resolve(kind.value_model(facility="hospital", working=count), date(2016, 8, 1))) for count in (1, 0))
+    assert (kind.contradicts(one, none), kind.contradicts(one, one)) == (True, False)
+    value = kind.combine([one, none]).value
+    assert value == {"facility": "hospital", "working": 1, "working_low": 0, "working_high": 1}
+    at = datetime(2016, 8, 1, tzinfo=UTC)
+    assert kind.risk(value, at) is None
+    assert kind.risk(kind.combine([none]).value, at).state == "short"
+    assert kind.default_label(one.value, "monitor", Label.GREEN) is Label.GREEN
+    assert kind.value_model.model_validate(kind.example)
+
+
+def test_kinds_page_describes_every_member() -> None:
+    page = (DOCS / "kinds.md").read_text(encoding="utf-8")
+    members = {name for name in (*vars(base.Kind), *base.Kind.__annotations__) if not name.startswith("_")}
+    assert [name for name in sorted(members) if f"`{name}" not in page] == []
+    assert [group for group in get_args(base.SituationGroup) if f"`{group}`" not in page] == []
+
+
+def test_settings_page_is_written_from_the_code() -> None:
+    expected = settings_page.page()
+    assert settings_page.PAGE.read_text(encoding="utf-8") == expected, "run `python -m tests.docs.settings_page`"
+
+
+def test_log_line_of_operations_page_has_the_fields_that_are_logged(demo: Server) -> None:
+    (shown,) = [json.loads(each.text) for each in blocks(DOCS / "operations.md") if each.language == "json"]
+    httpx.get(f"{demo.url}/v1/indicators", params={"limit": 7})
+    lines = [json.loads(line) for line in demo.output.read_text().splitlines() if line.startswith("{")]
+    logged = next(each for each in lines if each["event"] == "request" and each["route"] == "/v1/indicators")
+    assert shown.keys() == logged.keys()
+
+
+@contextmanager
+def served(text: str, port: int) -> Iterator[str]:
+    """Serve one HTML page on 127.0.0.1, as a site of its own; yield its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{port}"
+        server.shutdown()
+        thread.join()
+
+
+@needs_chromium
+def test_event_source_example_shows_a_new_report(browser: Browser, tmp_path: Path) -> None:
+    port = free_port()
+    database, origins = f"sqlite:///{tmp_path / 'demo.db'}", json.dumps([f"http://127.0.0.1:{port}"])
+    with ExitStack() as stack:
+        lifeline = stack.enter_context(serve(tmp_path, "--demo", database_url=database, cors_origins=origins))
+        script = block(DOCS / "dashboards.md", "js").replace("https://lifeline.example", lifeline.url)
+        url = stack.enter_context(served(f"<!doctype html><body></body><script>{script}</script>", port))
+        page = stack.enter_context(browser.new_page())
+        page.goto(url)
+        expect(page.locator("body")).to_contain_text("Eastern Aleppo")
+        expect(page.locator("body")).not_to_contain_text("encircled")
+        body = {
+            "kind": "trapped_population",
+            "place": "aleppo-east",
+            "source": "un",
+            "stated_at": "2016-11-15",
+            "value": {"concept": "encircled", "people_low": 1000, "people_high": 2000},
+            "sensitivity": "clear",
+        }
+        answer = httpx.post(f"{lifeline.url}/v1/reports", json=body, headers={"Authorization": f"Bearer {lifeline.key}"})
+        assert answer.status_code == 201, answer.text
+        expect(page.locator("body")).to_contain_text("encircled: 1000 to 2000 (single)")
