@@ -1,11 +1,11 @@
-"""One command: rates and ratios of Lifeline, beside a plain FastAPI app over the same rows and a bare ASGI app with the same bytes.
+"""Rates and ratios of Lifeline beside a plain FastAPI app with the same rows and a bare ASGI app with the same bytes.
 
     make bench
     uv run python -m tests.benchmarks [--quick] [--engine sqlite] [--indicators 2250] [--rounds 5] [--seconds 0.6] [--only 304]
 
-Each server has one worker on one core, the load generator the other core (PostgreSQL too, where it is asked). Contestants take
-turns in every round; a ratio is the median of the rounds' ratios. Ratios of the servers' processor time stand beside those of rates: they
-hold on a busy machine too (PostgreSQL's own time is not in them). Prints a table, writes test-output/benchmarks.json and two charts.
+Each server has one worker on one core; the load generator (and PostgreSQL, where it is used) has the other core. Contestants take
+turns in every round; a ratio is the median of the rounds' ratios. The table also has ratios of the servers' processor time, which
+are reliable on a busy machine too (without PostgreSQL's time). Prints a table, writes test-output/benchmarks.json and two charts.
 """
 
 import argparse
@@ -40,11 +40,11 @@ OUTPUT = Path("test-output")
 
 @contextmanager
 def databases(engine: str, folder: Path, core: int) -> Iterator[tuple[str, str]]:
-    """The URLs of an empty database for Lifeline, and of one for the plain app with its driver. PostgreSQL is held to that core."""
+    """Return the URLs of empty databases for Lifeline and for the plain app; PostgreSQL runs on the given core."""
     if engine == "sqlite":
         yield f"sqlite:///{folder / 'lifeline.db'}", f"sqlite+aiosqlite:///{folder / 'plain.db'}"
         return
-    # A server process inherits the core of whoever starts it.
+    # A server process inherits the core of its parent.
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -74,7 +74,7 @@ def _one_round(load: Load, case: Case, ports: dict[str, int], pids: dict[str, in
 
 @contextmanager
 def _bare(cases: Sequence[Case], ports: dict[str, int], pids: dict[str, int], folder: Path, core: int) -> Iterator[None]:
-    """The bare app with what Lifeline answers to these cases now; its port and process are put beside the others."""
+    """Serve Lifeline's present answers to these cases by the bare app, and add its port and process to the others."""
     if not cases:
         yield
         return
@@ -97,12 +97,15 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
         key = asyncio.run(fill(url, indicators=options.indicators, reports_each=options.reports_each))
         asyncio.run(copy_into_plain(url, plain_url))
         common = {"LIFELINE_DATABASE_URL": url, "LIFELINE_RATE_LIMIT": "off", "LIFELINE_RATE_LIMIT_ANONYMOUS": "off"}
-        # The plain app logs no requests either.
+        # The plain app does not log requests either.
         common["LIFELINE_ACCESS_LOG"] = "false"
         live = "/health/live"
         with (
             uvicorn("app.main:served_app", core=serving_core, ready=live, **common) as (cached, cached_pid),
-            uvicorn("app.main:served_app", core=serving_core, ready=live, LIFELINE_CACHE_BYTES="0", **common) as (uncached, uncached_pid),
+            uvicorn("app.main:served_app", core=serving_core, ready=live, LIFELINE_RESPONSE_CACHE_BYTES="0", **common) as (
+                uncached,
+                uncached_pid,
+            ),
             uvicorn("tests.benchmarks.plain_app:app", core=serving_core, ready="/openapi.json", **{plain_app.DATABASE_URL: plain_url}) as (
                 plain,
                 plain_pid,
@@ -120,7 +123,7 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
                 for _ in track(range(options.rounds), f"{engine}: {len(reading)} reading", console=console):
                     for case in reading:
                         _one_round(load, case, ports, pids, options.seconds)
-            # What is written moves what is read, so it comes after.
+            # Writes change what reads return, so they come last.
             turns = [wanted(writing_cases(key, options.indicators, turn=turn)) for turn in range(options.rounds)]
             with _bare([each for every in turns for each in every], ports, pids, Path(name), serving_core):
                 for turn in track(turns, f"{engine}: {len(turns[0])} writing", console=console):
@@ -135,7 +138,7 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
 
 
 def ratio(rates: dict[str, list[float]], other: str) -> float | None:
-    """Lifeline's rate over the other's: the median of the rounds' ratios."""
+    """Return the median over the rounds of Lifeline's rate divided by the other's."""
     if other not in rates:
         return None
     return statistics.median(mine / theirs for mine, theirs in zip(rates["lifeline"], rates[other], strict=True))
@@ -160,7 +163,7 @@ def _print(engine: str, cases: Sequence[Case], console: Console) -> None:
 
 
 def measured(options: argparse.Namespace) -> dict[str, Any]:
-    """When, where and how it was measured, to be written beside the figures."""
+    """Return when, where and how the run measured."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
@@ -190,7 +193,7 @@ def _written(results: dict[str, list[Case]], options: argparse.Namespace) -> dic
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], action="append", help="only this one; both unless given")
     parser.add_argument("--indicators", type=int, default=2250)

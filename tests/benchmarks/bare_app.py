@@ -1,4 +1,4 @@
-"""A bare ASGI app that serves bytes it was given: what the same uvicorn does when nothing is to be done."""
+"""A bare ASGI app that serves given bytes: the upper limit of what uvicorn can do."""
 
 import json
 import os
@@ -14,7 +14,7 @@ ANSWERS_FILE = "BENCHMARK_ANSWERS"
 
 
 def create_app() -> Any:
-    """The app, with the answers of the file that the environment names."""
+    """Create the app with the answers in the file that the environment names."""
     answers: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for path, (status, headers, body) in json.loads(Path(os.environ[ANSWERS_FILE]).read_text(encoding="utf-8")).items():
         answers[path] = (

@@ -1,6 +1,6 @@
-"""A synthetic world loaded in bulk: written by COPY where there is one, but checked, hashed and read by the code that serves.
+"""Load a synthetic world in bulk: written by COPY on PostgreSQL, but validated, hashed and assessed by the service's own code.
 
-All of it is one transaction: a load that breaks leaves nothing behind.
+A load is one transaction, so a failed one leaves nothing behind.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ from tests.benchmarks.synthetic import Amendment, World
 CHUNK = 5000
 READ_AT_ONCE = 500
 
-# Told what is being done, how much of it is done, and how much there is.
+# Takes the name of a step, how much of it is done, and the total.
 Progress = Callable[[str, int, int], None]
 
 
@@ -45,7 +45,7 @@ class NotEmpty(Exception):
 
 
 class Facts:
-    """What statements name, looked up once for all of them."""
+    """Reference data that statements name, looked up once for all of them."""
 
     def __init__(self, places: Mapping[str, PlaceRecord], sources: Mapping[str, SourceRecord], settings: Settings) -> None:
         self._places = places
@@ -53,23 +53,23 @@ class Facts:
         self._settings = settings
 
     def check(self, body: Mapping[str, Any]) -> ResolvedReport:
-        """A statement as it would be after it was sent."""
+        """Return a statement as validation returns it."""
         sent = validate(dict(body), self._settings)
         assert isinstance(sent, ValidatedReport), sent
         return bind_references(sent, self._places[sent.report.place], self._sources[sent.report.source], [], self._settings)
 
 
 async def load(session: AsyncSession, settings: Settings, *, reports: int, indicators: int, seed: int, progress: Progress) -> int:
-    """Load so many reports on about so many indicators into an empty database; answers the number of entries of the ledger.
+    """Load `reports` reports on about `indicators` indicators into an empty database and return the number of ledger entries.
 
-    Raises NotEmpty for another: what is made up is never mixed with what is not.
+    Raises NotEmpty otherwise, because made-up data must not mix with real data.
     """
     connection = await session.connection()
     for model in (Place, LedgerEntry):
         if await session.scalar(select(1).select_from(model).limit(1)):
             raise NotEmpty
     if connection.dialect.name == "sqlite":
-        # The indexes of identifiers are written everywhere: 256 MiB of them are kept at hand.
+        # Inserts touch random pages of the identifiers' indexes, so SQLite gets 256 MiB of cache.
         await connection.exec_driver_sql("PRAGMA cache_size = -262144")
     world = World(indicators, seed)
     facts = await _add_reference(session, world, settings)
@@ -77,7 +77,7 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     await _record(connection, tail, world, facts, reports, progress)
     await tail.write_head(session)
     if connection.dialect.name == "postgresql":
-        # What was recorded is to be looked up by its indexes, and nobody has counted it yet.
+        # Without new statistics the planner would not use the indexes on the rows just inserted.
         await connection.exec_driver_sql("ANALYZE")
     await _read(connection, settings, progress)
     if connection.dialect.name == "postgresql":
@@ -128,14 +128,14 @@ def _indicator(said: ResolvedReport) -> dict[str, Any]:
 
 
 async def _read(connection: AsyncConnection, settings: Settings, progress: Progress) -> None:
-    """Who spoke on each indicator, and how it reads: once for all that was said on it."""
+    """Write the sources and the assessment of each indicator, once for all of its statements."""
     ids = list((await connection.execute(select(col(Indicator.id)).order_by(col(Indicator.id)))).scalars())
     voices = _voices()
     progress("indicators read", 0, len(ids))
     for start in range(0, len(ids), READ_AT_ONCE):
         some = ids[start : start + READ_AT_ONCE]
         await connection.execute(voices, {"first": some[0], "last": some[-1]})
-        bases = await load_inputs(connection, some, settings)
+        bases = await load_inputs(connection, some, settings.horizons)
         await bulk_insert(connection, table_of(IndicatorProjection), [row for basis in bases.values() for row in projection_rows(basis)])
         progress("indicators read", start + len(some), len(ids))
 
@@ -182,7 +182,7 @@ def _line(world: World, number: int) -> Iterator[int]:
 
 
 async def bulk_insert(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows in the transaction of the connection, by COPY on PostgreSQL; each has every column of the table."""
+    """Insert rows in the connection's transaction, by COPY on PostgreSQL; each row has every column of the table."""
     if not rows:
         return
     if connection.dialect.name != "postgresql":
@@ -191,7 +191,7 @@ async def bulk_insert(connection: AsyncConnection, table: Table, rows: Sequence[
     names = [each.name for each in table.c]
     documents = {each.name for each in table.c if isinstance(each.type, JSON)}
     records = [[_plain(row[name], name in documents) for name in names] for row in rows]
-    # Any statement before has begun the transaction; SQLAlchemy itself knows no COPY.
+    # An earlier statement has begun the transaction; SQLAlchemy itself has no COPY.
     await connection.exec_driver_sql("SELECT 1")
     driver: Any = (await connection.get_raw_connection()).driver_connection
     await driver.copy_records_to_table(table.name, records=records, columns=names)

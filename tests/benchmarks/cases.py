@@ -1,4 +1,4 @@
-"""What is measured: each case is one request to Lifeline, the plain app's counterpart, and a bare app that serves the same bytes."""
+"""The cases: each is one request to Lifeline, its counterpart to the plain app, and a bare app that serves the same bytes."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from itertools import islice
 from tests.benchmarks.data import AS_OF, BATCH, new_statements, place_name
 from tests.benchmarks.serving import request
 
-# Statements that a run has to send, one by one and as batches; it ends early when they are all sent.
+# Statements for one run, singly and in batches; the run ends early when all are sent.
 SINGLES, BATCHES = 2000, 10
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -19,10 +19,10 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 @dataclass
 class Case:
-    """One row of the table. `server` is the Lifeline that is asked: `cached` keeps answers, `uncached` does not.
+    """One row of the table. `server` names the Lifeline that answers: `cached` has a response cache, `uncached` has none.
 
-    `rows` are rows an answer, for rates in rows. `bare` is the path at which the bare app serves Lifeline's bytes.
-    `rates` are answers a second in each round, `cpu` answers a second of the server's processor time, by contestant.
+    `rows` is the number of rows an answer, for rates in rows. `bare` is the path at which the bare app serves Lifeline's bytes.
+    `rates` holds answers a second in each round, `cpu` answers a second of the server's processor time, by contestant.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Case:
 
 
 def reading_cases(key: str, port: int) -> list[Case]:
-    """Cases that change nothing. The server at `port` is asked for the tags that make 304."""
+    """Return the cases that read; the server at `port` gives the ETags for the 304 cases."""
     page, plain_page = "/v1/indicators", "/v1/indicators"
     with_key = {"authorization": f"Bearer {key}"}
     found = [
@@ -63,7 +63,7 @@ def reading_cases(key: str, port: int) -> list[Case]:
 
 
 def writing_cases(key: str, indicators: int, *, turn: int) -> list[Case]:
-    """Cases that write, with statements that nobody has sent yet."""
+    """Return the cases that write, with new statements."""
     with_key = {"authorization": f"Bearer {key}"}
     single = [json.dumps(each).encode() for each in islice(new_statements(indicators, start=2 * turn + 1), SINGLES)]
     endless = new_statements(indicators, start=2 * turn + 2)
@@ -91,7 +91,7 @@ def writing_cases(key: str, indicators: int, *, turn: int) -> list[Case]:
 
 
 def ask(port: int, raw: bytes) -> Answer:
-    """One answer, as it comes: status, headers, body."""
+    """Return status, headers and body of one answer."""
     with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.sendall(raw.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
         received = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -102,12 +102,12 @@ def ask(port: int, raw: bytes) -> Answer:
 
 
 def bare_answers(cases: Sequence[Case], ports: dict[str, int]) -> dict[str, tuple[int, list[tuple[str, str]], str]]:
-    """What the bare app is to serve at which path: what Lifeline answers now."""
+    """Return what the bare app serves at each path: Lifeline's present answers."""
     found = {}
     for number, case in enumerate(cases):
         status, headers, body = ask(ports[case.server], case.lifeline[0])
         if not case.cycle:
-            # It was sent now, and would be recognised.
+            # The first answer recorded the statement, so a second POST would be a duplicate.
             case.lifeline.pop(0)
         assert status == case.status, (case.name, status, body[:500])
         path = f"/bare/{number}"
@@ -117,5 +117,5 @@ def bare_answers(cases: Sequence[Case], ports: dict[str, int]) -> dict[str, tupl
 
 
 def for_bare(case: Case) -> list[bytes]:
-    """The same requests to the bare app: all as before but the target."""
+    """Return the same requests with the bare app's target."""
     return [re.sub(rb"^(GET|POST) \S+", rb"\1 " + case.bare, each, count=1) for each in case.lifeline]

@@ -10,7 +10,7 @@ COLOURS = {"sqlite": "#1f77b4", "postgresql": "#d95f02"}
 
 
 def draw(path: Path, title: str, ratios: Sequence[tuple[str, dict[str, float]]]) -> None:
-    """One row a case, one bar an engine, on a logarithmic scale around 1."""
+    """Draw a row for each case and a bar for each engine, on a logarithmic scale around 1."""
     values = [value for _, each in ratios for value in each.values() if value > 0]
     if not values:
         return

@@ -1,4 +1,4 @@
-"""The rows that are served: reported to Lifeline over its own interface, then copied into the plain app's tables."""
+"""Rows to serve: reported to Lifeline over HTTP, then copied into the plain app's tables."""
 
 import random
 from collections.abc import AsyncIterator, Iterator
@@ -26,12 +26,12 @@ CONCEPTS = ("trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_
 SUPPLIES = ("basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene")
 A_PLACE = len(CONCEPTS) + len(SUPPLIES)
 BATCH = 500
-# Half of what is reported was stated by then.
+# Half of the statements are older.
 AS_OF = "2016-08-15"
 
 
 def place_name(number: int) -> str:
-    """The slug of a place."""
+    """Return the slug of a place."""
     return f"town-{number:05}"
 
 
@@ -62,7 +62,7 @@ def _statement(number: int, subject: int, source: str, chance: random.Random) ->
 
 
 def statements(indicators: int, reports_each: int) -> Iterator[dict[str, Any]]:
-    """Each indicator's statements, each of another source."""
+    """Yield the statements of each indicator, each by another source."""
     chance = random.Random(2016)
     for turn in range(reports_each):
         for at in range(indicators):
@@ -71,7 +71,7 @@ def statements(indicators: int, reports_each: int) -> Iterator[dict[str, Any]]:
 
 
 def new_statements(indicators: int, *, start: int) -> Iterator[dict[str, Any]]:
-    """Further statements on indicators that are there, no two alike, without end."""
+    """Yield further statements on existing indicators without end, no two alike."""
     chance = random.Random(start)
     while True:
         number, subject = divmod(chance.randrange(indicators), A_PLACE)
@@ -79,7 +79,7 @@ def new_statements(indicators: int, *, start: int) -> Iterator[dict[str, Any]]:
 
 
 async def fill(url: str, *, indicators: int, reports_each: int) -> str:
-    """Report it all to a migrated database; answers a key that may read (up to green) and report."""
+    """Report all rows to a migrated database and return a key that may report and read up to green."""
     await seed(url)
     app = create_app(Settings(database_url=url, access_log=False))
     async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60):
@@ -111,13 +111,13 @@ async def _send(client: httpx.AsyncClient, batch: list[dict[str, Any]]) -> None:
 
 
 async def copy_into_plain(url: str, plain_url: str) -> None:
-    """Make the plain app's tables, and put in what Lifeline serves."""
+    """Create the plain app's tables and copy what Lifeline serves into them."""
     engine = create_async_engine(plain_url)
     app = create_app(Settings(database_url=url, access_log=False))
     async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60), engine.begin() as connection:
         await connection.run_sync(lambda sync: SQLModel.metadata.create_all(sync, TABLES))
         if engine.dialect.name == "sqlite":
-            # Kept in the file; not to be changed within a transaction, so the driver is asked.
+            # A property of the file that cannot change within a transaction, so the driver sets it.
             await (await connection.get_raw_connection()).driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://b", timeout=600) as client:
             rows = await _rows(client)
@@ -194,6 +194,6 @@ def _insert(session: Session, rows: list[list[SQLModel]]) -> None:
         session.add_all(each)
         session.flush()
     if session.get_bind().dialect.name == "postgresql":
-        # The changes were numbered here: the sequence goes on after them.
+        # The rows came with numbers, so the sequence must continue after them.
         session.execute(text("SELECT setval('plain_change_seq_seq', (SELECT max(seq) FROM plain_change))"))
     session.commit()

@@ -1,11 +1,11 @@
-"""What it takes to export a million reports: rows a second, and how much memory the server takes at the most.
+"""The cost of exporting a million reports: rows a second, and the server's peak memory.
 
     uv run python -m tests.benchmarks.export [--reports 1000000] [--formats ndjson csv geojson xlsx] [--database postgresql]
     uv run python -m tests.benchmarks.export --filled URL --reports 5000000
 
-Fills a database past the ledger, or takes one that `load_command` filled with so many, serves it by `lifeline serve`, and reads
-`/v1/reports` in each format over HTTP, in pieces. The memory is what the server's process had resident on the way, and the most that it
-had so far (VmHWM).
+Fills a database without the ledger's code, or takes one that `load_command` filled, serves it by `lifeline serve`, and reads
+`/v1/reports` in each format over HTTP, in pieces. Memory is the resident size of the server's process during the export, and its peak
+so far (VmHWM).
 """
 
 import argparse
@@ -43,7 +43,7 @@ STEP = 10_000
 
 
 async def _fill(settings: Settings, count: int) -> None:
-    """One report and its change, so many times over, each with a number, an identifier and a place in every ledger of its own."""
+    """Insert copies of one report and its entry, each with its own number, identifier and position in every ledger."""
     await seed(settings.database_url)
     database = Database(settings)
     reports, changes = table_of(Report), table_of(LedgerEntry)
@@ -55,7 +55,7 @@ async def _fill(settings: Settings, count: int) -> None:
             await record_reports(session, Principal(level=TOP, organisation="bench"), [sent], settings)
             connection = await session.connection()
             if database.dialect == "sqlite":
-                # The indexes of identifiers are written everywhere: 256 MiB of them are kept at hand.
+                # Inserts touch random pages of the identifiers' indexes, so SQLite gets 256 MiB of cache.
                 await connection.exec_driver_sql("PRAGMA cache_size = -262144")
             said, entry = [dict((await connection.execute(select(*each.c))).mappings().one()) for each in (reports, changes)]
             for start in range(2, count + 1, STEP):
@@ -71,14 +71,14 @@ async def _fill(settings: Settings, count: int) -> None:
 
 
 def _memory(process: int, name: str = "VmRSS") -> float:
-    """What a process has resident, MiB; `VmHWM` is the most that it ever had."""
+    """Return the resident memory of a process in MiB; `VmHWM` is its peak."""
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith(name))) / 1024
 
 
 @contextmanager
 def _watched(process: int) -> Iterator[list[float]]:
-    """What a process has resident, looked at every tenth of a second until the end of the block."""
+    """Sample the resident memory of a process every tenth of a second until the end of the block."""
     seen: list[float] = [_memory(process)]
     ended = threading.Event()
 
@@ -107,7 +107,7 @@ def _database(engine: str, folder: Path, filled: str | None) -> Iterator[str]:
 
 
 def _export(url: str) -> tuple[int, float, float]:
-    """Read an export to its end; answers its bytes, its seconds, and those to its first byte."""
+    """Read an export to its end; return its bytes, its seconds, and the seconds to its first byte."""
     start = time.perf_counter()
     first, came = 0.0, 0
     with httpx.stream("GET", url, headers={"Accept-Encoding": "identity"}, timeout=3600) as answer:
@@ -119,7 +119,7 @@ def _export(url: str) -> tuple[int, float, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reports", type=int, default=1_000_000)
     parser.add_argument("--formats", nargs="+", default=["ndjson", "csv", "geojson", "xlsx"])

@@ -1,12 +1,12 @@
-"""What growth costs: the same requests on a database with 10,000 reports and on a big one, interleaved in one run.
+"""The cost of growth: the same requests on a database with 10,000 reports and on a large one, interleaved in one run.
 
     uv run python -m tests.benchmarks.growth [--reports 500000] [--rounds 60] [--engine postgresql]
     uv run python -m tests.benchmarks.growth --small URL --big URL
 
-The first makes both databases by `tests.benchmarks.load_command`, the second takes two that were made so; both write a few reports more.
-Prints the median of each request on both and their ratio, what a page deep in the big one costs beside its first page, and the
-memory of a worker of its own on each database after the same requests. The timed requests go through the whole application, in
-process, without a network and without kept answers.
+The first creates both databases by `tests.benchmarks.load_command`, the second takes two of them; both write a few more reports.
+Prints the median of each request on both and their ratio, the cost of a page deep in the large one beside its first page, and the
+memory of a worker on each database after the same requests. The timed requests go through the whole application, in
+process, without a network and without the response cache.
 """
 
 import argparse
@@ -48,7 +48,7 @@ A_REPORT_EACH = 25
 
 
 class Subject:
-    """One database under measurement: a client of an application on it, and what to ask for."""
+    """One database under measurement: a client of an application on it, and data for its requests."""
 
     def __init__(self, client: httpx.AsyncClient, url: str, reports: int) -> None:
         self.client = client
@@ -62,7 +62,7 @@ class Subject:
         self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
 
     async def prepare(self) -> None:
-        """Find a cursor deep in the list, and indicators to ask for."""
+        """Find a cursor deep in the list, and identifiers of indicators."""
         cursor = None
         for _ in range(80):
             params = {"limit": "250"} | ({"cursor": cursor} if cursor else {})
@@ -73,7 +73,7 @@ class Subject:
             cursor = self.deep = page["next"]
 
     def requests(self, chance: random.Random) -> dict[str, tuple[str, str, Any]]:
-        """One request of each sort, each time another."""
+        """Return one request of each kind, different each time."""
         town = f"town-{chance.randrange(self.reports // A_REPORT_EACH // 16):06}"
         source, country = f"source-{chance.randrange(120):03}", f"XA{chance.choice('ABCDEFGH')}"
         stated = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -104,7 +104,7 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, what: Any) -> 
 
 
 async def measure(urls: dict[str, str], sizes: dict[str, int], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of each request by database and sort."""
+    """Return the seconds of each request by database and kind of request."""
     chance = random.Random(7)
     spent: dict[str, dict[str, list[float]]] = {name: {} for name in urls}
     async with AsyncExitStack() as open_:
@@ -128,7 +128,7 @@ async def measure(urls: dict[str, str], sizes: dict[str, int], rounds: int) -> d
 
 
 async def memory_of_worker(url: str, reports: int, rounds: int) -> int:
-    """Resident bytes of a worker that has answered each request so many times on a database."""
+    """Return the resident bytes of a worker after it has answered each request `times` times."""
     key = await new_key(url, clearance=Label.RED)
     with tempfile.TemporaryDirectory() as folder:
         options = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false", "response_cache_bytes": "0"}
@@ -179,7 +179,7 @@ def _made(engine: str, reports: int) -> Iterator[dict[str, str]]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=60)

@@ -1,12 +1,12 @@
-"""The load generator: keep-alive connections that ask as fast as they are answered, in a process of its own.
+"""The closed-loop load generator: keep-alive connections that send the next request once answered, in a process of its own.
 
-Reads one job a line on standard input, answers one result a line on standard output, both as JSON:
+Reads one job a line on standard input and writes one result a line on standard output, both as JSON:
 
     {"port": 8000, "requests": [...], "cycle": true, "connections": 8, "seconds": 0.5, "status": 200}
     {"answers": 5120, "seconds": 0.5, "bytes": 1234, "median": 0.0008}
 
-Requests are raw HTTP/1.1 as Base64. Without `cycle` each is sent once, and the run ends early when none is left. After the time is up
-nothing more is asked, and what is under way is waited for: `seconds` runs to the last answer.
+Requests are raw HTTP/1.1 as Base64. Without `cycle` each is sent once, and the run ends early when none is left. When the time is up,
+the run sends no more and waits for open answers: `seconds` includes the last answer.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import uvloop
 
 
 class _Run:
-    """What the connections of one job share."""
+    """State that the connections of one job share."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         raw = [base64.b64decode(each) for each in job["requests"]]
@@ -39,7 +39,7 @@ class _Run:
 
 
 class Answers(asyncio.Protocol):
-    """A keep-alive connection that puts answers together out of what comes, one at a time; they have to have a length."""
+    """A keep-alive connection that reads answers one at a time; each must have a Content-Length."""
 
     # Whether bodies are kept for `on_answer`.
     keeps_body = False
@@ -51,11 +51,11 @@ class Answers(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
+        """Keep the transport."""
         self.transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Some more came: a head, a piece of a body, or both."""
+        """Read a head, a piece of a body, or both."""
         if self._left < 0:
             head = self._head + data
             end = head.find(b"\r\n\r\n")
@@ -79,11 +79,11 @@ class Answers(asyncio.Protocol):
             self.on_answer(body)
 
     def on_head(self, head: bytes, end: int) -> bool:
-        """A head is there, up to `end`; False to read no further."""
+        """Handle a head that ends at `end`; return False to read no further."""
         raise NotImplementedError
 
     def on_answer(self, body: bytes) -> None:
-        """An answer is whole."""
+        """Handle a complete answer."""
         raise NotImplementedError
 
 
@@ -119,7 +119,7 @@ class _Connection(Answers):
         self._finish()
         return False
 
-    def on_answer(self, body: bytes) -> None:  # noqa: ARG002 - nothing is in it that it needs
+    def on_answer(self, body: bytes) -> None:  # noqa: ARG002 - needs nothing of it
         now = time.perf_counter()
         self._run.answers += 1
         self._run.last = now
@@ -150,7 +150,7 @@ async def _work(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Do jobs until there are no more."""
+    """Do jobs until standard input ends."""
     for line in sys.stdin:
         print(json.dumps(uvloop.run(_work(json.loads(line)))), flush=True)
 

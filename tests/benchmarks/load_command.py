@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from app.cli.output import load_settings, database_errors, stderr, stdout, run, fail
+from app.cli.output import database_errors, fail, load_settings, run, stderr, stdout
 from app.storage.database import Database
 from app.storage.migrations import migrate
 from tests.benchmarks.bulk import NotEmpty, load
@@ -20,7 +20,7 @@ def main(
     indicators: Annotated[int | None, typer.Option(min=1, help="Indicators to speak of: a 25th of the reports unless given.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same world.")] = 2016,
 ) -> None:
-    """Load made-up reports into the configured database, which must be empty, as fast as it takes them."""
+    """Load made-up reports into the configured database, which must be empty, as fast as it accepts them."""
     settings = load_settings()
     with database_errors():
         migrate(settings)

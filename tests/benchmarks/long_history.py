@@ -1,4 +1,4 @@
-"""What a long history costs: the same requests on an indicator with 100 reports and on one with 100,000, interleaved in one run.
+"""The cost of a long history: the same requests on an indicator with 100 reports and on one with 100,000, interleaved in one run.
 
     uv run python -m tests.benchmarks.long_history [--reports 100000] [--rounds 60]
 
@@ -100,7 +100,7 @@ def _print(console: Console, engine: str, spent: dict[str, list[float]]) -> None
 
 
 def main() -> None:
-    """Measure both engines and print."""
+    """Measure both engines and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=60)

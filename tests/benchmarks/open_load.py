@@ -1,13 +1,13 @@
-"""The open-loop load generator: a mix of requests sent when they are due, however long answers take, in a process of its own.
+"""The open-loop load generator: a mix of requests sent when due, however long answers take, in a process of its own.
 
 Reads one job a line on standard input:
 
     {"port": 8000, "keys": ["ll_..."], "indicators": ["0198..."], "count": 9000, "seed": 1, "rate": 300, "seconds": 60, "streams": 5}
 
-Answers one line for each window of five seconds, then {"ended": true}. Waits run from when a request was due to the end of its answer,
-so what stands in a queue counts; they come as a histogram: how many of each power of `BASE`, in seconds. Requests are due at random
-(a Poisson process). Statuses are by kind of request; a request that had no answer within ten seconds is `timeout`, one whose connection
-broke is `lost`, and one for which there was no connection any more is `unsent`.
+Writes one line for each window of five seconds, then {"ended": true}. A wait lasts from when a request was due to the end of its answer,
+so queueing counts; waits come as a histogram: the number for each power of `BASE`, in seconds. Requests are due at random
+(a Poisson process). Statuses are by kind of request; a request without an answer within ten seconds is `timeout`, one whose connection
+broke is `lost`, and one without a connection is `unsent`.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ from tests.benchmarks.streams import open_streams
 BASE = 1.02
 WINDOW_SECONDS = 5.0
 TIMEOUT_SECONDS = 10.0
-# The server closes a connection that is idle for five seconds; one that is about to be closed is not used.
+# The server closes a connection that is idle for five seconds; the generator stops using it before that.
 IDLE_SECONDS = 3.0
 MOST_CONNECTIONS = 1000
 TICK_SECONDS = 0.001
 A_BATCH = 10
 
-# Of a hundred requests, how many are of each kind.
+# Requests of each kind in a hundred.
 MIX = {
     "kept page": 30.0,
     "304": 30.0,
@@ -54,7 +54,7 @@ PAGE = "/v1/indicators"
 
 
 class Mix:
-    """The requests of a job, by kind. What answers tell, an ETag or a cursor, goes into the requests that follow."""
+    """The requests of a job, by kind. The ETag or cursor of an answer goes into later requests."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._chance = random.Random(job["seed"])
@@ -70,7 +70,7 @@ class Mix:
             "304": lambda: request(PAGE, accept_encoding="gzip", if_none_match=self._tag),
             "one indicator": lambda: request(f"{PAGE}/{self._chance.choice(self._indicators)}", **self._key()),
             "changes": lambda: request(f"/v1/changes?after={self._cursor}"),
-            # No two alike, so none was kept.
+            # No two alike, so none is in the response cache.
             "uncached page": lambda: request(f"{PAGE}?updated_since={self._moment()}", **self._key()),
             "situation": lambda: request(f"/v1/situations/{place_name(self._chance.randrange(self._places))}"),
             "POST one": lambda: request("/v1/reports", body=json.dumps(next(self._statements)).encode(), **self._key()),
@@ -78,16 +78,16 @@ class Mix:
         }
 
     def draw(self) -> tuple[str, bytes]:
-        """The next request and its kind."""
+        """Return the next request and its kind."""
         kind = self._chance.choices(list(MIX), list(MIX.values()))[0]
         return kind, self._make[kind]()
 
     def gap(self, rate: float) -> float:
-        """Seconds to the request after it, at so many a second."""
+        """Return the seconds to the next request at a rate per second."""
         return self._chance.expovariate(rate)
 
     def learn(self, kind: str, head: bytes, body: bytes) -> None:
-        """Take from an answer what the next request of its kind needs."""
+        """Remember what the next request of this kind needs of an answer."""
         if kind == "304" and (found := re.search(rb"\r\netag: ([^\r]+)", head)):
             self._tag = found[1].decode()
         elif kind == "changes" and (found := re.search(rb'"next":"([^"]+)"', body[-500:])):
@@ -115,7 +115,7 @@ class _Connection(Answers):
         self.since = 0.0
 
     def ask(self, kind: str, raw: bytes, due: float) -> None:
-        """Send a request that was due then."""
+        """Send a request that was due at a time."""
         assert self.transport is not None
         self.kind, self.due, self.since = kind, due, time.perf_counter()
         self.transport.write(raw)
@@ -132,7 +132,7 @@ class _Connection(Answers):
 
 
 class _Run:
-    """One job: what is under way, and what came of the rest since the last window."""
+    """One job: open requests, and the results since the last window."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
@@ -147,7 +147,7 @@ class _Run:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Send what is due until time is up, and wait for what is under way."""
+        """Send requests when due until the time is up, and wait for open ones."""
         streams = await open_streams(self._job["port"], self._job["streams"], arrivals := [])
         start = time.perf_counter()
         end, due, told = start + self._job["seconds"], start, start
@@ -175,7 +175,7 @@ class _Run:
 
     def _send(self, due: float) -> None:
         kind, raw = self._mix.draw()
-        # The newest first: those that are not needed grow old and are closed.
+        # The newest first, so that surplus connections grow idle and close.
         while self._free:
             connection = self._free.pop()
             if connection in self._open:
@@ -203,12 +203,12 @@ class _Run:
         connection.ask(kind, raw, due)
 
     def answered(self, connection: _Connection, head: bytes, body: bytes) -> None:
-        """An answer is there: count it, and have the connection free again."""
+        """Count an answer and free its connection."""
         now, status = time.perf_counter(), head[9:12].decode()
         kind, connection.kind = connection.kind, ""
         self._count(kind, status)
         if status in ("200", "201", "207", "304"):
-            # Exponents of what is faster than anything are cut off.
+            # Waits below the lowest bucket count in it.
             wait = max(now - connection.due, 1e-5)
             self._waits.setdefault(kind, Counter())[round(math.log(wait, BASE))] += 1
             self._mix.learn(kind, head, body)
@@ -222,13 +222,13 @@ class _Run:
         self._free.append(connection)
 
     def ended(self, connection: _Connection) -> None:
-        """A connection is gone, perhaps with a request on it."""
+        """Forget a closed connection and count its open request as lost."""
         self._open.discard(connection)
         if connection.kind:
             self._count(connection.kind, "lost")
 
     def _look_after(self, now: float, *, all_of_them: bool = False) -> None:
-        """Give up what is not answered in time, close what is not used."""
+        """Abort requests past their time limit and close unused connections."""
         for each in list(self._open):
             if each.kind and (now - each.since > TIMEOUT_SECONDS or all_of_them):
                 self._count(each.kind, "timeout")
@@ -259,7 +259,7 @@ class _Run:
 
 
 def main() -> None:
-    """Do jobs until there are no more."""
+    """Do jobs until standard input ends."""
     for line in sys.stdin:
         uvloop.run(_Run(json.loads(line)).run())
         print(json.dumps({"ended": True}), flush=True)

@@ -1,7 +1,7 @@
-"""What Lifeline is measured against: the same rows behind plain FastAPI, SQLModel and `response_model`, as one writes it on a good day.
+"""The app that Lifeline is measured against: the same rows behind well-written plain FastAPI, SQLModel and `response_model`.
 
-Async engine with a pool, eager loading, keyset paging, reference data looked up once a request, one transaction a batch. It knows
-neither clearances, chain, filters, ETags nor problems, and its answers have the fields that Lifeline's have.
+Async engine with a pool, eager loading, keyset paging, reference data looked up once a request, one transaction a batch. It has
+no clearances, hash chain, filters, ETags or problem documents; its answers have the same fields as Lifeline's.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ def _time() -> Any:
 
 
 class Plain(SQLModel, registry=registry()):
-    """A registry of its own: Lifeline's tables are not this app's."""
+    """A registry apart from Lifeline's tables."""
 
     metadata = MetaData()
 
@@ -88,7 +88,7 @@ class PlainReport(Plain, table=True):
 
 
 class PlainIndicator(Plain, table=True):
-    """A reading."""
+    """An assessed indicator."""
 
     __tablename__ = "plain_indicator"
     id: UUID = Stored(primary_key=True)
@@ -110,7 +110,7 @@ class PlainIndicator(Plain, table=True):
 
 
 class PlainChange(Plain, table=True):
-    """An entry of the log."""
+    """An entry of the change log."""
 
     __tablename__ = "plain_change"
     seq: int | None = Stored(default=None, primary_key=True)
@@ -155,7 +155,7 @@ class SourceOut(BaseModel):
 
 
 class AssessmentOut(BaseModel):
-    """How it was read."""
+    """An assessment."""
 
     method: str
     reports: int
@@ -164,7 +164,7 @@ class AssessmentOut(BaseModel):
 
 
 class ProvenanceOut(BaseModel):
-    """Where it comes from."""
+    """A provenance."""
 
     report: UUID
     source: SourceOut
@@ -267,7 +267,7 @@ class ReportIn(BaseModel):
 
 
 class Recorded(BaseModel):
-    """The answer to a statement."""
+    """The answer to a posted statement."""
 
     id: UUID
     indicator: UUID
@@ -279,14 +279,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     url = os.environ[DATABASE_URL]
     engine = create_async_engine(url, pool_size=8, max_overflow=0)
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
-    # SQLite takes one writer at a time, and refuses one that began as a reader; PostgreSQL sorts it out by itself.
+    # SQLite allows one writer at a time and refuses a transaction that began by reading; PostgreSQL needs no lock.
     app.state.writing = asyncio.Lock() if url.startswith("sqlite") else nullcontext()
     yield
     await engine.dispose()
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A session of the pool."""
+    """Yield a session of the pool."""
     async with request.app.state.sessions() as session:
         yield session
 
@@ -361,7 +361,7 @@ async def list_indicators(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     as_of: date | None = None,
 ) -> IndicatorPage:
-    """A page of indicators, now or as of a day."""
+    """List indicators, now or as of a day."""
     rows, following = await _page(session, cursor, limit)
     revision = await _revision(session)
     if as_of is None:
@@ -393,7 +393,7 @@ async def list_indicators(
 
 
 def _read(row: PlainIndicator, reports: Sequence[PlainReport]) -> None:
-    """What the latest statements of each source say together: the best graded one's value, and the envelope of the people."""
+    """Assess the latest statements of each source: the best graded one's value, and the range of people over all."""
     best = min(reports, key=lambda each: (each.source.reliability, each.credibility, -_utc(each.stated_at).timestamp()))
     value = dict(row.value) | best.value
     people = [each.value["people"] for each in reports if each.value.get("people") is not None]
@@ -407,7 +407,7 @@ def _read(row: PlainIndicator, reports: Sequence[PlainReport]) -> None:
 
 @app.get("/v1/changes", response_model=ChangePage)
 async def list_changes(session: SessionDep, after: int = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> ChangePage:
-    """Changes in order."""
+    """List changes in order."""
     statement = (
         select(PlainChange)
         .options(
@@ -469,7 +469,7 @@ SUBJECT = {"trapped_population": "concept", "supply_runout": "supply", "route_cl
 
 @app.post("/v1/reports", status_code=201, response_model=Recorded | list[Recorded])
 async def post_reports(request: Request, session: SessionDep, sent: ReportIn | list[ReportIn]) -> Recorded | list[Recorded]:
-    """Record one statement or a list of them, and read their indicators anew, in one transaction."""
+    """Record one statement or a list, and assess their indicators again, in one transaction."""
     async with request.app.state.writing:
         recorded = await _record(session, sent if isinstance(sent, list) else [sent])
         await session.commit()

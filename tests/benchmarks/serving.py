@@ -1,4 +1,4 @@
-"""The processes that are measured, each held to one core: three servers on the same uvicorn, and the load generator."""
+"""The measured processes, each on one core: three servers on the same uvicorn, and the load generator."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ START_SECONDS = 60.0
 
 
 def cores() -> tuple[int, int]:
-    """The core of the servers and that of the load generator (the same where there is but one)."""
+    """Return the core of the servers and that of the load generator (the same on a machine with one core)."""
     free = sorted(os.sched_getaffinity(0))
     return free[0], free[-1]
 
@@ -30,7 +30,7 @@ def _pinned(core: int) -> Callable[[], None]:
 
 @contextmanager
 def uvicorn(application: str, *, core: int, ready: str, **variables: str) -> Iterator[tuple[int, int]]:
-    """Serve an ASGI application on that core with one worker; answers its port and process id."""
+    """Serve an ASGI application on a core with one worker; yields its port and process id."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log", "--no-server-header"]
     command += ["--log-level", "warning", *([] if application.endswith(":app") else ["--factory"])]
@@ -52,13 +52,13 @@ def uvicorn(application: str, *, core: int, ready: str, **variables: str) -> Ite
 
 
 def processor_seconds(pid: int) -> float:
-    """Seconds that a process has had a processor for: what a busy machine does not blur."""
+    """Return the processor seconds of a process, which a busy machine does not distort."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> int:
-    """Bytes that a process has in memory."""
+    """Return the resident bytes of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -71,7 +71,7 @@ class Load:
     def run(
         self, port: int, requests: Sequence[bytes], *, status: int, seconds: float, connections: int = 4, cycle: bool = True
     ) -> dict[str, Any]:
-        """Ask a server; answers how many answers came in how many seconds, bytes, and the median wait in seconds."""
+        """Run a job and return the number of answers, the seconds, the bytes, and the median wait in seconds."""
         job = {
             "port": port,
             "requests": [base64.b64encode(each).decode() for each in requests],
@@ -86,13 +86,13 @@ class Load:
         return result
 
     def start(self, job: dict[str, Any]) -> None:
-        """Hand a job over."""
+        """Start a job."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
 
     def result(self) -> dict[str, Any]:
-        """What comes of it, once it is there."""
+        """Wait for the result of the job."""
         assert self._process.stdout is not None
         result: dict[str, Any] = json.loads(self._process.stdout.readline())
         return result
@@ -100,7 +100,7 @@ class Load:
 
 @contextmanager
 def load_generator(core: int, module: str = "tests.benchmarks.load") -> Iterator[Load]:
-    """The load generator on that core: a module that reads jobs."""
+    """Run the load generator, a module that reads jobs, on a core."""
     command = [sys.executable, "-m", module]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_pinned(core))  # noqa: PLW1509
     try:
@@ -112,7 +112,7 @@ def load_generator(core: int, module: str = "tests.benchmarks.load") -> Iterator
 
 
 def request(target: str, *, body: bytes | None = None, **headers: str) -> bytes:
-    """A raw HTTP/1.1 request; names of headers with `_` for `-`."""
+    """Return a raw HTTP/1.1 request; header names have `_` for `-`."""
     lines = [f"{'GET' if body is None else 'POST'} {target} HTTP/1.1", "host: 127.0.0.1", "user-agent: benchmark"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if body is not None:

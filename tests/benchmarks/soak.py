@@ -1,12 +1,12 @@
-"""A soak: a realistic mix for ten minutes at nine tenths of the highest rate that one worker holds; then three times that; then as before.
+"""A soak test: a realistic mix at 90 % of the highest sustained rate of one worker, then at three times that, then as before.
 
     uv run python -m tests.benchmarks.soak [--minutes 10] [--engine sqlite] [--database-url URL] [--rate N]
 
-The mix is that of `open_load.py`: kept pages, 304, single indicators, changes, pages that nobody asked for before, situations, reports
-one by one and in batches, and some streams. Requests are sent when they are due, not when the one before was answered. `lifeline serve`
-has a core, the load generator (and PostgreSQL) the other. Its kept answers are full before the soak begins, which is when its memory is
-looked at. A database of `--database-url` has to be empty, and is filled. Prints a table by minute and a verdict on each claim; writes
-test-output/soak.json. Exit code 1 where a claim does not hold.
+The mix is that of `open_load.py`: cached pages, 304, single indicators, changes, uncached pages, situations, reports
+singly and in batches, and some streams. Requests are sent when due, not when the one before is answered. `lifeline serve`
+has a core, the load generator (and PostgreSQL) the other. Its response cache is full before the soak begins, when its memory is
+first measured. The database of `--database-url` must be empty and is filled. Prints a table by minute and a verdict on each claim; writes
+test-output/soak.json. Exit code 1 if a claim does not hold.
 """
 
 import argparse
@@ -43,25 +43,25 @@ from tests.support.servers import new_key
 
 INDICATORS = 9000
 KEYS = 6
-# A rate is held when all is answered and 99 of 100 answers come within this.
+# A rate is sustained if all requests are answered, 99 of 100 within this.
 HELD_SECONDS = 0.25
 FIRST_RATE = 50.0
 LOWEST_RATE = 10.0
-# Of the highest rate that is held: at the edge itself whatever else the machine does for a second would stand in the queue.
+# Below the highest rate, because at that rate any interruption of the machine would fill the queue.
 SOAKED_AT = 0.9
 TRIAL_SECONDS = 10.0
 WARM_SECONDS = 30.0
 OVERLOAD = 3
 RECOVERED_SECONDS = 40.0
-# What grew by no more than this did not grow.
+# Growth of up to this counts as none.
 MEMORY_GROWTH, WAIT_GROWTH = 1.05, 1.5
-# Differences below this are the clock's and the scheduler's.
+# Smaller differences come from the clock and the scheduler.
 SMALL_SECONDS = 0.02
 
 
 @dataclass
 class Span:
-    """What happened in some time: statuses of all requests, histograms of waits by kind, resident bytes, health checks."""
+    """The results of a period: statuses of all requests, histograms of waits by kind, resident bytes, health checks."""
 
     seconds: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -76,7 +76,7 @@ class Span:
     other: str = ""
 
     def add(self, told: dict[str, Any]) -> None:
-        """Add what the load generator told of a window."""
+        """Add a window of the load generator."""
         self.seconds += told["seconds"]
         self.events += told["events"]
         self.streams_lost += told.get("streams_lost", 0)
@@ -104,15 +104,15 @@ class Span:
                 mine[kind] = mine.get(kind, Counter()) + found  # type: ignore[assignment, operator]
 
     def answered(self) -> int:
-        """How many requests were answered as they should."""
+        """Return the number of requests with an expected status."""
         return sum(sum(each.values()) for each in self.waits.values())
 
     def failed(self) -> int:
-        """How many requests were not, by whatever it was."""
+        """Return the number of requests that failed for any reason."""
         return self.statuses.total() - self.answered()
 
     def wait(self, part: float, kind: str | None = None) -> float:
-        """Seconds within which that part of the good answers came, of one kind or of all."""
+        """Return the quantile of waits of good answers in seconds, of one kind or of all."""
         merged: Counter[int] = Counter()
         for name, found in self.waits.items():
             if kind in (None, name):
@@ -126,7 +126,7 @@ class Span:
 
 
 def joined(spans: Sequence[Span]) -> Span:
-    """Several spans as one."""
+    """Join several spans into one."""
     whole = Span()
     for each in spans:
         whole.join(each)
@@ -134,7 +134,7 @@ def joined(spans: Sequence[Span]) -> Span:
 
 
 class Health:
-    """Asks a server whether it is alive and ready, once a second, beside all else."""
+    """Checks the health of a server once a second."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -154,14 +154,14 @@ class Health:
                     self._found.append(time.perf_counter() - started if well else None)
 
     def take(self, span: Span) -> None:
-        """Put what was found since the last time into a span."""
+        """Move the checks since the last call into a span."""
         found, self._found = self._found, []
         span.health += [each for each in found if each is not None]
         span.unhealthy += found.count(None)
 
     @contextmanager
     def asking(self) -> Iterator["Health"]:
-        """Ask while the block runs."""
+        """Check until the end of the block."""
         self._thread.start()
         try:
             yield self
@@ -171,7 +171,7 @@ class Health:
 
 
 class Bench:
-    """A server under load: runs rates against it, and looks at it meanwhile."""
+    """A server under load: runs rates against it and measures it meanwhile."""
 
     def __init__(self, server: Server, load: Load, health: Health, job: dict[str, Any]) -> None:
         self.server = server
@@ -181,7 +181,7 @@ class Bench:
         self._seed = 1
 
     def run(self, rate: float, seconds: float) -> list[Span]:
-        """So many requests a second for so long; answers a span for each five seconds."""
+        """Run a rate for some seconds and return a span for each five seconds."""
         self._seed += 1
         self._load.start(self._job | {"rate": rate, "seconds": seconds, "seed": self._seed})
         spans = []
@@ -193,19 +193,19 @@ class Bench:
         return spans
 
     def fill_kept(self) -> None:
-        """Ask for pages, each another, until as much is kept as may be: from then on what comes takes the place of what goes."""
+        """Request different pages until the response cache is full; from then on each new page replaces an old one."""
         most, key = Settings().response_cache_bytes, {"Authorization": f"Bearer {self._job['keys'][0]}"}
         with httpx.Client(base_url=self.server.url, timeout=30) as client:
             for number in itertools.count():
                 client.get("/v1/indicators", params={"updated_since": f"2015-01-01T00:00:00.{number:06}Z"}).raise_for_status()
                 if number % 50 == 0:
-                    kept = re.search(r"^lifeline_kept_bytes (\S+)$", client.get("/metrics", headers=key).text, re.MULTILINE)
+                    kept = re.search(r"^lifeline_response_cache_bytes (\S+)$", client.get("/metrics", headers=key).text, re.MULTILINE)
                     assert kept is not None
                     if float(kept[1]) > 0.99 * most:
                         return
 
     def holds(self, rate: float, seconds: float = TRIAL_SECONDS) -> bool:
-        """Whether the server holds a rate: after that many seconds of it, everything answered, and in time."""
+        """Return whether the server sustains a rate for some seconds: all answered, and in time."""
         whole = joined(self.run(rate, seconds))
         unexpected = {status for status in whole.statuses if status.startswith("4")}
         assert not unexpected, whole.other
@@ -213,7 +213,7 @@ class Bench:
 
 
 def highest_rate(bench: Bench, console: Console) -> float:
-    """The highest rate that is held, to some 5 parts of 100; three times as long as it was tried at first."""
+    """Return the highest sustained rate to about 5 %, confirmed over three times the length of the first trials."""
     low, high = 0.0, FIRST_RATE
     while bench.holds(high):
         console.print(f"holds {high:,.0f} a second")
@@ -234,7 +234,7 @@ def highest_rate(bench: Bench, console: Console) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim, whether it holds, and what was seen."""
+    """A claim, whether it holds, and the measured figures."""
 
     claim: str
     holds: bool
@@ -242,13 +242,13 @@ class Verdict:
 
 
 def judge(soak: Sequence[Span], overload: Sequence[Span], after: Sequence[Span], *, alive: bool) -> list[Verdict]:
-    """What the runs say of each claim."""
+    """Return a verdict on each claim."""
     whole, third = joined(soak), max(1, len(soak) // 3)
     first, last = joined(soak[:third]), joined(soak[-third:])
     before, now = (sum(each.resident) / len(each.resident) / 2**20 for each in (first, last))
     early, late = first.wait(0.99), last.wait(0.99)
     pressed = joined(overload)
-    # The first seconds still work off what stands in the queue.
+    # In the first seconds the server still works off the queue.
     recovered = joined(after[len(after) // 2 :])
     calm = whole.wait(0.99)
     peak = max(max(each.resident) for each in overload) / 2**20
@@ -289,7 +289,7 @@ def _measure(url: str, options: argparse.Namespace, console: Console, folder: Pa
     asyncio.run(fill(url, indicators=options.indicators, reports_each=1))
     keys = [asyncio.run(new_key(url, clearance=Label.GREEN, organisation=f"org-{number}")) for number in range(KEYS)]
     limits = {"rate_limit": "off", "rate_limit_anonymous": "off", "access_log": "false"}
-    # A process inherits the core of whoever starts it.
+    # A process inherits the core of its parent.
     free = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {serving_core})
     with serve(folder, code=ROOT, database_url=url, **limits) as server:
@@ -316,7 +316,7 @@ def _measure(url: str, options: argparse.Namespace, console: Console, folder: Pa
 
 
 def by_minute(spans: Sequence[Span]) -> list[Span]:
-    """Spans of a minute each, but for what is left over."""
+    """Return spans of a minute each; the last may be shorter."""
     minutes: list[Span] = []
     for each in spans:
         if not minutes or minutes[-1].seconds > 55:
@@ -369,7 +369,7 @@ def _written(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Soak, print, write."""
+    """Run the soak, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="of the soak itself")
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], action="append", help="only this one; both unless given")
@@ -392,7 +392,7 @@ def main() -> None:
     for engine, found in results.items():
         _print(engine, found, console)
     OUTPUT.mkdir(exist_ok=True)
-    # The URL may have a password in it.
+    # The URL may contain a password.
     options.database_url = options.database_url and "given"
     written = measured(options) | {"engines": {engine: _written(found) for engine, found in results.items()}}
     (OUTPUT / "soak.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")

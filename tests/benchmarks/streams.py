@@ -1,8 +1,8 @@
-"""Many streams on one worker: how long a change takes to one reader and to all of a thousand, and what an idle stream weighs.
+"""Many streams on one worker: how long a change takes to one reader and to a thousand, and the memory of an idle stream.
 
     uv run python -m tests.benchmarks.streams [--streams 1000] [--changes 10] [--engine sqlite]
 
-The server has a core, the readers another. Times run from sending the POST to the event's arrival; with many readers, the median
+The server has one core, the readers the other. Times run from sending the POST to the event's arrival; with many readers, the median
 is over all of them and all changes.
 """
 
@@ -29,7 +29,7 @@ INDICATORS = 150
 
 
 class Reader(asyncio.Protocol):
-    """A stream that notes when an event came."""
+    """A stream that records when events arrive."""
 
     def __init__(self, arrivals: list[float], ready: asyncio.Future[None]) -> None:
         self.arrivals = arrivals
@@ -48,7 +48,7 @@ class Reader(asyncio.Protocol):
 
 
 async def open_streams(port: int, count: int, arrivals: list[float]) -> list[Reader]:
-    """So many streams, each of which is ready."""
+    """Open streams and wait until each is ready."""
     loop = asyncio.get_running_loop()
     readers = [Reader(arrivals, loop.create_future()) for _ in range(count)]
     for start in range(0, count, 50):
@@ -68,14 +68,14 @@ async def _post(port: int, raw: bytes) -> None:
 
 
 async def _reach(port: int, arrivals: list[float], count: int, posts: list[bytes]) -> list[float]:
-    """Seconds from each POST to each reader."""
+    """Return the seconds from each POST to each reader."""
     waits: list[float] = []
     for raw in posts:
         arrivals.clear()
         start = time.perf_counter()
         await _post(port, raw)
         async with asyncio.timeout(60):
-            while len(arrivals) < count:  # noqa: ASYNC110 - noted by the readers
+            while len(arrivals) < count:  # noqa: ASYNC110 - the readers record it
                 await asyncio.sleep(0.005)
         waits += [each - start for each in arrivals]
         await asyncio.sleep(0.1)
@@ -109,7 +109,7 @@ async def _measure(port: int, pid: int, key: str, streams: int, changes: int) ->
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], action="append")
     parser.add_argument("--streams", type=int, default=1000)

@@ -1,7 +1,7 @@
-"""A made-up world with any number of statements on it, to see how Lifeline grows: no place, source or figure in it is real.
+"""A made-up world with any number of statements, for measuring growth: no place, source or figure is real.
 
-As in life, some places are spoken of all the time and most hardly ever, sources stand nearer to some places than to others, parties
-to the conflict tell another story, and words are corrected and withdrawn. The same seed makes the same world.
+As in reality, a few places have most of the statements, sources know some places better than others, parties
+to the conflict contradict them, and statements are corrected and withdrawn. The same seed makes the same world.
 """
 
 import random
@@ -14,12 +14,12 @@ from app.domain.times import rfc3339
 
 CONCEPTS = ("trapped", "besieged", "hard_to_reach", "at_risk", "in_need")
 SUPPLIES = ("basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene")
-# Of these a town has one each, of an agency's own stock of food one more, and of its routes the rest.
+# Each town has one indicator for each of these, one for an agency's own food stock, and the rest for its routes.
 ROUTES = 2
 SUBJECTS = len(CONCEPTS) + len(SUPPLIES) + 1 + ROUTES
 COUNTRIES, PROVINCES, DISTRICTS = 8, 12, 10
 SOURCES = 120
-# Of these each town hears.
+# Sources that speak of every town.
 HEARD = 8
 START = datetime(2023, 1, 1, tzinfo=UTC)
 DAYS = 600
@@ -39,7 +39,7 @@ QUOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """A place of the world; `parent` is its number, which is lower than its own, or None."""
+    """A place of the world; `parent` is the number of its parent, which is lower than its own, or None."""
 
     slug: str
     name: str
@@ -51,14 +51,14 @@ class Town:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """What became of a report of the same run: superseded by the statement, or withdrawn where there is none."""
+    """A change to an earlier report of the run: superseded by `statement`, or withdrawn if that is None."""
 
     statement: dict[str, Any] | None
     reason: str
 
 
 class World:
-    """Places, sources and routes, enough for so many indicators. `towns` are the numbers of the places that are spoken of."""
+    """Places, sources and routes for a number of indicators. `towns` holds the numbers of the places with statements."""
 
     def __init__(self, indicators: int, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -71,7 +71,7 @@ class World:
             above = self.places[district]
             place = Town(f"town-{number:06}", f"Town {number}", above.country, district, *self._near(above.longitude, above.latitude, 0.4))
             self.places.append(place)
-        # How much is said of a place has nothing to do with when it was entered.
+        # Busy places are spread over the numbers.
         self._loud = list(range(count))
         self._chance.shuffle(self._loud)
         self.sources = [
@@ -95,7 +95,7 @@ class World:
         return round(longitude + spread(-degrees, degrees), 4), round(latitude + spread(-degrees, degrees), 4)
 
     def _regions(self) -> list[Town]:
-        # User-assigned codes of ISO 3166-1: no country has them.
+        # User-assigned codes of ISO 3166-1, which no country has.
         codes = [f"XA{chr(65 + country)}" for country in range(COUNTRIES)]
         places = [Town(f"land-{at}", f"Land {at}", code, None, -60.0 + 20 * at, 10.0) for at, code in enumerate(codes)]
         for parents, each, word, spread in ((COUNTRIES, PROVINCES, "province", 6.0), (COUNTRIES * PROVINCES, DISTRICTS, "district", 1.0)):
@@ -108,11 +108,11 @@ class World:
         return places
 
     def statements(self, count: int) -> Iterator[tuple[datetime, dict[str, Any], Amendment | None]]:
-        """So many statements in order of recording: when each was recorded, its body as sent, and what became of it at once."""
+        """Yield statements in order of recording: the time of recording, the body as sent, and an amendment or None."""
         chance = self._chance
         for number in range(count):
             recorded = START + timedelta(days=DAYS * number / count)
-            # A hundredth of the places has a fifth of what is said.
+            # 1 % of the places has 20 % of the statements.
             town = self._loud[int(len(self._loud) * chance.random() ** 3)]
             body = self._statement(number, town, recorded - timedelta(hours=chance.expovariate(1 / 60)))
             amendment = None
@@ -153,7 +153,7 @@ class World:
 
     def _people(self, town: int, concept: str, source: dict[str, Any], stated: datetime) -> dict[str, Any]:
         chance = self._chance
-        # Sizes of towns are skewed too, and besieged ones empty slowly.
+        # Sizes of towns are skewed too, and besieged towns empty slowly.
         true = 10 ** (3 + town * 7919 % 1000 / 400) * (1 - 0.4 * (stated - START).days / DAYS)
         told = true * (chance.choice((0.4, 2.0)) if source["party_to_conflict"] and chance.random() < 0.3 else chance.uniform(0.9, 1.1))
         people = round(told, -2 if told > 2000 else -1)

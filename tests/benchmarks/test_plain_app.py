@@ -1,4 +1,4 @@
-"""What Lifeline is measured against serves the same: else the ratios would say nothing."""
+"""The plain app serves the same data as Lifeline; otherwise the ratios would mean nothing."""
 
 from pathlib import Path
 

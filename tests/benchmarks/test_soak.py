@@ -1,4 +1,4 @@
-"""What the soak says of what it saw: each claim holds where all is well, and falls by what is wrong with it alone."""
+"""Verdicts of the soak: each claim holds on good figures and fails on its own fault alone."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ CLAIMS = {"memory", "5xx", "p99", "streams", "sheds", "health", "recovers"}
 
 
 def window(*, seconds: float = 0.01, shed: int = 0, mib: int = 200, **more: Any) -> Span:
-    """Five seconds in which a hundred answers took so long, and some requests were shed."""
+    """Return a window of five seconds with a hundred answers of a duration and some rejected requests."""
     span = Span(resident=[mib * 2**20], health=[0.01, 0.01])
     statuses = {"200": 100} | ({"503": shed} if shed else {}) | more.get("statuses", {})
     told = {"seconds": 5.0, "events": 10, "shed_untold": 0, "other": "", "statuses": {"page": statuses}}

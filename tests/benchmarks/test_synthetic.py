@@ -1,4 +1,4 @@
-"""Made-up data in bulk: what the command loads is a ledger like any other, and nothing of it goes among real reports."""
+"""The command that loads made-up data: its ledger verifies like any other, and it refuses a database with data."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from app.settings import Settings
 from tests.benchmarks.load_command import load_command
 from tests.support.factories import seed
-from tests.support.servers import invoke, new_key, rows
+from tests.support.servers import invoke, new_key, query_rows
 
 
 def test_a_load_is_a_ledger_like_any_other(new_database: Callable[[], str], built_app: FastAPI) -> None:
@@ -20,7 +20,7 @@ def test_a_load_is_a_ledger_like_any_other(new_database: Callable[[], str], buil
     assert "200 reports" in loaded.output
     assert "a second" in loaded.output
     assert invoke("verify", database_url=url).exit_code == 0
-    counts = dict(tuple(row) for row in rows(url, "SELECT type, count(*) FROM ledger_entry GROUP BY type"))
+    counts = dict(tuple(row) for row in query_rows(url, "SELECT type, count(*) FROM ledger_entry GROUP BY type"))
     assert counts["report"] == 200
     assert counts["correction"] > 0
     assert counts["retraction"] > 0
@@ -50,4 +50,4 @@ def test_what_is_made_up_does_not_go_where_something_is(database_url: str) -> No
     refused = invoke("--reports", "1", command=load_command, database_url=database_url)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "not empty" in refused.stderr
-    assert rows(database_url, "SELECT count(*) FROM report") == [(0,)]
+    assert query_rows(database_url, "SELECT count(*) FROM report") == [(0,)]
