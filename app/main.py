@@ -15,7 +15,7 @@ from app.board.endpoints import router as board
 from app.board.middleware import BoardMiddleware
 from app.board.sessions import Sessions
 from app.changes.service import ChangeFeed
-from app.exchange.exports.streaming import answer_in
+from app.exchange.exports.streaming import stream_list
 from app.exchange.ogc.endpoints import router as ogc
 from app.http import openapi, problems, swagger_ui
 from app.http.load_shedding import LoadSheddingMiddleware
@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     app.state = AppState()
     app.state.settings = settings or get_settings()
-    app.state.exporter = answer_in
+    app.state.exporter = stream_list
     app.state.tracer_provider = tracer_provider
     app.state.metrics = metrics_registry()
     app.state.metrics.register(ProcessMetrics(app.state))

@@ -32,8 +32,8 @@ def feature(columns: Sequence[Column], record: Mapping[str, Any], geometry: RowG
 class GeoJsonRenderer(Renderer):
     """Renders a FeatureCollection."""
 
-    def __init__(self, rows: str, columns: Sequence[Column], *, as_of: str | None, revision: int) -> None:
-        self._rows = rows
+    def __init__(self, collection: str, columns: Sequence[Column], *, as_of: str | None, revision: int) -> None:
+        self._collection = collection
         self._columns = columns
         self._head = {"type": "FeatureCollection", "as_of": as_of, "revision": revision}
         self._separator = b""
@@ -47,7 +47,9 @@ class GeoJsonRenderer(Renderer):
         if not documents:
             return b""
         pairs = zip(documents, geometries, strict=True)
-        features = [orjson.dumps(feature(self._columns, flatten(self._rows, orjson.loads(each)), geometry)) for each, geometry in pairs]
+        features = [
+            orjson.dumps(feature(self._columns, flatten(self._collection, orjson.loads(each)), geometry)) for each, geometry in pairs
+        ]
         rendered = self._separator + b",".join(features)
         self._separator = b","
         return rendered

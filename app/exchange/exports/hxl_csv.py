@@ -49,8 +49,8 @@ def encode_rows(rows: Iterable[Sequence[str]]) -> bytes:
 class CsvRenderer(Renderer):
     """Renders CSV with HXL hashtags."""
 
-    def __init__(self, rows: str, columns: Sequence[Column]) -> None:
-        self._rows = rows
+    def __init__(self, collection: str, columns: Sequence[Column]) -> None:
+        self._collection = collection
         self._columns = columns
 
     def begin(self) -> bytes:
@@ -59,5 +59,5 @@ class CsvRenderer(Renderer):
 
     def page(self, documents: Sequence[str], _geometries: Sequence[RowGeometry], /) -> bytes:
         """Return one row for each record."""
-        records = (flatten(self._rows, orjson.loads(each)) for each in documents)
+        records = (flatten(self._collection, orjson.loads(each)) for each in documents)
         return encode_rows([format_cell(each.cell(record)) for each in self._columns] for record in records)

@@ -31,7 +31,7 @@ PAGE_ROWS = 500
 CHUNK_BYTES = 64 * 1024
 
 
-async def answer_in(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
+async def stream_list(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
     """Return a list in a format other than JSON; `limit` None is the whole selection.
 
     Memory does not grow with the list, and no database connection is held while a slow client receives a page. Rows are in order of
@@ -103,9 +103,9 @@ async def _check_credential(request: Request, database: Database) -> None:
         raise credential_revoked()
 
 
-async def attach_geometries(connection: AsyncConnection, rows: str, documents: Sequence[str], level: int) -> list[RowGeometry]:
+async def attach_geometries(connection: AsyncConnection, collection: str, documents: Sequence[str], level: int) -> list[RowGeometry]:
     """Return the geometry of each document, as the clearance may see it: its own, that of its route, or that of its place."""
-    source = TABLES[rows].geometry
+    source = TABLES[collection].geometry
     assert source is not None
     records = [orjson.loads(each) for each in documents]
     if source.own:
@@ -129,5 +129,5 @@ def own_geometry(record: dict[str, Any]) -> RowGeometry:
 
 def _place_and_route(record: dict[str, Any], source: GeometrySource) -> tuple[str, str | None]:
     place: Any = reduce(getitem, source.place, record)
-    value: Any = reduce(getitem, source.value, record) if source.value else {}
-    return place, next((value[field] for field in ROUTE_FIELDS if field in value), None)
+    value: Any = reduce(getitem, source.value, record) if source.value else None
+    return place, next((value[field] for field in ROUTE_FIELDS if field in value), None) if value else None

@@ -51,15 +51,18 @@ def value_columns(kinds: Iterable[Kind[Any]], model: str) -> tuple[Column, ...]:
     """Return the columns of the values of some kinds, each field once; `model` is `value_model` or `assessment_model`."""
     found: dict[str, Column] = {}
     for kind in kinds:
-        schema: type[BaseModel] = getattr(kind, model)
-        properties = schema.model_json_schema()["properties"]
-        for name in schema.model_fields:
-            found.setdefault(name, column(f"value.{name}", kind.hxl.get(name, ""), _dtype(properties[name])))
+        fields: type[BaseModel] = getattr(kind, model)
+        schema = fields.model_json_schema()
+        for name, field in schema["properties"].items():
+            found.setdefault(name, column(f"value.{name}", kind.hxl.get(name, ""), _dtype(field, schema.get("$defs", {}))))
     return tuple(found.values())
 
 
-def _dtype(schema: dict[str, Any]) -> Dtype:
-    types = {each.get("type", "object") for each in schema.get("anyOf", [schema])} - {"null"}
+def _dtype(schema: dict[str, Any], definitions: dict[str, Any]) -> Dtype:
+    def resolve(each: dict[str, Any]) -> dict[str, Any]:
+        return definitions[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+
+    types = {resolve(each).get("type", "object") for each in schema.get("anyOf", [schema])} - {"null"}
     match types.pop() if len(types) == 1 else "object":
         case "integer":
             return "integer"
@@ -69,7 +72,7 @@ def _dtype(schema: dict[str, Any]) -> Dtype:
             return "boolean"
         case "string":
             return "text"
-        case "array" if schema.get("items", {}).get("enum"):
+        case "array" if resolve(schema.get("items", {})).get("enum"):
             return "words"
         case _:
             return "json"
@@ -212,9 +215,9 @@ TABLES: dict[str, Table] = {
 ROUTE_FIELDS = tuple(sorted({field for kind in KINDS.values() for field, what in kind.references.items() if what == "route"}))
 
 
-def flatten(rows: str, record: dict[str, Any]) -> dict[str, Any]:
+def flatten(collection: str, record: dict[str, Any]) -> dict[str, Any]:
     """Return the record with the nesting of its columns: those of a situation have people by concept, for example."""
-    if rows != "situations":
+    if collection != "situations":
         return record
     grouped = [(kind, record[kind.situation_group]) for kind in KINDS.values() if kind.situation_columns]
     return record | {

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import VERSION
-from app.exchange.imports.cells import UnreadableFile
+from app.exchange.imports.cells import Cell, UnreadableFile
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.results import FileResult, Progress, RowProblem
 from app.exchange.replication.apply import EntryApplier
@@ -64,18 +64,20 @@ class FullImportResult(FileResult):
 def is_full_export(file: IO[bytes], format_: Format) -> bool:
     """Return whether the first record says that the file is a full export; UnreadableFile for one in a table."""
     try:
-        if format_ in TABULAR:
-            is_export = [*next(next(read_tables(file, format_)).rows).cells][:2] == ["record", "version"]
-        elif format_ is Format.NDJSON:
+        if format_ is Format.NDJSON:
             _, document = next(read_documents(file, format_))
             return isinstance(document, dict) and document.get("record") == "export"
-        else:
-            return False
+        is_export = format_ in TABULAR and _first_cells(file, format_)[:2] == ["record", "version"]
     except (StopIteration, UnreadableFile):
         return False
     if is_export:
         raise UnreadableFile("A full export can be imported as NDJSON only: write it with `lifeline export FILE.ndjson`.")
     return False
+
+
+def _first_cells(file: IO[bytes], format_: Format) -> list[Cell]:
+    tables = read_tables(file, format_)
+    return [*next(next(tables).rows).cells]
 
 
 class _Head(BaseModel):

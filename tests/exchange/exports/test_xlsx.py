@@ -42,7 +42,8 @@ def test_xlsx_continues_a_full_sheet_and_splits_long_texts() -> None:
 def test_xlsx_text_like_an_escape_is_read_back_unchanged(text: str) -> None:
     long = "=" * (MAX_CELL_CHARACTERS + 1)
     file = render(XlsxRenderer("rows", [column("a"), column("b")]), {"a": text, "b": long})
-    _, _, row = next(read_tables(file, Format.XLSX)).rows
+    tables = read_tables(file, Format.XLSX)
+    _, _, row = next(tables).rows
     assert row.cells == [text, long]
 
 

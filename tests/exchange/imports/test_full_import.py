@@ -1,4 +1,4 @@
-"""A full export taken into an empty Lifeline gives the same readings, in every format that carries all; what is altered is told."""
+"""A full export imported into an empty Lifeline gives the same assessments; an altered one is refused."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,78 +8,86 @@ from uuid import UUID
 import httpx
 import orjson
 
-from app.access.principal import Principal, Scope
-from app.domain.tlp import TOP, Label
+from app.access.principal import Scope
+from app.cli.exchange import author_for
+from app.domain.tlp import Label
 from app.exchange.exports.full_export import write_full_export
-from app.exchange.imports.file_readers import format_of_path
 from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
 from app.exchange.replication.apply import EntryApplier
+from app.http.content_negotiation import Format
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
 from app.settings import Settings
 from app.storage.database import Database
-from tests.exchange.readers import problems_of, readings_of
+from tests.exchange.imports.files import NDJSON, send
+from tests.exchange.stored_state import stored_assessments, verification_problems
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.servers import client_for, new_key
 
-
-def teller(organisation: str) -> Principal:
-    return Principal(level=TOP, organisation=organisation, scopes=frozenset({"report", "curate"}))
+Record = dict[str, Any]
 
 
-async def take_in(path: Path, url: str, *, dry: bool = False) -> FullImportResult:
+async def import_file(path: Path, url: str, *, dry_run: bool = False) -> FullImportResult:
     settings = Settings(database_url=url)
-    database = Database(settings)
-    try:
+    async with Database(settings) as database:
         with path.open("rb") as file:
-            assert is_full_export(file, format_of_path(path))
-            whole = FullImport(file, format_of_path(path), database, teller, settings)
-            looked = await whole.dry_run()
-            return looked if dry or looked.problem_count else await whole.write()
-    finally:
-        await database.close()
+            assert is_full_export(file, Format.NDJSON)
+            importer = FullImport(file, database, EntryApplier(author_for, settings), settings)
+            checked = await importer.dry_run()
+            return checked if dry_run or checked.problem_count else await importer.write()
 
 
-async def test_the_same_readings_in_every_format(
+async def export_to(path: Path, database: Database) -> list[Record]:
+    """Write a full export, and return its records."""
+    await write_full_export(database, path, Label.RED, lambda _: None)
+    return read(path)
+
+
+def read(path: Path) -> list[Record]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def chained(records: Sequence[Record]) -> bytes:
+    """Return an export of these records with hashes that follow, as anyone can write one."""
+    seq, hash_, lines = 0, GENESIS, []
+    for record in records[1:]:
+        line = record
+        if record.get("record") == "change":
+            seq += 1
+            hash_ = chain_hash(
+                hash_, canonical_json({name: each for name, each in record.items() if name not in ("record", "seq", "hash")})
+            )
+            line = {**record, "seq": seq, "hash": hash_}
+        lines.append(line)
+    return b"".join(orjson.dumps(each) + b"\n" for each in ({**records[0], "seq": seq, "hash": hash_}, *lines))
+
+
+def relabelled(records: Sequence[Record], label: str) -> bytes:
+    """Return the same export with every report under one label."""
+    return chained([{**each, "report": {**each["report"], "sensitivity": label}} if each.get("report") else each for each in records])
+
+
+async def test_full_import_gives_the_same_assessments(
     database: Database, database_url: str, filled: dict[str, Any], tmp_path: Path, new_empty_database: Callable[[], str]
 ) -> None:
-    expected = await readings_of(database_url)
+    expected = await stored_assessments(database_url)
     assert len(expected) > 5
-    for ending in ("ndjson", "csv", "xlsx"):
-        path = tmp_path / f"out.{ending}"
-        await write_full_export(database, path, Label.RED, lambda _: None)
-        second = new_empty_database()
-        done = await take_in(path, second)
-        assert (done.problems, done.written) == ([], True)
-        assert await readings_of(second) == expected
-    # Beyond the file's own format all is one: what was written verifies and is known when it comes again; a look writes nothing.
-    assert await problems_of(second) == []
-    again = await take_in(path, second)
-    assert (again.added, again.existing) == ({}, sum(done.added.values()))
-    assert await readings_of(second) == expected
-    third = new_empty_database()
-    looked = await take_in(path, third, dry=True)
-    assert (looked.problems, looked.written, looked.added) == ([], False, done.added)
-    assert await readings_of(third) == []
+    path = tmp_path / "out.ndjson"
+    await export_to(path, database)
+    copy, untouched = new_empty_database(), new_empty_database()
+    result = await import_file(path, copy)
+    assert (result.problems, result.written) == ([], True)
+    assert await stored_assessments(copy) == expected
+    assert await verification_problems(copy) == []
+    again = await import_file(path, copy)
+    assert (again.added, again.existing) == ({}, sum(result.added.values()))
+    assert await stored_assessments(copy) == expected
+    checked = await import_file(path, untouched, dry_run=True)
+    assert (checked.problems, checked.written, checked.added) == ([], False, result.added)
+    assert await stored_assessments(untouched) == []
 
 
-def relabelled(lines: list[dict[str, Any]], label: str) -> bytes:
-    """The same export, had all of it been written under this label."""
-    head, *others = lines
-    hash_, changed = GENESIS, []
-    for each in others:
-        line = each
-        if line["record"] == "change":
-            entry = {name: value for name, value in line.items() if name not in ("record", "seq", "hash")}
-            if entry["report"] is not None:
-                entry["report"] = entry["report"] | {"sensitivity": label}
-            hash_ = chain_hash(hash_, canonical_json(entry))
-            line = {"record": "change", "seq": line["seq"], "hash": hash_, **entry}
-        changed.append(line)
-    return b"".join(orjson.dumps(each) + b"\n" for each in (head | {"hash": hash_}, *changed))
-
-
-async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
+async def test_full_import_does_not_reveal_records_above_clearance(
     client: httpx.AsyncClient,
     make_client: MakeClient,
     database: Database,
@@ -87,7 +95,7 @@ async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
     tmp_path: Path,
     new_database: Callable[[], str],
 ) -> None:
-    """A service that has all of it above the clearance answers as one that has nothing, to an admin too: dry, written, and sent again."""
+    """A service with the same records above the clearance answers like an empty one: to a dry run, a write and a repetition."""
     supply, wrong, old = [
         (await client.post("/v1/reports", json=body)).json()
         for body in (report("supply_runout", sensitivity="red"), report(sensitivity="red"), report(source="envoy", sensitivity="red"))
@@ -99,96 +107,82 @@ async def test_what_a_file_finds_here_above_the_key_that_sends_it_is_not_told(
         (f"/v1/reports/{old['id']}/correction", report(source="envoy", place="country", sensitivity="red", reason="there")),
     ):
         assert (await client.post(path, json=body)).status_code == 201, path
-    path = tmp_path / "out.ndjson"
-    await write_full_export(database, path, Label.RED, lambda _: None)
-    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    file = tmp_path / "out.ndjson"
+    records = await export_to(file, database)
 
-    async def send(by: httpx.AsyncClient, content: bytes, query: str) -> tuple[int, dict[str, Any]]:
-        answer = await by.post(f"/v1/imports{query}", content=content, headers={"Content-Type": "application/x-ndjson"})
-        return answer.status_code, answer.json()
+    async def post(by: httpx.AsyncClient, content: bytes, **query: Any) -> tuple[int, Record]:
+        response = await send(by, content, NDJSON, **query)
+        return response.status_code, response.json()
 
-    async def answers(by: httpx.AsyncClient) -> list[Any]:
+    async def responses(by: httpx.AsyncClient) -> list[Any]:
         found: list[Any] = []
         for label in ("red", "clear"):
-            content = relabelled(lines, label)
-            found += [await send(by, content, query) for query in ("", "?dry_run=false", "?dry_run=false")]
+            content = relabelled(records, label)
+            found += [await post(by, content), await post(by, content, dry_run=False), await post(by, content, dry_run=False)]
         listed = (await by.get("/v1/reports")).json()
-        named = ("id", "indicator", "links", "supersedes", "recorded_at")
-        found += [{name: value for name, value in each.items() if name not in named} for each in listed["items"]]
+        differing = ("id", "indicator", "links", "supersedes", "recorded_at")
+        found += [{name: value for name, value in each.items() if name not in differing} for each in listed["items"]]
         return [*found, listed["revision"]]
 
     admin = await make_client(clearance=Label.GREEN, organisation="below")
-    with_hidden = await answers(admin)
+    with_hidden = await responses(admin)
     empty = new_database()
     secret = await new_key(empty, clearance=Label.GREEN, organisation="below")
     async with client_for(Settings(database_url=empty, rate_limit=None, rate_limit_anonymous=None), secret) as elsewhere:
-        without = await answers(elsewhere)
+        without = await responses(elsewhere)
     assert with_hidden == without
     assert [each[0] for each in without[:6]] == [200, 422, 422, 200, 200, 200]
     assert (without[4][1]["created"], without[5][1]["created"]) == (6, 0)
-    # Everybody is told of grades, not of the sources' own names.
+    # Grades are public, but not the real slugs of protected sources.
     await reference.add("sources", slug="nurse", name="A nurse", type="witness", alias="A health worker")
     assert (await client.post("/v1/sources/nurse/grades", json={"reliability": "A", "reason": "right"})).status_code == 201
-    await write_full_export(database, path, Label.RED, lambda _: None)
-    grade = orjson.loads(path.read_bytes().splitlines()[-1]) | {"seq": 1}
-    guesses = [
-        await send(admin, relabelled([lines[0] | {"seq": 1}, grade | {"source": slug}], ""), "?dry_run=false")
-        for slug in ("nurse", "nobody")
-    ]
+    grade = (await export_to(file, database))[-1]
+    guesses = [await post(admin, chained([records[0], grade | {"source": slug}]), dry_run=False) for slug in ("nurse", "nobody")]
     assert guesses[0] == guesses[1]
     assert guesses[0][0] == 422
 
 
-async def test_one_key_lowers_no_label_by_a_file(
+async def test_full_import_by_one_key_does_not_lower_labels(
     client: httpx.AsyncClient, make_client: MakeClient, database: Database, reference: Reference, tmp_path: Path
 ) -> None:
-    """An export of one's own making may say that two others agreed; a service that has nothing yet takes it as it is."""
+    """A crafted export may claim that two keys agreed; only a service without the report accepts it."""
     hidden = (await client.post("/v1/reports", json=report(sensitivity="red"))).json()
-    path = tmp_path / "out.ndjson"
-    await write_full_export(database, path, Label.RED, lambda _: None)
-    head, *others, brought = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-    moved = {"type": "label", "report": None, "reason": "no more", "detail": {"sensitivity": "clear", "before": "red"}}
-    entry = {name: each for name, each in brought.items() if name not in ("record", "seq", "hash")} | moved
-    change = {"record": "change", "seq": 2, "hash": chain_hash(brought["hash"], canonical_json(entry)), **entry}
-    lines = [head | {"seq": 2, "hash": change["hash"]}, *others, brought, change]
-    path.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in lines))
-
+    records = await export_to(tmp_path / "out.ndjson", database)
+    lowered = {"type": "label", "report": None, "reason": "no more", "detail": {"sensitivity": "clear", "before": "red"}}
+    content = chained([*records, records[-1] | lowered])
     curator = await make_client(Scope.READ, Scope.REPORT, Scope.CURATE, clearance=Label.RED, organisation="one")
-    sent = {"content": path.read_bytes(), "headers": {"Content-Type": "application/x-ndjson"}}
-    looked = await curator.post("/v1/imports", **sent)
-    assert looked.status_code == 200, looked.text
-    assert (looked.json()["added"]["report"], looked.json()["added"]["label"]) == (1, 1)
-    done = await curator.post("/v1/imports?dry_run=false", **sent)
-    assert done.status_code == 200, done.text
-    assert (done.status_code, done.json()["added"], done.json()["otherwise"]) == (200, {}, 1)
+    checked = await send(curator, content, NDJSON)
+    assert checked.status_code == 200, checked.text
+    assert (checked.json()["added"]["report"], checked.json()["added"]["label"]) == (1, 1)
+    written = await send(curator, content, NDJSON, dry_run=False)
+    assert written.status_code == 200, written.text
+    assert (written.json()["added"], written.json()["otherwise"]) == ({}, 1)
     assert (await client.get(f"/v1/reports/{hidden['id']}")).json()["sensitivity"] == "red"
 
 
-def rewritten(lines: Sequence[dict[str, Any]]) -> bytes:
-    """An export of these records with hashes that follow, as anybody can make them."""
-    seq, before = 0, GENESIS
-    for each in lines:
-        if each.get("record") == "change":
-            seq += 1
-            before = chain_hash(
-                before, canonical_json({name: value for name, value in each.items() if name not in ("record", "seq", "hash")})
-            )
-            each |= {"seq": seq, "hash": before}
-    lines[0].update(seq=seq, hash=before)
-    return b"".join(orjson.dumps(each) + b"\n" for each in lines)
-
-
-async def test_records_that_are_not_made_as_an_export_has_them(
+@sqlite_only
+async def test_full_import_of_altered_or_incomplete_file_is_refused(
     client: httpx.AsyncClient, database: Database, filled: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Each is told at its line, and none is an error of the service: hashes alone do not make an export."""
-    path = tmp_path / "out.ndjson"
-    await write_full_export(database, path, Label.RED, lambda _: None)
-    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    records = await export_to(tmp_path / "out.ndjson", database)
+    at = next(at for at, each in enumerate(records) if each.get("type") == "report")
+    altered = [*records[:at], records[at] | {"recorded_by": "someone"}, *records[at + 1 :]]
+    for changed, row, detail in ((altered, at + 1, "the entry was altered"), (records[:-1], len(records) - 1, "the export is incomplete")):
+        content = b"".join(orjson.dumps(each) + b"\n" for each in changed)
+        (problem,) = (await send(client, content, NDJSON)).json()["problems"]
+        assert (problem["row"], problem["detail"].partition(":")[0]) == (row, detail)
+        assert (await send(client, content, NDJSON, dry_run=False)).status_code == 422
+
+
+async def test_full_import_names_the_line_of_invalid_records(
+    client: httpx.AsyncClient, database: Database, filled: dict[str, Any], tmp_path: Path
+) -> None:
+    """Valid hashes alone do not make a valid export."""
+    records = await export_to(tmp_path / "out.ndjson", database)
     first: dict[str, int] = {}
-    for at, each in enumerate(lines):
-        first.setdefault(each.get("type", each["record"]) if each["record"] == "change" else each["record"], at)
-    spoilt: list[tuple[str, dict[str, Any], str]] = [
+    for at, each in enumerate(records):
+        first.setdefault(each["type"] if each["record"] == "change" else each["record"], at)
+    changes: list[tuple[str, Record, str]] = [
         ("report", {"report": None}, "/report"),
         ("report", {"report": {"id": "x", "kind": "new", "sensitivity": "clear"}}, "/report/id"),
         ("report", {"report": {"id": str(UUID(int=1)), "kind": ["a"], "sensitivity": "clear"}}, "/report/kind"),
@@ -205,20 +199,10 @@ async def test_records_that_are_not_made_as_an_export_has_them(
         ("route", {"record": ["route"]}, ""),
         ("export", {"clearance": None}, ""),
     ]
-    for what, change, pointer in spoilt:
-        content = rewritten([dict(each) | (change if at == first[what] else {}) for at, each in enumerate(lines)])
-        answer = await client.post("/v1/imports", content=content, headers={"Content-Type": "application/x-ndjson"})
-        assert answer.status_code == (422 if what == "export" else 200), answer.text
-        if what != "export":
-            told = {each["row"]: each["column"] for each in answer.json()["problems"]}
-            assert told == {first[what] + 1: pointer}, (what, change)
-
-
-async def test_entries_that_are_made_otherwise_are_refused_whole(database: Database) -> None:
-    """A follower takes them from another service, without a file that was looked at before."""
-    entry = {"type": "retraction", "report_id": None, "recorded_by": "one"}
-    async with database.write() as session:
-        done = await EntryApplier(teller, Settings()).apply(session, [entry, entry | {"type": "grade", "source": "agency"}])
-    told = [(at, [each.pointer for each in wrong]) for at, wrong in done.refused]
-    assert told == [(1, ["/detail/reliability", "/reason", "/recorded_at"])]
-    assert (done.existing, done.added) == (0, {})
+    for type_, change, pointer in changes:
+        content = chained([each | (change if at == first[type_] else {}) for at, each in enumerate(records)])
+        response = await send(client, content, NDJSON)
+        assert response.status_code == (422 if type_ == "export" else 200), response.text
+        if type_ != "export":
+            problems = {each["row"]: each["column"] for each in response.json()["problems"]}
+            assert problems == {first[type_] + 1: pointer}, (type_, change)

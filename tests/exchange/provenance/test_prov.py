@@ -1,4 +1,4 @@
-"""Provenance in W3C PROV: the prov package reads the PROV-JSON, rdflib the JSON-LD, and both say the same."""
+"""Provenance in W3C PROV, parsed by the packages prov (PROV-JSON) and rdflib (JSON-LD)."""
 
 import io
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from prov.model import PROV, ProvDocument
 from rdflib import Graph, URIRef
 
-from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.fixtures import MakeClient, sqlite_only
 
 PROV_O = "http://www.w3.org/ns/prov#"
 
@@ -18,25 +18,25 @@ def uri(what: str, name: str) -> URIRef:
 
 
 async def as_graph(client: httpx.AsyncClient, report: str) -> Graph:
-    answer = await client.get(f"/v1/reports/{report}/provenance", headers={"Accept": "application/ld+json"})
-    assert answer.headers["content-type"] == "application/ld+json"
-    return Graph().parse(data=answer.text, format="json-ld")
+    response = await client.get(f"/v1/reports/{report}/provenance", headers={"Accept": "application/ld+json"})
+    assert response.headers["content-type"] == "application/ld+json"
+    return Graph().parse(data=response.text, format="json-ld")
 
 
-@of_no_storage
-async def test_prov_reads_it(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+@sqlite_only
+async def test_prov_json_is_parsed_by_prov_with_all_relations(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for name, relations in (
         ("people", {"Attribution", "Association", "Generation", "Communication", "Usage", "Derivation"}),
         ("wrong", {"Attribution", "Association", "Generation", "Communication", "Derivation"}),
         ("withdrawn", {"Attribution", "Association", "Generation", "Communication", "Invalidation"}),
     ):
-        answer = await client.get(f"/v1/reports/{filled[name]['id']}/provenance")
-        assert answer.headers["content-type"] == "application/json"
-        document = ProvDocument.deserialize(io.StringIO(answer.text), format="json")
+        response = await client.get(f"/v1/reports/{filled[name]['id']}/provenance")
+        assert response.headers["content-type"] == "application/json"
+        document = ProvDocument.deserialize(io.StringIO(response.text), format="json")
         records = document.get_records()
         found = {each.get_type().localpart for each in records} - {"Entity", "Agent", "Activity"}
         assert found == relations, name
-        # Everything that is related to something is in the document.
+        # The document holds every element that a relation names.
         named = {each.identifier.uri for each in records if each.is_element()}
         for each in records:
             if each.is_relation():
@@ -44,9 +44,9 @@ async def test_prov_reads_it(client: httpx.AsyncClient, filled: dict[str, Any]) 
         assert document == ProvDocument.deserialize(io.StringIO(document.serialize(format="json")), format="json")
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")  # inside rdflib
-async def test_rdflib_reads_the_json_ld(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+async def test_json_ld_is_parsed_by_rdflib_with_terms_of_prov_o(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     report = filled["people"]["id"]
     graph = await as_graph(client, report)
     entity = uri("report", report)
@@ -70,7 +70,9 @@ async def test_rdflib_reads_the_json_ld(client: httpx.AsyncClient, filled: dict[
     assert URIRef(PROV_O + "Person") in set(kinds)
 
 
-async def test_no_more_than_the_reader_may_see(make_client: MakeClient, anonymous: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+async def test_provenance_needs_the_clearance_and_an_offered_format(
+    make_client: MakeClient, anonymous: httpx.AsyncClient, filled: dict[str, Any]
+) -> None:
     path = f"/v1/reports/{filled['secret']['id']}/provenance"
     assert (await anonymous.get(path)).status_code == 404
     refused = await anonymous.get(f"/v1/reports/{filled['people']['id']}/provenance", headers={"Accept": "text/csv"})

@@ -1,4 +1,4 @@
-"""Alerts: an Atom feed that feedparser reads, messages that hold to the rules of CAP 1.2, and nothing that is not there to be told."""
+"""Alerts: an Atom feed for feedparser, messages valid by the schema of CAP 1.2, nothing above the clearance."""
 
 from datetime import date
 from pathlib import Path
@@ -14,14 +14,14 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from tests.exchange.conftest import POLYGON, post
 from tests.support.factories import report
-from tests.support.fixtures import MakeClient, of_no_storage
+from tests.support.fixtures import MakeClient, sqlite_only
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("cap12.xsd"))
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
 
 
 def text(message: bytes, name: str) -> str | None:
-    """The text of the first element of that name."""
+    """Return the text of the first element with a name."""
     return etree.fromstring(message).findtext(f".//{CAP}{name}")
 
 
@@ -30,20 +30,20 @@ def texts(message: bytes, name: str) -> list[str | None]:
 
 
 async def cap(client: httpx.AsyncClient, identifier: str) -> bytes:
-    """One message, held to the schema."""
-    answer = await client.get(f"/v1/alerts/{identifier}.cap")
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/cap+xml"), answer.text
-    SCHEMA.validate(answer.text)
-    return answer.content
+    """Return a message, validated by the schema."""
+    response = await client.get(f"/v1/alerts/{identifier}.cap")
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/cap+xml"), response.text
+    SCHEMA.validate(response.text)
+    return response.content
 
 
-@of_no_storage
-async def test_every_message_of_the_feed_holds_to_cap(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
-    answer = await client.get("/v1/alerts?limit=3")
-    assert answer.headers["content-type"] == "application/atom+xml"
+@sqlite_only
+async def test_feed_links_to_every_message_newest_first(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    response = await client.get("/v1/alerts?limit=3")
+    assert response.headers["content-type"] == "application/atom+xml"
     ids: list[str] = []
     while True:
-        feed = feedparser.parse(answer.content)
+        feed = feedparser.parse(response.content)
         assert not feed.bozo, feed.get("bozo_exception")
         assert feed.version == "atom10"
         for entry in feed.entries:
@@ -57,16 +57,16 @@ async def test_every_message_of_the_feed_holds_to_cap(client: httpx.AsyncClient,
         following = [each.href for each in feed.feed.links if each.rel == "next"]
         if not following:
             break
-        answer = await client.get(following[0])
-    # Newest first: everything but what tells how many people there are.
+        response = await client.get(following[0])
+    # All reports but those of the kind without alerts.
     assert ids[0] != filled["food"]["id"]
     assert len(ids) == len(set(ids)) == 8
     assert ids[-1] == filled["food"]["id"]
     assert filled["people"]["id"] not in ids
 
 
-@of_no_storage
-async def test_correction_and_retraction_refer_to_what_they_end(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+@sqlite_only
+async def test_correction_and_retraction_refer_to_the_earlier_message(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     first, update = await cap(client, filled["wrong"]["id"]), await cap(client, filled["corrected"]["id"])
     assert (text(first, "msgType"), text(first, "references")) == ("Alert", None)
     assert text(update, "msgType") == "Update"
@@ -79,15 +79,15 @@ async def test_correction_and_retraction_refer_to_what_they_end(client: httpx.As
     assert text(said, "msgType") == "Alert"
 
 
-@of_no_storage
-async def test_what_is_corrected_into_something_that_is_no_alert_is_cancelled(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+@sqlite_only
+async def test_correction_to_a_kind_without_alerts_is_a_cancel(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     new = await post(client, f"/v1/reports/{filled['shut']['id']}/correction", **report(source="outlet", reason="of people, not of roads"))
     cancel = await cap(client, new["id"])
     assert (text(cancel, "msgType"), text(cancel, "event")) == ("Cancel", None)
     assert filled["shut"]["id"] in (text(cancel, "references") or "")
 
 
-async def test_draft_unless_judged_and_public_only_if_clear(
+async def test_message_is_draft_unless_judged_and_public_only_if_clear(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, filled: dict[str, Any]
 ) -> None:
     judged, unjudged, amber = [await cap(client, filled[name]["id"]) for name in ("shut", "food", "amber")]
@@ -101,8 +101,8 @@ async def test_draft_unless_judged_and_public_only_if_clear(
         assert filled["amber"]["id"] not in (await reader.get("/v1/alerts")).text
 
 
-@of_no_storage
-async def test_times_positions_and_codes(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+@sqlite_only
+async def test_message_has_times_positions_and_codes_of_cap(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     food, shut = await cap(client, filled["food"]["id"]), await cap(client, filled["shut"]["id"])
     assert (text(food, "effective"), text(food, "onset")) == ("2016-07-28T00:00:00-00:00", "2016-08-11T00:00:00-00:00")
     assert text(food, "expires") == "2016-08-27T00:00:00-00:00"
@@ -134,16 +134,18 @@ ON_THE_11TH = {"supply": "food", "runs_out_earliest": "2016-08-11"}
         ("route_closure", {"status": "closed", "since_earliest": "2016-09-01"}, "2016-08-12", "Route closed: a", "Avoid", "Future"),
     ],
 )
-def test_how_a_statement_reads_as_an_alert(kind: str, value: dict[str, Any], sent: str, event: str, response: str, urgency: str) -> None:
+def test_alert_of_a_kind_has_event_response_and_urgency(
+    kind: str, value: dict[str, Any], sent: str, event: str, response: str, urgency: str
+) -> None:
     model = KINDS[kind].value_model.model_validate(value | ({"route": "a"} if kind == "route_closure" else {}))
     alert = KINDS[kind].alert(model, date.fromisoformat(sent))
     assert alert is not None
     assert (alert.event, alert.response, alert.urgency) == (event, response, urgency)
 
 
-async def test_filters_and_what_is_not_there(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
-    def entries(answer: httpx.Response) -> int:
-        return len(feedparser.parse(answer.content).entries)
+async def test_feed_filters_and_unknown_messages_are_not_found(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    def entries(response: httpx.Response) -> int:
+        return len(feedparser.parse(response.content).entries)
 
     assert entries(await client.get("/v1/alerts?kind=route_closure")) == 4
     assert entries(await client.get("/v1/alerts?place=pocket")) == 2
@@ -156,5 +158,5 @@ async def test_filters_and_what_is_not_there(client: httpx.AsyncClient, filled: 
         (f"/v1/alerts/{filled['people']['id']}.cap", 404),
         (f"/v1/alerts/{filled['food']['id']}-cancel.cap", 404),
     ):
-        answer = await client.get(path)
-        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), path
+        response = await client.get(path)
+        assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), path

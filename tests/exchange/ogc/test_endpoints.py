@@ -1,4 +1,4 @@
-"""OGC API - Features: owslib, the real client, reads a real server; the rules of the standard over HTTP."""
+"""OGC API - Features: owslib reads a real server; the rules of the standard over HTTP."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.processes import serve_demo
 ITEMS = "/ogc/collections/{}/items"
 
 
-def test_owslib_reads_it(tmp_path: Path) -> None:
+def test_owslib_reads_collections_and_features(tmp_path: Path) -> None:
     with serve_demo(tmp_path) as server:
         client = Features(f"{server.url}/ogc")
         assert {link["rel"] for link in client.links} >= {"self", "service-desc", "conformance", "data"}
@@ -37,14 +37,14 @@ def test_owslib_reads_it(tmp_path: Path) -> None:
         assert shape(client.collection_items("routes")["features"][0]["geometry"]).is_valid
 
 
-async def every(client: httpx.AsyncClient, collection: str, **params: Any) -> list[dict[str, Any]]:
-    """All features of a collection, page by page."""
+async def all_features(client: httpx.AsyncClient, collection: str, **params: Any) -> list[dict[str, Any]]:
+    """Return all features of a collection, page by page."""
     found: list[dict[str, Any]] = []
     url: str | None = ITEMS.format(collection)
     while url is not None:
-        answer = await client.get(url, params=params)
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/geo+json"), answer.text
-        page = answer.json()
+        response = await client.get(url, params=params)
+        assert (response.status_code, response.headers["content-type"]) == (200, "application/geo+json"), response.text
+        page = response.json()
         assert page["numberReturned"] == len(page["features"]) <= params.get("limit", 100)
         found += page["features"]
         url = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
@@ -54,13 +54,13 @@ async def every(client: httpx.AsyncClient, collection: str, **params: Any) -> li
     return found
 
 
-async def test_pages_are_the_whole_and_each_feature_has_an_address(
+async def test_pages_hold_all_features_and_each_has_its_own_url(
     client: httpx.AsyncClient, filled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "STEP", 1)
+    monkeypatch.setattr(features, "BATCH_SIZE", 1)
     for collection in ("places", "routes", "indicators"):
         whole = (await client.get(ITEMS.format(collection))).json()["features"]
-        assert await every(client, collection, limit=1) == whole
+        assert await all_features(client, collection, limit=1) == whole
         assert len(whole) > 1
         one = await client.get(f"{ITEMS.format(collection)}/{whole[0]['id']}")
         assert {name: one.json()[name] for name in whole[0]} == whole[0]
@@ -73,28 +73,28 @@ async def test_pages_are_the_whole_and_each_feature_has_an_address(
     assert (await client.get("/ogc")).json() == (await client.get("/ogc/")).json()
 
 
-async def test_a_box_finds_what_meets_it_as_the_reader_may_know_it(
+async def test_bbox_compares_the_geometry_that_the_caller_may_see(
     client: httpx.AsyncClient, make_client: MakeClient, filled: dict[str, Any]
 ) -> None:
-    """Below amber the box is held against the coarse line: no box tells where the exact one runs."""
+    """Below amber a route is compared by its coarse line, so that no box reveals the exact one."""
     green = await make_client(clearance=Label.GREEN)
     fine, coarse = "37.07,36.255,37.09,36.27", "37.09,36.29,37.11,36.31"
     for reader, here, there in ((client, fine, coarse), (green, coarse, fine)):
-        assert len(await every(reader, "routes", bbox=here)) == 2
-        assert await every(reader, "routes", bbox=there) == []
-        kinds = {each["properties"]["kind"] for each in await every(reader, "indicators", bbox=here)}
+        assert len(await all_features(reader, "routes", bbox=here)) == 2
+        assert await all_features(reader, "routes", bbox=there) == []
+        kinds = {each["properties"]["kind"] for each in await all_features(reader, "indicators", bbox=here)}
         assert kinds == {"route_closure"}
-        assert await every(reader, "indicators", bbox=there) == []
+        assert await all_features(reader, "indicators", bbox=there) == []
     for bbox in ("37.18,36.19,37.2,36.21", "37.18,36.19,-100,37.2,36.21,4000", "37.18,36.19,-170,36.21"):
-        places = {each["properties"]["slug"] for each in await every(client, "places", bbox=bbox)}
+        places = {each["properties"]["slug"] for each in await all_features(client, "places", bbox=bbox)}
         assert places == {"oldtown", "pocket"}
     area = box(37.0, 36.0, 38.0, 37.0)
-    for each in await every(client, "indicators", bbox="37,36,38,37"):
+    for each in await all_features(client, "indicators", bbox="37,36,38,37"):
         assert shape(each["geometry"]).intersects(area)
 
 
-async def test_time_and_limit(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
-    everything = await every(client, "indicators")
+async def test_datetime_selects_by_the_newest_statement(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    everything = await all_features(client, "indicators")
     for when, found in (
         ("2016-07-28T00:00:00Z", True),
         ("2016-07-28", True),
@@ -106,15 +106,15 @@ async def test_time_and_limit(client: httpx.AsyncClient, filled: dict[str, Any])
         ("../..", True),
         ("0001-01-01/9999-12-31", True),
     ):
-        # What has no time is found at any: the closure that was withdrawn.
+        # The retracted closure has no time, and is always included.
         expected = [each for each in everything if found or each["properties"]["stale_after"] is None]
-        assert await every(client, "indicators", datetime=when) == expected, when
-        assert len(await every(client, "places", datetime=when)) == 4
+        assert await all_features(client, "indicators", datetime=when) == expected, when
+        assert len(await all_features(client, "places", datetime=when)) == 4
     assert len(everything) > len([each for each in everything if each["properties"]["stale_after"] is None]) == 1
     assert (await client.get(f"{ITEMS.format('places')}?limit=1000000")).status_code == 200
 
 
-async def test_what_is_wrong_is_a_400(anonymous: httpx.AsyncClient) -> None:
+async def test_invalid_requests_get_400_and_unknown_resources_404(anonymous: httpx.AsyncClient) -> None:
     for query, pointer in (
         ("no_such_parameter=1", "?no_such_parameter"),
         ("limit=0", "?limit"),
@@ -128,17 +128,17 @@ async def test_what_is_wrong_is_a_400(anonymous: httpx.AsyncClient) -> None:
         ("datetime=2016-08-02/2016-08-03/2016-08-04", "?datetime"),
         ("cursor=nonsense", "?cursor"),
     ):
-        answer = await anonymous.get(f"{ITEMS.format('places')}?{query}")
-        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json"), query
-        assert [each["pointer"] for each in answer.json()["errors"]] == [pointer], query
+        response = await anonymous.get(f"{ITEMS.format('places')}?{query}")
+        assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json"), query
+        assert [each["pointer"] for each in response.json()["errors"]] == [pointer], query
     for path in ("/ogc", "/ogc/conformance", "/ogc/collections", "/ogc/collections/places"):
         assert (await anonymous.get(f"{path}?f=html")).status_code == 400
     for path in ("/ogc/collections/nothing", ITEMS.format("nothing"), f"{ITEMS.format('places')}/nothing", "/ogc/nothing"):
-        answer = await anonymous.get(path)
-        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), path
+        response = await anonymous.get(path)
+        assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json"), path
 
 
-async def test_nothing_above_the_clearance(anonymous: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+async def test_features_hold_nothing_above_the_clearance(anonymous: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for path in (ITEMS.format("indicators"), f"{ITEMS.format('indicators')}/{filled['people']['indicator']}"):
         told = (await anonymous.get(path)).text
         assert "123456" not in told

@@ -1,0 +1,26 @@
+"""Entries that are applied without a file or a follower."""
+
+from app.cli.exchange import author_for
+from app.exchange.replication.apply import EntryApplier
+from app.settings import Settings
+from app.storage.database import Database
+
+
+async def test_apply_with_one_invalid_entry_applies_none(database: Database) -> None:
+    entry = {"type": "retraction", "report_id": None, "recorded_by": "one"}
+    async with database.write() as session:
+        result = await EntryApplier(author_for, Settings()).apply(session, [entry, entry | {"type": "grade", "source": "agency"}])
+    refused = [(at, [each.pointer for each in errors]) for at, errors in result.refused]
+    assert refused == [(1, ["/detail/reliability", "/reason", "/recorded_at"])]
+    assert (result.existing, result.added) == (0, {})
+
+
+async def test_apply_passes_over_unknown_types_and_kinds(database: Database) -> None:
+    """A later version of Lifeline may have written them."""
+    identifier = "01a22b6f-8d86-77a2-9a48-02820b589666"
+    report = {"id": identifier, "kind": "weather", "sensitivity": "clear"}
+    about_report = {"report_id": identifier, "indicator": identifier, "report": report, "recorded_at": "2016-07-01", "recorded_by": "one"}
+    entries = [{"type": "judgement", "recorded_by": "one"}, *({"type": each, **about_report} for each in ("report", "correction", "label"))]
+    async with database.write() as session:
+        result = await EntryApplier(author_for, Settings()).apply(session, entries)
+    assert (result.refused, result.added, result.unknown) == ([], {}, {"judgement": 1, "weather": 3})
