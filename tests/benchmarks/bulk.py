@@ -79,7 +79,7 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
     if connection.dialect.name == "postgresql":
         # Without new statistics the planner would not use the indexes on the rows just inserted.
         await connection.exec_driver_sql("ANALYZE")
-    await _read(connection, settings, progress)
+    await _write_assessments(connection, settings, progress)
     if connection.dialect.name == "postgresql":
         await connection.exec_driver_sql("ANALYZE")
     return tail.global_seq
@@ -127,7 +127,7 @@ def _indicator(said: ResolvedReport) -> dict[str, Any]:
     return about | {"subject": said.subject, "filter_key": said.filter_key}
 
 
-async def _read(connection: AsyncConnection, settings: Settings, progress: Progress) -> None:
+async def _write_assessments(connection: AsyncConnection, settings: Settings, progress: Progress) -> None:
     """Write the sources and the assessment of each indicator, once for all of its statements."""
     ids = list((await connection.execute(select(col(Indicator.id)).order_by(col(Indicator.id)))).scalars())
     voices = _voices()

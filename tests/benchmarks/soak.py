@@ -192,7 +192,7 @@ class Bench:
             spans.append(span)
         return spans
 
-    def fill_kept(self) -> None:
+    def fill_response_cache(self) -> None:
         """Request different pages until the response cache is full; from then on each new page replaces an old one."""
         most, key = Settings().response_cache_bytes, {"Authorization": f"Bearer {self._job['keys'][0]}"}
         with httpx.Client(base_url=self.server.url, timeout=30) as client:
@@ -204,7 +204,7 @@ class Bench:
                     if float(kept[1]) > 0.99 * most:
                         return
 
-    def holds(self, rate: float, seconds: float = TRIAL_SECONDS) -> bool:
+    def sustains(self, rate: float, seconds: float = TRIAL_SECONDS) -> bool:
         """Return whether the server sustains a rate for some seconds: all answered, and in time."""
         whole = joined(self.run(rate, seconds))
         unexpected = {status for status in whole.statuses if status.startswith("4")}
@@ -215,18 +215,18 @@ class Bench:
 def highest_rate(bench: Bench, console: Console) -> float:
     """Return the highest sustained rate to about 5 %, confirmed over three times the length of the first trials."""
     low, high = 0.0, FIRST_RATE
-    while bench.holds(high):
+    while bench.sustains(high):
         console.print(f"holds {high:,.0f} a second")
         low, high = high, high * 1.5
     console.print(f"does not hold {high:,.0f} a second")
     while high - low > 0.06 * high:
         tried = (low + high) / 2
-        held = bench.holds(tried)
+        held = bench.sustains(tried)
         console.print(f"{'holds' if held else 'does not hold'} {tried:,.0f} a second")
         low, high = (tried, high) if held else (low, tried)
         if high < LOWEST_RATE:
             raise SystemExit(f"This machine does not hold {LOWEST_RATE:.0f} requests a second: it is busy with something else.")
-    while not bench.holds(low, 3 * TRIAL_SECONDS):
+    while not bench.sustains(low, 3 * TRIAL_SECONDS):
         console.print(f"does not hold {low:,.0f} a second for {3 * TRIAL_SECONDS:.0f} seconds")
         low *= 0.95
     return low
@@ -299,7 +299,7 @@ def _measure(url: str, options: argparse.Namespace, console: Console, folder: Pa
         job["indicators"] = [item["id"] for item in page["items"]]
         with load_generator(load_core, "tests.benchmarks.open_load") as load, Health(server.url).asking() as health:
             bench = Bench(server, load, health, job)
-            bench.fill_kept()
+            bench.fill_response_cache()
             rate = options.rate or SOAKED_AT * highest_rate(bench, console)
             console.print(f"warming up at {rate:,.0f} a second")
             bench.run(rate, options.warm)

@@ -13,7 +13,7 @@ from tests.benchmarks.data import A_PLACE, copy_into_plain, fill, place_name
 
 
 @pytest.mark.parametrize("engine", ["sqlite"])
-async def test_the_plain_app_serves_the_same_rows(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_plain_app_serves_the_same_rows(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain_url = f"sqlite+aiosqlite:///{tmp_path / 'plain.db'}"
     await fill(database_url, indicators=2 * A_PLACE, reports_each=2)
     await copy_into_plain(database_url, plain_url)

@@ -21,7 +21,7 @@ def window(*, seconds: float = 0.01, shed: int = 0, mib: int = 200, **more: Any)
     return span
 
 
-def test_waits_are_found_in_the_histogram() -> None:
+def test_span_wait_returns_quantile_of_histogram() -> None:
     found = joined([window(seconds=0.01)] * 98 + [window(seconds=2.0)] * 2)
     assert found.wait(0.5) == pytest.approx(0.01, rel=0.02)
     assert found.wait(0.98) == pytest.approx(0.01, rel=0.02)
@@ -47,7 +47,7 @@ def test_waits_are_found_in_the_histogram() -> None:
         ({"alive": False}, {"recovers"}),
     ],
 )
-def test_each_claim_falls_by_what_is_wrong_with_it(parts: dict[str, Any], fallen: set[str]) -> None:
+def test_judge_single_fault_fails_only_its_claim(parts: dict[str, Any], fallen: set[str]) -> None:
     seen: dict[str, Any] = {"soak": [window()] * 9, "overload": [window(shed=50)] * 6, "after": [window(seconds=3.0)] + [window()] * 5}
     seen |= {"alive": True} | parts
     verdicts = judge(seen["soak"], seen["overload"], seen["after"], alive=seen["alive"])

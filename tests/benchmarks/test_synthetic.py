@@ -13,7 +13,7 @@ from tests.support.factories import seed
 from tests.support.servers import invoke, new_key, query_rows
 
 
-def test_a_load_is_a_ledger_like_any_other(new_database: Callable[[], str], built_app: FastAPI) -> None:
+def test_load_command_writes_a_ledger_that_verifies(new_database: Callable[[], str], built_app: FastAPI) -> None:
     url = new_database()
     loaded = invoke("--reports", "200", "--indicators", "16", command=load_command, database_url=url)
     assert loaded.exit_code == 0, loaded.output
@@ -45,7 +45,7 @@ def test_a_load_is_a_ledger_like_any_other(new_database: Callable[[], str], buil
     asyncio.run(read())
 
 
-def test_what_is_made_up_does_not_go_where_something_is(database_url: str) -> None:
+def test_load_command_database_with_data_is_refused(database_url: str) -> None:
     asyncio.run(seed(database_url))
     refused = invoke("--reports", "1", command=load_command, database_url=database_url)
     assert (refused.exit_code, refused.stdout) == (1, "")
