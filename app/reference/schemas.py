@@ -1,8 +1,9 @@
-"""Reference data on the wire: places, sources and routes, as sent and as served."""
+"""Places, sources and routes in requests and responses."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
+from typing_extensions import TypeAliasType
 
 from app.http.lists import ListEnvelope
 from app.reference.geometry import Geometry, Position
@@ -10,109 +11,150 @@ from app.reference.geometry import Geometry, Position
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and -.")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 3166-1 alpha-3.")]
-SourceType = Literal["un", "government", "armed_actor", "ngo", "monitor", "media", "local_council", "witness"]
-Grade = Literal["A", "B", "C", "D", "E", "F"]
-Mode = Literal["road", "rail", "air", "sea", "river", "crossing"]
+SourceType = TypeAliasType("SourceType", Literal["un", "government", "armed_actor", "ngo", "monitor", "media", "local_council", "witness"])
+Grade = TypeAliasType("Grade", Literal["A", "B", "C", "D", "E", "F"])
+RouteMode = TypeAliasType("RouteMode", Literal["road", "rail", "air", "sea", "river", "crossing"])
+
+PLACE_EXAMPLE: dict[str, JsonValue] = {
+    "slug": "aleppo-sukkari",
+    "name": "As-Sukkari",
+    "parent": "aleppo-east",
+    "centroid": [37.138, 36.177],
+}
+SOURCE_EXAMPLE: dict[str, JsonValue] = {
+    "slug": "aleppo-local-council",
+    "name": "Aleppo local council",
+    "type": "local_council",
+    "reliability": "C",
+}
+ROUTE_EXAMPLE: dict[str, JsonValue] = {
+    "slug": "bab-al-hawa-crossing",
+    "name": "Bab al-Hawa crossing",
+    "mode": "crossing",
+    "from": "Reyhanli",
+    "to": "Idleb",
+}
 
 
-class _Sent(BaseModel):
+def _response(example: dict[str, JsonValue], collection: str, **added: JsonValue) -> ConfigDict:
+    """Return a configuration with the response to a request as the example."""
+    identity: dict[str, JsonValue] = {"id": "01900000-0000-7000-8002-000000000042"}
+    links: dict[str, JsonValue] = {"links": {"self": f"/v1/{collection}/{example['slug']}"}}
+    return ConfigDict(json_schema_extra={"examples": [identity | example | added | links]})
+
+
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Code(_Sent):
-    """A code together with its scheme, such as pcode SY02. GeoNames calls another place SY.02."""
+class Code(_Request):
+    """A code of a place together with its scheme, because the same code belongs to different places in different schemes."""
 
-    scheme: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$", examples=["pcode"])]
-    code: Annotated[str, Field(pattern=r"^[^\s:]{1,64}$", examples=["SY02"])]
+    scheme: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$", description="Scheme of the code.", examples=["pcode"])]
+    code: Annotated[str, Field(pattern=r"^[^\s:]{1,64}$", description="Code within the scheme.", examples=["SY02"])]
 
 
-class PlaceIn(_Sent):
-    """A place, as sent."""
+class PlaceIn(_Request):
+    """A place to create."""
 
-    slug: Slug
-    name: Name
-    parent: str | None = Field(default=None, description="Slug, or `scheme:code`, of the place that contains it.", max_length=100)
-    country: Country | None = Field(default=None, description="ISO 3166-1 alpha-3; the parent's unless given.")
-    codes: list[Code] = Field(default=[], max_length=20)
-    centroid: Position | None = None
-    geometry: Geometry | None = None
+    slug: Slug = Field(description="Short name for URLs, unique among places: 1 to 64 of a-z, 0-9 and -.")
+    name: Name = Field(description="Name to display.")
+    parent: str | None = Field(
+        default=None, max_length=100, description="Slug, or `scheme:code`, of the place that contains it; null for the top level."
+    )
+    country: Country | None = Field(default=None, description="ISO 3166-1 alpha-3; null takes the country of the parent.")
+    codes: list[Code] = Field(default=[], max_length=20, description="Its codes in other registers.")
+    centroid: Position | None = Field(default=None, description="[longitude, latitude] in degrees (WGS 84); null if unknown.")
+    geometry: Geometry | None = Field(default=None, description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
 
 
 class Links(BaseModel):
-    """Where the record stands."""
+    """Links of a record."""
 
-    self: str
+    self: str = Field(description="Path of the record.")
 
 
 class PlaceOut(BaseModel):
-    """A place, as served."""
+    """A place."""
 
-    id: str
-    slug: str
-    name: str
-    parent: str | None
-    country: str | None
-    codes: list[Code]
-    centroid: Position | None
-    geometry: Geometry | None
-    links: Links
+    model_config = _response(PLACE_EXAMPLE, "places", country="SYR", codes=[], geometry=None)
+
+    id: str = Field(description="Identifier (UUID).")
+    slug: str = Field(description="Short name in URLs, unique among places.")
+    name: str = Field(description="Name to display.")
+    parent: str | None = Field(description="Slug of the place that contains it; null at the top level.")
+    country: str | None = Field(description="ISO 3166-1 alpha-3; null if unknown.")
+    codes: list[Code] = Field(description="Its codes in other registers.")
+    centroid: Position | None = Field(description="[longitude, latitude] in degrees (WGS 84); null if unknown.")
+    geometry: Geometry | None = Field(description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
+    links: Links = Field(description="Links of the place.")
 
 
-class SourceIn(_Sent):
-    """A source, as sent. An outlet that quotes somebody is not the source of what it quotes."""
+class SourceIn(_Request):
+    """A source to create. An outlet that quotes a statement is not the source of the statement."""
 
-    slug: Slug
-    name: Name
-    type: SourceType
-    reliability: Grade = Field(default="F", description="Admiralty scale: A completely reliable to E unreliable; F cannot be judged.")
-    party_to_conflict: StrictBool | None = Field(default=None, description="Unless given: true for an armed actor, else false.")
+    slug: Slug = Field(description="Short name for URLs, unique among sources: 1 to 64 of a-z, 0-9 and -.")
+    name: Name = Field(description="Name to display.")
+    type: SourceType = Field(description="What the source is.")
+    reliability: Grade = Field(
+        default="F", description="Reliability on the Admiralty scale: A completely reliable to E unreliable; F cannot be judged."
+    )
+    party_to_conflict: StrictBool | None = Field(
+        default=None, description="Whether it is a party to the conflict; null means true for an armed actor, else false."
+    )
     alias: Name | None = Field(
-        default=None, description="Protects the source: below the clearance `amber` this is its name, and its slug is another."
+        default=None, description="Name that replaces the real name and slug below the clearance `amber`; null does not protect the source."
     )
     organisation: Name | None = Field(
-        default=None, description="Whose keys report for it; without one any key with the scope `report` does."
+        default=None, description="Organisation whose keys may report for it; null allows every key with the scope `report`."
     )
 
 
 class SourceOut(BaseModel):
-    """A source, as served. Below the clearance `amber` a protected one shows under its alias, and `redacted` says so."""
+    """A source. Below the clearance `amber` a protected source has another name and slug, and `redacted` names these fields."""
 
-    id: str
-    slug: str
-    name: str
-    type: SourceType
-    reliability: Grade
-    first_reliability: Grade = Field(description="The grade that it was added with; later ones are changes of the ledger.")
-    party_to_conflict: bool
-    alias: str | None
-    organisation: str | None = None
-    redacted: list[str] = []
-    links: Links
+    model_config = _response(
+        SOURCE_EXAMPLE, "sources", first_reliability="C", party_to_conflict=False, alias=None, organisation=None, redacted=[]
+    )
+
+    id: str = Field(description="Identifier (UUID).")
+    slug: str = Field(description="Short name in URLs, unique among sources.")
+    name: str = Field(description="Name to display.")
+    type: SourceType = Field(description="What the source is.")
+    reliability: Grade = Field(description="Current reliability (Admiralty scale).")
+    first_reliability: Grade = Field(description="Reliability that it was created with; `/v1/changes` has every later grade.")
+    party_to_conflict: bool = Field(description="Whether it is a party to the conflict.")
+    alias: str | None = Field(description="Name of a protected source below the clearance `amber`; null for other sources.")
+    organisation: str | None = Field(default=None, description="Organisation whose keys may report for it; null for all, or if redacted.")
+    redacted: list[str] = Field(default=[], description="Fields that are replaced or withheld below the clearance `amber`.")
+    links: Links = Field(description="Links of the source.")
 
 
-class RouteIn(_Sent):
-    """A route, as sent."""
+class RouteIn(_Request):
+    """A route to create."""
 
-    slug: Slug
-    name: Name
-    mode: Mode
-    origin: Name | None = Field(default=None, alias="from", description="Where it comes from.")
-    destination: Name | None = Field(default=None, alias="to", description="Where it leads.")
-    geometry: Geometry | None = None
+    slug: Slug = Field(description="Short name for URLs, unique among routes: 1 to 64 of a-z, 0-9 and -.")
+    name: Name = Field(description="Name to display.")
+    mode: RouteMode = Field(description="Mode of transport.")
+    origin: Name | None = Field(default=None, alias="from", description="Where it starts; null if unknown.")
+    destination: Name | None = Field(default=None, alias="to", description="Where it ends; null if unknown.")
+    geometry: Geometry | None = Field(default=None, description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
 
 
 class RouteOut(BaseModel):
-    """A route, as served. Below the clearance `amber` the geometry is rounded to 0.1 degree and `redacted` says so."""
+    """A route. Below the clearance `amber` its geometry is rounded to 0.1 degree, and `redacted` names it."""
 
-    id: str
-    slug: str
-    name: str
-    mode: Mode
-    origin: str | None = Field(alias="from")
-    destination: str | None = Field(alias="to")
-    geometry: Geometry | None
-    redacted: list[str]
-    links: Links
+    model_config = _response(ROUTE_EXAMPLE, "routes", geometry=None, redacted=[])
+
+    id: str = Field(description="Identifier (UUID).")
+    slug: str = Field(description="Short name in URLs, unique among routes.")
+    name: str = Field(description="Name to display.")
+    mode: RouteMode = Field(description="Mode of transport.")
+    origin: str | None = Field(alias="from", description="Where it starts; null if unknown.")
+    destination: str | None = Field(alias="to", description="Where it ends; null if unknown.")
+    geometry: Geometry | None = Field(description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
+    redacted: list[str] = Field(description="Fields that are rounded below the clearance `amber`.")
+    links: Links = Field(description="Links of the route.")
 
 
 class PlacePage(ListEnvelope[PlaceOut]):

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal
 from app.assessment.models import IndicatorProjection, IndicatorSource
-from app.assessment.projection import load_subjects, reassess
+from app.assessment.projection import reassess
 from app.domain.kinds import KINDS
 from app.http.problems import Problem, invalid_field, not_found
 from app.ledger.appender import open_appender
@@ -61,7 +61,7 @@ async def record_outcome(
     )
     appender.append(entry, entry_body(entry, None))
     await appender.flush(session, [entry])
-    await reassess(session, await load_subjects(session, [indicator_id]), [(indicator_id, entry.level, entry)], settings)
+    await reassess(session, [(indicator_id, entry.level, entry)], settings.horizons)
     return entry
 
 
@@ -106,5 +106,5 @@ async def record_grade(
     lowest = select(voices.indicator_id, func.min(voices.level)).where(voices.source_id == source.id).group_by(voices.indicator_id)
     levels = dict(tuple(row) for row in await session.execute(lowest))
     for some in chunks(sorted(levels)):
-        await reassess(session, await load_subjects(session, some), [(each, levels[each], entry) for each in some], settings)
+        await reassess(session, [(each, levels[each], entry) for each in some], settings.horizons)
     return entry

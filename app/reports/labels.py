@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from app.access.principal import Principal
 from app.assessment.models import IndicatorSource
-from app.assessment.projection import load_subjects, reassess
+from app.assessment.projection import reassess
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem, not_found
@@ -176,8 +176,7 @@ async def _apply_label(
     await session.flush()
     await _ensure_indicator_source(session, report, entry.global_seq)
     await appender.flush(session, [entry])
-    subjects = await load_subjects(session, [report.indicator_id])
-    await reassess(session, subjects, [(report.indicator_id, entry.level, entry)], settings)
+    await reassess(session, [(report.indicator_id, entry.level, entry)], settings.horizons)
     return entry
 
 

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from app.access.principal import Principal, Scope
 from app.assessment.models import Indicator, IndicatorSource
-from app.assessment.projection import load_subjects, reassess
+from app.assessment.projection import reassess
 from app.domain.times import start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
@@ -74,7 +74,7 @@ async def record_reports(
     await _insert(session, appended)
     await appender.flush(session, [entry for _, _, entry in appended])
     subjects = {each.indicator_id: each.indicator_subject() for each, _, _ in appended}
-    await reassess(session, subjects, [(each.indicator_id, entry.level, entry) for each, _, entry in appended], settings)
+    await reassess(session, [(each.indicator_id, entry.level, entry) for each, _, entry in appended], settings.horizons, subjects)
     return results, appender.seq[caller.level]
 
 
@@ -103,12 +103,10 @@ async def correct_report(
     await session.flush()
     await _insert(session, [(resolved, report, entry)])
     await appender.flush(session, [entry])
-    subjects = {resolved.indicator_id: resolved.indicator_subject()}
-    touched = [(resolved.indicator_id, entry.level, entry)]
+    changes = [(resolved.indicator_id, entry.level, entry)]
     if old.indicator_id != resolved.indicator_id:
-        subjects |= await load_subjects(session, [old.indicator_id])
-        touched.append((old.indicator_id, max(report.level, old.level), entry))
-    await reassess(session, subjects, touched, settings)
+        changes.append((old.indicator_id, max(report.level, old.level), entry))
+    await reassess(session, changes, settings.horizons, {resolved.indicator_id: resolved.indicator_subject()})
     return replace(visible_report(report, entry, resolved, old.id, caller), created=True)
 
 
@@ -120,8 +118,7 @@ async def retract_report(session: AsyncSession, caller: Principal, report_id: UU
     session.add(report)
     await session.flush()
     await appender.flush(session, [entry])
-    subjects = await load_subjects(session, [report.indicator_id])
-    await reassess(session, subjects, [(report.indicator_id, entry.level, entry)], settings)
+    await reassess(session, [(report.indicator_id, entry.level, entry)], settings.horizons)
     return entry
 
 

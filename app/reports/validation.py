@@ -52,9 +52,9 @@ class ResolvedReport:
     fingerprint: str
     indicator_id: UUID
 
-    def indicator_subject(self) -> tuple[Subject, str]:
-        """Return the indicator and its filter key."""
-        return Subject(self.indicator_id, self.report.kind, self.subject, self.place), self.filter_key
+    def indicator_subject(self) -> Subject:
+        """Return the identity of the indicator."""
+        return Subject(self.indicator_id, self.report.kind, self.subject, self.filter_key, self.place)
 
     def aliases(self) -> dict[str, str]:
         """Map the slugs of the protected sources that it names to their alias slugs."""

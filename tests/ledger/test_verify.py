@@ -15,7 +15,7 @@ from tests.support.servers import execute_sql_async, invoke
 # Statements of SQL by what they alter, each with the pattern of the problem to be reported.
 ENTRY_2 = r"entry 2 \(report, report [0-9a-f-]{36}\): the entry, its report or its place in the chain was altered"
 COLUMNS_2 = r"entry 2 .*the columns of its report do not agree"
-PROJECTION = r"indicator [0-9a-f-]{36}: the stored reading"
+PROJECTION = r"indicator [0-9a-f-]{36}: the stored documents differ"
 SET_VALUE = 'UPDATE report SET value = \'{"concept": "trapped", "people": %s}\' WHERE global_seq = 2'
 TAMPERED: dict[str, tuple[list[str], str]] = {
     "a value": ([SET_VALUE % "290001"], ENTRY_2),
@@ -144,7 +144,7 @@ async def test_verify_finds_and_names_each_alteration(settings: Settings, databa
             async with connection.begin() as transaction:
                 for statement in (free, *statements):
                     await connection.exec_driver_sql(statement)
-                problems = [problem async for problem in verify_all(connection, settings)]
+                problems = [problem async for problem in verify_all(connection, settings.horizons)]
                 await transaction.rollback()
             if not any(re.match(pattern, problem) for problem in problems):
                 missed.append("\n".join([f"{what}:", *problems]))

@@ -49,7 +49,7 @@ async def test_a_chain_of_corrections_reads_its_last_and_keeps_all(client: httpx
     assert [(each["id"], each["reason"]) for each in detail["left_out"]] == [(each["id"], "superseded") for each in chain[2::-1]]
     for old in chain[:-1]:
         answer = await client.post(f"/v1/reports/{old['id']}/correction", json=corrected(value={"people": 9}))
-        assert (answer.status_code, answer.json()["detail"]) == (409, "The report is superseded already.")
+        assert (answer.status_code, answer.json()["detail"]) == (409, "The report is already superseded.")
         assert (await client.post(f"/v1/reports/{old['id']}/retraction", json={"reason": "no"})).status_code == 409
     # The last of the chain can be withdrawn; nothing that it superseded comes back.
     await post(client, f"/v1/reports/{chain[-1]['id']}/retraction", reason="withdrawn")
@@ -103,7 +103,7 @@ async def test_what_is_withdrawn_is_not_amended_again(client: httpx.AsyncClient,
     body = corrected(value={"people": 1}) if what == "correction" else {"reason": "again"}
     answer = await client.post(f"/v1/reports/{made['id']}/{what}", json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
-    assert answer.json()["detail"] == "The report is retracted already."
+    assert answer.json()["detail"] == "The report is already retracted."
     assert await get(client, "/v1/ledger/head") == head
     found = await get(client, f"/v1/reports/{made['id']}")
     assert (found["status"], found["value"], [each["type"] for each in found["amended"]]) == ("retracted", made["value"], ["retraction"])
