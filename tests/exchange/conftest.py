@@ -1,4 +1,4 @@
-"""A ledger with something of everything in it."""
+"""A ledger with an entry of every type."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,35 +22,35 @@ POLYGON = {"type": "Polygon", "coordinates": [[[37.17, 36.18], [37.21, 36.18], [
 
 
 async def post(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
-    """Send, and answer what was recorded."""
-    answer = await client.post(path, json=body)
-    assert answer.status_code in (200, 201), answer.text
-    recorded: dict[str, Any] = answer.json()
+    """Send a body, and return what was recorded."""
+    response = await client.post(path, json=body)
+    assert response.status_code in (200, 201), response.text
+    recorded: dict[str, Any] = response.json()
     return recorded
 
 
-# The template, and what was answered when it was filled.
+# A template database, and the responses from when it was filled.
 Filled = tuple[Any, dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
 def sqlite_template_filled(sqlite_template_with_reference: Path) -> Filled:
-    """A SQLite file with something of everything to copy."""
-    answers = shared() / "filled-sqlite.json"
-    return sqlite_copy(sqlite_template_with_reference, "filled", partial(_fill, answers)), orjson.loads(answers.read_bytes())
+    """Return a SQLite file with entries of every type, to be copied."""
+    responses = shared() / "filled-sqlite.json"
+    return sqlite_copy(sqlite_template_with_reference, "filled", partial(_fill, responses)), orjson.loads(responses.read_bytes())
 
 
 @pytest.fixture(scope="session")
 def postgres_template_filled(postgres: PostgresServer, postgres_template_with_reference: str) -> Filled:
-    """The name of a PostgreSQL database with something of everything to copy."""
-    answers = shared() / "filled-postgres.json"
-    template = postgres_copy(postgres, postgres_template_with_reference, "template_filled", partial(_fill, answers))
-    return template, orjson.loads(answers.read_bytes())
+    """Return the name of a PostgreSQL database with entries of every type, to be copied."""
+    responses = shared() / "filled-postgres.json"
+    template = postgres_copy(postgres, postgres_template_with_reference, "template_filled", partial(_fill, responses))
+    return template, orjson.loads(responses.read_bytes())
 
 
 @pytest.fixture
 def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> Callable[[], str]:
-    """As everywhere, and with something of everything in it where the test asks for `filled`."""
+    """Return a function that makes a database, with entries of every type if the test requests `filled`."""
     if "filled" in request.fixturenames:
         return database_maker(request, engine, tmp_path, template_of(request, engine, "template_filled")[0])
     seeded = {"reference", "seeded_database_url"} & set(request.fixturenames)
@@ -59,17 +59,17 @@ def new_database(request: pytest.FixtureRequest, engine: str, tmp_path: Path) ->
 
 @pytest.fixture
 def filled(request: pytest.FixtureRequest, engine: str, reference: Reference) -> dict[str, Any]:
-    """Reports of every kind, a correction, a retraction, an outcome, a grade, labels; answers some of them by name."""
+    """Return the reports of a ledger with every type of entry and label, by name."""
     made: dict[str, Any] = template_of(request, engine, "template_filled")[1]
     return deepcopy(made)
 
 
-def _fill(answers: Path, url: str) -> None:
+def _fill(responses: Path, url: str) -> None:
     async def send() -> dict[str, Any]:
         async with client_for(Settings(database_url=url, database_pool_size=3), await new_key(url)) as client:
             return await _send(client)
 
-    answers.write_bytes(orjson.dumps(asyncio.run(send())))
+    responses.write_bytes(orjson.dumps(asyncio.run(send())))
 
 
 async def _send(client: httpx.AsyncClient) -> dict[str, Any]:

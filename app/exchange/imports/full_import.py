@@ -28,6 +28,7 @@ from app.http.problems import FieldProblem, field_problems
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
 from app.ledger.queries import STATEMENT_TYPES
 from app.reference.models import MODELS
+from app.reference.queries import UNKNOWN_PLACE
 from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
@@ -202,7 +203,7 @@ class FullImport:
             result.rows += len(batch)
             self.on_progress(len(batch))
         for record in orphans:
-            result.reject_record(record, [FieldProblem(pointer="/parent", detail="there is no such place")])
+            result.reject_record(record, [FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE)])
         return result
 
     async def _add_reference(self, session: AsyncSession, records: Sequence[_Record], result: FullImportResult) -> list[_Record]:

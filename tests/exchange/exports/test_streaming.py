@@ -1,4 +1,4 @@
-"""Large answers: let through as they come, in memory that does not grow, one moment for all of it."""
+"""Large lists: streamed in constant memory, as of one state, and visibly incomplete when they are cut off."""
 
 import asyncio
 import gzip
@@ -32,11 +32,11 @@ from tests.support.servers import execute_sql
 
 LONG = "word " * 400
 
-Seen = Callable[[dict[str, Any]], Awaitable[None]]
+OnMessage = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-async def ask(app: Application, path: str, query: str, seen: Seen, **headers: str) -> None:
-    """A GET straight to the application, whose messages are seen one by one; a client library would gather them."""
+async def send_get(app: Application, path: str, query: str, on_message: OnMessage, **headers: str) -> None:
+    """Send a GET to the application and receive its messages one by one, which a client library would join."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -51,30 +51,28 @@ async def ask(app: Application, path: str, query: str, seen: Seen, **headers: st
         "server": ("lifeline.test", 80),
         "client": ("127.0.0.1", 1),
     }
-    asked = False
+    received = False
 
     async def receive() -> dict[str, Any]:
-        nonlocal asked
-        if asked:
-            # Nothing more comes from this client.
+        nonlocal received
+        if received:
+            # The client stays connected and sends nothing more.
             await asyncio.Event().wait()
-        asked = True
+        received = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    await app(scope, receive, seen)  # type: ignore[arg-type]
+    await app(scope, receive, on_message)  # type: ignore[arg-type]
 
 
-def into(messages: list[dict[str, Any]]) -> Seen:
-    """Keeps the messages."""
-
-    async def seen(message: dict[str, Any]) -> None:
+def append_to(messages: list[dict[str, Any]]) -> OnMessage:
+    async def on_message(message: dict[str, Any]) -> None:
         messages.append(message)
 
-    return seen
+    return on_message
 
 
 async def clone(database: Database, first: int, last: int) -> None:
-    """Many reports beside the one that there is, numbered from `first` to before `last`, put in by hand."""
+    """Copy the first report by SQL; the copies have the numbers from `first` to before `last`."""
     reports, changes = table_of(Report), table_of(LedgerEntry)
     async with database.write() as session:
         connection = await session.connection()
@@ -95,44 +93,44 @@ async def clone(database: Database, first: int, last: int) -> None:
 
 @pytest.fixture
 async def key(client: httpx.AsyncClient, reference: Reference, make_key: MakeKey) -> str:
-    """The key of a reader of a ledger with one report, a long one."""
+    """Return a key for a ledger with one long report."""
     assert (await client.post("/v1/reports", json=report(provenance={"quote": LONG}))).status_code == 201
     return await make_key(clearance=Label.RED)
 
 
-@pytest.mark.parametrize("coding", ["", "gzip", "zstd"])
-async def test_what_grows_too_large_comes_in_pieces(
-    app: Application, database: Database, key: str, coding: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("encoding", ["", "gzip", "zstd"])
+async def test_large_list_is_streamed_without_etag(
+    app: Application, database: Database, key: str, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 20_000)
     await clone(database, 2, 201)
     messages: list[dict[str, Any]] = []
     bearer = {"authorization": f"Bearer {key}"}
-    await ask(app, "/v1/reports.ndjson", "", into(messages), accept_encoding=coding, **bearer)
+    await send_get(app, "/v1/reports.ndjson", "", append_to(messages), accept_encoding=encoding, **bearer)
     start, *parts = messages
     headers = dict(start["headers"])
     assert start["status"] == 200
     assert b"etag" not in headers
     assert b"content-length" not in headers
-    assert headers.get(b"content-encoding", b"") == coding.encode()
+    assert headers.get(b"content-encoding", b"") == encoding.encode()
     assert [each["more_body"] for each in parts] == [True] * (len(parts) - 1) + [False]
     body = b"".join(each["body"] for each in parts)
-    plain = gzip.decompress(body) if coding == "gzip" else zstandard.ZstdDecompressor().decompressobj().decompress(body) if coding else body
+    plain = (
+        gzip.decompress(body) if encoding == "gzip" else zstandard.ZstdDecompressor().decompressobj().decompress(body) if encoding else body
+    )
     assert len({json.loads(line)["id"] for line in plain.splitlines()}) == 200
     messages.clear()
-    await ask(app, "/v1/reports.ndjson", "", into(messages), method="HEAD", accept_encoding=coding, **bearer)
+    await send_get(app, "/v1/reports.ndjson", "", append_to(messages), method="HEAD", accept_encoding=encoding, **bearer)
     assert [each.get("body", b"") for each in messages] == [b"", b""]
     assert messages[0]["status"] == 200
     small: list[dict[str, Any]] = []
-
-    async def kept(message: dict[str, Any]) -> None:
-        small.append(message)
-
-    await ask(app, "/v1/reports.ndjson", "limit=2", kept, accept_encoding=coding, **bearer)
+    await send_get(app, "/v1/reports.ndjson", "limit=2", append_to(small), accept_encoding=encoding, **bearer)
     assert b"etag" in dict(small[0]["headers"])
 
 
-async def test_memory_does_not_grow_with_the_rows(app: Application, database: Database, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_streaming_memory_does_not_grow_with_the_rows(
+    app: Application, database: Database, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 20_000)
     monkeypatch.setattr(streaming, "PAGE_ROWS", 50)
     peaks: list[int] = []
@@ -141,12 +139,12 @@ async def test_memory_does_not_grow_with_the_rows(app: Application, database: Da
         await clone(database, first, last)
         size = 0
 
-        async def seen(message: dict[str, Any]) -> None:
+        async def on_message(message: dict[str, Any]) -> None:
             nonlocal size
             size += len(message.get("body", b""))
 
         tracemalloc.start()
-        await ask(app, "/v1/reports.ndjson", "", seen, authorization=f"Bearer {key}")
+        await send_get(app, "/v1/reports.ndjson", "", on_message, authorization=f"Bearer {key}")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         sizes.append(size)
@@ -162,7 +160,7 @@ async def test_memory_does_not_grow_with_the_rows(app: Application, database: Da
         lambda: XlsxRenderer("reports", REPORTS),
     ],
 )
-def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Renderer]) -> None:
+def test_renderer_memory_does_not_grow_with_the_pages(make: Callable[[], Renderer]) -> None:
     document = json.dumps(report(id="1", provenance={"quote": LONG}))
     peaks = []
     for pages in (5, 15):
@@ -176,23 +174,23 @@ def test_a_renderer_keeps_nothing_of_what_it_rendered(make: Callable[[], Rendere
         renderer.close()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # Two hundred records more, of more than 2,000 bytes each.
+    # The second run has 200 more records of over 2,000 bytes each.
     assert peaks[1] - peaks[0] < 100_000
 
 
 @pytest.fixture(params=[0, 1_000_000])
-def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Bytes of an answer that are held back, where pages are of two rows."""
+def buffered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Set how many bytes of a response are buffered, and pages of two rows."""
     most: int = request.param
     monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", most)
     monkeypatch.setattr(streaming, "PAGE_ROWS", 2)
     return most
 
 
-async def test_an_export_that_breaks_off_is_not_taken_for_whole(
-    app: Application, database: Database, key: str, held: int, monkeypatch: pytest.MonkeyPatch
+async def test_list_cut_off_by_an_error_is_not_complete(
+    app: Application, database: Database, key: str, buffered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Held back it is a problem like every other; once bytes are out, the last piece never comes."""
+    """A buffered response becomes a 500; a streamed one never gets its last chunk."""
     await clone(database, 2, 6)
     messages: list[dict[str, Any]] = []
 
@@ -201,8 +199,8 @@ async def test_an_export_that_breaks_off_is_not_taken_for_whole(
 
     monkeypatch.setattr(streaming.asyncio, "to_thread", gone)
     with pytest.raises(RuntimeError):
-        await ask(app, "/v1/reports.csv", "", into(messages), authorization=f"Bearer {key}")
-    if held:
+        await send_get(app, "/v1/reports.csv", "", append_to(messages), authorization=f"Bearer {key}")
+    if buffered:
         assert messages[0]["status"] == 500
         assert dict(messages[0]["headers"])[b"content-type"] == b"application/problem+json"
         assert json.loads(messages[1]["body"])["status"] == 500
@@ -210,50 +208,50 @@ async def test_an_export_that_breaks_off_is_not_taken_for_whole(
         assert [each.get("more_body") for each in messages] == [None, True][: len(messages)]
 
 
-async def test_an_export_breaks_off_when_its_key_is_revoked(
-    app: Application, database: Database, key: str, held: int, monkeypatch: pytest.MonkeyPatch
+async def test_list_is_cut_off_when_its_key_is_revoked(
+    app: Application, database: Database, key: str, buffered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the next page is read: nothing of it leaves, and what has left does not look whole. Held back it is a 401."""
+    """No further page is sent, and the response never looks complete; a buffered one becomes a 401."""
     await clone(database, 2, 7)
     messages: list[dict[str, Any]] = []
     render = NdjsonRenderer.page
     revoked: list[str] = []
 
-    def revoke_after(self: NdjsonRenderer, documents: Sequence[str], spots: Sequence[RowGeometry]) -> bytes:
+    def revoke_after(self: NdjsonRenderer, documents: Sequence[str], geometries: Sequence[RowGeometry]) -> bytes:
         if not revoked:
             revoked.append(key)
             execute_sql(app.state.settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP")
-        return render(self, documents, spots)
+        return render(self, documents, geometries)
 
     monkeypatch.setattr(NdjsonRenderer, "page", revoke_after)
-    await ask(app, "/v1/reports.ndjson", "", into(messages), authorization=f"Bearer {key}")
+    await send_get(app, "/v1/reports.ndjson", "", append_to(messages), authorization=f"Bearer {key}")
     body = b"".join(each.get("body", b"") for each in messages)
-    if held:
+    if buffered:
         assert messages[0]["status"] == 401
         assert json.loads(body)["type"] == "urn:lifeline:problem:key"
     else:
-        assert len(body.splitlines()) == 2, "the page that was read before, and no other"
-        assert all(each["more_body"] for each in messages[1:]), "the last piece never comes"
+        assert len(body.splitlines()) == 2, "only the page that was read before"
+        assert all(each["more_body"] for each in messages[1:]), "the last chunk never comes"
 
 
-async def test_what_is_recorded_meanwhile_is_not_in_it(
+async def test_list_leaves_out_what_is_recorded_while_it_streams(
     app: Application, client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reports, and the marks on them, as they stood when the export began; the next one has the rest."""
+    """Reports and their status are as of the first page; the next list has the rest."""
     monkeypatch.setattr(response_buffer, "MAX_BUFFERED_BYTES", 0)
     monkeypatch.setattr(streaming, "PAGE_ROWS", 2)
     ids = [(await client.post("/v1/reports", json=report(source=source))).json()["id"] for source in ("envoy", "monitor", "army")]
     body = b""
     added = ""
 
-    async def seen(message: dict[str, Any]) -> None:
+    async def on_message(message: dict[str, Any]) -> None:
         nonlocal body, added
         body += message.get("body", b"")
         if body and not added:
             added = (await client.post("/v1/reports", json=report(source="rebels"))).json()["id"]
             assert (await client.post(f"/v1/reports/{ids[-1]}/retraction", json={"reason": "wrong"})).status_code == 201
 
-    await ask(app, "/v1/reports.ndjson", "", seen, authorization=f"Bearer {key}")
+    await send_get(app, "/v1/reports.ndjson", "", on_message, authorization=f"Bearer {key}")
     rows = [json.loads(line) for line in body.splitlines()]
     assert [each["id"] for each in rows][1:] == ids
     assert {each["status"] for each in rows} == {"standing"}

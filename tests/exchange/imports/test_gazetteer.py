@@ -1,6 +1,5 @@
-"""COD-AB style tables taken in: units as places inside each other, with their P-codes, once."""
+"""Gazetteers: units become nested places with their P-codes, once."""
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,13 +8,15 @@ from typing import Any
 import pytest
 
 from app.exchange.imports.gazetteer import unit_slug
+from tests.exchange.imports.files import write_csv
 from tests.support.servers import invoke, query_rows
 
+NORTH, SOUTH = "\u0627\u0644\u0634\u0645\u0627\u0644", "\u0627\u0644\u062c\u0646\u0648\u0628"
 OLD = [
     ["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_AR", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE", "center_lat", "center_lon"],
-    ["Testland", "TL", "North", "\u0627\u0644\u0634\u0645\u0627\u0644", "TL01", "\u015eehir", "TL0101", "36.2", "37.1"],
-    ["Testland", "TL", "North", "\u0627\u0644\u0634\u0645\u0627\u0644", "TL01", "Market", "TL0102", "36.3", "37.2"],
-    ["Testland", "TL", "South", "\u0627\u0644\u062c\u0646\u0648\u0628", "TL02", "Harbour", "TL0201", "", ""],
+    ["Testland", "TL", "North", NORTH, "TL01", "\u015eehir", "TL0101", "36.2", "37.1"],
+    ["Testland", "TL", "North", NORTH, "TL01", "Market", "TL0102", "36.3", "37.2"],
+    ["Testland", "TL", "South", SOUTH, "TL02", "Harbour", "TL0201", "", ""],
 ]
 NEW = [
     ["admin0Name_en", "admin0Pcode", "admin1Name_en", "admin1Name_ar", "admin1Pcode", "admin2Name_en", "admin2Pcode", "a", "b"],
@@ -34,13 +35,12 @@ def run(database_url: str) -> Run:
     return lambda *arguments: invoke("place", "import", *arguments, database_url=database_url)
 
 
-def write(path: Path, made: Sequence[Sequence[Any]]) -> str:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(made)
-    return str(path)
+def write(path: Path, table: Sequence[Sequence[Any]]) -> str:
+    return str(write_csv(path, table))
 
 
 def units(url: str) -> dict[str, Any]:
+    """Return slug, name, country, parent and depth of each place by its P-code."""
     query = (
         "SELECT c.code, p.slug, p.name, p.country, parent.slug, (SELECT count(*) FROM place_ancestor a WHERE a.place_id = p.id) "
         "FROM place p JOIN place_code c ON c.place_id = p.id LEFT JOIN place parent ON parent.id = p.parent_id WHERE c.scheme = 'pcode'"
@@ -48,13 +48,12 @@ def units(url: str) -> dict[str, Any]:
     return {row[0]: tuple(row[1:]) for row in query_rows(url, query)}
 
 
-@pytest.mark.parametrize("made", [OLD, NEW, TAGGED], ids=["old", "new", "hxl"])
-def test_units_of_a_table(run: Run, tmp_path: Path, database_url: str, made: list[list[str]]) -> None:
-    path = write(tmp_path / "units.csv", made)
-    looked = run(path, "--country", "TLS")
-    assert looked.stdout == ("3 rows: places to add: 1 of level 0, 2 of level 1, 3 of level 2; 0 exist already. Nothing was written.\n"), (
-        looked.output
-    )
+@pytest.mark.parametrize("table", [OLD, NEW, TAGGED], ids=["old", "new", "hxl"])
+def test_units_become_nested_places(run: Run, tmp_path: Path, database_url: str, table: list[list[str]]) -> None:
+    path = write(tmp_path / "units.csv", table)
+    checked = run(path, "--country", "TLS")
+    counts = "3 rows: places to add: 1 of level 0, 2 of level 1, 3 of level 2; 0 exist already. Nothing was written.\n"
+    assert checked.stdout == counts, checked.output
     assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
     assert run(path, "--country", "TLS", "--write").exit_code == 0
     assert units(database_url) == {
@@ -68,15 +67,37 @@ def test_units_of_a_table(run: Run, tmp_path: Path, database_url: str, made: lis
     assert run(path, "--write").stdout == "3 rows: places added: none; 6 existed already.\n"
 
 
-def test_a_unit_whose_code_is_here_is_that_place(tmp_path: Path, seeded_database: str) -> None:
+@pytest.mark.parametrize(
+    ("language", "headers", "name"),
+    [
+        ("ar", ["ADM1_EN", "ADM1_AR"], NORTH),
+        ("en", ["ADM1_EN", "ADM1_AR"], "North"),
+        # Without a column in the language: one without a language, else the first.
+        ("fr", ["ADM1_NAME", "ADM1_AR"], "North"),
+        ("fr", ["admin1Name_en", "admin1Name_ar"], "North"),
+        ("fr", ["adm1_ar", "adm1_name"], NORTH),
+    ],
+)
+def test_language_selects_the_column_of_names(
+    run: Run, tmp_path: Path, database_url: str, language: str, headers: list[str], name: str
+) -> None:
+    table = [["ADM0_EN", "ADM0_PCODE", *headers, "ADM1_PCODE"], ["Testland", "TL", "North", NORTH, "TL01"]]
+    assert run(write(tmp_path / "units.csv", table), "--language", language, "--write").exit_code == 0
+    found = units(database_url)
+    # The country has a name in English only.
+    assert found["TL"][1] == "Testland"
+    assert found["TL01"][:2] == (("tl01", NORTH) if name == NORTH else ("north-tl01", "North"))
+
+
+def test_unit_with_known_code_is_that_place(tmp_path: Path, seeded_database: str) -> None:
     # `oldtown` has pcode:SY02.
-    made = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Aleppo", "SY02", "Jebel Saman", "SY0200"]]
-    done = invoke("place", "import", write(tmp_path / "units.csv", made), "--write", database_url=seeded_database)
+    table = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Aleppo", "SY02", "Jebel Saman", "SY0200"]]
+    done = invoke("place", "import", write(tmp_path / "units.csv", table), "--write", database_url=seeded_database)
     assert done.stdout == "1 rows: places added: 1 of level 2; 1 existed already.\n"
     assert units(seeded_database)["SY0200"] == ("jebel-saman-sy0200", "Jebel Saman", "SYR", "oldtown", 3)
 
 
-def test_a_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, database_url: str) -> None:
+def test_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, database_url: str) -> None:
     square = {"type": "Polygon", "coordinates": [[[37, 36], [37.5, 36], [37.5, 36.5], [37, 36]]]}
     properties = {"ADM1_EN": "North", "ADM1_PCODE": "TL01", "ADM2_EN": "Market", "ADM2_PCODE": "TL0102"}
     path = tmp_path / "units.geojson"
@@ -89,9 +110,9 @@ def test_a_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, 
     ]
 
 
-def test_a_wrong_row_keeps_everything_out(run: Run, tmp_path: Path, database_url: str) -> None:
-    made = [OLD[0], OLD[1], [*OLD[2][:5], "", "TL0102", "", ""], [""] * 4 + ["", "", "", "36", "37"]]
-    refused = run(write(tmp_path / "units.csv", made), "--write")
+def test_problem_in_one_row_keeps_all_units_out(run: Run, tmp_path: Path, database_url: str) -> None:
+    table = [OLD[0], OLD[1], [*OLD[2][:5], "", "TL0102", "", ""], [""] * 4 + ["", "", "", "36", "37"]]
+    refused = run(write(tmp_path / "units.csv", table), "--write")
     assert refused.exit_code == 1
     assert "F3 (name): String should have at least 1 character" in refused.stdout
     assert "4 code: the row has no code" in refused.stdout
@@ -99,7 +120,7 @@ def test_a_wrong_row_keeps_everything_out(run: Run, tmp_path: Path, database_url
     assert "no column of codes" in run(write(tmp_path / "other.csv", [["a"], ["b"]])).stderr
 
 
-def test_slugs() -> None:
+def test_unit_slug_has_ascii_letters_and_the_code() -> None:
     assert unit_slug("\u062d\u0644\u0628", "SY02") == "sy02"
     assert unit_slug("Jebel Saman (rural)", "SY0200") == "jebel-saman-rural-sy0200"
     assert len(unit_slug("x" * 200, "SY020000")) <= 64

@@ -1,4 +1,4 @@
-"""People in need out of an HDX HAPI style endpoint: the whole, where its unit has a code, page by page."""
+"""People in need from an endpoint in the style of HDX HAPI: totals of units with a code, page by page."""
 
 import json
 import threading
@@ -39,8 +39,8 @@ ROWS = [ROW, *(ROW | other for other in OTHERS), ROW | {"admin1_code": "SY99", "
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    """An endpoint of three pages, of which the second breaks off the first time."""
-    asked: list[str] = []
+    """Serve an endpoint of three pages; the first response with the second page is cut off."""
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -48,11 +48,11 @@ def endpoint() -> Iterator[str]:
             assert query["location_code"] == ["SYR"]
             limit, offset = int(query["limit"][0]), int(query["offset"][0])
             body = json.dumps({"data": ROWS[offset : offset + limit]}).encode()
-            asked.append(self.path)
+            requested.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[:10] if len(asked) == 2 else body)
+            self.wfile.write(body[:10] if len(requested) == 2 else body)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -66,32 +66,32 @@ def endpoint() -> Iterator[str]:
     server.server_close()
 
 
-def test_the_figures_come_in_with_where_they_are_from(endpoint: str, seeded_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_hapi_records_totals_with_their_provenance(endpoint: str, seeded_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hapi, "PAGE_ROWS", 3)
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
 
     def pull(*more: str) -> Any:
         return invoke("pull", "hapi", endpoint, "--source", "agency", *more, database_url=seeded_database)
 
-    looked = pull()
-    # One unit is not among the places here, so nothing is written; the others say something else.
-    assert looked.exit_code == 1
-    assert "there is no place 'pcode:SY99'" in looked.stdout
-    assert "2 rows: 1 would be recorded, 0 recorded already, 1 rejected." in looked.stdout
-    assert "6 rows skipped" in looked.stdout
+    checked = pull()
+    # One unit is not a known place, so nothing is written; the other rows are not totals.
+    assert checked.exit_code == 1
+    assert "there is no place 'pcode:SY99'" in checked.stdout
+    assert "2 rows: 1 would be recorded, 0 recorded already, 1 rejected." in checked.stdout
+    assert "6 rows skipped" in checked.stdout
     monkeypatch.setattr("tests.exchange.imports.test_hapi.ROWS", ROWS[:-1])
     assert "1 rows: 1 recorded" in pull("--write").stdout
     assert "1 rows: 0 recorded, 1 recorded already" in pull("--write").stdout
     ((value, url, title, stated),) = query_rows(seeded_database, "SELECT value, url, title, stated_text FROM report")
-    told = json.loads(value) if isinstance(value, str) else value
-    assert (told["concept"], told["people"], stated) == ("in_need", 1200, "2016-01-01")
+    stated_value = json.loads(value) if isinstance(value, str) else value
+    assert (stated_value["concept"], stated_value["people"], stated) == ("in_need", 1200, "2016-01-01")
     assert (url, title) == (endpoint.partition("?")[0], "HDX HAPI, humanitarian-needs, resource a-resource")
 
 
-def test_the_place_is_that_of_the_rows_own_level() -> None:
+def test_place_is_the_unit_of_the_level_of_the_row() -> None:
     def place(**more: Any) -> Any:
-        made = statement(ROW | more, "agency", "http://example.org")
-        return made and made["place"]
+        report = statement(ROW | more, "agency", "http://example.org")
+        return report and report["place"]
 
     assert place() == "pcode:SY02"
     assert place(admin_level=0) == "iso3:SYR"
@@ -100,7 +100,7 @@ def test_the_place_is_that_of_the_rows_own_level() -> None:
     assert place(admin_level=None, admin1_code=None, provider_admin1_name="Somewhere") is None
 
 
-def test_what_is_no_hapi_is_one_line(sqlite_template: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_from_other_endpoints_fails_with_one_line(sqlite_template: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
     refused = invoke("pull", "hapi", "http://127.0.0.1:1/x", "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
     assert refused.exit_code == 1

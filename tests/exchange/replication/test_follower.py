@@ -1,4 +1,4 @@
-"""One Lifeline follows another: whatever is cut off on the way, its readings are byte for byte the other's, and nothing goes round."""
+"""A Lifeline that follows another reaches the same assessments, also over a link that fails, and sends nothing back."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ from app.exchange.replication.follower import Follower, ReplicationError, reset_
 from app.reports.queries import find_visible_report
 from app.settings import Settings
 from app.storage.database import Database
-from tests.exchange.replication.flaky import flaky_line
+from tests.exchange.replication.flaky import flaky_proxy
 from tests.exchange.stored_state import stored_assessments, verification_problems
 from tests.support.factories import report
 from tests.support.processes import Process, serve, start
@@ -42,21 +42,18 @@ async def upstream(app: FastAPI, key: str | None = None) -> AsyncIterator[AsyncL
 
 
 async def pull(url: str, client: AsyncLifeline, *, restart: bool = False) -> ApplyResult:
-    """`lifeline pull lifeline` into a database."""
+    """Run `lifeline pull lifeline` into a database."""
     settings = Settings(database_url=url)
-    database = Database(settings)
     total = ApplyResult()
-    try:
+    async with Database(settings) as database:
         if restart:
             await reset_cursor(database, URL)
         async for applied in Follower(URL, client, database, author_for, settings).follow():
             total.add(applied)
-    finally:
-        await database.close()
     return total
 
 
-async def test_everything_comes_with_its_identifiers_and_nothing_twice(
+async def test_follower_copies_everything_once_with_its_identifiers(
     app: FastAPI,
     client: httpx.AsyncClient,
     filled: dict[str, Any],
@@ -73,7 +70,7 @@ async def test_everything_comes_with_its_identifiers_and_nothing_twice(
         assert (await pull(mirror, lifeline)).added == {}
         again = await pull(mirror, lifeline, restart=True)
         assert (again.added, again.existing) == ({}, 13)
-        # A place and a source that are new come with the first entry that names them.
+        # A new place or source comes with the first entry that names it.
         for path, body in (
             ("/v1/places", {"slug": "quarter", "name": "Quarter", "parent": "pocket"}),
             ("/v1/places", {"slug": "street", "name": "Street", "parent": "quarter"}),
@@ -86,7 +83,7 @@ async def test_everything_comes_with_its_identifiers_and_nothing_twice(
         assert await stored_assessments(mirror) == await stored_assessments(database_url)
 
 
-async def test_a_grade_holds_from_when_it_was_given_there(
+async def test_replicated_grade_applies_from_its_first_recording(
     app: FastAPI,
     built_app: FastAPI,
     client: httpx.AsyncClient,
@@ -98,20 +95,20 @@ async def test_a_grade_holds_from_when_it_was_given_there(
     before = (await client.get(f"/v1/indicators/{filled['amber']['indicator']}?as_of=2016-12-31")).json()
     async with upstream(app, await make_key(Scope.READ, clearance=Label.RED)) as lifeline:
         await pull(mirror, lifeline)
-    kept = app.state.settings
+    original = app.state.settings
     key = await new_key(mirror)
     app.state.settings = Settings(database_url=mirror)
     try:
         async with LifespanManager(app), upstream(app, key) as there:
             after = (await there.indicator(before["id"], as_of="2016-12-31")).model_dump()
     finally:
-        app.state.settings = kept
+        app.state.settings = original
     assert after["provenance"]["source"]["reliability"] == before["provenance"]["source"]["reliability"]
     assert after["value"] == before["value"]
     assert after["assessment"] == before["assessment"]
 
 
-async def test_two_that_follow_each_other_send_nothing_round(
+async def test_two_followers_of_each_other_copy_each_entry_once(
     built_app: FastAPI, settings: Settings, database_url: str, new_database: Callable[[], str]
 ) -> None:
     ours, theirs = new_database(), new_database()
@@ -124,7 +121,7 @@ async def test_two_that_follow_each_other_send_nothing_round(
 
     for slug, url in (("ours", ours), ("theirs", theirs)):
         async with serving(url) as lifeline:
-            await _stock(lifeline, slug)
+            await _add_entries(lifeline, slug)
     rounds = []
     for _ in range(2):
         async with serving(theirs) as lifeline:
@@ -132,11 +129,11 @@ async def test_two_that_follow_each_other_send_nothing_round(
         async with serving(ours) as lifeline:
             there = await pull(theirs, lifeline)
         rounds.append((sum(here.added.values()), sum(there.added.values())))
-    # Each takes the other's five entries, once, and is sent its own back for nothing.
+    # Each applies the five entries of the other once, and recognises its own.
     assert rounds == [(5, 5), (0, 0)]
 
 
-async def _stock(lifeline: AsyncLifeline, slug: str) -> None:
+async def _add_entries(lifeline: AsyncLifeline, slug: str) -> None:
     http = lifeline._http
     supply = report("supply_runout", place=f"{slug}-town", source=f"{slug}-agency")
     for path, body in (
@@ -154,24 +151,20 @@ async def _stock(lifeline: AsyncLifeline, slug: str) -> None:
     await lifeline.send(report(place=f"{slug}-town", source=f"{slug}-agency"))
 
 
-async def test_what_was_amended_here_stays_and_what_cannot_be_taken_stops(
+async def test_follower_keeps_local_amendments_and_stops_at_bad_cursor(
     app: FastAPI, client: httpx.AsyncClient, filled: dict[str, Any], make_key: Any, new_empty_database: Callable[[], str]
 ) -> None:
     mirror = new_empty_database()
     async with upstream(app, await make_key(Scope.READ, clearance=Label.RED)) as lifeline:
         await pull(mirror, lifeline)
         settings = Settings(database_url=mirror)
-        database = Database(settings)
-        try:
-            entry = {"type": "retraction", "report_id": filled["food"]["id"], "reason": "here", "recorded_by": "field", "detail": None}
-            async with database.write() as session:
-                await EntryApplier(author_for, settings).apply(session, [entry])
-        finally:
-            await database.close()
+        entry = {"type": "retraction", "report_id": filled["food"]["id"], "reason": "here", "recorded_by": "field", "detail": None}
+        async with Database(settings) as database, database.write() as session:
+            await EntryApplier(author_for, settings).apply(session, [entry])
         body = report("supply_runout", {"in_days_max": 30}, place="pocket", reason="there")
         corrected = await client.post(f"/v1/reports/{filled['food']['id']}/correction", json=body)
         assert corrected.status_code == 201
-        # It is withdrawn here; what is said in its place is taken as what its source says.
+        # The report is retracted here, so the correction is recorded as a report of its own.
         assert (await pull(mirror, lifeline)).added == {"correction": 1}
         assert await verification_problems(mirror) == []
     async with upstream(app, await make_key(Scope.READ, clearance=Label.AMBER)) as lifeline:
@@ -179,7 +172,7 @@ async def test_what_was_amended_here_stays_and_what_cannot_be_taken_stops(
             await pull(mirror, lifeline)
 
 
-def test_one_line_where_the_other_is_not_there(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_says_that_the_upstream_cannot_be_reached(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
     refused = invoke("pull", "lifeline", "http://127.0.0.1:1", database_url=f"sqlite:///{sqlite_template}")
     assert refused.exit_code == 1
@@ -190,7 +183,7 @@ SEED = 20260724
 KILLS = 2
 
 
-def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
+def test_interrupted_follower_reaches_the_same_assessments(
     seeded_database: str, new_empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
     mirror = new_empty_database()
@@ -199,10 +192,7 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
     runs = itertools.count()
     with (
         serve(tmp_path, database_url=seeded_database) as server,
-        flaky_line(httpx.URL(server.url).port, seed=SEED, most_bytes=20_000) as (
-            address,
-            cut,
-        ),
+        flaky_proxy(httpx.URL(server.url).port, seed=SEED, max_bytes=20_000) as (address, cut),
     ):
 
         def run(*options: str) -> tuple[Process, Path]:
@@ -214,20 +204,20 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
             standing: list[str] = []
             for kill in range(KILLS + 1):
                 for number in range(9):
-                    _say(http, chance, standing, kill * 9 + number)
+                    _append(http, chance, standing, kill * 9 + number)
                 if kill < KILLS:
-                    # It has said something, so it is under way; it is killed in the middle of whatever it does.
+                    # Once it has printed a line it is applying changes: kill it at a random moment.
                     while "Applied" not in output.read_text():
                         assert follower.poll() is None
                         time.sleep(0.01)
-                    _say(http, chance, standing, 1000 + kill)
+                    _append(http, chance, standing, 1000 + kill)
                     time.sleep(chance.uniform(0, 0.15))
                     follower.kill()
                     follower.wait()
                     follower, output = run("--follow")
         follower.kill()
         follower.wait()
-        # The last one goes to the end, over the same line.
+        # The last run copies the rest through the same proxy.
         for _ in range(20):
             done, output = run()
             if done.wait(60) == 0:
@@ -238,30 +228,30 @@ def test_cut_off_and_killed_at_random_it_reads_the_same_in_the_end(
     assert asyncio.run(verification_problems(mirror)) == []
 
 
-def _say(http: httpx.Client, chance: random.Random, standing: list[str], number: int) -> None:
-    """One more entry in the ledger: a report, else a correction, a retraction, an outcome or a grade."""
+def _append(http: httpx.Client, chance: random.Random, standing: list[str], number: int) -> None:
+    """Append an entry: a report, a correction, a retraction or a grade."""
     kind = chance.choice(["trapped_population", "supply_runout", "route_closure"])
     day = f"2016-07-{1 + number % 28:02}"
     body = report(kind, source=chance.choice(["agency", "envoy", "monitor", "army"]), stated_at=day)
     body |= {"provenance": {"url": f"https://example.org/{number}", "quote": "x" * chance.randint(1, 1500)}}
-    doing = chance.choice(["report", "report", "correct", "retract", "grade"]) if len(standing) > 3 else "report"
-    if doing == "grade":
-        answer = http.post("/v1/sources/monitor/grades", json={"reliability": "ABCDE"[number % 5], "reason": "again"})
-        assert answer.status_code in (201, 409)
-    elif doing == "report":
-        answer = http.post("/v1/reports", json=body)
-        assert answer.status_code == 201, answer.text
-        standing.append(answer.json()["id"])
+    action = chance.choice(["report", "report", "correct", "retract", "grade"]) if len(standing) > 3 else "report"
+    if action == "grade":
+        response = http.post("/v1/sources/monitor/grades", json={"reliability": "ABCDE"[number % 5], "reason": "again"})
+        assert response.status_code in (201, 409)
+    elif action == "report":
+        response = http.post("/v1/reports", json=body)
+        assert response.status_code == 201, response.text
+        standing.append(response.json()["id"])
     else:
         old = standing.pop(chance.randrange(len(standing)))
-        path, sent = ("retraction", {"reason": "no"}) if doing == "retract" else ("correction", body | {"reason": "better"})
-        answer = http.post(f"/v1/reports/{old}/{path}", json=sent)
-        assert answer.status_code == 201, answer.text
-        if doing == "correct":
-            standing.append(answer.json()["id"])
+        path, sent = ("retraction", {"reason": "no"}) if action == "retract" else ("correction", body | {"reason": "better"})
+        response = http.post(f"/v1/reports/{old}/{path}", json=sent)
+        assert response.status_code == 201, response.text
+        if action == "correct":
+            standing.append(response.json()["id"])
 
 
-async def test_labels_move_with_what_they_are_on(
+async def test_follower_replicates_label_changes_and_tombstones(
     app: FastAPI,
     client: httpx.AsyncClient,
     make_client: Any,
@@ -270,9 +260,9 @@ async def test_labels_move_with_what_they_are_on(
     database_url: str,
     new_empty_database: Callable[[], str],
 ) -> None:
-    whole, partial = new_empty_database(), new_empty_database()
+    complete, partial = new_empty_database(), new_empty_database()
     red, green = await make_key(Scope.READ, clearance=Label.RED), await make_key(Scope.READ, clearance=Label.GREEN)
-    for mirror, key in ((whole, red), (partial, green)):
+    for mirror, key in ((complete, red), (partial, green)):
         async with upstream(app, key) as lifeline:
             await pull(mirror, lifeline)
     people, shut = filled["people"]["id"], filled["shut"]["id"]
@@ -286,22 +276,18 @@ async def test_labels_move_with_what_they_are_on(
     confirmed = await other.post(f"{lowered.json()['links']['confirmation']}")
     assert confirmed.status_code == 201, confirmed.text
     async with upstream(app, red) as lifeline:
-        assert (await pull(whole, lifeline)).added == {"label": 3}
-        assert await stored_assessments(whole) == await stored_assessments(database_url)
-        assert (await pull(whole, lifeline, restart=True)).added == {}
+        assert (await pull(complete, lifeline)).added == {"label": 3}
+        assert await stored_assessments(complete) == await stored_assessments(database_url)
+        assert (await pull(complete, lifeline, restart=True)).added == {}
     async with upstream(app, green) as lifeline:
         await pull(partial, lifeline)
-    assert await verification_problems(whole) == await verification_problems(partial) == []
+    assert await verification_problems(complete) == await verification_problems(partial) == []
     assert await _level_of(partial, people) == 4
     assert await _level_of(partial, shut) == 1
 
 
 async def _level_of(url: str, report_id: str) -> int:
-    database = Database(Settings(database_url=url))
-    try:
-        async with database.read() as connection:
-            known = await find_visible_report(connection, UUID(report_id), Principal(level=TOP))
-            assert known is not None
-            return known.report.level
-    finally:
-        await database.close()
+    async with Database(Settings(database_url=url)) as database, database.read() as connection:
+        visible = await find_visible_report(connection, UUID(report_id), Principal(level=TOP))
+        assert visible is not None
+        return visible.report.level
