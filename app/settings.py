@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
@@ -188,6 +190,11 @@ class Settings(BaseSettings):
     session_hours: Annotated[int, Field(ge=1, le=8760)] = Field(
         default=12, description="Hours after which a session of the board ends and the reader signs in again."
     )
+
+    @property
+    def horizons(self) -> dict[str, timedelta]:
+        """The horizon of each kind."""
+        return {name: timedelta(days=self.horizon_days.get(name, kind.horizon_days)) for name, kind in KINDS.items()}
 
     @field_validator("session_secret")
     @classmethod

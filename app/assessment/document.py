@@ -1,4 +1,4 @@
-"""The indicator as served: rendered once, when somebody has spoken, into the JSON that is kept."""
+"""The JSON document of an indicator, rendered when a change is written and stored as it is served."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,58 +16,56 @@ from app.reference.records import PlaceRecord
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an indicator is about."""
+    """An indicator's identity; `filter_key` is the value that lists are filtered by."""
 
     id: UUID
     kind: str
     subject: str
+    filter_key: str
     place: PlaceRecord
 
 
-def render(about: Subject, reading: Assessment, recorded_at: datetime, level: int) -> str:
-    """The document without `revision`, which each clearance counts for itself; `with_revision` puts it in.
-
-    `recorded_at` is when the last change to the indicator was recorded. `level` is the clearance that it is for: below `amber`
-    protected sources show under their alias.
-    """
-    preferred = reading.preferred
-    at = f"/v1/indicators/{about.id}"
+def render(subject: Subject, assessment: Assessment, recorded_at: datetime, level: int) -> str:
+    """Render the document for a clearance, without `revision`; `recorded_at` is the time of the last change."""
+    preferred = assessment.preferred
+    path = f"/v1/indicators/{subject.id}"
     document: dict[str, Any] = {
-        "id": str(about.id),
-        "kind": about.kind,
-        "subject": about.subject,
-        "place": {
-            "slug": about.place.slug,
-            "name": about.place.name,
-            "codes": [{"scheme": scheme, "code": code} for scheme, code in about.place.codes],
-            "country": about.place.country,
-        },
-        "value": reading.value,
-        "agreement": reading.agreement,
-        "stated_at": _time(reading.stated_at),
-        "stale_after": _time(reading.stale_after),
+        "id": str(subject.id),
+        "kind": subject.kind,
+        "subject": subject.subject,
+        "place": place_brief(subject.place),
+        "value": assessment.value,
+        "agreement": assessment.agreement,
+        "stated_at": None if assessment.stated_at is None else rfc3339(assessment.stated_at),
+        "stale_after": None if assessment.stale_after is None else rfc3339(assessment.stale_after),
         "recorded_at": rfc3339(recorded_at),
         "assessment": {
             "method": METHOD,
-            "reports": len(reading.standing),
-            "sources": reading.sources,
+            "reports": len(assessment.standing),
+            "sources": assessment.sources,
             "preferred": str(preferred.id) if preferred else None,
         },
         "provenance": _provenance(preferred, level) if preferred else None,
-        "sensitivity": LABELS[max(each.statement.level for each in reading.standing)].value if reading.standing else None,
+        "sensitivity": LABELS[max(each.statement.level for each in assessment.standing)].value if assessment.standing else None,
         "redacted": [],
-        "links": {"self": at, "history": f"{at}/history", "reports": f"/v1/reports?indicator={about.id}"},
+        "links": {"self": path, "history": f"{path}/history", "reports": f"/v1/reports?indicator={subject.id}"},
     }
     return orjson.dumps(document).decode()
 
 
 def with_revision(document: str, revision: int) -> str:
-    """The document as a clearance sees it; `revision` is the seq of the last change to it in that clearance's ledger."""
+    """Add the revision: the seq of the last change to the indicator in the ledger of a clearance."""
     return f'{document[:-1]},"revision":{revision}}}'
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else rfc3339(moment)
+def place_brief(place: PlaceRecord) -> dict[str, Any]:
+    """Return a place as documents show it."""
+    return {
+        "slug": place.slug,
+        "name": place.name,
+        "codes": [{"scheme": scheme, "code": code} for scheme, code in place.codes],
+        "country": place.country,
+    }
 
 
 def _source(statement: Statement, level: int) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def _provenance(statement: Statement, level: int) -> dict[str, Any]:
 
 
 def render_report(statement: Statement, level: int) -> dict[str, Any]:
-    """A report as it stands in the list of those behind a reading, for a clearance."""
+    """Return a report behind an assessment, for a clearance."""
     return {
         "id": str(statement.id),
         "source": _source(statement, level),

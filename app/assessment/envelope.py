@@ -1,13 +1,12 @@
-"""The method `envelope/1`: which statements stand, which is preferred, and what they say together (contract, Reading reports together).
-
-Pure: a reading depends on the statements given and on nothing else, no clock among them.
-"""
+"""The method `envelope/1`: select the statements that stand, the preferred one, and combine their values (docs/method.md). Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Any, Literal
+
+from typing_extensions import TypeAliasType
 
 from app.assessment.statement import Statement
 from app.domain.kinds.base import Kind, StatedValue
@@ -18,35 +17,35 @@ METHOD = "envelope/1"
 GRADES = ("A", "B", "C", "F", "D", "E")
 CREDIBILITIES = (1, 2, 3, 6, 4, 5)
 
-Agreement = Literal["single", "consistent", "contested", "unconfirmed"]
-Relation = Literal["preferred", "supports", "contradicts"]
-Reason = Literal["superseded", "retracted", "replaced_by_later", "past_horizon"]
+Agreement = TypeAliasType("Agreement", Literal["single", "consistent", "contested", "unconfirmed"])
+Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradicts"])
+LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon"])
 
 
 @dataclass(frozen=True, slots=True)
 class StandingStatement:
-    """A statement that is read, with the facets of the subject for which it is its source's latest word."""
+    """A statement that stands, for the facets of the subject on which its source said nothing later."""
 
     statement: Statement
     facets: frozenset[str]
 
     def stated_value(self) -> StatedValue[Any]:
-        """What the kind needs of it."""
+        """Return the part that a kind compares and combines."""
         return StatedValue(self.statement.value, self.facets)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a warning, as change `number` says; seen from `level` on. It holds until a later report is preferred."""
+    """The outcome of a warning, visible from clearance `level` on. A report that is preferred later ends it."""
 
-    number: int
+    global_seq: int
     level: int
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the standing statements say together. Without any, the value and all that hangs on it are None."""
+    """The combined value of the standing statements, best grade first; without any, all but `left_out` is empty or None."""
 
     value: dict[str, Any] | None
     agreement: Agreement | None
@@ -56,11 +55,11 @@ class Assessment:
     sources: int
     stated_at: datetime | None
     stale_after: datetime | None
-    left_out: tuple[tuple[Statement, Reason], ...]
+    left_out: tuple[tuple[Statement, LeftOutReason], ...]
 
 
 def grade_rank(grade: str) -> int:
-    """Position of a reliability grade, 0 the best."""
+    """Return the rank of a reliability grade; 0 is the best."""
     return GRADES.index(grade)
 
 
@@ -70,28 +69,28 @@ def _best_first(standing: StandingStatement) -> tuple[int, int, float, int]:
         grade_rank(statement.source.reliability),
         CREDIBILITIES.index(statement.credibility),
         -statement.stated_at.timestamp(),
-        -statement.number,
+        -statement.global_seq,
     )
 
 
 def _select_standing(
     kind: Kind[Any], statements: Iterable[Statement], level: int, horizon: timedelta
-) -> tuple[list[StandingStatement], list[tuple[Statement, Reason]]]:
-    left_out: list[tuple[Statement, Reason]] = []
+) -> tuple[list[StandingStatement], list[tuple[Statement, LeftOutReason]]]:
+    left_out: list[tuple[Statement, LeftOutReason]] = []
     latest: list[StandingStatement] = []
-    taken: dict[Any, frozenset[str]] = {}
-    for statement in sorted(statements, key=lambda each: (each.stated_at, each.number), reverse=True):
+    covered: dict[Any, frozenset[str]] = {}
+    for statement in sorted(statements, key=lambda each: (each.stated_at, each.global_seq), reverse=True):
         if statement.level > level:
             continue
-        if statement.retracted_level is not None and statement.retracted_level <= level:
+        if statement.retracted_from_level is not None and statement.retracted_from_level <= level:
             left_out.append((statement, "retracted"))
-        elif statement.superseded_level is not None and statement.superseded_level <= level:
+        elif statement.superseded_from_level is not None and statement.superseded_from_level <= level:
             left_out.append((statement, "superseded"))
         else:
-            said = taken.get(statement.source.id, frozenset())
-            facets = kind.facets(statement.value) - said
+            before = covered.get(statement.source.id, frozenset())
+            facets = kind.facets(statement.value) - before
             if facets:
-                taken[statement.source.id] = said | facets
+                covered[statement.source.id] = before | facets
                 latest.append(StandingStatement(statement, facets))
             else:
                 left_out.append((statement, "replaced_by_later"))
@@ -113,17 +112,14 @@ def _agreement(kind: Kind[Any], standing: Sequence[StandingStatement], sources: 
 
 
 def _outcome(outcomes: Sequence[Outcome], preferred: Statement, level: int) -> str:
-    holding = [each for each in outcomes if each.level <= level and each.number > preferred.number]
-    return max(holding, key=lambda each: each.number).outcome if holding else "pending"
+    valid = [each for each in outcomes if each.level <= level and each.global_seq > preferred.global_seq]
+    return max(valid, key=lambda each: each.global_seq).outcome if valid else "pending"
 
 
 def assess(
     kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()
 ) -> Assessment:
-    """Read the statements on one indicator together, as a reader of that level may.
-
-    `statements` are those stated by `as_of` and recorded by `known_at`; any that cannot stand may be missing.
-    """
+    """Assess the statements on one indicator for a clearance; the caller selects them by `as_of` and `known_at`."""
     standing, left_out = _select_standing(kind, statements, level, horizon)
     if not standing:
         return Assessment(None, None, (), (), None, 0, None, None, tuple(left_out))

@@ -1,4 +1,4 @@
-"""Statements loaded from the ledger for reading, now or as at a moment."""
+"""Load the statements on indicators from the ledger, at any time point."""
 
 from collections.abc import Collection, Sequence
 from functools import lru_cache
@@ -17,33 +17,32 @@ from app.domain.tlp import TOP
 from app.ledger.models import LedgerEntry
 from app.reference.queries import source_names, sources_by_id
 from app.reports.models import Report
+from app.storage.paging import chunks
 from app.storage.types import table_of
 
-CHUNK = 500
 
-
-def _by(moment: TimePoint) -> list[ColumnElement[bool]]:
+def reports_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
+    """Return the conditions for reports stated and recorded by a time point."""
     where: list[ColumnElement[bool]] = []
-    if moment.as_of is not None:
-        where.append(col(Report.stated_at) <= moment.as_of)
-    if moment.through_global_seq is not None:
-        where.append(col(Report.global_seq) <= moment.through_global_seq)
+    if time_point.as_of is not None:
+        where.append(col(Report.stated_at) <= time_point.as_of)
+    if time_point.through_global_seq is not None:
+        where.append(col(Report.global_seq) <= time_point.through_global_seq)
     return where
 
 
-def _perhaps_standing(moment: TimePoint) -> ColumnElement[bool]:
-    # Ended for those who see its own label as well as for those above, and by then: such a report cannot stand.
+def _ended_above_own_level(time_point: TimePoint) -> ColumnElement[bool]:
+    # A report that is superseded or retracted at its own level stands for no clearance.
     above = or_(
         and_(col(Report.retracted_from_level).is_(None), col(Report.superseded_from_level) > col(Report.level)),
         col(Report.retracted_from_level) > col(Report.level),
     )
-    return and_(
-        col(Report.ended_global_seq).is_not(None),
-        above if moment.through_global_seq is None else or_(above, col(Report.ended_global_seq) > moment.through_global_seq),
-    )
+    if time_point.through_global_seq is not None:
+        above = or_(above, col(Report.ended_global_seq) > time_point.through_global_seq)
+    return and_(col(Report.ended_global_seq).is_not(None), above)
 
 
-def _latest(moment: TimePoint) -> ScalarSelect[int]:
+def _latest_of_source(time_point: TimePoint) -> ScalarSelect[int]:
     return (
         select(col(Report.global_seq))
         .where(
@@ -52,7 +51,7 @@ def _latest(moment: TimePoint) -> ScalarSelect[int]:
             col(Report.facet) == col(IndicatorSource.facet),
             col(Report.level) == col(IndicatorSource.level),
             col(Report.ended_global_seq).is_(None),
-            *_by(moment),
+            *reports_at(time_point),
         )
         .order_by(col(Report.stated_at).desc(), col(Report.global_seq).desc())
         .limit(1)
@@ -62,108 +61,101 @@ def _latest(moment: TimePoint) -> ScalarSelect[int]:
 
 
 @lru_cache(maxsize=32)
-def _that_may_stand(moment: TimePoint) -> tuple[Select[Any], Select[Any]]:
-    some: BindParameter[UUID] = bindparam("indicators", expanding=True)
-    numbers = select(_latest(moment)).select_from(IndicatorSource).where(col(IndicatorSource.indicator_id).in_(some))
+def _select_latest(time_point: TimePoint) -> tuple[Select[Any], Select[Any]]:
+    ids: BindParameter[UUID] = bindparam("ids", expanding=True)
+    latest = select(_latest_of_source(time_point)).select_from(IndicatorSource).where(col(IndicatorSource.indicator_id).in_(ids))
     reports = select(*table_of(Report).c)
     return (
-        reports.where(col(Report.global_seq).in_(numbers)),
-        reports.where(col(Report.indicator_id).in_(some), _perhaps_standing(moment), *_by(moment)),
+        reports.where(col(Report.global_seq).in_(latest)),
+        reports.where(col(Report.indicator_id).in_(ids), _ended_above_own_level(time_point), *reports_at(time_point)),
     )
 
 
-async def load_latest(connection: AsyncConnection, indicators: Collection[UUID], moment: TimePoint = LATEST) -> dict[UUID, list[Statement]]:
-    """What may stand on each indicator, at any clearance: the latest of each voice, and what is ended only above its own label.
-
-    The cost follows the number of voices, not the length of the history.
-    """
-    wanted = list(indicators)
+async def load_latest(
+    connection: AsyncConnection, indicators: Collection[UUID], time_point: TimePoint = LATEST
+) -> dict[UUID, list[Statement]]:
+    """Load every statement that may stand for some clearance; the cost grows with the number of sources, not of reports."""
     rows: dict[int, Any] = {}
-    if moment.through_global_seq is not None:
-        # A report whose label was lowered since stands before those that its voice had at that time.
-        lowered = select(col(Report.indicator_id)).where(col(Report.lowest_level) < col(Report.submitted_level)).distinct()
-        for start in range(0, len(wanted), CHUNK):
-            moved = lowered.where(col(Report.indicator_id).in_(wanted[start : start + CHUNK]))
-            every = select(*table_of(Report).c).where(col(Report.indicator_id).in_(moved), *_by(moment))
+    for ids in chunks(indicators):
+        if time_point.through_global_seq is not None:
+            # A report that was declassified later had a higher level then, of which its source may have no other report.
+            declassified = select(col(Report.indicator_id)).where(
+                col(Report.lowest_level) < col(Report.submitted_level), col(Report.indicator_id).in_(ids)
+            )
+            every = select(*table_of(Report).c).where(col(Report.indicator_id).in_(declassified.distinct()), *reports_at(time_point))
             rows |= {row.global_seq: row for row in await connection.execute(every)}
-    for start in range(0, len(wanted), CHUNK):
-        for statement in _that_may_stand(moment):
-            asked = {"indicators": wanted[start : start + CHUNK]}
-            rows |= {row.global_seq: row for row in await connection.execute(statement, asked)}
-    return await _statements(connection, list(rows.values()), moment)
+        for statement in _select_latest(time_point):
+            rows |= {row.global_seq: row for row in await connection.execute(statement, {"ids": ids})}
+    return await _statements(connection, list(rows.values()), time_point)
 
 
 async def load_all(
-    connection: AsyncConnection, indicators: Collection[UUID], moment: TimePoint = LATEST, *, level: int = TOP, most: int | None = None
+    connection: AsyncConnection, indicators: Collection[UUID], time_point: TimePoint = LATEST, *, level: int = TOP, limit: int | None = None
 ) -> dict[UUID, list[Statement]]:
-    """Every statement on each indicator that a clearance may see, or of all of them the `most` last recorded."""
+    """Load every statement that a clearance may see; with a `limit`, only that many, the last recorded."""
     rows: list[Any] = []
-    wanted = list(indicators)
-    for start in range(0, len(wanted), CHUNK):
-        where = [col(Report.indicator_id).in_(wanted[start : start + CHUNK]), *([col(Report.level) <= level] if level < TOP else [])]
-        statement = select(*table_of(Report).c).where(*where, *_by(moment)).order_by(col(Report.global_seq).desc()).limit(most)
-        rows.extend(await connection.execute(statement))
-    return await _statements(connection, rows, moment)
+    for ids in chunks(indicators):
+        where = [col(Report.indicator_id).in_(ids), *([col(Report.level) <= level] if level < TOP else [])]
+        statement = select(*table_of(Report).c).where(*where, *reports_at(time_point))
+        rows.extend(await connection.execute(statement.order_by(col(Report.global_seq).desc()).limit(limit)))
+    return await _statements(connection, rows, time_point)
 
 
-async def ends_at(connection: AsyncConnection, rows: Sequence[Any], moment: TimePoint) -> dict[UUID, tuple[int | None, int | None]]:
-    """From which level on reports were superseded and retracted at a moment, by report."""
+async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, tuple[int | None, int | None]]:
+    """Return the lowest levels for which reports were superseded and retracted at a time point, by report."""
     ended = {row.id: row for row in rows if row.ended_global_seq is not None}
-    if moment.through_global_seq is None:
+    if time_point.through_global_seq is None:
         return {each: (row.superseded_from_level, row.retracted_from_level) for each, row in ended.items()}
     levels: dict[UUID, tuple[int | None, int | None]] = {}
-    ids = list(ended)
-    for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
+    for ids in chunks(ended):
         newer = select(col(Report.supersedes), col(Report.lowest_level)).where(
-            col(Report.supersedes).in_(some), col(Report.global_seq) <= moment.through_global_seq
+            col(Report.supersedes).in_(ids), col(Report.global_seq) <= time_point.through_global_seq
         )
-        superseding: list[tuple[Any, int]] = [(row[0], row[1]) for row in await connection.execute(newer)]
-        for superseded, level in superseding:
-            found = max(level, ended[superseded].level)
+        for superseded, newer_level in await connection.execute(newer):
+            assert superseded is not None
+            level = max(newer_level, ended[superseded].level)
             before = levels.get(superseded, (None, None))[0]
-            levels[superseded] = (found if before is None else min(before, found), None)
+            levels[superseded] = (level if before is None else min(before, level), None)
         retracted = select(col(LedgerEntry.report_id)).where(
-            col(LedgerEntry.report_id).in_(some),
+            col(LedgerEntry.report_id).in_(ids),
             col(LedgerEntry.type) == "retraction",
-            col(LedgerEntry.global_seq) <= moment.through_global_seq,
+            col(LedgerEntry.global_seq) <= time_point.through_global_seq,
         )
-        withdrawn: list[Any] = list((await connection.execute(retracted)).scalars())
-        for report_id in withdrawn:
+        for report_id in (await connection.execute(retracted)).scalars():
+            assert report_id is not None
             levels[report_id] = (levels.get(report_id, (None, None))[0], ended[report_id].level)
     return levels
 
 
-async def _levels(connection: AsyncConnection, rows: Sequence[Any], moment: TimePoint) -> dict[UUID, int]:
-    """The labels in force of reports that were lowered: today's, but nobody sees them before the lowering let him."""
-    if moment.through_global_seq is None:
+async def _effective_levels(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, int]:
+    """Return the effective level of declassified reports: the current level, but never below the level at that time."""
+    if time_point.through_global_seq is None:
         return {}
-    lowered = {row.id: row for row in rows if row.lowest_level < row.submitted_level}
-    lowest = {each: row.submitted_level for each, row in lowered.items()}
-    ids = list(lowered)
-    for start in range(0, len(ids), CHUNK):
-        told = select(col(LedgerEntry.report_id), col(LedgerEntry.level)).where(
-            col(LedgerEntry.report_id).in_(ids[start : start + CHUNK]),
+    declassified = {row.id: row for row in rows if row.lowest_level < row.submitted_level}
+    lowest = {each: row.submitted_level for each, row in declassified.items()}
+    for ids in chunks(declassified):
+        changes = select(col(LedgerEntry.report_id), col(LedgerEntry.level)).where(
+            col(LedgerEntry.report_id).in_(ids),
             col(LedgerEntry.type) == "label",
-            col(LedgerEntry.global_seq) <= moment.through_global_seq,
+            col(LedgerEntry.global_seq) <= time_point.through_global_seq,
         )
-        changes: list[Any] = list(await connection.execute(told))
-        for report_id, level in changes:
+        for report_id, level in await connection.execute(changes):
+            assert report_id is not None
             lowest[report_id] = min(level, lowest[report_id])
-    return {each: max(row.level, lowest[each]) for each, row in lowered.items()}
+    return {each: max(row.level, lowest[each]) for each, row in declassified.items()}
 
 
-async def _statements(connection: AsyncConnection, rows: Sequence[Any], moment: TimePoint) -> dict[UUID, list[Statement]]:
-    sources = await sources_by_id(connection, {row.source_id for row in rows}, moment)
+async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, list[Statement]]:
+    sources = await sources_by_id(connection, {row.source_id for row in rows}, time_point)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
-    ends = await ends_at(connection, rows, moment)
-    levels = await _levels(connection, rows, moment)
+    ends = await ends_at(connection, rows, time_point)
+    levels = await _effective_levels(connection, rows, time_point)
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
-        superseded_level, retracted_level = ends.get(row.id, (None, None))
+        superseded_from_level, retracted_from_level = ends.get(row.id, (None, None))
         found.setdefault(row.indicator_id, []).append(
             Statement(
-                number=row.global_seq,
+                global_seq=row.global_seq,
                 id=row.id,
                 source=sources[row.source_id],
                 value=KINDS[row.kind].value_model.model_validate(row.value),
@@ -178,8 +170,8 @@ async def _statements(connection: AsyncConnection, rows: Sequence[Any], moment: 
                 language=row.language,
                 licence=row.licence,
                 level=levels.get(row.id, row.level),
-                superseded_level=superseded_level,
-                retracted_level=retracted_level,
+                superseded_from_level=superseded_from_level,
+                retracted_from_level=retracted_from_level,
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""Readings as stored: the rendered document, and what lists filter it by."""
+"""Tables of indicators, their sources, and their stored documents."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -10,10 +10,10 @@ from app.storage.types import BigInt, UtcDateTime
 
 
 class IndicatorProjection(SQLModel, table=True):
-    """The reading of one indicator for the clearances `lowest` to `highest`, all of which see the same.
+    """The document of one indicator for the clearances `min_clearance` to `max_clearance`, which see the same.
 
-    `revision_*` is the seq of the last change to it in the ledger of each of those clearances; `document` lacks only that.
-    `source_id` and `grade_rank` are of the preferred report; `due` is the day on which a warning without outcome falls due.
+    `revision_*` is the seq of its last change in the ledger of each of these clearances; `document` has everything else.
+    `due_date` is that of a warning without an outcome.
     """
 
     __tablename__ = "indicator_projection"
@@ -53,7 +53,7 @@ class IndicatorProjection(SQLModel, table=True):
 
 
 class Indicator(SQLModel, table=True):
-    """What statements are about: one row per (kind, place, subject). Its identifier follows from them."""
+    """One row for each (kind, place, subject), from which its identifier is computed."""
 
     __tablename__ = "indicator"
     __table_args__ = (Index("uq_indicator_kind_place_id_subject", "kind", "place_id", "subject", unique=True),)
@@ -66,7 +66,7 @@ class Indicator(SQLModel, table=True):
 
 
 class IndicatorSource(SQLModel, table=True):
-    """Who has spoken on an indicator, of which part of it and under which label; `number` is the first report that did."""
+    """One row for each source of an indicator, facet and level; `first_global_seq` is that of its first report."""
 
     __tablename__ = "indicator_source"
 

@@ -1,6 +1,7 @@
-"""Reading indicators anew in the commit of the change that moves them, and keeping the documents."""
+"""Assess indicators in the transaction of the change that concerns them, and store their documents."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,118 +11,101 @@ from sqlmodel import col
 
 from app.assessment.document import Subject
 from app.assessment.envelope import Assessment, grade_rank
-from app.assessment.inputs import INDICATORS, AssessmentInputs, LastChange, horizon_of, load_outcomes
-from app.assessment.loading import CHUNK, load_latest
+from app.assessment.inputs import AssessmentInputs, LastChange, build_inputs, load_subjects
 from app.assessment.models import IndicatorProjection
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, TOP
-from app.ledger.models import LedgerEntry
-from app.reference.queries import places_by_id
+from app.ledger.models import LedgerEntry, seq_for
 from app.reference.records import REVEAL_FROM
-from app.settings import Settings
+from app.storage.paging import chunks
 from app.storage.types import table_of
 
 
-def projection_rows(basis: AssessmentInputs) -> list[dict[str, Any]]:
-    """The rows to keep for one indicator: one for each run of clearances that see the same reading and the same last change.
-
-    Pure, so that `verify` can make the same rows from the ledger.
-    """
+def projection_rows(inputs: AssessmentInputs) -> list[dict[str, Any]]:
+    """Return the rows to store for one indicator, one for each run of clearances that see the same. Pure."""
     rows: list[dict[str, Any]] = []
     before: tuple[Any, ...] | None = None
-    for level, touch in sorted(basis.last_changes.items()):
-        reading = basis.assess(level)
-        masked = level < REVEAL_FROM and reading.preferred is not None and reading.preferred.protected
-        seen = (touch.recorded_at, reading.value, [(each.statement.number, each.facets) for each in reading.standing], masked)
+    for level, last_change in sorted(inputs.last_changes.items()):
+        assessment = inputs.assess(level)
+        pseudonymised = level < REVEAL_FROM and assessment.preferred is not None and assessment.preferred.protected
+        standing = [(each.statement.global_seq, each.facets) for each in assessment.standing]
+        seen = (last_change.recorded_at, assessment.value, standing, pseudonymised)
         if seen == before and rows[-1]["max_clearance"] == level - 1:
             rows[-1]["max_clearance"] = level
         else:
-            rows.append(_row(basis, level, reading))
-        rows[-1][f"revision_{LABELS[level]}"] = touch.revision
+            rows.append(_row(inputs, level, assessment))
+        rows[-1][f"revision_{LABELS[level]}"] = last_change.revision
         before = seen
     return rows
 
 
-def _row(basis: AssessmentInputs, level: int, reading: Assessment) -> dict[str, Any]:
-    kind = KINDS[basis.subject.kind]
-    preferred = reading.preferred
+def _row(inputs: AssessmentInputs, level: int, assessment: Assessment) -> dict[str, Any]:
+    subject, preferred, value = inputs.subject, assessment.preferred, assessment.value
+    kind = KINDS[subject.kind]
     return {
-        "indicator_id": basis.subject.id,
+        "indicator_id": subject.id,
         "min_clearance": level,
         "max_clearance": level,
-        "kind": basis.subject.kind,
-        "place_id": basis.subject.place.id,
-        "country": basis.subject.place.country,
-        "filter_key": basis.filter_key,
-        "state": reading.value.get(kind.status_field) if reading.value and kind.status_field else None,
-        "agreement": reading.agreement,
+        "kind": subject.kind,
+        "place_id": subject.place.id,
+        "country": subject.place.country,
+        "filter_key": subject.filter_key,
+        "state": value.get(kind.status_field) if value and kind.status_field else None,
+        "agreement": assessment.agreement,
         "preferred_source_id": preferred.source.id if preferred else None,
         "preferred_grade_rank": grade_rank(preferred.source.reliability) if preferred else None,
-        "due_date": kind.due_date(reading.value) if reading.value else None,
-        "stale_after": reading.stale_after,
-        "recorded_at": basis.last_changes[level].recorded_at,
+        "due_date": kind.due_date(value) if value else None,
+        "stale_after": assessment.stale_after,
+        "recorded_at": inputs.last_changes[level].recorded_at,
         **{f"revision_{label}": None for label in LABELS},
-        "document": basis.render(level, reading),
+        "document": inputs.render(level, assessment),
     }
-
-
-async def load_subjects(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, tuple[Subject, str]]:
-    """What some indicators are about, and their topics."""
-    connection = await session.connection()
-    rows = (await connection.execute(INDICATORS, {"ids": ids})).all()
-    places = await places_by_id(connection, {row.place_id for row in rows})
-    return {row.id: (Subject(row.id, row.kind, row.subject, places[row.place_id]), row.filter_key) for row in rows}
 
 
 async def reassess(
     session: AsyncSession,
-    subjects: Mapping[UUID, tuple[Subject, str]],
-    touched: Sequence[tuple[UUID, int, LedgerEntry]],
-    settings: Settings,
+    changes: Sequence[tuple[UUID, int, LedgerEntry]],
+    horizons: Mapping[str, timedelta],
+    known: Mapping[UUID, Subject] | None = None,
 ) -> None:
-    """Read some indicators anew, and replace what is kept of them.
+    """Assess indicators again and replace their rows.
 
-    `subjects` gives each indicator and its topic. `touched` says, in order, which change moved which of them, for the
-    clearances from a level on; the changes have their positions already.
+    `changes` has, in order, each indicator with the lowest clearance that sees a ledger entry, and the entry. Subjects that are not
+    `known` are loaded.
     """
-    ids = list(subjects)
-    touches = await _stored_touches(session, ids)
-    for indicator, from_level, change in touched:
-        for level in range(from_level, TOP + 1):
-            touches[indicator][level] = LastChange(getattr(change, f"seq_{LABELS[level]}"), change.recorded_at)
+    subjects = dict(known or {})
+    ids = list(dict.fromkeys(indicator for indicator, _, _ in changes))
     connection = await session.connection()
-    statements = await load_latest(connection, ids)
-    outcomes = await load_outcomes(connection, {each: about.kind for each, (about, _) in subjects.items()})
-    rows: list[dict[str, Any]] = []
-    for each, (about, filter_key) in subjects.items():
-        horizon = horizon_of(about.kind, settings)
-        rows.extend(
-            projection_rows(AssessmentInputs(about, filter_key, horizon, statements.get(each, []), outcomes.get(each, []), touches[each]))
-        )
-    await replace_rows(session, ids, rows)
+    if missing := [each for each in ids if each not in subjects]:
+        subjects |= await load_subjects(connection, missing)
+    last_changes = await _stored_last_changes(session, ids)
+    for indicator, from_level, entry in changes:
+        for level in range(from_level, TOP + 1):
+            last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at)
+    inputs = await build_inputs(connection, subjects, last_changes, horizons)
+    await replace_rows(session, ids, [row for each in inputs.values() for row in projection_rows(each)])
 
 
 _OF_SOME = col(IndicatorProjection.indicator_id).in_(bindparam("ids", expanding=True))
-_FORGET = delete(table_of(IndicatorProjection)).where(_OF_SOME)
-_TOUCHES = select(
+_DELETE = delete(table_of(IndicatorProjection)).where(_OF_SOME)
+_LAST_CHANGES = select(
     *(table_of(IndicatorProjection).c[name] for name in ("indicator_id", "min_clearance", "max_clearance", "recorded_at")),
     *(table_of(IndicatorProjection).c[f"revision_{label}"] for label in LABELS),
 ).where(_OF_SOME)
 
 
-async def replace_rows(session: AsyncSession, ids: Sequence[UUID], rows: Sequence[dict[str, Any]]) -> None:
-    """Replace all that is kept of some indicators."""
-    for start in range(0, len(ids), CHUNK):
-        await session.execute(_FORGET, {"ids": ids[start : start + CHUNK]})
+async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Sequence[dict[str, Any]]) -> None:
+    """Replace the rows of some indicators."""
+    for some in chunks(ids):
+        await session.execute(_DELETE, {"ids": some})
     if rows:
         await session.execute(insert(table_of(IndicatorProjection)), rows)
 
 
-async def _stored_touches(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, dict[int, LastChange]]:
-    touches: dict[UUID, dict[int, LastChange]] = {each: {} for each in ids}
-    wanted = list(ids)
-    for start in range(0, len(wanted), CHUNK):
-        for row in (await session.execute(_TOUCHES, {"ids": wanted[start : start + CHUNK]})).mappings():
+async def _stored_last_changes(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, dict[int, LastChange]]:
+    found: dict[UUID, dict[int, LastChange]] = {each: {} for each in ids}
+    for some in chunks(ids):
+        for row in (await session.execute(_LAST_CHANGES, {"ids": some})).mappings():
             for level in range(row["min_clearance"], row["max_clearance"] + 1):
-                touches[row["indicator_id"]][level] = LastChange(row[f"revision_{LABELS[level]}"], row["recorded_at"])
-    return touches
+                found[row["indicator_id"]][level] = LastChange(row[f"revision_{LABELS[level]}"], row["recorded_at"])
+    return found

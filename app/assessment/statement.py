@@ -1,4 +1,4 @@
-"""A report as the reading sees it."""
+"""A report as the assessment reads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from app.reference.records import SourceNames, SourceRecord
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One report with its source as graded at the time of reading.
+    """One report, its source graded as of the time point of the assessment.
 
-    `level` is the label in force, 0 to 4; `superseded_level` and `retracted_level` are the lowest clearances that see it
-    so ended, None for none.
+    `level` is that of its label, 0 to 4. `superseded_from_level` and `retracted_from_level` are the lowest clearances for which it
+    is superseded or retracted; None for none.
     """
 
-    number: int
+    global_seq: int
     id: UUID
     source: SourceRecord
     value: Value
@@ -32,10 +32,10 @@ class Statement:
     language: str | None
     licence: str | None
     level: int
-    superseded_level: int | None
-    retracted_level: int | None
+    superseded_from_level: int | None
+    retracted_from_level: int | None
 
     @property
     def protected(self) -> bool:
-        """Whether any source that it names shows under an alias below the clearance."""
+        """Tell whether it names a source that has an alias."""
         return self.source.names.protected or any(each.protected for each in self.via)

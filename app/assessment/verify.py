@@ -1,7 +1,8 @@
-"""Proof that each stored document is what the ledger says: every reading is made anew from the statements, and compared."""
+"""Verify stored documents against the ledger."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,81 +15,78 @@ from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.assessment.projection import projection_rows, replace_rows
 from app.ledger.verify import verify_chain, verify_sqlite_file
-from app.settings import Settings
 from app.storage.types import table_of
 
-STEP = 200
+MAX_INDICATORS_PER_STEP = 200
+
+Horizons = Mapping[str, timedelta]
 
 
-async def verify_all(connection: AsyncConnection, settings: Settings) -> AsyncIterator[str]:
-    """The file, the chains, the readings; yields one line for each thing that is not as it was written.
+async def verify_all(connection: AsyncConnection, horizons: Horizons) -> AsyncIterator[str]:
+    """Verify the SQLite file, the hash chains and the stored documents, and yield the problems; a corrupt file is read no further.
 
-    What is read has to be one state, so the connection is in a transaction. A file that is damaged is not read any further.
+    The connection must be in a transaction that sees one state.
     """
-    damaged = False
+    corrupt = False
     async for problem in verify_sqlite_file(connection):
-        damaged = True
+        corrupt = True
         yield problem
-    if damaged:
+    if corrupt:
         return
     async for problem in verify_chain(connection):
         yield problem
-    async for problem in verify_projections(connection, settings):
+    async for problem in verify_projections(connection, horizons):
         yield problem
 
 
 async def _steps(connection: AsyncConnection) -> AsyncIterator[list[UUID]]:
     after: UUID | None = None
     while True:
-        page = select(col(Indicator.id)).order_by(col(Indicator.id)).limit(STEP)
-        some = list((await connection.execute(page if after is None else page.where(col(Indicator.id) > after))).scalars())
-        if not some:
+        page = select(col(Indicator.id)).order_by(col(Indicator.id)).limit(MAX_INDICATORS_PER_STEP)
+        ids = list((await connection.execute(page if after is None else page.where(col(Indicator.id) > after))).scalars())
+        if not ids:
             return
-        yield some
-        after = some[-1]
+        yield ids
+        after = ids[-1]
 
 
-async def _rows_from_ledger(connection: AsyncConnection, some: list[UUID], settings: Settings) -> dict[UUID, list[dict[str, Any]]]:
-    bases = await load_inputs(connection, some, settings)
-    # Every statement, not only those that may stand, so that the selection by which readings are stored is proved as well.
-    statements = await load_all(connection, some)
-    for each, basis in bases.items():
-        basis.statements = statements.get(each, [])
-    return {each: projection_rows(basis) for each, basis in bases.items()}
+async def _rows_from_ledger(connection: AsyncConnection, ids: list[UUID], horizons: Horizons) -> dict[UUID, list[dict[str, Any]]]:
+    inputs = await load_inputs(connection, ids, horizons)
+    # All statements, not only those that may stand, in order to verify that selection, too.
+    statements = await load_all(connection, ids)
+    for each, found in inputs.items():
+        found.statements = statements.get(each, [])
+    return {each: projection_rows(found) for each, found in inputs.items()}
 
 
-async def verify_projections(connection: AsyncConnection, settings: Settings) -> AsyncIterator[str]:
-    """Read every indicator anew; yields one line for each whose stored documents are not what the ledger says."""
-    async for some in _steps(connection):
+async def verify_projections(connection: AsyncConnection, horizons: Horizons) -> AsyncIterator[str]:
+    """Assess every indicator from the ledger and yield a line for each whose stored documents differ."""
+    async for ids in _steps(connection):
         try:
-            expected = await _rows_from_ledger(connection, some, settings)
+            expected = await _rows_from_ledger(connection, ids, horizons)
         except (KeyError, ValueError):
-            # A report that no kind can read, or that names what is not there: altered, so each is tried on its own.
+            # An altered report is invalid for its kind or names a missing record: find its indicator.
             expected = {}
-            for each in some:
+            for each in ids:
                 with suppress(KeyError, ValueError):
-                    expected |= await _rows_from_ledger(connection, [each], settings)
-        stored: dict[UUID, list[dict[str, Any]]] = {each: [] for each in some}
-        kept = (
-            select(*table_of(IndicatorProjection).c)
-            .where(col(IndicatorProjection.indicator_id).in_(some))
-            .order_by(col(IndicatorProjection.min_clearance))
-        )
-        for row in (await connection.execute(kept)).mappings():
+                    expected |= await _rows_from_ledger(connection, [each], horizons)
+        stored: dict[UUID, list[dict[str, Any]]] = {each: [] for each in ids}
+        rows = select(*table_of(IndicatorProjection).c).where(col(IndicatorProjection.indicator_id).in_(ids))
+        for row in (await connection.execute(rows.order_by(col(IndicatorProjection.min_clearance)))).mappings():
             stored[row["indicator_id"]].append(dict(row))
-        for each in some:
+        for each in ids:
             if each not in expected:
-                yield f"indicator {each}: what was said of it cannot be read"
+                yield f"indicator {each}: its reports cannot be read"
             elif stored[each] != expected[each]:
-                yield f"indicator {each}: the stored reading is not what the ledger says"
+                yield f"indicator {each}: the stored documents differ from the ledger"
 
 
-async def reassess_all(session: AsyncSession, settings: Settings) -> int:
-    """Read every indicator anew and keep that, after a change of the horizons; answers how many there are."""
+async def reassess_all(session: AsyncSession, horizons: Horizons) -> int:
+    """Assess every indicator again, as after a change of the horizons; return how many there are."""
     count = 0
     connection = await session.connection()
-    async for some in _steps(connection):
-        rows = await _rows_from_ledger(connection, some, settings)
-        await replace_rows(session, some, [row for each in some for row in rows[each]])
-        count += len(some)
+    async for ids in _steps(connection):
+        rows = await _rows_from_ledger(connection, ids, horizons)
+        await replace_rows(session, ids, [row for each in ids for row in rows[each]])
+        count += len(ids)
     return count

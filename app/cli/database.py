@@ -32,7 +32,7 @@ def migrate_schema(
 
 async def _reassess(settings: Settings) -> int:
     async with Database(settings) as database, database.write() as session:
-        return await reassess_all(session, settings)
+        return await reassess_all(session, settings.horizons)
 
 
 @commands.command()
@@ -46,7 +46,7 @@ def verify() -> None:
 async def _verify(settings: Settings) -> int:
     problems = 0
     async with Database(settings) as database, database.write() as session:
-        async for problem in verify_all(await session.connection(), settings):
+        async for problem in verify_all(await session.connection(), settings.horizons):
             stdout.print(problem)
             problems += 1
     return problems

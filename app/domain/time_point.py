@@ -1,4 +1,4 @@
-"""A moment in both times: what was being said by then, and what this service had recorded by then."""
+"""Points in the two times of the ledger: when reports were stated, and when they were recorded."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class TimePoint:
-    """Statements made up to `as_of`, changes up to the number `upto`; None for no such bound."""
+    """Reports stated by `as_of` and ledger entries up to `through_global_seq`; None is no limit."""
 
     as_of: datetime | None = None
     through_global_seq: int | None = None

@@ -1,6 +1,6 @@
-"""Traffic Light Protocol 2.0 labels (FIRST, 2022), in rising order of restriction.
+"""Labels of the Traffic Light Protocol 2.0 (FIRST, 2022).
 
-A label is stored as its level, 0 (`clear`) to 4 (`red`); a clearance is the highest level that a reader may see.
+A label is stored as its level, 0 (`clear`) to 4 (`red`); a clearance is the highest level that a caller may see.
 """
 
 from enum import StrEnum
@@ -17,7 +17,7 @@ class Label(StrEnum):
 
     @property
     def level(self) -> int:
-        """Position in the order of restriction, 0 to 4."""
+        """The level, 0 to 4."""
         return LEVELS[self]
 
 
@@ -27,5 +27,5 @@ TOP = len(LABELS) - 1
 
 
 def strictest(*labels: Label) -> Label:
-    """The most restrictive of some labels."""
+    """Return the strictest of some labels."""
     return max(labels, key=LEVELS.__getitem__)

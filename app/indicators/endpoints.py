@@ -1,4 +1,4 @@
-"""`/v1/indicators`, the typed views of it, and how each reading moved."""
+"""`/v1/indicators`, a list for each kind, and the history of an indicator."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,41 +11,40 @@ from app.access.fast_list_route import FastListRoute
 from app.access.principal import Principal
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
+from app.domain.view import View
 from app.http.cursors import Cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, KnownAt, PageCursor
 from app.http.responses import json_response, page_response
-from app.indicators.history import list_history
-from app.indicators.queries import get_indicator, list_indicators
+from app.indicators.history import load_history
+from app.indicators.queries import load_indicator, load_indicator_page
 from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
 from app.ledger.queries import resolve_time_point
 from app.settings import Settings
 from app.storage.database import Database
-from app.storage.paging import revision_of
+from app.storage.paging import current_revision
 
 router = APIRouter(tags=["Indicators"], route_class=FastListRoute)
 
 INDICATOR_CURSOR = Cursor("indicators", UUID)
 HISTORY_CURSOR = Cursor("history", int)
 
-IN_FORMATS = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
+LIST_RESPONSES = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 
 Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])]
 
 
-async def _page(
+async def _list_response(
     request: Request, caller: Principal, database: Database, settings: Settings, filters: IndicatorFilters, kind: str | None
 ) -> Response:
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = INDICATOR_CURSOR.decode(cursor)
         wanted = filters if limit == filters.limit else filters.model_copy(update={"limit": limit})
         async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
-            moment = await resolve_time_point(connection, filters.as_of, filters.known_at)
-            documents, last, revision = await list_indicators(
-                connection, wanted, kind, after=after, level=caller.level, moment=moment, settings=settings
-            )
+            view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
+            documents, last, revision = await load_indicator_page(connection, wanted, kind, view, after=after)
         return documents, INDICATOR_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
@@ -54,20 +53,20 @@ async def _page(
 
 
 @router.get("/indicators" + SUFFIX, include_in_schema=False)
-@router.get("/indicators", summary="What is known?", response_model=IndicatorPage, responses=IN_FORMATS)
-async def list_all_indicators(
+@router.get("/indicators", summary="List indicators", response_model=IndicatorPage, responses=LIST_RESPONSES)
+async def list_indicators(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
     filters: Annotated[ALL_FILTERS, Query()],  # type: ignore[valid-type]
 ) -> Response:
-    """Every indicator, whatever its kind: the assessed reading of what sources say, with value, range, agreement and provenance."""
-    return await _page(request, caller, database, settings, filters, None)
+    """List indicators of all kinds: the assessed value with its range, agreement and provenance, in order of identifier."""
+    return await _list_response(request, caller, database, settings, filters, None)
 
 
-@router.get("/indicators/{id}", summary="What stands behind one figure?", response_model=IndicatorDetail, responses=READ_ERRORS)
-async def get_one_indicator(
+@router.get("/indicators/{id}", summary="Get an indicator with its reports", response_model=IndicatorDetail, responses=READ_ERRORS)
+async def get_indicator(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
@@ -76,22 +75,22 @@ async def get_one_indicator(
     as_of: AsOf = None,
     known_at: KnownAt = None,
 ) -> Response:
-    """One indicator with every report read and its relation to the reading, and every report left out with the reason.
+    """Get one indicator with its standing reports and their relation to the preferred one, and the reports left out with the reason.
 
-    Of a history longer than 1,000 reports the last recorded are listed; `links.reports` has them all.
+    At most 1,000 reports are listed, the last recorded; `links.reports` lists all.
     """
     async with database.snapshot() as connection:
-        moment = await resolve_time_point(connection, as_of, known_at)
-        found = await get_indicator(connection, id, level=caller.level, moment=moment, settings=settings)
-        revision = await revision_of(connection, caller.level)
+        view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
+        found = await load_indicator(connection, id, view)
+        revision = await current_revision(connection, caller.level)
     if found is None:
         raise not_found("indicator")
     body, modified = found
     return json_response(request, body, private=caller.key_id is not None, modified=modified, revision=revision)
 
 
-@router.get("/indicators/{id}/history", summary="How did the reading move?", response_model=HistoryPage, responses=READ_ERRORS)
-async def get_history(
+@router.get("/indicators/{id}/history", summary="List changes of an indicator", response_model=HistoryPage, responses=READ_ERRORS)
+async def get_indicator_history(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
@@ -100,48 +99,48 @@ async def get_history(
     as_of: AsOf = None,
     known_at: KnownAt = None,
     cursor: PageCursor = None,
-    limit: Annotated[int, Query(ge=1, le=100, description="Changes looked at a page.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=100, description="Ledger entries to examine for one page.")] = 50,
 ) -> Response:
-    """How the reading moved, oldest first: each step names the change that moved it and what moved.
+    """List how the assessment of an indicator changed, oldest first: each step names the ledger entry and what it changed.
 
-    A change that moved nothing, such as a report that agrees, is no step, so a page may have fewer steps than `limit`.
+    Entries that changed nothing, such as a report that agrees, are no steps, so that a page may have fewer steps than `limit`.
     """
     after = HISTORY_CURSOR.decode(cursor)
     async with database.snapshot() as connection:
-        moment = await resolve_time_point(connection, as_of, known_at)
-        found = await list_history(connection, id, after=after, limit=limit, level=caller.level, moment=moment, settings=settings)
+        view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
+        found = await load_history(connection, id, view, after=after, limit=limit)
     if found is None:
         raise not_found("indicator")
     steps, last, revision = found
-    following = HISTORY_CURSOR.encode(last, revision)
     documents = [orjson.dumps(step).decode() for step in steps]
-    return page_response(request, documents, next_cursor=following, as_of=as_of, revision=revision, private=caller.key_id is not None)
+    next_cursor = HISTORY_CURSOR.encode(last, revision)
+    return page_response(request, documents, next_cursor=next_cursor, as_of=as_of, revision=revision, private=caller.key_id is not None)
 
 
-def _add_typed_view(kind: Kind[Any]) -> None:
+def _add_list_of(kind: Kind[Any]) -> None:
     filters_model = KIND_FILTERS[kind.name]
 
-    async def typed_view(
+    async def list_kind(
         request: Request,
         caller: CallerDep,
         database: DatabaseDep,
         settings: SettingsDep,
         filters: Annotated[filters_model, Query()],  # type: ignore[valid-type]
     ) -> Response:
-        return await _page(request, caller, database, settings, filters, kind.name)
+        return await _list_response(request, caller, database, settings, filters, kind.name)
 
     router.add_api_route(
         f"/{kind.collection}",
-        typed_view,
+        list_kind,
         methods=["GET"],
         operation_id=f"list_{kind.collection.replace('-', '_')}",
-        summary=kind.title,
+        summary=f"List {kind.title[0].lower()}{kind.title[1:]}",
         description=kind.description,
         response_model=KIND_PAGES[kind.name],
-        responses=IN_FORMATS,
+        responses=LIST_RESPONSES,
     )
-    router.add_api_route(f"/{kind.collection}{SUFFIX}", typed_view, methods=["GET"], include_in_schema=False)
+    router.add_api_route(f"/{kind.collection}{SUFFIX}", list_kind, methods=["GET"], include_in_schema=False)
 
 
 for _kind in KINDS.values():
-    _add_typed_view(_kind)
+    _add_list_of(_kind)

@@ -1,5 +1,6 @@
-"""How a reading moved: step by step, each naming the change that moved it."""
+"""The history of an indicator: each change of its assessment, with the ledger entry that caused it."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,89 +13,82 @@ from app.assessment.models import Indicator, IndicatorSource
 from app.domain.kinds import KINDS
 from app.domain.time_point import TimePoint
 from app.domain.times import rfc3339
-from app.domain.tlp import LABELS
-from app.indicators.past import PastAssessment, assess_at
-from app.ledger.models import LedgerEntry
+from app.domain.view import View
+from app.indicators.past import assess_at
+from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED
 from app.reports.models import Report
-from app.settings import Settings
 from app.storage.paging import current_revision
-from app.storage.types import table_of
 
 
-def _changes(indicator: UUID, level: int) -> Select[Any]:
-    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"].label("seq")
+def _select_entries(indicator: UUID, level: int) -> Select[Any]:
     sources = select(col(IndicatorSource.source_id)).where(
         col(IndicatorSource.indicator_id) == indicator, col(IndicatorSource.level) <= level
     )
-    columns = (
+    columns: tuple[Any, ...] = (
         col(LedgerEntry.global_seq),
-        position,
+        seq_column(level).label("seq"),
         col(LedgerEntry.type),
         col(LedgerEntry.redacted_below),
         col(LedgerEntry.report_id),
         col(LedgerEntry.reason),
+        col(LedgerEntry.recorded_at),
+        col(Report.level).label("report_level"),
+        SUPERSEDED.c.level.label("superseded_level"),
     )
-    about = or_(
+    concerns_indicator = or_(
         col(LedgerEntry.indicator_id) == indicator,
-        # Who may not know of what a correction supersedes does not see it leave.
+        # A clearance that must not learn what a correction supersedes does not see it leave this indicator.
         and_(col(LedgerEntry.from_indicator_id) == indicator, col(LedgerEntry.redacted_below) <= level),
         col(LedgerEntry.source_id).in_(sources),
     )
-    # Nor who may not know of it any more. Apart from the rest, which are steps into indexes of one table.
+    # Nor if the superseded report was raised above it later. A condition of its own, because it needs joined tables: inside the `or_`
+    # it would keep the database from using the indexes of the ledger.
     left = col(LedgerEntry.from_indicator_id)
-    known = or_(left.is_(None), left != indicator, SUPERSEDED.c.level <= level)
+    may_leave = or_(left.is_(None), left != indicator, SUPERSEDED.c.level <= level)
     return (
-        select(*columns, col(LedgerEntry.recorded_at), col(Report.level).label("report_level"), SUPERSEDED.c.level.label("old_level"))
+        select(*columns)
         .outerjoin(Report, col(Report.id) == col(LedgerEntry.report_id))
         .outerjoin(SUPERSEDED, SUPERSEDED.c.id == col(Report.supersedes))
-        .where(about, known, position.is_not(None))
+        .where(concerns_indicator, may_leave, seq_column(level).is_not(None))
     )
 
 
-async def list_history(
-    connection: AsyncConnection,
-    indicator: UUID,
-    *,
-    after: int | None,
-    limit: int,
-    level: int,
-    moment: TimePoint,
-    settings: Settings,
+async def load_history(
+    connection: AsyncConnection, indicator: UUID, view: View, *, after: int | None, limit: int
 ) -> tuple[list[dict[str, Any]], int | None, int] | None:
-    """A page of steps, oldest first; the seq to go on from when there are more; the head of the ledger.
+    """Return the steps after a seq, oldest first, the seq to continue after if there are more, and the revision.
 
-    None when this level sees no such indicator. Changes that moved nothing (a report that agrees) are no steps.
+    `limit` counts entries, of which those that changed nothing are no steps. None if the view has no such indicator.
     """
-    revision = await current_revision(connection, level)
-    about = (await connection.execute(select(*table_of(Indicator).c).where(col(Indicator.id) == indicator))).one_or_none()
-    changes = _changes(indicator, level).order_by(col(LedgerEntry.global_seq))
-    if moment.through_global_seq is not None:
-        changes = changes.where(col(LedgerEntry.global_seq) <= moment.through_global_seq)
-    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
+    revision = await current_revision(connection, view.level)
+    kind = (await connection.execute(select(col(Indicator.kind)).where(col(Indicator.id) == indicator))).scalar_one_or_none()
+    entries = _select_entries(indicator, view.level).order_by(col(LedgerEntry.global_seq))
+    if view.time_point.through_global_seq is not None:
+        entries = entries.where(col(LedgerEntry.global_seq) <= view.time_point.through_global_seq)
     before: Assessment | None = None
     if after is not None:
-        last_seen = (
-            await connection.execute(changes.where(position <= after).order_by(None).order_by(position.desc()).limit(1))
-        ).one_or_none()
-        if last_seen is not None:
-            before = await _reading(connection, indicator, TimePoint(moment.as_of, last_seen.global_seq), level, settings)
-        changes = changes.where(position > after)
-    rows = (await connection.execute(changes.limit(limit + 1))).all()
-    if about is None or (not rows and after is None):
+        seq = seq_column(view.level)
+        last = (await connection.execute(entries.where(seq <= after).order_by(None).order_by(seq.desc()).limit(1))).one_or_none()
+        if last is not None:
+            before = await _assessment_through(connection, indicator, view, last.global_seq)
+        entries = entries.where(seq > after)
+    rows = (await connection.execute(entries.limit(limit + 1))).all()
+    if kind is None or (not rows and after is None):
         return None
     steps: list[dict[str, Any]] = []
     for row in rows[:limit]:
-        reading = await _reading(connection, indicator, TimePoint(moment.as_of, row.global_seq), level, settings)
-        moved = _moved(KINDS[about.kind].range_fields, before, reading)
-        if moved and reading is not None:
-            steps.append(_step(row, reading, moved, level))
-        before = reading
+        assessment = await _assessment_through(connection, indicator, view, row.global_seq)
+        moved = _moved(KINDS[kind].range_fields, before, assessment)
+        if moved and assessment is not None:
+            steps.append(_step(row, assessment, moved, view.level))
+        before = assessment
     return steps, rows[limit - 1].seq if len(rows) > limit else None, revision
 
 
-async def _reading(connection: AsyncConnection, indicator: UUID, moment: TimePoint, level: int, settings: Settings) -> Assessment | None:
-    past: PastAssessment | None = (await assess_at(connection, [indicator], settings, moment, level)).get(indicator)
+async def _assessment_through(connection: AsyncConnection, indicator: UUID, view: View, global_seq: int) -> Assessment | None:
+    then = replace(view, time_point=TimePoint(view.time_point.as_of, global_seq))
+    past = (await assess_at(connection, [indicator], then)).get(indicator)
     return None if past is None else past.assessment
 
 
@@ -114,21 +108,20 @@ def _moved(range_fields: frozenset[str], before: Assessment | None, after: Asses
     return moved
 
 
-def _step(row: Any, reading: Assessment, moved: list[str], level: int) -> dict[str, Any]:
-    plain = level < row.redacted_below
-    # What was told under a label that was raised since is not told any more.
-    seen = row.report_id is not None and row.report_level <= level
-    type_ = row.type if not plain else "report" if seen else "tombstone"
-    # Nor why a statement was corrected that was raised since: the reason may repeat it.
-    told = row.type != "correction" or row.old_level is None or row.old_level <= level
+def _step(row: Any, assessment: Assessment, moved: list[str], level: int) -> dict[str, Any]:
+    redacted = level < row.redacted_below
+    # A report that was raised above this clearance later is not named any more.
+    visible = row.report_id is not None and row.report_level <= level
+    # The reason of a correction may repeat the superseded report, which may have been raised.
+    tells_reason = row.type != "correction" or row.superseded_level is None or row.superseded_level <= level
     return {
         "seq": row.seq,
-        "type": type_,
-        "report": str(row.report_id) if seen else None,
-        "reason": None if plain or not told or (row.report_id is not None and not seen) else row.reason,
+        "type": row.type if not redacted else "report" if visible else "tombstone",
+        "report": str(row.report_id) if visible else None,
+        "reason": row.reason if not redacted and tells_reason and (row.report_id is None or visible) else None,
         "recorded_at": rfc3339(row.recorded_at),
         "moved": moved,
-        "value": reading.value,
-        "agreement": reading.agreement,
-        "preferred": str(reading.preferred.id) if reading.preferred else None,
+        "value": assessment.value,
+        "agreement": assessment.agreement,
+        "preferred": str(assessment.preferred.id) if assessment.preferred else None,
     }

@@ -181,7 +181,7 @@ async def _verify(settings: Settings, refusal: str) -> LedgerPosition:
     database = Database(settings)
     try:
         async with database.writer.connect() as connection:
-            problems = [problem async for problem in verify_all(connection, settings)]
+            problems = [problem async for problem in verify_all(connection, settings.horizons)]
             if problems:
                 raise BackupError(f"{refusal}.", problems[:MAX_PROBLEMS])
             head = table_of(ledger.LedgerHead).c
@@ -223,7 +223,7 @@ async def _copy_in(copied: Settings, settings: Settings) -> None:
             await connection.execute(update(table_of(ledger.LedgerHead)).values(commit_count=turns))
             await connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
             await _defer_foreign_keys(connection, "NOT DEFERRABLE")
-            if problems := [problem async for problem in verify_all(connection, settings)]:
+            if problems := [problem async for problem in verify_all(connection, settings.horizons)]:
                 raise BackupError("What was written does not verify, so it was taken back.", problems[:MAX_PROBLEMS])
     finally:
         await copy.close()

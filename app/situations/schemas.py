@@ -1,102 +1,104 @@
-"""Situations, warnings and track records on the wire."""
+"""Schemas of situations, warnings and track records."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from app.assessment.envelope import Agreement
+from app.domain.kinds import RouteStatus
+from app.domain.kinds.base import WarningOutcome
 from app.http.lists import ListEnvelope
 from app.indicators.schemas import Indicator, PlaceBrief
 
 
 class SituationLinks(BaseModel):
-    """Where to read on."""
+    """Links of a situation."""
 
-    self: str
-    indicators: str
+    self: str = Field(description="The situation.")
+    indicators: str = Field(description="The indicators of the place.")
 
 
 class _Item(BaseModel):
-    place: str = Field(description="Slug of the place that it is about.")
-    agreement: Agreement
-    stated_at: str
-    stale: bool = Field(description="Whether the newest statement is older than the kind's horizon at `as_of`.")
+    place: str = Field(description="Slug of the indicator's place.")
+    agreement: Agreement = Field(description="How the sources agree.")
+    stated_at: str = Field(description="When the preferred report was stated.")
+    stale: bool = Field(description="Whether the newest report is older, at `as_of`, than the horizon of the kind.")
     source: str = Field(description="Slug of the preferred report's source.")
-    links: dict[str, str]
+    links: dict[str, str] = Field(description="Link to the indicator.")
 
 
 class Trapped(_Item):
-    """People under one concept. Concepts and places are never added up."""
+    """People counted under one concept."""
 
-    concept: str
-    people: int | None
-    people_low: int | None
-    people_high: int | None
-    qualifier: str | None
+    concept: str = Field(description="What was counted. Concepts overlap, so never add them up.")
+    people: int | None = Field(description="Figure of the preferred report, persons; null if it gave only a range.")
+    people_low: int | None = Field(description="Lowest low of the standing reports, persons; null if none gave one.")
+    people_high: int | None = Field(description="Highest high of the standing reports, persons; null if none gave one.")
+    qualifier: str | None = Field(description="Qualifier of the preferred figure, such as `about`; null for none.")
 
 
 class Supply(_Item):
-    """One supply and how long it lasts."""
+    """One supply and the days that it lasts."""
 
-    supply: str
-    scope: str
-    state: str
-    runs_out_earliest: str | None
-    runs_out_latest: str | None
-    relative_text: str | None
-    outcome: str
+    supply: str = Field(description="What runs out.")
+    scope: str = Field(description="Whose stock.")
+    state: str = Field(description="State by the preferred report.")
+    runs_out_earliest: str | None = Field(description="Earliest day on which it runs out; null if not known.")
+    runs_out_latest: str | None = Field(description="Latest day on which it runs out; null if not known.")
+    relative_text: str | None = Field(description="The source's own words; null if none are given.")
+    outcome: str = Field(description="Outcome of the warning.")
     days_left: int | None = Field(
-        description="Whole days from `as_of` to the earliest date; negative once it is past. Null once it is known what became of it."
+        description="Days from `as_of` to the earliest day, else the latest; negative once past. Null without a day or with an outcome."
     )
-    days_left_latest: int | None = Field(description="The same to the latest date.")
+    days_left_latest: int | None = Field(description="Days from `as_of` to the latest day; null without one or with an outcome.")
 
 
 class RouteState(_Item):
-    """One route."""
+    """The state of one route."""
 
-    route: str
-    status: Literal["open", "restricted", "closed"] | None
-    status_in: Literal["open", "restricted", "closed"] | None
-    status_out: Literal["open", "restricted", "closed"] | None
-    since: str | None
-    since_earliest: str | None
-    since_latest: str | None
-    passable_by: list[str]
+    route: str = Field(description="Slug of the route.")
+    status: RouteStatus | None = Field(description="State of the route; null if passage is only announced or agreed.")
+    status_in: RouteStatus | None = Field(description="State into the place; null if not known.")
+    status_out: RouteStatus | None = Field(description="State out of the place; null if not known.")
+    since: str | None = Field(description="Since when, as the preferred report states it; null if it does not.")
+    since_earliest: str | None = Field(description="Earliest day on which the state began; null if not known.")
+    since_latest: str | None = Field(description="Latest day on which the state began; null if not known.")
+    passable_by: list[str] = Field(description="Who can pass; empty if closed or not known.")
 
 
 class Routes(BaseModel):
-    """Routes closed of routes known."""
+    """The routes of a place; each counts once, in its worst state."""
 
-    known: int
-    closed: int
-    restricted: int
-    open: int
-    unknown: int = Field(description="Routes whose passage is only announced or agreed.")
-    all_closed: bool = Field(description="Whether every known route is closed; false where none is known.")
-    items: list[RouteState]
+    known: int = Field(description="Number of routes with reports.")
+    closed: int = Field(description="Number of closed routes.")
+    restricted: int = Field(description="Number of restricted routes.")
+    open: int = Field(description="Number of open routes.")
+    unknown: int = Field(description="Number of routes whose passage is only announced or agreed.")
+    all_closed: bool = Field(description="Whether every known route is closed; false if none is known.")
+    items: list[RouteState] = Field(description="The routes, by slug.")
 
 
 class OtherIndicator(_Item):
     """One indicator of a kind without a group of its own."""
 
-    kind: str = Field(description="Name of the kind.")
-    subject: str = Field(description="What the indicator is about, such as a type of facility.")
-    value: dict[str, Any] = Field(description="The fields that the kind shows in a situation.")
+    kind: str = Field(description="Kind of indicator.")
+    subject: str = Field(description="What the indicator is about.")
+    value: dict[str, Any] = Field(description="Assessed value: the fields that the kind shows in a situation.")
 
 
 class Situation(BaseModel):
-    """One place's indicators together."""
+    """The indicators of one place together. Nothing is added up."""
 
-    place: PlaceBrief
-    as_of: str = Field(description="The time that days left and staleness are counted from.")
-    trapped: list[Trapped]
-    supplies: list[Supply] = Field(description="Soonest run-out first.")
-    soonest_runout: Supply | None
-    routes: Routes
-    other: list[OtherIndicator] = Field(description="Indicators of the kinds without a group of their own, by kind.")
-    contested: list[str] = Field(description="Links of the indicators whose sources contradict each other.")
-    newest_statement: str | None = Field(description="When the newest of all standing reports was stated.")
-    links: SituationLinks
+    place: PlaceBrief = Field(description="The place.")
+    as_of: str = Field(description="Time that days left and staleness are counted from.")
+    trapped: list[Trapped] = Field(description="People, by concept.")
+    supplies: list[Supply] = Field(description="Supplies, soonest run-out first.")
+    soonest_runout: Supply | None = Field(description="The supply that runs out first; null if none is expected to.")
+    routes: Routes = Field(description="The routes of the place.")
+    other: list[OtherIndicator] = Field(description="Indicators of kinds without a group of their own, by kind.")
+    contested: list[str] = Field(description="Links to the indicators whose sources contradict each other.")
+    newest_statement: str | None = Field(description="When the newest standing report was stated; null if none stands.")
+    links: SituationLinks = Field(description="Links of the situation.")
 
 
 class SituationPage(ListEnvelope[Situation]):
@@ -104,12 +106,12 @@ class SituationPage(ListEnvelope[Situation]):
 
 
 class Warning_(BaseModel):  # noqa: N801 - `Warning` is Python's
-    """A supply run-out that falls due, or fell due without an outcome."""
+    """A warning that falls due, or is past due without an outcome."""
 
-    due: str = Field(description="The earliest day named, else the latest.")
-    days_left: int
-    past_due: bool
-    indicator: Indicator
+    due: str = Field(description="Due date: the earliest day that the warning names, else the latest.")
+    days_left: int = Field(description="Days from `as_of` to the due date; negative once past.")
+    past_due: bool = Field(description="Whether the due date is past.")
+    indicator: Indicator = Field(description="The indicator that warns.")
 
 
 class WarningPage(ListEnvelope[Warning_]):
@@ -117,35 +119,35 @@ class WarningPage(ListEnvelope[Warning_]):
 
 
 class DaysOff(BaseModel):
-    """Days between forecast and fact of the warnings that materialised: negative came earlier, 0 came within the days named."""
+    """Days from forecast to event of the warnings that came true: negative if it came earlier, 0 within the days named."""
 
-    median: float
-    earliest: int
-    latest: int
+    median: float = Field(description="Median, days.")
+    earliest: int = Field(description="Lowest, days.")
+    latest: int = Field(description="Highest, days.")
 
 
 class RecordItem(BaseModel):
     """One warning that fell due."""
 
-    report: str
-    indicator: str
-    runs_out_earliest: str | None
-    runs_out_latest: str | None
-    outcome: Literal["pending", "materialised", "averted", "overtaken", "unknown"]
-    fact: str | None = Field(description="The day on which it came, as the evidence says.")
-    days_off: int | None
+    report: str = Field(description="Identifier of the report that warned.")
+    indicator: str = Field(description="Identifier of its indicator.")
+    runs_out_earliest: str | None = Field(description="Earliest day that the warning names; null for none.")
+    runs_out_latest: str | None = Field(description="Latest day that the warning names; null for none.")
+    outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if none is recorded.")
+    fact: str | None = Field(description="Day on which it came true, by the evidence; null if it did not.")
+    days_off: int | None = Field(description="Days from forecast to event; null if it did not come true.")
 
 
 class TrackRecord(BaseModel):
-    """What became of a source's warnings."""
+    """The outcomes of a source's warnings that fell due."""
 
-    source: str
-    as_of: str
-    fell_due: int
-    materialised: int
-    averted: int
-    overtaken: int
-    unknown: int
-    pending: int
-    days_off: DaysOff | None
-    items: list[RecordItem]
+    source: str = Field(description="Slug of the source.")
+    as_of: str = Field(description="Time that the record is as of.")
+    fell_due: int = Field(description="Number of warnings that fell due.")
+    materialised: int = Field(description="Number of those that came true.")
+    averted: int = Field(description="Number of those that were averted.")
+    overtaken: int = Field(description="Number of those that were overtaken by events.")
+    unknown: int = Field(description="Number of those whose outcome cannot be known.")
+    pending: int = Field(description="Number of those without an outcome.")
+    days_off: DaysOff | None = Field(description="How wrong the dates were; null if no warning came true.")
+    items: list[RecordItem] = Field(description="The warnings; at most 1,000, the last ones.")

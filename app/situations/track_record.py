@@ -1,126 +1,125 @@
-"""A source's track record: of its warnings that fell due, what became of them, and how many days they were off."""
+"""The track record of a source: the outcomes of its warnings that fell due, and by how many days they were wrong."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from itertools import groupby
 from statistics import median
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.envelope import Outcome
 from app.assessment.inputs import load_outcomes
-from app.assessment.loading import CHUNK, ends_at
+from app.assessment.loading import ends_at, reports_at
 from app.domain.kinds import KINDS
-from app.domain.time_point import TimePoint
+from app.domain.view import View
 from app.ledger.models import LedgerEntry
 from app.reports.models import Report
+from app.storage.paging import chunks
 from app.storage.types import table_of
+
+MAX_LISTED_WARNINGS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class WarningResult:
-    """One warning that fell due: the days it named, what became of it, the day of the fact where there is one."""
+    """A warning that fell due: the days it named, its outcome, and the day on which it came true."""
 
     report: UUID
     indicator: UUID
     earliest: date | None
     latest: date | None
     outcome: str
-    fact: date | None
+    occurred_on: date | None
 
     def days_off(self) -> int | None:
-        """Days from the forecast to the fact: negative when it came earlier than said, 0 within the days named."""
-        if self.fact is None:
+        """Return the days from the forecast to the event: negative if it came earlier, 0 within the days named."""
+        if self.occurred_on is None:
             return None
-        if self.earliest is not None and self.fact < self.earliest:
-            return (self.fact - self.earliest).days
-        if self.latest is not None and self.fact > self.latest:
-            return (self.fact - self.latest).days
+        if self.earliest is not None and self.occurred_on < self.earliest:
+            return (self.occurred_on - self.earliest).days
+        if self.latest is not None and self.occurred_on > self.latest:
+            return (self.occurred_on - self.latest).days
         return 0
 
 
-async def track_record(connection: AsyncConnection, source: UUID, *, level: int, moment: TimePoint, at: datetime) -> dict[str, Any]:
-    """The record of a source as a clearance may see it, at a time.
+async def load_track_record(connection: AsyncConnection, source: UUID, view: View) -> dict[str, Any]:
+    """Return the track record of a source.
 
-    A warning fell due when its last day is past or somebody said what became of it. One that the source replaced by a
-    later warning before either did not fall due; one superseded or retracted is not counted.
+    A warning fell due once its last day is past or its outcome is recorded. It did not if the source replaced it by a later warning
+    before that. Reports that are superseded or retracted do not count.
     """
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
-    where: list[ColumnElement[bool]] = [col(Report.source_id) == source, col(Report.kind).in_(kinds), col(Report.level) <= level]
-    if moment.as_of is not None:
-        where.append(col(Report.stated_at) <= moment.as_of)
-    if moment.through_global_seq is not None:
-        where.append(col(Report.global_seq) <= moment.through_global_seq)
+    where = (col(Report.source_id) == source, col(Report.kind).in_(kinds), col(Report.level) <= view.level, *reports_at(view.time_point))
     order = (col(Report.indicator_id), col(Report.stated_at), col(Report.global_seq))
-    said = (await connection.execute(select(*table_of(Report).c).where(*where).order_by(*order))).all()
-    ends = await ends_at(connection, said, moment)
-    rows = [row for row in said if not any(each is not None and each <= level for each in ends.get(row.id, ()))]
-    outcomes = await load_outcomes(connection, {row.indicator_id: row.kind for row in rows}, moment)
-    seen = {each: [one for one in every if one.level <= level] for each, every in outcomes.items()}
-    facts = await _facts(connection, [one.number for every in seen.values() for one in every], level)
-    warned: list[WarningResult] = []
-    for indicator, group in groupby(rows, key=lambda row: row.indicator_id):
-        warned += _warnings(list(group), seen.get(indicator, []), facts, at.date())
-    counts = Counter(each.outcome for each in warned)
-    off = [days for each in warned if (days := each.days_off()) is not None]
+    recorded = (await connection.execute(select(*table_of(Report).c).where(*where).order_by(*order))).all()
+    ends = await ends_at(connection, recorded, view.time_point)
+    rows = [row for row in recorded if not any(level is not None and level <= view.level for level in ends.get(row.id, ()))]
+    every_outcome = await load_outcomes(connection, {row.indicator_id: row.kind for row in rows}, view.time_point)
+    outcomes = {indicator: [each for each in found if each.level <= view.level] for indicator, found in every_outcome.items()}
+    occurred_on = await _load_events(connection, [each.global_seq for found in outcomes.values() for each in found], view.level)
+    results: list[WarningResult] = []
+    for indicator, reports in groupby(rows, key=lambda row: row.indicator_id):
+        results += _results(list(reports), outcomes.get(indicator, []), occurred_on, view.at.date())
+    counts = Counter(each.outcome for each in results)
+    days_off = [days for each in results if (days := each.days_off()) is not None]
     return {
-        "fell_due": len(warned),
+        "fell_due": len(results),
         **{outcome: counts[outcome] for outcome in ("materialised", "averted", "overtaken", "unknown", "pending")},
-        "days_off": {"median": median(off), "earliest": min(off), "latest": max(off)} if off else None,
-        "items": [_item(each) for each in warned[-1000:]],
+        "days_off": {"median": median(days_off), "earliest": min(days_off), "latest": max(days_off)} if days_off else None,
+        "items": [_item(each) for each in results[-MAX_LISTED_WARNINGS:]],
     }
 
 
-def _warnings(rows: list[Any], outcomes: list[Outcome], facts: dict[int, date], today: date) -> list[WarningResult]:
-    found = []
-    forecasts = [(row, named) for row in rows if (named := KINDS[row.kind].forecast_range(_value(row))) is not None]
-    for at, (row, named) in enumerate(forecasts):
-        following = forecasts[at + 1][0] if at + 1 < len(forecasts) else None
-        last_day = named[1] or named[0]
+def _results(reports: Sequence[Any], outcomes: Sequence[Outcome], occurred_on: dict[int, date], today: date) -> list[WarningResult]:
+    results = []
+    warnings = [(row, days) for row in reports if (days := KINDS[row.kind].forecast_range(_value(row))) is not None]
+    for position, (row, (earliest, latest)) in enumerate(warnings):
+        following = warnings[position + 1][0] if position + 1 < len(warnings) else None
+        last_day = latest or earliest
         assert last_day is not None
-        told = [each for each in outcomes if each.number > row.global_seq and (following is None or each.number < following.global_seq)]
-        latest = max(told, key=lambda each: each.number, default=None)
-        if latest is not None and latest.outcome == "pending":
-            # An outcome that was taken back.
-            latest = None
+        own = [
+            each for each in outcomes if each.global_seq > row.global_seq and (following is None or each.global_seq < following.global_seq)
+        ]
+        last = max(own, key=lambda each: each.global_seq, default=None)
+        # `pending` takes an earlier outcome back.
+        outcome = "pending" if last is None else last.outcome
         replaced = following is not None and following.stated_at.date() <= last_day
-        if latest is None and (replaced or last_day >= today):
+        if outcome == "pending" and (replaced or last_day >= today):
             continue
-        outcome = latest.outcome if latest else "pending"
-        fact = facts.get(latest.number) if latest and outcome == "materialised" else None
-        found.append(WarningResult(row.id, row.indicator_id, named[0], named[1], outcome, fact))
-    return found
+        event = occurred_on.get(last.global_seq) if last is not None and outcome == "materialised" else None
+        results.append(WarningResult(row.id, row.indicator_id, earliest, latest, outcome, event))
+    return results
 
 
 def _value(row: Any) -> Any:
     return KINDS[row.kind].value_model.model_validate(row.value)
 
 
-async def _facts(connection: AsyncConnection, changes: list[int], level: int) -> dict[int, date]:
-    """The day of the fact, by the number of the outcome: the first day that the evidence names, else the day it was stated."""
+async def _load_events(connection: AsyncConnection, outcomes: Collection[int], level: int) -> dict[int, date]:
+    """Return the days on which warnings came true, by the outcome's global seq: the day that the evidence names or was stated."""
     found: dict[int, date] = {}
-    for start in range(0, len(changes), CHUNK):
-        evidence = select(col(LedgerEntry.global_seq).label("change"), *table_of(Report).c).join(
-            Report, col(Report.id) == col(LedgerEntry.report_id)
-        )
-        some = evidence.where(col(LedgerEntry.global_seq).in_(changes[start : start + CHUNK]), col(Report.level) <= level)
-        for row in await connection.execute(some):
-            found[row.change] = KINDS[row.kind].occurred_on(_value(row)) or row.stated_at.date()
+    evidence = select(col(LedgerEntry.global_seq).label("outcome"), *table_of(Report).c).join(
+        Report, col(Report.id) == col(LedgerEntry.report_id)
+    )
+    for some in chunks(outcomes):
+        for row in await connection.execute(evidence.where(col(LedgerEntry.global_seq).in_(some), col(Report.level) <= level)):
+            found[row.outcome] = KINDS[row.kind].occurred_on(_value(row)) or row.stated_at.date()
     return found
 
 
-def _item(each: WarningResult) -> dict[str, Any]:
+def _item(result: WarningResult) -> dict[str, Any]:
     return {
-        "report": str(each.report),
-        "indicator": str(each.indicator),
-        "runs_out_earliest": each.earliest and each.earliest.isoformat(),
-        "runs_out_latest": each.latest and each.latest.isoformat(),
-        "outcome": each.outcome,
-        "fact": each.fact and each.fact.isoformat(),
-        "days_off": each.days_off(),
+        "report": str(result.report),
+        "indicator": str(result.indicator),
+        "runs_out_earliest": result.earliest and result.earliest.isoformat(),
+        "runs_out_latest": result.latest and result.latest.isoformat(),
+        "outcome": result.outcome,
+        "fact": result.occurred_on and result.occurred_on.isoformat(),
+        "days_off": result.days_off(),
     }

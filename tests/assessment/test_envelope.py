@@ -69,10 +69,10 @@ def test_a_sources_latest_statement_replaces_its_earlier_ones_though_they_were_m
 
 def test_what_is_superseded_or_retracted_does_not_stand_and_lets_the_earlier_word_stand() -> None:
     first = people(1, day=1, number=1)
-    withdrawn = people(2, day=2, number=2, retracted_level=0)
+    withdrawn = people(2, day=2, number=2, retracted_from_level=0)
     read = reading(NAME, first, withdrawn)
     assert relations(read) == {1: "preferred", 2: "retracted"}
-    superseded = people(3, day=2, number=3, superseded_level=0)
+    superseded = people(3, day=2, number=3, superseded_from_level=0)
     assert relations(reading(NAME, first, superseded)) == {1: "preferred", 3: "superseded"}
     nothing = reading(NAME, withdrawn)
     assert (nothing.value, nothing.agreement, nothing.preferred, nothing.stale_after) == (None, None, None, None)
@@ -81,7 +81,7 @@ def test_what_is_superseded_or_retracted_does_not_stand_and_lets_the_earlier_wor
 
 def test_a_reader_is_given_only_what_his_clearance_may_see() -> None:
     clear, secret = people(1, "one", day=1, number=1), people(900, "two", day=50, number=2, grade="A", level=3)
-    ended_above = people(5, "three", day=2, number=3, superseded_level=2)
+    ended_above = people(5, "three", day=2, number=3, superseded_from_level=2)
     below = reading(NAME, clear, secret, ended_above, level=0)
     assert relations(below) == {3: "preferred", 1: "contradicts"}
     assert value_of(below)["people_high"] == 5
@@ -103,7 +103,7 @@ def test_the_horizon_is_measured_from_the_newest_statement() -> None:
 
 def test_what_does_not_stand_does_not_move_the_horizon() -> None:
     old = people(1, "old", day=0, number=1)
-    withdrawn = people(2, "new", day=100, number=2, retracted_level=0)
+    withdrawn = people(2, "new", day=100, number=2, retracted_from_level=0)
     secret = people(3, "secret", day=100, number=3, level=4)
     assert relations(reading(NAME, old, withdrawn, secret)) == {1: "preferred", 2: "retracted"}
     assert relations(reading(NAME, old, withdrawn, secret, level=4)) == {3: "preferred", 2: "retracted", 1: "past_horizon"}
@@ -170,8 +170,8 @@ def made_of(parts: Sequence[tuple[str, int, int, int, int, int, int]], grades: d
             party=source in ("one", "two"),
             number=number,
             level=level,
-            retracted_level=level if fate == 0 else None,
-            superseded_level=min(4, level + 1) if fate == 1 else None,
+            retracted_from_level=level if fate == 0 else None,
+            superseded_from_level=min(4, level + 1) if fate == 1 else None,
         )
         for number, (source, one, other, day, credibility, level, fate) in enumerate(parts, 1)
     ]
@@ -198,16 +198,16 @@ def test_a_reading_can_be_recomputed_from_the_reports(
     unended = [
         each
         for each in seen
-        if (each.retracted_level is None or each.retracted_level > level)
-        and (each.superseded_level is None or each.superseded_level > level)
+        if (each.retracted_from_level is None or each.retracted_from_level > level)
+        and (each.superseded_from_level is None or each.superseded_from_level > level)
     ]
     latest: dict[str, Statement] = {}
-    for each in sorted(unended, key=lambda each: (each.stated_at, each.number)):
+    for each in sorted(unended, key=lambda each: (each.stated_at, each.global_seq)):
         latest[each.source.slug] = each
     newest = max((each.stated_at for each in latest.values()), default=None)
     standing = [each for each in latest.values() if newest and newest - each.stated_at <= timedelta(days=60)]
-    assert {each.statement.number for each in read.standing} == {each.number for each in standing}
-    assert {each.number for each, _ in read.left_out} == {each.number for each in seen} - {each.number for each in standing}
+    assert {each.statement.global_seq for each in read.standing} == {each.global_seq for each in standing}
+    assert {each.global_seq for each, _ in read.left_out} == {each.global_seq for each in seen} - {each.global_seq for each in standing}
     if not standing:
         assert read.value is None
         return
@@ -217,7 +217,7 @@ def test_a_reading_can_be_recomputed_from_the_reports(
             GRADES.index(each.source.reliability),
             CREDIBILITIES.index(each.credibility),
             -each.stated_at.timestamp(),
-            -each.number,
+            -each.global_seq,
         ),
     )
     assert read.preferred is best

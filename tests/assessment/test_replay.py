@@ -24,6 +24,7 @@ from app.assessment.projection import projection_rows
 from app.assessment.verify import verify_projections
 from app.domain.time_point import TimePoint
 from app.domain.tlp import LABELS, Label
+from app.domain.view import View
 from app.http.problems import Problem
 from app.indicators.past import assess_at
 from app.ledger.models import LedgerHead
@@ -271,7 +272,7 @@ class Run:
         async with self.database.read() as connection:
             for at, (number, (recorded_at, stored)) in enumerate(self.stored.items()):
                 assert await resolve_time_point(connection, None, written(recorded_at)) == TimePoint(through_global_seq=number)
-                bases = await load_inputs(connection, ids, self.settings, TimePoint(through_global_seq=number))
+                bases = await load_inputs(connection, ids, self.settings.horizons, TimePoint(through_global_seq=number))
                 replayed = {
                     (str(each), level): with_revision(row["document"], row[f"revision_{LABELS[level]}"])
                     for each, basis in bases.items()
@@ -283,14 +284,14 @@ class Run:
                 # One level of every other change, each level in turn.
                 level = at % len(LABELS)
                 if FULL or at % 2 == 0:
-                    served = await assess_at(connection, ids, self.settings, TimePoint(through_global_seq=number), level)
+                    served = await assess_at(connection, ids, View(level, TimePoint(through_global_seq=number), self.settings.horizons))
                     assert {(str(each), level): past.document() for each, past in served.items()} == {
                         key: document for key, document in stored.items() if key[1] == level
                     }
             if self.stored:
                 number = max(self.stored)
                 for level in range(len(LABELS)):
-                    served = await assess_at(connection, ids, self.settings, TimePoint(as_of, number), level)
+                    served = await assess_at(connection, ids, View(level, TimePoint(as_of, number), self.settings.horizons))
                     found = {(str(each), level): past.document() for each, past in served.items()}
                     self._expect(found, number, as_of, level)
 
@@ -320,7 +321,7 @@ async def test_replaying_up_to_any_change_gives_what_was_stored_at_it(
     async with database.write() as session:
         connection = await session.connection()
         assert [each async for each in verify_chain(connection)] == []
-        assert [each async for each in verify_projections(connection, settings)] == []
+        assert [each async for each in verify_projections(connection, settings.horizons)] == []
 
 
 SAID: list[tuple[str, dict[str, Any]]] = [

@@ -122,7 +122,7 @@ async def _prove(url: str, writers: list[Writer]) -> tuple[int, int]:
     try:
         async with database.write() as session:
             connection = await session.connection()
-            assert [problem async for problem in verify_all(connection, settings)] == []
+            assert [problem async for problem in verify_all(connection, settings.horizons)] == []
             stored = (await connection.exec_driver_sql("SELECT CAST(id AS VARCHAR), value FROM report")).all()
     finally:
         await database.close()

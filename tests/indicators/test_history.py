@@ -138,8 +138,8 @@ async def test_the_reports_behind_an_indicator_are_listed_as_far_as_the_reader_s
 ) -> None:
     """The last that he may see, as many as are listed at most: hidden ones push none of them out."""
     # As the OpenAPI document says.
-    assert queries.MOST_LISTED == 1000
-    monkeypatch.setattr(queries, "MOST_LISTED", 100)
+    assert queries.MAX_LISTED_REPORTS == 1000
+    monkeypatch.setattr(queries, "MAX_LISTED_REPORTS", 100)
     old = [report(value={"people": at}, stated_at=f"2016-07-01T00:{at:02}:00Z") for at in range(3)]
     first, *_ = await post_all(client, *old)
     hidden = [

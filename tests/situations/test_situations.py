@@ -139,7 +139,7 @@ async def test_a_situation_is_that_of_the_clearance(client: httpx.AsyncClient, a
 
 async def test_pages_of_situations(client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     # Fewer at a time than a page may hold, and not as many as there are.
-    monkeypatch.setattr(service, "STEP", 2)
+    monkeypatch.setattr(service, "MAX_PAST_PLACES_PER_STEP", 2)
     for at in range(5):
         await reference.add("places", slug=f"quarter-{at}", name=f"Quarter {at}", parent="oldtown")
     await post_all(client, *(report(place=f"quarter-{at}", stated_at=f"2016-07-{20 + at}") for at in range(5)))

@@ -1,12 +1,14 @@
-"""The list of kinds: a kind is registered by standing here, and nowhere else."""
+"""The registered kinds. To register a kind, add it to the tuple."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.route_closure import RouteClosureKind
+from app.domain.kinds.route_closure import RouteClosureKind, RouteStatus
 from app.domain.kinds.supply_runout import SupplyRunoutKind
 from app.domain.kinds.trapped_population import TrappedPopulationKind
+
+__all__ = ["KINDS", "RouteStatus"]
 
 KINDS: Mapping[str, Kind[Any]] = {
     kind.name: kind

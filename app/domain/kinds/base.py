@@ -1,18 +1,18 @@
-"""What a kind of report is: the shape of its value, what it is about, and how its statements are read together.
+"""The interface of a kind: its values, how its reports are assessed together, and how it is shown. Pure.
 
-A kind is one pure file. It is added by writing that file and naming it in `app.domain.kinds`.
+To add a kind, write one file and register it in `app.domain.kinds`.
 """
 
-import calendar
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.domain.tlp import Label, strictest
 
@@ -28,21 +28,26 @@ def _only_iso_day(value: object) -> object:
 Day = Annotated[date, BeforeValidator(_only_iso_day)]
 People = Annotated[StrictInt, Field(ge=0, le=10_000_000_000)]
 Days = Annotated[StrictInt, Field(ge=0, le=3650)]
-Words = Annotated[str, Field(min_length=1, max_length=500)]
+ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 
-Outcome = Literal["pending", "materialised", "averted", "overtaken", "unknown"]
+WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
 SituationGroup = Literal["trapped", "supplies", "routes", "other"]
-# A warning counts as `short` from this many days before its due date on.
+# Days before its due date from which a warning is a risk.
 MAX_SHORT_DAYS = 7
 
 
+def closed_set(annotation: Any) -> tuple[str, ...]:
+    """Return the members of a closed set of values, named or not."""
+    return get_args(getattr(annotation, "__value__", annotation))
+
+
 def field_error(field: str, detail: str) -> PydanticCustomError:
-    """The error for a rule between fields, laid at the door of one of them."""
+    """Return the error for a rule that involves several fields, reported at one of them."""
     return PydanticCustomError("value_error", "{detail}", {"detail": detail, "field": field})
 
 
 class Value(BaseModel):
-    """What one report of a kind states. Unknown fields are refused."""
+    """The value of a report, as its kind defines it. Unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +59,7 @@ ALL_FACETS: frozenset[str] = frozenset({""})
 
 @dataclass(frozen=True, slots=True)
 class StatedValue(Generic[V]):
-    """One standing statement: its value, and the facets of the subject for which it is its source's latest word."""
+    """The value of a standing statement, for the facets of the subject on which its source said nothing later."""
 
     value: V
     facets: frozenset[str] = ALL_FACETS
@@ -62,7 +67,7 @@ class StatedValue(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """What the standing statements say together: the value as served, and which of them (by position) is preferred."""
+    """The assessed value, and the position of the preferred statement."""
 
     value: dict[str, Any]
     preferred: int
@@ -70,10 +75,7 @@ class Combined:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What a statement says in the words of CAP 1.2: event, categories, response type, urgency, and from which day on it holds.
-
-    CAP's severity is not among them: no statement gives one, and none is made up.
-    """
+    """A statement as a CAP 1.2 alert; without severity, because no report states one."""
 
     event: str
     categories: tuple[str, ...]
@@ -84,7 +86,10 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What an assessment means for people: `held`, they cannot leave (`people` of them, 0 for not known), or `short` of something."""
+    """A risk for people: `held`, if they cannot leave, or `short`, if a supply or service is or will soon be missing.
+
+    `people` are those held, 0 if not known.
+    """
 
     state: Literal["held", "short"]
     reason: str
@@ -138,65 +143,66 @@ def gettext_noop(message: str) -> str:
 class Kind(ABC, Generic[V]):
     """One kind of indicator.
 
-    `filter_field` is the field of the value that lists are filtered by, `state` the field behind the filter `status`;
-    both are promoted to indexed columns. `references` says which fields of the value hold slugs, and of what. `range_fields`
-    are the fields of the reading that make its range. A kind that warns has outcomes: its reading has a field `outcome`.
-    Exports have a column for each field of the value and of the reading; `hxl` gives their HXL 1.1 hashtags. A kind with
-    `has_alerts` says by `alert` how its statements read as alerts. `plot` says how the board draws the kind over time, and
-    `code_labels` gives the board's English labels of the kind's codes and of its name, marked with `gettext_noop`.
+    Value: `value_model` is that of reports, `assessment_model` that of indicators, `range_fields` its fields with the range.
+    Lists filter by `filter_field` and, as `status`, by `status_field`. `references` maps fields that hold slugs to their collection.
+    Warnings: a kind with `has_outcome` has a field `outcome` in its `assessment_model`. A kind with `has_alerts` has CAP alerts.
+    Situations: one kind at most has each `situation_group` but `other`; `situation_columns` are its columns in tables of situations, as
+    (path, HXL hashtag, data type). With `risk_needs_all`, `risk` counts if all recent indicators of the kind in a place carry it.
+    Exports: `hxl` maps fields to HXL 1.1 hashtags. Board: `plot` draws the kind over time, `code_labels` are the English labels of its
+    codes, marked with `gettext_noop`.
     """
 
     name: ClassVar[str]
     collection: ClassVar[str]
     title: ClassVar[str]
     description: ClassVar[str]
+    example: ClassVar[Mapping[str, Any]]
     horizon_days: ClassVar[int]
+    value_model: type[V]
+    assessment_model: type[BaseModel]
+    range_fields: ClassVar[frozenset[str]] = frozenset()
     filter_field: ClassVar[str]
     status_field: ClassVar[str | None] = None
     references: ClassVar[Mapping[str, str]] = {}
-    range_fields: ClassVar[frozenset[str]] = frozenset()
     has_outcome: ClassVar[bool] = False
     has_alerts: ClassVar[bool] = False
-    hxl: ClassVar[Mapping[str, str]] = {}
     situation_group: ClassVar[SituationGroup] = "other"
     situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "integer", "boolean"]]]] = ()
     risk_needs_all: ClassVar[bool] = False
+    hxl: ClassVar[Mapping[str, str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
-    example: ClassVar[Mapping[str, Any]]
-    value_model: type[V]
-    assessment_model: type[BaseModel]
 
     def resolve(self, value: V, stated_on: date) -> V:
-        """The value with relative times resolved against the day (UTC) on which it was stated."""
+        """Resolve relative times against the day (UTC) of the statement."""
         return value
 
     def subject(self, value: V) -> str:
-        """What the statement is about; (kind, place, subject) is the indicator."""
+        """Return the subject of a report; kind, place and subject identify the indicator."""
         return str(getattr(value, self.filter_field))
 
     def facet(self, value: V) -> str:
-        """Which part of the subject the statement speaks of, as stored; empty for all of it."""
+        """Return the part of the subject that a report is about, as stored; empty for all of it."""
         return ""
 
     def facets(self, value: V) -> frozenset[str]:
-        """The parts of the subject, each of which is read on its own."""
+        """Return the parts of the subject that a report is about; each is assessed on its own."""
         return ALL_FACETS
 
-    def due_date(self, reading: Mapping[str, Any]) -> date | None:
-        """The first day on which what is warned of may come, of a reading; None where nothing is due."""
+    def due_date(self, value: Mapping[str, Any]) -> date | None:
+        """Return the first day on which a warning may come true, by its assessed value; None if nothing is due."""
         return None
 
     def forecast_range(self, value: V) -> tuple[date | None, date | None] | None:
-        """The days on which a statement says that something will come, if it warns; an end that is None is open."""
+        """Return the first and last day for which a report warns, None for an open end; None if it does not warn."""
         return None
 
     def occurred_on(self, value: V) -> date | None:
-        """The day on which what was warned of came, of a statement that says so; None where it names none."""
+        """Return the day on which a warning came true, by a report that says so; None if it names no day."""
         return None
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        """Return the kind's own fields of its item in a situation at a time; `due_date` and `risk` read these fields, too."""
+        """Return the kind's own fields in a situation, among them all that `due_date`, `risk` and `sort_key` read."""
         return dict(value)
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
@@ -204,47 +210,47 @@ class Kind(ABC, Generic[V]):
         return self.due_date(summary) or date.max, str(summary[self.filter_field])
 
     def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Return the fields of a situation that show the kind's items, for a kind whose group is not `other`."""
+        """Return the fields of a situation that show the kind's items, unless its group is `other`."""
         return {self.situation_group: items}
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return the risk at a time; by default `short` from MAX_SHORT_DAYS before the due date on."""
+        """Return the risk of an assessed value at a time; by default `short` from MAX_SHORT_DAYS before the due date."""
         due = self.due_date(value)
         if due is None or (days := (due - at.date()).days) > MAX_SHORT_DAYS:
             return None
         return Risk("short", "past_due" if days < 0 else "due_soon")
 
     def alert(self, value: V, sent_on: date) -> Alert | None:
-        """The statement as an alert that is sent on a day (UTC); None where it calls for none."""
+        """Return a report as an alert sent on a day (UTC); None if it calls for none."""
         return None
 
     def default_label(self, value: V, source_type: str, usual: Label) -> Label:
-        """The label of a statement sent without one: statements of witnesses are amber (contract, Sensitivity)."""
+        """Return the label of a report sent without one; reports of witnesses are at least `amber`."""
         return strictest(usual, Label.AMBER) if source_type == "witness" else usual
 
     @abstractmethod
     def contradicts(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
-        """Whether the two cannot both be true."""
+        """Tell whether two values cannot both be true."""
 
     @abstractmethod
     def combine(self, standing: Sequence[StatedValue[V]]) -> Combined:
-        """Read the standing statements, best grade first and at least one, into one value."""
+        """Combine the standing values, best grade first and at least one."""
 
 
 T = TypeVar("T", int, date)
 
 
 def disjoint(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> bool:
-    """Whether two closed ranges do not meet; an end that is None is open."""
+    """Tell whether two closed ranges have no value in common; None is an open end."""
     low = max((end for end in (one[0], other[0]) if end is not None), default=None)
     high = min((end for end in (one[1], other[1]) if end is not None), default=None)
     return low is not None and high is not None and low > high
 
 
 def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:
-    """From the lowest low to the highest high; an end that nobody gave is None.
+    """Return the range from the lowest low to the highest high; an end is None if all ranges leave it open.
 
-    A range that is open at one end still has its other end within: no figure stated lies outside.
+    A range that is open at one end is still included with its other end.
     """
     pairs = list(ranges)
     ends = [end for pair in pairs for end in pair if end is not None]
@@ -252,18 +258,3 @@ def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T |
         min(ends) if any(low is not None for low, _ in pairs) else None,
         max(ends) if any(high is not None for _, high in pairs) else None,
     )
-
-
-def partial_date(text: str) -> tuple[date, date]:
-    """First and last day of an ISO 8601 date of full or reduced precision: `2016-07-07`, `2016-07`, `2016`.
-
-    Raises ValueError for anything else.
-    """
-    if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text, re.ASCII):
-        raise ValueError("must be a date such as 2016-07-07, 2016-07 or 2016")
-    year, *rest = (int(part) for part in text.split("-"))
-    if len(rest) == 2:
-        day = date(year, *rest)
-        return day, day
-    first, last = (rest[0], rest[0]) if rest else (1, 12)
-    return date(year, first, 1), date(year, last, calendar.monthrange(year, last)[1])

@@ -1,11 +1,14 @@
-"""Which routes are shut: one indicator for each route and place it serves, read for each direction."""
+"""Route closures: one indicator for each route and place that it serves, assessed for each direction."""
 
+import calendar
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
+from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import (
     Alert,
@@ -20,50 +23,66 @@ from app.domain.kinds.base import (
     envelope,
     field_error,
     gettext_noop,
-    partial_date,
 )
 from app.domain.tlp import Label, strictest
 
-Status = Literal["open", "restricted", "closed"]
-Direction = Literal["both", "in", "out"]
-User = Literal["civilian", "humanitarian", "commercial", "medical"]
-Assertion = Literal["observed", "agreed", "announced"]
-# OCHA, Access Monitoring and Reporting Framework: the nine types of access constraint.
-Cause = Literal[
-    "denial_of_needs",
-    "entry_restriction",
-    "internal_movement_restriction",
-    "interference",
-    "violence_against_humanitarians",
-    "population_access_restriction",
-    "hostilities",
-    "mines_uxo",
-    "physical_environment",
-]
-# What is shut by fighting, mines or attacks on those who bring aid.
-_OF_SECURITY = frozenset({"hostilities", "mines_uxo", "violence_against_humanitarians"})
+RouteStatus = TypeAliasType("RouteStatus", Literal["open", "restricted", "closed"])
+RouteDirection = TypeAliasType("RouteDirection", Literal["both", "in", "out"])
+RouteUser = TypeAliasType("RouteUser", Literal["civilian", "humanitarian", "commercial", "medical"])
+RouteAssertion = TypeAliasType("RouteAssertion", Literal["observed", "agreed", "announced"])
+# The nine types of OCHA's Access Monitoring and Reporting Framework.
+AccessConstraint = TypeAliasType(
+    "AccessConstraint",
+    Literal[
+        "denial_of_needs",
+        "entry_restriction",
+        "internal_movement_restriction",
+        "interference",
+        "violence_against_humanitarians",
+        "population_access_restriction",
+        "hostilities",
+        "mines_uxo",
+        "physical_environment",
+    ],
+)
+# Constraints whose alerts have the CAP category `Security`, too.
+_SECURITY_CONSTRAINTS = frozenset({"hostilities", "mines_uxo", "violence_against_humanitarians"})
 
-# What is worst for people who need the route comes first.
+# The status that is worst for people who need the route comes first.
 _WORST_FIRST = ("closed", "unknown", "restricted", "open")
 _COUNTED = ("closed", "restricted", "open", "unknown")
 DIRECTIONS: tuple[Literal["in", "out"], ...] = ("in", "out")
+
+
+def partial_date(text: str) -> tuple[date, date]:
+    """Return the first and last day of an ISO 8601 date: `2016-07-07`, `2016-07` or `2016`; raise ValueError for anything else."""
+    if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text, re.ASCII):
+        raise ValueError("must be a date such as 2016-07-07, 2016-07 or 2016")
+    year, *rest = (int(part) for part in text.split("-"))
+    if len(rest) == 2:
+        day = date(year, *rest)
+        return day, day
+    first, last = (rest[0], rest[0]) if rest else (1, 12)
+    return date(year, first, 1), date(year, last, calendar.monthrange(year, last)[1])
 
 
 class RouteClosure(Value):
     """The state of a route."""
 
     route: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="Slug of the route.")]
-    status: Status = Field(description="Open, restricted or closed.")
+    status: RouteStatus = Field(description="State of the route.")
     since: str | None = Field(default=None, max_length=10, description="Since when: `2016-07-07`, `2016-07` or `2016`.")
-    since_earliest: Day | None = Field(default=None, description="Or since when at the earliest (early, mid, late month: days 1, 11, 21).")
-    since_latest: Day | None = Field(default=None, description="And at the latest (days 10, 20, last of the month).")
-    direction: Direction = Field(default="both", description="Which way the statement holds.")
-    passable_by: tuple[User, ...] = Field(default=(), description="Who can pass. Empty when closed.")
-    assertion: Assertion = Field(
-        default="observed", description="What is only announced or agreed never makes a route read as open or restricted."
+    since_earliest: Day | None = Field(
+        default=None, description="Earliest day, instead of `since`; early, mid, late in a month: 1, 11, 21."
     )
-    cause: Cause | None = Field(default=None, description="OCHA's type of access constraint.")
-    last_route: StrictBool | None = Field(default=None, description="Whether the source says that no other way in was left.")
+    since_latest: Day | None = Field(default=None, description="Latest day, instead of `since`; early, mid, late in a month: 10, 20, last.")
+    direction: RouteDirection = Field(default="both", description="Direction that the report is about: into the place, out of it, or both.")
+    passable_by: tuple[RouteUser, ...] = Field(default=(), description="Who can pass; must be empty if closed.")
+    assertion: RouteAssertion = Field(
+        default="observed", description="How firm the report is. Passage that is only announced or agreed never opens a route."
+    )
+    cause: AccessConstraint | None = Field(default=None, description="Type of access constraint, by OCHA's framework.")
+    last_route: StrictBool | None = Field(default=None, description="Whether the source says that this was the last route into the place.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -75,36 +94,36 @@ class RouteClosure(Value):
         if self.since_earliest and self.since_latest and self.since_earliest > self.since_latest:
             raise field_error("since_earliest", "since_earliest must not be after since_latest")
         if self.status == "closed" and self.passable_by:
-            raise field_error("passable_by", "a closed route is passable by nobody")
+            raise field_error("passable_by", "passable_by must be empty if status is closed")
         if len(set(self.passable_by)) != len(self.passable_by):
-            raise field_error("passable_by", "each may stand once")
+            raise field_error("passable_by", "name each user once")
         return self
 
     def range(self) -> tuple[date | None, date | None]:
-        """First and last day on which the state may have begun; None where that is open."""
+        """Return the first and last day on which the state may have begun; None is an open end."""
         return self.since_earliest, self.since_latest
 
 
 class RouteClosureReading(BaseModel):
-    """The state of one route, as read."""
+    """The state of one route, assessed."""
 
-    route: str
-    status: Status | None = Field(
-        description="`status_in` and `status_out` where they are equal, else `restricted`; null where passage is only announced or agreed."
+    route: str = Field(description="Slug of the route.")
+    status: RouteStatus | None = Field(
+        description="`status_in` and `status_out` if they are equal, else `restricted`; null if passage is only announced or agreed."
     )
-    status_in: Status | None = Field(description="Into the place; null where nobody has spoken of it but in announcements.")
-    status_out: Status | None = Field(description="Out of the place; null likewise.")
-    since: str | None = Field(description="As the preferred report has it.")
-    since_earliest: Day | None = Field(description="Earliest of the standing reports of the same status.")
-    since_latest: Day | None = Field(description="Latest of the same.")
-    passable_by: list[User]
-    assertion: Assertion
-    cause: Cause | None
-    last_route: bool | None = Field(description="Whether a report of the same status says that no other way in was left.")
+    status_in: RouteStatus | None = Field(description="State into the place; null if no report but announcements is about it.")
+    status_out: RouteStatus | None = Field(description="State out of the place; null if no report but announcements is about it.")
+    since: str | None = Field(description="Since when, as the preferred report states it; null if it does not.")
+    since_earliest: Day | None = Field(description="Earliest day by the standing reports with the same status; null if not known.")
+    since_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
+    passable_by: list[RouteUser] = Field(description="Who can pass; empty if closed or not known.")
+    assertion: RouteAssertion = Field(description="How firm the preferred report is.")
+    cause: AccessConstraint | None = Field(description="Type of access constraint; null if no report with the same status names one.")
+    last_route: bool | None = Field(description="Whether a report with the same status says that this was the last route into the place.")
 
 
 class RouteClosureKind(Kind[RouteClosure]):
-    """Reads each direction on its own; two statements about one direction contradict when status or dates do not agree."""
+    """Assess each direction on its own; different states or disjoint dates for one direction contradict each other."""
 
     name = "route_closure"
     collection = "route-closures"
@@ -164,24 +183,24 @@ class RouteClosureKind(Kind[RouteClosure]):
     example = {"route": "castello-road", "status": "closed", "since": "2016-07-07", "cause": "hostilities"}
 
     def resolve(self, value: RouteClosure, stated_on: date) -> RouteClosure:
-        """A date of reduced precision becomes the days that it may mean."""
+        """Turn a date of reduced precision into the range of days that it may mean."""
         if value.since is None:
             return value
         earliest, latest = partial_date(value.since)
         if value.range() not in ((None, None), (earliest, latest)):
-            raise field_error("since", "since is not what since_earliest and since_latest say; send one or the other")
+            raise field_error("since", "since must agree with since_earliest and since_latest; send one or the other")
         return value.model_copy(update={"since_earliest": earliest, "since_latest": latest})
 
     def facet(self, value: RouteClosure) -> str:
-        """The direction as said."""
+        """Return the direction."""
         return value.direction
 
     def facets(self, value: RouteClosure) -> frozenset[str]:
-        """The directions that it covers."""
+        """Return the directions that it covers."""
         return frozenset(DIRECTIONS) if value.direction == "both" else frozenset({value.direction})
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        """Return the route with its state and since when."""
+        """Return the route, its state, since when and who can pass."""
         names = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
         return {name: value[name] for name in names}
 
@@ -190,7 +209,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         return summary["route"], place
 
     def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Count each route once, in its worst state, since a route may serve several places."""
+        """Count each route once, in its worst state, because a route may serve several of the places."""
         worst: dict[str, str] = {}
         for item in items:
             status = item["status"] or "unknown"
@@ -206,12 +225,12 @@ class RouteClosureKind(Kind[RouteClosure]):
         }
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `held` for a closed route."""
+        """Return `held` if the route is closed."""
         return Risk("held", "route_closed") if value["status"] == "closed" else None
 
     def alert(self, value: RouteClosure, sent_on: date) -> Alert:
-        """A route that is not open is to be avoided from when it is so; passage that is only announced changes nothing."""
-        categories = ("Transport", "Security") if value.cause in _OF_SECURITY else ("Transport",)
+        """Tell people to avoid a route that is not open; passage that is only announced is to be monitored."""
+        categories = ("Transport", "Security") if value.cause in _SECURITY_CONSTRAINTS else ("Transport",)
         if not _counts(value):
             return Alert(f"Route passage {value.assertion}: {value.route}", categories, "Monitor", "Unknown", value.since_earliest)
         event = f"Route {value.status}: {value.route}"
@@ -221,45 +240,46 @@ class RouteClosureKind(Kind[RouteClosure]):
         return Alert(event, categories, "Avoid", "Immediate" if onset is None or onset <= sent_on else "Future", onset)
 
     def default_label(self, value: RouteClosure, source_type: str, usual: Label) -> Label:
-        """Routes said to be passable are amber: who publishes them tells where people will be."""
+        """Label passable routes at least `amber`, because such a report shows where people will be."""
         label = super().default_label(value, source_type, usual)
         return label if value.status == "closed" else strictest(label, Label.AMBER)
 
     def contradicts(self, one: StatedValue[RouteClosure], other: StatedValue[RouteClosure]) -> bool:
-        """Whether they differ about a direction of which both speak."""
+        """Tell whether the values differ for a direction that both cover."""
         if not one.facets & other.facets:
             return False
         return one.value.status != other.value.status or disjoint(one.value.range(), other.value.range())
 
     def combine(self, standing: Sequence[StatedValue[RouteClosure]]) -> Combined:
-        """The status each way by the best report that is more than an announcement of passage."""
-        leading = {way: _leading(standing, way) for way in DIRECTIONS}
-        status_in, status_out = (standing[at].value.status if (at := leading[way]) is not None else None for way in DIRECTIONS)
+        """Return the state of each direction, by its best report that is not merely an announcement of passage."""
+        leading = [_leading(standing, direction) for direction in DIRECTIONS]
+        status_in, status_out = (None if at is None else standing[at].value.status for at in leading)
         status = status_in if status_in == status_out else "restricted"
-        preferred = min((at for at in leading.values() if at is not None), default=0)
-        said = standing[preferred].value
-        same = [each.value for each in standing if each.value.status == said.status and _counts(each.value)]
-        earliest, latest = envelope(value.range() for value in same)
-        passable = [standing[at].value for at in sorted(at for at in leading.values() if at is not None)]
-        reading = RouteClosureReading(
-            route=said.route,
+        positions = sorted(at for at in leading if at is not None)
+        preferred = positions[0] if positions else 0
+        value = standing[preferred].value
+        same = [each.value for each in standing if each.value.status == value.status and _counts(each.value)]
+        earliest, latest = envelope(each.range() for each in same)
+        passable = (standing[at].value for at in positions if standing[at].value.status != "closed")
+        assessed = RouteClosureReading(
+            route=value.route,
             status=status,
             status_in=status_in,
             status_out=status_out,
-            since=said.since,
+            since=value.since,
             since_earliest=earliest,
             since_latest=latest,
-            passable_by=next((list(value.passable_by) for value in passable if value.status != "closed"), []),
-            assertion=said.assertion,
-            cause=next((value.cause for value in same if value.cause), None),
-            last_route=any(value.last_route for value in same) or said.last_route,
+            passable_by=next((list(each.passable_by) for each in passable), []),
+            assertion=value.assertion,
+            cause=next((each.cause for each in same if each.cause), None),
+            last_route=any(each.last_route for each in same) or value.last_route,
         )
-        return Combined(reading.model_dump(mode="json"), preferred)
+        return Combined(assessed.model_dump(mode="json"), preferred)
 
 
 def _counts(value: RouteClosure) -> bool:
     return value.status == "closed" or value.assertion == "observed"
 
 
-def _leading(standing: Sequence[StatedValue[RouteClosure]], way: str) -> int | None:
-    return next((at for at, said in enumerate(standing) if way in said.facets and _counts(said.value)), None)
+def _leading(standing: Sequence[StatedValue[RouteClosure]], direction: str) -> int | None:
+    return next((at for at, each in enumerate(standing) if direction in each.facets and _counts(each.value)), None)

@@ -1,10 +1,11 @@
-"""When a supply runs out: one indicator for each supply and scope, since an agency's last ration is not the city's last bread."""
+"""Supply run-outs: one indicator for each supply and scope, because an agency's stock says nothing about the market."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
+from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import (
     Alert,
@@ -13,11 +14,11 @@ from app.domain.kinds.base import (
     Day,
     Days,
     Kind,
-    Outcome,
     Risk,
+    ShortText,
     StatedValue,
     Value,
-    Words,
+    WarningOutcome,
     disjoint,
     envelope,
     field_error,
@@ -25,14 +26,14 @@ from app.domain.kinds.base import (
 )
 from app.domain.tlp import Label, strictest
 
-Supply = Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"]
-State = Literal["will_run_out", "low", "ran_out", "resupplied"]
-Scope = Literal["all_stock", "agency_stock", "market", "facility"]
+SupplyType = TypeAliasType("SupplyType", Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"])
+SupplyState = TypeAliasType("SupplyState", Literal["will_run_out", "low", "ran_out", "resupplied"])
+SupplyScope = TypeAliasType("SupplyScope", Literal["all_stock", "agency_stock", "market", "facility"])
 
-# A supply that is low may well be one that will run out on a given day.
-COMPATIBLE: frozenset[str] = frozenset({"will_run_out", "low"})
+# States that warn; they do not contradict each other, because a supply that is low may run out on a given day.
+_WARNING_STATES: frozenset[str] = frozenset({"will_run_out", "low"})
 
-# CAP 1.2 categories; what is not here is `Other`.
+# CAP 1.2 categories; those of other supplies are `Other`.
 _CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "medical": ("Health",),
     "water": ("Infra",),
@@ -44,46 +45,46 @@ _CATEGORIES: Mapping[str, tuple[str, ...]] = {
 
 
 class SupplyRunout(Value):
-    """When a supply runs out, as dates or as days counted from the day of the statement."""
+    """When a supply runs out, in dates or in days from the day of the statement."""
 
-    supply: Supply = Field(description="What runs out.")
-    state: State = Field(default="will_run_out", description="What is said of it.")
-    runs_out_earliest: Day | None = Field(default=None, description="The earliest day on which it runs out.")
-    runs_out_latest: Day | None = Field(default=None, description="The latest day on which it runs out.")
-    in_days_min: Days | None = Field(default=None, description="Days from `stated_at`, at the least; instead of dates.")
-    in_days_max: Days | None = Field(default=None, description="Days from `stated_at`, at the most; instead of dates.")
-    relative_text: Words | None = Field(default=None, description="The words themselves: 'two to three weeks', 'hours, if not days'.")
-    scope: Scope = Field(default="all_stock", description="Whose stock.")
-    conditional_on: Words | None = Field(default=None, description="What it hangs on, such as 'if no convoy gets in'.")
+    supply: SupplyType = Field(description="What runs out.")
+    state: SupplyState = Field(default="will_run_out", description="State of the supply.")
+    runs_out_earliest: Day | None = Field(default=None, description="Earliest day on which it runs out.")
+    runs_out_latest: Day | None = Field(default=None, description="Latest day on which it runs out.")
+    in_days_min: Days | None = Field(default=None, description="Minimum days from `stated_at`, instead of dates.")
+    in_days_max: Days | None = Field(default=None, description="Maximum days from `stated_at`, instead of dates.")
+    relative_text: ShortText | None = Field(default=None, description="The source's own words, such as `two to three weeks`.")
+    scope: SupplyScope = Field(default="all_stock", description="Whose stock.")
+    conditional_on: ShortText | None = Field(default=None, description="Condition, such as `if no convoy gets in`.")
 
     @model_validator(mode="after")
-    def _one_way_of_saying_when(self) -> Self:
+    def _in_order(self) -> Self:
         if self.in_days_min is not None and self.in_days_max is not None and self.in_days_min > self.in_days_max:
-            raise field_error("in_days_min", "in_days_min must not be above in_days_max")
+            raise field_error("in_days_min", "in_days_min must not exceed in_days_max")
         if self.runs_out_earliest and self.runs_out_latest and self.runs_out_earliest > self.runs_out_latest:
             raise field_error("runs_out_earliest", "runs_out_earliest must not be after runs_out_latest")
         return self
 
     def range(self) -> tuple[date | None, date | None]:
-        """First and last day on which it runs out; None where that is open."""
+        """Return the first and last day on which it runs out; None is an open end."""
         return self.runs_out_earliest, self.runs_out_latest
 
 
 class SupplyRunoutReading(BaseModel):
-    """When one supply runs out, as read."""
+    """When one supply runs out, assessed."""
 
-    supply: Supply
-    state: State
-    runs_out_earliest: Day | None = Field(description="Earliest day of the standing reports whose state fits the preferred one's.")
-    runs_out_latest: Day | None = Field(description="Latest day of the same.")
-    relative_text: str | None
-    scope: Scope
-    conditional_on: str | None
-    outcome: Outcome = Field(default="pending", description="What became of the warning; set by a curator, with the report that shows it.")
+    supply: SupplyType = Field(description="What runs out.")
+    state: SupplyState = Field(description="State by the preferred report.")
+    runs_out_earliest: Day | None = Field(description="Earliest day by the standing reports with a compatible state; null if not known.")
+    runs_out_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
+    relative_text: str | None = Field(description="Words of the preferred report; null for none.")
+    scope: SupplyScope = Field(description="Whose stock.")
+    conditional_on: str | None = Field(description="Condition by the preferred report; null for none.")
+    outcome: WarningOutcome = Field(default="pending", description="Outcome of the warning, recorded by a curator with evidence.")
 
 
 class SupplyRunoutKind(Kind[SupplyRunout]):
-    """Reads run-out dates: ranges that do not meet contradict each other, and so do states, but for `low` and `will_run_out`."""
+    """Combine run-out dates; disjoint ranges contradict each other, and so do states other than `low` and `will_run_out`."""
 
     name = "supply_runout"
     collection = "supply-runouts"
@@ -148,10 +149,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     example = {"supply": "basic", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"}
 
     def resolve(self, value: SupplyRunout, stated_on: date) -> SupplyRunout:
-        """Days counted from the statement become dates.
-
-        A stored report holds both, so both are taken when they agree; else the error names the field.
-        """
+        """Turn days from the statement into dates; stored reports have both, which must agree."""
         if value.in_days_min is None and value.in_days_max is None:
             return value
         resolved = value.model_copy(
@@ -161,24 +159,24 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
             }
         )
         if value.range() not in ((None, None), resolved.range()):
-            raise field_error("runs_out_earliest", "the dates are not those that in_days_min and in_days_max give; send one or the other")
+            raise field_error("runs_out_earliest", "the dates must be those that in_days_min and in_days_max give; send one or the other")
         return resolved
 
-    def due_date(self, reading: Mapping[str, Any]) -> date | None:
-        """The earliest day on which it runs out, else the latest, while that is still a warning."""
-        day = reading["runs_out_earliest"] or reading["runs_out_latest"]
-        return date.fromisoformat(day) if day and reading["state"] in COMPATIBLE and reading["outcome"] == "pending" else None
+    def due_date(self, value: Mapping[str, Any]) -> date | None:
+        """Return the earliest day on which it runs out, else the latest, while it is a warning without an outcome."""
+        day = value["runs_out_earliest"] or value["runs_out_latest"]
+        return date.fromisoformat(day) if day and value["state"] in _WARNING_STATES and value["outcome"] == "pending" else None
 
     def forecast_range(self, value: SupplyRunout) -> tuple[date | None, date | None] | None:
-        """The days on which it is said to run out, of a statement that says so of the future."""
+        """Return the range of days, if the report says that the supply will run out."""
         return value.range() if value.state == "will_run_out" and value.range() != (None, None) else None
 
     def occurred_on(self, value: SupplyRunout) -> date | None:
-        """The first day named, of a statement that it ran out."""
+        """Return the earliest day, if the report says that the supply ran out."""
         return (value.runs_out_earliest or value.runs_out_latest) if value.state == "ran_out" else None
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        """Return all but the condition, with the days left while the run-out is a warning."""
+        """Leave out the condition and add the days left, None unless the supply has a due date."""
         names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
         due, latest = self.due_date(value), value["runs_out_latest"]
         return {name: value[name] for name in names} | {
@@ -187,19 +185,19 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         }
 
     def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Add the soonest run-out; None without one."""
+        """Add the soonest run-out."""
         return {"supplies": items, "soonest_runout": next((each for each in items if each["days_left"] is not None), None)}
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `short` for what ran out, is past due or is due soon."""
+        """Return `short` if the supply ran out, is past due or is due soon."""
         return Risk("short", "ran_out") if value["state"] == "ran_out" else super().risk(value, at)
 
     def subject(self, value: SupplyRunout) -> str:
-        """The supply, and the scope where it is not all stock."""
+        """Return the supply, with its scope unless that is all stock."""
         return value.supply if value.scope == "all_stock" else f"{value.supply}.{value.scope}"
 
     def alert(self, value: SupplyRunout, sent_on: date) -> Alert:
-        """Urgency by the days from sending to the earliest run-out; a supply that has come again calls for nothing."""
+        """Derive the urgency from the days until the earliest run-out; a resupply gives the all-clear."""
         categories = _CATEGORIES.get(value.supply, ("Other",))
         event = f"Supply run-out: {value.supply.replace('_', ' ')}"
         if value.state == "resupplied":
@@ -210,19 +208,19 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         return Alert(event, categories, "Prepare", "Unknown" if day is None else _urgency((day - sent_on).days), day)
 
     def default_label(self, value: SupplyRunout, source_type: str, usual: Label) -> Label:
-        """Facility stocks are amber: they tell where there is something to take or to hit."""
+        """Label stocks of facilities at least `amber`, because such a report shows a target."""
         label = super().default_label(value, source_type, usual)
         return strictest(label, Label.AMBER) if value.scope == "facility" else label
 
     def contradicts(self, one: StatedValue[SupplyRunout], other: StatedValue[SupplyRunout]) -> bool:
-        """Whether the states exclude each other or the dates do not meet."""
+        """Tell whether the states are incompatible or the dates disjoint."""
         return not _compatible(one.value, other.value) or disjoint(one.value.range(), other.value.range())
 
     def combine(self, standing: Sequence[StatedValue[SupplyRunout]]) -> Combined:
-        """The preferred state, with the envelope of the dates of those that say the same."""
+        """Return the preferred state with the envelope of the dates of compatible states."""
         preferred = standing[0].value
-        earliest, latest = envelope(said.value.range() for said in standing if _compatible(preferred, said.value))
-        reading = SupplyRunoutReading(
+        earliest, latest = envelope(each.value.range() for each in standing if _compatible(preferred, each.value))
+        assessed = SupplyRunoutReading(
             supply=preferred.supply,
             state=preferred.state,
             runs_out_earliest=earliest,
@@ -231,7 +229,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
             scope=preferred.scope,
             conditional_on=preferred.conditional_on,
         )
-        return Combined(reading.model_dump(mode="json"), 0)
+        return Combined(assessed.model_dump(mode="json"), 0)
 
 
 def _urgency(days: int) -> str:
@@ -241,4 +239,4 @@ def _urgency(days: int) -> str:
 
 
 def _compatible(one: SupplyRunout, other: SupplyRunout) -> bool:
-    return one.state == other.state or {one.state, other.state} <= COMPATIBLE
+    return one.state == other.state or {one.state, other.state} <= _WARNING_STATES

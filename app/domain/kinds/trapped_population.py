@@ -1,33 +1,47 @@
-"""How many people are trapped: one indicator for each concept counted, since two concepts are never mixed."""
+"""Trapped populations: one indicator for each concept, because figures of different concepts cannot be compared."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
-from app.domain.kinds.base import Combined, Kind, People, RangePlot, Risk, StatedValue, Value, disjoint, envelope, field_error, gettext_noop
+from app.domain.kinds.base import (
+    Combined,
+    Kind,
+    People,
+    RangePlot,
+    Risk,
+    StatedValue,
+    Value,
+    closed_set,
+    disjoint,
+    envelope,
+    field_error,
+    gettext_noop,
+)
 
-Concept = Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"]
-Qualifier = Literal["exact", "about", "nearly", "up_to", "more_than", "at_least"]
-Combatants = Literal["yes", "no", "unknown"]
+Concept = TypeAliasType("Concept", Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"])
+Qualifier = TypeAliasType("Qualifier", Literal["exact", "about", "nearly", "up_to", "more_than", "at_least"])
+Combatants = TypeAliasType("Combatants", Literal["yes", "no", "unknown"])
 
-CONCEPTS: tuple[Concept, ...] = get_args(Concept)
-# The concepts under which people cannot leave.
+CONCEPTS = closed_set(Concept)
+# Concepts under which people cannot leave.
 _HELD = frozenset({"trapped", "besieged", "encircled"})
 
 
 class TrappedPopulation(Value):
-    """How many are there, never how many came or left. `people`, `people_low`, `people_high`: persons, at least one of them."""
+    """How many people are in a place, never how many came or left. At least one of the three figures is required."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [field]} for field in ("people", "people_low", "people_high")]})
 
-    concept: Concept = Field(description="What was counted. Two concepts are two indicators.")
-    people: People | None = Field(default=None, description="The figure given, persons.")
-    people_low: People | None = Field(default=None, description="The low end of a range given, persons.")
-    people_high: People | None = Field(default=None, description="The high end, persons. 'Nearly 400,000' is a high with no low.")
-    qualifier: Qualifier | None = Field(default=None, description="The word that stood beside the figure.")
-    includes_combatants: Combatants = Field(default="unknown", description="Whether fighters are counted.")
+    concept: Concept = Field(description="What was counted. Each concept is an indicator of its own.")
+    people: People | None = Field(default=None, description="The figure, persons.")
+    people_low: People | None = Field(default=None, description="Low end of a range, persons.")
+    people_high: People | None = Field(default=None, description="High end of a range, persons. `nearly 400,000` is a high without a low.")
+    qualifier: Qualifier | None = Field(default=None, description="How the source qualified the figure.")
+    includes_combatants: Combatants = Field(default="unknown", description="Whether combatants are counted.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -35,30 +49,31 @@ class TrappedPopulation(Value):
         if not given:
             raise field_error("people", "give people, people_low or people_high")
         if given != sorted(given):
-            field = "people_low" if self.people is None or (self.people_low or 0) > self.people else "people_high"
-            raise field_error(field, "people_low <= people <= people_high does not hold")
+            if self.people is None or (self.people_low or 0) > self.people:
+                raise field_error("people_low", f"people_low must not exceed {'people_high' if self.people is None else 'people'}")
+            raise field_error("people_high", "people_high must not be below people")
         return self
 
     def range(self) -> tuple[int | None, int | None]:
-        """The persons stated, lowest to highest; a point gets no margin, 'nearly' has no low, 'more than' no high."""
+        """Return the lowest and highest number of persons: `nearly` has no low, `more_than` no high, a plain figure no margin."""
         low = self.people if self.people_low is None and self.qualifier not in ("nearly", "up_to") else self.people_low
         high = self.people if self.people_high is None and self.qualifier not in ("more_than", "at_least") else self.people_high
         return low, high
 
 
 class TrappedPopulationReading(BaseModel):
-    """People counted under one concept, as read."""
+    """Number of people under one concept, assessed."""
 
-    concept: Concept
-    people: int | None = Field(description="The preferred report's figure, persons; null where it gave a range only.")
-    people_low: int | None = Field(description="Lowest low of the standing reports, persons; null where none gave one.")
-    people_high: int | None = Field(description="Highest high of the standing reports, persons; null where none gave one.")
-    qualifier: Qualifier | None
-    includes_combatants: Combatants
+    concept: Concept = Field(description="What was counted.")
+    people: int | None = Field(description="Figure of the preferred report, persons; null if it gave only a range.")
+    people_low: int | None = Field(description="Lowest low of the standing reports, persons; null if none gave one.")
+    people_high: int | None = Field(description="Highest high of the standing reports, persons; null if none gave one.")
+    qualifier: Qualifier | None = Field(description="Qualifier of the preferred figure; null for none.")
+    includes_combatants: Combatants = Field(description="Whether the preferred figure counts combatants.")
 
 
 class TrappedPopulationKind(Kind[TrappedPopulation]):
-    """Reads head counts: the range is the envelope, a contradiction is two ranges that do not meet."""
+    """Combine head counts into one range; two disjoint ranges contradict each other."""
 
     name = "trapped_population"
     collection = "trapped-populations"
@@ -97,7 +112,7 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
     example = {"concept": "trapped", "people": 300000, "qualifier": "about"}
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        """Return all but whether combatants are counted."""
+        """Leave out whether combatants are counted."""
         return {name: value[name] for name in ("concept", "people", "people_low", "people_high", "qualifier")}
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
@@ -105,21 +120,21 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         return CONCEPTS.index(summary["concept"]), place
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `held` where people are trapped, besieged or encircled, with the highest figure."""
+        """Return `held` with the highest figure, if people are trapped, besieged or encircled."""
         figures = [value[name] for name in ("people_high", "people", "people_low") if value[name] is not None]
         if value["concept"] not in _HELD or not figures or not figures[0]:
             return None
         return Risk("held", value["concept"], figures[0])
 
     def contradicts(self, one: StatedValue[TrappedPopulation], other: StatedValue[TrappedPopulation]) -> bool:
-        """Whether the two ranges do not meet."""
+        """Tell whether the ranges are disjoint."""
         return disjoint(one.value.range(), other.value.range())
 
     def combine(self, standing: Sequence[StatedValue[TrappedPopulation]]) -> Combined:
-        """The preferred figure within the envelope of all."""
+        """Return the preferred figure within the envelope of all ranges."""
         preferred = standing[0].value
-        low, high = envelope(said.value.range() for said in standing)
-        reading = TrappedPopulationReading(
+        low, high = envelope(each.value.range() for each in standing)
+        assessed = TrappedPopulationReading(
             concept=preferred.concept,
             people=preferred.people,
             people_low=low,
@@ -127,4 +142,4 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
             qualifier=preferred.qualifier,
             includes_combatants=preferred.includes_combatants,
         )
-        return Combined(reading.model_dump(mode="json"), 0)
+        return Combined(assessed.model_dump(mode="json"), 0)

@@ -1,34 +1,32 @@
-"""Alerts read out of the ledger: each report, correction and retraction of a kind that has alerts, as a CAP message."""
+"""Read CAP messages from the ledger: each report, correction and retraction of a kind with alerts."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.inputs import horizon_of
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Alert
 from app.domain.tlp import LABELS
+from app.domain.view import View
 from app.exchange.alerts.cap import Message, Statement
 from app.ledger.models import LedgerEntry
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report
-from app.settings import Settings
 from app.storage.types import table_of
 
 ALERTING = sorted(name for name, kind in KINDS.items() if kind.has_alerts)
 CANCEL = "-cancel"
-# Nobody has judged how credible it is.
+# Credibility 6: cannot be judged.
 UNJUDGED = 6
 
 _OLD = table_of(Report).alias("old")
 
 
-def _messages(level: int) -> Select[Any]:
-    """The changes that are messages for a clearance, each with the report that it is about and the one that this supersedes."""
+def _select_messages(level: int) -> Select[Any]:
+    """Select the ledger entries that are messages at a clearance, with their report and the report that it supersedes."""
     position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
     return (
         select(
@@ -51,7 +49,7 @@ def _messages(level: int) -> Select[Any]:
             col(Report.level) <= level,
             or_(
                 col(Report.kind).in_(ALERTING) & col(LedgerEntry.type).in_(("report", "correction", "retraction")),
-                # What was an alert and is corrected into something that is none has to be withdrawn.
+                # An alert that is corrected to a kind without alerts has to be cancelled.
                 _OLD.c.kind.in_(ALERTING) & (col(LedgerEntry.type) == "correction") & (col(LedgerEntry.redacted_below) <= level),
             ),
         )
@@ -59,80 +57,66 @@ def _messages(level: int) -> Select[Any]:
 
 
 async def list_messages(
-    connection: AsyncConnection,
-    where: Sequence[ColumnElement[bool]],
-    *,
-    before: int | None,
-    limit: int,
-    level: int,
-    settings: Settings,
+    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, before: int | None, limit: int
 ) -> tuple[list[Message], int | None]:
-    """A page of messages, newest first, and the seq to go on before when there are more. `where` holds conditions on reports."""
-    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
-    statement = _messages(level).where(*where).order_by(position.desc()).limit(limit + 1)
+    """Return a page of messages on the reports that match `where`, newest first, and the last seq if there are more."""
+    position = table_of(LedgerEntry).c[f"seq_{LABELS[view.level]}"]
+    statement = _select_messages(view.level).where(*where).order_by(position.desc()).limit(limit + 1)
     if before is not None:
         statement = statement.where(position < before)
     rows = (await connection.execute(statement)).mappings().all()
-    messages = await _read(connection, rows[:limit], level, settings)
+    messages = await _build_messages(connection, rows[:limit], view)
     return messages, rows[limit - 1]["seq"] if len(rows) > limit else None
 
 
-async def get_message(connection: AsyncConnection, identifier: str, *, level: int, settings: Settings) -> Message | None:
-    """One message by its identifier; None when there is none that this level may see."""
-    cancels = identifier.endswith(CANCEL)
+async def get_message(connection: AsyncConnection, identifier: str, view: View) -> Message | None:
+    """Return a message by its identifier, None if none is visible at this level."""
     try:
         report = UUID(identifier.removesuffix(CANCEL))
     except ValueError:
         return None
-    types = ("retraction",) if cancels else ("report", "correction")
-    statement = _messages(level).where(col(Report.id) == report, col(LedgerEntry.type).in_(types))
+    types = ("retraction",) if identifier.endswith(CANCEL) else ("report", "correction")
+    statement = _select_messages(view.level).where(col(Report.id) == report, col(LedgerEntry.type).in_(types))
     rows = (await connection.execute(statement)).mappings().all()
-    return (await _read(connection, rows[:1], level, settings))[0] if rows else None
+    return (await _build_messages(connection, rows[:1], view))[0] if rows else None
 
 
-async def _read(connection: AsyncConnection, rows: Sequence[Any], level: int, settings: Settings) -> list[Message]:
+async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view: View) -> list[Message]:
     sources = await sources_by_id(connection, {row["source_id"] for row in rows})
     places = await places_by_id(connection, {row["place_id"] for row in rows})
-    shapes = await place_geometries(connection, {each.slug for each in places.values()})
+    geometries = await place_geometries(connection, {each.slug for each in places.values()})
     messages = []
     for row in rows:
         place = places[row["place_id"]]
-        alert = _alert(row)
-        about = None
+        kind = KINDS[row["kind"]]
+        alert = kind.alert(kind.value_model.model_validate(row["value"]), row["sent"].date()) if kind.has_alerts else None
+        statement = None
         if alert is not None:
-            about = Statement(
+            statement = Statement(
                 kind=row["kind"],
                 indicator=str(row["indicator_id"]),
                 alert=alert,
                 value=row["value"],
                 stated_at=row["stated_at"],
-                expires=row["stated_at"] + horizon_of(row["kind"], settings),
+                expires=row["stated_at"] + view.horizons[row["kind"]],
                 credibility=row["credibility"],
                 quote=row["quote"],
                 url=row["url"],
-                source=sources[row["source_id"]].visible_at(level),
+                source=sources[row["source_id"]].visible_at(view.level),
                 place=place,
-                geometry=shapes.get(place.slug),
+                geometry=geometries.get(place.slug),
             )
-        messages.append(_message(row, about, level))
+        messages.append(_message(row, statement, view.level))
     return messages
 
 
-def _alert(row: Any) -> Alert | None:
-    kind = KINDS[row["kind"]]
-    return kind.alert(kind.value_model.model_validate(row["value"]), row["sent"].date()) if kind.has_alerts else None
-
-
-def _message(row: Any, about: Statement | None, level: int) -> Message:
-    identifier = str(row["id"])
-    label, judged = LABELS[row["level"]], row["credibility"] != UNJUDGED
+def _message(row: Any, statement: Statement | None, level: int) -> Message:
+    identifier, references, note = str(row["id"]), None, None
+    type_: Literal["Alert", "Update", "Cancel"] = "Alert"
     if row["change"] == "retraction":
-        refers_to = (identifier, row["recorded_at"])
-        return Message(f"{identifier}{CANCEL}", "Cancel", row["sent"], label, row["reason"], refers_to, about, judged)
-    if row["change"] == "correction" and level >= row["redacted_below"] and row["old_kind"] in ALERTING:
-        refers_to = (str(row["old_id"]), row["old_recorded_at"])
-        type_: Any = "Update" if about is not None else "Cancel"
-        # Why it was corrected may tell of what was raised above this reader since.
-        reason = row["reason"] if row["old_level"] <= level else None
-        return Message(identifier, type_, row["sent"], label, reason, refers_to, about, judged)
-    return Message(identifier, "Alert", row["sent"], label, None, None, about, judged)
+        identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", (identifier, row["recorded_at"]), row["reason"]
+    elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_kind"] in ALERTING:
+        type_, references = "Cancel" if statement is None else "Update", (str(row["old_id"]), row["old_recorded_at"])
+        # The reason may tell of the old report, whose label may have been raised above this level since.
+        note = row["reason"] if row["old_level"] <= level else None
+    return Message(identifier, type_, row["sent"], LABELS[row["level"]], note, references, statement, row["credibility"] != UNJUDGED)

@@ -29,7 +29,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StrictInt
 
-from app.domain.kinds.base import Combined, Kind, StatedValue, Value, apart, envelope
+from app.domain.kinds.base import Combined, Kind, StatedValue, Value, disjoint, envelope
 
 Facility = Literal["hospital", "clinic", "ambulance"]
 Service = Literal["working", "partly_working", "out_of_service"]
@@ -70,7 +70,7 @@ class HealthAttackKind(Kind[HealthAttack]):
     def contradicts(self, one: StatedValue[HealthAttack], other: StatedValue[HealthAttack]) -> bool:
         """Whether counts or states differ."""
         counts = [(said.value.attacks, said.value.attacks) for said in (one, other)]
-        return one.value.service != other.value.service or apart(*counts)
+        return one.value.service != other.value.service or disjoint(*counts)
 
     def combine(self, standing: Sequence[StatedValue[HealthAttack]]) -> Combined:
         """The preferred state, and the envelope of the counts."""

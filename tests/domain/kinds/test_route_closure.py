@@ -92,7 +92,7 @@ def test_a_vaguer_date_that_contains_the_exact_one_agrees() -> None:
     other = said("closed", "outlet", since="2016-07-11", day=30, grade="C")
     apart = reading(NAME, exact, early, other)
     assert apart.agreement == "contested"
-    assert relations(apart)[other.number] == "contradicts"
+    assert relations(apart)[other.global_seq] == "contradicts"
 
 
 @pytest.mark.parametrize("assertion", ["announced", "agreed"])

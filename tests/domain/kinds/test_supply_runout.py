@@ -160,14 +160,14 @@ def test_the_range_served_is_in_order_and_holds_every_date_stated(ends: list[tup
 
 def test_an_outcome_holds_until_a_later_report_is_preferred() -> None:
     first = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", number=1)
-    averted = Outcome(number=2, level=0, outcome="averted")
+    averted = Outcome(global_seq=2, level=0, outcome="averted")
     assert value_of(reading(NAME, first))["outcome"] == "pending"
     assert value_of(reading(NAME, first, outcomes=(averted,)))["outcome"] == "averted"
     assert KIND.due_date(value_of(reading(NAME, first))) == july(6)
     assert KIND.due_date(value_of(reading(NAME, first, outcomes=(averted,)))) is None
     later = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", day=3, number=3)
     assert value_of(reading(NAME, first, later, outcomes=(averted,)))["outcome"] == "pending"
-    hidden = Outcome(number=4, level=3, outcome="materialised")
+    hidden = Outcome(global_seq=4, level=3, outcome="materialised")
     assert value_of(reading(NAME, first, outcomes=(averted, hidden)))["outcome"] == "averted"
     assert value_of(reading(NAME, first, outcomes=(averted, hidden), level=3))["outcome"] == "materialised"
 
