@@ -1,5 +1,6 @@
 """The commands of the documentation do what the pages say, against a real server; links lead somewhere; everything is described."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from app.settings import Settings
 from tests.docs.pages import DOCS, ROOT, blocks, name_of, paths, same_output, steps
-from tests.docs.shell import Shell
+from tests.docs.shell import Shell, check_lifeline, check_make
 from tests.support.processes import Server, serve
 
 PAGES = paths()
@@ -21,6 +22,7 @@ EMPTY = {"docs/tutorial.md"}
 OPENAPI = json.loads((ROOT / "openapi" / "v1.json").read_text(encoding="utf-8"))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"`((?:app|tests|docs|alembic|openapi)/[\w./-]+\.\w+)`")
+_COMMAND = re.compile(r"`((?:lifeline|make|python) [^`]+)`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -106,6 +108,18 @@ def test_every_setting_is_described_on_a_page() -> None:
     # A key for `lifeline pull`, and the switch of the long tests, are no settings of the service.
     assert named - settings == {"UPSTREAM_KEY", "TEST_FULL"}
     assert settings - named == set()
+
+
+def test_every_command_named_in_prose_exists() -> None:
+    for page in PAGES:
+        for command in _COMMAND.findall(page.read_text(encoding="utf-8")):
+            program, *words = command.split()
+            if program == "lifeline" and name_of(page) != "CHANGELOG.md":
+                check_lifeline(words, complete=False)
+            elif program == "make":
+                check_make(words)
+            elif words[:1] == ["-m"]:
+                assert importlib.util.find_spec(words[1]), f"{name_of(page)}: {command}"
 
 
 def test_readme_has_at_most_150_lines() -> None:

@@ -1,6 +1,7 @@
 """The Python, JavaScript and JSON of the documentation work; tables that follow from the code are up to date."""
 
 import json
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from app.domain.kinds import base
 from app.domain.kinds.base import StatedValue
 from app.domain.tlp import Label
 from tests.docs import settings_page
-from tests.docs.pages import DOCS, block, blocks, paths
+from tests.docs.pages import DOCS, ROOT, block, blocks, paths
 from tests.docs.shell import HERE
 from tests.support.browser import needs_chromium
 from tests.support.processes import Server, free_port, serve
@@ -83,6 +84,16 @@ def test_kinds_page_describes_every_member() -> None:
 def test_settings_page_is_written_from_the_code() -> None:
     expected = settings_page.page()
     assert settings_page.PAGE.read_text(encoding="utf-8") == expected, "run `python -m tests.docs.settings_page`"
+
+
+def test_operations_page_describes_every_log_event_and_metric(demo: Server) -> None:
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    code = "\n".join(each.read_text(encoding="utf-8") for each in (ROOT / "app").rglob("*.py"))
+    events = set(re.findall(r"""\b(?:log\.\w+|_log_error)\((?:level, )?"(\w+)\"""", code))
+    text = httpx.get(f"{demo.url}/metrics", headers={"Authorization": f"Bearer {demo.key}"}).text
+    metrics = set(re.findall(r"^# TYPE (lifeline_\w+) ", text, re.MULTILINE))
+    assert (len(events) >= 10, len(metrics) >= 10) == (True, True)
+    assert sorted(name for name in events | metrics if f"`{name}`" not in page) == []
 
 
 def test_log_line_of_operations_page_has_the_fields_that_are_logged(demo: Server) -> None:
