@@ -14,8 +14,8 @@ from app.storage import pool_health
 from app.storage.database import Database
 from tests.faults.answers import assert_told, fresh, write
 from tests.faults.conftest import Serving
-from tests.http.test_problems import locked
 from tests.support.factories import report
+from tests.support.locks import locked_ledger
 from tests.support.servers import new_key
 
 
@@ -65,12 +65,12 @@ async def test_after_long_waits_fewer_are_let_in_until_answers_are_quick_again(
     async with serving(seeded_database_url, max_concurrent_requests=16, database_lock_timeout_seconds=30) as client:
         await client.get("/v1/places/oldtown")
         writes: ConcurrencyLimiter = built_app.state.load_shedding.writes
-        async with locked(seeded_database_url):
+        async with locked_ledger(seeded_database_url):
             first = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(2)]
             await asyncio.sleep(0.3)
         assert {answer.status_code for answer in await asyncio.gather(*first)} == {200, 201}
         assert writes.limit < 5
-        async with locked(seeded_database_url):
+        async with locked_ledger(seeded_database_url):
             again = [asyncio.create_task(client.post("/v1/reports", json=report(), headers=key)) for key in keys for _ in range(3)]
             await asyncio.wait(again, timeout=5, return_when=asyncio.FIRST_COMPLETED)
             assert_told(next(each.result() for each in again if each.done()))
@@ -87,7 +87,7 @@ async def test_writes_beyond_the_queue_are_told_to_come_again_while_the_rest_is_
     other_key = {"Authorization": f"Bearer {await new_key(seeded_database_url)}"}
     async with serving(seeded_database_url, max_concurrent_requests=16, max_open_streams=8, database_lock_timeout_seconds=30) as client:
         await client.get("/v1/places/oldtown")
-        async with locked(seeded_database_url):
+        async with locked_ledger(seeded_database_url):
             polls = [asyncio.create_task(client.get("/v1/changes?after=now&wait=30")) for _ in range(4)]
             writing = [asyncio.create_task(write(client, people)) for people in range(1, 21)]
             _, waiting = await asyncio.wait(writing, timeout=5, return_when=asyncio.FIRST_COMPLETED)

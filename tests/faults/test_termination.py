@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.faults.conftest import Serving
-from tests.http.test_problems import locked
 from tests.support.factories import report
+from tests.support.locks import locked_ledger
 from tests.support.processes import Server, serve
 from tests.support.servers import new_key
 from tests.webhooks.conftest import delivery_log, run_receiver, until
@@ -58,7 +58,7 @@ async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
                     told = asyncio.create_task(_read_to_its_end(stream))
                     assert (await client.post("/v1/reports", json=report())).status_code == 201
                     await asyncio.gather(slow.wait_for_requests(1), hanging.wait_for_requests(1))
-                    async with locked(url):
+                    async with locked_ledger(url):
                         writing = asyncio.create_task(client.post("/v1/reports", json=report(source="envoy")))
                         await asyncio.sleep(0.2)
                         server.process.terminate()

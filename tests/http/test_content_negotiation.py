@@ -1,4 +1,4 @@
-"""`Accept` (RFC 9110, 12.5.1)."""
+"""The formats that an `Accept` header takes (RFC 9110, 12.5.1)."""
 
 import pytest
 
@@ -23,14 +23,14 @@ from app.http.content_negotiation import Format, parse_accept
         ("*/*;q=0.1, text/csv;q=0.1001", "csv"),
     ],
 )
-def test_the_best_that_is_taken(accept: str, best: str) -> None:
+def test_parse_accept_prefers_weight_then_order(accept: str, best: str) -> None:
     assert parse_accept(accept.encode())[0] == best
 
 
 @pytest.mark.parametrize("accept", ["application/pdf", "text/csv;q=0", "*/*;q=0", "text/csv;q=much", "csv"])
-def test_nothing_is_taken(accept: str) -> None:
+def test_parse_accept_without_an_offered_type_is_empty(accept: str) -> None:
     assert parse_accept(accept.encode()) == ()
 
 
-def test_what_is_refused_is_not_taken_by_a_wider_range() -> None:
+def test_parse_accept_applies_the_most_specific_range() -> None:
     assert Format.CSV not in parse_accept(b"text/csv;q=0, */*;q=1")

@@ -1,4 +1,4 @@
-"""The committed OpenAPI document is the app's own, is valid, and breaks no client of the released one."""
+"""The committed OpenAPI document: the one that is served, valid, and compatible with the released one."""
 
 import json
 from typing import Any
@@ -13,13 +13,13 @@ from tests.support.openapi_compat import breaking_changes
 
 @pytest.fixture(scope="module")
 def served(built_app: FastAPI) -> dict[str, Any]:
-    """The document of the app, as a client gets it: through JSON."""
+    """Return the document of the application after a round through JSON, as a client gets it."""
     document: dict[str, Any] = json.loads(json.dumps(built_app.openapi()))
     return document
 
 
 def test_committed_document_is_the_served_one(served: dict[str, Any]) -> None:
-    assert committed() == served, "openapi/v1.json is not what the app serves: run `make openapi`, and look at the difference"
+    assert committed() == served, "openapi/v1.json differs from the served document: run `make openapi` and look at the difference"
 
 
 def test_document_is_valid(served: dict[str, Any]) -> None:
@@ -27,6 +27,6 @@ def test_document_is_valid(served: dict[str, Any]) -> None:
     validate(served)
 
 
-def test_no_client_of_the_released_document_breaks(served: dict[str, Any]) -> None:
+def test_served_document_breaks_no_client_of_the_released_one(served: dict[str, Any]) -> None:
     findings = breaking_changes(committed("v1.released.json"), served)
-    assert not findings, "Within v1 nothing is taken away:\n" + "\n".join(findings)
+    assert not findings, "These changes break clients of version 1:\n" + "\n".join(findings)

@@ -1,4 +1,4 @@
-"""The checker of OpenAPI documents finds what would break a client, and lets pass what would not."""
+"""The comparison of OpenAPI documents: it finds changes that break a client, and no others."""
 
 import copy
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Mutation = Callable[[Node], object]
 
 
 def document() -> Node:
-    """A small document with what a check can meet: references, a cycle, unions by kind, maps, tuples, null, keys."""
+    """Return a small document with references, a cycle, unions by kind, maps, tuples, null and keys."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Small", "version": "1"},
@@ -126,7 +126,7 @@ def document() -> Node:
 
 
 def put(path: str, value: Any) -> Mutation:
-    """Set what stands at a path of names and indexes, parted by spaces."""
+    """Return a mutation that sets the node at a path of names and indexes, separated by spaces."""
 
     def mutate(node: Any) -> None:
         *names, last = path.split(" ")
@@ -138,7 +138,7 @@ def put(path: str, value: Any) -> Mutation:
 
 
 def drop(path: str) -> Mutation:
-    """Remove what stands at a path, or an entry of a list."""
+    """Return a mutation that removes the node at a path, or an entry of a list."""
 
     def mutate(node: Any) -> None:
         *names, last = path.split(" ")
@@ -311,7 +311,7 @@ HARMLESS: dict[str, Mutation] = {
 
 
 @pytest.mark.parametrize("name", BREAKING)
-def test_finds_what_breaks(name: str) -> None:
+def test_breaking_change_is_found(name: str) -> None:
     mutate, expected = BREAKING[name]
     changed = document()
     mutate(changed)
@@ -320,13 +320,13 @@ def test_finds_what_breaks(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_lets_pass_what_does_not_break(name: str) -> None:
+def test_harmless_change_is_not_found(name: str) -> None:
     changed = document()
     HARMLESS[name](changed)
     assert breaking_changes(document(), changed) == []
 
 
-def test_names_each_finding_once_and_changes_neither_document() -> None:
+def test_finding_is_named_once_and_documents_stay_unchanged() -> None:
     old, new = document(), document()
     new["components"]["schemas"]["Out"]["properties"]["id"] = {"type": "integer"}
     before = copy.deepcopy((old, new))
@@ -338,7 +338,7 @@ def test_names_each_finding_once_and_changes_neither_document() -> None:
     assert (old, new) == before
 
 
-def test_refuses_a_reference_out_of_the_document() -> None:
+def test_reference_to_another_document_raises_key_error() -> None:
     old = document()
     old["components"]["schemas"]["Page"] = {"$ref": "other.json#/Page"}
     with pytest.raises(KeyError, match="not within the document"):

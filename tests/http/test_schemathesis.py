@@ -1,6 +1,6 @@
-"""The whole OpenAPI document, tried out by Schemathesis on a real server: no 5xx, and no answer that the document does not describe.
+"""Schemathesis on a real server: no 5xx, and no response that the OpenAPI document does not describe.
 
-LIFELINE_TEST_FULL=1 tries thirty times as many requests.
+LIFELINE_TEST_FULL=1 sends thirty times as many requests.
 """
 
 import asyncio
@@ -21,29 +21,29 @@ from tests.support.servers import new_key
 EXAMPLES = 60 if FULL else 2
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-# The same characters as with UTF-8, which would be tried on every one of them first: that takes seconds.
+# The same characters as UTF-8, without the seconds that it takes to encode each of them first.
 SCHEMA.config.generation.codec = None
-# It does not end; the tests of the stream read it.
 OPERATIONS = {f"{each.ok().method.upper()} {each.ok().path}": each.ok() for each in SCHEMA.get_all_operations()}
+# Without an end; tests/changes/ covers it.
 STREAM = "GET /v1/stream"
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """A server with the demo data, so that examples name what is there; its address and a key that may do everything."""
+    """Serve the demo data, so that examples name existing records; return the URL and a key with every scope."""
     folder = tmp_path_factory.mktemp("schemathesis")
     url = f"sqlite:///{folder / 'demo.db'}"
     with serve(folder, "--demo", database_url=url, rate_limit="off", rate_limit_anonymous="off", rate_limit_failures="off") as server:
         yield server.url, asyncio.run(new_key(url))
 
 
-def test_nothing_but_the_stream_is_left_out() -> None:
+def test_all_operations_but_the_stream_are_tested() -> None:
     assert STREAM in OPERATIONS
     assert len(OPERATIONS) > 40
 
 
 @pytest.mark.parametrize("name", [each for each in OPERATIONS if each != STREAM])
-def test_every_answer_is_as_documented(served: tuple[str, str], name: str) -> None:
+def test_responses_are_as_documented(served: tuple[str, str], name: str) -> None:
     base, key = served
 
     @settings(

@@ -1,4 +1,4 @@
-"""Every operation is explained, and shown by an example that runs as it stands on the demo data with the demo's key."""
+"""The OpenAPI document as a tutorial: each operation is described, and its examples run on the demo data with the demo's key."""
 
 import asyncio
 import re
@@ -20,8 +20,8 @@ from tests.support.servers import invoke
 from tests.webhooks.conftest import delivery_log
 
 OPERATIONS = {f"{method.upper()} {path}": each for path, methods in DOCUMENT["paths"].items() for method, each in methods.items()}
-# What runs as it stands though it has nothing to fill in, or nothing that a newcomer would have to.
-PLAIN = {
+# Operations without a parameter or body to fill in.
+WITHOUT_INPUT = {
     "GET /v1/ledger/head",
     "GET /v1/webhooks",
     "GET /v1/me",
@@ -36,18 +36,18 @@ PLAIN = {
 }
 
 
-def test_every_operation_has_a_summary_a_description_and_one_tag_that_is_explained() -> None:
-    explained = {tag["name"] for tag in TAGS if tag["description"]}
+def test_operation_has_summary_description_and_one_described_tag() -> None:
+    described = {tag["name"] for tag in TAGS if tag["description"]}
     for name, operation in OPERATIONS.items():
         assert operation["summary"], name
         assert len(operation["description"]) > 20, name
         assert len(operation["tags"]) == 1, name
-        assert operation["tags"][0] in explained, name
+        assert operation["tags"][0] in described, name
     summaries = [operation["summary"] for operation in OPERATIONS.values()]
     assert len(set(summaries)) == len(summaries)
 
 
-def test_tags_stand_in_the_order_of_a_newcomers_questions_and_none_is_empty() -> None:
+def test_tags_are_in_the_order_of_their_operations() -> None:
     assert DOCUMENT["tags"] == TAGS
     first = list(dict.fromkeys(operation["tags"][0] for operation in OPERATIONS.values()))
     assert first == [tag["name"] for tag in TAGS]
@@ -55,7 +55,7 @@ def test_tags_stand_in_the_order_of_a_newcomers_questions_and_none_is_empty() ->
 
 @dataclass(frozen=True)
 class Example:
-    """One request that an operation's examples make."""
+    """One request that the examples of an operation make."""
 
     name: str
     method: str
@@ -65,7 +65,7 @@ class Example:
 
 
 def _examples() -> Iterator[Example]:
-    """Each form as Swagger UI fills it in, with each body; then with each further parameter that has examples of its own."""
+    """Yield the form of each operation as Swagger UI fills it in, with each body, then with each other parameter that has examples."""
     for name, operation in OPERATIONS.items():
         method, path = name.split(" ")
         parameters = operation.get("parameters", [])
@@ -82,11 +82,13 @@ def _examples() -> Iterator[Example]:
                     yield Example(name, method, path, filled | {each["name"]: value})
 
 
-def test_every_operation_has_an_example() -> None:
-    shown = {name for name, operation in OPERATIONS.items() if "requestBody" in operation}
-    shown |= {name for name, operation in OPERATIONS.items() if any(each.get("example") for each in operation.get("parameters", []))}
-    listed = {name for name, operation in OPERATIONS.items() if any("examples" in p["schema"] for p in operation.get("parameters", []))}
-    assert set(OPERATIONS) - shown - listed == PLAIN
+def test_operation_has_an_example() -> None:
+    with_example = {name for name, operation in OPERATIONS.items() if "requestBody" in operation}
+    with_example |= {name for name, operation in OPERATIONS.items() if any(each.get("example") for each in operation.get("parameters", []))}
+    with_schema_examples = {
+        name for name, operation in OPERATIONS.items() if any("examples" in p["schema"] for p in operation.get("parameters", []))
+    }
+    assert set(OPERATIONS) - with_example - with_schema_examples == WITHOUT_INPUT
     for name, operation in OPERATIONS.items():
         if "requestBody" in operation:
             assert operation["requestBody"]["content"]["application/json"]["examples"], name
@@ -94,7 +96,7 @@ def test_every_operation_has_an_example() -> None:
 
 @pytest.fixture
 def demo(sqlite_template: Path, tmp_path: Path) -> tuple[Settings, str]:
-    """Settings of a service with the demo data, and the key that was printed."""
+    """Return settings of a service with the demo data, and the key that the command printed."""
     shutil.copy(sqlite_template, tmp_path / "demo.db")
     url = f"sqlite:///{tmp_path / 'demo.db'}"
     printed = invoke("demo", database_url=url).output
@@ -105,20 +107,20 @@ def demo(sqlite_template: Path, tmp_path: Path) -> tuple[Settings, str]:
 
 @pytest.fixture
 def settings(demo: tuple[Settings, str]) -> Settings:
-    """Those of the demo, for the application under test."""
+    """Return the settings of the demo, for the application under test."""
     return demo[0]
 
 
-async def _begin(app: FastAPI, key: str, path: str, query: dict[str, Any]) -> tuple[int, bytes]:
-    """Status and first bytes of an answer without an end, which httpx's transport would wait for."""
-    came: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    asked = False
+async def _open_stream(app: FastAPI, key: str, path: str, query: dict[str, Any]) -> tuple[int, bytes]:
+    """Return status and first bytes of a response without an end, which the transport of httpx would wait for."""
+    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    received = False
 
     async def receive() -> dict[str, Any]:
-        nonlocal asked
-        if asked:
+        nonlocal received
+        if received:
             await asyncio.Event().wait()
-        asked = True
+        received = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     request = httpx.Request("GET", f"http://lifeline.test{path}", params=query, headers={"Authorization": f"Bearer {key}"})
@@ -136,17 +138,17 @@ async def _begin(app: FastAPI, key: str, path: str, query: dict[str, Any]) -> tu
         "client": ("127.0.0.1", 1),
         "server": ("lifeline.test", 80),
     }
-    running = asyncio.create_task(app(scope, receive, came.put))
+    running = asyncio.create_task(app(scope, receive, messages.put))
     try:
         async with asyncio.timeout(10):
-            head, body = await came.get(), await came.get()
+            head, body = await messages.get(), await messages.get()
     finally:
         running.cancel()
     return head["status"], body["body"]
 
 
-def _wrong_in(name: str, answer: httpx.Response) -> str | None:
-    """What of an answer is not as the document has it."""
+def _deviation(name: str, answer: httpx.Response) -> str | None:
+    """Return how a response deviates from the document, None if it does not."""
     documented = OPERATIONS[name]["responses"]
     if not answer.is_success or str(answer.status_code) not in documented:
         return f"{answer.status_code} {answer.text[:300]}"
@@ -159,8 +161,7 @@ def _wrong_in(name: str, answer: httpx.Response) -> str | None:
     return "an empty list" if items == [] else None
 
 
-async def test_examples_run_as_they_stand(app: FastAPI, demo: tuple[Settings, str]) -> None:
-    """With the key that the demo prints, and as `lifeline serve --demo` is set."""
+async def test_examples_succeed_on_the_demo(app: FastAPI, demo: tuple[Settings, str]) -> None:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     failed, ran = [], set()
     async with httpx.AsyncClient(
@@ -169,19 +170,19 @@ async def test_examples_run_as_they_stand(app: FastAPI, demo: tuple[Settings, st
         for example in _examples():
             ran.add(example.name)
             if example.path == "/v1/stream":
-                status, first = await _begin(app, demo[1], example.path, example.query)
+                status, first = await _open_stream(app, demo[1], example.path, example.query)
                 if status != 200 or not first.startswith(b"event: ready"):
                     failed.append(f"{example}: {status} {first!r}")
                 continue
             answer = await client.request(example.method, example.path, params=example.query, json=example.body)
-            if wrong := _wrong_in(example.name, answer):
+            if wrong := _deviation(example.name, answer):
                 failed.append(f"{example}: {wrong}")
     assert not failed, "\n".join(failed)
     assert ran == set(OPERATIONS)
 
 
-async def test_the_demos_webhooks_send_nothing(app: FastAPI, demo: tuple[Settings, str]) -> None:
-    """They are disabled, and what one of them tried was refused before anything was connected to."""
+async def test_webhooks_of_the_demo_send_nothing(app: FastAPI, demo: tuple[Settings, str]) -> None:
+    """They are disabled, and their one attempt was rejected before it connected."""
     headers = {"Authorization": f"Bearer {demo[1]}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lifeline.test", headers=headers) as client:
         webhooks = (await client.get("/v1/webhooks")).json()["items"]

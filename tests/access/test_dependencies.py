@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI document with no key, a wrong one, one expired, one revoked, and one of each scope."""
+"""Access to every operation: without a key, with a wrong, an expired and a revoked one, and with one of each scope."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,9 +17,9 @@ from tests.support.fixtures import MakeKey, sqlite_only
 from tests.support.openapi import DOCUMENT
 
 READ, REPORT, CURATE, ADMIN = Scope
-NOBODY = "00000000-0000-7000-8000-000000000000"
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
-# What a key needs for each operation: None for nothing, else any of these scopes.
+# The scopes of which a key needs one; None where no key is needed.
 NEEDS: dict[str, tuple[Scope, ...] | None] = {
     **dict.fromkeys(
         (
@@ -55,10 +55,10 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
         (ADMIN,),
     ),
 }  # fmt: skip
-# These look at no key at all, be it good or bad.
+# Operations that ignore keys.
 KEYLESS = ("GET /health/live", "GET /health/ready", "GET /openapi.json", "GET /docs")
-# A reader who may come in gets this; a writer comes as far as his empty body or the record that is not there.
-ENTERED = {"GET": (200, 404), "POST": (404, 422), "DELETE": (404,)}
+# Statuses with access; a write then fails on its empty body or on the unknown record.
+WITH_ACCESS = {"GET": (200, 404), "POST": (404, 422), "DELETE": (404,)}
 
 
 def operations() -> set[str]:
@@ -66,14 +66,14 @@ def operations() -> set[str]:
     return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
 
-def test_no_route_is_missing_from_the_table() -> None:
+def test_table_has_every_operation() -> None:
     left = {each for each in operations() ^ (NEEDS.keys() | set(KEYLESS)) if each not in ("GET /openapi.json", "GET /docs")}
-    assert not left, "say in the table who may come in"
+    assert not left, "add the operation to the table"
 
 
 @pytest.fixture
 async def keys(make_key: MakeKey, database: Database) -> dict[str, str]:
-    """What is sent as a key, by what it is."""
+    """Return a key of each sort."""
     revoked = await make_key(organisation="revoked", clearance=Label.RED)
     async with database.write() as session:
         (row,) = [key for key in await list_keys(session) if key.organisation == "revoked"]
@@ -86,15 +86,15 @@ async def keys(make_key: MakeKey, database: Database) -> dict[str, str]:
     }
 
 
-async def ask(client: httpx.AsyncClient, operation: str, key: str | None, stage: dict[str, str]) -> int:
+async def request(client: httpx.AsyncClient, operation: str, key: str | None, stage: dict[str, str]) -> int:
     method, path = operation.split(" ")
     for name, value in stage.items():
         path = path.replace(f"{{{name}}}", value)
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     # A HEAD of a stream ends at once.
-    asked = "HEAD" if path.endswith("/stream") else method
-    answer = await client.request(asked, path, headers=headers, json={} if method == "POST" else None)
-    if answer.status_code >= 400 and asked != "HEAD":
+    sent = "HEAD" if path.endswith("/stream") else method
+    answer = await client.request(sent, path, headers=headers, json={} if method == "POST" else None)
+    if answer.status_code >= 400 and sent != "HEAD":
         assert answer.headers["content-type"] == "application/problem+json", operation
     for name in ("x-content-type-options", "referrer-policy", "content-security-policy"):
         assert name in answer.headers, (operation, name)
@@ -103,26 +103,28 @@ async def ask(client: httpx.AsyncClient, operation: str, key: str | None, stage:
 
 
 @sqlite_only
-async def test_who_may_come_in(anonymous: httpx.AsyncClient, client: httpx.AsyncClient, reference: Reference, keys: dict[str, str]) -> None:
+async def test_operation_answers_only_keys_with_its_scope(
+    anonymous: httpx.AsyncClient, client: httpx.AsyncClient, reference: Reference, keys: dict[str, str]
+) -> None:
     made = (await client.post("/v1/reports", json=report())).json()
-    stage = {"id": NOBODY, "slug": "agency", "place": "oldtown", "delivery": NOBODY, "collection": "places", "feature": NOBODY}
+    stage = {"id": UNKNOWN, "slug": "agency", "place": "oldtown", "delivery": UNKNOWN, "collection": "places", "feature": UNKNOWN}
     wrong: list[Any] = []
     for operation, needed in NEEDS.items():
         method = operation.split(" ")[0]
-        for what, key in {"none": None, **keys}.items():
-            status = await ask(anonymous, operation, key, stage)
-            if what in ("wrong", "expired", "revoked"):
+        for sort, key in {"none": None, **keys}.items():
+            status = await request(anonymous, operation, key, stage)
+            if sort in ("wrong", "expired", "revoked"):
                 expected: tuple[int, ...] = (401,)
             elif needed is None:
-                expected = ENTERED[method]
+                expected = WITH_ACCESS[method]
             elif key is None:
                 expected = (401,)
             else:
-                expected = ENTERED[method] if Scope(what) in needed else (403,)
+                expected = WITH_ACCESS[method] if Scope(sort) in needed else (403,)
             if status not in expected:
-                wrong.append((operation, what, status))
+                wrong.append((operation, sort, status))
     assert not wrong
     for operation in KEYLESS:
-        assert [await ask(anonymous, operation, key, stage) for key in (None, keys["wrong"], keys["read"])] == [200] * 3, operation
-    assert (await client.get("/v1/reports")).json()["revision"] == made["seq"], "nothing was written"
+        assert [await request(anonymous, operation, key, stage) for key in (None, keys["wrong"], keys["read"])] == [200] * 3, operation
+    assert (await client.get("/v1/reports")).json()["revision"] == made["seq"], "no request has written anything"
     assert UUID(made["id"])

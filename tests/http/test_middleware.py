@@ -1,0 +1,13 @@
+"""Middleware before routing: the limit on the length of URLs."""
+
+import httpx
+
+from tests.support.fixtures import sqlite_only
+
+
+@sqlite_only
+async def test_url_longer_than_the_limit_gets_414(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/reports", params={"source": "x" * 9000})
+    assert (answer.status_code, answer.headers["content-type"]) == (414, "application/problem+json")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
