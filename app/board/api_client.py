@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any
 
 import httpx
 import orjson
@@ -30,17 +30,11 @@ class InProcessApiClient:
         if authorization:
             headers["Authorization"] = authorization
         client = request.client or ("127.0.0.1", 0)
-        # Below the rate limit, which has counted the page already.
+        # Below the rate limit, which has counted the page already. This transport has no connection to close.
         transport = httpx.ASGITransport(app_state(request).response_cache, raise_app_exceptions=False, client=(client[0], client[1]))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://in-process", headers=headers)
         self._as_of = as_of
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._client.aclose()
 
     async def get(self, path: str, parameters: Parameters = MappingProxyType({})) -> Document:
         """Return a document, as of the page's time unless the parameters have `as_of`; raise the API's problem.

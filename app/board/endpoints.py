@@ -1,7 +1,6 @@
 """Endpoints of the board: `/`, `/places/{slug}`, `/embed/{slug}`, sign-in, sign-out and static assets."""
 
 import re
-from datetime import date
 from typing import Annotated
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -14,17 +13,7 @@ from app.board.api_client import LATEST, InProcessApiClient
 from app.board.cards import build_card
 from app.board.overview_page import load_records, overview_context
 from app.board.place_page import place_context
-from app.board.rendering import (
-    ASSETS,
-    DIGEST,
-    MEDIA_TYPES,
-    LocalizationDep,
-    PageRoute,
-    end_session,
-    page_response,
-    root_path,
-    uncached_page,
-)
+from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, end_session, page_response, root_path
 from app.board.sessions import session_cookie
 from app.board.time_slider import MAX_STEPS, TimeSlider
 from app.http.problems import Problem, not_found
@@ -35,28 +24,18 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 router.include_router(guide.router)
 
 Step = Annotated[int | None, Query(ge=0, le=MAX_STEPS, description="A step of the time slider; redirects to its `as_of`.")]
+# The form of a time slider sends the slider's fields beside the step.
+SliderDep = Annotated[TimeSlider, Depends()]
 SlugPath = Annotated[str, Path(max_length=100)]
 MAX_FORM_BYTES = 4096
 _KEY = re.compile(r"[!-~]{1,2500}")
-_NOT_STORED = {"Cache-Control": "no-store"}
-
-
-def get_time_slider(
-    start: Annotated[date, Query(ge=date(1900, 1, 1), le=date(2200, 1, 1))] = date(1900, 1, 1),
-    days: Annotated[int, Query(ge=0, le=MAX_STEPS)] = 0,
-) -> TimeSlider:
-    """Return the time slider that a `step` belongs to; its form sends `start` and `days`."""
-    return TimeSlider(start, days)
-
-
-SliderDep = Annotated[TimeSlider, Depends(get_time_slider)]
 
 
 def _redirect_to_step(request: Request, step: int, slider: TimeSlider) -> Response:
     as_of = slider.as_of(step)
     query = [(name, value) for name, value in request.query_params.items() if name not in ("step", "start", "days", "as_of", "lang")]
     query += [("as_of", as_of)] if as_of else []
-    return RedirectResponse(f"{request.url.path}?{urlencode(query)}".rstrip("?"), 303, _NOT_STORED)
+    return RedirectResponse(f"{request.url.path}?{urlencode(query)}".rstrip("?"), 303, NOT_STORED)
 
 
 @router.get("/")
@@ -73,8 +52,7 @@ async def show_board(
     """Show the places by urgency, one page of them."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    async with InProcessApiClient(request, as_of) as api:
-        context = await overview_context(api, locale, as_of=as_of, page_number=number, search=q)
+    context = await overview_context(InProcessApiClient(request, as_of), locale, as_of=as_of, page_number=number, search=q)
     return page_response(request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
 
 
@@ -85,17 +63,16 @@ async def show_place(
     """Show one place: each indicator over time, and every report."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    async with InProcessApiClient(request, as_of) as api:
-        context = await place_context(api, locale, slug, as_of=as_of)
+    context = await place_context(InProcessApiClient(request, as_of), locale, slug, as_of=as_of)
     return page_response(request, "place.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/embed/{slug}")
 async def show_embedded_card(request: Request, locale: LocalizationDep, slug: SlugPath, as_of: AsOf = None) -> Response:
     """Show the card of one place in a frame of another site, as a reader without a key sees it."""
-    async with InProcessApiClient(request, as_of, key="") as api:
-        situation = await api.get(f"/v1/situations/{slug}")
-        card = build_card(situation, await load_records(api, [situation]), locale)
+    api = InProcessApiClient(request, as_of, key="")
+    situation = await api.get(f"/v1/situations/{slug}")
+    card = build_card(situation, await load_records(api, [situation]), locale)
     return page_response(request, "embed.html", locale, framed=True, card=card, as_of=as_of)
 
 
@@ -114,9 +91,8 @@ async def sign_in(request: Request, locale: LocalizationDep) -> Response:
     _reject_cross_site(request)
     key = parse_qs(await _read_form(request)).get("key", [""])[0].strip()
     if not _KEY.fullmatch(key) or not await _is_valid(request, key):
-        insecure = _is_insecure(request)
-        return uncached_page(request, 403, "sign_in.html", locale, ended=False, wrong=True, head=None, insecure=insecure)
-    response = RedirectResponse(f"{root_path(request)}/", 303, _NOT_STORED)
+        return page_response(request, "sign_in.html", locale, 403, ended=False, wrong=True, head=None, insecure=_is_insecure(request))
+    response = RedirectResponse(f"{root_path(request)}/", 303, NOT_STORED)
     scheme = request.scope["scheme"]
     value = app_state(request).sessions.encrypt(key)
     response.set_cookie(session_cookie(scheme), value, path="/", secure=scheme == "https", httponly=True, samesite="strict")
@@ -127,7 +103,7 @@ async def sign_in(request: Request, locale: LocalizationDep) -> Response:
 async def sign_out(request: Request) -> Response:
     """End the reader's session."""
     _reject_cross_site(request)
-    return end_session(RedirectResponse(f"{root_path(request)}/", 303, _NOT_STORED), request)
+    return end_session(RedirectResponse(f"{root_path(request)}/", 303, NOT_STORED), request)
 
 
 @router.get("/assets/{digest}/{name}")
@@ -136,9 +112,8 @@ async def get_asset(request: Request, digest: str, name: str) -> Response:
     if digest != DIGEST or name not in ASSETS:
         raise not_found("file")
     request_state(request.scope)["cacheable"] = True
-    media_type = MEDIA_TYPES[f".{name.rpartition('.')[2]}"]
-    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(ASSETS[name], headers=headers, media_type=media_type)
+    media_type, content = ASSETS[name]
+    return Response(content, headers={"Cache-Control": "public, max-age=31536000, immutable"}, media_type=media_type)
 
 
 async def _read_form(request: Request) -> str:
@@ -151,13 +126,12 @@ async def _read_form(request: Request) -> str:
 
 
 async def _is_valid(request: Request, key: str) -> bool:
-    async with InProcessApiClient(request, key=key) as api:
-        try:
-            await api.get("/v1/ledger/head", LATEST)
-        except Problem as problem:
-            if problem.status == 401:
-                return False
-            raise
+    try:
+        await InProcessApiClient(request, key=key).get("/v1/ledger/head", LATEST)
+    except Problem as problem:
+        if problem.status == 401:
+            return False
+        raise
     return True
 
 

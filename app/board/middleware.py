@@ -6,11 +6,11 @@ effect: a caller there sends a key.
 
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.board.localization import LANGUAGES, choose_language
-from app.board.sessions import LANGUAGE_COOKIE, Sessions, parse_cookies
+from app.board.sessions import LANGUAGE_COOKIE, Sessions
 
 BOARD_STREAM = "/stream"
 API_STREAM = "/v1/stream"
@@ -18,49 +18,35 @@ LANGUAGE_MAX_AGE_SECONDS = 31_536_000
 
 
 class BoardMiddleware:
-    """Rewrites the board's requests, and passes all others on as they are."""
+    """Rewrites the requests for the board; all others reach the application unchanged."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
         self._app = app
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Rewrite, and pass on."""
-        if scope["type"] == "http":
-            scope, send = rewrite_board_request(scope, send, self._sessions)
-        await self._app(scope, receive, send)
+        """Rewrite the request where it asks for the board, and call the application."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        has_key = path in (BOARD_STREAM, "/", "/sign-in") or path.startswith("/places/")
+        if path == BOARD_STREAM:
+            scope = dict(scope, path=API_STREAM, raw_path=API_STREAM.encode())
+        elif has_key or path == "/guide" or path.startswith(("/guide/", "/embed/")):
+            scope, send = _add_language(scope, send, remember=not path.startswith("/embed/"))
+        await self._app(self._add_key(scope) if has_key else scope, receive, send)
 
-
-def rewrite_board_request(scope: Scope, send: Send, sessions: Sessions) -> tuple[Scope, Send]:
-    """Return the scope and the send function for a request, changed where it asks for the board."""
-    path: str = scope["path"]
-    if path == BOARD_STREAM:
-        return _add_key(dict(scope, path=API_STREAM, raw_path=API_STREAM.encode()), sessions), send
-    if path in ("/", "/sign-in") or path.startswith("/places/"):
-        scope, send = _add_language(scope, send, remember=True)
-        return _add_key(scope, sessions), send
-    if path == "/guide" or path.startswith("/guide/"):
-        return _add_language(scope, send, remember=True)
-    if path.startswith("/embed/"):
-        return _add_language(scope, send, remember=False)
-    return scope, send
-
-
-def _add_key(scope: Scope, sessions: Sessions) -> Scope:
-    if scope["method"] not in ("GET", "HEAD") or any(name == b"authorization" for name, _ in scope["headers"]):
-        return scope
-    key = sessions.key_of(scope)
-    if key is None:
-        return scope
-    return dict(scope, headers=[*scope["headers"], (b"authorization", f"Bearer {key}".encode())])
+    def _add_key(self, scope: Scope) -> Scope:
+        if scope["method"] not in ("GET", "HEAD") or "authorization" in HTTPConnection(scope).headers:
+            return scope
+        key = self._sessions.key_of(scope)
+        return dict(scope, headers=[*scope["headers"], (b"authorization", f"Bearer {key}".encode())]) if key else scope
 
 
 def _add_language(scope: Scope, send: Send, *, remember: bool) -> tuple[Scope, Send]:
+    connection = HTTPConnection(scope)
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     requested = next((value for name, value in query if name == "lang"), None)
-    remembered = parse_cookies(scope["headers"]).get(LANGUAGE_COOKIE) if remember else None
-    accept_language = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-language"), "")
-    language = choose_language(requested, remembered, accept_language)
+    remembered = connection.cookies.get(LANGUAGE_COOKIE) if remember else None
+    language = choose_language(requested, remembered, connection.headers.get("accept-language", ""))
     if requested != language:
         rest = [(name, value) for name, value in query if name != "lang"]
         scope = dict(scope, query_string=urlencode([*rest, ("lang", language)]).encode())
@@ -69,10 +55,9 @@ def _add_language(scope: Scope, send: Send, *, remember: bool) -> tuple[Scope, S
 
     async def send_with_cookie(message: Message) -> None:
         if message["type"] == "http.response.start":
-            # The response cache may hold this list: change a copy.
-            message = dict(message, headers=list(message["headers"]))
+            # Make a new list, because the response cache may hold this one.
             cookie = f"{LANGUAGE_COOKIE}={language}; Path=/; Max-Age={LANGUAGE_MAX_AGE_SECONDS}; SameSite=Lax; HttpOnly"
-            MutableHeaders(raw=message["headers"]).append("set-cookie", cookie)
+            message = dict(message, headers=[*message["headers"], (b"set-cookie", cookie.encode())])
         await send(message)
 
     return scope, send_with_cookie

@@ -21,10 +21,13 @@ from app.http.problems import Problem
 from app.http.state import request_state
 
 HERE = Path(__file__).parent
-STATIC = HERE / "static"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-ASSETS = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.suffix in MEDIA_TYPES}
-DIGEST = hashlib.sha256(b"\0".join(ASSETS.values())).hexdigest()[:16]
+# Media type and content by name.
+ASSETS = {
+    path.name: (MEDIA_TYPES[path.suffix], path.read_bytes()) for path in sorted((HERE / "static").iterdir()) if path.suffix in MEDIA_TYPES
+}
+DIGEST = hashlib.sha256(b"\0".join(content for _, content in ASSETS.values())).hexdigest()[:16]
+NOT_STORED = {"Cache-Control": "no-store"}
 # Allow nothing inline, no plug-ins, and no resource or form target of another site.
 CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors "
 
@@ -33,7 +36,6 @@ def page_headers(*, framed: bool = False) -> dict[str, str]:
     """Return the headers of a page; other sites may show a `framed` page in a frame."""
     headers = {
         "Content-Security-Policy": CONTENT_POLICY + ("*" if framed else "'none'"),
-        "X-Content-Type-Options": "nosniff",
         # With `no-referrer` browsers send no `Origin` with a form.
         "Referrer-Policy": "same-origin",
         "Cache-Control": "public, no-cache" if framed else "private, no-cache",
@@ -76,24 +78,21 @@ def get_localization(
 LocalizationDep = Annotated[Localization, Depends(get_localization)]
 
 
-def render(request: Request, template: str, locale: Localization, **context: Any) -> str:
-    """Render a template in a language."""
-    texts = {"root": root_path(request), "lang": locale.language, "dir": locale.direction}
-    return _environment(locale.language).get_template(template).render(**texts, **context)
-
-
 def page_response(
-    request: Request, template: str, locale: Localization, *, cacheable: bool = True, framed: bool = False, **context: Any
+    request: Request,
+    template: str,
+    locale: Localization,
+    status: int = 200,
+    *,
+    cacheable: bool = True,
+    framed: bool = False,
+    **context: Any,
 ) -> Response:
-    """Return a page. A `cacheable` page depends on its URL, the clearance, the day and the database alone."""
-    request_state(request.scope)["cacheable"] = cacheable
-    return Response(render(request, template, locale, **context), headers=page_headers(framed=framed), media_type="text/html")
-
-
-def uncached_page(request: Request, status: int, template: str, locale: Localization, *, framed: bool = False, **context: Any) -> Response:
-    """Return a page that answers an error, which no cache may store."""
-    headers = {**page_headers(framed=framed), "Cache-Control": "no-store"}
-    body = render(request, template, locale, status=status, framed=framed, **context)
+    """Render a page. A `cacheable` page depends on its URL, the clearance, the day and the database alone; errors are never stored."""
+    request_state(request.scope)["cacheable"] = cacheable and status == 200
+    headers = page_headers(framed=framed) | ({} if status == 200 else NOT_STORED)
+    context |= {"root": root_path(request), "lang": locale.language, "dir": locale.direction, "status": status, "framed": framed}
+    body = _environment(locale.language).get_template(template).render(context)
     return Response(body, status, headers, media_type="text/html")
 
 
@@ -117,16 +116,12 @@ class PageRoute(APIRoute):
             except Problem as problem:
                 if problem.status == 401:
                     return end_session(RedirectResponse(f"{root_path(request)}/sign-in?ended=true", 303), request)
-                details = [f"{each.pointer.removeprefix('?')}: {each.detail}" for each in problem.errors]
-                return _problem_page(request, problem.status, details)
+                status, details = problem.status, [f"{each.pointer.removeprefix('?')}: {each.detail}" for each in problem.errors]
             except RequestValidationError as error:
-                return _problem_page(request, 422, [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()])
+                status, details = 422, [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
+            # A site that frames a card shows the problem in the frame.
+            framed = request.scope["path"].startswith("/embed/")
+            locale = localization_for(request.query_params.get("lang"))
+            return page_response(request, "problem.html", locale, status, framed=framed, details=details, head=None)
 
         return handle_with_pages
-
-
-def _problem_page(request: Request, status: int, details: list[str]) -> Response:
-    # A site that frames a card shows the problem in the frame.
-    framed = request.scope["path"].startswith("/embed/")
-    locale = localization_for(request.query_params.get("lang"))
-    return uncached_page(request, status, "problem.html", locale, framed=framed, details=details, head=None)

@@ -6,12 +6,11 @@ site alone. A stolen cookie reveals no key: it reads the board until it expires,
 
 import base64
 import secrets
-from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from app.settings import Settings
@@ -23,18 +22,6 @@ _HKDF_INFO = b"lifeline board session 1"
 def session_cookie(scheme: str) -> str:
     """Return the name of the session cookie; the prefix `__Host-` keeps sibling hosts and plain HTTP from setting it."""
     return "__Host-lifeline" if scheme == "https" else "lifeline"
-
-
-def parse_cookies(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the cookies of a request, without those of malformed headers."""
-    found: dict[str, str] = {}
-    for name, value in headers:
-        if name == b"cookie":
-            try:
-                found |= {each: morsel.value for each, morsel in SimpleCookie(value.decode("latin-1")).items()}
-            except CookieError:
-                continue
-    return found
 
 
 class Sessions:
@@ -59,5 +46,5 @@ class Sessions:
 
     def key_of(self, scope: Scope) -> str | None:
         """Return the key in a request's session cookie."""
-        value = parse_cookies(scope["headers"]).get(session_cookie(scope["scheme"]))
+        value = HTTPConnection(scope).cookies.get(session_cookie(scope["scheme"]))
         return None if value is None else self.decrypt(value)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Annotated
+
+from annotated_types import Interval
 
 MAX_STEPS = 365
 DAYS_AFTER_NEWEST = 14
@@ -11,8 +14,8 @@ DAYS_AFTER_NEWEST = 14
 class TimeSlider:
     """Steps of a slider: one a day from `start`, and a last one for now."""
 
-    start: date
-    days: int
+    start: Annotated[date, Interval(ge=date(1900, 1, 1), le=date(2200, 1, 1))] = date(1900, 1, 1)
+    days: Annotated[int, Interval(ge=0, le=MAX_STEPS)] = 0
 
     def as_of(self, step: int) -> str | None:
         """Return the day of a step; None for now."""

@@ -132,10 +132,10 @@ class SecurityHeadersMiddleware:
             if message["type"] == "http.response.start":
                 headers: RawHeaders = list(message["headers"])
                 present = dict(headers)
-                added = SECURITY_HEADERS if _CONTENT_POLICY not in present else SECURITY_HEADERS[:-1]
-                if _CONTENT_POLICY not in present and present.get(b"content-type", b"").startswith(b"text/html"):
-                    added = [*SECURITY_HEADERS[:-1], _HTML_CONTENT_POLICY]
-                message = {**message, "headers": [*headers, *added]}
+                is_html = present.get(b"content-type", b"").startswith(b"text/html")
+                added = [*SECURITY_HEADERS[:-1], _HTML_CONTENT_POLICY] if is_html else SECURITY_HEADERS
+                # A second header of a name would override the first: browsers take the last Referrer-Policy.
+                message = {**message, "headers": [*headers, *(each for each in added if each[0] not in present)]}
             await send(message)
 
         await self._app(scope, receive, send_secured)

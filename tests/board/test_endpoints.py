@@ -95,6 +95,8 @@ async def test_page_has_nothing_inline_and_nothing_of_other_sites(
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'self';")
     assert "unsafe" not in policy
+    assert answer.headers.get_list("referrer-policy") == ["same-origin"]
+    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
     assert ("frame-ancestors *" in policy) == path.startswith("/embed/")
     assert not re.findall(r"<style|\sstyle=|\son\w+=|<script(?![^>]+src=)|javascript:", answer.text)
     linked = re.findall(r"(?:href|src|action)=\"([^\"]*)\"", answer.text)
