@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-# What a page leaves out of an output.
+# Stands for text that a page leaves out of an output.
 ELLIPSIS = re.compile(r"\s*\.\.\.\s*")
 _FENCE = re.compile(r"^```(.*)$")
 _HEREDOC = re.compile(r"<<-?\s*'?(\w+)'?")

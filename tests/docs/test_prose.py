@@ -51,6 +51,7 @@ def test_prose_check_plain_sentence_is_accepted(sentence: str) -> None:
     assert check_text("a.py", f'"""{sentence}"""\n# {sentence}\n') == check_text("b.md", f"{sentence}\n") == []
 
 
-def test_prose_check_docstring_that_is_a_clause_is_found() -> None:
-    assert [each.word for each in check_text("a.py", '"""What a reader has seen."""\n')] == ["What"]
-    assert check_text("a.py", '"""What is rate-limited? Every request."""\n# What is stored is signed.\n') == []
+def test_prose_check_clause_at_start_of_docstring_or_comment_is_found() -> None:
+    assert [each.word for each in check_text("a.py", '"""What a reader has seen."""\n# Who asks is answered.\n')] == ["What", "Who"]
+    plain = '"""What is rate-limited? Every request."""\nX = Field(description="What runs out.")\n# Return what is stored.\n'
+    assert check_text("a.py", plain) == []

@@ -29,13 +29,13 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     (r"who(?:m|mso|so)?ever", "name the client, key, reader or operator"),
     (r"(?:some|no|every)body", "name the client, key, reader or operator"),
     (r"(?:he|she|his|him|himself|herself)", "name the client, key, reader or operator"),
-    (r"there (?:is|are) none", "say what is missing"),
+    (r"there (?:is|are) none(?! yet)", "say what is missing"),
     (r"(?:comes?|came|becomes?|became) of", "say 'results from', or name the outcome"),
     (r"(?:tells?|told) of", "say 'shows' or 'reports'"),
     (r"as (?:it is|they are|it stands|they stand)(?=[.,;:)]|$)", "say 'unchanged', or name the state"),
     (r"stands? (?:in|at|before|beside|behind|there|here|now)", "say 'is'"),
 )
-# Starts of a docstring that name a thing by a clause: "What is kept", "Who asks". Use a verb or a noun.
+# Starts of a docstring or comment that name a thing by a clause: "What is kept", "Who asks". Questions are fine.
 _CLAUSE = re.compile(r"(?:What|Who|Whom|Whose|That|All that|Those)\b(?![^.]*\?)")
 _WORDS = re.compile("|".join(rf"\b(?P<p{at}>{pattern})(?![\w'-])" for at, (pattern, _) in enumerate(PATTERNS)), re.IGNORECASE)
 _CODE = re.compile(r"`[^`]*`|https?://\S+")
@@ -59,11 +59,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Some prose of a file, with the number of its first line."""
+    """Some prose of a file, with the number of its first line. Descriptions of fields may begin with a clause: "What runs out"."""
 
     line: int
     text: str
-    docstring: bool = False
+    may_begin_with_clause: bool = True
 
 
 def passages(name: str, text: str) -> Iterator[Passage]:
@@ -89,8 +89,8 @@ def check_text(name: str, text: str) -> list[Finding]:
         for found in _WORDS.finditer(prose.replace("\n", " ")):
             line = passage.line + prose.count("\n", 0, found.start())
             findings.append(Finding(name, line, found[0], PATTERNS[int(str(found.lastgroup)[1:])][1]))
-        if passage.docstring and (clause := _CLAUSE.match(prose)):
-            findings.append(Finding(name, passage.line, clause[0], "begin a docstring with a verb, or with a noun"))
+        if not passage.may_begin_with_clause and (clause := _CLAUSE.match(prose)):
+            findings.append(Finding(name, passage.line, clause[0], "begin with a verb or a noun"))
     return findings
 
 
@@ -111,7 +111,7 @@ def _of_python(text: str) -> Iterator[Passage]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             if (doc := ast.get_docstring(node, clean=False)) is not None:
-                yield Passage(node.body[0].lineno, doc, docstring=True)
+                yield Passage(node.body[0].lineno, doc, may_begin_with_clause=False)
         elif isinstance(node, ast.Raise) or (isinstance(node, ast.keyword) and node.arg in READ_BY_PEOPLE):
             for part in ast.walk(node):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -122,12 +122,12 @@ def _of_python(text: str) -> Iterator[Passage]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             if block and token.start[0] != first + len(block):
-                yield Passage(first, "\n".join(block))
+                yield Passage(first, "\n".join(block), may_begin_with_clause=False)
                 block = []
             first = token.start[0] - len(block)
             block.append(token.string.lstrip("# "))
     if block:
-        yield Passage(first, "\n".join(block))
+        yield Passage(first, "\n".join(block), may_begin_with_clause=False)
 
 
 def _of_markdown(text: str) -> Iterator[Passage]:
