@@ -59,7 +59,7 @@ def stdlib_formatter() -> logging.Formatter:
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"lines": {"()": "app.telemetry.logging.lines_of_libraries"}},
+    "formatters": {"lines": {"()": "app.telemetry.logging.stdlib_formatter"}},
     "handlers": {"standard_error": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stderr"}},
     "root": {"handlers": ["standard_error"], "level": "WARNING"},
     "loggers": {"uvicorn": {"level": "INFO"}},

@@ -10,7 +10,7 @@ from asgi_lifespan import LifespanManager
 from app.main import create_app
 from app.settings import Settings
 from tests.support.factories import Reference, report
-from tests.support.fixtures import FULL, of_no_storage
+from tests.support.fixtures import FULL, sqlite_only
 from tests.support.openapi import DOCUMENT
 
 INJECTIONS = (
@@ -58,7 +58,7 @@ async def test_sql_in_every_parameter_is_text(client: httpx.AsyncClient, referen
     assert (await client.get("/v1/reports")).json()["revision"] == 2
 
 
-@of_no_storage
+@sqlite_only
 @pytest.mark.parametrize("sent", ["a\r\nX-Injected: 1", "a\nSet-Cookie: a=b", "\r\n\r\n<script>", "é\u2028x"])
 async def test_no_answer_takes_a_line_end_into_its_headers(client: httpx.AsyncClient, reference: Reference, sent: str) -> None:
     """What comes back in `Link`, `Location` and errors is escaped."""
@@ -80,7 +80,7 @@ PATHS = (
 )  # fmt: skip
 
 
-@of_no_storage
+@sqlite_only
 async def test_a_path_does_not_climb(anonymous: httpx.AsyncClient, reference: Reference) -> None:
     for collection, path in itertools.product(("places", "sources", "routes"), PATHS):
         request = anonymous.build_request("GET", "http://lifeline.test/")
@@ -93,7 +93,7 @@ async def test_a_path_does_not_climb(anonymous: httpx.AsyncClient, reference: Re
         assert (await anonymous.get(f"/{name}")).status_code == 404
 
 
-@of_no_storage
+@sqlite_only
 async def test_pages_may_not_be_framed_and_run_no_foreign_script(anonymous: httpx.AsyncClient) -> None:
     page = await anonymous.get("/docs")
     policy = page.headers["content-security-policy"]
@@ -105,7 +105,7 @@ async def test_pages_may_not_be_framed_and_run_no_foreign_script(anonymous: http
     assert (data.headers["x-content-type-options"], data.headers["referrer-policy"]) == ("nosniff", "no-referrer")
 
 
-@of_no_storage
+@sqlite_only
 async def test_pages_of_other_origins_read_only_where_that_is_set(anonymous: httpx.AsyncClient, settings: Settings) -> None:
     asked = {"Origin": "https://there.example", "Access-Control-Request-Method": "GET"}
     assert "access-control-allow-origin" not in (await anonymous.get("/v1/places", headers=asked)).headers

@@ -12,7 +12,7 @@ from app.domain.tlp import LABELS, Label
 from app.settings import Settings
 from tests.support.factories import Reference, post_all, report
 from tests.support.fixtures import MakeClient, MakeKey
-from tests.support.servers import client_of
+from tests.support.servers import client_for
 
 # One statement of each label on one indicator, the more restricted the better graded, and the further from the rest.
 SAID: list[tuple[str, str, int]] = [
@@ -233,7 +233,7 @@ async def test_the_public_clearance_is_a_setting(
     writer = await make_key(Scope.REPORT, clearance=Label.CLEAR)
     for label in (Label.CLEAR, Label.AMBER, Label.RED):
         monkeypatch.setenv("LIFELINE_PUBLIC_CLEARANCE", label.value)
-        async with client_of(Settings(database_url=settings.database_url)) as client:
+        async with client_for(Settings(database_url=settings.database_url)) as client:
             visible = 2 * (label.level + 1)
             for headers in ({}, {"Authorization": f"Bearer {lowest}"}, {"Authorization": f"Bearer {writer}"}):
                 page = (await client.get("/v1/reports", headers=headers)).json()

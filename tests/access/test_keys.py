@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from app.access.keys import sha256_hash, key_old_hashes, list_keys, rotate_key
+from app.access.keys import key_old_hashes, list_keys, rotate_key, sha256_hash
 from app.access.models import ApiKey, AuditEntry, IdempotencyRecord
 from app.access.principal import Scope
 from app.domain.tlp import Label
@@ -95,7 +95,7 @@ async def test_a_repeated_request_does_not_tell_the_secret_again(client: httpx.A
     first, again = [(await client.post("/v1/keys", json=NEW, headers=headers)).json() for _ in range(2)]
     assert again == first | {"secret": None}
     async with database.read() as connection:
-        assert first["secret"] not in str((await connection.execute(select(table_of(IdempotencyRecord).c.body))).all())
+        assert first["secret"] not in str((await connection.execute(select(table_of(IdempotencyRecord).c.response_body))).all())
     assert len((await client.get("/v1/keys")).json()["items"]) == 2
 
 

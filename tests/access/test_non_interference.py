@@ -267,7 +267,7 @@ class Service:
             found.append((method, path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
         # Beside how many ask, and how the process is, which is said of nobody's statements.
         metrics = (await self.public.get("/metrics")).text
-        found.append(("/metrics", re.findall(r"^lifeline_(?!kept_answers).*", metrics, re.MULTILINE)))
+        found.append(("/metrics", re.findall(r"^lifeline_(?!response_cache_hits).*", metrics, re.MULTILINE)))
         found.append(await self.streamed())
         return found
 

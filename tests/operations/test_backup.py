@@ -20,7 +20,7 @@ from tests.support.factories import report
 from tests.support.fixtures import sqlite_only
 from tests.support.postgres import execute
 from tests.support.processes import serve
-from tests.support.schema import NEXT, add_revision
+from tests.support.schema import NEXT, next_revision
 from tests.support.servers import client_for, execute_sql, invoke, new_key, query_rows
 
 
@@ -198,15 +198,13 @@ def test_what_is_no_backup_is_not_restored(database_url: str, file: Path) -> Non
 
 
 @sqlite_only
-def test_restore_backup_of_an_earlier_schema_migrates_it(
-    demo: str, other: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restore_backup_of_an_earlier_schema_migrates_it(demo: str, other: str, file: Path, tmp_path: Path) -> None:
     assert invoke("backup", str(file), database_url=demo).exit_code == 0
     before = file.read_bytes()
-    add_revision(tmp_path, monkeypatch)
-    # A database behind head must be migrated before a backup.
-    assert "run `lifeline migrate` first" in refused(invoke("backup", str(file.with_name("b.db")), database_url=demo))
-    assert invoke("restore", str(file), database_url=other).exit_code == 0
+    with next_revision(tmp_path):
+        # A database behind head must be migrated before a backup.
+        assert "run `lifeline migrate` first" in refused(invoke("backup", str(file.with_name("b.db")), database_url=demo))
+        assert invoke("restore", str(file), database_url=other).exit_code == 0
     assert query_rows(other, "SELECT version_num FROM alembic_version") == [(NEXT,)]
     assert content(other) == content(demo)
     assert file.read_bytes() == before

@@ -173,7 +173,7 @@ async def test_every_page_of_an_export_is_of_the_state_that_it_names(
     assert late is not None
     await execute(pair.replica, "SELECT pg_wal_replay_pause()")
     newest = await post(service, 9)
-    monkeypatch.setattr(streaming, "PAGE", 1)
+    monkeypatch.setattr(streaming, "PAGE_ROWS", 1)
     # The first page comes from the primary, as while the replica is out of reach; from then on there it is again, and late.
     monkeypatch.setattr(late, "_failing_until", float("inf"))
     back = partial(setattr, late, "_failing_until", 0.0)

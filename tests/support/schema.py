@@ -11,9 +11,7 @@ from app.storage import migrations
 
 NEXT = "2999_next"
 _SCRIPT = '''
-"""Add tables."""
-
-import sqlalchemy as sa
+"""Add indexes."""
 
 from alembic import op
 
@@ -22,19 +20,19 @@ down_revision = "{head}"
 
 
 def upgrade() -> None:
-    op.create_table("added", sa.Column("id", sa.Integer(), primary_key=True))
-    op.create_table("added_later", sa.Column("id", sa.Integer(), primary_key=True))
+    op.create_index("ix_added", "place", ["name"])
+    op.create_index("ix_added_later", "place", ["created_at"])
 
 
 def downgrade() -> None:
-    op.drop_table("added_later")
-    op.drop_table("added")
+    op.drop_index("ix_added_later", "place")
+    op.drop_index("ix_added", "place")
 '''
 
 
 @contextmanager
 def next_revision(folder: Path) -> Iterator[None]:
-    """Let this process migrate to the revision `NEXT`, which adds the tables `added` and `added_later`, within the block."""
+    """Let this process migrate to the revision `NEXT`, which adds the indexes `ix_added` and `ix_added_later`, within the block."""
     head = migrations.required_schema_revision()
     scripts = folder / "alembic"
     shutil.copytree(migrations._scripts(), scripts)

@@ -1,4 +1,4 @@
-"""Registering, looking, deleting; whose webhooks are whose."""
+"""Create, list and delete webhooks, and who may see them."""
 
 from uuid import UUID
 
@@ -14,12 +14,12 @@ from app.storage.types import table_of
 from app.webhooks.models import Delivery
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient
-from tests.webhooks.conftest import Receiver, Register, log_of
+from tests.webhooks.conftest import Receiver, Register, delivery_log
 
 URL = "https://127.0.0.1:9/hook"
 
 
-async def test_the_secret_is_shown_once(client: httpx.AsyncClient, register: Register) -> None:
+async def test_created_webhook_shows_its_secret_once(client: httpx.AsyncClient, register: Register) -> None:
     webhook = await register()
     assert webhook["secret"].startswith("whsec_")
     one = await client.get(webhook["links"]["self"])
@@ -30,10 +30,8 @@ async def test_the_secret_is_shown_once(client: httpx.AsyncClient, register: Reg
     assert one.headers["cache-control"].startswith("private")
 
 
-async def test_a_repeated_registration_does_not_tell_the_secret_again(
-    client: httpx.AsyncClient, receiver: Receiver, database: Database
-) -> None:
-    """The first answer again, but for the secret, which is not kept beside it."""
+async def test_replayed_creation_does_not_show_the_secret(client: httpx.AsyncClient, receiver: Receiver, database: Database) -> None:
+    """The stored response does not hold the secret."""
     sent = {"url": receiver.url}, {"Idempotency-Key": "once"}
     first, again = [await client.post("/v1/webhooks", json=sent[0], headers=sent[1]) for _ in range(2)]
     assert (first.status_code, again.status_code) == (201, 201)
@@ -43,13 +41,13 @@ async def test_a_repeated_registration_does_not_tell_the_secret_again(
     other = await client.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"}, headers=sent[1])
     assert other.status_code == 422
     async with database.read() as connection:
-        kept = str((await connection.execute(select(table_of(IdempotencyRecord).c.body))).all())
+        kept = str((await connection.execute(select(table_of(IdempotencyRecord).c.response_body))).all())
     assert first.json()["id"] in kept
     assert first.json()["secret"] not in kept
     assert len((await client.get("/v1/webhooks")).json()["items"]) == 1
 
 
-WRONG = [
+INVALID = [
     ({}, "/url"),
     ({"url": 5}, "/url"),
     ({"url": "ftp://127.0.0.1/"}, "/url"),
@@ -64,8 +62,8 @@ WRONG = [
 ]
 
 
-async def test_what_is_wrong_is_named(client: httpx.AsyncClient, reference: Reference) -> None:
-    for body, pointer in WRONG:
+async def test_invalid_webhook_gets_an_error_at_its_field(client: httpx.AsyncClient, reference: Reference) -> None:
+    for body, pointer in INVALID:
         answer = await client.post("/v1/webhooks", json=body)
         assert answer.status_code == 422, body
         assert answer.headers["content-type"] == "application/problem+json"
@@ -73,7 +71,9 @@ async def test_what_is_wrong_is_named(client: httpx.AsyncClient, reference: Refe
     assert (await client.get("/v1/webhooks")).json()["items"] == []
 
 
-async def test_who_may(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, register: Register) -> None:
+async def test_webhooks_are_visible_to_their_organisation_and_clearance(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, register: Register
+) -> None:
     webhook = await register()
     reporter = await make_client(Scope.REPORT)
     for path in ("/v1/webhooks", webhook["links"]["self"], webhook["links"]["deliveries"]):
@@ -82,7 +82,7 @@ async def test_who_may(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, 
     other = await make_client(clearance=Label.RED, organisation="other")
     lower = await make_client(clearance=Label.AMBER)
     for reader in (other, lower):
-        # The seqs of a higher clearance would tell how much there is above.
+        # A webhook shows its `seq`, and so how many entries need a higher clearance.
         assert (await reader.get("/v1/webhooks")).json()["items"] == []
         assert (await reader.get(webhook["links"]["self"])).status_code == 404
         assert (await reader.get(webhook["links"]["deliveries"])).status_code == 404
@@ -92,23 +92,23 @@ async def test_who_may(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, 
     assert (await client.get(webhook["links"]["self"])).status_code == 404
 
 
-async def test_a_deleted_webhook_gets_nothing_more(
+async def test_deleted_webhook_gets_nothing_more(
     client: httpx.AsyncClient, reference: Reference, register: Register, receiver: Receiver, database: Database
 ) -> None:
     gone, stays = await register(), await register()
     await client.post("/v1/reports", json=report())
-    await receiver.until_count(2)
-    (delivery,) = await log_of(client, gone)
+    await receiver.wait_for_requests(2)
+    (delivery,) = await delivery_log(client, gone)
     assert (await client.delete(gone["links"]["self"])).status_code == 204
     assert (await client.post(delivery["links"]["redelivery"])).status_code == 404
     await client.post("/v1/reports", json=report(source="envoy"))
-    await receiver.until_count(3)
-    assert [item["seq"] for item in await log_of(client, stays)] == [2, 1]
+    await receiver.wait_for_requests(3)
+    assert [item["seq"] for item in await delivery_log(client, stays)] == [2, 1]
     async with database.write() as session:
         assert await session.get(Delivery, UUID(delivery["id"])) is None
 
 
-async def test_a_revoked_key_gets_nothing_more(
+async def test_webhook_of_a_revoked_key_gets_nothing_more(
     client: httpx.AsyncClient,
     make_client: MakeClient,
     reference: Reference,
@@ -122,15 +122,17 @@ async def test_a_revoked_key_gets_nothing_more(
         (key,) = [key for key in await list_keys(session) if key.scopes == ["read"]]
         await revoke_key(session, key.id)
     await client.post("/v1/reports", json=report())
-    await receiver.until_count(1)
+    await receiver.wait_for_requests(1)
     await client.post("/v1/reports", json=report(source="envoy"))
-    await receiver.until_count(2)
-    assert [item["seq"] for item in await log_of(client, stays)] == [2, 1]
-    assert await log_of(client, stopped) == []
+    await receiver.wait_for_requests(2)
+    assert [item["seq"] for item in await delivery_log(client, stays)] == [2, 1]
+    assert await delivery_log(client, stopped) == []
     assert (await client.get(stopped["links"]["self"])).json()["status"] == "stopped"
 
 
-async def test_pages(client: httpx.AsyncClient, reference: Reference, register: Register, receiver: Receiver) -> None:
+async def test_lists_of_webhooks_and_deliveries_have_pages(
+    client: httpx.AsyncClient, reference: Reference, register: Register, receiver: Receiver
+) -> None:
     hooks = [await register(kind="route_closure"), await register(), await register(kind="route_closure")]
     first = (await client.get("/v1/webhooks", params={"limit": 2})).json()
     second = (await client.get("/v1/webhooks", params={"limit": 2, "cursor": first["next"]})).json()
@@ -138,7 +140,7 @@ async def test_pages(client: httpx.AsyncClient, reference: Reference, register: 
     assert second["next"] is None
     for day in (1, 2, 3):
         await client.post("/v1/reports", json=report(stated_at=f"2016-08-0{day}"))
-    await receiver.until_count(3)
+    await receiver.wait_for_requests(3)
     at = hooks[1]["links"]["deliveries"]
     first = (await client.get(at, params={"limit": 2})).json()
     second = (await client.get(at, params={"limit": 2, "cursor": first["next"]})).json()
