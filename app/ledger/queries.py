@@ -1,6 +1,7 @@
 """Read the ledger: its head, its entries, and its state at a time point."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from sqlmodel import col
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import end_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS, Label
+from app.domain.view import View
 from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance
 from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, seq_column
 from app.reference.models import Place, Source
@@ -35,12 +37,12 @@ async def resolve_time_point(connection: AsyncConnection, as_of: str | None, kno
     return TimePoint(as_of=None if as_of is None else end_of(as_of), through_global_seq=through)
 
 
-async def pin_to_head(connection: AsyncConnection, time_point: TimePoint) -> TimePoint:
-    """Bound a time point by the entries that are recorded now."""
-    if time_point.through_global_seq is not None:
-        return time_point
+async def pin_to_head(connection: AsyncConnection, view: View) -> View:
+    """Bound a view by the entries that are recorded now."""
+    if view.time_point.through_global_seq is not None:
+        return view
     head: int | None = (await connection.execute(select(func.max(col(LedgerEntry.global_seq))))).scalar_one()
-    return TimePoint(as_of=time_point.as_of, through_global_seq=head or 0)
+    return replace(view, time_point=TimePoint(view.time_point.as_of, head or 0))
 
 
 def first_global_seq_since(since: datetime) -> ScalarSelect[int]:

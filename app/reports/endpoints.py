@@ -1,5 +1,6 @@
-"""`/v1/reports`: the statements themselves, and the one door by which they come in."""
+"""`/v1/reports`: list, read and record reports."""
 
+from collections import Counter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,10 +14,8 @@ from sqlmodel import col
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.fast_list_route import FastListRoute
 from app.access.idempotency import WriteResult, idempotent_write
-from app.domain.kinds import KINDS
-from app.domain.time_point import TimePoint
-from app.domain.times import DateOrTime as Time
-from app.domain.times import start_of
+from app.domain.times import DateOrTime, start_of
+from app.domain.view import View
 from app.http.content_negotiation import Format
 from app.http.cursors import Cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, PastListFilters, format_responses, list_response, negotiate_format
@@ -30,9 +29,11 @@ from app.ledger.models import LedgerEntry
 from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time_point
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
+from app.reports import examples
 from app.reports.models import Report
-from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, report_body, status_at
-from app.reports.schemas import SENT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, Status
+from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, status_in
+from app.reports.results import report_result
+from app.reports.schemas import REPORT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, ReportStatus
 from app.reports.service import record_reports
 from app.reports.validation import FieldErrors, validate
 from app.storage.paging import current_revision
@@ -41,25 +42,25 @@ router = APIRouter(route_class=FastListRoute)
 
 REPORT_CURSOR = Cursor("reports", UUID)
 
-MOST = 1000
+MAX_REPORTS = 1000
 
 
 class ReportFilters(PastListFilters):
-    """What lists of reports are filtered by."""
+    """Filters of lists of reports."""
 
     indicator: Annotated[
-        UUID | None, Field(description="Only reports on this indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])
+        UUID | None, Field(description="Only reports about this indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])
     ] = None
     kind: Annotated[KindName | None, Field(description="Only reports of this kind.", examples=["supply_runout"])] = None
-    source: Annotated[Slug | None, Field(description="Slug of the source.", examples=["un-envoy-syria"])] = None
-    status: Annotated[Status | None, Field(description="Whether the report stands.", examples=["standing"])] = None
+    source: Annotated[Slug | None, Field(description="Only reports of this source, by its slug.", examples=["un-envoy-syria"])] = None
+    status: Annotated[ReportStatus | None, Field(description="Only reports with this status.", examples=["standing"])] = None
     updated_since: Annotated[
-        Time | None, Field(description="Recorded at or after this time; a date is its first moment.", examples=["2016-10-05"])
+        DateOrTime | None, Field(description="Recorded at or after this time; a date means its start in UTC.", examples=["2016-10-05"])
     ] = None
     bbox: BoundingBox = None
 
 
-def _conditions(filters: ReportFilters, level: int, moment: TimePoint) -> list[ColumnElement[bool]]:
+def _conditions(filters: ReportFilters, view: View) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if filters.indicator is not None:
         where.append(col(Report.indicator_id) == filters.indicator)
@@ -69,16 +70,15 @@ def _conditions(filters: ReportFilters, level: int, moment: TimePoint) -> list[C
     if filters.bbox is not None:
         where.append(col(Report.place_id).in_(places_in_box(filters.bbox)))
     if filters.source is not None:
-        where.append(col(Report.source_id) == source_id_of(filters.source, level))
+        where.append(col(Report.source_id) == source_id_of(filters.source, view.level))
     if filters.status is not None:
-        where.append(status_at(level, moment) == filters.status)
+        where.append(status_in(view) == filters.status)
         if filters.status != "standing":
             where.append(col(Report.ended_global_seq).is_not(None))
     if filters.updated_since is not None:
         since = start_of(filters.updated_since)
-        where.append(
-            or_(col(Report.global_seq) >= first_global_seq_since(since), declassified_for(level, col(LedgerEntry.recorded_at) >= since))
-        )
+        declassified = declassified_for(view.level, col(LedgerEntry.recorded_at) >= since)
+        where.append(or_(col(Report.global_seq) >= first_global_seq_since(since), declassified))
     return where
 
 
@@ -86,32 +86,31 @@ def _conditions(filters: ReportFilters, level: int, moment: TimePoint) -> list[C
 @router.get(
     "/reports",
     tags=["Reports"],
-    summary="Who said what?",
+    summary="List reports",
     response_model=ReportPage,
     responses=LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS),
 )
 async def list_reports(request: Request, caller: CallerDep, database: DatabaseDep, filters: Annotated[ReportFilters, Query()]) -> Response:
-    """The statements themselves, in the order in which they were recorded, those superseded or retracted included and marked."""
+    """List reports in the order in which they were recorded, superseded and retracted ones included."""
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    pinned: TimePoint | None = None
+    pinned: View | None = None
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         nonlocal pinned
-        after = REPORT_CURSOR.decode(cursor)
         async with database.read() as connection:
-            moment = pinned or await resolve_time_point(connection, filters.as_of, filters.known_at)
+            view = pinned or View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at))
             if pinned is None and format_ is not Format.JSON:
-                # Many pages, one moment: what is recorded while they are read is in none of them.
-                pinned = moment = await pin_to_head(connection, moment)
-            where = _conditions(filters, caller.level, moment)
-            items, last, revision = await load_report_page(connection, where, after=after, limit=limit, level=caller.level, moment=moment)
-        return [orjson.dumps(item).decode() for item in items], REPORT_CURSOR.encode(last, revision), revision
+                # All pages of an export show one time point, without reports that are recorded meanwhile.
+                pinned = view = await pin_to_head(connection, view)
+            where, after = _conditions(filters, view), REPORT_CURSOR.decode(cursor)
+            bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
+        return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
-    listing = ListQuery("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
-    return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
+    query = ListQuery("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    return await list_response(request, query, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@router.get("/reports/{id}", tags=["Reports"], summary="One statement", response_model=ReportDetail, responses=READ_ERRORS)
+@router.get("/reports/{id}", tags=["Reports"], summary="Get a report", response_model=ReportDetail, responses=READ_ERRORS)
 async def get_report(
     request: Request,
     caller: CallerDep,
@@ -120,45 +119,33 @@ async def get_report(
     as_of: AsOf = None,
     known_at: KnownAt = None,
 ) -> Response:
-    """One statement with its provenance, as it was sent; `status` and `amended` say whether it still stands, and why not."""
+    """Return a report as it was sent, with its provenance; `status` and `amended` say whether it still stands, and why not."""
     async with database.snapshot() as connection:
-        moment = await resolve_time_point(connection, as_of, known_at)
-        found = await load_report(connection, id, caller.level, moment)
+        view = View(caller.level, await resolve_time_point(connection, as_of, known_at))
+        found = await load_report(connection, id, view)
         revision = await current_revision(connection, caller.level)
     if found is None:
         raise not_found("report")
     return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
 
 
-_one = body_schema(*SENT_MODELS.values())
-_EXAMPLES = {
-    kind.title: {
-        "kind": kind.name,
-        "place": "aleppo-east",
-        "source": "un-envoy-syria",
-        "stated_at": "2016-07-28",
-        "value": kind.example,
-        "provenance": {"via": ["news-agency"], "method": "expert_estimate", "credibility": 2, "published_at": "2016-07-29"},
-        "sensitivity": "clear",
-    }
-    for kind in KINDS.values()
-}
+_REPORT = body_schema(*REPORT_MODELS.values())
 
 
 @router.post(
     "/reports",
     tags=["Reporting"],
     status_code=201,
-    summary="Report a statement, or up to 1,000",
+    summary="Create reports",
     response_model=ReportOut,
     responses=WRITE_ERRORS
     | {
-        200: {"model": ReportOut, "description": "The same statement was recorded before: the report that stands."},
-        207: {"model": Outcomes, "description": "A list was sent: one outcome an item."},
+        200: {"model": ReportOut, "description": "The statement was recorded before: the report that stands for it."},
+        207: {"model": Outcomes, "description": "The results for a list, one per report."},
     },
     openapi_extra=json_request_body(
-        {"anyOf": [*_one["anyOf"], {"type": "array", "items": _one, "minItems": 1, "maxItems": MOST}]},
-        _EXAMPLES | {"A list of two": list(_EXAMPLES.values())[:2]},
+        {"anyOf": [*_REPORT["anyOf"], {"type": "array", "items": _REPORT, "minItems": 1, "maxItems": MAX_REPORTS}]},
+        examples.REPORTS | {"A list of two": list(examples.REPORTS.values())[:2]},
     ),
 )
 async def create_reports(
@@ -166,54 +153,45 @@ async def create_reports(
     caller: Reporter,
     settings: SettingsDep,
     body: Annotated[Any, Depends(json_body)],
-    atomic: Annotated[bool, Query(description="For a list: record all of it or, when one item is wrong, nothing (422).")] = False,
+    atomic: Annotated[bool, Query(description="For a list: if one report is invalid, record none (422).")] = False,
 ) -> Response:
-    """Append one statement to the ledger (201 and `Location`), or a list of them (207, one outcome an item).
+    """Record one statement (201 and `Location`), or a list of up to 1,000 (207, with one result per report).
 
-    Needs the scope `report`. The same statement sent twice (same source, kind, place, subject, stated_at, value and url)
-    is recognised and answered 200 with the report that stands. Once 201 is sent, the report is on disk.
+    Needs the scope `report`. A statement that is recorded already (same source, kind, place, subject, `stated_at`, value and `url`) gets
+    200 and the report that stands for it. After 201 the report is on disk.
     """
     single = not isinstance(body, list)
     bodies: list[Any] = [body] if single else body
-    if not 1 <= len(bodies) <= MOST:
-        raise invalid_field("", f"a list has 1 to {MOST} reports")
-    sent = [validate(each, settings) for each in bodies]
+    if not 1 <= len(bodies) <= MAX_REPORTS:
+        raise invalid_field("", f"send 1 to {MAX_REPORTS} reports in a list")
+    reports = [validate(each, settings) for each in bodies]
 
     async def write(session: AsyncSession) -> WriteResult:
-        outcomes, revision = await record_reports(session, caller, sent, settings, all_or_nothing=single or atomic)
-        refused = [(at, each) for at, each in enumerate(outcomes) if isinstance(each, list) and each]
-        if single and refused:
-            raise invalid(refused[0][1])
-        if atomic and refused:
-            raise invalid(FieldProblem(pointer=f"/{at}{each.pointer}", detail=each.detail) for at, wrong in refused for each in wrong)
-        if single:
-            return write_result(outcomes[0])
-        return WriteResult(207, orjson.dumps(_outcomes(outcomes, revision)))
+        results, revision = await record_reports(session, caller, reports, settings, all_or_nothing=single or atomic)
+        rejected = {at: each for at, each in enumerate(results) if isinstance(each, list) and each}
+        if single and rejected:
+            raise invalid(rejected[0])
+        if atomic and rejected:
+            raise invalid(
+                FieldProblem(pointer=f"/{at}{each.pointer}", detail=each.detail) for at, errors in rejected.items() for each in errors
+            )
+        if single and isinstance(results[0], VisibleReport):
+            return report_result(results[0])
+        items = [_result_body(each) for each in results]
+        counts = Counter(item["status"] for item in items)
+        totals = {"created": counts[201], "existing": counts[200], "refused": counts[422], "revision": revision}
+        return WriteResult(207, orjson.dumps({"items": items} | totals))
 
     return await idempotent_write(request, caller, write)
 
 
-def write_result(outcome: VisibleReport | FieldErrors) -> WriteResult:
-    """The answer for one recorded report."""
-    assert isinstance(outcome, VisibleReport)
-    served = report_body(outcome)
-    return WriteResult(201 if outcome.created else 200, orjson.dumps(served), served["links"]["self"])
-
-
-def _outcomes(outcomes: list[VisibleReport | FieldErrors], revision: int) -> dict[str, Any]:
-    items = [_outcome(each) for each in outcomes]
-    counts = {status: sum(item["status"] == status for item in items) for status in (201, 200, 422)}
-    return {"items": items, "created": counts[201], "existing": counts[200], "refused": counts[422], "revision": revision}
-
-
-def _outcome(outcome: VisibleReport | FieldErrors) -> dict[str, Any]:
-    if not isinstance(outcome, VisibleReport):
-        return {"status": 422, "problem": invalid(outcome).body()}
-    report = outcome.report
+def _result_body(result: VisibleReport | FieldErrors) -> dict[str, Any]:
+    if isinstance(result, list):
+        return {"status": 422, "problem": invalid(result).body()}
     return {
-        "status": 201 if outcome.created else 200,
-        "id": str(report.id),
-        "seq": outcome.seq,
-        "indicator": str(report.indicator_id),
-        "location": f"/v1/reports/{report.id}",
+        "status": 201 if result.created else 200,
+        "id": str(result.report.id),
+        "seq": result.seq,
+        "indicator": str(result.report.indicator_id),
+        "location": f"/v1/reports/{result.report.id}",
     }

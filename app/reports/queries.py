@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.principal import Principal
-from app.domain.time_point import LATEST, TimePoint
+from app.assessment.loading import reports_at
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
+from app.domain.view import View
 from app.http.problems import not_found
 from app.ledger.hash_chain import statement_body
 from app.ledger.models import LedgerEntry, seq_column
@@ -22,7 +23,7 @@ from app.reference.models import Place, Source
 from app.reference.queries import source_names
 from app.reference.records import REVEAL_FROM
 from app.reports.models import Report
-from app.reports.schemas import Status
+from app.reports.schemas import ReportStatus
 from app.storage.paging import chunks, fetch_page
 from app.storage.types import row_from, table_of
 
@@ -44,11 +45,11 @@ class VisibleReport:
     via: list[str]
     seq: int | None
     supersedes: UUID | None
-    status: Status
+    status: ReportStatus
     created: bool = False
 
 
-def status_for(report: Report, level: int) -> Status:
+def status_for(report: Report, level: int) -> ReportStatus:
     """Return the current status of a report for a clearance."""
     if report.retracted_from_level is not None and report.retracted_from_level <= level:
         return "retracted"
@@ -57,14 +58,18 @@ def status_for(report: Report, level: int) -> Status:
     return "standing"
 
 
-def status_at(level: int, time_point: TimePoint) -> ColumnElement[str]:
-    """Return an expression for the status of a report at a time point, for a clearance."""
+def status_in(view: View) -> ColumnElement[str]:
+    """Return an expression for the status of a report in a view."""
     # `lowest_level`: a reader who once saw the superseding report knows of it, even if its label was raised since.
-    superseding = [NEWER.c.supersedes == col(Report.id), NEWER.c.lowest_level <= level]
-    retracting = [col(LedgerEntry.report_id) == col(Report.id), col(LedgerEntry.type) == "retraction", col(LedgerEntry.level) <= level]
-    if time_point.through_global_seq is not None:
-        superseding.append(NEWER.c.global_seq <= time_point.through_global_seq)
-        retracting.append(col(LedgerEntry.global_seq) <= time_point.through_global_seq)
+    superseding = [NEWER.c.supersedes == col(Report.id), NEWER.c.lowest_level <= view.level]
+    retracting = [
+        col(LedgerEntry.report_id) == col(Report.id),
+        col(LedgerEntry.type) == "retraction",
+        col(LedgerEntry.level) <= view.level,
+    ]
+    if (through := view.time_point.through_global_seq) is not None:
+        superseding.append(NEWER.c.global_seq <= through)
+        retracting.append(col(LedgerEntry.global_seq) <= through)
     # Scalar subqueries, because PostgreSQL plans EXISTS as a scan of whole tables.
     newer = select(NEWER.c.global_seq).where(*superseding).correlate(Report).limit(1).scalar_subquery()
     retraction = select(col(LedgerEntry.global_seq)).where(*retracting).correlate(Report).limit(1).scalar_subquery()
@@ -77,7 +82,8 @@ def status_at(level: int, time_point: TimePoint) -> ColumnElement[str]:
 
 # Cached, because building the statement costs more than running it.
 @lru_cache(maxsize=32)
-def _select_reports(level: int, time_point: TimePoint = LATEST) -> Select[Any]:
+def _select_reports(view: View) -> Select[Any]:
+    level = view.level
     first_seq = select(func.min(seq_column(level))).where(col(LedgerEntry.report_id) == col(Report.id))
     superseded = select(OLD.c.id).where(OLD.c.id == col(Report.supersedes), OLD.c.level <= level)
     return (
@@ -87,7 +93,7 @@ def _select_reports(level: int, time_point: TimePoint = LATEST) -> Select[Any]:
             (col(Source.slug) if level >= REVEAL_FROM else func.coalesce(col(Source.alias_slug), col(Source.slug))).label("source_slug"),
             first_seq.correlate(Report).scalar_subquery().label("seq"),
             superseded.correlate(Report).scalar_subquery().label("visible_supersedes"),
-            status_at(level, time_point).label("status"),
+            status_in(view).label("status"),
         )
         .join(Place, col(Place.id) == col(Report.place_id))
         .join(Source, col(Source.id) == col(Report.source_id))
@@ -145,7 +151,7 @@ def report_body(visible: VisibleReport) -> dict[str, Any]:
 def _select_recognisable(level: int) -> Select[Any]:
     """Select reports that a caller may see or that the caller's `organisation` sent."""
     by_organisation = col(Report.recorded_by) == bindparam("organisation", type_=String)
-    return _select_reports(level).where(or_(col(Report.level) <= level, by_organisation))
+    return _select_reports(View(level)).where(or_(col(Report.level) <= level, by_organisation))
 
 
 @lru_cache
@@ -196,7 +202,7 @@ async def find_by_identifier(
 
 async def find_visible_report(connection: AsyncConnection, report_id: UUID, caller: Principal) -> VisibleReport | None:
     """Return a report that the caller may see, else None."""
-    statement = _select_reports(caller.level).where(col(Report.id) == report_id, col(Report.level) <= caller.level)
+    statement = _select_reports(View(caller.level)).where(col(Report.id) == report_id, col(Report.level) <= caller.level)
     return next(iter(await _find(connection, statement, caller.level)), None)
 
 
@@ -214,40 +220,38 @@ def declassified_for(level: int, *where: ColumnElement[bool]) -> ColumnElement[b
     return and_(col(Report.lowest_level) < col(Report.submitted_level), exists().where(*lowering, *where).correlate(Report))
 
 
-def _visible_by(time_point: TimePoint, level: int) -> list[ColumnElement[bool]]:
-    where = [col(Report.level) <= level]
-    if time_point.as_of is not None:
-        where.append(col(Report.stated_at) <= time_point.as_of)
-    if time_point.through_global_seq is not None:
-        declassified = declassified_for(level, col(LedgerEntry.global_seq) <= time_point.through_global_seq)
-        where += [col(Report.global_seq) <= time_point.through_global_seq, or_(col(Report.submitted_level) <= level, declassified)]
+def _visible_in(view: View) -> list[ColumnElement[bool]]:
+    where = [col(Report.level) <= view.level, *reports_at(view.time_point)]
+    if (through := view.time_point.through_global_seq) is not None:
+        declassified = declassified_for(view.level, col(LedgerEntry.global_seq) <= through)
+        where.append(or_(col(Report.submitted_level) <= view.level, declassified))
     return where
 
 
-async def load_report(connection: AsyncConnection, report_id: UUID, level: int, moment: TimePoint = LATEST) -> dict[str, Any] | None:
-    """Return the body of a report with the entries that amended it, or None if this clearance sees no such report."""
-    statement = _select_reports(level, moment).where(col(Report.id) == report_id, *_visible_by(moment, level))
-    found = await _find(connection, statement, level)
-    return report_body(found[0]) | {"amended": await _amendments(connection, report_id, level, moment)} if found else None
+async def load_report(connection: AsyncConnection, report_id: UUID, view: View) -> dict[str, Any] | None:
+    """Return the body of a report with the entries that amended it, or None if the view has no such report."""
+    statement = _select_reports(view).where(col(Report.id) == report_id, *_visible_in(view))
+    found = await _find(connection, statement, view.level)
+    return report_body(found[0]) | {"amended": await _amendments(connection, report_id, view)} if found else None
 
 
-async def _amendments(connection: AsyncConnection, report_id: UUID, level: int, moment: TimePoint) -> list[dict[str, Any]]:
+async def _amendments(connection: AsyncConnection, report_id: UUID, view: View) -> list[dict[str, Any]]:
     columns = (
         col(LedgerEntry.global_seq),
-        seq_column(level).label("seq"),
+        seq_column(view.level).label("seq"),
         col(LedgerEntry.type),
         col(LedgerEntry.report_id),
         col(LedgerEntry.reason),
         col(LedgerEntry.recorded_at),
     )
     entries = select(*columns)
-    if moment.through_global_seq is not None:
-        entries = entries.where(col(LedgerEntry.global_seq) <= moment.through_global_seq)
+    if view.time_point.through_global_seq is not None:
+        entries = entries.where(col(LedgerEntry.global_seq) <= view.time_point.through_global_seq)
     retractions = entries.where(
-        col(LedgerEntry.report_id) == report_id, col(LedgerEntry.type) == "retraction", col(LedgerEntry.level) <= level
+        col(LedgerEntry.report_id) == report_id, col(LedgerEntry.type) == "retraction", col(LedgerEntry.level) <= view.level
     )
     corrections = entries.join(Report, col(Report.global_seq) == col(LedgerEntry.global_seq)).where(
-        col(Report.supersedes) == report_id, col(Report.level) <= level
+        col(Report.supersedes) == report_id, col(Report.level) <= view.level
     )
     rows = [*await connection.execute(retractions), *await connection.execute(corrections)]
     return [
@@ -263,18 +267,12 @@ async def _amendments(connection: AsyncConnection, report_id: UUID, level: int, 
 
 
 async def load_report_page(
-    connection: AsyncConnection,
-    where: Sequence[ColumnElement[bool]],
-    *,
-    after: UUID | None,
-    limit: int,
-    level: int,
-    moment: TimePoint = LATEST,
+    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, after: UUID | None, limit: int
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
     """Return the bodies of a page in the order of recording, the last identifier if more follow, and the ledger's head."""
-    statement = _select_reports(level, moment).where(*_visible_by(moment, level), *where)
+    statement = _select_reports(view).where(*_visible_in(view), *where)
     # Cursors hold the identifier: `global_seq` would tell how many entries are hidden from the reader.
     number = None if after is None else select(OLD.c.global_seq).where(OLD.c.id == after).scalar_subquery()
-    rows, last, revision = await fetch_page(connection, statement, key="global_seq", after=number, limit=limit, level=level)
-    bodies = [report_body(visible) for visible in await _visible_reports(connection, rows, level)]
+    rows, last, revision = await fetch_page(connection, statement, key="global_seq", after=number, limit=limit, level=view.level)
+    bodies = [report_body(visible) for visible in await _visible_reports(connection, rows, view.level)]
     return bodies, rows[-1]["id"] if last is not None else None, revision

@@ -9,6 +9,7 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypeAliasType
 
 from app.access.dependencies import CallerDep, DatabaseDep
+from app.domain.view import View
 from app.exchange.provenance.prov import prov_json, prov_jsonld
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.lists import negotiate_format
@@ -51,7 +52,7 @@ async def get_report_provenance(
     """Return the provenance of a report in W3C PROV: PROV-JSON, or JSON-LD for `Accept: application/ld+json` or `?format=jsonld`."""
     chosen = negotiate_format(request, [Format.JSON, Format.JSONLD], format)
     async with database.snapshot() as connection:
-        report = await load_report(connection, id, caller.level)
+        report = await load_report(connection, id, View(caller.level))
         if report is None:
             raise not_found("report")
         revision = await current_revision(connection, caller.level)
