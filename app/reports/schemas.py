@@ -1,9 +1,10 @@
-"""Reports on the wire: as sent, and as served."""
+"""Reports, their amendments and their labels in requests and responses."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model, model_validator
+from typing_extensions import TypeAliasType
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import field_error
@@ -12,142 +13,159 @@ from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 from app.http.problems import ProblemDetails
 from app.reference.schemas import Grade, Slug
+from app.reports.examples import PROPOSAL, RECORDED_REPORT, entry_example, example
 
-Method = Literal[
-    "headcount",
-    "registration",
-    "key_informant",
-    "direct_observation",
-    "remote_sensing",
-    "modelled",
-    "expert_estimate",
-    "media_monitoring",
-    "unknown",
-]
-Status = Literal["standing", "superseded", "retracted"]
-Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Why, in words.")]
-OutcomeName = Literal["pending", "materialised", "averted", "overtaken", "unknown"]
+ReportMethod = TypeAliasType(
+    "ReportMethod",
+    Literal[
+        "headcount",
+        "registration",
+        "key_informant",
+        "direct_observation",
+        "remote_sensing",
+        "modelled",
+        "expert_estimate",
+        "media_monitoring",
+        "unknown",
+    ],
+)
+ReportStatus = TypeAliasType("ReportStatus", Literal["standing", "superseded", "retracted"])
+WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
+Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words.")]
 PlaceName = Annotated[str, Field(min_length=1, max_length=100, description="Slug of the place, or `scheme:code`.")]
 
 
 class Provenance(BaseModel):
-    """On what basis, how credible, by whose hands, in which words."""
+    """How the statement became known, and how credible it is."""
 
     model_config = ConfigDict(extra="forbid")
 
     via: list[Slug] = Field(
-        default=[], max_length=20, description="Slugs of those who relayed it. An outlet that quotes is not the source."
+        default=[], max_length=20, description="Slugs of the sources that relayed the statement, such as the outlet that quotes it."
     )
-    method: Method = Field(default="unknown", description="How the source knows.")
+    method: ReportMethod = Field(default="unknown", description="How the source knows.")
     credibility: Annotated[StrictInt, Field(ge=1, le=6)] = Field(
         default=6, description="Admiralty scale: 1 confirmed by other sources to 5 improbable; 6 cannot be judged."
     )
-    published_at: DateOrTime | None = Field(default=None, description="When it was published, which is not when it was stated.")
-    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")] | None = None
-    title: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    quote: Annotated[str, Field(min_length=1, max_length=2000)] | None = Field(default=None, description="The words themselves.")
-    language: Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = Field(
-        default=None, description="Language of the quote, BCP 47."
+    published_at: DateOrTime | None = Field(default=None, description="When the statement was published; null if unknown.")
+    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")] | None = Field(
+        default=None, description="Where it was published; null if unknown."
     )
-    licence: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    title: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(default=None, description="Title of the publication.")
+    quote: Annotated[str, Field(min_length=1, max_length=2000)] | None = Field(default=None, description="The statement word for word.")
+    language: Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = Field(
+        default=None, description="Language of the quote (BCP 47)."
+    )
+    licence: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(default=None, description="Licence of the publication.")
 
 
 class ReportIn(BaseModel):
-    """One source's statement, as sent."""
+    """One statement of one source."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Annotated[str, Field(max_length=64)]
-    place: PlaceName
-    source: Slug
-    stated_at: DateOrTime = Field(description="When the source said so: a date, or an RFC 3339 date-time with offset; not in the future.")
-    value: dict[str, Any]
-    provenance: Provenance = Field(default_factory=Provenance)
-    observed_from: DateOrTime | None = Field(default=None, description="From when on the source observed it.")
-    observed_to: DateOrTime | None = Field(default=None, description="Until when.")
+    kind: Annotated[str, Field(max_length=64)] = Field(description="Kind of the statement.")
+    place: PlaceName = Field(description="Slug of the place, or `scheme:code`.")
+    source: Slug = Field(description="Slug of the source.")
+    stated_at: DateOrTime = Field(description="When the source said it: a date, or an RFC 3339 date-time with offset; not in the future.")
+    value: dict[str, Any] = Field(description="What the source said, in the fields of the kind.")
+    provenance: Provenance = Field(default_factory=Provenance, description="How the statement became known.")
+    observed_from: DateOrTime | None = Field(default=None, description="Start of the source's observation; null if unknown.")
+    observed_to: DateOrTime | None = Field(default=None, description="End of the source's observation; null if unknown.")
     sensitivity: Label | None = Field(
         default=None,
-        description="TLP 2.0 label. Without one: `amber` for routes said to be passable, facility stocks and witnesses, else `green`.",
+        description="TLP 2.0 label; null means `amber` for open routes, stocks of facilities and statements of witnesses, else `green`.",
     )
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         if self.observed_from and self.observed_to and start_of(self.observed_from) > start_of(self.observed_to):
             raise field_error("observed_from", "observed_from must not be after observed_to")
         return self
 
 
 class CorrectionIn(ReportIn):
-    """A whole report that supersedes another, and why."""
+    """A complete report that supersedes another."""
 
-    reason: Reason
+    reason: Reason = Field(description="Why the report is corrected.")
 
 
 def _fields(**types: Any) -> dict[str, Any]:
-    return {name: (type_, ...) for name, type_ in types.items()}
+    return {name: (type_, Field(description=ReportIn.model_fields[name].description)) for name, type_ in types.items()}
 
 
-def _by_kind(base: type[ReportIn], suffix: str, doing: str) -> dict[str, type[BaseModel]]:
+def _by_kind(base: type[ReportIn], suffix: str, noun: str) -> dict[str, type[BaseModel]]:
     return {
         kind.name: create_model(
             f"{kind.value_model.__name__}{suffix}",
             __base__=base,
-            __doc__=f"A {doing} of the kind `{kind.name}`, as sent. {kind.description}",
+            __doc__=f"A {noun} of the kind `{kind.name}`. {kind.description}",
             **_fields(kind=Literal[kind.name], value=kind.value_model),
         )
         for kind in KINDS.values()
     }
 
 
-SENT_MODELS = _by_kind(ReportIn, "Report", "report")
+REPORT_MODELS = _by_kind(ReportIn, "Report", "report")
 CORRECTION_MODELS = _by_kind(CorrectionIn, "Correction", "correction")
 
 
 class ReportLinks(BaseModel):
-    """Where the report and its indicator stand."""
+    """Links of a report."""
 
-    self: str
-    indicator: str
-    correction: str
-    retraction: str
+    self: str = Field(description="The report.")
+    indicator: str = Field(description="The indicator that it is about.")
+    correction: str = Field(description="Post a correction here.")
+    retraction: str = Field(description="Post a retraction here.")
 
 
 class ReportOut(BaseModel):
-    """One stored statement, as served."""
+    """A recorded report."""
 
-    id: str
-    seq: int | None = Field(description="Its number in the ledger as this reader sees it; null where the reader may not see it again.")
-    kind: str
-    place: str
-    source: str
-    stated_at: str = Field(description="As sent: a date, or a date-time in UTC.")
-    value: dict[str, Any]
-    provenance: Provenance
-    observed_from: str | None
-    observed_to: str | None
-    sensitivity: Label
-    indicator: str = Field(description="Identifier of the indicator that reads it.")
-    recorded_at: str
-    recorded_by: str = Field(description="Organisation whose key sent it.")
-    status: Status
-    supersedes: str | None = Field(description="The report that this one corrects.")
-    links: ReportLinks
+    model_config = example(RECORDED_REPORT)
+
+    id: str = Field(description="Identifier (UUID).")
+    seq: int | None = Field(description="Position in the ledger as this caller sees it; null if the caller may not read the report.")
+    kind: str = Field(description="Kind of the statement.")
+    place: str = Field(description="Slug of the place.")
+    source: str = Field(description="Slug of the source.")
+    stated_at: str = Field(description="When the source said it: the date as sent, or a date-time in UTC.")
+    value: dict[str, Any] = Field(description="What the source said, in the fields of the kind.")
+    provenance: Provenance = Field(description="How the statement became known.")
+    observed_from: str | None = Field(description="Start of the source's observation; null if unknown.")
+    observed_to: str | None = Field(description="End of the source's observation; null if unknown.")
+    sensitivity: Label = Field(description="Current TLP 2.0 label.")
+    indicator: str = Field(description="Identifier of the indicator that it is about.")
+    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    recorded_by: str = Field(description="Organisation that sent it.")
+    status: ReportStatus = Field(description="Whether it stands, is superseded by a correction, or is retracted.")
+    supersedes: str | None = Field(description="Identifier of the report that it corrects; null if it corrects none.")
+    links: ReportLinks = Field(description="Links of the report.")
 
 
 class Amendment(BaseModel):
-    """One change that ended a report: a correction, with the report that supersedes it, or a retraction."""
+    """A correction or retraction of a report."""
 
-    seq: int
-    type: Literal["correction", "retraction"]
-    reason: str
-    recorded_at: str
-    report: str | None = Field(description="The superseding report.")
+    seq: int = Field(description="Position in the ledger as this caller sees it.")
+    type: Literal["correction", "retraction"] = Field(description="Type of the entry.")
+    reason: str = Field(description="Why the report was amended.")
+    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    report: str | None = Field(description="Identifier of the correcting report; null for a retraction.")
 
 
 class ReportDetail(ReportOut):
-    """One stored statement, with what became of it."""
+    """A recorded report with its amendments."""
 
-    amended: list[Amendment]
+    model_config = example(RECORDED_REPORT, {"amended": []})
+
+    amended: list[Amendment] = Field(description="Its corrections and retraction, oldest first; empty while it stands.")
+
+
+class _EntryOut(BaseModel):
+    reason: str = Field(description="The reason as sent.")
+    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    recorded_by: str = Field(description="Organisation that sent it.")
+    links: dict[str, str] = Field(description="Paths of the records that it is about, by their type.")
 
 
 class RetractionIn(BaseModel):
@@ -155,89 +173,124 @@ class RetractionIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Reason
+    reason: Reason = Field(description="Why the report is withdrawn.")
 
 
-class RetractionOut(BaseModel):
-    """A recorded withdrawal."""
+class RetractionOut(_EntryOut):
+    """A recorded retraction."""
 
-    seq: int
-    type: Literal["retraction"]
-    report: str
-    indicator: str
-    reason: str
-    recorded_at: str
-    recorded_by: str
-    links: dict[str, str]
+    model_config = entry_example("retraction", "The source withdrew the statement.", ("report", "indicator"))
+
+    seq: int = Field(description="Position in the ledger as this caller sees it.")
+    type: Literal["retraction"] = Field(description="Type of the entry.")
+    report: str = Field(description="Identifier of the retracted report.")
+    indicator: str = Field(description="Identifier of the indicator that it is about.")
 
 
 class OutcomeIn(BaseModel):
-    """What became of a warning, and the report that shows it."""
+    """The outcome of a warning, with the report that shows it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    outcome: OutcomeName
-    reason: Reason
+    outcome: WarningOutcome = Field(description="Whether the warning came true.")
+    reason: Reason = Field(description="Why this is the outcome.")
     report: UUID = Field(description="Identifier of the report that shows it.")
 
 
-class OutcomeOut(BaseModel):
+class OutcomeOut(_EntryOut):
     """A recorded outcome."""
 
-    seq: int
-    type: Literal["outcome"]
-    indicator: str
-    outcome: str
-    report: str
-    reason: str
-    recorded_at: str
-    recorded_by: str
-    links: dict[str, str]
+    model_config = entry_example("outcome", "A passage was fought open.", ("indicator", "report"), outcome="overtaken")
+
+    seq: int = Field(description="Position in the ledger as this caller sees it.")
+    type: Literal["outcome"] = Field(description="Type of the entry.")
+    indicator: str = Field(description="Identifier of the indicator that warned.")
+    outcome: str = Field(description="Whether the warning came true.")
+    report: str = Field(description="Identifier of the report that shows it.")
 
 
 class GradeIn(BaseModel):
-    """A source's reliability from now on (Admiralty scale)."""
+    """The reliability of a source from now on."""
 
     model_config = ConfigDict(extra="forbid")
 
-    reliability: Grade
-    reason: Reason
+    reliability: Grade = Field(description="New reliability (Admiralty scale).")
+    reason: Reason = Field(description="Why the reliability changes.")
 
 
-class GradeOut(BaseModel):
+class GradeOut(_EntryOut):
     """A recorded grade."""
 
-    seq: int
-    type: Literal["grade"]
-    source: str
-    reliability: Grade
-    before: Grade
-    reason: str
-    recorded_at: str
-    recorded_by: str
-    links: dict[str, str]
+    model_config = entry_example("grade", "Two statements proved wrong.", ("source",), reliability="D", before="C")
+
+    seq: int = Field(description="Position in the ledger as this caller sees it.")
+    type: Literal["grade"] = Field(description="Type of the entry.")
+    source: str = Field(description="Slug of the source.")
+    reliability: Grade = Field(description="New reliability.")
+    before: Grade = Field(description="Reliability until now.")
+
+
+class LabelIn(BaseModel):
+    """A new TLP 2.0 label for a report."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sensitivity: Label = Field(description="New label.")
+    reason: Reason = Field(description="Why the label changes.")
+
+
+class LabelOut(_EntryOut):
+    """A recorded change of a label."""
+
+    model_config = entry_example("label", "It shows where people hide.", ("report", "indicator"), sensitivity="amber", before="clear")
+
+    seq: int | None = Field(description="Position in the ledger as this caller sees it; null if the caller may not see it.")
+    type: Literal["label"] = Field(description="Type of the entry.")
+    report: str = Field(description="Identifier of the report.")
+    indicator: str = Field(description="Identifier of the indicator that it is about.")
+    sensitivity: Label = Field(description="New label.")
+    before: Label = Field(description="Label until now.")
+
+
+class ProposalOut(BaseModel):
+    """A lower label that another key has to confirm."""
+
+    model_config = example(PROPOSAL)
+
+    id: str = Field(description="Identifier (UUID).")
+    report: str = Field(description="Identifier of the report.")
+    sensitivity: Label = Field(description="Proposed label.")
+    before: Label = Field(description="Current label.")
+    reason: str = Field(description="Why the label should be lower.")
+    proposed_by: str = Field(description="Organisation whose key proposed it.")
+    created_at: str = Field(description="When it was proposed (UTC).")
+    links: dict[str, str] = Field(description="Paths of the report and of the confirmation to post.")
 
 
 class ReportPage(ListEnvelope[ReportOut]):
-    """A page of statements, in the order in which they were recorded."""
+    """A page of reports, in the order in which they were recorded."""
+
+
+class ProposalPage(ListEnvelope[ProposalOut]):
+    """A page of proposals."""
 
 
 class Outcome(BaseModel):
-    """What became of one item of a list."""
+    """The result for one report of a list."""
 
-    status: Literal[201, 200, 422] = Field(description="201 recorded, 200 recognised as recorded before, 422 refused.")
-    id: str | None = None
-    seq: int | None = None
-    indicator: str | None = None
-    location: str | None = None
-    problem: ProblemDetails | None = None
+    status: Literal[201, 200, 422] = Field(description="201: recorded; 200: recorded before; 422: rejected.")
+    id: str | None = Field(default=None, description="Identifier of the report; absent if rejected.")
+    seq: int | None = Field(default=None, description="Position in the ledger as this caller sees it; absent if rejected.")
+    indicator: str | None = Field(default=None, description="Identifier of the indicator; absent if rejected.")
+    location: str | None = Field(default=None, description="Path of the report; absent if rejected.")
+    problem: ProblemDetails | None = Field(default=None, description="Why it was rejected; absent otherwise.")
 
 
 class Outcomes(BaseModel):
-    """One outcome an item, in the order sent."""
+    """One result per report, in the order sent."""
 
-    items: list[Outcome]
-    created: int
-    existing: int
-    refused: int
-    revision: int = Field(description="Head of the ledger after it, as this caller sees it.")
+    items: list[Outcome] = Field(description="One result per report, in the order sent.")
+    created: int = Field(description="Number of reports that were recorded.")
+    existing: int = Field(description="Number of reports that were recorded before.")
+    refused: int = Field(description="Number of reports that were rejected.")
+    revision: int = Field(description="Head of the ledger as this caller sees it, after the request.")

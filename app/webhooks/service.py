@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from app.access.principal import Principal
 from app.domain.times import utc_now
 from app.http.problems import Problem, invalid_field, not_found
-from app.reference.queries import find_places
+from app.reference.queries import UNKNOWN_PLACE, find_places
 from app.storage.paging import current_revision
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
@@ -33,7 +33,7 @@ async def add_webhook(session: AsyncSession, caller: Principal, sent: WebhookIn,
     if (await connection.execute(count)).scalar_one() >= MAX_WEBHOOKS:
         raise Problem(409, f"An organisation may have {MAX_WEBHOOKS} webhooks: delete one first.", kind="too-many")
     if sent.place is not None and sent.place not in await find_places(connection, [sent.place]):
-        raise invalid_field("/place", "there is no such place")
+        raise invalid_field("/place", UNKNOWN_PLACE)
     head = await current_revision(connection, caller.level)
     webhook = Webhook(
         id=identifier or uuid7(),

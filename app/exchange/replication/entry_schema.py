@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
 from app.reference.schemas import Grade
-from app.reports.schemas import OutcomeName, Reason
+from app.reports.schemas import Reason, WarningOutcome
 
 # The fields that each known type requires; a dot leads to a nested field.
 _REQUIRED: dict[str, tuple[str, ...]] = {
@@ -31,13 +31,14 @@ _ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
 
 
 class _Report(BaseModel):
-    # The statement is validated as one that is sent.
+    """The fields of a report that are read here; the other ones are validated when it is recorded."""
+
     model_config = ConfigDict(extra="allow")
 
     id: UUID
     kind: str
     sensitivity: Label
-    # Added by the service; not part of the statement.
+    # Not part of the statement.
     recorded_at: Any = None
     recorded_by: Any = None
 
@@ -45,19 +46,15 @@ class _Report(BaseModel):
 class _Detail(BaseModel):
     supersedes: UUID | None = None
     sensitivity: Label | None = None
-    outcome: OutcomeName | None = None
+    outcome: WarningOutcome | None = None
     reliability: Grade | None = None
     first_recorded_at: DateOrTime | None = None
-
-
-class _Place(BaseModel):
-    slug: str
 
 
 class _Document(BaseModel):
     id: UUID
     kind: str
-    place: _Place
+    place: str = Field(validation_alias=AliasPath("place", "slug"))
     subject: str
 
 
@@ -84,8 +81,7 @@ class Entry(BaseModel):
     def statement(self) -> dict[str, Any]:
         """Return the report as it would be sent: without nulls and without the fields that the service adds."""
         assert self.report is not None
-        fields = {"kind": self.report.kind, "sensitivity": self.report.sensitivity.value, **(self.report.model_extra or {})}
-        return _without_nulls(fields)
+        return _without_nulls({"kind": self.report.kind, "sensitivity": self.report.sensitivity.value, **(self.report.model_extra or {})})
 
     @property
     def first_recorded_at(self) -> datetime:

@@ -1,0 +1,96 @@
+"""Examples of requests and responses about reports, for the OpenAPI document."""
+
+from collections.abc import Mapping
+
+from pydantic import ConfigDict, JsonValue
+
+from app.domain.kinds import KINDS
+
+_RECORDED = "2026-11-24T09:00:00Z"
+_REPORT = "01900000-0000-7000-8004-000000000014"
+_INDICATOR = "01900000-0000-7187-a269-9d9131ab3a26"
+_PROPOSAL = "01900000-0000-7000-8008-000000000001"
+
+REPORTS = {
+    kind.title: {
+        "kind": kind.name,
+        "place": "aleppo-east",
+        "source": "un-envoy-syria",
+        "stated_at": "2016-07-28",
+        "value": kind.example,
+        "provenance": {"via": ["news-agency"], "method": "expert_estimate", "credibility": 2, "published_at": "2016-07-29"},
+        "sensitivity": "clear",
+    }
+    for kind in KINDS.values()
+}
+CORRECTION = {
+    "kind": "trapped_population",
+    "place": "aleppo-east",
+    "source": "un-ocha",
+    "stated_at": "2016-07-25",
+    "value": {"concept": "trapped", "people_low": 250000, "people_high": 270000},
+    "provenance": {"method": "expert_estimate", "credibility": 2},
+    "sensitivity": "clear",
+    "reason": "The upper figure was misread.",
+}
+OUTCOME = {"outcome": "overtaken", "reason": "A passage was fought open before the day that was named.", "report": _REPORT}
+RECORDED_REPORT: dict[str, JsonValue] = {
+    "id": _REPORT,
+    "seq": 14,
+    "kind": "trapped_population",
+    "place": "aleppo-east",
+    "source": "un-ocha",
+    "stated_at": "2016-07-25",
+    "value": {
+        "concept": "trapped",
+        "people": None,
+        "people_low": 250000,
+        "people_high": 275000,
+        "qualifier": None,
+        "includes_combatants": "unknown",
+    },
+    "provenance": {
+        "via": [],
+        "method": "expert_estimate",
+        "credibility": 2,
+        **dict.fromkeys(("published_at", "url", "title", "quote", "language", "licence")),
+    },
+    "observed_from": None,
+    "observed_to": None,
+    "sensitivity": "clear",
+    "recorded_at": _RECORDED,
+    "recorded_by": "demo",
+    "indicator": _INDICATOR,
+    "status": "standing",
+    "supersedes": None,
+    "links": {
+        "self": f"/v1/reports/{_REPORT}",
+        "indicator": f"/v1/indicators/{_INDICATOR}",
+        "correction": f"/v1/reports/{_REPORT}/correction",
+        "retraction": f"/v1/reports/{_REPORT}/retraction",
+    },
+}
+PROPOSAL: dict[str, JsonValue] = {
+    "id": _PROPOSAL,
+    "report": _REPORT,
+    "sensitivity": "clear",
+    "before": "green",
+    "reason": "The UN has published it.",
+    "proposed_by": "demo",
+    "created_at": _RECORDED,
+    "links": {"report": f"/v1/reports/{_REPORT}", "confirmation": f"/v1/label-proposals/{_PROPOSAL}/confirmation"},
+}
+
+
+def example(*bodies: Mapping[str, JsonValue]) -> ConfigDict:
+    """Return the configuration of a model that has these bodies together as its example."""
+    return ConfigDict(json_schema_extra={"examples": [{name: value for body in bodies for name, value in body.items()}]})
+
+
+def entry_example(type_: str, reason: str, links: tuple[str, ...], **fields: JsonValue) -> ConfigDict:
+    """Return the configuration of a model of an entry about the example's report, indicator or a source."""
+    subjects: dict[str, JsonValue] = {"report": _REPORT, "indicator": _INDICATOR, "source": "regional-news-site"}
+    named = {name: subjects[name] for name in links}
+    paths: dict[str, JsonValue] = {name: f"/v1/{name}s/{subjects[name]}" for name in links}
+    common: dict[str, JsonValue] = {"seq": 18, "type": type_, "reason": reason, "recorded_at": _RECORDED, "recorded_by": "demo"}
+    return example(common, named, fields, {"links": paths})
