@@ -13,7 +13,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check uv
 
 WORKDIR /build
 
-# The dependencies are a layer of their own, kept while only the code changes.
+# Dependencies have a layer of their own, which Docker reuses while only the code changes.
 COPY pyproject.toml uv.lock ./
 RUN uv sync --frozen --no-dev --extra otel --no-install-project
 
@@ -26,7 +26,7 @@ RUN uv sync --frozen --no-dev --extra otel --no-editable
 
 FROM python:3.13-slim
 
-# A fixed number, so that a bind-mounted /data can be given to it: chown 10001 DIRECTORY.
+# A fixed user id, so that a bind-mounted /data can be owned by it: chown 10001 DIRECTORY.
 RUN useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin lifeline \
     && install --directory --owner lifeline --group lifeline --mode 0750 /data
 
@@ -42,7 +42,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 
-# Without a proxy, whatever the environment says: it asks its own loopback address.
+# No proxy, because the check asks its own loopback address.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", \
     "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/health/ready', timeout=4)"]
 

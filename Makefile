@@ -1,4 +1,4 @@
-# uv is used where it is installed. Elsewhere it goes into .venv first, because a system Python refuses a bare `pip install`.
+# If uv is not installed, it goes into .venv first, because a system Python refuses a bare `pip install`.
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -8,13 +8,13 @@ UV := uv
 EXACT :=
 else
 UV := .venv/bin/uv
-# An exact sync would remove the uv that runs it, and so would a Python that uv fetches and makes .venv anew with.
+# An exact sync would remove the uv that runs it; so would a Python that uv downloads and recreates .venv with.
 EXACT := --inexact
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 endif
 
-# What one process compiled no other compiles again, even where Python is told not to write beside what it reads.
+# Let Python write compiled files, so that the processes of a test run do not each compile everything.
 export PYTHONDONTWRITEBYTECODE :=
 
 RUN := $(UV) run --no-sync
@@ -28,33 +28,33 @@ help: ## list the targets
 demo: runtime ## serve Lifeline with demo data; HOST=127.0.0.1 PORT=8000
 	$(RUN) lifeline serve --demo --host $(HOST) --port $(PORT)
 
-# The checks that start nothing run beside the tests, and are told of at the end. Three processes test on two cores, since some tests wait.
-test: development ## run every check: lint, types, imports between rooms, dependencies, tests
-	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
-	  $(MAKE) --no-print-directory lint audit >"$$told" 2>&1 & checks=$$!; \
+# The other checks run beside the tests; their output comes at the end. Three test processes share two cores, because some tests wait.
+test: development ## run every check: lint, types, imports between packages, prose, dependencies, tests
+	@output=$$(mktemp); trap 'rm -f "$$output"' EXIT; \
+	  $(MAKE) --no-print-directory lint audit >"$$output" 2>&1 & checks=$$!; \
 	  $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder; tested=$$?; \
-	  wait $$checks; checked=$$?; cat "$$told"; \
+	  wait $$checks; checked=$$?; cat "$$output"; \
 	  [ $$tested -eq 0 ] && [ $$checked -eq 0 ]
 
-lint: development ## run the checks that start nothing: ruff, mypy, import-linter
+lint: development ## run the static checks: ruff, mypy, import-linter, prose
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy --strict app
 	$(RUN) lint-imports --no-logo
 	$(RUN) python -m tests.support.prose
 
-# Exit code 1 tells of a vulnerability, any other of a database that cannot be asked, as where there is no internet.
-audit: development ## look up known vulnerabilities of what is locked; skipped aloud where that cannot be asked
+# Exit 1: a known vulnerability. Any other code: OSV could not be reached, as without internet.
+audit: development ## look up known vulnerabilities of locked dependencies; says SKIPPED without internet
 	@UV_HTTP_RETRIES=0 $(UV) audit --quiet --frozen --preview-features audit || { status=$$?; [ $$status -ne 1 ] || exit 1; \
-	  echo "SKIPPED: known vulnerabilities of dependencies were not looked up, the database of OSV cannot be reached." >&2; }
+	  echo "SKIPPED: dependencies were not checked for known vulnerabilities, because OSV cannot be reached." >&2; }
 
-openapi: development ## write openapi/v1.json anew
+openapi: development ## write openapi/v1.json
 	$(RUN) lifeline openapi
 
-bench: development ## measure
+bench: development ## run the benchmarks
 	$(RUN) python -m tests.benchmarks
 
-# What serving needs, compiled at once, and nothing taken away that is there already for development.
+# Install what serving needs, compiled, and keep development packages that are there already.
 runtime: export UV_COMPILE_BYTECODE := 1
 runtime: $(filter .venv/bin/uv,$(UV))
 	@$(UV) sync --quiet --frozen --no-dev --inexact
@@ -62,7 +62,7 @@ runtime: $(filter .venv/bin/uv,$(UV))
 development: $(filter .venv/bin/uv,$(UV))
 	@$(UV) sync --quiet --frozen $(EXACT)
 
-# Python's own pip puts uv in; where it has none that can put something into another place, .venv gets one first, which takes some seconds.
+# Python's own pip installs uv if it can install into another environment (22.3); otherwise .venv gets a pip first, which takes seconds.
 PIP_CAN := import pip, sys; sys.exit([int(each) for each in pip.__version__.split('.')[:2]] < [22, 3])
 
 .venv/bin/uv:
