@@ -1,27 +1,27 @@
-"""Atom (RFC 4287): a feed of CAP messages, newest first, each entry with a link to its message. No web, no queries."""
+"""Atom (RFC 4287): render a feed of CAP messages, each entry with a link to its message."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from app.domain.times import rfc3339
-from app.exchange.alerts.cap import Message, as_xml, writable
+from app.exchange.alerts.cap import Message, xml_document, xml_text
 
 NAMESPACE = "http://www.w3.org/2005/Atom"
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def render_feed(messages: Sequence[Message], *, own: str, following: str | None, sender: str) -> bytes:
-    """A page of the feed. `own` is its address and `following` that of the next page."""
+def render_feed(messages: Sequence[Message], *, url: str, next_url: str | None, sender: str) -> bytes:
+    """Render a page of the feed, newest message first."""
     ET.register_namespace("", NAMESPACE)
     feed = ET.Element(f"{{{NAMESPACE}}}feed")
     _add(feed, "id", "urn:lifeline:alerts")
     _add(feed, "title", "Lifeline alerts")
-    _add(feed, "updated", rfc3339(max((each.sent for each in messages), default=_NEVER)))
+    _add(feed, "updated", rfc3339(max((each.sent for each in messages), default=_EPOCH)))
     _add(_add(feed, "author"), "name", sender)
-    _link(feed, "self", own, "application/atom+xml")
-    if following is not None:
-        _link(feed, "next", following, "application/atom+xml")
+    _link(feed, "self", url, "application/atom+xml")
+    if next_url is not None:
+        _link(feed, "next", next_url, "application/atom+xml")
     for message in messages:
         entry = _add(feed, "entry")
         _add(entry, "id", f"urn:lifeline:alert:{message.identifier}")
@@ -30,16 +30,14 @@ def render_feed(messages: Sequence[Message], *, own: str, following: str | None,
         _link(entry, "alternate", f"/v1/alerts/{message.identifier}.cap", "application/cap+xml")
         _add(entry, "category").set("term", message.type)
         _add(entry, "summary", message.note or message.headline)
-    return as_xml(feed)
+    return xml_document(feed)
 
 
 def _add(parent: ET.Element, name: str, text: str | None = None) -> ET.Element:
     child = ET.SubElement(parent, f"{{{NAMESPACE}}}{name}")
-    child.text = None if text is None else writable(text)
+    child.text = None if text is None else xml_text(text)
     return child
 
 
 def _link(parent: ET.Element, rel: str, href: str, media_type: str) -> None:
-    for name, value in (("rel", rel), ("href", href), ("type", media_type)):
-        link = parent[-1] if name != "rel" else _add(parent, "link")
-        link.set(name, value)
+    ET.SubElement(parent, f"{{{NAMESPACE}}}link", {"rel": rel, "href": href, "type": media_type})
