@@ -14,7 +14,7 @@ from app.access.keys import create_key, list_keys, rotate_key
 from app.access.principal import Scope
 from app.cli.output import database_errors, fail, load_settings, run, stdout
 from app.demo.aleppo import load_aleppo
-from app.demo.desk import add_desk
+from app.demo.examples import add_examples
 from app.domain.tlp import Label
 from app.http.header_timeout import HeaderTimeoutProtocol
 from app.http.rate_limit import share_counters
@@ -89,7 +89,7 @@ async def _load_demo(settings: Settings) -> tuple[bool, str | None]:
     async with Database(settings) as database, database.write() as session:
         if await load_aleppo(session, settings):
             key, secret = await create_key(session, name=DEMO, organisation=DEMO, scopes=tuple(Scope), clearance=Label.AMBER)
-            await add_desk(session, key, settings)
+            await add_examples(session, key, settings)
             return True, secret
         # Rotating the key of an earlier run keeps demo keys from piling up, and gives no access to reports that are not the demo's.
         demo_keys = [each for each in await list_keys(session) if each.name == each.organisation == DEMO and each.revoked_at is None]

@@ -1,10 +1,10 @@
-"""Aleppo, July to October 2016, as public statements: the demo data.
+"""The demo data: Aleppo, July to October 2016, in public statements.
 
-The facts were reported publicly; the words are Lifeline's own. The reliability grades are the demo's own too, not anybody's
-judgement of these organisations. Coordinates are approximate. Every report is labelled `clear`. Identifiers are fixed, so that the
-examples of the OpenAPI document can name a record.
+The facts were reported publicly, in other words. The reliability grades are made for the demo and judge no organisation. Coordinates
+are approximate. Every report is labelled `clear`. Identifiers are fixed, because the examples of the OpenAPI document name records.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 from uuid import UUID
 
@@ -50,13 +50,7 @@ SOURCES: list[dict[str, Any]] = [
     {"slug": "un-ocha", "name": "UN relief chief and OCHA", "type": "un", "reliability": "B"},
     {"slug": "un-envoy-syria", "name": "UN special envoy for Syria", "type": "un", "reliability": "B"},
     {"slug": "un", "name": "United Nations", "type": "un", "reliability": "B"},
-    {
-        "slug": "syrian-army",
-        "name": "Syrian army and state media",
-        "type": "government",
-        "reliability": "D",
-        "party_to_conflict": True,
-    },
+    {"slug": "syrian-army", "name": "Syrian army and state media", "type": "government", "reliability": "D", "party_to_conflict": True},
     {"slug": "rebel-alliance", "name": "Alliance of rebel groups", "type": "armed_actor", "reliability": "D", "party_to_conflict": True},
     {"slug": "russian-military", "name": "Russia's military", "type": "armed_actor", "reliability": "D", "party_to_conflict": True},
     {"slug": "sohr", "name": "Syrian Observatory for Human Rights", "type": "monitor", "reliability": "C"},
@@ -86,7 +80,7 @@ ROUTES: list[dict[str, Any]] = [
 ]
 
 
-def _said(kind: str, source: str, stated_at: str, value: dict[str, Any], quote: str | None = None, **provenance: Any) -> dict[str, Any]:
+def _report(kind: str, source: str, stated_at: str, value: dict[str, Any], quote: str | None = None, **provenance: Any) -> dict[str, Any]:
     return {
         "kind": kind,
         "place": "aleppo-east",
@@ -102,33 +96,24 @@ _BRIEFING: dict[str, Any] = {"method": "expert_estimate", "credibility": 2}
 _BY_NEWS_SITE: dict[str, Any] = {"via": ["regional-news-site"], "published_at": "2016-07-31", "credibility": 2}
 
 REPORTS: list[dict[str, Any]] = [
-    _said(
+    _report(
         "route_closure",
         "un-ocha",
         "2016-07-25",
         {"route": "castello-road", "status": "closed", "since": "2016-07-07", "cause": "hostilities"},
         **_BRIEFING,
     ),
-    _said(
-        "trapped_population",
-        "un-ocha",
-        "2016-07-25",
-        {"concept": "trapped", "people_low": 250000, "people_high": 275000},
-        **_BRIEFING,
+    _report(
+        "trapped_population", "un-ocha", "2016-07-25", {"concept": "trapped", "people_low": 250000, "people_high": 275000}, **_BRIEFING
     ),
-    _said(
+    _report(
         "supply_runout",
         "un-ocha",
         "2016-07-25",
-        {
-            "supply": "food",
-            "runs_out_earliest": "2016-08-11",
-            "runs_out_latest": "2016-08-20",
-            "relative_text": "by the middle of August",
-        },
+        {"supply": "food", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20", "relative_text": "by the middle of August"},
         **_BRIEFING,
     ),
-    _said(
+    _report(
         "trapped_population",
         "un-ocha",
         "2016-07-25",
@@ -136,14 +121,14 @@ REPORTS: list[dict[str, Any]] = [
         via=["second-outlet"],
         **_BRIEFING,
     ),
-    _said(
+    _report(
         "supply_runout",
         "un-envoy-syria",
         "2016-07-28",
         {"supply": "basic", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"},
         **_BRIEFING,
     ),
-    _said(
+    _report(
         "supply_runout",
         "un-envoy-syria",
         "2016-07-29",
@@ -151,7 +136,7 @@ REPORTS: list[dict[str, Any]] = [
         method="expert_estimate",
         **_BY_NEWS_SITE,
     ),
-    _said(
+    _report(
         "trapped_population",
         "un",
         "2016-07-31",
@@ -159,24 +144,18 @@ REPORTS: list[dict[str, Any]] = [
         method="expert_estimate",
         **_BY_NEWS_SITE,
     ),
-    _said("supply_runout", "un", "2016-07-31", {"supply": "food", "state": "low", "relative_text": "dwindling"}, **_BY_NEWS_SITE),
-    _said("supply_runout", "un", "2016-07-31", {"supply": "medical", "state": "low", "relative_text": "dwindling"}, **_BY_NEWS_SITE),
-    _said(
+    _report("supply_runout", "un", "2016-07-31", {"supply": "food", "state": "low", "relative_text": "dwindling"}, **_BY_NEWS_SITE),
+    _report("supply_runout", "un", "2016-07-31", {"supply": "medical", "state": "low", "relative_text": "dwindling"}, **_BY_NEWS_SITE),
+    _report(
         "route_closure",
         "news-agency",
         "2016-07-31",
-        {
-            "route": "castello-road",
-            "status": "closed",
-            "since_earliest": "2016-07-01",
-            "since_latest": "2016-07-10",
-            "last_route": True,
-        },
+        {"route": "castello-road", "status": "closed", "since_earliest": "2016-07-01", "since_latest": "2016-07-10", "last_route": True},
         via=["regional-news-site"],
         published_at="2016-07-31",
         credibility=3,
     ),
-    _said(
+    _report(
         "route_closure",
         "sohr",
         "2016-07-31",
@@ -184,18 +163,13 @@ REPORTS: list[dict[str, Any]] = [
         method="key_informant",
         credibility=3,
     ),
-    _said(
+    _report(
         "route_closure", "rebel-alliance", "2016-08-06", {"route": "ramouseh-passage", "status": "open"}, method="unknown", credibility=4
     ),
-    _said(
-        "route_closure",
-        "syrian-army",
-        "2016-08-06",
-        {"route": "ramouseh-passage", "status": "closed"},
-        method="unknown",
-        credibility=4,
+    _report(
+        "route_closure", "syrian-army", "2016-08-06", {"route": "ramouseh-passage", "status": "closed"}, method="unknown", credibility=4
     ),
-    _said(
+    _report(
         "route_closure",
         "independent-observers",
         "2016-08-08",
@@ -203,7 +177,7 @@ REPORTS: list[dict[str, Any]] = [
         method="direct_observation",
         credibility=3,
     ),
-    _said(
+    _report(
         "route_closure",
         "russian-military",
         "2016-08-11",
@@ -211,46 +185,46 @@ REPORTS: list[dict[str, Any]] = [
         method="unknown",
         credibility=4,
     ),
-    _said(
-        "trapped_population",
-        "un-ocha",
-        "2016-10-05",
-        {"concept": "besieged", "people_high": 275000, "qualifier": "up_to"},
-        **_BRIEFING,
+    _report(
+        "trapped_population", "un-ocha", "2016-10-05", {"concept": "besieged", "people_high": 275000, "qualifier": "up_to"}, **_BRIEFING
     ),
 ]
 
 
-Group = Literal["place", "source", "route", "report", "key", "webhook", "delivery", "proposal"]
+RecordType = Literal["place", "source", "route", "report", "key", "webhook", "delivery", "proposal"]
 
 
-def identifier(group: Group, number: int) -> UUID:
-    """The fixed identifier of the demo's first, second, ... record of a group: a UUIDv7 such as `01900000-0000-7000-8001-000000000004`."""
-    group_number = get_args(Group).index(group) + 1
-    return UUID(f"01900000-0000-7000-8{group_number:03}-{number:012}")
+def demo_id(record_type: RecordType, number: int) -> UUID:
+    """Return the fixed identifier of a record, counted from 1: a UUIDv7 such as `01900000-0000-7000-8001-000000000004`."""
+    type_number = get_args(RecordType).index(record_type) + 1
+    return UUID(f"01900000-0000-7000-8{type_number:03}-{number:012}")
 
 
 class DemoError(RuntimeError):
-    """The demo data does not fit the service: a mistake in this file."""
+    """A report of the demo was rejected; the demo data has a mistake."""
 
 
 async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
-    """Load the demo into an empty database, through the same door as any report; False when there is anything already."""
-    if (
-        await session.scalar(select(col(LedgerEntry.global_seq)).limit(1)) is not None
-        or await session.scalar(select(col(Place.id)).limit(1)) is not None
-    ):
-        return False
+    """Load the demo data; return False, and load nothing, if the database has an entry or a place."""
+    for column in (LedgerEntry.global_seq, Place.id):
+        if await session.scalar(select(col(column)).limit(1)) is not None:
+            return False
     for number, place in enumerate(PLACES, 1):
-        await add_place(session, PlaceIn.model_validate(place), identifier("place", number))
+        await add_place(session, PlaceIn.model_validate(place), demo_id("place", number))
     for number, source in enumerate(SOURCES, 1):
-        await add_source(session, SourceIn.model_validate(source), identifier("source", number))
+        await add_source(session, SourceIn.model_validate(source), demo_id("source", number))
     for number, route in enumerate(ROUTES, 1):
-        await add_route(session, RouteIn.model_validate(route), identifier("route", number))
-    caller = Principal(level=TOP, key_id=UUID(int=0), organisation="demo")
-    sent = [validate(report, settings) for report in REPORTS]
-    kept = [identifier("report", number) for number in range(1, len(sent) + 1)]
-    outcomes, _ = await record_reports(session, caller, sent, settings, identifiers=kept)
-    if wrong := [(report, each) for report, each in zip(REPORTS, outcomes, strict=True) if not isinstance(each, VisibleReport)]:
-        raise DemoError(str(wrong))
+        await add_route(session, RouteIn.model_validate(route), demo_id("route", number))
+    await add_reports(session, Principal(level=TOP, key_id=UUID(int=0), organisation="demo"), REPORTS, settings)
     return True
+
+
+async def add_reports(
+    session: AsyncSession, caller: Principal, reports: Sequence[dict[str, Any]], settings: Settings, first: int = 1
+) -> None:
+    """Record reports with the identifiers from number `first`; raise DemoError if one is rejected."""
+    identifiers = [demo_id("report", number) for number in range(first, first + len(reports))]
+    validated = [validate(report, settings) for report in reports]
+    results, _ = await record_reports(session, caller, validated, settings, identifiers=identifiers)
+    if rejected := [(report, each) for report, each in zip(reports, results, strict=True) if not isinstance(each, VisibleReport)]:
+        raise DemoError(str(rejected))

@@ -1,4 +1,4 @@
-"""Aleppo, July to October 2016, read back over HTTP: what the demo data must show (ALEPPO.md), as it stands now."""
+"""The demo data read back over HTTP: Aleppo, July to October 2016."""
 
 from typing import Any
 
@@ -13,29 +13,29 @@ def database_url(demo_database: str) -> str:
 
 @pytest.fixture
 async def aleppo(anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
-    """A reader without a key of a service with the demo data."""
+    """Return a client without a key."""
     return anonymous
 
 
-async def one(client: httpx.AsyncClient, collection: str, **params: str) -> dict[str, Any]:
-    """The one indicator of eastern Aleppo that a typed list answers, with every report behind it."""
+async def get_indicator(client: httpx.AsyncClient, collection: str, **params: str) -> dict[str, Any]:
+    """Return the only indicator of eastern Aleppo in a collection, with every report behind it."""
     (item,) = (await client.get(f"/v1/{collection}", params={"place": "aleppo-east"} | params)).json()["items"]
     detail: dict[str, Any] = (await client.get(item["links"]["self"])).json()
     assert {name: detail[name] for name in item} == item
     return detail
 
 
-def reports(indicator: dict[str, Any]) -> dict[tuple[str, str], str]:
-    """How each report relates to the reading, by source and day."""
+def relations(indicator: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """Return the relation of each report to the assessment, by source and day."""
     return {(each["source"]["slug"], each["stated_at"][:10]): each["relation"] for each in indicator["reports"]}
 
 
-async def test_some_300_000_trapped_in_a_range_from_250_000_contested(aleppo: httpx.AsyncClient) -> None:
-    found = await one(aleppo, "trapped-populations", concept="trapped")
+async def test_trapped_are_about_300000_from_250000_contested(aleppo: httpx.AsyncClient) -> None:
+    found = await get_indicator(aleppo, "trapped-populations", concept="trapped")
     value = found["value"]
     assert (value["people"], value["people_low"], value["people_high"], value["qualifier"]) == (300000, 250000, 300000, "about")
     assert found["agreement"] == "contested"
-    assert reports(found) == {("un", "2016-07-31"): "preferred", ("un-ocha", "2016-07-25"): "contradicts"}
+    assert relations(found) == {("un", "2016-07-31"): "preferred", ("un-ocha", "2016-07-25"): "contradicts"}
     assert found["stated_at"] == "2016-07-31T00:00:00Z"
     assert found["stale_after"] == "2016-09-29T00:00:00Z"
     assert found["assessment"] == {"method": "envelope/1", "reports": 2, "sources": 2, "preferred": found["reports"][0]["id"]}
@@ -51,13 +51,13 @@ async def test_some_300_000_trapped_in_a_range_from_250_000_contested(aleppo: ht
     assert found["sensitivity"] == "clear"
 
 
-async def test_basic_supplies_run_out_on_19_august_by_the_envoys_later_word(aleppo: httpx.AsyncClient) -> None:
-    found = await one(aleppo, "supply-runouts", supply="basic")
+async def test_basic_supplies_run_out_on_19_august_by_the_later_statement(aleppo: httpx.AsyncClient) -> None:
+    found = await get_indicator(aleppo, "supply-runouts", supply="basic")
     value = found["value"]
     assert (value["runs_out_earliest"], value["runs_out_latest"]) == ("2016-08-19", "2016-08-19")
     assert (value["relative_text"], value["state"], value["outcome"]) == ("three weeks", "will_run_out", "pending")
     assert found["agreement"] == "single"
-    assert reports(found) == {("un-envoy-syria", "2016-07-29"): "preferred"}
+    assert relations(found) == {("un-envoy-syria", "2016-07-29"): "preferred"}
     (earlier,) = found["left_out"]
     assert (earlier["reason"], earlier["source"]["slug"], earlier["stated_at"][:10]) == (
         "replaced_by_later",
@@ -69,32 +69,32 @@ async def test_basic_supplies_run_out_on_19_august_by_the_envoys_later_word(alep
     assert (stored["stated_at"], stored["provenance"]["published_at"]) == ("2016-07-29", "2016-07-31")
 
 
-async def test_food_lasts_until_the_middle_of_august_and_is_an_indicator_of_its_own(aleppo: httpx.AsyncClient) -> None:
-    found = await one(aleppo, "supply-runouts", supply="food")
+async def test_food_runs_out_in_mid_august_and_is_its_own_indicator(aleppo: httpx.AsyncClient) -> None:
+    found = await get_indicator(aleppo, "supply-runouts", supply="food")
     assert (found["value"]["runs_out_earliest"], found["value"]["runs_out_latest"]) == ("2016-08-11", "2016-08-20")
     assert found["agreement"] == "consistent"
-    assert reports(found) == {("un", "2016-07-31"): "preferred", ("un-ocha", "2016-07-25"): "supports"}
+    assert relations(found) == {("un", "2016-07-31"): "preferred", ("un-ocha", "2016-07-25"): "supports"}
     assert found["subject"] == "food"
-    medical = await one(aleppo, "supply-runouts", supply="medical")
+    medical = await get_indicator(aleppo, "supply-runouts", supply="medical")
     assert (medical["value"]["state"], medical["value"]["runs_out_earliest"], medical["agreement"]) == ("low", None, "single")
 
 
-async def test_castello_road_is_closed_since_7_july_and_the_vague_date_agrees(aleppo: httpx.AsyncClient) -> None:
-    found = await one(aleppo, "route-closures", route="castello-road")
+async def test_castello_road_is_closed_since_7_july_with_a_vague_date_agreeing(aleppo: httpx.AsyncClient) -> None:
+    found = await get_indicator(aleppo, "route-closures", route="castello-road")
     value = found["value"]
     assert (value["status"], value["status_in"], value["status_out"]) == ("closed", "closed", "closed")
     assert (value["since"], value["since_earliest"], value["since_latest"]) == ("2016-07-07", "2016-07-01", "2016-07-10")
     assert value["last_route"] is True
     assert value["passable_by"] == []
-    related = reports(found)
+    related = relations(found)
     assert related["un-ocha", "2016-07-25"] == "preferred"
     assert related["news-agency", "2016-07-31"] == "supports"
     via = {each["source"]["slug"]: [outlet["slug"] for outlet in each["via"]] for each in found["reports"]}
     assert via["news-agency"] == ["regional-news-site"]
 
 
-async def test_windows_that_are_only_announced_do_not_open_the_road(aleppo: httpx.AsyncClient) -> None:
-    found = await one(aleppo, "route-closures", route="castello-road")
+async def test_announced_windows_do_not_open_castello_road(aleppo: httpx.AsyncClient) -> None:
+    found = await get_indicator(aleppo, "route-closures", route="castello-road")
     (announced,) = (each for each in found["reports"] if each["source"]["slug"] == "russian-military")
     assert (announced["value"]["status"], announced["value"]["assertion"]) == ("open", "announced")
     for status in ("open", "restricted"):
@@ -102,8 +102,8 @@ async def test_windows_that_are_only_announced_do_not_open_the_road(aleppo: http
         assert "castello-road" not in {item["subject"] for item in items}
 
 
-async def test_ramouseh_is_restricted_passable_by_nobody_and_contested(aleppo: httpx.AsyncClient) -> None:
-    found = await one(aleppo, "route-closures", route="ramouseh-passage")
+async def test_ramouseh_passage_is_restricted_for_all_and_contested(aleppo: httpx.AsyncClient) -> None:
+    found = await get_indicator(aleppo, "route-closures", route="ramouseh-passage")
     value = found["value"]
     assert (value["status"], value["status_in"], value["status_out"], value["passable_by"]) == (
         "restricted",
@@ -113,7 +113,7 @@ async def test_ramouseh_is_restricted_passable_by_nobody_and_contested(aleppo: h
     )
     assert found["agreement"] == "contested"
     assert found["provenance"]["source"]["slug"] == "independent-observers"
-    assert reports(found) == {
+    assert relations(found) == {
         ("independent-observers", "2016-08-08"): "preferred",
         ("sohr", "2016-07-31"): "contradicts",
         ("rebel-alliance", "2016-08-06"): "contradicts",
@@ -123,7 +123,7 @@ async def test_ramouseh_is_restricted_passable_by_nobody_and_contested(aleppo: h
     assert parties == {"rebel-alliance", "syrian-army"}
 
 
-async def test_concepts_are_never_mixed(aleppo: httpx.AsyncClient) -> None:
+async def test_concepts_of_trapped_people_are_separate_indicators(aleppo: httpx.AsyncClient) -> None:
     items = (await aleppo.get("/v1/trapped-populations")).json()["items"]
     figures = {item["subject"]: [item["value"][name] for name in ("people", "people_low", "people_high")] for item in items}
     assert figures == {
@@ -131,13 +131,13 @@ async def test_concepts_are_never_mixed(aleppo: httpx.AsyncClient) -> None:
         "at_risk": [None, 200000, 300000],
         "besieged": [None, None, 275000],
     }
-    besieged = await one(aleppo, "trapped-populations", concept="besieged")
+    besieged = await get_indicator(aleppo, "trapped-populations", concept="besieged")
     assert besieged["stated_at"] == "2016-10-05T00:00:00Z"
-    at_risk = await one(aleppo, "trapped-populations", concept="at_risk")
+    at_risk = await get_indicator(aleppo, "trapped-populations", concept="at_risk")
     assert (at_risk["provenance"]["source"]["slug"], at_risk["provenance"]["via"][0]["slug"]) == ("un-ocha", "second-outlet")
 
 
-async def test_outlets_stand_under_via_and_are_no_sources_of_what_they_relay(aleppo: httpx.AsyncClient) -> None:
+async def test_outlets_are_in_via_and_not_sources_of_relayed_statements(aleppo: httpx.AsyncClient) -> None:
     items = (await aleppo.get("/v1/reports", params={"limit": 1000})).json()["items"]
     assert len(items) == 16
     outlets = {"regional-news-site", "second-outlet"}
@@ -146,7 +146,7 @@ async def test_outlets_stand_under_via_and_are_no_sources_of_what_they_relay(ale
     assert {item["sensitivity"] for item in items} == {"clear"}
 
 
-async def test_a_code_means_a_place_only_with_its_scheme(aleppo: httpx.AsyncClient) -> None:
+async def test_place_code_needs_its_scheme(aleppo: httpx.AsyncClient) -> None:
     for code, found in (("pcode:SY02", 8), ("geonames-admin1:SY.09", 8), ("SY02", 0), ("geonames-admin1:SY.02", 0), ("pcode:SY.09", 0)):
         items = (await aleppo.get("/v1/indicators", params={"place": code, "within": "true"})).json()["items"]
         assert len(items) == found, code
@@ -189,17 +189,17 @@ def _short(item: dict[str, Any]) -> tuple[tuple[str, str], tuple[Any, ...]]:
     return (item["subject"], "status"), (value["status"], value["since"], agreement, item["provenance"]["source"]["slug"])
 
 
-async def test_read_back_at_each_date(aleppo: httpx.AsyncClient) -> None:
-    """What was being said by each day: the list, the situation and each indicator that is looked at that day say the same of it."""
-    spoken: set[str] = set()
+async def test_as_of_shows_what_was_stated_by_each_date(aleppo: httpx.AsyncClient) -> None:
+    """The list, the situation and each indicator agree at every date."""
+    seen: set[str] = set()
     for as_of, expected in DATES.items():
         items = (await aleppo.get("/v1/indicators", params={"as_of": as_of})).json()["items"]
         found = dict(_short(item) for item in items)
         assert expected.items() <= found.items(), as_of
         if as_of == "2016-07-26":
             assert found == expected
-        spoken |= {item["id"] for item in items}
-        assert len(items) == len(spoken), "what was once spoken of stays"
+        seen |= {item["id"] for item in items}
+        assert len(items) == len(seen), "an indicator never disappears"
         for item in items:
             assert item["stated_at"] <= f"{as_of}T23:59:59.999999Z"
             if _short(item)[0] in expected:
@@ -211,7 +211,7 @@ async def test_read_back_at_each_date(aleppo: httpx.AsyncClient) -> None:
         assert len(situation["trapped"]) + len(situation["supplies"]) + situation["routes"]["known"] == len(items)
 
 
-async def test_on_20_july_nobody_has_said_anything(aleppo: httpx.AsyncClient) -> None:
+async def test_as_of_20_july_shows_nothing(aleppo: httpx.AsyncClient) -> None:
     for path in (
         "indicators",
         "trapped-populations",
@@ -225,13 +225,12 @@ async def test_on_20_july_nobody_has_said_anything(aleppo: httpx.AsyncClient) ->
         assert (page["items"], page["next"]) == ([], None), path
     situation = (await aleppo.get("/v1/situations/aleppo-east?as_of=2016-07-20")).json()
     assert (situation["trapped"], situation["supplies"], situation["routes"]["known"], situation["newest_statement"]) == ([], [], 0, None)
-    every = (await aleppo.get("/v1/indicators")).json()["items"]
-    for item in every:
+    for item in (await aleppo.get("/v1/indicators")).json()["items"]:
         assert (await aleppo.get(f"{item['links']['self']}?as_of=2016-07-20")).status_code == 404
 
 
-async def test_the_situation_of_1_august(aleppo: httpx.AsyncClient) -> None:
-    """Every known route closed, food due in ten days, people contested; the whole governorate reads no other figures."""
+async def test_situation_of_1_august_has_closed_routes_and_days_left(aleppo: httpx.AsyncClient) -> None:
+    """The same for the place, its governorate and its country."""
     for place, within in (("aleppo-east", "false"), ("pcode:SY02", "true"), ("syria", "true")):
         found = (await aleppo.get(f"/v1/situations/{place}", params={"as_of": "2016-08-01", "within": within})).json()
         routes = found["routes"]
@@ -248,8 +247,8 @@ async def test_the_situation_of_1_august(aleppo: httpx.AsyncClient) -> None:
     assert next(each for each in later["items"] if each["route"] == "ramouseh-passage")["passable_by"] == []
 
 
-async def test_how_the_reading_of_the_trapped_moved(aleppo: httpx.AsyncClient) -> None:
-    found = await one(aleppo, "trapped-populations", concept="trapped")
+async def test_history_of_the_trapped_lists_each_change(aleppo: httpx.AsyncClient) -> None:
+    found = await get_indicator(aleppo, "trapped-populations", concept="trapped")
     steps = (await aleppo.get(found["links"]["history"])).json()["items"]
     assert [(each["type"], each["moved"], each["agreement"], each["value"]["people_high"]) for each in steps] == [
         ("report", ["value", "range", "agreement"], "single", 275000),

@@ -1,7 +1,6 @@
-"""What stands around the demo's statements, so that the examples of keys, webhooks and labels name some that are there.
+"""Demo keys, webhooks and a label proposal, for the examples of the API and for trying it out.
 
-Nothing is ever sent anywhere: the webhooks are disabled, and point at this machine, where no webhook may point unless a setting
-allows it; then they find its discard port (RFC 863).
+Nothing is sent: the webhooks are disabled, and their target, the discard port (RFC 863) of this machine, is forbidden by default.
 """
 
 from itertools import count
@@ -12,13 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.keys import create_key
 from app.access.models import ApiKey
 from app.access.principal import Principal, Scope
-from app.demo.aleppo import REPORTS, DemoError, identifier
+from app.demo.aleppo import REPORTS, add_reports, demo_id
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
 from app.reports.labels import change_label
-from app.reports.queries import VisibleReport
-from app.reports.service import record_reports
-from app.reports.validation import validate
 from app.settings import Settings
 from app.webhooks.delivery import deliver, new_client
 from app.webhooks.leases import acquire_lease, record_result, release_lease
@@ -27,7 +23,7 @@ from app.webhooks.service import add_webhook
 
 TARGET = "https://127.0.0.1:9/lifeline"
 REASON = "the demo sends nothing"
-# The UN on Russia's windows, which it calls not enough: announced, no more. Nobody has judged its credibility yet.
+# The UN on the windows that Russia announced. Without a credibility, so it counts as not judged.
 RESTRICTED: dict[str, Any] = {
     "kind": "route_closure",
     "place": "aleppo-east",
@@ -37,26 +33,26 @@ RESTRICTED: dict[str, Any] = {
     "provenance": {"method": "expert_estimate"},
     "sensitivity": "green",
 }
-PUBLISHED = "The UN has said it in public."
+PUBLISHED = "The UN has published it."
 
 
-async def add_desk(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Keys, webhooks and a proposal of the organisation of a key, so that it has some to look at, to delete and to confirm."""
+async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
+    """Add keys, webhooks and a proposal that a key can read, delete and confirm."""
     await _add_webhooks(session, key, settings)
     await _add_proposal(session, key, settings)
 
 
 async def _add_webhooks(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Two keys and two webhooks, one of each to be deleted; the first webhook has tried to deliver."""
+    """Add two keys and two webhooks, one of each to delete; the first webhook has a failed delivery."""
     for number, name in enumerate(("field desk", "old field desk"), 1):
         await _add_key(session, key, number, name, Scope.READ, Scope.REPORT)
     await session.flush()
     caller = Principal(level=key.clearance, key_id=key.id, organisation=key.organisation)
-    sent = WebhookIn(url=TARGET, kind="supply_runout", place="aleppo-east", within=True, after="beginning")
-    tried, unused = [await add_webhook(session, caller, sent, TARGET, identifier("webhook", number)) for number in (1, 2)]
+    webhook = WebhookIn(url=TARGET, kind="supply_runout", place="aleppo-east", within=True, after="beginning")
+    tried, unused = [await add_webhook(session, caller, webhook, TARGET, demo_id("webhook", number)) for number in (1, 2)]
     connection = await session.connection()
     numbers = count(1)
-    lease = await acquire_lease(connection, tried.id, settings, new_id=lambda: identifier("delivery", next(numbers)))
+    lease = await acquire_lease(connection, tried.id, settings, new_id=lambda: demo_id("delivery", next(numbers)))
     assert lease is not None
     first, started = lease.due[0], utc_now()
     async with new_client() as client:
@@ -68,24 +64,22 @@ async def _add_webhooks(session: AsyncSession, key: ApiKey, settings: Settings) 
 
 
 async def _add_proposal(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """A restricted report, and another key's proposal to lower its label, which takes two keys."""
+    """Add a restricted report and a proposal to lower its label, made with another key, because that takes two keys."""
     await _add_key(session, key, 3, "review desk", Scope.READ, Scope.CURATE)
     await session.flush()
-    reviewer = Principal(level=key.clearance, key_id=identifier("key", 3), organisation=key.organisation)
-    report = identifier("report", len(REPORTS) + 1)
-    (outcome,), _ = await record_reports(session, reviewer, [validate(RESTRICTED, settings)], settings, identifiers=[report])
-    if not isinstance(outcome, VisibleReport):
-        raise DemoError(str(outcome))
-    await change_label(session, reviewer, report, Label.CLEAR, PUBLISHED, settings, proposal_id=identifier("proposal", 1))
+    reviewer = Principal(level=key.clearance, key_id=demo_id("key", 3), organisation=key.organisation)
+    number = len(REPORTS) + 1
+    await add_reports(session, reviewer, [RESTRICTED], settings, first=number)
+    await change_label(session, reviewer, demo_id("report", number), Label.CLEAR, PUBLISHED, settings, proposal_id=demo_id("proposal", 1))
 
 
 async def _add_key(session: AsyncSession, key: ApiKey, number: int, name: str, *scopes: Scope) -> None:
-    """A key that sees what the given one does; nobody is told its secret."""
+    """Add a key with the clearance of another one; its secret is not shown."""
     await create_key(
         session,
         name=name,
         organisation=key.organisation,
         scopes=scopes,
         clearance=LABELS[key.clearance],
-        identifier=identifier("key", number),
+        identifier=demo_id("key", number),
     )
