@@ -31,7 +31,7 @@ PAGE_ROWS = 500
 CHUNK_BYTES = 64 * 1024
 
 
-async def stream_list(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
+async def stream_list(request: Request, listing: ListQuery, format_: Format, cursor: str | None, limit: int | None) -> Response:
     """Return a list in a format other than JSON; `limit` None is the whole selection.
 
     Memory does not grow with the list, and no database connection is held while a slow client receives a page. Rows are in order of

@@ -49,13 +49,3 @@ def cell_error(cell: Cell) -> str | None:
     if cell == UNCALCULATED:
         return "the cell holds a formula without its result: open the file in a spreadsheet program and save it"
     return f"the cell holds an error, {cell}: write the value" if isinstance(cell, str) and cell in _ERRORS else None
-
-
-def cell_reference(column: int, row: int) -> str:
-    """Return the A1 reference of a cell: `cell_reference(0, 1)` is A1."""
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return f"{letters}{row}"

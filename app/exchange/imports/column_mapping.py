@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xlsxwriter.utility import xl_rowcol_to_cell
+
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
-from app.exchange.imports.cells import Cell, cell_error, cell_text
+from app.exchange.imports.cells import Cell, Row, cell_error, cell_text
 from app.exchange.imports.header_detection import DetectedHeader, Hashtag, parse_hashtag
+from app.exchange.imports.results import RowProblem
 from app.http.problems import FieldProblem, pointer
 
 # Columns of an exported list that a report does not have when it is sent.
@@ -27,6 +30,9 @@ _COUNTRY_DEPTH = 0
 _SITE_DEPTH = 9
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+NOT_STANDING = FieldProblem(
+    pointer="/status", detail="is not standing where it comes from: import a full export, which carries corrections and retractions"
+)
 
 FIELDS: dict[str, Column] = {each.header: each for each in STATEMENT if each.header not in _ADDED}
 # Fields by the last part of their path: where several share it, the first.
@@ -114,19 +120,34 @@ def _place_column(index: int, hashtag: Hashtag | None, name: str) -> PlaceColumn
 
 @dataclass(slots=True)
 class ParsedRow:
-    """The report of a row, what cannot be read in it, the column that names the place, and whether the report no longer stands."""
+    """The report of a row, what cannot be read in it, and where its fields are; `mapping` is None for a JSON document."""
 
+    number: int
     body: dict[str, Any]
-    problems: list[FieldProblem]
+    problems: list[FieldProblem] = field(default_factory=list)
+    sheet: str | None = None
+    mapping: ColumnMapping | None = None
     place_column: int | None = None
-    superseded: bool = False
+
+    def locate(self, problem: FieldProblem) -> RowProblem:
+        """Return a problem of the report with its row, column and cell."""
+        if self.mapping is None:
+            return RowProblem(self.number, problem.pointer, problem.detail)
+        name, cell = problem.pointer.strip("/").replace("/", "."), None
+        index = self.mapping.column_of(problem.pointer)
+        if problem.pointer == "/place" and self.place_column is not None:
+            index = self.place_column
+        if index is not None:
+            name, cell = self.mapping.headers[index] or name, xl_rowcol_to_cell(self.number - 1, index)
+        return RowProblem(self.number, name, problem.detail, cell, self.sheet)
 
 
-def parse_row(mapping: ColumnMapping, cells: Sequence[Cell], defaults: Mapping[str, str]) -> ParsedRow:
+def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Mapping[str, str]) -> ParsedRow:
     """Read a row; `defaults` fill fields of the report that the row leaves out."""
-    parsed = ParsedRow({}, [])
+    parsed = ParsedRow(row.number, {}, [], sheet, mapping)
+    cells = dict(enumerate(row.cells))
     for index, column in mapping.fields.items():
-        cell = cells[index] if index < len(cells) else None
+        cell = cells.get(index)
         if cell is None or cell == "":
             continue
         try:
@@ -138,14 +159,13 @@ def parse_row(mapping: ColumnMapping, cells: Sequence[Cell], defaults: Mapping[s
         if column.path == ("place",):
             parsed.place_column = index
     if "place" not in parsed.body:
-        for place in mapping.places:
-            text = cell_text(cells[place.index]) if place.index < len(cells) else ""
-            if text:
-                parsed.body["place"] = text if place.scheme is None else f"{place.scheme}:{text}"
-                parsed.place_column = place.index
-                break
-    if mapping.status is not None and mapping.status < len(cells):
-        parsed.superseded = cell_text(cells[mapping.status]) not in ("", "standing")
+        place = next((each for each in mapping.places if cell_text(cells.get(each.index))), None)
+        if place is not None:
+            text = cell_text(cells[place.index])
+            parsed.body["place"] = text if place.scheme is None else f"{place.scheme}:{text}"
+            parsed.place_column = place.index
+    if mapping.status is not None and cell_text(cells.get(mapping.status)) not in ("", "standing"):
+        parsed.problems.append(NOT_STANDING)
     parsed.body = {"value": {}, **defaults, **parsed.body}
     return parsed
 

@@ -55,7 +55,7 @@ _REPORT: dict[str, Any] = {
 
 
 class ImportOptions(BaseModel):
-    """What to do with the file, and the fields of rows that leave them out."""
+    """Options of an import, and fields for rows that leave them out."""
 
     dry_run: bool = Field(default=True, description="Validate the file and write nothing.")
     only_good: bool = Field(default=False, description="Record the valid rows even if others have problems.")
@@ -72,7 +72,7 @@ class ImportOptions(BaseModel):
 
 
 class ImportContent(StrEnum):
-    """What a file has: rows of statements, or a full export of a Lifeline."""
+    """Content of a file: rows of statements, or a full export of a Lifeline."""
 
     STATEMENTS = "statements"
     EXPORT = "export"
@@ -92,7 +92,7 @@ class ImportOut(BaseModel):
     """The result of an import or of its dry run."""
 
     written: bool = Field(description="Whether the file was written; false for a dry run.")
-    holds: ImportContent = Field(description="What the file has.")
+    holds: ImportContent = Field(description="Content of the file.")
     rows: int = Field(description="Rows of statements, or records of a full export.")
     created: int = Field(description="Reports or records that were recorded, or would be.")
     existing: int = Field(description="Rows that were recorded before. The dry run of a full export counts them as created.")
@@ -131,8 +131,6 @@ _BODY = {
     },
     "parameters": [IDEMPOTENCY_KEY],
 }
-
-
 _EXAMPLE = orjson.loads(_encode(ImportResult(rows=1, created=1, shown=[_REPORT])))
 _RESPONSES = {200: {"content": {JSON: {"example": _EXAMPLE}}}, **WRITE_ERRORS}
 

@@ -8,14 +8,15 @@ its P-code and the slug `name-code`, inside the unit above. A unit whose code ex
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
+from xlsxwriter.utility import xl_rowcol_to_cell
 
-from app.exchange.imports.cells import Cell, UnreadableFile, cell_error, cell_reference, cell_text
+from app.exchange.imports.cells import Cell, UnreadableFile, cell_error, cell_text
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.header_detection import DetectedHeader, detect_header
 from app.exchange.imports.results import FileResult, Progress, RowProblem
@@ -81,8 +82,51 @@ def find_unit_columns(header: DetectedHeader, language: str) -> UnitColumns:
     return found
 
 
-def _normalise(header: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", header.strip().lower()).strip("_")
+def _normalise(text: str, separator: str = "_") -> str:
+    return re.sub(r"[^a-z0-9]+", separator, text.lower()).strip(separator)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnitRow:
+    number: int
+    cells: Sequence[Cell]
+    columns: UnitColumns
+    sheet: str | None = None
+    geometry: dict[str, Any] | None = None
+
+    def text(self, index: int | None) -> str:
+        """Return the text of a column; empty if the row has none, or an error."""
+        cell = self.cells[index] if index is not None and index < len(self.cells) else None
+        return "" if cell_error(cell) else cell_text(cell)
+
+    def body(self, level: int, code: str, parent: str | None, country: str | None) -> dict[str, Any]:
+        """Return the unit of a level as a place."""
+        name = self.text(self.columns.names.get(level))
+        country = self.text(self.columns.iso3) or country or None
+        codes = [{"scheme": SCHEME, "code": code}]
+        if level == 0 and country:
+            codes.append({"scheme": "iso3", "code": country})
+        return {"slug": unit_slug(name, code), "name": name, "parent": parent, "country": country, "codes": codes}
+
+    def location(self) -> dict[str, Any]:
+        """Return the geometry or the centroid of the lowest unit; nothing if the row has neither."""
+        if self.geometry:
+            return {"geometry": self.geometry}
+        if self.columns.centroid is None:
+            return {}
+        try:
+            return {"centroid": [float(self.text(index)) for index in self.columns.centroid]}
+        except ValueError:
+            return {}
+
+    def locate(self, level: int, problem: FieldProblem) -> RowProblem:
+        """Return a problem of a place with its row and cell."""
+        name = problem.pointer.split("/")[1]
+        columns = {"name": self.columns.names.get(level), "codes": self.columns.codes.get(level), "country": self.columns.iso3}
+        index = columns.get(name)
+        return RowProblem(
+            self.number, name, problem.detail, None if index is None else xl_rowcol_to_cell(self.number - 1, index), self.sheet
+        )
 
 
 @dataclass(frozen=True)
@@ -118,83 +162,52 @@ class Gazetteer:
                 elif outcome is False or outcome.pointer == "/codes":
                     result.existing += 1
                 else:
-                    result.reject(RowProblem(row, f"level {level}", f"{outcome.pointer}: {outcome.detail}"))
+                    result.reject(row.locate(level, outcome))
             self.on_progress(len(batch))
 
-    def _read_units(self, result: GazetteerResult) -> Iterator[tuple[int, int, PlaceIn]]:
+    def _read_units(self, result: GazetteerResult) -> Iterator[tuple[_UnitRow, int, PlaceIn]]:
         """Yield each unit once, with its row and level."""
         seen: set[str] = set()
-        for number, cells, columns, geometry, sheet in self._read_rows():
+        for row in self._read_rows():
             result.rows += 1
-            codes = {level: code for level, index in sorted(columns.codes.items()) if (code := _text(cells, index))}
+            codes = {level: code for level, index in sorted(row.columns.codes.items()) if (code := row.text(index))}
             if not codes:
-                result.reject(RowProblem(number, "code", "the row has no code", None, sheet))
-                continue
+                result.reject(RowProblem(row.number, "code", "the row has no code", None, row.sheet))
             parent: str | None = None
             for level, code in codes.items():
                 if code not in seen:
                     seen.add(code)
-                    body = self._body(level, code, parent, cells, columns)
-                    if level == max(codes):
-                        body |= {"geometry": geometry} if geometry else _centroid(cells, columns)
+                    body = row.body(level, code, parent, self.country) | (row.location() if level == max(codes) else {})
                     try:
-                        yield number, level, PlaceIn.model_validate(body)
+                        yield row, level, PlaceIn.model_validate(body)
                     except ValidationError as error:
-                        result.reject(*[_problem(number, level, each, columns, sheet) for each in field_problems(error)])
+                        result.reject(*[row.locate(level, each) for each in field_problems(error)])
                 parent = f"{SCHEME}:{code}"
 
-    def _body(self, level: int, code: str, parent: str | None, cells: Sequence[Cell], columns: UnitColumns) -> dict[str, Any]:
-        name = _text(cells, columns.names.get(level))
-        country = _text(cells, columns.iso3) or self.country
-        codes = [{"scheme": SCHEME, "code": code}]
-        if level == 0 and country:
-            codes.append({"scheme": "iso3", "code": country})
-        return {"slug": unit_slug(name, code), "name": name, "parent": parent, "country": country or None, "codes": codes}
-
-    def _read_rows(self) -> Iterator[tuple[int, Sequence[Cell], UnitColumns, Mapping[str, Any] | None, str | None]]:
+    def _read_rows(self) -> Iterator[_UnitRow]:
         if self.format_ in TABULAR:
             for table in read_tables(self.file, self.format_):
                 header = detect_header(table.rows)
                 if any(header.headers):
                     columns = find_unit_columns(header, self.language)
-                    for row in header.rows:
-                        if any(each not in (None, "") for each in row.cells):
-                            yield row.number, row.cells, columns, None, table.name
+                    yield from (_UnitRow(row.number, row.cells, columns, table.name) for row in header.rows)
             return
         for number, feature in read_documents(self.file, self.format_):
             if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict):
                 raise UnreadableFile(f"Feature {number} has no properties: the file has to be a GeoJSON FeatureCollection of units.")
             properties = feature["properties"]
             header = DetectedHeader(list(properties), [None] * len(properties), iter(()))
-            yield number, list(properties.values()), find_unit_columns(header, self.language), feature.get("geometry"), None
+            columns = find_unit_columns(header, self.language)
+            yield _UnitRow(number, list(properties.values()), columns, geometry=feature.get("geometry"))
 
 
 class _Rollback(Exception):
     """Leaves a transaction without committing."""
 
 
-def _text(cells: Sequence[Cell], index: int | None) -> str:
-    return cell_text(cells[index]) if index is not None and index < len(cells) and cell_error(cells[index]) is None else ""
-
-
-def _centroid(cells: Sequence[Cell], columns: UnitColumns) -> dict[str, Any]:
-    if columns.centroid is None:
-        return {}
-    try:
-        return {"centroid": [float(_text(cells, index)) for index in columns.centroid]}
-    except ValueError:
-        return {}
-
-
-def _problem(row: int, level: int, problem: FieldProblem, columns: UnitColumns, sheet: str | None) -> RowProblem:
-    name = problem.pointer.split("/")[1]
-    index = {"name": columns.names.get(level), "codes": columns.codes.get(level), "country": columns.iso3}.get(name)
-    return RowProblem(row, name, problem.detail, None if index is None else cell_reference(index, row), sheet)
-
-
 def unit_slug(name: str, code: str) -> str:
     """Return the slug of a unit: its name in ASCII letters, shortened as necessary, and its code, which makes the slug unique."""
-    end = re.sub(r"[^a-z0-9]+", "-", code.lower()).strip("-")
-    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    start = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")[: MAX_SLUG_CHARACTERS - 1 - len(end)].strip("-")
+    end = _normalise(code, "-")
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    start = _normalise(ascii_name, "-")[: MAX_SLUG_CHARACTERS - 1 - len(end)].strip("-")
     return f"{start}-{end}" if start else end

@@ -17,7 +17,7 @@ Hashtag = tuple[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class DetectedHeader:
-    """The headers and hashtags of the columns (None for a column without), and the rows of data below them."""
+    """The headers and hashtags of the columns (None for a column without), and the rows of data below them that are not empty."""
 
     headers: Sequence[str]
     hashtags: Sequence[Hashtag | None]
@@ -25,28 +25,26 @@ class DetectedHeader:
 
 
 def detect_header(rows: Iterator[Row]) -> DetectedHeader:
-    """Find the row of hashtags, which is the first with more tags than other texts, and the headers above it.
+    """Find the row of hashtags, which is the first with more hashtags than other texts, and the headers above it.
 
     Without hashtags the first row that is not empty has the headers.
     """
+    filled = (row for row in rows if any(each not in (None, "") for each in row.cells))
     above: list[Row] = []
-    for row in rows:
+    for row in filled:
         texts = [cell_text(each) for each in row.cells]
-        filled = [each for each in texts if each]
-        if filled and sum(bool(_HASHTAG.fullmatch(each)) for each in filled) * 2 > len(filled):
-            header_row = next((each for each in reversed(above) if any(each.cells)), None)
-            headers = [cell_text(each) for each in header_row.cells] if header_row else []
-            hashtags = [parse_hashtag(each) for each in texts]
+        hashtags = [parse_hashtag(each) for each in texts]
+        if row.number <= MAX_HEADER_ROWS and sum(each is not None for each in hashtags) * 2 > sum(each != "" for each in texts):
+            headers = [cell_text(each) for each in above[-1].cells] if above else []
             width = max(len(headers), len(hashtags))
-            return DetectedHeader([*headers, *[""] * (width - len(headers))], [*hashtags, *[None] * (width - len(hashtags))], rows)
+            return DetectedHeader([*headers, *[""] * (width - len(headers))], [*hashtags, *[None] * (width - len(hashtags))], filled)
         above.append(row)
-        if len(above) == MAX_HEADER_ROWS:
+        if row.number >= MAX_HEADER_ROWS:
             break
-    at = next((at for at, each in enumerate(above) if any(each.cells)), None)
-    if at is None:
+    if not above:
         return DetectedHeader([], [], iter(()))
-    headers = [cell_text(each) for each in above[at].cells]
-    return DetectedHeader(headers, [None] * len(headers), chain(above[at + 1 :], rows))
+    headers = [cell_text(each) for each in above[0].cells]
+    return DetectedHeader(headers, [None] * len(headers), chain(above[1:], filled))
 
 
 def parse_hashtag(text: str) -> Hashtag | None:

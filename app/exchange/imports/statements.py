@@ -11,12 +11,12 @@ from typing import IO, Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal
-from app.exchange.imports.cells import UnreadableFile, cell_reference
-from app.exchange.imports.column_mapping import ColumnMapping, map_columns, parse_row
+from app.exchange.imports.cells import UnreadableFile
+from app.exchange.imports.column_mapping import NOT_STANDING, ParsedRow, map_columns, parse_row
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.header_detection import detect_header
 from app.exchange.imports.reference_lookup import ReferenceLookup, references_in, substitute_slugs
-from app.exchange.imports.results import FileResult, Progress, RowProblem
+from app.exchange.imports.results import FileResult, Progress
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem
 from app.reports.queries import find_by_fingerprint
@@ -31,33 +31,6 @@ BATCH_SIZE = 500
 MAX_SHOWN_REPORTS = 20
 # Fields of a report that the service adds; a list as served has them, a report that is sent does not.
 _ADDED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "status", "supersedes", "links", "amended"})
-_NOT_STANDING = FieldProblem(
-    pointer="/status", detail="is not standing where it comes from: import a full export, which carries corrections and retractions"
-)
-
-
-@dataclass(slots=True)
-class _StatementRow:
-    """The report of one row, and where its fields are in the file: `mapping` is None for a JSON document."""
-
-    number: int
-    body: dict[str, Any]
-    problems: FieldErrors = field(default_factory=list)
-    sheet: str | None = None
-    mapping: ColumnMapping | None = None
-    place_column: int | None = None
-
-    def locate(self, problem: FieldProblem) -> RowProblem:
-        """Return the problem with its row, column and cell."""
-        if self.mapping is None:
-            return RowProblem(self.number, problem.pointer, problem.detail)
-        name, cell = problem.pointer.strip("/").replace("/", "."), None
-        index = self.mapping.column_of(problem.pointer)
-        if problem.pointer == "/place" and self.place_column is not None:
-            index = self.place_column
-        if index is not None:
-            name, cell = self.mapping.headers[index] or name, cell_reference(index, self.number)
-        return RowProblem(self.number, name, problem.detail, cell, self.sheet)
 
 
 @dataclass(slots=True)
@@ -69,7 +42,7 @@ class ImportResult(FileResult):
     unread_columns: list[str] = field(default_factory=list)
     shown: list[dict[str, Any]] = field(default_factory=list)
 
-    def accept(self, rows: Sequence[_StatementRow], outcomes: Sequence[T | FieldErrors]) -> list[tuple[_StatementRow, T]]:
+    def accept(self, rows: Sequence[ParsedRow], outcomes: Sequence[T | FieldErrors]) -> list[tuple[ParsedRow, T]]:
         """Return the rows with an outcome other than errors, and reject the others."""
         accepted = []
         for row, outcome in zip(rows, outcomes, strict=True):
@@ -121,7 +94,7 @@ class StatementImport:
             result.existing += len(accepted) - created
         return result
 
-    async def _valid_batches(self, result: ImportResult) -> AsyncIterator[tuple[list[_StatementRow], list[ValidatedReport]]]:
+    async def _valid_batches(self, result: ImportResult) -> AsyncIterator[tuple[list[ParsedRow], list[ValidatedReport]]]:
         lookup = ReferenceLookup(self.caller)
         async for batch in read_batches(self._read_rows(result), BATCH_SIZE):
             async with self.database.read() as connection:
@@ -133,7 +106,7 @@ class StatementImport:
             yield [row for row, _ in valid], [report for _, report in valid]
             self.on_progress(len(batch))
 
-    def _read_rows(self, result: ImportResult) -> Iterator[_StatementRow]:
+    def _read_rows(self, result: ImportResult) -> Iterator[ParsedRow]:
         if self.format_ not in TABULAR:
             for number, document in read_documents(self.file, self.format_):
                 yield self._document_row(number, document)
@@ -147,26 +120,22 @@ class StatementImport:
             if not mapping.fields:
                 continue
             has_columns = True
-            for row in header.rows:
-                if any(each not in (None, "") for each in row.cells):
-                    parsed = parse_row(mapping, row.cells, self.defaults)
-                    problems = [*parsed.problems, _NOT_STANDING] if parsed.superseded else parsed.problems
-                    yield _StatementRow(row.number, parsed.body, problems, table.name, mapping, parsed.place_column)
+            yield from (parse_row(mapping, row, table.name, self.defaults) for row in header.rows)
         if not has_columns:
             raise UnreadableFile("No column is known: name the columns by fields such as place or people_low, or by HXL hashtags.")
 
-    def _document_row(self, number: int, document: Any) -> _StatementRow:
+    def _document_row(self, number: int, document: Any) -> ParsedRow:
         if isinstance(document, UnreadableFile):
-            return _StatementRow(number, {}, [FieldProblem(pointer="", detail=str(document))])
+            return ParsedRow(number, {}, [FieldProblem(pointer="", detail=str(document))])
         if not isinstance(document, dict):
-            return _StatementRow(number, {}, [FieldProblem(pointer="", detail="must be a JSON object")])
+            return ParsedRow(number, {}, [FieldProblem(pointer="", detail="must be a JSON object")])
         if "recorded_at" not in document:
-            return _StatementRow(number, {**self.defaults, **document})
+            return ParsedRow(number, {**self.defaults, **document})
         body = {name: value for name, value in document.items() if name not in _ADDED and value is not None}
-        problems = [] if document.get("status") in (None, "standing") else [_NOT_STANDING]
-        return _StatementRow(number, {**self.defaults, **body}, problems)
+        problems = [] if document.get("status") in (None, "standing") else [NOT_STANDING]
+        return ParsedRow(number, {**self.defaults, **body}, problems)
 
-    def _validate(self, row: _StatementRow, lookup: ReferenceLookup) -> ValidatedReport | FieldErrors:
+    def _validate(self, row: ParsedRow, lookup: ReferenceLookup) -> ValidatedReport | FieldErrors:
         problems = [*row.problems, *substitute_slugs(row.body, lookup)]
         report = validate(row.body, self.settings)
         if not problems:

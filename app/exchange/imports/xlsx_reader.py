@@ -21,7 +21,7 @@ MAX_UNPACKED_BYTES = 4 * 1024 * 1024 * 1024
 _HARMLESS_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
-# What zipfile and openpyxl raise for a damaged or crafted workbook.
+# Errors of zipfile and openpyxl for a damaged or crafted workbook.
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, InvalidFileException, SyntaxError),
     *(AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError),

@@ -39,10 +39,7 @@ AuthorFor = Callable[[str], Principal]
 
 @dataclass(slots=True)
 class ApplyResult:
-    """The result for some entries: counts of those added and of unknown types or kinds, those that exist, and those in conflict.
-
-    `refused` has the position and the errors of each entry that this service does not accept.
-    """
+    """Counts of entries added, existing, of unknown types or kinds, and in conflict; and the errors of those refused, by position."""
 
     added: Counter[str] = field(default_factory=Counter)
     existing: int = 0
@@ -100,19 +97,17 @@ class EntryApplier:
         subjects: dict[UUID, tuple[str, str, str]] = {}
         for entry in entries:
             for document in entry.documents:
-                subjects[document.id] = (document.kind, document.place.slug, document.subject)
-            if entry.report is not None and entry.indicator is not None and isinstance(sent := self._validate(entry), ValidatedReport):
+                subjects[document.id] = (document.kind, document.place, document.subject)
+            sent = validate(entry.statement, self._settings) if entry.report else []
+            if entry.indicator is not None and isinstance(sent, ValidatedReport):
                 subjects[entry.indicator] = (sent.report.kind, sent.report.place, KINDS[sent.report.kind].subject(sent.value))
         places = await find_places(await session.connection(), {place for _, place, _ in subjects.values()})
         for theirs, (kind, place, subject) in subjects.items():
             if place in places:
                 self._map(theirs, indicator_id(kind, places[place].id, subject))
 
-    def _validate(self, entry: Entry) -> ValidatedReport | FieldErrors:
-        return validate(entry.statement, self._settings)
-
     async def _record(self, session: AsyncSession, caller: Principal, run: Sequence[tuple[int, Entry]], result: ApplyResult) -> None:
-        reports = [self._validate(entry) for _, entry in run]
+        reports = [validate(entry.statement, self._settings) for _, entry in run]
         identifiers = [entry.report.id for _, entry in run if entry.report is not None]
         outcomes, _ = await record_reports(session, caller, reports, self._settings, identifiers=identifiers, requester=self._requester)
         for (at, entry), identifier, outcome in zip(run, identifiers, outcomes, strict=True):
@@ -150,10 +145,7 @@ class EntryApplier:
         return True
 
     async def _may_lower(self, session: AsyncSession, caller: Principal, report: UUID) -> bool:
-        """Return whether entries may lower the label of a report.
-
-        A single key may not, because it can send any entry, unless the report came with the same entries. The command may.
-        """
+        """Return whether entries may lower a label: not if one key sends them, which can write any, unless they brought the report."""
         if caller.key_id is None:
             return True
         of_report = exists().where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type).in_(STATEMENT_TYPES))
@@ -191,7 +183,7 @@ class EntryApplier:
         visible, hidden = await find_by_identifier(connection, [identifier], self._requester or caller)
         if identifier in visible:
             return False
-        sent = self._validate(entry)
+        sent = validate(entry.statement, self._settings)
         if identifier in hidden and await self._is_recorded(session, caller, sent):
             return False
         old = self._local(entry.detail.supersedes or identifier)
@@ -252,8 +244,7 @@ class EntryApplier:
         assert entry.source is not None
         assert entry.detail.reliability is not None
         organisation = (self._requester or caller).organisation
-        sources = await find_sources(await session.connection(), [entry.source], caller.level, organisation)
-        source = sources.get(entry.source)
+        source = (await find_sources(await session.connection(), [entry.source], caller.level, organisation)).get(entry.source)
         if source is not None and await _exists(session, caller, entry, "grade", col(LedgerEntry.source_id) == source.id):
             return False
         await record_grade(
