@@ -1,4 +1,4 @@
-"""A change as a CloudEvent (1.0, structured JSON): the body of a delivery, made once, when it is queued."""
+"""A change as a CloudEvent (CloudEvents 1.0, structured JSON), the body of a delivery."""
 
 from uuid import UUID
 
@@ -16,17 +16,17 @@ EVENT_TYPES = {
     "outcome": "org.lifeline.indicator.outcome.v1",
     "grade": "org.lifeline.source.graded.v1",
 }
-# What only clearances above this may see leaves on request of a key alone: a delivery says that there is something, and where.
+# Data of higher labels leaves only on request with a key: such a delivery is a reference, a link to the change.
 MAX_DOCUMENT_LEVEL = LEVELS[Label.GREEN]
 
 
 def event_type(change_type: str) -> str:
-    """The CloudEvents type of a type of change."""
+    """Return the CloudEvents type of a type of change."""
     return EVENT_TYPES.get(change_type, f"org.lifeline.{change_type}.recorded.v1")
 
 
 def build_event(delivery: UUID, served: ServedChange, *, reference_only: bool, reader_level: int) -> str:
-    """The event of a change as JSON: `data` is the change as in the feed and a link to it; thin, only its seq, type and the link."""
+    """Render a change as an event; `data` is the change as in `/v1/changes` and a link to it, or only its seq, its type and the link."""
     links = {"change": f"/v1/changes?after={CHANGE_CURSORS[reader_level].encode(served.seq - 1, served.seq - 1)}&limit=1"}
     head = {
         "specversion": "1.0",

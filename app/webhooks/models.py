@@ -1,4 +1,4 @@
-"""Webhooks as stored: where each stands in its ledger, and what it was sent."""
+"""The tables of webhooks and their deliveries."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,10 +12,9 @@ PENDING = text("status = 'pending'")
 
 
 class Webhook(SQLModel, table=True):
-    """One target. `seq` is its cursor in the ledger of the clearance `level`: what lies behind it is queued, filtered out or done.
+    """A webhook; changes up to `cursor_seq`, in the ledger of the clearance `level`, are queued, delivered or filtered out.
 
-    Whoever holds the `lease` sends; nobody else does until `leased_until`. `failing_since` is the first failure after the last
-    success.
+    Until `lease_expires_at` only the holder of `lease_id` delivers. `failing_since` is the first failure after the last success.
     """
 
     __tablename__ = "webhook"
@@ -41,10 +40,10 @@ class Webhook(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """One event for one webhook, its body as it was when it was queued. Its identifier is the `webhook-id` of every attempt.
+    """A change to deliver to a webhook; `id` is the `webhook-id` of every attempt.
 
-    `known_number` is the number of the last change of the ledger, whoever may see it, that had been recorded when the body was made.
-    `attempts` counts since it was queued, or since a redelivery was asked for; `first_attempt_at` is the first of these.
+    `body_global_seq` is the last ledger entry, at any clearance, when the body was built. `attempts` and `first_attempt_at` start
+    again with a redelivery.
     """
 
     __tablename__ = "webhook_delivery"

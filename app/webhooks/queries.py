@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, case, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from app.domain.tlp import LABELS
 from app.storage.paging import current_revision, fetch_page
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
+from app.webhooks.schemas import DeliveryOut, WebhookOut
 
 webhooks, deliveries = table_of(Webhook), table_of(Delivery)
 
@@ -77,13 +79,15 @@ async def get_delivery(connection: AsyncConnection, webhook_id: UUID, delivery_i
 
 def _webhook_document(row: RowMapping) -> dict[str, Any]:
     path = f"/v1/webhooks/{row['id']}"
-    return _fields(row) | {"clearance": LABELS[row["clearance"]].value, "links": {"self": path, "deliveries": f"{path}/deliveries"}}
+    links = {"self": path, "deliveries": f"{path}/deliveries"}
+    return _fields(row, WebhookOut) | {"clearance": LABELS[row["clearance"]].value, "links": links}
 
 
 def _delivery_document(row: RowMapping, webhook_id: UUID) -> dict[str, Any]:
     path = f"/v1/webhooks/{webhook_id}"
-    return _fields(row) | {"links": {"webhook": path, "redelivery": f"{path}/deliveries/{row['id']}/redelivery"}}
+    return _fields(row, DeliveryOut) | {"links": {"webhook": path, "redelivery": f"{path}/deliveries/{row['id']}/redelivery"}}
 
 
-def _fields(row: RowMapping) -> dict[str, Any]:
-    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in row.items()}
+def _fields(row: RowMapping, model: type[BaseModel]) -> dict[str, Any]:
+    values = {name: row[name] for name in model.model_fields if name in row}
+    return {name: rfc3339(each) if isinstance(each, datetime) else each for name, each in values.items()} | {"id": str(row["id"])}

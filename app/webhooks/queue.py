@@ -49,7 +49,7 @@ async def enqueue_changes(connection: AsyncConnection, webhook: RowMapping, now:
     global_seq = await _last_global_seq(connection)
     deadline = time.monotonic() + MAX_SCAN_SECONDS
     while True:
-        changes, cursor, head = await changes_after(connection, cursor, limit=BATCH_SIZE, level=level, selection=filters)
+        changes, cursor, head = await changes_after(connection, cursor, limit=BATCH_SIZE, level=level, filters=filters)
         if changes or cursor >= head or time.monotonic() >= deadline:
             break
     if changes:

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on 127.0.0.1 that does as it is told, and settings that let webhooks point there."""
+"""A webhook receiver on 127.0.0.1 with configurable responses, and settings that allow it as a target."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +13,7 @@ import pytest
 from standardwebhooks import Webhook as Signer
 
 from app.settings import Settings
+from tests.support.factories import report
 
 HANG = "hang"
 CLOSE = "close"
@@ -21,14 +22,14 @@ OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 def http_response(status: int, *headers: str, body: bytes = b"") -> bytes:
-    """The bytes of an answer."""
-    head = [f"HTTP/1.1 {status} Said", *headers, f"Content-Length: {len(body)}"]
+    """Return the bytes of a response."""
+    head = [f"HTTP/1.1 {status} Status", *headers, f"Content-Length: {len(body)}"]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request as it came."""
+    """A request as received."""
 
     path: str
     headers: dict[str, str]
@@ -41,7 +42,7 @@ class ReceivedRequest:
 
     @property
     def event(self) -> dict[str, Any]:
-        """The event, which has to be as its headers say."""
+        """Return the event, checked against the headers."""
         assert self.headers["content-type"] == "application/cloudevents+json"
         event: dict[str, Any] = orjson.loads(self.body)
         assert event["id"] == self.id
@@ -62,33 +63,33 @@ def _set() -> asyncio.Event:
 
 @dataclass
 class Receiver:
-    """What came, and how the next requests are answered: by what `says` gives, then by 204."""
+    """Keeps the requests that it receives; `respond` gives the response to each, by default 204."""
 
     url: str = ""
     requests: list[ReceivedRequest] = field(default_factory=list)
     respond: Callable[[ReceivedRequest], bytes | str] = lambda _: OK
-    # Requests are answered while it is set.
+    # While cleared, no request is answered.
     answering: asyncio.Event = field(default_factory=_set)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def respond_with(self, *answers: bytes | str) -> None:
-        """Answer so, one after another, then by 204."""
-        left = iter(answers)
-        self.respond = lambda _: next(left, OK)
+    def respond_with(self, *planned: bytes | str) -> None:
+        """Respond with these, one after another, then with 204."""
+        responses = iter(planned)
+        self.respond = lambda _: next(responses, OK)
 
     def seqs(self) -> list[int]:
-        """The seqs, as they came."""
+        """Return the seqs in the order of arrival."""
         return [each.seq for each in self.requests]
 
     async def wait_until(self, condition: Callable[[], bool], seconds: float = 40) -> None:
-        """Wait until a condition on what came holds."""
+        """Wait until a condition on the received requests holds."""
         async with asyncio.timeout(seconds):
             while not condition():
                 self._arrived.clear()
                 await self._arrived.wait()
 
     async def wait_for_requests(self, count: int) -> None:
-        """Wait for so many requests."""
+        """Wait for this many requests."""
         await self.wait_until(lambda: len(self.requests) >= count)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,48 +106,47 @@ class Receiver:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
         body = await reader.readexactly(int(headers["content-length"]))
-        got = ReceivedRequest(lines[0].split(" ")[1], headers, body, datetime.now(UTC))
-        said = self.respond(got)
-        self.requests.append(got)
+        request = ReceivedRequest(lines[0].split(" ")[1], headers, body, datetime.now(UTC))
+        response = self.respond(request)
+        self.requests.append(request)
         self._arrived.set()
         await self.answering.wait()
-        if said == HANG:
+        if response == HANG:
             await reader.read()
             return False
-        if said == CLOSE:
+        if response == CLOSE:
             return False
-        if said == MID_BODY:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly so mu")
+        if response == MID_BODY:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut of")
             await writer.drain()
             return False
-        assert isinstance(said, bytes)
-        writer.write(said)
+        assert isinstance(response, bytes)
+        writer.write(response)
         await writer.drain()
         return True
 
 
 @asynccontextmanager
 async def run_receiver() -> AsyncIterator[Receiver]:
-    """A receiver, listening while the block runs."""
-    made = Receiver()
-    server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+    """Run a receiver until the end of the block."""
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.handle, "127.0.0.1", 0)
+    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     try:
-        yield made
+        yield receiver
     finally:
         server.close()
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver, listening."""
-    async with run_receiver() as made:
-        yield made
+    async with run_receiver() as running:
+        yield running
 
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Settings with a schedule that tests can wait for, and patience with a receiver on a busy machine."""
+    """Settings with short retry delays, and a timeout that a busy machine keeps."""
     return Settings(
         database_url=database_url,
         database_pool_size=3,
@@ -161,33 +161,62 @@ Register = Callable[..., Awaitable[dict[str, Any]]]
 
 @pytest.fixture
 def register(client: httpx.AsyncClient, receiver: Receiver) -> Register:
-    """Registers the receiver, by the client given or the one that may everything."""
+    """Return a function that creates a webhook for the receiver."""
 
     async def register(by: httpx.AsyncClient = client, **more: Any) -> dict[str, Any]:
-        answer = await by.post("/v1/webhooks", json={"url": receiver.url, **more})
-        assert answer.status_code == 201, answer.text
-        assert answer.headers["location"] == answer.json()["links"]["self"]
-        made: dict[str, Any] = answer.json()
-        return made
+        response = await by.post("/v1/webhooks", json={"url": receiver.url, **more})
+        assert response.status_code == 201, response.text
+        webhook: dict[str, Any] = response.json()
+        assert response.headers["location"] == webhook["links"]["self"]
+        return webhook
 
     return register
 
 
+async def post_report(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    """Record a report; return it as stored."""
+    response = await client.post("/v1/reports", json=report(**more))
+    assert response.status_code == 201, response.text
+    stored: dict[str, Any] = response.json()
+    return stored
+
+
 async def delivery_log(client: httpx.AsyncClient, webhook: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
-    """A webhook's log."""
-    answer = await client.get(webhook["links"]["deliveries"], params=params)
-    assert answer.status_code == 200, answer.text
-    items: list[dict[str, Any]] = answer.json()["items"]
+    """Return the delivery log of a webhook, latest change first."""
+    response = await client.get(webhook["links"]["deliveries"], params=params)
+    assert response.status_code == 200, response.text
+    items: list[dict[str, Any]] = response.json()["items"]
     return items
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:
-    """Wait until something holds that has to be asked for."""
+    """Poll until a condition holds."""
     async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - what is asked for has no event to wait for
+        while not await condition():  # noqa: ASYNC110 - the condition has no event to wait for
             await asyncio.sleep(0.02)
 
 
-def verify(webhook: dict[str, Any], got: ReceivedRequest) -> None:
-    """Check a request's signature as a receiver does."""
-    Signer(webhook["secret"]).verify(got.body, got.headers)
+async def wait_for_statuses(client: httpx.AsyncClient, webhook: dict[str, Any], *statuses: str) -> list[dict[str, Any]]:
+    """Wait until the delivery log has entries with these statuses; return it."""
+
+    async def reached() -> bool:
+        return [item["status"] for item in await delivery_log(client, webhook)] == list(statuses)
+
+    await until(reached)
+    return await delivery_log(client, webhook)
+
+
+async def wait_until_disabled(client: httpx.AsyncClient, webhook: dict[str, Any]) -> dict[str, Any]:
+    """Wait until a webhook is disabled; return it."""
+
+    async def disabled() -> bool:
+        return bool((await client.get(webhook["links"]["self"])).json()["status"] == "disabled")
+
+    await until(disabled)
+    found: dict[str, Any] = (await client.get(webhook["links"]["self"])).json()
+    return found
+
+
+def verify(webhook: dict[str, Any], request: ReceivedRequest) -> None:
+    """Verify the signature of a request as a receiver does."""
+    Signer(webhook["secret"]).verify(request.body, request.headers)
