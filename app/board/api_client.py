@@ -37,10 +37,7 @@ class InProcessApiClient:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
     async def get(self, path: str, parameters: Parameters = MappingProxyType({})) -> Document:
-        """Return a document, as of the page's time unless the parameters have `as_of`; raise the API's problem.
-
-        Parameters that are None are not sent.
-        """
+        """Return a document as of the page's time, unless the parameters have `as_of`, without those that are None; raise its problem."""
         sent = {name: value for name, value in {"as_of": self._as_of, **parameters}.items() if value is not None}
         async with self._slots:
             response = await self._client.get(path, params=sent)

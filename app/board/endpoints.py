@@ -11,13 +11,15 @@ from app.access.dependencies import CallerDep
 from app.board import guide
 from app.board.api_client import LATEST, InProcessApiClient
 from app.board.cards import build_card
+from app.board.localization import Localization
 from app.board.overview_page import load_records, overview_context
 from app.board.place_page import place_context
-from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, end_session, page_response, root_path
+from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, end_session, render_page, root_path
 from app.board.sessions import session_cookie
 from app.board.time_slider import MAX_STEPS, TimeSlider
 from app.http.problems import Problem, not_found
 from app.http.query_params import AsOf
+from app.http.request_body import read_body
 from app.http.state import app_state, request_state
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -53,7 +55,7 @@ async def show_board(
     if step is not None:
         return _redirect_to_step(request, step, slider)
     context = await overview_context(InProcessApiClient(request, as_of), locale, as_of=as_of, page_number=number, search=q)
-    return page_response(request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
+    return render_page(request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/places/{slug}")
@@ -64,7 +66,7 @@ async def show_place(
     if step is not None:
         return _redirect_to_step(request, step, slider)
     context = await place_context(InProcessApiClient(request, as_of), locale, slug, as_of=as_of)
-    return page_response(request, "place.html", locale, signed_in=caller.key_id is not None, **context)
+    return render_page(request, "place.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/embed/{slug}")
@@ -73,25 +75,23 @@ async def show_embedded_card(request: Request, locale: LocalizationDep, slug: Sl
     api = InProcessApiClient(request, as_of, key="")
     situation = await api.get(f"/v1/situations/{slug}")
     card = build_card(situation, await load_records(api, [situation]), locale)
-    return page_response(request, "embed.html", locale, framed=True, card=card, as_of=as_of)
+    return render_page(request, "embed.html", locale, framed=True, card=card, as_of=as_of)
 
 
 @router.get("/sign-in")
-async def show_sign_in(
-    request: Request, locale: LocalizationDep, ended: Annotated[bool, Query(description="Whether a session has just ended.")] = False
-) -> Response:
-    """Show the form for a key."""
-    insecure = _is_insecure(request)
-    return page_response(request, "sign_in.html", locale, cacheable=False, ended=ended, wrong=False, head=None, insecure=insecure)
+async def show_sign_in(request: Request, locale: LocalizationDep, ended: bool = False) -> Response:
+    """Show the form for a key; `ended` is true after a session that has ended."""
+    return _sign_in_page(request, locale, ended=ended)
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request, locale: LocalizationDep) -> Response:
     """Store a valid key in the session cookie; show the form again for any other."""
     _reject_cross_site(request)
-    key = parse_qs(await _read_form(request)).get("key", [""])[0].strip()
+    form = await read_body(request, MAX_FORM_BYTES)
+    key = parse_qs(form.decode("utf-8", "replace")).get("key", [""])[0].strip()
     if not _KEY.fullmatch(key) or not await _is_valid(request, key):
-        return page_response(request, "sign_in.html", locale, 403, ended=False, wrong=True, head=None, insecure=_is_insecure(request))
+        return _sign_in_page(request, locale, 403)
     response = RedirectResponse(f"{root_path(request)}/", 303, NOT_STORED)
     scheme = request.scope["scheme"]
     value = app_state(request).sessions.encrypt(key)
@@ -116,15 +116,6 @@ async def get_asset(request: Request, digest: str, name: str) -> Response:
     return Response(content, headers={"Cache-Control": "public, max-age=31536000, immutable"}, media_type=media_type)
 
 
-async def _read_form(request: Request) -> str:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_FORM_BYTES:
-            raise Problem(413, f"The form is too large: send at most {MAX_FORM_BYTES} bytes.", headers={"Connection": "close"})
-    return raw.decode("utf-8", "replace")
-
-
 async def _is_valid(request: Request, key: str) -> bool:
     try:
         await InProcessApiClient(request, key=key).get("/v1/ledger/head", LATEST)
@@ -143,5 +134,9 @@ def _reject_cross_site(request: Request) -> None:
         raise Problem(403, "This form was sent by another site.")
 
 
-def _is_insecure(request: Request) -> bool:
-    return request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")
+def _sign_in_page(request: Request, locale: Localization, status: int = 200, *, ended: bool = False) -> Response:
+    insecure = request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")
+    page = render_page(request, "sign_in.html", locale, status, ended=ended, head=None, insecure=insecure)
+    # The key of the response cache has neither scheme nor host.
+    request_state(request.scope)["cacheable"] = False
+    return page

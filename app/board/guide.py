@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-from app.board.rendering import LocalizationDep, PageRoute, page_response, root_path
+from app.board.rendering import LocalizationDep, PageRoute, render_page, root_path
 from app.http.problems import not_found
 from app.http.state import request_state
 
@@ -44,8 +44,8 @@ async def show_guide_page(request: Request, locale: LocalizationDep, path: str) 
     """Show a page of the guide, or return one of its other files."""
     files, root, name = load_files(), root_path(request), f"{path}.md"
     if name in files:
-        title, body = render_page(name, files, root)
-        return page_response(request, "guide.html", locale, head=None, title=title, body=body, is_index=name == INDEX)
+        title, body = render_markdown(name, files, root)
+        return render_page(request, "guide.html", locale, head=None, title=title, body=body, is_index=name == INDEX)
     if path not in files:
         raise not_found("page")
     if path.endswith(".md"):
@@ -55,7 +55,7 @@ async def show_guide_page(request: Request, locale: LocalizationDep, path: str) 
     return Response(files[path], headers={"Cache-Control": "public, no-cache"}, media_type=media_type)
 
 
-def render_page(name: str, files: Mapping[str, bytes], root: str) -> tuple[str, str]:
+def render_markdown(name: str, files: Mapping[str, bytes], root: str) -> tuple[str, str]:
     """Return the title and the HTML of a page. Headings have the fragments that GitHub gives them."""
     markdown = MarkdownIt("commonmark").enable("table")
     # Keyboards scroll what has a tabindex.
@@ -75,7 +75,7 @@ def render_page(name: str, files: Mapping[str, bytes], root: str) -> tuple[str, 
             seen[fragment] += 1
         for child in token.children or ():
             _rewrite_link(child, name, files, root)
-    return titles[0], str(markdown.renderer.render(tokens, markdown.options, {}))
+    return next(iter(titles), name), str(markdown.renderer.render(tokens, markdown.options, {}))
 
 
 def _rewrite_link(token: Token, name: str, files: Mapping[str, bytes], root: str) -> None:

@@ -69,10 +69,6 @@ class Localization:
         """Format the day of an RFC 3339 date or date-time."""
         return format_date(date.fromisoformat(text[:10]), "d MMM y", locale=self._locale)
 
-    def short_day(self, day: date) -> str:
-        """Format a day without its year, for an axis."""
-        return format_date(day, "d MMM", locale=self._locale)
-
     def date_time(self, text: str) -> str:
         """Format an RFC 3339 date-time to the minute, in UTC."""
         return format_datetime(datetime.fromisoformat(text), "d MMM y, HH:mm 'UTC'", locale=self._locale)

@@ -8,7 +8,7 @@ from typing import Any
 from app.board.api_client import LATEST, InProcessApiClient
 from app.board.cards import build_card
 from app.board.drawing.maps import place_map
-from app.board.drawing.plots import DailyValue, build_plot
+from app.board.drawing.plots import History, build_plot
 from app.board.localization import Localization
 from app.board.overview_page import load_records, load_time_slider
 from app.board.value_text import Document, subject_text, value_text
@@ -29,48 +29,36 @@ async def place_context(api: InProcessApiClient, locale: Localization, slug: str
     listed = await api.get_all("/v1/indicators", {"place": slug})
     indicators = await asyncio.gather(*(api.get(f"/v1/indicators/{each['id']}") for each in listed))
     reports = await api.get("/v1/reports", {"place": slug, "limit": 1000})
-    provenance = {each["id"]: each["provenance"] for each in reports["items"]}
-    days = {each["stated_at"][:10] for indicator in indicators for each in _reports(indicator)}
-    values = await _load_daily_values(api, slug, sorted(days)[-MAX_PLOT_DAYS:])
+    days = {each["stated_at"][:10] for indicator in indicators for name in ("reports", "left_out") for each in indicator[name]}
+    history = await _load_history(api, slug, sorted(days)[-MAX_PLOT_DAYS:])
     until = date.fromisoformat(as_of[:10]) if as_of else utc_now().date()
     order = {each.anchor: at for at, each in enumerate((*card.people, *card.supplies, *card.routes, *card.other))}
-    sections = [_section(each, values.get(each["id"], []), until, provenance, records["routes"], locale) for each in indicators]
+    sections = [_section(each, history.get(each["id"], []), until, records["routes"], locale) for each in indicators]
     sections.sort(key=lambda each: (list(KINDS).index(each["kind"]), order.get(each["anchor"], len(order))))
     return {
         "head": head,
         "as_of": as_of,
-        "place": place,
         "card": card,
         "map": place_map(card, place, records["routes"]),
         "sections": sections,
+        "provenance": {each["id"]: each["provenance"] for each in reports["items"]},
         "slider": await load_time_slider(api, as_of),
         "path": f"/places/{place['slug']}",
     }
 
 
-def _reports(indicator: Document) -> list[Document]:
-    return [*indicator["reports"], *indicator["left_out"]]
-
-
-async def _load_daily_values(api: InProcessApiClient, slug: str, days: Sequence[str]) -> dict[str, list[DailyValue]]:
-    """Return the value of each indicator at the end of some days, by identifier."""
+async def _load_history(api: InProcessApiClient, slug: str, days: Sequence[str]) -> dict[str, list[tuple[date, Document]]]:
+    """Return the indicators as of the end of some days, by identifier."""
     lists = await asyncio.gather(*(api.get_all("/v1/indicators", {"place": slug, "as_of": day}) for day in days))
-    found: dict[str, list[DailyValue]] = {}
+    found: dict[str, list[tuple[date, Document]]] = {}
     for day, indicators in zip(days, lists, strict=True):
         for each in indicators:
-            found.setdefault(each["id"], []).append(DailyValue(date.fromisoformat(day), each["value"], each["agreement"]))
+            found.setdefault(each["id"], []).append((date.fromisoformat(day), each))
     return found
 
 
-def _section(
-    indicator: Document,
-    values: Sequence[DailyValue],
-    until: date,
-    provenance: Mapping[str, Document],
-    routes: Mapping[str, Document],
-    locale: Localization,
-) -> dict[str, Any]:
-    kind, value, reports = indicator["kind"], indicator["value"], _reports(indicator)
+def _section(indicator: Document, history: History, until: date, routes: Mapping[str, Document], locale: Localization) -> dict[str, Any]:
+    kind, value, reports = indicator["kind"], indicator["value"], [*indicator["reports"], *indicator["left_out"]]
     # The plot ends with the newest report or the horizon, not today: that may be years later.
     newest = max((date.fromisoformat(each["stated_at"][:10]) for each in reports), default=until)
     horizon = date.fromisoformat(indicator["stale_after"][:10]) if indicator["stale_after"] else newest
@@ -79,7 +67,6 @@ def _section(
         "anchor": f"i-{indicator['id']}",
         "title": subject_text(indicator["subject"], kind, routes, locale),
         "text": locale.gettext("no current statement") if value is None else value_text(value, kind, locale),
-        "plot": build_plot(kind, values, reports, min(until, max(horizon, newest)), locale),
+        "plot": build_plot(kind, history, reports, min(until, max(horizon, newest)), locale),
         "texts": {each["id"]: value_text(each["value"], kind, locale) for each in reports},
-        "provenance": {each["id"]: provenance.get(each["id"]) for each in reports},
     }

@@ -32,18 +32,6 @@ NOT_STORED = {"Cache-Control": "no-store"}
 CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors "
 
 
-def page_headers(*, framed: bool = False) -> dict[str, str]:
-    """Return the headers of a page; other sites may show a `framed` page in a frame."""
-    headers = {
-        "Content-Security-Policy": CONTENT_POLICY + ("*" if framed else "'none'"),
-        # With `no-referrer` browsers send no `Origin` with a form.
-        "Referrer-Policy": "same-origin",
-        "Cache-Control": "public, no-cache" if framed else "private, no-cache",
-        "Vary": "Accept-Language" if framed else "Cookie, Accept-Language",
-    }
-    return headers if framed else {**headers, "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin"}
-
-
 @lru_cache
 def _environment(language: str) -> Environment:
     locale = localization_for(language)
@@ -57,9 +45,8 @@ def _environment(language: str) -> Environment:
     )
     environment.install_gettext_translations(locale.translations, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(day=locale.day, number=locale.number, label=lambda code, kind="": label_for(code, locale, kind))
-    environment.globals.update(
-        languages=LANGUAGES, digest=DIGEST, bar_days=BAR_DAYS, bar_width=BAR_PIXELS, plot_box=PLOT_BOX, locale=locale
-    )
+    environment.globals.update(locale=locale, languages=LANGUAGES, digest=DIGEST)
+    environment.globals.update(bar_days=BAR_DAYS, bar_pixels=BAR_PIXELS, plot_box=PLOT_BOX)
     return environment
 
 
@@ -78,19 +65,18 @@ def get_localization(
 LocalizationDep = Annotated[Localization, Depends(get_localization)]
 
 
-def page_response(
-    request: Request,
-    template: str,
-    locale: Localization,
-    status: int = 200,
-    *,
-    cacheable: bool = True,
-    framed: bool = False,
-    **context: Any,
-) -> Response:
-    """Render a page. A `cacheable` page depends on its URL, the clearance, the day and the database alone; errors are never stored."""
-    request_state(request.scope)["cacheable"] = cacheable and status == 200
-    headers = page_headers(framed=framed) | ({} if status == 200 else NOT_STORED)
+def render_page(request: Request, template: str, locale: Localization, status: int = 200, framed: bool = False, **context: Any) -> Response:
+    """Render a page, which depends on its URL, the clearance, the day and the database alone; other sites may frame a `framed` one."""
+    request_state(request.scope)["cacheable"] = status == 200
+    headers = {
+        "Content-Security-Policy": CONTENT_POLICY + ("*" if framed else "'none'"),
+        # With `no-referrer` browsers send no `Origin` with a form.
+        "Referrer-Policy": "same-origin",
+        "Cache-Control": "no-store" if status != 200 else "public, no-cache" if framed else "private, no-cache",
+        "Vary": "Accept-Language" if framed else "Cookie, Accept-Language",
+    }
+    if not framed:
+        headers |= {"X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin"}
     context |= {"root": root_path(request), "lang": locale.language, "dir": locale.direction, "status": status, "framed": framed}
     body = _environment(locale.language).get_template(template).render(context)
     return Response(body, status, headers, media_type="text/html")
@@ -122,6 +108,6 @@ class PageRoute(APIRoute):
             # A site that frames a card shows the problem in the frame.
             framed = request.scope["path"].startswith("/embed/")
             locale = localization_for(request.query_params.get("lang"))
-            return page_response(request, "problem.html", locale, status, framed=framed, details=details, head=None)
+            return render_page(request, "problem.html", locale, status, framed=framed, details=details, head=None)
 
         return handle_with_pages

@@ -12,8 +12,8 @@ from app.http.problems import Problem, field_problems, invalid, invalid_field, p
 from app.http.responses import JSON
 from app.http.state import app_state, request_state
 
-# Of a body that is too large, so many times the allowed size is read and discarded.
-MAX_DISCARDED_BODIES = 4
+# Of a body that is too large, so many times the allowed size is read before the connection is closed.
+MAX_READ_BODIES = 5
 NUL_MESSAGE = "must not contain a NUL character"
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -43,7 +43,7 @@ async def json_body(request: Request) -> Any:
     settings = app_state(request).settings
     try:
         async with asyncio.timeout(settings.body_timeout_seconds):
-            raw = await _read(request, settings.max_body_bytes)
+            raw = await read_body(request, settings.max_body_bytes)
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
     request_state(request.scope)["raw_body"] = raw
@@ -63,35 +63,24 @@ def reject_content_encoding(request: Request) -> None:
         raise Problem(415, "Send the body without Content-Encoding.", headers={"Accept-Encoding": "identity"})
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    raw = bytearray()
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the body of a request as it was sent; raise 413 over the limit."""
+    raw, received = bytearray(), 0
     async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > max_bytes:
-            await _discard(request, MAX_DISCARDED_BODIES * max_bytes)
-            raise Problem(413, f"The body must not exceed {max_bytes} bytes.", headers={"Connection": "close"})
+        received += len(chunk)
+        if received <= max_bytes:
+            raw += chunk
+        # Reads on for a while: a connection that is closed with unread bytes is reset, and the client never sees the response.
+        elif received > MAX_READ_BODIES * max_bytes:
+            break
+    if received > max_bytes:
+        raise Problem(413, f"The body must not exceed {max_bytes} bytes.", headers={"Connection": "close"})
     return bytes(raw)
 
 
-async def _discard(request: Request, max_bytes: int) -> None:
-    # A connection that is closed with unread bytes is reset, and the client never sees the response.
-    async for chunk in request.stream():
-        max_bytes -= len(chunk)
-        if max_bytes < 0:
-            return
-
-
-def find_nul(node: Any) -> list[str | int] | None:
-    """Return the path to the first string or field name with a NUL character, which PostgreSQL cannot store; None without one."""
-    waiting: list[tuple[list[str | int], Any]] = [([], node)]
-    while waiting:
-        path, value = waiting.pop()
-        if isinstance(value, str) and "\0" in value:
-            return path
-        if isinstance(value, dict):
-            if any("\0" in name for name in value):
-                return path
-            waiting.extend(([*path, name], each) for name, each in value.items())
-        elif isinstance(value, list):
-            waiting.extend(([*path, at], each) for at, each in enumerate(value))
-    return None
+def find_nul(node: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
+    """Return the path to the first string or object with a NUL character, which PostgreSQL cannot store; None without one."""
+    if (isinstance(node, str) and "\0" in node) or (isinstance(node, dict) and any("\0" in name for name in node)):
+        return path
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return next((found for name, child in children if (found := find_nul(child, (*path, name))) is not None), None)

@@ -1,6 +1,10 @@
 """Tests for the guide: pages, links and files of docs/ under /guide."""
 
 import re
+import subprocess
+import sys
+import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 from app.board import guide
 
+ROOT = guide.DOCS.parent
 FILES = {
     "README.md": "# Guide\n\n[Polling](polling.md), [Records](decisions/)\n",
     "polling.md": "# Polling & copies\n\n## Pages, and `cursors`\n\n## Pages, and cursors\n\n[method](decisions/method.md#why)\n",
@@ -44,7 +49,7 @@ def docs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def render(name: str, root: str = "") -> str:
     """Render one of FILES."""
-    return guide.render_page(name, {path: text.encode("latin-1") for path, text in FILES.items()}, root)[1]
+    return guide.render_markdown(name, {path: text.encode("latin-1") for path, text in FILES.items()}, root)[1]
 
 
 def test_page_links_to_pages_and_files_of_the_guide() -> None:
@@ -129,6 +134,13 @@ async def test_every_link_of_the_documentation_leads_somewhere(anonymous: httpx.
     assert written <= pages.keys(), "pages that no page links to"
 
 
-def test_guide_has_the_documentation_of_the_repository() -> None:
-    assert Path(guide.DOCS).is_dir()
-    assert {"README.md", "tutorial.md"} <= guide.load_files().keys()
+def test_wheel_and_image_hold_the_documentation(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {name.removeprefix("app/docs/") for name in zipfile.ZipFile(wheel).namelist() if name.startswith("app/docs/")}
+    assert names == set(guide.load_files())
+    copied, kept = (ROOT / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
+    for folder in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]:
+        assert f"COPY {folder} {folder}\n" in copied
+        assert f"!{folder}" in kept

@@ -24,10 +24,7 @@ Ring = list[Point]
 
 @dataclass(frozen=True, slots=True)
 class Viewport:
-    """A part of the world on a canvas: its centre in degrees, its scale in pixels per degree of latitude, its size in pixels.
-
-    The projection is equirectangular, true to scale at the latitude of the centre.
-    """
+    """A map section, equirectangular and true to scale at its centre: centre in degrees, pixels per degree of latitude, size in pixels."""
 
     longitude: float
     latitude: float
@@ -40,16 +37,13 @@ class Viewport:
         x = self.width / 2 + (position[0] - self.longitude) * self.scale * cos(radians(self.latitude))
         return round(x, 1), round(self.height / 2 - (position[1] - self.latitude) * self.scale, 1)
 
-    @property
-    def kilometres_per_pixel(self) -> float:
-        return KILOMETRES_PER_DEGREE / self.scale
-
     def scale_bar(self) -> tuple[float, float]:
         """Return a round number of kilometres that fits a quarter of the width, and its length in pixels."""
-        longest = self.kilometres_per_pixel * self.width / 4
+        kilometres_per_pixel = KILOMETRES_PER_DEGREE / self.scale
+        longest = kilometres_per_pixel * self.width / 4
         round_numbers = [base * 10**power for power in range(-1, 5) for base in (1, 2, 5)]
         length = max((each for each in round_numbers if each <= longest), default=round_numbers[0])
-        return length, round(length / self.kilometres_per_pixel, 1)
+        return length, round(length / kilometres_per_pixel, 1)
 
 
 def viewport_around(positions: Iterable[Sequence[float]], width: int, height: int, *, min_degrees: float) -> Viewport | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.board.cards import Card, CardItem
 from app.board.drawing.basemap import Outline, Point, Viewport, country_outlines, line_path, viewport_around
+from app.board.value_text import Document
 
 OVERVIEW_PIXELS = (440, 340)
 PLACE_PIXELS = (300, 200)
@@ -18,9 +19,6 @@ CHARACTER_PIXELS = 8
 MARKER_RADIUS_PIXELS = 8
 # Distance of a route's name from its icon: to the right it leaves room for the mark of contested routes.
 NAME_RIGHT_PIXELS, NAME_LEFT_PIXELS = 26, -12
-
-# Places or routes by slug.
-Records = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Map:
     rounded: bool = False
 
 
-def overview_map(cards: Iterable[Card], places: Records, routes: Records) -> Map | None:
+def overview_map(cards: Iterable[Card], places: Mapping[str, Document], routes: Mapping[str, Document]) -> Map | None:
     """Draw the places of some cards, their routes and the countries around them; None when no place has a position."""
     located = [(each, places[each.slug]["centroid"]) for each in cards if places[each.slug]["centroid"] is not None]
     viewport = viewport_around([at for _, at in located], *OVERVIEW_PIXELS, min_degrees=MIN_OVERVIEW_DEGREES)
@@ -72,7 +70,7 @@ def overview_map(cards: Iterable[Card], places: Records, routes: Records) -> Map
     return Map(viewport, country_outlines(viewport), lines, markers[::-1], viewport.scale_bar())
 
 
-def place_map(card: Card, place: Mapping[str, Any], routes: Records) -> Map | None:
+def place_map(card: Card, place: Document, routes: Mapping[str, Document]) -> Map | None:
     """Draw the routes of one place; None when no route has a geometry."""
     located = _located_routes(card, routes)
     positions = [position for _, record in located for line in _lines(record["geometry"]) for position in line]
@@ -87,7 +85,7 @@ def place_map(card: Card, place: Mapping[str, Any], routes: Records) -> Map | No
     return Map(viewport, country_outlines(viewport), lines, markers, viewport.scale_bar(), rounded)
 
 
-def _located_routes(card: Card, routes: Records) -> list[tuple[CardItem, Mapping[str, Any]]]:
+def _located_routes(card: Card, routes: Mapping[str, Document]) -> list[tuple[CardItem, Document]]:
     return [(each, routes[each.slug]) for each in card.routes if each.slug in routes and routes[each.slug]["geometry"] is not None]
 
 
@@ -103,16 +101,15 @@ def _hide_overlapping_names(markers: Sequence[PlaceMarker]) -> list[PlaceMarker]
     for marker in markers:
         (x, y), radius = marker.at, MARKER_RADIUS_PIXELS
         width = CHARACTER_PIXELS * len(marker.name) + 12
-        box = (x - width, x + radius, y - radius, y + radius)
-        if marker.anchor == "start":
-            box = (x - radius, x + width, y - radius, y + radius)
+        to_left, to_right = (width, radius) if marker.anchor == "end" else (radius, width)
+        box = (x - to_left, x + to_right, y - radius, y + radius)
         free = not any(box[0] < right and left < box[1] and box[2] < bottom and top < box[3] for left, right, top, bottom in taken)
         taken.append(box if free else (x - radius, x + radius, y - radius, y + radius))
         found.append(marker if free else replace(marker, labelled=False))
     return found
 
 
-def _line(viewport: Viewport, item: CardItem, record: Mapping[str, Any]) -> RouteLine:
+def _line(viewport: Viewport, item: CardItem, record: Document) -> RouteLine:
     lines = [[viewport.project(position) for position in line] for line in _lines(record["geometry"])]
     path = "".join(line_path(line) for line in lines if len(line) > 1)
     middle = _middle(max(lines, key=len))
@@ -128,7 +125,7 @@ def _middle(line: Sequence[Point]) -> Point:
     return round((one[0] + other[0]) / 2, 1), round((one[1] + other[1]) / 2, 1)
 
 
-def _lines(geometry: Mapping[str, Any]) -> list[list[Sequence[float]]]:
+def _lines(geometry: Document) -> list[list[Sequence[float]]]:
     """Return the lines, rings and points of any GeoJSON geometry as lists of positions."""
     if geometry["type"] == "GeometryCollection":
         return [line for each in geometry["geometries"] for line in _lines(each)]

@@ -22,6 +22,9 @@ LINE_PIXELS, ROW_PIXELS = 3, 10
 MIN_DAYS = 7
 
 Band = tuple[float, float]
+_Axis = Callable[[float], float]
+# An indicator as of the end of some days, in order of time.
+History = Sequence[tuple[date, Document]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,59 +58,56 @@ class Span:
     contested: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class VerticalAxis:
+    """`band_of` returns the upper and lower pixel of a value; None for a value without a height.
+
+    `due_line` is the SVG path of the days on which a forecast date is the day itself; None for an axis without dates.
+    """
+
+    band_of: Callable[[Document], Band | None]
+    ticks: list[Tick]
+    due_line: str | None = None
+    min_band_pixels: int = LINE_PIXELS
+
+
+@dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot. `due_line` is the SVG path of the days on which a forecast date is the day itself; None where the plot has no dates."""
+    """A plot: the ticks of its horizontal axis, its vertical axis, the assessed values and the reports."""
 
     x: list[Tick]
-    y: list[Tick]
-    due_line: str | None
-    min_band_pixels: int
+    y: VerticalAxis
     spans: list[Span] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class DailyValue:
-    """The assessed value of an indicator at the end of a day, which holds until the next one."""
-
-    day: date
-    value: Document | None
-    agreement: str | None
-
-
-def build_plot(kind: str, values: Sequence[DailyValue], reports: Sequence[Document], until: date, locale: Localization) -> Plot | None:
+def build_plot(kind: str, history: History, reports: Sequence[Document], until: date, locale: Localization) -> Plot | None:
     """Build the plot that a kind declares; None where it declares none, or has nothing to draw.
 
-    `reports` are those of `/v1/indicators/{id}`; `values` are in order of time, and the last one holds until `until`.
+    Each value of the history holds until the next day in it, the last one until `until`.
     """
     declared = KINDS[kind].plot
-    if declared is None or not values or not reports:
+    if declared is None or not history or not reports:
         return None
-    days = [_stated_on(each) for each in reports] + [each.day for each in values]
+    days = [_stated_on(each) for each in reports] + [day for day, _ in history]
     start = min(days)
     end = max(*days, until, start + timedelta(days=MIN_DAYS))
-    x = _Axis(start.toordinal(), end.toordinal(), LEFT + INSET_PIXELS, WIDTH - RIGHT)
-    drawn = [each["value"] for each in reports] + [each.value for each in values if each.value]
-    vertical = _vertical_axis(declared, kind, drawn, x, locale)
-    if not vertical.ticks:
+    x = _axis(start.toordinal(), end.toordinal(), LEFT + INSET_PIXELS, WIDTH - RIGHT)
+    values = [each["value"] for each in (*reports, *(indicator for _, indicator in history)) if each["value"]]
+    y = _vertical_axis(declared, kind, values, x, locale)
+    if not y.ticks:
         return None
-    plot = Plot(
-        x=[Tick(x(each.toordinal()), locale.day(str(each))) for each in _three_days(start, end)],
-        y=vertical.ticks,
-        due_line=vertical.due_line,
-        min_band_pixels=vertical.min_band_pixels,
-    )
-    ends = [*(each.day for each in values[1:]), end]
-    for each, last_day in zip(values, ends, strict=True):
-        if each.value and (band := vertical.band_of(each.value)) is not None:
-            span = Span(x(each.day.toordinal()), x(last_day.toordinal()), *band, each.agreement == "contested")
+    plot = Plot([Tick(x(each.toordinal()), locale.day(str(each))) for each in _three_days(start, end)], y)
+    ends = [*(day for day, _ in history[1:]), end]
+    for (day, indicator), last_day in zip(history, ends, strict=True):
+        if indicator["value"] and (band := y.band_of(indicator["value"])) is not None:
+            span = Span(x(day.toordinal()), x(last_day.toordinal()), *band, indicator["agreement"] == "contested")
             # Extend the span before where the value is the same; otherwise a seam shows.
             if plot.spans and replace(plot.spans[-1], start=span.start, end=span.end) == span and plot.spans[-1].end == span.start:
                 span = replace(span, start=plot.spans.pop().start)
             plot.spans.append(span)
     for report in reports:
-        high, low = vertical.band_of(report["value"]) or (BOTTOM_ROW_Y, BOTTOM_ROW_Y)
+        high, low = y.band_of(report["value"]) or (BOTTOM_ROW_Y, BOTTOM_ROW_Y)
         title = f"{locale.day(report['stated_at'])}, {report['source']['name']}: {value_text(report['value'], kind, locale)}"
         at = x(_stated_on(report).toordinal())
         plot.points.append(Point(at, round((high + low) / 2, 1), high, low, report.get("relation") or "left-out", title))
@@ -122,30 +122,15 @@ def _three_days(start: date, end: date) -> list[date]:
     return [start + timedelta(days=round((end - start).days * at / 2)) for at in range(3)]
 
 
-class _Axis:
-    """Maps values from `low` to `high` to pixels from `first` to `last`."""
-
-    def __init__(self, low: float, high: float, first: float, last: float) -> None:
-        self._low, self._first = low, first
-        self._scale = (last - first) / ((high - low) or 1)
-
-    def __call__(self, value: float) -> float:
-        return round(self._first + (value - self._low) * self._scale, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _VerticalAxis:
-    """`band_of` returns the upper and lower pixel of a value; None for a value without a height."""
-
-    band_of: Callable[[Document], Band | None]
-    ticks: list[Tick]
-    due_line: str | None = None
-    min_band_pixels: int = LINE_PIXELS
+def _axis(low: float, high: float, first: float, last: float) -> _Axis:
+    """Return the function that maps values from `low` to `high` to pixels from `first` to `last`."""
+    scale = (last - first) / ((high - low) or 1)
+    return lambda value: round(first + (value - low) * scale, 1)
 
 
 def _vertical_axis(
     plot: RangePlot | DatePlot | StatePlot, kind: str, values: Sequence[Document], x: _Axis, locale: Localization
-) -> _VerticalAxis:
+) -> VerticalAxis:
     if isinstance(plot, RangePlot):
         return _number_axis(plot, values, locale)
     if isinstance(plot, DatePlot) and any(_dates(each, plot) for each in values):
@@ -153,7 +138,7 @@ def _vertical_axis(
     return _state_axis(plot, kind, values, locale)
 
 
-def _number_axis(plot: RangePlot, values: Sequence[Document], locale: Localization) -> _VerticalAxis:
+def _number_axis(plot: RangePlot, values: Sequence[Document], locale: Localization) -> VerticalAxis:
     def numbers(value: Document) -> list[int]:
         return [value[name] for name in (plot.low, plot.best, plot.high) if value.get(name) is not None]
 
@@ -163,15 +148,15 @@ def _number_axis(plot: RangePlot, values: Sequence[Document], locale: Localizati
     highest = max((number for each in values for number in numbers(each)), default=0) or 1
     step = next(base * 10**power for power in range(10) for base in (1, 2, 5) if base * 10**power * 5 >= highest)
     steps = -(-highest // step)
-    y = _Axis(0, step * steps, HEIGHT - BOTTOM, TOP)
-    return _VerticalAxis(band_of, [Tick(y(step * at), locale.short_number(step * at)) for at in range(steps + 1)])
+    y = _axis(0, step * steps, HEIGHT - BOTTOM, TOP)
+    return VerticalAxis(band_of, [Tick(y(step * at), locale.short_number(step * at)) for at in range(steps + 1)])
 
 
 def _dates(value: Document, plot: DatePlot) -> list[date]:
     return [date.fromisoformat(value[name]) for name in (plot.earliest, plot.latest) if value.get(name)]
 
 
-def _date_axis(plot: DatePlot, values: Sequence[Document], x: _Axis, locale: Localization) -> _VerticalAxis:
+def _date_axis(plot: DatePlot, values: Sequence[Document], x: _Axis, locale: Localization) -> VerticalAxis:
     def band_of(value: Document) -> Band | None:
         heights = [y(each.toordinal()) for each in _dates(value, plot)]
         return (min(heights), max(heights)) if heights else None
@@ -180,15 +165,14 @@ def _date_axis(plot: DatePlot, values: Sequence[Document], x: _Axis, locale: Loc
     start, end = min(days) - timedelta(days=3), max(days) + timedelta(days=3)
     has_undated = not all(_dates(each, plot) for each in values)
     bottom = HEIGHT - BOTTOM - (UNDATED_ROW_PIXELS if has_undated else 0)
-    y = _Axis(start.toordinal(), end.toordinal(), bottom, TOP)
-    short = end - start < timedelta(days=300)
-    ticks = [Tick(y(day.toordinal()), locale.short_day(day) if short else locale.day(str(day))) for day in _three_days(start, end)]
+    y = _axis(start.toordinal(), end.toordinal(), bottom, TOP)
+    ticks = [Tick(y(day.toordinal()), locale.day(str(day))) for day in _three_days(start, end)]
     if has_undated:
         ticks.insert(0, Tick(BOTTOM_ROW_Y, locale.gettext("no date")))
-    return _VerticalAxis(band_of, ticks, f"M{x(start.toordinal())} {bottom}L{x(end.toordinal())} {TOP}")
+    return VerticalAxis(band_of, ticks, f"M{x(start.toordinal())} {bottom}L{x(end.toordinal())} {TOP}")
 
 
-def _state_axis(plot: DatePlot | StatePlot, kind: str, values: Sequence[Document], locale: Localization) -> _VerticalAxis:
+def _state_axis(plot: DatePlot | StatePlot, kind: str, values: Sequence[Document], locale: Localization) -> VerticalAxis:
     def band_of(value: Document) -> Band | None:
         return (at, at) if (at := rows.get(value[plot.state])) is not None else None
 
@@ -196,4 +180,4 @@ def _state_axis(plot: DatePlot | StatePlot, kind: str, values: Sequence[Document
     states = plot.states if isinstance(plot, StatePlot) else [each for each in plot.states if each in stated]
     height = (HEIGHT - TOP - BOTTOM) / max(len(states), 1)
     rows = {state: round(TOP + height * (at + 0.5), 1) for at, state in enumerate(states)}
-    return _VerticalAxis(band_of, [Tick(at, label_for(state, locale, kind)) for state, at in rows.items()], None, ROW_PIXELS)
+    return VerticalAxis(band_of, [Tick(at, label_for(state, locale, kind)) for state, at in rows.items()], None, ROW_PIXELS)

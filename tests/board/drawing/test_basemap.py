@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.board.drawing.basemap import country_outlines, viewport_around
+from app.board.drawing.basemap import KILOMETRES_PER_DEGREE, country_outlines, viewport_around
 
 
 def test_viewport_shows_the_countries_around_a_position() -> None:
@@ -16,7 +16,7 @@ def test_viewport_shows_the_countries_around_a_position() -> None:
     assert {"SY", "TR", "CY"} <= {each.code for each in shown}
     assert "FR" not in {each.code for each in shown}
     kilometres, pixels = viewport.scale_bar()
-    assert pixels * viewport.kilometres_per_pixel == pytest.approx(kilometres, abs=1)
+    assert pixels * KILOMETRES_PER_DEGREE / viewport.scale == pytest.approx(kilometres, abs=1)
     assert viewport_around([], 440, 340, min_degrees=5) is None
 
 
