@@ -22,16 +22,11 @@ Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradic
 LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon"])
 
 
-@dataclass(frozen=True, slots=True)
-class StandingStatement:
-    """A statement that stands, for the facets of the subject on which its source said nothing later."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingStatement(StatedValue[Any]):
+    """A statement that stands."""
 
     statement: Statement
-    facets: frozenset[str]
-
-    def stated_value(self) -> StatedValue[Any]:
-        """Return the part that a kind compares and combines."""
-        return StatedValue(self.statement.value, self.facets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +86,7 @@ def _select_standing(
             facets = kind.facets(statement.value) - before
             if facets:
                 covered[statement.source.id] = before | facets
-                latest.append(StandingStatement(statement, facets))
+                latest.append(StandingStatement(statement.value, facets, statement=statement))
             else:
                 left_out.append((statement, "replaced_by_later"))
     if not latest:
@@ -102,7 +97,7 @@ def _select_standing(
 
 
 def _agreement(kind: Kind[Any], standing: Sequence[StandingStatement], sources: int) -> Agreement:
-    if any(kind.contradicts(one.stated_value(), other.stated_value()) for one, other in combinations(standing, 2)):
+    if any(kind.contradicts(one, other) for one, other in combinations(standing, 2)):
         return "contested"
     if sources == 1:
         return "single"
@@ -123,7 +118,7 @@ def assess(
     standing, left_out = _select_standing(kind, statements, level, horizon)
     if not standing:
         return Assessment(None, None, (), (), None, 0, None, None, tuple(left_out))
-    combined = kind.combine([each.stated_value() for each in standing])
+    combined = kind.combine(standing)
     preferred = standing[combined.preferred]
     value = combined.value
     if kind.has_outcome:
@@ -131,12 +126,7 @@ def assess(
     sources = len({each.statement.source.id for each in standing})
     newest = max(each.statement.stated_at for each in standing)
     relations: list[Relation] = [
-        "preferred"
-        if each is preferred
-        else "contradicts"
-        if kind.contradicts(each.stated_value(), preferred.stated_value())
-        else "supports"
-        for each in standing
+        "preferred" if each is preferred else "contradicts" if kind.contradicts(each, preferred) else "supports" for each in standing
     ]
     return Assessment(
         value=value,

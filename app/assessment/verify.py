@@ -14,7 +14,8 @@ from app.assessment.inputs import load_inputs
 from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.assessment.projection import projection_rows, replace_rows
-from app.ledger.verify import verify_chain, verify_sqlite_file
+from app.ledger.verify import verify_chain
+from app.storage.sqlite_integrity import verify_sqlite_file
 from app.storage.types import table_of
 
 MAX_INDICATORS_PER_STEP = 200

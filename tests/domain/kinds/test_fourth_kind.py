@@ -1,8 +1,10 @@
-"""A kind is one file and its registration: a copy of the service with a fourth one is served, and all that is served knows of it."""
+"""A fourth kind, added by one file and its registration, is served by every part of the service."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,87 +13,33 @@ import pytest
 from pydantic import ValidationError
 
 import app
+from app.client import AsyncLifeline
 from app.domain.kinds.base import Value
 from app.domain.kinds.supply_runout import SupplyRunoutKind
+from app.domain.times import utc_now
 from app.indicators.schemas import _filters
-from tests.support.factories import report
+from tests.support.factories import post_all, report
+from tests.support.fixtures import sqlite_only
 from tests.support.processes import serve, start
 from tests.support.servers import new_key, read_tree
 
 pytestmark = pytest.mark.starts_early
 
 ROOT = Path(app.__file__).parent.parent
-
-KIND = '''"""Attacks on health care: one indicator for each type of facility"""
-
-from collections.abc import Sequence
-from typing import Annotated, Literal
-
-from pydantic import BaseModel, Field, StrictInt
-
-from app.domain.kinds.base import Combined, Kind, StatedValue, Value, disjoint, envelope
-
-Facility = Literal["hospital", "clinic", "ambulance"]
-Service = Literal["working", "partly_working", "out_of_service"]
-
-
-class HealthAttack(Value):
-    """Attacks on facilities of one type, and whether care is given still."""
-
-    facility: Facility = Field(description="What was attacked.")
-    attacks: Annotated[StrictInt, Field(ge=0)] = Field(description="Attacks counted.")
-    service: Service = Field(description="Whether care is given still.")
-
-
-class HealthAttackReading(BaseModel):
-    """Attacks on facilities of one type, as read."""
-
-    facility: Facility
-    attacks_low: int | None
-    attacks_high: int | None
-    service: Service
-
-
-class HealthAttackKind(Kind[HealthAttack]):
-    """Reads counts of attacks: two that differ contradict each other, and so do two states of service."""
-
-    name = "health_attack"
-    collection = "health-attacks"
-    title = "Attacks on health care"
-    description = "Attacks on hospitals, clinics and ambulances."
-    horizon_days = 30
-    filter_field = "facility"
-    status_field = "service"
-    range_fields = frozenset({"attacks_low", "attacks_high"})
-    value_model = HealthAttack
-    assessment_model = HealthAttackReading
-    example = {"facility": "hospital", "attacks": 2, "service": "partly_working"}
-
-    def contradicts(self, one: StatedValue[HealthAttack], other: StatedValue[HealthAttack]) -> bool:
-        """Whether counts or states differ."""
-        counts = [(said.value.attacks, said.value.attacks) for said in (one, other)]
-        return one.value.service != other.value.service or disjoint(*counts)
-
-    def combine(self, standing: Sequence[StatedValue[HealthAttack]]) -> Combined:
-        """The preferred state, and the envelope of the counts."""
-        low, high = envelope((said.value.attacks, said.value.attacks) for said in standing)
-        preferred = standing[0].value
-        reading = HealthAttackReading(facility=preferred.facility, attacks_low=low, attacks_high=high, service=preferred.service)
-        return Combined(reading.model_dump(mode="json"), 0)
-'''
+KIND = Path(__file__).with_name("health_attack.py")
 FILE = "domain/kinds/health_attack.py"
 LIST = "domain/kinds/__init__.py"
 
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a copy of the service that has the fourth kind."""
+    """Return a folder with a copy of the service that has the fourth kind."""
     folder = tmp_path_factory.mktemp("fourth") / "code"
     for name in ("app", "alembic"):
-        # What another process compiles at this moment has another name in the next.
+        # Another process may be compiling: its temporary files would vanish while they are copied.
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     copy = folder / "app"
-    (copy / FILE).write_text(KIND, encoding="utf-8")
+    shutil.copy(KIND, copy / FILE)
     registered = (copy / LIST).read_text(encoding="utf-8")
     for line, added in (
         ("from app.domain.kinds.base import Kind\n", "from app.domain.kinds.health_attack import HealthAttackKind\n"),
@@ -103,7 +51,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy.parent
 
 
-def test_one_file_and_its_registration_are_all_that_is_added(code: Path) -> None:
+def test_fourth_kind_needs_one_file_and_its_registration(code: Path) -> None:
     before, after = read_tree(ROOT / "app"), read_tree(code / "app")
     assert after.keys() - before.keys() == {FILE}
     assert {name for name in before if before[name] != after.get(name)} == {LIST}
@@ -113,17 +61,20 @@ def test_one_file_and_its_registration_are_all_that_is_added(code: Path) -> None
         "        HealthAttackKind(),",
     ]
     assert [line for line in new if line in old] == old
-    # And nothing of the service knows this kind already.
+    # The service itself does not know this kind.
     assert not [name for name, text in before.items() if b"health_attack" in text.lower()]
 
 
-def attack(source: str, **value: Any) -> dict[str, Any]:
-    """A report of the fourth kind."""
-    return report(source=source) | {"kind": "health_attack", "value": {"facility": "hospital", "attacks": 2, "service": "working"} | value}
+def attack(source: str, *, place: str = "oldtown", stated_at: str = "2016-07-28", **value: Any) -> dict[str, Any]:
+    """Return a report of the fourth kind."""
+    return report(source=source, place=place, stated_at=stated_at) | {
+        "kind": "health_attack",
+        "value": {"facility": "hospital", "attacks": 2, "service": "working"} | value,
+    }
 
 
 @pytest.mark.usefixtures("reference")
-async def test_it_is_reported_read_filtered_followed_and_verified(database_url: str, code: Path, tmp_path: Path) -> None:
+async def test_fourth_kind_is_assessed_listed_filtered_and_verified(database_url: str, code: Path, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {await new_key(database_url)}"}
     with serve(tmp_path, code=code, database_url=database_url) as server:
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
@@ -146,7 +97,14 @@ async def test_it_is_reported_read_filtered_followed_and_verified(database_url: 
 
             read = (await client.get(f"/v1/indicators/{first.json()['indicator']}")).json()
             assert (read["kind"], read["subject"], read["agreement"]) == ("health_attack", "hospital", "contested")
-            assert read["value"] == {"facility": "hospital", "attacks_low": 2, "attacks_high": 4, "service": "working"}
+            assert read["value"] == {
+                "facility": "hospital",
+                "attacks_low": 2,
+                "attacks_high": 4,
+                "service": "working",
+                "closes_on": None,
+                "outcome": "pending",
+            }
             assert [each["relation"] for each in read["reports"]] == ["preferred", "contradicts"]
             assert [step["moved"] for step in (await client.get(f"{read['links']['self']}/history")).json()["items"]] == [
                 ["value", "range", "agreement"],
@@ -182,7 +140,75 @@ async def test_it_is_reported_read_filtered_followed_and_verified(database_url: 
     assert verified == 0, printed.read_text()
 
 
-def test_two_kinds_may_share_a_topic_and_each_keeps_its_words() -> None:
+@sqlite_only
+@pytest.mark.usefixtures("reference")
+async def test_fourth_kind_is_shown_wherever_the_others_are(database_url: str, code: Path, tmp_path: Path) -> None:
+    """Only the fourth kind has reports on the country: two days ago, with a warning that falls due tomorrow."""
+    key = await new_key(database_url)
+    today = utc_now().date()
+    stated, due = str(today - timedelta(days=2)), str(today + timedelta(days=1))
+    with serve(tmp_path, code=code, database_url=database_url) as server:
+        async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
+            warning = attack("agency", place="country", stated_at=stated, service="partly_working", closes_on=due)
+            shown, *_ = await post_all(client, warning, report(), report("supply_runout"), report("route_closure"))
+            link = f"/v1/indicators/{shown['indicator']}"
+
+            situations = {each["place"]["slug"]: each for each in (await client.get("/v1/situations")).json()["items"]}
+            assert situations["oldtown"]["other"] == []
+            assert (situations["country"]["trapped"], situations["country"]["supplies"]) == ([], [])
+            value = {"facility": "hospital", "attacks_low": 2, "attacks_high": 2, "service": "partly_working", "closes_on": due}
+            assert situations["country"]["other"] == [
+                {
+                    "kind": "health_attack",
+                    "subject": "hospital",
+                    "value": value | {"outcome": "pending"},
+                    "place": "country",
+                    "agreement": "single",
+                    "stated_at": f"{stated}T00:00:00Z",
+                    "stale": False,
+                    "source": "agency",
+                    "links": {"indicator": link},
+                }
+            ]
+            warnings = (await client.get("/v1/warnings")).json()["items"]
+            fourth = [each for each in warnings if each["indicator"]["kind"] == "health_attack"]
+            assert [(each["due"], each["days_left"], each["past_due"]) for each in fourth] == [(due, 1, False)]
+
+            # The board puts the place first, because people there are short of care; everything else is stale.
+            board = (await client.get("/")).text
+            levels = re.findall(r'<article class="place level-edge-(\w+)" id="p-(\w+)"', board)
+            assert levels == [("serious", "country"), ("quiet", "oldtown")]
+            page = (await client.get("/places/country")).text
+            for text in (board, page):
+                assert "Health care" in text
+                assert "partly working" in text
+            assert f'id="i-{shown["indicator"]}"' in page
+
+            table = (await client.get("/v1/health-attacks.csv")).text.splitlines()
+            assert {"value.facility", "value.attacks_low", "value.service"} <= set(table[0].split(","))
+            assert "#loc+type" in table[1].split(",")
+            assert "partly_working" in table[2]
+            assert ",partly_working," in (await client.get("/v1/warnings.csv")).text
+            feed = (await client.get("/v1/alerts", params={"kind": "health_attack"})).text
+            assert feed.count("<entry>") == 1
+            alert = (await client.get(f"/v1/alerts/{shown['id']}.cap")).text
+            assert "<event>Attacks on health care: hospital</event>" in alert
+
+            evidence = attack("monitor", place="country", stated_at=str(today), service="out_of_service", closes_on=str(today))
+            (event,) = await post_all(client, evidence)
+            outcome = {"outcome": "materialised", "reason": "a monitor saw it", "report": event["id"]}
+            assert (await client.post(f"{link}/outcome", json=outcome)).status_code == 201
+            record = (await client.get("/v1/sources/agency/record")).json()
+            mine = [each for each in record["items"] if each["report"] == shown["id"]]
+            assert [(each["outcome"], each["fact"], each["days_off"]) for each in mine] == [("materialised", str(today), -1)]
+
+        async with AsyncLifeline(server.url, key) as lifeline:
+            assert [each.subject async for each in lifeline.indicators(kind="health_attack")] == ["hospital"]
+            other = (await lifeline.situation("country")).model_dump()["other"]
+            assert [each["kind"] for each in other] == ["health_attack"]
+
+
+def test_filters_of_two_kinds_with_one_field_accept_values_of_both() -> None:
     class Price(Value):
         supply: Literal["bread", "fuel"]
 
