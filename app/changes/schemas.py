@@ -1,38 +1,61 @@
-"""Changes on the wire."""
+"""Changes in responses."""
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.http.lists import CurrentListEnvelope
 from app.indicators.schemas import Indicator
 
+_EXAMPLE: dict[str, JsonValue] = {
+    "seq": 21,
+    "hash": "03069070cbbe397aed39a43754d6b2a1af97f0fc7cc0f5c41ac8586428d6e041",
+    "type": "grade",
+    "report_id": None,
+    "indicator": None,
+    "source": "regional-news-site",
+    "report": None,
+    "reason": "Two statements proved wrong.",
+    "detail": {"reliability": "D", "before": "C"},
+    "recorded_at": "2026-11-24T09:00:00Z",
+    "recorded_by": "demo",
+    "documents_complete": True,
+    "documents": [],
+}
+
 
 class ChangeOut(BaseModel):
-    """One entry of the ledger. Ignore types that you do not know."""
+    """One entry of the ledger as this caller sees it. Ignore types that you do not know."""
 
-    seq: int = Field(description="Its number in the ledger as this reader sees it: without gaps, in commit order.")
-    hash: str = Field(description="SHA-256 of the previous hash and this entry's canonical JSON (RFC 8785).")
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    seq: int = Field(description="Position in the ledger as this caller sees it: without gaps, in commit order.")
+    hash: str = Field(description="SHA-256 of the previous hash and the canonical JSON (RFC 8785) of this entry, in hexadecimal.")
     type: str = Field(
-        description="`report`, `correction`, `retraction`, `outcome`, `grade`, `label`; `tombstone`: the label of the report was raised, "
-        "forget what you hold of it; `withheld`: an earlier entry about such a report."
+        description="`report`, `correction`, `retraction`, `outcome`, `grade` or `label`; `tombstone`: the label of a report was raised, "
+        "delete your copy of it; `withheld`: an earlier entry about such a report."
     )
-    report_id: str | None = Field(description="The report that came, was withdrawn, or shows the outcome.")
-    indicator: str | None
-    source: str | None = Field(description="Slug of the source that was graded anew.")
-    report: dict[str, Any] | None = Field(description="The statement, where the change brought one.")
-    reason: str | None
-    detail: dict[str, Any] | None = Field(description="`supersedes` of a correction, `outcome`, `reliability` and `before` of a grade.")
-    recorded_at: str
-    recorded_by: str
+    report_id: str | None = Field(description="Identifier of the report that was recorded, retracted or relabelled, or shows the outcome.")
+    indicator: str | None = Field(description="Identifier of the indicator that the entry is about; null for a grade.")
+    source: str | None = Field(description="Slug of the graded source; null for other types.")
+    report: dict[str, Any] | None = Field(description="The statement that was recorded or became visible; null for other types.")
+    reason: str | None = Field(description="The reason as sent; null for a report.")
+    detail: dict[str, Any] | None = Field(
+        description="`supersedes` of a correction, `outcome` of an outcome, `reliability` and `before` of a grade, `sensitivity` and "
+        "`before` of a label; null for other types."
+    )
+    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    recorded_by: str = Field(description="Organisation that sent it; empty if withheld.")
     redacted: list[str] = Field(
-        default=[], description="What is withheld here, where a label was raised since; the hash of such an entry is taken as given."
+        default=[], description="Fields withheld since a label was raised; take the hash of such an entry as given. Absent if none."
     )
-    documents_complete: bool = Field(description="False when a grade moved more than 100: ask `/v1/indicators?updated_since=`.")
-    documents: list[Indicator] = Field(description="The indicators that it moved, as they stand now; their `revision` may be later.")
+    documents_complete: bool = Field(
+        description="False if a grade changed more than 100 indicators: ask `/v1/indicators?updated_since=` for all."
+    )
+    documents: list[Indicator] = Field(description="The changed indicators in their current state; their `revision` may be later.")
 
 
 class ChangePage(CurrentListEnvelope[ChangeOut]):
-    """Changes in order."""
+    """A page of changes, in order."""
 
-    next: str = Field(description="Where to go on from; never null. Ask with `after=` once more, now or later.")
+    next: str = Field(description="Cursor to continue from with `after=`, now or later; never null.")

@@ -1,4 +1,4 @@
-"""`/v1/ledger/head`: where the ledger stands."""
+"""`/v1/ledger/head`: the last entry of the ledger."""
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -12,9 +12,9 @@ from app.ledger.schemas import LedgerHead
 router = APIRouter()
 
 
-@router.get("/ledger/head", tags=["Ledger"], summary="Where does the ledger stand?", response_model=LedgerHead, responses=LIST_ERRORS)
+@router.get("/ledger/head", tags=["Ledger"], summary="Get the head of the ledger", response_model=LedgerHead, responses=LIST_ERRORS)
 async def get_ledger_head(request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
-    """Number, hash and time of the last entry, as this reader sees the ledger: an auditor holds it to prove later what stood."""
+    """Return position, hash and time of the last entry as this caller sees the ledger: keep them to prove later what was recorded."""
     async with database.read() as connection:
         head = await load_head(connection, caller.level)
     return json_response(request, orjson.dumps(head), private=caller.key_id is not None, revision=head["seq"])

@@ -5,7 +5,6 @@ from typing import Any
 
 from rfc8785 import CanonicalizationError
 from sqlalchemy import case, func, or_, select
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -113,20 +112,6 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
     )
 
 
-async def verify_sqlite_file(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Yield the problems that SQLite finds in its file and foreign keys; PostgreSQL checks both itself."""
-    if connection.dialect.name != "sqlite":
-        return
-    try:
-        for (result,) in await connection.exec_driver_sql("PRAGMA integrity_check(20)"):
-            if result != "ok":
-                yield f"file: {result}"
-        for row in (await connection.exec_driver_sql("PRAGMA foreign_key_check")).mappings():
-            yield f"file: row {row['rowid']} of {row['table']} refers to a row that is missing from {row['parent']}"
-    except DatabaseError as error:
-        yield f"file: {error.orig}"
-
-
 async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
     """Yield the problems of the ledger, from its first entry on, and of the tables that follow from it."""
     verifier = ChainVerifier()
@@ -173,20 +158,18 @@ async def _verify_reports(connection: AsyncConnection, verifier: ChainVerifier) 
     orphans = select(col(Report.id)).where(col(Report.global_seq).not_in(recorded)).order_by(col(Report.global_seq))
     for orphan in (await connection.execute(orphans)).scalars():
         yield f"report {orphan}: no entry records it"
-    columns = (col(Report.superseded_from_level), col(Report.retracted_from_level), col(Report.ended_global_seq))
-    ended = select(col(Report.id), *columns).where(or_(*(column.is_not(None) for column in columns)))
-    for row in await connection.execute(ended):
-        if verifier.terminations.pop(str(row[0]), None) != tuple(row[1:]):
-            yield f"report {row[0]}: it is marked as superseded or retracted otherwise than the ledger says"
-    for report in verifier.terminations:
-        yield f"report {report}: the ledger supersedes or retracts it, but it is not marked"
-    labels = (col(Report.level), col(Report.lowest_level), col(Report.submitted_level))
-    relabelled = select(col(Report.id), *labels).where(or_(labels[0] != labels[2], labels[1] != labels[2]))
-    found = {str(row[0]): tuple(row[1:]) for row in await connection.execute(relabelled)}
-    expected = {report: levels for report, levels in verifier.labels.items() if len(set(levels)) > 1}
-    for report in sorted(found.keys() | expected.keys()):
-        if found.get(report) != expected.get(report):
-            yield f"report {report}: its label is not the one that the ledger gives it"
+    columns = table_of(Report).c
+    ended = (columns.superseded_from_level, columns.retracted_from_level, columns.ended_global_seq)
+    labels = (columns.level, columns.lowest_level, columns.submitted_level)
+    relabelled = {report: levels for report, levels in verifier.labels.items() if len(set(levels)) > 1}
+    for name, selected, where, expected in (
+        ("status", ended, or_(*(column.is_not(None) for column in ended)), verifier.terminations),
+        ("label", labels, or_(labels[0] != labels[2], labels[1] != labels[2]), relabelled),
+    ):
+        found = {str(row[0]): tuple(row[1:]) for row in await connection.execute(select(columns.id, *selected).where(where))}
+        for report in sorted(found.keys() | expected.keys()):
+            if found.get(report) != expected.get(report):
+                yield f"report {report}: its {name} is not the one that the ledger gives it"
 
 
 async def _verify_corrections(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:

@@ -1,4 +1,4 @@
-"""What documents show of places and sources, and the names under which protected sources appear."""
+"""Records of places and sources as documents show them, and the names of protected sources."""
 
 import hashlib
 from dataclasses import dataclass, replace

@@ -137,7 +137,7 @@ def bind_references(
     label = report.sensitivity or kind.default_label(validated.value, source.type, settings.default_label)
     value = validated.value.model_dump(mode="json")
     subject = kind.subject(validated.value)
-    # What makes two reports the same statement.
+    # Two reports with equal values here are the same statement.
     identity = [source.slug, report.kind, place.slug, subject, report.stated_at, value, report.provenance.url]
     return ResolvedReport(
         report=report,

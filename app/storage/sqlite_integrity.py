@@ -1,11 +1,14 @@
-"""Integrity check of a SQLite file before it is served."""
+"""Integrity checks of a SQLite file: a quick one before it is served, and a full one."""
 
 import sqlite3
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHECK_TIMEOUT_SECONDS = 10.0
 # SQLite virtual machine instructions between two looks at the clock.
@@ -35,3 +38,17 @@ def find_corruption(url: str) -> str | None:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
             return str(error) if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else None
     return None if found == "ok" else str(found)
+
+
+async def verify_sqlite_file(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Yield the problems that SQLite finds in its file and foreign keys; PostgreSQL checks both itself."""
+    if connection.dialect.name != "sqlite":
+        return
+    try:
+        for (result,) in await connection.exec_driver_sql("PRAGMA integrity_check(20)"):
+            if result != "ok":
+                yield f"file: {result}"
+        for row in (await connection.exec_driver_sql("PRAGMA foreign_key_check")).mappings():
+            yield f"file: row {row['rowid']} of {row['table']} refers to a row that is missing from {row['parent']}"
+    except DatabaseError as error:
+        yield f"file: {error.orig}"

@@ -83,11 +83,11 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
     "the head's hash": (["UPDATE ledger_head SET hash_green = hash_clear, seq_green = 1"], r"head: seq or hash of green"),
     "a removed supersession": (
         ["UPDATE report SET superseded_from_level = NULL, ended_global_seq = NULL WHERE global_seq = 1"],
-        r"report [0-9a-f-]{36}: the ledger supersedes or retracts it, but",
+        r"report [0-9a-f-]{36}: its status is not the one that the ledger gives it",
     ),
     "an invented retraction": (
         ["UPDATE report SET retracted_from_level = 0, ended_global_seq = 7 WHERE global_seq = 2"],
-        r"report [0-9a-f-]{36}: it is marked as superseded or retracted otherwise",
+        r"report [0-9a-f-]{36}: its status is not the one that the ledger gives it",
     ),
     "the report that a correction supersedes": (
         ["UPDATE report SET supersedes = (SELECT id FROM report WHERE global_seq = 2) WHERE global_seq = 4"],
