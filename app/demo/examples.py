@@ -56,7 +56,7 @@ async def _add_webhooks(session: AsyncSession, key: ApiKey, settings: Settings) 
     assert lease is not None
     first, started = lease.due[0], utc_now()
     async with new_client() as client:
-        result = await deliver(client, tried.url, first["id"], first["body"], tried.secret, seconds=1, allow_private=False)
+        result = await deliver(client, tried.url, first["id"], lease.body, tried.secret, seconds=1, allow_private=False)
     await record_result(connection, lease, first, started, result, settings)
     await release_lease(connection, lease)
     for each in (tried, unused):

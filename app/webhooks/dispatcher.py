@@ -136,18 +136,13 @@ class Dispatcher:
         """Deliver what is due, one after another, until all is done, the lease's first duration is over, or the lease is lost."""
         settings, webhook = self._settings, lease.webhook
         deadline = utc_now() + lease_duration(settings)
+        seconds, allow_private = settings.webhook_timeout_seconds, settings.webhook_allow_private
         async with new_client() as client:
-            delivery = lease.due[0]
-            for following in [*lease.due[1:], None]:
+            body = lease.body
+            for delivery, following in zip(lease.due, [*lease.due[1:], None], strict=True):
                 started = utc_now()
                 result = await deliver(
-                    client,
-                    webhook["url"],
-                    delivery["id"],
-                    delivery["body"],
-                    webhook["secret"],
-                    seconds=settings.webhook_timeout_seconds,
-                    allow_private=settings.webhook_allow_private,
+                    client, webhook["url"], delivery["id"], body, webhook["secret"], seconds=seconds, allow_private=allow_private
                 )
                 async with self._database.writer.begin() as connection:
                     await record_result(connection, lease, delivery, started, result, settings)
@@ -156,7 +151,7 @@ class Dispatcher:
                         return
                     if not await renew_lease(connection, lease, settings):
                         return
-                    delivery = await refresh_body(connection, webhook, following)
+                    body = await refresh_body(connection, webhook, following)
 
 
 def _select_deliverable(public_level: int) -> Select[Any]:

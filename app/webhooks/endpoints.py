@@ -13,7 +13,7 @@ from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal, Scope
 from app.http.cursors import Cursor
 from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS, body_schema, json_request_body, problem_responses
-from app.http.problems import invalid_field, not_found
+from app.http.problems import invalid_field
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
 from app.http.responses import json_response, page_response
@@ -71,7 +71,7 @@ async def create_webhook(
 
     The host must resolve to public addresses only; if it does not resolve yet, the webhook is created, and every attempt resolves it
     again. A webhook is disabled after five days without success, or by the answer 410. Deliveries stop when the key is revoked or
-    expires; after a sign-in with a token they stop a day after the last token of that user expired, until the user returns.
+    expires. A webhook created with a token stops a day after the user's last token expired, and goes on when the user returns.
     """
     try:
         target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=MAX_RESOLVE_SECONDS)
@@ -81,7 +81,6 @@ async def create_webhook(
     async def write(session: AsyncSession) -> WriteResult:
         webhook = await service.add_webhook(session, caller, sent, str(target))
         served = await queries.get_webhook(await session.connection(), caller, webhook.id)
-        assert served is not None
         body, replay_body = [orjson.dumps(served | {"secret": secret}) for secret in (webhook.secret, None)]
         return WriteResult(201, body, served["links"]["self"], replay_body)
 
@@ -96,10 +95,8 @@ async def list_webhooks(
     after = WEBHOOK_CURSOR.decode(cursor)
     async with database.read_latest() as connection:
         items, last, revision = await queries.list_webhooks(connection, caller, after=after, limit=limit)
-    documents = [orjson.dumps(item).decode() for item in items]
-    return page_response(
-        request, documents, next_cursor=WEBHOOK_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False
-    )
+    next_cursor = WEBHOOK_CURSOR.encode(last, revision)
+    return page_response(request, items, next_cursor=next_cursor, revision=revision, private=True, cacheable=False)
 
 
 @router.get("/webhooks/{id}", summary="Get a webhook", response_model=WebhookOut, responses=WEBHOOK_ERRORS)
@@ -108,8 +105,6 @@ async def get_webhook(request: Request, caller: Subscriber, database: DatabaseDe
     async with database.read_latest() as connection:
         webhook = await queries.get_webhook(connection, caller, id)
         revision = await current_revision(connection, caller.level)
-    if webhook is None:
-        raise not_found("webhook")
     return json_response(request, orjson.dumps(webhook), private=True, cacheable=False, revision=revision)
 
 
@@ -138,13 +133,10 @@ async def list_webhook_deliveries(
     """
     before = DELIVERY_CURSOR.decode(cursor)
     async with database.read_latest() as connection:
-        if await queries.get_webhook(connection, caller, id) is None:
-            raise not_found("webhook")
+        await queries.get_webhook(connection, caller, id)
         items, last, revision = await queries.list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
-    documents = [orjson.dumps(item).decode() for item in items]
-    return page_response(
-        request, documents, next_cursor=DELIVERY_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False
-    )
+    next_cursor = DELIVERY_CURSOR.encode(last, revision)
+    return page_response(request, items, next_cursor=next_cursor, revision=revision, private=True, cacheable=False)
 
 
 @router.post(
@@ -161,10 +153,7 @@ async def create_webhook_redelivery(
     id: WebhookId,  # noqa: A002 - wire name
     delivery: DeliveryId,
 ) -> Response:
-    """Deliver again, now, with the same `webhook-id` and body. Needs the scope `read`.
-
-    Enables a disabled webhook; changes since then follow.
-    """
+    """Deliver again, now, with the same `webhook-id`, and enable a disabled webhook. Needs the scope `read`."""
 
     async def write(session: AsyncSession) -> WriteResult:
         await service.redeliver(session, caller, id, delivery)

@@ -18,7 +18,7 @@ from app.storage.types import table_of
 from app.webhooks.backoff import next_attempt
 from app.webhooks.delivery import DeliveryResult
 from app.webhooks.models import Delivery, Webhook
-from app.webhooks.queue import due_deliveries, enqueue_changes
+from app.webhooks.queue import due_deliveries, enqueue_changes, refresh_body
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +27,15 @@ webhooks, deliveries = table_of(Webhook), table_of(Delivery)
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The exclusive right to deliver to a webhook, and its due deliveries in ledger order; it is released already if none is due."""
+    """The exclusive right to deliver to a webhook, its due deliveries in ledger order, and the body of the first.
+
+    A lease without due deliveries is released already.
+    """
 
     id: UUID
     webhook: RowMapping
     due: Sequence[RowMapping]
+    body: str
 
 
 def lease_duration(settings: Settings) -> timedelta:
@@ -67,8 +71,9 @@ async def acquire_lease(
         return None
     await _prune(connection, webhook_id, now - timedelta(days=settings.webhook_log_days))
     await enqueue_changes(connection, webhook, now, new_id)
-    lease = Lease(id_, webhook, await due_deliveries(connection, webhook, now))
-    if not lease.due:
+    due = await due_deliveries(connection, webhook_id, now)
+    lease = Lease(id_, webhook, due, await refresh_body(connection, webhook, due[0]) if due else "")
+    if not due:
         await release_lease(connection, lease)
     return lease
 
@@ -102,16 +107,11 @@ async def record_result(
     """Record the result of an attempt in the log, schedule the next one, and disable a webhook that failed for too long."""
     now = utc_now()
     attempts, first = delivery["attempts"] + 1, delivery["first_attempt_at"] or started
-    values = {
-        "attempts": attempts,
-        "first_attempt_at": first,
-        "last_attempt_at": started,
-        "status_code": result.status_code,
-        "error": result.error,
-    }
     update_log = update(deliveries).where(deliveries.c.id == delivery["id"])
+    update_log = update_log.values(attempts=attempts, first_attempt_at=first, last_attempt_at=started)
+    update_log = update_log.values(status_code=result.status_code, error=result.error)
     if result.error is None:
-        await connection.execute(update_log.values(**values, status="delivered", next_attempt_at=None))
+        await connection.execute(update_log.values(status="delivered", next_attempt_at=None))
         succeeded = update(webhooks).where(webhooks.c.id == lease.webhook["id"])
         await connection.execute(succeeded.values(last_delivered_at=now, failing_since=None))
         return
@@ -120,19 +120,12 @@ async def record_result(
     failing_since = (await connection.execute(failed.returning(webhooks.c.failing_since))).scalar_one_or_none()
     if failing_since is None:
         return
-    next_attempt_at = next_attempt(
-        attempts,
-        now,
-        first,
-        base_seconds=settings.webhook_retry_base_seconds,
-        window_seconds=settings.webhook_retry_window_seconds,
-        retry_after=result.retry_after,
-    )
-    status = "failed" if next_attempt_at is None else "pending"
-    await connection.execute(update_log.values(**values, status=status, next_attempt_at=next_attempt_at))
-    if result.gone:
+    base, window = settings.webhook_retry_base_seconds, settings.webhook_retry_window_seconds
+    next_at = next_attempt(attempts, now, first, base_seconds=base, window_seconds=window, retry_after=result.retry_after)
+    await connection.execute(update_log.values(status="failed" if next_at is None else "pending", next_attempt_at=next_at))
+    if result.status_code == 410:
         await _disable(connection, lease, "the receiver answered 410 (Gone)")
-    elif next_attempt_at is None and (now - failing_since).total_seconds() >= settings.webhook_disable_after_seconds:
+    elif next_at is None and (now - failing_since).total_seconds() >= settings.webhook_disable_after_seconds:
         await _disable(connection, lease, f"no delivery has succeeded since {failing_since:%Y-%m-%d %H:%M} UTC")
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, case, or_, select
 from sqlalchemy.engine import RowMapping
@@ -14,6 +15,7 @@ from app.access.models import ApiKey
 from app.access.principal import Principal
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS
+from app.http.problems import not_found
 from app.storage.paging import current_revision, fetch_page
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
@@ -43,24 +45,26 @@ def _select_deliveries(webhook_id: UUID) -> Select[Any]:
     return select(*served, log.next_attempt_at, log.status_code, log.error).where(log.webhook_id == webhook_id)
 
 
-async def get_webhook(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> dict[str, Any] | None:
-    """Return a webhook as served; None if the caller sees none of this identifier."""
+async def get_webhook(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> dict[str, Any]:
+    """Return a webhook as served; 404 if the caller sees none of this identifier."""
     row = (await connection.execute(_select_webhooks(caller).where(webhooks.c.id == webhook_id))).mappings().one_or_none()
-    return _webhook_document(row) if row is not None else None
+    if row is None:
+        raise not_found("webhook")
+    return _webhook_document(row)
 
 
 async def list_webhooks(
     connection: AsyncConnection, caller: Principal, *, after: UUID | None, limit: int
-) -> tuple[list[dict[str, Any]], UUID | None, int]:
-    """Return a page of webhooks, oldest first; the last identifier if there are more; the head of the ledger."""
+) -> tuple[list[str], UUID | None, int]:
+    """Return a page of webhooks as JSON, oldest first; the last identifier if there are more; the head of the ledger."""
     rows, last, revision = await fetch_page(connection, _select_webhooks(caller), key="id", after=after, limit=limit, level=caller.level)
-    return [_webhook_document(row) for row in rows], last, revision
+    return [orjson.dumps(_webhook_document(row)).decode() for row in rows], last, revision
 
 
 async def list_deliveries(
     connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, status: str | None, before: int | None, limit: int
-) -> tuple[list[dict[str, Any]], int | None, int]:
-    """Return a page of a webhook's log, latest change first; the last seq if there are more; the head of the ledger."""
+) -> tuple[list[str], int | None, int]:
+    """Return a page of a webhook's log as JSON, latest change first; the last seq if there are more; the head of the ledger."""
     statement = _select_deliveries(webhook_id).order_by(deliveries.c.seq.desc()).limit(limit + 1)
     if status is not None:
         statement = statement.where(deliveries.c.status == status)
@@ -68,7 +72,8 @@ async def list_deliveries(
         statement = statement.where(deliveries.c.seq < before)
     revision = await current_revision(connection, caller.level)
     rows = (await connection.execute(statement)).mappings().all()
-    return [_delivery_document(row, webhook_id) for row in rows[:limit]], rows[limit - 1]["seq"] if len(rows) > limit else None, revision
+    items = [orjson.dumps(_delivery_document(row, webhook_id)).decode() for row in rows[:limit]]
+    return items, rows[limit - 1]["seq"] if len(rows) > limit else None, revision
 
 
 async def get_delivery(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID) -> dict[str, Any]:

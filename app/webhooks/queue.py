@@ -73,33 +73,15 @@ async def enqueue_changes(connection: AsyncConnection, webhook: RowMapping, now:
         await connection.execute(update(webhooks).where(webhooks.c.id == webhook["id"]).values(cursor_seq=cursor))
 
 
-async def due_deliveries(connection: AsyncConnection, webhook: RowMapping, now: datetime) -> Sequence[RowMapping]:
-    """Load the deliveries that are due, in ledger order, with current bodies."""
-    due = (
-        select(deliveries)
-        .where(deliveries.c.webhook_id == webhook["id"], deliveries.c.status == "pending", deliveries.c.next_attempt_at <= now)
-        .order_by(deliveries.c.seq)
-        .limit(BATCH_SIZE)
-    )
-    found = (await connection.execute(due)).mappings().all()
-    if found and await _rebuild_bodies(connection, webhook, found):
-        found = (await connection.execute(due)).mappings().all()
-    return found
+async def due_deliveries(connection: AsyncConnection, webhook_id: UUID, now: datetime) -> Sequence[RowMapping]:
+    """Load the deliveries that are due, in ledger order."""
+    due = select(deliveries).where(deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending")
+    due = due.where(deliveries.c.next_attempt_at <= now).order_by(deliveries.c.seq).limit(BATCH_SIZE)
+    return (await connection.execute(due)).mappings().all()
 
 
-async def refresh_body(connection: AsyncConnection, webhook: RowMapping, delivery: RowMapping) -> RowMapping:
-    """Return a delivery that waited for earlier ones, its body rebuilt if its report's label was raised above the webhook meanwhile."""
-    if not await _rebuild_bodies(connection, webhook, [delivery]):
-        return delivery
-    return (await connection.execute(select(deliveries).where(deliveries.c.id == delivery["id"]))).mappings().one()
-
-
-async def _last_global_seq(connection: AsyncConnection) -> int:
-    return (await connection.execute(select(col(LedgerHead.global_seq)))).scalar_one()
-
-
-async def _rebuild_bodies(connection: AsyncConnection, webhook: RowMapping, pending: Sequence[RowMapping]) -> bool:
-    """Rebuild the bodies that are older than the last raise of a label above the webhook; return whether there are any.
+async def refresh_body(connection: AsyncConnection, webhook: RowMapping, delivery: RowMapping) -> str:
+    """Return the body of a delivery, rebuilt if a label was raised above the webhook since it was built.
 
     Compares `global_seq`, not times, because entries may be committed out of order and clocks differ.
     """
@@ -108,16 +90,19 @@ async def _rebuild_bodies(connection: AsyncConnection, webhook: RowMapping, pend
         col(LedgerEntry.type) == "label",
         col(LedgerEntry.level) <= level,
         col(LedgerEntry.redacted_below) > level,
-        col(LedgerEntry.global_seq) > min(each["body_global_seq"] for each in pending),
+        col(LedgerEntry.global_seq) > delivery["body_global_seq"],
     )
-    last: int | None = (await connection.execute(raised)).scalar_one()
-    outdated = [each for each in pending if last is not None and each["body_global_seq"] < last]
-    global_seq = await _last_global_seq(connection) if outdated else 0
-    for each in outdated:
-        (change,), _, _ = await changes_after(connection, each["seq"] - 1, limit=1, level=level)
-        body = (await _build_bodies(connection, {each["id"]: change}, level))[each["id"]]
-        await connection.execute(update(deliveries).where(deliveries.c.id == each["id"]).values(body=body, body_global_seq=global_seq))
-    return bool(outdated)
+    body: str = delivery["body"]
+    if (await connection.execute(raised)).scalar_one() is not None:
+        global_seq = await _last_global_seq(connection)
+        (change,), _, _ = await changes_after(connection, delivery["seq"] - 1, limit=1, level=level)
+        body = (await _build_bodies(connection, {delivery["id"]: change}, level))[delivery["id"]]
+        await connection.execute(update(deliveries).where(deliveries.c.id == delivery["id"]).values(body=body, body_global_seq=global_seq))
+    return body
+
+
+async def _last_global_seq(connection: AsyncConnection) -> int:
+    return (await connection.execute(select(col(LedgerHead.global_seq)))).scalar_one()
 
 
 async def _build_bodies(connection: AsyncConnection, changes: Mapping[UUID, ServedChange], level: int) -> dict[UUID, str]:

@@ -34,6 +34,19 @@ _EXAMPLE: dict[str, JsonValue] = {
     "disabled_reason": None,
     "links": {"self": f"/v1/webhooks/{_ID}", "deliveries": f"/v1/webhooks/{_ID}/deliveries"},
 }
+_DELIVERY_EXAMPLE: dict[str, JsonValue] = {
+    "id": _DELIVERY,
+    "seq": 17,
+    "type": "org.lifeline.report.recorded.v1",
+    "status": "pending",
+    "attempts": 2,
+    "created_at": "2026-11-24T09:05:00Z",
+    "last_attempt_at": "2026-11-24T09:05:03Z",
+    "next_attempt_at": "2026-11-24T09:05:17Z",
+    "status_code": 503,
+    "error": "the receiver answered 503",
+    "links": {"webhook": f"/v1/webhooks/{_ID}", "redelivery": f"/v1/webhooks/{_ID}/deliveries/{_DELIVERY}/redelivery"},
+}
 
 
 class WebhookIn(BaseModel):
@@ -42,14 +55,10 @@ class WebhookIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(max_length=2000, description="Where to post: https, a host with public addresses only, no credentials.")
-    kind: KindName | None = Field(default=None, description="Only changes of this kind of indicator; null for all.")
-    place: str | None = Field(
-        default=None, max_length=100, description="Only changes at this place, its slug or `scheme:code`; null for all."
-    )
+    kind: KindName | None = Field(default=None, description="Only changes of this kind of indicator.")
+    place: str | None = Field(default=None, max_length=100, description="Only changes at this place, a slug or `scheme:code`.")
     within: StrictBool = Field(default=False, description="With `place`: changes at its descendants too.")
-    country: str | None = Field(
-        default=None, pattern="^[A-Z]{3}$", description="Only changes in this country, ISO 3166-1 alpha-3; null for all."
-    )
+    country: str | None = Field(default=None, pattern="^[A-Z]{3}$", description="Only changes in this country, ISO 3166-1 alpha-3.")
     after: WebhookStart = Field(default="now", description="`beginning` delivers the whole ledger first, `now` later changes only.")
 
     @model_validator(mode="after")
@@ -93,10 +102,7 @@ class WebhookCreated(WebhookOut):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}]})
 
-    secret: str | None = Field(
-        description="Key of the signatures (Standard Webhooks). Shown only in this response; null if the request is repeated with its "
-        "`Idempotency-Key`."
-    )
+    secret: str | None = Field(description="Key of the signatures (Standard Webhooks), shown only once: null in a replayed response.")
 
 
 class WebhookPage(CurrentListEnvelope[WebhookOut]):
@@ -113,25 +119,7 @@ class DeliveryLinks(BaseModel):
 class DeliveryOut(BaseModel):
     """A delivery, an entry of a webhook's log."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": _DELIVERY,
-                    "seq": 17,
-                    "type": "org.lifeline.report.recorded.v1",
-                    "status": "pending",
-                    "attempts": 2,
-                    "created_at": "2026-11-24T09:05:00Z",
-                    "last_attempt_at": "2026-11-24T09:05:03Z",
-                    "next_attempt_at": "2026-11-24T09:05:17Z",
-                    "status_code": 503,
-                    "error": "the receiver answered 503",
-                    "links": {"webhook": f"/v1/webhooks/{_ID}", "redelivery": f"/v1/webhooks/{_ID}/deliveries/{_DELIVERY}/redelivery"},
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_DELIVERY_EXAMPLE]})
 
     id: str = Field(description="Identifier; also the `webhook-id` of every attempt and the `id` of the event.")
     seq: int = Field(description="`seq` of the change in the ledger of the webhook's clearance.")
