@@ -1,8 +1,7 @@
-"""The audit log: every write and every key change in its own commit, every read at amber or above within a second.
+"""The audit log: every write and change of a key in its own commit, every read at `amber` or above within a second.
 
-Reads are gathered by key, address and what was read, and written once a second, so that a poller costs one row a second; a killed
-process loses the reads of its last second. On SQLite they have a file of their own beside the database: a commit in the database's file
-would put an end to everything that is kept of it.
+Reads are counted by key, address and URL and written once a second, so that a polling client costs one row a second; a killed process
+loses the reads of its last second. On SQLite reads go to a second file: a commit to the database would invalidate all cached responses.
 """
 
 import asyncio
@@ -33,20 +32,20 @@ MAX_BUFFERED_READS = 50_000
 MAX_TARGET_CHARACTERS = 2000
 MIN_AUDITED_LEVEL = LEVELS[Label.AMBER]
 
-entries = table_of(AuditEntry)
+_table = table_of(AuditEntry)
 log = structlog.get_logger(__name__)
 
 
-def record_write(session: AsyncSession, request: Request, who: Actor, status: int) -> None:
-    """Put a write into the log, in the write's own transaction."""
+def record_write(session: AsyncSession, request: Request, actor: Actor, status: int) -> None:
+    """Add a write to the audit log, in the write's own transaction."""
     session.add(
         AuditEntry(
             id=uuid7(),
             occurred_at=utc_now(),
             action="write",
-            key_id=who.key_id,
-            organisation=who.organisation,
-            clearance=who.level,
+            key_id=actor.key_id,
+            organisation=actor.organisation,
+            clearance=actor.level,
             address=request.client.host if request.client else None,
             method=request.method,
             target=_target(request.scope),
@@ -62,71 +61,71 @@ def _target(scope: AsgiScope) -> str:
 
 
 class ReadAuditBuffer:
-    """The reads of one process that are not yet written down."""
+    """The reads of one process that are not written yet."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[tuple[Any, ...], list[Any]] = {}
-        self._lost = 0
+        # Count and time of the last read, and the row to write, by what the reads have in common.
+        self._reads: dict[tuple[Any, ...], list[Any]] = {}
+        self._dropped = 0
         self._prepared = False
 
-    def record(self, who: Actor, scope: AsgiScope) -> None:
-        """Take note of a read, where its reader is at amber or above."""
-        if who.level < MIN_AUDITED_LEVEL:
+    def record(self, actor: Actor, scope: AsgiScope) -> None:
+        """Record a read by an actor cleared for `amber` or above."""
+        if actor.level < MIN_AUDITED_LEVEL:
             return
         client = scope.get("client")
-        key = who.key_id, who.organisation, who.level, client[0] if client else None, scope["path"], scope["query_string"]
-        found = self._waiting.get(key)
-        if found is not None:
-            found[0] += 1
-            found[1] = utc_now()
-        elif len(self._waiting) < MAX_BUFFERED_READS:
-            self._waiting[key] = [1, utc_now(), _target(scope)]
+        address = client[0] if client else None
+        key = actor, address, scope["path"], scope["query_string"]
+        if (read := self._reads.get(key)) is not None:
+            read[0] += 1
+            read[1] = utc_now()
+        elif len(self._reads) < MAX_BUFFERED_READS:
+            self._reads[key] = [1, utc_now(), actor, address, _target(scope)]
         else:
-            self._lost += 1
+            self._dropped += 1
 
     async def prepare(self) -> None:
-        """Make SQLite's second file, once; raises where that cannot be written to, and may be asked again."""
+        """Create SQLite's second file once; raises if it cannot be written to, and may be called again."""
         if self._database.dialect == "sqlite" and not self._prepared:
             await create_read_audit_table(self._database.audit)
             self._prepared = True
 
     async def flush(self) -> None:
-        """Write down what waits; on an error it goes on waiting."""
-        if self._lost:
-            log.error("read_audit_dropped", reads=self._lost)
-            self._lost = 0
-        if not self._waiting:
+        """Write the buffered reads; after an error they stay buffered."""
+        if self._dropped:
+            log.error("read_audit_dropped", reads=self._dropped)
+            self._dropped = 0
+        if not self._reads:
             return
-        waiting, self._waiting = self._waiting, {}
+        reads, self._reads = self._reads, {}
         rows = [
             {
                 "id": uuid7(),
-                "occurred_at": at,
+                "occurred_at": occurred_at,
                 "action": "read",
-                "key_id": key[0],
-                "organisation": key[1],
-                "clearance": key[2],
-                "address": key[3],
+                "key_id": actor.key_id,
+                "organisation": actor.organisation,
+                "clearance": actor.level,
+                "address": address,
                 "method": "GET",
                 "target": target,
                 "status_code": None,
                 "count": count,
             }
-            for key, (count, at, target) in waiting.items()
+            for count, occurred_at, actor, address, target in reads.values()
         ]
         try:
             await self.prepare()
             async with self._database.audit.begin() as connection:
-                await connection.execute(insert(entries), rows)
+                await connection.execute(insert(_table), rows)
         except (SQLAlchemyError, OSError) as error:
             log.warning("audit_write_failed", error=type(error).__name__)
-            for key, (count, at, target) in waiting.items():
-                again = self._waiting.setdefault(key, [0, at, target])
-                again[0] += count
+            for key, read in reads.items():
+                self._reads.setdefault(key, [0, *read[1:]])[0] += read[0]
 
     async def run(self) -> None:
-        """Write down what waits, once a second."""
+        """Write the buffered reads once a second, for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             await self.flush()
@@ -134,26 +133,26 @@ class ReadAuditBuffer:
 
 @asynccontextmanager
 async def read_auditing(database: Database) -> AsyncIterator[ReadAuditBuffer]:
-    """The log of the reads of this process, written down while the block runs and at its end."""
-    reads = ReadAuditBuffer(database)
-    # On a file system that cannot be written to for now, reading goes on, and this is tried again.
+    """Yield a buffer whose reads are written while the block runs and at its end."""
+    buffer = ReadAuditBuffer(database)
+    # On a read-only file system the service still serves reads, and each flush tries again.
     with suppress(SQLAlchemyError, OSError):
-        await reads.prepare()
-    task = asyncio.create_task(reads.run())
+        await buffer.prepare()
+    task = asyncio.create_task(buffer.run())
     try:
-        yield reads
+        yield buffer
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await reads.flush()
+        await buffer.flush()
 
 
 async def create_read_audit_table(engine: AsyncEngine) -> None:
-    """Make the table of reads in SQLite's second file, where it is not there yet."""
+    """Create the table of reads in SQLite's second file, unless it exists."""
     async with engine.begin() as connection:
-        await connection.execute(CreateTable(entries, if_not_exists=True))
-        for index in entries.indexes:
+        await connection.execute(CreateTable(_table, if_not_exists=True))
+        for index in _table.indexes:
             await connection.execute(CreateIndex(index, if_not_exists=True))
         for event in ("UPDATE", "DELETE"):
             await connection.exec_driver_sql(
@@ -165,27 +164,26 @@ async def create_read_audit_table(engine: AsyncEngine) -> None:
 async def fetch_audit(
     database: Database, where: Sequence[ColumnElement[bool]], *, after: UUID | None, limit: int
 ) -> tuple[list[dict[str, Any]], UUID | None]:
-    """A page of the log, oldest first, and the last identifier when there are more."""
-    statement = select(*entries.c).where(*where).order_by(entries.c.id).limit(limit + 1)
+    """Return a page of the audit log, oldest first, and the last identifier if more follow."""
+    statement = select(*_table.c).where(*where).order_by(_table.c.id).limit(limit + 1)
     if after is not None:
-        statement = statement.where(entries.c.id > after)
-    # By identifier: what a backup brought may be in SQLite's second file still.
-    found: dict[UUID, Any] = {}
-    # A replica may be behind, and SQLite's writer would keep others waiting.
+        statement = statement.where(_table.c.id > after)
+    # By identifier, because an entry that a backup restored may also be in SQLite's second file.
+    entries: dict[UUID, Any] = {}
+    # The primary, because a replica may lag; on SQLite not the writer, which would block writes.
     engines = (database.reader, database.audit) if database.dialect == "sqlite" else (database.writer,)
     for engine in engines:
         async with engine.connect() as connection:
-            found |= {row["id"]: row for row in (await connection.execute(statement)).mappings()}
-    rows = [found[id_] for id_ in sorted(found)]
-    return [serve(row) for row in rows[:limit]], rows[limit - 1]["id"] if len(rows) > limit else None
+            entries |= {row["id"]: row for row in (await connection.execute(statement)).mappings()}
+    rows = [entries[id_] for id_ in sorted(entries)]
+    return [_serve(row) for row in rows[:limit]], rows[limit - 1]["id"] if len(rows) > limit else None
 
 
-def serve(row: Any) -> dict[str, Any]:
-    """An entry as served and exported."""
-    at: datetime = row["occurred_at"]
+def _serve(row: Any) -> dict[str, Any]:
+    occurred_at: datetime = row["occurred_at"]
     return {
         "id": str(row["id"]),
-        "at": rfc3339(at),
+        "at": rfc3339(occurred_at),
         "action": row["action"],
         "key": str(row["key_id"]) if row["key_id"] else None,
         "organisation": row["organisation"],

@@ -1,4 +1,4 @@
-"""Who is asking: the reader with a clearance, the writer with a scope."""
+"""FastAPI dependencies: database, settings, and the authenticated and authorised caller."""
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.access.keys import find_key, hashing_key, is_revoked, secret_expiry
+from app.access.keys import find_key, is_revoked, load_hashing_key, secret_expiry
 from app.access.oidc import InvalidToken, Issuer
 from app.access.principal import Principal, Scope
 from app.domain.times import utc_now
@@ -20,18 +20,18 @@ from app.storage.database import Database
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="Key",
-    description="A Lifeline key, `ll_...`, from `lifeline key create`. Reading what is `clear` needs none.",
+    description="A Lifeline key, `ll_...`, from `lifeline key create`. Reading `clear` data needs no key.",
 )
 
 
-# Both async: FastAPI sends what is not to a thread, which costs more than a query.
+# Async, because FastAPI runs other functions in a thread, which costs more than a query.
 async def get_database(request: Request) -> Database:
-    """The engines of this process."""
+    """Return the engines of this process."""
     return app_state(request).database
 
 
 async def get_app_settings(request: Request) -> Settings:
-    """The settings that the app was made with."""
+    """Return the settings that the application was created with."""
     return app_state(request).settings
 
 
@@ -45,18 +45,18 @@ async def get_caller(
     settings: SettingsDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
-    """The caller of a request; 401 for a key that is not valid, and for anything in `Authorization` that is no key.
+    """Return the caller of a request.
 
-    429 for a key that was never valid here, from an address that has sent too many wrong ones.
+    Raises 401 for an invalid key or any other `Authorization`, and 429 for an address that has sent too many invalid keys.
     """
-    public = settings.public_clearance.level
-    current_requirement().level = public
+    public_level = settings.public_clearance.level
+    current_requirement().level = public_level
     if credentials is None:
         if "authorization" in request.headers:
-            raise _unauthorized("Authorization must be `Bearer KEY`.")
-        caller = Principal(level=public)
+            raise _unauthorized("The header Authorization must be `Bearer KEY`.")
+        caller = Principal(level=public_level)
     else:
-        caller = await _authenticate(request, database, credentials.credentials, public)
+        caller = await _authenticate(request, database, credentials.credentials, public_level)
         request_state(request.scope)["caller"] = caller
         current_requirement().level = caller.level
     if request.method == "GET":
@@ -64,53 +64,53 @@ async def get_caller(
     return caller
 
 
-async def _authenticate(request: Request, database: Database, credential: str, public: int) -> Principal:
+async def _authenticate(request: Request, database: Database, credential: str, public_level: int) -> Principal:
     limits, issuer = app_state(request).rate_limiter, app_state(request).issuer
     address = request.client.host if request.client else ""
     authorization = request.headers["authorization"].encode("latin-1")
     wait = limits.lockout_seconds(address, authorization)
     if wait is not None:
-        detail = f"Too many wrong keys came from this address; try again in {wait} seconds."
+        detail = f"This address has sent too many invalid keys; try again in {wait} seconds."
         raise Problem(429, detail, kind="rate-limit", headers={"Retry-After": str(wait)})
     if issuer is not None and issuer.is_token(credential):
         writing = request.method not in ("GET", "HEAD")
-        caller = await _principal_of_token(issuer, database, credential, public, writing=writing)
+        caller = await _principal_of_token(issuer, database, credential, public_level, writing=writing)
     else:
-        caller = await _principal_of_key(database, credential, public)
+        caller = await _principal_of_key(database, credential, public_level)
     if caller is None:
         limits.record_failure(address, authorization)
-        raise _unauthorized("The key is unknown, expired or revoked.")
+        raise credential_revoked()
     assert caller.key_id is not None
     limits.record_success(authorization, caller.key_id.bytes)
     return caller
 
 
-async def _principal_of_key(database: Database, credential: str, public: int) -> Principal | None:
+async def _principal_of_key(database: Database, credential: str, public_level: int) -> Principal | None:
     async with database.read_latest() as connection:
         if database.hashing_key is None:
-            database.hashing_key = await hashing_key(connection, database.key_hash_secret)
+            database.hashing_key = await load_hashing_key(connection, database.key_hash_secret)
         found = await find_key(connection, credential, database.hashing_key)
     if found is None:
         return None
-    key, until, held = found
+    key, expires_at, hash_ = found
     scopes = frozenset(key.scopes)
-    level = max(public, key.clearance) if Scope.READ in scopes else public
-    return Principal(level, key.id, key.name, key.organisation, scopes, until, secret_hash=held)
+    level = max(public_level, key.clearance) if Scope.READ in scopes else public_level
+    return Principal(level, key.id, key.name, key.organisation, scopes, expires_at, secret_hash=hash_)
 
 
-async def _principal_of_token(issuer: Issuer, database: Database, token: str, public: int, *, writing: bool) -> Principal | None:
+async def _principal_of_token(issuer: Issuer, database: Database, token: str, public_level: int, *, writing: bool) -> Principal | None:
     try:
         subject = await issuer.subject_of(token)
     except InvalidToken:
         return None
-    level = max(public, subject.clearance.level) if Scope.READ in subject.scopes else public
+    level = max(public_level, subject.clearance.level) if Scope.READ in subject.scopes else public_level
     if not await issuer.sync_subject(database, token, subject, level, writing=writing):
         return None
     return Principal(level, subject.id, subject.name, subject.organisation, frozenset(subject.scopes), subject.expires_at)
 
 
 async def credential_expiry(caller: Principal, database: Database) -> datetime | None:
-    """Until when what a caller sent holds, looked at anew for one whose request has taken long: None for no end, now where it has ended."""
+    """Look up again when the caller's credential expires. None: never. The current time: already expired or revoked."""
     if caller.key_id is None:
         return None
     async with database.read_latest() as connection:
@@ -120,13 +120,13 @@ async def credential_expiry(caller: Principal, database: Database) -> datetime |
 
 
 async def credential_still_valid(caller: Principal, database: Database) -> bool:
-    """Whether what a caller sent holds still, looked at anew."""
-    until = await credential_expiry(caller, database)
-    return until is None or until > utc_now()
+    """Look up again whether the caller's credential is valid."""
+    expires_at = await credential_expiry(caller, database)
+    return expires_at is None or expires_at > utc_now()
 
 
 def credential_revoked() -> Problem:
-    """The answer to one whose key has ended while he waited."""
+    """Return the problem for a caller whose credential expired or was revoked during the request."""
     return _unauthorized("The key is unknown, expired or revoked.")
 
 
@@ -134,14 +134,13 @@ CallerDep = Annotated[Principal, Depends(get_caller)]
 
 
 def require(*scopes: Scope) -> Callable[..., Coroutine[Any, Any, Principal]]:
-    """A dependency that lets through keys with any of these scopes; 401 without a key, 403 without the scope."""
+    """Return a dependency for callers with any of these scopes; raises 401 without a key, 403 without such a scope."""
 
     async def with_scope(caller: CallerDep) -> Principal:
         if caller.key_id is None:
-            raise _unauthorized("This needs a key: `Authorization: Bearer KEY`.")
+            raise _unauthorized("This operation needs a key: `Authorization: Bearer KEY`.")
         if not caller.scopes.intersection(scopes):
-            wanted = " or ".join(scopes)
-            raise Problem(403, f"The key needs the scope {wanted}.", kind="scope")
+            raise Problem(403, f"The key needs the scope {' or '.join(scopes)}.", kind="scope")
         return caller
 
     return with_scope

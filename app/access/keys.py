@@ -1,4 +1,4 @@
-"""Making, finding, rotating and revoking keys."""
+"""Keys: create, find, rotate and revoke them. Only an HMAC of each secret is stored."""
 
 import hashlib
 import hmac
@@ -23,42 +23,33 @@ from app.storage.types import table_of
 PREFIX = "ll_"
 DEFAULT_OVERLAP = timedelta(hours=24)
 
-keys = table_of(ApiKey)
-# Asked for with every request that has a key: put together once.
-BY_HASH = select(*keys.c).where(
-    or_(*(each.in_([bindparam("keyed"), bindparam("bare")]) for each in (keys.c.secret_hash, keys.c.previous_secret_hash)))
-)
-BY_ID = select(*keys.c).where(keys.c.id == bindparam("id"))
+_table = table_of(ApiKey)
+# Built once, because every request with a key runs it.
+_BY_HASH = select(*_table.c).where(or_(*(column == bindparam("hash") for column in (_table.c.secret_hash, _table.c.previous_secret_hash))))
+_BY_ID = select(*_table.c).where(_table.c.id == bindparam("id"))
 
 
-def sha256_hash(secret: str) -> str:
-    """The SHA-256 of a secret, which earlier versions stored as it is."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+def secret_hash(secret: str, hashing_key: bytes) -> str:
+    """Return what is stored of a secret: its HMAC-SHA-256."""
+    return hmac.new(hashing_key, secret.encode(), hashlib.sha256).hexdigest()
 
 
-def keyed_hash(bare: str, hashing_key: bytes) -> str:
-    """What is stored of a secret: the HMAC-SHA-256 of its hash, keyed with what only the service knows."""
-    return "hmac:" + hmac.new(hashing_key, bare.encode(), hashlib.sha256).hexdigest()
-
-
-async def hashing_key(connection: AsyncConnection, setting: str | None) -> bytes:
-    """What hashes are keyed with: the setting LIFELINE_KEY_HASH_SECRET, else the random one that the database was made with."""
+async def load_hashing_key(connection: AsyncConnection, setting: str | None) -> bytes:
+    """Return the key of the HMAC: the setting LIFELINE_KEY_HASH_SECRET, or the random secret in the database."""
     if setting is not None:
         return setting.encode()
     return bytes.fromhex((await connection.execute(select(table_of(ServerSecret).c.secret))).scalar_one())
 
 
-async def _stored_hash(session: AsyncSession, secret: str) -> str:
-    return keyed_hash(sha256_hash(secret), await hashing_key(await session.connection(), session.info.get("key_hash_secret")))
+async def _new_secret(session: AsyncSession) -> tuple[str, str]:
+    secret = PREFIX + secrets.token_urlsafe(32)
+    hashing_key = await load_hashing_key(await session.connection(), session.info.get("key_hash_secret"))
+    return secret, secret_hash(secret, hashing_key)
 
 
-def _new_secret() -> str:
-    return PREFIX + secrets.token_urlsafe(32)
-
-
-def record_key_event(session: AsyncSession, what: str, key: ApiKey, by: UUID | None) -> None:
-    """Put what was done to a key into the audit log, in the transaction that does it. `by` is the key that did it, None for the command."""
-    target = f"{what} {key.id} {key.organisation}: {' '.join(key.scopes)}"
+def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | None) -> None:
+    """Add a change of a key to the audit log; `by` is the key that made it, None for the command line."""
+    target = f"{event} {key.id} {key.organisation}: {' '.join(key.scopes)}"
     session.add(AuditEntry(id=uuid7(), occurred_at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
 
 
@@ -73,18 +64,18 @@ async def create_key(
     by: UUID | None = None,
     identifier: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is shown this once. `by` is the key that made it, None for the command line.
+    """Create a key and return it with its secret, which is not stored.
 
-    `identifier` is one to give it, which must be new.
+    `by` is the key that creates it, None for the command line. `identifier` must be unused; None makes one.
     """
-    secret = _new_secret()
+    secret, hash_ = await _new_secret(session)
     key = ApiKey(
         id=identifier or uuid7(),
         name=name,
         organisation=organisation,
         scopes=sorted({scope.value for scope in scopes}),
         clearance=clearance.level,
-        secret_hash=await _stored_hash(session, secret),
+        secret_hash=hash_,
         created_at=utc_now(),
         expires_at=expires_at,
     )
@@ -94,12 +85,12 @@ async def create_key(
 
 
 async def list_keys(session: AsyncSession) -> list[ApiKey]:
-    """Every key, in the order of their identifiers, which is that of their making but for those who come with tokens."""
+    """Return every key in order of identifier: keys in order of creation, then the subjects of the issuer."""
     return list((await session.scalars(select(ApiKey).order_by(col(ApiKey.id)))).all())
 
 
 async def revoke_key(session: AsyncSession, key_id: UUID, by: UUID | None = None) -> ApiKey | None:
-    """Revoke a key from now on; None when there is no such key. A key stays revoked since the first time."""
+    """Revoke a key; None for an unknown one. A revoked key keeps the time of its first revocation."""
     key = await session.get(ApiKey, key_id)
     if key is not None and key.revoked_at is None:
         key.revoked_at = utc_now()
@@ -110,69 +101,54 @@ async def revoke_key(session: AsyncSession, key_id: UUID, by: UUID | None = None
 async def rotate_key(
     session: AsyncSession, key_id: UUID, overlap: timedelta = DEFAULT_OVERLAP, by: UUID | None = None
 ) -> tuple[ApiKey, str] | None:
-    """Give a key a new secret; the one before it holds for the overlap.
+    """Give a key a new secret; the previous one stays valid for the overlap.
 
-    None when there is no such key, 409 for a revoked one, and for who comes with tokens of an issuer: a secret would outlive them.
+    None for an unknown key. Raises 409 for a revoked key, and for a subject of the issuer, whose tokens a secret would outlive.
     """
     key = await session.get(ApiKey, key_id)
     if key is None:
         return None
     if key.revoked_at is not None:
-        raise Problem(409, "The key is revoked: make a new one.", kind="revoked")
+        raise Problem(409, "The key is revoked: create a new one.", kind="revoked")
     if key.from_issuer:
-        raise Problem(409, "This is who comes with tokens of the issuer: there is no secret to give anew.", kind="from-issuer")
-    secret = _new_secret()
+        raise Problem(409, "A subject of the OpenID Connect issuer has no secret to rotate.", kind="from-issuer")
+    secret, hash_ = await _new_secret(session)
     key.previous_secret_hash, key.previous_secret_expires_at = key.secret_hash, utc_now() + overlap
-    key.secret_hash = await _stored_hash(session, secret)
+    key.secret_hash = hash_
     record_key_event(session, "rotated", key, by)
     return key, secret
 
 
-async def key_old_hashes(session: AsyncSession) -> int:
-    """Key the hashes that an earlier version stored; answers how many there were. Their secrets go on holding."""
-    old = list(await session.scalars(select(ApiKey).where(~col(ApiKey.secret_hash).startswith("hmac:", autoescape=True))))
-    if old:
-        key = await hashing_key(await session.connection(), session.info.get("key_hash_secret"))
-        for each in old:
-            each.secret_hash = keyed_hash(each.secret_hash, key)
-        await session.flush()
-    return len(old)
-
-
-async def find_key(connection: AsyncConnection, secret: str, key: bytes) -> tuple[ApiKey, datetime | None, str] | None:
-    """The valid key of a secret, until when that secret holds, and what is stored of it; None when it is unknown, expired or revoked."""
-    bare = sha256_hash(secret)
-    keyed = keyed_hash(bare, key)
-    hashes = (keyed, bare)
-    now = utc_now()
-    for row in (await connection.execute(BY_HASH, {"keyed": keyed, "bare": bare})).mappings():
-        # The index has found it already; who measures how long that takes learns of a hash that he cannot aim.
-        newest = any(hmac.compare_digest(row["secret_hash"], each) for each in hashes)
-        until = _until(row, newest=newest)
-        if row["revoked_at"] is None and (until is None or until > now):
-            return ApiKey(**row), until, row["secret_hash"] if newest else row["previous_secret_hash"]
-    return None
+async def find_key(connection: AsyncConnection, secret: str, hashing_key: bytes) -> tuple[ApiKey, datetime | None, str] | None:
+    """Return the valid key of a secret, the expiry of that secret, and its hash; None for an unknown, expired or revoked key."""
+    hash_ = secret_hash(secret, hashing_key)
+    # The index lookup leaks timing, but only about a keyed hash that an attacker cannot choose.
+    row = (await connection.execute(_BY_HASH, {"hash": hash_})).mappings().one_or_none()
+    if row is None or row["revoked_at"] is not None:
+        return None
+    expires_at = _expiry(row, hash_)
+    return None if expires_at is not None and expires_at <= utc_now() else (ApiKey(**row), expires_at, hash_)
 
 
 async def key_row(connection: AsyncConnection, key_id: UUID) -> RowMapping | None:
-    """What is stored of a key, revoked or not; None where there is none."""
-    return (await connection.execute(BY_ID, {"id": key_id})).mappings().one_or_none()
+    """Return the row of a key, revoked or not; None for an unknown one."""
+    return (await connection.execute(_BY_ID, {"id": key_id})).mappings().one_or_none()
 
 
-async def secret_expiry(connection: AsyncConnection, key_id: UUID, held: str) -> datetime | None:
-    """Until when a secret holds that was valid a while ago, by what was stored of it: None for no end, now where it has ended."""
+async def secret_expiry(connection: AsyncConnection, key_id: UUID, hash_: str) -> datetime | None:
+    """Look up again when a secret expires, by its hash. None: never. The current time: it is invalid by now."""
     row = await key_row(connection, key_id)
-    if row is None or row["revoked_at"] is not None or held not in (row["secret_hash"], row["previous_secret_hash"]):
+    if row is None or row["revoked_at"] is not None or hash_ not in (row["secret_hash"], row["previous_secret_hash"]):
         return utc_now()
-    return _until(row, newest=held == row["secret_hash"])
+    return _expiry(row, hash_)
 
 
-def _until(row: RowMapping, *, newest: bool) -> datetime | None:
-    ends = (row["expires_at"], None if newest else row["previous_secret_expires_at"])
-    return min((each for each in ends if each is not None), default=None)
+def _expiry(row: RowMapping, hash_: str) -> datetime | None:
+    times = (row["expires_at"], None if hash_ == row["secret_hash"] else row["previous_secret_expires_at"])
+    return min((each for each in times if each is not None), default=None)
 
 
 async def is_revoked(connection: AsyncConnection, key_id: UUID) -> bool:
-    """Whether a key is revoked."""
-    revoked = select(col(ApiKey.id)).where(col(ApiKey.id) == key_id, col(ApiKey.revoked_at).is_not(None))
-    return (await connection.execute(revoked)).one_or_none() is not None
+    """Return whether a key is revoked."""
+    row = await key_row(connection, key_id)
+    return row is not None and row["revoked_at"] is not None

@@ -1,4 +1,4 @@
-"""Keys as stored, what their hashes are keyed with, the remembered answers of keyed writes, and the audit log."""
+"""Tables of keys, of the secret that hashes them, of idempotency records and of the audit log."""
 
 from datetime import datetime
 from uuid import UUID
@@ -8,15 +8,15 @@ from sqlmodel import Field, SQLModel
 
 from app.storage.types import UtcDateTime
 
-# How the hash of one begins who comes with tokens of an issuer: no secret has it.
-ISSUER_SUBJECT_PREFIX = "hmac:oidc:"
+# Begins the `secret_hash` of a subject of the OpenID Connect issuer; no hash of a secret contains it.
+ISSUER_SUBJECT_PREFIX = "oidc:"
 
 
 class ApiKey(SQLModel, table=True):
-    """A key: what it may do, up to which label it sees, for whom. Only a keyed hash of the secret is kept.
+    """A key, of which only an HMAC of the secret is stored, or a subject of the OpenID Connect issuer, which has no secret.
 
-    After a rotation the secret before it holds until `previous_until`. Who comes with tokens of an issuer has a row too, without a secret:
-    revoking it shuts him out, and `expires_at` is until when he is taken to have access though he does not come.
+    After a rotation the previous secret stays valid until `previous_secret_expires_at`. Revoking a subject's row shuts the subject out,
+    and the subject's webhooks end when the row expires.
     """
 
     __tablename__ = "api_key"
@@ -36,12 +36,12 @@ class ApiKey(SQLModel, table=True):
 
     @property
     def from_issuer(self) -> bool:
-        """Whether it stands for one who comes with tokens."""
+        """Whether the row stands for a subject of the OpenID Connect issuer."""
         return self.secret_hash.startswith(ISSUER_SUBJECT_PREFIX)
 
 
 class IdempotencyRecord(SQLModel, table=True):
-    """The first answer to a write that carried an Idempotency-Key, kept in the write's own commit."""
+    """The first response to a write with an `Idempotency-Key`, stored in the write's own commit."""
 
     __tablename__ = "idempotency_record"
 
@@ -55,7 +55,7 @@ class IdempotencyRecord(SQLModel, table=True):
 
 
 class ServerSecret(SQLModel, table=True):
-    """The one row with what hashes of keys are keyed with where the setting `LIFELINE_KEY_HASH_SECRET` is not given."""
+    """The single row with the random secret that hashes keys unless LIFELINE_KEY_HASH_SECRET is set."""
 
     __tablename__ = "server_secret"
 
@@ -64,9 +64,9 @@ class ServerSecret(SQLModel, table=True):
 
 
 class AuditEntry(SQLModel, table=True):
-    """One thing that somebody did, for good: the table takes no UPDATE and no DELETE.
+    """One entry of the audit log; the database rejects UPDATE and DELETE.
 
-    `count` is more than 1 where one key read the same address several times before it was written down, the last time at `at`.
+    `count` is the number of equal reads that one entry stands for, and `occurred_at` the time of the last of them.
     """
 
     __tablename__ = "audit_entry"

@@ -1,4 +1,4 @@
-"""The caller of a request, without any web framework."""
+"""The authenticated caller of a request, without any web framework."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ from app.domain.tlp import LABELS, Label
 
 
 class Scope(StrEnum):
-    """What a key may do; no scope contains another."""
+    """What a key may do; no scope includes another."""
 
     READ = "read"
     REPORT = "report"
@@ -19,7 +19,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did something, as the log keeps it."""
+    """The part of a principal that the audit log stores."""
 
     key_id: UUID | None
     organisation: str | None
@@ -28,10 +28,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. `level` is the highest label that the caller may see, 0 to 4; `expires_at` is until when what he sent holds, as far as
-    was known when he asked, and `secret_hash` what is stored of it, None for a token.
+    """A caller: a key, a subject of the OpenID Connect issuer, or anonymous if `key_id` is None.
 
-    One who is known by a token of an issuer has the identifier that follows from his name there.
+    `level` is the clearance, 0 to 4. `expires_at` is the expiry of the credential as known at the request, None for never.
+    `secret_hash` is the stored hash of a key's secret, None for a token.
     """
 
     level: int
@@ -49,5 +49,5 @@ class Principal:
 
     @property
     def actor(self) -> Actor:
-        """As the audit log keeps him."""
+        """The part that the audit log stores."""
         return Actor(self.key_id, self.organisation, self.level)

@@ -1,0 +1,162 @@
+"""Request and response bodies of keys and of the audit log."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from typing_extensions import TypeAliasType
+
+from app.access.principal import Scope
+from app.domain.times import DateOrTime
+from app.domain.tlp import Label
+from app.http.lists import ListEnvelope
+
+MAX_OVERLAP_HOURS = 24 * 30
+KEY_EXAMPLE: dict[str, JsonValue] = {"name": "field desk", "organisation": "my-ngo", "scopes": ["read", "report"], "clearance": "amber"}
+
+_ID = "01900000-0000-7000-8005-000000000001"
+_SECRET = "ll_wXo4Zc0mJv7qk9yq2nC1b8hT5sE6rUaPdLfGiKjMxQ"  # noqa: S105 - an example
+_CREATED: dict[str, JsonValue] = KEY_EXAMPLE | {
+    "id": _ID,
+    "status": "active",
+    "created_at": "2026-12-01T09:00:00Z",
+    "expires_at": "2026-12-31T23:59:59.999999Z",
+    "revoked_at": None,
+    "previous_until": None,
+    "from_issuer": False,
+    "links": {"self": f"/v1/keys/{_ID}", "rotation": f"/v1/keys/{_ID}/rotation"},
+}
+_AUDIT_ENTRY: dict[str, JsonValue] = {
+    "id": "01900000-0000-7000-8009-000000000001",
+    "at": "2026-12-01T09:05:00Z",
+    "action": "read",
+    "key": _ID,
+    "organisation": "my-ngo",
+    "clearance": "amber",
+    "address": "192.0.2.7",
+    "method": "GET",
+    "target": "/v1/reports?limit=100",
+    "status": None,
+    "count": 3,
+}
+
+KeyStatus = TypeAliasType("KeyStatus", Literal["active", "expired", "revoked"])
+AuditAction = TypeAliasType("AuditAction", Literal["write", "read", "key"])
+
+
+def _examples(*examples: dict[str, JsonValue]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
+
+
+class Me(BaseModel):
+    """The caller, and what the caller may do."""
+
+    model_config = _examples(
+        {
+            "id": _ID,
+            "name": "field desk",
+            "organisation": "my-ngo",
+            "scopes": ["read", "report"],
+            "clearance": "amber",
+            "expires_at": "2026-12-31T23:59:59.999999Z",
+        }
+    )
+
+    id: str | None = Field(description="Identifier of the key, a UUID; null without a key.")
+    name: str | None = Field(description="Name of the key; null without a key.")
+    organisation: str | None = Field(description="Organisation of the key; null without a key.")
+    scopes: list[Scope] = Field(description="Scopes of the key; empty without a key.")
+    clearance: Label = Field(description="Highest label that the caller may read.")
+    expires_at: str | None = Field(description="When the key or token expires, UTC; null for never.")
+
+
+class KeyIn(BaseModel):
+    """A key to create."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=200, description="What the key is for.")]
+    organisation: Annotated[str, Field(min_length=1, max_length=200, description="Organisation that reports with the key.")]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=10, description="What the key may do.")]
+    clearance: Label = Field(
+        default=Label.GREEN, description="Highest label that the key may read; not above the clearance of the key that creates it."
+    )
+    expires_at: DateOrTime | None = Field(
+        default=None, description="When the key expires: a time, or a date whose last moment (UTC) it is; null for never."
+    )
+
+
+class RotationIn(BaseModel):
+    """How to rotate a key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: Annotated[
+        int, Field(ge=0, le=MAX_OVERLAP_HOURS, description="Hours for which the previous secret stays valid; 0 ends it at once.")
+    ] = 24
+
+
+class KeyOut(BaseModel):
+    """A key without its secret, or a subject of the OpenID Connect issuer."""
+
+    model_config = _examples(_CREATED)
+
+    id: str = Field(description="Identifier, a UUID.")
+    name: str = Field(description="What the key is for; of a subject, its name at the issuer.")
+    organisation: str = Field(description="Organisation that reports with the key.")
+    scopes: list[Scope] = Field(description="What the key may do.")
+    clearance: Label = Field(description="Highest label that the key may read.")
+    status: KeyStatus = Field(description="Whether the key is valid now.")
+    created_at: str = Field(description="When it was created, UTC.")
+    expires_at: str | None = Field(description="When it expires, UTC; null for never.")
+    revoked_at: str | None = Field(description="When it was revoked, UTC; null if it was not.")
+    previous_until: str | None = Field(
+        description="When the secret before the last rotation expires, UTC; null if the key was never rotated."
+    )
+    from_issuer: bool = Field(
+        description="Whether this is a subject of the OpenID Connect issuer: it has no secret, and expires some time after its last token."
+    )
+    links: dict[str, str] = Field(description="Links by name: `self` is this key, `rotation` rotates it.")
+
+
+class KeyCreated(KeyOut):
+    """A new or rotated key, with its secret."""
+
+    model_config = _examples(_CREATED | {"secret": _SECRET})
+
+    secret: str | None = Field(
+        description="The key to send as `Authorization: Bearer`. Shown only in this response; null if the request is repeated with its "
+        "`Idempotency-Key`."
+    )
+
+
+class KeyPage(ListEnvelope[KeyOut]):
+    """A page of keys in order of identifier."""
+
+    model_config = _examples({"items": [_CREATED], "next": None, "as_of": None, "revision": 16})
+
+
+class AuditOut(BaseModel):
+    """An entry of the audit log."""
+
+    model_config = _examples(_AUDIT_ENTRY)
+
+    id: str = Field(description="Identifier, a UUID.")
+    at: str = Field(description="When it happened, UTC; of several equal reads, the last.")
+    action: AuditAction = Field(description="`write`: a change of data. `read`: a read at `amber` or above. `key`: a change of a key.")
+    key: str | None = Field(description="Key that did it; null for the command line and for anonymous readers.")
+    organisation: str | None = Field(description="Organisation of the key; null without a key and for changes of keys.")
+    clearance: Label | None = Field(description="Clearance of the caller; of a change of a key, of that key.")
+    address: str | None = Field(description="IP address of the client; null for the command line.")
+    method: str | None = Field(description="HTTP method; null for changes of keys.")
+    target: str = Field(description="Path and query; of a change of a key, what was done to which key.")
+    status: int | None = Field(description="HTTP status; null for reads and for changes of keys.")
+    count: int = Field(description="Number of equal reads that this entry stands for, of one key and address within a second; otherwise 1.")
+
+
+class AuditPage(BaseModel):
+    """A page of the audit log, oldest entry first."""
+
+    model_config = _examples({"items": [_AUDIT_ENTRY], "next": None})
+
+    items: list[AuditOut] = Field(description="The entries of this page.")
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
