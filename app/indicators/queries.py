@@ -22,6 +22,7 @@ from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.indicators.past import assess_at, list_at
 from app.indicators.schemas import IndicatorFilters
+from app.reference.geometry import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.storage.paging import PagedQuery, current_revision, fetch_rows, paged_query
 from app.storage.types import table_of
@@ -56,7 +57,7 @@ def _identity_conditions(
     if filters.country is not None and projected:
         where.append(col(IndicatorProjection.country) == filters.country)
     if filters.bbox is not None:
-        where.append(col(table.place_id).in_(places_in_box(filters.bbox)))
+        where.append(col(table.place_id).in_(places_in_box(parse_bbox(filters.bbox))))
     return where
 
 

@@ -15,9 +15,11 @@ from app.domain.times import DateOrTime
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope, PastListFilters
 from app.http.query_params import BoundingBox
+from app.indicators.examples import example_config, history_step_example, indicator_example, listed_example
 from app.reference.schemas import Code, Grade, Slug, SourceType
 
-KindName: Any = TypeAliasType("KindName", Literal[tuple(KINDS)])  # type: ignore[valid-type]
+KindName: Any = TypeAliasType("KindName", Literal[tuple(KINDS)])
+_FIRST_KIND = next(iter(KINDS.values()))
 MovedPart = TypeAliasType("MovedPart", Literal["value", "range", "agreement"])
 
 
@@ -87,6 +89,8 @@ def _value_of(kinds: Iterable[Kind[Any]]) -> Any:
 class Indicator(BaseModel):
     """The assessment of all standing reports on one kind, place and subject."""
 
+    model_config = example_config(listed_example(_FIRST_KIND))
+
     id: str = Field(description="Identifier, computed from kind, place and subject.")
     kind: str = Field(description="Kind of indicator.", examples=["supply_runout"])
     subject: str = Field(description="What the indicator is about: a concept, a supply (with its scope unless `all_stock`), or a route.")
@@ -99,7 +103,7 @@ class Indicator(BaseModel):
     stated_at: str | None = Field(description="When the preferred report was stated; null if no report stands.")
     stale_after: str | None = Field(description="Time of the newest standing report plus the horizon of the kind; null if none stands.")
     recorded_at: str = Field(description="When the last change to this indicator was recorded.")
-    assessment: Assessment = Field(description="How the value was assessed.")
+    assessment: Assessment = Field(description="Method and basis of the value.")
     provenance: IndicatorProvenance | None = Field(description="Provenance of the preferred report; null if no report stands.")
     sensitivity: Label | None = Field(description="Strictest label of the standing reports; null if none stands.")
     redacted: list[str] = Field(description="Fields that are withheld or coarsened for this clearance.")
@@ -138,6 +142,8 @@ class LeftOutReport(_AssessedReport):
 class IndicatorDetail(Indicator):
     """An indicator with its reports."""
 
+    model_config = example_config(indicator_example(_FIRST_KIND))
+
     reports: list[StandingReport] = Field(description="Standing reports, best grade first.")
     left_out: list[LeftOutReport] = Field(description="Reports that were left out, latest first.")
 
@@ -148,6 +154,8 @@ class IndicatorPage(ListEnvelope[Indicator]):
 
 class HistoryStep(BaseModel):
     """One change of the assessment of an indicator."""
+
+    model_config = example_config(history_step_example(_FIRST_KIND))
 
     seq: int = Field(description="Seq of the ledger entry, in the ledger as this caller sees it.")
     type: str = Field(description="`report`, `correction`, `retraction`, `outcome`, `grade`, `label` or `tombstone`.")
@@ -211,7 +219,8 @@ def _page_of(kind: Kind[Any]) -> type[IndicatorPage]:
         "kind": (Literal[kind.name], Field(description="Kind of indicator.")),
         "value": (kind.assessment_model | None, Field(description="Assessed value; null if no report stands.")),
     }
-    item: Any = create_model(f"{name}Indicator", __base__=Indicator, **fields)
+    config = dict(example_config(listed_example(kind)))
+    item: Any = create_model(f"{name}Indicator", __base__=Indicator, __cls_kwargs__=config, **fields)
     items: dict[str, Any] = {"items": (list[item], Field(description="The records of this page."))}
     return create_model(f"{name}Page", __base__=IndicatorPage, **items)
 
