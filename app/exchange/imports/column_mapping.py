@@ -59,9 +59,9 @@ class ColumnMapping:
     status: int | None = None
     unread: list[str] = field(default_factory=list)
 
-    def column_of(self, pointer_: str) -> int | None:
+    def column_of(self, field_pointer: str) -> int | None:
         """Return the column that has the field of a JSON Pointer; None if the table has none."""
-        path = tuple(pointer_.split("/")[1:])
+        path = tuple(field_pointer.split("/")[1:])
         if path == (_STATUS,):
             return self.status
         if path[:1] == ("place",) and self.places and "place" not in [each.header for each in self.fields.values()]:

@@ -141,7 +141,7 @@ class EntryApplier:
         raised_at = (detail or {}).get(FIRST_RECORDED_AT)
         if raised_at is None or start_of(raised_at) >= entry.first_recorded_at or not await self._may_lower(session, caller, report):
             return False
-        await replicate_label(session, caller, report, label, entry.why, self._settings, first_recorded_at=entry.first_recorded_at)
+        await replicate_label(session, caller, report, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
         return True
 
     async def _may_lower(self, session: AsyncSession, caller: Principal, report: UUID) -> bool:
@@ -192,7 +192,7 @@ class EntryApplier:
             author = replace(caller, level=min(caller.level, max(superseded.report.level, entry.report.sensitivity.level)))
             if status_for(superseded.report, author.level) == "standing":
                 kept = None if identifier in hidden else identifier
-                corrected = await correct_report(session, author, old, sent, entry.why, self._settings, identifier=kept)
+                corrected = await correct_report(session, author, old, sent, entry.reason, self._settings, identifier=kept)
                 self._map(identifier, corrected.report.id)
                 return True
         # The old report is unknown here, or no longer stands: the new one is still what its source says.
@@ -220,7 +220,7 @@ class EntryApplier:
         if visible.report.retracted_from_level is not None:
             return False
         author = replace(caller, level=min(caller.level, visible.report.level))
-        await retract_report(session, author, identifier, entry.why, self._settings)
+        await retract_report(session, author, identifier, entry.reason, self._settings)
         return True
 
     async def _add_outcome(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
@@ -233,7 +233,7 @@ class EntryApplier:
             caller,
             indicator,
             outcome=entry.detail.outcome,
-            reason=entry.why,
+            reason=entry.reason,
             report_id=self._local(entry.report_id),
             settings=self._settings,
             first_recorded_at=entry.first_recorded_at,
@@ -252,7 +252,7 @@ class EntryApplier:
             caller,
             entry.source,
             reliability=entry.detail.reliability,
-            reason=entry.why,
+            reason=entry.reason,
             settings=self._settings,
             first_recorded_at=entry.first_recorded_at,
         )
@@ -271,7 +271,7 @@ class EntryApplier:
             return False
         if label.level < visible.report.level and not await self._may_lower(session, caller, identifier):
             raise Problem(409, "Lowering a label takes two different keys.", kind="same-key")
-        await replicate_label(session, caller, identifier, label, entry.why, self._settings, first_recorded_at=entry.first_recorded_at)
+        await replicate_label(session, caller, identifier, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
         return True
 
 

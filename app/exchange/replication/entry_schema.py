@@ -26,6 +26,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "withheld": (),
 }
 KNOWN_TYPES = frozenset(_REQUIRED)
+REASON_WITHHELD = "The reason is withheld."
 # Entries of these types without a report are about a report that is withheld.
 _ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
 
@@ -66,7 +67,7 @@ class Entry(BaseModel):
     indicator: UUID | None = None
     source: str | None = None
     report: _Report | None = None
-    reason: Reason | None = None
+    reason: Annotated[Reason, BeforeValidator(lambda value: REASON_WITHHELD if value is None else value)] = REASON_WITHHELD
     detail: Annotated[_Detail, BeforeValidator(lambda value: {} if value is None else value)] = _Detail()
     recorded_at: DateOrTime | None = None
     recorded_by: str
@@ -90,11 +91,6 @@ class Entry(BaseModel):
         assert time is not None
         return start_of(time)
 
-    @property
-    def why(self) -> str:
-        """Return the reason of the entry, or that it is withheld."""
-        return self.reason or "The reason is withheld."
-
 
 def _without_nulls(node: dict[str, Any]) -> dict[str, Any]:
     return {name: _without_nulls(value) if isinstance(value, dict) else value for name, value in node.items() if value is not None}
@@ -111,12 +107,12 @@ def parse_entry(given: Mapping[str, Any]) -> Entry | list[FieldProblem]:
     required = () if entry.is_withheld else _REQUIRED.get(entry.type, ())
     if entry.type == "label" and not entry.is_withheld and given.get("detail"):
         required += ("detail.sensitivity",)
-    missing = [name for name in required if _value_at(entry, name) is None]
+    missing = [name for name in required if _value_at(given, name) is None]
     return [FieldProblem(pointer=pointer(name.split(".")), detail="this field is required") for name in missing] or entry
 
 
-def _value_at(entry: Entry, path: str) -> Any:
-    value: Any = entry
+def _value_at(given: Mapping[str, Any], path: str) -> Any:
+    value: Any = given
     for name in path.split("."):
-        value = getattr(value, name, None)
+        value = None if value is None else value.get(name)
     return value
