@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.domain.time_point import LATEST, TimePoint
-from app.reference.geometry import parse_bbox, visible_geometry
+from app.reference.geometry import BBox, visible_geometry
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.records import REVEAL_FROM, PlaceRecord, SourceNames, SourceRecord
 from app.storage.types import table_of
@@ -188,9 +188,9 @@ def place_conditions(column: Any, place: str | None, *, within: bool, country: s
     return conditions
 
 
-def places_in_box(text: str) -> Select[Any]:
-    """Return a subquery of the places whose bounding box intersects `west,south,east,north`; raise 422 at `?bbox` for other text."""
-    west, south, east, north = parse_bbox(text)
+def places_in_box(bbox: BBox) -> Select[Any]:
+    """Return a subquery of the places whose bounding box intersects another one."""
+    west, south, east, north = bbox
     # A box whose west is above its east crosses the antimeridian.
     combine = and_ if west <= east else or_
     across = combine(col(Place.west) <= east, col(Place.east) >= west)

@@ -187,17 +187,13 @@ async def get_feature(
     except ValueError:
         raise not_found("feature") from None
     async with database.snapshot() as connection:
-        found, _ = await FeatureReader(connection, View(caller.level, horizons=settings.horizons)).page(
-            collection, query, after=None, limit=1
-        )
+        reader = FeatureReader(connection, View(caller.level, horizons=settings.horizons))
+        found, _ = await reader.page(collection, query, after=None, limit=1)
         revision = await current_revision(connection, caller.level)
     if not found:
         raise not_found("feature")
     path = f"/ogc/collections/{collection}"
-    links = [
-        _link(request, f"{path}/items/{found[0]['id']}", "self", GEOJSON),
-        _link(request, path, "collection", "application/json"),
-    ]
+    links = [_link(request, f"{path}/items/{found[0]['id']}", "self", GEOJSON), _link(request, path, "collection", "application/json")]
     return _respond(caller, {**found[0], "links": links}, GEOJSON, revision)
 
 

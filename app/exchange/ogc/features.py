@@ -63,7 +63,7 @@ class FeatureReader:
             return await self._routes(query, after, limit)
         where = [] if query.feature_id is None else [col(Place.id) == query.feature_id]
         if query.bbox is not None:
-            where.append(col(Place.id).in_(places_in_box(_text(query.bbox))))
+            where.append(col(Place.id).in_(places_in_box(query.bbox)))
         items, last, _ = await load_reference_page(self._connection, Place, where, after=after, limit=limit, level=self._level)
         return [feature(TABLES["places"].columns, each, own_geometry(each)) for each in items], last
 
@@ -110,7 +110,7 @@ class FeatureReader:
 
     async def _in_bbox(self, bbox: BBox) -> ColumnElement[bool]:
         """Return the condition on the served geometry: a coarse route is compared as it is served, so that a box reveals no more."""
-        place_in_bbox = col(IndicatorProjection.place_id).in_(places_in_box(_text(bbox)))
+        place_in_bbox = col(IndicatorProjection.place_id).in_(places_in_box(bbox))
         if not _ROUTE_KINDS:
             return place_in_bbox
         slug = col(IndicatorProjection.filter_key)
@@ -125,10 +125,6 @@ def _add(time: datetime, horizon: timedelta) -> datetime:
         return time + horizon
     except OverflowError:
         return _MAX_TIME
-
-
-def _text(bbox: BBox) -> str:
-    return ",".join(repr(each) for each in bbox)
 
 
 def _intersects(route: dict[str, Any], bbox: BBox) -> bool:

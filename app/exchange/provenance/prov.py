@@ -11,16 +11,8 @@ from urllib.parse import quote
 
 from app.reference.records import SourceRecord
 
-PREFIXES = {
-    "lifeline": "urn:lifeline:",
-    "report": "urn:lifeline:report:",
-    "source": "urn:lifeline:source:",
-    "organisation": "urn:lifeline:organisation:",
-    "document": "urn:lifeline:document:",
-    "activity": "urn:lifeline:activity:",
-    "indicator": "urn:lifeline:indicator:",
-}
-_PROV = "http://www.w3.org/ns/prov#"
+_NAMESPACES = ("report", "source", "organisation", "document", "activity", "indicator")
+PREFIXES = {"lifeline": "urn:lifeline:"} | {name: f"urn:lifeline:{name}:" for name in _NAMESPACES}
 _XSD = "http://www.w3.org/2001/XMLSchema#"
 
 # The name of a relation, and its arguments by their names in PROV-JSON.
@@ -127,7 +119,6 @@ def prov_json(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str
     return document
 
 
-_CLASSES = {"entity": "prov:Entity", "agent": "prov:Agent", "activity": "prov:Activity"}
 # The PROV-O property of each relation: its name, the arguments that are subject and object, and the property of its time.
 _PROPERTIES: dict[str, tuple[str, str, str, str | None]] = {
     "wasAttributedTo": ("prov:wasAttributedTo", "prov:entity", "prov:agent", None),
@@ -148,7 +139,7 @@ _RENAMED = {
 }
 _TIMES = ("prov:startedAtTime", "prov:endedAtTime", "prov:generatedAtTime", "prov:invalidatedAtTime")
 CONTEXT: dict[str, Any] = {
-    "prov": _PROV,
+    "prov": "http://www.w3.org/ns/prov#",
     "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
     "xsd": _XSD,
     **PREFIXES,
@@ -164,7 +155,7 @@ def prov_jsonld(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[s
     for class_, elements in _elements(report, source, vias).items():
         for id_, each in elements.items():
             properties = {_RENAMED.get(name, name): value for name, value in each.items() if name != "prov:type"}
-            types = [_CLASSES[class_], *([each["prov:type"]] if "prov:type" in each else [])]
+            types = [f"prov:{class_.capitalize()}", *([each["prov:type"]] if "prov:type" in each else [])]
             nodes[id_] = {"@id": id_, "@type": types, **properties}
     for name, arguments in _relations(report, source, vias):
         property_, subject, object_, time = _PROPERTIES[arguments.get("prov:type", name)]
