@@ -17,15 +17,9 @@ from app.board.sessions import Sessions
 from app.changes.service import ChangeFeed
 from app.exchange.exports.streaming import stream_list
 from app.exchange.ogc.endpoints import router as ogc
-from app.http import openapi, problems, swagger_ui
+from app.http import middleware, openapi, problems, swagger_ui
 from app.http.load_shedding import LoadSheddingMiddleware
-from app.http.middleware import (
-    Application,
-    MaxUrlLengthMiddleware,
-    RateLimitMiddleware,
-    SecurityHeadersMiddleware,
-    cors_middleware,
-)
+from app.http.middleware import Application
 from app.http.query_params import reject_unknown_parameters
 from app.http.rate_limit import RateLimiter
 from app.http.response_cache import ResponseCacheMiddleware
@@ -76,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Application:
         app.include_router(each)
     route_index = RouteIndex(app.routes)
     app.router.routes.insert(0, route_index)
-    app.add_middleware(RequestMetricsMiddleware, registry=app.state.metrics, table=route_index)
+    app.add_middleware(RequestMetricsMiddleware, registry=app.state.metrics, route_index=route_index)
     tracing.install(app, tracer_provider)
     for module in (problems, database_errors, openapi, swagger_ui):
         module.install(app)
@@ -111,29 +105,26 @@ def build_middleware(app: Application) -> ASGIApp:
         app.call_fastapi, max_concurrent_requests=settings.max_concurrent_requests, max_open_streams=settings.max_open_streams
     )
     state.response_cache = ResponseCacheMiddleware(
-        AccessLogMiddleware(SecurityHeadersMiddleware(state.load_shedding), write=settings.access_log),
+        AccessLogMiddleware(middleware.SecurityHeadersMiddleware(state.load_shedding), write=settings.access_log),
         state.database.commit_notifier.version,
         public_caller=Principal(level=settings.public_clearance.level),
         max_bytes=settings.response_cache_bytes,
         on_hit=lambda caller, scope: state.read_audit.record(caller.actor, scope),
         audit_from_level=MIN_AUDITED_LEVEL,
     )
-    middleware: ASGIApp = state.response_cache
+    outermost: ASGIApp = state.response_cache
     if state.rate_limiter.enabled:
-        middleware = RateLimitMiddleware(middleware, state.rate_limiter)
-    middleware = MaxUrlLengthMiddleware(middleware, max_bytes=settings.max_url_bytes)
+        outermost = middleware.RateLimitMiddleware(outermost, state.rate_limiter)
+    outermost = middleware.MaxUrlLengthMiddleware(outermost, max_bytes=settings.max_url_bytes)
     if settings.cors_origins:
-        middleware = cors_middleware(middleware, settings.cors_origins)
-    return BoardMiddleware(middleware, state.sessions)
+        outermost = middleware.cors_middleware(outermost, settings.cors_origins)
+    return BoardMiddleware(outermost, state.sessions)
 
 
 def served_app() -> Application:
-    """Return the application for a process that only serves it, which `lifeline serve` starts.
-
-    Objects of the start live as long as the process, so they are frozen: otherwise each full garbage collection would stop all requests for
-    about 0.2 seconds to look through them.
-    """
+    """Return the application for a process that only serves it."""
     app = create_app()
+    # The objects of the start are never freed; unless frozen, each full collection would stop all requests for 0.2 s to look at them.
     gc.collect()
     gc.freeze()
     return app

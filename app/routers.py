@@ -13,8 +13,8 @@ from app.reference.endpoints import router as reference
 from app.reports.amendment_endpoints import router as amendments
 from app.reports.endpoints import router as reports
 from app.reports.label_endpoints import router as labels
-from app.situations.endpoints import track_records
 from app.situations.endpoints import router as situations
+from app.situations.endpoints import track_records
 from app.webhooks.endpoints import router as webhooks
 
 DESCRIPTION = """
@@ -43,21 +43,6 @@ TAGS = [
 ]
 
 router = APIRouter(prefix="/v1")
-routers = (
-    situations,
-    indicators,
-    alerts,
-    changes,
-    webhooks,
-    reports,
-    provenance,
-    imports,
-    amendments,
-    labels,
-    reference,
-    track_records,
-    ledger,
-    keys,
-)
-for each in routers:
+first_tags = (situations, indicators, alerts, changes, webhooks, reports, provenance)
+for each in (*first_tags, imports, amendments, labels, reference, track_records, ledger, keys):
     router.include_router(each)

@@ -1,11 +1,10 @@
 """Content codings: gzip and zstd, chosen by `Accept-Encoding`."""
 
 import asyncio
-import gzip
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import TypeAlias
 
 import zstandard
 
@@ -14,33 +13,24 @@ from app.http.content_negotiation import parse_weights
 # Compressing a larger body takes about ten milliseconds and more; in a thread it does not delay other requests.
 MIN_THREADED_BYTES = 256 * 1024
 
+StreamCompressor: TypeAlias = "zstandard.ZstdCompressionObj | zlib._Compress"
+
 _LEVEL = 6
-_COMPRESSORS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"zstd": lambda body: zstandard.ZstdCompressor(level=_LEVEL).compress(body),
-    b"gzip": lambda body: gzip.compress(body, _LEVEL, mtime=0),
-}
-
-
-class StreamCompressor(Protocol):
-    """Compresses a body chunk by chunk."""
-
-    def compress(self, data: bytes, /) -> bytes:
-        """Return the output for these bytes, which may be empty."""
-
-    def flush(self) -> bytes:
-        """Return the rest of the output."""
-
-
-STREAM_COMPRESSORS: dict[bytes, Callable[[], StreamCompressor]] = {
-    b"zstd": lambda: zstandard.ZstdCompressor(level=_LEVEL).compressobj(),
-    b"gzip": lambda: zlib.compressobj(_LEVEL, wbits=31),
+# Each call returns a new compressor for a body of this size, -1 where it is not known yet.
+COMPRESSORS: dict[bytes, Callable[[int], "StreamCompressor"]] = {
+    b"zstd": lambda size: zstandard.ZstdCompressor(level=_LEVEL).compressobj(size=size),
+    b"gzip": lambda _: zlib.compressobj(_LEVEL, wbits=31),
 }
 
 
 async def compress(body: bytes, coding: bytes) -> bytes:
     """Return a body in a coding, `zstd` or `gzip`."""
-    compressor = _COMPRESSORS[coding]
-    return compressor(body) if len(body) < MIN_THREADED_BYTES else await asyncio.to_thread(compressor, body)
+    return _compress(body, coding) if len(body) < MIN_THREADED_BYTES else await asyncio.to_thread(_compress, body, coding)
+
+
+def _compress(body: bytes, coding: bytes) -> bytes:
+    compressor = COMPRESSORS[coding](len(body))
+    return compressor.compress(body) + compressor.flush()
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -69,7 +69,7 @@ class PastListFilters(ListFilters):
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What a request wants of a list, fetched page by page in a stable order.
+    """The list that a request asks for, fetched page by page in a stable order.
 
     `collection` names the list; `kind` is that of all its records, if they have one. `fetch_page` takes a cursor or None, and a limit.
     `level` is the caller's clearance; `private`: the result depends on the key that was sent.
@@ -84,40 +84,31 @@ class ListQuery:
     cursor_parameter: str = "cursor"
 
 
-class ListExporter(Protocol):
-    """Answers a list in a format other than JSON."""
-
-    async def __call__(self, request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int | None) -> Response:
-        """Return the response; `limit` None is the whole list. Errors of the first page are raised before the response starts."""
+# Answers a list in a format other than JSON, from a cursor on; a limit of None is the whole list.
+ListExporter = Callable[[Request, ListQuery, Format, str | None, int | None], Awaitable[Response]]
 
 
 def negotiate_format(request: Request, offered: Sequence[Format], requested: str | None) -> Format:
     """Return the format by the suffix of the path, else `?format=`, else `Accept`; 406 for one that is not offered."""
     suffix = request.path_params.get("suffix")
-    if suffix is not None:
-        if suffix not in offered:
-            raise not_found("format of this list")
-        if requested not in (None, suffix):
-            raise invalid_field("?format", f"must be {suffix}, as the suffix of the path, or absent")
-        return Format(suffix)
-    names = ", ".join(offered)
-    if requested is not None:
-        if requested not in offered:
-            wrong = FieldProblem(pointer="?format", detail="is not offered here")
-            raise Problem(406, f"This is offered as {names}.", kind="format", errors=[wrong])
-        return Format(requested)
+    if suffix not in (None, *offered):
+        raise not_found("format of this list")
+    if suffix is not None and requested not in (None, suffix):
+        raise invalid_field("?format", f"must be {suffix}, as the suffix of the path, or absent")
     accepted = parse_accept(request.headers.get("accept", "").encode("latin-1"))
-    found = next((each for each in accepted if each in offered), None)
-    if found is None:
-        raise Problem(406, f"This is offered as {names}; ask for one of them in Accept or by ?format=.", kind="format")
-    return found
+    chosen = suffix or requested or next((each for each in accepted if each in offered), None)
+    if chosen not in offered:
+        errors = [] if requested is None else [FieldProblem(pointer="?format", detail="is not offered here")]
+        detail = f"This is offered as {', '.join(offered)}; ask for one of them in Accept or by ?format=."
+        raise Problem(406, detail, kind="format", errors=errors)
+    return Format(str(chosen))
 
 
 async def list_response(request: Request, listing: ListQuery, format_: Format, *, cursor: str | None, limit: int) -> Response:
     """Return a list in a format: one page of JSON, or the whole list in another format unless the request asks for a page."""
     if format_ is not Format.JSON:
         paged = "limit" in request.query_params or cursor is not None
-        return await app_state(request).exporter(request, listing, format_, cursor=cursor, limit=limit if paged else None)
+        return await app_state(request).exporter(request, listing, format_, cursor, limit if paged else None)
     items, next_cursor, revision = await listing.fetch_page(cursor, limit)
     return page_response(request, items, next_cursor=next_cursor, as_of=listing.as_of, revision=revision, private=listing.private)
 

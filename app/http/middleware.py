@@ -48,7 +48,6 @@ class MaxUrlLengthMiddleware:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 414, or pass on."""
         if scope["type"] == "http" and len(scope["path"]) + len(scope["query_string"]) > self._max_bytes:
             problem = Problem(414, f"The path and its query must not exceed {self._max_bytes} bytes together.")
             await send_problem(send, problem, headers=SECURITY_HEADERS)
@@ -64,7 +63,6 @@ class RateLimitMiddleware:
         self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 429, or pass on."""
         if scope["type"] != "http" or scope["path"].startswith(UNLIMITED_PREFIX):
             await self._app(scope, receive, send)
             return
@@ -123,7 +121,6 @@ class SecurityHeadersMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and add the headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,6 +1,6 @@
 """The OpenAPI document, with what FastAPI cannot derive: bodies that Lifeline reads itself, problems, headers, streams."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
@@ -14,41 +14,26 @@ from app.http.responses import REVISION_HEADER, json_response
 
 Responses = dict[int | str, dict[str, Any]]
 
+_REJECTED = invalid_field("?limit", "Input should be less than or equal to 1000")
+# Description and example of each status.
 _STATUS_DESCRIPTIONS: dict[int, tuple[str, Problem]] = {
-    400: (
-        "The body is not JSON, or the request is not one of OGC API - Features.",
-        Problem(400, "The body is not JSON: expected value at line 1 column 1.", kind="json"),
-    ),
+    400: ("The body is not JSON, or the request is not one of OGC API - Features.", Problem(400, "The body is not JSON.", kind="json")),
     401: ("There is no key, or it is unknown, expired or revoked.", Problem(401, "The key is unknown, expired or revoked.", kind="key")),
     403: ("The key lacks the scope or the clearance.", Problem(403, "The key needs the scope report.", kind="scope")),
-    404: (
-        "There is no such record, or it is above the caller's clearance.",
-        Problem(404, "There is no such record.", kind="not-found"),
-    ),
-    406: (
-        "None of the requested formats is offered.",
-        Problem(406, "This is offered as json, csv; ask for one of them in Accept or by ?format=.", kind="format"),
-    ),
+    404: ("No such record, or one above the caller's clearance.", Problem(404, "There is no such record.", kind="not-found")),
+    406: ("None of the requested formats is offered.", Problem(406, "This is offered as json, csv.", kind="format")),
     408: ("The body did not arrive in time.", Problem(408, "The body did not arrive in time.")),
-    409: (
-        "The record exists, or its state does not allow the change.",
-        Problem(409, "The report is already superseded.", kind="not-standing"),
-    ),
+    409: ("The state of the records does not allow it.", Problem(409, "The report is already superseded.", kind="not-standing")),
+    412: ("The record has changed since the `ETag` in `If-Match`.", Problem(412, "The record has changed since.")),
     413: ("The body is too large.", Problem(413, "The body must not exceed 4194304 bytes.")),
     414: ("Path and query are too long.", Problem(414, "The path and its query must not exceed 8192 bytes together.")),
     415: ("The body is not application/json.", Problem(415, "Send the body as application/json.")),
-    422: (
-        "The request is not valid; `errors` names every wrong field.",
-        invalid_field("?limit", "Input should be less than or equal to 1000"),
-    ),
+    422: ("The request is not valid; `errors` names every wrong field.", _REJECTED),
     429: (
-        "Too many requests, or too many invalid keys; try again after `Retry-After` seconds.",
-        Problem(429, "Too many requests; try again in 12 seconds.", kind="rate-limit"),
+        "Too many requests or invalid keys; try again after `Retry-After` seconds.",
+        Problem(429, "Try again in 9 seconds.", kind="rate-limit"),
     ),
-    503: (
-        "The database does not answer, or there are too many requests; try again after `Retry-After` seconds.",
-        Problem(503, "The database does not answer; try again."),
-    ),
+    503: ("Not available at present; try again after `Retry-After` seconds.", Problem(503, "The database does not answer; try again.")),
 }
 
 
@@ -151,47 +136,34 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     _restore_nulls_in_examples(document["components"]["schemas"])
-    for operation in _operations(document):
-        if "HTTPValidationError" in str(operation["responses"].get("422")):
-            del operation["responses"]["422"]
-        for response in operation["responses"].values():
-            if "text/event-stream" in response.get("content", {}):
-                response["content"]["text/event-stream"] = _EVENT_STREAM
-    _mark_public_operations(document)
-    _describe_revisions(document)
-    _copy_parameter_examples(document)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete_operation(operation)
+            if method == "get" and path.startswith("/v1/"):
+                _describe_revision(path, operation)
     return document
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    return (operation for operations in document["paths"].values() for operation in operations.values())
+def _complete_operation(operation: dict[str, Any]) -> None:
+    # Operations that look at no key are marked as public.
+    operation.setdefault("security", [])
+    if "HTTPValidationError" in str(operation["responses"].get("422")):
+        del operation["responses"]["422"]
+    for response in operation["responses"].values():
+        if "text/event-stream" in response.get("content", {}):
+            response["content"]["text/event-stream"] = _EVENT_STREAM
+    # Swagger UI fills in a form from the examples of parameters, not of schemas. Of the optional ones only `place` gets one, because a list
+    # filtered by all of its parameters at once is empty.
+    for parameter in operation.get("parameters", []):
+        examples = parameter["schema"].get("examples")
+        if examples and (parameter["required"] or parameter["name"] == "place"):
+            parameter["example"] = examples[0]
 
 
-def _mark_public_operations(document: dict[str, Any]) -> None:
-    for operation in _operations(document):
-        operation.setdefault("security", [])
-
-
-def _describe_revisions(document: dict[str, Any]) -> None:
-    for path, operations in document["paths"].items():
-        operation = operations.get("get")
-        if operation is None or not path.startswith("/v1/"):
-            continue
-        if path in _REVISION_PATHS or any(each["name"] == "limit" for each in operation.get("parameters", [])):
-            operation["responses"]["200"].setdefault("headers", {})[REVISION_HEADER] = _REVISION_SENT
-            operation.setdefault("parameters", []).append(_REVISION_SEEN)
-
-
-def _copy_parameter_examples(document: dict[str, Any]) -> None:
-    """Copy the examples of schemas to their parameters, because Swagger UI fills in a form from these only.
-
-    Of the optional parameters only `place` gets one, because a list filtered by all of its parameters at once is empty.
-    """
-    for operation in _operations(document):
-        for parameter in operation.get("parameters", []):
-            examples = parameter["schema"].get("examples")
-            if examples and (parameter["required"] or parameter["name"] == "place"):
-                parameter["example"] = examples[0]
+def _describe_revision(path: str, operation: dict[str, Any]) -> None:
+    if path in _REVISION_PATHS or any(each["name"] == "limit" for each in operation.get("parameters", [])):
+        operation["responses"]["200"].setdefault("headers", {})[REVISION_HEADER] = _REVISION_SENT
+        operation.setdefault("parameters", []).append(_REVISION_SEEN)
 
 
 def _restore_nulls_in_examples(components: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Problem details (RFC 9457): the body of every error, those of the framework included."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -58,26 +59,21 @@ class ProblemDetails(BaseModel):
     errors: list[FieldProblem] | None = Field(default=None, description="Every wrong field of the request; absent for other problems.")
 
 
+@dataclass(eq=False)
 class Problem(Exception):
-    """An error with an HTTP status and, for 422, every wrong field."""
+    """An error with an HTTP status and, for 422, every wrong field; `kind` is the last part of the type's URI."""
 
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        kind: str | None = None,
-        title: str | None = None,
-        errors: Sequence[FieldProblem] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.kind = kind
-        self.title = title or HTTPStatus(status).phrase
-        self.errors = list(errors)
-        self.headers = {"Cache-Control": "no-store", **(headers or {})}
+    status: int
+    detail: str
+    kind: str | None = field(default=None, kw_only=True)
+    title: str = field(default="", kw_only=True)
+    errors: list[FieldProblem] = field(default_factory=list, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__init__(self.detail)
+        self.title = self.title or HTTPStatus(self.status).phrase
+        self.headers = {"Cache-Control": "no-store", **self.headers}
 
     def body(self, instance: str | None = None) -> dict[str, Any]:
         """Return the problem as a JSON object; `instance` is the path of the request."""
@@ -120,28 +116,28 @@ def field_problems(error: ValidationError | RequestValidationError, prefix: Sequ
     """Return the errors of a Pydantic validation; messages never repeat the input."""
     found = []
     for entry in error.errors() if isinstance(error, RequestValidationError) else error.errors(include_url=False, include_input=False):
-        path = list(entry["loc"])
-        text = str(entry["msg"]).removeprefix("Value error, ")
-        if entry["type"] == "extra_forbidden":
-            text = "unknown field"
-        elif entry["type"] == "missing":
-            text = "this field is required"
-        elif entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
-            text = "must be a JSON object"
-        elif entry["type"] in ("tuple_type", "list_type"):
-            text = "must be a JSON array"
-        elif entry["type"] == "value_error" and (field := entry.get("ctx", {}).get("field")):
-            path.append(field)
-        found.append(FieldProblem(pointer=pointer([*prefix, *path]), detail=text))
+        path = [*prefix, *entry["loc"]]
+        if entry["type"] == "value_error" and (name := entry.get("ctx", {}).get("field")):
+            path.append(name)
+        detail = _DETAILS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
+        found.append(FieldProblem(pointer=pointer(path), detail=detail))
     return found
+
+
+_DETAILS = {
+    "extra_forbidden": "unknown field",
+    "missing": "this field is required",
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must be a JSON object"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a JSON array"),
+}
 
 
 def invalid_request(error: RequestValidationError) -> Problem:
     """Return the 422 for parameters that FastAPI rejected."""
     found = []
-    for entry in field_problems(error):
-        location, _, name = entry.pointer.removeprefix("/").partition("/")
-        found.append(FieldProblem(pointer=f"?{name}" if location == "query" else f"/{name}", detail=entry.detail))
+    for each in field_problems(error):
+        _, location, name = each.pointer.split("/", 2)
+        found.append(FieldProblem(pointer=f"?{name}" if location == "query" else f"/{name}", detail=each.detail))
     return invalid(found)
 
 
@@ -184,7 +180,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     details = {404: "There is nothing at this path.", 405: "This path does not support that method."}
-    headers = {**(error.headers or {}), "Allow": _methods_at(request)} if error.status_code == 405 else error.headers
+    headers = dict(error.headers or {}) | ({"Allow": _methods_at(request)} if error.status_code == 405 else {})
     return problem_response(request, Problem(error.status_code, details.get(error.status_code, str(error.detail)), headers=headers))
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from app.http.problems import Problem, RawHeaders
@@ -35,7 +36,7 @@ class SharedWindowCounters:
         self._columns = columns
         self._column = column
         self._key = key
-        self._offsets: dict[bytes, int] = {}
+        self._offset = lru_cache(maxsize=MAX_CACHED_ENTRIES)(self._find_offset)
 
     @classmethod
     def for_this_process(cls) -> "SharedWindowCounters":
@@ -69,14 +70,9 @@ class SharedWindowCounters:
         start = self._offset(caller)
         return sum(self._memory[at + 1] for at in range(start, start + 2 * self._columns, 2) if self._memory[at] == window)
 
-    def _offset(self, caller: bytes) -> int:
-        offset = self._offsets.get(caller)
-        if offset is None:
-            if len(self._offsets) >= MAX_CACHED_ENTRIES:
-                self._offsets.clear()
-            slot = int.from_bytes(hashlib.blake2b(caller, digest_size=4, key=self._key).digest(), "big") % SLOTS
-            offset = self._offsets[caller] = slot * self._columns * 2
-        return offset
+    def _find_offset(self, caller: bytes) -> int:
+        slot = int.from_bytes(hashlib.blake2b(caller, digest_size=4, key=self._key).digest(), "big") % SLOTS
+        return slot * self._columns * 2
 
 
 @contextmanager
@@ -121,7 +117,6 @@ class RateLimiter:
         self._counters = SharedWindowCounters.for_this_process()
         # Identifiers of the keys that were valid in this process, by their `Authorization`.
         self._known_keys: dict[bytes, bytes] = {}
-        self._networks: dict[str, bytes] = {}
 
     @property
     def enabled(self) -> bool:
@@ -135,7 +130,7 @@ class RateLimiter:
             return None
         now = int(time.time())
         window, passed = divmod(now, rate.seconds)
-        count = self._counters.add(b"a" + self._network(address) if key is None else b"k" + key, window)
+        count = self._counters.add(b"a" + _network(address) if key is None else b"k" + key, window)
         left = rate.seconds - passed
         state = f'"default";r={max(rate.count - count, 0)};t={left}'.encode()
         return RateLimitDecision(count <= rate.count, left, [(b"ratelimit", state), (b"ratelimit-policy", rate.policy)])
@@ -150,7 +145,7 @@ class RateLimiter:
         if rate is None:
             return None
         window, passed = divmod(int(time.time()), rate.seconds)
-        if self._counters.count(b"f" + self._network(address), window) < rate.count or authorization in self._known_keys:
+        if self._counters.count(b"f" + _network(address), window) < rate.count or authorization in self._known_keys:
             return None
         return rate.seconds - passed
 
@@ -158,7 +153,7 @@ class RateLimiter:
         """Count an invalid key against its address."""
         self._known_keys.pop(authorization, None)
         if self._failures is not None:
-            self._counters.add(b"f" + self._network(address), int(time.time()) // self._failures.seconds)
+            self._counters.add(b"f" + _network(address), int(time.time()) // self._failures.seconds)
 
     def record_success(self, authorization: bytes, key_id: bytes) -> None:
         """Remember a valid key, which then has a limit of its own and is exempt from the lockout of its address."""
@@ -166,15 +161,8 @@ class RateLimiter:
             self._known_keys.clear()
         self._known_keys[authorization] = key_id
 
-    def _network(self, address: str) -> bytes:
-        found = self._networks.get(address)
-        if found is None:
-            if len(self._networks) >= MAX_CACHED_ENTRIES:
-                self._networks.clear()
-            found = self._networks[address] = _network(address)
-        return found
 
-
+@lru_cache(maxsize=MAX_CACHED_ENTRIES)
 def _network(address: str) -> bytes:
     """Return the network that is limited as one: an IPv4 address itself, the /64 of an IPv6 address."""
     try:

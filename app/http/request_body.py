@@ -12,7 +12,7 @@ from app.http.problems import Problem, field_problems, invalid, invalid_field, p
 from app.http.responses import JSON
 from app.http.state import app_state, request_state
 
-# Of a body that is too large, so many times the allowed size is read before the connection is closed.
+# A body that is too large is read up to this multiple of the allowed size, then the connection is closed.
 MAX_READ_BODIES = 5
 NUL_MESSAGE = "must not contain a NUL character"
 

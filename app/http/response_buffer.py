@@ -7,7 +7,7 @@ import asyncio
 
 from starlette.types import Message, Receive, Send
 
-from app.http.compression import STREAM_COMPRESSORS, StreamCompressor
+from app.http.compression import COMPRESSORS, StreamCompressor
 from app.http.problems import RawHeaders
 
 MAX_SEND_SECONDS = 30.0
@@ -74,7 +74,7 @@ class BufferedResponse:
         headers = _strip_entity_headers(self._start["headers"])
         if self._coding:
             headers.append((b"content-encoding", self._coding))
-            self._compressor = STREAM_COMPRESSORS[self._coding]()
+            self._compressor = COMPRESSORS[self._coding](-1)
         await self._send_start({**self._start, "headers": headers})
         chunks, self._chunks = self._chunks, []
         for chunk in chunks:

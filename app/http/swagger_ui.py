@@ -1,4 +1,4 @@
-"""Serve Swagger UI at /docs without the internet."""
+"""Swagger UI, served without the internet."""
 
 import base64
 import hashlib
@@ -9,18 +9,15 @@ from importlib import resources
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
-_ASSETS = {
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "favicon-32x32.png": "image/png",
-}
+_ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon-32x32.png": "image/png"}
+_OPTIONS = {"tryItOutEnabled": True, "persistAuthorization": True, "displayRequestDuration": True, "docExpansion": "list"}
 
 
 def install(app: FastAPI) -> None:
-    """Serve Swagger UI at /docs, every asset of it from here (package fastapi-swagger carries the files)."""
+    """Serve Swagger UI at /docs, with the files that the package fastapi-swagger carries."""
     files = resources.files("fastapi_swagger.resources")
     for name, media_type in _ASSETS.items():
-        app.add_api_route(f"/docs/{name}", _fixed((files / name).read_bytes(), media_type), include_in_schema=False)
+        app.add_api_route(f"/docs/{name}", _asset_endpoint((files / name).read_bytes(), media_type), include_in_schema=False)
 
     @app.get("/docs", include_in_schema=False)
     async def swagger_ui(request: Request) -> Response:
@@ -31,13 +28,7 @@ def install(app: FastAPI) -> None:
             swagger_js_url=f"{root}/docs/swagger-ui-bundle.js",
             swagger_css_url=f"{root}/docs/swagger-ui.css",
             swagger_favicon_url=f"{root}/docs/favicon-32x32.png",
-            swagger_ui_parameters={
-                "tryItOutEnabled": True,
-                "persistAuthorization": True,
-                "displayRequestDuration": True,
-                "docExpansion": "list",
-                "defaultModelsExpandDepth": 0,
-            },
+            swagger_ui_parameters=_OPTIONS | {"defaultModelsExpandDepth": 0},
         )
         scripts = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
         hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(each).digest()).decode()}'" for each in scripts)
@@ -49,7 +40,7 @@ def install(app: FastAPI) -> None:
         return page
 
 
-def _fixed(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+def _asset_endpoint(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
     async def asset() -> Response:
         return Response(content, media_type=media_type, headers={"Cache-Control": "public, max-age=86400"})
 

@@ -1,4 +1,4 @@
-"""What every problem document must be: complete, and without a word about the machine that sent it."""
+"""Assertions on problem documents: complete, and without internal details."""
 
 import re
 from typing import Any
