@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from app.assessment.verify import verify_all
+from app.operations.verify import verify_all
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report

@@ -178,25 +178,3 @@ async def test_a_correction_above_a_reader_is_not_there_for_him(
     (step,) = (await get(anonymous, f"/v1/indicators/{lowered['indicator']}/history"))["items"]
     assert (step["type"], step["reason"], step["report"]) == ("report", None, lowered["id"])
     assert (await get(client, f"/v1/reports/{lowered['id']}"))["supersedes"] == hidden["id"]
-
-
-async def test_the_head_of_each_clearance(
-    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
-) -> None:
-    """Seq, hash and time of the last entry that the clearance sees; before the first, 0 and 64 zeros."""
-    readers = {label: await make_client(Scope.READ, clearance=label) for label in Label}
-    for label, reader in readers.items():
-        assert await get(reader, "/v1/ledger/head") == {"clearance": label, "seq": 0, "hash": "0" * 64, "recorded_at": None}
-    made = {label: await post(client, **report(sensitivity=label, value={"people": label.level})) for label in reversed(Label)}
-    hashes = set()
-    for label, reader in readers.items():
-        head = await get(reader, "/v1/ledger/head")
-        last = (await get(reader, "/v1/changes"))["items"][-1]
-        assert head == {"clearance": label, "seq": label.level + 1, "hash": last["hash"], "recorded_at": made[Label.CLEAR]["recorded_at"]}
-        assert head["seq"] == last["seq"]
-        hashes.add(head["hash"])
-    assert len(hashes) == 5
-    assert await get(anonymous, "/v1/ledger/head") == await get(readers[Label.CLEAR], "/v1/ledger/head")
-    await post(client, **report(sensitivity="red", source="envoy"))
-    assert await get(anonymous, "/v1/ledger/head") == await get(readers[Label.CLEAR], "/v1/ledger/head")
-    assert (await get(readers[Label.RED], "/v1/ledger/head"))["seq"] == 6

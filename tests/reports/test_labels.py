@@ -8,7 +8,7 @@ import pytest
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from tests.ledger.test_ledger import all_changes, assert_verified
+from tests.ledger.helpers import all_changes, assert_verified
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient
 

@@ -1,6 +1,6 @@
-"""The same statements read the same however they are sent, and each clearance's ledger is gapless and provable.
+"""The same reports give the same indicators however they are sent, and every clearance's ledger is gapless and verifiable.
 
-With LIFELINE_TEST_FULL=1 there are 5,000 of them, which takes some minutes; else fewer, of which still fewer are sent one by one.
+With LIFELINE_TEST_FULL=1 there are 5,000 reports, which takes some minutes.
 """
 
 import asyncio
@@ -24,10 +24,11 @@ from app.reports.models import Report
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
+from tests.ledger.helpers import all_changes, assert_verified
 from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeClient
 from tests.support.processes import serve
-from tests.support.servers import client_for, invoke, new_key
+from tests.support.servers import client_for, new_key
 
 pytestmark = pytest.mark.starts_early
 
@@ -35,8 +36,8 @@ COUNT = 5000 if FULL else 112
 ONE_BY_ONE = COUNT if FULL else 24
 WRITERS = 8
 SOURCES = ("agency", "envoy", "monitor", "unknown", "army", "rebels", "neighbour")
-# What differs between two services that were told the same: names and times that they give out.
-THEIR_OWN = ("id", "recorded_at", "revision", "links", "preferred", "report")
+# Fields that differ between two services with the same reports.
+OWN_FIELDS = ("id", "recorded_at", "revision", "links", "preferred", "report")
 
 
 def _value(kind: str, chance: random.Random) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _value(kind: str, chance: random.Random) -> dict[str, Any]:
 
 
 def statements() -> list[dict[str, Any]]:
-    """Different statements, no two made at the same minute, so that none is preferred for being recorded later."""
+    """Return reports that all state another minute, so that the order of recording never decides which one is preferred."""
     chance = random.Random(20160728)
     minutes = chance.sample(range(100 * 24 * 60), COUNT)
     made = []
@@ -74,43 +75,31 @@ def statements() -> list[dict[str, Any]]:
     return made
 
 
-def _without_their_own(value: Any) -> Any:
+def _without_own_fields(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_their_own(each) for name, each in value.items() if name not in THEIR_OWN}
-    return [_without_their_own(each) for each in value] if isinstance(value, list) else value
+        return {name: _without_own_fields(each) for name, each in value.items() if name not in OWN_FIELDS}
+    return [_without_own_fields(each) for each in value] if isinstance(value, list) else value
 
 
-async def readings(client: httpx.AsyncClient) -> dict[tuple[str, ...], Any]:
-    """Every indicator with every report behind it, but for what each service gives out on its own."""
+async def indicators(client: httpx.AsyncClient) -> dict[tuple[str, ...], Any]:
+    """Return every indicator with its reports, without OWN_FIELDS."""
     items = (await client.get("/v1/indicators", params={"limit": 1000})).json()["items"]
     found = {}
     for item in items:
         detail = (await client.get(item["links"]["self"])).json()
-        found[item["kind"], item["place"]["slug"], item["subject"]] = _without_their_own(detail)
+        found[item["kind"], item["place"]["slug"], item["subject"]] = _without_own_fields(detail)
     return found
-
-
-async def all_changes(client: httpx.AsyncClient) -> list[dict[str, Any]]:
-    """The whole ledger as the client may see it."""
-    items: list[dict[str, Any]] = []
-    after: dict[str, str] = {}
-    while True:
-        page = (await client.get("/v1/changes", params={"limit": 1000} | after)).json()
-        if not page["items"]:
-            return items
-        items += page["items"]
-        after = {"after": page["next"]}
 
 
 @asynccontextmanager
 async def service(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A service in this process on a database, and a client that may do everything."""
+    """Yield a client with every scope for a service in this process."""
     async with client_for(Settings(database_url=url, database_pool_size=3), await new_key(url)) as client:
         yield client
 
 
 async def post_batches(client: httpx.AsyncClient, bodies: list[dict[str, Any]], size: int = 1000) -> list[dict[str, Any]]:
-    """Send reports as lists; answers the outcomes."""
+    """Send reports as lists and return the results."""
     outcomes: list[dict[str, Any]] = []
     for start in range(0, len(bodies), size):
         answer = await client.post("/v1/reports", json=bodies[start : start + size])
@@ -119,28 +108,23 @@ async def post_batches(client: httpx.AsyncClient, bodies: list[dict[str, Any]], 
     return outcomes
 
 
-async def assert_verified(url: str) -> None:
-    result = await asyncio.to_thread(invoke, "verify", database_url=url)
-    assert result.exit_code == 0, result.output
-
-
 async def _eight_writers(client: httpx.AsyncClient, bodies: list[dict[str, Any]]) -> list[int]:
-    """Send reports from eight tasks at once, each some alone and the rest as lists; answers every `seq` given out."""
-    given: list[int] = []
+    """Send reports from eight tasks, some singly and the rest as lists; return every `seq` in the responses."""
+    seqs: list[int] = []
 
     async def write(mine: list[dict[str, Any]]) -> None:
         for body in mine[:6]:
             answer = await client.post("/v1/reports", json=body)
             assert answer.status_code == 201, answer.text
-            given.append(answer.json()["seq"])
+            seqs.append(answer.json()["seq"])
         for start in range(6, len(mine), 55):
-            given.extend(outcome["seq"] for outcome in await post_batches(client, mine[start : start + 55]))
+            seqs.extend(outcome["seq"] for outcome in await post_batches(client, mine[start : start + 55]))
 
     await asyncio.gather(*(write(bodies[at::WRITERS]) for at in range(WRITERS)))
-    return given
+    return seqs
 
 
-async def test_batches_twice_over_and_eight_writers_give_the_same(
+async def test_ledger_is_the_same_for_batches_repeats_and_eight_writers(
     seeded_database_url: str, new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     bodies = statements()
@@ -149,11 +133,11 @@ async def test_batches_twice_over_and_eight_writers_give_the_same(
         first = await post_batches(client, bodies)
         assert [outcome["status"] for outcome in first] == [201] * COUNT
         assert [outcome["seq"] for outcome in first] == list(range(1, COUNT + 1))
-        expected, head = await readings(client), (await client.get("/v1/ledger/head")).json()
+        expected, head = await indicators(client), (await client.get("/v1/ledger/head")).json()
         second = await post_batches(client, bodies[::-1])
         assert [outcome["status"] for outcome in second] == [200] * COUNT
         assert [outcome["id"] for outcome in second] == [outcome["id"] for outcome in first[::-1]]
-        assert await readings(client) == expected
+        assert await indicators(client) == expected
         assert (await client.get("/v1/ledger/head")).json() == head
     assert len(expected) == 16
     await assert_verified(url)
@@ -164,9 +148,9 @@ async def test_batches_twice_over_and_eight_writers_give_the_same(
     shuffled = random.Random(8).sample(bodies, COUNT)
     with serve(tmp_path, database_url=url) as server:
         async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
-            given = await _eight_writers(client, shuffled)
-            assert sorted(given) == list(range(1, COUNT + 1))
-            assert await readings(client) == expected
+            seqs = await _eight_writers(client, shuffled)
+            assert sorted(seqs) == list(range(1, COUNT + 1))
+            assert await indicators(client) == expected
             for label, reader in readers.items():
                 items = await all_changes(httpx_with(client, reader))
                 count = sum(Label(body["sensitivity"]).level <= label.level for body in bodies)
@@ -175,12 +159,12 @@ async def test_batches_twice_over_and_eight_writers_give_the_same(
 
 
 def httpx_with(client: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
-    """The client with another key."""
+    """Return the client, with another key from now on."""
     client.headers["Authorization"] = f"Bearer {key}"
     return client
 
 
-async def test_one_by_one_gives_the_same_as_batches(seeded_database_url: str, new_database: Callable[[], str]) -> None:
+async def test_ledger_is_the_same_for_single_reports_and_batches(seeded_database_url: str, new_database: Callable[[], str]) -> None:
     bodies = statements()[:ONE_BY_ONE]
     singly, together = seeded_database_url, new_database()
     async with service(singly) as client:
@@ -188,17 +172,17 @@ async def test_one_by_one_gives_the_same_as_batches(seeded_database_url: str, ne
             answer = await client.post("/v1/reports", json=body)
             assert answer.status_code == 201, answer.text
             assert answer.json()["seq"] == seq
-        found = await readings(client)
+        found = await indicators(client)
     async with service(together) as client:
         await post_batches(client, bodies, size=min(ONE_BY_ONE // 2, 1000))
-        assert await readings(client) == found
+        assert await indicators(client) == found
     await assert_verified(singly)
 
 
-async def test_anyone_can_recompute_the_chain_from_the_rows(
+async def test_hash_chain_can_be_recomputed_from_the_tables(
     client: httpx.AsyncClient, reference: Reference, database: Database, make_client: MakeClient
 ) -> None:
-    """`hash = SHA-256(previous hash in hexadecimal + RFC 8785 JSON of the entry)`, anew from what the tables hold."""
+    """Compute `hash = SHA-256(previous hash in hexadecimal + RFC 8785 JSON of the entry)` without code of the application."""
     bodies = statements()[:60]
     for some in (bodies[:30], bodies[30:]):
         for at, (body, posted) in enumerate(zip(some, await post_batches(client, some), strict=True)):
@@ -235,7 +219,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _entry(change: Any, report: Any, slugs: dict[Any, str], *, plain: bool) -> dict[str, Any]:
-    """An entry as app/ledger/hash_chain.py documents it."""
+    """Return the JSON of an entry that app/ledger/hash_chain.py documents."""
     statement = None
     if report is not None:
         provenance = {name: report[name] for name in ("via", "method", "credibility", "url", "title", "quote", "language", "licence")}
@@ -267,7 +251,7 @@ def _entry(change: Any, report: Any, slugs: dict[Any, str], *, plain: bool) -> d
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-async def test_what_is_refused_leaves_no_gap(client: httpx.AsyncClient, reference: Reference, atomic: bool) -> None:
+async def test_rejected_report_leaves_no_gap_in_the_ledger(client: httpx.AsyncClient, reference: Reference, atomic: bool) -> None:
     bodies = [report(value={"people": 1}), report(place="nowhere"), report(value={"people": 2}, source="envoy")]
     answer = await client.post("/v1/reports", json=bodies, params={"atomic": atomic})
     assert answer.status_code == (422 if atomic else 207)

@@ -1,0 +1,44 @@
+"""`/v1/ledger/head` for every clearance."""
+
+from typing import Any
+
+import httpx
+
+from app.access.principal import Scope
+from app.domain.tlp import Label
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient
+
+
+async def _get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(path)).json()
+    return found
+
+
+async def _post(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
+    response = await client.post("/v1/reports", json=body)
+    assert response.status_code == 201, response.text
+    recorded: dict[str, Any] = response.json()
+    return recorded
+
+
+async def test_ledger_head_is_that_of_the_clearance(
+    client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """Seq, hash and time are those of the last entry that the clearance sees; before the first, seq is 0 and the hash 64 zeros."""
+    readers = {label: await make_client(Scope.READ, clearance=label) for label in Label}
+    for label, reader in readers.items():
+        assert await _get(reader, "/v1/ledger/head") == {"clearance": label, "seq": 0, "hash": "0" * 64, "recorded_at": None}
+    made = {label: await _post(client, report(sensitivity=label, value={"people": label.level})) for label in reversed(Label)}
+    hashes = set()
+    for label, reader in readers.items():
+        head = await _get(reader, "/v1/ledger/head")
+        last = (await _get(reader, "/v1/changes"))["items"][-1]
+        assert head == {"clearance": label, "seq": label.level + 1, "hash": last["hash"], "recorded_at": made[Label.CLEAR]["recorded_at"]}
+        assert head["seq"] == last["seq"]
+        hashes.add(head["hash"])
+    assert len(hashes) == 5
+    assert await _get(anonymous, "/v1/ledger/head") == await _get(readers[Label.CLEAR], "/v1/ledger/head")
+    await _post(client, report(sensitivity="red", source="envoy"))
+    assert await _get(anonymous, "/v1/ledger/head") == await _get(readers[Label.CLEAR], "/v1/ledger/head")
+    assert (await _get(readers[Label.RED], "/v1/ledger/head"))["seq"] == 6
