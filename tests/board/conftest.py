@@ -1,9 +1,9 @@
-"""The board touches no database: it asks the public API, which is tested on both engines. One engine is enough here."""
+"""The board reads the public API only, which has tests on both database engines. These tests run on SQLite only."""
 
 import pytest
 
 
 @pytest.fixture
 def engine() -> str:
-    """The quicker one."""
+    """Return the engine of every test in this folder."""
     return "sqlite"
