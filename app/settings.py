@@ -193,7 +193,7 @@ class Settings(BaseSettings):
 
     @property
     def horizons(self) -> dict[str, timedelta]:
-        """The horizon of each kind."""
+        """How long a report of each kind counts beside a newer one, by kind."""
         return {name: timedelta(days=self.horizon_days.get(name, kind.horizon_days)) for name, kind in KINDS.items()}
 
     @field_validator("session_secret")

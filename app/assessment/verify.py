@@ -14,30 +14,11 @@ from app.assessment.inputs import load_inputs
 from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.assessment.projection import projection_rows, replace_rows
-from app.ledger.verify import verify_chain
-from app.storage.sqlite_integrity import verify_sqlite_file
 from app.storage.types import table_of
 
 MAX_INDICATORS_PER_STEP = 200
 
 Horizons = Mapping[str, timedelta]
-
-
-async def verify_all(connection: AsyncConnection, horizons: Horizons) -> AsyncIterator[str]:
-    """Verify the SQLite file, the hash chains and the stored documents, and yield the problems; a corrupt file is read no further.
-
-    The connection must be in a transaction that sees one state.
-    """
-    corrupt = False
-    async for problem in verify_sqlite_file(connection):
-        corrupt = True
-        yield problem
-    if corrupt:
-        return
-    async for problem in verify_chain(connection):
-        yield problem
-    async for problem in verify_projections(connection, horizons):
-        yield problem
 
 
 async def _steps(connection: AsyncConnection) -> AsyncIterator[list[UUID]]:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from app.assessment.verify import reassess_all, verify_all
+from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, load_settings, run, stdout
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
+from app.operations.verify import verify_all
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.migrations import migrate

@@ -1,6 +1,6 @@
-"""Backups: one state of the whole database as a SQLite file, from either engine and for either, proved before it counts.
+"""Backups: one consistent state of the whole database as a SQLite file, from either engine and for either, verified before it is used.
 
-The file holds everything, what is restricted and the hashes of keys included, so only its owner may read it.
+The file holds restricted reports and key hashes, so only its owner may read it.
 """
 
 import asyncio
@@ -21,27 +21,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from app.access import models as access
-from app.assessment import models as indicators
-from app.assessment.verify import verify_all
+from app.assessment import models as assessment
+from app.exchange.replication import models as replication
 from app.ledger import models as ledger
 from app.operations.backup_checksum import verify_checksum, write_checksum
+from app.operations.verify import verify_all
 from app.reference import models as reference
+from app.reports import models as reports
 from app.settings import Settings
 from app.storage.database import Database, audit_database_url
-from app.storage.migrations import schema_revision, migrate, required_schema_revision
+from app.storage.migrations import migrate, required_schema_revision, schema_revision
 from app.storage.sqlite_integrity import sqlite_path
 from app.storage.types import table_of
 from app.webhooks import models as webhooks
 
-MODELS = (access, indicators, ledger, reference, webhooks)
+# Their import adds every table to the metadata.
+MODELS = (access, assessment, ledger, reference, replication, reports, webhooks)
 PAGE_ROWS = 1000
 MAX_PROBLEMS = 20
-# One row each, which that of the backup takes the place of.
+# Tables with one row, which the migration inserts and a restored row replaces.
 SINGLE_ROW_TABLES = ("ledger_head", "server_secret")
 
 
 class BackupError(Exception):
-    """There is no backup, or nothing was restored: why, and what is wrong with the ledger where that is why."""
+    """The reason why nothing was backed up or restored, and the `problems` of a ledger that does not verify."""
 
     def __init__(self, reason: str, problems: list[str] | None = None) -> None:
         super().__init__(reason)
@@ -50,7 +53,7 @@ class BackupError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LedgerPosition:
-    """The last change that a backup holds: its number, its hash as the highest clearance sees it, and when it was recorded."""
+    """The last ledger entry of a backup, with its hash in the ledger of the highest clearance."""
 
     global_seq: int
     hash: str | None
@@ -58,73 +61,73 @@ class LedgerPosition:
 
 
 def create_backup(settings: Settings, path: Path) -> LedgerPosition:
-    """Write one state of the configured database to a new file, while others read and write; it is there whole or not at all.
+    """Write one state of the configured database, while it is in use, to a new file, which appears complete or not at all.
 
-    Raises `NotBackedUp` where the file exists, the schema is not at head, or the copy does not verify.
+    Raises BackupError if the file exists, the schema is outdated, or the copy does not verify.
     """
     if path.exists():
-        raise BackupError(f"{path} exists already.")
+        raise BackupError(f"{path} exists already: name a new file.")
     if not path.parent.is_dir():
         raise BackupError(f"There is no folder {path.parent}.")
     if (found := schema_revision(settings)) != required_schema_revision():
-        raise BackupError(f"The schema is at {found}, this version needs {required_schema_revision()}: run `lifeline migrate` first.")
+        raise BackupError(f"The schema is {found}, this version needs {required_schema_revision()}: run `lifeline migrate` first.")
     with tempfile.TemporaryDirectory(prefix=".lifeline-backup-", dir=path.parent) as folder:
         staged = Path(folder) / "staged.db"
-        copied = _settings_for(settings, staged)
+        copy_settings = _settings_for(settings, staged)
         if settings.database_url.startswith("sqlite"):
-            with _sqlite(_file(settings)) as origin, _sqlite(staged, make=True) as copy:
-                origin.backup(copy)
-                _add_reads(settings, copy)
+            with _connect(_sqlite_file(settings)) as source, _connect(staged, create=True) as copy:
+                source.backup(copy)
+                _add_read_audit(settings, copy)
         else:
-            migrate(copied)
-            asyncio.run(_copy_out(settings, copied))
-        ending = asyncio.run(_verify(copied, "The database does not verify, so this is no backup of it"))
-        with _sqlite(staged) as copy:
+            migrate(copy_settings)
+            asyncio.run(_copy_from_postgresql(settings, copy_settings))
+        last = asyncio.run(_verify(copy_settings, "The database does not verify, so nothing was backed up."))
+        with _connect(staged) as copy:
             write_checksum(copy)
         _finalise_file(staged)
         staged.chmod(0o600)
         try:
-            # Unlike a rename this never takes the place of what is there.
+            # Unlike a rename, a link never replaces an existing file.
             path.hardlink_to(staged)
         except FileExistsError:
-            raise BackupError(f"{path} exists already.") from None
+            raise BackupError(f"{path} exists already: name a new file.") from None
     _sync(path.parent)
-    return ending
+    return last
 
 
 def restore_backup(settings: Settings, path: Path) -> LedgerPosition:
-    """Fill the configured, empty database from a backup, of this or an earlier version; all of it or nothing.
+    """Fill the configured, empty database from a backup of this or an earlier version, completely or not at all.
 
-    Raises `NotBackedUp` where the file is not a backup, does not verify, or the database has something in it.
+    Raises BackupError if the file is not a backup or does not verify, or the database is not empty.
     """
     if not path.is_file():
         raise BackupError(f"There is no file {path}.")
     with tempfile.TemporaryDirectory(prefix="lifeline-restore-") as folder:
         staged = Path(folder) / "staged.db"
         shutil.copyfile(path, staged)
-        _refuse_damage(staged, path)
-        copied = _settings_for(settings, staged)
+        _refuse_damaged(staged, path)
+        copy_settings = _settings_for(settings, staged)
         try:
-            if schema_revision(copied) is None:
+            if schema_revision(copy_settings) is None:
                 raise BackupError(f"{path} is not a backup.")
-            migrate(copied)
+            migrate(copy_settings)
         except DBAPIError:
             raise BackupError(f"{path} is not a backup.") from None
-        ending = asyncio.run(_verify(copied, f"{path} does not verify, so nothing was restored"))
+        last = asyncio.run(_verify(copy_settings, f"{path} does not verify, so nothing was restored."))
         _finalise_file(staged)
         migrate(settings)
         if settings.database_url.startswith("sqlite"):
-            asyncio.run(_refuse_unless_empty_now(settings))
-            with _sqlite(staged) as origin, _sqlite(_file(settings)) as target:
-                origin.backup(target)
+            asyncio.run(_refuse_filled(settings))
+            with _connect(staged) as source, _connect(_sqlite_file(settings)) as target:
+                source.backup(target)
         else:
-            asyncio.run(_copy_in(copied, settings))
-    return ending
+            asyncio.run(_copy_to_postgresql(copy_settings, settings))
+    return last
 
 
-def _refuse_damage(staged: Path, path: Path) -> None:
+def _refuse_damaged(staged: Path, path: Path) -> None:
     try:
-        with _sqlite(staged) as connection:
+        with _connect(staged) as connection:
             damage = verify_checksum(connection)
     except sqlite3.DatabaseError as error:
         raise BackupError(f"{path} is not a backup, or is damaged: {error}.") from None
@@ -136,35 +139,35 @@ def _settings_for(settings: Settings, path: Path) -> Settings:
     return settings.model_copy(update={"database_url": f"sqlite:///{path}", "read_database_url": None})
 
 
-def _file(settings: Settings) -> Path:
+def _sqlite_file(settings: Settings) -> Path:
     path = sqlite_path(settings.database_url)
     assert path is not None
     return path
 
 
 @contextmanager
-def _sqlite(path: Path, *, make: bool = False) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rwc' if make else 'rw'}", uri=True, timeout=30)) as connection:
+def _connect(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}", uri=True, timeout=30)) as connection:
         yield connection
 
 
-def _add_reads(settings: Settings, copy: sqlite3.Connection) -> None:
-    """Put the audit log of reads, which SQLite has in a file of its own, to the copy's other entries, where PostgreSQL has them too."""
+def _add_read_audit(settings: Settings, copy: sqlite3.Connection) -> None:
+    """Copy the audit log of reads from SQLite's second file into the backup, which has one table for both, like PostgreSQL."""
     path = sqlite_path(audit_database_url(settings.database_url))
     if path is None or not path.is_file():
         return
     copy.execute("ATTACH ? AS reads", (f"{path.absolute().as_uri()}?mode=rw",))
     columns = ", ".join(f'"{row[1]}"' for row in copy.execute("PRAGMA reads.table_info(audit_entry)"))
     if columns:
-        # What was restored once is in both.
+        # An entry that was restored from a backup may be in both files.
         copy.execute(f"INSERT OR IGNORE INTO audit_entry ({columns}) SELECT {columns} FROM reads.audit_entry")  # noqa: S608 - its own names
     copy.commit()
     copy.execute("DETACH reads")
 
 
 def _finalise_file(path: Path) -> None:
-    """Make a SQLite file one file, on disk."""
-    with _sqlite(path) as connection:
+    """Merge the write-ahead log into a SQLite file, and sync the file to disk."""
+    with _connect(path) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     _sync(path)
 
@@ -178,68 +181,59 @@ def _sync(path: Path) -> None:
 
 
 async def _verify(settings: Settings, refusal: str) -> LedgerPosition:
-    database = Database(settings)
-    try:
-        async with database.writer.connect() as connection:
-            problems = [problem async for problem in verify_all(connection, settings.horizons)]
-            if problems:
-                raise BackupError(f"{refusal}.", problems[:MAX_PROBLEMS])
-            head = table_of(ledger.LedgerHead).c
-            return LedgerPosition(*(await connection.execute(select(head.global_seq, head.hash_red, head.recorded_at))).one())
-    finally:
-        await database.close()
+    async with Database(settings) as database, database.writer.connect() as connection:
+        await _refuse_unverified(connection, settings, refusal)
+        head = table_of(ledger.LedgerHead).c
+        return LedgerPosition(*(await connection.execute(select(head.global_seq, head.hash_red, head.recorded_at))).one())
 
 
-async def _copy_out(settings: Settings, copied: Settings) -> None:
-    """Every row of PostgreSQL as one snapshot has it, into a SQLite file that has the schema."""
-    # Not from a replica, which may be behind what was acknowledged.
-    origin, copy = Database(settings.model_copy(update={"read_database_url": None})), Database(copied)
-    try:
-        async with (
-            origin.writer.connect() as bare,
-            copy.writer.connect() as target,
-        ):
-            source = await bare.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            # Rows may name rows that come later.
-            await target.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-            await _copy(source, target)
-            await target.commit()
-    finally:
-        await origin.close()
-        await copy.close()
+async def _refuse_unverified(connection: AsyncConnection, settings: Settings, refusal: str) -> None:
+    if problems := [problem async for problem in verify_all(connection, settings.horizons)]:
+        raise BackupError(refusal, problems[:MAX_PROBLEMS])
 
 
-async def _copy_in(copied: Settings, settings: Settings) -> None:
-    """Every row of a SQLite file into an empty PostgreSQL, in one transaction that is proved before it commits."""
-    copy, target = Database(copied), Database(settings)
-    try:
-        async with copy.snapshot() as source, target.write() as session:
-            connection = await session.connection()
-            await _refuse_unless_empty(connection)
-            turns = (await connection.execute(select(table_of(ledger.LedgerHead).c.commit_count))).scalar_one()
-            await _defer_foreign_keys(connection, "DEFERRABLE INITIALLY DEFERRED")
-            await _copy(source, connection)
-            # Other processes tell by this count that there was a commit.
-            await connection.execute(update(table_of(ledger.LedgerHead)).values(commit_count=turns))
-            await connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-            await _defer_foreign_keys(connection, "NOT DEFERRABLE")
-            if problems := [problem async for problem in verify_all(connection, settings.horizons)]:
-                raise BackupError("What was written does not verify, so it was taken back.", problems[:MAX_PROBLEMS])
-    finally:
-        await copy.close()
-        await target.close()
+async def _copy_from_postgresql(settings: Settings, copy_settings: Settings) -> None:
+    """Copy every row of one snapshot of PostgreSQL into a SQLite file that has the schema."""
+    # Without the replica, which may lack acknowledged writes.
+    primary = settings.model_copy(update={"read_database_url": None})
+    async with (
+        Database(primary) as origin,
+        Database(copy_settings) as copy,
+        origin.writer.connect() as connection,
+        copy.writer.connect() as target,
+    ):
+        source = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        # A row may refer to a row that is copied later.
+        await target.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        await _copy_tables(source, target)
+        await target.commit()
 
 
-async def _copy(source: AsyncConnection, target: AsyncConnection) -> None:
-    there = set(await target.run_sync(lambda connection: inspect(connection).get_table_names()))
-    if there - {"alembic_version"} != set(SQLModel.metadata.tables):
+async def _copy_to_postgresql(copy_settings: Settings, settings: Settings) -> None:
+    """Copy every row of a SQLite file into an empty PostgreSQL database, in one transaction that is verified before it commits."""
+    async with Database(copy_settings) as copy, Database(settings) as database, copy.snapshot() as source, database.write() as session:
+        target = await session.connection()
+        await _refuse_filled_tables(target)
+        head = table_of(ledger.LedgerHead)
+        commit_count = (await target.execute(select(head.c.commit_count))).scalar_one()
+        await _defer_foreign_keys(target, "DEFERRABLE INITIALLY DEFERRED")
+        await _copy_tables(source, target)
+        # The count of this database must keep rising, because other processes detect commits by it.
+        await target.execute(update(head).values(commit_count=commit_count))
+        await target.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        await _defer_foreign_keys(target, "NOT DEFERRABLE")
+        await _refuse_unverified(target, settings, "The restored database does not verify, so it was rolled back.")
+
+
+async def _copy_tables(source: AsyncConnection, target: AsyncConnection) -> None:
+    existing = set(await target.run_sync(lambda connection: inspect(connection).get_table_names()))
+    if existing - {"alembic_version"} != set(SQLModel.metadata.tables):
         raise RuntimeError("the tables of the models are not those of the migrations")
     for table in SQLModel.metadata.tables.values():
-        # What migrations made.
         if table.name in SINGLE_ROW_TABLES:
             await target.execute(delete(table))
-        async for some in _pages(source, table):
-            await target.execute(insert(table), some)
+        async for rows in _pages(source, table):
+            await target.execute(insert(table), rows)
 
 
 async def _pages(source: AsyncConnection, table: Table) -> AsyncIterator[list[dict[str, Any]]]:
@@ -252,27 +246,19 @@ async def _pages(source: AsyncConnection, table: Table) -> AsyncIterator[list[di
 
 
 async def _defer_foreign_keys(connection: AsyncConnection, when: str) -> None:
+    quote = connection.dialect.identifier_preparer.format_constraint
     for table in SQLModel.metadata.tables.values():
         for constraint in table.foreign_key_constraints:
-            await connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ALTER CONSTRAINT "{_name(connection, constraint)}" {when}')
+            await connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ALTER CONSTRAINT {quote(constraint)} {when}')
 
 
-def _name(connection: AsyncConnection, constraint: Any) -> str:
-    name: str = connection.dialect.identifier_preparer.format_constraint(constraint) or ""
-    return name.strip('"')
+async def _refuse_filled(settings: Settings) -> None:
+    async with Database(settings) as database, database.writer.connect() as connection:
+        await _refuse_filled_tables(connection)
 
 
-async def _refuse_unless_empty_now(settings: Settings) -> None:
-    database = Database(settings)
-    try:
-        async with database.writer.connect() as connection:
-            await _refuse_unless_empty(connection)
-    finally:
-        await database.close()
-
-
-async def _refuse_unless_empty(connection: AsyncConnection) -> None:
+async def _refuse_filled_tables(connection: AsyncConnection) -> None:
     for table in SQLModel.metadata.tables.values():
         rows = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
         if table.name not in SINGLE_ROW_TABLES and rows:
-            raise BackupError(f"The database is not empty: there are {rows} rows in {table.name}.")
+            raise BackupError(f"The database is not empty: the table {table.name} has {rows} rows.")

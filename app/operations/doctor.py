@@ -1,4 +1,4 @@
-"""What an operator would look at first, looked at: configuration, database, schema, disk, clock, the end of the ledger, the replica."""
+"""Checks of what an operator would look at first, for `lifeline doctor`."""
 
 import shutil
 import tempfile
@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import DateTime, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.times import utc_now
 from app.domain.tlp import Label
@@ -16,7 +17,7 @@ from app.ledger.verify import check_head
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.database_errors import classify_database_error
-from app.storage.migrations import required_schema_revision, read_schema_revision
+from app.storage.migrations import read_schema_revision, required_schema_revision
 from app.storage.replica import REPLICA_ERRORS, Replica
 from app.storage.sqlite_integrity import find_corruption, sqlite_path
 from app.storage.types import table_of
@@ -27,7 +28,7 @@ MAX_CLOCK_SKEW_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What was looked at, whether it is well, and what was seen."""
+    """The result of one check."""
 
     name: str
     ok: bool
@@ -35,70 +36,45 @@ class CheckResult:
 
 
 async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
-    """Look at one thing after another; what needs the database is left out where that does not answer."""
-    yield _configuration(settings)
-    damage = find_corruption(settings.database_url)
-    if damage is not None:
-        yield CheckResult("database", ok=False, detail=f"damaged: {damage}")
+    """Yield the result of each check; checks that need the database are skipped if it does not answer."""
+    yield _check_configuration(settings)
+    corruption = find_corruption(settings.database_url)
+    if corruption is not None:
+        yield CheckResult("database", ok=False, detail=f"damaged: {corruption}")
         return
     path = sqlite_path(settings.database_url)
     if path is not None and not path.exists():
-        yield CheckResult("database", ok=False, detail=f"there is no file {path}")
+        yield CheckResult("database", ok=False, detail=f"there is no file {path}: run `lifeline migrate`")
         return
     if path is not None:
-        yield _disk(path)
-    database = Database(settings)
-    try:
-        async with database.writer.connect() as connection:
-            yield CheckResult("database", ok=True, detail=f"{database.dialect} answers and can be written to")
-            found = await connection.run_sync(read_schema_revision)
-            at_head = found == required_schema_revision()
-            seen = f"at {found}" if at_head else f"at {found}, not {required_schema_revision()}: run `lifeline migrate`"
-            yield CheckResult("schema", ok=at_head, detail=seen)
-            if not at_head:
-                return
-            skew = 0.0
-            if database.dialect == "postgresql":
-                theirs: datetime = (await connection.execute(select(func.clock_timestamp(type_=DateTime(timezone=True))))).scalar_one()
-                skew = abs((utc_now() - theirs).total_seconds())
-            last: datetime = (await connection.execute(select(table_of(LedgerHead).c.recorded_at))).scalar_one()
-            ahead = (last - utc_now()).total_seconds()
-            seen = f"the last entry is {ahead:.0f} s ahead of it" if ahead > 0 else f"behind no entry, {skew:.1f} s from the database's"
-            yield CheckResult("clock", ok=ahead <= 0 and skew <= MAX_CLOCK_SKEW_SECONDS, detail=seen)
-            problem = await check_head(connection)
-            number = (await connection.execute(select(func.count()).select_from(table_of(LedgerEntry)))).scalar_one()
-            yield CheckResult("ledger", ok=problem is None, detail=problem or f"{number} entries, and the head is that of the last")
-            if database.replica is not None:
-                yield await _replica(database.replica, number)
-    except Exception as error:
-        if (told := classify_database_error(error)) is None:
-            raise
-        yield CheckResult("database", ok=False, detail=told.detail)
-    finally:
-        await database.close()
+        yield _check_disk(path)
+    async with Database(settings) as database:
+        try:
+            async with database.writer.connect() as connection:
+                yield CheckResult("database", ok=True, detail=f"{database.dialect} answers and is writable")
+                schema = await _check_schema(connection)
+                yield schema
+                if schema.ok:
+                    yield await _check_clock(connection)
+                    entries = (await connection.execute(select(func.count()).select_from(table_of(LedgerEntry)))).scalar_one()
+                    problem = await check_head(connection)
+                    yield CheckResult("ledger", ok=problem is None, detail=problem or f"{entries} entries, the head is the last entry")
+                    if database.replica is not None:
+                        yield await _check_replica(database.replica, entries)
+        except Exception as error:
+            if (problem_document := classify_database_error(error)) is None:
+                raise
+            yield CheckResult("database", ok=False, detail=problem_document.detail)
 
 
-async def _replica(replica: Replica, number: int) -> CheckResult:
-    try:
-        async with replica.engine.connect() as connection:
-            found = (await connection.execute(text("SELECT global_seq, pg_is_in_recovery() AS follows FROM ledger_head"))).one()
-    except REPLICA_ERRORS as error:
-        told = classify_database_error(error)
-        return CheckResult(
-            "replica", ok=False, detail=f"{told.detail if told else 'It does not answer.'} The primary answers what it would."
-        )
-    if not found.follows:
-        return CheckResult("replica", ok=False, detail="what LIFELINE_READ_DATABASE_URL names follows no primary")
-    return CheckResult("replica", ok=True, detail=f"answers, {max(0, number - found.global_seq)} entries behind")
+def _check_configuration(settings: Settings) -> CheckResult:
+    if settings.public_clearance is Label.CLEAR:
+        return CheckResult("configuration", ok=True, detail="valid")
+    detail = f"anonymous clients may read {settings.public_clearance.value} data (LIFELINE_PUBLIC_CLEARANCE)"
+    return CheckResult("configuration", ok=False, detail=detail)
 
 
-def _configuration(settings: Settings) -> CheckResult:
-    open_to_all = settings.public_clearance is not Label.CLEAR
-    seen = f"everybody sees what is {settings.public_clearance.value} (LIFELINE_PUBLIC_CLEARANCE)" if open_to_all else "valid"
-    return CheckResult("configuration", ok=not open_to_all, detail=seen)
-
-
-def _disk(path: Path) -> CheckResult:
+def _check_disk(path: Path) -> CheckResult:
     folder = path.absolute().parent
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -106,6 +82,37 @@ def _disk(path: Path) -> CheckResult:
     except OSError as error:
         return CheckResult("disk", ok=False, detail=f"cannot be written to: {error.strerror}")
     free = shutil.disk_usage(folder).free
-    # A migration, and a log that cannot be folded in while somebody reads, take as much again as the file has.
+    # A migration, or a write-ahead log that readers keep from being merged, needs as much space again as the file has.
     needed = max(MIN_FREE_BYTES, path.stat().st_size)
-    return CheckResult("disk", ok=free >= needed, detail=f"{free // 1_000_000} MB free, {needed // 1_000_000} MB are to be")
+    return CheckResult("disk", ok=free >= needed, detail=f"{free // 1_000_000} MB free, {needed // 1_000_000} MB needed")
+
+
+async def _check_schema(connection: AsyncConnection) -> CheckResult:
+    found, required = await connection.run_sync(read_schema_revision), required_schema_revision()
+    detail = f"at {found}" if found == required else f"at {found}, not {required}: run `lifeline migrate`"
+    return CheckResult("schema", ok=found == required, detail=detail)
+
+
+async def _check_clock(connection: AsyncConnection) -> CheckResult:
+    skew = 0.0
+    if connection.dialect.name == "postgresql":
+        database_time: datetime = (await connection.execute(select(func.clock_timestamp(type_=DateTime(timezone=True))))).scalar_one()
+        skew = abs((utc_now() - database_time).total_seconds())
+    last: datetime = (await connection.execute(select(table_of(LedgerHead).c.recorded_at))).scalar_one()
+    behind = (last - utc_now()).total_seconds()
+    if behind > 0:
+        return CheckResult("clock", ok=False, detail=f"{behind:.0f} s behind the last ledger entry")
+    return CheckResult("clock", ok=skew <= MAX_CLOCK_SKEW_SECONDS, detail=f"{skew:.1f} s from the database's clock")
+
+
+async def _check_replica(replica: Replica, entries: int) -> CheckResult:
+    try:
+        async with replica.engine.connect() as connection:
+            row = (await connection.execute(text("SELECT global_seq, pg_is_in_recovery() AS is_standby FROM ledger_head"))).one()
+    except REPLICA_ERRORS as error:
+        problem = classify_database_error(error)
+        detail = f"{problem.detail if problem else 'It does not answer.'} The primary answers all reads."
+        return CheckResult("replica", ok=False, detail=detail)
+    if not row.is_standby:
+        return CheckResult("replica", ok=False, detail="LIFELINE_READ_DATABASE_URL does not name a replica")
+    return CheckResult("replica", ok=True, detail=f"answers, {max(0, entries - row.global_seq)} entries behind")

@@ -1,7 +1,7 @@
-"""One line of JSON for each request that reaches the application, and the request's identifier in its answer.
+"""The access log: one line of JSON for each request that reaches the application, and the `X-Request-ID` of its response.
 
-A line holds the route's template, never the path, the query or the body: it tells nothing of a record or a key's secret. Answers that
-are kept are served without a line, since a line costs more than the answer does; they are counted at `/metrics`.
+A line contains the route's template, never the path, the query or the body, so that it reveals no record and no secret. Responses from
+the cache are not logged, because a line costs more than the response; metrics count them.
 """
 
 import re
@@ -15,51 +15,50 @@ from app.http.responses import REVISION_HEADER
 from app.http.state import request_state
 
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-# The orchestrator asks every few seconds.
+# An orchestrator and Prometheus request these every few seconds.
 UNLOGGED_PATHS = ("/health/", "/metrics")
-REVISION = REVISION_HEADER.lower().encode()
+_REVISION = REVISION_HEADER.lower().encode()
 
 log = structlog.get_logger("access")
 
 
 class AccessLogMiddleware:
-    """Gives requests their identifier, and tells of them once they are answered."""
+    """Gives each request an identifier, and logs it when its response has started or failed. `write` False disables the log."""
 
     def __init__(self, app: ASGIApp, *, write: bool) -> None:
         self._app = app
         self._write = write
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and write the line."""
+        """Call the application, then log the request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         state = request_state(scope)
-        identifier = state["request_id"] = _sent(scope) or str(uuid7()).encode()
+        request_id = state["request_id"] = _sent_request_id(scope) or str(uuid7()).encode()
         status, revision = 500, None
 
-        async def sending(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status, revision
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # What the reader of the answer has seen: of a write, the ledger after it.
-                revision = next((int(value) for name, value in message["headers"] if name == REVISION), None)
+                revision = next((int(value) for name, value in message["headers"] if name == _REVISION), None)
                 state["route_template"] = route_template(scope)
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", identifier)]}
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id)]}
             await send(message)
 
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send_with_id)
         finally:
             if self._write and not scope["path"].startswith(UNLOGGED_PATHS):
-                self._log_request(scope, identifier.decode(), status, revision, time.perf_counter() - started)
+                self._log_request(scope, request_id.decode(), status, revision, time.perf_counter() - started)
 
-    def _log_request(self, scope: Scope, identifier: str, status: int, revision: int | None, seconds: float) -> None:
+    def _log_request(self, scope: Scope, request_id: str, status: int, revision: int | None, seconds: float) -> None:
         caller = request_state(scope).get("caller")
         log.info(
             "request",
-            request_id=identifier,
+            request_id=request_id,
             key_id=str(caller.key_id) if caller else None,
             method=scope["method"],
             route=route_template(scope),
@@ -70,13 +69,13 @@ class AccessLogMiddleware:
 
 
 def route_template(scope: Scope) -> str:
-    """The template of the route that was taken, such as `/v1/places/{slug}`; `none` where there was none."""
-    # The route of an included router knows its own part alone; what FastAPI made of both stands beside it.
+    """Return the template of the request's route, such as `/v1/places/{slug}`; `none` without a route."""
+    # The route of an included router knows only its own part of the path; FastAPI's context knows the whole.
     context = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     path: str = getattr(context, "path", None) or "none"
     return path
 
 
-def _sent(scope: Scope) -> bytes | None:
-    found = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    return bytes(found[0]) if len(found) == 1 and VALID_REQUEST_ID.fullmatch(found[0]) else None
+def _sent_request_id(scope: Scope) -> bytes | None:
+    sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return bytes(sent[0]) if len(sent) == 1 and VALID_REQUEST_ID.fullmatch(sent[0]) else None

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error. No secrets, no bodies, no local variables of a traceback, no words of an error."""
+"""Logs as one JSON object per line on standard error, without secrets, bodies, local variables and error messages."""
 
 import logging
 import sys
@@ -12,33 +12,34 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def format_exception_location(error: BaseException | None, seen: frozenset[int] = frozenset()) -> str:
-    """Where in the code an error came from, of what sort it is, and the database's code of it.
+    """Return traceback, type and database error code of an exception and of its causes.
 
-    Not what it says: a driver or a validator quotes the row or the value that it refuses, which may be restricted.
+    Not the message: a driver or a validator quotes the value that it rejects, which may be restricted.
     """
     if error is None or id(error) in seen:
         return ""
     seen |= {id(error)}
-    before = format_exception_location(error.__cause__ or (None if error.__suppress_context__ else error.__context__), seen)
+    cause = format_exception_location(error.__cause__ or (None if error.__suppress_context__ else error.__context__), seen)
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
-    sort = f"{type(error).__module__}.{type(error).__qualname__}{f' {code}' if code else ''}\n"
-    inner = "".join(format_exception_location(each, seen) for each in error.exceptions) if isinstance(error, BaseExceptionGroup) else ""
-    return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{sort}{inner}"
+    type_ = f"{type(error).__module__}.{type(error).__qualname__}{f' {code}' if code else ''}\n"
+    group = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    members = "".join(format_exception_location(each, seen) for each in group)
+    return f"{cause}{''.join(traceback.format_tb(error.__traceback__))}{type_}{members}"
 
 
-def _exception(exc_info: ExcInfo) -> str:
+def _format_exc_info(exc_info: ExcInfo) -> str:
     return format_exception_location(exc_info[1])
 
 
 _PROCESSORS: list[Any] = [
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.ExceptionRenderer(_exception),
+    structlog.processors.ExceptionRenderer(_format_exc_info),
 ]
 
 
 def configure_logging() -> None:
-    """Set up the process's logs; calling it again changes nothing."""
+    """Configure the logs of this process; may be called again."""
     structlog.configure(
         processors=[*_PROCESSORS, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -48,19 +49,19 @@ def configure_logging() -> None:
 
 
 def stdlib_formatter() -> logging.Formatter:
-    """What libraries log by Python's `logging`, as the same lines."""
+    """Return a formatter that writes the records of Python's `logging` as the same JSON."""
     return structlog.stdlib.ProcessorFormatter(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *_PROCESSORS],
     )
 
 
-# For the server, which sets it up in each of its processes: in the form of `logging.config.dictConfig`.
+# For uvicorn, which passes it to `logging.config.dictConfig` in each worker process.
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"lines": {"()": "app.telemetry.logging.stdlib_formatter"}},
-    "handlers": {"standard_error": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stderr"}},
-    "root": {"handlers": ["standard_error"], "level": "WARNING"},
+    "formatters": {"json": {"()": "app.telemetry.logging.stdlib_formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {"uvicorn": {"level": "INFO"}},
 }

@@ -1,4 +1,4 @@
-"""Where metrics are kept. Of several workers behind one port each scrape finds another, so each says whose numbers it tells."""
+"""The registry of metrics. Each scrape of several worker processes reaches another one, so samples are labelled with the worker."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from app.http.rate_limit import SHARED_COUNTERS_VARIABLE
 
 
 class WorkerRegistry(CollectorRegistry):
-    """Gives every sample a label `worker`, the number of the process; sums of rates over the workers are right then."""
+    """Adds the label `worker`, the process id, to every sample; otherwise rates would mix the counters of the workers."""
 
     def collect(self) -> Iterator[Metric]:
-        """As the base, with the label."""
+        """Yield the metrics with the label."""
         worker = {"worker": str(os.getpid())}
         for metric in super().collect():
             metric.samples = [sample._replace(labels=sample.labels | worker) for sample in metric.samples]
@@ -21,7 +21,7 @@ class WorkerRegistry(CollectorRegistry):
 
 
 def metrics_registry() -> CollectorRegistry:
-    """Where the metrics of one application are kept, beside those of the process: of two in a process each counts its own requests."""
+    """Return a registry for one application, with the metrics of the process; each application counts its own requests."""
     registry = WorkerRegistry() if SHARED_COUNTERS_VARIABLE in os.environ else CollectorRegistry()
     for collector in (GCCollector, PlatformCollector, ProcessCollector):
         collector(registry=registry)

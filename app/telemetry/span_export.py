@@ -1,7 +1,4 @@
-"""What makes spans and sends them, by OTLP over HTTP.
-
-Imported only where traces are configured: the packages are an extra, and slow to load.
-"""
+"""Export of spans by OTLP over HTTP; imported only if traces are configured, because its packages are an extra and load slowly."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,12 +13,12 @@ from opentelemetry.util.types import AttributeValue
 
 from app import __version__
 
-# FastAPI would say them; which place or record somebody asked for is not for whoever keeps traces.
+# FastAPI sets them, but whoever stores the traces must not learn which place or record a client reads.
 EXCLUDED_ATTRIBUTES = ("url.path", "url.query")
 
 
 class RedactingSampler(Sampler):
-    """Another sampler, which is given, and gives the span, the attributes that it begins with but for those that are not told."""
+    """Wraps a sampler and drops EXCLUDED_ATTRIBUTES from every span."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
@@ -36,19 +33,20 @@ class RedactingSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """What the other sampler decides."""
-        told = {key: value for key, value in (attributes or {}).items() if key not in EXCLUDED_ATTRIBUTES}
-        return self._sampler.should_sample(parent_context, trace_id, name, kind, told, links, trace_state)
+        """Return the decision of the wrapped sampler."""
+        kept = {key: value for key, value in (attributes or {}).items() if key not in EXCLUDED_ATTRIBUTES}
+        return self._sampler.should_sample(parent_context, trace_id, name, kind, kept, links, trace_state)
 
     def get_description(self) -> str:
-        """The other sampler's."""
+        """Return the description of the wrapped sampler."""
         return self._sampler.get_description()
 
 
 def create_provider() -> TracerProvider:
-    """A provider as the environment of OpenTelemetry describes it; the service is `lifeline` unless it says otherwise."""
-    ours = Resource({"service.name": "lifeline", "service.version": __version__})
-    made = TracerProvider(resource=Resource.create().merge(ours).merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
-    made.sampler = RedactingSampler(made.sampler)
-    made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return made
+    """Create a provider from OpenTelemetry's environment variables; the service is named `lifeline` unless they name it."""
+    service = Resource({"service.name": "lifeline", "service.version": __version__})
+    resource = Resource.create().merge(service).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.sampler = RedactingSampler(provider.sampler)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider

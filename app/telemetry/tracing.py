@@ -1,9 +1,9 @@
-"""Traces by OpenTelemetry, where `OTEL_EXPORTER_OTLP_ENDPOINT` says where they go: a span for each request and for each of its statements.
+"""OpenTelemetry traces: a span for each request and for each of its statements, if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-The environment of OpenTelemetry sets the rest: `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS` and so on. FastAPI
-makes the spans of requests; like the access log they hold the route's template, never the path or the query. Those of statements hold the
-SQL, never its parameters, and no text of an error, which might repeat them. Answers from memory have no span, since one costs more than the
-answer does.
+OpenTelemetry's own variables configure the rest, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER. FastAPI creates the spans of
+requests; like the access log they contain the route's template, never the path or the query. Spans of statements contain the SQL, but
+neither parameters nor error messages, which might repeat them. Responses from the cache have no span, which would cost more than the
+response.
 """
 
 import asyncio
@@ -28,76 +28,77 @@ from app.telemetry.access_log import UNLOGGED_PATHS, route_template
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-# What is not sent by then, when the process ends, is lost: a collector that is gone holds nobody up.
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+# At shutdown, spans that are not sent within this time are lost, so that a collector that is down does not delay the exit.
 FLUSH_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
 
 def configured_provider() -> "TracerProvider | None":
-    """What makes spans and sends them, by OTLP over HTTP; None unless it is configured and its packages are there."""
+    """Return the provider that exports spans by OTLP over HTTP; None unless it is configured and its packages are installed."""
     off = os.environ.get("OTEL_TRACES_EXPORTER", "otlp") == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    if off or not any(os.environ.get(name) for name in ENDPOINTS):
+    if off or not any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
         return None
     try:
         from app.telemetry.span_export import create_provider  # noqa: PLC0415 - its packages are an extra
     except ImportError:
-        log.warning("trace_export_failed", reason="The packages are not there: install lifeline[otel].")
+        log.warning("trace_export_failed", reason="OpenTelemetry is not installed: install lifeline[otel].")
         return None
     return create_provider()
 
 
-def telemetry_config(made: "TracerProvider | None") -> TelemetryConfig:
-    """What FastAPI is told: spans of requests alone, but for those that the orchestrator sends; nothing where there is no provider."""
+def telemetry_config(provider: "TracerProvider | None") -> TelemetryConfig:
+    """Return FastAPI's configuration: spans of requests except health checks, or nothing without a provider."""
     config: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
-    if made is not None:
-        config |= {"tracing": True, "tracer_provider": made, "exclude": lambda scope: scope.get("path", "").startswith(UNLOGGED_PATHS)}
+    if provider is not None:
+        config |= {"tracing": True, "tracer_provider": provider}
+        config["exclude"] = lambda scope: scope.get("path", "").startswith(UNLOGGED_PATHS)
     return config
 
 
 class OperationNameMiddleware:
-    """Puts the request's identifier and its route into its span. Pure ASGI, beneath FastAPI's own layer, which begins the span."""
+    """Sets request id and route of a request's span. It runs inside FastAPI's own middleware, which starts the span."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Name the span, and pass on."""
+        """Set the attributes of the current span, and call the application."""
         span = trace.get_current_span()
         if not span.is_recording():
             await self._app(scope, receive, send)
             return
-        if (identifier := request_state(scope).get("request_id")) is not None:
-            span.set_attribute("lifeline.request_id", identifier.decode("latin-1"))
+        if (request_id := request_state(scope).get("request_id")) is not None:
+            span.set_attribute("lifeline.request_id", request_id.decode("latin-1"))
 
-        async def routed(message: Message) -> None:
-            # FastAPI does not hear of routes that are found in the table.
+        async def send_named(message: Message) -> None:
+            # FastAPI does not know routes that the route index found.
             if message["type"] == "http.response.start" and (route := route_template(scope)) != "none":
                 span.set_attribute("http.route", route)
                 span.update_name(f"{scope['method']} {route}")
             await send(message)
 
-        await self._app(scope, receive, routed)
+        await self._app(scope, receive, send_named)
 
 
-def install(app: FastAPI, made: "TracerProvider | None") -> None:
+def install(app: FastAPI, provider: "TracerProvider | None") -> None:
     """Name the spans of an application's requests."""
-    if made is not None:
+    if provider is not None:
         app.add_middleware(OperationNameMiddleware)
 
 
-def trace_statements(engines: Sequence[AsyncEngine], made: "TracerProvider | None") -> None:
-    """A span for each statement that a request asks these engines, named and described as OpenTelemetry's conventions for databases say.
+def trace_statements(engines: Sequence[AsyncEngine], provider: "TracerProvider | None") -> None:
+    """Create a span for each statement of a request, by OpenTelemetry's semantic conventions for databases.
 
-    Not by OpenTelemetry's package for SQLAlchemy: it is not for version 2.1, and changes the library for the whole process.
+    OpenTelemetry's instrumentation of SQLAlchemy does not support version 2.1, and patches it for the whole process.
     """
-    if made is None:
+    if provider is None:
         return
-    tracer = made.get_tracer("lifeline", __version__)
+    tracer = provider.get_tracer("lifeline", __version__)
 
     def before(connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
-        # What the service does of its own accord, once a second, is nobody's trace.
+        # Statements of background tasks belong to no trace.
         if context is None or not trace.get_current_span().is_recording():
             return
         operation = statement.lstrip().partition(" ")[0].upper()
@@ -120,10 +121,10 @@ def trace_statements(engines: Sequence[AsyncEngine], made: "TracerProvider | Non
         event.listen(engine, "handle_error", failed)
 
 
-async def flush(made: "TracerProvider | None") -> None:
-    """Send what waits, within two seconds."""
-    if made is None:
+async def flush(provider: "TracerProvider | None") -> None:
+    """Send the remaining spans, for at most FLUSH_SECONDS."""
+    if provider is None:
         return
-    sending = threading.Thread(target=made.force_flush, name="flushing traces", daemon=True)
-    sending.start()
-    await asyncio.to_thread(sending.join, FLUSH_SECONDS)
+    thread = threading.Thread(target=provider.force_flush, name="flush traces", daemon=True)
+    thread.start()
+    await asyncio.to_thread(thread.join, FLUSH_SECONDS)

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.assessment.verify import verify_all
+from app.operations.verify import verify_all
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import SOURCES, report

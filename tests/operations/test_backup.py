@@ -148,7 +148,7 @@ def test_what_does_not_verify_is_no_backup_and_is_not_restored(demo: str, other:
     with sqlite3.connect(kept) as connection:
         connection.execute("UPDATE report SET quote = 'other words' WHERE global_seq = 7")
         # Who alters a file can take its seal off as well.
-        connection.execute("DROP TABLE backup_seal")
+        connection.execute("DROP TABLE backup_checksum")
     connection.close()
     untold = invoke("restore", str(kept), database_url=other)
     assert "does not verify, so nothing was restored" in refused(untold)
@@ -169,7 +169,7 @@ def test_a_byte_that_went_wrong_where_the_file_lay_is_found_whatever_it_is_of(de
     ((secret_hash,),) = query_rows(f"sqlite:///{file}", "SELECT secret_hash FROM api_key LIMIT 1")
     other = f"sqlite:///{tmp_path / 'other.db'}"
     # Of a key, which no chain proves; of an index; of the schema; of the seal.
-    for told in (secret_hash.encode(), b"CREATE TABLE report", b"CREATE INDEX", b"CREATE TABLE backup_seal"):
+    for told in (secret_hash.encode(), b"CREATE TABLE report", b"CREATE INDEX", b"CREATE TABLE backup_checksum"):
         at = whole.rindex(told) + len(told) // 2
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         assert "damaged" in refused(invoke("restore", str(file), database_url=other)), told
@@ -177,7 +177,7 @@ def test_a_byte_that_went_wrong_where_the_file_lay_is_found_whatever_it_is_of(de
     file.write_bytes(whole)
     assert invoke("restore", str(file), database_url=other).exit_code == 0
     # What is restored is a database, not a backup: it can be used, and backed up again.
-    assert query_rows(other, "SELECT name FROM sqlite_master WHERE name = 'backup_seal'") == []
+    assert query_rows(other, "SELECT name FROM sqlite_master WHERE name = 'backup_checksum'") == []
 
 
 @sqlite_only

@@ -211,10 +211,10 @@ def test_the_doctor_looks_at_the_replica(pair: Pair) -> None:
     assert "answers, 0 entries behind" in well.stdout
     alone = invoke("doctor", database_url=primary, read_database_url=primary)
     assert alone.exit_code == 1
-    assert "follows no primary" in alone.stdout
+    assert "does not name a replica" in alone.stdout
     gone = invoke("doctor", database_url=primary, read_database_url="postgresql://postgres@127.0.0.1:1/lifeline")
     assert gone.exit_code == 1
-    assert "The primary answers what it would." in gone.stdout
+    assert "The primary answers all reads." in gone.stdout
 
 
 async def test_a_revoked_key_reads_nothing_from_a_late_replica(service: httpx.AsyncClient, pair: Pair, built_app: FastAPI) -> None:

@@ -183,4 +183,4 @@ async def test_a_collector_that_does_not_answer_holds_up_no_end(monkeypatch: pyt
         assert made is not None
         made.get_tracer("test").start_span("one").end()
         await tracing.flush(made)
-        assert any(thread.name.startswith("flushing") and thread.daemon for thread in threading.enumerate())
+        assert any(thread.name == "flush traces" and thread.daemon for thread in threading.enumerate())
