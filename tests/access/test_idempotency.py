@@ -1,22 +1,29 @@
-"""An Idempotency-Key makes any POST safe to send again: written once, answered the same, never another's."""
+"""A POST with an Idempotency-Key is written once, and a repetition gets the first response."""
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import select, update
+from sqlmodel import col
 
+from app.access.models import IdempotencyRecord
 from app.access.principal import Scope
+from app.domain.times import utc_now
 from app.domain.tlp import Label
+from app.settings import Settings
+from app.storage.database import Database
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.openapi import DOCUMENT
 
 HEADER = "Idempotency-Key"
 
-# Every POST by its path in the OpenAPI document: a body that is right, and another.
+# By path of the OpenAPI document: a valid body, and another one.
 POSTS: dict[str, tuple[Any, Any]] = {
     "/v1/reports": (report(source="envoy"), report(source="envoy", value={"people": 1})),
     "/v1/reports/{id}/correction": (report(value={"people": 5}, reason="misread"), report(value={"people": 6}, reason="misread")),
@@ -28,45 +35,43 @@ POSTS: dict[str, tuple[Any, Any]] = {
     "/v1/sources": ({"slug": "new", "name": "New", "type": "ngo"}, {"slug": "newer", "name": "New", "type": "ngo"}),
     "/v1/routes": ({"slug": "new", "name": "New", "mode": "road"}, {"slug": "newer", "name": "New", "mode": "road"}),
 }
-# It has no body, and needs a webhook with a log: see the tests of webhooks, and the one below.
+# Without a body, for a webhook with a delivery log: see tests/webhooks, and the test below.
 REDELIVERY = "/v1/webhooks/{id}/deliveries/{delivery}/redelivery"
-# Likewise: it needs the proposal of another key, see the tests of labels.
+# Without a body, for the proposal of another key: see the tests of labels.
 CONFIRMATION = "/v1/label-proposals/{id}/confirmation"
-# Their first answer holds a secret and a repeated one does not: see the tests of keys and of webhooks.
+# The first response has a secret and a repeated one does not: see the tests of keys and of webhooks.
 SECRET = {"/v1/keys", "/v1/keys/{id}/rotation", "/v1/webhooks"}
-# It takes files, and writes only when told to: see the tests of what comes in.
+# Takes files and writes only on request: see tests/exchange/imports.
 IMPORTS = "/v1/imports"
-# A list is a body of its own kind.
+# A list has its own kind of response.
 CASES = [*POSTS.items(), ("/v1/reports", ([report(source="envoy"), report(place="nowhere")], [report(source="envoy")]))]
 
 
 @pytest.fixture
-async def stage(client: httpx.AsyncClient, reference: Reference) -> dict[str, str]:
-    """A report on a warning, to amend: its identifier and that of its indicator."""
+async def recorded(client: httpx.AsyncClient, reference: Reference) -> dict[str, str]:
+    """Record a report with a warning, and return its identifier and that of its indicator."""
     made = (await client.post("/v1/reports", json=report("supply_runout"))).json()
     return {"report": made["id"], "indicator": made["indicator"]}
 
 
-def fill(path: str, body: Any, stage: dict[str, str]) -> tuple[str, Any]:
-    """The path and body of a case, about the report on stage."""
+def fill(path: str, body: Any, recorded: dict[str, str]) -> tuple[str, Any]:
+    """Return the path and body of a case about the recorded report."""
     if path.endswith("/outcome"):
-        body = body | {"report": stage["report"]}
-        return path.replace("{id}", stage["indicator"]), body
-    return path.replace("{id}", stage["report"]).replace("{slug}", "agency"), body
+        body = body | {"report": recorded["report"]}
+        return path.replace("{id}", recorded["indicator"]), body
+    return path.replace("{id}", recorded["report"]).replace("{slug}", "agency"), body
 
 
-async def everything(client: httpx.AsyncClient) -> list[Any]:
-    """What the service holds, as its lists show it."""
+async def all_lists(client: httpx.AsyncClient) -> list[Any]:
+    """Return every list of the service."""
     paths = ("/v1/reports", "/v1/changes", "/v1/ledger/head", "/v1/indicators", "/v1/places", "/v1/sources", "/v1/routes", "/v1/webhooks")
     return [(await client.get(path)).json() for path in paths]
 
 
-def test_every_post_stands_in_the_table() -> None:
+def test_every_post_of_the_api_is_covered() -> None:
     operations = DOCUMENT["paths"]
     posts = {path for path, methods in operations.items() if "post" in methods}
-    assert posts == {*POSTS, *SECRET, REDELIVERY, CONFIRMATION, IMPORTS}, (
-        "a POST that is not in this table is not known to be safe to send again"
-    )
+    assert posts == {*POSTS, *SECRET, REDELIVERY, CONFIRMATION, IMPORTS}, "add the new POST to POSTS"
     for path in posts:
         assert HEADER in {parameter["name"] for parameter in operations[path]["post"]["parameters"]}, path
 
@@ -74,16 +79,16 @@ def test_every_post_stands_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("path", "bodies"), CASES, ids=[f"{path}{' list' if isinstance(bodies[0], list) else ''}" for path, bodies in CASES]
 )
-async def test_sent_again_it_is_answered_byte_for_byte_and_written_once(
-    client: httpx.AsyncClient, stage: dict[str, str], path: str, bodies: tuple[Any, Any]
+async def test_repeated_post_gets_the_first_response_and_writes_nothing(
+    client: httpx.AsyncClient, recorded: dict[str, str], path: str, bodies: tuple[Any, Any]
 ) -> None:
-    """The same key and body: the first answer to the byte. The same key and another body: 422. Nothing more is written by either."""
-    _, other = fill(path, bodies[1], stage)
-    path, body = fill(path, bodies[0], stage)
+    """The same key and body get the first response byte for byte; the same key and another body get 422."""
+    _, other = fill(path, bodies[1], recorded)
+    path, body = fill(path, bodies[0], recorded)
     first = await client.post(path, json=body, headers={HEADER: "once"})
     assert first.status_code in (201, 207), first.text
     assert "idempotency-replayed" not in first.headers
-    held = await everything(client)
+    held = await all_lists(client)
     for _ in range(2):
         again = await client.post(path, json=body, headers={HEADER: "once"})
         assert (again.status_code, again.content) == (first.status_code, first.content)
@@ -93,17 +98,17 @@ async def test_sent_again_it_is_answered_byte_for_byte_and_written_once(
     refused = await client.post(path, json=other, headers={HEADER: "once"})
     assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
     assert HEADER in refused.json()["detail"]
-    assert await everything(client) == held
+    assert await all_lists(client) == held
 
 
-async def test_the_first_answer_is_given_whatever_came_after(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_repeated_post_gets_the_first_response_after_a_later_change(client: httpx.AsyncClient, reference: Reference) -> None:
     first = await client.post("/v1/reports", json=report(), headers={HEADER: "k"})
     await client.post(f"/v1/reports/{first.json()['id']}/retraction", json={"reason": "withdrawn"})
     again = await client.post("/v1/reports", json=report(), headers={HEADER: "k"})
     assert (again.status_code, again.content) == (201, first.content)
 
 
-async def test_another_address_or_query_is_another_request(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_repeated_key_with_another_path_or_query_gets_422(client: httpx.AsyncClient, reference: Reference) -> None:
     body = {"slug": "new", "name": "New"}
     assert (await client.post("/v1/places", json=body, headers={HEADER: "k"})).status_code == 201
     assert (await client.post("/v1/sources", json=body | {"type": "ngo"}, headers={HEADER: "k"})).status_code == 422
@@ -112,8 +117,10 @@ async def test_another_address_or_query_is_another_request(client: httpx.AsyncCl
     assert (await client.post("/v1/reports?atomic=true", json=several, headers={HEADER: "l"})).status_code == 422
 
 
-async def test_holders_of_different_keys_do_not_collide(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference) -> None:
-    """The same Idempotency-Key under another Lifeline key is another one, in the same organisation too: nobody gets another's answer."""
+async def test_same_idempotency_key_of_another_key_is_independent(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
+) -> None:
+    """An Idempotency-Key belongs to one Lifeline key, so no key of the organisation gets the response of another."""
     answers = [await client.post("/v1/reports", json=report(sensitivity="red"), headers={HEADER: "same"})]
     for organisation, source in (("test", "envoy"), ("another", "monitor")):
         other = await make_client(clearance=Label.GREEN, organisation=organisation)
@@ -127,19 +134,19 @@ async def test_holders_of_different_keys_do_not_collide(client: httpx.AsyncClien
     assert hidden.json()["id"] != answers[0].json()["id"]
 
 
-async def test_a_post_without_a_body_takes_a_key_too(client: httpx.AsyncClient) -> None:
+async def test_post_without_a_body_accepts_an_idempotency_key(client: httpx.AsyncClient) -> None:
     for _ in range(2):
         answer = await client.post(REDELIVERY.format(id=uuid4(), delivery=uuid4()), headers={HEADER: "k"})
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-async def test_what_failed_is_not_remembered(client: httpx.AsyncClient, reference: Reference) -> None:
-    """A refused request wrote nothing, so its Idempotency-Key is still good for the request put right."""
+async def test_failed_request_is_not_stored(client: httpx.AsyncClient, reference: Reference) -> None:
+    """A rejected request wrote nothing, so its Idempotency-Key works for the corrected request."""
     assert (await client.post("/v1/reports", json=report(place="nowhere"), headers={HEADER: "k"})).status_code == 422
     assert (await client.post("/v1/reports", json=report(), headers={HEADER: "k"})).status_code == 201
 
 
-async def test_a_scope_that_is_lacking_is_lacking_for_the_repeated_request_too(make_client: MakeClient, reference: Reference) -> None:
+async def test_repeated_request_without_scope_gets_403_again(make_client: MakeClient, reference: Reference) -> None:
     reader = await make_client(Scope.READ)
     for _ in range(2):
         assert (await reader.post("/v1/reports", json=report(), headers={HEADER: "k"})).status_code == 403
@@ -147,7 +154,7 @@ async def test_a_scope_that_is_lacking_is_lacking_for_the_repeated_request_too(m
 
 @sqlite_only
 @pytest.mark.parametrize("token", ["", "a" * 256])
-async def test_a_key_of_no_use_is_refused(client: httpx.AsyncClient, reference: Reference, token: str) -> None:
+async def test_idempotency_key_of_invalid_length_gets_422(client: httpx.AsyncClient, reference: Reference, token: str) -> None:
     answer = await client.post("/v1/reports", json=report(), headers={HEADER: token})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert (await client.get("/v1/reports")).json()["revision"] == 0
@@ -155,15 +162,15 @@ async def test_a_key_of_no_use_is_refused(client: httpx.AsyncClient, reference: 
     assert longest.status_code == 201
 
 
-async def test_at_the_same_time_it_is_written_once(client: httpx.AsyncClient, reference: Reference) -> None:
-    """Eight requests with one key at once: eight equal answers, one report."""
+async def test_concurrent_posts_with_one_key_are_written_once(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Eight concurrent requests with one key: eight equal responses, one report."""
     answers = await asyncio.gather(*(client.post("/v1/reports", json=report(), headers={HEADER: "k"}) for _ in range(8)))
     assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
     assert (await client.get("/v1/reports")).json()["revision"] == 1
 
 
-async def test_at_the_same_time_with_different_bodies_one_wins(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_concurrent_posts_with_different_bodies_record_one(client: httpx.AsyncClient, reference: Reference) -> None:
     bodies = [json.dumps(report(value={"people": people})) for people in range(6)]
     headers = {HEADER: "k", "Content-Type": "application/json"}
     answers = await asyncio.gather(*(client.post("/v1/reports", content=body, headers=headers) for body in bodies))
@@ -171,8 +178,29 @@ async def test_at_the_same_time_with_different_bodies_one_wins(client: httpx.Asy
     assert (await client.get("/v1/reports")).json()["revision"] == 1
 
 
-async def test_at_the_same_time_without_a_key_the_statement_is_recognised(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_concurrent_posts_without_a_key_record_the_statement_once(client: httpx.AsyncClient, reference: Reference) -> None:
     answers = await asyncio.gather(*(client.post("/v1/reports", json=report()) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [*[200] * 5, 201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert (await client.get("/v1/reports")).json()["revision"] == 1
+
+
+async def test_idempotency_record_older_than_the_setting_is_forgotten(
+    client: httpx.AsyncClient, reference: Reference, database: Database, settings: Settings
+) -> None:
+    bodies = {name: report(value={"people": people}) for people, name in enumerate(("expired", "recent", "another"), 1)}
+    for name in ("expired", "recent"):
+        assert (await client.post("/v1/reports", json=bodies[name], headers={HEADER: name})).status_code == 201
+    days = timedelta(days=settings.idempotency_days)
+    async with database.write() as session:
+        for name, age in (("expired", days + timedelta(minutes=1)), ("recent", days - timedelta(minutes=1))):
+            this = update(IdempotencyRecord).where(col(IdempotencyRecord.idempotency_key) == name)
+            await session.execute(this.values(created_at=utc_now() - age))
+    # Any write with a key deletes the records that have expired.
+    assert (await client.post("/v1/reports", json=bodies["another"], headers={HEADER: "another"})).status_code == 201
+    async with database.read() as connection:
+        stored = set((await connection.execute(select(col(IdempotencyRecord.idempotency_key)))).scalars())
+    assert stored == {"recent", "another"}
+    # The same request is a new one for the service, which knows its statement; another one is accepted, too.
+    assert "idempotency-replayed" not in (await client.post("/v1/reports", json=bodies["expired"], headers={HEADER: "expired"})).headers
+    assert (await client.post("/v1/reports", json=bodies["recent"], headers={HEADER: "recent"})).headers["idempotency-replayed"] == "true"

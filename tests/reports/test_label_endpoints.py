@@ -1,4 +1,4 @@
-"""Labels that move: a raised one takes effect at once and leaves a tombstone, a lowered one takes two keys and is a new entry."""
+"""Changes of labels: raising takes effect at once and leaves a tombstone, lowering takes two keys and gives a new entry."""
 
 from typing import Any
 from uuid import uuid4
@@ -22,12 +22,12 @@ async def post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
     return made
 
 
-async def move(client: httpx.AsyncClient, made: dict[str, Any], label: str) -> httpx.Response:
+async def change_label(client: httpx.AsyncClient, made: dict[str, Any], label: str) -> httpx.Response:
     return await client.post(f"/v1/reports/{made['id']}/label", json={"sensitivity": label, "reason": "a reason to keep"})
 
 
-async def lower(first: httpx.AsyncClient, second: httpx.AsyncClient, made: dict[str, Any], label: str) -> dict[str, Any]:
-    proposal = await move(first, made, label)
+async def lower_label(first: httpx.AsyncClient, second: httpx.AsyncClient, made: dict[str, Any], label: str) -> dict[str, Any]:
+    proposal = await change_label(first, made, label)
     assert proposal.status_code == 202, proposal.text
     done = await second.post(proposal.json()["links"]["confirmation"])
     assert done.status_code == 201, done.text
@@ -37,31 +37,31 @@ async def lower(first: httpx.AsyncClient, second: httpx.AsyncClient, made: dict[
 
 @pytest.fixture
 async def second(make_client: MakeClient) -> httpx.AsyncClient:
-    """Another key that may do everything."""
+    """Return a client with another key of every scope."""
     return await make_client(clearance=Label.RED, organisation="another")
 
 
-WAYS_OUT = (
+PATHS = (
     "/v1/indicators", "/v1/trapped-populations", "/v1/indicators/{indicator}", "/v1/indicators/{indicator}?known_at=2999-01-01",
     "/v1/indicators?known_at=2999-01-01", "/v1/indicators/{indicator}/history", "/v1/situations", "/v1/situations/oldtown",
     "/v1/situations/oldtown?known_at=2999-01-01", "/v1/reports", "/v1/reports?known_at=2999-01-01", "/v1/changes", "/v1/warnings",
 )  # fmt: skip
 
 
-async def test_a_raised_label_takes_the_report_out_of_every_answer(
+async def test_raised_label_removes_the_report_from_every_response(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
-    """Also out of what was served before: earlier entries, time travel, history. What is left is a tombstone without content."""
+    """Earlier entries, time travel and history included; a tombstone without content remains."""
     kept = await post(client, source="envoy", value={"people": 1})
     made = await post(client)
     reader = await make_client(Scope.READ, clearance=Label.GREEN)
     before = [item["hash"] for item in await all_changes(reader)]
     assert SECRET in (await reader.get(f"/v1/reports/{made['id']}")).text
 
-    raised = await move(client, made, "red")
+    raised = await change_label(client, made, "red")
     assert (raised.status_code, raised.json()["sensitivity"], raised.json()["before"]) == (201, "red", "clear")
     assert (await reader.get(f"/v1/reports/{made['id']}")).status_code == 404
-    for path in WAYS_OUT:
+    for path in PATHS:
         answer = await reader.get(path.replace("{indicator}", made["indicator"]))
         assert answer.status_code == 200, path
         assert made["id"] not in answer.text or "changes" in path, path
@@ -84,14 +84,14 @@ async def test_a_raised_label_takes_the_report_out_of_every_answer(
     await assert_verified(settings.database_url)
 
 
-async def test_lowering_takes_two_keys_and_is_a_new_entry(
+async def test_lowered_label_takes_two_keys_and_gives_a_new_entry(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
     made = await post(client, sensitivity="red")
     await post(client, source="envoy", value={"people": 1})
     reader = await make_client(Scope.READ, clearance=Label.AMBER)
     known_before = (await client.get("/v1/ledger/head")).json()["recorded_at"]
-    proposal = await move(client, made, "green")
+    proposal = await change_label(client, made, "green")
     assert (proposal.status_code, proposal.json()["before"]) == (202, "red")
     assert [item["id"] for item in (await second.get("/v1/label-proposals")).json()["items"]] == [proposal.json()["id"]]
     assert (await reader.get(f"/v1/reports/{made['id']}")).status_code == 404
@@ -113,21 +113,21 @@ async def test_lowering_takes_two_keys_and_is_a_new_entry(
     assert (seen["seq"], seen["sensitivity"]) == (2, "green")
     (item,) = (await reader.get("/v1/trapped-populations")).json()["items"]
     assert (item["assessment"]["reports"], item["revision"]) == (2, 2)
-    # What this reader's ledger held by then: not yet the report.
+    # At that time the ledger of this reader did not contain the report.
     past = (await reader.get("/v1/trapped-populations", params={"known_at": known_before})).json()["items"]
     assert [each["assessment"]["reports"] for each in past] == [1]
     assert [each["id"] for each in (await reader.get("/v1/reports", params={"known_at": known_before})).json()["items"]] != [made["id"]]
     await assert_verified(settings.database_url)
 
 
-async def test_up_and_down_again(
+async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
     made = await post(client, sensitivity="green")
     reader = await make_client(Scope.READ, clearance=Label.GREEN)
-    assert (await move(client, made, "amber")).status_code == 201
-    assert (await move(client, made, "red")).status_code == 201
-    told = await lower(client, second, made, "clear")
+    assert (await change_label(client, made, "amber")).status_code == 201
+    assert (await change_label(client, made, "red")).status_code == 201
+    told = await lower_label(client, second, made, "clear")
     assert (told["sensitivity"], told["before"], told["seq"]) == ("clear", "red", 4)
     assert [change["type"] for change in await all_changes(reader)] == ["report", "tombstone", "report"]
     assert [change["type"] for change in await all_changes(await make_client(Scope.READ, clearance=Label.CLEAR))] == ["report"]
@@ -137,15 +137,15 @@ async def test_up_and_down_again(
     await assert_verified(settings.database_url)
 
 
-async def test_who_was_told_of_a_correction_keeps_to_it(
+async def test_raised_correction_does_not_restore_the_original(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
-    """A correction that is raised does not bring back what it corrected; one that is lowered corrects for those who come to see it."""
+    """Readers who saw the correction still see the original superseded; a lowered correction supersedes it for its new readers."""
     reader = await make_client(Scope.READ, clearance=Label.GREEN)
     old = await post(client)
     correction = report(value={"people": 2}, reason="misread", sensitivity="clear")
     new = (await client.post(f"/v1/reports/{old['id']}/correction", json=correction)).json()
-    assert (await move(client, new, "red")).status_code == 201
+    assert (await change_label(client, new, "red")).status_code == 201
     assert (await reader.get(f"/v1/reports/{old['id']}")).json()["status"] == "superseded"
     assert (await reader.get("/v1/reports?status=standing")).json()["items"] == []
     (item,) = (await reader.get("/v1/indicators")).json()["items"]
@@ -157,7 +157,7 @@ async def test_who_was_told_of_a_correction_keeps_to_it(
         await client.post(f"/v1/reports/{other['id']}/correction", json=correction | {"source": "envoy", "sensitivity": "red"})
     ).json()
     assert (await reader.get(f"/v1/reports/{other['id']}")).json()["status"] == "standing"
-    await lower(client, second, hidden, "green")
+    await lower_label(client, second, hidden, "green")
     assert (await reader.get(f"/v1/reports/{other['id']}")).json()["status"] == "superseded"
     last = (await all_changes(reader))[-1]
     assert (last["type"], last["detail"]) == ("correction", {"supersedes": other["id"]})
@@ -166,22 +166,22 @@ async def test_who_was_told_of_a_correction_keeps_to_it(
     await assert_verified(settings.database_url)
 
 
-async def test_what_cannot_be_moved(
+async def test_label_that_cannot_change_gets_409_404_403_or_422(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
     made = await post(client, sensitivity="amber")
-    same = await move(client, made, "amber")
+    same = await change_label(client, made, "amber")
     assert (same.status_code, same.json()["type"]) == (409, "urn:lifeline:problem:same-label")
     low = await make_client(Scope.READ, Scope.CURATE, clearance=Label.GREEN)
-    assert (await move(low, made, "red")).status_code == 404
-    assert (await move(low, {"id": str(uuid4())}, "red")).status_code == 404
-    assert (await move(await make_client(Scope.READ, Scope.REPORT, clearance=Label.RED), made, "red")).status_code == 403
+    assert (await change_label(low, made, "red")).status_code == 404
+    assert (await change_label(low, {"id": str(uuid4())}, "red")).status_code == 404
+    assert (await change_label(await make_client(Scope.READ, Scope.REPORT, clearance=Label.RED), made, "red")).status_code == 403
     wrong = await client.post(f"/v1/reports/{made['id']}/label", json={"sensitivity": "purple", "reason": "", "more": 1})
     assert sorted(each["pointer"] for each in wrong.json()["errors"]) == ["/more", "/reason", "/sensitivity"]
-    proposal = (await move(client, made, "clear")).json()
+    proposal = (await change_label(client, made, "clear")).json()
     assert (await client.post(f"/v1/reports/{made['id']}/retraction", json={"reason": "withdrawn"})).status_code == 201
-    # A retracted statement would stand for those who were not told of the retraction.
+    # Otherwise the report would stand for readers who did not see the retraction.
     assert (await second.post(proposal["links"]["confirmation"])).status_code == 409
-    assert (await move(client, made, "green")).status_code == 409
-    assert (await move(client, made, "red")).status_code == 201
+    assert (await change_label(client, made, "green")).status_code == 409
+    assert (await change_label(client, made, "red")).status_code == 201
     assert (await second.post(proposal["links"]["confirmation"])).json()["type"] == "urn:lifeline:problem:lapsed"

@@ -1,4 +1,4 @@
-"""Corrections and retractions: appended, with a reason; the original stays readable and marked; only once."""
+"""Corrections and retractions: each has a reason, the original stays readable, and a report is amended only once."""
 
 from typing import Any
 from uuid import uuid4
@@ -28,7 +28,7 @@ def corrected(**more: Any) -> dict[str, Any]:
     return report(**more) | {"reason": "misread"}
 
 
-async def test_a_chain_of_corrections_reads_its_last_and_keeps_all(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_chain_of_corrections_counts_the_last_and_keeps_all(client: httpx.AsyncClient, reference: Reference) -> None:
     chain = [await post(client, **report(value={"people": 1}))]
     for people in (2, 3, 4):
         body = corrected(value={"people": people})
@@ -51,15 +51,15 @@ async def test_a_chain_of_corrections_reads_its_last_and_keeps_all(client: httpx
         answer = await client.post(f"/v1/reports/{old['id']}/correction", json=corrected(value={"people": 9}))
         assert (answer.status_code, answer.json()["detail"]) == (409, "The report is already superseded.")
         assert (await client.post(f"/v1/reports/{old['id']}/retraction", json={"reason": "no"})).status_code == 409
-    # The last of the chain can be withdrawn; nothing that it superseded comes back.
+    # Retracting the last correction does not restore the reports that it superseded.
     await post(client, f"/v1/reports/{chain[-1]['id']}/retraction", reason="withdrawn")
     assert (await get(client, f"/v1/indicators/{chain[0]['indicator']}"))["value"] is None
-    # The statement sent once more is known: the one of the chain that is now in its place is answered, and nothing recorded.
+    # The repeated statement is recognised: the response is the last report of the chain, and nothing is recorded.
     again = await client.post("/v1/reports", json=report(value={"people": 1}))
     assert (again.status_code, again.json()["id"], again.json()["status"]) == (200, chain[-1]["id"], "retracted")
 
 
-async def test_a_correction_may_move_a_statement_to_another_indicator(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_correction_may_move_a_statement_to_another_indicator(client: httpx.AsyncClient, reference: Reference) -> None:
     first = await post(client, **report(value={"people": 5}))
     other = await post(client, **report(value={"people": 7}, source="monitor"))
     new = await post(client, f"/v1/reports/{first['id']}/correction", **corrected(value={"concept": "besieged", "people": 5}))
@@ -72,7 +72,7 @@ async def test_a_correction_may_move_a_statement_to_another_indicator(client: ht
     assert left["recorded_at"] == joined["recorded_at"] == new["recorded_at"]
     (entry,) = (await get(client, "/v1/changes"))["items"][2:]
     assert {each["id"] for each in entry["documents"]} == {first["indicator"], new["indicator"]}
-    # An indicator that nobody is left to speak of stays, without a value.
+    # An indicator without standing reports remains, without a value.
     moved = await post(client, f"/v1/reports/{other['id']}/correction", **corrected(value={"concept": "besieged"}, source="monitor"))
     empty = await get(client, f"/v1/indicators/{first['indicator']}")
     assert (empty["value"], empty["agreement"], empty["provenance"], empty["reports"]) == (None, None, None, [])
@@ -80,8 +80,8 @@ async def test_a_correction_may_move_a_statement_to_another_indicator(client: ht
     assert moved["indicator"] == new["indicator"]
 
 
-async def test_amendments_are_changes(client: httpx.AsyncClient, reference: Reference) -> None:
-    """Each with its reason, what it is about, and the indicator as it then stands."""
+async def test_amendments_are_in_the_changes(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Each has its reason, its report and the current document of the indicator."""
     first = await post(client, **report(value={"people": 5}))
     new = await post(client, f"/v1/reports/{first['id']}/correction", **corrected(value={"people": 6}))
     gone = await post(client, f"/v1/reports/{new['id']}/retraction", reason="withdrawn")
@@ -96,7 +96,7 @@ async def test_amendments_are_changes(client: httpx.AsyncClient, reference: Refe
 
 
 @pytest.mark.parametrize("what", ["correction", "retraction"])
-async def test_what_is_withdrawn_is_not_amended_again(client: httpx.AsyncClient, reference: Reference, what: str) -> None:
+async def test_amending_a_retracted_report_gets_409(client: httpx.AsyncClient, reference: Reference, what: str) -> None:
     made = await post(client, **report())
     await post(client, f"/v1/reports/{made['id']}/retraction", reason="withdrawn")
     head = await get(client, "/v1/ledger/head")
@@ -110,15 +110,17 @@ async def test_what_is_withdrawn_is_not_amended_again(client: httpx.AsyncClient,
 
 
 @pytest.mark.parametrize("what", ["correction", "retraction"])
-async def test_who_may_amend(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, what: str) -> None:
-    """The organisation that sent it, with `report`; anyone with `curate`; nobody what he does not see."""
+async def test_amending_needs_the_organisation_or_the_scope_curate(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, what: str
+) -> None:
+    """A report that the key does not see gets 404, whatever its scopes."""
     body = corrected(value={"people": 1}) if what == "correction" else {"reason": "withdrawn"}
     *made, hidden = await post_all(client, report(), report(source="envoy"), report(sensitivity="red", source="army"))
     reader = await make_client(Scope.READ, organisation="test")
     other = await make_client(Scope.READ, Scope.REPORT, organisation="another")
     same = await make_client(Scope.READ, Scope.REPORT, organisation="test")
     curator = await make_client(Scope.READ, Scope.CURATE, organisation="another")
-    for who, report_id, expected in (
+    for key, report_id, expected in (
         (reader, made[0]["id"], 403),
         (other, made[0]["id"], 403),
         (same, hidden["id"], 404),
@@ -127,13 +129,13 @@ async def test_who_may_amend(client: httpx.AsyncClient, make_client: MakeClient,
         (same, made[0]["id"], 201),
         (curator, made[1]["id"], 201),
     ):
-        answer = await who.post(f"/v1/reports/{report_id}/{what}", json=body)
+        answer = await key.post(f"/v1/reports/{report_id}/{what}", json=body)
         assert answer.status_code == expected, answer.text
     assert (await client.post(f"/v1/reports/no-id/{what}", json=body)).status_code == 422
 
 
 @sqlite_only
-async def test_a_reason_is_needed(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_amendment_without_a_reason_gets_422(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report())
     for more in ({}, *({"reason": reason} for reason in ("", 5, ["why"], "x" * 2001))):
         for what, body in (("correction", report(value={"people": 1}) | more), ("retraction", more)):
@@ -147,23 +149,23 @@ async def test_a_reason_is_needed(client: httpx.AsyncClient, reference: Referenc
     assert (await get(client, "/v1/ledger/head"))["seq"] == 1
 
 
-async def test_a_correction_names_what_is_not_there(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_correction_with_unknown_references_names_each(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report())
     answer = await client.post(f"/v1/reports/{made['id']}/correction", json=corrected(place="nowhere", source="nobody"))
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/place", "/source"]
     assert (await get(client, f"/v1/reports/{made['id']}"))["status"] == "standing"
 
 
-async def test_a_correction_above_a_reader_is_not_there_for_him(
+async def test_correction_above_the_clearance_is_invisible(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
-    """A higher label leaves the original standing below it; a lower one comes there as a plain report."""
+    """Below a higher label the original stands; below the label of the original a lower one is a plain report."""
     raised = await post(client, **report(value={"people": 5}))
     await post(client, f"/v1/reports/{raised['id']}/correction", **corrected(value={"people": 6}, sensitivity="amber"))
     assert (await get(anonymous, f"/v1/reports/{raised['id']}"))["status"] == "standing"
     assert (await get(anonymous, f"/v1/indicators/{raised['indicator']}"))["value"]["people"] == 5
     assert (await get(client, f"/v1/indicators/{raised['indicator']}"))["value"]["people"] == 6
-    # Who sees it standing may correct it; for those above, both corrections stand beside each other, one of each label.
+    # A key that sees it standing may correct it; readers above then see both corrections, one of each label.
     curator = await make_client(clearance=Label.CLEAR)
     await post(curator, f"/v1/reports/{raised['id']}/correction", **corrected(value={"people": 7}))
     assert (await get(anonymous, f"/v1/indicators/{raised['indicator']}"))["value"]["people"] == 7
