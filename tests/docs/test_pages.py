@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from app.settings import Settings
 from tests.docs.pages import DOCS, ROOT, blocks, name_of, paths, same_output, steps
-from tests.docs.shell import Shell, check_lifeline, check_make
+from tests.docs.shell import CHECKS, HERE, Shell, check_lifeline
 from tests.support.processes import Server, serve
 
 PAGES = paths()
@@ -22,25 +23,31 @@ EMPTY = {"docs/tutorial.md"}
 OPENAPI = json.loads((ROOT / "openapi" / "v1.json").read_text(encoding="utf-8"))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"`((?:app|tests|docs|alembic|openapi)/[\w./-]+\.\w+)`")
-_COMMAND = re.compile(r"`((?:lifeline|make|python) [^`]+)`")
+_COMMAND = re.compile(r"`((?:lifeline|make|python|uv) [^`]+)`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
 def test_commands_of_page_print_shown_output(page: Path, tmp_path: Path, sqlite_template_with_demo: Path) -> None:
+    commands = steps(page)
     database = tmp_path / "lifeline.db"
-    empty = name_of(page) in EMPTY
-    if not empty:
-        shutil.copy(sqlite_template_with_demo, database)
     url = f"sqlite:///{database}"
-    with serve(tmp_path, *([] if empty else ["--demo"]), database_url=url) as server:
-        shell = Shell(tmp_path, server.url, url, **({} if empty else {"KEY": server.key}))
-        for step in steps(page):
-            code, printed = shell.run(step.command)
+    is_empty = name_of(page) in EMPTY
+    if not is_empty:
+        shutil.copy(sqlite_template_with_demo, database)
+    with ExitStack() as stack:
+        shell = Shell(tmp_path, HERE, url)
+        if any("curl" in each.command for each in commands):
+            server = stack.enter_context(serve(tmp_path, *([] if is_empty else ["--demo"]), database_url=url))
+            shell = Shell(tmp_path, server.url, url, **({} if is_empty else {"KEY": server.key}))
+        for step in commands:
             where = f"{name_of(page)}:{step.line}\n$ {step.command}\n"
             if step.expected is None:
+                code, printed = shell.run(step.command.replace("curl ", "curl --fail-with-body "))
                 assert code == 0, f"{where}{printed}"
-            elif step.expected.strip():
+                continue
+            _, printed = shell.run(step.command)
+            if step.expected.strip():
                 assert same_output(step.expected, printed), f"{where}is shown to print:\n{step.expected}\nprints:\n{printed}"
 
 
@@ -116,8 +123,8 @@ def test_every_command_named_in_prose_exists() -> None:
             program, *words = command.split()
             if program == "lifeline" and name_of(page) != "CHANGELOG.md":
                 check_lifeline(words, complete=False)
-            elif program == "make":
-                check_make(words)
+            elif program in ("make", "uv"):
+                CHECKS[program](words)
             elif words[:1] == ["-m"]:
                 assert importlib.util.find_spec(words[1]), f"{name_of(page)}: {command}"
 
