@@ -175,8 +175,8 @@ class HistoryPage(ListEnvelope[HistoryStep]):
 class IndicatorFilters(PastListFilters):
     """Filters of every list of indicators."""
 
-    source: Annotated[Slug | None, Field(description="Slug of the preferred report's source.", examples=["un-ocha"])] = None
-    agreement: Annotated[Agreement | None, Field(description="How the sources agree.", examples=["contested"])] = None
+    source: Annotated[Slug | None, Field(description="Slug of the preferred report's source.")] = None
+    agreement: Annotated[Agreement | None, Field(description="How the sources agree.")] = None
     min_reliability: Annotated[
         Grade | None, Field(description="Worst grade of the preferred report's source; F ranks below C and above D.", examples=["C"])
     ] = None
