@@ -76,10 +76,11 @@ _REVISION_SEEN = {
 }
 # Records that have a revision; all lists have one.
 _REVISION_PATHS = ("/v1/indicators/{id}", "/v1/situations/{place}", "/v1/reports/{id}", "/v1/ledger/head")
+_CURSOR = "MIUAAAAAAAAAEAAAAAAAAAAQ"
 # OpenAPI 3.1 has no word for the items of a stream; FastAPI writes `itemSchema`, which is of 3.2.
 _EVENT_STREAM = {
     "schema": {"type": "string"},
-    "example": 'event: ready\ndata: {"revision":16}\nid: CfMAAAAAAAAAEAAAAAAAAAAQ\nretry: 2000\n\n',
+    "example": f'event: ready\ndata: {{"revision":16}}\nid: {_CURSOR}\nretry: 2000\n\n',
 }
 
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
@@ -136,12 +137,22 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     _restore_nulls_in_examples(document["components"]["schemas"])
+    _add_page_examples(document["components"]["schemas"])
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation)
             if method == "get" and path.startswith("/v1/"):
                 _describe_revision(path, operation)
     return document
+
+
+def _add_page_examples(components: dict[str, Any]) -> None:
+    for schema in components.values():
+        properties = schema.get("properties", {})
+        if properties.keys() >= {"items", "next", "revision"} and "examples" not in schema:
+            item = components[properties["items"]["items"]["$ref"].rpartition("/")[2]]
+            next_cursor = None if "anyOf" in properties["next"] else _CURSOR
+            schema["examples"] = [{"items": item["examples"][:1], "next": next_cursor, "as_of": None, "revision": 16}]
 
 
 def _complete_operation(operation: dict[str, Any]) -> None:
