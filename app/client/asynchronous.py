@@ -95,7 +95,7 @@ class AsyncLifeline(Client):
         return self._list(Route, "/v1/routes", filters)
 
     async def changes(self, after: str | None = None, *, wait: int = 0, limit: int = 100, **filters: Any) -> Page[Change]:
-        """Return the changes after a cursor; if there are none, wait for up to `wait` seconds (0 to 30)."""
+        """Return the changes after a cursor; without any, wait up to `wait` seconds (0 to 30) for the first."""
         return await self._execute(get(page_of(Change), "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
 
     async def follow(self, after: str | None = None, *, wait: int = 25, **filters: Any) -> AsyncIterator[Page[Change]]:

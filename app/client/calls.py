@@ -1,4 +1,4 @@
-"""What both clients share: building requests, parsing responses, retry delays, the ETag cache."""
+"""Requests, responses, retry delays and the ETag cache of both clients."""
 
 import random
 from collections import OrderedDict
@@ -61,7 +61,7 @@ class ETagCache:
         self._responses: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
 
     def etag(self, url: str) -> str | None:
-        """Return the ETag of the cached response, None if there is none."""
+        """Return the ETag of the cached response, None without one."""
         return self._responses[url][0] if url in self._responses else None
 
     def content(self, response: httpx.Response) -> bytes:

@@ -120,7 +120,7 @@ class Page(Record, Generic[R]):
 
 
 class FieldError(Record):
-    """What is wrong with one field of a request; `pointer` is its JSON Pointer."""
+    """An error in one field of a request; `pointer` is the JSON Pointer of the field."""
 
     pointer: str
     detail: str

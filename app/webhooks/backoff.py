@@ -15,13 +15,7 @@ def max_delay(attempts: int, base_seconds: float) -> timedelta:
 
 
 def next_attempt(
-    attempts: int,
-    now: datetime,
-    first: datetime,
-    *,
-    base_seconds: float,
-    window_seconds: float,
-    retry_after: timedelta | None = None,
+    attempts: int, now: datetime, first: datetime, *, base_seconds: float, window_seconds: float, retry_after: timedelta | None = None
 ) -> datetime | None:
     """Return the time of the next attempt after this many failed ones, the first at `first`; None if that was the last.
 

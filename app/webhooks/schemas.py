@@ -128,7 +128,7 @@ class DeliveryOut(BaseModel):
     attempts: int = Field(description="Attempts since it was queued or since the last redelivery.")
     created_at: str = Field(description="When it was queued, UTC.")
     last_attempt_at: str | None = Field(description="Last attempt, UTC; null before the first.")
-    next_attempt_at: str | None = Field(description="Next attempt, UTC; null if there is none.")
+    next_attempt_at: str | None = Field(description="Next attempt, UTC; null after the last.")
     status_code: int | None = Field(description="HTTP status of the last attempt; null without a response.")
     error: str | None = Field(description="Error of the last attempt; null after a success.")
     links: DeliveryLinks = Field(description="Links of this delivery.")

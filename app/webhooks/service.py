@@ -34,7 +34,6 @@ async def add_webhook(session: AsyncSession, caller: Principal, sent: WebhookIn,
         raise Problem(409, f"An organisation may have {MAX_WEBHOOKS} webhooks: delete one first.", kind="too-many")
     if sent.place is not None and sent.place not in await find_places(connection, [sent.place]):
         raise invalid_field("/place", UNKNOWN_PLACE)
-    head = await current_revision(connection, caller.level)
     webhook = Webhook(
         id=identifier or uuid7(),
         key_id=caller.key_id,
@@ -43,7 +42,7 @@ async def add_webhook(session: AsyncSession, caller: Principal, sent: WebhookIn,
         url=url,
         **sent.model_dump(include={"kind", "place", "within", "country"}),
         secret="whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode(),
-        cursor_seq=0 if sent.after == "beginning" else head,
+        cursor_seq=0 if sent.after == "beginning" else await current_revision(connection, caller.level),
         created_at=utc_now(),
     )
     session.add(webhook)

@@ -57,7 +57,7 @@ def parse_url(url: str, *, allow_private: bool) -> httpx.URL:
 
 
 async def resolve(url: httpx.URL, *, allow_private: bool) -> list[str]:
-    """Resolve the host of a URL to addresses; raise ForbiddenTarget if one is not public, UnresolvedTarget if there is none."""
+    """Resolve the host of a URL to addresses; raise ForbiddenTarget if one is not public, UnresolvedTarget if it has none."""
     if not allow_private and f".{url.host}".rstrip(".").endswith(".localhost"):
         raise ForbiddenTarget("must resolve to public addresses only")
     host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)

@@ -1,4 +1,4 @@
-"""What a receiver gets: every change at least once, in order and signed."""
+"""The dispatcher delivers every change at least once, in order and signed."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def test_dispatcher_delivers_every_type_of_change_in_order_and_signed(
     assert {item["id"] for item in log} == {request.id for request in receiver.requests}
 
 
-# The failure matters to the delivery, the database only to the record of it: one failure on PostgreSQL is enough.
+# The kind of failure matters to the sender only, so one is enough on PostgreSQL.
 FAILING: list[tuple[str, bytes | str]] = [("postgresql", HANG)]
 FAILING += [("sqlite", each) for each in (HANG, CLOSE, MID_BODY, http_response(500), http_response(301, "Location: /elsewhere"))]
 

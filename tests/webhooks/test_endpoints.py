@@ -64,10 +64,10 @@ INVALID = [
 
 async def test_invalid_webhook_gets_an_error_at_its_field(client: httpx.AsyncClient, reference: Reference) -> None:
     for body, pointer in INVALID:
-        answer = await client.post("/v1/webhooks", json=body)
-        assert answer.status_code == 422, body
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+        response = await client.post("/v1/webhooks", json=body)
+        assert response.status_code == 422, body
+        assert response.headers["content-type"] == "application/problem+json"
+        assert [each["pointer"] for each in response.json()["errors"]] == [pointer]
     assert (await client.get("/v1/webhooks")).json()["items"] == []
 
 
@@ -147,6 +147,6 @@ async def test_lists_of_webhooks_and_deliveries_have_pages(
     assert [item["seq"] for item in first["items"] + second["items"]] == [3, 2, 1]
     assert second["next"] is None
     for query in ("?cursor=nonsense", "?status=lost", "?offset=2"):
-        answer = await client.get(at + query)
-        assert answer.status_code == 422
-        assert answer.json()["errors"][0]["pointer"] == query.split("=")[0]
+        response = await client.get(at + query)
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["pointer"] == query.split("=")[0]

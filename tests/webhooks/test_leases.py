@@ -57,8 +57,8 @@ async def test_two_processes_deliver_once_and_killed_ones_lose_nothing(settings:
 
             async def post(number: int) -> None:
                 client = (one, other)[number % 2]
-                answer = await client.post("/v1/reports", json=report(stated_at=f"2016-08-{number + 1:02}", value={"people": number}))
-                assert answer.status_code == 201, answer.text
+                response = await client.post("/v1/reports", json=report(stated_at=f"2016-08-{number + 1:02}", value={"people": number}))
+                assert response.status_code == 201, response.text
 
             await asyncio.gather(*(post(number) for number in range(20)))
 

@@ -108,12 +108,12 @@ async def test_pending_body_is_rebuilt_after_its_label_was_raised(
         async with database.read() as connection:
             return list((await connection.execute(select(table_of(Delivery).c.body))).scalars())
 
-    async def waits(count: int, hidden: int) -> None:
-        async def so() -> bool:
+    async def wait_for_bodies(count: int, with_secret: int) -> None:
+        async def reached() -> bool:
             found = await bodies()
-            return (len(found), sum(SECRET in each for each in found)) == (count, hidden)
+            return (len(found), sum(SECRET in each for each in found)) == (count, with_secret)
 
-        await until(so)
+        await until(reached)
 
     async with client_for(changed) as client:
         headers = {"Authorization": f"Bearer {everything}"}
@@ -121,10 +121,10 @@ async def test_pending_body_is_rebuilt_after_its_label_was_raised(
         hook = await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:1/"}, headers={"Authorization": f"Bearer {green}"})
         assert hook.status_code == 201, hook.text
         made = (await client.post("/v1/reports", json=report(provenance={"quote": SECRET}), headers=headers)).json()
-        await waits(1, hidden=1)
+        await wait_for_bodies(1, with_secret=1)
         raised = {"sensitivity": "red", "reason": "names"}
         assert (await client.post(f"/v1/reports/{made['id']}/label", json=raised, headers=headers)).status_code == 201
-        await waits(2, hidden=0)
+        await wait_for_bodies(2, with_secret=0)
 
 
 async def test_body_is_rebuilt_if_its_label_is_raised_during_an_earlier_attempt(

@@ -178,9 +178,9 @@ async def test_private_target_is_refused_at_creation_unless_allowed(client: http
     assert (await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/"})).status_code == 201
     settings.webhook_allow_private = False
     for url in ("http://127.0.0.1:9/", "https://127.0.0.1:9/", "https://localhost/"):
-        answer = await client.post("/v1/webhooks", json={"url": url})
-        assert answer.status_code == 422
-        assert answer.json()["errors"][0]["pointer"] == "/url"
+        response = await client.post("/v1/webhooks", json={"url": url})
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["pointer"] == "/url"
 
 
 def test_parsed_url_is_normalised_as_the_http_client_does() -> None:

@@ -117,6 +117,6 @@ def _message(row: Any, statement: Statement | None, level: int) -> Message:
         identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", (identifier, row["recorded_at"]), row["reason"]
     elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_kind"] in ALERTING:
         type_, references = "Cancel" if statement is None else "Update", (str(row["old_id"]), row["old_recorded_at"])
-        # The reason may tell of the old report, whose label may have been raised above this level since.
+        # The reason may describe the old report, whose label may have been raised above this level since.
         note = row["reason"] if row["old_level"] <= level else None
     return Message(identifier, type_, row["sent"], LABELS[row["level"]], note, references, statement, row["credibility"] != UNJUDGED)
