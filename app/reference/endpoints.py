@@ -35,6 +35,7 @@ from app.http.request_body import validated_body
 from app.http.responses import json_response
 from app.reference import schemas
 from app.reference.bodies import load_reference_page, load_reference_record, record_filter
+from app.reference.geometry import parse_bbox
 from app.reference.models import Place, ReferenceModel, Route, Source
 from app.reference.queries import place_filter, places_in_box
 from app.reference.schemas import PlaceIn, PlaceOut, PlacePage, RouteIn, RouteOut, RoutePage, SourceIn, SourceOut, SourcePage
@@ -115,7 +116,7 @@ async def list_places(
     if country is not None:
         where.append(col(Place.country) == country)
     if bbox is not None:
-        where.append(col(Place.id).in_(places_in_box(bbox)))
+        where.append(col(Place.id).in_(places_in_box(parse_bbox(bbox))))
     return await request.response(Place, where, GEOGRAPHIC_FORMATS, format)
 
 

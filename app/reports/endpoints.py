@@ -27,6 +27,7 @@ from app.http.responses import json_response
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
 from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time_point
+from app.reference.geometry import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
 from app.reports import examples
@@ -68,7 +69,7 @@ def _conditions(filters: ReportFilters, view: View) -> list[ColumnElement[bool]]
         where.append(col(Report.kind) == filters.kind)
     where += place_conditions(Report.place_id, filters.place, within=filters.within, country=filters.country)
     if filters.bbox is not None:
-        where.append(col(Report.place_id).in_(places_in_box(filters.bbox)))
+        where.append(col(Report.place_id).in_(places_in_box(parse_bbox(filters.bbox))))
     if filters.source is not None:
         where.append(col(Report.source_id) == source_id_of(filters.source, view.level))
     if filters.status is not None:
