@@ -33,7 +33,7 @@ from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
-from app.domain.tlp import TOP
+from app.domain.tlp import MAX_LEVEL
 from app.ledger.models import SEQ_COLUMNS, LedgerEntry
 from app.reference.queries import places_by_id
 from app.reports.models import Report
@@ -153,7 +153,7 @@ async def _load_last_changes(
     entries = {row.global_seq: row for some in chunks(wanted) for row in await connection.execute(_ENTRIES, {"ids": some})}
     found: dict[UUID, dict[int, LastChange]] = {}
     for indicator, levels in last.items():
-        for level in range(TOP + 1):
+        for level in range(MAX_LEVEL + 1):
             visible = [global_seq for entry_level, global_seq in levels.items() if entry_level <= level]
             if visible:
                 entry = entries[max(visible)]
@@ -165,7 +165,7 @@ async def _load_last_changes(
 def _select_last_changes(time_point: TimePoint) -> tuple[Select[Any], ...]:
     ids: BindParameter[UUID] = bindparam("ids", expanding=True)
     # One index lookup for each indicator and level, however many entries there are.
-    levels = union_all(*(select(literal(level, Integer).label("level")) for level in range(TOP + 1))).subquery("levels")
+    levels = union_all(*(select(literal(level, Integer).label("level")) for level in range(MAX_LEVEL + 1))).subquery("levels")
     last = (
         select(func.max(col(LedgerEntry.global_seq)))
         .where(col(LedgerEntry.indicator_id) == col(Indicator.id), col(LedgerEntry.level) == levels.c.level, *_entries_at(time_point))

@@ -13,7 +13,7 @@ from app.assessment.models import IndicatorSource
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
-from app.domain.tlp import TOP
+from app.domain.tlp import MAX_LEVEL
 from app.ledger.models import LedgerEntry
 from app.reference.queries import source_names, sources_by_id
 from app.reports.models import Report
@@ -90,12 +90,17 @@ async def load_latest(
 
 
 async def load_all(
-    connection: AsyncConnection, indicators: Collection[UUID], time_point: TimePoint = LATEST, *, level: int = TOP, limit: int | None = None
+    connection: AsyncConnection,
+    indicators: Collection[UUID],
+    time_point: TimePoint = LATEST,
+    *,
+    level: int = MAX_LEVEL,
+    limit: int | None = None,
 ) -> dict[UUID, list[Statement]]:
     """Load every statement that a clearance may see; with a `limit`, only that many, the last recorded."""
     rows: list[Any] = []
     for ids in chunks(indicators):
-        where = [col(Report.indicator_id).in_(ids), *([col(Report.level) <= level] if level < TOP else [])]
+        where = [col(Report.indicator_id).in_(ids), *([col(Report.level) <= level] if level < MAX_LEVEL else [])]
         statement = select(*table_of(Report).c).where(*where, *reports_at(time_point))
         rows.extend(await connection.execute(statement.order_by(col(Report.global_seq).desc()).limit(limit)))
     return await _statements(connection, rows, time_point)

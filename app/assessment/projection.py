@@ -14,7 +14,7 @@ from app.assessment.envelope import Assessment, grade_rank
 from app.assessment.inputs import AssessmentInputs, LastChange, build_inputs, load_subjects
 from app.assessment.models import IndicatorProjection
 from app.domain.kinds import KINDS
-from app.domain.tlp import LABELS, TOP
+from app.domain.tlp import LABELS, MAX_LEVEL
 from app.ledger.models import LedgerEntry, seq_for
 from app.reference.records import REVEAL_FROM
 from app.storage.paging import chunks
@@ -80,7 +80,7 @@ async def reassess(
         subjects |= await load_subjects(connection, missing)
     last_changes = await _stored_last_changes(session, ids)
     for indicator, from_level, entry in changes:
-        for level in range(from_level, TOP + 1):
+        for level in range(from_level, MAX_LEVEL + 1):
             last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at)
     inputs = await build_inputs(connection, subjects, last_changes, horizons)
     await replace_rows(session, ids, [row for each in inputs.values() for row in projection_rows(each)])

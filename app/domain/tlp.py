@@ -23,7 +23,7 @@ class Label(StrEnum):
 
 LABELS: tuple[Label, ...] = tuple(Label)
 LEVELS: dict[Label, int] = {label: level for level, label in enumerate(LABELS)}
-TOP = len(LABELS) - 1
+MAX_LEVEL = len(LABELS) - 1
 
 
 def strictest(*labels: Label) -> Label:

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from app.access.principal import Principal
 from app.domain.times import utc_now
-from app.domain.tlp import TOP
+from app.domain.tlp import MAX_LEVEL
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.reference.records import REVEAL_FROM
@@ -53,7 +53,7 @@ class LedgerAppender:
         entry.global_seq = self.global_seq
         entry.pseudonymised_below = REVEAL_FROM if aliases else 0
         views = EntryViews(entry, body, aliases or {})
-        for level in range(entry.level, TOP + 1):
+        for level in range(entry.level, MAX_LEVEL + 1):
             self.seq[level] += 1
             self.hashes[level] = chain_hash(self.hashes[level], views.canonical(level))
             setattr(entry, SEQ_COLUMNS[level], self.seq[level])

@@ -11,7 +11,7 @@ from sqlmodel import col
 from app.assessment.models import IndicatorSource
 from app.domain.kinds import KINDS
 from app.domain.times import start_of
-from app.domain.tlp import LABELS, LEVELS, TOP, Label
+from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL, Label
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
@@ -64,7 +64,7 @@ class ChainVerifier:
     def _altered(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str]) -> bool:
         views = EntryViews(entry, body, aliases)
         altered = False
-        for level in range(TOP + 1):
+        for level in range(MAX_LEVEL + 1):
             stored = getattr(entry, SEQ_COLUMNS[level]), getattr(entry, HASH_COLUMNS[level])
             if level < entry.level:
                 altered |= stored != (None, None)

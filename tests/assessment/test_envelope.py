@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
-from tests.support.assessing import reading, relations, statement, value_of
+from tests.support.assessing import assessment_of, relations, statement, value_of
 
 NAME = "trapped_population"
 KIND = KINDS[NAME]
@@ -29,52 +29,52 @@ def people(count: int, source: str = "agency", **more: Any) -> Statement:
 
 def test_better_reliability_is_preferred_with_f_between_c_and_d() -> None:
     made = [people(at, f"source-{grade}", grade=grade, day=at) for at, grade in enumerate(GRADES)]
-    read = reading(NAME, *reversed(made))
+    read = assessment_of(NAME, *reversed(made))
     assert [each.statement.source.reliability for each in read.standing] == list(GRADES)
     assert read.preferred is made[0]
-    assert reading(NAME, *made[3:]).preferred is made[3], "F ranks above D and E"
+    assert assessment_of(NAME, *made[3:]).preferred is made[3], "F ranks above D and E"
 
 
 def test_then_better_credibility_with_6_between_3_and_4() -> None:
     made = [people(at, f"source-{at}", credibility=credibility, day=at) for at, credibility in enumerate(CREDIBILITIES)]
-    read = reading(NAME, *reversed(made))
+    read = assessment_of(NAME, *reversed(made))
     assert [each.statement.credibility for each in read.standing] == list(CREDIBILITIES)
 
 
 def test_reliability_counts_before_credibility() -> None:
     worse, better = people(1, "worse", grade="C", credibility=1, day=9), people(2, "better", grade="B", credibility=5)
-    assert reading(NAME, worse, better).preferred is better
+    assert assessment_of(NAME, worse, better).preferred is better
 
 
 def test_ties_go_to_the_latest_statement_then_to_the_later_recorded() -> None:
     early, late = people(1, "one", day=1, number=9), people(2, "two", day=2, number=1)
-    assert reading(NAME, early, late).preferred is late
+    assert assessment_of(NAME, early, late).preferred is late
     first, second = people(1, "one", day=1, number=1), people(2, "two", day=1, number=2)
-    assert reading(NAME, second, first).preferred is second
+    assert assessment_of(NAME, second, first).preferred is second
     moment = people(3, "three", day=1.001, number=0)
-    assert reading(NAME, first, second, moment).preferred is moment
+    assert assessment_of(NAME, first, second, moment).preferred is moment
 
 
 def test_a_sources_latest_statement_replaces_its_earlier_ones_though_they_were_more_credible() -> None:
     first = people(1, day=1, credibility=1, number=1)
     late_entry = people(2, day=0, credibility=1, number=3)
     second = people(3, day=2, credibility=5, number=2)
-    read = reading(NAME, first, late_entry, second)
+    read = assessment_of(NAME, first, late_entry, second)
     assert value_of(read)["people"] == 3
     assert relations(read) == {2: "preferred", 1: "replaced_by_later", 3: "replaced_by_later"}
     assert (read.agreement, read.sources) == ("single", 1)
     same_day = people(4, day=2, number=4)
-    assert relations(reading(NAME, second, same_day)) == {4: "preferred", 2: "replaced_by_later"}
+    assert relations(assessment_of(NAME, second, same_day)) == {4: "preferred", 2: "replaced_by_later"}
 
 
 def test_what_is_superseded_or_retracted_does_not_stand_and_lets_the_earlier_word_stand() -> None:
     first = people(1, day=1, number=1)
     withdrawn = people(2, day=2, number=2, retracted_from_level=0)
-    read = reading(NAME, first, withdrawn)
+    read = assessment_of(NAME, first, withdrawn)
     assert relations(read) == {1: "preferred", 2: "retracted"}
     superseded = people(3, day=2, number=3, superseded_from_level=0)
-    assert relations(reading(NAME, first, superseded)) == {1: "preferred", 3: "superseded"}
-    nothing = reading(NAME, withdrawn)
+    assert relations(assessment_of(NAME, first, superseded)) == {1: "preferred", 3: "superseded"}
+    nothing = assessment_of(NAME, withdrawn)
     assert (nothing.value, nothing.agreement, nothing.preferred, nothing.stale_after) == (None, None, None, None)
     assert relations(nothing) == {2: "retracted"}
 
@@ -82,11 +82,11 @@ def test_what_is_superseded_or_retracted_does_not_stand_and_lets_the_earlier_wor
 def test_a_reader_is_given_only_what_his_clearance_may_see() -> None:
     clear, secret = people(1, "one", day=1, number=1), people(900, "two", day=50, number=2, grade="A", level=3)
     ended_above = people(5, "three", day=2, number=3, superseded_from_level=2)
-    below = reading(NAME, clear, secret, ended_above, level=0)
+    below = assessment_of(NAME, clear, secret, ended_above, level=0)
     assert relations(below) == {3: "preferred", 1: "contradicts"}
     assert value_of(below)["people_high"] == 5
-    assert relations(reading(NAME, clear, secret, ended_above, level=2)) == {1: "preferred", 3: "superseded"}
-    assert relations(reading(NAME, clear, secret, ended_above, level=3)) == {2: "preferred", 1: "contradicts", 3: "superseded"}
+    assert relations(assessment_of(NAME, clear, secret, ended_above, level=2)) == {1: "preferred", 3: "superseded"}
+    assert relations(assessment_of(NAME, clear, secret, ended_above, level=3)) == {2: "preferred", 1: "contradicts", 3: "superseded"}
 
 
 def test_the_horizon_is_measured_from_the_newest_statement() -> None:
@@ -95,7 +95,7 @@ def test_the_horizon_is_measured_from_the_newest_statement() -> None:
     newest = people(1, "newest", day=100, grade="C", number=1)
     on_it = people(2, "on-it", day=100 - horizon, number=2)
     past_it = people(3, "past-it", day=100 - horizon - 0.001, grade="A", number=3)
-    read = reading(NAME, newest, on_it, past_it)
+    read = assessment_of(NAME, newest, on_it, past_it)
     assert relations(read) == {2: "preferred", 1: "contradicts", 3: "past_horizon"}
     assert read.stale_after == newest.stated_at + timedelta(days=horizon)
     assert read.stated_at == on_it.stated_at
@@ -105,13 +105,13 @@ def test_what_does_not_stand_does_not_move_the_horizon() -> None:
     old = people(1, "old", day=0, number=1)
     withdrawn = people(2, "new", day=100, number=2, retracted_from_level=0)
     secret = people(3, "secret", day=100, number=3, level=4)
-    assert relations(reading(NAME, old, withdrawn, secret)) == {1: "preferred", 2: "retracted"}
-    assert relations(reading(NAME, old, withdrawn, secret, level=4)) == {3: "preferred", 2: "retracted", 1: "past_horizon"}
+    assert relations(assessment_of(NAME, old, withdrawn, secret)) == {1: "preferred", 2: "retracted"}
+    assert relations(assessment_of(NAME, old, withdrawn, secret, level=4)) == {3: "preferred", 2: "retracted", 1: "past_horizon"}
 
 
 def test_what_a_source_said_before_does_not_come_back_when_its_latest_is_past_the_horizon() -> None:
     made = [people(1, "one", day=0, number=1), people(2, "one", day=1, number=2), people(3, "two", day=90, number=3)]
-    assert relations(reading(NAME, *made)) == {3: "preferred", 2: "past_horizon", 1: "replaced_by_later"}
+    assert relations(assessment_of(NAME, *made)) == {3: "preferred", 2: "past_horizon", 1: "replaced_by_later"}
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,20 @@ def test_what_a_source_said_before_does_not_come_back_when_its_latest_is_past_th
 )
 def test_agreement(counts: list[int], parties: list[bool], expected: str) -> None:
     made = [people(count, f"source-{at}", party=party) for at, (count, party) in enumerate(zip(counts, parties, strict=True))]
-    assert reading(NAME, *made).agreement == expected
+    assert assessment_of(NAME, *made).agreement == expected
 
 
 def test_contested_though_the_preferred_report_contradicts_neither() -> None:
     """Two that cannot both be true make it contested, whoever is preferred."""
     middle = statement(NAME, {"concept": "trapped", "people_low": 1, "people_high": 9}, "middle", grade="A")
-    read = reading(NAME, middle, people(1, "low"), people(9, "high"))
+    read = assessment_of(NAME, middle, people(1, "low"), people(9, "high"))
     assert read.agreement == "contested"
     assert sorted(read.relations) == ["preferred", "supports", "supports"]
 
 
 def test_ten_outlets_that_quote_one_source_are_one_source() -> None:
     made = [people(300, "envoy", day=at) for at in range(10)]
-    read = reading(NAME, *made)
+    read = assessment_of(NAME, *made)
     assert (read.agreement, read.sources, len(read.standing), len(read.left_out)) == ("single", 1, 1, 9)
 
 
@@ -182,9 +182,9 @@ def test_the_order_in_which_statements_are_given_does_not_matter(
     parts: list[tuple[str, int, int, int, int, int, int]], grades: dict[str, str], level: int, shuffler: random.Random
 ) -> None:
     made = made_of(parts, grades)
-    expected = reading(NAME, *made, level=level)
+    expected = assessment_of(NAME, *made, level=level)
     shuffler.shuffle(made)
-    assert reading(NAME, *made, level=level) == expected
+    assert assessment_of(NAME, *made, level=level) == expected
 
 
 @given(PARTS, GRADE_OF, st.integers(0, 4))
@@ -193,7 +193,7 @@ def test_a_reading_can_be_recomputed_from_the_reports(
 ) -> None:
     """The steps of the README, taken one by one."""
     made = made_of(parts, grades)
-    read = reading(NAME, *made, level=level)
+    read = assessment_of(NAME, *made, level=level)
     seen = [each for each in made if each.level <= level]
     unended = [
         each

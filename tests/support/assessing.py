@@ -53,22 +53,22 @@ def statement(
     )
 
 
-def reading(kind: str, *statements: Statement, level: int = 0, outcomes: tuple[Outcome, ...] = ()) -> Assessment:
+def assessment_of(kind: str, *statements: Statement, level: int = 0, outcomes: tuple[Outcome, ...] = ()) -> Assessment:
     """Assess the statements on one indicator, with the kind's own horizon."""
     return assess(KINDS[kind], statements, level=level, horizon=timedelta(days=KINDS[kind].horizon_days), outcomes=outcomes)
 
 
-def value_of(read_together: Assessment) -> dict[str, Any]:
+def value_of(assessment: Assessment) -> dict[str, Any]:
     """Return the value of an assessment that has one."""
-    assert read_together.value is not None
-    return read_together.value
+    assert assessment.value is not None
+    return assessment.value
 
 
-def relations(read_together: Assessment) -> dict[int, str]:
+def relations(assessment: Assessment) -> dict[int, str]:
     """Return the relation of each statement, or why it was left out, by its number."""
-    standing = zip(read_together.standing, read_together.relations, strict=True)
+    standing = zip(assessment.standing, assessment.relations, strict=True)
     return {each.statement.global_seq: relation for each, relation in standing} | {
-        each.global_seq: reason for each, reason in read_together.left_out
+        each.global_seq: reason for each, reason in assessment.left_out
     }
 
 

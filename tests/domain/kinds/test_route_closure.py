@@ -13,7 +13,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
 from app.domain.kinds.route_closure import RouteClosure
 from app.domain.tlp import Label
-from tests.support.assessing import reading, relations, statement, value_of
+from tests.support.assessing import assessment_of, relations, statement, value_of
 
 NAME = "route_closure"
 KIND = KINDS[NAME]
@@ -83,14 +83,14 @@ def test_a_vaguer_date_that_contains_the_exact_one_agrees() -> None:
     exact = said("closed", "un", since="2016-07-07", day=24)
     early = said("closed", "agency", since_earliest="2016-07-01", since_latest="2016-07-10", day=30, grade="C", last_route=True)
     month = said("closed", "monitor", since="2016-07", day=30, grade="C", credibility=3)
-    read = reading(NAME, exact, early, month)
+    read = assessment_of(NAME, exact, early, month)
     assert read.agreement == "consistent"
     assert list(read.relations) == ["preferred", "supports", "supports"]
     value = value_of(read)
     assert (value["since"], value["since_earliest"], value["since_latest"]) == ("2016-07-07", "2016-07-01", "2016-07-31")
     assert value["last_route"] is True
     other = said("closed", "outlet", since="2016-07-11", day=30, grade="C")
-    apart = reading(NAME, exact, early, other)
+    apart = assessment_of(NAME, exact, early, other)
     assert apart.agreement == "contested"
     assert relations(apart)[other.global_seq] == "contradicts"
 
@@ -100,20 +100,20 @@ def test_a_vaguer_date_that_contains_the_exact_one_agrees() -> None:
 def test_passage_that_is_only_announced_or_agreed_never_reads_as_open(assertion: str, status: str) -> None:
     """However well graded and however late it is said."""
     promised = said(status, "best", grade="A", credibility=1, day=20, assertion=assertion, passable_by=["humanitarian"])
-    closed = value_of(reading(NAME, promised, said("closed", "worst", grade="E", credibility=5)))
+    closed = value_of(assessment_of(NAME, promised, said("closed", "worst", grade="E", credibility=5)))
     assert [closed[name] for name in ("status", "status_in", "status_out", "passable_by")] == ["closed", "closed", "closed", []]
-    alone = value_of(reading(NAME, promised))
+    alone = value_of(assessment_of(NAME, promised))
     assert [alone[name] for name in ("status", "status_in", "status_out", "passable_by")] == [None, None, None, []]
 
 
 def test_a_closure_that_is_announced_is_a_closure() -> None:
-    assert value_of(reading(NAME, said("closed", "army", assertion="announced")))["status"] == "closed"
+    assert value_of(assessment_of(NAME, said("closed", "army", assertion="announced")))["status"] == "closed"
 
 
 def test_each_direction_is_read_on_its_own() -> None:
     into = said("closed", "agency", direction="in", since="2016-07-07")
     out = said("open", "envoy", direction="out", passable_by=["civilian"])
-    read = reading(NAME, into, out)
+    read = assessment_of(NAME, into, out)
     value = value_of(read)
     assert [value[name] for name in ("status", "status_in", "status_out")] == ["restricted", "closed", "open"]
     assert value["passable_by"] == ["civilian"]
@@ -124,22 +124,22 @@ def test_each_direction_is_read_on_its_own() -> None:
 def test_a_word_on_one_direction_leaves_the_sources_word_on_the_other() -> None:
     both = said("closed", "agency", day=1, number=1)
     opened = said("open", "agency", direction="in", day=2, number=2)
-    read = reading(NAME, both, opened)
+    read = assessment_of(NAME, both, opened)
     value = value_of(read)
     assert [value[name] for name in ("status", "status_in", "status_out")] == ["restricted", "open", "closed"]
     assert (read.agreement, read.sources, len(read.standing)) == ("single", 1, 2)
     opened_out = said("open", "agency", direction="out", day=3, number=3)
-    all_open = reading(NAME, both, opened, opened_out)
+    all_open = assessment_of(NAME, both, opened, opened_out)
     assert value_of(all_open)["status"] == "open"
     assert relations(all_open)[1] == "replaced_by_later"
     closed_again = said("closed", "agency", day=4, number=4)
-    shut = reading(NAME, both, opened, opened_out, closed_again)
+    shut = assessment_of(NAME, both, opened, opened_out, closed_again)
     assert value_of(shut)["status"] == "closed"
     assert relations(shut) == {4: "preferred", 1: "replaced_by_later", 2: "replaced_by_later", 3: "replaced_by_later"}
 
 
 def test_a_direction_of_which_nobody_spoke_is_not_invented() -> None:
-    value = value_of(reading(NAME, said("closed", "agency", direction="in")))
+    value = value_of(assessment_of(NAME, said("closed", "agency", direction="in")))
     assert [value[name] for name in ("status_in", "status_out")] == ["closed", None]
 
 
@@ -180,7 +180,7 @@ def test_what_reads_as_open_was_observed(parts: list[tuple[str, str, str, str, i
         said(status, f"source-{source}", direction=way, assertion=assertion, grade=grade, day=day)
         for status, way, assertion, grade, source, day in parts
     ]
-    read = reading(NAME, *made)
+    read = assessment_of(NAME, *made)
     value = value_of(read)
     for way in ("in", "out"):
         spoken = [each.statement.value for each in read.standing if way in each.facets]

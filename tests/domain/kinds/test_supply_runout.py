@@ -14,7 +14,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
 from app.domain.kinds.supply_runout import SupplyRunout
 from app.domain.tlp import Label
-from tests.support.assessing import july, reading, statement, value_of
+from tests.support.assessing import july, assessment_of, statement, value_of
 
 KIND = KINDS["supply_runout"]
 NAME = "supply_runout"
@@ -126,7 +126,7 @@ def test_dates_contradict_when_they_do_not_meet(
 
 
 def test_the_range_is_of_those_whose_state_fits_the_preferred() -> None:
-    read = reading(
+    read = assessment_of(
         NAME,
         statement(NAME, {"supply": "food", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}, "a", day=24),
         statement(NAME, {"supply": "food", "state": "low", "relative_text": "dwindling"}, "b", day=30),
@@ -149,7 +149,7 @@ def test_the_range_served_is_in_order_and_holds_every_date_stated(ends: list[tup
         if which != "from":
             value["runs_out_latest"] = july(max(one, other)).isoformat()
         values.append(value)
-    value = value_of(reading(NAME, *(statement(NAME, each, f"source-{at}") for at, each in enumerate(values))))
+    value = value_of(assessment_of(NAME, *(statement(NAME, each, f"source-{at}") for at, each in enumerate(values))))
     low, high = value["runs_out_earliest"], value["runs_out_latest"]
     for each in values:
         for day in (each.get("runs_out_earliest"), each.get("runs_out_latest")):
@@ -161,19 +161,21 @@ def test_the_range_served_is_in_order_and_holds_every_date_stated(ends: list[tup
 def test_an_outcome_holds_until_a_later_report_is_preferred() -> None:
     first = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", number=1)
     averted = Outcome(global_seq=2, level=0, outcome="averted")
-    assert value_of(reading(NAME, first))["outcome"] == "pending"
-    assert value_of(reading(NAME, first, outcomes=(averted,)))["outcome"] == "averted"
-    assert KIND.due_date(value_of(reading(NAME, first))) == july(6)
-    assert KIND.due_date(value_of(reading(NAME, first, outcomes=(averted,)))) is None
+    assert value_of(assessment_of(NAME, first))["outcome"] == "pending"
+    assert value_of(assessment_of(NAME, first, outcomes=(averted,)))["outcome"] == "averted"
+    assert KIND.due_date(value_of(assessment_of(NAME, first))) == july(6)
+    assert KIND.due_date(value_of(assessment_of(NAME, first, outcomes=(averted,)))) is None
     later = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", day=3, number=3)
-    assert value_of(reading(NAME, first, later, outcomes=(averted,)))["outcome"] == "pending"
+    assert value_of(assessment_of(NAME, first, later, outcomes=(averted,)))["outcome"] == "pending"
     hidden = Outcome(global_seq=4, level=3, outcome="materialised")
-    assert value_of(reading(NAME, first, outcomes=(averted, hidden)))["outcome"] == "averted"
-    assert value_of(reading(NAME, first, outcomes=(averted, hidden), level=3))["outcome"] == "materialised"
+    assert value_of(assessment_of(NAME, first, outcomes=(averted, hidden)))["outcome"] == "averted"
+    assert value_of(assessment_of(NAME, first, outcomes=(averted, hidden), level=3))["outcome"] == "materialised"
 
 
 def test_what_has_no_earliest_day_falls_due_on_its_latest() -> None:
-    assert KIND.due_date(value_of(reading(NAME, statement(NAME, {"supply": "food", "runs_out_latest": "2016-08-20"})))) == date(2016, 8, 20)
-    assert KIND.due_date(value_of(reading(NAME, statement(NAME, {"supply": "food", "relative_text": "soon"})))) is None
+    assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, {"supply": "food", "runs_out_latest": "2016-08-20"})))) == date(
+        2016, 8, 20
+    )
+    assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, {"supply": "food", "relative_text": "soon"})))) is None
     gone = {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-08-11"}
-    assert KIND.due_date(value_of(reading(NAME, statement(NAME, gone)))) is None
+    assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, gone)))) is None

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
 from app.domain.kinds.trapped_population import TrappedPopulation
-from tests.support.assessing import reading, statement, value_of
+from tests.support.assessing import assessment_of, statement, value_of
 
 KIND = KINDS["trapped_population"]
 
@@ -94,7 +94,7 @@ def test_two_figures_contradict_when_their_ranges_do_not_meet(one: dict[str, Any
 
 
 def test_one_and_two_are_not_three_and_not_one_and_a_half() -> None:
-    read = reading(
+    read = assessment_of(
         "trapped_population",
         statement("trapped_population", {"concept": "trapped", "people": 1}, "agency"),
         statement("trapped_population", {"concept": "trapped", "people": 2}, "envoy"),
@@ -108,9 +108,11 @@ def test_one_and_two_are_not_three_and_not_one_and_a_half() -> None:
 
 
 def test_a_point_gets_no_margin_and_an_open_end_stays_open() -> None:
-    point = reading("trapped_population", statement("trapped_population", {"concept": "trapped", "people": 300, "qualifier": "about"}))
+    point = assessment_of(
+        "trapped_population", statement("trapped_population", {"concept": "trapped", "people": 300, "qualifier": "about"})
+    )
     assert (value_of(point)["people_low"], value_of(point)["people_high"], value_of(point)["qualifier"]) == (300, 300, "about")
-    nearly = reading(
+    nearly = assessment_of(
         "trapped_population", statement("trapped_population", {"concept": "trapped", "people_high": 400, "qualifier": "nearly"})
     )
     assert (value_of(nearly)["people"], value_of(nearly)["people_low"], value_of(nearly)["people_high"]) == (None, None, 400)
@@ -129,7 +131,7 @@ def figures() -> st.SearchStrategy[dict[str, Any]]:
 @given(st.lists(figures(), min_size=1, max_size=5))
 def test_the_range_runs_from_the_lowest_low_to_the_highest_high(values: list[dict[str, Any]]) -> None:
     """Where no two statements contradict each other the ends are exactly those; an end that nobody gave is null."""
-    read = reading("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
+    read = assessment_of("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
     ranges = [TrappedPopulation.model_validate(value).range() for value in values]
     lows = [low for low, _ in ranges if low is not None]
     highs = [high for _, high in ranges if high is not None]
@@ -141,7 +143,7 @@ def test_the_range_runs_from_the_lowest_low_to_the_highest_high(values: list[dic
 @given(st.lists(figures(), min_size=1, max_size=5))
 def test_what_is_served_holds_low_people_high_in_order_and_every_figure_stated(values: list[dict[str, Any]]) -> None:
     """The rule for what is sent, low <= people <= high, holds for what is served too, and nobody's figure lies outside."""
-    read = reading("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
+    read = assessment_of("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
     value = value_of(read)
     low, high = value["people_low"], value["people_high"]
     stated = [end for each in values for end in TrappedPopulation.model_validate(each).range() if end is not None]
