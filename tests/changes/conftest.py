@@ -1,4 +1,4 @@
-"""A real server on the test's database, and more of them beside it."""
+"""A server in a process of its own on the test's database, and further servers on the same database."""
 
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +18,7 @@ from tests.support.processes import Server, serve
 
 @dataclass
 class Running:
-    """A server in a process of its own, with a key that may do everything."""
+    """A server in a process of its own, with a key of every scope."""
 
     server: Server
     key: str
@@ -26,21 +26,21 @@ class Running:
     database_url: str
 
     def client(self) -> httpx.AsyncClient:
-        """A client with the key."""
+        """Return a client with the key."""
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.AsyncClient(base_url=self.server.url, headers=headers, timeout=40)
 
     def terminate(self) -> None:
-        """Tell the process to end."""
+        """Send SIGTERM to the process."""
         self.server.process.terminate()
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end; answers the exit code."""
+        """Wait for the process to end and return the exit code."""
         return self.server.process.wait(seconds)
 
     @asynccontextmanager
     async def sibling(self) -> Any:
-        """Another process on the same database."""
+        """Yield a server in another process on the same database."""
         with serve(self.folder, database_url=self.database_url) as server:
             yield Running(server, self.key, self.folder, self.database_url)
 
@@ -53,7 +53,7 @@ def _running(folder: Path, url: str, key: str) -> Iterator[Running]:
 
 @pytest.fixture
 async def running(settings: Settings, make_key: MakeKey, reference: Reference, tmp_path: Path) -> Any:
-    """A server on the test's database, which has reference data to report on."""
+    """Yield a server on the test's database with reference data."""
     key = await make_key(clearance=Label.RED)
     with _running(tmp_path, settings.database_url, key) as found:
         yield found

@@ -1,4 +1,4 @@
-"""The mirror of docs/polling.md ends with an exact copy, whichever side is killed, and whenever."""
+"""The mirror of docs/polling.md has an exact copy after either side was killed at any time."""
 
 import asyncio
 import itertools
@@ -38,7 +38,7 @@ SCOPES = ("all_stock", "agency_stock", "market", "facility")
 
 
 class Writers:
-    """Clients that say, correct, withdraw and grade as fast as they are answered, and are not put off by a server that is gone."""
+    """Clients that report, correct, retract and grade without pause, and continue when the server is down."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -50,7 +50,7 @@ class Writers:
         self.done = dict.fromkeys(("report", "correction", "retraction", "outcome", "grade"), 0)
 
     async def run(self) -> None:
-        """Write until told to stop."""
+        """Write until `stop` is called."""
         while not self._stopped:
             try:
                 await self._write()
@@ -58,7 +58,7 @@ class Writers:
                 await asyncio.sleep(0.05)
 
     def stop(self) -> None:
-        """Let each writer end after what it is at."""
+        """Let each writer finish its current request."""
         self._stopped = True
 
     def _new(self) -> dict[str, Any]:
@@ -84,10 +84,10 @@ class Writers:
         elif act == "retraction":
             answer = await self._client.post(f"/v1/reports/{held['id']}/retraction", json={"reason": "withdrawn"})
         elif act == "outcome":
-            said = {"outcome": self._chance.choice(("averted", "overtaken")), "reason": "seen", "report": held["id"]}
-            answer = await self._client.post(f"/v1/indicators/{held['indicator']}/outcome", json=said)
+            outcome = {"outcome": self._chance.choice(("averted", "overtaken")), "reason": "seen", "report": held["id"]}
+            answer = await self._client.post(f"/v1/indicators/{held['indicator']}/outcome", json=outcome)
         else:
-            grade = {"reliability": self._chance.choice("ABC"), "reason": "looked at anew"}
+            grade = {"reliability": self._chance.choice("ABC"), "reason": "reviewed"}
             answer = await self._client.post(f"/v1/sources/{self._chance.choice(('monitor', 'neighbour'))}/grades", json=grade)
         if answer.status_code in (200, 201):
             self.done[act] += 1
@@ -95,8 +95,8 @@ class Writers:
                 self._standing.append(answer.json())
 
 
-async def _more_than_a_change_can_show(client: httpx.AsyncClient) -> None:
-    """More than 100 indicators that rest on one source."""
+async def _report_more_than_a_change_shows(client: httpx.AsyncClient) -> None:
+    """Record more than 100 indicators of one source."""
     for slug in ("oldtown", "country", "newtown", "port"):
         many = [
             report("supply_runout", {"supply": supply, "scope": scope}, place=slug, source="neighbour")
@@ -116,7 +116,7 @@ def _cursor(path: Path) -> str | None:
     return found[0] if found else None
 
 
-async def _everything(client: httpx.AsyncClient) -> dict[str, Any]:
+async def _all_indicators(client: httpx.AsyncClient) -> dict[str, Any]:
     found: dict[str, Any] = {}
     params: dict[str, Any] = {"limit": 1000}
     while True:
@@ -134,7 +134,7 @@ async def test_mirror_of_documentation_is_exact_after_kills(
     key = await make_key(clearance=Label.RED)
     for slug in ("newtown", "port"):
         await reference.add("places", slug=slug, name=slug)
-    await _more_than_a_change_can_show(client)
+    await _report_more_than_a_change_shows(client)
     script, mirror, port = tmp_path / "follower.py", tmp_path / "mirror.db", free_port()
     script.write_text(MIRROR + FOLLOWER, encoding="utf-8")
     url = f"http://127.0.0.1:{port}"
@@ -157,7 +157,7 @@ async def test_mirror_of_documentation_is_exact_after_kills(
             for turn in range(4 if FULL else 2):
                 before = _cursor(mirror)
                 async with asyncio.timeout(90):
-                    # Each is killed in the midst of its work: once it has got on, and some moments later.
+                    # Kill each during its work: after some progress, and a random moment later.
                     while _cursor(mirror) == before:  # noqa: ASYNC110 - another process moves it
                         await asyncio.sleep(0.01)
                 await asyncio.sleep(random.random() * 0.1)
@@ -176,7 +176,7 @@ async def test_mirror_of_documentation_is_exact_after_kills(
             async with asyncio.timeout(90):
                 while _cursor(mirror) != head:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
-            expected = await _everything(remote)
+            expected = await _all_indicators(remote)
     with sqlite3.connect(mirror) as copy:
         kept = {id_: json.loads(document) for id_, document in copy.execute("SELECT id, json FROM document")}
     assert kept == expected

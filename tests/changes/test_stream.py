@@ -1,4 +1,4 @@
-"""The stream: the same changes as server-sent events, resumed without loss."""
+"""`/v1/stream`: changes as server-sent events, resumed without loss."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ async def _next(events: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
     return await asyncio.wait_for(anext(events), 10)
 
 
-async def test_changes_come_as_they_are_made_and_a_broken_stream_resumes(running: Running) -> None:
+async def test_stream_sends_changes_and_resumes_after_a_disconnect(running: Running) -> None:
     async with running.client() as client:
         async with client.stream("GET", "/v1/stream") as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
@@ -47,15 +47,15 @@ async def test_changes_come_as_they_are_made_and_a_broken_stream_resumes(running
         assert page["items"][0] == {**first["data"], "documents": page["items"][0]["documents"]}
 
 
-async def test_a_wrong_place_to_start_is_refused_before_the_stream_begins(running: Running) -> None:
+async def test_stream_with_a_wrong_cursor_gets_422(running: Running) -> None:
     async with running.client() as client:
         answer = await client.get("/v1/stream", headers={"Last-Event-ID": "nonsense"})
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_stream_ends_with_the_secret_that_it_was_opened_with(running: Running) -> None:
-    """A secret that leaked is rotated out: whoever holds it hears nothing more, while the key goes on with the new one."""
+async def test_stream_ends_when_its_secret_expires(running: Running) -> None:
+    """After a rotation streams with the old secret end, while the key continues with the new one."""
     async with running.client() as client:
         key = (await client.post("/v1/keys", json={"name": "reader", "organisation": "o", "scopes": ["read"]})).json()
         old = {"Authorization": f"Bearer {key['secret']}"}
@@ -79,7 +79,7 @@ async def test_a_stream_ends_with_the_secret_that_it_was_opened_with(running: Ru
             assert (await poll).status_code == 200
 
 
-async def test_streams_and_long_polls_end_at_once_when_the_process_is_to_end(running: Running) -> None:
+async def test_streams_and_long_polls_end_at_shutdown(running: Running) -> None:
     async with running.client() as client, client.stream("GET", "/v1/stream") as stream:
         events = _events(stream)
         await _next(events)
@@ -88,11 +88,11 @@ async def test_streams_and_long_polls_end_at_once_when_the_process_is_to_end(run
         running.terminate()
         assert (await asyncio.wait_for(waiting, 5)).status_code == 200
         assert [event async for event in events] == []
-    # The server ends by the signal that it was told to end by, once all is closed.
+    # The server re-raises the signal when every connection is closed.
     assert await asyncio.to_thread(running.wait, 10) in (0, -signal.SIGTERM)
 
 
-async def test_a_commit_of_another_process_wakes_waiting_readers(running: Running) -> None:
+async def test_commit_of_another_process_wakes_waiting_clients(running: Running) -> None:
     async with running.client() as client, running.sibling() as other, client.stream("GET", "/v1/stream") as stream:
         events = _events(stream)
         await _next(events)

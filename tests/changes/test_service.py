@@ -1,4 +1,4 @@
-"""Many at once: every reader sees every change once and in order, and those that wait cost nothing."""
+"""Many clients at once: each sees every change once and in order, and waiting costs neither threads nor queries."""
 
 import asyncio
 import threading
@@ -56,7 +56,7 @@ async def _listen(client: httpx.AsyncClient, start: str, last: int) -> list[int]
 
 
 @pytest.mark.parametrize("engine", ["postgresql"])
-async def test_pollers_and_streams_see_each_change_once_in_order_while_eight_write(
+async def test_polls_and_streams_see_each_change_once_in_order_under_load(
     settings: Settings, make_key: MakeKey, reference: Reference, tmp_path: Path
 ) -> None:
     key = await make_key(clearance=Label.RED)
@@ -80,16 +80,16 @@ async def test_pollers_and_streams_see_each_change_once_in_order_while_eight_wri
                 seen = await asyncio.gather(*readers)
         posted = await _posts_by_worker(server.url, headers)
     assert all(seqs == list(range(1, last + 1)) for seqs in seen)
-    # Which worker answers a scrape is chance, and each says that it is its own numbers that it tells.
+    # Each worker reports its own numbers, and any worker may answer a scrape.
     assert sum(posted.values()) == last
 
 
 async def _posts_by_worker(url: str, headers: dict[str, str]) -> dict[str, float]:
-    """How many reports each of the two workers has taken, from as many scrapes as that takes."""
+    """Return the number of reports that each of the two workers received; scrape until both have answered."""
     posted: dict[str, float] = {}
     async with asyncio.timeout(60):
         while len(posted) < 2:
-            # On a connection of its own, which either of them may take.
+            # A new connection, which either worker may accept.
             async with httpx.AsyncClient(base_url=url, headers=headers) as client:
                 found = await metrics(client)
             (worker,) = {sample.labels["worker"] for family in found.values() for sample in family.samples}
@@ -97,9 +97,9 @@ async def _posts_by_worker(url: str, headers: dict[str, str]) -> dict[str, float
     return posted
 
 
-async def test_waiting_costs_no_thread_and_no_query(client: httpx.AsyncClient, database: Database, reference: Reference) -> None:
+async def test_waiting_clients_cost_no_thread_and_no_query(client: httpx.AsyncClient, database: Database, reference: Reference) -> None:
     start = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
-    # Every connection of the pool is opened, with the thread that SQLite gives it.
+    # Open every connection of the pool, with its thread on SQLite.
     await asyncio.gather(*(client.get("/v1/indicators", params={"limit": 1 + number}) for number in range(20)))
     queries: list[str] = []
     for engine in (database.reader, database.writer):
@@ -110,19 +110,19 @@ async def test_waiting_costs_no_thread_and_no_query(client: httpx.AsyncClient, d
             await asyncio.sleep(0.01)
     asked, threads = len(queries), threading.active_count()
     await asyncio.sleep(0.3)
-    # The sender of webhooks looks at its own pace, however many wait.
-    assert len(queries) - asked <= 1, "nobody asks the database while nothing comes"
+    # The webhook dispatcher runs its own query from time to time.
+    assert len(queries) - asked <= 1, "waiting clients run no query"
     assert threading.active_count() == threads
     assert threads < WAITING / 2
     assert not any(task.done() for task in waiting)
     assert (await client.post("/v1/reports", json=report())).status_code == 201
     pages = await asyncio.wait_for(asyncio.gather(*waiting), 20)
     assert {orjson.loads(page.content)["items"][0]["seq"] for page in pages} == {1}
-    assert len(queries) - asked < WAITING, "what they waited for is fetched once for all"
+    assert len(queries) - asked < WAITING, "clients at the same position share one query"
 
 
-async def test_what_readers_share_ends_with_the_process_though_they_went_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would go on with a connection that nobody closes."""
+async def test_close_waits_for_shared_queries_of_disconnected_clients(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the query would keep a connection open."""
     asked = asyncio.Event()
 
     async def slowly(caller: Principal, database: Database) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Kept answers on the wire and across processes: what one process commits, every other one knows of."""
+"""Responses on the wire and across processes: a commit of one process is visible in the others at once."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from tests.support.factories import report
 
 
 def _ask(url: str, path: str, **headers: str) -> bytes:
-    """The bytes of an answer, all that came before the server had nothing more to say."""
+    """Return all bytes of a response, until the server closes the connection."""
     host = httpx.URL(url)
     lines = [f"GET {path} HTTP/1.1", "Host: lifeline", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     with socket.create_connection((host.host, host.port or 80), 10) as connection:
@@ -23,33 +23,33 @@ def _ask(url: str, path: str, **headers: str) -> bytes:
 
 
 @pytest.mark.parametrize("engine", ["sqlite"])
-async def test_an_unchanged_page_costs_less_than_300_bytes_on_the_wire(running: Running) -> None:
+async def test_not_modified_response_has_less_than_300_bytes(running: Running) -> None:
     async with running.client() as client:
         for place in ("oldtown", "country"):
             assert (await client.post("/v1/reports", json=report(place=place))).status_code == 201
         one = (await client.get("/v1/indicators")).json()["items"][0]["links"]["self"]
     long = "/v1/indicators?limit=1&kind=trapped_population&country=SYR&place=country&within=true&min_reliability=D&agreement=single"
     for path in ("/v1/indicators", "/v1/changes", "/v1/situations/oldtown", one, long):
-        for who in ({}, {"Authorization": f"Bearer {running.key}"}):
+        for credentials in ({}, {"Authorization": f"Bearer {running.key}"}):
             for coding in ("identity", "gzip", "zstd"):
-                first = await asyncio.to_thread(_ask, running.server.url, path, Accept_Encoding=coding, **who)
+                first = await asyncio.to_thread(_ask, running.server.url, path, Accept_Encoding=coding, **credentials)
                 tag = re.search(rb'etag: ("[^"]+")', first)
                 assert first.startswith(b"HTTP/1.1 200 "), first
                 assert tag
                 again = await asyncio.to_thread(
-                    _ask, running.server.url, path, Accept_Encoding=coding, If_None_Match=tag[1].decode(), **who
+                    _ask, running.server.url, path, Accept_Encoding=coding, If_None_Match=tag[1].decode(), **credentials
                 )
                 assert again.startswith(b"HTTP/1.1 304 "), again
                 assert len(again) < 300, again
                 assert again.endswith(b"\r\n\r\n")
-    assert b"\r\nlink: " in first, "a 200 has more to say than its 304"
+    assert b"\r\nlink: " in first, "a 200 has more headers than its 304"
 
 
-async def test_every_process_knows_at_once_what_another_committed(running: Running, database: Database) -> None:
+async def test_commit_of_another_process_invalidates_cached_responses(running: Running, database: Database) -> None:
     async with running.sibling() as sibling, running.client() as one, sibling.client() as other:
         for number in range(5):
             for client in (one, other):
-                # Kept by both now.
+                # Both processes cache the response now.
                 assert (await client.get("/v1/reports")).status_code == 200
             stated = f"2016-08-{number + 1:02}"
             assert (await one.post("/v1/reports", json=report(stated_at=stated, value={"people": number}))).status_code == 201
@@ -63,7 +63,7 @@ async def test_every_process_knows_at_once_what_another_committed(running: Runni
 
 
 async def _sees(client: httpx.AsyncClient, count: int) -> bool:
-    """Whether the next answer has so many reports. PostgreSQL's word may be a moment behind its commit, not more."""
+    """Return whether the list shows this number of reports; PostgreSQL may notify a moment after the commit."""
     for _ in range(20):
         if len((await client.get("/v1/reports")).json()["items"]) == count:
             return True

@@ -1,4 +1,4 @@
-"""The delta feed: every entry in order, none missed, none twice."""
+"""`/v1/changes`: every entry in order, none missed, none twice."""
 
 import asyncio
 import hashlib
@@ -16,8 +16,8 @@ from app.domain.tlp import Label
 from tests.support.factories import Reference, post_all, report
 from tests.support.fixtures import MakeClient
 
-# What stands beside the entry in a change as served; the rest is what was hashed.
-BESIDE = ("seq", "hash", "documents", "documents_complete")
+# Fields of a served change that are not hashed.
+UNHASHED = ("seq", "hash", "documents", "documents_complete")
 
 
 async def _post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ async def _all(client: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]
         params["after"] = page["next"]
 
 
-async def test_every_change_once_in_order_whatever_the_page_size(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_changes_are_complete_and_in_order_at_any_page_size(client: httpx.AsyncClient, reference: Reference) -> None:
     first = await _post(client)
     second = await _post(client, kind="supply_runout", stated_at="2016-07-29")
     await client.post(f"/v1/reports/{first['id']}/correction", json=report(value={"people": 5}, reason="misread"))
@@ -57,10 +57,12 @@ async def test_every_change_once_in_order_whatever_the_page_size(client: httpx.A
             assert {name: now[name] for name in document} == document
 
 
-async def test_anyone_can_verify_the_chain_from_the_feed(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
-    """Each clearance can recompute its whole ledger from what the feed gives it, up to the head."""
-    said = (("amber", "agency"), ("clear", "envoy"), ("red", "monitor"))
-    old, *_ = await post_all(client, *(report(sensitivity=label, source=source) for label, source in said))
+async def test_hash_chain_can_be_verified_from_the_changes(
+    make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
+) -> None:
+    """Each clearance can recompute its ledger up to the head from the changes that it sees."""
+    labels_and_sources = (("amber", "agency"), ("clear", "envoy"), ("red", "monitor"))
+    old, *_ = await post_all(client, *(report(sensitivity=label, source=source) for label, source in labels_and_sources))
     lower = report(value={"people": 7}, reason="may be told", sensitivity="clear")
     assert (await client.post(f"/v1/reports/{old['id']}/correction", json=lower)).status_code == 201
     for label in Label:
@@ -69,14 +71,14 @@ async def test_anyone_can_verify_the_chain_from_the_feed(make_client: MakeClient
         items = await _all(reader)
         for number, item in enumerate(items, 1):
             assert item["seq"] == number
-            entry = {name: value for name, value in item.items() if name not in BESIDE}
+            entry = {name: value for name, value in item.items() if name not in UNHASHED}
             previous = hashlib.sha256(previous.encode() + rfc8785.dumps(entry)).hexdigest()
             assert item["hash"] == previous
         head = (await reader.get("/v1/ledger/head")).json()
         assert (head["seq"], head["hash"]) == (len(items), previous)
 
 
-async def test_a_reader_learns_nothing_of_what_a_correction_supersedes_above_him(
+async def test_correction_of_a_hidden_report_is_a_plain_report(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
     old = await _post(client, sensitivity="amber")
@@ -89,7 +91,7 @@ async def test_a_reader_learns_nothing_of_what_a_correction_supersedes_above_him
     assert old["id"] not in answer.text
 
 
-async def test_a_selection_does_not_tell_what_a_correction_above_the_reader_left(
+async def test_filter_does_not_reveal_the_indicator_that_a_hidden_report_left(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
     await _post(client)
@@ -103,7 +105,7 @@ async def test_a_selection_does_not_tell_what_a_correction_above_the_reader_left
             assert [item["seq"] for item in page["items"]] == seqs, (label, place)
 
 
-async def test_what_a_correction_left_is_not_told_of_a_statement_that_was_raised_since(
+async def test_raised_label_hides_the_indicator_that_a_correction_left(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
     public, green = await make_client(clearance=Label.CLEAR), await make_client(clearance=Label.GREEN)
@@ -112,8 +114,8 @@ async def test_what_a_correction_left_is_not_told_of_a_statement_that_was_raised
     body = report(place="country", sensitivity="clear", reason="another place")
     new = (await client.post(f"/v1/reports/{old['id']}/correction", json=body)).json()
 
-    async def told(reader: httpx.AsyncClient) -> tuple[list[int], list[str], list[str | None]]:
-        """What is told of the correction: whether it touched the place it left, the indicators beside it, what history names of it."""
+    async def seen(reader: httpx.AsyncClient) -> tuple[list[int], list[str], list[str | None]]:
+        """Return the changes at the former place, the documents of the correction, and the reports in the history."""
         there = (await reader.get("/v1/changes", params={"place": "oldtown"})).json()["items"]
         (change,) = [each for each in (await reader.get("/v1/changes")).json()["items"] if each["report_id"] == new["id"]]
         history = (await reader.get(f"/v1/indicators/{old['indicator']}/history")).json()["items"]
@@ -121,14 +123,14 @@ async def test_what_a_correction_left_is_not_told_of_a_statement_that_was_raised
 
     both = [new["indicator"], old["indicator"]]
     assert old["indicator"] == stays["indicator"]
-    assert (await told(public))[:2] == ([1, 2, 3], both)
+    assert (await seen(public))[:2] == ([1, 2, 3], both)
     raised = await client.post(f"/v1/reports/{old['id']}/label", json={"sensitivity": "green", "reason": "names a shelter"})
     assert raised.status_code == 201
-    assert await told(public) == ([1, 2, 4], [new["indicator"]], [stays["id"]])
-    assert (await told(green))[:2] == ([1, 2, 3, 4], both)
+    assert await seen(public) == ([1, 2, 4], [new["indicator"]], [stays["id"]])
+    assert (await seen(green))[:2] == ([1, 2, 3, 4], both)
 
 
-async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_after_now_starts_at_the_head_and_filters_apply(client: httpx.AsyncClient, reference: Reference) -> None:
     await _post(client)
     start = (await client.get("/v1/changes", params={"after": "now"})).json()
     assert start["items"] == []
@@ -146,14 +148,14 @@ async def test_now_starts_at_the_head_and_filters_pass_over(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize(("engine", "patient"), [("sqlite", True), ("sqlite", False), ("postgresql", False)], indirect=["engine"])
-async def test_a_selection_is_looked_for_in_stretches_and_nothing_is_missed(
+async def test_filtered_page_scans_a_bounded_number_of_entries(
     client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch, patient: bool
 ) -> None:
-    """However much is passed over: within its time a page looks on until something is found; beyond it says how far it has come."""
+    """Within MAX_SCAN_SECONDS a page continues until a change fits; after that it is empty and `next` advances. None is missed."""
     monkeypatch.setattr(queries, "MAX_SCANNED", 2)
     monkeypatch.setattr(endpoints, "MAX_SCAN_SECONDS", 60.0 if patient else 0.0)
-    passed_over = [report(stated_at=f"2016-08-0{day}") for day in range(1, 8)]
-    await post_all(client, *passed_over, report(place="country"), report())
+    others = [report(stated_at=f"2016-08-0{day}") for day in range(1, 8)]
+    await post_all(client, *others, report(place="country"), report())
     found, empty, params = [], 0, {"place": "country"}
     head = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
     while params.get("after") != head:
@@ -168,10 +170,10 @@ async def test_a_selection_is_looked_for_in_stretches_and_nothing_is_missed(
     start = time.monotonic()
     waited = (await client.get("/v1/changes", params={"place": "country", "wait": 10})).json()
     assert [item["seq"] for item in waited["items"]] == [8]
-    assert time.monotonic() - start < 9, "it waited although there was something"
+    assert time.monotonic() - start < 9, "the request waited although a change fits"
 
 
-async def test_waits_until_something_comes(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_long_poll_waits_for_a_change(client: httpx.AsyncClient, reference: Reference) -> None:
     start = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
     waiting = asyncio.create_task(client.get("/v1/changes", params={"after": start, "wait": 30}, timeout=40))
     await asyncio.sleep(0.1)
@@ -184,7 +186,9 @@ async def test_waits_until_something_comes(client: httpx.AsyncClient, reference:
     assert empty["next"] == page["next"]
 
 
-async def test_a_cursor_that_nobody_gave_out_is_refused(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_cursor_of_another_list_or_clearance_gets_422(
+    make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
+) -> None:
     await _post(client)
     mine = (await client.get("/v1/changes")).json()["next"]
     other = await make_client(clearance=Label.GREEN)
@@ -194,10 +198,10 @@ async def test_a_cursor_that_nobody_gave_out_is_refused(make_client: MakeClient,
         assert answer.json()["errors"][0]["pointer"] == "?after"
 
 
-async def test_a_cursor_ahead_of_the_ledger_is_refused(client: httpx.AsyncClient, reference: Reference, make_client: MakeClient) -> None:
+async def test_cursor_ahead_of_the_ledger_gets_422(client: httpx.AsyncClient, reference: Reference, make_client: MakeClient) -> None:
     await _post(client)
     behind = await make_client(clearance=Label.RED)
-    # The cursor one further than the head is what a client holds whose server was put back to a backup.
+    # A client has such a cursor after the server was restored from a backup.
     ahead = CHANGE_CURSORS[Label.RED.level].encode(2, 2)
     answer = await behind.get("/v1/changes", params={"after": ahead})
     assert answer.status_code == 422

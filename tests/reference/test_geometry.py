@@ -1,0 +1,118 @@
+"""Geometry of places and routes: GeoJSON within WGS 84, rounded for low clearances."""
+
+from typing import Any
+
+import httpx
+
+from app.access.principal import Scope
+from app.domain.tlp import Label
+from tests.reference.helpers import assert_rejected
+from tests.support.factories import Reference
+from tests.support.fixtures import MakeClient, sqlite_only
+
+SQUARE = [[[36.0, 35.0], [37.0, 35.0], [37.0, 36.0], [36.0, 35.0]]]
+GEOMETRIES: list[dict[str, Any]] = [
+    {"type": "Point", "coordinates": [37.1, 36.2]},
+    {"type": "Point", "coordinates": [180, -90, 412.5]},
+    {"type": "MultiPoint", "coordinates": [[37.1, 36.2], [-180, 90]]},
+    {"type": "LineString", "coordinates": [[37.1, 36.2], [37.2, 36.3]]},
+    {"type": "MultiLineString", "coordinates": [[[37.1, 36.2], [37.2, 36.3]], [[1, 2], [3, 4]]]},
+    {"type": "Polygon", "coordinates": SQUARE},
+    {"type": "MultiPolygon", "coordinates": [SQUARE, SQUARE]},
+    {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [1, 2]}, {"type": "Polygon", "coordinates": SQUARE}]},
+]
+INVALID_GEOMETRIES: list[Any] = [
+    # Out of bounds in a collection within a collection.
+    {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [1, 2]}, {"type": "GeometryCollection", "geometries": [
+        {"type": "Point", "coordinates": [500, 500]}, {"type": "LineString", "coordinates": [[1, 2], [3, 4]]}]}]},
+    5, "POINT(37.1 36.2)", [37.1, 36.2], {}, {"type": "Point"}, {"coordinates": [1, 2]}, {"type": "point", "coordinates": [1, 2]},
+    {"type": "Circle", "coordinates": [1, 2]}, {"type": "Point", "coordinates": []}, {"type": "Point", "coordinates": [1]},
+    {"type": "Point", "coordinates": [1, 2, 3, 4]}, {"type": "Point", "coordinates": ["1", "2"]},
+    {"type": "Point", "coordinates": [True, 2]},
+    {"type": "Point", "coordinates": [None, 2]}, {"type": "Point", "coordinates": [180.001, 0]},
+    {"type": "Point", "coordinates": [-181, 0]},
+    {"type": "Point", "coordinates": [0, 90.1]}, {"type": "Point", "coordinates": [36.2, 137.1]},
+    {"type": "Point", "coordinates": [1e308, 0]},
+    {"type": "Point", "coordinates": [[1, 2]]}, {"type": "LineString", "coordinates": [1, 2]},
+    {"type": "LineString", "coordinates": [[1, 2]]},
+    {"type": "LineString", "coordinates": [[1, 2], [181, 2]]}, {"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]},
+    {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}, {"type": "Polygon", "coordinates": []},
+    {"type": "MultiPolygon", "coordinates": [SQUARE, [[[0, 0], [1, 0], [1, 91], [0, 0]]]]},
+    {"type": "GeometryCollection", "geometries": []},
+    {"type": "GeometryCollection", "geometries": [5]},
+    {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [181, 0]}]},
+    {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {}},
+    {"type": "FeatureCollection", "features": []},
+    {"type": "GeometryCollection", "geometries": {"type": "Point", "coordinates": [1, 2]}}, {"type": "Point", "coordinates": {"x": 1}},
+]  # fmt: skip
+
+
+async def test_geometry_is_kept_exactly_as_sent(client: httpx.AsyncClient) -> None:
+    for at, geometry in enumerate(GEOMETRIES):
+        for path, body in (("/v1/places", {}), ("/v1/routes", {"mode": "road"})):
+            answer = await client.post(path, json={"slug": f"g{at}", "name": "G", "geometry": geometry, **body})
+            assert answer.status_code == 201, answer.text
+            assert answer.json()["geometry"] == geometry
+            assert (await client.get(answer.headers["location"])).json()["geometry"] == geometry
+    for path in ("/v1/places", "/v1/routes"):
+        assert [item["geometry"] for item in (await client.get(path)).json()["items"]] == GEOMETRIES
+
+
+@sqlite_only
+async def test_geometry_outside_wgs84_or_malformed_is_rejected(client: httpx.AsyncClient) -> None:
+    for wrong in INVALID_GEOMETRIES:
+        await assert_rejected(client, "/v1/places", {"slug": "new", "name": "New", "geometry": wrong}, "/geometry")
+        await assert_rejected(client, "/v1/routes", {"slug": "new", "name": "New", "mode": "road", "geometry": wrong}, "/geometry")
+
+
+async def test_centroid_must_be_longitude_and_latitude(client: httpx.AsyncClient) -> None:
+    for at, centroid in enumerate(([37.1, 36.2], [-180, -90], [180, 90])):
+        answer = await client.post("/v1/places", json={"slug": f"c{at}", "name": "C", "centroid": centroid})
+        assert answer.json()["centroid"] == centroid
+    for wrong in (
+        [36.2, 137.1],
+        [181, 0],
+        [0, -91],
+        [1],
+        [],
+        [1, 2, 3, 4],
+        ["1", "2"],
+        [True, False],
+        "37.1,36.2",
+        {"lon": 1, "lat": 2},
+        5,
+    ):
+        answer = await client.post("/v1/places", json={"slug": "new", "name": "New", "centroid": wrong})
+        assert answer.status_code == 422, wrong
+        assert all(error["pointer"].startswith("/centroid") for error in answer.json()["errors"]), wrong
+    huge = await client.post(
+        "/v1/places", content=b'{"slug":"n","name":"N","centroid":[1e400,0]}', headers={"Content-Type": "application/json"}
+    )
+    assert huge.status_code == 422
+
+
+async def test_route_geometry_below_amber_is_rounded_to_a_tenth_of_a_degree(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, reference: Reference
+) -> None:
+    exact = [[37.0812, 36.2634], [37.1623, 36.2441]]
+    coarse = [[37.1, 36.3], [37.2, 36.2]]
+    await reference.add("routes", slug="unknown-line", name="Unknown line", mode="air")
+    readers = [(anonymous, False), *[(await make_client(clearance=label), label.level >= Label.AMBER.level) for label in Label]]
+    for reader, sees in readers:
+        one = (await reader.get("/v1/routes/north-road")).json()
+        assert one["geometry"] == {"type": "LineString", "coordinates": exact if sees else coarse}
+        assert one["redacted"] == ([] if sees else ["geometry"])
+        listed = (await reader.get("/v1/routes")).json()["items"]
+        assert listed[0] == one
+        assert (listed[2]["geometry"], listed[2]["redacted"]) == (None, [])
+        text = (await reader.get("/v1/routes")).text
+        assert ("37.0812" in text) == sees
+    # The response to a curator below amber is rounded too, even for the geometry that the curator sent.
+    curator = await make_client(Scope.READ, Scope.CURATE, clearance=Label.GREEN)
+    line = {"type": "GeometryCollection", "geometries": [{"type": "LineString", "coordinates": exact}]}
+    answer = await curator.post("/v1/routes", json={"slug": "own", "name": "Own", "mode": "road", "geometry": line})
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["geometry"]["geometries"][0]["coordinates"] == coarse
+    assert made["redacted"] == ["geometry"]
+    assert (await client.get("/v1/routes/own")).json()["geometry"] == line
