@@ -1,17 +1,19 @@
 """Examples of requests and responses about reports, for the OpenAPI document."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ConfigDict, JsonValue
 
 from app.domain.kinds import KINDS
+from app.http.problems import invalid_field
 
 _RECORDED = "2026-11-24T09:00:00Z"
 _REPORT = "01900000-0000-7000-8004-000000000014"
 _INDICATOR = "01900000-0000-7187-a269-9d9131ab3a26"
 _PROPOSAL = "01900000-0000-7000-8008-000000000001"
 
-REPORTS = {
+REPORTS: dict[str, dict[str, Any]] = {
     kind.title: {
         "kind": kind.name,
         "place": "aleppo-east",
@@ -34,30 +36,22 @@ CORRECTION = {
     "reason": "The upper figure was misread.",
 }
 OUTCOME = {"outcome": "overtaken", "reason": "A passage was fought open before the day that was named.", "report": _REPORT}
+OUTCOMES: dict[str, JsonValue] = {
+    "items": [
+        {"status": 201, "id": _REPORT, "seq": 14, "indicator": _INDICATOR, "location": f"/v1/reports/{_REPORT}"},
+        {"status": 422, "problem": invalid_field("/stated_at", "must not be in the future").body()},
+    ],
+    "created": 1,
+    "existing": 0,
+    "refused": 1,
+    "revision": 14,
+}
 RECORDED_REPORT: dict[str, JsonValue] = {
     "id": _REPORT,
     "seq": 14,
-    "kind": "trapped_population",
-    "place": "aleppo-east",
-    "source": "un-ocha",
-    "stated_at": "2016-07-25",
-    "value": {
-        "concept": "trapped",
-        "people": None,
-        "people_low": 250000,
-        "people_high": 275000,
-        "qualifier": None,
-        "includes_combatants": "unknown",
-    },
-    "provenance": {
-        "via": [],
-        "method": "expert_estimate",
-        "credibility": 2,
-        **dict.fromkeys(("published_at", "url", "title", "quote", "language", "licence")),
-    },
+    **next(iter(REPORTS.values())),
     "observed_from": None,
     "observed_to": None,
-    "sensitivity": "clear",
     "recorded_at": _RECORDED,
     "recorded_by": "demo",
     "indicator": _INDICATOR,

@@ -13,7 +13,7 @@ from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 from app.http.problems import ProblemDetails
 from app.reference.schemas import Grade, Slug
-from app.reports.examples import PROPOSAL, RECORDED_REPORT, entry_example, example
+from app.reports.examples import OUTCOMES, PROPOSAL, RECORDED_REPORT, entry_example, example
 
 ReportMethod = TypeAliasType(
     "ReportMethod",
@@ -288,6 +288,8 @@ class Outcome(BaseModel):
 
 class Outcomes(BaseModel):
     """One result per report, in the order sent."""
+
+    model_config = example(OUTCOMES)
 
     items: list[Outcome] = Field(description="One result per report, in the order sent.")
     created: int = Field(description="Number of reports that were recorded.")
