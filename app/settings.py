@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     session_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret that encrypts the board's session cookies, at least 32 characters. Unset: a new one at each start, which "
-        "signs everybody out. Several machines behind one address need the same secret.",
+        "ends all sessions. Several machines behind one address need the same secret.",
     )
     session_hours: Annotated[int, Field(ge=1, le=8760)] = Field(
         default=12, description="Hours after which a session of the board ends and the reader signs in again."
