@@ -3,15 +3,15 @@
 Nothing is sent: the webhooks are disabled, and their target, the discard port (RFC 863) of this machine, is forbidden by default.
 """
 
+from dataclasses import replace
 from itertools import count
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.keys import create_key
 from app.access.models import ApiKey
 from app.access.principal import Principal, Scope
-from app.demo.aleppo import REPORTS, add_reports, demo_id
+from app.demo.aleppo import GREEN_REPORT, demo_id
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
 from app.reports.labels import change_label
@@ -22,32 +22,25 @@ from app.webhooks.schemas import WebhookIn
 from app.webhooks.service import add_webhook
 
 TARGET = "https://127.0.0.1:9/lifeline"
-REASON = "the demo sends nothing"
-# The UN on the windows that Russia announced. Without a credibility, so it counts as not judged.
-RESTRICTED: dict[str, Any] = {
-    "kind": "route_closure",
-    "place": "aleppo-east",
-    "source": "un",
-    "stated_at": "2016-08-11",
-    "value": {"route": "castello-road", "status": "restricted", "assertion": "announced"},
-    "provenance": {"method": "expert_estimate"},
-    "sensitivity": "green",
-}
-PUBLISHED = "The UN has published it."
+KEYS = {"field desk": Scope.REPORT, "old field desk": Scope.REPORT, "review desk": Scope.CURATE}
 
 
 async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Add keys, webhooks and a proposal that a key can read, delete and confirm."""
-    await _add_webhooks(session, key, settings)
-    await _add_proposal(session, key, settings)
-
-
-async def _add_webhooks(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Add two keys and two webhooks, one of each to delete; the first webhook has a failed delivery."""
-    for number, name in enumerate(("field desk", "old field desk"), 1):
-        await _add_key(session, key, number, name, Scope.READ, Scope.REPORT)
+    """Add keys, webhooks and a proposal that a key can read, delete and confirm; the secrets of the new keys are not shown."""
+    clearance, organisation = LABELS[key.clearance], key.organisation
+    for number, (name, scope) in enumerate(KEYS.items(), 1):
+        identifier, scopes = demo_id("key", number), (Scope.READ, scope)
+        await create_key(session, name=name, organisation=organisation, scopes=scopes, clearance=clearance, identifier=identifier)
     await session.flush()
-    caller = Principal(level=key.clearance, key_id=key.id, organisation=key.organisation)
+    caller = Principal(level=key.clearance, key_id=key.id, organisation=organisation)
+    await _add_webhooks(session, caller, settings)
+    # Another key proposes, because lowering a label takes two.
+    reviewer, report, proposal = replace(caller, key_id=demo_id("key", len(KEYS))), demo_id("report", GREEN_REPORT), demo_id("proposal", 1)
+    await change_label(session, reviewer, report, Label.CLEAR, "The UN has published it.", settings, proposal_id=proposal)
+
+
+async def _add_webhooks(session: AsyncSession, caller: Principal, settings: Settings) -> None:
+    """Add two webhooks: one with a failed delivery, one to delete."""
     webhook = WebhookIn(url=TARGET, kind="supply_runout", place="aleppo-east", within=True, after="beginning")
     tried, unused = [await add_webhook(session, caller, webhook, TARGET, demo_id("webhook", number)) for number in (1, 2)]
     connection = await session.connection()
@@ -60,26 +53,4 @@ async def _add_webhooks(session: AsyncSession, key: ApiKey, settings: Settings) 
     await record_result(connection, lease, first, started, result, settings)
     await release_lease(connection, lease)
     for each in (tried, unused):
-        each.disabled_at, each.disabled_reason = utc_now(), REASON
-
-
-async def _add_proposal(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Add a restricted report and a proposal to lower its label, made with another key, because that takes two keys."""
-    await _add_key(session, key, 3, "review desk", Scope.READ, Scope.CURATE)
-    await session.flush()
-    reviewer = Principal(level=key.clearance, key_id=demo_id("key", 3), organisation=key.organisation)
-    number = len(REPORTS) + 1
-    await add_reports(session, reviewer, [RESTRICTED], settings, first=number)
-    await change_label(session, reviewer, demo_id("report", number), Label.CLEAR, PUBLISHED, settings, proposal_id=demo_id("proposal", 1))
-
-
-async def _add_key(session: AsyncSession, key: ApiKey, number: int, name: str, *scopes: Scope) -> None:
-    """Add a key with the clearance of another one; its secret is not shown."""
-    await create_key(
-        session,
-        name=name,
-        organisation=key.organisation,
-        scopes=scopes,
-        clearance=LABELS[key.clearance],
-        identifier=demo_id("key", number),
-    )
+        each.disabled_at, each.disabled_reason = utc_now(), "the demo sends nothing"
