@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import Curator, ReporterOrCurator, SettingsDep
 from app.access.idempotency import WriteResult, idempotent_write
-from app.http.openapi import AMEND_ERRORS, body_schema, json_request_body
+from app.http.openapi import AMEND_ERRORS, json_request_body
 from app.http.problems import FieldProblem
 from app.http.request_body import json_body, validated_body
 from app.reports import examples
@@ -18,17 +18,15 @@ from app.reports.schemas import CORRECTION_MODELS, GradeIn, GradeOut, OutcomeIn,
 from app.reports.service import correct_report, retract_report
 from app.reports.validation import validate
 
-router = APIRouter(tags=["Reporting"])
+router = APIRouter(tags=["Reporting"], responses=AMEND_ERRORS)
+
+_CORRECTION = json_request_body({"Fewer people": examples.CORRECTION}, *CORRECTION_MODELS.values())
+_RETRACTION = json_request_body({"Withdrawn": {"reason": "The source withdrew the statement."}}, RetractionIn)
+_OUTCOME = json_request_body({"Overtaken": examples.OUTCOME}, OutcomeIn)
+_GRADE = json_request_body({"Less reliable": {"reliability": "D", "reason": "Two statements proved wrong."}}, GradeIn)
 
 
-@router.post(
-    "/reports/{id}/correction",
-    status_code=201,
-    summary="Correct a report",
-    response_model=ReportOut,
-    responses=AMEND_ERRORS,
-    openapi_extra=json_request_body(body_schema(*CORRECTION_MODELS.values()), {"Fewer people": examples.CORRECTION}),
-)
+@router.post("/reports/{id}/correction", status_code=201, summary="Correct a report", response_model=ReportOut, openapi_extra=_CORRECTION)
 async def create_report_correction(
     request: Request,
     caller: ReporterOrCurator,
@@ -55,12 +53,7 @@ async def create_report_correction(
 
 
 @router.post(
-    "/reports/{id}/retraction",
-    status_code=201,
-    summary="Retract a report",
-    response_model=RetractionOut,
-    responses=AMEND_ERRORS,
-    openapi_extra=json_request_body(body_schema(RetractionIn), {"Withdrawn": {"reason": "The source withdrew the statement."}}),
+    "/reports/{id}/retraction", status_code=201, summary="Retract a report", response_model=RetractionOut, openapi_extra=_RETRACTION
 )
 async def create_report_retraction(
     request: Request,
@@ -86,8 +79,7 @@ async def create_report_retraction(
     status_code=201,
     summary="Record the outcome of a warning",
     response_model=OutcomeOut,
-    responses=AMEND_ERRORS,
-    openapi_extra=json_request_body(body_schema(OutcomeIn), {"Overtaken": examples.OUTCOME}),
+    openapi_extra=_OUTCOME,
 )
 async def create_indicator_outcome(
     request: Request,
@@ -110,16 +102,7 @@ async def create_indicator_outcome(
     return await idempotent_write(request, caller, write)
 
 
-@router.post(
-    "/sources/{slug}/grades",
-    status_code=201,
-    summary="Grade a source",
-    response_model=GradeOut,
-    responses=AMEND_ERRORS,
-    openapi_extra=json_request_body(
-        body_schema(GradeIn), {"Less reliable": {"reliability": "D", "reason": "Two statements proved wrong."}}
-    ),
-)
+@router.post("/sources/{slug}/grades", status_code=201, summary="Grade a source", response_model=GradeOut, openapi_extra=_GRADE)
 async def create_source_grade(
     request: Request,
     caller: Curator,

@@ -11,7 +11,7 @@ from app.access.dependencies import Curator, DatabaseDep, SettingsDep
 from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal
 from app.http.cursors import Cursor
-from app.http.openapi import AMEND_ERRORS, IDEMPOTENCY_KEY, body_schema, json_request_body, problem_responses
+from app.http.openapi import AMEND_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, json_request_body, problem_responses
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
 from app.http.responses import page_response
@@ -25,6 +25,10 @@ router = APIRouter(tags=["Reporting"])
 
 PROPOSAL_CURSOR = Cursor("proposals", UUID)
 
+_BODY = json_request_body({"Restrict": {"sensitivity": "amber", "reason": "It shows where people hide."}}, LabelIn)
+_RESPONSES = AMEND_ERRORS | {202: {"model": ProposalOut, "description": "The lower label waits for another key to confirm it."}}
+_CONFIRM_ERRORS = problem_responses(401, 403, 404, 409, 422, 503)
+
 
 def _label_result(entry: LedgerEntry, caller: Principal) -> WriteResult:
     detail = entry.detail or {}
@@ -37,8 +41,8 @@ def _label_result(entry: LedgerEntry, caller: Principal) -> WriteResult:
     status_code=201,
     summary="Change the label of a report",
     response_model=LabelOut,
-    responses=AMEND_ERRORS | {202: {"model": ProposalOut, "description": "The lower label waits for another key to confirm it."}},
-    openapi_extra=json_request_body(body_schema(LabelIn), {"Restrict": {"sensitivity": "amber", "reason": "It shows where people hide."}}),
+    responses=_RESPONSES,
+    openapi_extra=_BODY,
 )
 async def change_report_label(
     request: Request,
@@ -62,9 +66,7 @@ async def change_report_label(
     return await idempotent_write(request, caller, write)
 
 
-@router.get(
-    "/label-proposals", summary="List label proposals", response_model=ProposalPage, responses=problem_responses(401, 403, 422, 503)
-)
+@router.get("/label-proposals", summary="List label proposals", response_model=ProposalPage, responses=SCOPED_LIST_ERRORS)
 async def list_label_proposals(
     request: Request, caller: Curator, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100
 ) -> Response:
@@ -82,8 +84,8 @@ async def list_label_proposals(
     status_code=201,
     summary="Confirm a lower label",
     response_model=LabelOut,
-    responses=problem_responses(401, 403, 404, 409, 422, 503),
-    openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+    responses=_CONFIRM_ERRORS,
+    openapi_extra=IDEMPOTENT,
 )
 async def confirm_label_proposal(
     request: Request,

@@ -49,15 +49,6 @@ class VisibleReport:
     created: bool = False
 
 
-def status_for(report: Report, level: int) -> ReportStatus:
-    """Return the current status of a report for a clearance."""
-    if report.retracted_from_level is not None and report.retracted_from_level <= level:
-        return "retracted"
-    if report.superseded_from_level is not None and report.superseded_from_level <= level:
-        return "superseded"
-    return "standing"
-
-
 def status_in(view: View) -> ColumnElement[str]:
     """Return an expression for the status of a report in a view."""
     # `lowest_level`: a reader who once saw the superseding report knows of it, even if its label was raised since.

@@ -20,7 +20,7 @@ from app.access.principal import Principal
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.times import rfc3339, start_of
-from app.domain.tlp import LABELS, TOP
+from app.domain.tlp import LABELS, MAX_LEVEL
 from app.exchange.replication.entry_schema import KNOWN_TYPES, Entry, parse_entry
 from app.http.problems import FieldProblem, Problem, not_found, pointer
 from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
@@ -28,7 +28,7 @@ from app.ledger.queries import STATEMENT_TYPES
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
-from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report, status_for
+from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
 from app.settings import Settings
@@ -190,7 +190,8 @@ class EntryApplier:
         superseded = await find_visible_report(connection, old, caller)
         if superseded is not None:
             author = replace(caller, level=min(caller.level, max(superseded.report.level, entry.report.sensitivity.level)))
-            if status_for(superseded.report, author.level) == "standing":
+            standing = await find_visible_report(connection, old, author)
+            if standing is not None and standing.status == "standing":
                 kept = None if identifier in hidden else identifier
                 corrected = await correct_report(session, author, old, sent, entry.reason, self._settings, identifier=kept)
                 self._map(identifier, corrected.report.id)
@@ -260,7 +261,7 @@ class EntryApplier:
 
     async def _change_label(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         """Apply a label change. A tombstone does not carry the new label, so the report becomes `red` here."""
-        identifier, label = self._local(entry.report_id), entry.detail.sensitivity or LABELS[TOP]
+        identifier, label = self._local(entry.report_id), entry.detail.sensitivity or LABELS[MAX_LEVEL]
         visible = await find_visible_report(await session.connection(), identifier, caller)
         if visible is None and entry.report is not None:
             sent = validate(entry.statement | {"sensitivity": label.value}, self._settings)
