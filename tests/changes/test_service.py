@@ -17,12 +17,11 @@ from app.changes import service
 from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
-from tests.operations.test_health import metrics
 from tests.support.factories import Reference, report
 from tests.support.fixtures import FULL, MakeKey
 from tests.support.processes import serve
 from tests.support.servers import client_for, new_key
-from tests.telemetry.test_metrics_and_logs import value
+from tests.support.telemetry import metric_value, scrape
 
 pytestmark = pytest.mark.starts_early
 
@@ -91,9 +90,9 @@ async def _posts_by_worker(url: str, headers: dict[str, str]) -> dict[str, float
         while len(posted) < 2:
             # A new connection, which either worker may accept.
             async with httpx.AsyncClient(base_url=url, headers=headers) as client:
-                found = await metrics(client)
+                found = await scrape(client)
             (worker,) = {sample.labels["worker"] for family in found.values() for sample in family.samples}
-            posted[worker] = value(found, "http_requests_total", handler="/v1/reports", method="POST", status="2xx")
+            posted[worker] = metric_value(found, "http_requests_total", handler="/v1/reports", method="POST", status="2xx")
     return posted
 
 

@@ -15,7 +15,7 @@ from app.ledger import appender
 from tests.support.factories import Reference, report
 from tests.support.processes import ROOT, serve
 from tests.support.servers import invoke, new_key
-from tests.telemetry.test_metrics_and_logs import lines
+from tests.support.telemetry import access_log_lines
 
 
 async def test_times_of_the_ledger_never_go_back(
@@ -68,7 +68,7 @@ def test_a_process_whose_clock_jumps_back_serves_on(seeded_database_url: str, cl
         times = [each["recorded_at"] for each in client.get("/v1/changes").json()["items"]]
     for left in ("faketime_shm_", "sem.faketime_sem_"):
         Path(f"/dev/shm/{left}{server.process.pid}").unlink(missing_ok=True)  # noqa: S108 - libfaketime's, of a process that a signal ended
-    logged = [datetime.fromisoformat(line["timestamp"]) for line in lines(server.output.read_text()) if line["method"] == "POST"]
+    logged = [datetime.fromisoformat(line["timestamp"]) for line in access_log_lines(server.output.read_text()) if line["method"] == "POST"]
     assert logged[3] < logged[1] < logged[2] < logged[0] < logged[4], "the clock did not jump"
     assert times == sorted(set(times))
     assert len(times) == 5

