@@ -19,7 +19,7 @@ from app.access.schemas import KEY_EXAMPLE, AuditAction, AuditPage, KeyCreated, 
 from app.domain.times import DateOrTime, end_of, rfc3339, start_of, utc_now
 from app.domain.tlp import LABELS
 from app.http.cursors import Cursor
-from app.http.openapi import AMEND_ERRORS, WRITE_ERRORS, body_schema, json_request_body, problem_responses
+from app.http.openapi import AMEND_ERRORS, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, WRITE_ERRORS, json_request_body, problem_responses
 from app.http.problems import Problem, not_found
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
@@ -35,7 +35,9 @@ AUDIT_CURSOR = Cursor("audit", UUID)
 
 KeyId = Annotated[UUID, Path(description="Key to read or rotate.", examples=["01900000-0000-7000-8005-000000000001"])]
 RevokedId = Annotated[UUID, Path(description="Key to revoke.", examples=["01900000-0000-7000-8005-000000000002"])]
-KEY_ERRORS = problem_responses(401, 403, 404, 422, 503)
+
+_KEY_BODY = json_request_body({"A field desk": KEY_EXAMPLE}, KeyIn)
+_ROTATION_BODY = json_request_body({"Two days to change over": {"overlap_hours": 48}}, RotationIn)
 
 
 @router.get("/me", summary="Get the caller", response_model=Me, responses=problem_responses(401, 422, 503))
@@ -52,7 +54,7 @@ async def get_me(request: Request, caller: CallerDep) -> Response:
     return json_response(request, orjson.dumps(body), private=True, cacheable=False)
 
 
-@router.get("/keys", summary="List keys", response_model=KeyPage, responses=problem_responses(401, 403, 422, 503))
+@router.get("/keys", summary="List keys", response_model=KeyPage, responses=SCOPED_LIST_ERRORS)
 async def list_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100) -> Response:
     """List all keys, expired and revoked ones included, and the subjects of the OpenID Connect issuer, without secrets.
 
@@ -65,14 +67,7 @@ async def list_keys(request: Request, caller: Admin, database: DatabaseDep, curs
     return page_response(request, items, next_cursor=KEY_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False)
 
 
-@router.post(
-    "/keys",
-    status_code=201,
-    summary="Create a key",
-    response_model=KeyCreated,
-    responses=WRITE_ERRORS,
-    openapi_extra=json_request_body(body_schema(KeyIn), {"A field desk": KEY_EXAMPLE}),
-)
+@router.post("/keys", status_code=201, summary="Create a key", response_model=KeyCreated, responses=WRITE_ERRORS, openapi_extra=_KEY_BODY)
 async def create_key(request: Request, caller: Admin, body: Annotated[KeyIn, Depends(validated_body(KeyIn))]) -> Response:
     """Create a key. Its `secret` is shown only in this response, because only a hash of it is stored. Needs the scope `admin`.
 
@@ -96,7 +91,7 @@ async def create_key(request: Request, caller: Admin, body: Annotated[KeyIn, Dep
     return await idempotent_write(request, caller, write)
 
 
-@router.get("/keys/{id}", summary="Get a key", response_model=KeyOut, responses=KEY_ERRORS)
+@router.get("/keys/{id}", summary="Get a key", response_model=KeyOut, responses=SCOPED_READ_ERRORS)
 async def get_key(request: Request, caller: Admin, database: DatabaseDep, id: KeyId) -> Response:  # noqa: A002 - the name on the wire
     """Return a key without its secret. Needs the scope `admin`."""
     async with database.read_latest() as connection:
@@ -113,7 +108,7 @@ async def get_key(request: Request, caller: Admin, database: DatabaseDep, id: Ke
     summary="Rotate a key",
     response_model=KeyCreated,
     responses=AMEND_ERRORS,
-    openapi_extra=json_request_body(body_schema(RotationIn), {"Two days to change over": {"overlap_hours": 48}}),
+    openapi_extra=_ROTATION_BODY,
 )
 async def rotate_key(
     request: Request,
@@ -138,7 +133,7 @@ async def rotate_key(
     return await idempotent_write(request, caller, write)
 
 
-@router.delete("/keys/{id}", status_code=204, summary="Revoke a key", response_class=Response, responses=KEY_ERRORS)
+@router.delete("/keys/{id}", status_code=204, summary="Revoke a key", response_class=Response, responses=SCOPED_READ_ERRORS)
 async def delete_key(request: Request, caller: Admin, database: DatabaseDep, id: RevokedId) -> Response:  # noqa: A002 - the name on the wire
     """Revoke a key at once, in every process; its streams and exports end. It stays in the list of keys. Needs the scope `admin`.
 
@@ -151,7 +146,7 @@ async def delete_key(request: Request, caller: Admin, database: DatabaseDep, id:
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/audit", summary="List audit entries", response_model=AuditPage, responses=problem_responses(401, 403, 422, 503))
+@router.get("/audit", summary="List audit entries", response_model=AuditPage, responses=SCOPED_LIST_ERRORS)
 async def list_audit(
     request: Request,
     caller: Admin,

@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from app.http.content_negotiation import MEDIA_TYPES, Format, parse_accept
-from app.http.openapi import Responses, problem_responses
+from app.http.openapi import LIST_ERRORS, Responses, problem_responses
 from app.http.problems import FieldProblem, Problem, invalid_field, not_found
 from app.http.query_params import AsOf, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import page_response
@@ -139,3 +139,4 @@ _CONTENT: dict[Format, dict[str, Any]] = {
         "example": '{"kind":"trapped_population","subject":"trapped"}\n{"kind":"supply_runout","subject":"food"}\n',
     },
 }
+LIST_RESPONSES = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)

@@ -53,8 +53,11 @@ READ_ERRORS: Responses = NOT_MODIFIED | problem_responses(401, 404, 422, 503)
 WRITE_ERRORS: Responses = problem_responses(400, 401, 403, 413, 415, 422, 503)
 AMEND_ERRORS: Responses = WRITE_ERRORS | problem_responses(404, 409)
 CURATE_ERRORS: Responses = WRITE_ERRORS | problem_responses(409)
+# Of operations that need a key with a scope; their responses are not cacheable.
+SCOPED_LIST_ERRORS: Responses = problem_responses(401, 403, 422, 503)
+SCOPED_READ_ERRORS: Responses = problem_responses(401, 403, 404, 422, 503)
 
-IDEMPOTENCY_KEY = {
+_IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -62,6 +65,8 @@ IDEMPOTENCY_KEY = {
     "body a 422.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+# `openapi_extra` of a POST without a body.
+IDEMPOTENT: dict[str, Any] = {"parameters": [_IDEMPOTENCY_KEY]}
 _REVISION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 _REVISION_SENT = {
     "description": "Head of the ledger as this caller sees it, in the state that the response was read from.",
@@ -86,17 +91,15 @@ _EVENT_STREAM = {
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
 
 
-def body_schema(*models: type[BaseModel]) -> dict[str, Any]:
-    """Return the schema of a body that fits one of these models, and add them to the components."""
+def json_request_body(examples: Mapping[str, Any], *models: type[BaseModel], max_items: int | None = None) -> dict[str, Any]:
+    """Return `openapi_extra` for a JSON body that `app.http.request_body` reads: one of these models, or a list of up to `max_items`."""
     _body_models.update({model.__name__: model for model in models})
-    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
-    return references[0] if len(references) == 1 else {"anyOf": references}
-
-
-def json_request_body(schema: Mapping[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `openapi_extra` for a JSON body that `app.http.request_body` reads; examples by name."""
+    schemas: list[dict[str, Any]] = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    if max_items is not None:
+        schemas.append({"type": "array", "items": {"anyOf": schemas[:]}, "minItems": 1, "maxItems": max_items})
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}, "parameters": [IDEMPOTENCY_KEY]}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}, **IDEMPOTENT}
 
 
 def install(app: FastAPI) -> None:

@@ -13,8 +13,8 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.view import View
 from app.http.cursors import Cursor
-from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, format_responses, list_response, negotiate_format
-from app.http.openapi import LIST_ERRORS, READ_ERRORS
+from app.http.lists import GEOGRAPHIC_FORMATS, LIST_RESPONSES, SUFFIX, ListQuery, Page, list_response, negotiate_format
+from app.http.openapi import READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, KnownAt, PageCursor
 from app.http.responses import json_response, page_response
@@ -30,8 +30,6 @@ router = APIRouter(tags=["Indicators"], route_class=FastListRoute)
 
 INDICATOR_CURSOR = Cursor("indicators", UUID)
 HISTORY_CURSOR = Cursor("history", int)
-
-LIST_RESPONSES = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 
 Identifier = Annotated[UUID, Path(description="Identifier of the indicator.", examples=["01900000-0000-702e-b881-6381f574fbf4"])]
 

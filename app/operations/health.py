@@ -69,10 +69,7 @@ async def get_readiness(database: DatabaseDep) -> Response:
 
 
 @router.get(
-    "/metrics",
-    summary="Get metrics",
-    response_class=PlainTextResponse,
-    responses=problem_responses(401, 422, 503) | {200: _PROMETHEUS},
+    "/metrics", summary="Get metrics", response_class=PlainTextResponse, responses=problem_responses(401, 422, 503) | {200: _PROMETHEUS}
 )
 async def get_metrics(request: Request, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Return requests by route, method and status, latencies, and the state of the process in the Prometheus text format.

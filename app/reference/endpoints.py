@@ -28,7 +28,7 @@ from app.http.lists import (
     list_response,
     negotiate_format,
 )
-from app.http.openapi import CURATE_ERRORS, READ_ERRORS, body_schema, json_request_body
+from app.http.openapi import CURATE_ERRORS, READ_ERRORS, json_request_body
 from app.http.problems import not_found
 from app.http.query_params import BoundingBox, CountryFilter, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import validated_body
@@ -46,6 +46,10 @@ router = APIRouter(tags=["Places, sources, routes"])
 
 GEOGRAPHIC_RESPONSES = READ_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 TABULAR_RESPONSES = READ_ERRORS | format_responses(TABULAR_FORMATS)
+
+_PLACE_BODY = json_request_body({"An area inside eastern Aleppo": schemas.PLACE_EXAMPLE}, PlaceIn)
+_SOURCE_BODY = json_request_body({"A local council": schemas.SOURCE_EXAMPLE}, SourceIn)
+_ROUTE_BODY = json_request_body({"A border crossing": schemas.ROUTE_EXAMPLE}, RouteIn)
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -132,12 +136,7 @@ async def get_place(
 
 
 @router.post(
-    "/places",
-    status_code=201,
-    summary="Create a place",
-    response_model=PlaceOut,
-    responses=CURATE_ERRORS,
-    openapi_extra=json_request_body(body_schema(PlaceIn), {"An area inside eastern Aleppo": schemas.PLACE_EXAMPLE}),
+    "/places", status_code=201, summary="Create a place", response_model=PlaceOut, responses=CURATE_ERRORS, openapi_extra=_PLACE_BODY
 )
 async def create_place(request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(validated_body(PlaceIn))]) -> Response:
     """Create a place. Needs the scope `curate`. A slug or code that exists gets 409."""
@@ -171,12 +170,7 @@ async def get_source(
 
 
 @router.post(
-    "/sources",
-    status_code=201,
-    summary="Create a source",
-    response_model=SourceOut,
-    responses=CURATE_ERRORS,
-    openapi_extra=json_request_body(body_schema(SourceIn), {"A local council": schemas.SOURCE_EXAMPLE}),
+    "/sources", status_code=201, summary="Create a source", response_model=SourceOut, responses=CURATE_ERRORS, openapi_extra=_SOURCE_BODY
 )
 async def create_source(request: Request, caller: Curator, body: Annotated[SourceIn, Depends(validated_body(SourceIn))]) -> Response:
     """Create a source. Needs the scope `curate`. A slug that exists gets 409."""
@@ -207,12 +201,7 @@ async def get_route(
 
 
 @router.post(
-    "/routes",
-    status_code=201,
-    summary="Create a route",
-    response_model=RouteOut,
-    responses=CURATE_ERRORS,
-    openapi_extra=json_request_body(body_schema(RouteIn), {"A border crossing": schemas.ROUTE_EXAMPLE}),
+    "/routes", status_code=201, summary="Create a route", response_model=RouteOut, responses=CURATE_ERRORS, openapi_extra=_ROUTE_BODY
 )
 async def create_route(request: Request, caller: Curator, body: Annotated[RouteIn, Depends(validated_body(RouteIn))]) -> Response:
     """Create a route. Needs the scope `curate`. A slug that exists gets 409."""

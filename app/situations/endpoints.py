@@ -17,8 +17,8 @@ from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.times import rfc3339
 from app.domain.view import View
 from app.http.cursors import Cursor
-from app.http.lists import GEOGRAPHIC_FORMATS, SUFFIX, ListQuery, Page, PastListFilters, format_responses, list_response, negotiate_format
-from app.http.openapi import LIST_ERRORS, READ_ERRORS
+from app.http.lists import GEOGRAPHIC_FORMATS, LIST_RESPONSES, SUFFIX, ListQuery, Page, PastListFilters, list_response, negotiate_format
+from app.http.openapi import READ_ERRORS
 from app.http.problems import not_found
 from app.http.query_params import AsOf, KnownAt
 from app.http.responses import json_response
@@ -31,14 +31,12 @@ from app.situations.track_record import load_track_record
 from app.situations.warnings import load_warnings
 from app.storage.paging import current_revision
 
-router = APIRouter(route_class=FastListRoute)
+router = APIRouter(tags=["Situations"], route_class=FastListRoute)
 
 SITUATION_CURSOR = Cursor("situations", UUID)
 WARNING_CURSOR = Cursor("warnings", tuple[date, UUID])
 # A router of its own, because its tag comes later in the OpenAPI document.
-track_records = APIRouter()
-
-LIST_RESPONSES = LIST_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
+track_records = APIRouter(tags=["Places, sources, routes"])
 
 
 class WarningFilters(PastListFilters):
@@ -48,13 +46,7 @@ class WarningFilters(PastListFilters):
 
 
 @router.get("/situations" + SUFFIX, include_in_schema=False)
-@router.get(
-    "/situations",
-    tags=["Situations"],
-    summary="List situations",
-    response_model=SituationPage,
-    responses=LIST_RESPONSES,
-)
+@router.get("/situations", summary="List situations", response_model=SituationPage, responses=LIST_RESPONSES)
 async def list_situations(
     request: Request,
     caller: CallerDep,
@@ -80,9 +72,7 @@ async def list_situations(
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@router.get(
-    "/situations/{place}", tags=["Situations"], summary="Get the situation of a place", response_model=Situation, responses=READ_ERRORS
-)
+@router.get("/situations/{place}", summary="Get the situation of a place", response_model=Situation, responses=READ_ERRORS)
 async def get_situation(
     request: Request,
     caller: CallerDep,
@@ -111,13 +101,7 @@ async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UU
 
 
 @router.get("/warnings" + SUFFIX, include_in_schema=False)
-@router.get(
-    "/warnings",
-    tags=["Situations"],
-    summary="List warnings",
-    response_model=WarningPage,
-    responses=LIST_RESPONSES,
-)
+@router.get("/warnings", summary="List warnings", response_model=WarningPage, responses=LIST_RESPONSES)
 async def list_warnings(
     request: Request,
     caller: CallerDep,
@@ -141,13 +125,7 @@ async def list_warnings(
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
-@track_records.get(
-    "/sources/{slug}/record",
-    tags=["Places, sources, routes"],
-    summary="Get the track record of a source",
-    response_model=TrackRecord,
-    responses=READ_ERRORS,
-)
+@track_records.get("/sources/{slug}/record", summary="Get the track record of a source", response_model=TrackRecord, responses=READ_ERRORS)
 async def get_source_record(
     request: Request,
     caller: CallerDep,

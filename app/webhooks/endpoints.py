@@ -12,7 +12,7 @@ from app.access.dependencies import DatabaseDep, SettingsDep, require
 from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal, Scope
 from app.http.cursors import Cursor
-from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS, body_schema, json_request_body, problem_responses
+from app.http.openapi import CURATE_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, json_request_body
 from app.http.problems import invalid_field
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
@@ -33,28 +33,22 @@ DeletedId = Annotated[UUID, Path(description="Webhook to delete.", examples=["01
 DeliveryId = Annotated[UUID, Path(description="Delivery to repeat.", examples=["01900000-0000-7000-8007-000000000001"])]
 # How long a new webhook waits for the check of its host; shorter than an attempt, because every attempt checks again.
 MAX_RESOLVE_SECONDS = 3.0
-WEBHOOK_ERRORS = problem_responses(401, 403, 404, 422, 503)
+
+_EXAMPLES = {
+    "All later changes": {"url": "https://receiver.invalid/lifeline"},
+    "All changes of supplies at a place and its descendants": {
+        "url": "https://receiver.invalid/lifeline",
+        "kind": "supply_runout",
+        "place": "aleppo-east",
+        "within": True,
+        "after": "beginning",
+    },
+}
+_BODY = json_request_body(_EXAMPLES, WebhookIn)
 
 
 @router.post(
-    "/webhooks",
-    status_code=201,
-    summary="Create a webhook",
-    response_model=WebhookCreated,
-    responses=WRITE_ERRORS | problem_responses(409),
-    openapi_extra=json_request_body(
-        body_schema(WebhookIn),
-        {
-            "All later changes": {"url": "https://receiver.invalid/lifeline"},
-            "All changes of supplies at a place and its descendants": {
-                "url": "https://receiver.invalid/lifeline",
-                "kind": "supply_runout",
-                "place": "aleppo-east",
-                "within": True,
-                "after": "beginning",
-            },
-        },
-    ),
+    "/webhooks", status_code=201, summary="Create a webhook", response_model=WebhookCreated, responses=CURATE_ERRORS, openapi_extra=_BODY
 )
 async def create_webhook(
     request: Request, caller: Subscriber, settings: SettingsDep, sent: Annotated[WebhookIn, Depends(validated_body(WebhookIn))]
@@ -87,7 +81,7 @@ async def create_webhook(
     return await idempotent_write(request, caller, write)
 
 
-@router.get("/webhooks", summary="List webhooks", response_model=WebhookPage, responses=problem_responses(401, 403, 422, 503))
+@router.get("/webhooks", summary="List webhooks", response_model=WebhookPage, responses=SCOPED_LIST_ERRORS)
 async def list_webhooks(
     request: Request, caller: Subscriber, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100
 ) -> Response:
@@ -99,7 +93,7 @@ async def list_webhooks(
     return page_response(request, items, next_cursor=next_cursor, revision=revision, private=True, cacheable=False)
 
 
-@router.get("/webhooks/{id}", summary="Get a webhook", response_model=WebhookOut, responses=WEBHOOK_ERRORS)
+@router.get("/webhooks/{id}", summary="Get a webhook", response_model=WebhookOut, responses=SCOPED_READ_ERRORS)
 async def get_webhook(request: Request, caller: Subscriber, database: DatabaseDep, id: WebhookId) -> Response:  # noqa: A002 - wire name
     """Return a webhook: how far it is queued, since when it fails, whether and why it is disabled. Needs the scope `read`."""
     async with database.read_latest() as connection:
@@ -108,7 +102,7 @@ async def get_webhook(request: Request, caller: Subscriber, database: DatabaseDe
     return json_response(request, orjson.dumps(webhook), private=True, cacheable=False, revision=revision)
 
 
-@router.delete("/webhooks/{id}", status_code=204, summary="Delete a webhook", response_class=Response, responses=WEBHOOK_ERRORS)
+@router.delete("/webhooks/{id}", status_code=204, summary="Delete a webhook", response_class=Response, responses=SCOPED_READ_ERRORS)
 async def delete_webhook(request: Request, caller: Subscriber, database: DatabaseDep, id: DeletedId) -> Response:  # noqa: A002 - wire name
     """Delete a webhook, its pending deliveries and its log. Needs the scope `read`."""
     async with database.write() as session:
@@ -117,7 +111,7 @@ async def delete_webhook(request: Request, caller: Subscriber, database: Databas
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/webhooks/{id}/deliveries", summary="List deliveries of a webhook", response_model=DeliveryPage, responses=WEBHOOK_ERRORS)
+@router.get("/webhooks/{id}/deliveries", summary="List deliveries of a webhook", response_model=DeliveryPage, responses=SCOPED_READ_ERRORS)
 async def list_webhook_deliveries(
     request: Request,
     caller: Subscriber,
@@ -144,8 +138,8 @@ async def list_webhook_deliveries(
     status_code=202,
     summary="Deliver again",
     response_model=DeliveryOut,
-    responses=WEBHOOK_ERRORS,
-    openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+    responses=SCOPED_READ_ERRORS,
+    openapi_extra=IDEMPOTENT,
 )
 async def create_webhook_redelivery(
     request: Request,

@@ -22,7 +22,7 @@ from app.reference.queries import place_conditions
 from app.reports.models import Report
 from app.storage.paging import current_revision
 
-router = APIRouter()
+router = APIRouter(tags=["Alerts"])
 
 ALERT_CURSOR = Cursor("alerts", int)
 
@@ -33,6 +33,10 @@ _CAP_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 _ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom"><id>urn:lifeline:alerts</id><title>Lifeline alerts</title>...</feed>
 """
+_ATOM: dict[str, Any] = {"schema": {"type": "string"}, "example": _ATOM_EXAMPLE}
+_CAP: dict[str, Any] = {"schema": {"type": "string"}, "example": _CAP_EXAMPLE}
+_FEED_RESPONSES = READ_ERRORS | problem_responses(406) | {200: {"content": {MEDIA_TYPES[Format.ATOM]: _ATOM}}}
+_CAP_RESPONSES = READ_ERRORS | {200: {"content": {MEDIA_TYPES[Format.CAP]: _CAP}}}
 
 
 class AlertFilters(ListFilters):
@@ -41,17 +45,7 @@ class AlertFilters(ListFilters):
     kind: Annotated[AlertKind, Field(description="Only alerts of this kind.")] = None
 
 
-def _content(format_: Format, example: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {MEDIA_TYPES[format_]: {"schema": {"type": "string"}, "example": example}}}}
-
-
-@router.get(
-    "/alerts",
-    tags=["Alerts"],
-    summary="List alerts",
-    response_class=Response,
-    responses=READ_ERRORS | problem_responses(406) | _content(Format.ATOM, _ATOM_EXAMPLE),
-)
+@router.get("/alerts", summary="List alerts", response_class=Response, responses=_FEED_RESPONSES)
 async def list_alerts(
     request: Request,
     caller: CallerDep,
@@ -78,13 +72,7 @@ async def list_alerts(
     return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 
 
-@router.get(
-    "/alerts/{id}.cap",
-    tags=["Alerts"],
-    summary="Get an alert as CAP 1.2",
-    response_class=Response,
-    responses=READ_ERRORS | _content(Format.CAP, _CAP_EXAMPLE),
-)
+@router.get("/alerts/{id}.cap", summary="Get an alert as CAP 1.2", response_class=Response, responses=_CAP_RESPONSES)
 async def get_alert(
     request: Request,
     caller: CallerDep,

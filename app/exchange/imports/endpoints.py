@@ -23,7 +23,7 @@ from app.exchange.imports.results import MAX_PROBLEMS
 from app.exchange.imports.statements import MAX_SHOWN_REPORTS, ImportResult, StatementImport
 from app.exchange.replication.apply import EntryApplier
 from app.http.content_negotiation import MEDIA_TYPES, Format
-from app.http.openapi import IDEMPOTENCY_KEY, WRITE_ERRORS
+from app.http.openapi import IDEMPOTENT, WRITE_ERRORS
 from app.http.problems import FieldProblem, Problem, invalid, invalid_field
 from app.http.request_body import reject_content_encoding
 from app.http.responses import JSON
@@ -116,7 +116,7 @@ def _encode(result: ImportResult | FullImportResult) -> bytes:
 
 
 _TEXT = {"type": "string"}
-_BODY = {
+_BODY = IDEMPOTENT | {
     "requestBody": {
         "required": True,
         "content": {
@@ -129,7 +129,6 @@ _BODY = {
             MEDIA_TYPES[Format.XLSX]: {"schema": _TEXT | {"contentMediaType": MEDIA_TYPES[Format.XLSX]}},
         },
     },
-    "parameters": [IDEMPOTENCY_KEY],
 }
 _EXAMPLE = orjson.loads(_encode(ImportResult(rows=1, created=1, shown=[_REPORT])))
 _RESPONSES = {200: {"content": {JSON: {"example": _EXAMPLE}}}, **WRITE_ERRORS}

@@ -20,7 +20,7 @@ from app.reference.queries import find_sources
 from app.reports.queries import load_report
 from app.storage.paging import current_revision
 
-router = APIRouter()
+router = APIRouter(tags=["Reports"])
 
 ProvenanceFormat: Any = TypeAliasType("ProvenanceFormat", Annotated[str, WithJsonSchema({"type": "string", "enum": ["json", "jsonld"]})])
 _PROV_JSON: dict[str, Any] = {
@@ -31,17 +31,11 @@ _JSON_LD: dict[str, Any] = {
     "schema": {"type": "object", "description": "JSON-LD with PROV-O terms."},
     "example": {"@graph": [{"@id": "report:01900000", "@type": ["prov:Entity"], "prov:wasAttributedTo": ["source:un"]}]},
 }
+_CONTENT = {MEDIA_TYPES[Format.JSON]: _PROV_JSON, MEDIA_TYPES[Format.JSONLD]: _JSON_LD}
+_RESPONSES = READ_ERRORS | problem_responses(406) | {200: {"content": _CONTENT}}
 
 
-@router.get(
-    "/reports/{id}/provenance",
-    tags=["Reports"],
-    summary="Get the provenance of a report",
-    response_class=Response,
-    responses=READ_ERRORS
-    | problem_responses(406)
-    | {200: {"content": {MEDIA_TYPES[Format.JSON]: _PROV_JSON, MEDIA_TYPES[Format.JSONLD]: _JSON_LD}}},
-)
+@router.get("/reports/{id}/provenance", summary="Get the provenance of a report", response_class=Response, responses=_RESPONSES)
 async def get_report_provenance(
     request: Request,
     caller: CallerDep,
