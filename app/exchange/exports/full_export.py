@@ -13,7 +13,7 @@ Each line is an object whose `record` names its type, in this order:
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -83,14 +83,11 @@ async def write_full_export(database: Database, path: Path, clearance: Label, on
     try:
         with part.open("wb") as file:
             async for page in read_records(database, clearance):
-                await asyncio.to_thread(_write_lines, file, page)
+                lines = (orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in page)
+                await asyncio.to_thread(file.writelines, lines)
                 count += len(page)
                 on_progress(len(page))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return count
-
-
-def _write_lines(file: IO[bytes], records: list[Record]) -> None:
-    file.writelines(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in records)

@@ -5,13 +5,13 @@ names the geometry if it was rounded for this clearance. `revision` and `as_of` 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from app.exchange.exports.columns import Column
 from app.exchange.exports.rendering import Renderer, RowGeometry
-from app.exchange.exports.tables import flatten
 
 _LIST_DTYPES = frozenset({"words", "codes", "slugs"})
 
@@ -29,28 +29,24 @@ def feature(columns: Sequence[Column], record: Mapping[str, Any], geometry: RowG
     return {"type": "Feature", **identifier, "geometry": geometry.geometry, "properties": properties}
 
 
+@dataclass
 class GeoJsonRenderer(Renderer):
     """Renders a FeatureCollection."""
 
-    def __init__(self, collection: str, columns: Sequence[Column], *, as_of: str | None, revision: int) -> None:
-        self._collection = collection
-        self._columns = columns
-        self._head = {"type": "FeatureCollection", "as_of": as_of, "revision": revision}
-        self._separator = b""
+    as_of: str | None
+    revision: int
+    _separator: bytes = b""
 
     def begin(self) -> bytes:
         """Return the collection up to its features."""
-        return orjson.dumps(self._head)[:-1] + b',"features":['
+        return orjson.dumps({"type": "FeatureCollection", "as_of": self.as_of, "revision": self.revision})[:-1] + b',"features":['
 
     def page(self, documents: Sequence[str], geometries: Sequence[RowGeometry], /) -> bytes:
         """Return one feature for each record."""
         if not documents:
             return b""
-        pairs = zip(documents, geometries, strict=True)
-        features = [
-            orjson.dumps(feature(self._columns, flatten(self._collection, orjson.loads(each)), geometry)) for each, geometry in pairs
-        ]
-        rendered = self._separator + b",".join(features)
+        pairs = zip(self.parse(documents), geometries, strict=True)
+        rendered = self._separator + b",".join(orjson.dumps(feature(self.columns, record, geometry)) for record, geometry in pairs)
         self._separator = b","
         return rendered
 

@@ -9,11 +9,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-import orjson
-
-from app.exchange.exports.columns import Column, Scalar
+from app.exchange.exports.columns import Scalar
 from app.exchange.exports.rendering import Renderer, RowGeometry
-from app.exchange.exports.tables import flatten
 
 APOSTROPHE = "'"
 # The last four are full-width forms, which some spreadsheet programs run too.
@@ -49,15 +46,10 @@ def encode_rows(rows: Iterable[Sequence[str]]) -> bytes:
 class CsvRenderer(Renderer):
     """Renders CSV with HXL hashtags."""
 
-    def __init__(self, collection: str, columns: Sequence[Column]) -> None:
-        self._collection = collection
-        self._columns = columns
-
     def begin(self) -> bytes:
         """Return the rows of headers and hashtags."""
-        return encode_rows([[each.header for each in self._columns], [each.tag for each in self._columns]])
+        return encode_rows([[each.header for each in self.columns], [each.tag for each in self.columns]])
 
     def page(self, documents: Sequence[str], _geometries: Sequence[RowGeometry], /) -> bytes:
         """Return one row for each record."""
-        records = (flatten(self._collection, orjson.loads(each)) for each in documents)
-        return encode_rows([format_cell(each.cell(record)) for each in self._columns] for record in records)
+        return encode_rows([format_cell(each.cell(record)) for each in self.columns] for record in self.parse(documents))

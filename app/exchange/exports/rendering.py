@@ -1,8 +1,13 @@
 """The interface of renderers, which turn pages of JSON documents into bytes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
+
+from app.exchange.exports.columns import Column
+from app.exchange.exports.tables import flatten
 
 # A GeoJSON geometry (RFC 7946).
 Geometry = dict[str, Any]
@@ -16,8 +21,12 @@ class RowGeometry:
     coarse: bool = False
 
 
+@dataclass
 class Renderer:
-    """Renders one list page by page, in memory that does not grow with the number of records."""
+    """Renders a list page by page, in memory that does not grow with the number of records."""
+
+    collection: str
+    columns: Sequence[Column]
 
     def begin(self) -> bytes:
         """Return the bytes before the first record."""
@@ -33,6 +42,10 @@ class Renderer:
 
     def close(self) -> None:
         """Release temporary files, also after a list that was cut off."""
+
+    def parse(self, documents: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the records of a page with the nesting of the columns."""
+        return (flatten(self.collection, orjson.loads(each)) for each in documents)
 
 
 class NdjsonRenderer(Renderer):

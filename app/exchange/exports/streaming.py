@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from functools import reduce
-from operator import getitem
 from typing import Any
 
 import orjson
@@ -12,11 +10,12 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.dependencies import credential_revoked, credential_still_valid
+from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.geojson import GeoJsonRenderer
 from app.exchange.exports.hxl_csv import CsvRenderer
 from app.exchange.exports.rendering import NdjsonRenderer, Renderer, RowGeometry
-from app.exchange.exports.tables import ROUTE_FIELDS, TABLES, GeometrySource
+from app.exchange.exports.tables import TABLES, indicator_columns
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.lists import ListQuery, Page
@@ -29,6 +28,8 @@ from app.storage.database import Database
 PAGE_ROWS = 500
 # Small enough to be sent over a slow link before the send times out.
 CHUNK_BYTES = 64 * 1024
+# Fields of a value that name a route: the geometry of a row with such a field is that of the route.
+_ROUTE_FIELDS = sorted({field for kind in KINDS.values() for field, type_ in kind.references.items() if type_ == "route"})
 
 
 async def stream_list(request: Request, listing: ListQuery, format_: Format, cursor: str | None, limit: int | None) -> Response:
@@ -49,34 +50,31 @@ async def stream_list(request: Request, listing: ListQuery, format_: Format, cur
     if limit is not None and following is not None:
         headers |= link_to_next(request, following, listing.cursor_parameter)
     request_state(request.scope)["cacheable"] = True
-    renderer = _renderer(listing, format_, revision)
-    body = _stream(request, listing, renderer, first, whole=limit is None, with_geometries=format_ is Format.GEOJSON)
+    body = _stream(request, listing, _renderer(listing, format_, revision), first, whole=limit is None)
     return StreamingResponse(body, headers=headers, media_type=MEDIA_TYPES[format_])
 
 
 def _renderer(listing: ListQuery, format_: Format, revision: int) -> Renderer:
-    columns = TABLES[listing.collection].of_kind(listing.kind)
+    columns = TABLES[listing.collection] if listing.kind is None else indicator_columns([KINDS[listing.kind]])
     match format_:
         case Format.CSV:
             return CsvRenderer(listing.collection, columns)
         case Format.XLSX:
-            return XlsxRenderer(listing.kind or listing.collection, columns)
+            return XlsxRenderer(listing.collection, columns, listing.kind)
         case Format.GEOJSON:
-            return GeoJsonRenderer(listing.collection, columns, as_of=listing.as_of, revision=revision)
+            return GeoJsonRenderer(listing.collection, columns, listing.as_of, revision)
         case _:
-            return NdjsonRenderer()
+            return NdjsonRenderer(listing.collection, columns)
 
 
-async def _stream(
-    request: Request, listing: ListQuery, renderer: Renderer, first: Page, *, whole: bool, with_geometries: bool
-) -> AsyncIterator[bytes]:
+async def _stream(request: Request, listing: ListQuery, renderer: Renderer, first: Page, *, whole: bool) -> AsyncIterator[bytes]:
     database = app_state(request).database
     documents, following, _ = first
     try:
         yield renderer.begin()
         while True:
             geometries: Sequence[RowGeometry] = ()
-            if with_geometries:
+            if isinstance(renderer, GeoJsonRenderer):
                 async with database.read() as connection:
                     geometries = await attach_geometries(connection, listing.collection, documents, listing.level)
             # Rendering a page takes milliseconds; in a thread it does not delay other requests.
@@ -105,19 +103,14 @@ async def _check_credential(request: Request, database: Database) -> None:
 
 async def attach_geometries(connection: AsyncConnection, collection: str, documents: Sequence[str], level: int) -> list[RowGeometry]:
     """Return the geometry of each document, as the clearance may see it: its own, that of its route, or that of its place."""
-    source = TABLES[collection].geometry
-    assert source is not None
     records = [orjson.loads(each) for each in documents]
-    if source.own:
+    if collection in ("places", "routes"):
         return [own_geometry(each) for each in records]
-    named = [_place_and_route(each, source) for each in records]
+    named = [_place_and_route(each["indicator"] if collection == "warnings" else each) for each in records]
     routes = await route_geometries(connection, {route for _, route in named if route}, level)
     places = await place_geometries(connection, {place for place, _ in named})
     coarse = level < Label.AMBER.level
-    return [
-        RowGeometry(routes[route], coarse=coarse) if route is not None and route in routes else RowGeometry(places.get(place))
-        for place, route in named
-    ]
+    return [RowGeometry(routes[route], coarse) if route in routes else RowGeometry(places.get(place)) for place, route in named]
 
 
 def own_geometry(record: dict[str, Any]) -> RowGeometry:
@@ -127,7 +120,7 @@ def own_geometry(record: dict[str, Any]) -> RowGeometry:
     return RowGeometry(geometry, coarse="geometry" in record.get("redacted", []))
 
 
-def _place_and_route(record: dict[str, Any], source: GeometrySource) -> tuple[str, str | None]:
-    place: Any = reduce(getitem, source.place, record)
-    value: Any = reduce(getitem, source.value, record) if source.value else None
-    return place, next((value[field] for field in ROUTE_FIELDS if field in value), None) if value else None
+def _place_and_route(record: dict[str, Any]) -> tuple[str, str]:
+    """Return the slugs of the place and of the route that a record names; no route is an empty slug."""
+    place, value = record["place"], record.get("value") or {}
+    return place if isinstance(place, str) else place["slug"], next((value[each] for each in _ROUTE_FIELDS if value.get(each)), "")

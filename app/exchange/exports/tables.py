@@ -1,7 +1,6 @@
 """The columns of each list. A kind declares the fields and HXL hashtags of its value."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,19 +9,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.exchange.exports.columns import Column, Dtype, column, nest
 
-
-@dataclass(frozen=True, slots=True)
-class GeometrySource:
-    """Where the geometry of a row comes from: its `own`, that of the route in its value, or that of its place.
-
-    `place` and `value` are paths in the record.
-    """
-
-    place: tuple[str, ...] = ()
-    value: tuple[str, ...] = ()
-    own: bool = False
-
-
+_DTYPES: dict[str, Dtype] = {"integer": "integer", "number": "number", "boolean": "boolean", "string": "text"}
 _PLACE = (
     column("place.slug", "#loc+code+slug"),
     column("place.name", "#loc+name"),
@@ -30,11 +17,11 @@ _PLACE = (
     column("place.country", "#country+code+v_iso3"),
 )
 _SOURCE = (
-    column("provenance.source.slug", "#meta+source+code"),
-    column("provenance.source.name", "#meta+source+name"),
-    column("provenance.source.type", "#meta+source+type"),
-    column("provenance.source.reliability", "#meta+source+reliability"),
-    column("provenance.source.party_to_conflict", "#meta+source+party", "boolean"),
+    column("slug", "#meta+source+code"),
+    column("name", "#meta+source+name"),
+    column("type", "#meta+source+type"),
+    column("reliability", "#meta+source+reliability"),
+    column("party_to_conflict", "#meta+source+party", "boolean"),
 )
 _BASIS = (
     column("provenance.method", "#meta+method"),
@@ -63,22 +50,13 @@ def _dtype(schema: dict[str, Any], definitions: dict[str, Any]) -> Dtype:
         return definitions[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
 
     types = {resolve(each).get("type", "object") for each in schema.get("anyOf", [schema])} - {"null"}
-    match types.pop() if len(types) == 1 else "object":
-        case "integer":
-            return "integer"
-        case "number":
-            return "number"
-        case "boolean":
-            return "boolean"
-        case "string":
-            return "text"
-        case "array" if resolve(schema.get("items", {})).get("enum"):
-            return "words"
-        case _:
-            return "json"
+    if types == {"array"} and resolve(schema.get("items", {})).get("enum"):
+        return "words"
+    return _DTYPES.get(types.pop(), "json") if len(types) == 1 else "json"
 
 
-def _indicators(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
+def indicator_columns(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
+    """Return the columns of a list of indicators of some kinds."""
     return (
         column("id", "#meta+id"),
         column("kind", "#indicator+type"),
@@ -94,7 +72,7 @@ def _indicators(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
         column("assessment.reports", "#meta+reports", "integer"),
         column("assessment.sources", "#meta+sources", "integer"),
         column("provenance.report", "#meta+report+id"),
-        *_SOURCE,
+        *nest("provenance", nest("source", _SOURCE)),
         column("provenance.via", "#meta+via+list", "slugs"),
         *_BASIS,
         column("sensitivity", "#meta+tlp"),
@@ -102,7 +80,6 @@ def _indicators(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
     )
 
 
-INDICATORS = _indicators(KINDS.values())
 # The fields of a report in its ledger entry: those that were sent, and those that the service adds.
 STATEMENT = (
     column("id", "#meta+id"),
@@ -140,11 +117,7 @@ PLACES = (
 )
 SOURCES = (
     column("id", "#meta+id"),
-    column("slug", "#meta+source+code"),
-    column("name", "#meta+source+name"),
-    column("type", "#meta+source+type"),
-    column("reliability", "#meta+source+reliability"),
-    column("party_to_conflict", "#meta+source+party", "boolean"),
+    *_SOURCE,
     column("alias", "#meta+source+alias"),
     column("organisation", "#meta+source+org"),
     column("redacted", "#meta+redacted", "words"),
@@ -177,7 +150,7 @@ WARNINGS = (
     column("due", "#date+due"),
     column("days_left", "#indicator+days_remaining+num", "integer"),
     column("past_due", "#status+past_due", "boolean"),
-    *nest("indicator", _indicators([kind for kind in KINDS.values() if kind.has_outcome])),
+    *nest("indicator", indicator_columns([kind for kind in KINDS.values() if kind.has_outcome])),
 )
 SITUATIONS = (
     *_PLACE,
@@ -188,31 +161,16 @@ SITUATIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A list as a table; `geometry` is None for a list without a map."""
-
-    columns: tuple[Column, ...]
-    geometry: GeometrySource | None = None
-
-    def of_kind(self, kind: str | None) -> tuple[Column, ...]:
-        """Return the columns of a list of one kind; None: of any kind."""
-        return self.columns if kind is None else _indicators([KINDS[kind]])
-
-
-TABLES: dict[str, Table] = {
-    "indicators": Table(INDICATORS, GeometrySource(place=("place", "slug"), value=("value",))),
-    "reports": Table(REPORTS, GeometrySource(place=("place",), value=("value",))),
-    "situations": Table(SITUATIONS, GeometrySource(place=("place", "slug"))),
-    "warnings": Table(WARNINGS, GeometrySource(place=("indicator", "place", "slug"), value=("indicator", "value"))),
-    "places": Table(PLACES, GeometrySource(own=True)),
-    "sources": Table(SOURCES),
-    "routes": Table(ROUTES, GeometrySource(own=True)),
-    "changes": Table(CHANGES),
+TABLES = {
+    "indicators": indicator_columns(KINDS.values()),
+    "reports": REPORTS,
+    "situations": SITUATIONS,
+    "warnings": WARNINGS,
+    "places": PLACES,
+    "sources": SOURCES,
+    "routes": ROUTES,
+    "changes": CHANGES,
 }
-
-# Fields of a value that name a route: the geometry of a row with such a field is that of the route.
-ROUTE_FIELDS = tuple(sorted({field for kind in KINDS.values() for field, what in kind.references.items() if what == "route"}))
 
 
 def flatten(collection: str, record: dict[str, Any]) -> dict[str, Any]:

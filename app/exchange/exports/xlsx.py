@@ -13,12 +13,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import xlsxwriter
 
 from app.exchange.exports.columns import Column
 from app.exchange.exports.rendering import Renderer, RowGeometry
-from app.exchange.exports.tables import flatten
 
 MAX_ROWS = 1_048_576
 MAX_CELL_CHARACTERS = 32_767
@@ -34,9 +32,9 @@ _CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 class XlsxRenderer(Renderer):
     """Renders a workbook, whose bytes are all returned by `end`."""
 
-    def __init__(self, name: str, columns: Sequence[Column], *, max_rows: int = MAX_ROWS) -> None:
-        self._name = name
-        self._columns = columns
+    def __init__(self, collection: str, columns: Sequence[Column], name: str | None = None, *, max_rows: int = MAX_ROWS) -> None:
+        super().__init__(collection, columns)
+        self._name = name or collection
         self._max_rows = max_rows
         self._folder = tempfile.TemporaryDirectory(prefix="lifeline-")
         self._file = tempfile.TemporaryFile(dir=self._folder.name)  # noqa: SIM115 - closed with the folder
@@ -56,11 +54,10 @@ class XlsxRenderer(Renderer):
 
     def page(self, documents: Sequence[str], _geometries: Sequence[RowGeometry], /) -> bytes:
         """Write one row for each record, on a new sheet if this one is full."""
-        for each in documents:
+        for record in self.parse(documents):
             if self._row == self._max_rows:
                 self._open_sheet()
-            record = flatten(self._name, orjson.loads(each))
-            self._write_row([column.cell(record) for column in self._columns])
+            self._write_row([column.cell(record) for column in self.columns])
         return b""
 
     def end(self) -> Iterator[bytes]:
@@ -82,8 +79,8 @@ class XlsxRenderer(Renderer):
         self._sheet_count += 1
         self._sheet = self._book.add_worksheet(self._name if self._sheet_count == 1 else f"{self._name} {self._sheet_count}")
         self._row = 0
-        self._write_row([each.header for each in self._columns])
-        self._write_row([each.tag for each in self._columns])
+        self._write_row([each.header for each in self.columns])
+        self._write_row([each.tag for each in self.columns])
         self._sheet.freeze_panes(2, 0)
 
     def _write_row(self, values: Sequence[Any]) -> None:
@@ -96,7 +93,7 @@ class XlsxRenderer(Renderer):
                 self._sheet.write_number(self._row, at, value)
             elif len(value) > MAX_CELL_CHARACTERS or value == OVERFLOW_MARKER or _OVERLAPPING_ESCAPES.search(value):
                 self._sheet.write_string(self._row, at, OVERFLOW_MARKER)
-                self._write_overflow(self._columns[at].header, value)
+                self._write_overflow(self.columns[at].header, value)
             else:
                 self._sheet.write_string(self._row, at, value)
         self._row += 1

@@ -65,7 +65,7 @@ class FeatureReader:
         if query.bbox is not None:
             where.append(col(Place.id).in_(places_in_box(query.bbox)))
         items, last, _ = await load_reference_page(self._connection, Place, where, after=after, limit=limit, level=self._level)
-        return [feature(TABLES["places"].columns, each, own_geometry(each)) for each in items], last
+        return [feature(TABLES["places"], each, own_geometry(each)) for each in items], last
 
     async def _routes(self, query: FeatureQuery, after: UUID | None, limit: int) -> tuple[list[Feature], UUID | None]:
         found: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ class FeatureReader:
                 found.append(route)
             if len(found) > limit:
                 break
-        features = [feature(TABLES["routes"].columns, each, own_geometry(each)) for each in found[:limit]]
+        features = [feature(TABLES["routes"], each, own_geometry(each)) for each in found[:limit]]
         return features, UUID(found[limit - 1]["id"]) if len(found) > limit else None
 
     async def _each_route(self, where: list[ColumnElement[bool]], after: UUID | None = None) -> AsyncIterator[dict[str, Any]]:
@@ -96,7 +96,7 @@ class FeatureReader:
         rows, last, _ = await fetch_page(self._connection, statement, key="indicator_id", after=after, limit=limit, level=self._level)
         documents = [with_revision(row["document"], row["revision"]) for row in rows]
         geometries = await attach_geometries(self._connection, "indicators", documents, self._level)
-        table = TABLES["indicators"].columns
+        table = TABLES["indicators"]
         return [feature(table, orjson.loads(each), geometry) for each, geometry in zip(documents, geometries, strict=True)], last
 
     def _in_time_range(self, query: FeatureQuery) -> list[ColumnElement[bool]]:

@@ -156,7 +156,7 @@ async def test_streaming_memory_does_not_grow_with_the_rows(
     "make",
     [
         lambda: CsvRenderer("reports", REPORTS),
-        lambda: GeoJsonRenderer("reports", REPORTS, as_of=None, revision=1),
+        lambda: GeoJsonRenderer("reports", REPORTS, None, 1),
         lambda: XlsxRenderer("reports", REPORTS),
     ],
 )
