@@ -12,17 +12,16 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from app.access.dependencies import CallerDep, credential_revoked
 from app.access.principal import Principal
-from app.changes.queries import CHANGE_CURSORS, ChangeFilters, ServedChange
-from app.changes.schemas import ChangePage
+from app.changes.queries import CHANGE_CURSORS, ServedChange
+from app.changes.schemas import ChangeFilters, ChangePage
 from app.changes.service import ChangeFeed
 from app.http.content_negotiation import Format
 from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularFormat, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, problem_responses
 from app.http.problems import invalid_field
-from app.http.query_params import CountryFilter, Limit, PlaceFilter, Within
+from app.http.query_params import Limit
 from app.http.responses import page_response
 from app.http.state import app_state
-from app.indicators.schemas import KindName
 
 router = APIRouter(tags=["Changes"])
 
@@ -44,18 +43,8 @@ async def get_feed(request: Request) -> ChangeFeed:
     return app_state(request).change_feed
 
 
-async def get_change_filters(
-    kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.", examples=["supply_runout"])] = None,
-    place: PlaceFilter = None,
-    within: Within = False,
-    country: CountryFilter = None,
-) -> ChangeFilters:
-    """Return the filters of a request."""
-    return ChangeFilters(kind, place, within, country)
-
-
 FeedDep = Annotated[ChangeFeed, Depends(get_feed)]
-ChangeFiltersDep = Annotated[ChangeFilters, Depends(get_change_filters)]
+FiltersDep = Annotated[ChangeFilters, Depends()]
 
 
 async def _start_seq(feed: ChangeFeed, caller: Principal, after: str | None, pointer: str) -> int:
@@ -95,7 +84,7 @@ async def list_changes(
     request: Request,
     caller: CallerDep,
     feed: FeedDep,
-    filters: ChangeFiltersDep,
+    filters: FiltersDep,
     after: After = None,
     wait: Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a change if there is none yet (long polling).")] = 0,
     limit: Limit = 100,
@@ -160,9 +149,7 @@ async def get_stream_start(
 
 
 @router.get("/stream", summary="Stream changes", response_class=EventStream, responses=problem_responses(401, 422, 503))
-async def stream_changes(
-    caller: CallerDep, feed: FeedDep, filters: ChangeFiltersDep, seq: Annotated[int, Depends(get_stream_start)]
-) -> Response:
+async def stream_changes(caller: CallerDep, feed: FeedDep, filters: FiltersDep, seq: Annotated[int, Depends(get_stream_start)]) -> Response:
     """Stream changes as server-sent events when they are recorded: `event` is the type, `data` the change, `id` the cursor.
 
     Without `after` and `Last-Event-ID` the stream starts now. The first event, `ready`, gives the start. A comment every 15 seconds keeps

@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from app.assessment.document import with_revision
 from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
+from app.changes.schemas import ALL_CHANGES, ChangeFilters
 from app.domain.tlp import LABELS
 from app.http.cursors import Cursor
 from app.indicators.queries import revision_for, visible_at
@@ -28,37 +29,6 @@ MAX_SCANNED = 10_000
 MAX_DOCUMENTS = 100
 # One for each clearance, because each numbers its ledger by itself.
 CHANGE_CURSORS = [Cursor(f"changes/{label}", int, valid_for="list or clearance") for label in LABELS]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeFilters:
-    """Filters of changes by kind, place and country of the indicator. Grades pass every filter."""
-
-    kind: str | None = None
-    place: str | None = None
-    within: bool = False
-    country: str | None = None
-
-    def where(self, level: int) -> list[ColumnElement[bool]]:
-        """Return the conditions on rows of `select_entries`, using only what the clearance may know."""
-        conditions: list[ColumnElement[bool]] = []
-        if self.kind is not None:
-            conditions.append(col(Indicator.kind) == self.kind)
-        conditions += place_conditions(Indicator.place_id, self.place, within=self.within, country=self.country)
-        if not conditions:
-            return []
-
-        def fits(indicator_id: Any) -> ColumnElement[bool]:
-            # A scalar subquery, because PostgreSQL plans EXISTS as a scan of all indicators.
-            fitting = select(col(Indicator.id)).where(col(Indicator.id) == indicator_id, *conditions).limit(1)
-            return fitting.correlate(LedgerEntry).scalar_subquery().is_not(None)
-
-        # The indicator that a correction moves a statement away from, unless the reader may not know of the superseded report.
-        left = and_(col(LedgerEntry.redacted_below) <= level, SUPERSEDED.c.level <= level, fits(LedgerEntry.from_indicator_id))
-        return [or_(fits(LedgerEntry.indicator_id), left, col(LedgerEntry.source_id).is_not(None))]
-
-
-ALL_CHANGES = ChangeFilters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +53,30 @@ async def changes_after(
     through = head if filters == ALL_CHANGES else min(head, seq + MAX_SCANNED)
     position = seq_column(level)
     # `through` was read first and bounds the page, so that an entry committed in between is left for the next page.
-    statement = select_entries().where(position > seq, position <= through, *filters.where(level)).order_by(position).limit(limit)
+    statement = select_entries().where(position > seq, position <= through, *_conditions(filters, level)).order_by(position).limit(limit)
     rows = (await connection.execute(statement)).mappings().all()
     entries = await visible_entries(connection, rows, level)
     documents = await _documents(connection, [row for row, entry in zip(rows, entries, strict=True) if entry["type"] != "withheld"], level)
     served = [_serve(entry, documents.get(row["global_seq"], [])) for row, entry in zip(rows, entries, strict=True)]
     return served, served[-1].seq if len(served) == limit else max(through, seq), head
+
+
+def _conditions(filters: ChangeFilters, level: int) -> list[ColumnElement[bool]]:
+    """Return the conditions on rows of `select_entries`, using only what the clearance may know."""
+    conditions = place_conditions(Indicator.place_id, filters.place, within=filters.within, country=filters.country)
+    if filters.kind is not None:
+        conditions.append(col(Indicator.kind) == filters.kind)
+    if not conditions:
+        return []
+
+    def fits(indicator_id: Any) -> ColumnElement[bool]:
+        # A scalar subquery, because PostgreSQL plans EXISTS as a scan of all indicators.
+        fitting = select(col(Indicator.id)).where(col(Indicator.id) == indicator_id, *conditions).limit(1)
+        return fitting.correlate(LedgerEntry).scalar_subquery().is_not(None)
+
+    # The indicator that a correction moves a statement away from, unless the reader may not know of the superseded report.
+    left = and_(col(LedgerEntry.redacted_below) <= level, SUPERSEDED.c.level <= level, fits(LedgerEntry.from_indicator_id))
+    return [or_(fits(LedgerEntry.indicator_id), left, col(LedgerEntry.source_id).is_not(None))]
 
 
 async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> dict[int, list[str]]:

@@ -1,11 +1,14 @@
-"""Changes in responses."""
+"""Filters of changes, and changes in responses."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.http.lists import CurrentListEnvelope
-from app.indicators.schemas import Indicator
+from app.http.query_params import CountryFilter, PlaceFilter, Within
+from app.indicators.schemas import Indicator, KindName
 
 _EXAMPLE: dict[str, JsonValue] = {
     "seq": 21,
@@ -22,6 +25,19 @@ _EXAMPLE: dict[str, JsonValue] = {
     "documents_complete": True,
     "documents": [],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilters:
+    """Filters of changes by kind, place and country of the indicator. Grades pass every filter."""
+
+    kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.", examples=["supply_runout"])] = None
+    place: PlaceFilter = None
+    within: Within = False
+    country: CountryFilter = None
+
+
+ALL_CHANGES = ChangeFilters()
 
 
 class ChangeOut(BaseModel):

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from app.access.dependencies import credential_expiry, credential_still_valid
 from app.access.principal import Principal
-from app.changes.queries import ALL_CHANGES, ChangeFilters, ServedChange, changes_after
+from app.changes.queries import ServedChange, changes_after
+from app.changes.schemas import ALL_CHANGES, ChangeFilters
 from app.domain.times import utc_now
 from app.storage.consistency import current_requirement
 from app.storage.database import DRAIN_SECONDS, Database

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.models import IndicatorProjection
-from app.changes.queries import ChangeFilters, ServedChange, changes_after
+from app.changes.queries import ServedChange, changes_after
+from app.changes.schemas import ChangeFilters
 from app.domain.tlp import LABELS
 from app.indicators.queries import visible_at
 from app.ledger.models import LedgerEntry, LedgerHead
