@@ -1,4 +1,4 @@
-"""How a reading moved: each step names the change that moved it and what moved."""
+"""Tests of the history of an indicator, and of the reports that it lists."""
 
 from typing import Any
 
@@ -6,18 +6,11 @@ import httpx
 import pytest
 
 from app.indicators import queries
-from tests.support.factories import Reference, post_all, report
-
-
-async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+from tests.support.factories import Reference, post, post_all, report
 
 
 async def steps(client: httpx.AsyncClient, indicator: str, **params: Any) -> list[dict[str, Any]]:
-    """All steps, page by page."""
+    """Return all steps, page by page."""
     found: list[dict[str, Any]] = []
     path = str(httpx.URL(f"/v1/indicators/{indicator}/history", params=params))
     while True:
@@ -31,8 +24,8 @@ async def steps(client: httpx.AsyncClient, indicator: str, **params: Any) -> lis
         path = answer.links["next"]["url"]
 
 
-async def test_each_step_names_what_moved_it_and_what_moved(client: httpx.AsyncClient, reference: Reference) -> None:
-    """Reports, corrections, retractions and grades; what agrees or is about something else is no step; in pages, too."""
+async def test_step_names_its_entry_and_the_parts_that_moved(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Entries that change nothing or are about something else are no steps; so it is in pages, too."""
     first = await post(client, **report(value={"people": 1000}))
     await post(client, **report(value={"people": 1000}, source="monitor"))
     wider = await post(
@@ -72,7 +65,7 @@ async def test_each_step_names_what_moved_it_and_what_moved(client: httpx.AsyncC
     assert found[6]["recorded_at"] == gone["recorded_at"]
     assert [each["value"]["people"] for each in found] == [1000, 1000, None, None, None, 2100, None]
     assert found[5]["preferred"] == corrected["id"]
-    # The correction that took the first report away moved nothing: the envoy was preferred, and his range has that figure in it.
+    # The correction that moves the first report away changes nothing: the envoy was preferred, and its range includes the figure.
     assert moved["seq"] == 10
     assert await steps(client, first["indicator"], limit=3) == found
     for at in (0, 3, 5):
@@ -80,7 +73,7 @@ async def test_each_step_names_what_moved_it_and_what_moved(client: httpx.AsyncC
     assert (await client.get(f"/v1/indicators/{first['indicator']}/history?known_at={graded['recorded_at']}")).json()["revision"] == 10
 
 
-async def test_outcomes_and_the_loss_of_every_report_are_steps(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_history_has_outcomes_and_the_loss_of_all_reports(client: httpx.AsyncClient, reference: Reference) -> None:
     warning = await post(client, **report("supply_runout"))
     outcome = {"outcome": "averted", "reason": "a convoy", "report": warning["id"]}
     await post(client, f"/v1/indicators/{warning['indicator']}/outcome", **outcome)
@@ -99,14 +92,14 @@ async def test_outcomes_and_the_loss_of_every_report_are_steps(client: httpx.Asy
     assert (found[1]["report"], found[1]["reason"]) == (warning["id"], "a convoy")
     assert (found[3]["value"], found[3]["preferred"]) == (None, None)
     assert [each["type"] for each in await steps(client, moved["indicator"])] == ["correction"]
-    # As of July the outcome is as old as the report that shows it, and the later statement is not there.
+    # As of July the outcome counts, because its evidence was stated by then, but not the later statement.
     assert [each["type"] for each in await steps(client, warning["indicator"], as_of="2016-07-31")] == ["report", "outcome", "correction"]
 
 
-async def test_a_history_tells_nothing_of_what_is_above(
+async def test_history_reveals_nothing_above_the_clearance(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
-    """Not even by its pages: a correction that took a hidden statement away to where all see it is no change here."""
+    """A correction that moves a hidden report to another indicator is no step here, nor does it change the pages."""
     clear = await post(client, **report(value={"people": 1}))
     hidden = await post(client, **report(value={"people": 2}, source="monitor", sensitivity="red"))
     path = f"/v1/indicators/{clear['indicator']}/history?limit=1"
@@ -120,7 +113,7 @@ async def test_a_history_tells_nothing_of_what_is_above(
     assert [each["type"] for each in await steps(anonymous, clear["indicator"])] == ["report"]
 
 
-async def test_why_a_statement_was_corrected_that_was_raised_since_is_not_told(
+async def test_history_withholds_the_reason_of_a_raised_report(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
     old = await post(client, **report(value={"people": 1}, sensitivity="clear"))
@@ -133,11 +126,11 @@ async def test_why_a_statement_was_corrected_that_was_raised_since_is_not_told(
     assert reason in [each["reason"] for each in await steps(client, new["indicator"])]
 
 
-async def test_the_reports_behind_an_indicator_are_listed_as_far_as_the_reader_sees_them(
+async def test_indicator_lists_only_reports_that_are_visible(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last that he may see, as many as are listed at most: hidden ones push none of them out."""
-    # As the OpenAPI document says.
+    """Hidden reports do not displace visible ones when the list is full."""
+    # The OpenAPI document names this number.
     assert queries.MAX_LISTED_REPORTS == 1000
     monkeypatch.setattr(queries, "MAX_LISTED_REPORTS", 100)
     old = [report(value={"people": at}, stated_at=f"2016-07-01T00:{at:02}:00Z") for at in range(3)]
@@ -152,10 +145,10 @@ async def test_the_reports_behind_an_indicator_are_listed_as_far_as_the_reader_s
     assert len(after["left_out"]) == 2
     assert after == before
     whole = (await client.get(f"/v1/indicators/{first['indicator']}")).json()
-    assert len(whole["reports"]) + len(whole["left_out"]) == 101, "the agency's word stands, though it is not among the last 100"
+    assert len(whole["reports"]) + len(whole["left_out"]) == 101, "the agency's report stands, although it is not among the last 100"
 
 
-async def test_an_indicator_that_is_not_there(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
+async def test_unknown_indicator_is_not_found(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
     hidden = await post(client, **report(sensitivity="red"))
     for path in (f"/v1/indicators/{hidden['indicator']}/history", f"/v1/indicators/{hidden['id']}/history"):
         assert (await anonymous.get(path)).status_code == 404

@@ -1,4 +1,4 @@
-"""Time travel: what was being said by then (`as_of`), and what this service had recorded by then (`known_at`), to the microsecond."""
+"""Tests of `as_of` (stated by then) and `known_at` (recorded by then), to the microsecond."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -7,19 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.factories import Reference, post_all, report
+from tests.support.factories import Reference, post, post_all, report
 from tests.support.fixtures import sqlite_only
 
 
-async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
 async def people(client: httpx.AsyncClient, **params: Any) -> list[Any]:
-    """The figures that the list reads, with its range and agreement; the one indicator on its own has to read the same."""
+    """Return the figure, range and agreement of each indicator in the list, which must agree with the indicator itself."""
     found = []
     for item in (await client.get("/v1/trapped-populations", params=params)).json()["items"]:
         detail = (await client.get(item["links"]["self"], params=params)).json()
@@ -30,11 +23,11 @@ async def people(client: httpx.AsyncClient, **params: Any) -> list[Any]:
 
 
 def later(text: str, microseconds: int) -> str:
-    """A time moved by microseconds."""
+    """Return a time some microseconds later."""
     return (datetime.fromisoformat(text) + timedelta(microseconds=microseconds)).isoformat()
 
 
-async def test_as_of_is_to_the_microsecond_and_a_date_is_its_end_of_day(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_as_of_has_microseconds_and_a_date_means_its_end(client: httpx.AsyncClient, reference: Reference) -> None:
     stated = ("2016-07-28", "2016-07-28T23:59:59.999999Z", "2016-07-29T01:00:00.000001+02:00")
     await post_all(client, *(report(value={"people": people}, stated_at=at) for people, at in enumerate(stated, 1)))
     for as_of, expected in (
@@ -54,8 +47,8 @@ async def test_as_of_is_to_the_microsecond_and_a_date_is_its_end_of_day(client: 
         assert [each[0] for each in await people(client, as_of=as_of)] == ([] if expected is None else [expected]), as_of
 
 
-async def test_known_at_is_to_the_microsecond(client: httpx.AsyncClient, reference: Reference) -> None:
-    """Statements of one day, recorded one after the other: whoever asks for the time of a commit gets it and none after it."""
+async def test_known_at_has_microseconds(client: httpx.AsyncClient, reference: Reference) -> None:
+    """The time of a commit includes that commit and none after it."""
     recorded = [
         (await post(client, **report(value={"people": number}, stated_at=f"2016-07-{day}")))["recorded_at"]
         for number, day in ((1, 28), (2, 30), (3, 29))
@@ -67,14 +60,14 @@ async def test_known_at_is_to_the_microsecond(client: httpx.AsyncClient, referen
     assert [each[0] for each in await people(client, known_at=later(recorded[1], -1))] == [1]
     assert await people(client, known_at="2016-12-31") == []
     assert [each[0] for each in await people(client, known_at=recorded[0][:10])] == [2]
-    # Both together: said by 29 July, as far as was known then.
+    # Both together: stated by 29 July and recorded by then.
     for at, expected in ((recorded[0], 1), (recorded[1], 1), (recorded[2], 3)):
         assert [each[0] for each in await people(client, known_at=at, as_of="2016-07-29")] == [expected]
     assert await people(client, known_at=recorded[2], as_of="2016-07-27") == []
 
 
-async def test_commits_have_times_of_their_own_though_they_follow_at_once(client: httpx.AsyncClient, reference: Reference) -> None:
-    """All reports of one list are one commit, and share its time."""
+async def test_consecutive_commits_have_different_times(client: httpx.AsyncClient, reference: Reference) -> None:
+    """The reports of one list are one commit with one time."""
     await post_all(client, *(report(value={"people": at}, source="envoy" if at % 2 else "agency") for at in (1, 2, 3)))
     for at in range(5):
         await post(client, **report(value={"people": at}, source="monitor"))
@@ -84,8 +77,8 @@ async def test_commits_have_times_of_their_own_though_they_follow_at_once(client
 
 
 @pytest.fixture
-async def told(client: httpx.AsyncClient, reference: Reference) -> dict[str, Any]:
-    """One indicator of each kind; the figure was corrected and then withdrawn."""
+async def amended(client: httpx.AsyncClient, reference: Reference) -> dict[str, Any]:
+    """Return the reports on one indicator of each kind, of which the figure is corrected and then retracted."""
     first = await post(client, **report(value={"people": 1}))
     await post(client, **report("route_closure", stated_at="2016-07-29"))
     warning = await post(client, **report("supply_runout", stated_at="2016-07-30"))
@@ -96,9 +89,9 @@ async def told(client: httpx.AsyncClient, reference: Reference) -> dict[str, Any
     return {"first": first, "warning": warning, "second": second, "gone": gone}
 
 
-async def test_every_read_travels(client: httpx.AsyncClient, told: dict[str, Any]) -> None:
-    """Lists, one indicator, its history, situations, warnings, reports and records, each in both times."""
-    first, second, gone = told["first"], told["second"], told["gone"]
+async def test_as_of_and_known_at_apply_to_every_endpoint(client: httpx.AsyncClient, amended: dict[str, Any]) -> None:
+    """Lists, one indicator and its history, situations, warnings, reports and track records."""
+    first, second, gone = amended["first"], amended["second"], amended["gone"]
     one, indicator = f"/v1/reports/{first['id']}", f"/v1/indicators/{first['indicator']}"
 
     async def get(path: str, **params: str) -> Any:
@@ -118,7 +111,7 @@ async def test_every_read_travels(client: httpx.AsyncClient, told: dict[str, Any
         ({"known_at": before}, 0),
         ({"as_of": "2016-07-28"}, 1),
         ({"as_of": "2016-07-29"}, 3),
-        ({"as_of": "2016-07-29", "known_at": told["warning"]["recorded_at"]}, 2),
+        ({"as_of": "2016-07-29", "known_at": amended["warning"]["recorded_at"]}, 2),
         ({"as_of": "2016-07-27"}, 0),
     ):
         assert len((await get("/v1/reports", **params))["items"]) == expected, params
@@ -129,7 +122,7 @@ async def test_every_read_travels(client: httpx.AsyncClient, told: dict[str, Any
     assert (await get(indicator, known_at=second["recorded_at"]))["value"]["people"] == 2
     withdrawn = await get(indicator, known_at=gone["recorded_at"])
     assert (withdrawn["value"], [each["reason"] for each in withdrawn["left_out"]]) == (None, ["retracted", "superseded"])
-    # On 28 July nobody had said what the correction says, and what it corrects was never right.
+    # By 28 July the correction was not stated, and the report that it corrects was wrong from the beginning.
     assert (await get(indicator, as_of="2016-07-28"))["value"] is None
     assert (await get(indicator, as_of="2016-07-28", known_at=at))["value"]["people"] == 1
     assert await get(indicator, as_of="2016-07-27") == 404
@@ -169,9 +162,9 @@ PATHS = (
 
 
 @sqlite_only
-async def test_a_wrong_time_is_refused_by_name(client: httpx.AsyncClient, told: dict[str, Any]) -> None:
-    """Each wrong time by one list, and one of them by every other read, all of which read times alike."""
-    own = (f"/v1/indicators/{told['first']['indicator']}", f"/v1/reports/{told['first']['id']}")
+async def test_invalid_time_is_rejected_at_its_parameter(client: httpx.AsyncClient, amended: dict[str, Any]) -> None:
+    """One list gets every invalid time, each other endpoint one of them, because all parse times alike."""
+    own = (f"/v1/indicators/{amended['first']['indicator']}", f"/v1/reports/{amended['first']['id']}")
     more = ("", "today", "2016-13-01", "2016-07-28 24:00Z", "1469664000", "2016-07")
     asked = [(path, "2016-07-28T09:30:00") for path in (*PATHS, *own, f"{own[0]}/history")] + [(PATHS[0], value) for value in more]
     for path, value in asked:
@@ -183,8 +176,8 @@ async def test_a_wrong_time_is_refused_by_name(client: httpx.AsyncClient, told: 
     assert {error["pointer"] for error in wrong.json()["errors"]} == {"?as_of", "?known_at"}
 
 
-async def test_pages_of_the_past_hold_each_indicator_once(client: httpx.AsyncClient, reference: Reference) -> None:
-    """The same filters as for the present, the same cursors, and those that nobody had spoken of by then left out."""
+async def test_pages_of_the_past_have_each_indicator_once(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Filters and cursors work as in the present; indicators without a report by then are left out."""
     concepts = ("trapped", "besieged", "in_need", "at_risk", "remaining", "encircled")
     sources = ("agency", "army")
     sent = [report(value={"concept": each}, stated_at=f"2016-07-{20 + at}", source=sources[at % 2]) for at, each in enumerate(concepts)]
@@ -218,8 +211,8 @@ async def test_pages_of_the_past_hold_each_indicator_once(client: httpx.AsyncCli
     assert len(stale) == 6
 
 
-async def test_a_grade_of_today_changes_no_past_reading(client: httpx.AsyncClient, reference: Reference) -> None:
-    """Not a byte of it; nor what was known before; the present follows at once."""
+async def test_later_grade_changes_no_past_assessment(client: httpx.AsyncClient, reference: Reference) -> None:
+    """The present changes at once."""
     await post(client, **report(value={"people": 1}))
     last = await post(client, **report(value={"people": 2}, source="monitor"))
     past = {"as_of": "2016-08-01"}
@@ -230,7 +223,7 @@ async def test_a_grade_of_today_changes_no_past_reading(client: httpx.AsyncClien
     assert (await client.get("/v1/indicators")).json()["items"][0]["value"]["people"] == 2
     for path, then in zip(paths, before, strict=True):
         now = (await client.get(path, params=past)).json()
-        # The head of the ledger has moved on, the readings have not.
+        # Only the head of the ledger has changed.
         assert {name: now[name] for name in now if name != "revision" or "items" not in now} == {
             name: then[name] for name in then if name != "revision" or "items" not in then
         }, path
@@ -241,37 +234,37 @@ async def test_a_grade_of_today_changes_no_past_reading(client: httpx.AsyncClien
     assert await people(client, known_at=graded["recorded_at"], **past) == [(1, 1, 2, "contested")]
 
 
-async def test_as_of_the_present_is_the_present(client: httpx.AsyncClient, told: dict[str, Any]) -> None:
-    """Byte for byte, grades and outcomes included."""
+async def test_as_of_now_equals_the_latest(client: httpx.AsyncClient, amended: dict[str, Any]) -> None:
+    """This includes grades and outcomes."""
     await post(client, "/v1/sources/agency/grades", reliability="D", reason="was wrong")
-    outcome = {"outcome": "averted", "reason": "a convoy", "report": told["warning"]["id"]}
-    await post(client, f"/v1/indicators/{told['warning']['indicator']}/outcome", **outcome)
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": amended["warning"]["id"]}
+    await post(client, f"/v1/indicators/{amended['warning']['indicator']}/outcome", **outcome)
     now = (await client.get("/v1/indicators")).json()["items"]
     for params in ({"as_of": "2999-01-01"}, {"known_at": "2999-01-01"}, {"as_of": "2999-01-01", "known_at": "2999-01-01"}):
         assert (await client.get("/v1/indicators", params=params)).json()["items"] == now
 
 
-async def test_every_answer_is_of_one_state_of_the_ledger(client: httpx.AsyncClient, reference: Reference) -> None:
-    """While reports come in, an indicator's document and the list of reports behind it stay those of one moment."""
+async def test_response_shows_one_state_of_the_ledger(client: httpx.AsyncClient, reference: Reference) -> None:
+    """While reports arrive, the document of an indicator always fits the list of its reports."""
     made = await post(client, **report(value={"people": 0}))
-    done = asyncio.Event()
+    finished = asyncio.Event()
 
     async def write() -> None:
         for at in range(1, 6):
             sources = ("agency", "envoy", "monitor")
             await post(client, **report(value={"people": at}, source=sources[at % 3], stated_at=f"2016-07-28T00:{at:02}:00Z"))
-        done.set()
+        finished.set()
 
     async def read(path: str) -> int:
         count = 0
-        while not done.is_set():
+        while not finished.is_set():
             found = (await client.get(path)).json()
             standing = found["reports"]
             assert found["assessment"]["reports"] == len(standing)
             assert [each["id"] for each in standing if each["relation"] == "preferred"] == [found["assessment"]["preferred"]]
             assert len({each["source"]["slug"] for each in standing}) == len(standing)
             count += 1
-            # An answer that is kept comes without a pause in which anybody could write.
+            # A cached response comes without a pause, so that no write could run.
             await asyncio.sleep(0)
         return count
 

@@ -29,6 +29,14 @@ def report(kind: str = "trapped_population", value: dict[str, Any] | None = None
     return body | more
 
 
+async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
+    """Create one record, by default a report, and return it."""
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 201, answer.text
+    created: dict[str, Any] = answer.json()
+    return created
+
+
 async def post_all(client: httpx.AsyncClient, *bodies: dict[str, Any]) -> list[dict[str, Any]]:
     """Post new reports as one list, recorded at the same time, and return their outcomes."""
     answer = await client.post("/v1/reports", json=bodies)

@@ -1,4 +1,4 @@
-"""Routes: each direction on its own, dates of any precision, and no passage by announcement."""
+"""Tests of route closures: each direction on its own, dates of any precision, announcements."""
 
 from datetime import date
 from typing import Any
@@ -13,7 +13,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
 from app.domain.kinds.route_closure import RouteClosure
 from app.domain.tlp import Label
-from tests.support.assessing import assessment_of, relations, statement, value_of
+from tests.support.assessing import EPOCH, assessment_of, relations, statement, value_of
 
 NAME = "route_closure"
 KIND = KINDS[NAME]
@@ -23,7 +23,7 @@ def route(status: str = "closed", **value: Any) -> RouteClosure:
     return RouteClosure.model_validate({"route": "north", "status": status, **value})
 
 
-def said(status: str, source: str, **value: Any) -> Any:
+def stated(status: str, source: str, **value: Any) -> Any:
     more = {name: value.pop(name) for name in ("day", "grade", "credibility", "party", "number") if name in value}
     return statement(NAME, {"route": "north", "status": status, **value}, source, **more)
 
@@ -39,7 +39,7 @@ def said(status: str, source: str, **value: Any) -> Any:
         ("2016", date(2016, 1, 1), date(2016, 12, 31)),
     ],
 )
-def test_since_of_reduced_precision_is_the_days_that_it_may_mean(since: str, earliest: date, latest: date) -> None:
+def test_resolve_turns_reduced_precision_into_a_range_of_days(since: str, earliest: date, latest: date) -> None:
     value = KIND.resolve(route(since=since), date(2016, 7, 31))
     assert value.since == since
     assert value.range() == (earliest, latest)
@@ -49,7 +49,7 @@ def test_since_of_reduced_precision_is_the_days_that_it_may_mean(since: str, ear
 @pytest.mark.parametrize(
     "since", ["2016-7", "2016-07-1", "2016-13", "2016-00", "2016-02-30", "16-07", "2016/07", "July 2016", "20160707", "", "2016-07-"]
 )
-def test_what_is_no_date_is_refused_at_since(since: str) -> None:
+def test_since_that_is_no_date_is_rejected(since: str) -> None:
     with pytest.raises(ValidationError) as caught:
         route(since=since)
     assert caught.value.errors()[0]["ctx"]["field"] == "since"
@@ -69,27 +69,27 @@ def test_what_is_no_date_is_refused_at_since(since: str) -> None:
         {"route": "North Road"},
     ],
 )
-def test_what_cannot_be_is_refused(value: dict[str, Any]) -> None:
+def test_invalid_value_is_rejected_at_the_field(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         route(**value)
 
 
-def test_since_and_other_ends_beside_it_are_not_guessed_between() -> None:
+def test_resolve_rejects_since_that_disagrees_with_days() -> None:
     with pytest.raises(PydanticCustomError):
         KIND.resolve(route(since="2016-07", since_earliest="2016-07-05"), date(2016, 7, 31))
 
 
-def test_a_vaguer_date_that_contains_the_exact_one_agrees() -> None:
-    exact = said("closed", "un", since="2016-07-07", day=24)
-    early = said("closed", "agency", since_earliest="2016-07-01", since_latest="2016-07-10", day=30, grade="C", last_route=True)
-    month = said("closed", "monitor", since="2016-07", day=30, grade="C", credibility=3)
-    read = assessment_of(NAME, exact, early, month)
-    assert read.agreement == "consistent"
-    assert list(read.relations) == ["preferred", "supports", "supports"]
-    value = value_of(read)
+def test_contradicts_is_false_for_a_vaguer_date_around_an_exact_one() -> None:
+    exact = stated("closed", "un", since="2016-07-07", day=24)
+    early = stated("closed", "agency", since_earliest="2016-07-01", since_latest="2016-07-10", day=30, grade="C", last_route=True)
+    month = stated("closed", "monitor", since="2016-07", day=30, grade="C", credibility=3)
+    assessment = assessment_of(NAME, exact, early, month)
+    assert assessment.agreement == "consistent"
+    assert list(assessment.relations) == ["preferred", "supports", "supports"]
+    value = value_of(assessment)
     assert (value["since"], value["since_earliest"], value["since_latest"]) == ("2016-07-07", "2016-07-01", "2016-07-31")
     assert value["last_route"] is True
-    other = said("closed", "outlet", since="2016-07-11", day=30, grade="C")
+    other = stated("closed", "outlet", since="2016-07-11", day=30, grade="C")
     apart = assessment_of(NAME, exact, early, other)
     assert apart.agreement == "contested"
     assert relations(apart)[other.global_seq] == "contradicts"
@@ -97,53 +97,53 @@ def test_a_vaguer_date_that_contains_the_exact_one_agrees() -> None:
 
 @pytest.mark.parametrize("assertion", ["announced", "agreed"])
 @pytest.mark.parametrize("status", ["open", "restricted"])
-def test_passage_that_is_only_announced_or_agreed_never_reads_as_open(assertion: str, status: str) -> None:
-    """However well graded and however late it is said."""
-    promised = said(status, "best", grade="A", credibility=1, day=20, assertion=assertion, passable_by=["humanitarian"])
-    closed = value_of(assessment_of(NAME, promised, said("closed", "worst", grade="E", credibility=5)))
+def test_combine_never_opens_a_route_by_announcements(assertion: str, status: str) -> None:
+    """Neither a better grade nor a later time changes that."""
+    promised = stated(status, "best", grade="A", credibility=1, day=20, assertion=assertion, passable_by=["humanitarian"])
+    closed = value_of(assessment_of(NAME, promised, stated("closed", "worst", grade="E", credibility=5)))
     assert [closed[name] for name in ("status", "status_in", "status_out", "passable_by")] == ["closed", "closed", "closed", []]
     alone = value_of(assessment_of(NAME, promised))
     assert [alone[name] for name in ("status", "status_in", "status_out", "passable_by")] == [None, None, None, []]
 
 
-def test_a_closure_that_is_announced_is_a_closure() -> None:
-    assert value_of(assessment_of(NAME, said("closed", "army", assertion="announced")))["status"] == "closed"
+def test_combine_closes_a_route_by_an_announcement() -> None:
+    assert value_of(assessment_of(NAME, stated("closed", "army", assertion="announced")))["status"] == "closed"
 
 
-def test_each_direction_is_read_on_its_own() -> None:
-    into = said("closed", "agency", direction="in", since="2016-07-07")
-    out = said("open", "envoy", direction="out", passable_by=["civilian"])
-    read = assessment_of(NAME, into, out)
-    value = value_of(read)
+def test_combine_assesses_each_direction_on_its_own() -> None:
+    into = stated("closed", "agency", direction="in", since="2016-07-07")
+    out = stated("open", "envoy", direction="out", passable_by=["civilian"])
+    assessment = assessment_of(NAME, into, out)
+    value = value_of(assessment)
     assert [value[name] for name in ("status", "status_in", "status_out")] == ["restricted", "closed", "open"]
     assert value["passable_by"] == ["civilian"]
-    assert read.agreement == "consistent"
-    assert set(relations(read).values()) == {"preferred", "supports"}
+    assert assessment.agreement == "consistent"
+    assert set(relations(assessment).values()) == {"preferred", "supports"}
 
 
-def test_a_word_on_one_direction_leaves_the_sources_word_on_the_other() -> None:
-    both = said("closed", "agency", day=1, number=1)
-    opened = said("open", "agency", direction="in", day=2, number=2)
-    read = assessment_of(NAME, both, opened)
-    value = value_of(read)
+def test_report_on_one_direction_keeps_the_earlier_on_the_other() -> None:
+    both = stated("closed", "agency", day=1, number=1)
+    opened = stated("open", "agency", direction="in", day=2, number=2)
+    assessment = assessment_of(NAME, both, opened)
+    value = value_of(assessment)
     assert [value[name] for name in ("status", "status_in", "status_out")] == ["restricted", "open", "closed"]
-    assert (read.agreement, read.sources, len(read.standing)) == ("single", 1, 2)
-    opened_out = said("open", "agency", direction="out", day=3, number=3)
+    assert (assessment.agreement, assessment.sources, len(assessment.standing)) == ("single", 1, 2)
+    opened_out = stated("open", "agency", direction="out", day=3, number=3)
     all_open = assessment_of(NAME, both, opened, opened_out)
     assert value_of(all_open)["status"] == "open"
     assert relations(all_open)[1] == "replaced_by_later"
-    closed_again = said("closed", "agency", day=4, number=4)
+    closed_again = stated("closed", "agency", day=4, number=4)
     shut = assessment_of(NAME, both, opened, opened_out, closed_again)
     assert value_of(shut)["status"] == "closed"
     assert relations(shut) == {4: "preferred", 1: "replaced_by_later", 2: "replaced_by_later", 3: "replaced_by_later"}
 
 
-def test_a_direction_of_which_nobody_spoke_is_not_invented() -> None:
-    value = value_of(assessment_of(NAME, said("closed", "agency", direction="in")))
+def test_combine_leaves_a_direction_without_reports_unknown() -> None:
+    value = value_of(assessment_of(NAME, stated("closed", "agency", direction="in")))
     assert [value[name] for name in ("status_in", "status_out")] == ["closed", None]
 
 
-def test_statements_contradict_only_about_a_direction_of_which_both_speak() -> None:
+def test_contradicts_is_false_without_a_common_direction() -> None:
     whole, into, out = frozenset({"in", "out"}), frozenset({"in"}), frozenset({"out"})
     shut, clear = route("closed"), route("open")
     assert KIND.contradicts(StatedValue(shut, whole), StatedValue(clear, into))
@@ -152,7 +152,7 @@ def test_statements_contradict_only_about_a_direction_of_which_both_speak() -> N
     assert not KIND.contradicts(StatedValue(shut, whole), StatedValue(shut, whole))
 
 
-def test_routes_said_to_be_passable_and_witnesses_are_amber() -> None:
+def test_default_label_is_amber_for_passable_routes_and_witnesses() -> None:
     assert KIND.default_label(route("closed"), "ngo", Label.GREEN) is Label.GREEN
     assert KIND.default_label(route("closed"), "witness", Label.GREEN) is Label.AMBER
     for status in ("open", "restricted"):
@@ -174,16 +174,16 @@ STATEMENTS = st.lists(
 
 
 @given(STATEMENTS)
-def test_what_reads_as_open_was_observed(parts: list[tuple[str, str, str, str, int, int]]) -> None:
-    """Each way: the status of the best graded statement on it that counts; `status` sums both up, and nobody passes what is shut."""
-    made = [
-        said(status, f"source-{source}", direction=way, assertion=assertion, grade=grade, day=day)
+def test_combined_open_status_has_an_observed_report(parts: list[tuple[str, str, str, str, int, int]]) -> None:
+    """Each direction has the status of its best report that counts, and a closed route is passable by nobody."""
+    statements = [
+        stated(status, f"source-{source}", direction=way, assertion=assertion, grade=grade, day=day)
         for status, way, assertion, grade, source, day in parts
     ]
-    read = assessment_of(NAME, *made)
-    value = value_of(read)
+    assessment = assessment_of(NAME, *statements)
+    value = value_of(assessment)
     for way in ("in", "out"):
-        spoken = [each.statement.value for each in read.standing if way in each.facets]
+        spoken = [each.statement.value for each in assessment.standing if way in each.facets]
         counted = [
             each.status for each in spoken if isinstance(each, RouteClosure) and (each.status == "closed" or each.assertion == "observed")
         ]
@@ -191,3 +191,9 @@ def test_what_reads_as_open_was_observed(parts: list[tuple[str, str, str, str, i
     assert value["status"] == (value["status_in"] if value["status_in"] == value["status_out"] else "restricted")
     if value["status"] == "closed":
         assert value["passable_by"] == []
+
+
+@pytest.mark.parametrize(("status", "reason"), [("closed", "route_closed"), ("restricted", None), ("open", None)])
+def test_risk_is_held_for_a_closed_route(status: str, reason: str | None) -> None:
+    risk = KIND.risk({"status": status}, EPOCH)
+    assert (risk and risk.state, risk and risk.reason) == (reason and "held", reason)

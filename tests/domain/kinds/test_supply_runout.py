@@ -1,4 +1,4 @@
-"""When a supply runs out: durations against the day of the statement, scopes, states, the range of dates."""
+"""Tests of supply run-outs: durations from the day of the statement, scopes, states and ranges of dates."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
 from app.domain.kinds.supply_runout import SupplyRunout
 from app.domain.tlp import Label
-from tests.support.assessing import july, assessment_of, statement, value_of
+from tests.support.assessing import EPOCH, assessment_of, july, statement, value_of
 
 KIND = KINDS["supply_runout"]
 NAME = "supply_runout"
@@ -25,10 +25,10 @@ def supply(**value: Any) -> SupplyRunout:
     return SupplyRunout.model_validate({"supply": "food", **value})
 
 
-def test_two_to_three_weeks_stated_on_28_july_is_11_to_18_august() -> None:
-    said = KIND.resolve(supply(in_days_min=14, in_days_max=21, relative_text="two to three weeks"), date(2016, 7, 28))
-    assert said.range() == (date(2016, 8, 11), date(2016, 8, 18))
-    assert (said.in_days_min, said.in_days_max, said.relative_text) == (14, 21, "two to three weeks")
+def test_resolve_turns_two_to_three_weeks_into_dates() -> None:
+    value = KIND.resolve(supply(in_days_min=14, in_days_max=21, relative_text="two to three weeks"), date(2016, 7, 28))
+    assert value.range() == (date(2016, 8, 11), date(2016, 8, 18))
+    assert (value.in_days_min, value.in_days_max, value.relative_text) == (14, 21, "two to three weeks")
 
 
 @pytest.mark.parametrize(
@@ -43,19 +43,19 @@ def test_two_to_three_weeks_stated_on_28_july_is_11_to_18_august() -> None:
         (date(2016, 7, 28), {"runs_out_earliest": "2016-08-11"}, (date(2016, 8, 11), None)),
     ],
 )
-def test_when(stated: date, value: dict[str, Any], expected: tuple[date | None, date | None]) -> None:
+def test_resolve_keeps_dates_and_open_ends(stated: date, value: dict[str, Any], expected: tuple[date | None, date | None]) -> None:
     assert KIND.resolve(supply(**value), stated).range() == expected
 
 
 @given(st.dates(date(1950, 1, 1), date(2100, 1, 1)), st.integers(0, 3650), st.integers(0, 3650))
-def test_resolving_counts_days_and_can_be_done_again(stated: date, one: int, other: int) -> None:
+def test_resolve_is_idempotent(stated: date, one: int, other: int) -> None:
     low, high = min(one, other), max(one, other)
-    said = KIND.resolve(supply(in_days_min=low, in_days_max=high), stated)
-    assert said.range() == (stated + timedelta(days=low), stated + timedelta(days=high))
-    assert KIND.resolve(said, stated) == said
+    value = KIND.resolve(supply(in_days_min=low, in_days_max=high), stated)
+    assert value.range() == (stated + timedelta(days=low), stated + timedelta(days=high))
+    assert KIND.resolve(value, stated) == value
 
 
-def test_dates_beside_days_are_taken_only_where_they_agree() -> None:
+def test_resolve_rejects_dates_that_disagree_with_days() -> None:
     both = supply(in_days_min=14, in_days_max=21, runs_out_earliest="2016-08-11", runs_out_latest="2016-08-18")
     assert KIND.resolve(both, date(2016, 7, 28)) == both
     with pytest.raises(PydanticCustomError):
@@ -77,12 +77,12 @@ def test_dates_beside_days_are_taken_only_where_they_agree() -> None:
         {"outcome": "averted"},
     ],
 )
-def test_what_cannot_be_is_refused(value: dict[str, Any]) -> None:
+def test_invalid_value_is_rejected_at_the_field(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         supply(**value)
 
 
-def test_an_agencys_last_ration_is_not_the_citys_last_bread() -> None:
+def test_subject_has_the_scope_unless_all_stock() -> None:
     assert KIND.subject(supply()) == "food"
     assert [KIND.subject(supply(scope=scope)) for scope in ("agency_stock", "market", "facility")] == [
         "food.agency_stock",
@@ -91,14 +91,14 @@ def test_an_agencys_last_ration_is_not_the_citys_last_bread() -> None:
     ]
 
 
-def test_facility_stocks_and_witnesses_are_amber_unless_said_otherwise() -> None:
+def test_default_label_is_amber_for_facilities_and_witnesses() -> None:
     assert KIND.default_label(supply(), "ngo", Label.GREEN) is Label.GREEN
     assert KIND.default_label(supply(scope="facility"), "ngo", Label.GREEN) is Label.AMBER
     assert KIND.default_label(supply(), "witness", Label.GREEN) is Label.AMBER
     assert KIND.default_label(supply(scope="facility"), "ngo", Label.RED) is Label.RED
 
 
-def test_different_states_contradict_but_low_fits_will_run_out() -> None:
+def test_contradicts_is_false_for_low_and_will_run_out_only() -> None:
     for one in STATES:
         for other in STATES:
             expected = one != other and {one, other} != {"low", "will_run_out"}
@@ -117,7 +117,7 @@ def test_different_states_contradict_but_low_fits_will_run_out() -> None:
         ((None, None), ("2016-08-11", "2016-08-11"), False),
     ],
 )
-def test_dates_contradict_when_they_do_not_meet(
+def test_contradicts_is_true_for_disjoint_dates(
     one: tuple[str | None, str | None], other: tuple[str | None, str | None], contradict: bool
 ) -> None:
     first, second = (StatedValue(supply(runs_out_earliest=earliest, runs_out_latest=latest)) for earliest, latest in (one, other))
@@ -125,22 +125,22 @@ def test_dates_contradict_when_they_do_not_meet(
     assert KIND.contradicts(second, first) is contradict
 
 
-def test_the_range_is_of_those_whose_state_fits_the_preferred() -> None:
-    read = assessment_of(
+def test_combine_leaves_out_dates_of_incompatible_states() -> None:
+    assessment = assessment_of(
         NAME,
         statement(NAME, {"supply": "food", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}, "a", day=24),
         statement(NAME, {"supply": "food", "state": "low", "relative_text": "dwindling"}, "b", day=30),
         statement(NAME, {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-07-30"}, "c", day=31, grade="D", party=True),
     )
-    value = value_of(read)
+    value = value_of(assessment)
     assert (value["state"], value["relative_text"]) == ("low", "dwindling")
     assert (value["runs_out_earliest"], value["runs_out_latest"]) == ("2016-08-11", "2016-08-20")
-    assert read.agreement == "contested"
-    assert list(read.relations) == ["preferred", "supports", "contradicts"]
+    assert assessment.agreement == "contested"
+    assert list(assessment.relations) == ["preferred", "supports", "contradicts"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["both", "from", "until"]), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5))
-def test_the_range_served_is_in_order_and_holds_every_date_stated(ends: list[tuple[str, int, int]]) -> None:
+def test_combined_range_is_in_order_and_includes_every_date(ends: list[tuple[str, int, int]]) -> None:
     values: list[dict[str, Any]] = []
     for which, one, other in ends:
         value: dict[str, Any] = {"supply": "food"}
@@ -158,7 +158,7 @@ def test_the_range_served_is_in_order_and_holds_every_date_stated(ends: list[tup
                 assert high is None or day <= high, (value, values)
 
 
-def test_an_outcome_holds_until_a_later_report_is_preferred() -> None:
+def test_outcome_is_valid_until_a_later_report_is_preferred() -> None:
     first = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", number=1)
     averted = Outcome(global_seq=2, level=0, outcome="averted")
     assert value_of(assessment_of(NAME, first))["outcome"] == "pending"
@@ -172,10 +172,36 @@ def test_an_outcome_holds_until_a_later_report_is_preferred() -> None:
     assert value_of(assessment_of(NAME, first, outcomes=(averted, hidden), level=3))["outcome"] == "materialised"
 
 
-def test_what_has_no_earliest_day_falls_due_on_its_latest() -> None:
+def test_due_date_without_earliest_day_is_the_latest() -> None:
     assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, {"supply": "food", "runs_out_latest": "2016-08-20"})))) == date(
         2016, 8, 20
     )
     assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, {"supply": "food", "relative_text": "soon"})))) is None
     gone = {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-08-11"}
     assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, gone)))) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"runs_out_earliest": "2016-07-08", "runs_out_latest": "2016-07-20"}, "due_soon"),
+        ({"runs_out_latest": "2016-07-08"}, "due_soon"),
+        ({"runs_out_earliest": "2016-07-09"}, None),
+        ({"state": "low", "runs_out_earliest": "2016-06-30"}, "past_due"),
+        ({"state": "low"}, None),
+        ({"state": "ran_out"}, "ran_out"),
+        ({"state": "resupplied", "runs_out_earliest": "2016-07-01"}, None),
+    ],
+)
+def test_risk_is_short_if_ran_out_past_due_or_due_soon(value: dict[str, Any], reason: str | None) -> None:
+    assessed = value_of(assessment_of(NAME, statement(NAME, {"supply": "food"} | value)))
+    risk = KIND.risk(assessed, EPOCH)
+    assert (risk and risk.state, risk and risk.reason) == (reason and "short", reason)
+
+
+def test_risk_ends_with_an_outcome_unless_the_supply_ran_out() -> None:
+    averted = (Outcome(global_seq=10**9, level=0, outcome="averted"),)
+    due = assessment_of(NAME, statement(NAME, {"supply": "food", "runs_out_earliest": "2016-07-02"}), outcomes=averted)
+    gone = assessment_of(NAME, statement(NAME, {"supply": "food", "state": "ran_out"}), outcomes=averted)
+    assert KIND.risk(value_of(due), EPOCH) is None
+    assert KIND.risk(value_of(gone), EPOCH) is not None

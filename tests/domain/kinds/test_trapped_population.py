@@ -1,4 +1,4 @@
-"""How many people: ranges, open ends, concepts, and what contradicts what (contract, Kinds)."""
+"""Tests of trapped populations: ranges, open ends, concepts and contradictions."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
 from app.domain.kinds.trapped_population import TrappedPopulation
-from tests.support.assessing import assessment_of, statement, value_of
+from tests.support.assessing import EPOCH, assessment_of, statement, value_of
 
 KIND = KINDS["trapped_population"]
 
@@ -38,7 +38,7 @@ def people(concept: str = "trapped", **value: Any) -> TrappedPopulation:
         ({"people": 0}, 0, 0),
     ],
 )
-def test_range_that_a_statement_gives(value: dict[str, Any], low: int | None, high: int | None) -> None:
+def test_range_has_ends_by_figures_and_qualifier(value: dict[str, Any], low: int | None, high: int | None) -> None:
     assert people(**value).range() == (low, high)
 
 
@@ -52,7 +52,7 @@ def test_range_that_a_statement_gives(value: dict[str, Any], low: int | None, hi
         ({"people_low": 1, "people": 3, "people_high": 2}, "people_high"),
     ],
 )
-def test_figures_out_of_order_are_refused_at_the_field(value: dict[str, Any], field: str) -> None:
+def test_value_with_figures_out_of_order_is_rejected_at_the_field(value: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         people(**value)
     (error,) = caught.value.errors()
@@ -60,12 +60,12 @@ def test_figures_out_of_order_are_refused_at_the_field(value: dict[str, Any], fi
 
 
 @pytest.mark.parametrize("value", [{"people": -1}, {"people": True}, {"people": 1.0}, {"people": "1"}, {"people": 1, "killed": 2}])
-def test_what_is_no_count_of_people_is_refused(value: dict[str, Any]) -> None:
+def test_value_without_a_valid_figure_is_rejected(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         people(**value)
 
 
-def test_each_concept_is_a_subject_of_its_own() -> None:
+def test_subject_is_the_concept() -> None:
     concepts = ("trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining")
     assert [KIND.subject(people(concept, people=1)) for concept in concepts] == list(concepts)
     with pytest.raises(ValidationError):
@@ -86,28 +86,28 @@ def test_each_concept_is_a_subject_of_its_own() -> None:
         ({"people": 300, "qualifier": "more_than"}, {"people": 100, "qualifier": "nearly"}, True),
     ],
 )
-def test_two_figures_contradict_when_their_ranges_do_not_meet(one: dict[str, Any], other: dict[str, Any], contradict: bool) -> None:
+def test_contradicts_is_true_for_disjoint_ranges(one: dict[str, Any], other: dict[str, Any], contradict: bool) -> None:
     first, second = StatedValue(people(**one)), StatedValue(people(**other))
     assert KIND.contradicts(first, second) is contradict
     assert KIND.contradicts(second, first) is contradict
     assert KIND.contradicts(first, first) is False
 
 
-def test_one_and_two_are_not_three_and_not_one_and_a_half() -> None:
-    read = assessment_of(
+def test_combine_neither_adds_nor_averages_figures() -> None:
+    assessment = assessment_of(
         "trapped_population",
         statement("trapped_population", {"concept": "trapped", "people": 1}, "agency"),
         statement("trapped_population", {"concept": "trapped", "people": 2}, "envoy"),
     )
-    assert {name: value_of(read)[name] for name in ("people", "people_low", "people_high")} == {
+    assert {name: value_of(assessment)[name] for name in ("people", "people_low", "people_high")} == {
         "people": 2,
         "people_low": 1,
         "people_high": 2,
     }
-    assert read.agreement == "contested"
+    assert assessment.agreement == "contested"
 
 
-def test_a_point_gets_no_margin_and_an_open_end_stays_open() -> None:
+def test_combine_adds_no_margin_and_keeps_open_ends_open() -> None:
     point = assessment_of(
         "trapped_population", statement("trapped_population", {"concept": "trapped", "people": 300, "qualifier": "about"})
     )
@@ -119,7 +119,7 @@ def test_a_point_gets_no_margin_and_an_open_end_stays_open() -> None:
 
 
 def figures() -> st.SearchStrategy[dict[str, Any]]:
-    """Any value that a report may give."""
+    """Return any value that a report may have."""
     count = st.integers(0, 12)
     qualifier = st.sampled_from([None, "exact", "about", "nearly", "up_to", "more_than", "at_least"])
     point = st.builds(lambda n, q: {"people": n, "qualifier": q}, count, qualifier)
@@ -129,25 +129,45 @@ def figures() -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(st.lists(figures(), min_size=1, max_size=5))
-def test_the_range_runs_from_the_lowest_low_to_the_highest_high(values: list[dict[str, Any]]) -> None:
-    """Where no two statements contradict each other the ends are exactly those; an end that nobody gave is null."""
-    read = assessment_of("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
+def test_combine_returns_lowest_low_and_highest_high(values: list[dict[str, Any]]) -> None:
+    """This is so if no two statements contradict each other; an end that no statement gives is null."""
+    assessment = assessment_of(
+        "trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values))
+    )
     ranges = [TrappedPopulation.model_validate(value).range() for value in values]
     lows = [low for low, _ in ranges if low is not None]
     highs = [high for _, high in ranges if high is not None]
-    value = value_of(read)
-    if read.agreement != "contested":
+    value = value_of(assessment)
+    if assessment.agreement != "contested":
         assert (value["people_low"], value["people_high"]) == (min(lows, default=None), max(highs, default=None))
 
 
 @given(st.lists(figures(), min_size=1, max_size=5))
-def test_what_is_served_holds_low_people_high_in_order_and_every_figure_stated(values: list[dict[str, Any]]) -> None:
-    """The rule for what is sent, low <= people <= high, holds for what is served too, and nobody's figure lies outside."""
-    read = assessment_of("trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values)))
-    value = value_of(read)
+def test_combined_range_is_in_order_and_includes_every_figure(values: list[dict[str, Any]]) -> None:
+    """As in reports, low <= people <= high."""
+    assessment = assessment_of(
+        "trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values))
+    )
+    value = value_of(assessment)
     low, high = value["people_low"], value["people_high"]
     stated = [end for each in values for end in TrappedPopulation.model_validate(each).range() if end is not None]
     for figure in [*stated, value["people"]]:
         if figure is not None:
             assert low is None or low <= figure, (value, values)
             assert high is None or figure <= high, (value, values)
+
+
+@pytest.mark.parametrize(
+    ("value", "people"),
+    [
+        ({"concept": "trapped", "people": 300}, 300),
+        ({"concept": "besieged", "people_low": 200, "people_high": 400}, 400),
+        ({"concept": "encircled", "people_low": 200}, 200),
+        ({"concept": "trapped", "people": 0}, None),
+        ({"concept": "hard_to_reach", "people": 300}, None),
+    ],
+)
+def test_risk_is_held_for_people_who_cannot_leave(value: dict[str, Any], people: int | None) -> None:
+    assessed = value_of(assessment_of("trapped_population", statement("trapped_population", value)))
+    risk = KIND.risk(assessed, EPOCH)
+    assert (risk.state, risk.reason, risk.people) == ("held", value["concept"], people) if risk else people is None

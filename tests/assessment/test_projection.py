@@ -1,37 +1,28 @@
-"""Whether sources agree, as a client sees it: figures that differ, parties alone, vague dates, announcements, outlets, grades."""
+"""Tests of assessments as clients see them: figures that differ, parties, vague dates, announcements, outlets and grades."""
 
 from typing import Any
 
 import httpx
 
-from tests.support.factories import Reference, post_all, report
-
-
-async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+from tests.support.factories import Reference, post, post_all, report
 
 
 async def read(client: httpx.AsyncClient, made: dict[str, Any], **params: str) -> tuple[Any, ...]:
-    """Figure, range, agreement, and how many sources and reports."""
+    """Return figure, range, agreement, and the numbers of sources and reports."""
     found = (await client.get(f"/v1/indicators/{made['indicator']}", params=params)).json()
     value, count = found["value"], found["assessment"]
     return value["people"], value["people_low"], value["people_high"], found["agreement"], count["sources"], count["reports"]
 
 
 async def route(client: httpx.AsyncClient) -> tuple[Any, ...]:
-    """Status both ways and each way, since when, and agreement."""
+    """Return the status of the route and of each direction, since when, and the agreement."""
     (item,) = (await client.get("/v1/route-closures")).json()["items"]
     value = item["value"]
     return value["status"], value["status_in"], value["status_out"], value["since_earliest"], value["since_latest"], item["agreement"]
 
 
-async def test_two_figures_of_one_day_are_contested_and_the_retraction_of_one_leaves_the_other(
-    client: httpx.AsyncClient, reference: Reference
-) -> None:
-    """Both are in the range while both stand; `known_at` before the retraction still reads both."""
+async def test_retraction_of_a_contested_figure_leaves_the_other(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Both are in the range while both stand, and still for `known_at` before the retraction."""
     worse = await post(client, **report(value={"people": 100_000}, source="monitor"))
     assert await read(client, worse) == (100_000, 100_000, 100_000, "single", 1, 1)
     better = await post(client, **report(value={"people": 250_000}, source="agency"))
@@ -52,8 +43,8 @@ async def test_two_figures_of_one_day_are_contested_and_the_retraction_of_one_le
     assert [(each["id"], each["reason"]) for each in left] == [(better["id"], "retracted")]
 
 
-async def test_ten_outlets_that_relay_one_figure_are_one_source(client: httpx.AsyncClient, reference: Reference) -> None:
-    """As ten reports under different addresses, and as one; none of the outlets is a source of it."""
+async def test_ten_outlets_that_relay_one_figure_count_as_one_source(client: httpx.AsyncClient, reference: Reference) -> None:
+    """This is so for ten reports with different URLs and for one; no outlet is a source."""
     for at in range(10):
         await reference.add("sources", slug=f"outlet-{at}", name=f"Outlet {at}", type="media", reliability="C")
     relayed = [{"via": [f"outlet-{at}"], "url": f"https://outlet-{at}.example/story"} for at in range(10)]
@@ -65,7 +56,7 @@ async def test_ten_outlets_that_relay_one_figure_are_one_source(client: httpx.As
     assert await read(client, made) == (300_000, 300_000, 300_000, "consistent", 2, 2)
 
 
-async def test_parties_alone_leave_it_unconfirmed(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_reports_of_parties_alone_are_unconfirmed(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report(value={"people": 5000}, source="army"))
     assert (await read(client, made))[3] == "single"
     await post(client, **report(value={"people_low": 4000, "people_high": 6000, "people": 5000}, source="rebels"))
@@ -78,7 +69,7 @@ async def test_parties_alone_leave_it_unconfirmed(client: httpx.AsyncClient, ref
     assert (await read(client, made))[3] == "consistent"
 
 
-async def test_a_vaguer_date_that_contains_the_exact_one_agrees(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_vaguer_date_around_an_exact_one_is_consistent(client: httpx.AsyncClient, reference: Reference) -> None:
     await post(client, **report("route_closure", {"since": "2016-07-07"}))
     await post(client, **report("route_closure", {"since": "2016-07"}, source="monitor"))
     assert await route(client) == ("closed", "closed", "closed", "2016-07-01", "2016-07-31", "consistent")
@@ -88,8 +79,8 @@ async def test_a_vaguer_date_that_contains_the_exact_one_agrees(client: httpx.As
     assert (await route(client))[5] == "contested"
 
 
-async def test_an_opening_that_is_only_announced_or_agreed_opens_nothing(client: httpx.AsyncClient, reference: Reference) -> None:
-    """By whoever, however well graded; what was seen to be open does."""
+async def test_announced_or_agreed_opening_does_not_open_a_route(client: httpx.AsyncClient, reference: Reference) -> None:
+    """A better grade does not change that; an observed opening does."""
     opened = {"status": "open", "passable_by": ["humanitarian"]}
     for assertion, source in (("announced", "agency"), ("agreed", "envoy")):
         await post(client, **report("route_closure", opened | {"assertion": assertion}, source=source))
@@ -103,7 +94,7 @@ async def test_an_opening_that_is_only_announced_or_agreed_opens_nothing(client:
     assert (await route(client))[:3] == ("open", "open", "open")
 
 
-async def test_the_best_grade_in_force_is_preferred_and_a_new_grade_turns_it(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_new_grade_changes_the_preferred_report(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report(value={"people": 1}, source="monitor"))
     await post(client, **report(value={"people": 2}, source="unknown"))
     assert (await read(client, made))[0] == 1

@@ -1,4 +1,4 @@
-"""One place's indicators together: nothing is added up, a route counts once, days are counted from the time that is asked for."""
+"""Tests of situations: nothing is added up, a route counts once, days count from `as_of`."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,14 +7,7 @@ import httpx
 import pytest
 
 from app.situations import service
-from tests.support.factories import Reference, post_all, report
-
-
-async def post(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
-    answer = await client.post("/v1/reports", json=body)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+from tests.support.factories import Reference, post, post_all, report
 
 
 async def situation(client: httpx.AsyncClient, place: str = "oldtown", **params: Any) -> dict[str, Any]:
@@ -24,7 +17,7 @@ async def situation(client: httpx.AsyncClient, place: str = "oldtown", **params:
     return found
 
 
-async def test_people_of_nested_places_and_of_two_concepts_are_never_added(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_situation_never_adds_up_places_or_concepts(client: httpx.AsyncClient, reference: Reference) -> None:
     besieged = report(value={"concept": "besieged", "people": 700})
     await post_all(client, report(value={"people": 1000}), report(value={"people": 5000}, place="country"), besieged)
     own = await situation(client, "country")
@@ -46,8 +39,8 @@ async def test_people_of_nested_places_and_of_two_concepts_are_never_added(clien
     assert (await client.get("/v1/situations/SY02")).status_code == 404
 
 
-async def test_days_left_and_the_soonest(client: httpx.AsyncClient, reference: Reference) -> None:
-    """Food in 14 to 21 days from 28 July is 11 to 18 August."""
+async def test_situation_has_days_left_and_the_soonest_runout(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Food that lasts 14 to 21 days from 28 July runs out on 11 to 18 August."""
     water = report("supply_runout", {"supply": "water", "in_days_min": 10, "in_days_max": 10})
     medical = report("supply_runout", {"supply": "medical", "state": "ran_out"})
     fuel = report("supply_runout", {"supply": "fuel", "relative_text": "hours, if not days"})
@@ -62,7 +55,7 @@ async def test_days_left_and_the_soonest(client: httpx.AsyncClient, reference: R
     today = (datetime.now(UTC).date() - datetime(2016, 8, 11, tzinfo=UTC).date()).days
     now = (await client.get("/v1/situations/oldtown")).json()
     assert (now["as_of"][10:], {each["supply"]: each["days_left"] for each in now["supplies"]}["food"]) == ("T23:59:59.999999Z", -today)
-    # What has an outcome is no longer to come.
+    # A warning with an outcome has no days left.
     indicator = next(each["links"]["indicator"] for each in now["supplies"] if each["supply"] == "water")
     outcome = {"outcome": "averted", "reason": "a convoy", "report": food["id"]}
     assert (await client.post(f"{indicator}/outcome", json=outcome)).status_code == 201
@@ -74,7 +67,7 @@ async def test_days_left_and_the_soonest(client: httpx.AsyncClient, reference: R
     assert {each["supply"]: (each["days_left"], each["outcome"]) for each in found["supplies"]}["water"] == (None, "averted")
 
 
-async def test_a_route_that_serves_two_places_counts_once(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_route_that_serves_two_places_counts_once(client: httpx.AsyncClient, reference: Reference) -> None:
     assert (await situation(client, "country", within=True))["routes"] == {
         "known": 0, "closed": 0, "restricted": 0, "open": 0, "unknown": 0, "all_closed": False, "items": []
     }  # fmt: skip
@@ -100,8 +93,8 @@ async def test_a_route_that_serves_two_places_counts_once(client: httpx.AsyncCli
     assert [(each["status_in"], each["status_out"]) for each in town["items"]] == [("closed", "open"), ("open", "open")]
 
 
-async def test_what_is_contested_what_is_newest_and_what_is_stale(client: httpx.AsyncClient, reference: Reference) -> None:
-    """The newest of all statements that stand, whether or not it is the preferred one, and to the microsecond."""
+async def test_situation_has_contested_newest_and_stale_indicators(client: httpx.AsyncClient, reference: Reference) -> None:
+    """The newest standing report counts even if it is not preferred, to the microsecond."""
     assert (await situation(client))["newest_statement"] is None
     newest = report(value={"people": 9000}, source="army", stated_at="2016-07-29T00:00:00.5Z")
     people, *_ = await post_all(client, report(value={"people": 1000}), newest, report("supply_runout", stated_at="2016-07-29"))
@@ -120,7 +113,9 @@ async def test_what_is_contested_what_is_newest_and_what_is_stale(client: httpx.
         assert [each["stale"] for each in (*found["trapped"], *found["supplies"])] == expected, as_of
 
 
-async def test_a_situation_is_that_of_the_clearance(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
+async def test_situation_reveals_nothing_above_the_clearance(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
     await post_all(client, report(value={"people": 1000}), report("route_closure"))
     before = await situation(anonymous)
     await post_all(
@@ -137,8 +132,10 @@ async def test_a_situation_is_that_of_the_clearance(client: httpx.AsyncClient, a
     assert (seen["routes"]["open"], before["routes"]["closed"]) == (1, 1)
 
 
-async def test_pages_of_situations(client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Fewer at a time than a page may hold, and not as many as there are.
+async def test_pages_of_situations_have_each_place_once(
+    client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Less than a page, and less than all places.
     monkeypatch.setattr(service, "MAX_PAST_PLACES_PER_STEP", 2)
     for at in range(5):
         await reference.add("places", slug=f"quarter-{at}", name=f"Quarter {at}", parent="oldtown")

@@ -1,0 +1,67 @@
+"""Tests of track records."""
+
+import httpx
+
+from tests.situations.helpers import set_outcome, track_record, warn, warning_of
+from tests.support.factories import Reference, post, post_all, report
+
+
+async def test_track_record_counts_outcomes_and_days_off(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Warnings came true earlier, in time and later, were averted or overtaken, or are pending."""
+    days = {"food": ("2016-08-12", "2016-08-20"), "water": ("2016-08-12", "2016-08-20"), "medical": (None, "2016-08-12")}
+    supplies = ("food", "water", "fuel", "medical", "shelter", "hygiene", "electricity")
+    warnings = await post_all(client, *(warning_of(supply, *days.get(supply, ("2016-08-12",))) for supply in supplies))
+    facts = zip(supplies, ("2016-08-09", "2016-08-15", "2016-08-19", None), strict=False)
+    ran_out = {"source": "monitor", "stated_at": "2016-08-20", "value": {"state": "ran_out"}}
+    shown = await post_all(client, *(warning_of(supply, day, **ran_out) for supply, day in facts))
+    for warning, evidence in zip(warnings, shown, strict=False):
+        await set_outcome(client, warning, "materialised", evidence)
+    *_, averted, overtaken, _ = warnings
+    await set_outcome(client, averted, "averted", averted)
+    await set_outcome(client, overtaken, "overtaken", overtaken)
+    found = await track_record(client)
+    assert (found["source"], found["as_of"], found["fell_due"]) == ("agency", "2016-12-31T23:59:59.999999Z", 7)
+    assert [found[name] for name in ("materialised", "averted", "overtaken", "unknown", "pending")] == [4, 1, 1, 0, 1]
+    assert found["days_off"] == {"median": 3.5, "earliest": -3, "latest": 8}
+    by_days = {each["days_off"]: each for each in found["items"] if each["outcome"] == "materialised"}
+    assert {off: each["fact"] for off, each in by_days.items()} == {-3: "2016-08-09", 0: "2016-08-15", 7: "2016-08-19", 8: "2016-08-20"}
+    assert (by_days[8]["runs_out_earliest"], by_days[8]["runs_out_latest"]) == (None, "2016-08-12")
+    # Before the evidence, the warnings that had fallen due were pending, and the others had not fallen due.
+    early = await track_record(client, as_of="2016-08-15")
+    assert {each["outcome"] for each in early["items"]} == {"pending", "averted", "overtaken"}
+    assert (early["fell_due"], early["pending"]) == (5, 3)
+    assert (await track_record(client, "monitor"))["fell_due"] == 0
+    assert (await client.get("/v1/sources/nobody/record")).status_code == 404
+
+
+async def test_track_record_leaves_out_replaced_and_amended_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
+    replaced = await warn(client, "food", "2016-08-12")
+    last = await warn(client, "food", "2016-08-19", stated_at="2016-08-01")
+    assert [each["report"] for each in (await track_record(client))["items"]] == [last["id"]]
+    # A warning that is replaced after its last day fell due, too.
+    again = await warn(client, "food", "2016-09-19", stated_at="2016-08-20")
+    assert [each["report"] for each in (await track_record(client))["items"]] == [last["id"], again["id"]]
+    assert replaced["id"] not in str(await track_record(client))
+    # Neither the report that it ran out nor a warning after the outcome replaces a warning.
+    water = await warn(client, "water", "2016-08-12")
+    fact = await warn(client, "water", "2016-08-10", stated_at="2016-08-11", value={"state": "ran_out"})
+    await set_outcome(client, water, "materialised", fact)
+    assert [each["days_off"] for each in (await track_record(client))["items"] if each["report"] == water["id"]] == [-2]
+    fuel = await warn(client, "fuel", "2016-08-12")
+    await set_outcome(client, fuel, "averted", fuel)
+    await warn(client, "fuel", "2016-09-12", stated_at="2016-08-10")
+    assert [each["outcome"] for each in (await track_record(client))["items"] if each["report"] == fuel["id"]] == ["averted"]
+    # Corrected and retracted warnings count until then.
+    wrong = await warn(client, "shelter", "2016-08-12")
+    before = wrong["recorded_at"]
+    body = report("supply_runout", {"supply": "shelter"}, source="envoy", reason="the envoy said so")
+    await post(client, f"/v1/reports/{wrong['id']}/correction", **body)
+    gone = await warn(client, "hygiene", "2016-08-12")
+    after = gone["recorded_at"]
+    await post(client, f"/v1/reports/{gone['id']}/retraction", reason="withdrawn")
+    counted = {each["report"] for each in (await track_record(client))["items"]}
+    assert not counted & {wrong["id"], gone["id"]}
+    assert wrong["id"] in {each["report"] for each in (await track_record(client, known_at=before))["items"]}
+    counted = {each["report"] for each in (await track_record(client, known_at=after))["items"]}
+    assert (wrong["id"] in counted, gone["id"] in counted) == (False, True)
+    assert [each["outcome"] for each in (await track_record(client, "envoy"))["items"]] == ["pending"]
