@@ -17,9 +17,8 @@ from sqlmodel import col
 from app.assessment.models import IndicatorProjection
 from app.changes.queries import ServedChange, changes_after
 from app.changes.schemas import ChangeFilters
-from app.domain.tlp import LABELS
 from app.indicators.queries import visible_at
-from app.ledger.models import LedgerEntry, LedgerHead
+from app.ledger.models import LedgerEntry, LedgerHead, seq_column
 from app.storage.types import table_of
 from app.webhooks.events import MAX_DOCUMENT_LEVEL, build_event, event_type
 from app.webhooks.models import Delivery, Webhook
@@ -108,7 +107,7 @@ async def _last_global_seq(connection: AsyncConnection) -> int:
 
 async def _build_bodies(connection: AsyncConnection, changes: Mapping[UUID, ServedChange], level: int) -> dict[UUID, str]:
     """Build the body of each delivery: a reference if the change or a document beside it needs a clearance above MAX_DOCUMENT_LEVEL."""
-    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
+    position = seq_column(level)
     seqs = [change.seq for change in changes.values()]
     entries = select(position, col(LedgerEntry.level), col(LedgerEntry.redacted_below)).where(position.in_(seqs))
     # Below `redacted_below` a correction is served as a plain report, which does not need that clearance.

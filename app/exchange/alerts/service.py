@@ -12,7 +12,7 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.exchange.alerts.cap import Message, Statement
-from app.ledger.models import LedgerEntry
+from app.ledger.models import LedgerEntry, seq_column
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report
 from app.storage.types import table_of
@@ -27,7 +27,7 @@ _OLD = table_of(Report).alias("old")
 
 def _select_messages(level: int) -> Select[Any]:
     """Select the ledger entries that are messages at a clearance, with their report and the report that it supersedes."""
-    position = table_of(LedgerEntry).c[f"seq_{LABELS[level]}"]
+    position = seq_column(level)
     return (
         select(
             *table_of(Report).c,
@@ -60,7 +60,7 @@ async def list_messages(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, before: int | None, limit: int
 ) -> tuple[list[Message], int | None]:
     """Return a page of messages on the reports that match `where`, newest first, and the last seq if there are more."""
-    position = table_of(LedgerEntry).c[f"seq_{LABELS[view.level]}"]
+    position = seq_column(view.level)
     statement = _select_messages(view.level).where(*where).order_by(position.desc()).limit(limit + 1)
     if before is not None:
         statement = statement.where(position < before)
