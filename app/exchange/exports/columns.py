@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 Scalar = str | int | float | bool | None
 Dtype = Literal["text", "integer", "number", "boolean", "words", "codes", "slugs", "json"]
-_SCALAR_DTYPES = frozenset({"text", "integer", "number", "boolean"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +25,28 @@ class Column:
     path: tuple[str | int, ...]
     dtype: Dtype = "text"
 
-    def cell(self, record: Mapping[str, Any]) -> Scalar:
-        """Return the cell of a record; None if the field is null or absent."""
+    def value(self, record: Mapping[str, Any]) -> Scalar | list[str]:
+        """Return the field of a record as a scalar or a list of texts; null or absent it is None, or an empty list."""
         value: Any = record
         for step in self.path:
-            if value is None:
-                return None
-            value = value.get(step) if isinstance(step, str) else value[step]
-        return value if value is None or self.dtype in _SCALAR_DTYPES else _to_text(self.dtype, value)
+            if value is not None:
+                value = value.get(step) if isinstance(step, str) else value[step]
+        match self.dtype:
+            case "codes":
+                return [f"{each['scheme']}:{each['code']}" for each in value or ()]
+            case "slugs":
+                return [each["slug"] for each in value or ()]
+            case "words":
+                return list(value or ())
+            case "json" if value is not None:
+                return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        scalar: Scalar = value
+        return scalar
 
-
-def _to_text(dtype: Dtype, value: Any) -> str | None:
-    match dtype:
-        case "codes":
-            return " ".join(f"{each['scheme']}:{each['code']}" for each in value) or None
-        case "slugs":
-            return " ".join(each["slug"] for each in value) or None
-        case "words":
-            return " ".join(value) or None
-        case _:
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    def cell(self, record: Mapping[str, Any]) -> Scalar:
+        """Return the field of a record as one cell; None if it is null, absent or an empty list."""
+        value = self.value(record)
+        return " ".join(value) or None if isinstance(value, list) else value
 
 
 def column(path: str, tag: str = "", dtype: Dtype = "text", *, header: str | None = None) -> Column:

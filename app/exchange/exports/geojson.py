@@ -13,17 +13,10 @@ import orjson
 from app.exchange.exports.columns import Column
 from app.exchange.exports.rendering import Renderer, RowGeometry
 
-_LIST_DTYPES = frozenset({"words", "codes", "slugs"})
-
 
 def feature(columns: Sequence[Column], record: Mapping[str, Any], geometry: RowGeometry) -> dict[str, Any]:
     """Return the feature of a record; a geometry in the record is not repeated among its properties."""
-    properties: dict[str, Any] = {}
-    for each in columns:
-        if each.dtype == "json" and each.path == ("geometry",):
-            continue
-        value = each.cell(record)
-        properties[each.header] = (str(value).split(" ") if value else []) if each.dtype in _LIST_DTYPES else value
+    properties = {each.header: each.value(record) for each in columns if each.header != "geometry"}
     properties["redacted"] = ["geometry"] if geometry.coarse else []
     identifier = {"id": record["id"]} if "id" in record else {}
     return {"type": "Feature", **identifier, "geometry": geometry.geometry, "properties": properties}

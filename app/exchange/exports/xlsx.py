@@ -85,17 +85,12 @@ class XlsxRenderer(Renderer):
 
     def _write_row(self, values: Sequence[Any]) -> None:
         for at, value in enumerate(values):
-            if value is None or value == "":
-                continue
-            if isinstance(value, bool):
-                self._sheet.write_boolean(self._row, at, value)
-            elif isinstance(value, int | float):
-                self._sheet.write_number(self._row, at, value)
-            elif len(value) > MAX_CELL_CHARACTERS or value == OVERFLOW_MARKER or _OVERLAPPING_ESCAPES.search(value):
-                self._sheet.write_string(self._row, at, OVERFLOW_MARKER)
+            overflows = isinstance(value, str) and (
+                len(value) > MAX_CELL_CHARACTERS or value == OVERFLOW_MARKER or _OVERLAPPING_ESCAPES.search(value)
+            )
+            self._sheet.write(self._row, at, OVERFLOW_MARKER if overflows else value)
+            if overflows:
                 self._write_overflow(self.columns[at].header, value)
-            else:
-                self._sheet.write_string(self._row, at, value)
         self._row += 1
 
     def _write_overflow(self, header: str, text: str) -> None:
