@@ -1,4 +1,4 @@
-"""The audit log: every write, every change of keys, every read at amber or above; append-only, and no burden on what is kept."""
+"""The audit log: every write, every change of a key and every read at `amber` or above; it is append-only."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient
 
 
-async def log(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
+async def list_audit(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
     answer = await client.get("/v1/audit", params=query)
     assert answer.status_code == 200, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
 
 
-async def test_writes_and_reads_stand_in_it_with_who_made_them(
+async def test_audit_has_writes_and_reads_with_their_callers(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
     amber = await make_client(Scope.READ, clearance=Label.AMBER, organisation="watch")
@@ -34,20 +34,20 @@ async def test_writes_and_reads_stand_in_it_with_who_made_them(
         assert [(await reader.get("/v1/reports?limit=7")).status_code for _ in range(3)] == [200] * 3
     ids = {name: (await each.get("/v1/me")).json()["id"] for name, each in (("amber", amber), ("reporter", reporter), ("green", green))}
 
-    (written,) = await log(client, action="write")
+    (written,) = await list_audit(client, action="write")
     assert (written["key"], written["organisation"], written["method"]) == (ids["reporter"], "desk", "POST")
     assert (written["target"], written["status"], written["address"]) == ("/v1/reports", 201, "127.0.0.1")
-    reads = [each for each in await log(client, action="read", key=ids["amber"]) if each["target"] == "/v1/reports?limit=7"]
-    # The first and those that were answered from what is kept.
+    reads = [each for each in await list_audit(client, action="read", key=ids["amber"]) if each["target"] == "/v1/reports?limit=7"]
+    # Cached responses are counted, too.
     assert sum(each["count"] for each in reads) == 3
     assert {(each["clearance"], each["organisation"]) for each in reads} == {("amber", "watch")}
-    assert await log(client, key=ids["green"]) == []
-    assert {each["action"] for each in await log(client)} == {"key", "write", "read"}
-    assert await log(client, since="2999-01-01") == []
+    assert await list_audit(client, key=ids["green"]) == []
+    assert {each["action"] for each in await list_audit(client)} == {"key", "write", "read"}
+    assert await list_audit(client, since="2999-01-01") == []
     assert (await amber.get("/v1/audit")).status_code == 403
 
 
-async def test_an_admin_learns_of_no_record_above_the_own_clearance(
+async def test_audit_hides_urls_read_above_the_clearance_of_the_admin(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
     hidden = (await client.post("/v1/reports", json=report(sensitivity="red"))).json()
@@ -55,10 +55,10 @@ async def test_an_admin_learns_of_no_record_above_the_own_clearance(
     low = await make_client(Scope.ADMIN, Scope.READ, clearance=Label.GREEN)
     assert hidden["id"] in (await client.get("/v1/audit")).text
     assert hidden["id"] not in (await low.get("/v1/audit")).text
-    assert {each["action"] for each in await log(low)} == {"key"}
+    assert {each["action"] for each in await list_audit(low)} == {"key"}
 
 
-async def test_it_is_paged(client: httpx.AsyncClient, reference: Reference) -> None:
+async def test_audit_pages_are_complete_and_in_order(client: httpx.AsyncClient, reference: Reference) -> None:
     for number in range(5):
         assert (await client.post("/v1/reports", json=report(value={"people": number}))).status_code == 201
     seen: list[str] = []
@@ -72,22 +72,21 @@ async def test_it_is_paged(client: httpx.AsyncClient, reference: Reference) -> N
     assert seen == sorted(seen)
 
 
-async def test_nothing_in_it_can_be_changed_or_removed(client: httpx.AsyncClient, reference: Reference, database: Database) -> None:
+async def test_audit_rejects_update_and_delete(client: httpx.AsyncClient, reference: Reference, database: Database) -> None:
     await client.post("/v1/reports", json=report())
     await client.get("/v1/reports")
-    before = [each for each in await log(client) if each["target"] != "/v1/audit"]
+    before = [each for each in await list_audit(client) if each["target"] != "/v1/audit"]
     for engine in {database.writer, database.audit}:
         for statement in (delete(AuditEntry), update(AuditEntry).values(target="nothing")):
             with pytest.raises(DBAPIError, match="append-only"):
                 async with engine.begin() as connection:
                     await connection.execute(statement)
-    assert [each for each in await log(client) if each["target"] != "/v1/audit"] == before
+    assert [each for each in await list_audit(client) if each["target"] != "/v1/audit"] == before
 
 
-async def test_writing_it_down_ends_nothing_that_is_kept(
+async def test_flush_of_reads_does_not_invalidate_cached_responses(
     client: httpx.AsyncClient, app: Any, reference: Reference, database: Database
 ) -> None:
-    """The version that kept answers hold for is that of the ledger, not of the log of reads."""
     await client.get("/v1/reports")
     version = database.commit_notifier.version()
     for _ in range(3):
@@ -96,9 +95,10 @@ async def test_writing_it_down_ends_nothing_that_is_kept(
     assert database.commit_notifier.version() == version
 
 
-async def test_what_cannot_be_written_waits(client: httpx.AsyncClient, app: Any, reference: Reference, database: Database) -> None:
-    """A log that is out of reach loses nothing, and holds nobody up."""
-    reads = app.state.read_audit
+async def test_reads_stay_buffered_while_the_audit_log_is_unavailable(
+    client: httpx.AsyncClient, app: Any, reference: Reference, database: Database
+) -> None:
+    buffer = app.state.read_audit
     working = database.audit
 
     class Broken:
@@ -108,8 +108,8 @@ async def test_what_cannot_be_written_waits(client: httpx.AsyncClient, app: Any,
     database.audit = Broken()  # type: ignore[assignment]
     try:
         assert (await client.get("/v1/reports?limit=9")).status_code == 200
-        await reads.flush()
+        await buffer.flush()
         assert (await client.get("/v1/reports?limit=9")).status_code == 200
     finally:
         database.audit = working
-    assert sum(each["count"] for each in await log(client, action="read") if each["target"] == "/v1/reports?limit=9") == 2
+    assert sum(each["count"] for each in await list_audit(client, action="read") if each["target"] == "/v1/reports?limit=9") == 2

@@ -1,4 +1,4 @@
-"""What a clearance sees is a ledger of its own: complete, numbered without gaps, and silent about all above it."""
+"""Each clearance has its own ledger: complete, numbered without gaps, and without a trace of anything above it."""
 
 import copy
 from typing import Any
@@ -14,8 +14,8 @@ from tests.support.factories import Reference, post_all, report
 from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.servers import client_for
 
-# One statement of each label on one indicator, the more restricted the better graded, and the further from the rest.
-SAID: list[tuple[str, str, int]] = [
+# One report of each label on one indicator: the more restricted, the better its grade and the higher its figure.
+REPORTS: list[tuple[str, str, int]] = [
     ("clear", "army", 100),
     ("green", "unknown", 200),
     ("amber", "monitor", 300),
@@ -32,31 +32,31 @@ async def post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def said(client: httpx.AsyncClient, reference: Reference) -> list[dict[str, Any]]:
-    """The statements, posted from the most restricted on, and each on a supply of its own too."""
+async def posted(client: httpx.AsyncClient, reference: Reference) -> list[dict[str, Any]]:
+    """Post the reports, the most restricted first, and one of each label on an indicator of its own; return all, by label."""
     await reference.add("sources", slug="insider", name="Insider", type="un", reliability="A")
-    *restricted, clear = [report(sensitivity=label, source=source, value={"people": people}) for label, source, people in reversed(SAID)]
+    *restricted, clear = [report(sensitivity=label, source=source, value={"people": people}) for label, source, people in reversed(REPORTS)]
     supplies = [
         report("supply_runout", sensitivity=label, source=source, value={"supply": supply})
-        for (label, source, _), supply in zip(SAID, ("basic", "food", "medical", "water", "fuel"), strict=True)
+        for (label, source, _), supply in zip(REPORTS, ("basic", "food", "medical", "water", "fuel"), strict=True)
     ]
     await post_all(client, *restricted)
     await post_all(client, clear, *supplies)
     made: list[dict[str, Any]] = (await client.get("/v1/reports")).json()["items"]
-    return [*reversed(made[: len(SAID)]), *made[len(SAID) :]]
+    return [*reversed(made[: len(REPORTS)]), *made[len(REPORTS) :]]
 
 
 async def readers(make_client: MakeClient, anonymous: httpx.AsyncClient) -> list[tuple[int, httpx.AsyncClient]]:
-    """A reader of each clearance, and the public."""
+    """Return a reader of each clearance, and an anonymous one."""
     return [(0, anonymous), *[(label.level, await make_client(Scope.READ, clearance=label)) for label in Label]]
 
 
-async def test_a_reading_is_made_of_what_its_reader_may_see(
-    make_client: MakeClient, anonymous: httpx.AsyncClient, said: list[dict[str, Any]]
+async def test_assessment_uses_visible_reports_only(
+    make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
 ) -> None:
-    """Value, range, agreement, counts, provenance, label and revision are those of the visible reports alone."""
+    """Value, range, agreement, counts, provenance, label and revision come from the visible reports."""
     for level, reader in await readers(make_client, anonymous):
-        label, source, people = SAID[level]
+        label, source, people = REPORTS[level]
         (item,) = (await reader.get("/v1/trapped-populations")).json()["items"]
         detail = (await reader.get(f"/v1/indicators/{item['id']}")).json()
         assert item.items() <= detail.items()
@@ -66,13 +66,13 @@ async def test_a_reading_is_made_of_what_its_reader_may_see(
         assert (item["assessment"]["reports"], item["assessment"]["sources"]) == (level + 1, level + 1)
         assert item["provenance"]["source"]["slug"] == source
         assert item["sensitivity"] == label
-        assert {each["id"] for each in detail["reports"]} == {each["id"] for each in said[: level + 1]}
+        assert {each["id"] for each in detail["reports"]} == {each["id"] for each in posted[: level + 1]}
         assert detail["left_out"] == []
-        assert item["recorded_at"] == max(each["recorded_at"] for each in said[: level + 1])
+        assert item["recorded_at"] == max(each["recorded_at"] for each in posted[: level + 1])
 
 
-async def test_each_clearance_counts_without_gaps(
-    make_client: MakeClient, anonymous: httpx.AsyncClient, said: list[dict[str, Any]]
+async def test_seq_of_each_clearance_has_no_gaps(
+    make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
 ) -> None:
     for level, reader in await readers(make_client, anonymous):
         page = (await reader.get("/v1/reports")).json()
@@ -88,7 +88,7 @@ async def test_each_clearance_counts_without_gaps(
         assert max(item["revision"] for item in indicators["items"]) == indicators["revision"] == visible
         head = (await reader.get("/v1/ledger/head")).json()
         assert (head["seq"], head["clearance"]) == (visible, LABELS[level])
-        # Page by page too: no page is short because something was taken out of it.
+        # A page is never short because a hidden report was removed from it.
         seen: list[str] = []
         path = "/v1/reports?limit=2"
         while path:
@@ -99,17 +99,19 @@ async def test_each_clearance_counts_without_gaps(
         assert seen == [item["id"] for item in page["items"]]
 
 
-async def test_what_is_hidden_is_not_there(make_client: MakeClient, anonymous: httpx.AsyncClient, said: list[dict[str, Any]]) -> None:
-    """A hidden report or indicator is answered as one that never was, for reading and for writing, to the byte but its address."""
+async def test_hidden_record_is_answered_like_an_unknown_one(
+    make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
+) -> None:
+    """Reads and writes of a hidden record get the response for an unknown one, byte for byte except its URL."""
     for level, reader in await readers(make_client, anonymous):
-        for at, made in enumerate(said):
+        for at, made in enumerate(posted):
             above = LABELS.index(made["sensitivity"]) - level
-            # Of those who see something, the one who sees all of it is enough.
+            # Of the readers that see the record, only the one with the highest clearance is checked.
             if above <= 0 and level < len(LABELS) - 1:
                 continue
-            # Each of the latter alone is on its indicator.
+            # Each of the later reports is the only one of its indicator.
             of_indicator = [f"/v1/indicators/{made['indicator']}{tail}" for tail in ("", "/history")]
-            for path in of_indicator if at >= len(SAID) else [f"/v1/reports/{made['id']}"]:
+            for path in of_indicator if at >= len(REPORTS) else [f"/v1/reports/{made['id']}"]:
                 answer = await reader.get(path)
                 assert answer.status_code == (404 if above > 0 else 200), path
                 if above == 1:
@@ -118,16 +120,16 @@ async def test_what_is_hidden_is_not_there(make_client: MakeClient, anonymous: h
                     own = {"content-length": "", "x-request-id": ""}
                     assert {**answer.headers, **own} == {**never.headers, **own}
     low = await make_client(clearance=Label.GREEN)
-    red = said[4]
-    warned = said[-1]
+    red = posted[4]
+    warned = posted[-1]
     for path, body in (
         (f"/v1/reports/{red['id']}/correction", report(value={"people": 1}, reason="misread")),
         (f"/v1/reports/{red['id']}/retraction", {"reason": "withdrawn"}),
-        (f"/v1/indicators/{warned['indicator']}/outcome", {"outcome": "averted", "reason": "a convoy", "report": said[0]["id"]}),
+        (f"/v1/indicators/{warned['indicator']}/outcome", {"outcome": "averted", "reason": "a convoy", "report": posted[0]["id"]}),
     ):
         assert (await low.post(path, json=body)).status_code == 404, path
     evidence = {"outcome": "averted", "reason": "a convoy", "report": red["id"]}
-    answer = await low.post(f"/v1/indicators/{said[5]['indicator']}/outcome", json=evidence)
+    answer = await low.post(f"/v1/indicators/{posted[5]['indicator']}/outcome", json=evidence)
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/report"]
     assert (await low.get("/v1/reports", params={"indicator": warned["indicator"]})).json()["items"] == []
 
@@ -143,7 +145,7 @@ PUBLIC = (
 
 
 def steady(answer: httpx.Response) -> Any:
-    """The body without the time of reading, which stands beside what depends on it."""
+    """Return the body without `as_of`, the time of the request, unless the request set it."""
     body = copy.deepcopy(answer.json())
     for each in [body, *body.get("items", [])]:
         if "as_of" not in answer.url.params:
@@ -151,10 +153,10 @@ def steady(answer: httpx.Response) -> Any:
     return body
 
 
-async def test_nothing_restricted_shows_through_to_the_public(
+async def test_restricted_changes_alter_no_public_response(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
-    """Whatever is said, corrected, withdrawn or judged above a reader, no byte of any answer to him differs, nor any ETag."""
+    """Restricted reports, corrections, retractions and outcomes change no byte and no ETag of a public response."""
     clear = await post(client)
     warning = await post(client, kind="supply_runout")
     own = [f"/v1/indicators/{each['indicator']}{tail}" for each in (clear, warning) for tail in ("", "/history", "?as_of=2016-07-30")]
@@ -183,40 +185,40 @@ async def test_nothing_restricted_shows_through_to_the_public(
     ]
     assert [answer.status_code for answer in done] == [201] * 4
 
-    told = []
+    changed = []
     for path, old in before:
         for reader in (anonymous, keyed) if path in own else (anonymous,):
             new = await reader.get(path)
             timeless = ("situations" not in path and "warnings" not in path) or "as_of" in path
             if steady(new) != steady(old) or (timeless and (new.content, new.headers["etag"]) != (old.content, old.headers["etag"])):
-                told.append(path)
-    assert not told
-    # The one who may see all of it does.
+                changed.append(path)
+    assert not changed
+    # The highest clearance sees the changes.
     assert (await client.get(f"/v1/reports/{clear['id']}")).json()["status"] == "superseded"
     assert (await client.get("/v1/reports")).json()["revision"] == 11
 
 
-async def test_without_a_key_only_clear_is_seen(anonymous: httpx.AsyncClient, said: list[dict[str, Any]]) -> None:
+async def test_anonymous_client_sees_clear_only(anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]) -> None:
     page = (await anonymous.get("/v1/reports")).json()
-    assert [item["id"] for item in page["items"]] == [said[0]["id"], said[5]["id"]]
+    assert [item["id"] for item in page["items"]] == [posted[0]["id"], posted[5]["id"]]
     for path in ("/v1/reports", "/v1/changes", "/v1/indicators", "/v1/situations", "/v1/warnings?within_days=3650"):
         text = (await anonymous.get(path)).text
-        for made in said:
+        for made in posted:
             if made["sensitivity"] != "clear":
                 assert made["id"] not in text
                 assert f'"{made["sensitivity"]}"' not in text
 
 
-async def test_a_key_without_the_scope_read_reads_as_the_public(
-    make_client: MakeClient, anonymous: httpx.AsyncClient, said: list[dict[str, Any]]
+async def test_key_without_read_scope_reads_as_anonymous(
+    make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
 ) -> None:
-    """It may report what it cannot read: also its own restricted statement is not shown to it again."""
+    """It may post reports that it cannot read, its own restricted ones included."""
     paths = ("/v1/reports", "/v1/indicators", "/v1/changes", "/v1/ledger/head", "/v1/routes/north-road")
     public = [(await anonymous.get(path)).content for path in paths]
     for scopes in ((Scope.REPORT,), (Scope.CURATE,), (Scope.ADMIN,), (Scope.REPORT, Scope.CURATE, Scope.ADMIN)):
         writer = await make_client(*scopes, clearance=Label.RED)
         assert [(await writer.get(path)).content for path in paths] == public
-        assert (await writer.get(f"/v1/reports/{said[4]['id']}")).status_code == 404
+        assert (await writer.get(f"/v1/reports/{posted[4]['id']}")).status_code == 404
     writer = await make_client(Scope.REPORT, clearance=Label.RED)
     made = await writer.post("/v1/reports", json=report("route_closure", sensitivity="red"))
     assert made.status_code == 201
@@ -225,10 +227,9 @@ async def test_a_key_without_the_scope_read_reads_as_the_public(
     assert (await anonymous.get("/v1/route-closures")).json()["items"] == []
 
 
-async def test_the_public_clearance_is_a_setting(
-    settings: Settings, said: list[dict[str, Any]], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+async def test_public_clearance_setting_is_the_least_that_anyone_sees(
+    settings: Settings, posted: list[dict[str, Any]], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LIFELINE_PUBLIC_CLEARANCE: what a reader without a key sees, and the least that any key sees."""
     lowest = await make_key(Scope.READ, clearance=Label.CLEAR)
     writer = await make_key(Scope.REPORT, clearance=Label.CLEAR)
     for label in (Label.CLEAR, Label.AMBER, Label.RED):
@@ -240,15 +241,15 @@ async def test_the_public_clearance_is_a_setting(
                 assert (len(page["items"]), page["revision"]) == (visible, visible)
                 assert {item["sensitivity"] for item in page["items"]} == set(LABELS[: label.level + 1])
             (item,) = (await client.get("/v1/trapped-populations")).json()["items"]
-            assert item["value"]["people"] == SAID[label.level][2]
+            assert item["value"]["people"] == REPORTS[label.level][2]
             route = (await client.get("/v1/routes/north-road")).json()
             assert route["redacted"] == ([] if label.level >= Label.AMBER.level else ["geometry"])
 
 
-async def test_another_organisation_saying_the_same_learns_nothing(
+async def test_same_statement_as_a_hidden_one_is_recorded_as_new(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
-    """A statement recorded above a reporter is not recognised for him: 200 would tell that it is there."""
+    """A 200 would reveal the hidden report."""
     hidden = await post(client, sensitivity="red")
     other = await make_client(clearance=Label.GREEN, organisation="another")
     answer = await other.post("/v1/reports", json=report(sensitivity="green"))
@@ -257,8 +258,8 @@ async def test_another_organisation_saying_the_same_learns_nothing(
     assert answer.json()["id"] != hidden["id"]
 
 
-async def test_a_reporter_may_say_more_than_he_may_read(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
-    """He gets the report that he sent with no number of a ledger that he does not see; the list he reads stays as it was."""
+async def test_reporter_may_post_above_their_clearance(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
+    """The response has no `seq`, and the reporter's lists stay unchanged."""
     reporter = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN)
     made = await reporter.post("/v1/reports", json=report(sensitivity="red"))
     assert (made.status_code, made.json()["seq"]) == (201, None)
@@ -269,8 +270,9 @@ async def test_a_reporter_may_say_more_than_he_may_read(make_client: MakeClient,
     assert (await client.get("/v1/reports")).json()["revision"] == 3
 
 
-async def test_no_clearance_outlives_the_request(make_client: MakeClient, anonymous: httpx.AsyncClient, said: list[dict[str, Any]]) -> None:
-    """Whoever asks after whom, in whichever order, each gets his own answer."""
+async def test_cached_responses_of_clearances_are_never_mixed_up(
+    make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
+) -> None:
     every = await readers(make_client, anonymous)
     expected = {level: (await reader.get("/v1/indicators")).content for level, reader in every}
     assert len(set(expected.values())) == len(LABELS)

@@ -1,7 +1,8 @@
-"""Keys over HTTP and by the command: made, rotated with an overlap, revoked at once everywhere; a secret is shown once and kept nowhere."""
+"""Keys over HTTP and on the command line: created, rotated, revoked; a secret is shown once and never stored."""
 
 import asyncio
 import hashlib
+import hmac
 import io
 import logging
 from datetime import timedelta
@@ -30,18 +31,18 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-async def test_me(anonymous: httpx.AsyncClient, make_client: MakeClient) -> None:
+async def test_me_returns_the_caller(anonymous: httpx.AsyncClient, make_client: MakeClient) -> None:
     assert (await anonymous.get("/v1/me")).json() == {
         "id": None, "name": None, "organisation": None, "scopes": [], "clearance": "clear", "expires_at": None,
     }  # fmt: skip
     reader = await make_client(Scope.READ, Scope.REPORT, clearance=Label.AMBER, organisation="us")
-    told = (await reader.get("/v1/me")).json()
-    assert (told["name"], told["organisation"], told["scopes"], told["clearance"]) == ("test", "us", ["read", "report"], "amber")
-    # What a key without `read` sees is what anybody sees.
+    caller = (await reader.get("/v1/me")).json()
+    assert (caller["name"], caller["organisation"], caller["scopes"], caller["clearance"]) == ("test", "us", ["read", "report"], "amber")
+    # A key without the scope `read` reads as an anonymous client.
     assert (await (await make_client(Scope.REPORT, clearance=Label.RED)).get("/v1/me")).json()["clearance"] == "clear"
 
 
-async def test_an_admin_makes_rotates_and_revokes(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, database: Database) -> None:
+async def test_admin_creates_rotates_and_revokes_a_key(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, database: Database) -> None:
     made = await client.post("/v1/keys", json=NEW)
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
     key, first = made.json(), made.json()["secret"]
@@ -75,7 +76,7 @@ async def test_an_admin_makes_rotates_and_revokes(client: httpx.AsyncClient, ano
     assert log == ["created", "created", "rotated", "rotated", "revoked"]
 
 
-async def test_an_admin_gives_no_more_than_he_has(make_client: MakeClient, client: httpx.AsyncClient) -> None:
+async def test_admin_cannot_grant_a_clearance_above_their_own(make_client: MakeClient, client: httpx.AsyncClient) -> None:
     admin = await make_client(Scope.ADMIN, Scope.READ, clearance=Label.GREEN)
     refused = await admin.post("/v1/keys", json=NEW)
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:lifeline:problem:clearance")
@@ -84,13 +85,12 @@ async def test_an_admin_gives_no_more_than_he_has(make_client: MakeClient, clien
     assert (await admin.delete(f"/v1/keys/{high['id']}")).status_code == 204
     wrong = await client.post("/v1/keys", json={"name": "", "organisation": "x", "scopes": ["root"], "more": 1})
     assert sorted(each["pointer"] for each in wrong.json()["errors"]) == ["/more", "/name", "/scopes/0"]
-    nobody = "/v1/keys/00000000-0000-7000-8000-000000000000"
-    assert [(await client.get(nobody)).status_code, (await client.delete(nobody)).status_code] == [404, 404]
-    assert (await client.post(f"{nobody}/rotation", json={})).status_code == 404
+    unknown = "/v1/keys/00000000-0000-7000-8000-000000000000"
+    assert [(await client.get(unknown)).status_code, (await client.delete(unknown)).status_code] == [404, 404]
+    assert (await client.post(f"{unknown}/rotation", json={})).status_code == 404
 
 
-async def test_a_repeated_request_does_not_tell_the_secret_again(client: httpx.AsyncClient, database: Database) -> None:
-    """The first answer again, but for the secret, which is kept nowhere."""
+async def test_repeated_creation_returns_the_response_without_secret(client: httpx.AsyncClient, database: Database) -> None:
     headers = {"Idempotency-Key": "once"}
     first, again = [(await client.post("/v1/keys", json=NEW, headers=headers)).json() for _ in range(2)]
     assert again == first | {"secret": None}
@@ -99,10 +99,9 @@ async def test_a_repeated_request_does_not_tell_the_secret_again(client: httpx.A
     assert len((await client.get("/v1/keys")).json()["items"]) == 2
 
 
-async def test_the_secret_before_ends_with_the_overlap(
+async def test_previous_secret_expires_with_the_overlap_although_cached(
     make_key: MakeKey, database: Database, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
-    """Also where answers are kept for it."""
     secret = await make_key(Scope.READ, organisation="rotated")
     async with database.write() as session:
         (key,) = [each for each in await list_keys(session) if each.organisation == "rotated"]
@@ -114,7 +113,7 @@ async def test_the_secret_before_ends_with_the_overlap(
     assert (await anonymous.get("/v1/places", headers=bearer(rotated[1]))).status_code == 200
 
 
-def test_by_the_command(database_url: str, tmp_path: Path) -> None:
+def test_key_commands_create_rotate_and_revoke(database_url: str, tmp_path: Path) -> None:
     def run(*arguments: str, code: int = 0, **more: str) -> str:
         result = invoke(*arguments, database_url=database_url, **more)
         assert result.exit_code == code, result.output
@@ -135,19 +134,19 @@ def test_by_the_command(database_url: str, tmp_path: Path) -> None:
     assert (tmp_path / "audit.jsonl").read_text().strip() == exported
 
 
-def test_a_server_secret_of_its_own_makes_the_database_not_enough(database_url: str) -> None:
-    """With LIFELINE_KEY_HASH_SECRET the hashes in the database are keyed with what is not in it."""
+def test_key_hash_secret_is_not_in_the_database(database_url: str) -> None:
+    """With LIFELINE_KEY_HASH_SECRET the database alone does not suffice to check a guessed secret."""
     made = invoke("key", "create", "--name", "a", "--org", "b", "--scope", "read", database_url=database_url, key_hash_secret="s" * 16)
     secret = made.output.strip()
     ((stored,),) = query_rows(database_url, "SELECT secret_hash FROM api_key")
-    ((inside,),) = query_rows(database_url, "SELECT secret FROM server_secret")
-    assert hashlib.sha256(secret.encode()).hexdigest() not in stored
-    assert inside not in stored
+    ((server_secret,),) = query_rows(database_url, "SELECT secret FROM server_secret")
+    assert stored == hmac.new(b"s" * 16, secret.encode(), hashlib.sha256).hexdigest()
+    assert stored != hmac.new(bytes.fromhex(server_secret), secret.encode(), hashlib.sha256).hexdigest()
     assert invoke("key", "list", database_url=database_url, key_hash_secret="short").exit_code == 1
 
 
-async def test_revoked_in_one_process_it_is_refused_in_all_and_its_stream_ends(new_database: Any, tmp_path: Path) -> None:
-    """Two processes on one database; the reader has what is kept, and a stream, at the one that hears of it last."""
+async def test_key_revoked_in_one_process_is_refused_in_all_at_once(new_database: Any, tmp_path: Path) -> None:
+    """The reader has a cached response and an open stream at the process that did not revoke the key."""
     url = new_database()
     admin, reader = await new_key(url), await new_key(url, Scope.READ, organisation="reader")
     with serve(tmp_path, database_url=url) as one, serve(tmp_path, database_url=url) as other:
@@ -168,12 +167,12 @@ async def test_revoked_in_one_process_it_is_refused_in_all_and_its_stream_ends(n
                 answer = await second.get("/v1/indicators")
                 if answer.status_code == 401:
                     break
-                # PostgreSQL tells the other process of the commit; it has not stood still for long.
+                # PostgreSQL notifies the other process of the commit a moment later.
                 await asyncio.sleep(0.05)
             assert answer.status_code == 401
 
 
-async def test_no_secret_in_logs_and_errors(
+async def test_secret_is_in_no_log_and_no_error(
     client: httpx.AsyncClient,
     anonymous: httpx.AsyncClient,
     caplog: pytest.LogCaptureFixture,

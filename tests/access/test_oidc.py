@@ -1,4 +1,4 @@
-"""Tokens of an OpenID Connect issuer: a real server for its keys, real signatures, and every token that is not one of its own."""
+"""Tokens of an OpenID Connect issuer with a real key server, and forged, expired and malformed ones."""
 
 import asyncio
 import base64
@@ -36,16 +36,16 @@ EC = ec.generate_private_key(ec.SECP256R1())
 
 
 class Issuer:
-    """Publishes its keys on 127.0.0.1, and counts how often it is asked."""
+    """An issuer that publishes its keys on 127.0.0.1 and counts requests."""
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = []
-        self.asked = 0
+        self.requests = 0
         self.url = ""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
-        self.asked += 1
+        self.requests += 1
         found = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"} if path.startswith(b"/.well-known") else {"keys": self.keys}
         body = json.dumps(found).encode()
         writer.write(
@@ -55,8 +55,8 @@ class Issuer:
         writer.close()
 
     def publish(self, kid: str, key: Any, algorithm: str) -> None:
-        made = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
-        self.keys.append(made | {"kid": kid, "use": "sig", "alg": algorithm})
+        jwk = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
+        self.keys.append(jwk | {"kid": kid, "use": "sig", "alg": algorithm})
 
 
 @pytest.fixture
@@ -102,12 +102,12 @@ async def me(client: httpx.AsyncClient, sent: str) -> httpx.Response:
     return await client.get("/v1/me", headers=bearer(sent))
 
 
-async def test_claims_give_scopes_clearance_and_organisation(
+async def test_token_claims_set_scopes_clearance_and_organisation(
     service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, reference: Reference
 ) -> None:
     good = token(claims(issuer))
-    told = (await me(service, good)).json()
-    assert (told["name"], told["organisation"], told["scopes"], told["clearance"]) == (
+    caller = (await me(service, good)).json()
+    assert (caller["name"], caller["organisation"], caller["scopes"], caller["clearance"]) == (
         "alice",
         "them",
         ["curate", "read", "report"],
@@ -119,19 +119,19 @@ async def test_claims_give_scopes_clearance_and_organisation(
     hidden = (await client.post("/v1/reports", json=report(source="envoy", sensitivity="red"))).json()
     assert [each["id"] for each in (await service.get("/v1/reports", headers=headers)).json()["items"]] == [made.json()["id"]]
     assert hidden["id"] != made.json()["id"]
-    assert issuer.asked == 2, "its keys are asked for once"
+    assert issuer.requests == 2, "the keys must be fetched once"
     none = (await me(service, token(claims(issuer, scope=["read", "root"], lifeline_clearance="all")))).json()
     assert (none["scopes"], none["clearance"]) == (["read"], "clear")
-    # As issuers send a claim that may have several values.
+    # A clearance or organisation in an array is ignored.
     listed = (await me(service, token(claims(issuer, lifeline_clearance=["amber"], lifeline_organisation=["them"])))).json()
     assert (listed["clearance"], listed["organisation"]) == ("clear", "")
-    # An admin can shut out here whom the issuer still lets in.
-    assert (await client.delete(f"/v1/keys/{told['id']}")).status_code == 204
+    # An admin can revoke a subject whose tokens are still valid.
+    assert (await client.delete(f"/v1/keys/{caller['id']}")).status_code == 204
     assert (await me(service, good)).status_code == 401
 
 
 @sqlite_only
-async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, issuer: Issuer) -> None:
+async def test_forged_or_invalid_token_is_refused(service: httpx.AsyncClient, issuer: Issuer) -> None:
     good = claims(issuer)
     public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
@@ -147,7 +147,7 @@ async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, i
         "the public key as a shared secret": forged({"alg": "HS256", "kid": "one"}, public),
         "another key": token(good, OTHER),
         "another algorithm of the same key": token(good, RSA, "RS512"),
-        "a key that nobody knows": token(good, OTHER, kid="two"),
+        "an unknown key": token(good, OTHER, kid="two"),
         "another issuer": token(good | {"iss": "https://elsewhere.example"}),
         "another audience": token(good | {"aud": "elsewhere"}),
         "expired": token(good | {"exp": int(time.time()) - 60}),
@@ -156,18 +156,18 @@ async def test_a_token_that_is_not_the_issuers_own(service: httpx.AsyncClient, i
         "no subject": token({name: value for name, value in good.items() if name != "sub"}),
         "altered": ".".join([head, body[:-4] + "AAAA", signature]),
         "without its signature": f"{head}.{body}.",
-        "no JSON": "a.b.c",
+        "not JSON": "a.b.c",
     }
-    accepted = [what for what, each in wrong.items() if (await me(service, each)).status_code != 401]
+    accepted = [name for name, each in wrong.items() if (await me(service, each)).status_code != 401]
     assert not accepted
     assert (await me(service, token(good))).status_code == 200
 
 
 @sqlite_only
-async def test_claims_that_are_no_times_or_no_names_are_refused(service: httpx.AsyncClient, issuer: Issuer) -> None:
+async def test_token_with_malformed_times_or_subject_is_refused(service: httpx.AsyncClient, issuer: Issuer) -> None:
     now = int(time.time())
-    no_times: list[Any] = [10**30, 10**400, float("inf"), float("nan"), -1, -(10**30), str(now + 300), True, None, [now + 300], {}]
-    wrong = [(name, value) for name in ("exp", "nbf", "iat") for value in no_times if value is not None or name == "exp"]
+    invalid_times: list[Any] = [10**30, 10**400, float("inf"), float("nan"), -1, -(10**30), str(now + 300), True, None, [now + 300], {}]
+    wrong = [(name, value) for name in ("exp", "nbf", "iat") for value in invalid_times if value is not None or name == "exp"]
     wrong += [("nbf", str(now)), ("iat", str(now)), ("nbf", False), ("iat", False)]
     wrong += [("sub", each) for each in ("a\0b", "\ud800", "a" * 256, 7)]
     answers = {(name, repr(value)): await me(service, token(claims(issuer, **{name: value}))) for name, value in wrong}
@@ -181,18 +181,18 @@ async def test_claims_that_are_no_times_or_no_names_are_refused(service: httpx.A
     assert (odd["organisation"], odd["expires_at"]) == ("", "9999-12-31T23:59:59Z")
 
 
-async def test_who_only_reads_stands_among_the_keys_and_can_be_shut_out(
+async def test_subject_that_only_reads_is_listed_and_can_be_revoked(
     service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = token(claims(issuer, scope="read"))
     id_ = (await me(service, good)).json()["id"]
     assert [(await service.get("/v1/places", headers=bearer(good))).status_code for _ in range(3)] == [200] * 3
     row = (await client.get(f"/v1/keys/{id_}")).json()
-    told = {name: row[name] for name in ("name", "organisation", "scopes", "clearance", "status", "from_issuer")}
-    assert told == {
+    shown = {name: row[name] for name in ("name", "organisation", "scopes", "clearance", "status", "from_issuer")}
+    assert shown == {
         "name": "alice", "organisation": "them", "scopes": ["read"], "clearance": "amber", "status": "active", "from_issuer": True,
     }  # fmt: skip
-    # Two tokens at once are taken for what the later one says, and are not written down at each request.
+    # With two valid tokens, the row has the claims of the later one, and is not updated at each request.
     other = token(claims(issuer, scope="read report", lifeline_clearance="green"))
     for _ in range(2):
         assert [(await me(service, each)).status_code for each in (other, good)] == [200, 200]
@@ -201,7 +201,7 @@ async def test_who_only_reads_stands_among_the_keys_and_can_be_shut_out(
     assert [each["target"].split()[:2] for each in entries] == [["seen", id_], ["changed", id_]]
     refused = await client.post(f"/v1/keys/{id_}/rotation", json={})
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:lifeline:problem:from-issuer")
-    # Where nothing can be written, a newcomer may read all the same, and not write.
+    # While the database cannot be written to, a new subject may read, but not write.
     newcomer = bearer(token(claims(issuer, sub="bob")))
 
     def full() -> None:
@@ -212,8 +212,8 @@ async def test_who_only_reads_stands_among_the_keys_and_can_be_shut_out(
         assert (await service.get("/v1/places", headers=newcomer)).status_code == 200
         assert (await service.post("/v1/reports", json=report(), headers=newcomer)).status_code == 507
     assert (await client.delete(f"/v1/keys/{id_}")).status_code == 204
-    for shut_out in (good, other, token(claims(issuer, jti="new"))):
-        assert (await service.get("/v1/places", headers=bearer(shut_out))).status_code == 401
+    for revoked in (good, other, token(claims(issuer, jti="new"))):
+        assert (await service.get("/v1/places", headers=bearer(revoked))).status_code == 401
     assert [each["name"] for each in (await client.get("/v1/keys")).json()["items"] if each["from_issuer"]] == ["alice"]
 
 
@@ -223,12 +223,12 @@ async def test_webhooks_of_a_subject_end_with_its_access(
     async def status() -> str:
         async with database.writer.begin() as connection:
             lease = await acquire_lease(connection, UUID(hook["id"]), settings)
-        told: str = (await service.get(hook["links"]["self"], headers=bearer(token(claims(issuer, sub="bob"))))).json()["status"]
-        assert (lease is None) == (told == "stopped"), "what is told of it is how it is"
+        shown: str = (await service.get(hook["links"]["self"], headers=bearer(token(claims(issuer, sub="bob"))))).json()["status"]
+        assert (lease is None) == (shown == "stopped"), "the status must tell whether it can be leased"
         if lease is not None:
             async with database.writer.begin() as connection:
                 await release_lease(connection, lease)
-        return told
+        return shown
 
     soon = claims(issuer, exp=int(time.time()) + 20)
     made = await service.post("/v1/webhooks", json={"url": "https://127.0.0.1:9/hook"}, headers=bearer(token(soon)))
@@ -241,29 +241,31 @@ async def test_webhooks_of_a_subject_end_with_its_access(
         await session.execute(update(ApiKey).where(col(ApiKey.name) == "alice").values(expires_at=utc_now()))
     assert await status() == "stopped"
     assert (await me(service, token(claims(issuer, jti="back")))).status_code == 200
-    assert await status() == "active", "he came back"
+    assert await status() == "active", "the subject came back"
     assert (await client.delete(f"/v1/keys/{row['id']}")).status_code == 204
     assert await status() == "stopped"
 
 
 @sqlite_only
-async def test_the_issuer_may_change_its_keys(service: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_token_of_a_new_key_is_accepted_after_a_refetch(
+    service: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (await me(service, token(claims(issuer)))).status_code == 200
     issuer.keys.clear()
     issuer.publish("two", EC, "ES256")
     new = token(claims(issuer), EC, "ES256", "two")
-    assert (await me(service, new)).status_code == 401, "it is not asked at every token that it may not know"
+    assert (await me(service, new)).status_code == 401, "an unknown key must not cause a fetch each time"
     monkeypatch.setattr(oidc, "MIN_REFETCH_SECONDS", 0.0)
     assert (await me(service, new)).status_code == 200
     assert (await me(service, token(claims(issuer)))).status_code == 401
 
 
 @sqlite_only
-async def test_an_issuer_that_does_not_answer_shuts_nobody_else_out(settings: Settings, make_client: MakeClient) -> None:
+async def test_unreachable_issuer_does_not_affect_keys(settings: Settings, make_client: MakeClient) -> None:
     keyed = await make_client(clearance=Label.GREEN)
     changed = settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:1", "oidc_audience": "lifeline"})
     async with client_for(changed) as client:
-        gone = Issuer()
-        gone.url = "http://127.0.0.1:1"
-        assert (await me(client, token(claims(gone)))).status_code == 401
+        unreachable = Issuer()
+        unreachable.url = "http://127.0.0.1:1"
+        assert (await me(client, token(claims(unreachable)))).status_code == 401
         assert (await me(client, keyed.headers["authorization"].removeprefix("Bearer "))).status_code == 200

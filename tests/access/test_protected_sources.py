@@ -1,4 +1,4 @@
-"""A protected source shows under its alias below amber, on every way out; its slug and name are nowhere there."""
+"""Protected sources: below `amber` every response has the alias, and never the slug or the name."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ TRUE, NAME, ALIAS = "nurse-at-m10", "Nurse at hospital M10", "A health worker"
 
 @pytest.fixture
 async def protected(client: httpx.AsyncClient, reference: Reference) -> dict[str, Any]:
-    """Statements of a protected source, one relayed by it, a correction, a grade, an outcome."""
+    """Post reports of a protected source, one relayed by it, a correction and a grade; return the corrected report."""
     await reference.add("sources", slug=TRUE, name=NAME, type="witness", alias=ALIAS, organisation="test")
     first = (await client.post("/v1/reports", json=report("supply_runout", source=TRUE))).json()
     await client.post("/v1/reports", json=report(source="envoy", provenance={"via": [TRUE, "outlet"]}))
@@ -28,15 +28,15 @@ async def protected(client: httpx.AsyncClient, reference: Reference) -> dict[str
     return made
 
 
-async def test_no_way_out_tells_who_it_is(
+async def test_no_response_below_amber_reveals_a_protected_source(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, protected: dict[str, Any], settings: Any
 ) -> None:
     shown = (await client.get(f"/v1/sources/{TRUE}")).json()
     assert (shown["name"], shown["alias"], shown["organisation"], shown["redacted"]) == (NAME, ALIAS, "test", [])
-    (masked,) = [each for each in (await anonymous.get("/v1/sources")).json()["items"] if each["alias"]]
-    assert (masked["id"], masked["name"], masked["organisation"]) == (shown["id"], ALIAS, None)
-    assert masked["redacted"] == ["slug", "name", "organisation"]
-    slug = masked["slug"]
+    (pseudonymised,) = [each for each in (await anonymous.get("/v1/sources")).json()["items"] if each["alias"]]
+    assert (pseudonymised["id"], pseudonymised["name"], pseudonymised["organisation"]) == (shown["id"], ALIAS, None)
+    assert pseudonymised["redacted"] == ["slug", "name", "organisation"]
+    slug = pseudonymised["slug"]
     assert slug.startswith("protected-")
     indicator, made = protected["indicator"], protected["id"]
     paths = [
@@ -67,10 +67,10 @@ async def test_no_way_out_tells_who_it_is(
     await assert_verified(settings.database_url)
 
 
-async def test_its_own_slug_is_no_source_to_strangers(
+async def test_protected_slug_is_unknown_below_amber(
     client: httpx.AsyncClient, make_client: MakeClient, protected: dict[str, Any], anonymous: httpx.AsyncClient
 ) -> None:
-    """A reporter below the clearance cannot find out by trying who is protected; by its alias he may quote it."""
+    """A reporter below `amber` cannot guess protected sources, but may name one by its alias."""
     (slug,) = [each["slug"] for each in (await anonymous.get("/v1/sources")).json()["items"] if each["alias"]]
     stranger = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN, organisation="another")
     guessed = await stranger.post("/v1/reports", json=report(source="envoy", provenance={"via": [TRUE]}))
@@ -84,10 +84,10 @@ async def test_its_own_slug_is_no_source_to_strangers(
     assert (mine.status_code, mine.json()["source"]) == (201, slug)
 
 
-async def test_a_reporter_writes_for_his_own_organisation(
+async def test_source_with_an_organisation_is_reported_by_it_only(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, anonymous: httpx.AsyncClient
 ) -> None:
-    """For a source with an organisation only its keys, and curators, report; for one without, any reporter does."""
+    """Only keys of its organisation and curators may report for it; any reporter may for a source without one."""
     await reference.add("sources", slug="theirs", name="Theirs", type="ngo", organisation="them")
     own, other = [await make_client(Scope.REPORT, organisation=name) for name in ("them", "others")]
     curator = await make_client(Scope.REPORT, Scope.CURATE, organisation="others")
