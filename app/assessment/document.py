@@ -90,13 +90,7 @@ def _provenance(statement: Statement, level: int) -> dict[str, Any]:
         "source": _source(statement, level),
         "stated_at": rfc3339(statement.stated_at),
         "via": _via(statement, level),
-        "method": statement.method,
-        "credibility": statement.credibility,
-        "url": statement.url,
-        "title": statement.title,
-        "quote": statement.quote,
-        "language": statement.language,
-        "licence": statement.licence,
+        **{name: getattr(statement, name) for name in ("method", "credibility", "url", "title", "quote", "language", "licence")},
     }
 
 

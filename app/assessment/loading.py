@@ -150,6 +150,12 @@ async def _effective_levels(connection: AsyncConnection, rows: Sequence[Any], ti
     return {each: max(row.level, lowest[each]) for each, row in declassified.items()}
 
 
+_COPIED = (
+    *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method"),
+    *("url", "title", "quote", "language", "licence"),
+)
+
+
 async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, list[Statement]]:
     sources = await sources_by_id(connection, {row.source_id for row in rows}, time_point)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
@@ -158,25 +164,14 @@ async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_poi
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
         superseded_from_level, retracted_from_level = ends.get(row.id, (None, None))
-        found.setdefault(row.indicator_id, []).append(
-            Statement(
-                global_seq=row.global_seq,
-                id=row.id,
-                source=sources[row.source_id],
-                value=KINDS[row.kind].value_model.model_validate(row.value),
-                stated_at=row.stated_at,
-                recorded_at=row.recorded_at,
-                credibility=row.credibility,
-                method=row.method,
-                via=[names[slug] for slug in row.via],
-                url=row.url,
-                title=row.title,
-                quote=row.quote,
-                language=row.language,
-                licence=row.licence,
-                level=levels.get(row.id, row.level),
-                superseded_from_level=superseded_from_level,
-                retracted_from_level=retracted_from_level,
-            )
+        statement = Statement(
+            source=sources[row.source_id],
+            value=KINDS[row.kind].value_model.model_validate(row.value),
+            via=[names[slug] for slug in row.via],
+            level=levels.get(row.id, row.level),
+            superseded_from_level=superseded_from_level,
+            retracted_from_level=retracted_from_level,
+            **{name: getattr(row, name) for name in _COPIED},
         )
+        found.setdefault(row.indicator_id, []).append(statement)
     return found

@@ -11,7 +11,7 @@ from app.reference.records import SourceNames, SourceRecord
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One report, its source graded as of the time point of the assessment.
+    """One report, with its source as graded at the time point of the assessment.
 
     `level` is that of its label, 0 to 4. `superseded_from_level` and `retracted_from_level` are the lowest clearances for which it
     is superseded or retracted; None for none.
@@ -25,15 +25,15 @@ class Statement:
     recorded_at: datetime
     credibility: int
     method: str
-    via: Sequence[SourceNames]
-    url: str | None
-    title: str | None
-    quote: str | None
-    language: str | None
-    licence: str | None
-    level: int
-    superseded_from_level: int | None
-    retracted_from_level: int | None
+    level: int = 0
+    superseded_from_level: int | None = None
+    retracted_from_level: int | None = None
+    via: Sequence[SourceNames] = ()
+    url: str | None = None
+    title: str | None = None
+    quote: str | None = None
+    language: str | None = None
+    licence: str | None = None
 
     @property
     def protected(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a request may see."""
+"""The view of a request: what it may see of the ledger, and as of when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -39,15 +39,6 @@ def indicator_example(kind: Kind[Any]) -> dict[str, Any]:
         recorded_at=_RECORDED_AT,
         credibility=2,
         method="expert_estimate",
-        via=[],
-        url=None,
-        title=None,
-        quote=None,
-        language=None,
-        licence=None,
-        level=0,
-        superseded_from_level=None,
-        retracted_from_level=None,
     )
     assessment = assess(kind, [statement], level=0, horizon=timedelta(days=kind.horizon_days))
     name = kind.subject(value)

@@ -80,7 +80,7 @@ class Log:
         return last
 
     def document(self, indicator: str, level: int, global_seq: int, as_of: datetime | None = None) -> dict[str, Any] | None:
-        """Return the document for a clearance after an entry, None if there is none."""
+        """Return the document for a clearance after an entry, or None."""
         visible = [each for each in self.reports if each.indicator == indicator and each.level <= level and each.global_seq <= global_seq]
         visible = [each for each in visible if as_of is None or each.stated_at <= as_of]
         last_change = self._last_change(indicator, level, global_seq, as_of)

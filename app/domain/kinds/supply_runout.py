@@ -220,15 +220,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         """Return the preferred state with the envelope of the dates of compatible states."""
         preferred = standing[0].value
         earliest, latest = envelope(each.value.range() for each in standing if _compatible(preferred, each.value))
-        assessed = SupplyRunoutReading(
-            supply=preferred.supply,
-            state=preferred.state,
-            runs_out_earliest=earliest,
-            runs_out_latest=latest,
-            relative_text=preferred.relative_text,
-            scope=preferred.scope,
-            conditional_on=preferred.conditional_on,
-        )
+        assessed = SupplyRunoutReading(**dict(preferred) | {"runs_out_earliest": earliest, "runs_out_latest": latest})
         return Combined(assessed.model_dump(mode="json"), 0)
 
 

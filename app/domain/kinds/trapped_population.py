@@ -134,12 +134,5 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         """Return the preferred figure within the envelope of all ranges."""
         preferred = standing[0].value
         low, high = envelope(each.value.range() for each in standing)
-        assessed = TrappedPopulationReading(
-            concept=preferred.concept,
-            people=preferred.people,
-            people_low=low,
-            people_high=high,
-            qualifier=preferred.qualifier,
-            includes_combatants=preferred.includes_combatants,
-        )
+        assessed = TrappedPopulationReading(**dict(preferred) | {"people_low": low, "people_high": high})
         return Combined(assessed.model_dump(mode="json"), 0)

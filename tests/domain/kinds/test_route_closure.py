@@ -175,7 +175,7 @@ STATEMENTS = st.lists(
 
 @given(STATEMENTS)
 def test_combined_open_status_has_an_observed_report(parts: list[tuple[str, str, str, str, int, int]]) -> None:
-    """Each direction has the status of its best report that counts, and a closed route is passable by nobody."""
+    """Each direction has the status of its best report that counts, and `passable_by` of a closed route is empty."""
     statements = [
         stated(status, f"source-{source}", direction=way, assertion=assertion, grade=grade, day=day)
         for status, way, assertion, grade, source, day in parts
