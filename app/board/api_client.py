@@ -1,8 +1,7 @@
 """In-process client of the public API: the board shows nothing that another dashboard could not show with the same key."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -13,16 +12,13 @@ from app.http.problems import Problem
 from app.http.state import app_state
 
 Document = dict[str, Any]
-Parameters = Mapping[str, str | int | None]
 
 # A page must not take every connection to the database.
 MAX_CONCURRENT_REQUESTS = 4
-# Parameters of a request for the latest state, whatever the time of the page.
-LATEST: Parameters = MappingProxyType({"as_of": None})
 
 
 class InProcessApiClient:
-    """Calls `/v1` with the key of a page's request, with another key, or with none where the key is empty."""
+    """Calls `/v1` as of the page's time, None for now, with the key of the page's request, another key, or none where it is empty."""
 
     def __init__(self, request: Request, as_of: str | None = None, *, key: str | None = None) -> None:
         headers = {"Accept-Encoding": "identity"}
@@ -33,12 +29,12 @@ class InProcessApiClient:
         # Below the rate limit, which has counted the page already. This transport has no connection to close.
         transport = httpx.ASGITransport(app_state(request).response_cache, raise_app_exceptions=False, client=(client[0], client[1]))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://in-process", headers=headers)
-        self._as_of = as_of
+        self.as_of = as_of
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
-    async def get(self, path: str, parameters: Parameters = MappingProxyType({})) -> Document:
-        """Return a document as of the page's time, unless the parameters have `as_of`, without those that are None; raise its problem."""
-        sent = {name: value for name, value in {"as_of": self._as_of, **parameters}.items() if value is not None}
+    async def get(self, path: str, **parameters: str | int | None) -> Document:
+        """Return a document, as of now with `as_of=None`; parameters that are None are left out. Raise its problem."""
+        sent = {name: value for name, value in {"as_of": self.as_of, **parameters}.items() if value is not None}
         async with self._slots:
             response = await self._client.get(path, params=sent)
         document: Document = orjson.loads(response.content)
@@ -46,16 +42,14 @@ class InProcessApiClient:
             raise Problem(response.status_code, document.get("detail") or document["title"])
         return document
 
-    async def get_all(self, path: str, parameters: Parameters = MappingProxyType({})) -> list[Document]:
+    async def get_all(self, path: str, **parameters: str | None) -> list[Document]:
         """Return the items of all pages of a list."""
-        items: list[Document] = []
-        cursor: str | None = None
-        while True:
-            page = await self.get(path, {**parameters, "limit": 1000, "cursor": cursor})
+        page = await self.get(path, limit=1000, **parameters)
+        items: list[Document] = page["items"]
+        while page["next"] is not None:
+            page = await self.get(path, limit=1000, cursor=page["next"], **parameters)
             items += page["items"]
-            cursor = page["next"]
-            if cursor is None:
-                return items
+        return items
 
     async def records_by_slug(self, collection: str, slugs: Iterable[str]) -> dict[str, Document]:
         """Return the records of a reference collection by slug, without those that the reader may not see."""
@@ -65,7 +59,7 @@ class InProcessApiClient:
 
     async def _record(self, path: str) -> Document | None:
         try:
-            return await self.get(path, LATEST)
+            return await self.get(path, as_of=None)
         except Problem as problem:
             if problem.status == 404:
                 return None

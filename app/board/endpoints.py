@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from app.access.dependencies import CallerDep
 from app.board import guide
-from app.board.api_client import LATEST, InProcessApiClient
+from app.board.api_client import InProcessApiClient
 from app.board.cards import build_card
 from app.board.localization import Localization
 from app.board.overview_page import load_records, overview_context
@@ -54,7 +54,7 @@ async def show_board(
     """Show the places by urgency, one page of them."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    context = await overview_context(InProcessApiClient(request, as_of), locale, as_of=as_of, page_number=number, search=q)
+    context = await overview_context(InProcessApiClient(request, as_of), locale, number, q)
     return render_page(request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
 
 
@@ -65,7 +65,7 @@ async def show_place(
     """Show one place: each indicator over time, and every report."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    context = await place_context(InProcessApiClient(request, as_of), locale, slug, as_of=as_of)
+    context = await place_context(InProcessApiClient(request, as_of), locale, slug)
     return render_page(request, "place.html", locale, signed_in=caller.key_id is not None, **context)
 
 
@@ -118,7 +118,7 @@ async def get_asset(request: Request, digest: str, name: str) -> Response:
 
 async def _is_valid(request: Request, key: str) -> bool:
     try:
-        await InProcessApiClient(request, key=key).get("/v1/ledger/head", LATEST)
+        await InProcessApiClient(request, key=key).get("/v1/ledger/head")
     except Problem as problem:
         if problem.status == 401:
             return False
@@ -136,7 +136,7 @@ def _reject_cross_site(request: Request) -> None:
 
 def _sign_in_page(request: Request, locale: Localization, status: int = 200, *, ended: bool = False) -> Response:
     insecure = request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")
-    page = render_page(request, "sign_in.html", locale, status, ended=ended, head=None, insecure=insecure)
+    page = render_page(request, "sign_in.html", locale, status, ended=ended, insecure=insecure)
     # The key of the response cache has neither scheme nor host.
     request_state(request.scope)["cacheable"] = False
     return page

@@ -45,7 +45,7 @@ async def show_guide_page(request: Request, locale: LocalizationDep, path: str) 
     files, root, name = load_files(), root_path(request), f"{path}.md"
     if name in files:
         title, body = render_markdown(name, files, root)
-        return render_page(request, "guide.html", locale, head=None, title=title, body=body, is_index=name == INDEX)
+        return render_page(request, "guide.html", locale, title=title, body=body, is_index=name == INDEX)
     if path not in files:
         raise not_found("page")
     if path.endswith(".md"):

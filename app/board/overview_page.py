@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from app.board.api_client import LATEST, InProcessApiClient
+from app.board.api_client import InProcessApiClient
 from app.board.cards import Records, build_card
 from app.board.drawing.maps import overview_map, place_map
 from app.board.localization import Localization
-from app.board.time_slider import TimeSlider, build_time_slider
+from app.board.time_slider import build_time_slider
 from app.board.value_text import Document
 from app.domain.times import utc_now
 from app.situations.urgency import LEVELS, urgency
@@ -19,11 +19,14 @@ PLACES_PER_PAGE = 12
 SILENT_DAYS = 60
 
 
-async def load_time_slider(api: InProcessApiClient, as_of: str | None) -> TimeSlider:
-    """Return the time slider around a time, from the statements up to now."""
-    reports = await api.get("/v1/reports", {**LATEST, "limit": 100})
-    newest = _newest_statement(await api.get_all("/v1/situations", LATEST))
-    return build_time_slider(min((each["stated_at"] for each in reports["items"]), default=None), newest, as_of, utc_now().date())
+async def page_context(api: InProcessApiClient) -> dict[str, Any]:
+    """Return what all pages with a time slider show: the ledger's head, the page's time, and the slider around it."""
+    # The head comes first; otherwise a page could miss a change that is recorded while it loads.
+    head = await api.get("/v1/ledger/head", as_of=None)
+    reports = await api.get("/v1/reports", limit=100, as_of=None)
+    first = min((each["stated_at"] for each in reports["items"]), default=None)
+    newest = _newest_statement(await api.get_all("/v1/situations", as_of=None))
+    return {"head": head, "as_of": api.as_of, "slider": build_time_slider(first, newest, api.as_of, utc_now().date())}
 
 
 async def load_records(api: InProcessApiClient, situations: Sequence[Document]) -> Records:
@@ -36,11 +39,9 @@ async def load_records(api: InProcessApiClient, situations: Sequence[Document]) 
     }
 
 
-async def overview_context(
-    api: InProcessApiClient, locale: Localization, *, as_of: str | None, page_number: int, search: str
-) -> dict[str, Any]:
+async def overview_context(api: InProcessApiClient, locale: Localization, page_number: int, search: str) -> dict[str, Any]:
     """Return the context of the page's template: `page_number` counts from 1, `search` is part of a place's name or slug."""
-    head = await api.get("/v1/ledger/head", LATEST)
+    context = await page_context(api)
     situations = await api.get_all("/v1/situations")
     ranked = sorted(((urgency(each), each) for each in situations), key=lambda pair: (pair[0], pair[1]["place"]["slug"]))
     wanted = search.casefold().strip()
@@ -54,8 +55,7 @@ async def overview_context(
     counts = Counter(rank.level for rank, _ in ranked)
     newest = _newest_statement(situations)
     return {
-        "head": head,
-        "as_of": as_of,
+        **context,
         "cards": cards,
         "place_maps": {each.slug: place_map(each, places[each.slug], records["routes"]) for each in cards},
         "map": overview_map(cards, places, records["routes"]),
@@ -66,9 +66,8 @@ async def overview_context(
         "page_number": page_number,
         "pages": pages,
         "search": search,
-        "slider": await load_time_slider(api, as_of),
         "newest": newest,
-        "silent": as_of is None and newest is not None and (utc_now().date() - date.fromisoformat(newest[:10])).days > SILENT_DAYS,
+        "silent": api.as_of is None and newest is not None and (utc_now().date() - date.fromisoformat(newest[:10])).days > SILENT_DAYS,
         "path": "/",
     }
 

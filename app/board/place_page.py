@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from app.board.api_client import LATEST, InProcessApiClient
+from app.board.api_client import InProcessApiClient
 from app.board.cards import build_card
 from app.board.drawing.maps import place_map
 from app.board.drawing.plots import History, build_plot
 from app.board.localization import Localization
-from app.board.overview_page import load_records, load_time_slider
+from app.board.overview_page import load_records, page_context
 from app.board.value_text import Document, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.times import utc_now
@@ -19,37 +19,35 @@ from app.domain.times import utc_now
 MAX_PLOT_DAYS = 60
 
 
-async def place_context(api: InProcessApiClient, locale: Localization, slug: str, *, as_of: str | None) -> dict[str, Any]:
+async def place_context(api: InProcessApiClient, locale: Localization, slug: str) -> dict[str, Any]:
     """Return the context of the page's template; raise 404 for an unknown place."""
-    head = await api.get("/v1/ledger/head", LATEST)
-    place = await api.get(f"/v1/places/{slug}", LATEST)
+    context = await page_context(api)
+    place = await api.get(f"/v1/places/{slug}", as_of=None)
     situation = await api.get(f"/v1/situations/{slug}")
     records = await load_records(api, [situation])
     card = build_card(situation, records, locale)
-    listed = await api.get_all("/v1/indicators", {"place": slug})
+    listed = await api.get_all("/v1/indicators", place=slug)
     indicators = await asyncio.gather(*(api.get(f"/v1/indicators/{each['id']}") for each in listed))
-    reports = await api.get("/v1/reports", {"place": slug, "limit": 1000})
+    reports = await api.get("/v1/reports", place=slug, limit=1000)
     days = {each["stated_at"][:10] for indicator in indicators for name in ("reports", "left_out") for each in indicator[name]}
     history = await _load_history(api, slug, sorted(days)[-MAX_PLOT_DAYS:])
-    until = date.fromisoformat(as_of[:10]) if as_of else utc_now().date()
+    until = date.fromisoformat(api.as_of[:10]) if api.as_of else utc_now().date()
     order = {each.anchor: at for at, each in enumerate((*card.people, *card.supplies, *card.routes, *card.other))}
     sections = [_section(each, history.get(each["id"], []), until, records["routes"], locale) for each in indicators]
     sections.sort(key=lambda each: (list(KINDS).index(each["kind"]), order.get(each["anchor"], len(order))))
     return {
-        "head": head,
-        "as_of": as_of,
+        **context,
         "card": card,
         "map": place_map(card, place, records["routes"]),
         "sections": sections,
         "provenance": {each["id"]: each["provenance"] for each in reports["items"]},
-        "slider": await load_time_slider(api, as_of),
         "path": f"/places/{place['slug']}",
     }
 
 
 async def _load_history(api: InProcessApiClient, slug: str, days: Sequence[str]) -> dict[str, list[tuple[date, Document]]]:
     """Return the indicators as of the end of some days, by identifier."""
-    lists = await asyncio.gather(*(api.get_all("/v1/indicators", {"place": slug, "as_of": day}) for day in days))
+    lists = await asyncio.gather(*(api.get_all("/v1/indicators", place=slug, as_of=day) for day in days))
     found: dict[str, list[tuple[date, Document]]] = {}
     for day, indicators in zip(days, lists, strict=True):
         for each in indicators:

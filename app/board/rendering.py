@@ -77,8 +77,8 @@ def render_page(request: Request, template: str, locale: Localization, status: i
     }
     if not framed:
         headers |= {"X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin"}
-    context |= {"root": root_path(request), "lang": locale.language, "dir": locale.direction, "status": status, "framed": framed}
-    body = _environment(locale.language).get_template(template).render(context)
+    page = {"root": root_path(request), "lang": locale.language, "dir": locale.direction, "status": status, "framed": framed}
+    body = _environment(locale.language).get_template(template).render({"head": None, "as_of": None} | page | context)
     return Response(body, status, headers, media_type="text/html")
 
 
@@ -108,6 +108,6 @@ class PageRoute(APIRoute):
             # A site that frames a card shows the problem in the frame.
             framed = request.scope["path"].startswith("/embed/")
             locale = localization_for(request.query_params.get("lang"))
-            return render_page(request, "problem.html", locale, status, framed=framed, details=details, head=None)
+            return render_page(request, "problem.html", locale, status, framed=framed, details=details)
 
         return handle_with_pages
