@@ -36,6 +36,11 @@ def normalise(text: str) -> str:
         raise ValueError("must be a day, time and offset that exist") from None
 
 
+def day_of(text: str) -> date:
+    """Return the day of a date, or of a date-time as it is written."""
+    return date.fromisoformat(text[:DATE_LENGTH])
+
+
 def start_of(text: str) -> datetime:
     """Return the instant of a normalised text; of a date, its start in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC) if len(text) == DATE_LENGTH else datetime.fromisoformat(text)

@@ -58,15 +58,18 @@ class Assessment(BaseModel):
     preferred: str | None = Field(description="Identifier of the preferred report; null if no report stands.")
 
 
-class IndicatorProvenance(BaseModel):
+class _ReportBrief(BaseModel):
+    source: SourceBrief = Field(description="Source of the report.")
+    via: list[Named] = Field(description="Sources that relayed it, in the order reported.")
+    stated_at: str = Field(description="When the source stated it.")
+    method: str = Field(description="How the source knows, such as `headcount`.")
+    credibility: int = Field(description="Credibility of the information, 1 (confirmed) to 6 (cannot be judged).")
+
+
+class IndicatorProvenance(_ReportBrief):
     """Provenance of the preferred report."""
 
     report: str = Field(description="Identifier of the report.")
-    source: SourceBrief = Field(description="Source of the report.")
-    stated_at: str = Field(description="When the source stated it.")
-    via: list[Named] = Field(description="Sources that relayed it, in the order reported.")
-    method: str = Field(description="How the source knows, such as `headcount`.")
-    credibility: int = Field(description="Credibility of the information, 1 (confirmed) to 6 (cannot be judged).")
     url: str | None = Field(description="Web address of the publication; null if none is given.")
     title: str | None = Field(description="Title of the publication; null if none is given.")
     quote: str | None = Field(description="The source's own words; null if none are given.")
@@ -111,15 +114,10 @@ class Indicator(BaseModel):
     revision: int = Field(description="Seq of the last change to this indicator, in the ledger as this caller sees it.")
 
 
-class _AssessedReport(BaseModel):
+class _AssessedReport(_ReportBrief):
     id: str = Field(description="Identifier of the report.")
-    source: SourceBrief = Field(description="Source of the report.")
-    via: list[Named] = Field(description="Sources that relayed it, in the order reported.")
-    stated_at: str = Field(description="When the source stated it.")
     recorded_at: str = Field(description="When it was recorded.")
     value: dict[str, Any] = Field(description="Value as reported.")
-    method: str = Field(description="How the source knows, such as `headcount`.")
-    credibility: int = Field(description="Credibility of the information, 1 (confirmed) to 6 (cannot be judged).")
     sensitivity: Label = Field(description="Label of the report.")
     links: dict[str, str] = Field(description="Links of the report.")
 

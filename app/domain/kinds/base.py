@@ -143,13 +143,15 @@ def gettext_noop(message: str) -> str:
 class Kind(ABC, Generic[V]):
     """One kind of indicator.
 
-    Value: `value_model` is that of reports, `assessment_model` that of indicators, `range_fields` its fields with the range.
-    Lists filter by `filter_field` and, as `status`, by `status_field`. `references` maps fields that hold slugs to their collection.
+    Values: `value_model` is that of reports, `assessment_model` that of indicators, of which `range_fields` are the range.
+    Lists: `filter_field` is the field to filter by, `status_field` that behind the filter `status`. `references` maps fields that hold
+    slugs to their collection.
     Warnings: a kind with `has_outcome` has a field `outcome` in its `assessment_model`. A kind with `has_alerts` has CAP alerts.
-    Situations: one kind at most has each `situation_group` but `other`; `situation_columns` are its columns in tables of situations, as
-    (path, HXL hashtag, data type). With `risk_needs_all`, `risk` counts if all recent indicators of the kind in a place carry it.
-    Exports: `hxl` maps fields to HXL 1.1 hashtags. Board: `plot` draws the kind over time, `code_labels` are the English labels of its
-    codes, marked with `gettext_noop`.
+    Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
+    `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). With `risk_needs_all`, `risk`
+    counts only if all recent indicators of the kind in a place carry it.
+    Exports: `hxl` maps fields to HXL 1.1 hashtags.
+    Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`.
     """
 
     name: ClassVar[str]
@@ -167,6 +169,7 @@ class Kind(ABC, Generic[V]):
     has_outcome: ClassVar[bool] = False
     has_alerts: ClassVar[bool] = False
     situation_group: ClassVar[SituationGroup] = "other"
+    summary_fields: ClassVar[tuple[str, ...]] = ()
     situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "integer", "boolean"]]]] = ()
     risk_needs_all: ClassVar[bool] = False
     hxl: ClassVar[Mapping[str, str]] = {}
@@ -203,7 +206,7 @@ class Kind(ABC, Generic[V]):
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         """Return the kind's own fields in a situation, among them all that `due_date`, `risk` and `sort_key` read."""
-        return dict(value)
+        return {name: value[name] for name in self.summary_fields or value}
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Return the sort key of an item in a situation."""

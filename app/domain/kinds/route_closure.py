@@ -136,6 +136,7 @@ class RouteClosureKind(Kind[RouteClosure]):
     range_fields = frozenset({"since_earliest", "since_latest"})
     has_alerts = True
     situation_group = "routes"
+    summary_fields = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
     situation_columns = (
         *((f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in ("known", *_COUNTED)),
         ("routes.all_closed", "#status+all_closed", "boolean"),
@@ -198,11 +199,6 @@ class RouteClosureKind(Kind[RouteClosure]):
     def facets(self, value: RouteClosure) -> frozenset[str]:
         """Return the directions that it covers."""
         return frozenset(DIRECTIONS) if value.direction == "both" else frozenset({value.direction})
-
-    def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        """Return the route, its state, since when and who can pass."""
-        names = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
-        return {name: value[name] for name in names}
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by route, then by place."""

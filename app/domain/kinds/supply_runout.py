@@ -97,6 +97,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     has_outcome = True
     has_alerts = True
     situation_group = "supplies"
+    summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
     situation_columns = (
         ("soonest_runout.supply", "#item+type", "text"),
         ("soonest_runout.state", "#status+supply", "text"),
@@ -176,10 +177,9 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         return (value.runs_out_earliest or value.runs_out_latest) if value.state == "ran_out" else None
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        """Leave out the condition and add the days left, None unless the supply has a due date."""
-        names = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
+        """Add the days left, None unless the supply has a due date."""
         due, latest = self.due_date(value), value["runs_out_latest"]
-        return {name: value[name] for name in names} | {
+        return super().summary(value, at) | {
             "days_left": None if due is None else (due - at.date()).days,
             "days_left_latest": None if due is None or latest is None else (date.fromisoformat(latest) - at.date()).days,
         }

@@ -102,6 +102,7 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "remaining": gettext_noop("Remaining"),
     }
     situation_group = "trapped"
+    summary_fields = ("concept", "people", "people_low", "people_high", "qualifier")
     situation_columns = tuple(
         (f"trapped.{concept}.{field}", f"#affected+{concept}{bound}", "integer")
         for concept in CONCEPTS
@@ -110,10 +111,6 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
     value_model = TrappedPopulation
     assessment_model = TrappedPopulationReading
     example = {"concept": "trapped", "people": 300000, "qualifier": "about"}
-
-    def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-        """Leave out whether combatants are counted."""
-        return {name: value[name] for name in ("concept", "people", "people_low", "people_high", "qualifier")}
 
     def sort_key(self, summary: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         """Sort by the order of the concepts, then by place."""
