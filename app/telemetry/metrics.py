@@ -29,21 +29,19 @@ class ProcessMetrics(Collector):
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the current values; families without a sample until the application has started."""
+        """Yield the current values of an application that has started."""
         hits = CounterMetricFamily(
             "lifeline_response_cache_hits",
             "Requests answered from the response cache; http_requests_total counts the others.",
             labels=("handler", "method", "status"),
         )
         size = GaugeMetricFamily("lifeline_response_cache_bytes", "Bytes of cached responses.")
-        if (cache := getattr(self._state, "response_cache", None)) is not None:
-            for labels, count in cache.hits.items():
-                hits.add_metric(labels, count)
-            size.add_metric((), cache.size)
+        cache, shedding = self._state.response_cache, self._state.load_shedding
+        for labels, count in cache.hits.items():
+            hits.add_metric(labels, count)
+        size.add_metric((), cache.size)
         yield hits
         yield size
-        if (shedding := getattr(self._state, "load_shedding", None)) is None:
-            return
         in_flight = GaugeMetricFamily("lifeline_requests_in_flight", "Requests that are being processed.", labels=("type",))
         limit = GaugeMetricFamily(
             "lifeline_concurrency_limit", "Requests processed at once before others are answered 503; falls with latency.", labels=("type",)
