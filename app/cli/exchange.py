@@ -12,15 +12,15 @@ from rich.table import Table
 from app.access.principal import Principal, Scope
 from app.cli.output import fail, load_settings, run, stderr, stdout
 from app.client import AsyncLifeline, LifelineError
-from app.domain.tlp import TOP, Label
+from app.domain.tlp import MAX_LEVEL, Label
 from app.exchange.exports.full_export import SUFFIX, write_full_export
 from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.file_readers import format_of_path
-from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
+from app.exchange.imports.full_import import FullImport, is_full_export
 from app.exchange.imports.gazetteer import Gazetteer, GazetteerResult
 from app.exchange.imports.hapi import HapiClient, write_statements
-from app.exchange.imports.results import FileResult
-from app.exchange.imports.statements import ImportResult, StatementImport
+from app.exchange.imports.results import FileResult, ImportContent, ImportOut
+from app.exchange.imports.statements import StatementImport
 from app.exchange.replication.apply import ApplyResult, EntryApplier
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.http.content_negotiation import Format
@@ -40,7 +40,7 @@ Organisation = Annotated[str, typer.Option(help="Organisation that reports; a fu
 
 def author_for(organisation: str) -> Principal:
     """Return the principal that a command writes as: an operator may write in the name of any organisation."""
-    return Principal(level=TOP, organisation=organisation, scopes=frozenset({Scope.REPORT.value, Scope.CURATE.value}))
+    return Principal(level=MAX_LEVEL, organisation=organisation, scopes=frozenset({Scope.REPORT.value, Scope.CURATE.value}))
 
 
 def _progress_bar(unit: str = "rows") -> Progress:
@@ -91,7 +91,7 @@ def import_file(
     given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}
     defaults = {name: str(value) for name, value in given.items() if value is not None}
 
-    async def work() -> ImportResult | FullImportResult:
+    async def work() -> ImportOut:
         settings = load_settings()
         async with Database(settings) as database:
             with path.open("rb") as file, _progress_bar() as progress:
@@ -119,7 +119,7 @@ def import_file(
     except UnreadableFile as error:
         raise fail(str(error)) from None
     _print_problems(result)
-    if isinstance(result, FullImportResult):
+    if result.holds is ImportContent.EXPORT:
         _print_full_import(result)
     else:
         _print_import(result)
@@ -135,7 +135,7 @@ def _print_problems(result: FileResult) -> None:
         stdout.print(f"... and {result.problem_count - MAX_PRINTED_PROBLEMS} more problems.")
 
 
-def _print_full_import(result: FullImportResult) -> None:
+def _print_full_import(result: ImportOut) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in sorted(result.added.items())) or "nothing"
     for name, count in result.unknown.items():
         stdout.print(f"{count} entries of the type {name} skipped: this version does not know it.")
@@ -149,7 +149,7 @@ def _print_full_import(result: FullImportResult) -> None:
         stdout.print(f"A full export for the clearance {result.clearance}: {counts}. Nothing was written: add --write.")
 
 
-def _print_import(result: ImportResult) -> None:
+def _print_import(result: ImportOut) -> None:
     if result.unread_columns:
         stdout.print(f"Ignored columns: {', '.join(result.unread_columns)}.")
     if not result.written and result.shown:
@@ -258,7 +258,7 @@ def pull_hapi(
 ) -> None:
     """Import the number of people in need from an HDX HAPI endpoint (humanitarian-needs, totals of all sectors and groups)."""
 
-    async def work() -> tuple[ImportResult, int]:
+    async def work() -> tuple[ImportOut, int]:
         settings = load_settings()
         async with Database(settings) as database:
             with tempfile.TemporaryFile() as file, _progress_bar() as progress:

@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xlsxwriter.utility import xl_rowcol_to_cell
-
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
 from app.exchange.imports.cells import Cell, Row, cell_error, cell_text
 from app.exchange.imports.header_detection import DetectedHeader, Hashtag, parse_hashtag
-from app.exchange.imports.results import RowProblem
+from app.exchange.imports.results import RowProblemOut, row_problem
 from app.http.problems import FieldProblem, pointer
 
 # Columns of an exported list that a report does not have when it is sent.
@@ -120,7 +118,7 @@ def _place_column(index: int, hashtag: Hashtag | None, name: str) -> PlaceColumn
 
 @dataclass(slots=True)
 class ParsedRow:
-    """The report of a row, what cannot be read in it, and where its fields are; `mapping` is None for a JSON document."""
+    """A row as JSON, what cannot be read in it, and where its fields are; `mapping` is None for a JSON document."""
 
     number: int
     body: dict[str, Any]
@@ -129,17 +127,15 @@ class ParsedRow:
     mapping: ColumnMapping | None = None
     place_column: int | None = None
 
-    def locate(self, problem: FieldProblem) -> RowProblem:
-        """Return a problem of the report with its row, column and cell."""
+    def locate(self, problem: FieldProblem) -> RowProblemOut:
+        """Return a problem of the row with its column and cell."""
         if self.mapping is None:
-            return RowProblem(self.number, problem.pointer, problem.detail)
-        name, cell = problem.pointer.strip("/").replace("/", "."), None
+            return row_problem(self.number, problem.pointer, problem.detail)
         index = self.mapping.column_of(problem.pointer)
         if problem.pointer == "/place" and self.place_column is not None:
             index = self.place_column
-        if index is not None:
-            name, cell = self.mapping.headers[index] or name, xl_rowcol_to_cell(self.number - 1, index)
-        return RowProblem(self.number, name, problem.detail, cell, self.sheet)
+        name = (self.mapping.headers[index] if index is not None else "") or problem.pointer.strip("/").replace("/", ".")
+        return row_problem(self.number, name, problem.detail, index, self.sheet)
 
 
 def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Mapping[str, str]) -> ParsedRow:

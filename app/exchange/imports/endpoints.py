@@ -3,11 +3,9 @@
 import asyncio
 import hashlib
 import tempfile
-from dataclasses import asdict, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import IO, Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,9 +16,9 @@ from app.access.principal import Principal, Scope
 from app.domain.times import DateOrTime
 from app.domain.tlp import Label
 from app.exchange.imports.cells import UnreadableFile
-from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
-from app.exchange.imports.results import MAX_PROBLEMS
-from app.exchange.imports.statements import MAX_SHOWN_REPORTS, ImportResult, StatementImport
+from app.exchange.imports.full_import import FullImport, is_full_export
+from app.exchange.imports.results import ImportContent, ImportOut
+from app.exchange.imports.statements import StatementImport
 from app.exchange.replication.apply import EntryApplier
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.openapi import IDEMPOTENT, WRITE_ERRORS
@@ -71,50 +69,6 @@ class ImportOptions(BaseModel):
         return {name: str(value) for name, value in given.items()}
 
 
-class ImportContent(StrEnum):
-    """Content of a file: rows of statements, or a full export of a Lifeline."""
-
-    STATEMENTS = "statements"
-    EXPORT = "export"
-
-
-class RowProblemOut(BaseModel):
-    """A problem in one row."""
-
-    row: int = Field(description="Row as a spreadsheet counts, from 1; line of NDJSON; position in a JSON list, from 1.")
-    column: str = Field(description="Header of the column, or the field.")
-    cell: str | None = Field(description="Cell, such as F17. Null: the file has no cells, or no column has the field.")
-    sheet: str | None = Field(description="Sheet of the workbook. Null: the file is not a workbook.")
-    detail: str = Field(description="What is wrong, in words.")
-
-
-class ImportOut(BaseModel):
-    """The result of an import or of its dry run."""
-
-    written: bool = Field(description="Whether the file was written; false for a dry run.")
-    holds: ImportContent = Field(description="Content of the file.")
-    rows: int = Field(description="Rows of statements, or records of a full export.")
-    created: int = Field(description="Reports or records that were recorded, or would be.")
-    existing: int = Field(description="Rows that were recorded before. The dry run of a full export counts them as created.")
-    refused: int = Field(description="Rows of statements with a problem.")
-    added: dict[str, int] = Field(description="Full export: `created` by type of record and change.")
-    unknown: dict[str, int] = Field(description="Full export: ledger entries of types that this version does not know, by type.")
-    otherwise: int = Field(description="Full export: amendments that conflict with those of this service, and were not applied.")
-    problem_count: int = Field(description="Number of problems.")
-    problems: list[RowProblemOut] = Field(description=f"The first {MAX_PROBLEMS:,} problems.")
-    unread_columns: list[str] = Field(description="Columns that match no field.")
-    shown: list[dict[str, Any]] = Field(description=f"The first {MAX_SHOWN_REPORTS} reports, as they would be sent to `/v1/reports`.")
-
-
-def _encode(result: ImportResult | FullImportResult) -> bytes:
-    fields: dict[str, Any] = {"refused": 0, "added": {}, "unknown": {}, "unread_columns": [], "shown": [], **asdict(result)}
-    if isinstance(result, FullImportResult):
-        # asdict would not keep the counters.
-        fields |= {"added": dict(result.added), "unknown": dict(result.unknown), "created": result.added.total()}
-    fields |= {"holds": "export" if isinstance(result, FullImportResult) else "statements", "otherwise": fields.pop("conflicts", 0)}
-    return orjson.dumps({name: fields[name] for name in ImportOut.model_fields})
-
-
 _TEXT = {"type": "string"}
 _BODY = IDEMPOTENT | {
     "requestBody": {
@@ -130,7 +84,7 @@ _BODY = IDEMPOTENT | {
         },
     },
 }
-_EXAMPLE = orjson.loads(_encode(ImportResult(rows=1, created=1, shown=[_REPORT])))
+_EXAMPLE = ImportOut(holds=ImportContent.STATEMENTS, rows=1, created=1, shown=[_REPORT]).model_dump(mode="json")
 _RESPONSES = {200: {"content": {JSON: {"example": _EXAMPLE}}}, **WRITE_ERRORS}
 
 
@@ -168,10 +122,11 @@ async def create_import(
                 result = await importer.write(session)
                 if is_export or not options.only_good:
                     _raise_problems(result)
-                return WriteResult(200, _encode(result))
+                return WriteResult(200, result.model_dump_json().encode())
 
             if options.dry_run:
-                return Response(_encode(await importer.dry_run()), headers={"Cache-Control": "no-store"}, media_type=JSON)
+                checked = await importer.dry_run()
+                return Response(checked.model_dump_json(), headers={"Cache-Control": "no-store"}, media_type=JSON)
             if is_export or not options.only_good:
                 _raise_problems(await importer.dry_run())
             return await idempotent_write(request, caller, write)
@@ -214,6 +169,6 @@ def _author(caller: Principal, organisation: str) -> Principal:
     return replace(caller, organisation=organisation) if Scope.ADMIN in caller.scopes else caller
 
 
-def _raise_problems(result: ImportResult | FullImportResult) -> None:
+def _raise_problems(result: ImportOut) -> None:
     if result.problem_count:
         raise invalid(FieldProblem(pointer=each.location, detail=each.detail) for each in result.problems)

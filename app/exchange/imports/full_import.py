@@ -5,10 +5,9 @@ recognised by their identifiers, so an interrupted import can be run again.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,8 +17,9 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import VERSION
 from app.exchange.imports.cells import Cell, UnreadableFile
+from app.exchange.imports.column_mapping import ParsedRow
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
-from app.exchange.imports.results import FileResult, Progress, RowProblem
+from app.exchange.imports.results import ImportContent, ImportOut, Progress
 from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.entry_schema import KNOWN_TYPES, parse_entry
 from app.exchange.replication.reference import add_reference, reference_errors
@@ -29,37 +29,13 @@ from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
 from app.ledger.queries import STATEMENT_TYPES
 from app.reference.models import MODELS
 from app.reference.queries import UNKNOWN_PLACE
-from app.reports.validation import validate
+from app.reports.validation import FieldErrors, validate
 from app.settings import Settings
 from app.storage.database import Database
 
 BATCH_SIZE = 500
 # Fields of a change that are not part of the hashed entry.
 _NOT_HASHED = frozenset({"record", "seq", "hash", "redacted"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    line: int
-    content: dict[str, Any]
-
-    @property
-    def type_(self) -> str:
-        return str(self.content["record"])
-
-
-@dataclass(slots=True)
-class FullImportResult(FileResult):
-    """The result for a full export: records `added` by type, amendments in conflict with this service, and entries of `unknown` types."""
-
-    clearance: str = ""
-    added: Counter[str] = field(default_factory=Counter)
-    conflicts: int = 0
-    unknown: Counter[str] = field(default_factory=Counter)
-
-    def reject_record(self, record: _Record, errors: Sequence[FieldProblem]) -> None:
-        """Record what is wrong with a record."""
-        self.reject(*[RowProblem(record.line, each.pointer, each.detail) for each in errors])
 
 
 def is_full_export(file: IO[bytes], format_: Format) -> bool:
@@ -76,9 +52,9 @@ def is_full_export(file: IO[bytes], format_: Format) -> bool:
     return False
 
 
-def _first_cells(file: IO[bytes], format_: Format) -> list[Cell]:
+def _first_cells(file: IO[bytes], format_: Format) -> Sequence[Cell]:
     tables = read_tables(file, format_)
-    return [*next(next(tables).rows).cells]
+    return next(next(tables).rows).cells
 
 
 class _Head(BaseModel):
@@ -146,11 +122,11 @@ class FullImport:
     settings: Settings
     on_progress: Progress = lambda _: None
 
-    async def dry_run(self) -> FullImportResult:
+    async def dry_run(self) -> ImportOut:
         """Verify the export and each record by itself; existing records count as added."""
-        result = FullImportResult()
+        result = ImportOut(holds=ImportContent.EXPORT)
         verifier = _ExportVerifier()
-        last = _Record(0, {})
+        last = ParsedRow(0, {})
         async for batch in read_batches(self._read_records(), BATCH_SIZE):
             await asyncio.to_thread(self._check, batch, verifier, result)
             last = batch[-1]
@@ -158,74 +134,76 @@ class FullImport:
         if verifier.head is None:
             raise UnreadableFile("The file is empty.")
         result.clearance = verifier.head.clearance.value
+        result.created = result.added.total()
         if (missing := verifier.missing()) is not None:
-            result.reject_record(last, [FieldProblem(pointer="", detail=missing)])
+            result.reject([last.locate(FieldProblem(pointer="", detail=missing))])
         return result
 
-    def _read_records(self) -> Iterator[_Record]:
+    def _read_records(self) -> Iterator[ParsedRow]:
         for line, document in read_documents(self.file, Format.NDJSON):
             if not isinstance(document, dict):
                 raise UnreadableFile(f"Line {line} of the export is not a JSON object.")
-            yield _Record(line, document)
+            yield ParsedRow(line, document)
 
-    def _check(self, batch: Sequence[_Record], verifier: _ExportVerifier, result: FullImportResult) -> None:
+    def _check(self, batch: Sequence[ParsedRow], verifier: _ExportVerifier, result: ImportOut) -> None:
         for record in batch:
             result.rows += 1
-            if (problem := verifier.check(record.content)) is not None:
-                result.reject_record(record, [FieldProblem(pointer="", detail=problem)])
-            elif record.type_ in MODELS:
-                result.added[record.type_] += 1
-                result.reject_record(record, reference_errors(record.type_, record.content))
-            elif record.type_ == "change":
-                self._check_change(record, result)
+            errors: FieldErrors = []
+            if (problem := verifier.check(record.body)) is not None:
+                errors = [FieldProblem(pointer="", detail=problem)]
+            elif (type_ := record.body["record"]) in MODELS:
+                result.added[type_] += 1
+                errors = reference_errors(type_, record.body)
+            elif type_ == "change":
+                errors = self._check_change(record.body, result)
+            result.reject(record.locate(each) for each in errors)
 
-    def _check_change(self, record: _Record, result: FullImportResult) -> None:
-        entry = parse_entry(record.content)
+    def _check_change(self, change: Mapping[str, Any], result: ImportOut) -> FieldErrors:
+        entry = parse_entry(change)
         if isinstance(entry, list):
-            result.reject_record(record, entry)
-        elif entry.type not in KNOWN_TYPES or (entry.report is not None and entry.report.kind not in KINDS):
+            return entry
+        if entry.type not in KNOWN_TYPES or (entry.report is not None and entry.report.kind not in KINDS):
             result.unknown[entry.type] += 1
-        else:
-            result.added[entry.type] += 1
-            if entry.type in STATEMENT_TYPES and isinstance(errors := validate(entry.statement, self.settings), list):
-                result.reject_record(record, errors)
+            return []
+        result.added[entry.type] += 1
+        checked = validate(entry.statement, self.settings) if entry.type in STATEMENT_TYPES else []
+        return checked if isinstance(checked, list) else []
 
-    async def write(self, transaction: AsyncSession | None = None) -> FullImportResult:
+    async def write(self, transaction: AsyncSession | None = None) -> ImportOut:
         """Import a file without problems in its dry run, in a transaction for each batch unless one is given."""
-        result = FullImportResult(written=True)
-        orphans: list[_Record] = []
+        result = ImportOut(holds=ImportContent.EXPORT, written=True)
+        orphans: list[ParsedRow] = []
         async for batch in read_batches(self._read_records(), BATCH_SIZE):
-            result.clearance = result.clearance or batch[0].content["clearance"]
             async with nullcontext(transaction) if transaction else self.database.write() as session:
                 # A place may come before its parent if the parent was itself imported later: it waits for it.
-                orphans = await self._add_reference(session, [*orphans, *(each for each in batch if each.type_ in MODELS)], result)
-                await self._apply(session, [each for each in batch if each.type_ == "change"], result)
+                orphans = await self._add_reference(session, [*orphans, *(each for each in batch if each.body["record"] in MODELS)], result)
+                await self._apply(session, [each for each in batch if each.body["record"] == "change"], result)
             result.rows += len(batch)
             self.on_progress(len(batch))
-        for record in orphans:
-            result.reject_record(record, [FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE)])
+        result.created = result.added.total()
+        result.reject(each.locate(FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE)) for each in orphans)
         return result
 
-    async def _add_reference(self, session: AsyncSession, records: Sequence[_Record], result: FullImportResult) -> list[_Record]:
+    async def _add_reference(self, session: AsyncSession, records: Sequence[ParsedRow], result: ImportOut) -> list[ParsedRow]:
         """Add records, and return the places whose parent is unknown."""
         orphans = []
-        outcomes = await add_reference(session, [(each.type_, each.content) for each in records])
+        outcomes = await add_reference(session, [(each.body["record"], each.body) for each in records])
         for record, outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, FieldProblem) and outcome.pointer == "/parent":
                 orphans.append(record)
             elif isinstance(outcome, FieldProblem):
-                result.reject_record(record, [outcome])
+                result.reject([record.locate(outcome)])
             elif outcome:
-                result.added[record.type_] += 1
+                result.added[record.body["record"]] += 1
             else:
                 result.existing += 1
         return orphans
 
-    async def _apply(self, session: AsyncSession, changes: Sequence[_Record], result: FullImportResult) -> None:
-        applied = await self.applier.apply(session, [each.content for each in changes])
+    async def _apply(self, session: AsyncSession, changes: Sequence[ParsedRow], result: ImportOut) -> None:
+        applied = await self.applier.apply(session, [each.body for each in changes])
         result.added += applied.added
         result.existing += applied.existing
         result.conflicts += applied.conflicts
         result.unknown += applied.unknown
         for at, errors in applied.refused:
-            result.reject_record(changes[at], errors)
+            result.reject(changes[at].locate(each) for each in errors)

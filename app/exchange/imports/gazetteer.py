@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
-from xlsxwriter.utility import xl_rowcol_to_cell
 
 from app.exchange.imports.cells import Cell, UnreadableFile, cell_error, cell_text
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.header_detection import DetectedHeader, detect_header
-from app.exchange.imports.results import FileResult, Progress, RowProblem
+from app.exchange.imports.results import FileResult, Progress, RowProblemOut, row_problem
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
 from app.reference.schemas import PlaceIn
@@ -45,11 +44,10 @@ class UnitColumns:
     centroid: tuple[int, int] | None = None
 
 
-@dataclass(slots=True)
 class GazetteerResult(FileResult):
     """The result for a gazetteer: places `added` by level."""
 
-    added: Counter[int] = field(default_factory=Counter)
+    added: Counter[int] = Field(default_factory=Counter)
 
 
 def find_unit_columns(header: DetectedHeader, language: str) -> UnitColumns:
@@ -119,14 +117,11 @@ class _UnitRow:
         except ValueError:
             return {}
 
-    def locate(self, level: int, problem: FieldProblem) -> RowProblem:
+    def locate(self, level: int, problem: FieldProblem) -> RowProblemOut:
         """Return a problem of a place with its row and cell."""
         name = problem.pointer.split("/")[1]
         columns = {"name": self.columns.names.get(level), "codes": self.columns.codes.get(level), "country": self.columns.iso3}
-        index = columns.get(name)
-        return RowProblem(
-            self.number, name, problem.detail, None if index is None else xl_rowcol_to_cell(self.number - 1, index), self.sheet
-        )
+        return row_problem(self.number, name, problem.detail, columns.get(name), self.sheet)
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,7 @@ class Gazetteer:
                 elif outcome is False or outcome.pointer == "/codes":
                     result.existing += 1
                 else:
-                    result.reject(row.locate(level, outcome))
+                    result.reject([row.locate(level, outcome)])
             self.on_progress(len(batch))
 
     def _read_units(self, result: GazetteerResult) -> Iterator[tuple[_UnitRow, int, PlaceIn]]:
@@ -172,7 +167,7 @@ class Gazetteer:
             result.rows += 1
             codes = {level: code for level, index in sorted(row.columns.codes.items()) if (code := row.text(index))}
             if not codes:
-                result.reject(RowProblem(row.number, "code", "the row has no code", None, row.sheet))
+                result.reject([row_problem(row.number, "code", "the row has no code", sheet=row.sheet)])
             parent: str | None = None
             for level, code in codes.items():
                 if code not in seen:
@@ -181,7 +176,7 @@ class Gazetteer:
                     try:
                         yield row, level, PlaceIn.model_validate(body)
                     except ValidationError as error:
-                        result.reject(*[row.locate(level, each) for each in field_problems(error)])
+                        result.reject(row.locate(level, each) for each in field_problems(error))
                 parent = f"{SCHEME}:{code}"
 
     def _read_rows(self) -> Iterator[_UnitRow]:

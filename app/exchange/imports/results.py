@@ -1,42 +1,88 @@
 """Results of imports: counts, and what is wrong in which row."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from xlsxwriter.utility import xl_rowcol_to_cell
 
 MAX_PROBLEMS = 1000
+MAX_SHOWN_REPORTS = 20
 
 # Receives the number of rows of each batch.
 Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """A problem in one row; `column` is the header or the field, `cell` an A1 reference if the file has cells."""
+class ImportContent(StrEnum):
+    """Content of a file: rows of statements, or a full export of a Lifeline."""
 
-    row: int
-    column: str
-    detail: str
-    cell: str | None = None
-    sheet: str | None = None
+    STATEMENTS = "statements"
+    EXPORT = "export"
+
+
+class RowProblemOut(BaseModel):
+    """A problem in one row."""
+
+    row: int = Field(description="Row as a spreadsheet counts, from 1; line of NDJSON; position in a JSON list, from 1.")
+    column: str = Field(description="Header of the column, or the field.")
+    cell: str | None = Field(description="Cell, such as F17. Null: the file has no cells, or no column has the field.")
+    sheet: str | None = Field(description="Sheet of the workbook. Null: the file is not a workbook.")
+    detail: str = Field(description="What is wrong, in words.")
 
     @property
     def location(self) -> str:
-        """Return the location as a spreadsheet writes it (`Sheet1!F17`), or the row and the field (`17/value/people`)."""
+        """The location as a spreadsheet writes it (`Sheet1!F17`), or the row and the field (`17/value/people`)."""
         location = self.cell or f"{self.row}{'' if self.column.startswith('/') else ' '}{self.column}".strip()
         return location if self.sheet is None else f"{self.sheet}!{location}"
 
 
-@dataclass(slots=True)
-class FileResult:
-    """The result of an import or of its dry run; `problems` has the first MAX_PROBLEMS of `problem_count`."""
+def row_problem(row: int, column: str, detail: str, index: int | None = None, sheet: str | None = None) -> RowProblemOut:
+    """Return a problem in one row; `index` is the position of its column, None if the file has no cells or no column has the field."""
+    cell = None if index is None else xl_rowcol_to_cell(row - 1, index)
+    return RowProblemOut(row=row, column=column, cell=cell, sheet=sheet, detail=detail)
 
-    written: bool = False
-    rows: int = 0
-    existing: int = 0
-    problem_count: int = 0
-    problems: list[RowProblem] = field(default_factory=list)
 
-    def reject(self, *problems: RowProblem) -> None:
+class FileResult(BaseModel):
+    """The result of an import or of its dry run."""
+
+    # The schema would show a plain default, but not the value of a factory.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True, serialize_by_alias=True)
+
+    written: bool = Field(default_factory=bool, description="Whether the file was written; false for a dry run.")
+    rows: int = Field(default_factory=int, description="Rows of statements, or records of a full export.")
+    existing: int = Field(
+        default_factory=int, description="Rows that were recorded before. The dry run of a full export counts them as created."
+    )
+    problem_count: int = Field(default_factory=int, description="Number of problems.")
+    problems: list[RowProblemOut] = Field(default_factory=list, description=f"The first {MAX_PROBLEMS:,} problems.")
+
+    def reject(self, problems: Iterable[RowProblemOut]) -> None:
         """Record problems."""
-        self.problem_count += len(problems)
-        self.problems += problems[: MAX_PROBLEMS - len(self.problems)]
+        for each in problems:
+            self.problem_count += 1
+            if self.problem_count <= MAX_PROBLEMS:
+                self.problems.append(each)
+
+
+class ImportOut(FileResult):
+    """The result of an import or of its dry run."""
+
+    holds: ImportContent = Field(description="Content of the file.")
+    created: int = Field(default_factory=int, description="Reports or records that were recorded, or would be.")
+    refused: int = Field(default_factory=int, description="Rows of statements with a problem.")
+    added: Counter[str] = Field(default_factory=Counter, description="Full export: `created` by type of record and change.")
+    unknown: Counter[str] = Field(
+        default_factory=Counter, description="Full export: ledger entries of types that this version does not know, by type."
+    )
+    conflicts: int = Field(
+        default_factory=int,
+        serialization_alias="otherwise",
+        description="Full export: amendments that conflict with those of this service, and were not applied.",
+    )
+    unread_columns: list[str] = Field(default_factory=list, description="Columns that match no field.")
+    shown: list[dict[str, Any]] = Field(
+        default_factory=list, description=f"The first {MAX_SHOWN_REPORTS} reports, as they would be sent to `/v1/reports`."
+    )
+    clearance: str = Field(default="", exclude=True, description="Full export: clearance that the file is for.")

@@ -16,7 +16,7 @@ from app.exchange.imports.column_mapping import NOT_STANDING, ParsedRow, map_col
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.header_detection import detect_header
 from app.exchange.imports.reference_lookup import ReferenceLookup, references_in, substitute_slugs
-from app.exchange.imports.results import FileResult, Progress
+from app.exchange.imports.results import MAX_SHOWN_REPORTS, ImportContent, ImportOut, Progress
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem
 from app.reports.queries import find_by_fingerprint
@@ -28,30 +28,8 @@ from app.storage.database import Database
 T = TypeVar("T")
 
 BATCH_SIZE = 500
-MAX_SHOWN_REPORTS = 20
 # Fields of a report that the service adds; a list as served has them, a report that is sent does not.
 _ADDED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "status", "supersedes", "links", "amended"})
-
-
-@dataclass(slots=True)
-class ImportResult(FileResult):
-    """The result for a file of statements: reports `created`, rows `refused`, and the first reports (`shown`) as they are sent."""
-
-    created: int = 0
-    refused: int = 0
-    unread_columns: list[str] = field(default_factory=list)
-    shown: list[dict[str, Any]] = field(default_factory=list)
-
-    def accept(self, rows: Sequence[ParsedRow], outcomes: Sequence[T | FieldErrors]) -> list[tuple[ParsedRow, T]]:
-        """Return the rows with an outcome other than errors, and reject the others."""
-        accepted = []
-        for row, outcome in zip(rows, outcomes, strict=True):
-            if isinstance(outcome, list):
-                self.refused += 1
-                self.reject(*[row.locate(each) for each in outcome])
-            else:
-                accepted.append((row, outcome))
-        return accepted
 
 
 @dataclass(frozen=True)
@@ -66,47 +44,47 @@ class StatementImport:
     defaults: Mapping[str, str] = field(default_factory=dict)
     on_progress: Progress = lambda _: None
 
-    async def dry_run(self) -> ImportResult:
+    async def dry_run(self) -> ImportOut:
         """Validate every row, and return what `write` would record."""
-        result = ImportResult()
+        result = ImportOut(holds=ImportContent.STATEMENTS)
         seen: set[str] = set()
         async for rows, reports in self._valid_batches(result):
             async with AsyncSession(self.database.reader) as session:
                 resolved = await resolve_references(session, self.caller, reports, self.settings)
                 fingerprints = {each.fingerprint for each in resolved if isinstance(each, ResolvedReport)}
                 recorded = set(await find_by_fingerprint(await session.connection(), fingerprints, self.caller))
-            accepted = result.accept(rows, resolved)
+            accepted = _accept(rows, resolved, result)
             new = fingerprints - recorded - seen
             seen |= new
             result.created += len(new)
             result.existing += len(accepted) - len(new)
         return result
 
-    async def write(self, transaction: AsyncSession | None = None) -> ImportResult:
+    async def write(self, transaction: AsyncSession | None = None) -> ImportOut:
         """Record the valid rows, in a transaction for each batch unless one is given."""
-        result = ImportResult(written=True)
+        result = ImportOut(holds=ImportContent.STATEMENTS, written=True)
         async for rows, reports in self._valid_batches(result):
             async with nullcontext(transaction) if transaction else self.database.write() as session:
                 outcomes, _ = await record_reports(session, self.caller, reports, self.settings)
-            accepted = result.accept(rows, outcomes)
+            accepted = _accept(rows, outcomes, result)
             created = sum(each.created for _, each in accepted)
             result.created += created
             result.existing += len(accepted) - created
         return result
 
-    async def _valid_batches(self, result: ImportResult) -> AsyncIterator[tuple[list[ParsedRow], list[ValidatedReport]]]:
+    async def _valid_batches(self, result: ImportOut) -> AsyncIterator[tuple[list[ParsedRow], list[ValidatedReport]]]:
         lookup = ReferenceLookup(self.caller)
         async for batch in read_batches(self._read_rows(result), BATCH_SIZE):
             async with self.database.read() as connection:
                 await lookup.load(connection, [reference for row in batch for reference in references_in(row.body)])
             result.rows += len(batch)
-            valid = result.accept(batch, [self._validate(row, lookup) for row in batch])
+            valid = _accept(batch, [self._validate(row, lookup) for row in batch], result)
             for row, report in valid[: MAX_SHOWN_REPORTS - len(result.shown)]:
                 result.shown.append(report.report.model_dump(mode="json", exclude={"value"}) | {"value": row.body["value"]})
             yield [row for row, _ in valid], [report for _, report in valid]
             self.on_progress(len(batch))
 
-    def _read_rows(self, result: ImportResult) -> Iterator[ParsedRow]:
+    def _read_rows(self, result: ImportOut) -> Iterator[ParsedRow]:
         if self.format_ not in TABULAR:
             for number, document in read_documents(self.file, self.format_):
                 yield self._document_row(number, document)
@@ -145,6 +123,18 @@ class StatementImport:
             return problems
         # An error in a field that could not be read, or in none, may only follow from the problems.
         return problems + [each for each in report if _field(each) not in {"", *fields}]
+
+
+def _accept(rows: Sequence[ParsedRow], outcomes: Sequence[T | FieldErrors], result: ImportOut) -> list[tuple[ParsedRow, T]]:
+    """Return the rows with an outcome other than errors, and reject the others."""
+    accepted = []
+    for row, outcome in zip(rows, outcomes, strict=True):
+        if isinstance(outcome, list):
+            result.refused += 1
+            result.reject(row.locate(each) for each in outcome)
+        else:
+            accepted.append((row, outcome))
+    return accepted
 
 
 def _field(problem: FieldProblem) -> str:

@@ -11,7 +11,8 @@ import pytest
 import xlsxwriter
 
 from app.access.principal import Scope
-from app.exchange.imports.statements import ImportResult, StatementImport
+from app.exchange.imports.results import ImportOut
+from app.exchange.imports.statements import StatementImport
 from app.settings import Settings
 from tests.exchange.imports.files import CSV, NDJSON, XLSX, csv_bytes, send
 from tests.support.factories import Reference, report
@@ -84,7 +85,7 @@ async def test_import_by_key_revoked_during_dry_run_writes_nothing(
     reporter = await make_client(Scope.REPORT, organisation="leaving")
     dry_run = StatementImport.dry_run
 
-    async def dry_run_and_revoke(self: StatementImport) -> ImportResult:
+    async def dry_run_and_revoke(self: StatementImport) -> ImportOut:
         result = await dry_run(self)
         await execute_sql_async(settings.database_url, "UPDATE api_key SET revoked_at = CURRENT_TIMESTAMP WHERE organisation = 'leaving'")
         return result

@@ -12,7 +12,8 @@ from app.access.principal import Scope
 from app.cli.exchange import author_for
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import write_full_export
-from app.exchange.imports.full_import import FullImport, FullImportResult, is_full_export
+from app.exchange.imports.full_import import FullImport, is_full_export
+from app.exchange.imports.results import ImportOut
 from app.exchange.replication.apply import EntryApplier
 from app.http.content_negotiation import Format
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
@@ -27,7 +28,7 @@ from tests.support.servers import client_for, new_key
 Record = dict[str, Any]
 
 
-async def import_file(path: Path, url: str, *, dry_run: bool = False) -> FullImportResult:
+async def import_file(path: Path, url: str, *, dry_run: bool = False) -> ImportOut:
     settings = Settings(database_url=url)
     async with Database(settings) as database:
         with path.open("rb") as file:
