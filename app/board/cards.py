@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from app.board.code_labels import label_for
@@ -10,13 +9,14 @@ from app.board.localization import Localization
 from app.board.value_text import Document, date_range_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import MAX_SHORT_DAYS
+from app.domain.times import day_of
 from app.situations.urgency import urgency
 
 # All bars have one scale, so that readers can compare them down the board.
 BAR_DAYS = 30
 BAR_PIXELS = 240
 
-# For each group of a situation the kind whose codes its items have.
+# The kind of the items of each group of a situation.
 _GROUP_KINDS = {kind.situation_group: kind.name for kind in reversed(list(KINDS.values()))}
 
 Records = Mapping[str, Mapping[str, Document]]
@@ -34,10 +34,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class CardItem:
-    """One indicator on a card; `anchor` is the fragment of its section on the place's page.
-
-    A supply has a state and, until its last date, a bar. A route has a slug and a state: `closed`, `restricted`, `open` or `unknown`.
-    """
+    """One indicator on a card; `anchor` is the fragment of its section on the place's page, `bar` is None after a supply's last date."""
 
     label: str
     value: str
@@ -173,6 +170,6 @@ def _other_item(item: Document, records: Records, locale: Localization, as_of: s
     kind, value = item["kind"], item["value"]
     label = pair_text(label_for(kind, locale, kind), subject_text(item["subject"], kind, records["routes"], locale), locale)
     due = KINDS[kind].due_date(value)
-    days_left = (due - date.fromisoformat(as_of[:10])).days if due else 0
+    days_left = (due - day_of(as_of)).days if due else 0
     notes = [_days_left_text(days_left, days_left, locale)] if due else []
     return CardItem(label, value_text(value, kind, locale), notes, **_common_fields(item, records, locale))

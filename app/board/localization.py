@@ -1,7 +1,7 @@
 """The board's four languages: message catalogues, the choice of a language, numbers and dates."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_compact_decimal, format_decimal
 from babel.support import NullTranslations, Translations
 
+from app.domain.times import day_of
 from app.http.content_negotiation import parse_weights
 
 LANGUAGES = {"en": "English", "ar": "العربية", "fr": "Français", "es": "Español"}
@@ -67,7 +68,7 @@ class Localization:
 
     def day(self, text: str) -> str:
         """Format the day of an RFC 3339 date or date-time."""
-        return format_date(date.fromisoformat(text[:10]), "d MMM y", locale=self._locale)
+        return format_date(day_of(text), "d MMM y", locale=self._locale)
 
     def date_time(self, text: str) -> str:
         """Format an RFC 3339 date-time to the minute, in UTC."""

@@ -1,8 +1,4 @@
-"""Rewrites requests for the board before the response cache: the session cookie becomes `Authorization`, the language a parameter.
-
-The response cache then keeps a page like a response of the API, by its URL, the clearance and the ledger. Under `/v1` the cookie has no
-effect: a caller there sends a key.
-"""
+"""Rewrites requests for the board, so that the response cache keeps a page like a response of the API."""
 
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,7 +14,7 @@ LANGUAGE_MAX_AGE_SECONDS = 31_536_000
 
 
 class BoardMiddleware:
-    """Rewrites the requests for the board; all others reach the application unchanged."""
+    """Turns the session cookie into `Authorization` and the language into a parameter; other requests, as for `/v1`, stay as sent."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
         self._app = app

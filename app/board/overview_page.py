@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 from app.board.api_client import InProcessApiClient
@@ -11,7 +10,7 @@ from app.board.drawing.maps import overview_map, place_map
 from app.board.localization import Localization
 from app.board.time_slider import build_time_slider
 from app.board.value_text import Document
-from app.domain.times import utc_now
+from app.domain.times import day_of, utc_now
 from app.situations.urgency import LEVELS, urgency
 
 PLACES_PER_PAGE = 12
@@ -67,7 +66,7 @@ async def overview_context(api: InProcessApiClient, locale: Localization, page_n
         "pages": pages,
         "search": search,
         "newest": newest,
-        "silent": api.as_of is None and newest is not None and (utc_now().date() - date.fromisoformat(newest[:10])).days > SILENT_DAYS,
+        "silent": api.as_of is None and newest is not None and (utc_now().date() - day_of(newest)).days > SILENT_DAYS,
         "path": "/",
     }
 

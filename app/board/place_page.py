@@ -13,7 +13,7 @@ from app.board.localization import Localization
 from app.board.overview_page import load_records, page_context
 from app.board.value_text import Document, subject_text, value_text
 from app.domain.kinds import KINDS
-from app.domain.times import utc_now
+from app.domain.times import day_of, utc_now
 
 # A plot has the newest days with a report, since each costs a request.
 MAX_PLOT_DAYS = 60
@@ -31,7 +31,7 @@ async def place_context(api: InProcessApiClient, locale: Localization, slug: str
     reports = await api.get("/v1/reports", place=slug, limit=1000)
     days = {each["stated_at"][:10] for indicator in indicators for name in ("reports", "left_out") for each in indicator[name]}
     history = await _load_history(api, slug, sorted(days)[-MAX_PLOT_DAYS:])
-    until = date.fromisoformat(api.as_of[:10]) if api.as_of else utc_now().date()
+    until = day_of(api.as_of) if api.as_of else utc_now().date()
     order = {each.anchor: at for at, each in enumerate((*card.people, *card.supplies, *card.routes, *card.other))}
     sections = [_section(each, history.get(each["id"], []), until, records["routes"], locale) for each in indicators]
     sections.sort(key=lambda each: (list(KINDS).index(each["kind"]), order.get(each["anchor"], len(order))))
@@ -51,15 +51,15 @@ async def _load_history(api: InProcessApiClient, slug: str, days: Sequence[str])
     found: dict[str, list[tuple[date, Document]]] = {}
     for day, indicators in zip(days, lists, strict=True):
         for each in indicators:
-            found.setdefault(each["id"], []).append((date.fromisoformat(day), each))
+            found.setdefault(each["id"], []).append((day_of(day), each))
     return found
 
 
 def _section(indicator: Document, history: History, until: date, routes: Mapping[str, Document], locale: Localization) -> dict[str, Any]:
     kind, value, reports = indicator["kind"], indicator["value"], [*indicator["reports"], *indicator["left_out"]]
     # The plot ends with the newest report or the horizon, not today: that may be years later.
-    newest = max((date.fromisoformat(each["stated_at"][:10]) for each in reports), default=until)
-    horizon = date.fromisoformat(indicator["stale_after"][:10]) if indicator["stale_after"] else newest
+    newest = max((day_of(each["stated_at"]) for each in reports), default=until)
+    horizon = day_of(indicator["stale_after"]) if indicator["stale_after"] else newest
     return {
         **indicator,
         "anchor": f"i-{indicator['id']}",

@@ -93,7 +93,7 @@ class PageRoute(APIRoute):
     """A route that answers problems with pages; an expired or revoked key leads to the sign-in page."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the route's handler, with problems as pages."""
+        """Wrap the route's handler."""
         handle = super().get_route_handler()
 
         async def handle_with_pages(request: Request) -> Response:

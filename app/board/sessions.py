@@ -1,8 +1,4 @@
-"""Sessions of the board: the reader's key, encrypted in a cookie.
-
-The key is encrypted and authenticated (Fernet) with the service's secret. Scripts cannot read the cookie, and browsers send it to this
-site alone. A stolen cookie reveals no key: it reads the board until it expires, and writes nothing.
-"""
+"""Sessions of the board: the reader's key, encrypted and authenticated (Fernet) in a cookie, so that a stolen cookie reveals no key."""
 
 import base64
 import secrets

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from annotated_types import Interval
 
+from app.domain.times import day_of
+
 MAX_STEPS = 365
 DAYS_AFTER_NEWEST = 14
 
@@ -25,17 +27,14 @@ class TimeSlider:
         """Return the step nearest to a time."""
         if as_of is None:
             return self.days
-        return min(max((date.fromisoformat(as_of[:10]) - self.start).days, 0), self.days - 1)
+        return min(max((day_of(as_of) - self.start).days, 0), self.days - 1)
 
 
 def build_time_slider(first: str | None, newest: str | None, as_of: str | None, today: date) -> TimeSlider:
-    """Return a slider from the day before the first statement to two weeks after the newest, but not past today.
-
-    A longer time than a year is cut into years from its start, and the slider has the year of `as_of`. So its ends do not move while a
-    reader moves it.
-    """
-    end = min(date.fromisoformat(newest[:10]) + timedelta(days=DAYS_AFTER_NEWEST), today) if newest else today
-    start = min(date.fromisoformat(first[:10]) - timedelta(days=1), end) if first else end
-    at = min(max(date.fromisoformat(as_of[:10]), start), end) if as_of else end
+    """Return a slider from the day before the first statement to two weeks after the newest, but not past today."""
+    end = min(day_of(newest) + timedelta(days=DAYS_AFTER_NEWEST), today) if newest else today
+    start = min(day_of(first) - timedelta(days=1), end) if first else end
+    at = min(max(day_of(as_of), start), end) if as_of else end
+    # Of a longer time, the slider shows the year with `as_of`, counted from the start, so that its ends do not move with it.
     start += timedelta(days=(at - start).days // MAX_STEPS * MAX_STEPS)
     return TimeSlider(start, min((end - start).days + 1, MAX_STEPS))
