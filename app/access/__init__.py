@@ -1,0 +1,1 @@
+"""Keys, tokens and scopes: who may do what, and the audit log."""

@@ -1,0 +1,1 @@
+"""The change feed and the event stream: every ledger entry in order."""

@@ -1,0 +1,1 @@
+"""Demo data: Aleppo, July to October 2016."""

@@ -1,0 +1,1 @@
+"""Rules without I/O: labels, times and the kinds of report."""

@@ -1,0 +1,1 @@
+"""The edge: caching, limits, formats and problem details; knows no table."""

@@ -1,0 +1,1 @@
+"""Indicators over HTTP: lists, one indicator, its past and history."""

@@ -1,0 +1,1 @@
+"""Places, sources and routes."""

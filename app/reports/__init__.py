@@ -1,0 +1,1 @@
+"""Reports: validate, record, correct, retract, label."""

@@ -1,0 +1,1 @@
+"""Situations, urgency, warnings and track records: the indicators of a place together."""

@@ -1,0 +1,1 @@
+"""Databases: engines, column types, paging, commit notifications, replicas, migrations."""

@@ -1,0 +1,1 @@
+"""Webhooks: subscriptions, the delivery queue and its dispatcher."""

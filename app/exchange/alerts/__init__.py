@@ -1,0 +1,1 @@
+"""Alerts: CAP 1.2 messages and their Atom feed."""

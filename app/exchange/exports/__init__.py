@@ -1,0 +1,1 @@
+"""Lists as CSV, XLSX, GeoJSON and NDJSON, and the full export."""

@@ -1,0 +1,1 @@
+"""Statements and gazetteers from files, and the full import."""

@@ -1,0 +1,1 @@
+"""The provenance of a report as PROV."""

@@ -1,0 +1,1 @@
+"""Follow another Lifeline and apply its ledger entries."""
