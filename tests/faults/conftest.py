@@ -1,4 +1,4 @@
-"""The application on a database that faults are put into, without a restart of it."""
+"""The application on a database with faults, without restarting it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,7 +17,10 @@ Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def serving(built_app: FastAPI) -> Serving:
-    """Starts the application on a database, with settings; gives a client with the key, or every scope. `through` is where it connects."""
+    """Return a function that starts the application on a database and yields a client with the key, or with one with every scope.
+
+    `through` is the URL that the application connects to, if it is another.
+    """
 
     @asynccontextmanager
     async def serve(url: str, *, key: str | None = None, through: str | None = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:

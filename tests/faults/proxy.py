@@ -1,4 +1,4 @@
-"""A proxy between the application and PostgreSQL that cuts connections, or goes silent, when it is told to."""
+"""A proxy between the application and PostgreSQL that resets connections or stops forwarding."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,58 +6,58 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Proxy:
-    """Passes bytes on between a port of 127.0.0.1 and a Unix socket."""
+    """Forwards bytes between a port of 127.0.0.1 and a Unix socket."""
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
         self._open: set[asyncio.StreamWriter] = set()
-        self._passing = asyncio.Event()
-        self._passing.set()
+        self._forwarding = asyncio.Event()
+        self._forwarding.set()
         self.port = 0
 
     def cut(self) -> None:
-        """Reset every connection that there is."""
+        """Reset every open connection."""
         for writer in list(self._open):
             writer.transport.abort()
 
-    def silence(self) -> None:
-        """Pass nothing on from now on, and say nothing of it."""
-        self._passing.clear()
+    def pause(self) -> None:
+        """Stop forwarding, without closing a connection."""
+        self._forwarding.clear()
 
-    def speak(self) -> None:
-        """Pass on what was held back, and all that comes."""
-        self._passing.set()
+    def resume(self) -> None:
+        """Forward again, first what was held back."""
+        self._forwarding.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either side ends it."""
-        there, back = await asyncio.open_unix_connection(self._socket)
-        self._open |= {writer, back}
+        """Forward one connection until either side closes it."""
+        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket)
+        self._open |= {writer, upstream_writer}
         try:
-            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+            await asyncio.gather(self._forward(reader, upstream_writer), self._forward(upstream_reader, writer))
         finally:
-            self._open -= {writer, back}
-            for each in (writer, back):
+            self._open -= {writer, upstream_writer}
+            for each in (writer, upstream_writer):
                 each.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while chunk := await reader.read(65536):
-                await self._passing.wait()
+                await self._forwarding.wait()
                 writer.write(chunk)
                 await writer.drain()
         writer.transport.abort()
 
 
 @asynccontextmanager
-async def proxying(socket: str) -> AsyncIterator[Proxy]:
-    """A proxy to a Unix socket while the block runs."""
+async def proxy_to(socket: str) -> AsyncIterator[Proxy]:
+    """Run a proxy to a Unix socket."""
     proxy = Proxy(socket)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
-        proxy.speak()
+        proxy.resume()
         proxy.cut()
         server.close()
         await server.wait_closed()

@@ -18,7 +18,7 @@ from tests.support.servers import invoke, new_key
 from tests.support.telemetry import access_log_lines
 
 
-async def test_times_of_the_ledger_never_go_back(
+async def test_recorded_at_rises_although_the_clock_jumps_back(
     client: httpx.AsyncClient, reference: Reference, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, jump in enumerate((0, -3600, -1800, -86_400, 0)):
@@ -27,7 +27,7 @@ async def test_times_of_the_ledger_never_go_back(
     times = [each["recorded_at"] for each in (await client.get("/v1/changes")).json()["items"]]
     assert times == sorted(set(times))
     assert len(times) == 5
-    # Each is a moment of its own to look back to.
+    # Each time selects one more report.
     for number, at in enumerate(times, 1):
         assert len((await client.get("/v1/reports", params={"known_at": at})).json()["items"]) == number
     assert (await asyncio.to_thread(invoke, "verify", database_url=database_url)).exit_code == 0
@@ -35,9 +35,9 @@ async def test_times_of_the_ledger_never_go_back(
 
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file from which processes that start from now on read how many seconds their clock is off, at each look at it."""
+    """Return the file from which processes that start from now on read the offset of their clock in seconds."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        pytest.skip("libfaketime comes compiled for Linux on x86-64 alone")
+        pytest.skip("libfaketime is compiled for Linux on x86-64 only")
     offset = tmp_path / "offset"
     offset.write_text("+0")
     library = Path(str(files("libfaketime"))) / "vendor/libfaketime/src/libfaketime.so.1"
@@ -54,7 +54,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_process_whose_clock_jumps_back_serves_on(seeded_database_url: str, clock: Path, tmp_path: Path) -> None:
+def test_process_serves_on_although_its_clock_jumps_back(seeded_database_url: str, clock: Path, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {asyncio.run(new_key(seeded_database_url))}"}
     with (
         serve(tmp_path, code=ROOT, database_url=seeded_database_url) as server,
@@ -66,8 +66,9 @@ def test_a_process_whose_clock_jumps_back_serves_on(seeded_database_url: str, cl
             assert answer.status_code == 201, answer.text
             assert client.get("/health/ready").status_code == 200
         times = [each["recorded_at"] for each in client.get("/v1/changes").json()["items"]]
-    for left in ("faketime_shm_", "sem.faketime_sem_"):
-        Path(f"/dev/shm/{left}{server.process.pid}").unlink(missing_ok=True)  # noqa: S108 - libfaketime's, of a process that a signal ended
+    # libfaketime does not remove them, because a signal ended the process.
+    for prefix in ("faketime_shm_", "sem.faketime_sem_"):
+        Path(f"/dev/shm/{prefix}{server.process.pid}").unlink(missing_ok=True)  # noqa: S108 - libfaketime's own
     logged = [datetime.fromisoformat(line["timestamp"]) for line in access_log_lines(server.output.read_text()) if line["method"] == "POST"]
     assert logged[3] < logged[1] < logged[2] < logged[0] < logged[4], "the clock did not jump"
     assert times == sorted(set(times))

@@ -1,7 +1,4 @@
-"""The primary is killed under load and its replica promoted: nothing that was acknowledged is lost, and everybody goes on.
-
-And one of two instances is killed under load: nothing is lost and nothing comes twice.
-"""
+"""Failover under load: of the primary to its replica, and of one of two instances; no acknowledged write is lost or repeated."""
 
 import asyncio
 import itertools
@@ -31,7 +28,7 @@ WRITERS = 3
 
 
 class Load:
-    """Writers that post until each statement is acknowledged, a poller who follows what is recorded, and one who listens to it."""
+    """Writers that post each report until it is acknowledged, a client that polls the changes, and one that reads the stream."""
 
     def __init__(self, key: str, *servers: Server) -> None:
         self._headers = {"Authorization": f"Bearer {key}"}
@@ -40,25 +37,25 @@ class Load:
         self.acknowledged: dict[str, int] = {}
         self.problems: list[httpx.Response] = []
         self.followed: list[dict[str, Any]] = []
-        self.heard: list[int] = []
+        self.streamed: list[int] = []
         self._stopping = False
         self._writing = WRITERS
 
     def client(self, server: Server) -> httpx.AsyncClient:
-        """A client of one server."""
+        """Return a client of one server."""
         return httpx.AsyncClient(base_url=server.url, headers=self._headers, timeout=40)
 
     async def write(self) -> None:
-        """Post until told to stop; whatever is not acknowledged is sent again under its key, to another server where there is one."""
+        """Post reports until stopped; repeat one that is not acknowledged with its Idempotency-Key, to the next server."""
         servers = itertools.cycle(self._servers)
         while not self._stopping:
             number = next(self._numbers)
             body = report(stated_at=f"2016-07-{1 + number % 28:02}", value={"people": 1000 + number})
-            again = {"Idempotency-Key": f"statement-{number}"}
+            headers = {"Idempotency-Key": f"statement-{number}"}
             while True:
                 async with self.client(next(servers)) as client:
                     try:
-                        answer = await client.post("/v1/reports", json=body, headers=again)
+                        answer = await client.post("/v1/reports", json=body, headers=headers)
                     except httpx.TransportError:
                         continue
                 if answer.status_code == 201:
@@ -69,7 +66,7 @@ class Load:
         self._writing -= 1
 
     async def follow(self) -> None:
-        """Follow the changes by their cursor, and stop once nothing comes after all was written."""
+        """Poll the changes by their cursor until the writers have stopped and no change follows."""
         cursor: str | None = None
         servers = itertools.cycle(self._servers)
         while True:
@@ -90,7 +87,7 @@ class Load:
                 return
 
     async def listen(self) -> None:
-        """Listen to the stream, resumed by the last event, until nobody wants to know any more."""
+        """Read the stream, resumed after its last event, until cancelled."""
         async with self.client(self._servers[0]) as client:
             last = (await client.get("/v1/changes")).json()["next"]
         servers = itertools.cycle(self._servers)
@@ -107,79 +104,81 @@ class Load:
                         async for line in stream.aiter_lines():
                             name, _, value = line.partition(": ")
                             event[name] = value
-                            # An event that was cut off before its empty line did not come.
+                            # An event is complete only with its empty line.
                             if not line and "id" in event:
                                 last = event["id"]
-                                self.heard += [seq] if (seq := json.loads(event["data"]).get("seq")) else []
+                                self.streamed += [seq] if (seq := json.loads(event["data"]).get("seq")) else []
                                 event = {}
                 except httpx.TransportError:
                     continue
 
-    async def until(self, count: int) -> None:
-        """Wait for so many to be acknowledged."""
+    async def wait_for_acknowledged(self, count: int) -> None:
+        """Wait until this number of reports is acknowledged."""
         for _ in range(6000):
             if len(self.acknowledged) >= count:
                 return
             await asyncio.sleep(0.01)
-        pytest.fail(f"{len(self.acknowledged)} of {count} were acknowledged; {[each.text for each in self.problems[-3:]]}")
+        pytest.fail(f"{len(self.acknowledged)} of {count} acknowledged; {[each.text for each in self.problems[-3:]]}")
 
-    async def run(self, what_happens: Callable[[], Awaitable[None]]) -> None:
-        """Write and follow while something happens, then see that nothing was lost and nothing came twice."""
-        listening = asyncio.create_task(self.listen())
+    async def run(self, fault: Callable[[], Awaitable[None]]) -> None:
+        """Write and read while a fault happens, then check that no write is lost or repeated."""
+        streaming = asyncio.create_task(self.listen())
         async with asyncio.TaskGroup() as group:
             for _ in range(WRITERS):
                 group.create_task(self.write())
             group.create_task(self.follow())
-            await what_happens()
+            await fault()
             self._stopping = True
         for _ in range(2000):
-            if len(self.heard) >= len(self.followed):
+            if len(self.streamed) >= len(self.followed):
                 break
             await asyncio.sleep(0.01)
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-        assert [item["seq"] for item in self.followed] == list(range(1, len(self.followed) + 1)), "no gap, nothing twice, in order"
-        assert self.heard == [item["seq"] for item in self.followed]
-        came = [item["report"]["id"] for item in self.followed]
-        assert self.acknowledged.keys() <= set(came)
-        assert len({item["report"]["value"]["people"] for item in self.followed}) == len(came), "no statement was recorded twice"
+        streaming.cancel()
+        await asyncio.gather(streaming, return_exceptions=True)
+        assert [item["seq"] for item in self.followed] == list(range(1, len(self.followed) + 1)), (
+            "the changes must be complete and in order"
+        )
+        assert self.streamed == seqs
+        followed = [item["report"]["id"] for item in self.followed]
+        assert self.acknowledged.keys() <= set(followed)
+        assert len({item["report"]["value"]["people"] for item in self.followed}) == len(followed), "a statement was recorded twice"
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """A primary that acknowledges nothing that its replica does not have."""
-    with replicated() as made:
-        primary = made.url(made.primary)
+    """Return a primary that acknowledges a commit only when its replica has it."""
+    with replicated() as servers:
+        primary = servers.url(servers.primary)
         migrate(Settings(database_url=primary))
         asyncio.run(seed(primary))
-        made.commit_on_both()
-        yield made
+        servers.commit_on_both()
+        yield servers
 
 
-async def test_the_primary_is_killed_and_its_replica_promoted(pair: Pair, tmp_path: Path) -> None:
+async def test_killed_primary_and_promoted_replica_lose_no_write(pair: Pair, tmp_path: Path) -> None:
     key = await new_key(pair.url())
     with serve(tmp_path, database_url=pair.url(), read_database_url=pair.url(), database_lock_timeout_seconds="10") as server:
         load = Load(key, server)
 
         async def failover() -> None:
-            await load.until(20)
+            await load.wait_for_acknowledged(20)
             pair.kill_primary()
             async with load.client(server) as client:
                 refused = await client.post("/v1/reports", json=report(stated_at="2016-07-30", value={"people": 1}))
             await pair.promote()
             assert refused.status_code == 503, refused.text
-            await load.until(len(load.acknowledged) + 20)
+            await load.wait_for_acknowledged(len(load.acknowledged) + 20)
 
         await load.run(failover)
     assert load.problems
     for problem in load.problems:
         assert (problem.status_code, problem.headers["content-type"]) == (503, "application/problem+json"), problem.text
         assert int(problem.headers["retry-after"]) > 0
-    proved = await asyncio.to_thread(invoke, "verify", database_url=pair.url())
-    assert proved.exit_code == 0, proved.output
+    verified = await asyncio.to_thread(invoke, "verify", database_url=pair.url())
+    assert verified.exit_code == 0, verified.output
 
 
-async def test_one_of_two_instances_with_two_workers_is_killed(
+async def test_killed_instance_of_two_loses_no_write(
     postgres: PostgresServer, postgres_template_with_reference: str, tmp_path: Path
 ) -> None:
     await execute(postgres, f"CREATE DATABASE two_instances TEMPLATE {postgres_template_with_reference}")
@@ -191,14 +190,14 @@ async def test_one_of_two_instances_with_two_workers_is_killed(
     ):
         load = Load(key, one, other)
 
-        async def killed() -> None:
-            await load.until(20)
+        async def kill() -> None:
+            await load.wait_for_acknowledged(20)
             first = psutil.Process(one.process.pid)
             for process in [first, *first.children(recursive=True)]:
                 os.kill(process.pid, signal.SIGKILL)
-            await load.until(len(load.acknowledged) + 20)
+            await load.wait_for_acknowledged(len(load.acknowledged) + 20)
 
-        await load.run(killed)
+        await load.run(kill)
         assert not load.problems, load.problems[0].text
-    proved = await asyncio.to_thread(invoke, "verify", database_url=url)
-    assert proved.exit_code == 0, proved.output
+    verified = await asyncio.to_thread(invoke, "verify", database_url=url)
+    assert verified.exit_code == 0, verified.output

@@ -1,6 +1,6 @@
-"""Killed with -9 at any moment under eight writers: what was answered 201 is there, once and whole.
+"""SIGKILL at random moments under eight writers: every acknowledged write is stored, once and completely.
 
-LIFELINE_TEST_ROUNDS says how many rounds; a thousand take some ten minutes for each database.
+LIFELINE_TEST_ROUNDS is the number of rounds; a thousand take some ten minutes on each engine.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ WRITERS = 8
 
 @dataclass(slots=True)
 class Intent:
-    """Something to be written: sent under one Idempotency-Key until it is answered, whatever dies meanwhile."""
+    """A write, sent with one Idempotency-Key until it is acknowledged."""
 
     path: str
     body: Any
@@ -43,7 +43,7 @@ class Intent:
 
 @dataclass(slots=True)
 class Writer:
-    """One of the eight: what it is about to write, and what it was told is written, by the number that it said."""
+    """A writer: its unacknowledged write, and the identifiers of its acknowledged reports by the number that they state."""
 
     number: int
     count: int = 0
@@ -52,21 +52,21 @@ class Writer:
     retried: int = 0
 
     def next_intent(self, chance: random.Random) -> Intent:
-        """A report, three that come together or not at all, or a correction of its last."""
+        """Return a report, an atomic batch of three, or a correction of the last report."""
         kind = chance.random()
         numbers = [self.number * 1_000_000 + self.count + each for each in range(3 if kind < 0.2 else 1)]
         self.count += len(numbers)
-        said = [report(source=SOURCES[self.number]["slug"], value={"people": number}) for number in numbers]
-        if len(said) == 3:
-            return Intent("/v1/reports?atomic=true", said, numbers)
+        bodies = [report(source=SOURCES[self.number]["slug"], value={"people": number}) for number in numbers]
+        if len(bodies) == 3:
+            return Intent("/v1/reports?atomic=true", bodies, numbers)
         if kind < 0.4 and self.written and not self.written[last := max(self.written)].startswith("corrected"):
             path = f"/v1/reports/{self.written[last]}/correction"
             self.written[last] = f"corrected {self.written[last]}"
-            return Intent(path, {"reason": "counted again", **said[0]}, numbers)
-        return Intent("/v1/reports", said[0], numbers)
+            return Intent(path, {"reason": "counted again", **bodies[0]}, numbers)
+        return Intent("/v1/reports", bodies[0], numbers)
 
     async def write(self, client: httpx.AsyncClient, chance: random.Random) -> None:
-        """Write until the server is gone."""
+        """Write until the server is killed."""
         with contextlib.suppress(httpx.TransportError):
             while True:
                 self.retried += self.intent is not None
@@ -80,11 +80,11 @@ class Writer:
 
 
 def acknowledged(writers: list[Writer]) -> int:
-    """How much was answered 201."""
+    """Return the number of acknowledged reports."""
     return sum(len(writer.written) for writer in writers)
 
 
-async def _until_served(client: httpx.AsyncClient) -> None:
+async def _wait_until_served(client: httpx.AsyncClient) -> None:
     while True:
         with contextlib.suppress(httpx.TransportError):
             await client.get("/health/live")
@@ -99,9 +99,9 @@ async def _round(url: str, folder: Path, writers: list[Writer], key: str, chance
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
             async with asyncio.timeout(60):
-                await _until_served(client)
+                await _wait_until_served(client)
             writing = [asyncio.create_task(writer.write(client, chance)) for writer in writers]
-            # Mostly with writes being acknowledged, which takes a start some time; now and then before.
+            # Mostly after the first acknowledged write; sometimes before, while the server starts.
             if chance.random() < 0.8:
                 before = acknowledged(writers)
                 async with asyncio.timeout(30):
@@ -115,33 +115,29 @@ async def _round(url: str, folder: Path, writers: list[Writer], key: str, chance
         process.wait()
 
 
-async def _prove(url: str, writers: list[Writer]) -> tuple[int, int]:
-    """That what was acknowledged is there once, that nothing is there by halves or twice; answers how many are there, and acknowledged."""
+async def _verify(url: str, writers: list[Writer]) -> tuple[int, int]:
+    """Check that acknowledged writes are stored once, and no write in part; return the numbers of stored and acknowledged reports."""
     settings = Settings(database_url=url)
-    database = Database(settings)
-    try:
-        async with database.write() as session:
-            connection = await session.connection()
-            assert [problem async for problem in verify_all(connection, settings.horizons)] == []
-            stored = (await connection.exec_driver_sql("SELECT CAST(id AS VARCHAR), value FROM report")).all()
-    finally:
-        await database.close()
+    async with Database(settings) as database, database.write() as session:
+        connection = await session.connection()
+        assert [problem async for problem in verify_all(connection, settings.horizons)] == []
+        stored = (await connection.exec_driver_sql("SELECT CAST(id AS VARCHAR), value FROM report")).all()
     by_number: dict[int, UUID] = {}
     for identifier, value in stored:
         people = (value if isinstance(value, dict) else json.loads(value))["people"]
-        assert people not in by_number, f"{people} is there twice"
+        assert people not in by_number, f"{people} is stored twice"
         by_number[people] = UUID(identifier)
-    told = {number: UUID(id_.removeprefix("corrected ")) for each in writers for number, id_ in each.written.items()}
-    assert {number: by_number.get(number) for number in told} == told
-    # Beyond what was acknowledged there is at most what each writer has under way, all of it or nothing.
-    doubtful = [writer.intent.numbers for writer in writers if writer.intent]
-    for numbers in doubtful:
-        assert len({number in by_number for number in numbers}) == 1, f"{numbers} are there by halves"
-    assert set(by_number) <= set(told) | {number for numbers in doubtful for number in numbers}
-    return len(by_number), len(told)
+    expected = {number: UUID(id_.removeprefix("corrected ")) for each in writers for number, id_ in each.written.items()}
+    assert {number: by_number.get(number) for number in expected} == expected
+    # A write without a response may be stored, but only completely.
+    pending = [writer.intent.numbers for writer in writers if writer.intent]
+    for numbers in pending:
+        assert len({number in by_number for number in numbers}) == 1, f"{numbers} are stored in part"
+    assert set(by_number) <= set(expected) | {number for numbers in pending for number in numbers}
+    return len(by_number), len(expected)
 
 
-async def test_what_was_acknowledged_survives_kills(seeded_database_url: str, engine: str, tmp_path: Path) -> None:
+async def test_acknowledged_writes_survive_kills(seeded_database_url: str, engine: str, tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     chance = random.Random(seed)
     key = await new_key(seeded_database_url)
@@ -149,7 +145,7 @@ async def test_what_was_acknowledged_survives_kills(seeded_database_url: str, en
     for number in range(1, ROUNDS + 1):
         await _round(seeded_database_url, tmp_path, writers, key, chance)
         if number % VERIFY_EACH == 0:
-            stored, told = await _prove(seeded_database_url, writers)
-            again = sum(writer.retried for writer in writers)
-            print(f"{engine}, seed {seed}, round {number}: {told} acknowledged, {stored} stored, {again} sent again")  # noqa: T201
-    assert told, "nothing was acknowledged in any round"
+            stored, confirmed = await _verify(seeded_database_url, writers)
+            retried = sum(writer.retried for writer in writers)
+            print(f"{engine}, seed {seed}, round {number}: {confirmed} acknowledged, {stored} stored, {retried} sent again")  # noqa: T201
+    assert confirmed, "no write was acknowledged in any round"

@@ -1,4 +1,4 @@
-"""SQLite with its disk full, read-only, or a page of it damaged: told as what it is, and over once it is put right."""
+"""Faults of SQLite: disk full, file system read-only, page damaged; the service reports each and recovers once it is repaired."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.answers import assert_told, back, fresh, people_of, write
 from tests.faults.conftest import Serving
+from tests.faults.responses import assert_unavailable, post_people, recorded_people, uncached_path, wait_until_recovered
 from tests.support.servers import invoke, new_key
 
 MOUNT_BYTES = 4 * 1024 * 1024
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def _mount(*arguments: str) -> None:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"this machine does not let a test mount a file system: {done.stderr.strip()}")
+        pytest.skip(f"tests cannot mount a file system here: {done.stderr.strip()}")
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of the test's own."""
+    """Return a small file system of this test."""
     folder = tmp_path / "disk"
     folder.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={MOUNT_BYTES}", "tmpfs", str(folder))
@@ -37,13 +37,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def url_on_disk(seeded_database_url: str, disk: Path) -> str:
-    """A database with reference data on that file system."""
+    """Return the URL of a database with reference data on the small file system."""
     path = disk / "lifeline.db"
     shutil.copy(seeded_database_url.removeprefix("sqlite:///"), path)
     return f"sqlite:///{path}"
 
 
-def test_a_backup_for_which_there_is_no_room_says_so_and_leaves_nothing(seeded_database_url: str, disk: Path) -> None:
+def test_backup_to_a_full_disk_fails_and_leaves_no_file(seeded_database_url: str, disk: Path) -> None:
     filler, backup = disk / "filler", disk / "backup.db"
     filler.write_bytes(b"0" * (shutil.disk_usage(disk).free - 65_536))
     done = invoke("backup", str(backup), database_url=seeded_database_url)
@@ -55,51 +55,51 @@ def test_a_backup_for_which_there_is_no_room_says_so_and_leaves_nothing(seeded_d
     assert invoke("backup", str(backup), database_url=seeded_database_url).exit_code == 0
 
 
-async def test_disk_full(url_on_disk: str, disk: Path, serving: Serving) -> None:
+async def test_full_disk_gives_507_until_there_is_space(url_on_disk: str, disk: Path, serving: Serving) -> None:
     async with serving(url_on_disk) as client:
-        assert (await write(client, 1)).status_code == 201
+        assert (await post_people(client, 1)).status_code == 201
         filler = disk / "filler"
         filler.write_bytes(b"0" * shutil.disk_usage(disk).free)
-        # What was set aside in the log already may take a write or two.
-        answers = [await write(client, number) for number in range(2, 40)]
+        # The first writes may still fit into space that the write-ahead log has already.
+        answers = [await post_people(client, number) for number in range(2, 40)]
         assert {answer.status_code for answer in answers} <= {201, 507}
         refused = [answer for answer in answers if answer.status_code == 507]
         assert refused
         for answer in refused:
-            assert_told(answer, 507)
+            assert_unavailable(answer, 507)
             assert answer.json()["type"] == "urn:lifeline:problem:storage-full"
         acknowledged = [1, *(number for number, answer in enumerate(answers, 2) if answer.status_code == 201)]
-        assert (await client.get(fresh())).status_code == 200
-        assert await people_of(client) == acknowledged
+        assert (await client.get(uncached_path())).status_code == 200
+        assert await recorded_people(client) == acknowledged
         filler.unlink()
-        await back(client, 1000)
-        assert await people_of(client) == [*acknowledged, 1000]
+        await wait_until_recovered(client, 1000)
+        assert await recorded_people(client) == [*acknowledged, 1000]
     assert (await asyncio.to_thread(invoke, "verify", database_url=url_on_disk)).exit_code == 0
 
 
-async def test_read_only_file_system(url_on_disk: str, disk: Path, serving: Serving) -> None:
+async def test_read_only_file_system_gives_503_until_remounted(url_on_disk: str, disk: Path, serving: Serving) -> None:
     key = await new_key(url_on_disk)
-    # A file system with files open for writing is not made read-only by hand, so here it is so from the start.
+    # A file system with files open for writing cannot be remounted read-only, so it is read-only from the start.
     _mount("-o", "remount,ro", str(disk))
     async with serving(url_on_disk, key=key) as client:
         for _ in range(2):
-            assert_told(await write(client, 1))
+            assert_unavailable(await post_people(client, 1))
         assert (await client.get("/health/live")).status_code == 200
         _mount("-o", "remount,rw", str(disk))
-        await back(client, 1)
-        assert await people_of(client) == [1]
+        await wait_until_recovered(client, 1)
+        assert await recorded_people(client) == [1]
 
 
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    # e2fsck says by 1 that it has repaired something.
+    # e2fsck exits with 1 after a repair.
     assert done.returncode <= 1, done.stderr
 
 
-async def test_a_file_system_that_turns_read_only_while_it_is_in_use(seeded_database_url: str, tmp_path: Path, serving: Serving) -> None:
-    """As Linux does when a disk fails: it writes no more, for good, until the file system was repaired and is mounted anew."""
+async def test_aborted_file_system_serves_reads_and_recovers(seeded_database_url: str, tmp_path: Path, serving: Serving) -> None:
+    """When a disk fails, Linux makes its file system read-only until it is repaired and mounted again."""
     if shutil.which("mkfs.ext4") is None:
-        pytest.skip("there is no mkfs.ext4 on this machine")
+        pytest.skip("mkfs.ext4 is not installed")
     image, repaired, disk = tmp_path / "image", tmp_path / "repaired", tmp_path / "disk"
     image.touch()
     os.truncate(image, 8 * MOUNT_BYTES)
@@ -111,16 +111,16 @@ async def test_a_file_system_that_turns_read_only_while_it_is_in_use(seeded_data
         shutil.copy(seeded_database_url.removeprefix("sqlite:///"), disk / "lifeline.db")
         key = await new_key(url)
         async with serving(url, key=key) as client:
-            assert (await write(client, 1)).status_code == 201
+            assert (await post_people(client, 1)).status_code == 201
             _mount("-o", "remount,abort", str(disk))
             for people in (2, 3):
-                answer = await write(client, people)
-                assert_told(answer)
+                answer = await post_people(client, people)
+                assert_unavailable(answer)
                 assert answer.json()["type"] == "urn:lifeline:problem:read-only"
-            told = await asyncio.to_thread(invoke, "doctor", database_url=url)
-            assert (told.exit_code, "FAILED  disk           cannot be written to" in told.stdout) == (1, True), told.stdout
-            assert await people_of(client) == [1], "reading goes on"
-            for path in (fresh(), "/health/live", "/health/ready"):
+            checked = await asyncio.to_thread(invoke, "doctor", database_url=url)
+            assert (checked.exit_code, "FAILED  disk           cannot be written to" in checked.stdout) == (1, True), checked.stdout
+            assert await recorded_people(client) == [1], "reads must still work"
+            for path in (uncached_path(), "/health/live", "/health/ready"):
                 assert (await client.get(path)).status_code == 200
             shutil.copy(image, repaired)
     finally:
@@ -129,15 +129,15 @@ async def test_a_file_system_that_turns_read_only_while_it_is_in_use(seeded_data
     _mount("-o", "loop", str(repaired), str(disk))
     try:
         async with serving(url, key=key) as client:
-            await back(client, 3)
-            assert await people_of(client) == [1, 3]
+            await wait_until_recovered(client, 3)
+            assert await recorded_people(client) == [1, 3]
         assert (await asyncio.to_thread(invoke, "verify", database_url=url)).exit_code == 0
     finally:
         _run("umount", "--lazy", str(disk))
 
 
 def _damage(path: Path, table: str) -> None:
-    """Overwrite a page in which rows of a table are, as a failing disk does."""
+    """Overwrite the first page of a table with random bytes."""
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         size = connection.execute("PRAGMA page_size").fetchone()[0]
@@ -148,18 +148,18 @@ def _damage(path: Path, table: str) -> None:
         file.write(os.urandom(size))
 
 
-async def test_a_damaged_page_is_told_found_by_verify_and_at_start(seeded_database_url: str, serving: Serving) -> None:
+async def test_damaged_page_is_reported_by_requests_verify_and_serve(seeded_database_url: str, serving: Serving) -> None:
     path = Path(seeded_database_url.removeprefix("sqlite:///"))
     async with serving(seeded_database_url) as client:
-        assert (await write(client, 1)).status_code == 201
+        assert (await post_people(client, 1)).status_code == 201
     key = await new_key(seeded_database_url)
     shutil.copy(path, path.with_name("whole.db"))
     _damage(path, "report")
     async with serving(seeded_database_url, key=key) as client:
         answer = await client.get("/v1/reports")
-        assert_told(answer)
+        assert_unavailable(answer)
         assert answer.json()["type"] == "urn:lifeline:problem:damaged"
-        assert_told(await write(client, 2))
+        assert_unavailable(await post_people(client, 2))
     found = await asyncio.to_thread(invoke, "verify", database_url=seeded_database_url)
     assert found.exit_code == 1
     assert found.stdout.startswith("file: ")

@@ -1,4 +1,4 @@
-"""SIGTERM with everything under way: a write is answered, a stream is ended, and what is sent to webhooks arrives, now or later."""
+"""SIGTERM during a write, a stream and webhook deliveries: each is finished, or delivered after the restart."""
 
 import asyncio
 import time
@@ -19,14 +19,14 @@ from tests.webhooks.conftest import delivery_log, run_receiver, until
 
 pytestmark = pytest.mark.starts_early
 
-# Of which the receiver that hangs has two.
-BOUND_SECONDS = 10.0
+# The hanging receiver uses two of them.
+MAX_SHUTDOWN_SECONDS = 10.0
 
 
-async def _until_closed(server: Server) -> None:
-    """Until nobody new is let in."""
+async def _wait_until_closed(server: Server) -> None:
+    """Wait until the server refuses new connections."""
     address = urlsplit(server.url)
-    async with asyncio.timeout(BOUND_SECONDS):
+    async with asyncio.timeout(MAX_SHUTDOWN_SECONDS):
         while True:
             try:
                 _, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -36,13 +36,11 @@ async def _until_closed(server: Server) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _read_to_its_end(stream: httpx.Response) -> str:
-    return "".join([piece async for piece in stream.aiter_text()])
+async def _read_to_the_end(stream: httpx.Response) -> str:
+    return "".join([chunk async for chunk in stream.aiter_text()])
 
 
-async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
-    seeded_database_url: str, serving: Serving, tmp_path: Path
-) -> None:
+async def test_sigterm_finishes_open_work_in_time_and_loses_nothing(seeded_database_url: str, serving: Serving, tmp_path: Path) -> None:
     url = seeded_database_url
     key = await new_key(url)
     headers = {"Authorization": f"Bearer {key}"}
@@ -55,7 +53,7 @@ async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
             async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
                 hooks = [(await client.post("/v1/webhooks", json={"url": each.url})).json() for each in (slow, hanging)]
                 async with client.stream("GET", "/v1/stream") as stream:
-                    told = asyncio.create_task(_read_to_its_end(stream))
+                    streamed = asyncio.create_task(_read_to_the_end(stream))
                     assert (await client.post("/v1/reports", json=report())).status_code == 201
                     await asyncio.gather(slow.wait_for_requests(1), hanging.wait_for_requests(1))
                     async with locked_ledger(url):
@@ -63,15 +61,15 @@ async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
                         await asyncio.sleep(0.2)
                         server.process.terminate()
                         terminated = time.monotonic()
-                        await _until_closed(server)
-                        # A stream that is ended is whole: one that was cut off would raise here.
+                        await _wait_until_closed(server)
+                        # The server ends the stream properly; an aborted one would raise here.
                         async with asyncio.timeout(5):
-                            assert "event: report" in await told
+                            assert "event: report" in await streamed
                         slow.answering.set()
                         assert not writing.done()
                     assert (await writing).status_code == 201
-            await asyncio.to_thread(server.process.wait, BOUND_SECONDS)
-            assert time.monotonic() - terminated < BOUND_SECONDS
+            await asyncio.to_thread(server.process.wait, MAX_SHUTDOWN_SECONDS)
+            assert time.monotonic() - terminated < MAX_SHUTDOWN_SECONDS
         unanswered = hanging.requests[0].id
         hanging.answering.set()
         async with serving(url, key=key, webhook_allow_private=True, database_lock_timeout_seconds=10) as again:
@@ -80,6 +78,6 @@ async def test_what_is_under_way_is_finished_within_a_bound_and_nothing_is_lost(
                 return all([len(await delivery_log(again, hook, status="delivered")) == 2 for hook in hooks])
 
             await until(all_delivered)
-        assert slow.seqs() == [1, 2], "what was answered in time is not sent again"
-        assert hanging.seqs() == [1, 1, 2], "what was not is"
-        assert Counter(got.id for got in hanging.requests)[unanswered] == 2, "under the same identifier"
+        assert slow.seqs() == [1, 2], "an acknowledged delivery must not be repeated"
+        assert hanging.seqs() == [1, 1, 2], "an unacknowledged delivery must be repeated"
+        assert Counter(each.id for each in hanging.requests)[unanswered] == 2, "the repeated delivery must have the same identifier"
