@@ -15,7 +15,7 @@ from app.reference.records import PlaceRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class IndicatorIdentity:
     """An indicator's identity; `filter_key` is the value that lists are filtered by."""
 
     id: UUID
@@ -25,7 +25,7 @@ class Subject:
     place: PlaceRecord
 
 
-def render(subject: Subject, assessment: Assessment, recorded_at: datetime, level: int) -> str:
+def render(subject: IndicatorIdentity, assessment: Assessment, recorded_at: datetime, level: int) -> str:
     """Render the document for a clearance, without `revision`; `recorded_at` is the time of the last change."""
     preferred = assessment.preferred
     path = f"/v1/indicators/{subject.id}"

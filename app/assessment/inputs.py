@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.document import Subject, render
+from app.assessment.document import IndicatorIdentity, render
 from app.assessment.envelope import Assessment, Outcome, assess
 from app.assessment.loading import load_latest
 from app.assessment.models import Indicator, IndicatorSource
@@ -53,7 +53,7 @@ class LastChange:
 class AssessmentInputs:
     """The statements on one indicator, the outcomes of its warnings, and for each clearance that sees it the last change."""
 
-    subject: Subject
+    subject: IndicatorIdentity
     horizon: timedelta
     statements: list[Statement] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -75,11 +75,11 @@ _ENTRIES = select(*(table_of(LedgerEntry).c[name] for name in ("global_seq", "re
 )
 
 
-async def load_subjects(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Subject]:
+async def load_subjects(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, IndicatorIdentity]:
     """Load the identities of some indicators."""
     rows = [row for some in chunks(ids) for row in await connection.execute(_INDICATORS, {"ids": some})]
     places = await places_by_id(connection, {row.place_id for row in rows})
-    return {row.id: Subject(row.id, row.kind, row.subject, row.filter_key, places[row.place_id]) for row in rows}
+    return {row.id: IndicatorIdentity(row.id, row.kind, row.subject, row.filter_key, places[row.place_id]) for row in rows}
 
 
 async def load_inputs(
@@ -93,7 +93,7 @@ async def load_inputs(
 
 async def build_inputs(
     connection: AsyncConnection,
-    subjects: Mapping[UUID, Subject],
+    subjects: Mapping[UUID, IndicatorIdentity],
     last_changes: Mapping[UUID, dict[int, LastChange]],
     horizons: Mapping[str, timedelta],
     time_point: TimePoint = LATEST,

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.assessment.document import Subject
+from app.assessment.document import IndicatorIdentity
 from app.assessment.envelope import Assessment, grade_rank
 from app.assessment.inputs import AssessmentInputs, LastChange, build_inputs, load_subjects
 from app.assessment.models import IndicatorProjection
@@ -66,7 +66,7 @@ async def reassess(
     session: AsyncSession,
     changes: Sequence[tuple[UUID, int, LedgerEntry]],
     horizons: Mapping[str, timedelta],
-    known: Mapping[UUID, Subject] | None = None,
+    known: Mapping[UUID, IndicatorIdentity] | None = None,
 ) -> None:
     """Assess indicators again and replace their rows.
 

@@ -11,7 +11,7 @@ from app.board.localization import Localization
 from app.board.time_slider import build_time_slider
 from app.board.value_text import Document
 from app.domain.times import day_of, utc_now
-from app.situations.urgency import LEVELS, urgency
+from app.situations.urgency import URGENCIES, urgency
 
 PLACES_PER_PAGE = 12
 # After this time without a new statement the page says that nothing on it is recent.
@@ -58,7 +58,7 @@ async def overview_context(api: InProcessApiClient, locale: Localization, page_n
         "cards": cards,
         "place_maps": {each.slug: place_map(each, places[each.slug], records["routes"]) for each in cards},
         "map": overview_map(cards, places, records["routes"]),
-        "counts": [(level, counts[level]) for level in LEVELS],
+        "counts": [(level, counts[level]) for level in URGENCIES],
         "contested": sum(len(each["contested"]) for each in situations),
         "total": len(situations),
         "matching": len(matching),

@@ -68,7 +68,7 @@ class RateLimitMiddleware:
             return
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         client = scope.get("client")
-        decision = self._limiter.hit(self._limiter.known_key(sent[0]) if len(sent) == 1 else None, client[0] if client else "")
+        decision = self._limiter.count_request(self._limiter.known_key(sent[0]) if len(sent) == 1 else None, client[0] if client else "")
         if decision is None:
             await self._app(scope, receive, send)
         elif decision.allowed:

@@ -123,7 +123,7 @@ class RateLimiter:
         """Whether requests are limited at all."""
         return self._keyed is not None or self._anonymous is not None
 
-    def hit(self, key: bytes | None, address: str) -> RateLimitDecision | None:
+    def count_request(self, key: bytes | None, address: str) -> RateLimitDecision | None:
         """Count a request of a key that is known to be valid, else of an address; None where it is not limited."""
         rate = self._anonymous if key is None else self._keyed
         if rate is None:

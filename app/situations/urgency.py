@@ -9,7 +9,7 @@ from typing import Any
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind, Risk
 
-LEVELS = ("critical", "serious", "watch", "quiet")
+URGENCIES = ("critical", "serious", "watch", "quiet")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,13 +18,13 @@ class Urgency:
 
     rank: int
     days: float
-    fewer_people: int
+    negative_people: int
     name: str
 
     @property
     def level(self) -> str:
         """`critical`, `serious`, `watch` or `quiet`."""
-        return LEVELS[self.rank]
+        return URGENCIES[self.rank]
 
 
 def urgency(situation: Mapping[str, Any]) -> Urgency:
@@ -43,9 +43,9 @@ def urgency(situation: Mapping[str, Any]) -> Urgency:
         due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
         recent += len(values)
     return Urgency(
-        rank=2 - len({risk.state for risk in risks}) if recent else LEVELS.index("quiet"),
+        rank=2 - len({risk.state for risk in risks}) if recent else URGENCIES.index("quiet"),
         days=(min(due_dates) - at.date()).days if due_dates else inf,
-        fewer_people=-max((risk.people for risk in risks), default=0),
+        negative_people=-max((risk.people for risk in risks), default=0),
         name=situation["place"]["name"],
     )
 

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from app.access.principal import Principal
 from app.board.overview_page import PLACES_PER_PAGE
 from app.domain.times import utc_now
-from app.domain.tlp import TOP
+from app.domain.tlp import MAX_LEVEL
 from app.reference.models import Place, PlaceAncestor
 from app.reports.service import record_reports
 from app.reports.validation import validate
@@ -47,7 +47,7 @@ async def fill(url: str) -> None:
     """Insert places, each with a supply; that of place 4321 runs out first."""
     settings = Settings(database_url=url)
     database = Database(settings)
-    caller = Principal(level=TOP, key_id=UUID(int=0), organisation="test")
+    caller = Principal(level=MAX_LEVEL, key_id=UUID(int=0), organisation="test")
     try:
         async with database.write() as session:
             places = [place(number) for number in range(PLACES)]

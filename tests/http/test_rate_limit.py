@@ -73,7 +73,7 @@ def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
     limiter = RateLimiter(None, Rate(2, 3600), None)
 
     def is_allowed(address: str) -> bool:
-        decision = limiter.hit(None, address)
+        decision = limiter.count_request(None, address)
         assert decision is not None
         return decision.allowed
 

@@ -24,7 +24,7 @@ _INVALID_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class AlertStatement:
     """The statement of a message; `expires` is when it becomes stale."""
 
     kind: str
@@ -54,7 +54,7 @@ class Message:
     label: Label
     note: str | None
     references: tuple[str, datetime] | None
-    statement: Statement | None
+    statement: AlertStatement | None
     judged: bool
 
     @property
@@ -109,7 +109,7 @@ def _add(parent: ET.Element, name: str, text: str) -> None:
     ET.SubElement(parent, f"{{{NAMESPACE}}}{name}").text = xml_text(text)
 
 
-def _add_info(root: ET.Element, message: Message, statement: Statement) -> None:
+def _add_info(root: ET.Element, message: Message, statement: AlertStatement) -> None:
     info = ET.SubElement(root, f"{{{NAMESPACE}}}info")
     _add(info, "language", "en")
     for category in statement.alert.categories:
@@ -145,7 +145,7 @@ def _add_info(root: ET.Element, message: Message, statement: Statement) -> None:
         _add(geocode, "value", code)
 
 
-def _description(statement: Statement) -> str:
+def _description(statement: AlertStatement) -> str:
     fields = "; ".join(f"{name.replace('_', ' ')}: {_format_value(value)}" for name, value in _stated_fields(statement.value))
     description = f"{statement.source.name}, {statement.stated_at.date().isoformat()}: {fields}."
     return f"{description}\n{statement.quote}" if statement.quote else description
@@ -159,7 +159,7 @@ def _format_value(value: Any) -> str:
     return " ".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _parameters(message: Message, statement: Statement) -> Iterator[tuple[str, str]]:
+def _parameters(message: Message, statement: AlertStatement) -> Iterator[tuple[str, str]]:
     yield "lifeline:indicator", statement.indicator
     yield "lifeline:kind", statement.kind
     yield "lifeline:source", statement.source.slug

@@ -11,7 +11,7 @@ from sqlmodel import col
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS
 from app.domain.view import View
-from app.exchange.alerts.cap import Message, Statement
+from app.exchange.alerts.cap import Message, AlertStatement
 from app.ledger.models import LedgerEntry, seq_column
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report
@@ -92,7 +92,7 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
         alert = kind.alert(kind.value_model.model_validate(row["value"]), row["sent"].date()) if kind.has_alerts else None
         statement = None
         if alert is not None:
-            statement = Statement(
+            statement = AlertStatement(
                 kind=row["kind"],
                 indicator=str(row["indicator_id"]),
                 alert=alert,
@@ -110,7 +110,7 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
     return messages
 
 
-def _message(row: Any, statement: Statement | None, level: int) -> Message:
+def _message(row: Any, statement: AlertStatement | None, level: int) -> Message:
     identifier, references, note = str(row["id"]), None, None
     type_: Literal["Alert", "Update", "Cancel"] = "Alert"
     if row["change"] == "retraction":
