@@ -11,7 +11,7 @@ UNCALCULATED = "#UNCALCULATED!"
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 
 
-class UnreadableFile(ValueError):
+class UnreadableFile(Exception):
     """The file cannot be read in its format; the message is for the person who made it."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
 from app.exchange.imports.cells import Cell, Row, cell_error, cell_text
-from app.exchange.imports.header_detection import DetectedHeader, Hashtag, parse_hashtag
+from app.exchange.imports.header_detection import LEVELS_OF_TAGS, DetectedHeader, Hashtag, parse_hashtag
 from app.exchange.imports.results import RowProblemOut, row_problem
 from app.http.problems import FieldProblem, pointer
 
@@ -23,7 +23,6 @@ from app.http.problems import FieldProblem, pointer
 _ADDED = frozenset({"id", "recorded_at", "recorded_by", "seq", "indicator", "supersedes"})
 _STATUS = "status"
 _PCODE = re.compile(r"(?:adm(?:in)?_?(\d)_?)?p_?code")
-_COUNTRY_DEPTH = 0
 # Deeper than every administrative level.
 _SITE_DEPTH = 9
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -103,8 +102,7 @@ def _field_of_header(name: str, names: Sequence[str]) -> str | None:
 def _place_column(index: int, hashtag: Hashtag | None, name: str) -> PlaceColumn | None:
     if hashtag is not None:
         tag, attributes = hashtag
-        unit = re.fullmatch(r"#adm([1-5])", tag)
-        depth = int(unit[1]) if unit else {"#country": _COUNTRY_DEPTH, "#loc": _SITE_DEPTH}.get(tag)
+        depth = _SITE_DEPTH if tag == "#loc" else LEVELS_OF_TAGS.get(tag)
         if depth is None:
             return None
         if "code" in attributes:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import tempfile
 from dataclasses import replace
+from functools import partial
 from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -101,17 +102,17 @@ async def create_import(
     Records keep the identifiers of the export, unless a record that the key may not see has the same one.
     """
     format_ = _format_of(request)
-    file, request_state(request.scope)["raw_body"] = await _spool(request, settings)
-    with file:
+    with tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as file:
+        request_state(request.scope)["raw_body"] = await _receive(request, file, settings)
         try:
             is_export = await asyncio.to_thread(is_full_export, file, format_)
             needed = {Scope.REPORT, Scope.CURATE} if is_export else {Scope.REPORT}
             if missing := needed - caller.scopes:
                 raise Problem(403, f"The key needs the scope {' and '.join(sorted(missing))} for this file.", kind="scope")
+            all_or_nothing = is_export or not options.only_good
             importer: FullImport | StatementImport
             if is_export:
-                applier = EntryApplier(lambda organisation: _author(caller, organisation), settings, requester=caller)
-                importer = FullImport(file, database, applier, settings)
+                importer = FullImport(file, database, EntryApplier(partial(_author_for, caller), settings, requester=caller), settings)
             else:
                 importer = StatementImport(file, format_, database, caller, settings, options.defaults())
 
@@ -120,14 +121,14 @@ async def create_import(
                 if not await credential_still_valid(caller, database):
                     raise credential_revoked()
                 result = await importer.write(session)
-                if is_export or not options.only_good:
+                if all_or_nothing:
                     _raise_problems(result)
                 return WriteResult(200, result.model_dump_json().encode())
 
             if options.dry_run:
                 checked = await importer.dry_run()
                 return Response(checked.model_dump_json(), headers={"Cache-Control": "no-store"}, media_type=JSON)
-            if is_export or not options.only_good:
+            if all_or_nothing:
                 _raise_problems(await importer.dry_run())
             return await idempotent_write(request, caller, write)
         except UnreadableFile as error:
@@ -142,9 +143,8 @@ def _format_of(request: Request) -> Format:
     return _FORMATS[media_type]
 
 
-async def _spool(request: Request, settings: Settings) -> tuple[IO[bytes], bytes]:
-    """Return the body as a file, in memory if small, and its SHA-256; 408 if it stops arriving."""
-    file = tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by the endpoint
+async def _receive(request: Request, file: IO[bytes], settings: Settings) -> bytes:
+    """Write the body to a file, and return its SHA-256; 408 if it stops arriving."""
     digest, length = hashlib.sha256(), 0
     chunks = request.stream()
     try:
@@ -155,16 +155,12 @@ async def _spool(request: Request, settings: Settings) -> tuple[IO[bytes], bytes
                 raise Problem(413, f"The file must not exceed {settings.max_import_bytes} bytes.", headers={"Connection": "close"})
             digest.update(chunk)
             await asyncio.to_thread(file.write, chunk)
-    except BaseException as error:
-        # Also when the client disconnects: otherwise its file would stay on disk.
-        file.close()
-        if isinstance(error, TimeoutError):
-            raise Problem(408, "The file did not arrive in time.", headers={"Connection": "close"}) from None
-        raise
-    return file, digest.digest()
+    except TimeoutError:
+        raise Problem(408, "The file did not arrive in time.", headers={"Connection": "close"}) from None
+    return digest.digest()
 
 
-def _author(caller: Principal, organisation: str) -> Principal:
+def _author_for(caller: Principal, organisation: str) -> Principal:
     """Return as whom an entry is recorded: only an administrator records for another organisation."""
     return replace(caller, organisation=organisation) if Scope.ADMIN in caller.scopes else caller
 

@@ -18,6 +18,7 @@ import orjson
 
 from app.exchange.exports.hxl_csv import unescape_formula
 from app.exchange.imports.cells import Row, Table, UnreadableFile
+from app.exchange.imports.results import Progress
 from app.http.content_negotiation import Format
 
 T = TypeVar("T")
@@ -34,22 +35,27 @@ _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
 
 def format_of_path(path: Path) -> Format:
     """Return the format of a file by its suffix; UnreadableFile for an unknown one."""
-    try:
-        return FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise UnreadableFile(f"The format of {path.name} is unknown: the name has to end in one of {', '.join(FORMATS)}.") from None
+    if (format_ := FORMATS.get(path.suffix.lower())) is None:
+        raise UnreadableFile(f"The format of {path.name} is unknown: the name has to end in one of {', '.join(FORMATS)}.")
+    return format_
 
 
-async def read_batches(rows: Iterator[T], size: int) -> AsyncIterator[list[T]]:
+async def read_batches(rows: Iterator[T], size: int, on_progress: Progress) -> AsyncIterator[list[T]]:
     """Yield rows in batches, each read in a thread because reading blocks."""
     while batch := await asyncio.to_thread(lambda: list(islice(rows, size))):
         yield batch
+        on_progress(len(batch))
 
 
 def read_tables(file: IO[bytes], format_: Format) -> Iterator[Table]:
     """Return the tables of a CSV file or a workbook."""
     file.seek(0)
-    return _read_workbook(file) if format_ is Format.XLSX else iter([Table(None, _read_csv(file))])
+    if format_ is not Format.XLSX:
+        return iter([Table(None, _read_csv(file))])
+    # openpyxl imports NumPy, which would slow down every start; here the first read of a workbook imports it.
+    from app.exchange.imports.xlsx_reader import read_workbook  # noqa: PLC0415 - see above
+
+    return read_workbook(file)
 
 
 def read_documents(file: IO[bytes], format_: Format) -> Iterator[tuple[int, Any]]:
@@ -141,10 +147,3 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
         raise UnreadableFile(f"The file is not CSV: {error}.") from None
     finally:
         text.detach()
-
-
-def _read_workbook(file: IO[bytes]) -> Iterator[Table]:
-    # openpyxl imports NumPy, which would slow down every start; here the first read of a workbook imports it, in a thread.
-    from app.exchange.imports.xlsx_reader import read_workbook  # noqa: PLC0415 - see above
-
-    yield from read_workbook(file)

@@ -127,10 +127,9 @@ class FullImport:
         result = ImportOut(holds=ImportContent.EXPORT)
         verifier = _ExportVerifier()
         last = ParsedRow(0, {})
-        async for batch in read_batches(self._read_records(), BATCH_SIZE):
+        async for batch in read_batches(self._read_records(), BATCH_SIZE, self.on_progress):
             await asyncio.to_thread(self._check, batch, verifier, result)
             last = batch[-1]
-            self.on_progress(len(batch))
         if verifier.head is None:
             raise UnreadableFile("The file is empty.")
         result.clearance = verifier.head.clearance.value
@@ -173,13 +172,12 @@ class FullImport:
         """Import a file without problems in its dry run, in a transaction for each batch unless one is given."""
         result = ImportOut(holds=ImportContent.EXPORT, written=True)
         orphans: list[ParsedRow] = []
-        async for batch in read_batches(self._read_records(), BATCH_SIZE):
+        async for batch in read_batches(self._read_records(), BATCH_SIZE, self.on_progress):
             async with nullcontext(transaction) if transaction else self.database.write() as session:
                 # A place may come before its parent if the parent was itself imported later: it waits for it.
                 orphans = await self._add_reference(session, [*orphans, *(each for each in batch if each.body["record"] in MODELS)], result)
                 await self._apply(session, [each for each in batch if each.body["record"] == "change"], result)
             result.rows += len(batch)
-            self.on_progress(len(batch))
         result.created = result.added.total()
         result.reject(each.locate(FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE)) for each in orphans)
         return result

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.exchange.imports.cells import Cell, UnreadableFile, cell_error, cell_text
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
-from app.exchange.imports.header_detection import DetectedHeader, detect_header
+from app.exchange.imports.header_detection import LEVELS_OF_TAGS, DetectedHeader, detect_header
 from app.exchange.imports.results import FileResult, Progress, RowProblemOut, row_problem
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
@@ -57,8 +58,7 @@ def find_unit_columns(header: DetectedHeader, language: str) -> UnitColumns:
     names = [_normalise(each) for each in header.headers]
     for index, (name, hashtag) in enumerate(zip(names, header.hashtags, strict=True)):
         tag, attributes = hashtag or ("", frozenset())
-        unit = re.fullmatch(r"#adm([1-5])|#country", tag)
-        level = int(unit[1] or 0) if unit else None
+        level = LEVELS_OF_TAGS.get(tag)
         if name in ("iso3", "iso_3", "country_iso3") or (tag == "#country" and "v_iso3" in attributes):
             found.iso3 = index
         elif level is not None and "code" in attributes:
@@ -138,18 +138,16 @@ class Gazetteer:
     async def load(self, *, write: bool) -> GazetteerResult:
         """Add every new unit, or none if a row has a problem; without `write` return what would be added."""
         result = GazetteerResult()
-        try:
+        with suppress(_Rollback):
             async with self.database.write() as session:
                 await self._add_units(session, result)
                 if result.problem_count or not write:
                     raise _Rollback
-        except _Rollback:
-            return result
-        result.written = True
+            result.written = True
         return result
 
     async def _add_units(self, session: AsyncSession, result: GazetteerResult) -> None:
-        async for batch in read_batches(self._read_units(result), BATCH_SIZE):
+        async for batch in read_batches(self._read_units(result), BATCH_SIZE, self.on_progress):
             outcomes = await add_places(session, [(place, None) for _, _, place in batch])
             for (row, level, _), outcome in zip(batch, outcomes, strict=True):
                 if outcome is True:
@@ -158,7 +156,6 @@ class Gazetteer:
                     result.existing += 1
                 else:
                     result.reject([row.locate(level, outcome)])
-            self.on_progress(len(batch))
 
     def _read_units(self, result: GazetteerResult) -> Iterator[tuple[_UnitRow, int, PlaceIn]]:
         """Yield each unit once, with its row and level."""

@@ -9,6 +9,8 @@ from app.exchange.imports.cells import Row, cell_text
 
 # HXL 1.1: the row of hashtags is among the first 25 rows.
 MAX_HEADER_ROWS = 25
+# Administrative levels by HXL tag; 0 is the country.
+LEVELS_OF_TAGS = {"#country": 0, "#adm1": 1, "#adm2": 2, "#adm3": 3, "#adm4": 4, "#adm5": 5}
 _HASHTAG = re.compile(r"#\s*[A-Za-z][A-Za-z0-9_]*(\s*\+\s*[A-Za-z][A-Za-z0-9_]*)*\s*")
 
 # The tag and its attributes.

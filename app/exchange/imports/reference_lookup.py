@@ -93,12 +93,11 @@ class ReferenceLookup:
         if type_ not in self._names:
             self._names[type_] = {row.slug: row.name for row in await connection.execute(self._select_names(model))}
         names = self._names[type_]
-        slugs = list(names)
         scores: dict[str, float] = {}
-        for choices in (names.keys(), names.values()):
-            folded = [each.casefold() for each in choices]
-            for _, score, index in process.extract(text.casefold(), folded, limit=_SUGGESTED_NAMES, score_cutoff=_MIN_SIMILARITY_PERCENT):
-                scores[slugs[index]] = max(score, scores.get(slugs[index], 0))
+        for choices in ({slug: slug for slug in names}, names):
+            found = process.extract(text, choices, processor=str.casefold, limit=_SUGGESTED_NAMES, score_cutoff=_MIN_SIMILARITY_PERCENT)
+            for _, score, slug in found:
+                scores[slug] = max(score, scores.get(slug, 0))
         nearest = sorted(scores, key=lambda slug: (-scores[slug], slug))[:_SUGGESTED_NAMES]
         suggestions = ", ".join(f"{slug} ({names[slug]})" for slug in nearest)
         return f"{message}; the nearest: {suggestions}" if suggestions else message

@@ -74,7 +74,7 @@ class StatementImport:
 
     async def _valid_batches(self, result: ImportOut) -> AsyncIterator[tuple[list[ParsedRow], list[ValidatedReport]]]:
         lookup = ReferenceLookup(self.caller)
-        async for batch in read_batches(self._read_rows(result), BATCH_SIZE):
+        async for batch in read_batches(self._read_rows(result), BATCH_SIZE, self.on_progress):
             async with self.database.read() as connection:
                 await lookup.load(connection, [reference for row in batch for reference in references_in(row.body)])
             result.rows += len(batch)
@@ -82,7 +82,6 @@ class StatementImport:
             for row, report in valid[: MAX_SHOWN_REPORTS - len(result.shown)]:
                 result.shown.append(report.report.model_dump(mode="json", exclude={"value"}) | {"value": row.body["value"]})
             yield [row for row, _ in valid], [report for _, report in valid]
-            self.on_progress(len(batch))
 
     def _read_rows(self, result: ImportOut) -> Iterator[ParsedRow]:
         if self.format_ not in TABULAR:

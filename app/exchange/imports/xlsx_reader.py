@@ -40,8 +40,6 @@ def read_workbook(file: IO[bytes]) -> Iterator[Table]:
             has_formulas = _has_formulas(archive)
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         formulas = openpyxl.load_workbook(file, read_only=True) if has_formulas else None
-    except UnreadableFile:
-        raise
     except _DAMAGED as error:
         raise UnreadableFile(f"The file is not an XLSX workbook: {error}.") from None
     try:
@@ -92,8 +90,6 @@ def _read_rows(sheet: Any, formulas: Any, overflow: _OverflowTexts) -> Iterator[
             if number > MAX_ROWS:
                 raise UnreadableFile(f"The sheet {sheet.title} has more than {MAX_ROWS} rows.")
             yield Row(number, [_to_cell(each, sheet.title, number, overflow) for each in values])
-    except UnreadableFile:
-        raise
     except _DAMAGED as error:
         raise UnreadableFile(f"The sheet {sheet.title} is damaged: {error}.") from None
 
