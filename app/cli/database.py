@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.assessment.verify import reassess_all
-from app.cli.output import database_errors, fail, load_settings, run, stdout
+from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
 from app.operations.verify import verify_all
 from app.settings import Settings
-from app.storage.database import Database
 from app.storage.migrations import migrate
 
 commands = typer.Typer()
@@ -28,29 +28,25 @@ def migrate_schema(
         before, after = migrate(settings)
     stdout.print(f"Already at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
     if reassess:
-        stdout.print(f"Reassessed {run(_reassess(settings))} indicators.")
-
-
-async def _reassess(settings: Settings) -> int:
-    async with Database(settings) as database, database.write() as session:
-        return await reassess_all(session, settings.horizons)
+        count = in_transaction(lambda session: reassess_all(session, settings.horizons), settings)
+        stdout.print(f"Reassessed {count} indicators.")
 
 
 @commands.command()
 def verify() -> None:
     """Verify that the ledger and every stored indicator are as they were written; exit code 1 and one line for each problem."""
-    if problems := run(_verify(load_settings())):
-        raise fail(f"{problems} problem{'s' if problems > 1 else ''} found.")
-    stdout.print("The ledger and every stored indicator are as they were written.")
+    settings = load_settings()
 
-
-async def _verify(settings: Settings) -> int:
-    problems = 0
-    async with Database(settings) as database, database.write() as session:
+    async def work(session: AsyncSession) -> int:
+        problems = 0
         async for problem in verify_all(await session.connection(), settings.horizons):
             stdout.print(problem)
             problems += 1
-    return problems
+        return problems
+
+    if problems := in_transaction(work, settings):
+        raise fail(f"{problems} problem{'s' if problems > 1 else ''} found.")
+    stdout.print("The ledger and every stored indicator are as they were written.")
 
 
 @commands.command()

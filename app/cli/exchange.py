@@ -1,8 +1,11 @@
 """`lifeline import`, `export`, `place import` and `pull`."""
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import httpx
 import typer
@@ -43,14 +46,38 @@ def author_for(organisation: str) -> Principal:
     return Principal(level=MAX_LEVEL, organisation=organisation, scopes=frozenset({Scope.REPORT.value, Scope.CURATE.value}))
 
 
-def _progress_bar(unit: str = "rows") -> Progress:
+@contextmanager
+def _progress(task: str, total: int | None = None, *, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+    """Show a progress bar, and yield the function that advances it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} " + unit), TimeElapsedColumn())
-    return Progress(*columns, console=stderr, transient=True)
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task_id = bar.add_task(task, total=total)
+        yield lambda count: bar.advance(task_id, count)
 
 
-def _require_file(path: Path) -> None:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], Format]]:
+    """Open a file of a known format; exit with one line if it cannot be read."""
     if not path.is_file():
         raise fail(f"There is no file {path}.")
+    try:
+        with path.open("rb") as file:
+            yield file, format_of_path(path)
+    except UnreadableFile as error:
+        raise fail(str(error)) from None
+
+
+@contextmanager
+def _upstream_errors(url: str, problem: str, *errors: type[Exception]) -> Iterator[None]:
+    """Exit with one line if another service cannot be read; `errors` are those that mean the `problem`."""
+    try:
+        yield
+    except ReplicationError as error:
+        raise fail(str(error)) from None
+    except LifelineError as error:
+        raise fail(f"{url} answers: {error}") from None
+    except errors as error:
+        raise fail(f"{url} {problem}: {str(error) or type(error).__name__}") from None
 
 
 @commands.command()
@@ -64,9 +91,8 @@ def export(
 
     async def work() -> int:
         async with Database(load_settings()) as database:
-            with _progress_bar("records") as progress:
-                task = progress.add_task("export", total=None)
-                return await write_full_export(database, path, clearance, lambda count: progress.advance(task, count))
+            with _progress("export", unit="records") as advance:
+                return await write_full_export(database, path, clearance, advance)
 
     stdout.print(f"Wrote {run(work())} records to {path}.")
 
@@ -87,37 +113,19 @@ def import_file(
 
     Importing a file again adds nothing, so repeat an import that was interrupted. Exit code 1 if a row is invalid.
     """
-    _require_file(path)
     given = {"kind": kind, "place": place, "source": source, "stated_at": stated_at, "sensitivity": sensitivity}
     defaults = {name: str(value) for name, value in given.items() if value is not None}
 
     async def work() -> ImportOut:
         settings = load_settings()
         async with Database(settings) as database:
-            with path.open("rb") as file, _progress_bar() as progress:
-                format_ = format_of_path(path)
-                task = progress.add_task("check", total=None)
-
-                def advance(count: int) -> None:
-                    progress.advance(task, count)
-
-                reader: FullImport | StatementImport
+            with _opened(path) as (file, format_):
                 if is_full_export(file, format_):
-                    reader = FullImport(file, database, EntryApplier(author_for, settings), settings, advance)
-                else:
-                    reader = StatementImport(file, format_, database, author_for(org), settings, defaults, on_progress=advance)
-                checked = None
-                if not write or isinstance(reader, FullImport) or not only_good:
-                    checked = await reader.dry_run()
-                    if not write or checked.problem_count:
-                        return checked
-                task = progress.add_task("write", total=None if checked is None else checked.rows)
-                return await reader.write()
+                    return await _import(FullImport(file, database, EntryApplier(author_for, settings), settings), write=write)
+                statements = StatementImport(file, format_, database, author_for(org), settings, defaults)
+                return await _import(statements, write=write, only_good=only_good)
 
-    try:
-        result = run(work())
-    except UnreadableFile as error:
-        raise fail(str(error)) from None
+    result = run(work())
     _print_problems(result)
     if result.holds is ImportContent.EXPORT:
         _print_full_import(result)
@@ -125,6 +133,19 @@ def import_file(
         _print_import(result)
     if result.problem_count:
         raise typer.Exit(1)
+
+
+async def _import(importer: FullImport | StatementImport, *, write: bool, only_good: bool = False) -> ImportOut:
+    """Check a file, and write it unless that finds a problem; write the valid rows without a check for `only_good`."""
+    total = None
+    if not write or not only_good:
+        with _progress("check") as advance:
+            checked = await replace(importer, on_progress=advance).dry_run()
+        if not write or checked.problem_count:
+            return checked
+        total = checked.rows
+    with _progress("write", total) as advance:
+        return await replace(importer, on_progress=advance).write()
 
 
 def _print_problems(result: FileResult) -> None:
@@ -174,26 +195,13 @@ def import_places(
     language: Annotated[str, typer.Option(help="Language of the names, if the table has several.")] = "en",
 ) -> None:
     """Import a gazetteer: each unit becomes a place with its P-code, inside the unit above. Nothing is written if a row is invalid."""
-    _require_file(path)
 
     async def work() -> GazetteerResult:
         async with Database(load_settings()) as database:
-            with path.open("rb") as file, _progress_bar() as progress:
-                task = progress.add_task("places", total=None)
-                gazetteer = Gazetteer(
-                    file,
-                    format_of_path(path),
-                    database,
-                    country=country,
-                    language=language,
-                    on_progress=lambda count: progress.advance(task, count),
-                )
-                return await gazetteer.load(write=write)
+            with _opened(path) as (file, format_), _progress("places") as advance:
+                return await Gazetteer(file, format_, database, country, language, advance).load(write=write)
 
-    try:
-        result = run(work())
-    except UnreadableFile as error:
-        raise fail(str(error)) from None
+    result = run(work())
     _print_problems(result)
     counts = ", ".join(f"{count} of level {level}" for level, count in sorted(result.added.items())) or "none"
     if result.written:
@@ -229,14 +237,8 @@ def pull_lifeline(
                     stdout.print(_applied_counts(applied))
         return total
 
-    try:
+    with _upstream_errors(url, "cannot be reached", httpx.HTTPError):
         stdout.print(_applied_counts(run(work())))
-    except ReplicationError as error:
-        raise fail(str(error)) from None
-    except LifelineError as error:
-        raise fail(f"{url} answers: {error}") from None
-    except httpx.HTTPError as error:
-        raise fail(f"{url} cannot be reached: {error or type(error).__name__}") from None
 
 
 def _applied_counts(applied: ApplyResult) -> str:
@@ -261,22 +263,13 @@ def pull_hapi(
     async def work() -> tuple[ImportOut, int]:
         settings = load_settings()
         async with Database(settings) as database:
-            with tempfile.TemporaryFile() as file, _progress_bar() as progress:
+            with tempfile.TemporaryFile() as file:
                 async with HapiClient(url) as client:
                     skipped = await write_statements(client, source, file)
-                task = progress.add_task("rows", total=None)
-                reader = StatementImport(
-                    file, Format.NDJSON, database, author_for(org), settings, on_progress=lambda count: progress.advance(task, count)
-                )
-                checked = await reader.dry_run()
-                return (await reader.write() if write and not checked.problem_count else checked), skipped
+                return await _import(StatementImport(file, Format.NDJSON, database, author_for(org), settings), write=write), skipped
 
-    try:
+    with _upstream_errors(url, "cannot be read as HDX HAPI", httpx.HTTPError, KeyError, TypeError):
         result, skipped = run(work())
-    except LifelineError as error:
-        raise fail(f"{url} answers: {error}") from None
-    except (httpx.HTTPError, KeyError, TypeError) as error:
-        raise fail(f"{url} cannot be read as HDX HAPI: {error or type(error).__name__}") from None
     _print_problems(result)
     _print_import(result)
     if skipped:

@@ -12,9 +12,8 @@ from rich.table import Table
 
 from app.access.audit import create_read_audit_table, fetch_audit
 from app.access.keys import create_key, list_keys, revoke_key, rotate_key
-from app.access.models import ApiKey
 from app.access.principal import Scope
-from app.cli.output import fail, load_settings, run, stdout
+from app.cli.output import fail, in_transaction, load_settings, run, stdout
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem
 from app.storage.database import Database
@@ -42,24 +41,17 @@ def key_create(
     except ValueError:
         raise fail(f"--expires must be a date such as 2026-12-31, not {expires}.") from None
 
-    async def work() -> str:
-        async with Database(load_settings()) as database, database.write() as session:
-            _, secret = await create_key(session, name=name, organisation=org, scopes=scope, clearance=clearance, expires_at=expires_at)
-            return secret
-
-    print(run(work()))  # noqa: T201 - the bare secret, for scripts
+    _, secret = in_transaction(
+        lambda session: create_key(session, name=name, organisation=org, scopes=scope, clearance=clearance, expires_at=expires_at)
+    )
+    print(secret)  # noqa: T201 - the bare secret, for scripts
 
 
 @key_commands.command("list")
 def key_list() -> None:
     """List the keys, without their secrets."""
-
-    async def work() -> list[ApiKey]:
-        async with Database(load_settings()) as database, database.write() as session:
-            return await list_keys(session)
-
     table = Table("id", "name", "organisation", "scopes", "clearance", "expires", "revoked", box=None)
-    for key in run(work()):
+    for key in in_transaction(list_keys):
         dates = [each.isoformat(timespec="seconds") if each else "" for each in (key.expires_at, key.revoked_at)]
         table.add_row(str(key.id), key.name, key.organisation, " ".join(key.scopes), LABELS[key.clearance].value, *dates)
     # One line for each key, however narrow the terminal: `revoke` takes the whole identifier.
@@ -69,12 +61,7 @@ def key_list() -> None:
 @key_commands.command("revoke")
 def key_revoke(key_id: KeyId) -> None:
     """Revoke a key at once, in every process."""
-
-    async def work() -> bool:
-        async with Database(load_settings()) as database, database.write() as session:
-            return await revoke_key(session, _parse_id(key_id)) is not None
-
-    if not run(work()):
+    if in_transaction(lambda session: revoke_key(session, _parse_id(key_id))) is None:
         raise _no_such_key(key_id)
     stdout.print(f"Revoked {key_id}.")
 
@@ -85,19 +72,13 @@ def key_rotate(
     overlap: Annotated[int, typer.Option(min=0, max=720, help="Hours for which the previous secret stays valid.")] = 24,
 ) -> None:
     """Give a key a new secret and print it, which is shown only once; the previous secret stays valid for the overlap."""
-
-    async def work() -> str | None:
-        async with Database(load_settings()) as database, database.write() as session:
-            rotated = await rotate_key(session, _parse_id(key_id), timedelta(hours=overlap))
-            return None if rotated is None else rotated[1]
-
     try:
-        secret = run(work())
+        rotated = in_transaction(lambda session: rotate_key(session, _parse_id(key_id), timedelta(hours=overlap)))
     except Problem as problem:
         raise fail(problem.detail) from None
-    if secret is None:
+    if rotated is None:
         raise _no_such_key(key_id)
-    print(secret)  # noqa: T201 - the bare secret, for scripts
+    print(rotated[1])  # noqa: T201 - the bare secret, for scripts
 
 
 def _parse_id(key_id: str) -> UUID:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.settings import Settings, get_settings
+from app.storage.database import Database
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -43,6 +45,16 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end; exit with one line if the database cannot be used."""
     with database_errors(" Run `lifeline migrate` if that has not been done."):
         return asyncio.run(coroutine)
+
+
+def in_transaction(work: Callable[[AsyncSession], Awaitable[T]], settings: Settings | None = None) -> T:
+    """Run work in a write transaction of the configured database."""
+
+    async def transact() -> T:
+        async with Database(settings or load_settings()) as database, database.write() as session:
+            return await work(session)
+
+    return run(transact())
 
 
 def load_settings(*, with_replica: bool = False) -> Settings:

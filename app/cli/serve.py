@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.keys import create_key, list_keys, rotate_key
 from app.access.principal import Scope
-from app.cli.output import database_errors, fail, load_settings, run, stdout
+from app.cli.output import database_errors, fail, in_transaction, load_settings, stdout
 from app.demo.aleppo import load_aleppo
 from app.demo.examples import add_examples
 from app.domain.tlp import Label
@@ -20,7 +21,6 @@ from app.http.header_timeout import HeaderTimeoutProtocol
 from app.http.rate_limit import share_counters
 from app.main import create_app
 from app.settings import Settings
-from app.storage.database import Database
 from app.storage.migrations import migrate, required_schema_revision, schema_revision
 from app.storage.sqlite_integrity import find_corruption
 from app.telemetry.logging import LOGGING
@@ -78,23 +78,22 @@ def load_demo() -> None:
 
 
 def _demo(settings: Settings) -> None:
-    loaded, secret = run(_load_demo(settings))
+    loaded, secret = in_transaction(lambda session: _load_demo(session, settings), settings)
     stdout.print("Loaded Aleppo, July to October 2016." if loaded else "The database has reports already: nothing was loaded.")
     if secret:
         stdout.print(f"Key with every scope and the clearance amber: [bold]{secret}[/bold]")
 
 
-async def _load_demo(settings: Settings) -> tuple[bool, str | None]:
-    """Return whether the demo was loaded, and a secret of the demo's key; None if the database belongs to somebody else."""
-    async with Database(settings) as database, database.write() as session:
-        if await load_aleppo(session, settings):
-            key, secret = await create_key(session, name=DEMO, organisation=DEMO, scopes=tuple(Scope), clearance=Label.AMBER)
-            await add_examples(session, key, settings)
-            return True, secret
-        # Rotating the key of an earlier run keeps demo keys from piling up, and gives no access to reports that are not the demo's.
-        demo_keys = [each for each in await list_keys(session) if each.name == each.organisation == DEMO and each.revoked_at is None]
-        rotated = await rotate_key(session, demo_keys[0].id, timedelta()) if demo_keys else None
-        return False, rotated[1] if rotated else None
+async def _load_demo(session: AsyncSession, settings: Settings) -> tuple[bool, str | None]:
+    """Return whether the demo was loaded, and a secret of the demo's key; None if the database was not filled by the demo."""
+    if await load_aleppo(session, settings):
+        key, secret = await create_key(session, name=DEMO, organisation=DEMO, scopes=tuple(Scope), clearance=Label.AMBER)
+        await add_examples(session, key, settings)
+        return True, secret
+    # Rotating the key of an earlier run keeps demo keys from piling up, and gives no access to reports that are not the demo's.
+    demo_keys = [each for each in await list_keys(session) if each.name == each.organisation == DEMO and each.revoked_at is None]
+    rotated = await rotate_key(session, demo_keys[0].id, timedelta()) if demo_keys else None
+    return False, rotated[1] if rotated else None
 
 
 @commands.command("openapi")
