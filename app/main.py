@@ -34,9 +34,7 @@ from app.storage.database import Database
 from app.telemetry import tracing
 from app.telemetry.access_log import AccessLogMiddleware
 from app.telemetry.logging import configure_logging
-from app.telemetry.metrics import ProcessMetrics, database_metrics
-from app.telemetry.registry import metrics_registry
-from app.telemetry.request_metrics import RequestMetricsMiddleware
+from app.telemetry.metrics import DatabaseMetrics, ProcessMetrics, RequestMetricsMiddleware, metrics_registry
 from app.webhooks.dispatcher import dispatching
 
 
@@ -63,9 +61,8 @@ def create_app(settings: Settings | None = None) -> Application:
     app.state.settings = settings or get_settings()
     app.state.exporter = stream_list
     app.state.tracer_provider = tracer_provider
-    app.state.metrics = metrics_registry()
-    app.state.metrics.register(ProcessMetrics(app.state))
-    app.state.sample_metrics = database_metrics(app.state.metrics)
+    app.state.database_metrics = DatabaseMetrics(app.state)
+    app.state.metrics = metrics_registry(ProcessMetrics(app.state), app.state.database_metrics)
     for each in (router, ogc, health, board):
         app.include_router(each)
     route_index = RouteIndex(app.routes)

@@ -1,6 +1,5 @@
 """Typed state of an application (`app.state`) and of one request (`scope["state"]`)."""
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from fastapi import Request
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from app.http.response_cache import ResponseCacheMiddleware
     from app.settings import Settings
     from app.storage.database import Database
+    from app.telemetry.metrics import DatabaseMetrics
 
 
 class AppState:
@@ -30,7 +30,7 @@ class AppState:
     exporter: "ListExporter"
     tracer_provider: "TracerProvider | None"
     metrics: "CollectorRegistry"
-    sample_metrics: Callable[[Request], Awaitable[None]]
+    database_metrics: "DatabaseMetrics"
 
     database: "Database"
     change_feed: "ChangeFeed"

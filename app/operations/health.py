@@ -78,7 +78,7 @@ async def get_metrics(request: Request, database: DatabaseDep, settings: Setting
     """
     # Called here, because as a dependency it would mark the operation as one that needs a key.
     caller = await get_caller(request, database, settings, await bearer(request))
-    await app_state(request).sample_metrics(request)
+    await app_state(request).database_metrics.sample()
     text = generate_latest(app_state(request).metrics)
     if Scope.ADMIN not in caller.scopes:
         text = _ADMIN_LINES.sub(b"", text)

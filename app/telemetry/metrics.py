@@ -1,25 +1,48 @@
-"""Prometheus metrics beside requests and latencies: response cache, load shedding, ledger, indicators, webhooks, replica.
+"""Prometheus metrics. Counts of the ledger and of indicators cover public entries only, so that they reveal nothing restricted."""
 
-Counts of the ledger and of indicators cover public entries only, so that they reveal nothing restricted.
-"""
+import os
+from collections.abc import Iterator
 
-from collections.abc import Awaitable, Callable, Iterator
-
-from fastapi import Request
-from prometheus_client import Gauge, Metric
+from prometheus_client import GCCollector, Metric, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_fastapi_instrumentator.middleware import PrometheusInstrumentatorMiddleware
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
+from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from app.assessment.models import IndicatorProjection
 from app.domain.times import utc_now
-from app.http.state import AppState, app_state
+from app.http.rate_limit import SHARED_COUNTERS_VARIABLE
+from app.http.route_index import RouteIndex
+from app.http.state import AppState
 from app.ledger.models import LedgerEntry
 from app.storage.database_errors import classify_database_error
 from app.storage.paging import head_seq
 from app.webhooks.models import Delivery
+
+DATABASE_GAUGES = {
+    "lifeline_database_up": "1 if the database answered this scrape, else 0.",
+    "lifeline_ledger_seq": "Number of the last public ledger entry.",
+    "lifeline_stale_indicators": "Public indicators whose newest report is older than its kind allows.",
+    "lifeline_webhook_deliveries_pending": "Webhook deliveries that wait to be sent.",
+    "lifeline_replica_up": "1 if the read replica answered this scrape, else 0.",
+    "lifeline_replica_lag_seconds": "Age in seconds of the oldest ledger entry that the read replica lacks; 0 if it lacks none.",
+}
+
+
+class RequestMetricsMiddleware(PrometheusInstrumentatorMiddleware):
+    """Counts requests by route. It looks the route up in the route index first; the library would match every route in turn."""
+
+    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, route_index: RouteIndex) -> None:
+        super().__init__(app, registry=registry)
+        self._route_index = route_index
+
+    def _get_handler(self, request: Request) -> tuple[str, bool]:
+        template = self._route_index.template(request.scope)
+        return super()._get_handler(request) if template is None else (template, True)
 
 
 class ProcessMetrics(Collector):
@@ -30,18 +53,16 @@ class ProcessMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the current values of an application that has started."""
+        cache, shedding = self._state.response_cache, self._state.load_shedding
         hits = CounterMetricFamily(
             "lifeline_response_cache_hits",
             "Requests answered from the response cache; http_requests_total counts the others.",
             labels=("handler", "method", "status"),
         )
-        size = GaugeMetricFamily("lifeline_response_cache_bytes", "Bytes of cached responses.")
-        cache, shedding = self._state.response_cache, self._state.load_shedding
         for labels, count in cache.hits.items():
             hits.add_metric(labels, count)
-        size.add_metric((), cache.size)
         yield hits
-        yield size
+        yield GaugeMetricFamily("lifeline_response_cache_bytes", "Bytes of cached responses.", cache.size)
         in_flight = GaugeMetricFamily("lifeline_requests_in_flight", "Requests that are being processed.", labels=("type",))
         limit = GaugeMetricFamily(
             "lifeline_concurrency_limit", "Requests processed at once before others are answered 503; falls with latency.", labels=("type",)
@@ -55,38 +76,22 @@ class ProcessMetrics(Collector):
         yield GaugeMetricFamily("lifeline_open_streams", "Open event streams and long polls.", shedding.long_polls.in_flight)
 
 
-class ReplicaMetrics(Collector):
-    """State of the read replica at the last scrape; no samples without a replica."""
+class DatabaseMetrics(Collector):
+    """Gauges that come from the database, with the values of the last sample; a gauge without a value has no sample."""
 
-    def __init__(self) -> None:
-        self.up: bool | None = None
-        self.lag_seconds: float | None = None
+    def __init__(self, state: AppState) -> None:
+        self._state = state
+        self._values: dict[str, float | None] = {}
 
     def collect(self) -> Iterator[Metric]:
-        """Yield whether the replica answered, and its lag."""
-        up = GaugeMetricFamily("lifeline_replica_up", "1 if the read replica answered this scrape, else 0.")
-        lag = GaugeMetricFamily(
-            "lifeline_replica_lag_seconds", "Age in seconds of the oldest ledger entry that the read replica lacks; 0 if it lacks none."
-        )
-        for family, value in ((up, self.up), (lag, self.lag_seconds)):
-            if value is not None:
-                family.add_metric((), value)
-            yield family
+        """Yield the gauges."""
+        for name, documentation in DATABASE_GAUGES.items():
+            yield GaugeMetricFamily(name, documentation, self._values.get(name))
 
-
-def database_metrics(registry: CollectorRegistry) -> Callable[[Request], Awaitable[None]]:
-    """Register the gauges that come from the database, and return the function that updates them before each scrape."""
-    up = Gauge("lifeline_database_up", "1 if the database answered this scrape, else 0.", registry=registry)
-    seq = Gauge("lifeline_ledger_seq", "Number of the last public ledger entry.", registry=registry)
-    stale = Gauge("lifeline_stale_indicators", "Public indicators whose newest report is older than its kind allows.", registry=registry)
-    pending = Gauge("lifeline_webhook_deliveries_pending", "Webhook deliveries that wait to be sent.", registry=registry)
-    replica = ReplicaMetrics()
-    registry.register(replica)
-
-    async def update(request: Request) -> None:
-        state = app_state(request)
-        database, level = state.database, state.settings.public_clearance.level
-        stale_count = (
+    async def sample(self) -> None:
+        """Take the values from the database; while it does not answer, counts keep their last values."""
+        database, level = self._state.database, self._state.settings.public_clearance.level
+        stale = (
             select(func.count())
             .select_from(IndicatorProjection)
             .where(
@@ -95,27 +100,26 @@ def database_metrics(registry: CollectorRegistry) -> Callable[[Request], Awaitab
                 col(IndicatorProjection.max_clearance) >= level,
             )
         )
-        pending_count = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
+        pending = select(func.count()).select_from(Delivery).where(col(Delivery.status) == "pending")
         applied = None if database.replica is None else await database.replica.applied_global_seq()
-        replica.up = None if database.replica is None else applied is not None
-        replica.lag_seconds = None
+        replica_up = None if database.replica is None else float(applied is not None)
+        self._values |= {"lifeline_database_up": 0, "lifeline_replica_up": replica_up, "lifeline_replica_lag_seconds": None}
         try:
             async with database.read_latest() as connection:
-                row = (
-                    await connection.execute(select(head_seq(level), stale_count.scalar_subquery(), pending_count.scalar_subquery()))
-                ).one()
-                if applied is not None:
-                    replica.lag_seconds = await _replica_lag(connection, applied)
+                counts = select(head_seq(level), stale.scalar_subquery(), pending.scalar_subquery())
+                seq, stale_count, pending_count = (await connection.execute(counts)).one()
+                lag = None if applied is None else await _replica_lag(connection, applied)
         except Exception as error:
             if classify_database_error(error) is None:
                 raise
-            up.set(0)
             return
-        up.set(1)
-        for gauge, value in zip((seq, stale, pending), row, strict=True):
-            gauge.set(value or 0)
-
-    return update
+        self._values |= {
+            "lifeline_database_up": 1,
+            "lifeline_ledger_seq": seq or 0,
+            "lifeline_stale_indicators": stale_count,
+            "lifeline_webhook_deliveries_pending": pending_count,
+            "lifeline_replica_lag_seconds": lag,
+        }
 
 
 async def _replica_lag(primary: AsyncConnection, applied: int) -> float:
@@ -125,3 +129,24 @@ async def _replica_lag(primary: AsyncConnection, applied: int) -> float:
     )
     recorded_at = (await primary.execute(first_missing)).scalar_one_or_none()
     return 0.0 if recorded_at is None else max(0.0, (utc_now() - recorded_at).total_seconds())
+
+
+class WorkerRegistry(CollectorRegistry):
+    """Adds the label `worker`, the process id, to every sample, because each scrape of several workers reaches another one."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics with the label."""
+        worker = {"worker": str(os.getpid())}
+        for metric in super().collect():
+            metric.samples = [sample._replace(labels=sample.labels | worker) for sample in metric.samples]
+            yield metric
+
+
+def metrics_registry(*collectors: Collector) -> CollectorRegistry:
+    """Return a registry for one application, with the metrics of the process and of some collectors."""
+    registry = WorkerRegistry() if SHARED_COUNTERS_VARIABLE in os.environ else CollectorRegistry()
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+    for each in collectors:
+        registry.register(each)
+    return registry
