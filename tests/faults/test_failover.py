@@ -135,9 +135,8 @@ class Load:
             await asyncio.sleep(0.01)
         streaming.cancel()
         await asyncio.gather(streaming, return_exceptions=True)
-        assert [item["seq"] for item in self.followed] == list(range(1, len(self.followed) + 1)), (
-            "the changes must be complete and in order"
-        )
+        seqs = [item["seq"] for item in self.followed]
+        assert seqs == list(range(1, len(seqs) + 1)), "the changes must be complete and in order"
         assert self.streamed == seqs
         followed = [item["report"]["id"] for item in self.followed]
         assert self.acknowledged.keys() <= set(followed)
