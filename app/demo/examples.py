@@ -16,7 +16,7 @@ from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
 from app.reports.labels import change_label
 from app.settings import Settings
-from app.webhooks.delivery import deliver, new_client
+from app.webhooks.delivery import DeliveryResult
 from app.webhooks.leases import acquire_lease, record_result, release_lease
 from app.webhooks.schemas import WebhookIn
 from app.webhooks.service import add_webhook
@@ -47,10 +47,8 @@ async def _add_webhooks(session: AsyncSession, caller: Principal, settings: Sett
     numbers = count(1)
     lease = await acquire_lease(connection, tried.id, settings, new_id=lambda: demo_id("delivery", next(numbers)))
     assert lease is not None
-    first, started = lease.due[0], utc_now()
-    async with new_client() as client:
-        result = await deliver(client, tried.url, first["id"], lease.body, tried.secret, seconds=1, allow_private=False)
-    await record_result(connection, lease, first, started, result, settings)
-    await release_lease(connection, lease)
+    failed = DeliveryResult(None, "not connected: the URL must resolve to public addresses only")
+    await record_result(connection, lease.webhook, lease.due[0], utc_now(), failed, settings)
+    await release_lease(connection, lease.webhook)
     for each in (tried, unused):
         each.disabled_at, each.disabled_reason = utc_now(), "the demo sends nothing"

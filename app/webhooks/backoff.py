@@ -4,6 +4,8 @@ import random
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from app.settings import Settings
+
 BACKOFF_FACTOR = 4
 MAX_DELAY = timedelta(hours=6)
 MAX_RETRY_AFTER = timedelta(hours=24)
@@ -15,17 +17,17 @@ def max_delay(attempts: int, base_seconds: float) -> timedelta:
 
 
 def next_attempt(
-    attempts: int, now: datetime, first: datetime, *, base_seconds: float, window_seconds: float, retry_after: timedelta | None = None
+    attempts: int, now: datetime, first: datetime, settings: Settings, retry_after: timedelta | None = None
 ) -> datetime | None:
     """Return the time of the next attempt after this many failed ones, the first at `first`; None if that was the last.
 
     The delay is uniform between 0 and `max_delay`, at least `retry_after`. The last attempt is at the end of the window, so a
     receiver that recovers within the window gets everything.
     """
-    end = first + timedelta(seconds=window_seconds)
+    end = first + timedelta(seconds=settings.webhook_retry_window_seconds)
     if now >= end:
         return None
-    delay = max_delay(attempts, base_seconds) * random.random()  # noqa: S311 - spreads load, hides nothing
+    delay = max_delay(attempts, settings.webhook_retry_base_seconds) * random.random()  # noqa: S311 - spreads load, hides nothing
     if retry_after is not None:
         delay = max(delay, min(retry_after, MAX_RETRY_AFTER))
     return min(now + delay, end)

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook as Signer
 
 from app import __version__
 from app.domain.times import utc_now
+from app.settings import Settings
 from app.webhooks.backoff import parse_retry_after
 from app.webhooks.events import MEDIA_TYPE
 from app.webhooks.ssrf_guard import ForbiddenTarget, parse_url, resolve
@@ -44,15 +45,24 @@ def new_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(verify=_ssl_context(), trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113 - `deliver` has one
 
 
-async def deliver(
-    client: httpx.AsyncClient, url: str, delivery: UUID, body: str, secret: str, *, seconds: float, allow_private: bool
-) -> DeliveryResult:
-    """Post a body; `seconds` limits everything from name resolution to the end of the response."""
+async def deliver(client: httpx.AsyncClient, url: str, delivery: UUID, body: str, secret: str, settings: Settings) -> DeliveryResult:
+    """Post a body; `webhook_timeout_seconds` limits everything from name resolution to the end of the response."""
+    seconds, allow_private = settings.webhook_timeout_seconds, settings.webhook_allow_private
     try:
         async with asyncio.timeout(seconds):
             target = parse_url(url, allow_private=allow_private)
             addresses = await resolve(target, allow_private=allow_private)
-            return await _send_to_addresses(client, target, addresses, delivery, body, secret, seconds)
+            headers = _headers(target, delivery, body, secret)
+            # The connection goes to a checked address, but the certificate must be valid for the host.
+            extensions = {"sni_hostname": target.raw_host.decode("ascii"), "timeout": {"connect": seconds / len(addresses)}}
+            *others, last = [
+                client.build_request("POST", target.copy_with(host=address), headers=headers, content=body, extensions=extensions)
+                for address in addresses
+            ]
+            for request in others:
+                with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                    return await _send_request(client, request)
+            return await _send_request(client, last)
     except TimeoutError:
         return DeliveryResult(None, f"no complete response within {seconds:g} seconds")
     except ForbiddenTarget as forbidden:
@@ -72,11 +82,9 @@ def _describe_error(error: Exception) -> str:
     return "the connection broke before the response was complete"
 
 
-async def _send_to_addresses(
-    client: httpx.AsyncClient, target: httpx.URL, addresses: list[str], delivery: UUID, body: str, secret: str, seconds: float
-) -> DeliveryResult:
+def _headers(target: httpx.URL, delivery: UUID, body: str, secret: str) -> dict[str, str]:
     now = utc_now()
-    headers = {
+    return {
         "Host": target.netloc.decode("ascii"),
         "Content-Type": MEDIA_TYPE,
         "User-Agent": f"Lifeline/{__version__}",
@@ -84,19 +92,6 @@ async def _send_to_addresses(
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Signer(secret).sign(str(delivery), now, body),
     }
-    extensions = {
-        # The connection goes to the checked address, but the certificate must be valid for the host.
-        "sni_hostname": target.raw_host.decode("ascii"),
-        "timeout": {"connect": seconds / len(addresses)},
-    }
-    *others, last = [
-        client.build_request("POST", target.copy_with(host=address), headers=headers, content=body, extensions=extensions)
-        for address in addresses
-    ]
-    for request in others:
-        with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
-            return await _send_request(client, request)
-    return await _send_request(client, last)
 
 
 async def _send_request(client: httpx.AsyncClient, request: httpx.Request) -> DeliveryResult:

@@ -22,25 +22,23 @@ from app.webhooks.queue import due_deliveries, enqueue_changes, refresh_body
 
 log = structlog.get_logger(__name__)
 
+# How long a lease lasts unless it is renewed, in attempts of the longest duration.
+MAX_LEASED_ATTEMPTS = 2
+
 webhooks, deliveries = table_of(Webhook), table_of(Delivery)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The exclusive right to deliver to a webhook, its due deliveries in ledger order, and the body of the first.
+    """The exclusive right to deliver to a webhook: its row when leased, its due deliveries in ledger order, the body of the first."""
 
-    A lease without due deliveries is released already.
-    """
-
-    id: UUID
     webhook: RowMapping
     due: Sequence[RowMapping]
     body: str
 
 
-def lease_duration(settings: Settings) -> timedelta:
-    """Return how long a lease lasts unless it is renewed: two attempts."""
-    return timedelta(seconds=2 * settings.webhook_timeout_seconds)
+def _expiry(now: datetime, settings: Settings) -> datetime:
+    return now + timedelta(seconds=MAX_LEASED_ATTEMPTS * settings.webhook_timeout_seconds)
 
 
 def deliverable(now: datetime | BindParameter[datetime], public_level: int) -> list[ColumnElement[bool]]:
@@ -58,24 +56,24 @@ def deliverable(now: datetime | BindParameter[datetime], public_level: int) -> l
 async def acquire_lease(
     connection: AsyncConnection, webhook_id: UUID, settings: Settings, new_id: Callable[[], UUID] = uuid7
 ) -> Lease | None:
-    """Lease a webhook, queue new changes and load what is due; None if it is leased already or not deliverable.
+    """Lease a webhook, queue new changes and load what is due; None if it is leased already, not deliverable or nothing is due.
 
     Runs in the caller's transaction, so bodies, cursor and lease are committed together. `new_id` makes identifiers of deliveries.
     """
-    now, id_ = utc_now(), uuid4()
+    now = utc_now()
     free = or_(webhooks.c.lease_expires_at.is_(None), webhooks.c.lease_expires_at <= now)
     acquire = update(webhooks).where(webhooks.c.id == webhook_id, free, *deliverable(now, settings.public_clearance.level))
-    acquire = acquire.values(lease_id=id_, lease_expires_at=now + lease_duration(settings))
+    acquire = acquire.values(lease_id=uuid4(), lease_expires_at=_expiry(now, settings))
     webhook = (await connection.execute(acquire.returning(*webhooks.c))).mappings().one_or_none()
     if webhook is None:
         return None
     await _prune(connection, webhook_id, now - timedelta(days=settings.webhook_log_days))
     await enqueue_changes(connection, webhook, now, new_id)
     due = await due_deliveries(connection, webhook_id, now)
-    lease = Lease(id_, webhook, due, await refresh_body(connection, webhook, due[0]) if due else "")
-    if not due:
-        await release_lease(connection, lease)
-    return lease
+    if due:
+        return Lease(webhook, due, await refresh_body(connection, webhook, due[0]))
+    await release_lease(connection, webhook)
+    return None
 
 
 async def _prune(connection: AsyncConnection, webhook_id: UUID, before: datetime) -> None:
@@ -85,24 +83,26 @@ async def _prune(connection: AsyncConnection, webhook_id: UUID, before: datetime
     await connection.execute(delete(deliveries).where(*old))
 
 
-async def renew_lease(connection: AsyncConnection, lease: Lease, settings: Settings) -> bool:
-    """Extend a lease; return False if it was lost or the webhook is not deliverable any more."""
+async def renew_lease(connection: AsyncConnection, webhook: RowMapping, settings: Settings) -> bool:
+    """Extend a lease; return False after its first duration, or if it was lost or the webhook is not deliverable any more."""
     now = utc_now()
-    renew = _update_leased(lease).where(*deliverable(now, settings.public_clearance.level))
-    return (await connection.execute(renew.values(lease_expires_at=now + lease_duration(settings)))).rowcount == 1
+    if now >= webhook["lease_expires_at"]:
+        return False
+    renew = _update_leased(webhook).where(*deliverable(now, settings.public_clearance.level))
+    return (await connection.execute(renew.values(lease_expires_at=_expiry(now, settings)))).rowcount == 1
 
 
-async def release_lease(connection: AsyncConnection, lease: Lease) -> None:
+async def release_lease(connection: AsyncConnection, webhook: RowMapping) -> None:
     """Release a lease, unless it was lost."""
-    await connection.execute(_update_leased(lease).values(lease_id=None, lease_expires_at=None))
+    await connection.execute(_update_leased(webhook).values(lease_id=None, lease_expires_at=None))
 
 
-def _update_leased(lease: Lease) -> Update:
-    return update(webhooks).where(webhooks.c.id == lease.webhook["id"], webhooks.c.lease_id == lease.id)
+def _update_leased(webhook: RowMapping) -> Update:
+    return update(webhooks).where(webhooks.c.id == webhook["id"], webhooks.c.lease_id == webhook["lease_id"])
 
 
 async def record_result(
-    connection: AsyncConnection, lease: Lease, delivery: RowMapping, started: datetime, result: DeliveryResult, settings: Settings
+    connection: AsyncConnection, webhook: RowMapping, delivery: RowMapping, started: datetime, result: DeliveryResult, settings: Settings
 ) -> None:
     """Record the result of an attempt in the log, schedule the next one, and disable a webhook that failed for too long."""
     now = utc_now()
@@ -112,26 +112,25 @@ async def record_result(
     update_log = update_log.values(status_code=result.status_code, error=result.error)
     if result.error is None:
         await connection.execute(update_log.values(status="delivered", next_attempt_at=None))
-        succeeded = update(webhooks).where(webhooks.c.id == lease.webhook["id"])
+        succeeded = update(webhooks).where(webhooks.c.id == webhook["id"])
         await connection.execute(succeeded.values(last_delivered_at=now, failing_since=None))
         return
     # Only under the lease: after it was lost, another process may have delivered already.
-    failed = _update_leased(lease).values(failing_since=func.coalesce(webhooks.c.failing_since, started))
+    failed = _update_leased(webhook).values(failing_since=func.coalesce(webhooks.c.failing_since, started))
     failing_since = (await connection.execute(failed.returning(webhooks.c.failing_since))).scalar_one_or_none()
     if failing_since is None:
         return
-    base, window = settings.webhook_retry_base_seconds, settings.webhook_retry_window_seconds
-    next_at = next_attempt(attempts, now, first, base_seconds=base, window_seconds=window, retry_after=result.retry_after)
+    next_at = next_attempt(attempts, now, first, settings, result.retry_after)
     await connection.execute(update_log.values(status="failed" if next_at is None else "pending", next_attempt_at=next_at))
     if result.status_code == 410:
-        await _disable(connection, lease, "the receiver answered 410 (Gone)")
+        await _disable(connection, webhook["id"], "the receiver answered 410 (Gone)")
     elif next_at is None and (now - failing_since).total_seconds() >= settings.webhook_disable_after_seconds:
-        await _disable(connection, lease, f"no delivery has succeeded since {failing_since:%Y-%m-%d %H:%M} UTC")
+        await _disable(connection, webhook["id"], f"no delivery has succeeded since {failing_since:%Y-%m-%d %H:%M} UTC")
 
 
-async def _disable(connection: AsyncConnection, lease: Lease, reason: str) -> None:
-    disable = update(webhooks).where(webhooks.c.id == lease.webhook["id"])
+async def _disable(connection: AsyncConnection, webhook_id: UUID, reason: str) -> None:
+    disable = update(webhooks).where(webhooks.c.id == webhook_id)
     await connection.execute(disable.values(disabled_at=utc_now(), disabled_reason=reason))
-    pending = deliveries.c.webhook_id == lease.webhook["id"], deliveries.c.status == "pending"
+    pending = deliveries.c.webhook_id == webhook_id, deliveries.c.status == "pending"
     await connection.execute(update(deliveries).where(*pending).values(error=f"on hold, the webhook is disabled: {reason}"))
-    log.warning("webhook_disabled", webhook=str(lease.webhook["id"]), reason=reason)
+    log.warning("webhook_disabled", webhook=str(webhook_id), reason=reason)

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.settings import Settings
 from app.webhooks.backoff import max_delay, next_attempt, parse_retry_after
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 WINDOW = timedelta(days=3)
+SETTINGS = Settings(webhook_retry_base_seconds=5, webhook_retry_window_seconds=WINDOW.total_seconds())
 
 
 def test_max_delay_grows_fourfold_up_to_six_hours() -> None:
@@ -19,7 +21,7 @@ def test_max_delay_grows_fourfold_up_to_six_hours() -> None:
 def test_next_attempt_is_last_at_the_end_of_the_window() -> None:
     for _ in range(50):
         now, attempts, times = NOW, 1, [NOW]
-        while (following := next_attempt(attempts, now, NOW, base_seconds=5, window_seconds=WINDOW.total_seconds())) is not None:
+        while (following := next_attempt(attempts, now, NOW, SETTINGS)) is not None:
             assert now <= following <= now + max_delay(attempts, 5)
             now, attempts = following, attempts + 1
             times.append(now)
@@ -28,19 +30,14 @@ def test_next_attempt_is_last_at_the_end_of_the_window() -> None:
 
 
 def test_next_attempt_has_full_jitter() -> None:
-    delays = [
-        next_attempt(4, NOW, NOW, base_seconds=5, window_seconds=WINDOW.total_seconds()) or NOW  # up to 320 s
-        for _ in range(500)
-    ]
+    delays = [next_attempt(4, NOW, NOW, SETTINGS) or NOW for _ in range(500)]  # up to 320 s
     assert min(delays) < NOW + timedelta(seconds=40)
     assert max(delays) > NOW + timedelta(seconds=280)
 
 
 @pytest.mark.parametrize(("asked", "minimum"), [(60, 60), (10**7, 24 * 3600), (0, 0)])
 def test_next_attempt_is_not_before_retry_after_of_at_most_a_day(asked: int, minimum: int) -> None:
-    following = next_attempt(
-        1, NOW, NOW, base_seconds=5, window_seconds=WINDOW.total_seconds(), retry_after=parse_retry_after(str(asked), NOW)
-    )
+    following = next_attempt(1, NOW, NOW, SETTINGS, parse_retry_after(str(asked), NOW))
     assert following is not None
     assert NOW + timedelta(seconds=minimum) <= following <= NOW + timedelta(seconds=max(minimum, 5))
 

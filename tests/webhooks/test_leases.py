@@ -139,3 +139,19 @@ async def test_answer_410_disables_the_webhook_and_holds_its_deliveries(
     assert len(receiver.requests) == 1
     for item in await delivery_log(client, webhook):
         assert item["error"] == "on hold, the webhook is disabled: the receiver answered 410 (Gone)"
+
+
+@pytest.mark.usefixtures("reference")
+async def test_redelivery_after_410_does_not_wait_for_the_lease(
+    client: httpx.AsyncClient, receiver: Receiver, register: Register, app: Any
+) -> None:
+    # A lease lasts two minutes.
+    app.state.settings.webhook_timeout_seconds = 60
+    await post_all(client, report(), report(source="envoy"))
+    receiver.respond_with(http_response(410))
+    webhook = await register(after="beginning")
+    await wait_until_disabled(client, webhook)
+    first = (await delivery_log(client, webhook))[-1]
+    assert (await client.post(first["links"]["redelivery"])).status_code == 202
+    await receiver.wait_for_requests(3)
+    assert receiver.seqs() == [1, 1, 2]

@@ -103,16 +103,21 @@ def _resolve_to(monkeypatch: pytest.MonkeyPatch, *lookups: list[str]) -> list[st
     return asked
 
 
+async def _deliver(client: httpx.AsyncClient, url: str, *, allow_private: bool) -> DeliveryResult:
+    settings = Settings(webhook_timeout_seconds=5, webhook_allow_private=allow_private)
+    return await deliver(client, url, ID, "{}", SECRET, settings)
+
+
 async def test_unresolved_host_is_accepted_and_resolved_again_by_each_attempt(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
     """A bad link must neither lose a valid target nor let a forbidden one in."""
     url = receiver.url.replace("http://127.0.0.1", "https://later.example")
     asked = _resolve_to(monkeypatch, [], ["127.0.0.1"])
     assert str(await check_target(url, allow_private=False, seconds=5)) == url
     async with new_client() as client:
-        result = await deliver(client, url, ID, "{}", SECRET, seconds=5, allow_private=False)
+        result = await _deliver(client, url, allow_private=False)
         assert result == DeliveryResult(None, "not connected: the URL must resolve to public addresses only")
         asked = _resolve_to(monkeypatch, [])
-        result = await deliver(client, url, ID, "{}", SECRET, seconds=5, allow_private=False)
+        result = await _deliver(client, url, allow_private=False)
     assert result == DeliveryResult(None, "not connected: the URL has a host that does not resolve")
     assert asked == ["later.example"]
     assert receiver.requests == []
@@ -137,7 +142,7 @@ async def test_host_that_turns_private_is_not_connected_to(monkeypatch: pytest.M
     url = receiver.url.replace("http://127.0.0.1", "https://rebound.example")
     await check_target(url, allow_private=False, seconds=5)
     async with new_client() as client:
-        result = await deliver(client, url, ID, "{}", SECRET, seconds=5, allow_private=False)
+        result = await _deliver(client, url, allow_private=False)
     assert result == DeliveryResult(None, "not connected: the URL must resolve to public addresses only")
     assert receiver.requests == []
 
@@ -146,7 +151,7 @@ async def test_attempt_resolves_once_and_sends_the_host_name(monkeypatch: pytest
     asked = _resolve_to(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     url = receiver.url.replace("127.0.0.1", "pinned.example")
     async with new_client() as client:
-        result = await deliver(client, url, ID, "{}", SECRET, seconds=5, allow_private=True)
+        result = await _deliver(client, url, allow_private=True)
     assert result == DeliveryResult(204, None)
     assert asked == ["pinned.example"]
     assert receiver.requests[0].headers["host"] == httpx.URL(url).netloc.decode()
@@ -155,7 +160,7 @@ async def test_attempt_resolves_once_and_sends_the_host_name(monkeypatch: pytest
 async def test_attempt_tries_the_next_address(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
     _resolve_to(monkeypatch, ["127.0.0.9", "127.0.0.1"])
     async with new_client() as client:
-        result = await deliver(client, receiver.url.replace("127.0.0.1", "two.example"), ID, "{}", SECRET, seconds=5, allow_private=True)
+        result = await _deliver(client, receiver.url.replace("127.0.0.1", "two.example"), allow_private=True)
     assert result == DeliveryResult(204, None)
 
 
@@ -167,7 +172,7 @@ async def test_tls_uses_the_host_name_at_the_resolved_address(monkeypatch: pytes
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
     async with new_client() as client:
         url = f"https://named.example:{server.sockets[0].getsockname()[1]}/"
-        result = await deliver(client, url, ID, "{}", SECRET, seconds=5, allow_private=True)
+        result = await _deliver(client, url, allow_private=True)
     server.close()
     assert names == ["named.example"]
     assert result == DeliveryResult(None, "no connection")
