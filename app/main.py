@@ -68,7 +68,8 @@ def create_app(settings: Settings | None = None) -> Application:
     route_index = RouteIndex(app.routes)
     app.router.routes.insert(0, route_index)
     app.add_middleware(RequestMetricsMiddleware, registry=app.state.metrics, route_index=route_index)
-    tracing.install(app, tracer_provider)
+    if tracer_provider is not None:
+        app.add_middleware(tracing.OperationNameMiddleware)
     for module in (problems, database_errors, openapi, swagger_ui):
         module.install(app)
     return app

@@ -1,7 +1,6 @@
-"""The access log: one line of JSON for each request that reaches the application, and the `X-Request-ID` of its response.
+"""The access log: a line of JSON for each request, with the route's template but no path, query or body, so that it reveals no record.
 
-A line contains the route's template, never the path, the query or the body, so that it reveals no record and no secret. Responses from
-the cache are not logged, because a line costs more than the response; metrics count them.
+Responses from the cache are not logged, because a line costs more than the response; metrics count them.
 """
 
 import re

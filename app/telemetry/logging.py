@@ -3,19 +3,13 @@
 import logging
 import sys
 import traceback
-from types import TracebackType
 from typing import Any
 
 import structlog
 
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
-
 
 def format_exception_location(error: BaseException | None, seen: frozenset[int] = frozenset()) -> str:
-    """Return traceback, type and database error code of an exception and of its causes.
-
-    Not the message: a driver or a validator quotes the value that it rejects, which may be restricted.
-    """
+    """Return traceback, type and database error code of an exception and its causes, but no message, which may quote a restricted value."""
     if error is None or id(error) in seen:
         return ""
     seen |= {id(error)}
@@ -27,14 +21,10 @@ def format_exception_location(error: BaseException | None, seen: frozenset[int] 
     return f"{cause}{''.join(traceback.format_tb(error.__traceback__))}{type_}{members}"
 
 
-def _format_exc_info(exc_info: ExcInfo) -> str:
-    return format_exception_location(exc_info[1])
-
-
 _PROCESSORS: list[Any] = [
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.ExceptionRenderer(_format_exc_info),
+    structlog.processors.ExceptionRenderer(lambda exc_info: format_exception_location(exc_info[1])),
 ]
 
 

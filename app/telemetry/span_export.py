@@ -13,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 
 from app import __version__
 
-# FastAPI sets them, but whoever stores the traces must not learn which place or record a client reads.
+# FastAPI sets them, but the operator of a trace store must not learn which place or record a client reads.
 EXCLUDED_ATTRIBUTES = ("url.path", "url.query")
 
 

@@ -1,9 +1,7 @@
 """OpenTelemetry traces: a span for each request and for each of its statements, if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-OpenTelemetry's own variables configure the rest, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER. FastAPI creates the spans of
-requests; like the access log they contain the route's template, never the path or the query. Spans of statements contain the SQL, but
-neither parameters nor error messages, which might repeat them. Responses from the cache have no span, which would cost more than the
-response.
+They contain the route's template and the SQL, but no path, query, parameter or error message, which may repeat restricted values.
+Responses from the cache have no span, which would cost more than the response.
 """
 
 import asyncio
@@ -13,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from sqlalchemy import event
@@ -82,17 +79,9 @@ class OperationNameMiddleware:
         await self._app(scope, receive, send_named)
 
 
-def install(app: FastAPI, provider: "TracerProvider | None") -> None:
-    """Name the spans of an application's requests."""
-    if provider is not None:
-        app.add_middleware(OperationNameMiddleware)
-
-
 def trace_statements(engines: Sequence[AsyncEngine], provider: "TracerProvider | None") -> None:
-    """Create a span for each statement of a request, by OpenTelemetry's semantic conventions for databases.
-
-    OpenTelemetry's instrumentation of SQLAlchemy does not support version 2.1, and patches it for the whole process.
-    """
+    """Create a span for each statement of a request, by OpenTelemetry's semantic conventions for databases."""
+    # OpenTelemetry's instrumentation of SQLAlchemy does not support version 2.1, and patches it for the whole process.
     if provider is None:
         return
     tracer = provider.get_tracer("lifeline", __version__)
