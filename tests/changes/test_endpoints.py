@@ -21,9 +21,9 @@ UNHASHED = ("seq", "hash", "documents", "documents_complete")
 
 
 async def _post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
-    answer = await client.post("/v1/reports", json=report(**more))
-    assert answer.status_code == 201, answer.text
-    posted: dict[str, Any] = answer.json()
+    response = await client.post("/v1/reports", json=report(**more))
+    assert response.status_code == 201, response.text
+    posted: dict[str, Any] = response.json()
     return posted
 
 
@@ -63,7 +63,7 @@ async def test_hash_chain_can_be_verified_from_the_changes(
     """Each clearance can recompute its ledger up to the head from the changes that it sees."""
     labels_and_sources = (("amber", "agency"), ("clear", "envoy"), ("red", "monitor"))
     old, *_ = await post_all(client, *(report(sensitivity=label, source=source) for label, source in labels_and_sources))
-    lower = report(value={"people": 7}, reason="may be told", sensitivity="clear")
+    lower = report(value={"people": 7}, reason="may be published", sensitivity="clear")
     assert (await client.post(f"/v1/reports/{old['id']}/correction", json=lower)).status_code == 201
     for label in Label:
         reader = await make_client(clearance=label)
@@ -82,13 +82,13 @@ async def test_correction_of_a_hidden_report_is_a_plain_report(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
     old = await _post(client, sensitivity="amber")
-    lower = report(value={"people": 7}, reason="may be told", sensitivity="clear")
+    lower = report(value={"people": 7}, reason="may be published", sensitivity="clear")
     await client.post(f"/v1/reports/{old['id']}/correction", json=lower)
     public = await make_client(clearance=Label.CLEAR)
-    answer = await public.get("/v1/changes")
-    (item,) = answer.json()["items"]
+    response = await public.get("/v1/changes")
+    (item,) = response.json()["items"]
     assert (item["type"], item["reason"], item["detail"]) == ("report", None, None)
-    assert old["id"] not in answer.text
+    assert old["id"] not in response.text
 
 
 async def test_filter_does_not_reveal_the_indicator_that_a_hidden_report_left(
@@ -193,9 +193,9 @@ async def test_cursor_of_another_list_or_clearance_gets_422(
     mine = (await client.get("/v1/changes")).json()["next"]
     other = await make_client(clearance=Label.GREEN)
     for reader, after in ((client, "nonsense"), (client, ""), (other, mine)):
-        answer = await reader.get("/v1/changes", params={"after": after})
-        assert answer.status_code == 422
-        assert answer.json()["errors"][0]["pointer"] == "?after"
+        response = await reader.get("/v1/changes", params={"after": after})
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["pointer"] == "?after"
 
 
 async def test_cursor_ahead_of_the_ledger_gets_422(client: httpx.AsyncClient, reference: Reference, make_client: MakeClient) -> None:
@@ -203,6 +203,6 @@ async def test_cursor_ahead_of_the_ledger_gets_422(client: httpx.AsyncClient, re
     behind = await make_client(clearance=Label.RED)
     # A client has such a cursor after the server was restored from a backup.
     ahead = CHANGE_CURSORS[Label.RED.level].encode(2, 2)
-    answer = await behind.get("/v1/changes", params={"after": ahead})
-    assert answer.status_code == 422
-    assert "ahead" in answer.json()["errors"][0]["detail"]
+    response = await behind.get("/v1/changes", params={"after": ahead})
+    assert response.status_code == 422
+    assert "ahead" in response.json()["errors"][0]["detail"]

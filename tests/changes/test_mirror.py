@@ -72,27 +72,27 @@ class Writers:
     async def _write(self) -> None:
         act = next(self._acts)
         fit = [each for each in self._standing if act != "outcome" or each["kind"] == "supply_runout"]
-        held = fit[0] if act in ("correction", "retraction", "outcome") and fit else None
-        if held is not None:
-            self._standing.remove(held)
+        current = fit[0] if act in ("correction", "retraction", "outcome") and fit else None
+        if current is not None:
+            self._standing.remove(current)
         elif act != "grade":
             act = "report"
         if act == "report":
-            answer = await self._client.post("/v1/reports", json=self._new())
+            response = await self._client.post("/v1/reports", json=self._new())
         elif act == "correction":
-            answer = await self._client.post(f"/v1/reports/{held['id']}/correction", json={**self._new(), "reason": "misread"})
+            response = await self._client.post(f"/v1/reports/{current['id']}/correction", json={**self._new(), "reason": "misread"})
         elif act == "retraction":
-            answer = await self._client.post(f"/v1/reports/{held['id']}/retraction", json={"reason": "withdrawn"})
+            response = await self._client.post(f"/v1/reports/{current['id']}/retraction", json={"reason": "withdrawn"})
         elif act == "outcome":
-            outcome = {"outcome": self._chance.choice(("averted", "overtaken")), "reason": "seen", "report": held["id"]}
-            answer = await self._client.post(f"/v1/indicators/{held['indicator']}/outcome", json=outcome)
+            outcome = {"outcome": self._chance.choice(("averted", "overtaken")), "reason": "seen", "report": current["id"]}
+            response = await self._client.post(f"/v1/indicators/{current['indicator']}/outcome", json=outcome)
         else:
             grade = {"reliability": self._chance.choice("ABC"), "reason": "reviewed"}
-            answer = await self._client.post(f"/v1/sources/{self._chance.choice(('monitor', 'neighbour'))}/grades", json=grade)
-        if answer.status_code in (200, 201):
+            response = await self._client.post(f"/v1/sources/{self._chance.choice(('monitor', 'neighbour'))}/grades", json=grade)
+        if response.status_code in (200, 201):
             self.done[act] += 1
             if act in ("report", "correction"):
-                self._standing.append(answer.json())
+                self._standing.append(response.json())
 
 
 async def _report_more_than_a_change_shows(client: httpx.AsyncClient) -> None:
@@ -103,8 +103,8 @@ async def _report_more_than_a_change_shows(client: httpx.AsyncClient) -> None:
             for supply in SUPPLIES
             for scope in SCOPES
         ]
-        answer = await client.post("/v1/reports", json=many)
-        assert answer.json()["refused"] == 0, answer.text
+        response = await client.post("/v1/reports", json=many)
+        assert response.json()["refused"] == 0, response.text
 
 
 def _cursor(path: Path) -> str | None:
@@ -178,6 +178,6 @@ async def test_mirror_of_documentation_is_exact_after_kills(
                     await asyncio.sleep(0.02)
             expected = await _all_indicators(remote)
     with sqlite3.connect(mirror) as copy:
-        kept = {id_: json.loads(document) for id_, document in copy.execute("SELECT id, json FROM document")}
-    assert kept == expected
-    assert len(kept) > 100
+        copied = {id_: json.loads(document) for id_, document in copy.execute("SELECT id, json FROM document")}
+    assert copied == expected
+    assert len(copied) > 100

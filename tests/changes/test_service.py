@@ -64,8 +64,8 @@ async def test_polls_and_streams_see_each_change_once_in_order_under_load(
     async def write(client: httpx.AsyncClient, writer: int) -> None:
         for number in range(EACH):
             stated = f"2016-08-{number + 1:02}T{writer:02}:00:00Z"
-            answer = await client.post("/v1/reports", json=report(stated_at=stated, value={"people": 100 * writer + number}))
-            assert answer.status_code == 201, answer.text
+            response = await client.post("/v1/reports", json=report(stated_at=stated, value={"people": 100 * writer + number}))
+            assert response.status_code == 201, response.text
 
     with serve(tmp_path, "--workers", "2", database_url=settings.database_url) as server:
         limits = httpx.Limits(max_connections=None)

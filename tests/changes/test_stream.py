@@ -49,9 +49,9 @@ async def test_stream_sends_changes_and_resumes_after_a_disconnect(running: Runn
 
 async def test_stream_with_a_wrong_cursor_gets_422(running: Running) -> None:
     async with running.client() as client:
-        answer = await client.get("/v1/stream", headers={"Last-Event-ID": "nonsense"})
-        assert answer.status_code == 422
-        assert answer.headers["content-type"] == "application/problem+json"
+        response = await client.get("/v1/stream", headers={"Last-Event-ID": "nonsense"})
+        assert response.status_code == 422
+        assert response.headers["content-type"] == "application/problem+json"
 
 
 async def test_stream_ends_when_its_secret_expires(running: Running) -> None:

@@ -1,4 +1,4 @@
-"""Helpers of tests that read a whole ledger."""
+"""Helpers of tests that read a complete ledger."""
 
 import asyncio
 from typing import Any

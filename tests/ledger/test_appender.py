@@ -60,7 +60,7 @@ def statements() -> list[dict[str, Any]]:
     """Return reports that all state another minute, so that the order of recording never decides which one is preferred."""
     chance = random.Random(20160728)
     minutes = chance.sample(range(100 * 24 * 60), COUNT)
-    made = []
+    bodies = []
     for minute in minutes:
         kind = chance.choice(["trapped_population", "supply_runout", "route_closure"])
         body = report(
@@ -71,8 +71,8 @@ def statements() -> list[dict[str, Any]]:
             sensitivity=chance.choice([*Label]).value,
             provenance={"credibility": chance.randint(1, 6), "via": chance.choice([[], ["outlet"]])},
         )
-        made.append(body | {"value": _value(kind, chance)})
-    return made
+        bodies.append(body | {"value": _value(kind, chance)})
+    return bodies
 
 
 def _without_own_fields(value: Any) -> Any:
@@ -102,9 +102,9 @@ async def post_batches(client: httpx.AsyncClient, bodies: list[dict[str, Any]], 
     """Send reports as lists and return the results."""
     outcomes: list[dict[str, Any]] = []
     for start in range(0, len(bodies), size):
-        answer = await client.post("/v1/reports", json=bodies[start : start + size])
-        assert answer.status_code == 207, answer.text
-        outcomes += answer.json()["items"]
+        response = await client.post("/v1/reports", json=bodies[start : start + size])
+        assert response.status_code == 207, response.text
+        outcomes += response.json()["items"]
     return outcomes
 
 
@@ -114,9 +114,9 @@ async def _eight_writers(client: httpx.AsyncClient, bodies: list[dict[str, Any]]
 
     async def write(mine: list[dict[str, Any]]) -> None:
         for body in mine[:6]:
-            answer = await client.post("/v1/reports", json=body)
-            assert answer.status_code == 201, answer.text
-            seqs.append(answer.json()["seq"])
+            response = await client.post("/v1/reports", json=body)
+            assert response.status_code == 201, response.text
+            seqs.append(response.json()["seq"])
         for start in range(6, len(mine), 55):
             seqs.extend(outcome["seq"] for outcome in await post_batches(client, mine[start : start + 55]))
 
@@ -169,9 +169,9 @@ async def test_ledger_is_the_same_for_single_reports_and_batches(seeded_database
     singly, together = seeded_database_url, new_database()
     async with service(singly) as client:
         for seq, body in enumerate(bodies, 1):
-            answer = await client.post("/v1/reports", json=body)
-            assert answer.status_code == 201, answer.text
-            assert answer.json()["seq"] == seq
+            response = await client.post("/v1/reports", json=body)
+            assert response.status_code == 201, response.text
+            assert response.json()["seq"] == seq
         found = await indicators(client)
     async with service(together) as client:
         await post_batches(client, bodies, size=min(ONE_BY_ONE // 2, 1000))
@@ -253,8 +253,8 @@ def _entry(change: Any, report: Any, slugs: dict[Any, str], *, plain: bool) -> d
 @pytest.mark.parametrize("atomic", [False, True])
 async def test_rejected_report_leaves_no_gap_in_the_ledger(client: httpx.AsyncClient, reference: Reference, atomic: bool) -> None:
     bodies = [report(value={"people": 1}), report(place="nowhere"), report(value={"people": 2}, source="envoy")]
-    answer = await client.post("/v1/reports", json=bodies, params={"atomic": atomic})
-    assert answer.status_code == (422 if atomic else 207)
+    response = await client.post("/v1/reports", json=bodies, params={"atomic": atomic})
+    assert response.status_code == (422 if atomic else 207)
     single = await client.post("/v1/reports", json=report(place="nowhere"))
     assert single.status_code == 422
     after = (await client.post("/v1/reports", json=report(value={"people": 3}, source="monitor"))).json()

@@ -29,12 +29,17 @@ async def test_ledger_head_is_that_of_the_clearance(
     readers = {label: await make_client(Scope.READ, clearance=label) for label in Label}
     for label, reader in readers.items():
         assert await _get(reader, "/v1/ledger/head") == {"clearance": label, "seq": 0, "hash": "0" * 64, "recorded_at": None}
-    made = {label: await _post(client, report(sensitivity=label, value={"people": label.level})) for label in reversed(Label)}
+    recorded = {label: await _post(client, report(sensitivity=label, value={"people": label.level})) for label in reversed(Label)}
     hashes = set()
     for label, reader in readers.items():
         head = await _get(reader, "/v1/ledger/head")
         last = (await _get(reader, "/v1/changes"))["items"][-1]
-        assert head == {"clearance": label, "seq": label.level + 1, "hash": last["hash"], "recorded_at": made[Label.CLEAR]["recorded_at"]}
+        assert head == {
+            "clearance": label,
+            "seq": label.level + 1,
+            "hash": last["hash"],
+            "recorded_at": recorded[Label.CLEAR]["recorded_at"],
+        }
         assert head["seq"] == last["seq"]
         hashes.add(head["hash"])
     assert len(hashes) == 5

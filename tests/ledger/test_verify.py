@@ -115,15 +115,15 @@ async def ledger(client: httpx.AsyncClient, reference: Reference) -> None:
     )
     reports = [(await client.post("/v1/reports", json=body)).json() for body in bodies]
     corrected = report(value={"people": 300000}, source="envoy", reason="misread")
-    answers = [
+    responses = [
         await client.post(f"/v1/reports/{reports[0]['id']}/correction", json=corrected),
         await client.post(f"/v1/reports/{reports[2]['id']}/retraction", json={"reason": "withdrawn"}),
         await client.post("/v1/sources/monitor/grades", json={"reliability": "D", "reason": "was wrong"}),
         await client.post("/v1/reports", json=report("supply_runout", stated_at="2016-07-29")),
     ]
-    outcome = {"outcome": "averted", "reason": "a convoy", "report": answers[0].json()["id"]}
-    answers.append(await client.post(f"/v1/indicators/{answers[3].json()['indicator']}/outcome", json=outcome))
-    assert [answer.status_code for answer in answers] == [201] * 5
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": responses[0].json()["id"]}
+    responses.append(await client.post(f"/v1/indicators/{responses[3].json()['indicator']}/outcome", json=outcome))
+    assert [response.status_code for response in responses] == [201] * 5
 
 
 async def verify(settings: Settings) -> tuple[int, str]:

@@ -46,8 +46,8 @@ async def test_create_rejects_wrong_slugs_names_and_fields(client: httpx.AsyncCl
         await assert_rejected(client, path, {name: value for name, value in body.items() if name != field}, f"/{field}")
     for field in ("id", "created_at", "links"):
         await assert_rejected(client, path, body | {field: "x"}, f"/{field}")
-    for whole in (None, [], [body], "new", 5):
-        await assert_rejected(client, path, whole, "")
+    for malformed in (None, [], [body], "new", 5):
+        await assert_rejected(client, path, malformed, "")
     assert (await client.get(f"{path}/new")).status_code == 404
 
 
@@ -76,8 +76,8 @@ async def test_places_nest_and_inherit_the_country(client: httpx.AsyncClient, re
     for parent in ("nowhere", "SY02", "pcode:SY99", "iso:SY02", "new", "", ":"):
         await assert_rejected(client, "/v1/places", {"slug": "new", "name": "New", "parent": parent}, "/parent")
     for country in ("SY", "syr", ""):
-        answer = await client.get("/v1/places", params={"country": country})
-        assert [error["pointer"] for error in answer.json()["errors"]] == ["?country"]
+        response = await client.get("/v1/places", params={"country": country})
+        assert [error["pointer"] for error in response.json()["errors"]] == ["?country"]
 
 
 async def test_place_is_found_by_a_code_within_its_scheme_only(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -89,8 +89,8 @@ async def test_place_is_found_by_a_code_within_its_scheme_only(client: httpx.Asy
     for name, slug in (("pcode:SY02", "oldtown"), ("iso:SY02", "far"), ("geonames:170063", "far")):
         assert (await client.get(f"/v1/places/{name}")).json()["slug"] == slug
         assert (await client.get("/v1/places", params={"place": name})).json()["items"][0]["slug"] == slug
-        made = await client.post("/v1/reports", json=report(place=name))
-        assert made.json()["place"] == slug
+        recorded = await client.post("/v1/reports", json=report(place=name))
+        assert recorded.json()["place"] == slug
     unknown = ("SY02", "pcode:sy02", "PCODE:SY02", "pcode:170063", "pcode:SY0", ":SY02")
     for name in unknown:
         assert (await client.get(f"/v1/places/{name}")).status_code == 404, name
@@ -125,9 +125,9 @@ async def test_source_defaults_and_type_filter(client: httpx.AsyncClient) -> Non
             ({"type": "witness", "alias": "A resident", "reliability": "E"}, "E", False),
         )
     ):
-        answer = await client.post("/v1/sources", json={"slug": f"s{at}", "name": "S", **sent})
-        body = answer.json()
-        assert (answer.status_code, body["reliability"], body["party_to_conflict"]) == (201, reliability, party)
+        response = await client.post("/v1/sources", json={"slug": f"s{at}", "name": "S", **sent})
+        body = response.json()
+        assert (response.status_code, body["reliability"], body["party_to_conflict"]) == (201, reliability, party)
         assert body["alias"] == sent.get("alias")
     found = (await client.get("/v1/sources", params={"type": "armed_actor"})).json()["items"]
     assert [item["slug"] for item in found] == ["s1", "s2"]
@@ -136,9 +136,9 @@ async def test_source_defaults_and_type_filter(client: httpx.AsyncClient) -> Non
 
 async def test_route_fields_and_mode_filter(client: httpx.AsyncClient) -> None:
     full = {"slug": "crossing", "name": "Crossing", "mode": "crossing", "from": "Reyhanli", "to": "Idleb"}
-    made = (await client.post("/v1/routes", json=full)).json()
-    assert full.items() <= made.items()
-    assert (made["geometry"], made["redacted"]) == (None, [])
+    recorded = (await client.post("/v1/routes", json=full)).json()
+    assert full.items() <= recorded.items()
+    assert (recorded["geometry"], recorded["redacted"]) == (None, [])
     bare = (await client.post("/v1/routes", json=COLLECTIONS["routes"])).json()
     assert (bare["from"], bare["to"]) == (None, None)
     assert [item["slug"] for item in (await client.get("/v1/routes?mode=crossing")).json()["items"]] == ["crossing"]
@@ -172,19 +172,19 @@ async def test_pages_contain_each_record_once_while_records_are_added(client: ht
     seen: list[str] = []
     path = f"/v1/{collection}?limit=2"
     for number in range(10):
-        answer = await client.get(path)
-        page = answer.json()
+        response = await client.get(path)
+        page = response.json()
         seen += [item["slug"] for item in page["items"]]
         if page["next"] is None:
-            assert "link" not in answer.headers
+            assert "link" not in response.headers
             break
         assert len(page["items"]) == 2
-        path = answer.links["next"]["url"]
+        path = response.links["next"]["url"]
         await client.post(f"/v1/{collection}", json=body | {"slug": f"t{number}"} if number < 2 else body | {"slug": "s0"})
     assert seen == [*(f"s{number}" for number in range(5)), "t0", "t1"]
     for query, name in (("limit=0", "limit"), ("limit=1001", "limit"), ("cursor=x", "cursor"), ("cursor=", "cursor")):
-        answer = await client.get(f"/v1/{collection}?{query}")
-        assert [error["pointer"] for error in answer.json()["errors"]] == [f"?{name}"], query
+        response = await client.get(f"/v1/{collection}?{query}")
+        assert [error["pointer"] for error in response.json()["errors"]] == [f"?{name}"], query
 
 
 @pytest.mark.parametrize("collection", list(COLLECTIONS))
@@ -192,12 +192,12 @@ async def test_list_and_record_get_304_until_they_change(client: httpx.AsyncClie
     await client.post(f"/v1/{collection}", json=COLLECTIONS[collection])
     for reader, control in ((client, "private"), (anonymous, "public")):
         for path in (f"/v1/{collection}", f"/v1/{collection}/new"):
-            answer = await reader.get(path)
-            assert answer.headers["cache-control"].startswith(control)
-            held = {"If-None-Match": answer.headers["etag"]}
+            response = await reader.get(path)
+            assert response.headers["cache-control"].startswith(control)
+            held = {"If-None-Match": response.headers["etag"]}
             assert (await reader.get(path, headers=held)).status_code == 304
-    whole, one = f"/v1/{collection}", f"/v1/{collection}/new"
-    tags = {path: (await anonymous.get(path)).headers["etag"] for path in (whole, one)}
+    all_records, one = f"/v1/{collection}", f"/v1/{collection}/new"
+    tags = {path: (await anonymous.get(path)).headers["etag"] for path in (all_records, one)}
     await client.post(f"/v1/{collection}", json=COLLECTIONS[collection] | {"slug": "newer"})
-    assert (await anonymous.get(whole, headers={"If-None-Match": tags[whole]})).status_code == 200
+    assert (await anonymous.get(all_records, headers={"If-None-Match": tags[all_records]})).status_code == 200
     assert (await anonymous.get(one, headers={"If-None-Match": tags[one]})).status_code == 304

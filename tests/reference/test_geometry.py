@@ -50,10 +50,10 @@ INVALID_GEOMETRIES: list[Any] = [
 async def test_geometry_is_kept_exactly_as_sent(client: httpx.AsyncClient) -> None:
     for at, geometry in enumerate(GEOMETRIES):
         for path, body in (("/v1/places", {}), ("/v1/routes", {"mode": "road"})):
-            answer = await client.post(path, json={"slug": f"g{at}", "name": "G", "geometry": geometry, **body})
-            assert answer.status_code == 201, answer.text
-            assert answer.json()["geometry"] == geometry
-            assert (await client.get(answer.headers["location"])).json()["geometry"] == geometry
+            response = await client.post(path, json={"slug": f"g{at}", "name": "G", "geometry": geometry, **body})
+            assert response.status_code == 201, response.text
+            assert response.json()["geometry"] == geometry
+            assert (await client.get(response.headers["location"])).json()["geometry"] == geometry
     for path in ("/v1/places", "/v1/routes"):
         assert [item["geometry"] for item in (await client.get(path)).json()["items"]] == GEOMETRIES
 
@@ -67,8 +67,8 @@ async def test_geometry_outside_wgs84_or_malformed_is_rejected(client: httpx.Asy
 
 async def test_centroid_must_be_longitude_and_latitude(client: httpx.AsyncClient) -> None:
     for at, centroid in enumerate(([37.1, 36.2], [-180, -90], [180, 90])):
-        answer = await client.post("/v1/places", json={"slug": f"c{at}", "name": "C", "centroid": centroid})
-        assert answer.json()["centroid"] == centroid
+        response = await client.post("/v1/places", json={"slug": f"c{at}", "name": "C", "centroid": centroid})
+        assert response.json()["centroid"] == centroid
     for wrong in (
         [36.2, 137.1],
         [181, 0],
@@ -82,9 +82,9 @@ async def test_centroid_must_be_longitude_and_latitude(client: httpx.AsyncClient
         {"lon": 1, "lat": 2},
         5,
     ):
-        answer = await client.post("/v1/places", json={"slug": "new", "name": "New", "centroid": wrong})
-        assert answer.status_code == 422, wrong
-        assert all(error["pointer"].startswith("/centroid") for error in answer.json()["errors"]), wrong
+        response = await client.post("/v1/places", json={"slug": "new", "name": "New", "centroid": wrong})
+        assert response.status_code == 422, wrong
+        assert all(error["pointer"].startswith("/centroid") for error in response.json()["errors"]), wrong
     huge = await client.post(
         "/v1/places", content=b'{"slug":"n","name":"N","centroid":[1e400,0]}', headers={"Content-Type": "application/json"}
     )
@@ -110,9 +110,9 @@ async def test_route_geometry_below_amber_is_rounded_to_a_tenth_of_a_degree(
     # The response to a curator below amber is rounded too, even for the geometry that the curator sent.
     curator = await make_client(Scope.READ, Scope.CURATE, clearance=Label.GREEN)
     line = {"type": "GeometryCollection", "geometries": [{"type": "LineString", "coordinates": exact}]}
-    answer = await curator.post("/v1/routes", json={"slug": "own", "name": "Own", "mode": "road", "geometry": line})
-    assert answer.status_code == 201, answer.text
-    made = answer.json()
-    assert made["geometry"]["geometries"][0]["coordinates"] == coarse
-    assert made["redacted"] == ["geometry"]
+    response = await curator.post("/v1/routes", json={"slug": "own", "name": "Own", "mode": "road", "geometry": line})
+    assert response.status_code == 201, response.text
+    created = response.json()
+    assert created["geometry"]["geometries"][0]["coordinates"] == coarse
+    assert created["redacted"] == ["geometry"]
     assert (await client.get("/v1/routes/own")).json()["geometry"] == line

@@ -13,10 +13,10 @@ from tests.support.fixtures import MakeClient, sqlite_only
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    response = await client.post(path, json=body)
+    assert response.status_code == 201, response.text
+    recorded: dict[str, Any] = response.json()
+    return recorded
 
 
 async def get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
@@ -32,9 +32,9 @@ async def test_chain_of_corrections_counts_the_last_and_keeps_all(client: httpx.
     chain = [await post(client, **report(value={"people": 1}))]
     for people in (2, 3, 4):
         body = corrected(value={"people": people})
-        answer = await client.post(f"/v1/reports/{chain[-1]['id']}/correction", json=body)
-        assert (answer.status_code, answer.headers["location"]) == (201, answer.json()["links"]["self"])
-        chain.append(answer.json())
+        response = await client.post(f"/v1/reports/{chain[-1]['id']}/correction", json=body)
+        assert (response.status_code, response.headers["location"]) == (201, response.json()["links"]["self"])
+        chain.append(response.json())
     for old, new in zip(chain, [*chain[1:], None], strict=True):
         found = await get(client, f"/v1/reports/{old['id']}")
         assert found["value"] == old["value"]
@@ -48,8 +48,8 @@ async def test_chain_of_corrections_counts_the_last_and_keeps_all(client: httpx.
     assert (detail["value"]["people"], detail["agreement"], detail["assessment"]["reports"]) == (4, "single", 1)
     assert [(each["id"], each["reason"]) for each in detail["left_out"]] == [(each["id"], "superseded") for each in chain[2::-1]]
     for old in chain[:-1]:
-        answer = await client.post(f"/v1/reports/{old['id']}/correction", json=corrected(value={"people": 9}))
-        assert (answer.status_code, answer.json()["detail"]) == (409, "The report is already superseded.")
+        response = await client.post(f"/v1/reports/{old['id']}/correction", json=corrected(value={"people": 9}))
+        assert (response.status_code, response.json()["detail"]) == (409, "The report is already superseded.")
         assert (await client.post(f"/v1/reports/{old['id']}/retraction", json={"reason": "no"})).status_code == 409
     # Retracting the last correction does not restore the reports that it superseded.
     await post(client, f"/v1/reports/{chain[-1]['id']}/retraction", reason="withdrawn")
@@ -97,16 +97,20 @@ async def test_amendments_are_in_the_changes(client: httpx.AsyncClient, referenc
 
 @pytest.mark.parametrize("what", ["correction", "retraction"])
 async def test_amending_a_retracted_report_gets_409(client: httpx.AsyncClient, reference: Reference, what: str) -> None:
-    made = await post(client, **report())
-    await post(client, f"/v1/reports/{made['id']}/retraction", reason="withdrawn")
+    recorded = await post(client, **report())
+    await post(client, f"/v1/reports/{recorded['id']}/retraction", reason="withdrawn")
     head = await get(client, "/v1/ledger/head")
     body = corrected(value={"people": 1}) if what == "correction" else {"reason": "again"}
-    answer = await client.post(f"/v1/reports/{made['id']}/{what}", json=body)
-    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
-    assert answer.json()["detail"] == "The report is already retracted."
+    response = await client.post(f"/v1/reports/{recorded['id']}/{what}", json=body)
+    assert (response.status_code, response.headers["content-type"]) == (409, "application/problem+json")
+    assert response.json()["detail"] == "The report is already retracted."
     assert await get(client, "/v1/ledger/head") == head
-    found = await get(client, f"/v1/reports/{made['id']}")
-    assert (found["status"], found["value"], [each["type"] for each in found["amended"]]) == ("retracted", made["value"], ["retraction"])
+    found = await get(client, f"/v1/reports/{recorded['id']}")
+    assert (found["status"], found["value"], [each["type"] for each in found["amended"]]) == (
+        "retracted",
+        recorded["value"],
+        ["retraction"],
+    )
 
 
 @pytest.mark.parametrize("what", ["correction", "retraction"])
@@ -115,45 +119,45 @@ async def test_amending_needs_the_organisation_or_the_scope_curate(
 ) -> None:
     """A report that the key does not see gets 404, whatever its scopes."""
     body = corrected(value={"people": 1}) if what == "correction" else {"reason": "withdrawn"}
-    *made, hidden = await post_all(client, report(), report(source="envoy"), report(sensitivity="red", source="army"))
+    *recorded, hidden = await post_all(client, report(), report(source="envoy"), report(sensitivity="red", source="army"))
     reader = await make_client(Scope.READ, organisation="test")
     other = await make_client(Scope.READ, Scope.REPORT, organisation="another")
     same = await make_client(Scope.READ, Scope.REPORT, organisation="test")
     curator = await make_client(Scope.READ, Scope.CURATE, organisation="another")
     for key, report_id, expected in (
-        (reader, made[0]["id"], 403),
-        (other, made[0]["id"], 403),
+        (reader, recorded[0]["id"], 403),
+        (other, recorded[0]["id"], 403),
         (same, hidden["id"], 404),
         (curator, hidden["id"], 404),
         (curator, str(uuid4()), 404),
-        (same, made[0]["id"], 201),
-        (curator, made[1]["id"], 201),
+        (same, recorded[0]["id"], 201),
+        (curator, recorded[1]["id"], 201),
     ):
-        answer = await key.post(f"/v1/reports/{report_id}/{what}", json=body)
-        assert answer.status_code == expected, answer.text
+        response = await key.post(f"/v1/reports/{report_id}/{what}", json=body)
+        assert response.status_code == expected, response.text
     assert (await client.post(f"/v1/reports/no-id/{what}", json=body)).status_code == 422
 
 
 @sqlite_only
 async def test_amendment_without_a_reason_gets_422(client: httpx.AsyncClient, reference: Reference) -> None:
-    made = await post(client, **report())
+    recorded = await post(client, **report())
     for more in ({}, *({"reason": reason} for reason in ("", 5, ["why"], "x" * 2001))):
         for what, body in (("correction", report(value={"people": 1}) | more), ("retraction", more)):
-            answer = await client.post(f"/v1/reports/{made['id']}/{what}", json=body)
-            assert answer.status_code == 422, more
-            assert [error["pointer"] for error in answer.json()["errors"]] == ["/reason"], more
-    wrong = await client.post(f"/v1/reports/{made['id']}/correction", json=report(value={"people": -1}, place="nowhere"))
+            response = await client.post(f"/v1/reports/{recorded['id']}/{what}", json=body)
+            assert response.status_code == 422, more
+            assert [error["pointer"] for error in response.json()["errors"]] == ["/reason"], more
+    wrong = await client.post(f"/v1/reports/{recorded['id']}/correction", json=report(value={"people": -1}, place="nowhere"))
     assert {error["pointer"] for error in wrong.json()["errors"]} >= {"/value/people", "/reason"}
-    unknown = await client.post(f"/v1/reports/{made['id']}/retraction", json={"reason": "withdrawn", "why": 1})
+    unknown = await client.post(f"/v1/reports/{recorded['id']}/retraction", json={"reason": "withdrawn", "why": 1})
     assert [error["pointer"] for error in unknown.json()["errors"]] == ["/why"]
     assert (await get(client, "/v1/ledger/head"))["seq"] == 1
 
 
 async def test_correction_with_unknown_references_names_each(client: httpx.AsyncClient, reference: Reference) -> None:
-    made = await post(client, **report())
-    answer = await client.post(f"/v1/reports/{made['id']}/correction", json=corrected(place="nowhere", source="nobody"))
-    assert [error["pointer"] for error in answer.json()["errors"]] == ["/place", "/source"]
-    assert (await get(client, f"/v1/reports/{made['id']}"))["status"] == "standing"
+    recorded = await post(client, **report())
+    response = await client.post(f"/v1/reports/{recorded['id']}/correction", json=corrected(place="nowhere", source="nobody"))
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/place", "/source"]
+    assert (await get(client, f"/v1/reports/{recorded['id']}"))["status"] == "standing"
 
 
 async def test_correction_above_the_clearance_is_invisible(

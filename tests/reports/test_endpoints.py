@@ -44,9 +44,9 @@ MALFORMED_JSON: dict[str, tuple[bytes, int]] = {
 async def test_malformed_or_oversized_json_gets_400_or_413(client: httpx.AsyncClient, reference: Reference) -> None:
     """A 400 says where parsing stopped; the service continues to work."""
     for what, (content, status) in MALFORMED_JSON.items():
-        answer = await client.post("/v1/reports", content=content, headers={"Content-Type": "application/json"})
-        assert answer.status_code == status, (what, answer.text)
-        body = assert_problem(answer, status, "/v1/reports")
+        response = await client.post("/v1/reports", content=content, headers={"Content-Type": "application/json"})
+        assert response.status_code == status, (what, response.text)
+        body = assert_problem(response, status, "/v1/reports")
         if status == 400:
             assert re.search(r"line \d+ column \d+", body["detail"]), what
         assert await _revision(client) == 0, what
@@ -68,9 +68,9 @@ NOT_A_REPORT: dict[str, tuple[bytes, str]] = {
 @sqlite_only
 async def test_json_that_is_not_a_report_gets_422(client: httpx.AsyncClient, reference: Reference) -> None:
     for what, (content, pointer) in NOT_A_REPORT.items():
-        answer = await client.post("/v1/reports", content=content, headers={"Content-Type": "application/json"})
-        assert answer.status_code == 422, (what, answer.text)
-        assert [error["pointer"] for error in assert_problem(answer, 422, "/v1/reports")["errors"]] == [pointer], what
+        response = await client.post("/v1/reports", content=content, headers={"Content-Type": "application/json"})
+        assert response.status_code == 422, (what, response.text)
+        assert [error["pointer"] for error in assert_problem(response, 422, "/v1/reports")["errors"]] == [pointer], what
         assert await _revision(client) == 0, what
 
 
@@ -103,13 +103,13 @@ async def test_recorded_report_is_returned_completely_and_found_at_location(clie
     """The body of the 201 is what GET returns at `Location`, which adds `amended`; every field that was sent is in it."""
     every = []
     for seq, sent in enumerate(COMPLETE, 1):
-        answer = await client.post("/v1/reports", json=sent)
-        assert answer.status_code == 201, answer.text
-        assert answer.headers["content-type"] == "application/json"
-        posted = answer.json()
+        response = await client.post("/v1/reports", json=sent)
+        assert response.status_code == 201, response.text
+        assert response.headers["content-type"] == "application/json"
+        posted = response.json()
         every.append(posted)
-        assert answer.headers["location"] == posted["links"]["self"] == f"/v1/reports/{posted['id']}"
-        got = (await client.get(answer.headers["location"])).json()
+        assert response.headers["location"] == posted["links"]["self"] == f"/v1/reports/{posted['id']}"
+        got = (await client.get(response.headers["location"])).json()
         assert got == posted | {"amended": []}
         assert (posted["seq"], posted["status"], posted["supersedes"], posted["recorded_by"]) == (seq, "standing", None, "test")
         assert posted["id"][14] == "7"
@@ -132,8 +132,8 @@ async def test_stated_at_is_kept_as_sent_or_converted_to_utc(client: httpx.Async
         ("2016-07-28T09:30Z", "2016-07-28T09:30:00Z"),
         ("2016-07-28t09:30:00.5z", "2016-07-28T09:30:00.500000Z"),
     ):
-        answer = await client.post("/v1/reports", json=report(stated_at=sent, source="monitor", value={"people": len(sent)}))
-        assert answer.json()["stated_at"] == stored, sent
+        response = await client.post("/v1/reports", json=report(stated_at=sent, source="monitor", value={"people": len(sent)}))
+        assert response.json()["stated_at"] == stored, sent
 
 
 async def test_list_gets_one_result_per_report(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -150,9 +150,9 @@ async def test_list_gets_one_result_per_report(client: httpx.AsyncClient, refere
         report("route_closure"),
         [report()],
     ]
-    answer = await client.post("/v1/reports", json=sent)
-    assert answer.status_code == 207, answer.text
-    body = answer.json()
+    response = await client.post("/v1/reports", json=sent)
+    assert response.status_code == 207, response.text
+    body = response.json()
     assert [item["status"] for item in body["items"]] == [201, 422, 200, 422, 422, 200, 422, 201, 422]
     assert (body["created"], body["existing"], body["refused"], body["revision"]) == (2, 2, 5, 3)
     problems = [
@@ -170,30 +170,30 @@ async def test_list_gets_one_result_per_report(client: httpx.AsyncClient, refere
 
 
 async def test_list_with_nul_in_one_report_records_the_others(client: httpx.AsyncClient, reference: Reference) -> None:
-    answer = await client.post("/v1/reports", json=[report(), report(provenance={"quote": "a\0b"}), report(source="envoy")])
-    assert answer.status_code == 207, answer.text
-    items = answer.json()["items"]
+    response = await client.post("/v1/reports", json=[report(), report(provenance={"quote": "a\0b"}), report(source="envoy")])
+    assert response.status_code == 207, response.text
+    items = response.json()["items"]
     assert [item["status"] for item in items] == [201, 422, 201]
     assert [error["pointer"] for error in items[1]["problem"]["errors"]] == ["/provenance/quote"]
 
 
 async def test_atomic_list_is_recorded_completely_or_not_at_all(client: httpx.AsyncClient, reference: Reference) -> None:
     wrong = [report(), report(place="nowhere"), report("supply_runout"), report("supply_runout", {"supply": "bread"})]
-    answer = await client.post("/v1/reports", json=wrong, params={"atomic": "true"})
-    pointers = [error["pointer"] for error in assert_problem(answer, 422, "/v1/reports")["errors"]]
+    response = await client.post("/v1/reports", json=wrong, params={"atomic": "true"})
+    pointers = [error["pointer"] for error in assert_problem(response, 422, "/v1/reports")["errors"]]
     assert pointers == ["/1/place", "/3/value/supply"]
     assert await _revision(client) == 0
     assert (await client.get("/v1/indicators")).json()["items"] == []
     good = [report(), report("supply_runout"), report()]
-    answer = await client.post("/v1/reports", json=good, params={"atomic": "true"})
-    assert answer.status_code == 207
-    assert [item["status"] for item in answer.json()["items"]] == [201, 201, 200]
+    response = await client.post("/v1/reports", json=good, params={"atomic": "true"})
+    assert response.status_code == 207
+    assert [item["status"] for item in response.json()["items"]] == [201, 201, 200]
     assert await _revision(client) == 2
 
 
 async def test_list_of_a_thousand_reports_is_recorded(client: httpx.AsyncClient, reference: Reference) -> None:
-    answer = await client.post("/v1/reports", json=[report(value={"people": at % 3}) for at in range(1000)])
-    body = answer.json()
-    assert (answer.status_code, body["created"], body["existing"], len(body["items"])) == (207, 3, 997, 1000)
+    response = await client.post("/v1/reports", json=[report(value={"people": at % 3}) for at in range(1000)])
+    body = response.json()
+    assert (response.status_code, body["created"], body["existing"], len(body["items"])) == (207, 3, 997, 1000)
     assert [item["status"] for item in body["items"][:4]] == [201, 201, 201, 200]
     assert body["items"][999]["id"] == body["items"][0]["id"]

@@ -16,23 +16,23 @@ SECRET = "where they hide"
 
 
 async def post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
-    answer = await client.post("/v1/reports", json=report(provenance={"quote": SECRET}, **more))
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    response = await client.post("/v1/reports", json=report(provenance={"quote": SECRET}, **more))
+    assert response.status_code == 201, response.text
+    recorded: dict[str, Any] = response.json()
+    return recorded
 
 
-async def change_label(client: httpx.AsyncClient, made: dict[str, Any], label: str) -> httpx.Response:
-    return await client.post(f"/v1/reports/{made['id']}/label", json={"sensitivity": label, "reason": "a reason to keep"})
+async def change_label(client: httpx.AsyncClient, recorded: dict[str, Any], label: str) -> httpx.Response:
+    return await client.post(f"/v1/reports/{recorded['id']}/label", json={"sensitivity": label, "reason": "a reason to keep"})
 
 
-async def lower_label(first: httpx.AsyncClient, second: httpx.AsyncClient, made: dict[str, Any], label: str) -> dict[str, Any]:
-    proposal = await change_label(first, made, label)
+async def lower_label(first: httpx.AsyncClient, second: httpx.AsyncClient, recorded: dict[str, Any], label: str) -> dict[str, Any]:
+    proposal = await change_label(first, recorded, label)
     assert proposal.status_code == 202, proposal.text
     done = await second.post(proposal.json()["links"]["confirmation"])
     assert done.status_code == 201, done.text
-    told: dict[str, Any] = done.json()
-    return told
+    change: dict[str, Any] = done.json()
+    return change
 
 
 @pytest.fixture
@@ -52,21 +52,21 @@ async def test_raised_label_removes_the_report_from_every_response(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
     """Earlier entries, time travel and history included; a tombstone without content remains."""
-    kept = await post(client, source="envoy", value={"people": 1})
-    made = await post(client)
+    other = await post(client, source="envoy", value={"people": 1})
+    recorded = await post(client)
     reader = await make_client(Scope.READ, clearance=Label.GREEN)
     before = [item["hash"] for item in await all_changes(reader)]
-    assert SECRET in (await reader.get(f"/v1/reports/{made['id']}")).text
+    assert SECRET in (await reader.get(f"/v1/reports/{recorded['id']}")).text
 
-    raised = await change_label(client, made, "red")
+    raised = await change_label(client, recorded, "red")
     assert (raised.status_code, raised.json()["sensitivity"], raised.json()["before"]) == (201, "red", "clear")
-    assert (await reader.get(f"/v1/reports/{made['id']}")).status_code == 404
+    assert (await reader.get(f"/v1/reports/{recorded['id']}")).status_code == 404
     for path in PATHS:
-        answer = await reader.get(path.replace("{indicator}", made["indicator"]))
-        assert answer.status_code == 200, path
-        assert made["id"] not in answer.text or "changes" in path, path
-        assert "a reason to keep" not in answer.text, path
-        assert answer.text.count(SECRET) <= answer.text.count(kept["id"]), path
+        response = await reader.get(path.replace("{indicator}", recorded["indicator"]))
+        assert response.status_code == 200, path
+        assert recorded["id"] not in response.text or "changes" in path, path
+        assert "a reason to keep" not in response.text, path
+        assert response.text.count(SECRET) <= response.text.count(other["id"]), path
     changes = await all_changes(reader)
     assert [item["seq"] for item in changes] == [1, 2, 3]
     assert [item["hash"] for item in changes[:2]] == before
@@ -74,27 +74,27 @@ async def test_raised_label_removes_the_report_from_every_response(
     assert (withheld["type"], withheld["documents"]) == ("withheld", [])
     assert all(withheld[name] is None for name in ("report_id", "indicator", "source", "report", "reason", "detail"))
     assert withheld["redacted"] == ["report_id", "indicator", "report"]
-    assert (tombstone["type"], tombstone["report_id"], tombstone["report"]) == ("tombstone", made["id"], None)
+    assert (tombstone["type"], tombstone["report_id"], tombstone["report"]) == ("tombstone", recorded["id"], None)
     assert (tombstone["reason"], tombstone["detail"], tombstone["recorded_by"]) == (None, None, "")
     (document,) = tombstone["documents"]
     assert (document["value"]["people"], document["revision"]) == (1, 3)
-    whole = await all_changes(client)
-    assert (whole[2]["type"], whole[2]["detail"]) == ("label", {"sensitivity": "red", "before": "clear"})
-    assert (await client.get(f"/v1/reports/{made['id']}")).json()["sensitivity"] == "red"
+    all_entries = await all_changes(client)
+    assert (all_entries[2]["type"], all_entries[2]["detail"]) == ("label", {"sensitivity": "red", "before": "clear"})
+    assert (await client.get(f"/v1/reports/{recorded['id']}")).json()["sensitivity"] == "red"
     await assert_verified(settings.database_url)
 
 
 async def test_lowered_label_takes_two_keys_and_gives_a_new_entry(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
-    made = await post(client, sensitivity="red")
+    recorded = await post(client, sensitivity="red")
     await post(client, source="envoy", value={"people": 1})
     reader = await make_client(Scope.READ, clearance=Label.AMBER)
     known_before = (await client.get("/v1/ledger/head")).json()["recorded_at"]
-    proposal = await change_label(client, made, "green")
+    proposal = await change_label(client, recorded, "green")
     assert (proposal.status_code, proposal.json()["before"]) == (202, "red")
     assert [item["id"] for item in (await second.get("/v1/label-proposals")).json()["items"]] == [proposal.json()["id"]]
-    assert (await reader.get(f"/v1/reports/{made['id']}")).status_code == 404
+    assert (await reader.get(f"/v1/reports/{recorded['id']}")).status_code == 404
     confirmation = proposal.json()["links"]["confirmation"]
     own = await client.post(confirmation)
     assert (own.status_code, own.json()["type"]) == (403, "urn:lifeline:problem:same-key")
@@ -106,32 +106,32 @@ async def test_lowered_label_takes_two_keys_and_gives_a_new_entry(
     assert (await second.get("/v1/label-proposals")).json()["items"] == []
 
     first, new = await all_changes(reader)
-    assert (first["seq"], new["seq"], new["type"], new["report_id"]) == (1, 2, "report", made["id"])
+    assert (first["seq"], new["seq"], new["type"], new["report_id"]) == (1, 2, "report", recorded["id"])
     assert (new["report"]["sensitivity"], new["reason"], new["detail"]) == ("green", None, None)
     assert [change["type"] for change in await all_changes(client)] == ["report", "report", "label"]
-    seen = (await reader.get(f"/v1/reports/{made['id']}")).json()
+    seen = (await reader.get(f"/v1/reports/{recorded['id']}")).json()
     assert (seen["seq"], seen["sensitivity"]) == (2, "green")
     (item,) = (await reader.get("/v1/trapped-populations")).json()["items"]
     assert (item["assessment"]["reports"], item["revision"]) == (2, 2)
     # At that time the ledger of this reader did not contain the report.
     past = (await reader.get("/v1/trapped-populations", params={"known_at": known_before})).json()["items"]
     assert [each["assessment"]["reports"] for each in past] == [1]
-    assert [each["id"] for each in (await reader.get("/v1/reports", params={"known_at": known_before})).json()["items"]] != [made["id"]]
+    assert [each["id"] for each in (await reader.get("/v1/reports", params={"known_at": known_before})).json()["items"]] != [recorded["id"]]
     await assert_verified(settings.database_url)
 
 
 async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
-    made = await post(client, sensitivity="green")
+    recorded = await post(client, sensitivity="green")
     reader = await make_client(Scope.READ, clearance=Label.GREEN)
-    assert (await change_label(client, made, "amber")).status_code == 201
-    assert (await change_label(client, made, "red")).status_code == 201
-    told = await lower_label(client, second, made, "clear")
-    assert (told["sensitivity"], told["before"], told["seq"]) == ("clear", "red", 4)
+    assert (await change_label(client, recorded, "amber")).status_code == 201
+    assert (await change_label(client, recorded, "red")).status_code == 201
+    change = await lower_label(client, second, recorded, "clear")
+    assert (change["sensitivity"], change["before"], change["seq"]) == ("clear", "red", 4)
     assert [change["type"] for change in await all_changes(reader)] == ["report", "tombstone", "report"]
     assert [change["type"] for change in await all_changes(await make_client(Scope.READ, clearance=Label.CLEAR))] == ["report"]
-    assert (await reader.get(f"/v1/reports/{made['id']}")).json()["sensitivity"] == "clear"
+    assert (await reader.get(f"/v1/reports/{recorded['id']}")).json()["sensitivity"] == "clear"
     (item,) = (await reader.get("/v1/indicators")).json()["items"]
     assert (item["assessment"]["reports"], item["sensitivity"], item["revision"]) == (1, "clear", 3)
     await assert_verified(settings.database_url)
@@ -169,19 +169,19 @@ async def test_raised_correction_does_not_restore_the_original(
 async def test_label_that_cannot_change_gets_409_404_403_or_422(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
-    made = await post(client, sensitivity="amber")
-    same = await change_label(client, made, "amber")
+    recorded = await post(client, sensitivity="amber")
+    same = await change_label(client, recorded, "amber")
     assert (same.status_code, same.json()["type"]) == (409, "urn:lifeline:problem:same-label")
     low = await make_client(Scope.READ, Scope.CURATE, clearance=Label.GREEN)
-    assert (await change_label(low, made, "red")).status_code == 404
+    assert (await change_label(low, recorded, "red")).status_code == 404
     assert (await change_label(low, {"id": str(uuid4())}, "red")).status_code == 404
-    assert (await change_label(await make_client(Scope.READ, Scope.REPORT, clearance=Label.RED), made, "red")).status_code == 403
-    wrong = await client.post(f"/v1/reports/{made['id']}/label", json={"sensitivity": "purple", "reason": "", "more": 1})
+    assert (await change_label(await make_client(Scope.READ, Scope.REPORT, clearance=Label.RED), recorded, "red")).status_code == 403
+    wrong = await client.post(f"/v1/reports/{recorded['id']}/label", json={"sensitivity": "purple", "reason": "", "more": 1})
     assert sorted(each["pointer"] for each in wrong.json()["errors"]) == ["/more", "/reason", "/sensitivity"]
-    proposal = (await change_label(client, made, "clear")).json()
-    assert (await client.post(f"/v1/reports/{made['id']}/retraction", json={"reason": "withdrawn"})).status_code == 201
+    proposal = (await change_label(client, recorded, "clear")).json()
+    assert (await client.post(f"/v1/reports/{recorded['id']}/retraction", json={"reason": "withdrawn"})).status_code == 201
     # Otherwise the report would stand for readers who did not see the retraction.
     assert (await second.post(proposal["links"]["confirmation"])).status_code == 409
-    assert (await change_label(client, made, "green")).status_code == 409
-    assert (await change_label(client, made, "red")).status_code == 201
+    assert (await change_label(client, recorded, "green")).status_code == 409
+    assert (await change_label(client, recorded, "red")).status_code == 201
     assert (await second.post(proposal["links"]["confirmation"])).json()["type"] == "urn:lifeline:problem:lapsed"

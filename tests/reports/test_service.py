@@ -17,10 +17,10 @@ async def test_repeated_statement_gets_200_and_the_first_report(client: httpx.As
         report(**same, sensitivity="green"),
         report(**same, value={"people_low": None, "includes_combatants": "unknown"}),
     ):
-        answer = await client.post("/v1/reports", json=again)
-        assert answer.status_code == 200, answer.text
-        assert answer.json() == first.json()
-        assert answer.headers["location"] == first.headers["location"]
+        response = await client.post("/v1/reports", json=again)
+        assert response.status_code == 200, response.text
+        assert response.json() == first.json()
+        assert response.headers["location"] == first.headers["location"]
     assert (await client.get("/v1/reports")).json()["revision"] == 1
     other = [
         report(**same, source="envoy"),

@@ -32,9 +32,9 @@ async def test_report_with_one_wrong_field_gets_422_and_is_not_recorded(client: 
     chosen = invalid_ones if FULL else {each.at: each for each in reversed(invalid_ones)}.values()
     found = []
     for invalid in chosen:
-        answer = await client.post("/v1/reports", content=json.dumps(invalid.body(kind)), headers={"Content-Type": "application/json"})
-        problem = assert_problem(answer, 422, "/v1/reports") if answer.status_code == 422 else answer.json()
-        found.append(unexpected(invalid, answer.status_code, problem))
+        response = await client.post("/v1/reports", content=json.dumps(invalid.body(kind)), headers={"Content-Type": "application/json"})
+        problem = assert_problem(response, 422, "/v1/reports") if response.status_code == 422 else response.json()
+        found.append(unexpected(invalid, response.status_code, problem))
     assert not any(found), "\n".join(filter(None, found))
     assert (await client.get("/v1/ledger/head")).json() == before
 
@@ -44,9 +44,9 @@ async def test_list_of_invalid_reports_gets_one_problem_per_report(client: httpx
     """Each field with each wrong value, as one list: exactly that field is named, and no report is recorded."""
     invalid_ones = invalid_reports(kind)
     sent = json.dumps([invalid.body(kind) for invalid in invalid_ones])
-    answer = await client.post("/v1/reports", content=sent, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 207, answer.text
-    items = answer.json()["items"]
+    response = await client.post("/v1/reports", content=sent, headers={"Content-Type": "application/json"})
+    assert response.status_code == 207, response.text
+    items = response.json()["items"]
     found = [unexpected(invalid, item["status"], item.get("problem", item)) for invalid, item in zip(invalid_ones, items, strict=True)]
     assert not any(found), "\n".join(filter(None, found))
     assert (await client.get("/v1/reports")).json()["revision"] == 0
@@ -54,11 +54,11 @@ async def test_list_of_invalid_reports_gets_one_problem_per_report(client: httpx
 
 @sqlite_only
 async def test_report_with_many_wrong_fields_names_each(client: httpx.AsyncClient, reference: Reference) -> None:
-    answer = await client.post("/v1/reports", json={"kind": 1, "place": "", "stated_at": "x", "value": {}, "more": 1})
-    pointers = {error["pointer"] for error in assert_problem(answer, 422, "/v1/reports")["errors"]}
+    response = await client.post("/v1/reports", json={"kind": 1, "place": "", "stated_at": "x", "value": {}, "more": 1})
+    pointers = {error["pointer"] for error in assert_problem(response, 422, "/v1/reports")["errors"]}
     assert pointers == {"/kind", "/place", "/source", "/stated_at", "/more"}
-    answer = await client.post("/v1/reports", json=report(place="nowhere", source="nobody", provenance={"via": ["no-one"]}))
-    pointers = {error["pointer"] for error in assert_problem(answer, 422, "/v1/reports")["errors"]}
+    response = await client.post("/v1/reports", json=report(place="nowhere", source="nobody", provenance={"via": ["no-one"]}))
+    pointers = {error["pointer"] for error in assert_problem(response, 422, "/v1/reports")["errors"]}
     assert pointers == {"/place", "/source", "/provenance/via/0"}
 
 
@@ -84,8 +84,8 @@ async def test_report_without_label_gets_the_default_of_its_kind_and_source(clie
         expected += [label, label]
     assert (await client.post("/v1/reports", json=sent)).json()["created"] == len(sent)
     assert [item["sensitivity"] for item in (await client.get("/v1/reports")).json()["items"]] == expected
-    answer = await client.post("/v1/reports", json=report(source="neighbour", stated_at="2016-08-20"))
-    assert answer.json()["sensitivity"] == "clear"
+    response = await client.post("/v1/reports", json=report(source="neighbour", stated_at="2016-08-20"))
+    assert response.json()["sensitivity"] == "clear"
 
 
 @sqlite_only
@@ -97,8 +97,8 @@ async def test_default_label_setting_applies_unless_a_rule_is_stricter(
     async with client_for(settings.model_copy(update={"default_label": Label(default)}), secret) as client:
         found = []
         for body in (report(), report("route_closure", {"status": "open"}), report(source="neighbour")):
-            answer = await client.post("/v1/reports", json={name: value for name, value in body.items() if name != "sensitivity"})
-            found.append(answer.json()["sensitivity"])
+            response = await client.post("/v1/reports", json={name: value for name, value in body.items() if name != "sensitivity"})
+            found.append(response.json()["sensitivity"])
     assert found == labels
 
 
