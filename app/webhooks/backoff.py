@@ -21,8 +21,7 @@ def next_attempt(
 ) -> datetime | None:
     """Return the time of the next attempt after this many failed ones, the first at `first`; None if that was the last.
 
-    The delay is uniform between 0 and `max_delay`, at least `retry_after`. The last attempt is at the end of the window, so a
-    receiver that recovers within the window gets everything.
+    The last attempt is at the end of the window, so a receiver that recovers within the window gets everything.
     """
     end = first + timedelta(seconds=settings.webhook_retry_window_seconds)
     if now >= end:

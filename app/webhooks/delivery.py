@@ -38,10 +38,7 @@ _ssl_context = cache(ssl.create_default_context)
 
 
 def new_client() -> httpx.AsyncClient:
-    """Make a client for one webhook, because connections are pooled by address and two hosts at one address must not share them.
-
-    Without proxies, which would resolve the host again, and without redirects.
-    """
+    """Make a client for one webhook: two hosts at one address must not share connections, and a proxy would resolve the host again."""
     return httpx.AsyncClient(verify=_ssl_context(), trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113 - `deliver` has one
 
 

@@ -28,14 +28,14 @@ def event_type(change_type: str) -> str:
 def build_event(delivery: UUID, served: ServedChange, *, reference_only: bool, reader_level: int) -> str:
     """Render a change as an event; `data` is the change as in `/v1/changes` and a link to it, or only its seq, its type and the link."""
     links = {"change": f"/v1/changes?after={CHANGE_CURSORS[reader_level].encode(served.seq - 1, served.seq - 1)}&limit=1"}
-    head = {
+    reference = {"seq": served.seq, "type": served.type, "links": links}
+    event = {
         "specversion": "1.0",
         "id": str(delivery),
         "source": SOURCE,
         "type": event_type(served.type),
         "time": served.recorded_at,
         "datacontenttype": "application/json",
+        "data": reference if reference_only else orjson.Fragment(f'{served.json[:-1]},"links":{orjson.dumps(links).decode()}}}'),
     }
-    if reference_only:
-        return orjson.dumps(head | {"data": {"seq": served.seq, "type": served.type, "links": links}}).decode()
-    return orjson.dumps(head).decode()[:-1] + ',"data":' + served.json[:-1] + ',"links":' + orjson.dumps(links).decode() + "}}"
+    return orjson.dumps(event).decode()

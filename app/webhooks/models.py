@@ -12,10 +12,7 @@ PENDING = text("status = 'pending'")
 
 
 class Webhook(SQLModel, table=True):
-    """A webhook; changes up to `cursor_seq`, in the ledger of the clearance `level`, are queued, delivered or filtered out.
-
-    Until `lease_expires_at` only the holder of `lease_id` delivers. `failing_since` is the first failure after the last success.
-    """
+    """A webhook; changes up to `cursor_seq`, in the ledger of the clearance `level`, are queued, delivered or filtered out."""
 
     __tablename__ = "webhook"
 
@@ -32,9 +29,11 @@ class Webhook(SQLModel, table=True):
     cursor_seq: int = Field(sa_type=BigInt)
     created_at: datetime = Field(sa_type=UtcDateTime)
     last_delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # First failure after the last success.
     failing_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
     disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     disabled_reason: str | None = None
+    # Until `lease_expires_at` only the holder of this lease delivers.
     lease_id: UUID | None = None
     lease_expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Select, case, or_, select
+from sqlalchemy import Column, ColumnElement, Select, Table, case, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -33,16 +33,18 @@ def _select_webhooks(caller: Principal) -> Select[Any]:
     hooks = webhooks.c
     stopped = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= utc_now(), col(ApiKey.id).is_(None))
     status = case((hooks.disabled_at.is_not(None), "disabled"), (stopped, "stopped"), else_="active").label("status")
-    served = [hooks.id, hooks.url, hooks.kind, hooks.place, hooks.within, hooks.country, hooks.level.label("clearance"), status]
-    served += [hooks.cursor_seq.label("seq"), hooks.created_at, hooks.last_delivered_at.label("delivered_at"), hooks.failing_since]
-    served += [hooks.disabled_at, hooks.disabled_reason]
-    return select(*served).outerjoin(ApiKey, col(ApiKey.id) == hooks.key_id).where(*visible_webhooks(caller))
+    named = hooks.level.label("clearance"), hooks.cursor_seq.label("seq"), hooks.last_delivered_at.label("delivered_at")
+    statement = select(*_served_columns(webhooks, WebhookOut), *named, status)
+    return statement.outerjoin(ApiKey, col(ApiKey.id) == hooks.key_id).where(*visible_webhooks(caller))
 
 
 def _select_deliveries(webhook_id: UUID) -> Select[Any]:
-    log = deliveries.c
-    served = [log.id, log.seq, log.event_type.label("type"), log.status, log.attempts, log.created_at, log.last_attempt_at]
-    return select(*served, log.next_attempt_at, log.status_code, log.error).where(log.webhook_id == webhook_id)
+    served = _served_columns(deliveries, DeliveryOut)
+    return select(*served, deliveries.c.event_type.label("type")).where(deliveries.c.webhook_id == webhook_id)
+
+
+def _served_columns(table: Table, model: type[BaseModel]) -> list[Column[Any]]:
+    return [table.c[name] for name in model.model_fields if name in table.c]
 
 
 async def get_webhook(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from app.http.cursors import Cursor
 from app.http.openapi import NOT_MODIFIED, Responses, problem_responses
 from app.http.problems import Problem, invalid_field, invalid_request, not_found
 from app.http.query_params import PageCursor
-from app.http.responses import REVISION_HEADER, next_url
+from app.http.responses import JSON, json_response, next_url
 from app.reference.geometry import BBox, parse_bbox
 from app.storage.paging import current_revision
 
@@ -67,7 +67,7 @@ ERRORS = NOT_MODIFIED | problem_responses(400, 401, 404, 503)
 
 
 def _get(path: str, summary: str, example: dict[str, Any]) -> Callable[[Endpoint], Endpoint]:
-    responses: Responses = ERRORS | {200: {"content": {"application/json": {"example": example}}}}
+    responses: Responses = ERRORS | {200: {"content": {JSON: {"example": example}}}}
     return router.get(path, summary=summary, responses=responses, response_model=dict[str, Any])
 
 
@@ -88,12 +88,10 @@ _POINT_EXAMPLE = {"type": "Point", "coordinates": [37.19, 36.2]}
 _FEATURE_EXAMPLE = {"type": "Feature", "id": "01900000", "geometry": _POINT_EXAMPLE, "properties": {"slug": "aleppo-east"}}
 
 
-def _respond(caller: Principal, content: dict[str, Any], media_type: str = "application/json", revision: int | None = None) -> Response:
+def _respond(request: Request, caller: Principal, content: dict[str, Any], media_type: str = JSON, revision: int | None = None) -> Response:
     # Without the response cache, because absolute links depend on the host of the request.
-    headers = {"Cache-Control": f"{'private' if caller.key_id is not None else 'public'}, no-cache"}
-    if revision is not None:
-        headers[REVISION_HEADER] = str(revision)
-    return Response(orjson.dumps(content), headers=headers, media_type=media_type)
+    body, private = orjson.dumps(content), caller.key_id is not None
+    return json_response(request, body, private=private, cacheable=False, media_type=media_type, revision=revision)
 
 
 def _link(request: Request, path: str, rel: str, media_type: str, title: str | None = None) -> dict[str, str]:
@@ -106,32 +104,32 @@ def _link(request: Request, path: str, rel: str, media_type: str, title: str | N
 async def get_landing_page(request: Request, caller: CallerDep) -> Response:
     """Return the landing page, the address to connect a GIS to."""
     links = [
-        _link(request, "/ogc", "self", "application/json", "This document"),
+        _link(request, "/ogc", "self", JSON, "This document"),
         _link(request, "/openapi.json", "service-desc", "application/vnd.oai.openapi+json;version=3.1", "The OpenAPI document"),
         _link(request, "/docs", "service-doc", "text/html", "Swagger UI"),
-        _link(request, "/ogc/conformance", "conformance", "application/json", "Conformance classes"),
-        _link(request, "/ogc/collections", "data", "application/json", "Collections"),
+        _link(request, "/ogc/conformance", "conformance", JSON, "Conformance classes"),
+        _link(request, "/ogc/collections", "data", JSON, "Collections"),
     ]
-    return _respond(caller, {"title": "Lifeline", "description": "Places, routes and indicators of Lifeline.", "links": links})
+    return _respond(request, caller, {"title": "Lifeline", "description": "Places, routes and indicators of Lifeline.", "links": links})
 
 
 @_get("/conformance", "Get the conformance classes", {"conformsTo": CONFORMANCE[:1]})
-async def get_conformance(caller: CallerDep) -> Response:
+async def get_conformance(request: Request, caller: CallerDep) -> Response:
     """Return the conformance classes of OGC API that this service implements."""
-    return _respond(caller, {"conformsTo": CONFORMANCE})
+    return _respond(request, caller, {"conformsTo": CONFORMANCE})
 
 
 @_get("/collections", "List collections", {"links": [], "collections": [_COLLECTION_EXAMPLE]})
 async def list_collections(request: Request, caller: CallerDep) -> Response:
     """List the collections: places, routes and indicators."""
-    links = [_link(request, "/ogc/collections", "self", "application/json")]
-    return _respond(caller, {"links": links, "collections": [_collection(request, each) for each in COLLECTIONS]})
+    links = [_link(request, "/ogc/collections", "self", JSON)]
+    return _respond(request, caller, {"links": links, "collections": [_collection(request, each) for each in COLLECTIONS]})
 
 
 @_get("/collections/{collection}", "Get a collection", _COLLECTION_EXAMPLE)
 async def get_collection(request: Request, caller: CallerDep, collection: CollectionPath) -> Response:
     """Return title, description, extent and links of a collection."""
-    return _respond(caller, _collection(request, collection))
+    return _respond(request, caller, _collection(request, collection))
 
 
 @_get(
@@ -164,12 +162,12 @@ async def list_features(
     links = [
         _link(request, f"{path}/items?{request.url.query}".rstrip("?"), "self", GEOJSON),
         _link(request, f"/v1/{collection}.csv", "alternate", "text/csv", "The whole collection as CSV"),
-        _link(request, path, "collection", "application/json"),
+        _link(request, path, "collection", JSON),
     ]
     if last is not None:
         links.append(_link(request, next_url(request, codec.encode(last, revision)), "next", GEOJSON))
     content = {"type": "FeatureCollection", "links": links, "numberReturned": len(features), "features": features}
-    return _respond(caller, content, GEOJSON, revision)
+    return _respond(request, caller, content, GEOJSON, revision)
 
 
 @_get("/collections/{collection}/items/{feature}", "Get a feature", _FEATURE_EXAMPLE)
@@ -193,8 +191,8 @@ async def get_feature(
     if not found:
         raise not_found("feature")
     path = f"/ogc/collections/{collection}"
-    links = [_link(request, f"{path}/items/{found[0]['id']}", "self", GEOJSON), _link(request, path, "collection", "application/json")]
-    return _respond(caller, {**found[0], "links": links}, GEOJSON, revision)
+    links = [_link(request, f"{path}/items/{found[0]['id']}", "self", GEOJSON), _link(request, path, "collection", JSON)]
+    return _respond(request, caller, {**found[0], "links": links}, GEOJSON, revision)
 
 
 def _collection(request: Request, name: str) -> dict[str, Any]:
@@ -207,7 +205,7 @@ def _collection(request: Request, name: str) -> dict[str, Any]:
         "crs": [CRS84],
         "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]], "crs": CRS84}},
         "links": [
-            _link(request, f"/ogc/collections/{name}", "self", "application/json"),
+            _link(request, f"/ogc/collections/{name}", "self", JSON),
             _link(request, f"/ogc/collections/{name}/items", "items", GEOJSON, title),
         ],
     }
