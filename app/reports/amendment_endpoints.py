@@ -94,9 +94,7 @@ async def create_indicator_outcome(
     """
 
     async def write(session: AsyncSession) -> WriteResult:
-        entry = await record_outcome(
-            session, caller, id, outcome=body.outcome, reason=body.reason, report_id=body.report, settings=settings
-        )
+        entry = await record_outcome(session, caller, id, body, settings)
         return entry_result(entry, caller, "indicator", indicator=str(id), outcome=body.outcome, report=str(body.report))
 
     return await idempotent_write(request, caller, write)
@@ -116,7 +114,7 @@ async def create_source_grade(
     """
 
     async def write(session: AsyncSession) -> WriteResult:
-        entry = await record_grade(session, caller, slug, reliability=body.reliability, reason=body.reason, settings=settings)
+        entry = await record_grade(session, caller, slug, body, settings)
         before = (entry.detail or {})["before"]
         return entry_result(entry, caller, "source", source=slug, reliability=body.reliability, before=before)
 

@@ -17,6 +17,7 @@ from app.ledger.models import LedgerEntry, first_recorded_detail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
 from app.reports.queries import find_visible_report
+from app.reports.schemas import GradeIn, OutcomeIn
 from app.settings import Settings
 from app.storage.paging import chunks
 from app.storage.types import table_of
@@ -26,10 +27,7 @@ async def record_outcome(
     session: AsyncSession,
     caller: Principal,
     indicator_id: UUID,
-    *,
-    outcome: str,
-    reason: str,
-    report_id: UUID,
+    sent: OutcomeIn,
     settings: Settings,
     first_recorded_at: datetime | None = None,
 ) -> LedgerEntry:
@@ -46,18 +44,18 @@ async def record_outcome(
         raise not_found("indicator")
     if not KINDS[row.kind].has_outcome:
         raise Problem(409, f"Indicators of the kind {row.kind} give no warnings, so they have no outcome.", kind="no-warning")
-    evidence = await find_visible_report(await session.connection(), report_id, caller)
+    evidence = await find_visible_report(await session.connection(), sent.report, caller)
     if evidence is None:
         raise invalid_field("/report", "no such report: send the id of a report that you can read")
     entry = appender.new_entry(
         "outcome",
         caller,
         indicator_id=indicator_id,
-        report_id=report_id,
+        report_id=sent.report,
         # A reader who may not see the evidence must not see the outcome.
         level=max(evidence.report.level, row.min_clearance),
-        reason=reason,
-        detail={"outcome": outcome} | first_recorded_detail(first_recorded_at),
+        reason=sent.reason,
+        detail={"outcome": sent.outcome} | first_recorded_detail(first_recorded_at),
     )
     appender.append(entry, entry_body(entry, None))
     await appender.flush(session, [entry])
@@ -66,14 +64,7 @@ async def record_outcome(
 
 
 async def record_grade(
-    session: AsyncSession,
-    caller: Principal,
-    slug: str,
-    *,
-    reliability: str,
-    reason: str,
-    settings: Settings,
-    first_recorded_at: datetime | None = None,
+    session: AsyncSession, caller: Principal, slug: str, sent: GradeIn, settings: Settings, first_recorded_at: datetime | None = None
 ) -> LedgerEntry:
     """Grade a source from now on and reassess the indicators that rest on it; past assessments keep the grade then in force.
 
@@ -86,20 +77,20 @@ async def record_grade(
     source = (await find_sources(connection, [slug], caller.level, caller.organisation)).get(slug)
     if source is None:
         raise not_found("source")
-    if source.reliability == reliability:
-        raise Problem(409, f"The source already has the grade {reliability}.", kind="same-grade")
+    if source.reliability == sent.reliability:
+        raise Problem(409, f"The source already has the grade {sent.reliability}.", kind="same-grade")
     entry = appender.new_entry(
         "grade",
         caller,
         source_id=source.id,
         level=0,
-        reason=reason,
-        detail={"reliability": reliability, "before": source.reliability} | first_recorded_detail(first_recorded_at),
+        reason=sent.reason,
+        detail={"reliability": sent.reliability, "before": source.reliability} | first_recorded_detail(first_recorded_at),
     )
     aliases = {source.slug: source.alias_slug} if source.alias_slug is not None else None
     appender.append(entry, entry_body(entry, None, source.slug), aliases)
     effective_from = first_recorded_at or appender.recorded_at
-    grade = SourceGrade(source_id=source.id, global_seq=entry.global_seq, effective_from=effective_from, reliability=reliability)
+    grade = SourceGrade(source_id=source.id, global_seq=entry.global_seq, effective_from=effective_from, reliability=sent.reliability)
     await session.execute(insert(table_of(SourceGrade)), [grade.model_dump()])
     await appender.flush(session, [entry])
     voices = table_of(IndicatorSource).c

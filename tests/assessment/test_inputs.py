@@ -31,6 +31,7 @@ from app.reference.schemas import PlaceIn, SourceIn
 from app.reference.service import add_place, add_source
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.queries import VisibleReport
+from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import validate
 from app.settings import Settings
@@ -154,9 +155,8 @@ class Run:
         of, evidence = self._pick(which), self._pick(shown)
         if of is None or evidence is None:
             return
-        entry = await record_outcome(
-            session, caller(level), UUID(of.indicator), outcome=outcome, reason="seen", report_id=UUID(evidence.id), settings=self.settings
-        )
+        sent = OutcomeIn(outcome=outcome, reason="seen", report=UUID(evidence.id))
+        entry = await record_outcome(session, caller(level), UUID(of.indicator), sent, self.settings)
         lowest = min(each.level for each in self.log.reports if each.indicator == of.indicator)
         seen_from = max(evidence.level, lowest)
         self.log.entries.append(
@@ -165,7 +165,7 @@ class Run:
 
     async def _grade(self, session: AsyncSession, source: str, grade: str) -> None:
         slug = self.name(source)
-        entry = await record_grade(session, caller(4), slug, reliability=grade, reason="was wrong", settings=self.settings)
+        entry = await record_grade(session, caller(4), slug, GradeIn(reliability=grade, reason="was wrong"), self.settings)
         self.log.entries.append(Entry(entry.global_seq, 0, entry.recorded_at, grade=(slug, grade)))
 
     async def check(self, as_of: datetime) -> None:

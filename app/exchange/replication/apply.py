@@ -29,6 +29,7 @@ from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
 from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report
+from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
 from app.settings import Settings
@@ -229,16 +230,8 @@ class EntryApplier:
         assert entry.detail.outcome is not None
         if await _exists(session, caller, entry, "outcome", col(LedgerEntry.indicator_id) == indicator):
             return False
-        await record_outcome(
-            session,
-            caller,
-            indicator,
-            outcome=entry.detail.outcome,
-            reason=entry.reason,
-            report_id=self._local(entry.report_id),
-            settings=self._settings,
-            first_recorded_at=entry.first_recorded_at,
-        )
+        sent = OutcomeIn(outcome=entry.detail.outcome, reason=entry.reason, report=self._local(entry.report_id))
+        await record_outcome(session, caller, indicator, sent, self._settings, entry.first_recorded_at)
         return True
 
     async def _add_grade(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
@@ -248,15 +241,8 @@ class EntryApplier:
         source = (await find_sources(await session.connection(), [entry.source], caller.level, organisation)).get(entry.source)
         if source is not None and await _exists(session, caller, entry, "grade", col(LedgerEntry.source_id) == source.id):
             return False
-        await record_grade(
-            session,
-            caller,
-            entry.source,
-            reliability=entry.detail.reliability,
-            reason=entry.reason,
-            settings=self._settings,
-            first_recorded_at=entry.first_recorded_at,
-        )
+        sent = GradeIn(reliability=entry.detail.reliability, reason=entry.reason)
+        await record_grade(session, caller, entry.source, sent, self._settings, entry.first_recorded_at)
         return True
 
     async def _change_label(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
