@@ -22,7 +22,7 @@ from app.exchange.imports.file_readers import TABULAR, read_batches, read_docume
 from app.exchange.imports.results import ImportContent, ImportOut, Progress
 from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.entry_schema import KNOWN_TYPES, parse_entry
-from app.exchange.replication.reference import add_reference, reference_errors
+from app.exchange.replication.reference import add_reference, parse_reference
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
@@ -152,7 +152,8 @@ class FullImport:
                 errors = [FieldProblem(pointer="", detail=problem)]
             elif (type_ := record.body["record"]) in MODELS:
                 result.added[type_] += 1
-                errors = reference_errors(type_, record.body)
+                parsed = parse_reference(type_, record.body)
+                errors = parsed if isinstance(parsed, list) else []
             elif type_ == "change":
                 errors = self._check_change(record.body, result)
             result.reject(record.locate(each) for each in errors)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from app.client import AsyncLifeline
+from app.client import AsyncLifeline, Record
 from app.client.calls import get
 
 THEME = "humanitarian-needs"
@@ -22,6 +22,12 @@ ALL_SECTORS = frozenset({"intersectoral", "all", "*"})
 # Columns that name a part of the population, and their values in rows of the whole population.
 _PART_COLUMNS = ("category", "gender", "age_range", "disabled_marker", "population_group")
 _WHOLE = frozenset({"", "all", "total"})
+
+
+class HapiPage(Record):
+    """A page of rows."""
+
+    data: list[dict[str, Any]]
 
 
 class HapiClient(AsyncLifeline):
@@ -38,19 +44,12 @@ class HapiClient(AsyncLifeline):
         offset = 0
         while True:
             params = self._query | {"output_format": "json", "limit": PAGE_ROWS, "offset": offset}
-            page = await self._execute(get(_rows_of, self.address, **params))
-            for row in page:
+            page = await self._execute(get(HapiPage, self.address, **params))
+            for row in page.data:
                 yield row
-            if len(page) < PAGE_ROWS:
+            if len(page.data) < PAGE_ROWS:
                 return
-            offset += len(page)
-
-
-def _rows_of(body: Any) -> list[Mapping[str, Any]]:
-    rows: list[Mapping[str, Any]] = body["data"]
-    if not all(isinstance(each, dict) for each in rows):
-        raise TypeError("rows must be objects")
-    return rows
+            offset += len(page.data)
 
 
 async def write_statements(client: HapiClient, source: str, file: IO[bytes]) -> int:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
@@ -67,8 +67,8 @@ class Entry(BaseModel):
     indicator: UUID | None = None
     source: str | None = None
     report: _Report | None = None
-    reason: Annotated[Reason, BeforeValidator(lambda value: REASON_WITHHELD if value is None else value)] = REASON_WITHHELD
-    detail: Annotated[_Detail, BeforeValidator(lambda value: {} if value is None else value)] = _Detail()
+    reason: Reason = REASON_WITHHELD
+    detail: _Detail = _Detail()
     recorded_at: DateOrTime | None = None
     recorded_by: str
     documents: list[_Document] = []
@@ -99,7 +99,7 @@ def _without_nulls(node: dict[str, Any]) -> dict[str, Any]:
 def parse_entry(given: Mapping[str, Any]) -> Entry | list[FieldProblem]:
     """Return an entry with all that its type requires, or what is wrong; an unknown type requires nothing."""
     try:
-        entry = Entry.model_validate(given)
+        entry = Entry.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         return field_problems(error)
     if (path := find_nul(dict(given))) is not None:

@@ -8,8 +8,7 @@ Identifiers, provenance and `recorded_by` are kept; `app.exchange.replication.ap
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select, update
 from sqlmodel import col
 
 from app.client import AsyncLifeline, Change, LifelineError, Page
@@ -22,6 +21,7 @@ from app.http.problems import FieldProblem
 from app.reference.models import MODELS
 from app.settings import Settings
 from app.storage.database import Database
+from app.storage.types import table_of
 
 PAGE_CHANGES = 200
 BATCH_SIZE = 1000
@@ -40,6 +40,7 @@ class Follower:
         self._client = client
         self._database = database
         self._applier = EntryApplier(author_for, settings)
+        self._parallel = asyncio.Semaphore(MAX_PARALLEL_REQUESTS)
 
     async def follow(self, wait_seconds: int | None = None) -> AsyncIterator[ApplyResult]:
         """Apply the changes page by page: up to the head, or for ever if requests may wait (up to 30 seconds) for new changes."""
@@ -90,24 +91,20 @@ class Follower:
     async def _copy_reference(self) -> None:
         """Add all places, sources and routes by pages: later each would take a request."""
         waiting: list[TypedRecord] = []
+        batch: list[TypedRecord] = []
         lists = {"place": self._client.places(), "source": self._client.sources(), "route": self._client.routes()}
         for type_, records in lists.items():
-            batch: list[TypedRecord] = []
             async for record in records:
                 batch.append((type_, record.model_dump(by_alias=True)))
                 if len(batch) == BATCH_SIZE:
                     waiting, batch = await self._add_batch([*waiting, *batch]), []
-            waiting = await self._add_batch([*waiting, *batch])
+        await self._add_batch([*waiting, *batch])
 
     async def _add_batch(self, batch: Sequence[TypedRecord]) -> list[TypedRecord]:
         """Add records, and return the places whose parent comes later."""
         async with self._database.write() as session:
-            outcomes = await add_reference(session, batch)
-        return [
-            each
-            for each, outcome in zip(batch, outcomes, strict=True)
-            if isinstance(outcome, FieldProblem) and outcome.pointer == "/parent"
-        ]
+            outcomes = zip(batch, await add_reference(session, batch), strict=True)
+        return [each for each, outcome in outcomes if isinstance(outcome, FieldProblem) and outcome.pointer == "/parent"]
 
     async def _fetch_missing(self, changes: Iterable[Change]) -> list[TypedRecord]:
         """Fetch the records that changes name and that do not exist here, parents first."""
@@ -123,38 +120,27 @@ class Follower:
                     if report["value"].get(name):
                         named[type_].add(report["value"][name])
         found: list[TypedRecord] = []
-        parallel = asyncio.Semaphore(MAX_PARALLEL_REQUESTS)
         for type_, slugs in named.items():
-            async with self._database.read() as connection:
-                missing = sorted(slugs - await _existing(connection, type_, slugs))
-            lines = await asyncio.gather(*(self._fetch_line(type_, slug, parallel) for slug in missing))
+            lines = await asyncio.gather(*(self._fetch_line(type_, slug) for slug in await self._missing(type_, slugs)))
             found += {record["slug"]: (type_, record) for line in lines for _, record in line}.values()
         return found
 
-    async def _fetch_line(self, type_: str, slug: str, parallel: asyncio.Semaphore) -> list[TypedRecord]:
+    async def _fetch_line(self, type_: str, slug: str) -> list[TypedRecord]:
         """Fetch a record, and before it the places that contain it and do not exist here."""
-        line: list[TypedRecord] = []
-        missing: str | None = slug
-        while missing is not None:
-            async with parallel:
-                record = (await self._client.record(f"{type_}s", missing)).model_dump(by_alias=True)
-            line.insert(0, (type_, record))
-            missing = record.get("parent")
-            if missing is not None:
-                async with self._database.read() as connection:
-                    if await _existing(connection, "place", {missing}):
-                        break
-        return line
+        async with self._parallel:
+            record = (await self._client.record(f"{type_}s", slug)).model_dump(by_alias=True)
+        parent = record.get("parent")
+        before = await self._fetch_line("place", parent) if parent and await self._missing("place", {parent}) else []
+        return [*before, (type_, record)]
 
-
-async def _existing(connection: AsyncConnection, type_: str, slugs: set[str]) -> set[str]:
-    slug = col(MODELS[type_].slug)
-    return set((await connection.execute(select(slug).where(slug.in_(slugs)))).scalars())
+    async def _missing(self, type_: str, slugs: set[str]) -> list[str]:
+        """Return the slugs that no record here has, in order."""
+        slug = col(MODELS[type_].slug)
+        async with self._database.read() as connection:
+            return sorted(slugs - set(await connection.scalars(select(slug).where(slug.in_(slugs)))))
 
 
 async def reset_cursor(database: Database, url: str) -> None:
     """Read an upstream from the beginning at the next run, which recognises what was applied before."""
     async with database.write() as session:
-        upstream = await session.get(Upstream, url.rstrip("/"))
-        if upstream is not None:
-            upstream.cursor = None
+        await session.execute(update(table_of(Upstream)).where(col(Upstream.url) == url.rstrip("/")).values(cursor=None))

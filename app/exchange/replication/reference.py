@@ -6,11 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
 
-from app.http.problems import FieldProblem, field_problems
-from app.reference.bodies import load_reference_record
-from app.reference.models import MODELS
+from app.http.problems import FieldProblem, Problem, field_problems
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_places, add_route, add_source
 
@@ -27,25 +24,20 @@ class _Served(BaseModel):
     redacted: list[str] = []
 
 
-def _parse(type_: str, record: Mapping[str, Any]) -> tuple[PlaceIn | SourceIn | RouteIn, UUID]:
-    served = _Served.model_validate(record)
+def parse_reference(type_: str, record: Mapping[str, Any]) -> tuple[PlaceIn | SourceIn | RouteIn, UUID] | list[FieldProblem]:
+    """Return a record as it was sent, with its identifier, or what is wrong with it by itself."""
     body = {name: value for name, value in record.items() if name not in _ADDED and value is not None}
-    if "slug" in served.redacted:
-        # A protected source: its slug here is its alias already.
-        body.pop("alias", None)
-    if record.get("first_reliability"):
-        # Later grades are entries of the ledger.
-        body["reliability"] = record["first_reliability"]
-    return _SCHEMAS[type_].model_validate(body), served.id
-
-
-def reference_errors(type_: str, record: Mapping[str, Any]) -> list[FieldProblem]:
-    """Return what is wrong with a record by itself."""
     try:
-        _parse(type_, record)
+        served = _Served.model_validate(record)
+        if "slug" in served.redacted:
+            # A protected source: its slug here is its alias already.
+            body.pop("alias", None)
+        if record.get("first_reliability"):
+            # Later grades are entries of the ledger.
+            body["reliability"] = record["first_reliability"]
+        return _SCHEMAS[type_].model_validate(body), served.id
     except ValidationError as error:
         return field_problems(error)
-    return []
 
 
 async def add_reference(session: AsyncSession, records: Sequence[TypedRecord]) -> list[bool | FieldProblem]:
@@ -54,21 +46,22 @@ async def add_reference(session: AsyncSession, records: Sequence[TypedRecord]) -
     places: dict[int, tuple[PlaceIn, UUID]] = {}
     others: dict[int, tuple[SourceIn | RouteIn, UUID]] = {}
     for at, (type_, record) in enumerate(records):
-        try:
-            body, identifier = _parse(type_, record)
-        except ValidationError as error:
-            results[at] = field_problems(error)[0]
+        parsed = parse_reference(type_, record)
+        if isinstance(parsed, list):
+            results[at] = parsed[0]
+        elif isinstance(parsed[0], PlaceIn):
+            places[at] = parsed[0], parsed[1]
         else:
-            if isinstance(body, PlaceIn):
-                places[at] = body, identifier
-            else:
-                others[at] = body, identifier
+            others[at] = parsed[0], parsed[1]
     results |= zip(places, await add_places(session, list(places.values())), strict=True)
     for at, (body, identifier) in others.items():
-        model = MODELS[records[at][0]]
-        results[at] = await load_reference_record(await session.connection(), model, col(model.slug) == body.slug, 0) is None
-        if results[at] and isinstance(body, SourceIn):
-            await add_source(session, body, identifier)
-        elif results[at] and isinstance(body, RouteIn):
-            await add_route(session, body, identifier)
+        try:
+            if isinstance(body, SourceIn):
+                await add_source(session, body, identifier)
+            else:
+                await add_route(session, body, identifier)
+            results[at] = True
+        except Problem:
+            # Its slug exists.
+            results[at] = False
     return [results[at] for at in range(len(records))]
