@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-from .calls import RETRY_STATUSES, Call, Client, T, get, page_of, parse_response, post, report_results, retry_delay
-from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, Route, Source
+from .calls import RETRY_STATUSES, Call, Client, get, get_page, parse_response, post, retry_delay
+from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Source
 
 
 class AsyncLifeline(Client):
@@ -23,14 +22,14 @@ class AsyncLifeline(Client):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _execute(self, call: Call[T]) -> T:
+    async def _execute(self, call: Call[R]) -> R:
         attempt = 0
         while True:
             response = None
@@ -47,7 +46,7 @@ class AsyncLifeline(Client):
     async def _list(self, record: type[R], path: str, filters: Mapping[str, Any]) -> AsyncIterator[R]:
         params = {"limit": 1000, **filters}
         while True:
-            page = await self._execute(get(page_of(record), path, **params))
+            page = await self._execute(get_page(record, path, **params))
             for each in page.items:
                 yield each
             if page.next is None:
@@ -60,11 +59,11 @@ class AsyncLifeline(Client):
 
     async def indicator(self, indicator_id: str, **params: Any) -> Indicator:
         """Return an indicator with every report behind it; `as_of` selects an earlier time."""
-        return await self._execute(get(Indicator.model_validate, f"/v1/indicators/{indicator_id}", **params))
+        return await self._execute(get(Indicator, f"/v1/indicators/{indicator_id}", **params))
 
     async def situation(self, place: str, **params: Any) -> Record:
         """Return the situation of a place: people trapped, soonest run-out, routes closed; `as_of` selects an earlier time."""
-        return await self._execute(get(Record.model_validate, f"/v1/situations/{place}", **params))
+        return await self._execute(get(Record, f"/v1/situations/{place}", **params))
 
     def reports(self, **filters: Any) -> AsyncIterator[Report]:
         """Iterate over all matching reports, in the order of recording."""
@@ -72,7 +71,7 @@ class AsyncLifeline(Client):
 
     async def report(self, report_id: str, **params: Any) -> Report:
         """Return a report."""
-        return await self._execute(get(Report.model_validate, f"/v1/reports/{report_id}", **params))
+        return await self._execute(get(Report, f"/v1/reports/{report_id}", **params))
 
     def places(self, **filters: Any) -> AsyncIterator[Place]:
         """Iterate over all matching places."""
@@ -80,11 +79,11 @@ class AsyncLifeline(Client):
 
     async def record(self, collection: str, slug: str) -> Record:
         """Return a record of `places`, `sources` or `routes` by its slug."""
-        return await self._execute(get(Record.model_validate, f"/v1/{collection}/{slug}"))
+        return await self._execute(get(Record, f"/v1/{collection}/{slug}"))
 
     async def place(self, slug: str) -> Place:
         """Return a place by its slug or `scheme:code`."""
-        return await self._execute(get(Place.model_validate, f"/v1/places/{slug}"))
+        return await self._execute(get(Place, f"/v1/places/{slug}"))
 
     def sources(self, **filters: Any) -> AsyncIterator[Source]:
         """Iterate over all matching sources."""
@@ -96,7 +95,7 @@ class AsyncLifeline(Client):
 
     async def changes(self, after: str | None = None, *, wait: int = 0, limit: int = 100, **filters: Any) -> Page[Change]:
         """Return the changes after a cursor; without any, wait up to `wait` seconds (0 to 30) for the first."""
-        return await self._execute(get(page_of(Change), "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
+        return await self._execute(get_page(Change, "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
 
     async def follow(self, after: str | None = None, *, wait: int = 25, **filters: Any) -> AsyncIterator[Page[Change]]:
         """Yield non-empty pages of changes without end; save `next` together with the result of processing `items`."""
@@ -108,16 +107,16 @@ class AsyncLifeline(Client):
 
     async def send(self, report: Mapping[str, Any]) -> Report:
         """Record a report; return it as stored, also if it was recorded before."""
-        return await self._execute(post(Report.model_validate, "/v1/reports", report))
+        return await self._execute(post(Report, "/v1/reports", report))
 
     async def send_all(self, reports: Sequence[Mapping[str, Any]]) -> list[ReportResult]:
         """Record up to 1,000 reports; return the result of each."""
-        return await self._execute(post(report_results, "/v1/reports", list(reports)))
+        return (await self._execute(post(ReportResults, "/v1/reports", list(reports)))).items
 
     async def correct(self, report_id: str, report: Mapping[str, Any], reason: str) -> Report:
         """Replace a report by a complete new one."""
-        return await self._execute(post(Report.model_validate, f"/v1/reports/{report_id}/correction", {**report, "reason": reason}))
+        return await self._execute(post(Report, f"/v1/reports/{report_id}/correction", {**report, "reason": reason}))
 
     async def retract(self, report_id: str, reason: str) -> Record:
         """Retract a report."""
-        return await self._execute(post(Record.model_validate, f"/v1/reports/{report_id}/retraction", {"reason": reason}))
+        return await self._execute(post(Record, f"/v1/reports/{report_id}/retraction", {"reason": reason}))

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-from .calls import RETRY_STATUSES, Call, Client, T, get, page_of, parse_response, post, report_results, retry_delay
-from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, Route, Source
+from .calls import RETRY_STATUSES, Call, Client, get, get_page, parse_response, post, retry_delay
+from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Source
 
 
 class Lifeline(Client):
@@ -24,14 +23,14 @@ class Lifeline(Client):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
 
-    def _execute(self, call: Call[T]) -> T:
+    def _execute(self, call: Call[R]) -> R:
         attempt = 0
         while True:
             response = None
@@ -48,7 +47,7 @@ class Lifeline(Client):
     def _list(self, record: type[R], path: str, filters: Mapping[str, Any]) -> Iterator[R]:
         params = {"limit": 1000, **filters}
         while True:
-            page = self._execute(get(page_of(record), path, **params))
+            page = self._execute(get_page(record, path, **params))
             yield from page.items
             if page.next is None:
                 return
@@ -60,11 +59,11 @@ class Lifeline(Client):
 
     def indicator(self, indicator_id: str, **params: Any) -> Indicator:
         """Return an indicator with every report behind it; `as_of` selects an earlier time."""
-        return self._execute(get(Indicator.model_validate, f"/v1/indicators/{indicator_id}", **params))
+        return self._execute(get(Indicator, f"/v1/indicators/{indicator_id}", **params))
 
     def situation(self, place: str, **params: Any) -> Record:
         """Return the situation of a place: people trapped, soonest run-out, routes closed; `as_of` selects an earlier time."""
-        return self._execute(get(Record.model_validate, f"/v1/situations/{place}", **params))
+        return self._execute(get(Record, f"/v1/situations/{place}", **params))
 
     def reports(self, **filters: Any) -> Iterator[Report]:
         """Iterate over all matching reports, in the order of recording."""
@@ -72,7 +71,7 @@ class Lifeline(Client):
 
     def report(self, report_id: str, **params: Any) -> Report:
         """Return a report."""
-        return self._execute(get(Report.model_validate, f"/v1/reports/{report_id}", **params))
+        return self._execute(get(Report, f"/v1/reports/{report_id}", **params))
 
     def places(self, **filters: Any) -> Iterator[Place]:
         """Iterate over all matching places."""
@@ -80,11 +79,11 @@ class Lifeline(Client):
 
     def record(self, collection: str, slug: str) -> Record:
         """Return a record of `places`, `sources` or `routes` by its slug."""
-        return self._execute(get(Record.model_validate, f"/v1/{collection}/{slug}"))
+        return self._execute(get(Record, f"/v1/{collection}/{slug}"))
 
     def place(self, slug: str) -> Place:
         """Return a place by its slug or `scheme:code`."""
-        return self._execute(get(Place.model_validate, f"/v1/places/{slug}"))
+        return self._execute(get(Place, f"/v1/places/{slug}"))
 
     def sources(self, **filters: Any) -> Iterator[Source]:
         """Iterate over all matching sources."""
@@ -96,7 +95,7 @@ class Lifeline(Client):
 
     def changes(self, after: str | None = None, *, wait: int = 0, limit: int = 100, **filters: Any) -> Page[Change]:
         """Return the changes after a cursor; without any, wait up to `wait` seconds (0 to 30) for the first."""
-        return self._execute(get(page_of(Change), "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
+        return self._execute(get_page(Change, "/v1/changes", after=after, wait=wait or None, limit=limit, **filters))
 
     def follow(self, after: str | None = None, *, wait: int = 25, **filters: Any) -> Iterator[Page[Change]]:
         """Yield non-empty pages of changes without end; save `next` together with the result of processing `items`."""
@@ -108,16 +107,16 @@ class Lifeline(Client):
 
     def send(self, report: Mapping[str, Any]) -> Report:
         """Record a report; return it as stored, also if it was recorded before."""
-        return self._execute(post(Report.model_validate, "/v1/reports", report))
+        return self._execute(post(Report, "/v1/reports", report))
 
     def send_all(self, reports: Sequence[Mapping[str, Any]]) -> list[ReportResult]:
         """Record up to 1,000 reports; return the result of each."""
-        return self._execute(post(report_results, "/v1/reports", list(reports)))
+        return self._execute(post(ReportResults, "/v1/reports", list(reports))).items
 
     def correct(self, report_id: str, report: Mapping[str, Any], reason: str) -> Report:
         """Replace a report by a complete new one."""
-        return self._execute(post(Report.model_validate, f"/v1/reports/{report_id}/correction", {**report, "reason": reason}))
+        return self._execute(post(Report, f"/v1/reports/{report_id}/correction", {**report, "reason": reason}))
 
     def retract(self, report_id: str, reason: str) -> Record:
         """Retract a report."""
-        return self._execute(post(Record.model_validate, f"/v1/reports/{report_id}/retraction", {"reason": reason}))
+        return self._execute(post(Record, f"/v1/reports/{report_id}/retraction", {"reason": reason}))

@@ -2,15 +2,15 @@
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 from uuid import uuid4
 
 import httpx
 from pydantic_core import from_json, to_json
 
-from .records import FieldError, LifelineError, Page, R, ReportResult
+from .records import FieldError, LifelineError, Page, R
 
 RETRY_STATUSES = frozenset({429, 502, 503, 504})
 BASE_DELAY_SECONDS = 0.5
@@ -19,14 +19,12 @@ READ_TIMEOUT_SECONDS = 30.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 MAX_CACHED_RESPONSES = 64
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """A request and the function that parses its response; every attempt sends the same `idempotency_key`."""
+class Call(Generic[R]):
+    """A request and the model of its response; every attempt sends the same `idempotency_key`."""
 
-    parse: Callable[[Any], T]
+    model: type[R]
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
     body: bytes | None = None
@@ -44,14 +42,19 @@ class Call(Generic[T]):
         return request
 
 
-def get(parse: Callable[[Any], T], path: str, **params: Any) -> Call[T]:
+def get(model: type[R], path: str, **params: Any) -> Call[R]:
     """Make a GET; parameters that are None are left out."""
-    return Call(parse, path, {name: value for name, value in params.items() if value is not None})
+    return Call(model, path, {name: value for name, value in params.items() if value is not None})
 
 
-def post(parse: Callable[[Any], T], path: str, body: Any) -> Call[T]:
+def get_page(record: type[R], path: str, **params: Any) -> Call[Page[R]]:
+    """Make a GET of a page of records."""
+    return get(Page[record], path, **params)  # type: ignore[valid-type]
+
+
+def post(model: type[R], path: str, body: Any) -> Call[R]:
     """Make a POST of JSON."""
-    return Call(parse, path, body=to_json(body))
+    return Call(model, path, body=to_json(body))
 
 
 class ETagCache:
@@ -78,7 +81,7 @@ class ETagCache:
         return response.content
 
 
-def parse_response(call: Call[T], response: httpx.Response, cache: ETagCache) -> T:
+def parse_response(call: Call[R], response: httpx.Response, cache: ETagCache) -> R:
     """Parse a response; raise LifelineError for an error, a redirect or an unexpected body."""
     if response.status_code >= 400:
         raise _parse_error(response)
@@ -86,8 +89,8 @@ def parse_response(call: Call[T], response: httpx.Response, cache: ETagCache) ->
         # Not followed, because the key would be sent to the other address too.
         raise LifelineError(response.status_code, response.reason_phrase, f"The service has moved to {response.headers['location']}")
     try:
-        return call.parse(from_json(cache.content(response), allow_inf_nan=False))
-    except (ValueError, LookupError, TypeError, AttributeError):
+        return call.model.model_validate(from_json(cache.content(response), allow_inf_nan=False))
+    except (ValueError, LookupError):
         raise LifelineError(response.status_code, response.reason_phrase, "The response is not one of Lifeline's API.") from None
 
 
@@ -106,16 +109,6 @@ def retry_delay(attempt: int, response: httpx.Response | None) -> float:
     if retry_after.isdecimal():
         return min(float(retry_after), MAX_DELAY_SECONDS)
     return min(BASE_DELAY_SECONDS * 2.0 ** min(attempt, 10), MAX_DELAY_SECONDS) * (0.5 + random.random() / 2)  # noqa: S311 - no secret
-
-
-def page_of(record: type[R]) -> Callable[[Any], Page[R]]:
-    """Return the parser of a page of these records."""
-    return Page[record].model_validate  # type: ignore[valid-type]
-
-
-def report_results(body: Any) -> list[ReportResult]:
-    """Parse the response to a list of reports."""
-    return [ReportResult.model_validate(each) for each in body["items"]]
 
 
 class Client:

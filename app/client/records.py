@@ -108,6 +108,12 @@ class ReportResult(Record):
     problem: dict[str, Any] | None = None
 
 
+class ReportResults(Record):
+    """The results of a list of reports, in the order sent."""
+
+    items: list[ReportResult]
+
+
 R = TypeVar("R", bound=Record)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 from app.exchange.imports import hapi
-from app.exchange.imports.hapi import _rows_of, statement
+from app.exchange.imports.hapi import HapiPage, statement
 from tests.support.servers import invoke, query_rows
 
 ROW: dict[str, Any] = {
@@ -105,5 +106,5 @@ def test_pull_from_other_endpoints_fails_with_one_line(sqlite_template: Any, mon
     refused = invoke("pull", "hapi", "http://127.0.0.1:1/x", "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
     assert refused.exit_code == 1
     assert "cannot be read as HDX HAPI" in refused.stderr
-    with pytest.raises(TypeError):
-        _rows_of({"data": ["no row"]})
+    with pytest.raises(ValidationError):
+        HapiPage.model_validate({"data": ["no row"]})
