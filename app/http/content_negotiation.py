@@ -57,19 +57,13 @@ def parse_weights(header: str) -> dict[str, float]:
 
 
 def _quality(parameters: Sequence[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return min(1.0, max(0.0, float(value)))
-            except ValueError:
-                return 0.0
-    return 1.0
+    pairs = (each.partition("=") for each in parameters)
+    try:
+        return min(1.0, max(0.0, float(next((value for name, _, value in pairs if name.strip() == "q"), 1.0))))
+    except ValueError:
+        return 0.0
 
 
 def _weight(name: str, ranges: dict[str, float]) -> float:
     """Return the weight of the most specific range that contains a media type."""
-    for each in (name, f"{name.partition('/')[0]}/*", "*/*"):
-        if each in ranges:
-            return ranges[each]
-    return 0.0
+    return next((ranges[each] for each in (name, f"{name.partition('/')[0]}/*", "*/*") if each in ranges), 0.0)

@@ -72,13 +72,12 @@ class ListQuery:
     """The list that a request asks for, fetched page by page in a stable order.
 
     `collection` names the list; `kind` is that of all its records, if they have one. `fetch_page` takes a cursor or None, and a limit.
-    `level` is the caller's clearance; `private`: the result depends on the key that was sent.
+    `level` is the caller's clearance.
     """
 
     collection: str
     fetch_page: Callable[[str | None, int], Awaitable[Page]]
     level: int
-    private: bool
     kind: str | None = None
     as_of: str | None = None
     cursor_parameter: str = "cursor"
@@ -110,7 +109,7 @@ async def list_response(request: Request, listing: ListQuery, format_: Format, *
         paged = "limit" in request.query_params or cursor is not None
         return await app_state(request).exporter(request, listing, format_, cursor, limit if paged else None)
     items, next_cursor, revision = await listing.fetch_page(cursor, limit)
-    return page_response(request, items, next_cursor=next_cursor, as_of=listing.as_of, revision=revision, private=listing.private)
+    return page_response(request, items, next_cursor=next_cursor, as_of=listing.as_of, revision=revision)
 
 
 def format_responses(offered: Sequence[Format]) -> Responses:

@@ -118,7 +118,7 @@ def install(app: FastAPI) -> None:
         root = request.scope.get("root_path", "").rstrip("/")
         # A proxy that removes a prefix serves the operations under that prefix.
         body = orjson.dumps(document | {"servers": [{"url": root}]} if root else document)
-        return json_response(request, body, private=False, cacheable=not root)
+        return json_response(request, body, cacheable=not root)
 
 
 def _build_document(app: FastAPI) -> dict[str, Any]:

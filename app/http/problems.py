@@ -77,17 +77,11 @@ class Problem(Exception):
 
     def body(self, instance: str | None = None) -> dict[str, Any]:
         """Return the problem as a JSON object; `instance` is the path of the request."""
-        body: dict[str, Any] = {
-            "type": f"urn:lifeline:problem:{self.kind}" if self.kind else "about:blank",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if instance is not None:
-            body["instance"] = instance
-        if self.errors:
-            body["errors"] = [error.model_dump() for error in self.errors]
-        return body
+        type_ = f"urn:lifeline:problem:{self.kind}" if self.kind else "about:blank"
+        details = ProblemDetails(
+            type=type_, title=self.title, status=self.status, detail=self.detail, instance=instance, errors=self.errors or None
+        )
+        return details.model_dump(exclude_none=True)
 
 
 def invalid(errors: Iterable[FieldProblem]) -> Problem:

@@ -14,11 +14,15 @@ JSON = "application/json"
 REVISION_HEADER = "Lifeline-Revision"
 
 
+def cache_control(request: Request) -> str:
+    """Return `Cache-Control`: private for a request with a key."""
+    return f"{'private' if 'caller' in request_state(request.scope) else 'public'}, no-cache"
+
+
 def json_response(
     request: Request,
     body: bytes,
     *,
-    private: bool,
     headers: dict[str, str] | None = None,
     cacheable: bool = True,
     modified: datetime | None = None,
@@ -27,11 +31,11 @@ def json_response(
 ) -> Response:
     """Return a 200, to which `app.http.response_cache` adds the ETag, the 304 and the compression.
 
-    `private`: the body depends on the key that was sent. `cacheable`: it depends only on path, query, clearance, day and database.
+    `cacheable`: the body depends only on path, query, clearance, day and database.
     `modified`: when the content last changed, None where that is not certain. `revision`: head of the caller's ledger that was read.
     """
     request_state(request.scope)["cacheable"] = cacheable
-    sent = {"Cache-Control": f"{'private' if private else 'public'}, no-cache", **(headers or {})}
+    sent = {"Cache-Control": cache_control(request), **(headers or {})}
     if revision is not None:
         sent[REVISION_HEADER] = str(revision)
     if modified is not None:
@@ -45,7 +49,6 @@ def page_response(
     *,
     next_cursor: str | None,
     revision: int,
-    private: bool,
     as_of: str | None = None,
     cacheable: bool = True,
     linked: bool = True,
@@ -54,7 +57,7 @@ def page_response(
     tail = orjson.dumps({"next": next_cursor, "as_of": as_of, "revision": revision})
     body = b'{"items":[' + ",".join(items).encode() + b"]," + tail[1:]
     headers = link_to_next(request, next_cursor) if linked else None
-    return json_response(request, body, private=private, headers=headers, cacheable=cacheable, revision=revision)
+    return json_response(request, body, headers=headers, cacheable=cacheable, revision=revision)
 
 
 def link_to_next(request: Request, cursor: str | None, parameter: str = "cursor") -> dict[str, str]:
