@@ -28,9 +28,9 @@ def choose_language(requested: str | None, remembered: str | None, accept_langua
     for each in (requested, remembered):
         if each in LANGUAGES:
             return str(each)
-    weights = [(weight, tag.partition("-")[0]) for tag, weight in parse_weights(accept_language).items()]
-    best = sorted((each for each in weights if each[1] in LANGUAGES and each[0] > 0), key=lambda each: -each[0])
-    return best[0][1] if best else DEFAULT_LANGUAGE
+    accepted = [(weight, tag.partition("-")[0]) for tag, weight in parse_weights(accept_language).items() if weight > 0]
+    known = [each for each in accepted if each[1] in LANGUAGES]
+    return max(known, key=lambda each: each[0], default=(0, DEFAULT_LANGUAGE))[1]
 
 
 class Localization:

@@ -26,9 +26,7 @@ class PlaceMarker:
     """A place on a map. `anchor` is the SVG text-anchor of its name, which is shown where it has room (`labelled`)."""
 
     at: Point
-    slug: str
-    name: str
-    level: str
+    card: Card
     anchor: str
     labelled: bool = True
 
@@ -37,24 +35,21 @@ class PlaceMarker:
 class RouteLine:
     """A route on a map: its SVG path, its icon's position (None where it is too short), and its name's offset and text-anchor."""
 
+    item: CardItem
     path: str
     icon: Point | None
-    name: str
     name_offset: int
     anchor: str
-    state: str
-    contested: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map: `scale` is the scale bar in kilometres and pixels, `rounded` whether positions are rounded for the reader's clearance."""
+    """A map; `rounded` tells whether positions are rounded for the reader's clearance."""
 
     viewport: Viewport
     outlines: Sequence[Outline]
     lines: Sequence[RouteLine]
     markers: Sequence[PlaceMarker]
-    scale: tuple[float, float]
     rounded: bool = False
 
 
@@ -67,7 +62,7 @@ def overview_map(cards: Iterable[Card], places: Mapping[str, Document], routes: 
     markers = _hide_overlapping_names([_marker(viewport, card, at) for card, at in located])
     lines = [line for card, _ in located for item, record in _located_routes(card, routes) if (line := _line(viewport, item, record)).icon]
     # The most urgent place is drawn last, on top.
-    return Map(viewport, country_outlines(viewport), lines, markers[::-1], viewport.scale_bar())
+    return Map(viewport, country_outlines(viewport), lines, markers[::-1])
 
 
 def place_map(card: Card, place: Document, routes: Mapping[str, Document]) -> Map | None:
@@ -81,8 +76,7 @@ def place_map(card: Card, place: Document, routes: Mapping[str, Document]) -> Ma
     assert viewport is not None
     lines = [_line(viewport, item, record) for item, record in located]
     markers = [_marker(viewport, card, centre)] if centre else []
-    rounded = any(record["redacted"] for _, record in located)
-    return Map(viewport, country_outlines(viewport), lines, markers, viewport.scale_bar(), rounded)
+    return Map(viewport, country_outlines(viewport), lines, markers, rounded=any(record["redacted"] for _, record in located))
 
 
 def _located_routes(card: Card, routes: Mapping[str, Document]) -> list[tuple[CardItem, Document]]:
@@ -91,7 +85,7 @@ def _located_routes(card: Card, routes: Mapping[str, Document]) -> list[tuple[Ca
 
 def _marker(viewport: Viewport, card: Card, position: Sequence[float]) -> PlaceMarker:
     x, y = viewport.project(position)
-    return PlaceMarker((x, y), card.slug, card.name, card.level, "end" if x > viewport.width * 0.62 else "start")
+    return PlaceMarker((x, y), card, "end" if x > viewport.width * 0.62 else "start")
 
 
 def _hide_overlapping_names(markers: Sequence[PlaceMarker]) -> list[PlaceMarker]:
@@ -100,7 +94,7 @@ def _hide_overlapping_names(markers: Sequence[PlaceMarker]) -> list[PlaceMarker]
     found = []
     for marker in markers:
         (x, y), radius = marker.at, MARKER_RADIUS_PIXELS
-        width = CHARACTER_PIXELS * len(marker.name) + 12
+        width = CHARACTER_PIXELS * len(marker.card.name) + 12
         to_left, to_right = (width, radius) if marker.anchor == "end" else (radius, width)
         box = (x - to_left, x + to_right, y - radius, y + radius)
         free = not any(box[0] < right and left < box[1] and box[2] < bottom and top < box[3] for left, right, top, bottom in taken)
@@ -117,7 +111,7 @@ def _line(viewport: Viewport, item: CardItem, record: Document) -> RouteLine:
     # A route that is only a point has an icon and no line.
     has_icon = not path or hypot(max(xs) - min(xs), max(ys) - min(ys)) >= MIN_ICON_ROUTE_PIXELS
     offset, anchor = (NAME_RIGHT_PIXELS, "start") if middle[0] < viewport.width * 0.35 else (NAME_LEFT_PIXELS, "end")
-    return RouteLine(path, middle if has_icon else None, item.label, offset, anchor, item.state, item.contested)
+    return RouteLine(item, path, middle if has_icon else None, offset, anchor)
 
 
 def _middle(line: Sequence[Point]) -> Point:
