@@ -75,7 +75,7 @@ def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, sta
         next_cursor = CHANGE_CURSORS[caller.level].encode(last, last) if last < head else None
         return [change.json for change in changes if change.seq <= head], next_cursor, head
 
-    return ListQuery("changes", fetch, level=caller.level, private=caller.key_id is not None, cursor_parameter="after")
+    return ListQuery("changes", fetch, level=caller.level, cursor_parameter="after")
 
 
 @router.get("/changes" + SUFFIX, include_in_schema=False)
@@ -121,7 +121,6 @@ async def list_changes(
         [change.json for change in changes],
         next_cursor=CHANGE_CURSORS[caller.level].encode(last, last),
         revision=revision,
-        private=caller.key_id is not None,
         cacheable=wait == 0,
         linked=False,
     )

@@ -101,7 +101,7 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
-    query = ListQuery("reports", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of)
     return await list_response(request, query, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -121,7 +121,7 @@ async def get_report(
         revision = await current_revision(connection, caller.level)
     if found is None:
         raise not_found("report")
-    return json_response(request, orjson.dumps(found), private=caller.key_id is not None, revision=revision)
+    return json_response(request, orjson.dumps(found), revision=revision)
 
 
 _EXAMPLES = examples.REPORTS | {"A list of two": list(examples.REPORTS.values())[:2]}

@@ -1,16 +1,16 @@
 """Examples of requests and responses about reports, for the OpenAPI document."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ConfigDict, JsonValue
 
 from app.domain.kinds import KINDS
 from app.http.problems import invalid_field
+from app.indicators.examples import example_config, listed_example
 
 _RECORDED = "2026-11-24T09:00:00Z"
 _REPORT = "01900000-0000-7000-8004-000000000014"
-_INDICATOR = "01900000-0000-7187-a269-9d9131ab3a26"
+_INDICATOR = listed_example(next(iter(KINDS.values())))["id"]
 _PROPOSAL = "01900000-0000-7000-8008-000000000001"
 
 REPORTS: dict[str, dict[str, Any]] = {
@@ -76,15 +76,9 @@ PROPOSAL: dict[str, JsonValue] = {
 }
 
 
-def example(*bodies: Mapping[str, JsonValue]) -> ConfigDict:
-    """Return the configuration of a model that has these bodies together as its example."""
-    return ConfigDict(json_schema_extra={"examples": [{name: value for body in bodies for name, value in body.items()}]})
-
-
 def entry_example(type_: str, reason: str, links: tuple[str, ...], **fields: JsonValue) -> ConfigDict:
-    """Return the configuration of a model of an entry about the example's report, indicator or a source."""
+    """Return the configuration of the model of an entry that is about these records."""
     subjects: dict[str, JsonValue] = {"report": _REPORT, "indicator": _INDICATOR, "source": "regional-news-site"}
-    named = {name: subjects[name] for name in links}
+    body: dict[str, JsonValue] = {"seq": 18, "type": type_, "reason": reason, "recorded_at": _RECORDED, "recorded_by": "demo"}
     paths: dict[str, JsonValue] = {name: f"/v1/{name}s/{subjects[name]}" for name in links}
-    common: dict[str, JsonValue] = {"seq": 18, "type": type_, "reason": reason, "recorded_at": _RECORDED, "recorded_by": "demo"}
-    return example(common, named, fields, {"links": paths})
+    return example_config(body | {name: subjects[name] for name in links} | fields | {"links": paths})

@@ -76,7 +76,7 @@ async def list_label_proposals(
         bodies, last, revision = await load_proposal_page(connection, after=after, limit=limit, level=caller.level)
     documents = [orjson.dumps(body).decode() for body in bodies]
     next_cursor = PROPOSAL_CURSOR.encode(last, revision)
-    return page_response(request, documents, next_cursor=next_cursor, revision=revision, private=True, cacheable=False)
+    return page_response(request, documents, next_cursor=next_cursor, revision=revision, cacheable=False)
 
 
 @router.post(

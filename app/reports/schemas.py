@@ -12,8 +12,9 @@ from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 from app.http.problems import ProblemDetails
+from app.indicators.examples import example_config
 from app.reference.schemas import Grade, Slug
-from app.reports.examples import OUTCOMES, PROPOSAL, RECORDED_REPORT, entry_example, example
+from app.reports.examples import OUTCOMES, PROPOSAL, RECORDED_REPORT, entry_example
 
 ReportMethod = TypeAliasType(
     "ReportMethod",
@@ -122,7 +123,7 @@ class ReportLinks(BaseModel):
 class ReportOut(BaseModel):
     """A recorded report."""
 
-    model_config = example(RECORDED_REPORT)
+    model_config = example_config(RECORDED_REPORT)
 
     id: str = Field(description="Identifier (UUID).")
     seq: int | None = Field(description="Position in the ledger as this caller sees it; null if the caller may not read the report.")
@@ -156,7 +157,7 @@ class Amendment(BaseModel):
 class ReportDetail(ReportOut):
     """A recorded report with its amendments."""
 
-    model_config = example(RECORDED_REPORT, {"amended": []})
+    model_config = example_config(RECORDED_REPORT | {"amended": []})
 
     amended: list[Amendment] = Field(description="Its corrections and retraction, oldest first; empty while it stands.")
 
@@ -255,7 +256,7 @@ class LabelOut(_EntryOut):
 class ProposalOut(BaseModel):
     """A lower label that another key has to confirm."""
 
-    model_config = example(PROPOSAL)
+    model_config = example_config(PROPOSAL)
 
     id: str = Field(description="Identifier (UUID).")
     report: str = Field(description="Identifier of the report.")
@@ -289,7 +290,7 @@ class Outcome(BaseModel):
 class Outcomes(BaseModel):
     """One result per report, in the order sent."""
 
-    model_config = example(OUTCOMES)
+    model_config = example_config(OUTCOMES)
 
     items: list[Outcome] = Field(description="One result per report, in the order sent.")
     created: int = Field(description="Number of reports that were recorded.")

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal, Scope
-from app.assessment.document import Subject
+from app.assessment.document import IndicatorIdentity
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.times import start_of, utc_now
@@ -52,9 +52,9 @@ class ResolvedReport:
     fingerprint: str
     indicator_id: UUID
 
-    def indicator_subject(self) -> Subject:
+    def indicator_subject(self) -> IndicatorIdentity:
         """Return the identity of the indicator."""
-        return Subject(self.indicator_id, self.report.kind, self.subject, self.filter_key, self.place)
+        return IndicatorIdentity(self.indicator_id, self.report.kind, self.subject, self.filter_key, self.place)
 
     def aliases(self) -> dict[str, str]:
         """Map the slugs of the protected sources that it names to their alias slugs."""
