@@ -8,14 +8,12 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, inspect, literal, select, text, tuple_, update
+from sqlalchemy import delete, func, insert, inspect, literal, select, text, tuple_, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
@@ -145,10 +143,8 @@ def _sqlite_file(settings: Settings) -> Path:
     return path
 
 
-@contextmanager
-def _connect(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}", uri=True, timeout=30)) as connection:
-        yield connection
+def _connect(path: Path, *, create: bool = False) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}", uri=True, timeout=30))
 
 
 def _add_read_audit(settings: Settings, copy: sqlite3.Connection) -> None:
@@ -232,17 +228,11 @@ async def _copy_tables(source: AsyncConnection, target: AsyncConnection) -> None
     for table in SQLModel.metadata.tables.values():
         if table.name in SINGLE_ROW_TABLES:
             await target.execute(delete(table))
-        async for rows in _pages(source, table):
+        keys = list(table.primary_key)
+        first = page = select(table).order_by(*keys).limit(PAGE_ROWS)
+        while rows := [dict(row) for row in (await source.execute(page)).mappings()]:
             await target.execute(insert(table), rows)
-
-
-async def _pages(source: AsyncConnection, table: Table) -> AsyncIterator[list[dict[str, Any]]]:
-    keys = list(table.primary_key)
-    first = select(table).order_by(*keys).limit(PAGE_ROWS)
-    page = first
-    while rows := [dict(row) for row in (await source.execute(page)).mappings()]:
-        yield rows
-        page = first.where(tuple_(*keys) > tuple_(*(literal(rows[-1][key.name], key.type) for key in keys)))
+            page = first.where(tuple_(*keys) > tuple_(*(literal(rows[-1][key.name], key.type) for key in keys)))
 
 
 async def _defer_foreign_keys(connection: AsyncConnection, when: str) -> None:

@@ -103,22 +103,18 @@ def _path_of_documents(file: IO[bytes]) -> str:
 
     The depth is limited first, because ijson keeps the path of each nested level in memory.
     """
-    depth = 0
-    key, lists = "", set()
+    depth, key = 0, ""
+    # The keys of lists in the object of the file; None if the file is itself a list.
+    lists: set[str | None] = set()
     for event, value in ijson.basic_parse(file, use_float=True):
-        if event in ("start_map", "start_array"):
-            if depth == 1 and event == "start_array":
-                lists.add(key)
-            depth += 1
-            if depth > MAX_JSON_DEPTH:
-                raise UnreadableFile(f"The file nests lists or objects more than {MAX_JSON_DEPTH} deep.")
-        elif event in ("end_map", "end_array"):
-            depth -= 1
-            if depth == 0:
-                is_list = event == "end_array"
-        elif event == "map_key" and depth == 1:
+        if event == "map_key" and depth == 1:
             key = value
-    if is_list:
+        elif event == "start_array" and depth < 2:
+            lists.add(key if depth else None)
+        depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
+        if depth > MAX_JSON_DEPTH:
+            raise UnreadableFile(f"The file nests lists or objects more than {MAX_JSON_DEPTH} deep.")
+    if None in lists:
         return "item"
     name = next((each for each in ("features", "items") if each in lists), None)
     if name is None:

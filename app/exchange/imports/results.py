@@ -52,9 +52,7 @@ class FileResult(BaseModel):
 
     written: bool = Field(default_factory=bool, description="Whether the file was written; false for a dry run.")
     rows: int = Field(default_factory=int, description="Rows of statements, or records of a full export.")
-    existing: int = Field(
-        default_factory=int, description="Rows that were recorded before. The dry run of a full export counts them as created."
-    )
+    existing: int = Field(default_factory=int, description="Rows recorded before; the dry run of a full export counts them as created.")
     problem_count: int = Field(default_factory=int, description="Number of problems.")
     problems: list[RowProblemOut] = Field(default_factory=list, description=f"The first {MAX_PROBLEMS:,} problems.")
 
@@ -73,9 +71,7 @@ class ImportOut(FileResult):
     created: int = Field(default_factory=int, description="Reports or records that were recorded, or would be.")
     refused: int = Field(default_factory=int, description="Rows of statements with a problem.")
     added: Counter[str] = Field(default_factory=Counter, description="Full export: `created` by type of record and change.")
-    unknown: Counter[str] = Field(
-        default_factory=Counter, description="Full export: ledger entries of types that this version does not know, by type."
-    )
+    unknown: Counter[str] = Field(default_factory=Counter, description="Full export: entries of types unknown to this version, by type.")
     conflicts: int = Field(
         default_factory=int,
         serialization_alias="otherwise",

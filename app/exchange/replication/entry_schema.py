@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -107,12 +108,5 @@ def parse_entry(given: Mapping[str, Any]) -> Entry | list[FieldProblem]:
     required = () if entry.is_withheld else _REQUIRED.get(entry.type, ())
     if entry.type == "label" and not entry.is_withheld and given.get("detail"):
         required += ("detail.sensitivity",)
-    missing = [name for name in required if _value_at(given, name) is None]
+    missing = [name for name in required if name.split(".")[0] not in entry.model_fields_set or attrgetter(name)(entry) is None]
     return [FieldProblem(pointer=pointer(name.split(".")), detail="this field is required") for name in missing] or entry
-
-
-def _value_at(given: Mapping[str, Any], path: str) -> Any:
-    value: Any = given
-    for name in path.split("."):
-        value = None if value is None else value.get(name)
-    return value
