@@ -58,10 +58,7 @@ def in_transaction(work: Callable[[AsyncSession], Awaitable[T]], settings: Setti
 
 
 def load_settings(*, with_replica: bool = False) -> Settings:
-    """Return the settings; exit with one line if they are invalid.
-
-    Without the replica unless asked for, because a command cannot know whether a replica has what was just written.
-    """
+    """Return the settings, by default without the replica, which may lack what was just written; exit with one line if invalid."""
     try:
         settings = get_settings()
         return settings if with_replica else settings.model_copy(update={"read_database_url": None})

@@ -10,10 +10,7 @@ from app.storage.sqlite_integrity import verify_sqlite_file
 
 
 async def verify_all(connection: AsyncConnection, horizons: Horizons) -> AsyncIterator[str]:
-    """Verify the SQLite file, then the ledger and the stored indicators, and yield one line for each problem.
-
-    A corrupt file is not read further. The connection must be in a transaction that sees one state.
-    """
+    """Yield one line for each problem of the SQLite file, else of the ledger and the indicators, in a transaction that sees one state."""
     corrupt = False
     async for problem in verify_sqlite_file(connection):
         corrupt = True

@@ -72,10 +72,7 @@ async def _change_pages(database: Database, clearance: Label, head: int) -> Asyn
 
 
 async def write_full_export(database: Database, path: Path, clearance: Label, on_progress: Callable[[int], None]) -> int:
-    """Write the full export to a file and return the number of records; `on_progress` receives that of each page.
-
-    The file appears under its name when it is complete.
-    """
+    """Write a file, which appears when it is complete, and return the number of records; `on_progress` receives that of each page."""
     part = path.with_name(f"{path.name}.part")
     count = 0
     # The export may hold `red` reports: only the owner may read it.

@@ -1,7 +1,4 @@
-"""Reads CSV, XLSX, JSON and NDJSON files row by row, in memory that does not grow with their length.
-
-Rows of tables are numbered as in a spreadsheet, from 1; JSON documents by their line in NDJSON and by their position in a list.
-"""
+"""Reads CSV, XLSX, JSON and NDJSON files row by row, in memory that does not grow with their length."""
 
 import asyncio
 import codecs
@@ -59,10 +56,7 @@ def read_tables(file: IO[bytes], format_: Format) -> Iterator[Table]:
 
 
 def read_documents(file: IO[bytes], format_: Format) -> Iterator[tuple[int, Any]]:
-    """Return the numbered documents of NDJSON, a JSON list, the `items` of a list as served or the `features` of GeoJSON.
-
-    A line of NDJSON that is not JSON is an UnreadableFile in place of its document.
-    """
+    """Return the numbered documents of NDJSON (UnreadableFile for an invalid line), a list, its served `items` or GeoJSON `features`."""
     file.seek(0)
     return _read_ndjson(file) if format_ is Format.NDJSON else _read_json(file)
 
@@ -99,10 +93,7 @@ def _skip_byte_order_mark(file: IO[bytes]) -> int:
 
 
 def _path_of_documents(file: IO[bytes]) -> str:
-    """Return the ijson path of the documents.
-
-    The depth is limited first, because ijson keeps the path of each nested level in memory.
-    """
+    """Return the ijson path of the documents, and limit the depth first, because ijson keeps the path of each level in memory."""
     depth, key = 0, ""
     # The keys of lists in the object of the file; None if the file is itself a list.
     lists: set[str | None] = set()

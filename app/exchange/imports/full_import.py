@@ -1,8 +1,4 @@
-"""Imports a full export: reference data and every ledger entry, with their identifiers.
-
-The hash chain is verified first, so an altered or incomplete file is rejected before anything is written. Records that exist are
-recognised by their identifiers, so an interrupted import can be run again.
-"""
+"""Imports a full export, whose hash chain is verified before anything is written, and whose records keep their identifiers."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence

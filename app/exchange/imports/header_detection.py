@@ -27,10 +27,7 @@ class DetectedHeader:
 
 
 def detect_header(rows: Iterator[Row]) -> DetectedHeader:
-    """Find the row of hashtags, which is the first with more hashtags than other texts, and the headers above it.
-
-    Without hashtags the first row that is not empty has the headers.
-    """
+    """Find the row with more hashtags than other texts and the headers above it; without one, the first filled row has the headers."""
     filled = (row for row in rows if any(each not in (None, "") for each in row.cells))
     above: list[Row] = []
     for row in filled:

@@ -1,7 +1,4 @@
-"""Looks up the places, sources and routes that tables name by slug, code or exact name.
-
-Nothing is guessed: a name that is unknown, or that several records have, is an error that suggests what would be right.
-"""
+"""Looks up the places, sources and routes that tables name by slug, code or exact name; other names get suggestions, not guesses."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence

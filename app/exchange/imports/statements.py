@@ -1,7 +1,4 @@
-"""Imports statements from a file: read in batches, validated row by row, and recorded as `POST /v1/reports` does.
-
-A statement that is recorded already is recognised, so a file that is sent again adds nothing and an interrupted import can be run again.
-"""
+"""Imports statements from a file as `POST /v1/reports` records them: one that is recorded already is not added again."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import nullcontext

@@ -57,10 +57,7 @@ class ApplyResult:
 
 
 class EntryApplier:
-    """Applies entries in order; one instance applies all entries of an upstream.
-
-    `requester` is the key that sent the entries. It must not learn of entries above its clearance, so these count as absent.
-    """
+    """Applies all entries of an upstream in order. For `requester`, the key that sent them, entries above its clearance are absent."""
 
     def __init__(self, author_for: AuthorFor, settings: Settings, requester: Principal | None = None) -> None:
         self._author_for = author_for

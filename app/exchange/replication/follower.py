@@ -2,7 +2,6 @@
 
 Each page of changes is applied in one transaction with the cursor of the next page, so an interrupted run continues where it stopped,
 and no change is missed or applied twice. Places, sources and routes are added on the first run, later with the first entry that names them.
-Identifiers, provenance and `recorded_by` are kept; `app.exchange.replication.apply` describes how a known entry is recognised.
 """
 
 import asyncio
