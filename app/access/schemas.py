@@ -13,53 +13,13 @@ from app.http.lists import ListEnvelope
 MAX_OVERLAP_HOURS = 24 * 30
 KEY_EXAMPLE: dict[str, JsonValue] = {"name": "field desk", "organisation": "my-ngo", "scopes": ["read", "report"], "clearance": "amber"}
 
-_ID = "01900000-0000-7000-8005-000000000001"
-_SECRET = "ll_wXo4Zc0mJv7qk9yq2nC1b8hT5sE6rUaPdLfGiKjMxQ"  # noqa: S105 - an example
-_CREATED: dict[str, JsonValue] = KEY_EXAMPLE | {
-    "id": _ID,
-    "status": "active",
-    "created_at": "2026-12-01T09:00:00Z",
-    "expires_at": "2026-12-31T23:59:59.999999Z",
-    "revoked_at": None,
-    "previous_until": None,
-    "from_issuer": False,
-    "links": {"self": f"/v1/keys/{_ID}", "rotation": f"/v1/keys/{_ID}/rotation"},
-}
-_AUDIT_ENTRY: dict[str, JsonValue] = {
-    "id": "01900000-0000-7000-8009-000000000001",
-    "at": "2026-12-01T09:05:00Z",
-    "action": "read",
-    "key": _ID,
-    "organisation": "my-ngo",
-    "clearance": "amber",
-    "address": "192.0.2.7",
-    "method": "GET",
-    "target": "/v1/reports?limit=100",
-    "status": None,
-    "count": 3,
-}
 
 KeyStatus = TypeAliasType("KeyStatus", Literal["active", "expired", "revoked"])
 AuditAction = TypeAliasType("AuditAction", Literal["write", "read", "key"])
 
 
-def _examples(*examples: dict[str, JsonValue]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": list(examples)})
-
-
 class Me(BaseModel):
     """The caller, and what the caller may do."""
-
-    model_config = _examples(
-        {
-            "id": _ID,
-            "name": "field desk",
-            "organisation": "my-ngo",
-            "scopes": ["read", "report"],
-            "clearance": "amber",
-            "expires_at": "2026-12-31T23:59:59.999999Z",
-        }
-    )
 
     id: str | None = Field(description="Identifier of the key, a UUID; null without a key.")
     name: str | None = Field(description="Name of the key; null without a key.")
@@ -98,8 +58,6 @@ class RotationIn(BaseModel):
 class KeyOut(BaseModel):
     """A key without its secret, or a subject of the OpenID Connect issuer."""
 
-    model_config = _examples(_CREATED)
-
     id: str = Field(description="Identifier, a UUID.")
     name: str = Field(description="What the key is for; of a subject, its name at the issuer.")
     organisation: str = Field(description="Organisation that reports with the key.")
@@ -121,8 +79,6 @@ class KeyOut(BaseModel):
 class KeyCreated(KeyOut):
     """A new or rotated key, with its secret."""
 
-    model_config = _examples(_CREATED | {"secret": _SECRET})
-
     secret: str | None = Field(
         description="The key to send as `Authorization: Bearer`. Shown only in this response; null if the request is repeated with its "
         "`Idempotency-Key`."
@@ -132,13 +88,9 @@ class KeyCreated(KeyOut):
 class KeyPage(ListEnvelope[KeyOut]):
     """A page of keys in order of identifier."""
 
-    model_config = _examples({"items": [_CREATED], "next": None, "as_of": None, "revision": 16})
-
 
 class AuditOut(BaseModel):
     """An entry of the audit log."""
-
-    model_config = _examples(_AUDIT_ENTRY)
 
     id: str = Field(description="Identifier, a UUID.")
     at: str = Field(description="When it happened, UTC; of several equal reads, the last.")
@@ -155,8 +107,6 @@ class AuditOut(BaseModel):
 
 class AuditPage(BaseModel):
     """A page of the audit log, oldest entry first."""
-
-    model_config = _examples({"items": [_AUDIT_ENTRY], "next": None})
 
     items: list[AuditOut] = Field(description="The entries of this page.")
     next: str | None = Field(description="Cursor of the next page; null on the last.")

@@ -6,30 +6,9 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from app.domain.kinds import KINDS
 from app.http.lists import CurrentListEnvelope
 from app.http.query_params import CountryFilter, PlaceFilter, Within
-from app.indicators.examples import example_config, listed_example
 from app.indicators.schemas import Indicator, KindName
-from app.reports.examples import RECORDED_REPORT
-
-_INDICATOR = listed_example(next(iter(KINDS.values())))
-_NOT_IN_STATEMENT = ("seq", "indicator", "status", "supersedes", "links")
-_EXAMPLE = {
-    "seq": 14,
-    "hash": "03069070cbbe397aed39a43754d6b2a1af97f0fc7cc0f5c41ac8586428d6e041",
-    "type": "report",
-    "report_id": RECORDED_REPORT["id"],
-    "indicator": _INDICATOR["id"],
-    "source": None,
-    "report": {name: value for name, value in RECORDED_REPORT.items() if name not in _NOT_IN_STATEMENT},
-    "reason": None,
-    "detail": None,
-    "recorded_at": RECORDED_REPORT["recorded_at"],
-    "recorded_by": RECORDED_REPORT["recorded_by"],
-    "documents_complete": True,
-    "documents": [_INDICATOR],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +26,6 @@ ALL_CHANGES = ChangeFilters()
 
 class ChangeOut(BaseModel):
     """One entry of the ledger as this caller sees it. Ignore types that you do not know."""
-
-    model_config = example_config(_EXAMPLE)
 
     seq: int = Field(description="Position in the ledger as this caller sees it: without gaps, in commit order.")
     hash: str = Field(description="SHA-256 of the previous hash and the canonical JSON (RFC 8785) of this entry, in hexadecimal.")

@@ -1,6 +1,7 @@
 """The OpenAPI document, with what FastAPI cannot derive: bodies that Lifeline reads itself, problems, headers, streams."""
 
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any, Literal
 
 import orjson
@@ -88,6 +89,8 @@ _EVENT_STREAM = {
     "example": f'event: ready\ndata: {{"revision":16}}\nid: {_CURSOR}\nretry: 2000\n\n',
 }
 
+# Examples of responses by component; those of indicators come from the kinds.
+_EXAMPLES: dict[str, Any] = orjson.loads((files("app.http") / "examples.json").read_bytes())
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
 
 
@@ -140,6 +143,8 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     _restore_nulls_in_examples(document["components"]["schemas"])
+    for name, example in _EXAMPLES.items():
+        document["components"]["schemas"][name]["examples"] = [example]
     _add_page_examples(document["components"]["schemas"])
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Send
@@ -35,21 +35,6 @@ class FieldProblem(BaseModel):
 
 class ProblemDetails(BaseModel):
     """RFC 9457 problem details, the body of every error."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:lifeline:problem:invalid",
-                    "title": "The request is not valid",
-                    "status": 422,
-                    "detail": "1 field is wrong",
-                    "instance": "/v1/reports",
-                    "errors": [{"pointer": "/value/people_low", "detail": "people_low must not exceed people_high"}],
-                }
-            ]
-        }
-    )
 
     type: str = Field(description="URI of the type of problem; `about:blank` where the status says it all.")
     title: str = Field(description="Name of the type of problem.")

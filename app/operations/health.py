@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
 from app.access.principal import Scope
@@ -38,8 +38,6 @@ _PROMETHEUS: dict[str, Any] = {
 
 class Health(BaseModel):
     """Health of the service."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
     status: Literal["ok"] = Field(description="Always `ok`; an unhealthy service answers 503 or not at all.")
 

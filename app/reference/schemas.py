@@ -15,32 +15,10 @@ SourceType = TypeAliasType("SourceType", Literal["un", "government", "armed_acto
 Grade = TypeAliasType("Grade", Literal["A", "B", "C", "D", "E", "F"])
 RouteMode = TypeAliasType("RouteMode", Literal["road", "rail", "air", "sea", "river", "crossing"])
 
-PLACE_EXAMPLE: dict[str, JsonValue] = {
-    "slug": "aleppo-sukkari",
-    "name": "As-Sukkari",
-    "parent": "aleppo-east",
-    "centroid": [37.138, 36.177],
-}
-SOURCE_EXAMPLE: dict[str, JsonValue] = {
-    "slug": "aleppo-local-council",
-    "name": "Aleppo local council",
-    "type": "local_council",
-    "reliability": "C",
-}
-ROUTE_EXAMPLE: dict[str, JsonValue] = {
-    "slug": "bab-al-hawa-crossing",
-    "name": "Bab al-Hawa crossing",
-    "mode": "crossing",
-    "from": "Reyhanli",
-    "to": "Idleb",
-}
-
-
-def _response(example: dict[str, JsonValue], collection: str, **added: JsonValue) -> ConfigDict:
-    """Return a configuration with the response to a request as the example."""
-    identity: dict[str, JsonValue] = {"id": "01900000-0000-7000-8002-000000000042"}
-    links: dict[str, JsonValue] = {"links": {"self": f"/v1/{collection}/{example['slug']}"}}
-    return ConfigDict(json_schema_extra={"examples": [identity | example | added | links]})
+Example = dict[str, JsonValue]
+PLACE_EXAMPLE: Example = {"slug": "aleppo-sukkari", "name": "As-Sukkari", "parent": "aleppo-east", "centroid": [37.138, 36.177]}
+SOURCE_EXAMPLE: Example = {"slug": "aleppo-council", "name": "Aleppo local council", "type": "local_council", "reliability": "C"}
+ROUTE_EXAMPLE: Example = {"slug": "bab-al-hawa", "name": "Bab al-Hawa crossing", "mode": "crossing", "from": "Reyhanli", "to": "Idleb"}
 
 
 class _Request(BaseModel):
@@ -77,8 +55,6 @@ class Links(BaseModel):
 class PlaceOut(BaseModel):
     """A place."""
 
-    model_config = _response(PLACE_EXAMPLE, "places", country="SYR", codes=[], geometry=None)
-
     id: str = Field(description="Identifier (UUID).")
     slug: str = Field(description="Short name in URLs, unique among places.")
     name: str = Field(description="Name to display.")
@@ -113,10 +89,6 @@ class SourceIn(_Request):
 class SourceOut(BaseModel):
     """A source. Below the clearance `amber` a protected source has another name and slug, and `redacted` names these fields."""
 
-    model_config = _response(
-        SOURCE_EXAMPLE, "sources", first_reliability="C", party_to_conflict=False, alias=None, organisation=None, redacted=[]
-    )
-
     id: str = Field(description="Identifier (UUID).")
     slug: str = Field(description="Short name in URLs, unique among sources.")
     name: str = Field(description="Name to display.")
@@ -143,8 +115,6 @@ class RouteIn(_Request):
 
 class RouteOut(BaseModel):
     """A route. Below the clearance `amber` its geometry is rounded to 0.1 degree, and `redacted` names it."""
-
-    model_config = _response(ROUTE_EXAMPLE, "routes", geometry=None, redacted=[])
 
     id: str = Field(description="Identifier (UUID).")
     slug: str = Field(description="Short name in URLs, unique among routes.")

@@ -12,9 +12,7 @@ from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 from app.http.problems import ProblemDetails
-from app.indicators.examples import example_config
 from app.reference.schemas import Grade, Slug
-from app.reports.examples import OUTCOMES, PROPOSAL, RECORDED_REPORT, entry_example
 
 ReportMethod = TypeAliasType(
     "ReportMethod",
@@ -123,8 +121,6 @@ class ReportLinks(BaseModel):
 class ReportOut(BaseModel):
     """A recorded report."""
 
-    model_config = example_config(RECORDED_REPORT)
-
     id: str = Field(description="Identifier (UUID).")
     seq: int | None = Field(description="Position in the ledger as this caller sees it; null if the caller may not read the report.")
     kind: str = Field(description="Kind of the statement.")
@@ -157,8 +153,6 @@ class Amendment(BaseModel):
 class ReportDetail(ReportOut):
     """A recorded report with its amendments."""
 
-    model_config = example_config(RECORDED_REPORT | {"amended": []})
-
     amended: list[Amendment] = Field(description="Its corrections and retraction, oldest first; empty while it stands.")
 
 
@@ -180,8 +174,6 @@ class RetractionIn(BaseModel):
 class RetractionOut(_EntryOut):
     """A recorded retraction."""
 
-    model_config = entry_example("retraction", "The source withdrew the statement.", ("report", "indicator"))
-
     seq: int = Field(description="Position in the ledger as this caller sees it.")
     type: Literal["retraction"] = Field(description="Type of the entry.")
     report: str = Field(description="Identifier of the retracted report.")
@@ -200,8 +192,6 @@ class OutcomeIn(BaseModel):
 
 class OutcomeOut(_EntryOut):
     """A recorded outcome."""
-
-    model_config = entry_example("outcome", "A passage was fought open.", ("indicator", "report"), outcome="overtaken")
 
     seq: int = Field(description="Position in the ledger as this caller sees it.")
     type: Literal["outcome"] = Field(description="Type of the entry.")
@@ -222,8 +212,6 @@ class GradeIn(BaseModel):
 class GradeOut(_EntryOut):
     """A recorded grade."""
 
-    model_config = entry_example("grade", "Two statements proved wrong.", ("source",), reliability="D", before="C")
-
     seq: int = Field(description="Position in the ledger as this caller sees it.")
     type: Literal["grade"] = Field(description="Type of the entry.")
     source: str = Field(description="Slug of the source.")
@@ -243,8 +231,6 @@ class LabelIn(BaseModel):
 class LabelOut(_EntryOut):
     """A recorded change of a label."""
 
-    model_config = entry_example("label", "It shows where people hide.", ("report", "indicator"), sensitivity="amber", before="clear")
-
     seq: int | None = Field(description="Position in the ledger as this caller sees it; null if the caller may not see it.")
     type: Literal["label"] = Field(description="Type of the entry.")
     report: str = Field(description="Identifier of the report.")
@@ -255,8 +241,6 @@ class LabelOut(_EntryOut):
 
 class ProposalOut(BaseModel):
     """A lower label that another key has to confirm."""
-
-    model_config = example_config(PROPOSAL)
 
     id: str = Field(description="Identifier (UUID).")
     report: str = Field(description="Identifier of the report.")
@@ -289,8 +273,6 @@ class Outcome(BaseModel):
 
 class Outcomes(BaseModel):
     """One result per report, in the order sent."""
-
-    model_config = example_config(OUTCOMES)
 
     items: list[Outcome] = Field(description="One result per report, in the order sent.")
     created: int = Field(description="Number of reports that were recorded.")

@@ -68,7 +68,7 @@ async def list_situations(
         return [orjson.dumps(item).decode() for item in items], SITUATION_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("situations", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -92,7 +92,7 @@ async def get_situation(
         ids = await _with_descendants(connection, found.id) if within else [found.id]
         situation = await load_situation(connection, ids, found, view)
         revision = await current_revision(connection, caller.level)
-    return json_response(request, orjson.dumps(situation), private=caller.key_id is not None, revision=revision)
+    return json_response(request, orjson.dumps(situation), revision=revision)
 
 
 async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
@@ -121,7 +121,7 @@ async def list_warnings(
         return items, WARNING_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("warnings", fetch, level=caller.level, private=caller.key_id is not None, as_of=filters.as_of)
+    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -143,4 +143,4 @@ async def get_source_record(
         record = await load_track_record(connection, source.id, view)
         revision = await current_revision(connection, caller.level)
     body = orjson.dumps({"source": slug, "as_of": rfc3339(view.at), **record})
-    return json_response(request, body, private=caller.key_id is not None, revision=revision)
+    return json_response(request, body, revision=revision)

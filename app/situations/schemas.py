@@ -8,9 +8,7 @@ from app.assessment.envelope import Agreement
 from app.domain.kinds import RouteStatus
 from app.domain.kinds.base import WarningOutcome
 from app.http.lists import ListEnvelope
-from app.indicators.examples import example_config
 from app.indicators.schemas import Indicator, PlaceBrief
-from app.situations.examples import SITUATION, TRACK_RECORD, WARNING
 
 
 class SituationLinks(BaseModel):
@@ -91,8 +89,6 @@ class OtherIndicator(_Item):
 class Situation(BaseModel):
     """The indicators of one place together. Nothing is added up."""
 
-    model_config = example_config(SITUATION)
-
     place: PlaceBrief = Field(description="The place.")
     as_of: str = Field(description="Time that days left and staleness are counted from.")
     trapped: list[Trapped] = Field(description="People, by concept.")
@@ -111,8 +107,6 @@ class SituationPage(ListEnvelope[Situation]):
 
 class Warning_(BaseModel):  # noqa: N801 - `Warning` is Python's
     """A warning that falls due, or is past due without an outcome."""
-
-    model_config = example_config(WARNING)
 
     due: str = Field(description="Due date: the earliest day that the warning names, else the latest.")
     days_left: int = Field(description="Days from `as_of` to the due date; negative once past.")
@@ -146,8 +140,6 @@ class RecordItem(BaseModel):
 
 class TrackRecord(BaseModel):
     """The outcomes of a source's warnings that fell due."""
-
-    model_config = example_config(TRACK_RECORD)
 
     source: str = Field(description="Slug of the source.")
     as_of: str = Field(description="Time that the record is as of.")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
@@ -13,40 +13,6 @@ from app.indicators.schemas import KindName
 WebhookStatus = TypeAliasType("WebhookStatus", Literal["active", "stopped", "disabled"])
 WebhookStart = TypeAliasType("WebhookStart", Literal["now", "beginning"])
 DeliveryStatus = TypeAliasType("DeliveryStatus", Literal["pending", "delivered", "failed"])
-
-_ID = "01900000-0000-7000-8006-000000000001"
-_DELIVERY = "01900000-0000-7000-8007-000000000001"
-
-_EXAMPLE: dict[str, JsonValue] = {
-    "id": _ID,
-    "url": "https://receiver.invalid/lifeline",
-    "kind": "supply_runout",
-    "place": "aleppo-east",
-    "within": True,
-    "country": None,
-    "clearance": "green",
-    "status": "active",
-    "seq": 16,
-    "created_at": "2026-11-24T09:00:00Z",
-    "delivered_at": None,
-    "failing_since": None,
-    "disabled_at": None,
-    "disabled_reason": None,
-    "links": {"self": f"/v1/webhooks/{_ID}", "deliveries": f"/v1/webhooks/{_ID}/deliveries"},
-}
-_DELIVERY_EXAMPLE: dict[str, JsonValue] = {
-    "id": _DELIVERY,
-    "seq": 17,
-    "type": "org.lifeline.report.recorded.v1",
-    "status": "pending",
-    "attempts": 2,
-    "created_at": "2026-11-24T09:05:00Z",
-    "last_attempt_at": "2026-11-24T09:05:03Z",
-    "next_attempt_at": "2026-11-24T09:05:17Z",
-    "status_code": 503,
-    "error": "the receiver answered 503",
-    "links": {"webhook": f"/v1/webhooks/{_ID}", "redelivery": f"/v1/webhooks/{_ID}/deliveries/{_DELIVERY}/redelivery"},
-}
 
 
 class WebhookIn(BaseModel):
@@ -78,8 +44,6 @@ class WebhookLinks(BaseModel):
 class WebhookOut(BaseModel):
     """A webhook."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-
     id: str = Field(description="Identifier, a UUID.")
     url: str = Field(description="Where changes are posted to.")
     kind: str | None = Field(description="Only changes of this kind are delivered; null for all.")
@@ -100,8 +64,6 @@ class WebhookOut(BaseModel):
 class WebhookCreated(WebhookOut):
     """A new webhook, with its secret."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}]})
-
     secret: str | None = Field(description="Key of the signatures (Standard Webhooks), shown only once: null in a replayed response.")
 
 
@@ -118,8 +80,6 @@ class DeliveryLinks(BaseModel):
 
 class DeliveryOut(BaseModel):
     """A delivery, an entry of a webhook's log."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_DELIVERY_EXAMPLE]})
 
     id: str = Field(description="Identifier; also the `webhook-id` of every attempt and the `id` of the event.")
     seq: int = Field(description="`seq` of the change in the ledger of the webhook's clearance.")
