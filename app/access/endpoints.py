@@ -51,7 +51,7 @@ async def get_me(request: Request, caller: CallerDep) -> Response:
         "clearance": caller.clearance.value,
         "expires_at": rfc3339(caller.expires_at) if caller.expires_at else None,
     }
-    return json_response(request, orjson.dumps(body), private=True, cacheable=False)
+    return json_response(request, orjson.dumps(body), cacheable=False, headers={"Cache-Control": "private, no-cache"})
 
 
 @router.get("/keys", summary="List keys", response_model=KeyPage, responses=SCOPED_LIST_ERRORS)
@@ -64,7 +64,7 @@ async def list_keys(request: Request, caller: Admin, database: DatabaseDep, curs
     async with database.read_latest() as connection:
         rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=caller.level)
     items = [orjson.dumps(_key_body(ApiKey(**row))).decode() for row in rows]
-    return page_response(request, items, next_cursor=KEY_CURSOR.encode(last, revision), revision=revision, private=True, cacheable=False)
+    return page_response(request, items, next_cursor=KEY_CURSOR.encode(last, revision), revision=revision, cacheable=False)
 
 
 @router.post("/keys", status_code=201, summary="Create a key", response_model=KeyCreated, responses=WRITE_ERRORS, openapi_extra=_KEY_BODY)
@@ -99,7 +99,7 @@ async def get_key(request: Request, caller: Admin, database: DatabaseDep, id: Ke
         revision = await current_revision(connection, caller.level)
     if row is None:
         raise not_found("key")
-    return json_response(request, orjson.dumps(_key_body(ApiKey(**row))), private=True, cacheable=False, revision=revision)
+    return json_response(request, orjson.dumps(_key_body(ApiKey(**row))), cacheable=False, revision=revision)
 
 
 @router.post(
@@ -173,7 +173,7 @@ async def list_audit(
     entries, last = await audit.fetch_audit(database, where, after=AUDIT_CURSOR.decode(cursor), limit=limit)
     next_cursor = AUDIT_CURSOR.encode(last, 0)
     body = orjson.dumps({"items": entries, "next": next_cursor})
-    return json_response(request, body, private=True, headers=link_to_next(request, next_cursor), cacheable=False)
+    return json_response(request, body, headers=link_to_next(request, next_cursor), cacheable=False)
 
 
 def _key_body(key: ApiKey) -> dict[str, Any]:

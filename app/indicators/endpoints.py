@@ -46,7 +46,7 @@ async def _list_response(
         return documents, INDICATOR_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("indicators", fetch, level=caller.level, private=caller.key_id is not None, kind=kind, as_of=filters.as_of)
+    listing = ListQuery("indicators", fetch, level=caller.level, kind=kind, as_of=filters.as_of)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -84,7 +84,7 @@ async def get_indicator(
     if found is None:
         raise not_found("indicator")
     body, modified = found
-    return json_response(request, body, private=caller.key_id is not None, modified=modified, revision=revision)
+    return json_response(request, body, modified=modified, revision=revision)
 
 
 @router.get("/indicators/{id}/history", summary="List changes of an indicator", response_model=HistoryPage, responses=READ_ERRORS)
@@ -112,7 +112,7 @@ async def get_indicator_history(
     steps, last, revision = found
     documents = [orjson.dumps(step).decode() for step in steps]
     next_cursor = HISTORY_CURSOR.encode(last, revision)
-    return page_response(request, documents, next_cursor=next_cursor, as_of=as_of, revision=revision, private=caller.key_id is not None)
+    return page_response(request, documents, next_cursor=next_cursor, as_of=as_of, revision=revision)
 
 
 def _add_list_of(kind: Kind[Any]) -> None:

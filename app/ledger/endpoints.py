@@ -17,4 +17,4 @@ async def get_ledger_head(request: Request, caller: CallerDep, database: Databas
     """Return position, hash and time of the last entry as this caller sees the ledger: keep them to prove later what was recorded."""
     async with database.read() as connection:
         head = await load_head(connection, caller.level)
-    return json_response(request, orjson.dumps(head), private=caller.key_id is not None, revision=head["seq"])
+    return json_response(request, orjson.dumps(head), revision=head["seq"])

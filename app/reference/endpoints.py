@@ -74,7 +74,7 @@ class PageRequest:
                 )
             return [orjson.dumps(body).decode() for body in bodies], codec.encode(last, revision), revision
 
-        query = ListQuery(f"{name}s", fetch, level=level, private=self._caller.key_id is not None)
+        query = ListQuery(f"{name}s", fetch, level=level)
         chosen = negotiate_format(self._request, offered, format_)
         return await list_response(self._request, query, chosen, cursor=self._cursor, limit=self._limit)
 
@@ -88,7 +88,7 @@ async def _get(request: Request, caller: Principal, database: DatabaseDep, model
         revision = await current_revision(connection, caller.level)
     if body is None:
         raise not_found(str(model.__tablename__))
-    return json_response(request, orjson.dumps(body), private=caller.key_id is not None, revision=revision)
+    return json_response(request, orjson.dumps(body), revision=revision)
 
 
 async def _create(

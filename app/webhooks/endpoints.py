@@ -90,7 +90,7 @@ async def list_webhooks(
     async with database.read_latest() as connection:
         items, last, revision = await queries.list_webhooks(connection, caller, after=after, limit=limit)
     next_cursor = WEBHOOK_CURSOR.encode(last, revision)
-    return page_response(request, items, next_cursor=next_cursor, revision=revision, private=True, cacheable=False)
+    return page_response(request, items, next_cursor=next_cursor, revision=revision, cacheable=False)
 
 
 @router.get("/webhooks/{id}", summary="Get a webhook", response_model=WebhookOut, responses=SCOPED_READ_ERRORS)
@@ -99,7 +99,7 @@ async def get_webhook(request: Request, caller: Subscriber, database: DatabaseDe
     async with database.read_latest() as connection:
         webhook = await queries.get_webhook(connection, caller, id)
         revision = await current_revision(connection, caller.level)
-    return json_response(request, orjson.dumps(webhook), private=True, cacheable=False, revision=revision)
+    return json_response(request, orjson.dumps(webhook), cacheable=False, revision=revision)
 
 
 @router.delete("/webhooks/{id}", status_code=204, summary="Delete a webhook", response_class=Response, responses=SCOPED_READ_ERRORS)
@@ -130,7 +130,7 @@ async def list_webhook_deliveries(
         await queries.get_webhook(connection, caller, id)
         items, last, revision = await queries.list_deliveries(connection, caller, id, status=status, before=before, limit=limit)
     next_cursor = DELIVERY_CURSOR.encode(last, revision)
-    return page_response(request, items, next_cursor=next_cursor, revision=revision, private=True, cacheable=False)
+    return page_response(request, items, next_cursor=next_cursor, revision=revision, cacheable=False)
 
 
 @router.post(

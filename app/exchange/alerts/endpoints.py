@@ -69,7 +69,7 @@ async def list_alerts(
     url = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     older = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
     body = render_feed(messages, url=url, next_url=older, sender=settings.cap_sender)
-    return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
+    return json_response(request, body, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 
 
 @router.get("/alerts/{id}.cap", summary="Get an alert as CAP 1.2", response_class=Response, responses=_CAP_RESPONSES)
@@ -94,4 +94,4 @@ async def get_alert(
     if message is None:
         raise not_found("alert")
     body = render(message, settings.cap_sender)
-    return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[Format.CAP], revision=revision)
+    return json_response(request, body, media_type=MEDIA_TYPES[Format.CAP], revision=revision)

@@ -19,7 +19,7 @@ from app.exchange.exports.tables import TABLES, indicator_columns
 from app.exchange.exports.xlsx import XlsxRenderer
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.lists import ListQuery, Page
-from app.http.responses import link_to_next
+from app.http.responses import cache_control, link_to_next
 from app.http.state import app_state, request_state
 from app.reference.queries import place_geometries, route_geometries
 from app.storage.consistency import current_requirement
@@ -43,8 +43,7 @@ async def stream_list(request: Request, listing: ListQuery, format_: Format, cur
     _, following, revision = first
     # Later pages may be read from a replica: they must not show an older state.
     current_requirement().require_revision(revision)
-    control = f"{'private' if listing.private else 'public'}, no-cache"
-    headers = {"Cache-Control": control, "Lifeline-Revision": str(revision)}
+    headers = {"Cache-Control": cache_control(request), "Lifeline-Revision": str(revision)}
     if format_ in (Format.CSV, Format.XLSX, Format.NDJSON):
         headers["Content-Disposition"] = f'attachment; filename="{listing.kind or listing.collection}.{format_}"'
     if limit is not None and following is not None:

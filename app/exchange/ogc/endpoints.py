@@ -6,13 +6,12 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator
 
-from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
-from app.access.principal import Principal
+from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep, get_caller
 from app.domain.times import end_of, normalise, start_of
 from app.domain.view import View
 from app.exchange.ogc.features import FeatureQuery, FeatureReader
@@ -61,7 +60,7 @@ class OgcRoute(APIRoute):
         return handler
 
 
-router = APIRouter(prefix="/ogc", tags=["OGC API - Features"], route_class=OgcRoute)
+router = APIRouter(prefix="/ogc", tags=["OGC API - Features"], route_class=OgcRoute, dependencies=[Depends(get_caller)])
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 ERRORS = NOT_MODIFIED | problem_responses(400, 401, 404, 503)
 
@@ -88,10 +87,9 @@ _POINT_EXAMPLE = {"type": "Point", "coordinates": [37.19, 36.2]}
 _FEATURE_EXAMPLE = {"type": "Feature", "id": "01900000", "geometry": _POINT_EXAMPLE, "properties": {"slug": "aleppo-east"}}
 
 
-def _respond(request: Request, caller: Principal, content: dict[str, Any], media_type: str = JSON, revision: int | None = None) -> Response:
+def _respond(request: Request, content: dict[str, Any], media_type: str = JSON, revision: int | None = None) -> Response:
     # Without the response cache, because absolute links depend on the host of the request.
-    body, private = orjson.dumps(content), caller.key_id is not None
-    return json_response(request, body, private=private, cacheable=False, media_type=media_type, revision=revision)
+    return json_response(request, orjson.dumps(content), cacheable=False, media_type=media_type, revision=revision)
 
 
 def _link(request: Request, path: str, rel: str, media_type: str, title: str | None = None) -> dict[str, str]:
@@ -101,7 +99,7 @@ def _link(request: Request, path: str, rel: str, media_type: str, title: str | N
 
 @router.get("/", include_in_schema=False)
 @_get("", "Get the landing page of OGC API - Features", {"title": "Lifeline", "links": []})
-async def get_landing_page(request: Request, caller: CallerDep) -> Response:
+async def get_landing_page(request: Request) -> Response:
     """Return the landing page, the address to connect a GIS to."""
     links = [
         _link(request, "/ogc", "self", JSON, "This document"),
@@ -110,26 +108,26 @@ async def get_landing_page(request: Request, caller: CallerDep) -> Response:
         _link(request, "/ogc/conformance", "conformance", JSON, "Conformance classes"),
         _link(request, "/ogc/collections", "data", JSON, "Collections"),
     ]
-    return _respond(request, caller, {"title": "Lifeline", "description": "Places, routes and indicators of Lifeline.", "links": links})
+    return _respond(request, {"title": "Lifeline", "description": "Places, routes and indicators of Lifeline.", "links": links})
 
 
 @_get("/conformance", "Get the conformance classes", {"conformsTo": CONFORMANCE[:1]})
-async def get_conformance(request: Request, caller: CallerDep) -> Response:
+async def get_conformance(request: Request) -> Response:
     """Return the conformance classes of OGC API that this service implements."""
-    return _respond(request, caller, {"conformsTo": CONFORMANCE})
+    return _respond(request, {"conformsTo": CONFORMANCE})
 
 
 @_get("/collections", "List collections", {"links": [], "collections": [_COLLECTION_EXAMPLE]})
-async def list_collections(request: Request, caller: CallerDep) -> Response:
+async def list_collections(request: Request) -> Response:
     """List the collections: places, routes and indicators."""
     links = [_link(request, "/ogc/collections", "self", JSON)]
-    return _respond(request, caller, {"links": links, "collections": [_collection(request, each) for each in COLLECTIONS]})
+    return _respond(request, {"links": links, "collections": [_collection(request, each) for each in COLLECTIONS]})
 
 
 @_get("/collections/{collection}", "Get a collection", _COLLECTION_EXAMPLE)
-async def get_collection(request: Request, caller: CallerDep, collection: CollectionPath) -> Response:
+async def get_collection(request: Request, collection: CollectionPath) -> Response:
     """Return title, description, extent and links of a collection."""
-    return _respond(request, caller, _collection(request, collection))
+    return _respond(request, _collection(request, collection))
 
 
 @_get(
@@ -167,7 +165,7 @@ async def list_features(
     if last is not None:
         links.append(_link(request, next_url(request, codec.encode(last, revision)), "next", GEOJSON))
     content = {"type": "FeatureCollection", "links": links, "numberReturned": len(features), "features": features}
-    return _respond(request, caller, content, GEOJSON, revision)
+    return _respond(request, content, GEOJSON, revision)
 
 
 @_get("/collections/{collection}/items/{feature}", "Get a feature", _FEATURE_EXAMPLE)
@@ -192,7 +190,7 @@ async def get_feature(
         raise not_found("feature")
     path = f"/ogc/collections/{collection}"
     links = [_link(request, f"{path}/items/{found[0]['id']}", "self", GEOJSON), _link(request, path, "collection", JSON)]
-    return _respond(request, caller, {**found[0], "links": links}, GEOJSON, revision)
+    return _respond(request, {**found[0], "links": links}, GEOJSON, revision)
 
 
 def _collection(request: Request, name: str) -> dict[str, Any]:

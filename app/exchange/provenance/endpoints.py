@@ -55,4 +55,4 @@ async def get_report_provenance(
     vias = {slug: sources[slug].name for slug in report["provenance"]["via"]}
     render = prov_jsonld if chosen is Format.JSONLD else prov_json
     body = orjson.dumps(render(report, sources[report["source"]], vias))
-    return json_response(request, body, private=caller.key_id is not None, media_type=MEDIA_TYPES[chosen], revision=revision)
+    return json_response(request, body, media_type=MEDIA_TYPES[chosen], revision=revision)
