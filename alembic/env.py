@@ -1,4 +1,4 @@
-"""Alembic's environment: runs on the connection it is given, or on the configured database."""
+"""Alembic's environment: migrations run on a given connection, or on the configured database."""
 
 import asyncio
 from typing import Any
@@ -8,8 +8,8 @@ from sqlmodel import SQLModel
 
 from alembic import context
 from app.access import models as access
-from app.assessment import models as indicators
-from app.exchange.replication import models as exchange
+from app.assessment import models as assessment
+from app.exchange.replication import models as replication
 from app.ledger import models as ledger
 from app.reference import models as reference
 from app.reports import models as reports
@@ -18,7 +18,8 @@ from app.storage.database import Database
 from app.storage.types import UtcDateTime
 from app.webhooks import models as webhooks
 
-MODELS = (access, exchange, indicators, ledger, reference, reports, webhooks)
+# Their import adds every table to the metadata.
+MODELS = (access, assessment, ledger, reference, replication, reports, webhooks)
 
 
 def _render(kind: str, item: Any, _autogen_context: Any) -> str | bool:
@@ -51,16 +52,12 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
-async def _run_on_configured() -> None:
-    database = Database(Settings())
-    try:
-        async with database.writer.begin() as connection:
-            await connection.run_sync(_run)
-    finally:
-        await database.close()
+async def _run_on_configured_database() -> None:
+    async with Database(Settings()) as database, database.writer.begin() as connection:
+        await connection.run_sync(_run)
 
 
 if (given := context.config.attributes.get("connection")) is not None:
     _run(given)
 else:
-    asyncio.run(_run_on_configured())
+    asyncio.run(_run_on_configured_database())

@@ -15,7 +15,7 @@ import structlog
 from fastapi import Request
 from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateIndex, CreateTable
 from starlette.types import Scope as AsgiScope
 from uuid_utils.compat import uuid7
@@ -68,7 +68,6 @@ class ReadAuditBuffer:
         # Count and time of the last read, and the row to write, by what the reads have in common.
         self._reads: dict[tuple[Any, ...], list[Any]] = {}
         self._dropped = 0
-        self._prepared = False
 
     def record(self, actor: Actor, scope: AsgiScope) -> None:
         """Record a read by an actor cleared for `amber` or above."""
@@ -84,12 +83,6 @@ class ReadAuditBuffer:
             self._reads[key] = [1, utc_now(), actor, address, _target(scope)]
         else:
             self._dropped += 1
-
-    async def prepare(self) -> None:
-        """Create SQLite's second file once; raises if it cannot be written to, and may be called again."""
-        if self._database.dialect == "sqlite" and not self._prepared:
-            await create_read_audit_table(self._database.audit)
-            self._prepared = True
 
     async def flush(self) -> None:
         """Write the buffered reads; after an error they stay buffered."""
@@ -116,7 +109,7 @@ class ReadAuditBuffer:
             for count, occurred_at, actor, address, target in reads.values()
         ]
         try:
-            await self.prepare()
+            await create_read_audit_table(self._database)
             async with self._database.audit.begin() as connection:
                 await connection.execute(insert(_table), rows)
         except (SQLAlchemyError, OSError) as error:
@@ -124,7 +117,7 @@ class ReadAuditBuffer:
             for key, read in reads.items():
                 self._reads.setdefault(key, [0, *read[1:]])[0] += read[0]
 
-    async def run(self) -> None:
+    async def flush_periodically(self) -> None:
         """Write the buffered reads once a second, for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
@@ -137,8 +130,8 @@ async def read_auditing(database: Database) -> AsyncIterator[ReadAuditBuffer]:
     buffer = ReadAuditBuffer(database)
     # On a read-only file system the service still serves reads, and each flush tries again.
     with suppress(SQLAlchemyError, OSError):
-        await buffer.prepare()
-    task = asyncio.create_task(buffer.run())
+        await create_read_audit_table(database)
+    task = asyncio.create_task(buffer.flush_periodically())
     try:
         yield buffer
     finally:
@@ -148,9 +141,11 @@ async def read_auditing(database: Database) -> AsyncIterator[ReadAuditBuffer]:
         await buffer.flush()
 
 
-async def create_read_audit_table(engine: AsyncEngine) -> None:
-    """Create the table of reads in SQLite's second file, unless it exists."""
-    async with engine.begin() as connection:
+async def create_read_audit_table(database: Database) -> None:
+    """Create the table of reads in SQLite's second file, unless it exists; PostgreSQL has one table for all entries."""
+    if database.dialect != "sqlite":
+        return
+    async with database.audit.begin() as connection:
         await connection.execute(CreateTable(_table, if_not_exists=True))
         for index in _table.indexes:
             await connection.execute(CreateIndex(index, if_not_exists=True))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.access.keys import find_key, is_revoked, load_hashing_key, secret_expiry
+from app.access.keys import find_key, key_row, load_hashing_key, secret_expiry
 from app.access.oidc import InvalidToken, Issuer
 from app.access.principal import Principal, Scope
 from app.domain.times import utc_now
@@ -116,7 +116,8 @@ async def credential_expiry(caller: Principal, database: Database) -> datetime |
     async with database.read_latest() as connection:
         if caller.secret_hash is not None:
             return await secret_expiry(connection, caller.key_id, caller.secret_hash)
-        return utc_now() if await is_revoked(connection, caller.key_id) else caller.expires_at
+        subject = await key_row(connection, caller.key_id)
+    return utc_now() if subject is not None and subject["revoked_at"] is not None else caller.expires_at
 
 
 async def credential_still_valid(caller: Principal, database: Database) -> bool:

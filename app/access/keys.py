@@ -146,9 +146,3 @@ async def secret_expiry(connection: AsyncConnection, key_id: UUID, hash_: str) -
 def _expiry(row: RowMapping, hash_: str) -> datetime | None:
     times = (row["expires_at"], None if hash_ == row["secret_hash"] else row["previous_secret_expires_at"])
     return min((each for each in times if each is not None), default=None)
-
-
-async def is_revoked(connection: AsyncConnection, key_id: UUID) -> bool:
-    """Return whether a key is revoked."""
-    row = await key_row(connection, key_id)
-    return row is not None and row["revoked_at"] is not None

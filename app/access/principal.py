@@ -9,7 +9,7 @@ from app.domain.tlp import LABELS, Label
 
 
 class Scope(StrEnum):
-    """What a key may do; no scope includes another."""
+    """A permission of a key; no scope includes another."""
 
     READ = "read"
     REPORT = "report"

@@ -98,8 +98,7 @@ def audit_export(path: Annotated[Path | None, typer.Argument(help="The file to w
 
     async def work() -> list[str]:
         async with Database(load_settings()) as database:
-            if database.dialect == "sqlite":
-                await create_read_audit_table(database.audit)
+            await create_read_audit_table(database)
             lines: list[str] = []
             after = None
             while True:

@@ -76,7 +76,7 @@ class CommitNotifier(ABC):
         """Make sure that commits of other processes wake the waiters."""
 
     def release_waiters(self) -> None:
-        """Wake all waiters and let nobody wait again, because the process shuts down."""
+        """Wake all waiters and do not let them wait again, because the process shuts down."""
         self.closed = True
         self.wake()
 

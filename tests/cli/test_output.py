@@ -1,4 +1,4 @@
-"""What all commands have in common: help, version, and one clear line for each error."""
+"""Help and version, and one clear line for each error of any command."""
 
 import re
 from typing import Any

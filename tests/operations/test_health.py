@@ -100,7 +100,7 @@ async def test_metrics_count_requests_by_route_and_reveal_no_record_or_key(
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-7", values)
 
 
-# What the metrics of writes, webhooks and response sizes begin with or contain.
+# Parts of the metrics of writes, webhooks and response sizes.
 ADMIN_ONLY = (
     'method="POST"',
     'type="write"',
