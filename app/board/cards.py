@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class CardItem:
-    """One indicator on a card; `anchor` is the fragment of its section on the place's page, `bar` is None after a supply's last date."""
+    """One indicator on a card; `anchor` is the fragment of its section on the place's page; routes have a slug, supplies may have a bar."""
 
     label: str
     value: str

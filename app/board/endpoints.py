@@ -25,8 +25,8 @@ from app.http.state import app_state, request_state
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 router.include_router(guide.router)
 
-Step = Annotated[int | None, Query(ge=0, le=MAX_STEPS, description="A step of the time slider; redirects to its `as_of`.")]
-# The form of a time slider sends the slider's fields beside the step.
+# The form of a time slider sends a step and the slider's fields; the response redirects to the `as_of` of the step.
+Step = Annotated[int | None, Query(ge=0, le=MAX_STEPS)]
 SliderDep = Annotated[TimeSlider, Depends()]
 SlugPath = Annotated[str, Path(max_length=100)]
 MAX_FORM_BYTES = 4096

@@ -92,6 +92,6 @@ def _load_translations(language: str) -> NullTranslations:
 
 
 @lru_cache
-def localization_for(language: str | None) -> Localization:
+def localization_for(lang: str | None = None) -> Localization:
     """Return the localization of a language; English for a language that the board does not have."""
-    return Localization(language if language in LANGUAGES else DEFAULT_LANGUAGE)
+    return Localization(lang if lang in LANGUAGES else DEFAULT_LANGUAGE)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
@@ -55,14 +55,8 @@ def root_path(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
 
 
-def get_localization(
-    lang: Annotated[str | None, Query(max_length=20, description=f"Language: {', '.join(LANGUAGES)}.")] = None,
-) -> Localization:
-    """Return the localization of a page; `app.board.middleware` has put its language into the query."""
-    return localization_for(lang)
-
-
-LocalizationDep = Annotated[Localization, Depends(get_localization)]
+# `app.board.middleware` puts the language of a page into its query.
+LocalizationDep = Annotated[Localization, Depends(localization_for)]
 
 
 def render_page(request: Request, template: str, locale: Localization, status: int = 200, framed: bool = False, **context: Any) -> Response:

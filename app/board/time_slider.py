@@ -35,6 +35,6 @@ def build_time_slider(first: str | None, newest: str | None, as_of: str | None, 
     end = min(day_of(newest) + timedelta(days=DAYS_AFTER_NEWEST), today) if newest else today
     start = min(day_of(first) - timedelta(days=1), end) if first else end
     at = min(max(day_of(as_of), start), end) if as_of else end
-    # Of a longer time, the slider shows the year with `as_of`, counted from the start, so that its ends do not move with it.
+    # More than a year is cut into years from the start, so that the ends stay while a reader moves the slider.
     start += timedelta(days=(at - start).days // MAX_STEPS * MAX_STEPS)
     return TimeSlider(start, min((end - start).days + 1, MAX_STEPS))
