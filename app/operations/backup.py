@@ -18,23 +18,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from app.access import models as access
-from app.assessment import models as assessment
-from app.exchange.replication import models as replication
-from app.ledger import models as ledger
+from app.ledger.models import LedgerHead
 from app.operations.backup_checksum import verify_checksum, write_checksum
 from app.operations.verify import verify_all
-from app.reference import models as reference
-from app.reports import models as reports
 from app.settings import Settings
 from app.storage.database import Database, audit_database_url
 from app.storage.migrations import migrate, required_schema_revision, schema_revision
 from app.storage.sqlite_integrity import sqlite_path
 from app.storage.types import table_of
-from app.webhooks import models as webhooks
 
-# Their import adds every table to the metadata.
-MODELS = (access, assessment, ledger, reference, replication, reports, webhooks)
 PAGE_ROWS = 1000
 MAX_PROBLEMS = 20
 # Tables with one row, which the migration inserts and a restored row replaces.
@@ -179,7 +171,7 @@ def _sync(path: Path) -> None:
 async def _verify(settings: Settings, refusal: str) -> LedgerPosition:
     async with Database(settings) as database, database.writer.connect() as connection:
         await _refuse_unverified(connection, settings, refusal)
-        head = table_of(ledger.LedgerHead).c
+        head = table_of(LedgerHead).c
         return LedgerPosition(*(await connection.execute(select(head.global_seq, head.hash_red, head.recorded_at))).one())
 
 
@@ -210,7 +202,7 @@ async def _copy_to_postgresql(copy_settings: Settings, settings: Settings) -> No
     async with Database(copy_settings) as copy, Database(settings) as database, copy.snapshot() as source, database.write() as session:
         target = await session.connection()
         await _refuse_filled_tables(target)
-        head = table_of(ledger.LedgerHead)
+        head = table_of(LedgerHead)
         commit_count = (await target.execute(select(head.c.commit_count))).scalar_one()
         await _defer_foreign_keys(target, "DEFERRABLE INITIALLY DEFERRED")
         await _copy_tables(source, target)
@@ -222,6 +214,7 @@ async def _copy_to_postgresql(copy_settings: Settings, settings: Settings) -> No
 
 
 async def _copy_tables(source: AsyncConnection, target: AsyncConnection) -> None:
+    # The metadata is complete, because migrations import every model.
     existing = set(await target.run_sync(lambda connection: inspect(connection).get_table_names()))
     if existing - {"alembic_version"} != set(SQLModel.metadata.tables):
         raise RuntimeError("the tables of the models are not those of the migrations")
