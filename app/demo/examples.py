@@ -35,7 +35,8 @@ async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -
     caller = Principal(level=key.clearance, key_id=key.id, organisation=organisation)
     await _add_webhooks(session, caller, settings)
     # Another key proposes, because lowering a label takes two.
-    reviewer, report, proposal = replace(caller, key_id=demo_id("key", len(KEYS))), demo_id("report", GREEN_REPORT), demo_id("proposal", 1)
+    reviewer = replace(caller, key_id=demo_id("key", len(KEYS)))
+    report, proposal = demo_id("report", GREEN_REPORT), demo_id("proposal", 1)
     await change_label(session, reviewer, report, Label.CLEAR, "The UN has published it.", settings, proposal_id=proposal)
 
 
