@@ -22,7 +22,7 @@ from app.storage.database import Database
 from app.storage.migrations import migrate
 from tests.support.browser import chromium
 from tests.support.factories import Reference, seed
-from tests.support.fixtures import MakeClient, MakeKey, load_demo, database_maker, postgres_copy, sqlite_copy, template_of
+from tests.support.fixtures import MakeClient, MakeKey, database_maker, load_demo, postgres_copy, sqlite_copy, template_of
 from tests.support.postgres import Databases, shared_postgres_server
 from tests.support.processes import Server, serve_demo
 from tests.support.servers import settings_on, wait_until_following

@@ -18,7 +18,7 @@ from app.assessment.inputs import load_inputs
 from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
 from app.assessment.projection import projection_rows
 from app.domain.times import utc_now
-from app.domain.tlp import TOP
+from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
@@ -86,7 +86,7 @@ async def load(session: AsyncSession, settings: Settings, *, reports: int, indic
 
 
 async def _record(connection: AsyncConnection, tail: LedgerAppender, world: World, facts: Facts, count: int, progress: Progress) -> None:
-    caller = Principal(level=TOP, organisation="synthetic")
+    caller = Principal(level=MAX_LEVEL, organisation="synthetic")
     known: set[UUID] = set()
     new: dict[UUID, ResolvedReport] = {}
     reports: list[Report] = []
@@ -171,7 +171,7 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
     await bulk_insert(connection, table_of(Route), [{"id": uuid7(), **route, **empty} for route in world.routes])
     for source in world.sources:
         await add_source(session, SourceIn.model_validate(source))
-    return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}, TOP), settings)
+    return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}, MAX_LEVEL), settings)
 
 
 def _line(world: World, number: int) -> Iterator[int]:

@@ -24,7 +24,7 @@ from rich.table import Table
 from sqlalchemy import select
 
 from app.access.principal import Principal
-from app.domain.tlp import LABELS, TOP
+from app.domain.tlp import LABELS, MAX_LEVEL
 from app.ledger.models import LedgerEntry
 from app.reports.models import Report
 from app.reports.service import record_reports
@@ -52,7 +52,7 @@ async def _fill(settings: Settings, count: int) -> None:
     try:
         async with database.write() as session:
             sent = validate(report(provenance={"quote": quote, "url": "https://example.org/some/address"}), settings)
-            await record_reports(session, Principal(level=TOP, organisation="bench"), [sent], settings)
+            await record_reports(session, Principal(level=MAX_LEVEL, organisation="bench"), [sent], settings)
             connection = await session.connection()
             if database.dialect == "sqlite":
                 # Inserts touch random pages of the identifiers' indexes, so SQLite gets 256 MiB of cache.

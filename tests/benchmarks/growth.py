@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.changes.queries import CHANGE_CURSORS
-from app.domain.tlp import TOP, Label
+from app.domain.tlp import MAX_LEVEL, Label
 from app.main import create_app
 from app.reports.endpoints import REPORT_CURSOR
 from app.settings import Settings
@@ -58,7 +58,7 @@ class Subject:
         row = min(DEEP, reports * 99 // 100)
         ((found,),) = query_rows(url, f"SELECT id FROM report WHERE global_seq >= {row} ORDER BY global_seq LIMIT 1")
         self.deep_report = REPORT_CURSOR.encode(UUID(str(found)), 0)
-        self.deep_change = CHANGE_CURSORS[TOP].encode(row, 0)
+        self.deep_change = CHANGE_CURSORS[MAX_LEVEL].encode(row, 0)
         self.bodies = (body for _, body, _ in World(reports // A_REPORT_EACH, seed=1).statements(10**9))
 
     async def prepare(self) -> None:

@@ -1,4 +1,4 @@
-"""What several conftest files need: copies of databases on either engine, and types of fixtures."""
+"""Helpers that conftest files share: copies of databases on either engine, and types of fixtures."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""What the processes of one test run share: the first that needs it makes it, the others wait."""
+"""Files and databases that the processes of one test run share: the first that needs one makes it, the others wait."""
 
 import fcntl
 import os
