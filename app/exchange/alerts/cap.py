@@ -71,29 +71,24 @@ def cap_time(time_: datetime) -> str:
     return time_.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S-00:00")
 
 
-def xml_text(text: str) -> str:
-    """Replace the characters that XML excludes by U+FFFD."""
-    return _INVALID_XML.sub("\ufffd", text)
-
-
 def render(message: Message, sender: str) -> bytes:
     """Render a message as a CAP 1.2 document."""
     ET.register_namespace("", NAMESPACE)
     root = ET.Element(f"{{{NAMESPACE}}}alert")
     public = message.label is Label.CLEAR
-    _add(root, "identifier", message.identifier)
-    _add(root, "sender", sender)
-    _add(root, "sent", cap_time(message.sent))
-    _add(root, "status", "Actual" if message.judged else "Draft")
-    _add(root, "msgType", message.type)
-    _add(root, "scope", "Public" if public else "Restricted")
+    add_element(root, "identifier", message.identifier)
+    add_element(root, "sender", sender)
+    add_element(root, "sent", cap_time(message.sent))
+    add_element(root, "status", "Actual" if message.judged else "Draft")
+    add_element(root, "msgType", message.type)
+    add_element(root, "scope", "Public" if public else "Restricted")
     if not public:
-        _add(root, "restriction", f"TLP:{message.label.replace('_', '+').upper()}")
+        add_element(root, "restriction", f"TLP:{message.label.replace('_', '+').upper()}")
     if message.note is not None:
-        _add(root, "note", message.note)
+        add_element(root, "note", message.note)
     if message.references is not None:
         identifier, sent = message.references
-        _add(root, "references", f"{sender},{identifier},{cap_time(sent)}")
+        add_element(root, "references", f"{sender},{identifier},{cap_time(sent)}")
     if message.statement is not None:
         _add_info(root, message, message.statement)
     return xml_document(root)
@@ -105,44 +100,47 @@ def xml_document(root: ET.Element) -> bytes:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
-def _add(parent: ET.Element, name: str, text: str) -> None:
-    ET.SubElement(parent, f"{{{NAMESPACE}}}{name}").text = xml_text(text)
+def add_element(parent: ET.Element, name: str, text: str = "") -> ET.Element:
+    """Append an element in the namespace of its parent; characters that XML excludes become U+FFFD."""
+    child = ET.SubElement(parent, f"{parent.tag.partition('}')[0]}}}{name}")
+    child.text = _INVALID_XML.sub("\ufffd", text)
+    return child
 
 
 def _add_info(root: ET.Element, message: Message, statement: AlertStatement) -> None:
-    info = ET.SubElement(root, f"{{{NAMESPACE}}}info")
-    _add(info, "language", "en")
+    info = add_element(root, "info")
+    add_element(info, "language", "en")
     for category in statement.alert.categories:
-        _add(info, "category", category)
-    _add(info, "event", statement.alert.event)
-    _add(info, "responseType", statement.alert.response)
-    _add(info, "urgency", statement.alert.urgency)
-    _add(info, "severity", "Unknown")
-    _add(info, "certainty", _CERTAINTY[statement.credibility])
-    _add(info, "effective", cap_time(statement.stated_at))
+        add_element(info, "category", category)
+    add_element(info, "event", statement.alert.event)
+    add_element(info, "responseType", statement.alert.response)
+    add_element(info, "urgency", statement.alert.urgency)
+    add_element(info, "severity", "Unknown")
+    add_element(info, "certainty", _CERTAINTY[statement.credibility])
+    add_element(info, "effective", cap_time(statement.stated_at))
     if statement.alert.onset is not None:
-        _add(info, "onset", cap_time(datetime.combine(statement.alert.onset, time.min, UTC)))
-    _add(info, "expires", cap_time(statement.expires))
-    _add(info, "senderName", statement.source.name)
-    _add(info, "headline", message.headline)
-    _add(info, "description", _description(statement))
+        add_element(info, "onset", cap_time(datetime.combine(statement.alert.onset, time.min, UTC)))
+    add_element(info, "expires", cap_time(statement.expires))
+    add_element(info, "senderName", statement.source.name)
+    add_element(info, "headline", message.headline)
+    add_element(info, "description", _description(statement))
     if statement.url is not None:
-        _add(info, "web", statement.url)
+        add_element(info, "web", statement.url)
     for name, value in _parameters(message, statement):
-        parameter = ET.SubElement(info, f"{{{NAMESPACE}}}parameter")
-        _add(parameter, "valueName", name)
-        _add(parameter, "value", value)
-    area = ET.SubElement(info, f"{{{NAMESPACE}}}area")
-    _add(area, "areaDesc", statement.place.name)
+        parameter = add_element(info, "parameter")
+        add_element(parameter, "valueName", name)
+        add_element(parameter, "value", value)
+    area = add_element(info, "area")
+    add_element(area, "areaDesc", statement.place.name)
     for ring in _rings(statement.geometry):
-        _add(area, "polygon", " ".join(f"{position[1]},{position[0]}" for position in ring))
+        add_element(area, "polygon", " ".join(f"{position[1]},{position[0]}" for position in ring))
     if statement.geometry is not None and statement.geometry["type"] == "Point":
         longitude, latitude = statement.geometry["coordinates"][:2]
-        _add(area, "circle", f"{latitude},{longitude} 0")
+        add_element(area, "circle", f"{latitude},{longitude} 0")
     for scheme, code in statement.place.codes:
-        geocode = ET.SubElement(area, f"{{{NAMESPACE}}}geocode")
-        _add(geocode, "valueName", "P-CODE" if scheme == "pcode" else scheme.upper())
-        _add(geocode, "value", code)
+        geocode = add_element(area, "geocode")
+        add_element(geocode, "valueName", "P-CODE" if scheme == "pcode" else scheme.upper())
+        add_element(geocode, "value", code)
 
 
 def _description(statement: AlertStatement) -> str:

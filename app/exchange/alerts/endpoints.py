@@ -36,6 +36,7 @@ _ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 _ATOM: dict[str, Any] = {"schema": {"type": "string"}, "example": _ATOM_EXAMPLE}
 _CAP: dict[str, Any] = {"schema": {"type": "string"}, "example": _CAP_EXAMPLE}
 _FEED_RESPONSES = READ_ERRORS | problem_responses(406) | {200: {"content": {MEDIA_TYPES[Format.ATOM]: _ATOM}}}
+_ID = "Identifier of a report; with the suffix `-cancel`, the message of its retraction."
 _CAP_RESPONSES = READ_ERRORS | {200: {"content": {MEDIA_TYPES[Format.CAP]: _CAP}}}
 
 
@@ -78,14 +79,7 @@ async def get_alert(
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    id: Annotated[  # noqa: A002 - wire name
-        str,
-        Path(
-            max_length=50,
-            description="Identifier of a report; with the suffix `-cancel`, the message of its retraction.",
-            examples=["01900000-0000-7000-8004-000000000001"],
-        ),
-    ],
+    id: Annotated[str, Path(max_length=50, description=_ID, examples=["01900000-0000-7000-8004-000000000001"])],  # noqa: A002 - wire name
 ) -> Response:
     """Return a CAP 1.2 message: Draft if the credibility cannot be judged, Restricted if the report is not labelled `clear`."""
     async with database.snapshot() as connection:

@@ -11,7 +11,7 @@ from sqlmodel import col
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS
 from app.domain.view import View
-from app.exchange.alerts.cap import Message, AlertStatement
+from app.exchange.alerts.cap import AlertStatement, Message
 from app.ledger.models import LedgerEntry, seq_column
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from app.assessment.envelope import METHOD
 from app.reference.records import SourceRecord
 
 _NAMESPACES = ("report", "source", "organisation", "document", "activity", "indicator")
@@ -45,7 +46,7 @@ def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str
     activities: dict[str, dict[str, Any]] = {
         f"activity:statement-{id_}": {"prov:startTime": stated_at, "prov:endTime": stated_at},
         f"activity:recording-{id_}": {"prov:startTime": report["recorded_at"], "prov:endTime": report["recorded_at"]},
-        f"activity:assessment-{report['indicator']}": {"prov:label": "envelope/1"},
+        f"activity:assessment-{report['indicator']}": {"prov:label": METHOD},
     }
     if _has_document(provenance):
         document = {"prov:label": provenance["title"], "prov:location": provenance["url"]}
