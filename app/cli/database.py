@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
+from app.domain.times import rfc3339
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
 from app.operations.verify import verify_all
@@ -88,5 +89,4 @@ def _backup_or_restore(work: Callable[[Settings], LedgerPosition]) -> str:
         for problem in error.problems:
             stdout.print(problem)
         raise fail(str(error)) from None
-    recorded_at = last.recorded_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return f"It verifies. The last ledger entry is {last.global_seq}, recorded {recorded_at}, with the hash {last.hash}."
+    return f"It verifies. The last ledger entry is {last.global_seq}, recorded {rfc3339(last.recorded_at)}, with the hash {last.hash}."

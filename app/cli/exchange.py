@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, TypeVar
 
 import httpx
 import typer
@@ -37,6 +37,7 @@ pull_commands = typer.Typer(help="Fetch data from other services.", no_args_is_h
 commands.add_typer(place_commands, name="place")
 commands.add_typer(pull_commands, name="pull")
 
+Result = TypeVar("Result", bound=FileResult)
 Write = Annotated[bool, typer.Option("--write", help="Write the data. Without it, print what would be written.")]
 Organisation = Annotated[str, typer.Option(help="Organisation that reports; a full export names its own.")]
 
@@ -126,13 +127,7 @@ def import_file(
                 return await _import(statements, write=write, only_good=only_good)
 
     result = run(work())
-    _print_problems(result)
-    if result.holds is ImportContent.EXPORT:
-        _print_full_import(result)
-    else:
-        _print_import(result)
-    if result.problem_count:
-        raise typer.Exit(1)
+    _print_result(result, _print_full_import if result.holds is ImportContent.EXPORT else _print_import)
 
 
 async def _import(importer: FullImport | StatementImport, *, write: bool, only_good: bool = False) -> ImportOut:
@@ -148,12 +143,16 @@ async def _import(importer: FullImport | StatementImport, *, write: bool, only_g
         return await replace(importer, on_progress=advance).write()
 
 
-def _print_problems(result: FileResult) -> None:
+def _print_result(result: Result, summarise: Callable[[Result], None]) -> None:
+    """Print the problems and a summary; exit code 1 if there are problems."""
     for each in result.problems[:MAX_PRINTED_PROBLEMS]:
         column = f" ({each.column})" if each.cell is not None else ""
         stdout.print(f"{each.location}{column}: {each.detail}", markup=False)
     if result.problem_count > MAX_PRINTED_PROBLEMS:
         stdout.print(f"... and {result.problem_count - MAX_PRINTED_PROBLEMS} more problems.")
+    summarise(result)
+    if result.problem_count:
+        raise typer.Exit(1)
 
 
 def _print_full_import(result: ImportOut) -> None:
@@ -201,15 +200,15 @@ def import_places(
             with _opened(path) as (file, format_), _progress("places") as advance:
                 return await Gazetteer(file, format_, database, country, language, advance).load(write=write)
 
-    result = run(work())
-    _print_problems(result)
+    _print_result(run(work()), _print_places)
+
+
+def _print_places(result: GazetteerResult) -> None:
     counts = ", ".join(f"{count} of level {level}" for level, count in sorted(result.added.items())) or "none"
     if result.written:
         stdout.print(f"{result.rows} rows: places added: {counts}; {result.existing} existed already.")
-        return
-    stdout.print(f"{result.rows} rows: places to add: {counts}; {result.existing} exist already. Nothing was written.")
-    if result.problem_count:
-        raise typer.Exit(1)
+    else:
+        stdout.print(f"{result.rows} rows: places to add: {counts}; {result.existing} exist already. Nothing was written.")
 
 
 @pull_commands.command("lifeline")
@@ -270,9 +269,6 @@ def pull_hapi(
 
     with _upstream_errors(url, "cannot be read as HDX HAPI", httpx.HTTPError, KeyError, TypeError):
         result, skipped = run(work())
-    _print_problems(result)
-    _print_import(result)
     if skipped:
         stdout.print(f"{skipped} rows skipped: they are not totals of people in need.")
-    if result.problem_count:
-        raise typer.Exit(1)
+    _print_result(result, _print_import)

@@ -34,41 +34,35 @@ Record = dict[str, Any]
 
 async def read_records(database: Database, clearance: Label) -> AsyncIterator[list[Record]]:
     """Yield the records page by page, as the clearance sees them and as of the head when the export begins."""
+    level = clearance.level
     async with database.read() as connection:
-        head = await load_head(connection, clearance.level)
+        head = await load_head(connection, level)
     yield [{"record": "export", "version": VERSION, **{name: head[name] for name in ("clearance", "seq", "hash")}}]
     for type_, model in MODELS.items():
-        async for page in _reference_pages(database, type_, model, clearance.level):
-            yield page
-    async for page in _change_pages(database, clearance, head["seq"]):
-        yield page
-
-
-async def _reference_pages(database: Database, type_: str, model: ReferenceModel, level: int) -> AsyncIterator[list[Record]]:
-    after: UUID | None = None
-    while True:
-        async with database.read() as connection:
-            items, after, _ = await load_reference_page(connection, model, [], after=after, limit=PAGE_ROWS, level=level)
-        for each in items:
-            del each["links"]
-            if model is Source:
-                each["reliability"] = each.pop("first_reliability")
-        yield [{"record": type_, **each} for each in items]
-        if after is None:
-            return
-
-
-async def _change_pages(database: Database, clearance: Label, head: int) -> AsyncIterator[list[Record]]:
-    level = clearance.level
-    position = seq_column(level)
-    after = 0
-    while after < head:
-        statement = select_entries().where(position > after, position <= head).order_by(position).limit(PAGE_ROWS)
+        async for page in _reference_pages(database, model, level):
+            yield [{"record": type_, **each} for each in page]
+    position, seq = seq_column(level), 0
+    while seq < head["seq"]:
+        statement = select_entries().where(position > seq, position <= head["seq"]).order_by(position).limit(PAGE_ROWS)
         async with database.read() as connection:
             rows = (await connection.execute(statement)).mappings().all()
             entries = await visible_entries(connection, rows, level)
-        after = entries[-1]["seq"]
-        yield [{"record": "change", **entry} for entry in entries]
+        seq = entries[-1]["seq"]
+        yield [{"record": "change", **each} for each in entries]
+
+
+async def _reference_pages(database: Database, model: ReferenceModel, level: int) -> AsyncIterator[list[Record]]:
+    after: UUID | None = None
+    while True:
+        async with database.read() as connection:
+            page, after, _ = await load_reference_page(connection, model, [], after=after, limit=PAGE_ROWS, level=level)
+        for each in page:
+            del each["links"]
+            if model is Source:
+                each["reliability"] = each.pop("first_reliability")
+        yield page
+        if after is None:
+            return
 
 
 async def write_full_export(database: Database, path: Path, clearance: Label, on_progress: Callable[[int], None]) -> int:

@@ -5,7 +5,7 @@ import hashlib
 import tempfile
 from dataclasses import replace
 from functools import partial
-from typing import IO, Annotated, Any
+from typing import IO, Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -29,6 +29,7 @@ from app.http.responses import JSON
 from app.http.state import request_state
 from app.indicators.schemas import KindName
 from app.reference.schemas import Slug
+from app.reports.examples import REPORTS
 from app.reports.schemas import PlaceName
 from app.settings import Settings
 
@@ -38,19 +39,12 @@ _FORMATS = {MEDIA_TYPES[each].partition(";")[0]: each for each in (Format.CSV, F
 _FORMATS["application/ndjson"] = Format.NDJSON
 MAX_IN_MEMORY_BYTES = 1024 * 1024
 
-
 _CSV = (
     "place,source,kind,stated_at,concept,people_low,people_high\r\n"
     "#loc+code+slug,#meta+source+code,#indicator+type,#date+reported,#indicator+definition,#affected+trapped+min,#affected+trapped+max\r\n"
     "aleppo-east,un-ocha,trapped_population,2016-07-25,trapped,250000,275000\r\n"
 )
-_REPORT: dict[str, Any] = {
-    "kind": "supply_runout",
-    "place": "aleppo-east",
-    "source": "un-envoy-syria",
-    "stated_at": "2016-07-28",
-    "value": {"supply": "fuel", "in_days_min": 14, "in_days_max": 21, "relative_text": "two to three weeks"},
-}
+_REPORT = next(iter(REPORTS.values()))
 
 
 class ImportOptions(BaseModel):

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import IO, Any
 
 import openpyxl
@@ -70,18 +71,16 @@ class _OverflowTexts:
     """Texts that are too long for a cell, in the order of their cells."""
 
     def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
-        self._rows = iter(rows)
-        self._next = next(self._rows, None)
+        self._cells = groupby(rows, key=lambda each: each[:3])
+        self._next = next(self._cells, None)
 
     def pop(self, sheet: str, row: int) -> str | None:
         """Return the text of the next such cell of a row; None if it has no further one."""
-        if self._next is None or self._next[:2] != (sheet, row):
+        if self._next is None or self._next[0][:2] != (sheet, row):
             return None
-        header, parts = self._next[2], []
-        while self._next is not None and self._next[:3] == (sheet, row, header):
-            parts.append(unescape(self._next[4] or ""))
-            self._next = next(self._rows, None)
-        return "".join(parts)
+        text = "".join(unescape(part[4] or "") for part in self._next[1])
+        self._next = next(self._cells, None)
+        return text
 
 
 def _read_rows(sheet: Any, formulas: Any, overflow: _OverflowTexts) -> Iterator[Row]:
