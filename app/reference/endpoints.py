@@ -28,7 +28,7 @@ from app.http.lists import (
     list_response,
     negotiate_format,
 )
-from app.http.openapi import CURATE_ERRORS, READ_ERRORS, json_request_body
+from app.http.openapi import CURATE_ERRORS, READ_ERRORS, create_operation
 from app.http.problems import not_found
 from app.http.query_params import BoundingBox, CountryFilter, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import validated_body
@@ -46,10 +46,6 @@ router = APIRouter(tags=["Places, sources, routes"])
 
 GEOGRAPHIC_RESPONSES = READ_ERRORS | format_responses(GEOGRAPHIC_FORMATS)
 TABULAR_RESPONSES = READ_ERRORS | format_responses(TABULAR_FORMATS)
-
-_PLACE_BODY = json_request_body({"An area inside eastern Aleppo": schemas.PLACE_EXAMPLE}, PlaceIn)
-_SOURCE_BODY = json_request_body({"A local council": schemas.SOURCE_EXAMPLE}, SourceIn)
-_ROUTE_BODY = json_request_body({"A border crossing": schemas.ROUTE_EXAMPLE}, RouteIn)
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -106,7 +102,7 @@ async def _create(
 @router.get("/places" + SUFFIX, include_in_schema=False)
 @router.get("/places", summary="List places", response_model=PlacePage, responses=GEOGRAPHIC_RESPONSES)
 async def list_places(
-    request: PageDep,
+    page: PageDep,
     place: PlaceFilter = None,
     within: Within = False,
     country: CountryFilter = None,
@@ -121,7 +117,7 @@ async def list_places(
         where.append(col(Place.country) == country)
     if bbox is not None:
         where.append(col(Place.id).in_(places_in_box(parse_bbox(bbox))))
-    return await request.response(Place, where, GEOGRAPHIC_FORMATS, format)
+    return await page.response(Place, where, GEOGRAPHIC_FORMATS, format)
 
 
 @router.get("/places/{slug}", summary="Get a place", response_model=PlaceOut, responses=READ_ERRORS)
@@ -135,9 +131,7 @@ async def get_place(
     return await _get(request, caller, database, Place, slug)
 
 
-@router.post(
-    "/places", status_code=201, summary="Create a place", response_model=PlaceOut, responses=CURATE_ERRORS, openapi_extra=_PLACE_BODY
-)
+@router.post("/places", summary="Create a place", response_model=PlaceOut, **create_operation(PlaceIn, responses=CURATE_ERRORS))
 async def create_place(request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(validated_body(PlaceIn))]) -> Response:
     """Create a place. Needs the scope `curate`. A slug or code that exists gets 409."""
     return await _create(request, caller, body, Place, add_place)
@@ -146,7 +140,7 @@ async def create_place(request: Request, caller: Curator, body: Annotated[PlaceI
 @router.get("/sources" + SUFFIX, include_in_schema=False)
 @router.get("/sources", summary="List sources", response_model=SourcePage, responses=TABULAR_RESPONSES)
 async def list_sources(
-    request: PageDep,
+    page: PageDep,
     type: Annotated[schemas.SourceType | None, Query(description="Only sources of this type.", examples=["un"])] = None,  # noqa: A002 - the field's name on the wire
     format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
@@ -155,7 +149,7 @@ async def list_sources(
     Below the clearance `amber` a protected source has its alias as name, and a slug that does not reveal the real one.
     """
     where = [] if type is None else [col(Source.type) == type]
-    return await request.response(Source, where, TABULAR_FORMATS, format)
+    return await page.response(Source, where, TABULAR_FORMATS, format)
 
 
 @router.get("/sources/{slug}", summary="Get a source", response_model=SourceOut, responses=READ_ERRORS)
@@ -169,9 +163,7 @@ async def get_source(
     return await _get(request, caller, database, Source, slug)
 
 
-@router.post(
-    "/sources", status_code=201, summary="Create a source", response_model=SourceOut, responses=CURATE_ERRORS, openapi_extra=_SOURCE_BODY
-)
+@router.post("/sources", summary="Create a source", response_model=SourceOut, **create_operation(SourceIn, responses=CURATE_ERRORS))
 async def create_source(request: Request, caller: Curator, body: Annotated[SourceIn, Depends(validated_body(SourceIn))]) -> Response:
     """Create a source. Needs the scope `curate`. A slug that exists gets 409."""
     return await _create(request, caller, body, Source, add_source)
@@ -180,13 +172,13 @@ async def create_source(request: Request, caller: Curator, body: Annotated[Sourc
 @router.get("/routes" + SUFFIX, include_in_schema=False)
 @router.get("/routes", summary="List routes", response_model=RoutePage, responses=GEOGRAPHIC_RESPONSES)
 async def list_routes(
-    request: PageDep,
+    page: PageDep,
     mode: Annotated[schemas.RouteMode | None, Query(description="Only routes of this mode.", examples=["road"])] = None,
     format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """List routes in the order in which they were created. Below the clearance `amber` their geometry is rounded to 0.1 degree."""
     where = [] if mode is None else [col(Route.mode) == mode]
-    return await request.response(Route, where, GEOGRAPHIC_FORMATS, format)
+    return await page.response(Route, where, GEOGRAPHIC_FORMATS, format)
 
 
 @router.get("/routes/{slug}", summary="Get a route", response_model=RouteOut, responses=READ_ERRORS)
@@ -200,9 +192,7 @@ async def get_route(
     return await _get(request, caller, database, Route, slug)
 
 
-@router.post(
-    "/routes", status_code=201, summary="Create a route", response_model=RouteOut, responses=CURATE_ERRORS, openapi_extra=_ROUTE_BODY
-)
+@router.post("/routes", summary="Create a route", response_model=RouteOut, **create_operation(RouteIn, responses=CURATE_ERRORS))
 async def create_route(request: Request, caller: Curator, body: Annotated[RouteIn, Depends(validated_body(RouteIn))]) -> Response:
     """Create a route. Needs the scope `curate`. A slug that exists gets 409."""
     return await _create(request, caller, body, Route, add_route)

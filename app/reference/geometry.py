@@ -96,15 +96,7 @@ Geometry = Annotated[
 Position = Annotated[
     list[float],
     BeforeValidator(lambda value: check_position(value) if isinstance(value, list) else value),
-    WithJsonSchema(
-        {
-            "type": "array",
-            "items": {"type": "number"},
-            "minItems": 2,
-            "maxItems": 3,
-            "description": "[longitude, latitude] in degrees (WGS 84).",
-        }
-    ),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3, "description": "[longitude, latitude]"}),
 ]
 
 _DEGREES = re.compile(r" *[+-]?\d+(\.\d*)?([eE][+-]?\d+)? *", re.ASCII)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from typing_extensions import TypeAliasType
 
 from app.http.lists import ListEnvelope
@@ -14,11 +14,6 @@ Country = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 3166-1 al
 SourceType = TypeAliasType("SourceType", Literal["un", "government", "armed_actor", "ngo", "monitor", "media", "local_council", "witness"])
 Grade = TypeAliasType("Grade", Literal["A", "B", "C", "D", "E", "F"])
 RouteMode = TypeAliasType("RouteMode", Literal["road", "rail", "air", "sea", "river", "crossing"])
-
-Example = dict[str, JsonValue]
-PLACE_EXAMPLE: Example = {"slug": "aleppo-sukkari", "name": "As-Sukkari", "parent": "aleppo-east", "centroid": [37.138, 36.177]}
-SOURCE_EXAMPLE: Example = {"slug": "aleppo-council", "name": "Aleppo local council", "type": "local_council", "reliability": "C"}
-ROUTE_EXAMPLE: Example = {"slug": "bab-al-hawa", "name": "Bab al-Hawa crossing", "mode": "crossing", "from": "Reyhanli", "to": "Idleb"}
 
 
 class _Request(BaseModel):

@@ -8,10 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import Curator, ReporterOrCurator, SettingsDep
 from app.access.idempotency import WriteResult, idempotent_write
-from app.http.openapi import AMEND_ERRORS, json_request_body
+from app.http.openapi import AMEND_ERRORS, create_operation
 from app.http.problems import FieldProblem
 from app.http.request_body import json_body, validated_body
-from app.reports import examples
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.results import entry_result, report_result
 from app.reports.schemas import CORRECTION_MODELS, GradeIn, GradeOut, OutcomeIn, OutcomeOut, ReportOut, RetractionIn, RetractionOut
@@ -20,13 +19,10 @@ from app.reports.validation import validate
 
 router = APIRouter(tags=["Reporting"], responses=AMEND_ERRORS)
 
-_CORRECTION = json_request_body({"Fewer people": examples.CORRECTION}, *CORRECTION_MODELS.values())
-_RETRACTION = json_request_body({"Withdrawn": {"reason": "The source withdrew the statement."}}, RetractionIn)
-_OUTCOME = json_request_body({"Overtaken": examples.OUTCOME}, OutcomeIn)
-_GRADE = json_request_body({"Less reliable": {"reliability": "D", "reason": "Two statements proved wrong."}}, GradeIn)
 
-
-@router.post("/reports/{id}/correction", status_code=201, summary="Correct a report", response_model=ReportOut, openapi_extra=_CORRECTION)
+@router.post(
+    "/reports/{id}/correction", summary="Correct a report", response_model=ReportOut, **create_operation(*CORRECTION_MODELS.values())
+)
 async def create_report_correction(
     request: Request,
     caller: ReporterOrCurator,
@@ -52,9 +48,7 @@ async def create_report_correction(
     return await idempotent_write(request, caller, write)
 
 
-@router.post(
-    "/reports/{id}/retraction", status_code=201, summary="Retract a report", response_model=RetractionOut, openapi_extra=_RETRACTION
-)
+@router.post("/reports/{id}/retraction", summary="Retract a report", response_model=RetractionOut, **create_operation(RetractionIn))
 async def create_report_retraction(
     request: Request,
     caller: ReporterOrCurator,
@@ -75,11 +69,7 @@ async def create_report_retraction(
 
 
 @router.post(
-    "/indicators/{id}/outcome",
-    status_code=201,
-    summary="Record the outcome of a warning",
-    response_model=OutcomeOut,
-    openapi_extra=_OUTCOME,
+    "/indicators/{id}/outcome", summary="Record the outcome of a warning", response_model=OutcomeOut, **create_operation(OutcomeIn)
 )
 async def create_indicator_outcome(
     request: Request,
@@ -100,7 +90,7 @@ async def create_indicator_outcome(
     return await idempotent_write(request, caller, write)
 
 
-@router.post("/sources/{slug}/grades", status_code=201, summary="Grade a source", response_model=GradeOut, openapi_extra=_GRADE)
+@router.post("/sources/{slug}/grades", summary="Grade a source", response_model=GradeOut, **create_operation(GradeIn))
 async def create_source_grade(
     request: Request,
     caller: Curator,

@@ -93,8 +93,8 @@ async def record_grade(
     grade = SourceGrade(source_id=source.id, global_seq=entry.global_seq, effective_from=effective_from, reliability=sent.reliability)
     await session.execute(insert(table_of(SourceGrade)), [grade.model_dump()])
     await appender.flush(session, [entry])
-    voices = table_of(IndicatorSource).c
-    lowest = select(voices.indicator_id, func.min(voices.level)).where(voices.source_id == source.id).group_by(voices.indicator_id)
+    sources = table_of(IndicatorSource).c
+    lowest = select(sources.indicator_id, func.min(sources.level)).where(sources.source_id == source.id).group_by(sources.indicator_id)
     levels = dict(tuple(row) for row in await session.execute(lowest))
     for some in chunks(sorted(levels)):
         await reassess(session, [(each, levels[each], entry) for each in some], settings.horizons)

@@ -19,7 +19,7 @@ from app.domain.view import View
 from app.http.content_negotiation import Format
 from app.http.cursors import Cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, LIST_RESPONSES, SUFFIX, ListQuery, Page, PastListFilters, list_response, negotiate_format
-from app.http.openapi import READ_ERRORS, WRITE_ERRORS, json_request_body
+from app.http.openapi import READ_ERRORS, WRITE_ERRORS, create_operation
 from app.http.problems import FieldProblem, invalid, invalid_field, not_found
 from app.http.query_params import AsOf, BoundingBox, KnownAt
 from app.http.request_body import json_body
@@ -30,7 +30,7 @@ from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time
 from app.reference.geometry import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
-from app.reports import examples
+from app.reports.examples import REPORTS
 from app.reports.models import Report
 from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, status_in
 from app.reports.results import report_result
@@ -124,23 +124,15 @@ async def get_report(
     return json_response(request, orjson.dumps(found), revision=revision)
 
 
-_EXAMPLES = examples.REPORTS | {"A list of two": list(examples.REPORTS.values())[:2]}
-_BODY = json_request_body(_EXAMPLES, *REPORT_MODELS.values(), max_items=MAX_REPORTS)
-_CREATED = WRITE_ERRORS | {
+_EXAMPLES = REPORTS | {"A list of two": list(REPORTS.values())[:2]}
+_RESPONSES = WRITE_ERRORS | {
     200: {"model": ReportOut, "description": "The statement was recorded before: the report that stands for it."},
     207: {"model": Outcomes, "description": "The results for a list, one per report."},
 }
+_CREATE_REPORTS = create_operation(*REPORT_MODELS.values(), responses=_RESPONSES, examples=_EXAMPLES, max_items=MAX_REPORTS)
 
 
-@router.post(
-    "/reports",
-    tags=["Reporting"],
-    status_code=201,
-    summary="Create reports",
-    response_model=ReportOut,
-    responses=_CREATED,
-    openapi_extra=_BODY,
-)
+@router.post("/reports", tags=["Reporting"], summary="Create reports", response_model=ReportOut, **_CREATE_REPORTS)
 async def create_reports(
     request: Request,
     caller: Reporter,

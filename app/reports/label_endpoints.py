@@ -11,7 +11,7 @@ from app.access.dependencies import Curator, DatabaseDep, SettingsDep
 from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal
 from app.http.cursors import Cursor
-from app.http.openapi import AMEND_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, json_request_body, problem_responses
+from app.http.openapi import AMEND_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, create_operation, problem_responses
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
 from app.http.responses import page_response
@@ -25,7 +25,6 @@ router = APIRouter(tags=["Reporting"])
 
 PROPOSAL_CURSOR = Cursor("proposals", UUID)
 
-_BODY = json_request_body({"Restrict": {"sensitivity": "amber", "reason": "It shows where people hide."}}, LabelIn)
 _RESPONSES = AMEND_ERRORS | {202: {"model": ProposalOut, "description": "The lower label waits for another key to confirm it."}}
 _CONFIRM_ERRORS = problem_responses(401, 403, 404, 409, 422, 503)
 
@@ -38,11 +37,9 @@ def _label_result(entry: LedgerEntry, caller: Principal) -> WriteResult:
 
 @router.post(
     "/reports/{id}/label",
-    status_code=201,
     summary="Change the label of a report",
     response_model=LabelOut,
-    responses=_RESPONSES,
-    openapi_extra=_BODY,
+    **create_operation(LabelIn, responses=_RESPONSES),
 )
 async def change_report_label(
     request: Request,

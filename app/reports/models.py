@@ -7,7 +7,13 @@ from uuid import UUID
 from sqlalchemy import JSON, Column, Index, text
 from sqlmodel import Field, SQLModel
 
-from app.storage.types import BigInt, UtcDateTime, table_of
+from app.storage.types import BigInt, UtcDateTime
+
+_STATEMENT_ORDER = ("indicator_id", "source_id", "facet", "level", "stated_at", "global_seq")
+
+
+def _partial(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Report(SQLModel, table=True):
@@ -20,6 +26,14 @@ class Report(SQLModel, table=True):
     """
 
     __tablename__ = "report"
+    __table_args__ = (
+        # Finds the latest standing statement of a source on an indicator in one step, however long the history.
+        Index("ix_report_latest_statement", *_STATEMENT_ORDER, **_partial("ended_global_seq IS NULL")),
+        Index("ix_report_ended", "indicator_id", "ended_global_seq", **_partial("ended_global_seq IS NOT NULL")),
+        Index("ix_report_ended_global_seq", "global_seq", **_partial("ended_global_seq IS NOT NULL")),
+        Index("ix_report_declassified", "indicator_id", **_partial("lowest_level < submitted_level")),
+        *(Index(f"ix_report_{name}_global_seq", name, "global_seq") for name in ("indicator_id", "place_id", "source_id", "kind")),
+    )
 
     global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
     id: UUID = Field(unique=True)
@@ -53,42 +67,6 @@ class Report(SQLModel, table=True):
     fingerprint: str = Field(max_length=64, index=True)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
-
-
-_table = table_of(Report)
-# Finds the latest standing statement of a source on an indicator in one step, however long the history.
-Index(
-    "ix_report_latest_statement",
-    _table.c.indicator_id,
-    _table.c.source_id,
-    _table.c.facet,
-    _table.c.level,
-    _table.c.stated_at,
-    _table.c.global_seq,
-    sqlite_where=text("ended_global_seq IS NULL"),
-    postgresql_where=text("ended_global_seq IS NULL"),
-)
-Index(
-    "ix_report_ended",
-    _table.c.indicator_id,
-    _table.c.ended_global_seq,
-    sqlite_where=text("ended_global_seq IS NOT NULL"),
-    postgresql_where=text("ended_global_seq IS NOT NULL"),
-)
-Index(
-    "ix_report_declassified",
-    _table.c.indicator_id,
-    sqlite_where=text("lowest_level < submitted_level"),
-    postgresql_where=text("lowest_level < submitted_level"),
-)
-for _column in (_table.c.indicator_id, _table.c.place_id, _table.c.source_id, _table.c.kind):
-    Index(f"ix_report_{_column.name}_global_seq", _column, _table.c.global_seq)
-Index(
-    "ix_report_ended_global_seq",
-    _table.c.global_seq,
-    sqlite_where=text("ended_global_seq IS NOT NULL"),
-    postgresql_where=text("ended_global_seq IS NOT NULL"),
-)
 
 
 class LabelProposal(SQLModel, table=True):

@@ -50,16 +50,18 @@ async def record_reports(
         return [each if isinstance(each, list) else [] for each in resolved], appender.seq[caller.level]
     connection = await session.connection()
     known: dict[UUID | str, VisibleReport] = {}
-    kept: Sequence[UUID | None] = [None] * len(resolved)
+    given_ids: Sequence[UUID | None] = [None] * len(resolved)
     if identifiers is not None:
         by_identifier, taken = await find_by_identifier(connection, identifiers, requester or caller)
         known.update(by_identifier.items())
-        kept = [None if each in taken else each for each in identifiers]
-    unidentified = {each.fingerprint for each, id_ in zip(resolved, kept, strict=True) if isinstance(each, ResolvedReport) and id_ is None}
+        given_ids = [None if each in taken else each for each in identifiers]
+    unidentified = {
+        each.fingerprint for each, id_ in zip(resolved, given_ids, strict=True) if isinstance(each, ResolvedReport) and id_ is None
+    }
     known.update((await find_by_fingerprint(connection, unidentified, requester or caller)).items())
     results: list[VisibleReport | FieldErrors] = []
     appended: list[tuple[ResolvedReport, Report, LedgerEntry]] = []
-    for each, identifier in zip(resolved, kept, strict=True):
+    for each, identifier in zip(resolved, given_ids, strict=True):
         if isinstance(each, list):
             results.append(each)
             continue
