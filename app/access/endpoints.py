@@ -15,11 +15,11 @@ from app.access.dependencies import Admin, CallerDep, DatabaseDep
 from app.access.idempotency import WriteResult, idempotent_write
 from app.access.models import ApiKey, AuditEntry
 from app.access.principal import Principal
-from app.access.schemas import KEY_EXAMPLE, AuditAction, AuditPage, KeyCreated, KeyIn, KeyOut, KeyPage, Me, RotationIn
+from app.access.schemas import AuditAction, AuditPage, KeyCreated, KeyIn, KeyOut, KeyPage, Me, RotationIn
 from app.domain.times import DateOrTime, end_of, rfc3339, start_of, utc_now
 from app.domain.tlp import LABELS
 from app.http.cursors import Cursor
-from app.http.openapi import AMEND_ERRORS, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, WRITE_ERRORS, json_request_body, problem_responses
+from app.http.openapi import AMEND_ERRORS, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, create_operation, problem_responses
 from app.http.problems import Problem, not_found
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
@@ -35,9 +35,6 @@ AUDIT_CURSOR = Cursor("audit", UUID)
 
 KeyId = Annotated[UUID, Path(description="Key to read or rotate.", examples=["01900000-0000-7000-8005-000000000001"])]
 RevokedId = Annotated[UUID, Path(description="Key to revoke.", examples=["01900000-0000-7000-8005-000000000002"])]
-
-_KEY_BODY = json_request_body({"A field desk": KEY_EXAMPLE}, KeyIn)
-_ROTATION_BODY = json_request_body({"Two days to change over": {"overlap_hours": 48}}, RotationIn)
 
 
 @router.get("/me", summary="Get the caller", response_model=Me, responses=problem_responses(401, 422, 503))
@@ -67,7 +64,7 @@ async def list_keys(request: Request, caller: Admin, database: DatabaseDep, curs
     return page_response(request, items, next_cursor=KEY_CURSOR.encode(last, revision), revision=revision, cacheable=False)
 
 
-@router.post("/keys", status_code=201, summary="Create a key", response_model=KeyCreated, responses=WRITE_ERRORS, openapi_extra=_KEY_BODY)
+@router.post("/keys", summary="Create a key", response_model=KeyCreated, **create_operation(KeyIn))
 async def create_key(request: Request, caller: Admin, body: Annotated[KeyIn, Depends(validated_body(KeyIn))]) -> Response:
     """Create a key. Its `secret` is shown only in this response, because only a hash of it is stored. Needs the scope `admin`.
 
@@ -103,12 +100,7 @@ async def get_key(request: Request, caller: Admin, database: DatabaseDep, id: Ke
 
 
 @router.post(
-    "/keys/{id}/rotation",
-    status_code=201,
-    summary="Rotate a key",
-    response_model=KeyCreated,
-    responses=AMEND_ERRORS,
-    openapi_extra=_ROTATION_BODY,
+    "/keys/{id}/rotation", summary="Rotate a key", response_model=KeyCreated, **create_operation(RotationIn, responses=AMEND_ERRORS)
 )
 async def rotate_key(
     request: Request,

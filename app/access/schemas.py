@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from app.access.principal import Scope
@@ -11,8 +11,6 @@ from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 
 MAX_OVERLAP_HOURS = 24 * 30
-KEY_EXAMPLE: dict[str, JsonValue] = {"name": "field desk", "organisation": "my-ngo", "scopes": ["read", "report"], "clearance": "amber"}
-
 
 KeyStatus = TypeAliasType("KeyStatus", Literal["active", "expired", "revoked"])
 AuditAction = TypeAliasType("AuditAction", Literal["write", "read", "key"])

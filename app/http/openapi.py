@@ -89,20 +89,29 @@ _EVENT_STREAM = {
     "example": f'event: ready\ndata: {{"revision":16}}\nid: {_CURSOR}\nretry: 2000\n\n',
 }
 
-# Examples of responses by component; those of indicators come from the kinds.
+# Examples of responses by component, and of requests by component and name; those of reports and indicators come from the kinds.
 _EXAMPLES: dict[str, Any] = orjson.loads((files("app.http") / "examples.json").read_bytes())
+_REQUEST_EXAMPLES: dict[str, dict[str, Any]] = orjson.loads((files("app.http") / "request_examples.json").read_bytes())
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
 
 
-def json_request_body(examples: Mapping[str, Any], *models: type[BaseModel], max_items: int | None = None) -> dict[str, Any]:
-    """Return `openapi_extra` for a JSON body that `app.http.request_body` reads: one of these models, or a list of up to `max_items`."""
+def create_operation(
+    *models: type[BaseModel],
+    responses: Responses = WRITE_ERRORS,
+    examples: Mapping[str, Any] | None = None,
+    max_items: int | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of a route that creates a record from a JSON body: one of these models, or a list of up to `max_items`."""
     _body_models.update({model.__name__: model for model in models})
     schemas: list[dict[str, Any]] = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
     if max_items is not None:
         schemas.append({"type": "array", "items": {"anyOf": schemas[:]}, "minItems": 1, "maxItems": max_items})
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    if examples is None:
+        examples = {name: value for model in models for name, value in _REQUEST_EXAMPLES.get(model.__name__, {}).items()}
     content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}, **IDEMPOTENT}
+    body = {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return {"status_code": 201, "responses": responses, "openapi_extra": body | IDEMPOTENT}
 
 
 def install(app: FastAPI) -> None:

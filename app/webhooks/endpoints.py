@@ -12,7 +12,7 @@ from app.access.dependencies import DatabaseDep, SettingsDep, require
 from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal, Scope
 from app.http.cursors import Cursor
-from app.http.openapi import CURATE_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, json_request_body
+from app.http.openapi import CURATE_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, create_operation
 from app.http.problems import invalid_field
 from app.http.query_params import Limit, PageCursor
 from app.http.request_body import validated_body
@@ -34,22 +34,8 @@ DeliveryId = Annotated[UUID, Path(description="Delivery to repeat.", examples=["
 # How long a new webhook waits for the check of its host; shorter than an attempt, because every attempt checks again.
 MAX_RESOLVE_SECONDS = 3.0
 
-_EXAMPLES = {
-    "All later changes": {"url": "https://receiver.invalid/lifeline"},
-    "All changes of supplies at a place and its descendants": {
-        "url": "https://receiver.invalid/lifeline",
-        "kind": "supply_runout",
-        "place": "aleppo-east",
-        "within": True,
-        "after": "beginning",
-    },
-}
-_BODY = json_request_body(_EXAMPLES, WebhookIn)
 
-
-@router.post(
-    "/webhooks", status_code=201, summary="Create a webhook", response_model=WebhookCreated, responses=CURATE_ERRORS, openapi_extra=_BODY
-)
+@router.post("/webhooks", summary="Create a webhook", response_model=WebhookCreated, **create_operation(WebhookIn, responses=CURATE_ERRORS))
 async def create_webhook(
     request: Request, caller: Subscriber, settings: SettingsDep, sent: Annotated[WebhookIn, Depends(validated_body(WebhookIn))]
 ) -> Response:
