@@ -1,4 +1,4 @@
-"""The consistency requirement of one request: no answer comes from an older state than its client has already seen."""
+"""The consistency requirement of one request: no response is older than what its client has already seen."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass

@@ -71,7 +71,7 @@ async def fetch_rows(connection: AsyncConnection, statement: PagedQuery, *, afte
 
 
 async def fetch_page(
-    connection: AsyncConnection, statement: Select[Any], *, key: str, after: Any, limit: int, level: int
+    connection: AsyncConnection, statement: Select[Any], *, key: str, after: Any, limit: int, level: int, descending: bool = False
 ) -> tuple[list[RowMapping], Any, int]:
     """Return the rows of a page, the last key if more follow, and the head of the ledger, of a statement built for this page.
 
@@ -79,8 +79,8 @@ async def fetch_page(
     """
     key_column = statement.selected_columns[key]
     if after is not None:
-        statement = statement.where(key_column > after)
-    page = _with_head(statement, key_column, level)
+        statement = statement.where(key_column < after if descending else key_column > after)
+    page = _with_head(statement, key_column.desc() if descending else key_column, level)
     rows, more, revision = await fetch_rows(connection, PagedQuery(page, page, level), after=None, limit=limit)
     mappings = [row._mapping for row in rows]
     return mappings, mappings[-1][key] if more else None, revision

@@ -1,4 +1,4 @@
-"""A service that is told steps and then read completely, with predictable identifiers and times; for the test of non-interference."""
+"""A service that executes steps and is then read completely, with predictable identifiers and times; for the test of non-interference."""
 
 import asyncio
 import itertools
