@@ -17,13 +17,13 @@ from app.cli.output import fail, load_settings, run, stderr, stdout
 from app.client import AsyncLifeline, LifelineError
 from app.domain.tlp import MAX_LEVEL, Label
 from app.exchange.exports.full_export import SUFFIX, write_full_export
-from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.file_readers import format_of_path
 from app.exchange.imports.full_import import FullImport, is_full_export
 from app.exchange.imports.gazetteer import Gazetteer, GazetteerResult
 from app.exchange.imports.hapi import HapiClient, write_statements
 from app.exchange.imports.results import FileResult, ImportContent, ImportOut
 from app.exchange.imports.statements import StatementImport
+from app.exchange.imports.tables import UnreadableFile
 from app.exchange.replication.apply import ApplyResult, EntryApplier
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.http.content_negotiation import Format

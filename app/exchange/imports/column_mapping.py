@@ -14,9 +14,8 @@ from typing import Any
 
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
-from app.exchange.imports.cells import Cell, Row, cell_error, cell_text
-from app.exchange.imports.header_detection import LEVELS_OF_TAGS, DetectedHeader, Hashtag, parse_hashtag
 from app.exchange.imports.results import RowProblemOut, row_problem
+from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, Hashtag, Row, cell_error, cell_text, parse_hashtag
 from app.http.problems import FieldProblem, pointer
 
 # Columns of an exported list that a report does not have when it is sent.

@@ -16,10 +16,10 @@ from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal, Scope
 from app.domain.times import DateOrTime
 from app.domain.tlp import Label
-from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.full_import import FullImport, is_full_export
 from app.exchange.imports.results import ImportContent, ImportOut
 from app.exchange.imports.statements import StatementImport
+from app.exchange.imports.tables import UnreadableFile
 from app.exchange.replication.apply import EntryApplier
 from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.openapi import IDEMPOTENT, WRITE_ERRORS

@@ -14,8 +14,8 @@ import ijson
 import orjson
 
 from app.exchange.exports.hxl_csv import unescape_formula
-from app.exchange.imports.cells import Row, Table, UnreadableFile
 from app.exchange.imports.results import Progress
+from app.exchange.imports.tables import Row, Table, UnreadableFile
 from app.http.content_negotiation import Format
 
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import VERSION
-from app.exchange.imports.cells import Cell, UnreadableFile
 from app.exchange.imports.column_mapping import ParsedRow
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.results import ImportContent, ImportOut, Progress
+from app.exchange.imports.tables import Cell, UnreadableFile
 from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.entry_schema import KNOWN_TYPES, parse_entry
 from app.exchange.replication.reference import add_reference, parse_reference

@@ -16,10 +16,9 @@ from typing import IO, Any
 from pydantic import Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.exchange.imports.cells import Cell, UnreadableFile, cell_error, cell_text
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
-from app.exchange.imports.header_detection import LEVELS_OF_TAGS, DetectedHeader, detect_header
 from app.exchange.imports.results import FileResult, Progress, RowProblemOut, row_problem
+from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, UnreadableFile, cell_error, cell_text, detect_header
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
 from app.reference.schemas import PlaceIn

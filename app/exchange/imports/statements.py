@@ -8,12 +8,11 @@ from typing import IO, Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal
-from app.exchange.imports.cells import UnreadableFile
 from app.exchange.imports.column_mapping import NOT_STANDING, ParsedRow, map_columns, parse_row
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
-from app.exchange.imports.header_detection import detect_header
 from app.exchange.imports.reference_lookup import ReferenceLookup, references_in, substitute_slugs
 from app.exchange.imports.results import MAX_SHOWN_REPORTS, ImportContent, ImportOut, Progress
+from app.exchange.imports.tables import UnreadableFile, detect_header
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem
 from app.reports.queries import find_by_fingerprint

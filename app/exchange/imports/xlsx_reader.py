@@ -13,7 +13,7 @@ from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
 
 from app.exchange.exports.xlsx import MAX_ROWS, OVERFLOW_MARKER, OVERFLOW_SHEET
-from app.exchange.imports.cells import UNCALCULATED, Cell, Row, Table, UnreadableFile
+from app.exchange.imports.tables import UNCALCULATED, Cell, Row, Table, UnreadableFile
 
 # A workbook is a ZIP archive: one that exceeds either of these was made to exhaust memory.
 MAX_COMPRESSION_RATIO = 200

@@ -11,8 +11,8 @@ import pytest
 import xlsxwriter
 
 from app.exchange.imports import xlsx_reader
-from app.exchange.imports.cells import cell_text
 from app.exchange.imports.file_readers import read_tables
+from app.exchange.imports.tables import cell_text
 from app.http.content_negotiation import Format
 from tests.exchange.imports.files import CELLS, HEADERS, XLSX, send
 from tests.support.factories import Reference
