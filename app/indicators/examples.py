@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import ConfigDict
 
-from app.assessment.document import Subject, render, render_report, with_revision
+from app.assessment.document import IndicatorIdentity, render, render_report, with_revision
 from app.assessment.envelope import assess
 from app.assessment.statement import Statement
 from app.domain.identifiers import indicator_id
@@ -42,7 +42,7 @@ def indicator_example(kind: Kind[Any]) -> dict[str, Any]:
     )
     assessment = assess(kind, [statement], level=0, horizon=timedelta(days=kind.horizon_days))
     name = kind.subject(value)
-    subject = Subject(indicator_id(kind.name, PLACE.id, name), kind.name, name, str(kind.example[kind.filter_field]), PLACE)
+    subject = IndicatorIdentity(indicator_id(kind.name, PLACE.id, name), kind.name, name, str(kind.example[kind.filter_field]), PLACE)
     document: dict[str, Any] = orjson.loads(with_revision(render(subject, assessment, _RECORDED_AT, 0), 14))
     return document | {"reports": [render_report(statement, 0) | {"relation": "preferred"}], "left_out": []}
 
