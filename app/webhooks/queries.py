@@ -16,7 +16,7 @@ from app.access.principal import Principal
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS
 from app.http.problems import not_found
-from app.storage.paging import current_revision, fetch_page
+from app.storage.paging import fetch_page
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
 from app.webhooks.schemas import DeliveryOut, WebhookOut
@@ -67,15 +67,11 @@ async def list_deliveries(
     connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, status: str | None, before: int | None, limit: int
 ) -> tuple[list[str], int | None, int]:
     """Return a page of a webhook's log as JSON, latest change first; the last seq if there are more; the head of the ledger."""
-    statement = _select_deliveries(webhook_id).order_by(deliveries.c.seq.desc()).limit(limit + 1)
+    log = _select_deliveries(webhook_id)
     if status is not None:
-        statement = statement.where(deliveries.c.status == status)
-    if before is not None:
-        statement = statement.where(deliveries.c.seq < before)
-    revision = await current_revision(connection, caller.level)
-    rows = (await connection.execute(statement)).mappings().all()
-    items = [orjson.dumps(_delivery_document(row, webhook_id)).decode() for row in rows[:limit]]
-    return items, rows[limit - 1]["seq"] if len(rows) > limit else None, revision
+        log = log.where(deliveries.c.status == status)
+    rows, last, revision = await fetch_page(connection, log, key="seq", after=before, limit=limit, level=caller.level, descending=True)
+    return [orjson.dumps(_delivery_document(row, webhook_id)).decode() for row in rows], last, revision
 
 
 async def get_delivery(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID) -> dict[str, Any]:

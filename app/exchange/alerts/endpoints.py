@@ -65,8 +65,7 @@ async def list_alerts(
     before = ALERT_CURSOR.decode(filters.cursor)
     view = View(caller.level, horizons=settings.horizons)
     async with database.snapshot() as connection:
-        messages, last = await list_messages(connection, where, view, before=before, limit=filters.limit)
-        revision = await current_revision(connection, caller.level)
+        messages, last, revision = await list_messages(connection, where, view, before=before, limit=filters.limit)
     url = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     older = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
     body = render_feed(messages, url=url, next_url=older, sender=settings.cap_sender)

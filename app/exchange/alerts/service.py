@@ -15,6 +15,7 @@ from app.exchange.alerts.cap import AlertStatement, Message
 from app.ledger.models import LedgerEntry, seq_column
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report
+from app.storage.paging import fetch_page
 from app.storage.types import table_of
 
 ALERTING = sorted(name for name, kind in KINDS.items() if kind.has_alerts)
@@ -58,15 +59,11 @@ def _select_messages(level: int) -> Select[Any]:
 
 async def list_messages(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, before: int | None, limit: int
-) -> tuple[list[Message], int | None]:
-    """Return a page of messages on the reports that match `where`, newest first, and the last seq if there are more."""
-    position = seq_column(view.level)
-    statement = _select_messages(view.level).where(*where).order_by(position.desc()).limit(limit + 1)
-    if before is not None:
-        statement = statement.where(position < before)
-    rows = (await connection.execute(statement)).mappings().all()
-    messages = await _build_messages(connection, rows[:limit], view)
-    return messages, rows[limit - 1]["seq"] if len(rows) > limit else None
+) -> tuple[list[Message], int | None, int]:
+    """Return a page of messages on the reports that match `where`, newest first; the last seq if there are more; the head of the ledger."""
+    statement = _select_messages(view.level).where(*where)
+    rows, last, revision = await fetch_page(connection, statement, key="seq", after=before, limit=limit, level=view.level, descending=True)
+    return await _build_messages(connection, rows, view), last, revision
 
 
 async def get_message(connection: AsyncConnection, identifier: str, view: View) -> Message | None:
