@@ -28,7 +28,7 @@ Statements about people who are cut off, each with its source, assessed together
 """
 
 TAGS = [
-    {"name": "Situations", "description": "All indicators of a place together, its level of urgency, and warnings that fall due."},
+    {"name": "Situations", "description": "All indicators of a place together, and warnings that fall due."},
     {"name": "Indicators", "description": "Reports assessed together: value, range, agreement and provenance."},
     {"name": "Alerts", "description": "The same statements as CAP 1.2 messages in an Atom feed, for alerting systems."},
     {"name": "Changes", "description": "Every change in order, for mirrors, pollers and live dashboards."},
