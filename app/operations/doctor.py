@@ -38,15 +38,13 @@ class CheckResult:
 async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
     """Yield the result of each check; checks that need the database are skipped if it does not answer."""
     yield _check_configuration(settings)
-    corruption = find_corruption(settings.database_url)
-    if corruption is not None:
+    if (corruption := find_corruption(settings.database_url)) is not None:
         yield CheckResult("database", ok=False, detail=f"damaged: {corruption}")
         return
-    path = sqlite_path(settings.database_url)
-    if path is not None and not path.exists():
-        yield CheckResult("database", ok=False, detail=f"there is no file {path}: run `lifeline migrate`")
-        return
-    if path is not None:
+    if (path := sqlite_path(settings.database_url)) is not None:
+        if not path.exists():
+            yield CheckResult("database", ok=False, detail=f"there is no file {path}: run `lifeline migrate`")
+            return
         yield _check_disk(path)
     async with Database(settings) as database:
         try:
@@ -68,10 +66,9 @@ async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
 
 
 def _check_configuration(settings: Settings) -> CheckResult:
-    if settings.public_clearance is Label.CLEAR:
-        return CheckResult("configuration", ok=True, detail="valid")
-    detail = f"anonymous clients may read {settings.public_clearance.value} data (LIFELINE_PUBLIC_CLEARANCE)"
-    return CheckResult("configuration", ok=False, detail=detail)
+    ok = settings.public_clearance is Label.CLEAR
+    detail = "valid" if ok else f"anonymous clients may read {settings.public_clearance.value} data (LIFELINE_PUBLIC_CLEARANCE)"
+    return CheckResult("configuration", ok=ok, detail=detail)
 
 
 def _check_disk(path: Path) -> CheckResult:

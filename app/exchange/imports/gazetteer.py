@@ -106,11 +106,9 @@ class _UnitRow:
         return {"slug": unit_slug(name, code), "name": name, "parent": parent, "country": country, "codes": codes}
 
     def location(self) -> dict[str, Any]:
-        """Return the geometry or the centroid of the lowest unit; nothing if the row has neither."""
-        if self.geometry:
+        """Return the geometry or the centroid of the lowest unit, as far as the row has them."""
+        if self.geometry or self.columns.centroid is None:
             return {"geometry": self.geometry}
-        if self.columns.centroid is None:
-            return {}
         try:
             return {"centroid": [float(self.text(index)) for index in self.columns.centroid]}
         except ValueError:
@@ -150,6 +148,7 @@ class Gazetteer:
             outcomes = await add_places(session, [(place, None) for _, _, place in batch])
             for (row, level, _), outcome in zip(batch, outcomes, strict=True):
                 if outcome is True:
+                    result.created += 1
                     result.added[level] += 1
                 elif outcome is False or outcome.pointer == "/codes":
                     result.existing += 1

@@ -52,6 +52,7 @@ class FileResult(BaseModel):
 
     written: bool = Field(default_factory=bool, description="Whether the file was written; false for a dry run.")
     rows: int = Field(default_factory=int, description="Rows of statements, or records of a full export.")
+    created: int = Field(default_factory=int, description="Reports or records that were recorded, or would be.")
     existing: int = Field(default_factory=int, description="Rows recorded before; the dry run of a full export counts them as created.")
     problem_count: int = Field(default_factory=int, description="Number of problems.")
     problems: list[RowProblemOut] = Field(default_factory=list, description=f"The first {MAX_PROBLEMS:,} problems.")
@@ -68,7 +69,6 @@ class ImportOut(FileResult):
     """The result of an import or of its dry run."""
 
     holds: ImportContent = Field(description="Content of the file.")
-    created: int = Field(default_factory=int, description="Reports or records that were recorded, or would be.")
     refused: int = Field(default_factory=int, description="Rows of statements with a problem.")
     added: Counter[str] = Field(default_factory=Counter, description="Full export: `created` by type of record and change.")
     unknown: Counter[str] = Field(default_factory=Counter, description="Full export: entries of types unknown to this version, by type.")

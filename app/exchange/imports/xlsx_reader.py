@@ -4,6 +4,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from datetime import datetime
 from itertools import groupby
 from typing import IO, Any
@@ -31,27 +32,23 @@ _DAMAGED = (
 
 def read_workbook(file: IO[bytes]) -> Iterator[Table]:
     """Yield the sheets of a workbook; UnreadableFile if it is damaged or a ZIP bomb."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            sizes = [(each.file_size, each.compress_size) for each in archive.infolist()]
-            if sum(size for size, _ in sizes) > MAX_UNPACKED_BYTES or any(
-                size > _HARMLESS_BYTES and size > MAX_COMPRESSION_RATIO * max(packed, 1) for size, packed in sizes
-            ):
-                raise UnreadableFile("The workbook unpacks to far more than its size.")
-            has_formulas = _has_formulas(archive)
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        formulas = openpyxl.load_workbook(file, read_only=True) if has_formulas else None
-    except _DAMAGED as error:
-        raise UnreadableFile(f"The file is not an XLSX workbook: {error}.") from None
-    try:
+    with ExitStack() as opened:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                sizes = [(each.file_size, each.compress_size) for each in archive.infolist()]
+                if sum(size for size, _ in sizes) > MAX_UNPACKED_BYTES or any(
+                    size > _HARMLESS_BYTES and size > MAX_COMPRESSION_RATIO * max(packed, 1) for size, packed in sizes
+                ):
+                    raise UnreadableFile("The workbook unpacks to far more than its size.")
+                has_formulas = _has_formulas(archive)
+            book = opened.enter_context(closing(openpyxl.load_workbook(file, read_only=True, data_only=True)))
+            formulas = opened.enter_context(closing(openpyxl.load_workbook(file, read_only=True))) if has_formulas else None
+        except _DAMAGED as error:
+            raise UnreadableFile(f"The file is not an XLSX workbook: {error}.") from None
         overflow = _OverflowTexts(book[OVERFLOW_SHEET].iter_rows(min_row=2, values_only=True) if OVERFLOW_SHEET in book.sheetnames else ())
         for sheet in book.worksheets:
             if sheet.title != OVERFLOW_SHEET:
                 yield Table(sheet.title, _read_rows(sheet, None if formulas is None else formulas[sheet.title], overflow))
-    finally:
-        for each in (book, formulas):
-            if each is not None:
-                each.close()
 
 
 def _has_formulas(archive: zipfile.ZipFile) -> bool:
