@@ -111,13 +111,13 @@ def _supply_item(item: Document, records: Records, locale: Localization) -> Card
         if item["relative_text"]:
             value = pair_text(value, locale.quote(item["relative_text"]), locale)
     else:
-        value = _days_left_text(first, last, locale)
+        value = _days_left_text(first, last, item["runs_out_latest"] or item["runs_out_earliest"], locale)
     dates = date_range_text(item["runs_out_earliest"], item["runs_out_latest"], locale)
     outcome = label_for(item["outcome"], locale) if item["outcome"] != "pending" else ""
     return CardItem(
         label=subject_text(subject, kind, {}, locale),
         value=value,
-        notes=[each for each in (dates, outcome) if each],
+        notes=[each for each in (dates, outcome) if each and each not in value],
         state=item["state"],
         bar=None if first is None or past else _build_bar(first, last),
         past_due=past and not outcome,
@@ -125,9 +125,9 @@ def _supply_item(item: Document, records: Records, locale: Localization) -> Card
     )
 
 
-def _days_left_text(first: int, last: int, locale: Localization) -> str:
+def _days_left_text(first: int, last: int, due: str, locale: Localization) -> str:
     if last < 0:
-        return locale.plural("due %(count)s day ago", "due %(count)s days ago", last)
+        return locale.gettext("was due %(date)s") % {"date": locale.day(due)}
     first = max(first, 0)
     if first == last:
         return locale.plural("%(count)s day left", "%(count)s days left", last)
@@ -171,5 +171,5 @@ def _other_item(item: Document, records: Records, locale: Localization, as_of: s
     label = pair_text(label_for(kind, locale, kind), subject_text(item["subject"], kind, records["routes"], locale), locale)
     due = KINDS[kind].due_date(value)
     days_left = (due - day_of(as_of)).days if due else 0
-    notes = [_days_left_text(days_left, days_left, locale)] if due else []
+    notes = [_days_left_text(days_left, days_left, due.isoformat(), locale)] if due else []
     return CardItem(label, value_text(value, kind, locale), notes, **_common_fields(item, records, locale))

@@ -47,7 +47,8 @@ async def test_board_shows_values_sources_and_contradictions(filled: httpx.Async
 
 async def test_place_shows_every_statement_with_its_basis(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
     text = (await anonymous.get("/places/oldtown")).text
-    for each in ("Envoy", "contradicts", "reliability&nbsp;B", "credibility&nbsp;6", "two weeks &lt;or so&gt;", '<svg class="plot"'):
+    grades = ("reliability&nbsp;B (usually reliable)", "credibility&nbsp;6 (cannot be judged)")
+    for each in (*grades, "Envoy", "contradicts", "two weeks &lt;or so&gt;", '<svg class="plot"'):
         assert each in text, each
 
 
