@@ -30,7 +30,7 @@ _CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 class XlsxRenderer(Renderer):
-    """Renders a workbook, whose bytes are all returned by `end`."""
+    """Renders a workbook, whose bytes are all returned by `end`; `name` is that of its sheets, by default that of the collection."""
 
     def __init__(self, collection: str, columns: Sequence[Column], name: str | None = None, *, max_rows: int = MAX_ROWS) -> None:
         super().__init__(collection, columns)
@@ -100,6 +100,5 @@ class XlsxRenderer(Renderer):
         pieces = _OVERLAPPING_ESCAPES.split(text)
         parts = [each[start : start + MAX_CELL_CHARACTERS] for each in pieces for start in range(0, len(each), MAX_CELL_CHARACTERS)]
         for number, part in enumerate(parts, 1):
-            self._overflow.write_row(self._overflow_row, 0, [self._sheet.name, self._row + 1, header, number])
-            self._overflow.write_string(self._overflow_row, 4, part)
+            self._overflow.write_row(self._overflow_row, 0, [self._sheet.name, self._row + 1, header, number, part])
             self._overflow_row += 1

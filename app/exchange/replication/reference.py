@@ -62,6 +62,6 @@ async def add_reference(session: AsyncSession, records: Sequence[TypedRecord]) -
                 await add_route(session, body, identifier)
             results[at] = True
         except Problem:
-            # Its slug exists.
+            # The only one: its slug exists.
             results[at] = False
     return [results[at] for at in range(len(records))]
