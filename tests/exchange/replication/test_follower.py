@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from app.access.principal import Principal, Scope
 from app.cli.exchange import author_for
 from app.client import AsyncLifeline
-from app.domain.tlp import TOP, Label
+from app.domain.tlp import MAX_LEVEL, Label
 from app.exchange.replication.apply import ApplyResult, EntryApplier
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.reports.queries import find_visible_report
@@ -288,6 +288,6 @@ async def test_follower_replicates_label_changes_and_tombstones(
 
 async def _level_of(url: str, report_id: str) -> int:
     async with Database(Settings(database_url=url)) as database, database.read() as connection:
-        visible = await find_visible_report(connection, UUID(report_id), Principal(level=TOP))
+        visible = await find_visible_report(connection, UUID(report_id), Principal(level=MAX_LEVEL))
         assert visible is not None
         return visible.report.level
