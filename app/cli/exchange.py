@@ -131,7 +131,7 @@ def import_file(
 
 
 async def _import(importer: FullImport | StatementImport, *, write: bool, only_good: bool = False) -> ImportOut:
-    """Check a file, and write it unless that finds a problem; write the valid rows without a check for `only_good`."""
+    """Check a file, and write it if no row has a problem; with `only_good` write the valid rows without a check before."""
     total = None
     if not write or not only_good:
         with _progress("check") as advance:
