@@ -28,10 +28,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     in_memory = "TMPDIR" not in os.environ and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= MIN_FREE_BYTES
-    folder = tempfile.TemporaryDirectory(prefix="lifeline-tests-", dir=IN_MEMORY if in_memory else None, ignore_cleanup_errors=True)
-    os.environ["TMPDIR"] = tempfile.tempdir = folder.name
+    folder = tempfile.mkdtemp(prefix="lifeline-tests-", dir=IN_MEMORY if in_memory else None)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
     # Last of all, because PostgreSQL and multiprocessing delete files of their own in it before.
-    multiprocessing.util.Finalize(None, folder.cleanup, exitpriority=-1000)
+    multiprocessing.util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-1000)
 
 
 @pytest.hookimpl(tryfirst=True)
