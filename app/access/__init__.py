@@ -1,1 +1,1 @@
-"""Keys, tokens and scopes: who may do what, and the audit log."""
+"""Keys, tokens, scopes and the audit log."""

@@ -37,7 +37,7 @@ REVISION = REVISION_HEADER.lower().encode()
 
 @dataclass(frozen=True, slots=True)
 class CacheAudience:
-    """The callers who get the same responses, and one of them; `expires_at` is in seconds since the epoch."""
+    """A clearance, with or without a key, and a caller of it for the audit log; `expires_at` is in seconds since the epoch."""
 
     level: int
     keyed: bool
