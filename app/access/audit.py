@@ -18,10 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateIndex, CreateTable
 from starlette.types import Scope as AsgiScope
-from uuid_utils.compat import uuid7
 
 from app.access.models import AuditEntry
 from app.access.principal import Actor
+from app.domain.identifiers import uuid7
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, LEVELS, Label
 from app.storage.database import Database

@@ -55,7 +55,7 @@ async def get_me(request: Request, caller: CallerDep) -> Response:
 async def list_keys(request: Request, caller: Admin, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100) -> Response:
     """List all keys, expired and revoked ones included, and the subjects of the OpenID Connect issuer, without secrets.
 
-    They come in order of identifier, which for keys is the order of creation. Needs the scope `admin`.
+    They come in order of identifier, which begins with the millisecond of creation. Needs the scope `admin`.
     """
     statement, after = select(*table_of(ApiKey).c), KEY_CURSOR.decode(cursor)
     async with database.read_latest() as connection:

@@ -11,10 +11,10 @@ from sqlalchemy import bindparam, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
-from uuid_utils.compat import uuid7
 
 from app.access.models import ApiKey, AuditEntry, ServerSecret
 from app.access.principal import Scope
+from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.http.problems import Problem

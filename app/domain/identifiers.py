@@ -1,11 +1,28 @@
-"""Identifiers of indicators: UUIDv7, computed so that they reveal nothing about who reported first."""
+"""Identifiers: UUIDv7 that reveal nothing but their millisecond."""
 
 import hashlib
+from os import urandom
+from time import time_ns
 from uuid import UUID
+
+# A UUIDv7 begins with 48 bits of time.
+_MAX_MILLISECONDS = (1 << 48) - 1
+
+
+def uuid7(*, later_than: UUID | None = None) -> UUID:
+    """Return a UUIDv7 with 74 fresh random bits; of a later millisecond than `later_than`, even if the clock is behind it.
+
+    Libraries count up within a millisecond (RFC 9562, 6.2), so that the distance of two identifiers tells how many lie between.
+    """
+    earliest = 0 if later_than is None else (later_than.int >> 80) + 1
+    return _uuid7(min(max(time_ns() // 1_000_000, earliest), _MAX_MILLISECONDS), urandom(10))
 
 
 def indicator_id(kind: str, place_id: UUID, subject: str) -> UUID:
     """Return the identifier of (kind, place, subject): the time of the place's identifier, and 74 bits of a hash of the three."""
-    digest = int.from_bytes(hashlib.sha256(f"{kind}\n{place_id}\n{subject}".encode()).digest()[:10], "big")
-    time = place_id.int >> 80
-    return UUID(int=time << 80 | 0x7 << 76 | (digest >> 62 & 0xFFF) << 64 | 0b10 << 62 | digest & (1 << 62) - 1)
+    return _uuid7(place_id.int >> 80, hashlib.sha256(f"{kind}\n{place_id}\n{subject}".encode()).digest()[:10])
+
+
+def _uuid7(milliseconds: int, ten_bytes: bytes) -> UUID:
+    bits = int.from_bytes(ten_bytes, "big")
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | (bits >> 62 & 0xFFF) << 64 | 0b10 << 62 | bits & (1 << 62) - 1)

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import exists, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import SQLModel, col
-from uuid_utils.compat import uuid7
 
+from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.http.problems import FieldProblem, Problem, invalid
 from app.reference.geometry import bbox_of
@@ -19,13 +19,22 @@ from app.reference.records import alias_slug
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.storage.types import table_of
 
+_newest = UUID(int=0)
+
+
+def _next_id() -> UUID:
+    """Return an identifier that sorts after the last one of this process: lists keep the order of creation, and all records are public."""
+    global _newest  # noqa: PLW0603 - one sequence for each process
+    _newest = uuid7(later_than=_newest)
+    return _newest
+
 
 async def add_place(session: AsyncSession, place: PlaceIn, identifier: UUID | None = None) -> UUID:
     """Add a place; raise 409 for a slug or code that exists, 422 for an unknown parent.
 
     Here and below, `identifier` is one to keep, which must be unused; by default a new one.
     """
-    identifier = identifier or uuid7()
+    identifier = identifier or _next_id()
     (result,) = await add_places(session, [(place, identifier)])
     if result is False:
         raise _exists(Place, place.slug)
@@ -71,7 +80,7 @@ async def add_places(session: AsyncSession, places: Sequence[tuple[PlaceIn, UUID
         elif conflicts := [code for code in own if code in taken]:
             results.append(FieldProblem(pointer="/codes", detail=f"the code {':'.join(conflicts[0])} belongs to another place"))
         else:
-            row = _place_row(place, identifier or uuid7(), parent)
+            row = _place_row(place, identifier or _next_id(), parent)
             container = _Container(row["country"], (*parent.path, row["id"]))
             containers |= dict.fromkeys([place.slug, *(f"{scheme}:{code}" for scheme, code in own)], container)
             taken.update(own)
@@ -126,7 +135,7 @@ async def _existing_codes(connection: AsyncConnection, codes: Collection[tuple[s
 
 async def add_source(session: AsyncSession, source: SourceIn, identifier: UUID | None = None) -> UUID:
     """Add a source with its first grade; raise 409 for a slug that exists."""
-    identifier = identifier or uuid7()
+    identifier = identifier or _next_id()
     await _require_new(session, Source, source.slug, or_(col(Source.slug) == source.slug, col(Source.alias_slug) == source.slug))
     row = Source(
         id=identifier,
@@ -148,7 +157,7 @@ async def add_source(session: AsyncSession, source: SourceIn, identifier: UUID |
 
 async def add_route(session: AsyncSession, route: RouteIn, identifier: UUID | None = None) -> UUID:
     """Add a route; raise 409 for a slug that exists."""
-    identifier = identifier or uuid7()
+    identifier = identifier or _next_id()
     await _require_new(session, Route, route.slug, col(Route.slug) == route.slug)
     await _insert(session, Route(id=identifier, created_at=utc_now(), **route.model_dump()))
     return identifier

@@ -8,8 +8,8 @@ import time
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils import uuid7
 
+from app.domain.identifiers import uuid7
 from app.http.responses import REVISION_HEADER
 from app.http.state import request_state
 

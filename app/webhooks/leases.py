@@ -9,9 +9,9 @@ import structlog
 from sqlalchemy import BindParameter, ColumnElement, Update, delete, func, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
-from uuid_utils.compat import uuid7
 
 from app.access.models import ApiKey
+from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.settings import Settings
 from app.storage.types import table_of

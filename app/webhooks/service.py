@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from uuid_utils.compat import uuid7
 
 from app.access.principal import Principal
+from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.http.problems import Problem, invalid_field, not_found
 from app.reference.queries import UNKNOWN_PLACE, find_places

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
@@ -49,10 +48,8 @@ class Clock:
     def now(self) -> datetime:
         return datetime(2026, 11, 24, 9, tzinfo=UTC) + timedelta(seconds=self.ticks)
 
-    def uuid7(self) -> UUID:
-        number = next(self.counts[self.hidden])
-        millis = int(self.now().timestamp() * 1000)
-        return UUID(int=millis << 80 | 0x7 << 76 | 0b10 << 62 | self.hidden << 40 | number)
+    def urandom(self, count: int) -> bytes:
+        return (self.hidden << 40 | next(self.counts[self.hidden])).to_bytes(count, "big")
 
 
 KINDS = st.sampled_from(["trapped_population", "supply_runout", "route_closure"])

@@ -12,7 +12,6 @@ import random
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +24,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from app.access import keys as access_keys
 from app.access.principal import Scope
 from app.board.endpoints import router as board
 from app.domain.tlp import Label
-from app.reference import service as reference_service
 from app.reference.schemas import SourceIn
 from app.reference.service import add_source
-from app.reports import labels as reports_labels
-from app.reports import service as reports_service
 from app.settings import Settings
 from app.storage.database import Database
-from app.webhooks import leases
-from app.webhooks import service as webhooks_service
 from tests.access.observed_service import HIDDEN_STEPS, PAGES, VISIBLE_STEPS, WATCHED, Clock, ObservedService
 from tests.support.factories import report, seed
 from tests.support.fixtures import FULL
@@ -55,9 +48,8 @@ PHASES = tuple(Phase) if FULL else (Phase.generate,)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock and source of identifiers of the service."""
     clock = Clock()
-    for module in (access_keys, reference_service, reports_service, reports_labels, webhooks_service):
-        monkeypatch.setattr(module, "uuid7", clock.uuid7)
-    monkeypatch.setattr("app.webhooks.dispatcher.acquire_lease", partial(leases.acquire_lease, new_id=clock.uuid7))
+    monkeypatch.setattr("app.domain.identifiers.time_ns", lambda: int(clock.now().timestamp() * 1_000_000_000))
+    monkeypatch.setattr("app.domain.identifiers.urandom", clock.urandom)
     for name in (
         "app.ledger.appender", "app.reports.validation", "app.reports.labels", "app.access.idempotency", "app.reference.service",
         "app.indicators.queries", "app.indicators.past", "app.situations.endpoints",

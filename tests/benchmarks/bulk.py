@@ -11,12 +11,12 @@ import orjson
 from sqlalchemy import JSON, Insert, Table, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
-from uuid_utils.compat import uuid7
 
 from app.access.principal import Principal
 from app.assessment.inputs import load_inputs
 from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
 from app.assessment.projection import projection_rows
+from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender

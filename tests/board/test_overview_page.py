@@ -13,10 +13,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import insert
-from uuid_utils.compat import uuid7
 
 from app.access.principal import Principal
 from app.board.overview_page import PLACES_PER_PAGE
+from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
 from app.reference.models import Place, PlaceAncestor
