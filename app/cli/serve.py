@@ -19,6 +19,7 @@ from app.demo.examples import add_examples
 from app.domain.tlp import Label
 from app.http.header_timeout import HeaderTimeoutProtocol
 from app.http.rate_limit import share_counters
+from app.http.server import run as run_server
 from app.main import create_app
 from app.settings import Settings
 from app.storage.migrations import migrate, required_schema_revision, schema_revision
@@ -54,7 +55,7 @@ def serve(
     if not settings.session_secret.get_secret_value():
         os.environ["LIFELINE_SESSION_SECRET"] = secrets.token_urlsafe(32)
     with share_counters(workers):
-        uvicorn.run(
+        config = uvicorn.Config(
             "app.main:served_app",
             factory=True,
             host=host,
@@ -69,6 +70,7 @@ def serve(
             # A worker does not answer while it imports: on a busy machine the default of 5 s would kill each before it has started.
             timeout_worker_healthcheck=60,
         )
+        run_server(config)
 
 
 @commands.command("demo")

@@ -1,12 +1,18 @@
 """The files of docs/deployment: each is valid and names what exists, and its nginx does what the page says before a real server."""
 
+import asyncio
 import configparser
+import itertools
+import os
 import re
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from app.settings import Settings
 from tests.docs.pages import DOCS, block
 from tests.docs.shell import COMPOSE, check_lifeline
+from tests.support.compose import NameServer, Stack
+from tests.support.factories import report, seed
 from tests.support.processes import Server, free_port, serve_demo
 
 FILES = DOCS / "deployment"
@@ -33,7 +41,8 @@ OF_PROMETHEUS = {"up"}
 
 def test_compose_file_names_services_and_settings_that_exist() -> None:
     services = COMPOSE["services"]
-    proxied = set(re.findall(r"server (\w+):8000;", NGINX))
+    (alias,) = re.findall(r"set \$instances http://(\w+):8000;", NGINX)
+    proxied = {name for name, each in services.items() if alias in str(each.get("networks"))}
     assert proxied == {name for name, each in services.items() if "lifeline serve" in each.get("command", "")} == {"one", "two"}
     for each in services.values():
         assert set(each.get("depends_on", ())) <= services.keys()
@@ -146,11 +155,11 @@ def test_proxy_of_one_instance_is_valid_for_nginx(tmp_path: Path) -> None:
 
 
 @contextmanager
-def proxy_before(here: str, folder: Path) -> Iterator[str]:
-    """Run nginx with docs/deployment/nginx.conf before a server at `here`; yield its address."""
+def proxy_before(names: NameServer, folder: Path, *, instance_port: int = 8000) -> Iterator[str]:
+    """Run nginx with docs/deployment/nginx.conf and a name server; yield its address."""
     nginx = nginx_program()
     port = free_port()
-    text = NGINX.replace("one:8000", here).replace("two:8000", here)
+    text = NGINX.replace("127.0.0.11", names.at).replace("instances:8000", f"instances:{instance_port}")
     text = text.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("/var/cache/nginx", str(folder / "cache"))
     (folder / "cache").mkdir()
     conf = write_config(folder, text)
@@ -165,16 +174,20 @@ def proxy_before(here: str, folder: Path) -> Iterator[str]:
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Yield the address of nginx before a server with the demo data, and a key."""
-    with serve_demo(tmp_path) as server, proxy_before(server.url.removeprefix("http://"), tmp_path) as url:
-        yield url, server.key
+    with serve_demo(tmp_path) as server, NameServer("127.0.0.1") as names:
+        names.names["instances"] = ["127.0.0.1"]
+        with proxy_before(names, tmp_path, instance_port=int(server.url.rpartition(":")[2])) as url:
+            yield url, server.key
 
 
 def test_proxy_without_an_instance_sends_a_problem_document(tmp_path: Path) -> None:
-    with proxy_before(f"127.0.0.1:{free_port()}", tmp_path) as url:
+    with NameServer("127.0.0.1") as names, proxy_before(names, tmp_path, instance_port=free_port()) as url:
         for path in ("/v1/indicators", "/v1/changes"):
             answer = httpx.get(f"{url}{path}")
             assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
             assert (answer.headers["retry-after"], answer.json()["status"]) == ("2", 503)
+            # At first there is no name, then one whose address refuses.
+            names.names["instances"] = ["127.0.0.1"]
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -224,3 +237,117 @@ def _left(answer: httpx.Response) -> int:
     """Return the number of requests left, as the answer says."""
     (found,) = re.findall(r"r=(\d+)", answer.headers["ratelimit"])
     return int(found)
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    """Return the services of the compose file, with a primary and its replica that run and have the schema."""
+    # Not pytest's tmp_path, because as root its parents would be opened to a system user.
+    with tempfile.TemporaryDirectory(prefix="lifeline-compose-") as folder, ExitStack() as running:
+        found = Stack(Path(folder))
+        running.enter_context(found.names)
+        running.enter_context(found.postgres("primary"))
+        running.enter_context(found.postgres("replica"))
+        code, printed = found.lifeline("migrated", "migrate")
+        assert code == 0, printed
+        yield found
+
+
+class Clients:
+    """Readers and writers behind the proxy; `statuses` counts what they are answered."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url, key
+        self.statuses: Counter[str] = Counter()
+        self.failed: list[str] = []
+        self._numbers = itertools.count()
+        self._stopping = False
+
+    def client(self, *, key: bool = True) -> httpx.AsyncClient:
+        """Return a client with the key, or an anonymous one."""
+        headers = {"Authorization": f"Bearer {self._key}"} if key else {}
+        return httpx.AsyncClient(base_url=self._url, headers=headers, timeout=40)
+
+    async def _send(self, path: str, *, key: bool = True, post: bool = False, **query: Any) -> None:
+        async with self.client(key=key) as client:
+            while not self._stopping:
+                number = next(self._numbers)
+                body = report(stated_at=f"2016-07-{1 + number % 28:02}", value={"people": 1000 + number})
+                answer = await (client.post(path, json=body) if post else client.get(path, params=query))
+                self.statuses[f"{answer.request.method} {answer.status_code}"] += 1
+                if answer.status_code >= 500:
+                    self.failed.append(f"{answer.request.method} {path}: {answer.text}")
+                await asyncio.sleep(0.005)
+
+    async def during(self, change: Callable[[], Awaitable[None]]) -> None:
+        """Read, wait for changes and write while something changes; every request must be answered."""
+        self._stopping = False
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(self._send("/v1/reports", post=True))
+            for key in (True, False):
+                group.create_task(self._send("/v1/indicators", key=key))
+            group.create_task(self._send("/v1/changes", after="now", wait=1))
+            await change()
+            self._stopping = True
+
+
+async def test_compose_services_restart_and_fail_over_under_load(stack: Stack) -> None:
+    for command in (("doctor",), ("backup", str(stack.folder / "copy.lifeline")), ("verify",)):
+        code, printed = await asyncio.to_thread(stack.lifeline, "one", *command)
+        assert code == 0, printed
+        assert stack.environment("primary")["POSTGRES_PASSWORD"] not in printed
+    await seed(stack.environment("one")["LIFELINE_DATABASE_URL"])
+    page = (DOCS / "deployment.md").read_text(encoding="utf-8")
+    (create,) = re.findall(r"exec one lifeline (key create .*)", page)
+    code, key = await asyncio.to_thread(stack.lifeline, "one", *create.split())
+    assert code == 0, key
+
+    instances = {name: stack.start(name) for name in ("one", "two")}
+
+    async def ready(name: str) -> None:
+        async with httpx.AsyncClient(base_url=f"http://{stack.addresses[name]}:8000") as client:
+            for _ in range(3000):
+                with suppress(httpx.TransportError):
+                    if (await client.get("/health/ready")).status_code == 200:
+                        return
+                assert instances[name].poll() is None, (stack.folder / f"{name}.txt").read_text()
+                await asyncio.sleep(0.01)
+
+    async def roll() -> None:
+        for name, old in list(instances.items()):
+            await asyncio.sleep(0.2)
+            old.terminate()
+            await asyncio.to_thread(old.wait, 40)
+            stack.forget(name)
+            stack.move(name)
+            instances[name] = stack.start(name)
+            await ready(name)
+        await asyncio.sleep(0.2)
+
+    try:
+        for name in instances:
+            await ready(name)
+        with proxy_before(stack.names, stack.folder) as url:
+            clients = Clients(url, key.strip())
+            await clients.during(roll)
+            assert not clients.failed, (clients.failed, (stack.folder / "error.log").read_text())
+            assert clients.statuses.keys() == {"GET 200", "POST 201"}, clients.statuses
+
+            # As when the machine of the primary is lost: the second host of each URL answers at once, and writes go on once it is promoted.
+            os.killpg(stack.servers["primary"].pid, signal.SIGKILL)
+            async with clients.client(key=False) as anonymous, clients.client() as keyed:
+                uncached = {"Lifeline-Revision": "1"}
+                assert (await anonymous.get("/v1/reports", headers=uncached)).json()["items"]
+                assert (await keyed.post("/v1/reports", json=report(stated_at="2016-07-29"))).status_code == 503
+                promoted = stack.psql("replica", *re.findall(r"exec replica psql -U lifeline -c '(SELECT pg_promote\(\))'", page))
+                assert promoted.stdout == "t\n", promoted
+                for _ in range(200):
+                    answer = await keyed.post("/v1/reports", json=report(stated_at="2016-07-29"))
+                    if answer.status_code == 201:
+                        break
+                    await asyncio.sleep(0.05)
+                assert answer.status_code == 201, answer.text
+    finally:
+        for each in instances.values():
+            each.terminate()
