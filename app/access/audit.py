@@ -165,9 +165,7 @@ async def fetch_audit(
         statement = statement.where(_table.c.id > after)
     # By identifier, because an entry that a backup restored may also be in SQLite's second file.
     entries: dict[UUID, Any] = {}
-    # The primary, because a replica may lag; on SQLite not the writer, which would block writes.
-    engines = (database.reader, database.audit) if database.dialect == "sqlite" else (database.writer,)
-    for engine in engines:
+    for engine in database.audit_readers:
         async with engine.connect() as connection:
             entries |= {row["id"]: row for row in (await connection.execute(statement)).mappings()}
     rows = [entries[id_] for id_ in sorted(entries)]

@@ -10,13 +10,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.access.audit import create_read_audit_table, fetch_audit
+from app.access.audit import fetch_audit
 from app.access.keys import create_key, list_keys, revoke_key, rotate_key
 from app.access.principal import Scope
-from app.cli.output import fail, in_transaction, load_settings, run, stdout
+from app.cli.output import database_errors, fail, in_snapshot, in_transaction, load_settings, migrate_sqlite, run, stdout
+from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem
 from app.storage.database import Database
+from app.storage.private_files import replace_by_private_file
 
 commands = typer.Typer()
 key_commands = typer.Typer(help="Create, list, rotate and revoke keys.", no_args_is_help=True)
@@ -40,7 +42,10 @@ def key_create(
         expires_at = None if expires is None else datetime.combine(date.fromisoformat(expires), time.max, UTC)
     except ValueError:
         raise fail(f"--expires must be a date such as 2026-12-31, not {expires}.") from None
-
+    if expires_at is not None and expires_at < utc_now():
+        raise fail(f"--expires must be today or later, not {expires}.")
+    with database_errors():
+        migrate_sqlite(load_settings())
     _, secret = in_transaction(
         lambda session: create_key(session, name=name, organisation=org, scopes=scope, clearance=clearance, expires_at=expires_at)
     )
@@ -51,7 +56,7 @@ def key_create(
 def key_list() -> None:
     """List the keys, without their secrets."""
     table = Table("id", "name", "organisation", "scopes", "clearance", "expires", "revoked", box=None)
-    for key in in_transaction(list_keys):
+    for key in in_snapshot(list_keys):
         dates = [each.isoformat(timespec="seconds") if each else "" for each in (key.expires_at, key.revoked_at)]
         table.add_row(str(key.id), key.name, key.organisation, " ".join(key.scopes), LABELS[key.clearance].value, *dates)
     # One line for each key, however narrow the terminal: `revoke` takes the whole identifier.
@@ -98,7 +103,6 @@ def audit_export(path: Annotated[Path | None, typer.Argument(help="The file to w
 
     async def work() -> list[str]:
         async with Database(load_settings()) as database:
-            await create_read_audit_table(database)
             lines: list[str] = []
             after = None
             while True:
@@ -111,5 +115,6 @@ def audit_export(path: Annotated[Path | None, typer.Argument(help="The file to w
     if path is None:
         print(*lines, sep="\n")  # noqa: T201 - lines for other programs
     else:
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        with replace_by_private_file(path) as file:
+            file.writelines(f"{line}\n".encode() for line in lines)
         stdout.print(f"Wrote {len(lines)} entries to {path}")

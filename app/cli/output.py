@@ -6,21 +6,34 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import asyncpg
 import typer
-from alembic.util import CommandError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.cli.explain import explain_database_error
+from app.http.problems import Problem
 from app.settings import Settings, get_settings
 from app.storage.database import Database
+from app.storage.migrations import SchemaError, migrate, require_schema
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 T = TypeVar("T")
+DATABASE_ERRORS = (
+    DBAPIError,
+    PoolTimeoutError,
+    sqlite3.Error,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 def fail(message: str) -> typer.Exit:
@@ -30,31 +43,55 @@ def fail(message: str) -> typer.Exit:
 
 
 @contextmanager
-def database_errors(hint: str = "") -> Iterator[None]:
+def database_errors() -> Iterator[None]:
     """Exit with one line if the database cannot be used."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error, OSError) as error:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        raise fail(f"The database cannot be used: {reason}.{hint}") from None
-    except CommandError as error:
-        raise fail(f"This version does not know the schema of the database: {error}") from None
+    except SchemaError as error:
+        raise fail(str(error)) from None
+    except Problem as problem:
+        raise fail(problem.detail) from None
+    except DATABASE_ERRORS as error:
+        raise fail(f"The database cannot be used: {explain_database_error(error, load_settings().database_url)}") from None
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; exit with one line if the database cannot be used."""
-    with database_errors(" Run `lifeline migrate` if that has not been done."):
-        return asyncio.run(coroutine)
+def run(coroutine: Coroutine[Any, Any, T], *, schema: bool = True) -> T:
+    """Run a coroutine to its end; exit with one line if the database cannot be used or, with `schema`, has not that of this version."""
+    try:
+        with database_errors():
+            if schema:
+                require_schema(load_settings())
+            return asyncio.run(coroutine)
+    finally:
+        coroutine.close()
+
+
+def migrate_sqlite(settings: Settings) -> None:
+    """Migrate a SQLite database, as `serve` does; PostgreSQL only by `lifeline migrate`, because other machines use it, too."""
+    if settings.database_url.startswith("sqlite"):
+        migrate(settings)
 
 
 def in_transaction(work: Callable[[AsyncSession], Awaitable[T]], settings: Settings | None = None) -> T:
     """Run work in a write transaction of the configured database."""
+    settings = settings or load_settings()
 
     async def transact() -> T:
-        async with Database(settings or load_settings()) as database, database.write() as session:
+        async with Database(settings) as database, database.write() as session:
             return await work(session)
 
     return run(transact())
+
+
+def in_snapshot(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Run work that only reads, without the lock of the writer."""
+    settings = load_settings()
+
+    async def read() -> T:
+        async with Database(settings) as database, database.snapshot() as connection, AsyncSession(connection) as session:
+            return await work(session)
+
+    return run(read())
 
 
 def load_settings(*, with_replica: bool = False) -> Settings:

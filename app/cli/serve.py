@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.keys import create_key, list_keys, rotate_key
 from app.access.principal import Scope
-from app.cli.output import database_errors, fail, in_transaction, load_settings, stdout
+from app.cli.output import database_errors, fail, in_transaction, load_settings, migrate_sqlite, stdout
 from app.demo.aleppo import load_aleppo
 from app.demo.examples import add_examples
 from app.domain.tlp import Label
@@ -22,7 +22,7 @@ from app.http.rate_limit import share_counters
 from app.http.server import run as run_server
 from app.main import create_app
 from app.settings import Settings
-from app.storage.migrations import migrate, required_schema_revision, schema_revision
+from app.storage.migrations import require_schema, schema_revision
 from app.storage.sqlite_integrity import find_corruption
 from app.telemetry.logging import LOGGING
 
@@ -40,13 +40,13 @@ def serve(
 ) -> None:
     """Serve the API and the board. A SQLite database is migrated first; for PostgreSQL run `lifeline migrate` before."""
     settings = load_settings()
+    with database_errors():
+        schema_revision(settings)
     if corruption := find_corruption(settings.database_url):
         raise fail(f"The database is damaged: {corruption}. Run `lifeline verify` for details, and restore a backup.")
     with database_errors():
-        if settings.database_url.startswith("sqlite"):
-            migrate(settings)
-        elif schema_revision(settings) != required_schema_revision():
-            raise fail("The database does not have the schema of this version: run `lifeline migrate` first.")
+        migrate_sqlite(settings)
+        require_schema(settings)
     address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"  # noqa: S104 - compared, not listened on
     if demo:
         _demo(settings)

@@ -22,9 +22,9 @@ from app.ledger.models import LedgerHead
 from app.operations.backup_checksum import verify_checksum, write_checksum
 from app.operations.verify import verify_all
 from app.settings import Settings
-from app.storage.database import Database, audit_database_url
+from app.storage.database import Database
 from app.storage.migrations import migrate, required_schema_revision, schema_revision
-from app.storage.sqlite_integrity import sqlite_path
+from app.storage.sqlite_file import audit_database_url, sqlite_path
 from app.storage.types import table_of
 
 PAGE_ROWS = 1000

@@ -17,9 +17,10 @@ from app.ledger.verify import check_head
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.database_errors import classify_database_error
-from app.storage.migrations import read_schema_revision, required_schema_revision
+from app.storage.migrations import read_schema_revision, schema_problem
 from app.storage.replica import REPLICA_ERRORS, Replica
-from app.storage.sqlite_integrity import find_corruption, sqlite_path
+from app.storage.sqlite_file import audit_database_url, exposed_files, sqlite_path
+from app.storage.sqlite_integrity import find_corruption
 from app.storage.types import table_of
 
 MIN_FREE_BYTES = 100 * 1024 * 1024
@@ -45,7 +46,7 @@ async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
         if not path.exists():
             yield CheckResult("database", ok=False, detail=f"there is no file {path}: run `lifeline migrate`")
             return
-        yield _check_disk(path)
+        yield _check_disk(path, settings.database_url)
     async with Database(settings) as database:
         try:
             async with database.writer.connect() as connection:
@@ -71,7 +72,10 @@ def _check_configuration(settings: Settings) -> CheckResult:
     return CheckResult("configuration", ok=ok, detail=detail)
 
 
-def _check_disk(path: Path) -> CheckResult:
+def _check_disk(path: Path, url: str) -> CheckResult:
+    audit = sqlite_path(audit_database_url(url))
+    if exposed := [str(each) for database in (path, audit) if database is not None for each in exposed_files(database)]:
+        return CheckResult("disk", ok=False, detail=f"others than the owner may use {' and '.join(exposed)}: run `chmod 600`")
     folder = path.absolute().parent
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -85,9 +89,9 @@ def _check_disk(path: Path) -> CheckResult:
 
 
 async def _check_schema(connection: AsyncConnection) -> CheckResult:
-    found, required = await connection.run_sync(read_schema_revision), required_schema_revision()
-    detail = f"at {found}" if found == required else f"at {found}, not {required}: run `lifeline migrate`"
-    return CheckResult("schema", ok=found == required, detail=detail)
+    found = await connection.run_sync(read_schema_revision)
+    problem = schema_problem(found)
+    return CheckResult("schema", ok=problem is None, detail=problem or f"at {found}")
 
 
 async def _check_clock(connection: AsyncConnection) -> CheckResult:

@@ -16,7 +16,7 @@ from app.http.problems import RETRY_AFTER_SECONDS, Problem
 from app.http.responses import JSON
 from app.http.state import app_state
 from app.storage.database_errors import UNAVAILABLE, classify_database_error
-from app.storage.migrations import read_schema_revision, required_schema_revision
+from app.storage.migrations import read_schema_revision, schema_problem
 
 router = APIRouter(tags=["Health"])
 
@@ -61,7 +61,7 @@ async def get_readiness(database: DatabaseDep) -> Response:
         if (problem := classify_database_error(error)) is None:
             raise
         raise _not_ready("The database does not answer." if problem is UNAVAILABLE else problem.detail) from None
-    if found != required_schema_revision():
+    if schema_problem(found) is not None:
         raise _not_ready("The database does not have the schema of this version: run `lifeline migrate`.")
     return _ok()
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from sqlalchemy.engine import make_url
+
+from app.storage.sqlite_file import SqliteFile
 
 CHANNEL = "lifeline"
 SQLITE_POLL_SECONDS = 0.05
@@ -92,9 +93,9 @@ class CommitNotifier(ABC):
 class SqliteCommitNotifier(CommitNotifier):
     """Polls a SQLite file, in one task that runs only while there are waiters."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, sqlite_file: SqliteFile) -> None:
         super().__init__()
-        self._path = path
+        self._file = sqlite_file
         self._connection: sqlite3.Connection | None = None
         self._just_read: int | None = None
 
@@ -107,9 +108,11 @@ class SqliteCommitNotifier(CommitNotifier):
             return self._just_read
         try:
             if self._connection is None:
-                self._connection = sqlite3.connect(self._path, isolation_level=None)
+                self._connection = self._file.connect(isolation_level=None)
+            else:
+                self._file.check()
             found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             return None
         # Runs before any request that arrives from now on.
         asyncio.get_running_loop().call_soon(self._forget)
@@ -201,10 +204,3 @@ class PostgresCommitNotifier(CommitNotifier):
 
     def _on_notify(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         self.notify(int(str(payload)))
-
-
-def commit_notifier_for(url: str) -> CommitNotifier:
-    """Return the notifier for the engine that a database URL names."""
-    if url.startswith("sqlite"):
-        return SqliteCommitNotifier(make_url(url).database or "")
-    return PostgresCommitNotifier(url)

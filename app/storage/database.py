@@ -15,9 +15,10 @@ from sqlalchemy.pool import QueuePool
 
 from app.settings import Settings
 from app.storage import sqlite_driver
-from app.storage.commit_notifier import CHANNEL, CommitNotifier, commit_notifier_for
+from app.storage.commit_notifier import CHANNEL, CommitNotifier, PostgresCommitNotifier, SqliteCommitNotifier
 from app.storage.pool_health import PoolHealth
 from app.storage.replica import Replica
+from app.storage.sqlite_file import SqliteFile, audit_database_url, sqlite_path
 
 # Locks the single row of the ledger's head until the transaction ends, notifies every process at its commit, and returns its number.
 LOCK_WRITER = text(
@@ -36,14 +37,15 @@ def _to_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _create_engine(url: str, *, pool: int, timeout: float, read_from: str | None = None) -> AsyncEngine:
+def _create_engine(
+    url: str, *, pool: int, timeout: float, read_from: str | None = None, sqlite_file: SqliteFile | None = None
+) -> AsyncEngine:
     """Create an engine to read from the hosts that `read_from` describes to asyncpg; None: an engine to write with."""
     writes = read_from is None
     # Error messages would repeat restricted values.
     options: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads, "hide_parameters": True}
-    sqlite = url.startswith("sqlite")
-    if sqlite:
-        options |= {"connect_args": {"timeout": timeout, "async_creator_fn": sqlite_driver.connect}}
+    if sqlite_file is not None:
+        options |= {"connect_args": {"timeout": timeout, "async_creator_fn": partial(sqlite_driver.connect, sqlite_file)}}
         address = url.replace("sqlite", "sqlite+aiosqlite", 1)
     else:
         # asyncpg parses the URL, because SQLAlchemy would take several hosts for one.
@@ -60,8 +62,8 @@ def _create_engine(url: str, *, pool: int, timeout: float, read_from: str | None
     if not writes:
         options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None, "skip_autocommit_rollback": True}
     engine = create_async_engine(address, pool_size=pool, max_overflow=0, pool_timeout=timeout, **options)
-    if sqlite:
-        _configure_sqlite(engine, writes=writes)
+    if sqlite_file is not None:
+        _configure_sqlite(engine, sqlite_file, writes=writes)
     return engine
 
 
@@ -78,7 +80,11 @@ def _set_pragmas(connection: Any, *, writes: bool) -> None:
     cursor.close()
 
 
-def _configure_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
+def _configure_sqlite(engine: AsyncEngine, sqlite_file: SqliteFile, *, writes: bool) -> None:
+    @event.listens_for(engine.sync_engine, "checkout")
+    def on_checkout(*_: Any) -> None:
+        sqlite_file.check()
+
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         try:
@@ -96,12 +102,6 @@ def _configure_sqlite(engine: AsyncEngine, *, writes: bool) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def audit_database_url(url: str) -> str:
-    """Return the URL of SQLite's second file, for the audit log of reads: `lifeline.audit.db` beside `lifeline.db`."""
-    stem, dot, suffix = url.rpartition(".")
-    return f"{stem}.audit.{suffix}" if dot and "/" not in suffix else f"{url}.audit"
-
-
 class Database:
     """The engines of one process.
 
@@ -109,19 +109,24 @@ class Database:
     Reads of several statements use a `snapshot`. With replicas, `replica` reads from them and `reader` from the primary.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, read_from: str = "primary") -> None:
         url, size, timeout = settings.database_url, settings.database_pool_size, settings.database_lock_timeout_seconds
-        sqlite = url.startswith("sqlite")
-        self.dialect = "sqlite" if sqlite else "postgresql"
-        self.writer = _create_engine(url, pool=1 if sqlite else max(2, size // 2), timeout=timeout)
-        self.reader = _create_engine(url, pool=size, timeout=timeout, read_from="primary")
+        path = sqlite_path(url)
+        sqlite_file = None if path is None else SqliteFile(path)
+        self.dialect = "postgresql" if sqlite_file is None else "sqlite"
+        self.writer = _create_engine(url, pool=max(2, size // 2) if sqlite_file is None else 1, timeout=timeout, sqlite_file=sqlite_file)
+        self.reader = _create_engine(url, pool=size, timeout=timeout, read_from=read_from, sqlite_file=sqlite_file)
         self.replica: Replica | None = None
-        if settings.read_database_url is not None and not sqlite:
+        if settings.read_database_url is not None and sqlite_file is None:
             standby = _create_engine(settings.read_database_url, pool=size, timeout=timeout, read_from="prefer-standby")
             self.replica = Replica(standby, wait_seconds=settings.replica_wait_seconds)
         # A commit to SQLite's own file would invalidate all cached responses, so reads are logged in a second file.
-        self.audit = _create_engine(audit_database_url(url), pool=1, timeout=timeout) if sqlite else self.writer
-        self.commit_notifier: CommitNotifier = commit_notifier_for(url)
+        self.audit = self.writer
+        self._audit_path = sqlite_path(audit_database_url(url))
+        if self._audit_path is not None:
+            audit_file = SqliteFile(self._audit_path, create=True)
+            self.audit = _create_engine(audit_database_url(url), pool=1, timeout=timeout, sqlite_file=audit_file)
+        self.commit_notifier: CommitNotifier = PostgresCommitNotifier(url) if sqlite_file is None else SqliteCommitNotifier(sqlite_file)
         self.pool_health = PoolHealth(self.reader if self.replica is None else self.replica.engine)
         self.key_hash_secret = None if settings.key_hash_secret is None else settings.key_hash_secret.get_secret_value()
         # HMAC key of key hashes, once it is known.
@@ -175,6 +180,15 @@ class Database:
                 # A connection that still holds this snapshot must not return to the pool.
                 if not ended:
                     await connection.invalidate()
+
+    @property
+    def audit_readers(self) -> list[AsyncEngine]:
+        """The engines that read the audit log: the primary, because a replica may lag; on SQLite not the writer, which would wait."""
+        if self._audit_path is None:
+            return [self.writer]
+        # A command that only reads must not create the second file.
+        exists = self._audit_path.is_file() and self._audit_path.stat().st_size > 0
+        return [self.reader, self.audit] if exists else [self.reader]
 
     @property
     def engines(self) -> list[AsyncEngine]:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import sqlite3
 
 import asyncpg
 from fastapi import FastAPI, Request, Response
@@ -14,6 +15,9 @@ UNAVAILABLE = Problem(503, "The database does not answer; try again.", headers={
 # These last until an operator acts, so clients should not retry every two seconds.
 STORAGE_FULL = Problem(507, "The disk is full; nothing was written.", kind="storage-full", headers={"Retry-After": "30"})
 READ_ONLY = Problem(503, "The database is read-only at present; reading works.", kind="read-only", headers={"Retry-After": "30"})
+MOVED = Problem(
+    503, "The database file was moved or replaced; its operator has to put it back.", kind="moved", headers={"Retry-After": "30"}
+)
 CORRUPT = Problem(503, "The database is damaged; its operator has to repair it.", kind="damaged", headers={"Retry-After": "60"})
 
 # By SQLite result code: 5 BUSY, 6 LOCKED, 7 NOMEM, 8 READONLY, 9 INTERRUPT, 10 IOERR, 11 CORRUPT, 13 FULL, 14 CANTOPEN, 15 PROTOCOL,
@@ -35,6 +39,8 @@ def classify_database_error(error: BaseException) -> Problem | None:
     """
     found = error.orig if isinstance(error, DBAPIError) else error
     code, state = getattr(found, "sqlite_errorcode", None), getattr(found, "sqlstate", None)
+    if code == sqlite3.SQLITE_READONLY_DBMOVED:
+        return MOVED
     if code is not None:
         return READ_ONLY if code in _SQLITE_WRITE_ERRORS else _SQLITE.get(code & 0xFF)
     if state is not None:
@@ -55,7 +61,7 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
     problem = classify_database_error(error)
     if problem is None:
         return await on_unexpected_error(request, error)
-    level = logging.ERROR if problem is CORRUPT else logging.WARNING
+    level = logging.ERROR if problem in (CORRUPT, MOVED) else logging.WARNING
     log.log(level, "database_unavailable", error=type(error).__name__, problem=problem.kind)
     return problem_response(request, problem)
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic import command
 from app.settings import Settings
 from app.storage.database import Database
+from app.storage.private_files import create_private_file
+from app.storage.sqlite_file import sqlite_path
 
 
 def _scripts() -> Path:
@@ -39,9 +42,37 @@ def read_schema_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+class SchemaError(Exception):
+    """The reason why this version cannot use the schema of a database, and what to do."""
+
+
+def schema_problem(found: str | None) -> str | None:
+    """Return why this version cannot use the schema at a revision, and what to do; None for the required revision."""
+    required = required_schema_revision()
+    if found == required:
+        return None
+    if found is None:
+        return "The database has no schema yet: run `lifeline migrate` first."
+    # Revisions begin with their date.
+    if found > (required or ""):
+        return _unknown(found)
+    return f"The schema is {found}, this version needs {required}: run `lifeline migrate` first."
+
+
+def _unknown(found: str) -> str:
+    return f"This version does not know the schema of the database, {found}: install the version of Lifeline that made it."
+
+
+def require_schema(settings: Settings) -> None:
+    """Raise SchemaError unless the configured database has the required schema; an error of the driver if it is missing."""
+    if (problem := schema_problem(asyncio.run(_schema_revision(settings)))) is not None:
+        raise SchemaError(problem)
+
+
 def schema_revision(settings: Settings) -> str | None:
-    """Return the revision of the configured database; None for an empty one."""
-    return asyncio.run(_schema_revision(settings))
+    """Return the revision of the configured database; None for an empty one, and for a SQLite file that is missing."""
+    path = sqlite_path(settings.database_url)
+    return asyncio.run(_schema_revision(settings)) if path is None or path.exists() else None
 
 
 async def _schema_revision(settings: Settings) -> str | None:
@@ -49,14 +80,22 @@ async def _schema_revision(settings: Settings) -> str | None:
         return await connection.run_sync(read_schema_revision)
 
 
-def migrate(settings: Settings) -> tuple[str | None, str | None]:
-    """Upgrade the configured database to the required revision in one transaction; return the revisions before and after."""
-    return asyncio.run(_migrate(settings))
+def migrate(settings: Settings, revision: str | None = None) -> tuple[str | None, str | None]:
+    """Upgrade the configured database in one transaction; return the revisions before and after.
+
+    `revision` is by default the required one. A missing SQLite file is created. Raises SchemaError for a schema of a later version.
+    """
+    if (path := sqlite_path(settings.database_url)) is not None:
+        create_private_file(path)
+    return asyncio.run(_migrate(settings, revision or required_schema_revision()))
 
 
-async def _migrate(settings: Settings) -> tuple[str | None, str | None]:
+async def _migrate(settings: Settings, revision: str | None) -> tuple[str | None, str | None]:
     async with Database(settings) as database, database.writer.begin() as connection:
         before = await connection.run_sync(read_schema_revision)
-        if before != required_schema_revision():
-            await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
+        if before != revision:
+            try:
+                await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision or "head"))
+            except CommandError:
+                raise SchemaError(_unknown(before or "")) from None
         return before, await connection.run_sync(read_schema_revision)

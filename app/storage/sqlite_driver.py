@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import aiosqlite
 
+from app.storage.sqlite_file import SqliteFile
+
 
 class SingleHopCursor:
     """The async cursor that SQLAlchemy needs, which executes a statement and fetches all its rows in one hop."""
@@ -78,9 +80,9 @@ class SingleHopConnection(aiosqlite.Connection):
         return await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
 
 
-def connect(path: str, **options: Any) -> SingleHopConnection:
+def connect(sqlite_file: SqliteFile, _path: str, **options: Any) -> SingleHopConnection:
     """Replace `aiosqlite.connect`, as SQLAlchemy's `async_creator_fn`."""
-    connection = SingleHopConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
+    connection = SingleHopConnection(partial(sqlite_file.connect, **options), iter_chunk_size=64)
     # Otherwise a connection that is still open would keep the process from exiting.
     connection._thread.daemon = True
     return connection

@@ -4,21 +4,15 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
-from pathlib import Path
 
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.storage.sqlite_file import sqlite_path
 
 CHECK_TIMEOUT_SECONDS = 10.0
 # SQLite virtual machine instructions between two looks at the clock.
 STEPS_PER_CLOCK_CHECK = 100_000
-
-
-def sqlite_path(url: str) -> Path | None:
-    """Return the file of a database URL; None for PostgreSQL."""
-    parsed = make_url(url)
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
 def find_corruption(url: str) -> str | None:
@@ -30,7 +24,7 @@ def find_corruption(url: str) -> str | None:
     if path is None or not path.exists():
         return None
     until = time.monotonic() + CHECK_TIMEOUT_SECONDS
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
         connection.set_progress_handler(lambda: time.monotonic() > until, STEPS_PER_CLOCK_CHECK)
         try:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -112,7 +112,7 @@ def test_migrate_that_fails_halfway_keeps_the_old_schema(seeded_database_url: st
         assert "ix_added_later" in invoke("migrate", database_url=seeded_database_url).stderr
         execute_sql(seeded_database_url, "DROP INDEX ix_added_later")
         assert migrate(settings) == (HEAD, NEXT)
-    assert invoke("verify", database_url=seeded_database_url).exit_code == 0
+        assert invoke("verify", database_url=seeded_database_url).exit_code == 0
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)

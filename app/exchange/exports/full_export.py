@@ -24,6 +24,7 @@ from app.ledger.queries import load_head, select_entries, visible_entries
 from app.reference.bodies import load_reference_page
 from app.reference.models import MODELS, ReferenceModel, Source
 from app.storage.database import Database
+from app.storage.private_files import replace_by_private_file
 
 VERSION = 1
 SUFFIX = ".ndjson"
@@ -69,10 +70,8 @@ async def write_full_export(database: Database, path: Path, clearance: Label, on
     """Write a file, which appears when it is complete, and return the number of records; `on_progress` receives that of each page."""
     part = path.with_name(f"{path.name}.part")
     count = 0
-    # The export may hold `red` reports: only the owner may read it.
-    part.touch(mode=0o600)
     try:
-        with part.open("wb") as file:
+        with replace_by_private_file(part) as file:
             async for page in read_records(database, clearance):
                 lines = (orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in page)
                 await asyncio.to_thread(file.writelines, lines)
