@@ -18,6 +18,7 @@ from app.changes.service import ChangeFeed
 from app.exchange.exports.streaming import stream_list
 from app.exchange.ogc.endpoints import router as ogc
 from app.http import middleware, openapi, problems, swagger_ui
+from app.http.edge import EdgeMiddleware
 from app.http.load_shedding import LoadSheddingMiddleware
 from app.http.middleware import Application
 from app.http.query_params import reject_unknown_parameters
@@ -104,7 +105,7 @@ def build_middleware(app: Application) -> ASGIApp:
     )
     state.response_cache = ResponseCacheMiddleware(
         AccessLogMiddleware(middleware.SecurityHeadersMiddleware(state.load_shedding), write=settings.access_log),
-        state.database.commit_notifier.version,
+        state.database.commit_notifier.head,
         public_caller=Principal(level=settings.public_clearance.level),
         max_bytes=settings.response_cache_bytes,
         on_hit=lambda caller, scope: state.read_audit.record(caller.actor, scope),
@@ -116,7 +117,8 @@ def build_middleware(app: Application) -> ASGIApp:
     outermost = middleware.MaxUrlLengthMiddleware(outermost, max_bytes=settings.max_url_bytes)
     if settings.cors_origins:
         outermost = middleware.cors_middleware(outermost, settings.cors_origins)
-    return BoardMiddleware(outermost, state.sessions)
+    state.edge = EdgeMiddleware(BoardMiddleware(outermost, state.sessions))
+    return state.edge
 
 
 def served_app() -> Application:

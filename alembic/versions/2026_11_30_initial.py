@@ -51,6 +51,9 @@ def _create_access() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("organisation", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=True),
+        sa.Column("created_by", sa.Uuid(), nullable=True),
+        sa.Column("seen_by", sa.JSON(), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("clearance", sa.Integer(), nullable=False),
         sa.Column("secret_hash", sa.String(), nullable=False),
@@ -260,6 +263,7 @@ def _create_reports() -> None:
         sa.Column("previous_level", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("proposed_by_key_id", sa.Uuid(), nullable=False),
+        sa.Column("persons", sa.JSON(), nullable=False),
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("confirmed_by_key_id", sa.Uuid(), nullable=True),
@@ -277,6 +281,7 @@ def _create_ledger() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("global_seq", BIG, nullable=False),
         sa.Column("commit_count", BIG, nullable=False),
+        sa.Column("public_changes", BIG, nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_head")),
     )
@@ -311,7 +316,10 @@ def _create_ledger() -> None:
     op.create_index("ix_ledger_entry_source_id_global_seq", "ledger_entry", ["source_id", "global_seq"])
     for label in LABELS:
         op.create_index(f"uq_ledger_entry_seq_{label}", "ledger_entry", [f"seq_{label}"], unique=True)
-    op.execute("INSERT INTO ledger_head (id, global_seq, commit_count, recorded_at) VALUES (1, 0, 0, '2000-01-01 00:00:00.000000')")
+    op.execute(
+        "INSERT INTO ledger_head (id, global_seq, commit_count, public_changes, recorded_at) "
+        "VALUES (1, 0, 0, 0, '2000-01-01 00:00:00.000000')"
+    )
 
 
 def _create_assessment() -> None:

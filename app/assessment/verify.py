@@ -14,6 +14,7 @@ from app.assessment.inputs import load_inputs
 from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.assessment.projection import projection_rows, replace_rows
+from app.storage.public_changes import COUNT_PUBLIC_CHANGE
 from app.storage.types import table_of
 
 MAX_INDICATORS_PER_STEP = 200
@@ -71,4 +72,6 @@ async def reassess_all(session: AsyncSession, horizons: Horizons) -> int:
         rows = await _rows_from_ledger(connection, ids, horizons)
         await replace_rows(session, ids, [row for each in ids for row in rows[each]])
         count += len(ids)
+    # No entry of the ledger tells of it.
+    await connection.execute(COUNT_PUBLIC_CHANGE)
     return count

@@ -103,7 +103,7 @@ async def list_changes(
         return await list_response(request, _list_query(feed, caller, filters, seq), chosen, cursor=None, limit=limit)
     start = asyncio.get_running_loop().time()
     while True:
-        version = feed.version()
+        version = feed.version(caller.level)
         changes, last, revision = await feed.page(seq, limit=limit, level=caller.level, filters=filters)
         spent = asyncio.get_running_loop().time() - start
         if changes or spent >= max(wait, MAX_SCAN_SECONDS) or feed.stopping:
@@ -113,7 +113,7 @@ async def list_changes(
             continue
         if spent >= wait:
             break
-        await feed.wait(version, wait - spent)
+        await feed.wait(version, wait - spent, caller.level)
         if not await feed.still_valid(caller):
             raise credential_revoked()
     return page_response(
@@ -168,8 +168,8 @@ async def _events(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, s
     clock = asyncio.get_running_loop().time
     due = clock() + HEARTBEAT_SECONDS
     while not feed.stopping:
-        version = feed.version()
-        # A revocation is a commit, so it wakes waiting streams.
+        version = feed.version(level)
+        # A revocation changes the version of every clearance, so it wakes waiting streams.
         if not await feed.still_valid(caller):
             return
         changes, seq, head = await feed.page(seq, limit=STREAM_PAGE, level=level, filters=filters)
@@ -180,7 +180,7 @@ async def _events(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, s
             due = clock() + HEARTBEAT_SECONDS
         # Waits no longer than to the next heartbeat, so that a lost notification delays a change by at most that.
         if len(changes) < STREAM_PAGE and seq >= head:
-            await feed.wait(version, due - clock())
+            await feed.wait(version, due - clock(), level)
         # Outside of the wait, because commits that this client does not see must not suppress heartbeats.
         if clock() >= due:
             yield KEEPALIVE_COMMENT

@@ -10,6 +10,7 @@ from app.access.principal import Principal
 from app.changes.queries import ServedChange, changes_after
 from app.changes.schemas import ALL_CHANGES, ChangeFilters
 from app.domain.times import utc_now
+from app.storage.commit_notifier import Version
 from app.storage.consistency import current_requirement
 from app.storage.database import DRAIN_SECONDS, Database
 from app.storage.paging import current_revision
@@ -17,7 +18,7 @@ from app.storage.paging import current_revision
 Page = tuple[list[ServedChange], int, int]
 T = TypeVar("T")
 
-# Size of the pages of one version that are kept for other clients.
+# Size of the pages that are kept for other clients.
 MAX_SHARED_CHARACTERS = 16_000_000
 
 
@@ -27,10 +28,9 @@ class ChangeFeed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pages: dict[tuple[Any, ...], asyncio.Task[Page]] = {}
-        self._pages_version: int | None = None
         self._pages_characters = 0
         self._expiries: dict[Principal, asyncio.Task[datetime | None]] = {}
-        self._expiries_version: int | None = None
+        self._expiries_version: Version | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
@@ -49,9 +49,9 @@ class ChangeFeed:
         """Whether the process is shutting down, so that waiting clients must be released."""
         return self._database.commit_notifier.closed
 
-    def version(self) -> int | None:
-        """Return the version of the database, to be read before a page and passed to `wait`; None if it is unknown."""
-        return self._database.commit_notifier.version()
+    def version(self, level: int) -> Version | None:
+        """Return the version of a clearance's ledger, to be read before a page and passed to `wait`; None if it is unknown."""
+        return self._database.commit_notifier.version(level)
 
     async def head(self, level: int) -> int:
         """Return the position of the last change that a clearance sees."""
@@ -61,12 +61,12 @@ class ChangeFeed:
 
     async def page(self, seq: int, *, limit: int, level: int, filters: ChangeFilters = ALL_CHANGES) -> Page:
         """Return what `changes_after` returns; clients that ask for the same page at the same version share one query."""
-        version, min_revision = self.version(), current_requirement().min_revision
+        version, min_revision = self.version(level), current_requirement().min_revision
         if version is None:
             return await self._fetch(seq, limit, level, filters)
-        if version != self._pages_version or self._pages_characters > MAX_SHARED_CHARACTERS:
-            self._pages, self._pages_version, self._pages_characters = {}, version, 0
-        key = (seq, limit, level, filters)
+        if self._pages_characters > MAX_SHARED_CHARACTERS:
+            self._pages, self._pages_characters = {}, 0
+        key = (version, seq, limit, level, filters)
         task = self._pages.get(key)
         if task is None:
             self._pages[key] = task = self._share(self._fetch(seq, limit, level, filters))
@@ -92,23 +92,23 @@ class ChangeFeed:
     async def still_valid(self, caller: Principal) -> bool:
         """Return whether the caller's credential is still valid.
 
-        Clients with the same credential share one query per version, because only a commit or the clock can end it.
+        Clients with the same credential share one query per version of the keys, because only its change or the clock can end it.
         """
         if caller.key_id is None:
             return True
         if caller.expires_at is not None and caller.expires_at <= utc_now():
             return False
-        version = self.version()
-        if version is None:
+        head = self._database.commit_notifier.head()
+        if head is None:
             return await credential_still_valid(caller, self._database)
-        if version != self._expiries_version:
-            self._expiries, self._expiries_version = {}, version
+        if head.access != self._expiries_version:
+            self._expiries, self._expiries_version = {}, head.access
         task = self._expiries.get(caller)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             self._expiries[caller] = task = self._share(credential_expiry(caller, self._database))
         expiry = task.result() if task.done() else await asyncio.shield(task)
         return expiry is None or expiry > utc_now()
 
-    async def wait(self, since: int | None, seconds: float) -> bool:
-        """Wait for a commit after the version `since` or for shutdown; return False if neither came within `seconds`."""
-        return await self._database.commit_notifier.wait_for_commit(since, seconds) != since or self.stopping
+    async def wait(self, since: Version | None, seconds: float, level: int) -> bool:
+        """Wait for a commit that a clearance may learn of, after the version `since`, or for shutdown; False if neither came in time."""
+        return await self._database.commit_notifier.wait_for_commit(since, seconds, level) != since or self.stopping

@@ -98,6 +98,7 @@ def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
             "RateLimit-Policy",
             "Idempotency-Replayed",
             "Lifeline-Revision",
+            "X-Request-Id",
         ],
     )
 

@@ -24,20 +24,11 @@ class Representation(NamedTuple):
     not_modified: Message
     etag: bytes
 
-    def with_request_id(self, request_id: bytes | None) -> "Representation":
-        """Return a copy for one request, which is not cached."""
-        if request_id is None:
-            return self
-        header = (b"x-request-id", request_id)
-        start, not_modified = ({**each, "headers": [*each["headers"], header]} for each in (self.start, self.not_modified))
-        return self._replace(start=start, not_modified=not_modified)
-
 
 @dataclass(slots=True)
 class CachedResponse:
     """A 200 without the headers of a coding, and its representations, made on demand."""
 
-    version: int | None
     day: int
     revision: int
     headers: RawHeaders
@@ -45,6 +36,8 @@ class CachedResponse:
     tag: str
     representations: dict[bytes, Representation] = field(default_factory=dict)
     counted_bytes: int = 0
+    # That of the ledger, set when the response is stored.
+    version: tuple[int, ...] = ()
     route: str = "none"
 
     @property

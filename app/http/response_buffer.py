@@ -18,8 +18,9 @@ EMPTY_BODY: Message = {"type": "http.response.body", "body": b""}
 class BufferedResponse:
     """Holds a 200 until it is complete; streams errors, event streams and large bodies as they come."""
 
-    def __init__(self, send: Send, head_only: bool, coding: bytes) -> None:
+    def __init__(self, send: Send, head_only: bool, coding: bytes, server_send: Send) -> None:
         self._send = send
+        self._server_send = server_send
         self._head_only = head_only
         self._coding = coding
         self._compressor: StreamCompressor | None = None
@@ -97,7 +98,7 @@ class BufferedResponse:
             async with asyncio.timeout(MAX_SEND_SECONDS):
                 await self._send(message)
         except TimeoutError:
-            self._aborted = _abort_connection(self._send)
+            self._aborted = _abort_connection(self._server_send)
             if not self._aborted:
                 raise
 
@@ -112,6 +113,6 @@ def _abort_connection(send: Send) -> bool:
 
 def _strip_entity_headers(headers: RawHeaders) -> RawHeaders:
     """Return the headers without those that depend on the coding or the request, and with a complete `Vary`."""
-    stripped = (b"content-length", b"etag", b"vary", b"x-request-id")
+    stripped = (b"content-length", b"etag", b"vary")
     vary = b", ".join([b"Accept, Accept-Encoding, Authorization", *(value for name, value in headers if name == b"vary")])
     return [*((name, value) for name, value in headers if name not in stripped), (b"vary", vary)]

@@ -1,9 +1,10 @@
 """The response cache: cached responses, conditional requests and compression; pure ASGI, before routing.
 
-A response is valid while the database has the version that it was read at, so a hit needs neither routing nor a query. Its key is the
-path, the sorted query, the formats that `Accept` takes, the clearance and whether a credential was sent; it also expires with the day,
-because some filters look at the clock. Access rules are not repeated here: the cache remembers the clearance that the application found
-for a credential, until the next commit (a revocation is one) or its expiry.
+A response is valid while the ledger of its reader's clearance, reference data and keys have the version that it was read at, so a hit
+needs neither routing nor a query, and a commit that the reader must not learn of does not end it. Its key is the path, the sorted query,
+the formats that `Accept` takes, the clearance and whether a credential was sent; it also expires with the day, because some filters look
+at the clock. Access rules are not repeated here: the cache remembers the clearance that the application found for a credential, until
+the next change of a key or a session, or its expiry.
 """
 
 import time
@@ -25,7 +26,8 @@ from app.http.problems import INTERNAL_ERROR, Problem, RawHeaders, problem_of_ab
 from app.http.representations import CachedResponse, Representation
 from app.http.response_buffer import BufferedResponse
 from app.http.responses import REVISION_HEADER
-from app.http.state import RequestState, request_state
+from app.http.state import request_state
+from app.storage.commit_notifier import Head, Version
 from app.storage.consistency import ConsistencyRequirement, set_current
 
 MAX_CACHED_QUERY_BYTES = 1000
@@ -51,23 +53,23 @@ class ResponseCacheMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        version: Callable[[], int | None],
+        head: Callable[[], Head | None],
         *,
         public_caller: Any,
         max_bytes: int,
         on_hit: Callable[[Any, Scope], None],
         audit_from_level: int,
     ) -> None:
-        """`version` returns that of the database, None while unknown; `on_hit` gets the caller of each hit from `audit_from_level` up."""
+        """`head` returns that of the database, None while unknown; `on_hit` gets the caller of each hit from `audit_from_level` up."""
         self._app = app
-        self._version = version
+        self._head = head
         self._on_hit = on_hit
         self._audit_from_level = audit_from_level
         self._public = CacheAudience(public_caller.level, keyed=False, caller=public_caller)
         self._max_bytes = max_bytes
         self._bytes = 0
         self._entries: OrderedDict[tuple[Any, ...], CachedResponse] = OrderedDict()
-        self._audiences: dict[bytes, tuple[int | None, CacheAudience]] = {}
+        self._audiences: dict[bytes, tuple[Version, CacheAudience]] = {}
         # Number of hits by route, method and class of status.
         self.hits: defaultdict[tuple[str, str, str], int] = defaultdict(int)
 
@@ -82,7 +84,6 @@ class ResponseCacheMiddleware:
             return
         if_none_match = accept_encoding = accept = seen = b""
         authorization: bytes | None = None
-        ambiguous = False
         for name, value in scope["headers"]:
             # Several lines of one header are one list (RFC 9110, 5.3).
             if name == b"if-none-match":
@@ -94,49 +95,46 @@ class ResponseCacheMiddleware:
             elif name in (REVISION, b"last-event-id"):
                 seen += b",%b" % value
             elif name == b"authorization":
-                # With two of them the cache cannot know which one the application will use.
-                ambiguous = authorization is not None
                 authorization = value
         coding = negotiate_encoding(accept_encoding)
         formats = parse_accept(accept)
         head_only = scope["method"] == "HEAD"
-        version = None if ambiguous else self._version()
+        head = self._head()
         day = int(time.time()) // DAY_SECONDS
         query = scope["query_string"]
         seen_revision = _seen_revision(seen, query) if seen or query else None
-        audience = self._public if authorization is None else self._audience(authorization, version)
-        if audience is not None and version is not None:
-            key = _key(scope, formats, audience)
+        audience = self._public if authorization is None else self._audience(authorization, head)
+        if audience is not None and head is not None:
+            key, version = _key(scope, formats, audience), head.version(audience.level)
             cached = self._entries.get(key)
             if cached is not None and cached.version == version and cached.day == day and cached.revision >= (seen_revision or 0):
                 self._entries.move_to_end(key)
                 if audience.level >= self._audit_from_level:
                     self._on_hit(audience.caller, scope)
                 representation = cached.representations.get(coding) or await self._encode(key, cached, coding)
+                request_state(scope)["route_template"] = cached.route
                 not_modified = await cached.send(representation, if_none_match, head_only, send)
                 self.hits[cached.route, scope["method"], "3xx" if not_modified else "2xx"] += 1
                 return
         requirement = ConsistencyRequirement(min_revision=seen_revision or 0, latest_required=seen_revision is not None)
         set_current(requirement)
-        state = RequestState(**request_state(scope))
-        buffered = await self._call_app(scope, receive, BufferedResponse(send, head_only, coding), state, send)
+        state = request_state(scope)
+        buffered = await self._call_app(scope, receive, BufferedResponse(send, head_only, coding, state.get("server_send", send)), send)
         if buffered is None:
             return
         headers, body = buffered
-        response = CachedResponse(version, day, _revision_of(headers), headers, body, blake3(body).hexdigest(16))
+        response = CachedResponse(day, _revision_of(headers), headers, body, blake3(body).hexdigest(16))
         representation = await response.encode(coding)
         response.route = state.get("route_template", "none")
-        if state.get("cacheable") and version is not None and requirement.is_latest:
-            self._store(authorization, version, state.get("caller"), scope, formats, response)
-        await response.send(representation.with_request_id(state.get("request_id")), if_none_match, head_only, send)
+        if state.get("cacheable") and head is not None and requirement.is_latest:
+            self._store(authorization, head, state.get("caller"), scope, formats, response)
+        await response.send(representation, if_none_match, head_only, send)
 
-    async def _call_app(
-        self, scope: Scope, receive: Receive, response: BufferedResponse, state: RequestState, send: Send
-    ) -> tuple[RawHeaders, bytes] | None:
-        """Return the headers and body of a 200, None for a response that is already sent; the application fills `state`."""
+    async def _call_app(self, scope: Scope, receive: Receive, response: BufferedResponse, send: Send) -> tuple[RawHeaders, bytes] | None:
+        """Return the headers and body of a 200, None for a response that is already sent; the application fills the request's state."""
         headers = [each for each in scope["headers"] if each[0] != b"if-none-match"]
         try:
-            await self._app(dict(scope, method="GET", headers=headers, state=state), response.receive(receive), response.send)
+            await self._app(dict(scope, method="GET", headers=headers), response.receive(receive), response.send)
         except ClientDisconnect:
             # The reader of a stream has disconnected.
             return None
@@ -150,14 +148,14 @@ class ResponseCacheMiddleware:
             return None
         return response.buffered()
 
-    def _audience(self, authorization: bytes, version: int | None) -> CacheAudience | None:
+    def _audience(self, authorization: bytes, head: Head | None) -> CacheAudience | None:
         known = self._audiences.get(authorization)
-        if known is None or known[0] != version or known[1].expires_at <= time.time():
+        if known is None or head is None or known[0] != head.access or known[1].expires_at <= time.time():
             return None
         return known[1]
 
     def _store(
-        self, authorization: bytes | None, version: int, caller: Any, scope: Scope, formats: AcceptedFormats, response: CachedResponse
+        self, authorization: bytes | None, head: Head, caller: Any, scope: Scope, formats: AcceptedFormats, response: CachedResponse
     ) -> None:
         audience = self._public
         if authorization is not None:
@@ -167,7 +165,8 @@ class ResponseCacheMiddleware:
             audience = CacheAudience(caller.level, keyed=True, caller=caller, expires_at=expires_at)
             if len(self._audiences) >= MAX_AUDIENCES:
                 self._audiences.clear()
-            self._audiences[authorization] = (version, audience)
+            self._audiences[authorization] = (head.access, audience)
+        response.version = head.version(audience.level)
         key = _key(scope, formats, audience)
         self._drop(key)
         # A larger response would push out all others.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from fastapi import Request
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.access.principal import Principal
     from app.board.sessions import Sessions
     from app.changes.service import ChangeFeed
+    from app.http.edge import EdgeMiddleware
     from app.http.lists import ListExporter
     from app.http.load_shedding import LoadSheddingMiddleware
     from app.http.rate_limit import RateLimiter
@@ -38,6 +39,7 @@ class AppState:
     read_audit: "ReadAuditBuffer"
     sessions: "Sessions"
     rate_limiter: "RateLimiter"
+    edge: "EdgeMiddleware"
     load_shedding: "LoadSheddingMiddleware"
     response_cache: "ResponseCacheMiddleware"
 
@@ -45,8 +47,11 @@ class AppState:
 class RequestState(TypedDict, total=False):
     """Keys of `scope["state"]`, which middleware and endpoints share."""
 
-    # Set by the access log, also of a request whose handling fails.
+    # Set by the edge; absent for requests that the board makes to the API.
     request_id: bytes
+    # `send` of the server, without the wrappers of middleware.
+    server_send: Send
+    # Set by the access log, also of a request whose handling fails, and by the response cache.
     route_template: str
     # Set once the credential is known to be valid; absent without one.
     caller: "Principal"

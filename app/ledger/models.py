@@ -13,6 +13,8 @@ from app.storage.types import BigInt, UtcDateTime, table_of
 
 # Key in the detail of a replicated outcome, grade or label: when the other Lifeline recorded it.
 FIRST_RECORDED_AT = "first_recorded_at"
+# Key in the detail of a grade from elsewhere: from when it counts, if not from when it was first recorded.
+EFFECTIVE_FROM = "effective_from"
 
 # Names of columns, by level.
 SEQ_COLUMNS = tuple(f"seq_{label}" for label in LABELS)
@@ -72,6 +74,7 @@ class LedgerHead(_Positions, table=True):
     """The single row that every writer locks: the last entry, and the last position of each clearance.
 
     `commit_count` counts commits on PostgreSQL, those of keys and reference data too, so that a lost notification is noticed.
+    `public_changes` counts those that concern every reader and are in no ledger: of reference data, keys and sessions.
     """
 
     __tablename__ = "ledger_head"
@@ -79,6 +82,7 @@ class LedgerHead(_Positions, table=True):
     id: int = Field(primary_key=True)
     global_seq: int = Field(sa_type=BigInt)
     commit_count: int = Field(default=0, sa_type=BigInt)
+    public_changes: int = Field(default=0, sa_type=BigInt)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -20,10 +20,11 @@ from app.storage.migrations import read_schema_revision, schema_problem
 
 router = APIRouter(tags=["Health"])
 
-# Lines for admins only: numbers of writes and sizes of responses would reveal restricted activity.
-_ADMIN_LINES = re.compile(
-    rb'^.*(?:method="(?!GET"|HEAD")|http_(?:request|response)_size_bytes|type="write"|'
-    rb"lifeline_(?:webhook|response_cache_bytes|replica_lag)).*\n",
+# All that callers without the scope `admin` see. Numbers of writes and of responses that no cache held, sizes, times, and what the
+# process and the database use would reveal restricted activity.
+_PUBLIC_LINES = re.compile(
+    rb'^(?:lifeline_requests_total\{.*method="(?:GET|HEAD)"|# (?:HELP|TYPE) lifeline_requests_total |'
+    rb"(?:# (?:HELP|TYPE) )?lifeline_(?:database_up|ledger_seq|stale_indicators|replica_up|open_streams)[ {]).*\n",
     re.MULTILINE,
 )
 # `application/json` stays in the document, because nothing is removed from it within v1; the response is always text.
@@ -72,14 +73,14 @@ async def get_readiness(database: DatabaseDep) -> Response:
 async def get_metrics(request: Request, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Return requests by route, method and status, latencies, and the state of the process in the Prometheus text format.
 
-    Metrics of writes, webhooks and response sizes are only for keys with the scope `admin`.
+    Without the scope `admin`: reads by route and status, and the state of the public ledger.
     """
     # Called here, because as a dependency it would mark the operation as one that needs a key.
     caller = await get_caller(request, database, settings, await bearer(request))
     await app_state(request).database_metrics.sample()
     text = generate_latest(app_state(request).metrics)
     if Scope.ADMIN not in caller.scopes:
-        text = _ADMIN_LINES.sub(b"", text)
+        text = b"".join(_PUBLIC_LINES.findall(text))
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
 

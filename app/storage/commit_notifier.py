@@ -1,19 +1,24 @@
 """Tell a process of commits to the database, by any process: they invalidate cached responses and wake waiting readers.
 
-SQLite: `PRAGMA data_version` on a connection that never writes. PostgreSQL: LISTEN/NOTIFY, and a poll of the commit count every
-second in case a notification is lost.
+Each clearance has a version of its own: a commit that it must not learn of neither ends its cached responses nor wakes its readers.
+SQLite: `PRAGMA data_version` on a connection that never writes. PostgreSQL: LISTEN/NOTIFY, and a poll of the head every second in case
+a notification is lost.
 """
 
 import asyncio
 import contextlib
 import sqlite3
 from abc import ABC, abstractmethod
-from typing import Any
+from collections import defaultdict
+from typing import Any, NamedTuple, Self
 
 import asyncpg
 import structlog
 
+from app.domain.tlp import LABELS
 from app.storage.sqlite_file import SqliteFile
+
+Version = tuple[int, ...]
 
 CHANNEL = "lifeline"
 SQLITE_POLL_SECONDS = 0.05
@@ -21,48 +26,80 @@ POSTGRESQL_POLL_SECONDS = 1.0
 POSTGRESQL_TIMEOUT_SECONDS = 5.0
 CONNECTION_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
+# The head of the database as integers: commits, changes that every reader may see, and the last `seq` of each clearance.
+HEAD_COLUMNS = ("commit_count", "public_changes", *(f"coalesce(seq_{label}, 0)" for label in LABELS))
+_SELECT_HEAD = f"SELECT {', '.join(HEAD_COLUMNS)} FROM ledger_head"  # noqa: S608 - constants
+
 log = structlog.get_logger(__name__)
 
 
+class Head(NamedTuple):
+    """What a process knows of the last commit; `epoch` rises when commits may have been missed."""
+
+    epoch: int
+    commit: int
+    public_changes: int
+    seqs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, epoch: int, columns: Any) -> Self:
+        """Return the head with the values of HEAD_COLUMNS."""
+        commit, public_changes, *seqs = columns
+        return cls(epoch, commit, public_changes, tuple(seqs))
+
+    @property
+    def access(self) -> Version:
+        """The version of keys and sessions, on which the clearance of a credential depends."""
+        return self.epoch, self.public_changes
+
+    def version(self, level: int | None = None) -> Version:
+        """Return what changes with each commit that a clearance may learn of; None: with each commit."""
+        return (self.epoch, self.commit) if level is None else (self.epoch, self.public_changes, self.seqs[level])
+
+
 class CommitNotifier(ABC):
-    """The version of a database as this process knows it, and a way to wait for the next commit."""
+    """The head of a database as this process knows it, and a way to wait for the next commit."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
+        # By clearance, None for any commit, and the version that they wait to change.
+        self._waiting: defaultdict[tuple[int | None, Version | None], set[asyncio.Future[None]]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
         self.closed = False
 
     @abstractmethod
-    def version(self) -> int | None:
-        """Return a number that changes with each commit of any process, or None while it is unknown; takes microseconds."""
+    def head(self) -> Head | None:
+        """Return the head after the last commit of any process, or None while it is unknown; takes microseconds."""
 
-    @property
-    def last_commit(self) -> int | None:
-        """Number of the last known commit to the PostgreSQL primary; None while unknown, and always on SQLite."""
-        return None
+    def version(self, level: int | None = None) -> Version | None:
+        """Return the version of a clearance's ledger, None for that of the database; None while it is unknown."""
+        head = self.head()
+        return None if head is None else head.version(level)
 
     async def start(self) -> None:  # noqa: B027 - SQLite needs no connection that listens
         """Start to follow the database."""
 
-    def notify(self, commit: int | None = None) -> None:  # noqa: ARG002 - SQLite counts commits itself
-        """Tell this process of its own commit; `commit` is its number on PostgreSQL."""
+    def notify(self, payload: str | None = None) -> None:  # noqa: ARG002 - SQLite reads the head itself
+        """Tell this process of its own commit; `payload` is that of the notification on PostgreSQL."""
         self.wake()
 
     def wake(self) -> None:
-        """Wake all waiters."""
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        """Wake the waiters whose version has changed; when the process shuts down, all."""
+        for (level, since), waiters in self._waiting.items():
+            if self.closed or self.version(level) != since:
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
 
-    async def wait_for_commit(self, since: int | None, seconds: float) -> int | None:
-        """Wait until the version differs from `since`, at most the given seconds; return the version."""
+    async def wait_for_commit(self, since: Version | None, seconds: float, level: int | None = None) -> Version | None:
+        """Wait until the version of a clearance, None for any commit, differs from `since`; at most the given seconds. Return it."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while (version := self.version()) == since and not self.closed:
+        while (version := self.version(level)) == since and not self.closed:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 break
             waiter = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
+            waiters = self._waiting[level, since]
+            waiters.add(waiter)
             self._start_polling()
             try:
                 async with asyncio.timeout(left):
@@ -70,7 +107,9 @@ class CommitNotifier(ABC):
             except TimeoutError:
                 break
             finally:
-                self._waiting.discard(waiter)
+                waiters.discard(waiter)
+                if not waiters and self._waiting.get((level, since)) is waiters:
+                    del self._waiting[level, since]
         return version
 
     def _start_polling(self) -> None:  # noqa: B027 - PostgreSQL notifies
@@ -97,35 +136,39 @@ class SqliteCommitNotifier(CommitNotifier):
         super().__init__()
         self._file = sqlite_file
         self._connection: sqlite3.Connection | None = None
-        self._just_read: int | None = None
+        self._head: Head | None = None
+        self._just_read = False
 
-    def version(self) -> int | None:
-        """Return SQLite's count of the commits of other connections, read from shared memory.
+    def head(self) -> Head | None:
+        """Return the head, read again when SQLite's count of the commits of other connections, in shared memory, has changed.
 
         All requests that had arrived before it was read share one read, because none of them can know of a later commit.
         """
-        if self._just_read is not None:
-            return self._just_read
+        if self._just_read:
+            return self._head
         try:
             if self._connection is None:
                 self._connection = self._file.connect(isolation_level=None)
             else:
                 self._file.check()
-            found: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            commit: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            if self._head is None or self._head.commit != commit:
+                # Read after the count, so that it is never older. SQLite counts commits itself.
+                self._head = Head.of(0, self._connection.execute(_SELECT_HEAD).fetchone())._replace(commit=commit)
         except (sqlite3.Error, OSError):
             return None
         # Runs before any request that arrives from now on.
         asyncio.get_running_loop().call_soon(self._forget)
-        self._just_read = found
-        return found
+        self._just_read = True
+        return self._head
 
     def _forget(self) -> None:
-        self._just_read = None
+        self._just_read = False
 
-    def notify(self, commit: int | None = None) -> None:
-        """Forget the version read before the commit, and wake all waiters."""
+    def notify(self, payload: str | None = None) -> None:
+        """Forget the head read before the commit, and wake the waiters."""
         self._forget()
-        super().notify(commit)
+        super().notify(payload)
 
     def _start_polling(self) -> None:
         if self._task is None or self._task.done():
@@ -148,31 +191,27 @@ class SqliteCommitNotifier(CommitNotifier):
 
 
 class PostgresCommitNotifier(CommitNotifier):
-    """Listens for notifications of a PostgreSQL primary on one connection, and polls its commit count every second."""
+    """Listens for notifications of a PostgreSQL primary on one connection, and polls its head every second."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        self._version = 0
-        self._last_commit: int | None = None
+        self._epoch = 0
+        self._head: Head | None = None
 
-    @property
-    def last_commit(self) -> int | None:
-        """Number of the last known commit; None while there is no connection."""
-        return self._last_commit
+    def head(self) -> Head | None:
+        """Return the head after the last known commit; None while there is no connection."""
+        return self._head
 
-    def version(self) -> int | None:
-        """Return the count of known commits; None while there is no connection."""
-        return self._version if self._last_commit is not None else None
+    def notify(self, payload: str | None = None) -> None:
+        """Take over the head of a commit once, whether this process made it or is notified of it."""
+        if self._head is not None and payload is not None:
+            head = Head.of(self._epoch, map(int, payload.split(",")))
+            if head.commit > self._head.commit:
+                self._set_head(head)
 
-    def notify(self, commit: int | None = None) -> None:
-        """Count a commit once, whether this process made it or is notified of it."""
-        if self._last_commit is not None and commit is not None and commit > self._last_commit:
-            self._set_last_commit(commit)
-
-    def _set_last_commit(self, commit: int | None) -> None:
-        self._last_commit = commit
-        self._version += 1
+    def _set_head(self, head: Head | None) -> None:
+        self._head = head
         self.wake()
 
     async def start(self) -> None:
@@ -192,15 +231,18 @@ class PostgresCommitNotifier(CommitNotifier):
                 while True:
                     # This query fails on a dead connection, and finds a commit whose notification was lost.
                     async with asyncio.timeout(POSTGRESQL_TIMEOUT_SECONDS):
-                        commit: int = await connection.fetchval("SELECT commit_count FROM ledger_head")
-                    if commit != self._last_commit:
-                        self._set_last_commit(commit)
+                        head = Head.of(self._epoch, await connection.fetchrow(_SELECT_HEAD))
+                    # A notification may have come first; of two unequal heads with one number, as after a failover, neither is known.
+                    if self._head is None or head.commit != self._head.commit:
+                        self._set_head(head)
                     await asyncio.sleep(POSTGRESQL_POLL_SECONDS)
             except CONNECTION_ERRORS as error:
                 log.warning("commit_listener_lost", error=type(error).__name__)
             finally:
-                self._set_last_commit(None)
+                # The primary after a failover may lack commits and number others like them.
+                self._epoch += 1
+                self._set_head(None)
                 connection.terminate()
 
     def _on_notify(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        self.notify(int(str(payload)))
+        self.notify(str(payload))

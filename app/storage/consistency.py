@@ -9,7 +9,8 @@ class ConsistencyRequirement:
     """The least recent state that may answer a request.
 
     `min_revision` is the newest head that the client has seen, in the ledger of the clearance `level`.
-    `latest_required` demands the latest commit that this process knows of; `is_latest` tells after the reads whether all had it.
+    `latest_required` demands the latest commit that this process knows of; `is_latest` tells after the reads whether all had the latest
+    that this clearance sees.
     """
 
     min_revision: int = 0

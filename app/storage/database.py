@@ -15,15 +15,18 @@ from sqlalchemy.pool import QueuePool
 
 from app.settings import Settings
 from app.storage import sqlite_driver
-from app.storage.commit_notifier import CHANNEL, CommitNotifier, PostgresCommitNotifier, SqliteCommitNotifier
+from app.storage.commit_notifier import CHANNEL, HEAD_COLUMNS, CommitNotifier, PostgresCommitNotifier, SqliteCommitNotifier
 from app.storage.pool_health import PoolHealth
+from app.storage.public_changes import begin_counting, count_public_changes, watch_public_changes
 from app.storage.replica import Replica
 from app.storage.sqlite_file import SqliteFile, audit_database_url, sqlite_path
 
-# Locks the single row of the ledger's head until the transaction ends, notifies every process at its commit, and returns its number.
-LOCK_WRITER = text(
-    "WITH head AS (UPDATE ledger_head SET commit_count = commit_count + 1 RETURNING commit_count) "
-    "SELECT commit_count, pg_notify(:channel, commit_count::text) FROM head"
+# Locks the single row of the ledger's head until the transaction ends.
+LOCK_WRITER = text("UPDATE ledger_head SET commit_count = commit_count + 1")
+# Notifies every process of the head at the commit, and returns the same to this one.
+NOTIFY = text(
+    f"WITH head AS (SELECT concat_ws(',', {', '.join(HEAD_COLUMNS)}) AS payload FROM ledger_head) "  # noqa: S608 - constants
+    "SELECT payload, pg_notify(:channel, payload) FROM head"
 )
 # Seconds to wait at shutdown for checked-out connections.
 DRAIN_SECONDS = 2.0
@@ -115,6 +118,7 @@ class Database:
         sqlite_file = None if path is None else SqliteFile(path)
         self.dialect = "postgresql" if sqlite_file is None else "sqlite"
         self.writer = _create_engine(url, pool=max(2, size // 2) if sqlite_file is None else 1, timeout=timeout, sqlite_file=sqlite_file)
+        watch_public_changes(self.writer)
         self.reader = _create_engine(url, pool=size, timeout=timeout, read_from=read_from, sqlite_file=sqlite_file)
         self.replica: Replica | None = None
         if settings.read_database_url is not None and sqlite_file is None:
@@ -138,21 +142,27 @@ class Database:
 
         Writers queue at its start on both engines, so what is read in it stays true until it commits.
         """
-        commit = None
+        payload = None
         async with (
             AsyncSession(self.writer, expire_on_commit=False, autoflush=False, info={"key_hash_secret": self.key_hash_secret}) as session,
             session.begin(),
         ):
+            connection = await session.connection()
+            begin_counting(connection)
             if self.dialect == "postgresql":
-                commit = (await session.execute(LOCK_WRITER, {"channel": CHANNEL})).one().commit_count
+                await session.execute(LOCK_WRITER)
             yield session
-        self.commit_notifier.notify(commit)
+            await session.flush()
+            await count_public_changes(connection)
+            if self.dialect == "postgresql":
+                payload = (await session.execute(NOTIFY, {"channel": CHANNEL})).one().payload
+        self.commit_notifier.notify(payload)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection to a replica that meets the request's consistency requirement, or else to the primary."""
         async with AsyncExitStack() as exit_stack:
-            connection = None if self.replica is None else await self.replica.connect(exit_stack, self.commit_notifier.last_commit)
+            connection = None if self.replica is None else await self.replica.connect(exit_stack, self.commit_notifier.head())
             if connection is None:
                 connection = await exit_stack.enter_async_context(self.reader.connect())
             yield connection

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.domain.tlp import LABELS
+from app.storage.commit_notifier import Head
 from app.storage.consistency import ConsistencyRequirement, current_requirement
 
 POLL_SECONDS = 0.01
@@ -33,10 +34,10 @@ class Replica:
         self._lagging_until = 0.0
         self._failing_until = 0.0
 
-    async def connect(self, exit_stack: AsyncExitStack, last_commit: int | None) -> AsyncConnection | None:
+    async def connect(self, exit_stack: AsyncExitStack, known: Head | None) -> AsyncConnection | None:
         """Open a connection until the stack exits, or return None if the primary must answer the current request.
 
-        `last_commit` is the number of the last known commit to the primary.
+        `known` is the head of the primary, as far as this process knows it.
         """
         requirement, now = current_requirement(), time.monotonic()
         if now < self._failing_until or (requirement.latest_required and now < self._lagging_until):
@@ -44,7 +45,7 @@ class Replica:
         try:
             async with AsyncExitStack() as attempt:
                 connection = await attempt.enter_async_context(self.engine.connect())
-                if not await self._caught_up(connection, requirement, last_commit):
+                if not await self._caught_up(connection, requirement, known):
                     return None
                 exit_stack.push_async_exit(attempt.pop_all())
                 return connection
@@ -64,15 +65,17 @@ class Replica:
             return None
         return global_seq
 
-    async def _caught_up(self, connection: AsyncConnection, requirement: ConsistencyRequirement, last_commit: int | None) -> bool:
-        label = LABELS[requirement.level]
-        statement = text(f"SELECT commit_count, seq_{label} AS seq FROM ledger_head")  # noqa: S608 - one of five constants
+    async def _caught_up(self, connection: AsyncConnection, requirement: ConsistencyRequirement, known: Head | None) -> bool:
+        level = requirement.level
+        statement = text(f"SELECT commit_count, public_changes, coalesce(seq_{LABELS[level]}, 0) AS seq FROM ledger_head")  # noqa: S608
         deadline = time.monotonic() + self._wait_seconds
         while True:
             applied = (await connection.execute(statement)).one()
-            is_latest = last_commit is None or applied.commit_count >= last_commit
-            if (is_latest or not requirement.latest_required) and (applied.seq or 0) >= requirement.min_revision:
-                requirement.is_latest = requirement.is_latest and is_latest
+            is_latest = known is None or applied.commit_count >= known.commit
+            if (is_latest or not requirement.latest_required) and applied.seq >= requirement.min_revision:
+                # A commit that this clearance does not see must not keep its responses out of the cache.
+                lacks = known is not None and (applied.public_changes < known.public_changes or applied.seq < known.seqs[level])
+                requirement.is_latest = requirement.is_latest and not lacks
                 return True
             if time.monotonic() >= deadline:
                 if not is_latest:

@@ -3,17 +3,14 @@
 Responses from the cache are not logged, because a line costs more than the response; metrics count them.
 """
 
-import re
 import time
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.domain.identifiers import uuid7
 from app.http.responses import REVISION_HEADER
 from app.http.state import request_state
 
-VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # An orchestrator and Prometheus request these every few seconds.
 UNLOGGED_PATHS = ("/health/", "/metrics")
 _REVISION = REVISION_HEADER.lower().encode()
@@ -22,7 +19,7 @@ log = structlog.get_logger("access")
 
 
 class AccessLogMiddleware:
-    """Gives each request an identifier, and logs it when its response has started or failed. `write` False disables the log."""
+    """Logs each request when its response has started or failed. `write` False disables the log."""
 
     def __init__(self, app: ASGIApp, *, write: bool) -> None:
         self._app = app
@@ -35,29 +32,27 @@ class AccessLogMiddleware:
             return
         started = time.perf_counter()
         state = request_state(scope)
-        request_id = state["request_id"] = _sent_request_id(scope) or str(uuid7()).encode()
         status, revision = 500, None
 
-        async def send_with_id(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
             nonlocal status, revision
             if message["type"] == "http.response.start":
                 status = message["status"]
                 revision = next((int(value) for name, value in message["headers"] if name == _REVISION), None)
                 state["route_template"] = route_template(scope)
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id)]}
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_noted)
         finally:
             if self._write and not scope["path"].startswith(UNLOGGED_PATHS):
-                self._log_request(scope, request_id.decode(), status, revision, time.perf_counter() - started)
+                self._log_request(scope, status, revision, time.perf_counter() - started)
 
-    def _log_request(self, scope: Scope, request_id: str, status: int, revision: int | None, seconds: float) -> None:
-        caller = request_state(scope).get("caller")
+    def _log_request(self, scope: Scope, status: int, revision: int | None, seconds: float) -> None:
+        caller, request_id = request_state(scope).get("caller"), request_state(scope).get("request_id")
         log.info(
             "request",
-            request_id=request_id,
+            request_id=request_id.decode() if request_id else None,
             key_id=str(caller.key_id) if caller else None,
             method=scope["method"],
             route=route_template(scope),
@@ -73,8 +68,3 @@ def route_template(scope: Scope) -> str:
     context = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     path: str = getattr(context, "path", None) or "none"
     return path
-
-
-def _sent_request_id(scope: Scope) -> bytes | None:
-    sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    return bytes(sent[0]) if len(sent) == 1 and VALID_REQUEST_ID.fullmatch(sent[0]) else None

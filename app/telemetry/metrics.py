@@ -62,6 +62,12 @@ class ProcessMetrics(Collector):
         for labels, count in cache.hits.items():
             hits.add_metric(labels, count)
         yield hits
+        requests = CounterMetricFamily(
+            "lifeline_requests", "Requests of clients by route, method and status, cached responses included.", labels=hits._labelnames
+        )
+        for labels, count in self._state.edge.responses.items():
+            requests.add_metric(labels, count)
+        yield requests
         yield GaugeMetricFamily("lifeline_response_cache_bytes", "Bytes of cached responses.", cache.size)
         in_flight = GaugeMetricFamily("lifeline_requests_in_flight", "Requests that are being processed.", labels=("type",))
         limit = GaugeMetricFamily(

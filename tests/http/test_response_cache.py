@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from app.access.keys import list_keys, revoke_key
+from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.http import response_cache
 from app.http.middleware import Application
@@ -15,7 +16,7 @@ from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
-from tests.support.servers import execute_sql_async
+from tests.support.servers import client_for, execute_sql_async
 
 
 @pytest.fixture
@@ -94,6 +95,88 @@ async def test_clearances_do_not_share_responses(filled: httpx.AsyncClient, anon
     assert "public" in (await anonymous.get("/v1/reports")).headers["cache-control"]
 
 
+async def _hidden_writes(hider: httpx.AsyncClient) -> None:
+    """Write everything that a key cleared for `red` can write without a reader of `green` learning of it."""
+    supply = {"kind": "supply_runout", "value": {"supply": "food", "in_days_min": 1, "in_days_max": 2}}
+    secret = [(await hider.post("/v1/reports", json=report(**each))).json() for each in (
+        supply | {"sensitivity": "red"},
+        {"sensitivity": "amber", "source": "envoy"},
+        {"sensitivity": "red", "source": "monitor", "provenance": {"via": ["agency"]}},
+    )]  # fmt: skip
+    one, raised, retracted = (f"/v1/reports/{each['id']}" for each in secret)
+    outcome = {"outcome": "unknown", "reason": "no word", "report": secret[0]["id"]}
+    key = {"name": "k", "organisation": "o", "scopes": ["read"], "clearance": "red"}
+    for path, body in (
+        (f"{one}/correction", report(**supply, sensitivity="red", stated_at="2016-07-29") | {"reason": "misread"}),
+        (f"{raised}/label", {"sensitivity": "red", "reason": "a name"}),
+        (f"{retracted}/retraction", {"reason": "withdrawn"}),
+        (f"/v1/indicators/{secret[0]['indicator']}/outcome", outcome),
+        ("/v1/keys", key),
+        ("/v1/webhooks", {"url": "https://example.org/hook"}),
+    ):
+        answer = await hider.post(path, json=body, headers={"Idempotency-Key": path})
+        assert answer.status_code in (200, 201), (path, answer.text)
+
+
+async def test_commit_above_the_clearance_ends_no_response_and_wakes_no_reader(
+    filled: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, settings: Settings, database: Database,
+    misses: list[str],
+) -> None:  # fmt: skip
+    reader = await make_client(Scope.READ, clearance=Label.GREEN)
+    paths = ("/v1/indicators", "/v1/reports.csv", "/v1/changes", "/v1/ledger/head", "/", "/v1/indicators?as_of=2016-07-30")
+    poll = asyncio.create_task(reader.get("/v1/changes?after=now&wait=30"))
+    stale = False
+    while not any(level is not None for level, _ in database.commit_notifier._waiting):  # noqa: ASYNC110 - no event to wait for
+        await asyncio.sleep(0.01)
+    waiters = {key: set(found) for key, found in database.commit_notifier._waiting.items() if key[0] is not None}
+    for hider in (filled, None):
+        before = [await each.get(path) for each in (reader, anonymous) for path in paths]
+        misses.clear()
+        if hider is not None:
+            await _hidden_writes(hider)
+        else:
+            # Another process: it shares nothing but the database.
+            async with client_for(settings, str(filled.headers["authorization"]).removeprefix("Bearer ")) as elsewhere:
+                body = report(sensitivity="red", source="envoy", value={"people": 1})
+                assert (await elsewhere.post("/v1/reports", json=body)).status_code == 201
+            stale = database.dialect == "postgresql"
+        if stale:
+            await asyncio.sleep(0.1)
+        after = [await each.get(path) for each in (reader, anonymous) for path in paths]
+        assert not set(misses) & {path.partition("?")[0] for path in paths}
+        for one, other in zip(before, after, strict=True):
+            assert (one.status_code, one.content) == (other.status_code, other.content)
+            assert [each for each in one.headers.raw if each[0] != b"x-request-id"] == [
+                each for each in other.headers.raw if each[0] != b"x-request-id"
+            ]
+    assert waiters == {key: set(found) for key, found in database.commit_notifier._waiting.items() if key[0] is not None}
+    assert not any(waiter.done() for found in waiters.values() for waiter in found)
+    # What the reader may learn of does both.
+    assert (await filled.post("/v1/reports", json=report(sensitivity="green", stated_at="2016-07-30"))).status_code == 201
+    assert len((await poll).json()["items"]) == 1
+    misses.clear()
+    await reader.get("/v1/indicators")
+    await anonymous.get("/v1/indicators")
+    assert misses == ["/v1/indicators"], "a report labelled green ends no response without a key"
+
+
+async def test_change_of_reference_data_grades_and_labels_ends_responses(
+    filled: httpx.AsyncClient, anonymous: httpx.AsyncClient, misses: list[str]
+) -> None:
+    id_ = (await filled.get("/v1/reports")).json()["items"][0]["id"]
+    for path, body in (
+        ("/v1/places", {"slug": "newtown", "name": "New town"}),
+        ("/v1/sources", {"slug": "newcomer", "name": "Newcomer", "type": "media"}),
+        ("/v1/sources/agency/grades", {"reliability": "C", "reason": "checked"}),
+        (f"/v1/reports/{id_}/label", {"sensitivity": "amber", "reason": "a name"}),
+    ):
+        await anonymous.get("/v1/places")
+        misses.clear()
+        assert (await filled.post(path, json=body)).status_code in (200, 201), path
+        await anonymous.get("/v1/places")
+        assert "/v1/places" in misses, path
+
+
 async def test_revoked_key_gets_401_for_a_cached_response(filled: httpx.AsyncClient, make_client: MakeClient, database: Database) -> None:
     reader = await make_client(clearance=Label.AMBER, organisation="to be revoked")
     assert [(await reader.get("/v1/indicators")).status_code for _ in range(2)] == [200, 200]
@@ -139,7 +222,9 @@ async def test_commit_without_notification_is_noticed(
     assert (await client.get("/v1/indicators")).status_code == 200
     # A revocation as Lifeline commits it, but without NOTIFY.
     await execute_sql_async(
-        settings.database_url, "UPDATE api_key SET revoked_at = now()", "UPDATE ledger_head SET commit_count = commit_count + 1"
+        settings.database_url,
+        "UPDATE api_key SET revoked_at = now()",
+        "UPDATE ledger_head SET commit_count = commit_count + 1, public_changes = public_changes + 1",
     )
     async with asyncio.timeout(10):
         while (await client.get("/v1/indicators")).status_code != 401:  # noqa: ASYNC110 - the process polls for it

@@ -27,6 +27,9 @@ async def test_metrics_count_cache_hits_and_public_entries_only(
     assert metric_value(found, "lifeline_response_cache_hits_total", **route, status="3xx") == 1
     misses = metric_value(before, "http_requests_total", **route, status="2xx")
     assert metric_value(found, "http_requests_total", **route, status="2xx") == misses + 1
+    requests = {status: metric_value(before, "lifeline_requests_total", **route, status=status) for status in ("2xx", "3xx")}
+    assert metric_value(found, "lifeline_requests_total", **route, status="2xx") == requests["2xx"] + 4
+    assert metric_value(found, "lifeline_requests_total", **route, status="3xx") == requests["3xx"] + 1
     assert metric_value(found, "lifeline_response_cache_bytes") > 0
     assert metric_value(found, "lifeline_database_up") == 1
     # The public report of 2016 makes its indicator stale; the report at `red` is in neither number.
