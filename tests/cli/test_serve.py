@@ -3,11 +3,16 @@
 import json
 import re
 import time
+import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+import uvloop
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.benchmarks.load_command import load_command
 from tests.cli.conftest import KEY_PATTERN, Run
@@ -15,6 +20,27 @@ from tests.support.processes import ROOT, serve
 from tests.support.servers import invoke, query_rows, wait_if_window_ends_within
 
 pytestmark = pytest.mark.starts_early
+
+
+def test_serve_uses_uvloop_and_httptools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[uvicorn.Config] = []
+    monkeypatch.setattr("app.cli.serve.run_server", configs.append)
+    # Without a secret, `serve` would put a random one into this process's environment.
+    result = invoke("serve", database_url=f"sqlite:///{tmp_path}/x.db", session_secret="s" * 32)
+    assert result.exit_code == 0, result.output
+    (config,) = configs
+    factory = config.get_loop_factory()
+    assert factory is not None
+    with closing(factory()) as loop:
+        assert isinstance(loop, uvloop.Loop)
+    assert isinstance(config.http, type)
+    assert issubclass(config.http, HttpToolsProtocol)
+
+
+def test_serve_dependencies_have_no_reloader_and_no_websockets() -> None:
+    locked = {each["name"] for each in tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]}
+    assert {"uvicorn", "uvloop", "httptools"} <= locked
+    assert not {"watchfiles", "websockets"} & locked
 
 
 def test_demo_loads_once_and_prints_a_new_secret_each_time(run: Run, database_url: str) -> None:
