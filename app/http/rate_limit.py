@@ -14,12 +14,12 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from app.http.problems import Problem, RawHeaders
+from app.http.problems import Problem, RawHeaders, log
 from app.settings import Rate
 
 SLOTS = 65_536
@@ -43,18 +43,23 @@ class SharedWindowCounters:
         """Return the counters that `lifeline serve` shares among its workers; without it, counters of this process alone."""
         shared = os.environ.get(SHARED_COUNTERS_VARIABLE)
         if shared is None:
-            return cls(memoryview(mmap.mmap(-1, SLOTS * 8)).cast("I"), 1, 0, secrets.token_bytes(16))
+            return cls._of_this_process_alone()
         path, columns, key = shared.rsplit(":", 2)
         # Never closed, because closing the descriptor releases the lock on the column.
-        descriptor = os.open(path, os.O_RDWR)
-        memory = memoryview(mmap.mmap(descriptor, 0)).cast("I")
-        for column in range(int(columns)):
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, column)
-            except OSError:
-                continue
-            return cls(memory, int(columns), column, bytes.fromhex(key))
-        raise RuntimeError("there are more workers than columns")
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR)
+            memory = memoryview(mmap.mmap(descriptor, 0)).cast("I")
+            for column in range(int(columns)):
+                with suppress(OSError):
+                    fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, column)
+                    return cls(memory, int(columns), column, bytes.fromhex(key))
+        # Without the file, or with more workers than columns: a worker that did not start would end the service.
+        log.warning("rate_limit_not_shared")
+        return cls._of_this_process_alone()
+
+    @classmethod
+    def _of_this_process_alone(cls) -> "SharedWindowCounters":
+        return cls(memoryview(mmap.mmap(-1, SLOTS * 8)).cast("I"), 1, 0, secrets.token_bytes(16))
 
     def add(self, caller: bytes, window: int) -> int:
         """Count one event and return how many there are in this window."""
@@ -83,14 +88,17 @@ def share_counters(workers: int) -> Iterator[None]:
         return
     # A new worker may start before the one that it replaces has ended.
     columns = 2 * workers
-    with tempfile.NamedTemporaryFile(prefix="lifeline-", suffix=".counters") as file:
-        Path(file.name).chmod(0o600)
+    with tempfile.NamedTemporaryFile(prefix="lifeline-", suffix=".counters", delete=False) as file:
         file.truncate(SLOTS * columns * 8)
-        os.environ[SHARED_COUNTERS_VARIABLE] = f"{file.name}:{columns}:{secrets.token_hex(16)}"
+        # On Linux the descriptor of this process has a path of its own, which is there when a cleaner of temporary files deleted the file.
+        descriptor = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+        path = descriptor if descriptor.exists() else file.name
+        os.environ[SHARED_COUNTERS_VARIABLE] = f"{path}:{columns}:{secrets.token_hex(16)}"
         try:
             yield
         finally:
             del os.environ[SHARED_COUNTERS_VARIABLE]
+            Path(file.name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

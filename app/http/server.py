@@ -6,6 +6,7 @@ So new connections are kept out first, those that wait are accepted, and only th
 
 import asyncio
 import ctypes
+import signal
 import socket
 import struct
 import sys
@@ -14,7 +15,7 @@ from contextlib import suppress
 
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess
 
 # Seconds in which waiting connections are accepted.
 ACCEPT_SECONDS = 0.05
@@ -45,6 +46,10 @@ class DrainingServer(Server):
 class DrainingSupervisor(Multiprocess):
     """Worker processes. Their supervisor closes its copy of the socket first; otherwise connections would wait on it unanswered."""
 
+    def handle_hup(self) -> None:
+        """Shut down as on SIGTERM, because the terminal was closed; Uvicorn would restart the workers."""
+        self.handle_term()
+
     def terminate_all(self) -> None:
         """Let the workers accept what waits, then close the socket and terminate them."""
         for listener in self.sockets:
@@ -59,6 +64,9 @@ def run(config: Config) -> None:
     """Serve until a signal ends the process; exits with Uvicorn's code if the application does not start."""
     with suppress(KeyboardInterrupt):
         if config.workers > 1:
+            if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+                # `nohup` starts processes that outlive their terminal; the workers inherit that only without a handler here.
+                SIGNALS.pop(signal.SIGHUP)
             DrainingSupervisor(config, [config.bind_socket()]).run()
             return
         server = DrainingServer(config)

@@ -1,8 +1,13 @@
 """SIGTERM during a write, a stream and webhook deliveries: each is finished, or delivered after the restart."""
 
 import asyncio
+import os
+import re
+import signal
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,15 +17,24 @@ import pytest
 
 from tests.faults.conftest import Serving
 from tests.support.factories import report
+from tests.support.fixtures import sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.processes import Server, serve
-from tests.support.servers import new_key
+from tests.support.servers import new_key, wait_if_window_ends_within
 from tests.webhooks.conftest import delivery_log, run_receiver, until
 
 pytestmark = pytest.mark.starts_early
 
 # The hanging receiver uses two of them.
 MAX_SHUTDOWN_SECONDS = 10.0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + MAX_SHUTDOWN_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 async def _wait_until_closed(server: Server) -> None:
@@ -34,6 +48,44 @@ async def _wait_until_closed(server: Server) -> None:
                 return
             writer.close()
             await asyncio.sleep(0.01)
+
+
+def _worker_pids(server: Server) -> list[int]:
+    return [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.output.read_text())]
+
+
+@sqlite_only
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_ends_streams_and_the_service(seeded_database_url: str, tmp_path: Path, workers: int) -> None:
+    with (
+        serve(tmp_path, "--workers", str(workers), database_url=seeded_database_url) as server,
+        httpx.stream("GET", f"{server.url}/v1/stream", timeout=30) as stream,
+    ):
+        server.process.send_signal(signal.SIGHUP)
+        # The server ends the stream properly; an aborted one would raise here.
+        assert stream.read() is not None
+        server.process.wait(MAX_SHUTDOWN_SECONDS)
+        assert len(_worker_pids(server)) == workers, "the workers were started again"
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/health/live")
+
+
+@sqlite_only
+def test_killed_worker_is_replaced_without_the_counters_file(seeded_database_url: str, tmp_path: Path) -> None:
+    counters = set(Path(tempfile.gettempdir()).glob("lifeline-*.counters"))
+    with serve(tmp_path, "--workers", "2", database_url=seeded_database_url, rate_limit_anonymous="30/minute") as server:
+        wait_until(lambda: server.output.read_text().count("Application startup complete") == 2)
+        # As a cleaner of temporary files would.
+        for each in set(Path(tempfile.gettempdir()).glob("lifeline-*.counters")) - counters:
+            each.unlink()
+        os.kill(_worker_pids(server)[0], signal.SIGKILL)
+        wait_until(lambda: server.output.read_text().count("Application startup complete") == 3)
+        assert "rate_limit_not_shared" not in server.output.read_text()
+        wait_if_window_ends_within(10)
+        # Each request opens its own connection, so that both workers get some; together they allow 30.
+        statuses = [httpx.get(f"{server.url}/v1/indicators").status_code for _ in range(45)]
+        assert 30 - statuses.count(200) in (0, 1), statuses
+        assert set(statuses) == {200, 429}
 
 
 async def _read_to_the_end(stream: httpx.Response) -> str:
