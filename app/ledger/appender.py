@@ -12,6 +12,7 @@ from sqlmodel import col
 from app.access.principal import Principal
 from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
+from app.http.problems import Problem
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.reference.records import REVEAL_FROM
@@ -21,6 +22,19 @@ HEAD_ID = 1
 # One transaction may append several times, so the row is read again each time.
 _LOCK_HEAD = select(LedgerHead).where(col(LedgerHead.id) == HEAD_ID).with_for_update().execution_options(populate_existing=True)
 _UPDATE_HEAD = update(table_of(LedgerHead)).where(col(LedgerHead.id) == HEAD_ID)
+
+
+# Small jumps back are usual: the ledger's times go on from the last entry.
+MAX_CLOCK_BEHIND = timedelta(days=1)
+CLOCK_BEHIND = (
+    "The clock of this machine is more than a day behind the last ledger entry; its operator has to set the clock, "
+    "or to repair the ledger if an earlier clock was ahead."
+)
+
+
+def is_clock_behind(last_recorded_at: datetime) -> bool:
+    """Return whether the clock of this machine is so far behind the last entry of the ledger that nothing may be recorded."""
+    return last_recorded_at - utc_now() > MAX_CLOCK_BEHIND
 
 
 @dataclass(slots=True)
@@ -75,8 +89,11 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
     """Lock the end of the ledger until the transaction ends.
 
     The commit time is this machine's clock, but always later than that of the last entry, so that `known_at` separates any two commits.
+    Raises 503 if the clock is more than a day behind: every further entry would get the time of a clock that was wrong.
     """
     head = (await session.scalars(_LOCK_HEAD)).one()
+    if is_clock_behind(head.recorded_at):
+        raise Problem(503, CLOCK_BEHIND, kind="clock", headers={"Retry-After": "60"})
     return LedgerAppender(
         global_seq=head.global_seq,
         recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1)),

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
+from sqlalchemy import select
 
 from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
 from app.access.principal import Scope
@@ -15,8 +16,11 @@ from app.http.openapi import problem_responses
 from app.http.problems import RETRY_AFTER_SECONDS, Problem
 from app.http.responses import JSON
 from app.http.state import app_state
+from app.ledger.appender import CLOCK_BEHIND, is_clock_behind
+from app.ledger.models import LedgerHead
 from app.storage.database_errors import UNAVAILABLE, classify_database_error
 from app.storage.migrations import read_schema_revision, schema_problem
+from app.storage.types import table_of
 
 router = APIRouter(tags=["Health"])
 
@@ -51,19 +55,25 @@ async def get_liveness() -> Response:
 
 @router.get("/health/ready", summary="Check readiness", response_model=Health, responses=problem_responses(422, 503))
 async def get_readiness(database: DatabaseDep) -> Response:
-    """Return 200 if the database answers and has the schema of this version; otherwise 503 with the reason."""
+    """Return 200 if the database answers, has the schema of this version and accepts entries; otherwise 503 with the reason.
+
+    The service does not record while its clock is more than a day behind the last ledger entry.
+    """
     # An orchestrator waits a second or two: if this waited for a connection behind many readers, the process would be restarted.
     if database.pool_health.saturated_but_responsive:
         return _ok()
     try:
         async with database.read() as connection:
             found = await connection.run_sync(read_schema_revision)
+            if schema_problem(found) is not None:
+                raise _not_ready("The database does not have the schema of this version: run `lifeline migrate`.")
+            last_recorded_at = (await connection.execute(select(table_of(LedgerHead).c.recorded_at))).scalar_one()
     except Exception as error:
         if (problem := classify_database_error(error)) is None:
             raise
         raise _not_ready("The database does not answer." if problem is UNAVAILABLE else problem.detail) from None
-    if schema_problem(found) is not None:
-        raise _not_ready("The database does not have the schema of this version: run `lifeline migrate`.")
+    if is_clock_behind(last_recorded_at):
+        raise _not_ready(CLOCK_BEHIND)
     return _ok()
 
 

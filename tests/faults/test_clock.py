@@ -1,6 +1,7 @@
 """A system clock that jumps back: times in the ledger keep rising."""
 
 import asyncio
+import json
 import platform
 import sys
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from app.domain.times import utc_now
 from app.ledger import appender
 from tests.support.factories import Reference, report
 from tests.support.processes import ROOT, serve
-from tests.support.servers import invoke, new_key
+from tests.support.servers import execute_sql_async, invoke, new_key
 from tests.support.telemetry import access_log_lines
 
 
@@ -31,6 +32,28 @@ async def test_recorded_at_rises_although_the_clock_jumps_back(
     for number, at in enumerate(times, 1):
         assert len((await client.get("/v1/reports", params={"known_at": at})).json()["items"]) == number
     assert (await asyncio.to_thread(invoke, "verify", database_url=database_url)).exit_code == 0
+
+
+async def test_clock_a_day_behind_the_ledger_stops_writes(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference, database_url: str, tmp_path: Path
+) -> None:
+    """The ledger has the times of a clock that was ahead: all further entries would get them, too."""
+
+    async def set_ahead(ahead: timedelta) -> None:
+        await execute_sql_async(database_url, f"UPDATE ledger_head SET recorded_at = '{(utc_now() + ahead).replace(tzinfo=None)}'")
+
+    await set_ahead(timedelta(days=1, minutes=1))
+    for answer in (await client.post("/v1/reports", json=report()), await anonymous.get("/health/ready")):
+        assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+        assert "clock of this machine is more than a day behind the last ledger entry" in answer.json()["detail"]
+    assert (await client.get("/v1/reports")).json()["items"] == []
+    rows = tmp_path / "rows.json"
+    await asyncio.to_thread(rows.write_text, json.dumps([report()]))
+    refused = await asyncio.to_thread(invoke, "import", str(rows), "--write", database_url=database_url)
+    assert (refused.exit_code, "clock of this machine" in refused.stderr) == (1, True), refused.output
+    await set_ahead(timedelta(hours=23))
+    assert (await anonymous.get("/health/ready")).status_code == 200
+    assert (await client.post("/v1/reports", json=report())).status_code == 201
 
 
 @pytest.fixture
