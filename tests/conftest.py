@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -190,7 +191,8 @@ def access_log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 @pytest.fixture
 def make_key(database: Database) -> MakeKey:
-    """Return a function that creates a key and returns its secret."""
+    """Return a function that creates a key, each of another person, and returns its secret."""
+    numbers = itertools.count(1)
 
     async def make(*scopes: Scope, clearance: Label = Label.GREEN, organisation: str = "test", **more: object) -> str:
         async with database.write() as session:
@@ -200,7 +202,8 @@ def make_key(database: Database) -> MakeKey:
                 organisation=organisation,
                 scopes=scopes or tuple(Scope),
                 clearance=clearance,
-                **more,  # type: ignore[arg-type]
+                # Lowering a label takes the keys of two persons.
+                **{"person": f"person {next(numbers)}", **more},  # type: ignore[arg-type]
             )
         return secret
 

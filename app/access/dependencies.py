@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.keys import find_key, key_row, load_hashing_key, secret_expiry
-from app.access.oidc import InvalidToken, Issuer
+from app.access.oidc import InvalidToken, Issuer, with_own_organisation
 from app.access.principal import Principal, Scope
 from app.domain.times import utc_now
 from app.http.problems import Problem
@@ -82,20 +83,26 @@ async def _authenticate(request: Request, database: Database, credential: str, p
         raise credential_revoked()
     assert caller.key_id is not None
     limits.record_success(authorization, caller.key_id.bytes)
+    if (on_verified := request_state(request.scope).get("on_verified")) is not None:
+        on_verified(caller.key_id.bytes)
     return caller
 
 
 async def _principal_of_key(database: Database, credential: str, public_level: int) -> Principal | None:
     async with database.read_latest() as connection:
-        if database.hashing_key is None:
-            database.hashing_key = await load_hashing_key(connection, database.key_hash_secret)
-        found = await find_key(connection, credential, database.hashing_key)
+        found = await find_key(connection, credential, await _hashing_key(database, connection))
     if found is None:
         return None
     key, expires_at, hash_ = found
     scopes = frozenset(key.scopes)
     level = max(public_level, key.clearance) if Scope.READ in scopes else public_level
-    return Principal(level, key.id, key.name, key.organisation, scopes, expires_at, secret_hash=hash_)
+    return Principal(level, key.id, key.name, key.organisation, scopes, expires_at, secret_hash=hash_, person=key.person)
+
+
+async def _hashing_key(database: Database, connection: AsyncConnection) -> bytes:
+    if database.hashing_key is None:
+        database.hashing_key = await load_hashing_key(connection, database.key_hash_secret)
+    return database.hashing_key
 
 
 async def _principal_of_token(issuer: Issuer, database: Database, token: str, public_level: int, *, writing: bool) -> Principal | None:
@@ -103,10 +110,14 @@ async def _principal_of_token(issuer: Issuer, database: Database, token: str, pu
         subject = await issuer.subject_of(token)
     except InvalidToken:
         return None
+    if not subject.organisation:
+        async with database.read_latest() as connection:
+            subject = with_own_organisation(subject, await _hashing_key(database, connection))
     level = max(public_level, subject.clearance.level) if Scope.READ in subject.scopes else public_level
     if not await issuer.sync_subject(database, token, subject, level, writing=writing):
         return None
-    return Principal(level, subject.id, subject.name, subject.organisation, frozenset(subject.scopes), subject.expires_at)
+    scopes = frozenset(subject.scopes)
+    return Principal(level, subject.id, subject.name, subject.organisation, scopes, subject.expires_at, person=subject.name)
 
 
 async def credential_expiry(caller: Principal, database: Database) -> datetime | None:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+import unicodedata
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,6 +23,7 @@ from app.storage.types import table_of
 
 PREFIX = "ll_"
 DEFAULT_OVERLAP = timedelta(hours=24)
+UNKNOWN_PERSON = "key "
 
 _table = table_of(ApiKey)
 # Built once, because every request with a key runs it.
@@ -53,11 +55,26 @@ def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | 
     session.add(AuditEntry(id=uuid7(), occurred_at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
 
 
+def persons_of(key: ApiKey) -> list[str]:
+    """Return everybody who can act with a key: its person, spelt in one way, and those who have seen a secret of it.
+
+    A key without a person stands for an unknown one, whose name begins with UNKNOWN_PERSON.
+    """
+    person = f"{UNKNOWN_PERSON}{key.id}" if key.person is None else " ".join(unicodedata.normalize("NFKC", key.person).casefold().split())
+    return sorted({person, *key.seen_by})
+
+
+async def _seen_by(session: AsyncSession, by: UUID | None) -> list[str]:
+    creator = None if by is None else await session.get(ApiKey, by)
+    return [] if creator is None else persons_of(creator)
+
+
 async def create_key(
     session: AsyncSession,
     *,
     name: str,
     organisation: str,
+    person: str | None = None,
     scopes: Iterable[Scope],
     clearance: Label,
     expires_at: datetime | None = None,
@@ -73,6 +90,9 @@ async def create_key(
         id=identifier or uuid7(),
         name=name,
         organisation=organisation,
+        person=person,
+        created_by=by,
+        seen_by=await _seen_by(session, by),
         scopes=sorted({scope.value for scope in scopes}),
         clearance=clearance.level,
         secret_hash=hash_,
@@ -103,6 +123,7 @@ async def rotate_key(
 ) -> tuple[ApiKey, str] | None:
     """Give a key a new secret; the previous one stays valid for the overlap.
 
+    The person that rotates it over HTTP sees the new secret. On the command line, without an overlap, nobody keeps one that was seen.
     None for an unknown key. Raises 409 for a revoked key, and for a subject of the issuer, whose tokens a secret would outlive.
     """
     key = await session.get(ApiKey, key_id)
@@ -115,6 +136,8 @@ async def rotate_key(
     secret, hash_ = await _new_secret(session)
     key.previous_secret_hash, key.previous_secret_expires_at = key.secret_hash, utc_now() + overlap
     key.secret_hash = hash_
+    if by is not None or overlap <= timedelta():
+        key.seen_by = [] if by is None else sorted({*key.seen_by, *await _seen_by(session, by)})
     record_key_event(session, "rotated", key, by)
     return key, secret
 

@@ -8,7 +8,7 @@ import hashlib
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -20,7 +20,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.keys import PREFIX, key_row, record_key_event
+from app.access.keys import PREFIX, key_row, record_key_event, secret_hash
 from app.access.models import ISSUER_SUBJECT_PREFIX, ApiKey
 from app.access.principal import Scope
 from app.domain.times import utc_now
@@ -65,6 +65,11 @@ class Subject:
     scopes: tuple[Scope, ...]
     clearance: Label
     expires_at: datetime
+
+
+def with_own_organisation(subject: Subject, hashing_key: bytes) -> Subject:
+    """Return a subject without an organisation as its own: keyed, because `recorded_by` is public and names can be guessed."""
+    return replace(subject, organisation=f"subject-{secret_hash(str(subject.id), hashing_key)[:16]}")
 
 
 class Issuer:
@@ -221,7 +226,7 @@ async def upsert_subject(session: AsyncSession, subject: Subject, level: int, ex
     granted = subject.organisation, sorted(each.value for each in subject.scopes), level
     if row is None:
         row = ApiKey(
-            id=subject.id, name=subject.name, organisation=granted[0], scopes=granted[1], clearance=level,
+            id=subject.id, name=subject.name, person=subject.name, organisation=granted[0], scopes=granted[1], clearance=level,
             secret_hash=f"{ISSUER_SUBJECT_PREFIX}{subject.id}", created_at=utc_now(), expires_at=expires_at,
         )  # fmt: skip
         session.add(row)

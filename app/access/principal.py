@@ -31,7 +31,7 @@ class Principal:
     """A caller: a key, a subject of the OpenID Connect issuer, or anonymous if `key_id` is None.
 
     `level` is the clearance, 0 to 4. `expires_at` is the expiry of the credential as known at the request, None for never.
-    `secret_hash` is the stored hash of a key's secret, None for a token.
+    `person` is the person that the key belongs to, None if unknown. `secret_hash` is the stored hash of a key's secret, None for a token.
     """
 
     level: int
@@ -41,6 +41,7 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     expires_at: datetime | None = None
     secret_hash: str | None = field(default=None, repr=False)
+    person: str | None = None
 
     @property
     def clearance(self) -> Label:

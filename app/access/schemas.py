@@ -22,6 +22,7 @@ class Me(BaseModel):
     id: str | None = Field(description="Identifier of the key, a UUID; null without a key.")
     name: str | None = Field(description="Name of the key; null without a key.")
     organisation: str | None = Field(description="Organisation of the key; null without a key.")
+    person: str | None = Field(description="Person that the key belongs to; null if it names none.")
     scopes: list[Scope] = Field(description="Scopes of the key; empty without a key.")
     clearance: Label = Field(description="Highest label that the caller may read.")
     expires_at: str | None = Field(description="When the key or token expires, UTC; null for never.")
@@ -34,6 +35,9 @@ class KeyIn(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=200, description="What the key is for.")]
     organisation: Annotated[str, Field(min_length=1, max_length=200, description="Organisation that reports with the key.")]
+    person: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")] | None = Field(
+        default=None, description="Person that the key belongs to; lowering a label takes the keys of two persons. Null names none."
+    )
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=10, description="What the key may do.")]
     clearance: Label = Field(
         default=Label.GREEN, description="Highest label that the key may read; not above the clearance of the key that creates it."
@@ -59,6 +63,8 @@ class KeyOut(BaseModel):
     id: str = Field(description="Identifier, a UUID.")
     name: str = Field(description="What the key is for; of a subject, its name at the issuer.")
     organisation: str = Field(description="Organisation that reports with the key.")
+    person: str | None = Field(description="Person that the key belongs to; of a subject, its name at the issuer; null if it names none.")
+    created_by: str | None = Field(description="Identifier of the key that created it; null for the command line and for subjects.")
     scopes: list[Scope] = Field(description="What the key may do.")
     clearance: Label = Field(description="Highest label that the key may read.")
     status: KeyStatus = Field(description="Whether the key is valid now.")
@@ -92,7 +98,9 @@ class AuditOut(BaseModel):
 
     id: str = Field(description="Identifier, a UUID.")
     at: str = Field(description="When it happened, UTC; of several equal reads, the last.")
-    action: AuditAction = Field(description="`write`: a change of data. `read`: a read at `amber` or above. `key`: a change of a key.")
+    action: AuditAction = Field(
+        description="`write`: a change of data, or the dry run of an import. `read`: a read at `amber` or above. `key`: a change of a key."
+    )
     key: str | None = Field(description="Key that did it; null for the command line and for anonymous readers.")
     organisation: str | None = Field(description="Organisation of the key; null without a key and for changes of keys.")
     clearance: Label | None = Field(description="Clearance of the caller; of a change of a key, of that key.")

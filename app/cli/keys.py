@@ -34,6 +34,7 @@ def key_create(
     name: Annotated[str, typer.Option(help="What the key is for.")],
     org: Annotated[str, typer.Option(help="Organisation that reports with the key.")],
     scope: Annotated[list[Scope], typer.Option(help="What the key may do; repeat the option for several scopes.")],
+    person: Annotated[str | None, typer.Option(help="Person that the key belongs to; lowering a label takes two persons.")] = None,
     clearance: Annotated[Label, typer.Option(help="Highest label that the key may read.")] = Label.GREEN,
     expires: Annotated[str | None, typer.Option(help="Last day on which the key is valid (UTC), such as 2026-12-31.")] = None,
 ) -> None:
@@ -44,10 +45,15 @@ def key_create(
         raise fail(f"--expires must be a date such as 2026-12-31, not {expires}.") from None
     if expires_at is not None and expires_at < utc_now():
         raise fail(f"--expires must be today or later, not {expires}.")
+    for option, text in (("--name", name), ("--org", org), ("--person", person)):
+        if text is not None and not text.strip():
+            raise fail(f"{option} must not be empty.")
     with database_errors():
         migrate_sqlite(load_settings())
     _, secret = in_transaction(
-        lambda session: create_key(session, name=name, organisation=org, scopes=scope, clearance=clearance, expires_at=expires_at)
+        lambda session: create_key(
+            session, name=name, organisation=org, person=person, scopes=scope, clearance=clearance, expires_at=expires_at
+        )
     )
     print(secret)  # noqa: T201 - the bare secret, for scripts
 
@@ -55,10 +61,10 @@ def key_create(
 @key_commands.command("list")
 def key_list() -> None:
     """List the keys, without their secrets."""
-    table = Table("id", "name", "organisation", "scopes", "clearance", "expires", "revoked", box=None)
+    table = Table("id", "name", "organisation", "person", "scopes", "clearance", "expires", "revoked", box=None)
     for key in in_snapshot(list_keys):
         dates = [each.isoformat(timespec="seconds") if each else "" for each in (key.expires_at, key.revoked_at)]
-        table.add_row(str(key.id), key.name, key.organisation, " ".join(key.scopes), LABELS[key.clearance].value, *dates)
+        table.add_row(str(key.id), key.name, key.organisation, key.person or "", " ".join(key.scopes), LABELS[key.clearance].value, *dates)
     # One line for each key, however narrow the terminal: `revoke` takes the whole identifier.
     Console(highlight=False, width=1000).print(table)
 

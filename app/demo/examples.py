@@ -30,11 +30,13 @@ async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -
     clearance, organisation = LABELS[key.clearance], key.organisation
     for number, (name, scope) in enumerate(KEYS.items(), 1):
         identifier, scopes = demo_id("key", number), (Scope.READ, scope)
-        await create_key(session, name=name, organisation=organisation, scopes=scopes, clearance=clearance, identifier=identifier)
+        await create_key(
+            session, name=name, organisation=organisation, person=name, scopes=scopes, clearance=clearance, identifier=identifier
+        )
     await session.flush()
     caller = Principal(level=key.clearance, key_id=key.id, organisation=organisation)
     await _add_webhooks(session, caller, settings)
-    # Another key proposes, because lowering a label takes two.
+    # The key of another person proposes, because lowering a label takes two.
     reviewer = replace(caller, key_id=demo_id("key", len(KEYS)))
     report, proposal = demo_id("report", GREEN_REPORT), demo_id("proposal", 1)
     await change_label(session, reviewer, report, Label.CLEAR, "The UN has published it.", settings, proposal_id=proposal)

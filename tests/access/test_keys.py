@@ -24,7 +24,14 @@ from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.processes import serve
 from tests.support.servers import invoke, new_key, query_rows
 
-NEW = {"name": "desk", "organisation": "them", "scopes": ["read", "report"], "clearance": "amber", "expires_at": "2999-12-31"}
+NEW = {
+    "name": "desk",
+    "organisation": "them",
+    "person": "Ana",
+    "scopes": ["read", "report"],
+    "clearance": "amber",
+    "expires_at": "2999-12-31",
+}
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -33,7 +40,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 async def test_me_returns_the_caller(anonymous: httpx.AsyncClient, make_client: MakeClient) -> None:
     assert (await anonymous.get("/v1/me")).json() == {
-        "id": None, "name": None, "organisation": None, "scopes": [], "clearance": "clear", "expires_at": None,
+        "id": None, "name": None, "organisation": None, "person": None, "scopes": [], "clearance": "clear", "expires_at": None,
     }  # fmt: skip
     reader = await make_client(Scope.READ, Scope.REPORT, clearance=Label.AMBER, organisation="us")
     caller = (await reader.get("/v1/me")).json()
@@ -46,12 +53,14 @@ async def test_admin_creates_rotates_and_revokes_a_key(client: httpx.AsyncClient
     made = await client.post("/v1/keys", json=NEW)
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
     key, first = made.json(), made.json()["secret"]
+    assert (key["person"], key["created_by"]) == ("Ana", (await client.get("/v1/me")).json()["id"])
     assert first.startswith("ll_")
     assert (await client.get(made.headers["location"])).json() == {name: value for name, value in key.items() if name != "secret"}
     assert (await anonymous.get("/v1/me", headers=bearer(first))).json()["id"] == key["id"]
 
     rotated = await client.post(f"/v1/keys/{key['id']}/rotation", json={"overlap_hours": 1})
     second = rotated.json()["secret"]
+    assert (rotated.json()["person"], (await anonymous.get("/v1/me", headers=bearer(second))).json()["person"]) == ("Ana", "Ana")
     assert (rotated.status_code, rotated.json()["id"]) == (201, key["id"])
     for secret, until in ((first, rotated.json()["previous_until"]), (second, key["expires_at"])):
         assert (await anonymous.get("/v1/me", headers=bearer(secret))).json()["expires_at"] == until
@@ -119,7 +128,11 @@ def test_key_commands_create_rotate_and_revoke(database_url: str, tmp_path: Path
         assert result.exit_code == code, result.output
         return result.output.strip()
 
-    secret = run("key", "create", "--name", "desk", "--org", "us", "--scope", "admin")
+    secret = run("key", "create", "--name", "desk", "--org", "us", "--scope", "admin", "--person", "Ana")
+    assert "Ana" in run("key", "list")
+    assert "--person must not be empty" in run(
+        "key", "create", "--name", "desk", "--org", "us", "--scope", "admin", "--person", " ", code=1
+    )
     (id_,) = [row[0] for row in query_rows(database_url, "SELECT id FROM api_key")]
     rotated = run("key", "rotate", str(id_), "--overlap", "2")
     assert (rotated[:3], rotated != secret) == ("ll_", True)
