@@ -10,10 +10,11 @@ from app.access.principal import Principal
 from app.assessment.models import IndicatorProjection, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.kinds import KINDS
+from app.domain.times import rfc3339
 from app.http.problems import Problem, invalid_field, not_found
 from app.ledger.appender import open_appender
 from app.ledger.hash_chain import entry_body
-from app.ledger.models import LedgerEntry, first_recorded_detail
+from app.ledger.models import EFFECTIVE_FROM, LedgerEntry, first_recorded_detail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
 from app.reports.queries import find_visible_report
@@ -64,12 +65,18 @@ async def record_outcome(
 
 
 async def record_grade(
-    session: AsyncSession, caller: Principal, slug: str, sent: GradeIn, settings: Settings, first_recorded_at: datetime | None = None
+    session: AsyncSession,
+    caller: Principal,
+    slug: str,
+    sent: GradeIn,
+    settings: Settings,
+    first_recorded_at: datetime | None = None,
+    effective_from: datetime | None = None,
 ) -> LedgerEntry:
     """Grade a source from now on and reassess the indicators that rest on it; past assessments keep the grade then in force.
 
-    A replicated grade is in force from `first_recorded_at`, when the other Lifeline recorded it, so that past assessments agree there and
-    here.
+    `first_recorded_at` is when another Lifeline recorded it. `effective_from` is when it came into force there, so that past assessments
+    agree there and here; None for now.
     Raise 404 for an unknown source, 409 for its current grade.
     """
     appender = await open_appender(session)
@@ -85,12 +92,14 @@ async def record_grade(
         source_id=source.id,
         level=0,
         reason=sent.reason,
-        detail={"reliability": sent.reliability, "before": source.reliability} | first_recorded_detail(first_recorded_at),
+        detail={"reliability": sent.reliability, "before": source.reliability}
+        | first_recorded_detail(first_recorded_at)
+        | ({} if effective_from == first_recorded_at else {EFFECTIVE_FROM: rfc3339(effective_from or appender.recorded_at)}),
     )
     aliases = {source.slug: source.alias_slug} if source.alias_slug is not None else None
     appender.append(entry, entry_body(entry, None, source.slug), aliases)
-    effective_from = first_recorded_at or appender.recorded_at
-    grade = SourceGrade(source_id=source.id, global_seq=entry.global_seq, effective_from=effective_from, reliability=sent.reliability)
+    since = effective_from or appender.recorded_at
+    grade = SourceGrade(source_id=source.id, global_seq=entry.global_seq, effective_from=since, reliability=sent.reliability)
     await session.execute(insert(table_of(SourceGrade)), [grade.model_dump()])
     await appender.flush(session, [entry])
     sources = table_of(IndicatorSource).c

@@ -1,17 +1,20 @@
-"""Change the labels of reports: raising one takes effect at once, lowering one takes two different keys."""
+"""Change the labels of reports: raising one takes effect at once, lowering one takes two persons."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
-from uuid_utils.compat import uuid7
 
+from app.access.keys import UNKNOWN_PERSON, persons_of
+from app.access.models import ApiKey
 from app.access.principal import Principal
 from app.assessment.models import IndicatorSource
 from app.assessment.projection import reassess
+from app.domain.identifiers import uuid7
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem, not_found
@@ -22,6 +25,7 @@ from app.ledger.queries import load_aliases
 from app.reference.models import Place, Source
 from app.reports.models import LabelProposal, Report, mark_superseded
 from app.reports.queries import VisibleReport, find_visible_report, require_visible_report
+from app.reports.validation import ResolvedReport
 from app.settings import Settings
 from app.storage.paging import fetch_page
 from app.storage.types import row_from, table_of
@@ -46,14 +50,28 @@ async def change_label(
     if label.level > visible.report.level:
         return await _apply_label(session, caller, visible, label.level, reason, settings)
     await _require_declassifiable(session, visible, label.level)
+    return await _propose(session, caller, visible.report, label.level, reason, proposal_id)
+
+
+async def propose_sent_label(session: AsyncSession, caller: Principal, sent: ResolvedReport, report: Report, reason: str) -> None:
+    """Propose the label that a report was sent with, if the report was recorded at a stricter one and a key sent it."""
+    if sent.report.sensitivity is not None and sent.level < report.level and caller.key_id is not None:
+        await _propose(session, caller, report, sent.level, reason)
+
+
+async def _propose(
+    session: AsyncSession, caller: Principal, report: Report, level: int, reason: str, proposal_id: UUID | None = None
+) -> LabelProposal:
     assert caller.key_id is not None
+    key = await session.get_one(ApiKey, caller.key_id)
     proposal = LabelProposal(
         id=proposal_id or uuid7(),
-        report_id=report_id,
-        proposed_level=label.level,
-        previous_level=visible.report.level,
+        report_id=report.id,
+        proposed_level=level,
+        previous_level=report.level,
         reason=reason,
         proposed_by_key_id=caller.key_id,
+        persons=persons_of(key),
         organisation=caller.organisation or "",
         created_at=utc_now(),
     )
@@ -62,16 +80,18 @@ async def change_label(
 
 
 async def confirm_declassification(session: AsyncSession, caller: Principal, proposal_id: UUID, settings: Settings) -> LedgerEntry:
-    """Lower a label as another key proposed.
+    """Lower a label as another person proposed.
 
-    Raise 404 if the caller does not see the report, 403 for the key that proposed it, 409 for a proposal that is confirmed or has lapsed.
+    Raise 404 if the caller does not see the report, 403 unless the two keys belong to two persons, 409 for a proposal that is confirmed
+    or has lapsed.
     """
     proposal = await session.get(LabelProposal, proposal_id)
     visible = None if proposal is None else await find_visible_report(await session.connection(), proposal.report_id, caller)
     if proposal is None or visible is None:
         raise not_found("proposal")
     if proposal.proposed_by_key_id == caller.key_id:
-        raise Problem(403, "Lowering a label takes two different keys: another curator has to confirm this proposal.", kind="same-key")
+        raise Problem(403, "Lowering a label takes two persons: another curator has to confirm this proposal.", kind="same-key")
+    _require_two_persons(proposal.persons, persons_of(await session.get_one(ApiKey, caller.key_id)))
     if proposal.confirmed_by_key_id is not None or visible.report.level != proposal.previous_level:
         raise Problem(409, "The proposal is already confirmed, or the label has changed since: propose again.", kind="lapsed")
     await _require_declassifiable(session, visible, proposal.proposed_level)
@@ -79,10 +99,23 @@ async def confirm_declassification(session: AsyncSession, caller: Principal, pro
     return await _apply_label(session, caller, visible, proposal.proposed_level, proposal.reason, settings)
 
 
+def _require_two_persons(proposed_by: Collection[str], confirmed_by: Collection[str]) -> None:
+    for persons, key, then in ((proposed_by, "The key that proposed this", "propose it again"), (confirmed_by, "This key", "confirm it")):
+        if any(each.startswith(UNKNOWN_PERSON) for each in persons):
+            detail = f"{key} names no person, or a key that names none made or rotated it: {then} with a key that names one."
+            raise Problem(403, detail, kind="no-person")
+    if not set(proposed_by).isdisjoint(confirmed_by):
+        detail = (
+            "Lowering a label takes two persons, but one person can use both keys: it is the person of both, or has made or rotated one "
+            "of them. Use keys that were made, or rotated without an overlap, on the command line."
+        )
+        raise Problem(403, detail, kind="same-person")
+
+
 async def replicate_label(
     session: AsyncSession, caller: Principal, report_id: UUID, label: Label, reason: str, settings: Settings, *, first_recorded_at: datetime
 ) -> LedgerEntry:
-    """Change a label at once as another Lifeline did, where two keys agreed if it was lowered; raise 404 and 409 as `change_label` does."""
+    """Change a label at once as another Lifeline did, where two persons agreed to lower it; raise 404 and 409 as `change_label` does."""
     visible = await _require_other_label(session, caller, report_id, label)
     return await _apply_label(session, caller, visible, label.level, reason, settings, first_recorded_at)
 
@@ -174,13 +207,29 @@ async def _apply_label(
     body = entry_body(entry, statement_body(report, place.slug, source.slug) if lowered else None)
     appender.append(entry, body, await load_aliases(await session.connection(), [body]))
     await session.flush()
-    await _ensure_indicator_source(session, report, entry.global_seq)
     await appender.flush(session, [entry])
+    await _update_indicator_sources(session, report)
     await reassess(session, [(report.indicator_id, entry.level, entry)], settings.horizons)
     return entry
 
 
-async def _ensure_indicator_source(session: AsyncSession, report: Report, global_seq: int) -> None:
-    key = {"indicator_id": report.indicator_id, "source_id": report.source_id, "facet": report.facet, "level": report.level}
-    if await session.get(IndicatorSource, key) is None:
-        await session.execute(insert(table_of(IndicatorSource)), [key | {"first_global_seq": global_seq}])
+async def _update_indicator_sources(session: AsyncSession, report: Report) -> None:
+    """Replace the rows of an indicator, source and facet: none for a level that sees no report, else from the first time it saw one.
+
+    A row below a raised label would show later grades of the source to readers who must not know that the indicator rests on it.
+    """
+    key = {"indicator_id": report.indicator_id, "source_id": report.source_id, "facet": report.facet}
+    reports, rows = table_of(Report).c, table_of(IndicatorSource)
+    of_key = [reports[name] == value for name, value in key.items()]
+    unchanged = select(reports.level, func.min(reports.global_seq)).where(*of_key, reports.lowest_level >= reports.submitted_level)
+    # A report whose label was raised alone is seen by fewer readers, but by these from the beginning.
+    first: dict[int, int] = {each[0]: each[1] for each in await session.execute(unchanged.group_by(reports.level))}
+    lowered = select(reports.id, reports.global_seq, reports.level, reports.submitted_level)
+    for each in await session.execute(lowered.where(*of_key, reports.lowest_level < reports.submitted_level)):
+        entries = table_of(LedgerEntry).c
+        changes = select(entries.level, entries.global_seq).where(entries.report_id == each.id, entries.type == "label")
+        for level, global_seq in [(each.submitted_level, each.global_seq), *await session.execute(changes)]:
+            seen_from = max(level, each.level)
+            first[seen_from] = min(global_seq, first.get(seen_from, global_seq))
+    await session.execute(delete(rows).where(*(rows.c[name] == value for name, value in key.items())))
+    await session.execute(insert(rows), [key | {"level": level, "first_global_seq": each} for level, each in first.items()])

@@ -31,6 +31,8 @@ class Report(SQLModel, table=True):
         Index("ix_report_latest_statement", *_STATEMENT_ORDER, **_partial("ended_global_seq IS NULL")),
         Index("ix_report_ended", "indicator_id", "ended_global_seq", **_partial("ended_global_seq IS NOT NULL")),
         Index("ix_report_ended_global_seq", "global_seq", **_partial("ended_global_seq IS NOT NULL")),
+        # Finds the last statement before a time, for each label.
+        Index("ix_report_level_stated_at", "level", "stated_at"),
         Index("ix_report_declassified", "indicator_id", **_partial("lowest_level < submitted_level")),
         *(Index(f"ix_report_{name}_global_seq", name, "global_seq") for name in ("indicator_id", "place_id", "source_id", "kind")),
     )
@@ -70,7 +72,10 @@ class Report(SQLModel, table=True):
 
 
 class LabelProposal(SQLModel, table=True):
-    """A lower label that one key proposes and another confirms; it lapses when the label is no longer `previous_level`."""
+    """A lower label that one person proposes and another confirms; it lapses when the label is no longer `previous_level`.
+
+    `persons` are those who could act with the key that proposed it, at that time.
+    """
 
     __tablename__ = "label_proposal"
 
@@ -80,6 +85,7 @@ class LabelProposal(SQLModel, table=True):
     previous_level: int
     reason: str
     proposed_by_key_id: UUID
+    persons: list[str] = Field(sa_column=Column(JSON, nullable=False))
     organisation: str
     created_at: datetime = Field(sa_type=UtcDateTime)
     confirmed_by_key_id: UUID | None = None

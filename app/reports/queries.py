@@ -1,12 +1,12 @@
 """Look up reports as a caller may see them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, bindparam, case, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, literal, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -140,9 +140,8 @@ def report_body(visible: VisibleReport) -> dict[str, Any]:
 
 @lru_cache
 def _select_recognisable(level: int) -> Select[Any]:
-    """Select reports that a caller may see or that the caller's `organisation` sent."""
-    by_organisation = col(Report.recorded_by) == bindparam("organisation", type_=String)
-    return _select_reports(View(level)).where(or_(col(Report.level) <= level, by_organisation))
+    """Select the reports that a clearance sees: no caller is told of another, whichever organisation sent it."""
+    return _select_reports(View(level)).where(col(Report.level) <= level)
 
 
 @lru_cache
@@ -151,25 +150,37 @@ def _select_by_fingerprint(level: int) -> Select[Any]:
     return _select_recognisable(level).where(wanted).order_by(col(Report.global_seq))
 
 
-async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collection[str], caller: Principal) -> dict[str, VisibleReport]:
-    """Return recorded reports by fingerprint: those that the caller may see or whose organisation sent them.
+@dataclass(slots=True)
+class SameStatement:
+    """The reports of one statement that a caller may see, oldest first, each replaced by its latest correction."""
 
-    A superseded report is replaced by the latest correction.
-    """
-    organisation = caller.organisation or ""
-    found: dict[str, VisibleReport] = {}
+    reports: list[VisibleReport] = field(default_factory=list)
+
+    @property
+    def standing(self) -> VisibleReport | None:
+        """The first report that is not retracted, None if all are."""
+        return next((each for each in self.reports if each.status != "retracted"), None)
+
+    def strictest(self, through_global_seq: int | None = None) -> int:
+        """Return the strictest level of the reports, or of those recorded by an entry; 0 without one."""
+        of = (each.report for each in self.reports if through_global_seq is None or each.report.global_seq <= through_global_seq)
+        return max((each.level for each in of), default=0)
+
+
+async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collection[str], level: int) -> dict[str, SameStatement]:
+    """Return the reports with these fingerprints that a clearance sees."""
+    found: dict[str, SameStatement] = {}
     for some in chunks(fingerprints):
-        statement = _select_by_fingerprint(caller.level)
-        for visible in await _find(connection, statement, caller.level, fingerprints=some, organisation=organisation):
-            found.setdefault(visible.report.fingerprint, visible)
-    return {fingerprint: await _latest_in_chain(connection, visible, caller) for fingerprint, visible in found.items()}
+        for visible in await _find(connection, _select_by_fingerprint(level), level, fingerprints=some):
+            same = found.setdefault(visible.report.fingerprint, SameStatement())
+            same.reports.append(await _latest_in_chain(connection, visible, level))
+    return found
 
 
-async def _latest_in_chain(connection: AsyncConnection, visible: VisibleReport, caller: Principal) -> VisibleReport:
+async def _latest_in_chain(connection: AsyncConnection, visible: VisibleReport, level: int) -> VisibleReport:
     while visible.status == "superseded":
-        newer = _select_recognisable(caller.level).where(col(Report.supersedes) == visible.report.id)
-        newest = newer.order_by(col(Report.global_seq).desc()).limit(1)
-        found = await _find(connection, newest, caller.level, organisation=caller.organisation or "")
+        newer = _select_recognisable(level).where(col(Report.supersedes) == visible.report.id)
+        found = await _find(connection, newer.order_by(col(Report.global_seq).desc()).limit(1), level)
         if not found:
             break
         visible = found[0]
@@ -177,15 +188,14 @@ async def _latest_in_chain(connection: AsyncConnection, visible: VisibleReport, 
 
 
 async def find_by_identifier(
-    connection: AsyncConnection, identifiers: Collection[UUID], caller: Principal
+    connection: AsyncConnection, identifiers: Collection[UUID], level: int
 ) -> tuple[dict[UUID, VisibleReport], set[UUID]]:
-    """Return recorded reports by identifier, and the identifiers that are taken by reports of which the caller must not know."""
+    """Return the reports that a clearance sees by identifier, and the identifiers that are taken by others."""
     found: dict[UUID, VisibleReport] = {}
     taken: set[UUID] = set()
     for some in chunks(identifiers):
         among = col(Report.id).in_(some)
-        statement = _select_recognisable(caller.level).where(among)
-        reports = await _find(connection, statement, caller.level, organisation=caller.organisation or "")
+        reports = await _find(connection, _select_recognisable(level).where(among), level)
         found |= {visible.report.id: visible for visible in reports}
         taken |= set((await connection.execute(select(col(Report.id)).where(among))).scalars())
     return found, taken - found.keys()

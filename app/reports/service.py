@@ -8,16 +8,17 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from uuid_utils.compat import uuid7
 
 from app.access.principal import Principal, Scope
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.projection import reassess
+from app.domain.identifiers import uuid7
 from app.domain.times import start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body, statement_body
 from app.ledger.models import LedgerEntry, seq_for
+from app.reports.labels import propose_sent_label
 from app.reports.models import Report, mark_superseded
 from app.reports.queries import VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
 from app.reports.validation import FieldErrors, ResolvedReport, ValidatedReport, resolve_references
@@ -34,15 +35,17 @@ async def record_reports(
     *,
     all_or_nothing: bool = False,
     identifiers: Sequence[UUID] | None = None,
-    requester: Principal | None = None,
+    before_import: int | None = None,
+    at_least: int = 0,
 ) -> tuple[list[VisibleReport | FieldErrors], int]:
     """Append reports and reassess their indicators; return one result per report, in order, and the ledger's head for the caller.
 
-    A statement that is recorded already is not appended again. With `all_or_nothing`, one invalid report prevents the recording of all;
-    the results of the valid ones are then empty lists.
+    A statement that stands already, as far as the caller sees, is not appended again. If the caller's key sees only retracted reports of
+    it, it gets at least their label, so that sending a statement again lowers no label.
+    With `all_or_nothing`, one invalid report prevents the recording of all; the results of the valid ones are then empty lists.
     With `identifiers`, one per report, the reports keep these and are recognised by them alone. A report gets a new identifier if the
-    given one belongs to a report that the requester must not know of; it is then recognised by its content.
-    `requester` is the caller who gets the answer, if the reports are recorded in the name of another.
+    given one belongs to a report that the caller must not know of; it is then recognised by its content. `before_import` is the last
+    entry before the import that brings them: the labels of what it recorded itself do not count. `at_least` is the lowest level.
     """
     appender = await open_appender(session)
     resolved = await resolve_references(session, caller, reports, settings)
@@ -52,13 +55,18 @@ async def record_reports(
     known: dict[UUID | str, VisibleReport] = {}
     given_ids: Sequence[UUID | None] = [None] * len(resolved)
     if identifiers is not None:
-        by_identifier, taken = await find_by_identifier(connection, identifiers, requester or caller)
+        by_identifier, taken = await find_by_identifier(connection, identifiers, caller.level)
         known.update(by_identifier.items())
         given_ids = [None if each in taken else each for each in identifiers]
-    unidentified = {
-        each.fingerprint for each, id_ in zip(resolved, given_ids, strict=True) if isinstance(each, ResolvedReport) and id_ is None
-    }
-    known.update((await find_by_fingerprint(connection, unidentified, requester or caller)).items())
+    # Without a key, entries of another Lifeline are applied: a copy keeps the labels that two persons agreed on there.
+    compared = [each for each, id_ in zip(resolved, given_ids, strict=True) if id_ is None or caller.key_id is not None]
+    fingerprints = {each.fingerprint for each in compared if isinstance(each, ResolvedReport)}
+    same = await find_by_fingerprint(connection, fingerprints, caller.level)
+    for fingerprint, each_same in same.items():
+        # An entry that is applied twice adds nothing, but a client may send again what was retracted.
+        visible = each_same.standing or (each_same.reports[0] if identifiers is not None else None)
+        if visible is not None:
+            known[fingerprint] = visible
     results: list[VisibleReport | FieldErrors] = []
     appended: list[tuple[ResolvedReport, Report, LedgerEntry]] = []
     for each, identifier in zip(resolved, given_ids, strict=True):
@@ -66,14 +74,17 @@ async def record_reports(
             results.append(each)
             continue
         key = identifier or each.fingerprint
-        if (visible := known.get(key)) is not None:
-            results.append(visible)
+        if (recorded := known.get(key)) is not None:
+            results.append(recorded)
             continue
-        report, entry = append_report(appender, each, caller, identifier=identifier)
+        strictest = same[each.fingerprint].strictest(before_import) if each.fingerprint in same else 0
+        report, entry = append_report(appender, each.labelled(max(strictest, at_least)), caller, identifier=identifier)
         appended.append((each, report, entry))
         known[key] = visible_report(report, entry, each, None, caller)
         results.append(replace(known[key], created=True))
     await _insert(session, appended)
+    for each, report, _ in appended:
+        await propose_sent_label(session, caller, each, report, "The sender asked for this label; an equal statement has the stricter one.")
     await appender.flush(session, [entry for _, _, entry in appended])
     subjects = {each.indicator_id: each.indicator_subject() for each, _, _ in appended}
     await reassess(session, [(each.indicator_id, entry.level, entry) for each, _, entry in appended], settings.horizons, subjects)
@@ -92,6 +103,7 @@ async def correct_report(
 ) -> VisibleReport:
     """Append a report that supersedes another, and reassess the indicators of both; `identifier` must be unused.
 
+    It gets at least the label of the report that it corrects; a lower one that was sent becomes a proposal for a second person.
     Raise 404 if the caller does not see the report, 403 for a report of another organisation without the scope `curate`, 409 for a
     report that is superseded or retracted, 422 for an invalid correction.
     """
@@ -100,10 +112,11 @@ async def correct_report(
     (resolved,) = await resolve_references(session, caller, [correction], settings)
     if isinstance(resolved, list):
         raise invalid(resolved)
-    report, entry = append_report(appender, resolved, caller, supersedes=old, reason=reason, identifier=identifier)
+    report, entry = append_report(appender, resolved.labelled(old.level), caller, supersedes=old, reason=reason, identifier=identifier)
     session.add(old)
     await session.flush()
     await _insert(session, [(resolved, report, entry)])
+    await propose_sent_label(session, caller, resolved, report, reason)
     await appender.flush(session, [entry])
     changes = [(resolved.indicator_id, entry.level, entry)]
     if old.indicator_id != resolved.indicator_id:

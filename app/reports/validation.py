@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,10 @@ class ResolvedReport:
     level: int
     fingerprint: str
     indicator_id: UUID
+
+    def labelled(self, at_least: int) -> "ResolvedReport":
+        """Return the report with at least this level."""
+        return replace(self, level=max(self.level, at_least))
 
     def indicator_subject(self) -> IndicatorIdentity:
         """Return the identity of the indicator."""

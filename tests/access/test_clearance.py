@@ -246,16 +246,51 @@ async def test_public_clearance_setting_is_the_least_that_anyone_sees(
             assert route["redacted"] == ([] if label.level >= Label.AMBER.level else ["geometry"])
 
 
-async def test_same_statement_as_a_hidden_one_is_recorded_as_new(
+async def test_guess_of_a_hidden_statement_is_answered_like_a_new_one(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
-    """A 200 would reveal the hidden report."""
-    hidden = await post(client, sensitivity="red")
-    other = await make_client(clearance=Label.GREEN, organisation="another")
-    answer = await other.post("/v1/reports", json=report(sensitivity="green"))
-    assert answer.status_code == 201
-    assert (answer.json()["seq"], answer.json()["supersedes"]) == (1, None)
-    assert answer.json()["id"] != hidden["id"]
+    """Whichever organisation sent it, by whichever door: a 200 would reveal the hidden report."""
+    for at, organisation in enumerate(("test", "another")):
+        guesser = await make_client(Scope.READ, Scope.REPORT, clearance=Label.CLEAR, organisation=organisation)
+        hidden = [await post(client, sensitivity="red", value={"people": 10 * at + each}) for each in range(4)]
+        answers = []
+        for first in (10 * at, 10 * at + 100):
+            single, listed, tried, written = [report(value={"people": first + each}) for each in range(4)]
+            made = await guesser.post("/v1/reports", json=single)
+            batch = await guesser.post("/v1/reports", json=[listed])
+            files = [await guesser.post(f"/v1/imports?dry_run={dry}", json=[each]) for dry, each in (("true", tried), ("false", written))]
+            assert {made.json()["id"], *(item["id"] for item in batch.json()["items"])}.isdisjoint(each["id"] for each in hidden)
+            own = {"id", "value", "seq", "links", "recorded_at", "items", "revision", "shown"}
+            bodies = [each.json() for each in (made, batch, *files)]
+            assert (bodies[0]["supersedes"], bodies[1]["created"], bodies[2]["created"], bodies[3]["created"]) == (None, 1, 1, 1)
+            answers.append(
+                [(each.status_code, {name: value for name, value in body.items() if name not in own})
+                 for each, body in zip((made, batch, *files), bodies, strict=True)]
+            )  # fmt: skip
+            # From now on the guesser's own report stands for the statement, and for the sender of the hidden one the first.
+            again = await guesser.post("/v1/reports", json=single)
+            assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+        assert answers[0] == answers[1]
+        assert (await client.post("/v1/reports", json=report(value={"people": 10 * at}))).json()["id"] == hidden[0]["id"]
+
+
+async def test_what_a_key_sends_above_its_clearance_is_never_recognised(make_client: MakeClient, reference: Reference) -> None:
+    """The answer would say whether it still stands. Within one list or file it is recorded once."""
+    sender = await make_client(Scope.REPORT, clearance=Label.RED)
+    for body in (report(sensitivity="green"), report(sensitivity="red", source="envoy")):
+        assert [(await sender.post("/v1/reports", json=body)).status_code for _ in range(2)] == [201, 201]
+        assert [each["status"] for each in (await sender.post("/v1/reports", json=[body, body])).json()["items"]] == [201, 200]
+        counts = [(await sender.post(f"/v1/imports?dry_run={dry}", json=[body, body])).json()["created"] for dry in ("true", "false")]
+        assert counts == [1, 1]
+
+
+async def test_dry_run_of_an_import_is_audited(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference) -> None:
+    guesser = await make_client(Scope.REPORT, clearance=Label.CLEAR)
+    before = len((await client.get("/v1/audit?action=write&limit=1000")).json()["items"])
+    assert (await guesser.post("/v1/imports?place=oldtown", json=[report()])).json()["written"] is False
+    (entry,) = (await client.get("/v1/audit?action=write&limit=1000")).json()["items"][before:]
+    assert (entry["method"], entry["target"], entry["status"]) == ("POST", "/v1/imports?place=oldtown", 200)
+    assert entry["key"] == (await guesser.get("/v1/me")).json()["id"]
 
 
 async def test_reporter_may_post_above_their_clearance(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx
 import jwt
@@ -29,7 +29,7 @@ from app.storage.database import Database
 from app.webhooks.leases import deliverable
 from app.webhooks.models import Webhook
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
 from tests.support.servers import client_for
 
 RSA, OTHER = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
@@ -125,10 +125,41 @@ async def test_token_claims_set_scopes_clearance_and_organisation(
     assert (none["scopes"], none["clearance"]) == (["read"], "clear")
     # A clearance or organisation in an array is ignored.
     listed = (await me(service, token(claims(issuer, lifeline_clearance=["amber"], lifeline_organisation=["them"])))).json()
-    assert (listed["clearance"], listed["organisation"]) == ("clear", "")
+    assert (listed["clearance"], listed["organisation"].startswith("subject-")) == ("clear", True)
     # An admin can revoke a subject whose tokens are still valid.
     assert (await client.delete(f"/v1/keys/{caller['id']}")).status_code == 204
     assert (await me(service, good)).status_code == 401
+
+
+async def test_subject_without_an_organisation_is_its_own(service: httpx.AsyncClient, issuer: Issuer, reference: Reference) -> None:
+    """Nobody else amends its reports, and `recorded_by` tells nothing of its name."""
+    alice, bob = [
+        bearer(token(claims(issuer, sub=name, scope="read report", lifeline_organisation=organisation)))
+        for name, organisation in (("alice", None), ("bob", ""))
+    ]
+    mine = (await service.post("/v1/reports", json=report(), headers=alice)).json()
+    theirs = (await service.post("/v1/reports", json=report(source="envoy"), headers=bob)).json()
+    assert mine["recorded_by"] != theirs["recorded_by"]
+    assert uuid5(NAMESPACE_URL, f"{issuer.url}\nalice").hex[:8] not in mine["recorded_by"]
+    answers = [
+        await service.post(f"/v1/reports/{each['id']}/retraction", json={"reason": "not so"}, headers=alice) for each in (theirs, mine)
+    ]
+    assert [each.status_code for each in answers] == [403, 201]
+
+
+async def test_subjects_are_persons(
+    service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, make_key: MakeKey, reference: Reference
+) -> None:
+    """Each subject is another person, and the one that a key names."""
+    made = (await client.post("/v1/reports", json=report(sensitivity="amber"))).json()
+    alice, bob = [bearer(token(claims(issuer, sub=name))) for name in ("alice", "bob")]
+    assert (await service.get("/v1/me", headers=alice)).json()["person"] == "alice"
+    path, body = f"/v1/reports/{made['id']}/label", {"sensitivity": "green", "reason": "published"}
+    proposal = (await service.post(path, json=body, headers=alice)).json()
+    own_key = bearer(await make_key(clearance=Label.RED, person=" Alice "))
+    confirmation = proposal["links"]["confirmation"]
+    statuses = [(await service.post(confirmation, headers=each)).status_code for each in (alice, own_key, bob)]
+    assert statuses == [403, 403, 201]
 
 
 @sqlite_only
@@ -179,7 +210,7 @@ async def test_token_with_malformed_times_or_subject_is_refused(service: httpx.A
     right = {"exp": now + 300.5, "nbf": now - 1.5, "iat": 0}
     assert (await me(service, token(claims(issuer, **right)))).status_code == 200
     odd = (await me(service, token(claims(issuer, exp=253402300799, lifeline_organisation="a\0b")))).json()
-    assert (odd["organisation"], odd["expires_at"]) == ("", "9999-12-31T23:59:59Z")
+    assert (odd["organisation"][:8], odd["expires_at"]) == ("subject-", "9999-12-31T23:59:59Z")
 
 
 async def test_subject_that_only_reads_is_listed_and_can_be_revoked(

@@ -54,9 +54,9 @@ async def test_chain_of_corrections_counts_the_last_and_keeps_all(client: httpx.
     # Retracting the last correction does not restore the reports that it superseded.
     await post(client, f"/v1/reports/{chain[-1]['id']}/retraction", reason="withdrawn")
     assert (await get(client, f"/v1/indicators/{chain[0]['indicator']}"))["value"] is None
-    # The repeated statement is recognised: the response is the last report of the chain, and nothing is recorded.
+    # Nothing stands for the repeated statement any more, so it is recorded like a new one.
     again = await client.post("/v1/reports", json=report(value={"people": 1}))
-    assert (again.status_code, again.json()["id"], again.json()["status"]) == (200, chain[-1]["id"], "retracted")
+    assert (again.status_code, again.json()["supersedes"], again.json()["status"]) == (201, None, "standing")
 
 
 async def test_correction_may_move_a_statement_to_another_indicator(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -163,7 +163,7 @@ async def test_correction_with_unknown_references_names_each(client: httpx.Async
 async def test_correction_above_the_clearance_is_invisible(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
-    """Below a higher label the original stands; below the label of the original a lower one is a plain report."""
+    """Below a higher label the original stands; a correction that is lowered later is a plain report below the original's label."""
     raised = await post(client, **report(value={"people": 5}))
     await post(client, f"/v1/reports/{raised['id']}/correction", **corrected(value={"people": 6}, sensitivity="amber"))
     assert (await get(anonymous, f"/v1/reports/{raised['id']}"))["status"] == "standing"
@@ -177,6 +177,11 @@ async def test_correction_above_the_clearance_is_invisible(
 
     hidden = await post(client, **report("supply_runout", sensitivity="red"))
     lowered = await post(client, f"/v1/reports/{hidden['id']}/correction", **corrected(kind="supply_runout", source="envoy"))
+    assert lowered["sensitivity"] == "red"
+    second = await make_client(clearance=Label.RED)
+    (proposal,) = (await get(second, "/v1/label-proposals"))["items"]
+    assert (proposal["report"], proposal["sensitivity"], proposal["reason"]) == (lowered["id"], "clear", "misread")
+    await post(second, proposal["links"]["confirmation"])
     seen = await get(anonymous, f"/v1/reports/{lowered['id']}")
     assert (seen["supersedes"], seen["amended"], seen["seq"]) == (None, [], 3)
     entry = (await get(anonymous, "/v1/changes"))["items"][-1]

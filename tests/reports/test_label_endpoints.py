@@ -1,16 +1,19 @@
 """Changes of labels: raising takes effect at once and leaves a tombstone, lowering takes two keys and gives a new entry."""
 
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from app.access.keys import rotate_key
 from app.access.principal import Scope
 from app.domain.tlp import Label
+from app.storage.database import Database
 from tests.ledger.helpers import all_changes, assert_verified
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, sqlite_only
 
 SECRET = "where they hide"
 
@@ -20,6 +23,10 @@ async def post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
     assert response.status_code == 201, response.text
     recorded: dict[str, Any] = response.json()
     return recorded
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
 
 
 async def change_label(client: httpx.AsyncClient, recorded: dict[str, Any], label: str) -> httpx.Response:
@@ -118,6 +125,49 @@ async def test_lowered_label_takes_two_keys_and_gives_a_new_entry(
     assert [each["assessment"]["reports"] for each in past] == [1]
     assert [each["id"] for each in (await reader.get("/v1/reports", params={"known_at": known_before})).json()["items"]] != [recorded["id"]]
     await assert_verified(settings.database_url)
+
+
+@sqlite_only
+async def test_lowered_label_takes_the_keys_of_two_persons(make_client: MakeClient, database: Database, reference: Reference) -> None:
+    """One person has the keys of everybody whose secret that person has seen; who has seen an unknown key's is unknown."""
+    everything = {"name": "k", "organisation": "test", "scopes": [*Scope], "clearance": "red"}
+    admins = {person: await make_client(clearance=Label.RED, person=person) for person in ("Ana", "ana ", "\uff21na", "Ben", None)}
+    ana = admins["Ana"]
+
+    async def made_by(admin: httpx.AsyncClient, person: str | None) -> httpx.AsyncClient:
+        created = (await admin.post("/v1/keys", json=everything | {"person": person})).json()
+        return httpx.AsyncClient(transport=admin._transport, base_url=admin.base_url, headers=bearer(created["secret"]))
+
+    invented, second, nameless = [await made_by(ana, person) for person in ("Cem", "Dua", None)]
+    indirect, unknown = await made_by(invented, "Eli"), await made_by(admins[None], "Fay")
+    # Ana rotates Gil's key, and Gil still has the previous secret.
+    gil = await make_client(clearance=Label.RED, person="Gil")
+    identifier = (await gil.get("/v1/me")).json()["id"]
+    secret = (await ana.post(f"/v1/keys/{identifier}/rotation", json={})).json()["secret"]
+    taken = httpx.AsyncClient(transport=ana._transport, base_url=ana.base_url, headers=bearer(secret))
+
+    same, no, two = (403, "same-person"), (403, "no-person"), (201, None)
+    cases = [
+        (ana, ana, (403, "same-key")), (ana, admins["ana "], same), (ana, admins["\uff21na"], same), (ana, invented, same),
+        (invented, ana, same), (invented, second, same), (indirect, ana, same), (ana, nameless, no), (nameless, ana, no),
+        (admins[None], ana, no), (ana, admins[None], no), (ana, unknown, no), (ana, taken, same), (gil, ana, same),
+        (ana, admins["Ben"], two), (admins["Ben"], invented, two),
+    ]  # fmt: skip
+    recorded = await post(ana, sensitivity="red")
+    for at, (first, other, expected) in enumerate(cases):
+        if expected == two:
+            recorded = await post(ana, sensitivity="red", value={"people": at})
+        proposal = (await change_label(first, recorded, "clear")).json()
+        done = await other.post(proposal["links"]["confirmation"])
+        assert (done.status_code, (done.json()["type"] or "").partition("problem:")[2] or None) == expected, (at, done.text)
+
+    # On the command line nobody sees the new secret, and without an overlap nobody keeps another.
+    async with database.write() as session:
+        rotated = await rotate_key(session, UUID(identifier), timedelta())
+    assert rotated is not None
+    gil.headers.update(bearer(rotated[1]))
+    recorded = await post(ana, sensitivity="red", value={"people": 99})
+    await lower_label(ana, gil, recorded, "clear")
 
 
 async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(

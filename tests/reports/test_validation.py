@@ -25,7 +25,7 @@ def test_invalid_reports_cover_every_field_of_every_kind() -> None:
 @sqlite_only
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_report_with_one_wrong_field_gets_422_and_is_not_recorded(client: httpx.AsyncClient, reference: Reference, kind: str) -> None:
-    """Each field with one wrong value, or with LIFELINE_TEST_FULL=1 with each wrong value: exactly that field is named."""
+    """Each field with one wrong value, or with TEST_FULL=1 with each wrong value: exactly that field is named."""
     assert (await client.post("/v1/reports", json=report(kind))).status_code == 201
     before = (await client.get("/v1/ledger/head")).json()
     invalid_ones = invalid_reports(kind)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access.audit import record_write
 from app.access.dependencies import DatabaseDep, Reporter, SettingsDep, credential_revoked, credential_still_valid
 from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal, Scope
@@ -31,7 +32,6 @@ from app.indicators.schemas import KindName
 from app.reference.schemas import Slug
 from app.reports.examples import REPORTS
 from app.reports.schemas import PlaceName
-from app.settings import Settings
 
 router = APIRouter(tags=["Reporting"])
 
@@ -90,14 +90,15 @@ async def create_import(
     """Import statements (CSV with or without HXL hashtags, XLSX, JSON or NDJSON), or a full export of a Lifeline (NDJSON).
 
     `Content-Type` names the format. Columns are matched to fields by HXL hashtag or header.
-    By default a dry run: the result shows what would be written, and each problem with its row and column. With `dry_run=false` all rows
-    are recorded, or none if one has a problem (422, which names each cell); with `only_good=true` the valid ones. The same file sent
-    again adds nothing. Requires the scope `report`; a full export also `curate`, since it has reference data, grades and amendments.
+    By default a dry run, which the audit log has, too: the result shows what would be written, and each problem with its row and column.
+    With `dry_run=false` all rows are recorded, or none if one has a problem (422, which names each cell); with `only_good=true` the
+    valid ones. The same file sent again adds nothing, as far as the key sees what it recorded. Requires the scope `report`; a full export
+    also `curate`, since it has reference data, grades and amendments.
     Records keep the identifiers of the export, unless a record that the key may not see has the same one.
     """
     format_ = _format_of(request)
     with tempfile.SpooledTemporaryFile(MAX_IN_MEMORY_BYTES) as file:
-        request_state(request.scope)["raw_body"] = await _receive(request, file, settings)
+        request_state(request.scope)["raw_body"] = await _receive(request, file, settings.max_import_bytes)
         try:
             is_export = await asyncio.to_thread(is_full_export, file, format_)
             needed = {Scope.REPORT, Scope.CURATE} if is_export else {Scope.REPORT}
@@ -121,6 +122,9 @@ async def create_import(
 
             if options.dry_run:
                 checked = await importer.dry_run()
+                # It tells which statements are recorded, so who asks, and how often, is not only for the caller to know.
+                async with database.write() as session:
+                    record_write(session, request, caller.actor, 200)
                 return Response(checked.model_dump_json(), headers={"Cache-Control": "no-store"}, media_type=JSON)
             if all_or_nothing:
                 _raise_problems(await importer.dry_run())
@@ -137,20 +141,15 @@ def _format_of(request: Request) -> Format:
     return _FORMATS[media_type]
 
 
-async def _receive(request: Request, file: IO[bytes], settings: Settings) -> bytes:
-    """Write the body to a file, and return its SHA-256; 408 if it stops arriving."""
+async def _receive(request: Request, file: IO[bytes], max_bytes: int) -> bytes:
+    """Write the body to a file, and return its SHA-256."""
     digest, length = hashlib.sha256(), 0
-    chunks = request.stream()
-    try:
-        # The timeout is for each chunk, because a large file takes long over a slow link.
-        while (chunk := await asyncio.wait_for(anext(chunks, None), settings.body_timeout_seconds)) is not None:
-            length += len(chunk)
-            if length > settings.max_import_bytes:
-                raise Problem(413, f"The file must not exceed {settings.max_import_bytes} bytes.", headers={"Connection": "close"})
-            digest.update(chunk)
-            await asyncio.to_thread(file.write, chunk)
-    except TimeoutError:
-        raise Problem(408, "The file did not arrive in time.", headers={"Connection": "close"}) from None
+    async for chunk in request.stream():
+        length += len(chunk)
+        if length > max_bytes:
+            raise Problem(413, f"The file must not exceed {max_bytes} bytes.", headers={"Connection": "close"})
+        digest.update(chunk)
+        await asyncio.to_thread(file.write, chunk)
     return digest.digest()
 
 

@@ -168,6 +168,7 @@ class FullImport:
     async def write(self, transaction: AsyncSession | None = None) -> ImportOut:
         """Import a file without problems in its dry run, in a transaction for each batch unless one is given."""
         result = ImportOut(holds=ImportContent.EXPORT, written=True)
+        self.applier.start_file()
         orphans: list[ParsedRow] = []
         async for batch in read_batches(self._read_records(), BATCH_SIZE, self.on_progress):
             async with nullcontext(transaction) if transaction else self.database.write() as session:
@@ -190,6 +191,8 @@ class FullImport:
                 result.reject([record.locate(outcome)])
             elif outcome:
                 result.added[record.body["record"]] += 1
+                if record.body["record"] == "source":
+                    self.applier.brought_sources.add(record.body["slug"])
             else:
                 result.existing += 1
         return orphans

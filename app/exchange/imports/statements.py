@@ -48,10 +48,11 @@ class StatementImport:
             async with AsyncSession(self.database.reader) as session:
                 resolved = await resolve_references(session, self.caller, reports, self.settings)
                 fingerprints = {each.fingerprint for each in resolved if isinstance(each, ResolvedReport)}
-                recorded = set(await find_by_fingerprint(await session.connection(), fingerprints, self.caller))
+                same = await find_by_fingerprint(await session.connection(), fingerprints, self.caller.level)
             accepted = _accept(rows, resolved, result)
-            new = fingerprints - recorded - seen
-            seen |= new
+            new = fingerprints - {each for each, found in same.items() if found.standing is not None} - seen
+            # `write` does not recognise what an earlier batch recorded above the caller's clearance.
+            seen |= {each.fingerprint for _, each in accepted if each.level <= self.caller.level}
             result.created += len(new)
             result.existing += len(accepted) - len(new)
         return result

@@ -15,6 +15,8 @@ UNCALCULATED = "#UNCALCULATED!"
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 # HXL 1.1: the row of hashtags is among the first 25 rows.
 MAX_HEADER_ROWS = 25
+# Columns up to the last that has a value.
+MAX_COLUMNS = 2000
 # Administrative levels by HXL tag; 0 is the country.
 LEVELS_OF_TAGS = {"#country": 0, "#adm1": 1, "#adm2": 2, "#adm3": 3, "#adm4": 4, "#adm5": 5}
 _HASHTAG = re.compile(r"#\s*[A-Za-z][A-Za-z0-9_]*(\s*\+\s*[A-Za-z][A-Za-z0-9_]*)*\s*")

@@ -1,67 +1,201 @@
-"""Reads XLSX workbooks sheet by sheet and row by row, with the saved results of their formulas."""
+"""Reads XLSX workbooks sheet by sheet and row by row, with the saved results of their formulas.
+
+A workbook is a ZIP archive, which can unpack to a thousand times its size. Its parts are unpacked and counted before one is parsed.
+"""
 
 import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from datetime import datetime
 from itertools import groupby
 from typing import IO, Any
+from xml.etree.ElementTree import Element, SubElement, iterparse  # noqa: S405 - document types are refused before
 
-import openpyxl
+from openpyxl.reader.excel import ExcelReader
+from openpyxl.styles.stylesheet import apply_stylesheet
 from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.worksheet._reader import DATA_TAG, FORMULA_TAG, INLINE_STRING, ROW_TAG, VALUE_TAG, WorkSheetParser
+from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
 from app.exchange.exports.xlsx import MAX_ROWS, OVERFLOW_MARKER, OVERFLOW_SHEET
-from app.exchange.imports.tables import UNCALCULATED, Cell, Row, Table, UnreadableFile
+from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell, Row, Table, UnreadableFile
 
-# A workbook is a ZIP archive: one that exceeds either of these was made to exhaust memory.
-MAX_COMPRESSION_RATIO = 200
-MAX_UNPACKED_BYTES = 4 * 1024 * 1024 * 1024
-# The ratio of a part that unpacks to less is not limited: it can do no harm.
-_HARMLESS_BYTES = 1024 * 1024
+# Parsing costs a microsecond for each element and attribute. Tables, even of equal rows, have at most 2.3 of them, and 15 bytes of XML,
+# for each byte of the file.
+MIN_NODES, MAX_NODES_PER_BYTE = 100_000, 3
+MIN_UNPACKED_BYTES, MAX_UNPACKED_PER_BYTE = 4 * 1024 * 1024, 40
+# Shared strings are kept in memory.
+MAX_STRINGS_BYTES = 32 * 1024 * 1024
+# Parts other than sheets and strings, such as styles, are parsed as a whole, which costs twenty times as much.
+MAX_DOCUMENT_NODES, MAX_DOCUMENT_BYTES = 150_000, 8 * 1024 * 1024
+MAX_DIRECTORY_BYTES = 512 * 1024
+MAX_SHEETS = 250
 CHUNK_BYTES = 64 * 1024
-_FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+_ENCODING = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"'](?!(?i:utf-8)[\"'])|\xff\xfe|\xfe\xff|.?\0", re.DOTALL)
+_STRING, _TEXT, _RUN = (f"{{{SHEET_MAIN_NS}}}{name}" for name in ("si", "t", "r"))
+_TOO_MUCH = "The workbook unpacks to far more than its size: save it again with the cells of the table alone, or as CSV."
+_TOO_MANY = "The workbook has too many styles, names, sheets or other parts: copy the table into a new workbook, or save it as CSV."
 # Errors of zipfile and openpyxl for a damaged or crafted workbook.
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, InvalidFileException, SyntaxError),
-    *(AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError),
+    *(AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError, RuntimeError, TypeError, ValueError),
 )
 
 
-def read_workbook(file: IO[bytes]) -> Iterator[Table]:
-    """Yield the sheets of a workbook; UnreadableFile if it is damaged or a ZIP bomb."""
-    with ExitStack() as opened:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                sizes = [(each.file_size, each.compress_size) for each in archive.infolist()]
-                if sum(size for size, _ in sizes) > MAX_UNPACKED_BYTES or any(
-                    size > _HARMLESS_BYTES and size > MAX_COMPRESSION_RATIO * max(packed, 1) for size, packed in sizes
-                ):
-                    raise UnreadableFile("The workbook unpacks to far more than its size.")
-                has_formulas = _has_formulas(archive)
-            book = opened.enter_context(closing(openpyxl.load_workbook(file, read_only=True, data_only=True)))
-            formulas = opened.enter_context(closing(openpyxl.load_workbook(file, read_only=True))) if has_formulas else None
-        except _DAMAGED as error:
-            raise UnreadableFile(f"The file is not an XLSX workbook: {error}.") from None
-        overflow = _OverflowTexts(book[OVERFLOW_SHEET].iter_rows(min_row=2, values_only=True) if OVERFLOW_SHEET in book.sheetnames else ())
-        for sheet in book.worksheets:
-            if sheet.title != OVERFLOW_SHEET:
-                yield Table(sheet.title, _read_rows(sheet, None if formulas is None else formulas[sheet.title], overflow))
+class _File:
+    """A file whose ZIP directory is read only if it is small, because zipfile keeps an object for each of its entries."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise UnreadableFile(_TOO_MANY)
+        return self._file.read(size)
 
 
-def _has_formulas(archive: zipfile.ZipFile) -> bool:
-    """Return whether a sheet has a formula; only then the workbook is read a second time, for formulas without a result."""
-    for name in archive.namelist():
-        if name.startswith("xl/worksheets/"):
-            with archive.open(name) as sheet:
+class _Archive(zipfile.ZipFile):
+    """The parts of a workbook, of which only as many and such as cost little to parse can be read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(_File(file))  # type: ignore[arg-type] - has what zipfile calls
+        size = file.seek(0, 2)
+        if sum(each.file_size for each in self.infolist()) > MIN_UNPACKED_BYTES + MAX_UNPACKED_PER_BYTE * size:
+            raise UnreadableFile(_TOO_MUCH)
+        self.max_nodes = MIN_NODES + MAX_NODES_PER_BYTE * size
+        self._document_nodes = nodes = 0
+        for part in self.infolist():
+            with super().open(part) as content:
                 before = b""
-                while chunk := sheet.read(CHUNK_BYTES):
-                    if _FORMULA.search(before + chunk):
-                        return True
+                while chunk := content.read(CHUNK_BYTES):
+                    nodes += _nodes(chunk)
+                    if nodes > self.max_nodes:
+                        raise UnreadableFile(_TOO_MUCH)
+                    if b"<!DOCTYPE" in before + chunk:
+                        raise UnreadableFile("The workbook has a document type, as no spreadsheet program writes it.")
                     before = chunk[-16:]
-    return False
+
+    def open(self, name: Any, *options: Any, **more: Any) -> IO[bytes]:
+        """Open a part; UnreadableFile for an encoding in which its elements were not counted."""
+        content = super().open(name, *options, **more)
+        if _ENCODING.match(content.peek(CHUNK_BYTES)):  # type: ignore[attr-defined] - of ZipExtFile
+            raise UnreadableFile("The workbook is not encoded in UTF-8, as spreadsheet programs write it.")
+        return content
+
+    def read(self, name: Any, pwd: bytes | None = None) -> bytes:
+        """Return a part that is parsed as a whole."""
+        if self.getinfo(name).file_size > MAX_DOCUMENT_BYTES:
+            raise UnreadableFile(_TOO_MANY)
+        content = super().read(name, pwd)
+        self._document_nodes += _nodes(content)
+        if self._document_nodes > MAX_DOCUMENT_NODES:
+            raise UnreadableFile(_TOO_MANY)
+        return content
+
+
+def _nodes(xml: bytes) -> int:
+    return xml.count(b"<") + xml.count(b"=")
+
+
+class _Workbook(ExcelReader):
+    """The parts of a workbook that have the values of cells; openpyxl would also read charts, pictures, properties and names."""
+
+    def __init__(self, archive: _Archive) -> None:
+        self.archive = archive
+        self.valid_files = archive.namelist()
+        self.read_only, self.keep_vba, self.data_only, self.keep_links = True, False, True, False
+        self.shared_strings: list[str] = []
+        self.read_manifest()
+        self._read_strings()
+        self.read_workbook()
+        if len(self.parser.sheets) > MAX_SHEETS:
+            raise UnreadableFile(_TOO_MANY)
+        apply_stylesheet(archive, self.wb)
+        self.read_worksheets()
+        self.sheets = {each.title: each for each in self.wb.worksheets}
+        if len({each._worksheet_path for each in self.sheets.values()}) < len(self.parser.sheets):
+            raise UnreadableFile("Sheets of the workbook share their cells, or their name.")
+
+    def read_chartsheet(self, sheet: Any, rel: Any) -> None:
+        """Leave out a sheet that is a chart."""
+
+    def _read_strings(self) -> None:
+        part = self.package.find(SHARED_STRINGS)
+        if part is None:
+            return
+        name = part.PartName[1:]
+        if self.archive.getinfo(name).file_size > MAX_STRINGS_BYTES:
+            raise UnreadableFile("The texts of the workbook take more than 32 MiB: save it as CSV.")
+        with self.archive.open(name) as content:
+            table = None
+            for event, node in iterparse(content, ("start", "end")):  # noqa: S314 - see above
+                if table is None:
+                    table = node
+                elif event == "end" and node.tag == _STRING:
+                    self.shared_strings.append(_text(node))
+                    table.clear()
+
+    def rows(self, name: str) -> Iterator[tuple[int, dict[int, Any]]]:
+        """Yield the rows of a sheet that are not left out: the number of each, and its values by column, from 1."""
+        book = self.wb
+        with self.archive.open(self.sheets[name]._worksheet_path) as content:
+            parser = WorkSheetParser(content, self.shared_strings, True, book.epoch, book._date_formats, book._timedelta_formats)
+            data, elements, last = None, 0, 0
+            for event, node in iterparse(content, ("start", "end")):  # noqa: S314 - see above
+                if event == "start":
+                    elements += 1
+                    if elements > MIN_NODES:
+                        raise UnreadableFile(f"The sheet {name} has a row of more than {MIN_NODES} elements.")
+                    data = node if node.tag == DATA_TAG else data
+                elif node.tag == DATA_TAG:
+                    # What follows, such as merged cells and conditional formats, has no values.
+                    return
+                elif node.tag == ROW_TAG and data is not None:
+                    number, values = self._read_row(node, parser)
+                    if number > last:
+                        yield number, values
+                    last = max(last, number)
+                    data.clear()
+                    parser.row_dimensions.clear()
+                    elements = 0
+
+    def _read_row(self, row: Element, parser: WorkSheetParser) -> tuple[int, dict[int, Any]]:
+        for cell in row:
+            if cell.get("t") == "inlineStr" and (text := cell.find(INLINE_STRING)) is not None:
+                cell.set("t", "str")
+                SubElement(cell, VALUE_TAG).text = _text(text)
+        number, cells = parser.parse_row(row)
+        for cell, parsed in zip(row, cells, strict=True):
+            # The result of a formula may be an empty text (type `str`); otherwise an empty result was never calculated.
+            if parsed["value"] is None and parsed["data_type"] != "str" and cell.find(FORMULA_TAG) is not None:
+                parsed["value"] = UNCALCULATED
+        return number, {each["column"]: each["value"] for each in cells if each["value"] is not None}
+
+
+def _text(string: Element) -> str:
+    """Return the text of a string, which may consist of runs; without its phonetic guide."""
+    parts = (each.text or "" for each in (*string.iterfind(_TEXT), *string.iterfind(f"{_RUN}/{_TEXT}")))
+    return "".join(parts).replace("x005F_", "")
+
+
+def read_workbook(file: IO[bytes]) -> Iterator[Table]:
+    """Yield the sheets of a workbook; UnreadableFile if it is damaged, or if reading it would cost far more than its size."""
+    try:
+        archive = _Archive(file)
+        book = _Workbook(archive)
+    except _DAMAGED as error:
+        raise UnreadableFile(f"The file is not an XLSX workbook: {error}.") from None
+    with closing(archive):
+        overflow = _OverflowTexts(_overflow_rows(book) if OVERFLOW_SHEET in book.sheets else ())
+        for name in book.sheets:
+            if name != OVERFLOW_SHEET:
+                yield Table(name, _read_rows(book, name, overflow))
 
 
 class _OverflowTexts:
@@ -80,29 +214,23 @@ class _OverflowTexts:
         return text
 
 
-def _read_rows(sheet: Any, formulas: Any, overflow: _OverflowTexts) -> Iterator[Row]:
+def _overflow_rows(book: _Workbook) -> Iterator[list[Any]]:
+    return ([values.get(column) for column in range(1, 6)] for number, values in book.rows(OVERFLOW_SHEET) if number > 1)
+
+
+def _read_rows(book: _Workbook, sheet: str, overflow: _OverflowTexts) -> Iterator[Row]:
+    cells = 0
     try:
-        for number, values in enumerate(_values(sheet, formulas), 1):
-            if number > MAX_ROWS:
-                raise UnreadableFile(f"The sheet {sheet.title} has more than {MAX_ROWS} rows.")
-            yield Row(number, [_to_cell(each, sheet.title, number, overflow) for each in values])
+        for number, values in book.rows(sheet):
+            width = max(values, default=0)
+            cells += width
+            if number > MAX_ROWS or width > MAX_COLUMNS or cells > book.archive.max_nodes:
+                raise UnreadableFile(
+                    f"Row {number} of the sheet {sheet} is too far down or too wide: {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns are read."
+                )
+            yield Row(number, [_to_cell(values.get(column), sheet, number, overflow) for column in range(1, width + 1)])
     except _DAMAGED as error:
-        raise UnreadableFile(f"The sheet {sheet.title} is damaged: {error}.") from None
-
-
-def _values(sheet: Any, formulas: Any) -> Iterator[Sequence[Any]]:
-    """Yield rows of saved results. `formulas` is the same sheet with its formulas; None if the workbook has none."""
-    sheet.reset_dimensions()
-    if formulas is None:
-        yield from sheet.iter_rows(values_only=True)
-        return
-    formulas.reset_dimensions()
-    for cells, contents in zip(sheet.iter_rows(), formulas.iter_rows(values_only=True), strict=True):
-        yield [
-            # The result of a formula may be an empty text (type `str`); otherwise an empty result was never calculated.
-            UNCALCULATED if each.value is None and content is not None and each.data_type != "str" else each.value
-            for each, content in zip(cells, contents, strict=True)
-        ]
+        raise UnreadableFile(f"The sheet {sheet} is damaged: {error}.") from None
 
 
 def _to_cell(value: Any, sheet: str, row: int, overflow: _OverflowTexts) -> Cell:

@@ -12,22 +12,22 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.principal import Principal
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
-from app.domain.times import rfc3339, start_of
-from app.domain.tlp import LABELS, MAX_LEVEL
+from app.domain.tlp import LABELS, MAX_LEVEL, Label
 from app.exchange.replication.entry_schema import KNOWN_TYPES, Entry, parse_entry
+from app.exchange.replication.queries import is_recorded, last_label_elsewhere
 from app.http.problems import FieldProblem, Problem, not_found, pointer
-from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
-from app.ledger.queries import STATEMENT_TYPES
+from app.ledger.models import LedgerEntry
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
+from app.reports.models import Report
 from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
@@ -68,6 +68,17 @@ class EntryApplier:
         self._local_identifiers: dict[UUID, UUID] = {}
         # The head of the ledger before the first of these entries.
         self._head: int | None = None
+        # The lowest level that later entries may give to the reports that these entries brought.
+        self._lowest: dict[UUID, int] = {}
+        # The sources that came with the entries in one file, by slug.
+        self.brought_sources: set[str] = set()
+        self._from_file = False
+
+    def start_file(self) -> None:
+        """Expect all entries from one file, from its beginning: grades count from now, except those of sources that it brings."""
+        self._from_file, self._head = True, None
+        self._lowest.clear()
+        self.brought_sources.clear()
 
     async def apply(self, session: AsyncSession, entries: Sequence[Mapping[str, Any]]) -> ApplyResult:
         """Apply entries in the transaction of the session; none of them if one is invalid."""
@@ -107,7 +118,7 @@ class EntryApplier:
     async def _record(self, session: AsyncSession, caller: Principal, run: Sequence[tuple[int, Entry]], result: ApplyResult) -> None:
         reports = [validate(entry.statement, self._settings) for _, entry in run]
         identifiers = [entry.report.id for _, entry in run if entry.report is not None]
-        outcomes, _ = await record_reports(session, caller, reports, self._settings, identifiers=identifiers, requester=self._requester)
+        outcomes, _ = await record_reports(session, caller, reports, self._settings, identifiers=identifiers, before_import=self._head)
         for (at, entry), identifier, outcome in zip(run, identifiers, outcomes, strict=True):
             if isinstance(outcome, list):
                 result.refused.append((at, _within_report(outcome)))
@@ -115,6 +126,7 @@ class EntryApplier:
             self._map(identifier, outcome.report.id)
             if outcome.created:
                 result.added["report"] += 1
+                self._note_brought(caller, entry, outcome.report)
             elif await self._declassify_reappeared(session, caller, entry, outcome.report.level):
                 result.added["label"] += 1
             else:
@@ -134,21 +146,21 @@ class EntryApplier:
         report, label = entry.report.id, entry.report.sensitivity
         if not label.level < level <= caller.level:
             return False
-        labels = select(col(LedgerEntry.detail)).where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type) == "label")
-        detail = await session.scalar(labels.order_by(col(LedgerEntry.global_seq).desc()).limit(1))
-        raised_at = (detail or {}).get(FIRST_RECORDED_AT)
-        if raised_at is None or start_of(raised_at) >= entry.first_recorded_at or not await self._may_lower(session, caller, report):
+        raised_at = await last_label_elsewhere(session, report)
+        if raised_at is None or raised_at >= entry.first_recorded_at or not self._brought(caller, report, label):
             return False
         await replicate_label(session, caller, report, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
         return True
 
-    async def _may_lower(self, session: AsyncSession, caller: Principal, report: UUID) -> bool:
+    def _note_brought(self, caller: Principal, entry: Entry, recorded: Report, lowest: int = 0) -> None:
+        assert entry.report is not None
+        # Without a key nothing is noted, because a follower runs for ever.
+        if caller.key_id is not None:
+            self._lowest[recorded.id] = lowest if recorded.level == entry.report.sensitivity.level else recorded.level
+
+    def _brought(self, caller: Principal, report: UUID, label: Label) -> bool:
         """Return whether entries may lower a label: not if one key sends them, which can write any, unless they brought the report."""
-        if caller.key_id is None:
-            return True
-        of_report = exists().where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type).in_(STATEMENT_TYPES))
-        brought = of_report.where(col(LedgerEntry.global_seq) > self._head, col(LedgerEntry.key_id) == caller.key_id)
-        return bool(await session.scalar(select(brought)))
+        return caller.key_id is None or self._lowest.get(report, MAX_LEVEL) <= label.level
 
     async def _amend(self, session: AsyncSession, caller: Principal, at: int, entry: Entry, result: ApplyResult) -> None:
         apply = {
@@ -178,7 +190,7 @@ class EntryApplier:
         assert entry.report is not None
         connection = await session.connection()
         identifier = entry.report.id
-        visible, hidden = await find_by_identifier(connection, [identifier], self._requester or caller)
+        visible, hidden = await find_by_identifier(connection, [identifier], caller.level)
         if identifier in visible:
             return False
         sent = validate(entry.statement, self._settings)
@@ -193,23 +205,32 @@ class EntryApplier:
                 kept = None if identifier in hidden else identifier
                 corrected = await correct_report(session, author, old, sent, entry.reason, self._settings, identifier=kept)
                 self._map(identifier, corrected.report.id)
+                self._note_brought(caller, entry, corrected.report, self._lowest.get(old, superseded.report.level))
                 return True
         # The old report is unknown here, or no longer stands: the new one is still what its source says.
-        return await self._record_as_new(session, caller, identifier, sent)
+        at_least = 0 if superseded is None else self._lowest.get(old, superseded.report.level)
+        return await self._record_as_new(session, caller, entry, sent, at_least)
 
-    async def _record_as_new(self, session: AsyncSession, caller: Principal, identifier: UUID, sent: ValidatedReport | FieldErrors) -> bool:
-        (outcome,), _ = await record_reports(session, caller, [sent], self._settings, identifiers=[identifier], requester=self._requester)
+    async def _record_as_new(
+        self, session: AsyncSession, caller: Principal, entry: Entry, sent: ValidatedReport | FieldErrors, at_least: int = 0
+    ) -> bool:
+        assert entry.report is not None
+        (outcome,), _ = await record_reports(
+            session, caller, [sent], self._settings, identifiers=[entry.report.id], before_import=self._head, at_least=at_least
+        )
         if isinstance(outcome, list):
             raise Problem(422, "The report is not valid.", errors=outcome)
-        self._map(identifier, outcome.report.id)
+        self._map(entry.report.id, outcome.report.id)
+        if outcome.created:
+            self._note_brought(caller, entry, outcome.report, at_least)
         return outcome.created
 
     async def _is_recorded(self, session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors) -> bool:
-        """Return whether the statement is recorded under another identifier, as far as the requester may know."""
+        """Return whether the statement is recorded under another identifier, as far as the caller may know."""
         (resolved,) = await resolve_references(session, caller, [sent], self._settings)
         if isinstance(resolved, list):
             return False
-        return bool(await find_by_fingerprint(await session.connection(), [resolved.fingerprint], self._requester or caller))
+        return bool(await find_by_fingerprint(await session.connection(), [resolved.fingerprint], caller.level))
 
     async def _retract(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         identifier = self._local(entry.report_id)
@@ -225,7 +246,7 @@ class EntryApplier:
     async def _add_outcome(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         indicator = self._local(entry.indicator)
         assert entry.detail.outcome is not None
-        if await _exists(session, caller, entry, "outcome", col(LedgerEntry.indicator_id) == indicator):
+        if await is_recorded(session, caller, entry, "outcome", col(LedgerEntry.indicator_id) == indicator):
             return False
         sent = OutcomeIn(outcome=entry.detail.outcome, reason=entry.reason, report=self._local(entry.report_id))
         await record_outcome(session, caller, indicator, sent, self._settings, entry.first_recorded_at)
@@ -236,10 +257,11 @@ class EntryApplier:
         assert entry.detail.reliability is not None
         organisation = (self._requester or caller).organisation
         source = (await find_sources(await session.connection(), [entry.source], caller.level, organisation)).get(entry.source)
-        if source is not None and await _exists(session, caller, entry, "grade", col(LedgerEntry.source_id) == source.id):
+        if source is not None and await is_recorded(session, caller, entry, "grade", col(LedgerEntry.source_id) == source.id):
             return False
         sent = GradeIn(reliability=entry.detail.reliability, reason=entry.reason)
-        await record_grade(session, caller, entry.source, sent, self._settings, entry.first_recorded_at)
+        since = None if self._from_file and entry.source not in self.brought_sources else entry.effective_from
+        await record_grade(session, caller, entry.source, sent, self._settings, entry.first_recorded_at, since)
         return True
 
     async def _change_label(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
@@ -248,13 +270,16 @@ class EntryApplier:
         visible = await find_visible_report(await session.connection(), identifier, caller)
         if visible is None and entry.report is not None:
             sent = validate(entry.statement | {"sensitivity": label.value}, self._settings)
-            return await self._record_as_new(session, caller, entry.report.id, sent)
+            return await self._record_as_new(session, caller, entry, sent)
         if visible is None or visible.report.level == label.level:
             return False
-        if await _exists(session, caller, entry, "label", col(LedgerEntry.report_id) == identifier):
+        if await is_recorded(session, caller, entry, "label", col(LedgerEntry.report_id) == identifier):
             return False
-        if label.level < visible.report.level and not await self._may_lower(session, caller, identifier):
-            raise Problem(409, "Lowering a label takes two different keys.", kind="same-key")
+        if label.level < visible.report.level:
+            # Two persons lowered another label than the one that this service has, unless it has that one from there.
+            other = entry.detail.before != LABELS[visible.report.level] and await last_label_elsewhere(session, identifier) is None
+            if other or not self._brought(caller, identifier, label):
+                raise Problem(409, "Lowering a label takes two persons.", kind="same-person")
         await replicate_label(session, caller, identifier, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
         return True
 
@@ -273,11 +298,3 @@ def _is_applicable(entry: Entry, result: ApplyResult) -> bool:
 
 def _within_report(errors: FieldErrors) -> FieldErrors:
     return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in errors]
-
-
-async def _exists(session: AsyncSession, caller: Principal, entry: Entry, type_: str, about: ColumnElement[bool]) -> bool:
-    """Return whether the caller sees an entry here that was first recorded at the same time, here or elsewhere."""
-    where = col(LedgerEntry.type) == type_, col(LedgerEntry.level) <= caller.level, about
-    rows = await session.execute(select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(*where))
-    first = entry.first_recorded_at
-    return any(row.recorded_at == first or (row.detail or {}).get(FIRST_RECORDED_AT) == rfc3339(first) for row in rows)

@@ -50,7 +50,10 @@ class _Detail(BaseModel):
     sensitivity: Label | None = None
     outcome: WarningOutcome | None = None
     reliability: Grade | None = None
+    # A label, or a grade.
+    before: str | None = None
     first_recorded_at: DateOrTime | None = None
+    effective_from: DateOrTime | None = None
 
 
 class _Document(BaseModel):
@@ -91,6 +94,11 @@ class Entry(BaseModel):
         time = self.detail.first_recorded_at or self.recorded_at
         assert time is not None
         return start_of(time)
+
+    @property
+    def effective_from(self) -> datetime:
+        """Return from when a grade is in force at the first Lifeline."""
+        return start_of(self.detail.effective_from) if self.detail.effective_from else self.first_recorded_at
 
 
 def _without_nulls(node: dict[str, Any]) -> dict[str, Any]:

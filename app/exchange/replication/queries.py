@@ -1,0 +1,29 @@
+"""Look up what entries of another Lifeline have recorded here."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.access.principal import Principal
+from app.domain.times import rfc3339, start_of
+from app.exchange.replication.entry_schema import Entry
+from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
+
+
+async def last_label_elsewhere(session: AsyncSession, report: UUID) -> datetime | None:
+    """Return when another Lifeline recorded the last change of a label; None if this service did, or if there is none."""
+    labels = select(col(LedgerEntry.detail)).where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type) == "label")
+    detail = await session.scalar(labels.order_by(col(LedgerEntry.global_seq).desc()).limit(1))
+    changed_at = (detail or {}).get(FIRST_RECORDED_AT)
+    return None if changed_at is None else start_of(changed_at)
+
+
+async def is_recorded(session: AsyncSession, caller: Principal, entry: Entry, type_: str, about: ColumnElement[bool]) -> bool:
+    """Return whether the caller sees an entry here that was first recorded at the same time, here or elsewhere."""
+    where = col(LedgerEntry.type) == type_, col(LedgerEntry.level) <= caller.level, about
+    rows = await session.execute(select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(*where))
+    first = entry.first_recorded_at
+    return any(row.recorded_at == first or (row.detail or {}).get(FIRST_RECORDED_AT) == rfc3339(first) for row in rows)
