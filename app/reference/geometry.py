@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
@@ -17,6 +17,7 @@ BBox = tuple[float, float, float, float]
 # The lowest clearance that sees the exact geometry of routes.
 EXACT_FROM = LEVELS[Label.AMBER]
 COARSE_DECIMALS = 1
+STEPS_PER_DEGREE = 10
 
 
 def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
@@ -130,13 +131,55 @@ def _spans(bbox: BBox) -> list[tuple[float, float]]:
 
 
 def visible_geometry(geometry: dict[str, Any], level: int) -> dict[str, Any]:
-    """Return a geometry as exact as a clearance may see it: below EXACT_FROM rounded to 0.1 degree, about 11 km."""
-    if level >= EXACT_FROM:
-        return geometry
+    """Return a geometry as exact as a clearance may see it: below EXACT_FROM rounded to 0.1 degree, about 11 km.
+
+    The rounded one has no heights and no repeated vertices, because their number would tell how the exact one runs between the rounded
+    positions. A part that shrinks becomes what is left of it: a polygon without area a line, a line of one position a point, and a hole
+    without area nothing.
+    """
+    return geometry if level >= EXACT_FROM else _coarse(geometry)
+
+
+def _coarse(geometry: dict[str, Any]) -> dict[str, Any]:
     if "geometries" in geometry:
-        return {"type": geometry["type"], "geometries": [visible_geometry(each, level) for each in geometry["geometries"]]}
-    return {"type": geometry["type"], "coordinates": _rounded(geometry["coordinates"])}
+        return {"type": geometry["type"], "geometries": _without_repeats(_coarse(each) for each in geometry["geometries"])}
+    type_, coordinates = geometry["type"], geometry["coordinates"]
+    if not coordinates:
+        return {"type": type_, "coordinates": []}
+    if type_.startswith("Multi"):
+        single = type_.removeprefix("Multi")
+        parts = _without_repeats(_coarse({"type": single, "coordinates": each}) for each in coordinates)
+        if all(each["type"] == single for each in parts):
+            return {"type": type_, "coordinates": [each["coordinates"] for each in parts]}
+        return {"type": "GeometryCollection", "geometries": parts} if len(parts) > 1 else parts[0]
+    if type_ == "Polygon":
+        outer, *holes = [_without_repeats(map(_rounded, ring)) for ring in coordinates]
+        if not _has_area(outer):
+            return _line(outer)
+        return {"type": type_, "coordinates": [[*ring, ring[0]] for ring in (outer, *filter(_has_area, holes))]}
+    return _line(_without_repeats(map(_rounded, [coordinates] if type_ == "Point" else coordinates)))
 
 
-def _rounded(node: Any) -> Any:
-    return [_rounded(each) for each in node] if isinstance(node, list) else round(node, COARSE_DECIMALS)
+def _rounded(position: list[float]) -> list[float]:
+    # Adding 0.0 turns -0.0, which would tell the side of the meridian, into 0.0.
+    return [round(each, COARSE_DECIMALS) + 0.0 for each in position[:2]]
+
+
+def _without_repeats(nodes: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    seen: set[str] = set()
+    for node in nodes:
+        if (text := repr(node)) not in seen:
+            seen.add(text)
+            found.append(node)
+    return found
+
+
+def _has_area(ring: list[list[float]]) -> bool:
+    """Return whether the positions of a ring, without the last, enclose an area. In whole steps, because floats do not add up exactly."""
+    steps = [[round(each * STEPS_PER_DEGREE) for each in position] for position in ring]
+    return sum(one[0] * other[1] - other[0] * one[1] for one, other in zip(steps, [*steps[1:], *steps[:1]], strict=True)) != 0
+
+
+def _line(line: list[list[float]]) -> dict[str, Any]:
+    return {"type": "LineString", "coordinates": line} if len(line) > 1 else {"type": "Point", "coordinates": line[0]}
