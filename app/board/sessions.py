@@ -24,7 +24,8 @@ class Sessions:
     """Encrypts keys into cookies, and decrypts them."""
 
     def __init__(self, settings: Settings) -> None:
-        secret = settings.session_secret.get_secret_value() or secrets.token_urlsafe(32)
+        given = settings.session_secret
+        secret = secrets.token_urlsafe(32) if given is None else given.get_secret_value()
         derived = HKDF(SHA256(), 32, None, _HKDF_INFO).derive(secret.encode())
         self._fernet = Fernet(base64.urlsafe_b64encode(derived))
         self._max_age_seconds = settings.session_hours * 3600

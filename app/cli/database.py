@@ -52,8 +52,11 @@ def verify() -> None:
 
 @commands.command()
 def doctor() -> None:
-    """Check configuration, database, schema, disk, clock, ledger and replica; exit code 1 if a check fails."""
-    results = run(_run_checks(load_settings(with_replica=True)), schema=False)
+    """Print each setting and its origin, then check settings, database, schema, disk, clock, ledger, replica; exit code 1 if one fails."""
+    settings = load_settings(with_replica=True)
+    for name, value, origin in settings.shown():
+        stdout.print(f"{origin:<15}{name}={value}", markup=False)
+    results = run(_run_checks(settings), schema=False)
     for result in results:
         stdout.print(f"{'ok' if result.ok else 'FAILED':<8}{result.name:<15}{result.detail}")
     if not all(result.ok for result in results):

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import asyncpg
 import typer
-from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
@@ -99,8 +98,5 @@ def load_settings(*, with_replica: bool = False) -> Settings:
     try:
         settings = get_settings()
         return settings if with_replica else settings.model_copy(update={"read_database_url": None})
-    except ValidationError as error:
-        problems = "; ".join(f"LIFELINE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
-        raise fail(f"The settings are invalid: {problems}") from None
     except SettingsError as error:
-        raise fail(f"The settings are invalid: {error}: the value must be JSON.") from None
+        raise fail(f"The settings are invalid: {error}.") from None

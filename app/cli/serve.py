@@ -52,7 +52,7 @@ def serve(
         _demo(settings)
         stdout.print(f"Board        {address}/", f"Indicators   {address}/v1/indicators", f"Swagger UI   {address}/docs", sep="\n")
     # All worker processes inherit one secret, so that each accepts the sessions of the others.
-    if not settings.session_secret.get_secret_value():
+    if settings.session_secret is None:
         os.environ["LIFELINE_SESSION_SECRET"] = secrets.token_urlsafe(32)
     with share_counters(workers):
         config = uvicorn.Config(

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from app.domain.rates import Rate
 from app.http.problems import Problem, RawHeaders, log
-from app.settings import Rate
 
 SLOTS = 65_536
 MAX_CACHED_ENTRIES = 50_000

@@ -1,7 +1,7 @@
 """Non-interference: two ledgers that differ only above a clearance get the same responses below it, byte for byte.
 
 Every path and format of the OpenAPI document is compared, headers, the stream and webhook deliveries included. Identifiers and times
-are predictable, and those of hidden records come from another sequence, so that nothing else differs. LIFELINE_TEST_FULL=1 tries forty
+are predictable, and those of hidden records come from another sequence, so that nothing else differs. TEST_FULL=1 tries forty
 times as many examples.
 """
 

@@ -1,6 +1,6 @@
 """Replay of the ledger: up to any entry it gives, byte for byte, the documents stored at that entry, for every clearance.
 
-Hypothesis chooses the entries. By default the same few examples run; with LIFELINE_TEST_FULL=1, 300 new ones each time.
+Hypothesis chooses the entries. By default the same few examples run; with TEST_FULL=1, 300 new ones each time.
 """
 
 from collections.abc import Callable, Coroutine

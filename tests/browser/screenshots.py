@@ -10,7 +10,7 @@ OUTPUT = Path(__file__).parent.parent.parent / "test-output"
 
 
 def save_screenshot(page: Page, name: str, *, whole: bool = True) -> None:
-    """Save a screenshot in test-output/ when LIFELINE_TEST_FULL is 1."""
+    """Save a screenshot in test-output/ when TEST_FULL is 1."""
     if FULL:
         OUTPUT.mkdir(exist_ok=True)
         page.screenshot(path=OUTPUT / f"{name}.png", full_page=whole)

@@ -91,7 +91,7 @@ def test_report_is_posted_read_back_and_refused_when_wrong(page: Page, demo: Ser
     assert "urn:lifeline:problem:invalid" in problem
 
 
-@pytest.mark.skipif(not FULL, reason="each operation takes seconds to open, and every example runs by HTTP: set LIFELINE_TEST_FULL")
+@pytest.mark.skipif(not FULL, reason="each operation takes seconds to open, and every example runs by HTTP: set TEST_FULL")
 def test_examples_of_webhooks_and_labels_run_unedited(page: Page, demo: Server) -> None:
     authorize(page, demo.key)
     for name, status, shown in (

@@ -112,8 +112,8 @@ def test_every_setting_is_described_on_a_page() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     named = set(re.findall(r"LIFELINE_([A-Z0-9_]+)\b", text))
     settings = {name.upper() for name in Settings.model_fields}
-    # A key for `lifeline pull`, and the switch of the long tests, are no settings of the service.
-    assert named - settings == {"UPSTREAM_KEY", "TEST_FULL"}
+    # A key for `lifeline pull` is no setting of the service.
+    assert named - settings == {"UPSTREAM_KEY"}
     assert settings - named == set()
 
 

@@ -1,6 +1,6 @@
 """SIGKILL at random moments under eight writers: every acknowledged write is stored, once and completely.
 
-LIFELINE_TEST_ROUNDS is the number of rounds; a thousand take some ten minutes on each engine.
+TEST_ROUNDS is the number of rounds; a thousand take some ten minutes on each engine.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tests.support.servers import new_key
 
 pytestmark = pytest.mark.starts_early
 
-ROUNDS = int(os.environ.get("LIFELINE_TEST_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "3"))
 VERIFY_EACH = max(1, ROUNDS // 10)
 WRITERS = 8
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from app.access.principal import Scope
 from app.http.rate_limit import RateLimiter
-from app.settings import Rate, Settings
+from app.domain.rates import Rate
+from app.settings import Settings
 from tests.support.servers import client_for, new_key, wait_if_window_ends_within
 
 

@@ -1,6 +1,6 @@
 """Schemathesis on a real server: no 5xx, and no response that the OpenAPI document does not describe.
 
-LIFELINE_TEST_FULL=1 sends thirty times as many requests.
+TEST_FULL=1 sends thirty times as many requests.
 """
 
 import asyncio

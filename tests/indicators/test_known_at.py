@@ -53,7 +53,7 @@ async def _do(client: httpx.AsyncClient, action: str, body: dict[str, Any], repo
 async def test_known_at_returns_the_responses_of_that_time(client: httpx.AsyncClient, make_client: MakeClient) -> None:
     """Lists, indicators and reports, for every clearance.
 
-    Each is requested after every third step; with LIFELINE_TEST_FULL=1, after every step.
+    Each is requested after every third step; with TEST_FULL=1, after every step.
     """
     clients = [await make_client(clearance=label) for label in Label]
     reports: list[dict[str, Any]] = []

@@ -122,7 +122,7 @@ FILTERS: list[tuple[dict[str, str], set[str]]] = [
 
 
 async def test_filter_returns_the_indicators_that_match(client: httpx.AsyncClient, named: dict[str, str]) -> None:
-    """Each filter is tried on the list of all kinds and on that of one kind; with LIFELINE_TEST_FULL=1, of all kinds."""
+    """Each filter is tried on the list of all kinds and on that of one kind; with TEST_FULL=1, of all kinds."""
     failed = []
     kinds = {name: REPORTS[name]["kind"] for name in REPORTS}
     for at, (params, expected) in enumerate(FILTERS):

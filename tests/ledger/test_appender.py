@@ -1,6 +1,6 @@
 """The same reports give the same indicators however they are sent, and every clearance's ledger is gapless and verifiable.
 
-With LIFELINE_TEST_FULL=1 there are 5,000 reports, which takes some minutes.
+With TEST_FULL=1 there are 5,000 reports, which takes some minutes.
 """
 
 import asyncio

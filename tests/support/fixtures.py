@@ -19,7 +19,7 @@ from tests.support.servers import invoke
 
 _numbers = itertools.count()
 # Whether tests run all of their cases instead of a part.
-FULL = os.environ.get("LIFELINE_TEST_FULL") == "1"
+FULL = os.environ.get("TEST_FULL") == "1"
 # For tests that do not depend on the database engine; run on SQLite only.
 sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 

@@ -116,7 +116,7 @@ async def test_import_names_each_problem_and_records_valid_rows_once(
     assert (await client.get("/v1/ledger/head")).json()["seq"] == valid
 
 
-@pytest.mark.skipif(not FULL, reason="takes a minute: set LIFELINE_TEST_FULL")
+@pytest.mark.skipif(not FULL, reason="takes a minute: set TEST_FULL")
 def test_import_memory_does_not_grow_with_the_rows(tmp_path: Path, sqlite_template_with_reference: Path) -> None:
     peaks = []
     for count in (4_000, 20_000):
