@@ -48,6 +48,61 @@ async def second(make_client: MakeClient) -> httpx.AsyncClient:
     return await make_client(clearance=Label.RED, organisation="another")
 
 
+async def grade(client: httpx.AsyncClient, source: str, reliability: str) -> None:
+    answer = await client.post(f"/v1/sources/{source}/grades", json={"reliability": reliability, "reason": "a reason"})
+    assert answer.status_code == 201, answer.text
+
+
+async def now(client: httpx.AsyncClient) -> str:
+    """Return the time of the last entry."""
+    head: str = (await client.get("/v1/ledger/head")).json()["recorded_at"]
+    return head
+
+
+async def test_grade_shows_no_reader_a_source_that_a_label_hides(
+    client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
+) -> None:
+    """A grade before or after a label is raised moves nothing below it, then and in the past; of a lowered one, only a later grade does."""
+    recorded = await post(client, value={"people": 2})
+    await post(client, source="envoy", value={"people": 1})
+    hidden = await post(client, source="monitor", value={"people": 3}, sensitivity="red")
+    reader = await make_client(Scope.READ, clearance=Label.GREEN)
+    paths = [path.replace("{indicator}", recorded["indicator"]) for path in PATHS if "changes" not in path]
+
+    async def seen(known_at: str | None = None) -> list[Any]:
+        at = {"known_at": known_at} if known_at else {}
+        bodies = [(await reader.get(path, params=at)).json() for path in paths if not (at and "known_at" in path)]
+        # The head of the ledger moves, because grades are public.
+        return [{name: value for name, value in body.items() if name != "revision" or "items" not in body} for body in bodies]
+
+    await grade(client, "agency", "A")
+    graded = await now(client)
+    assert (await change_label(client, recorded, "amber")).status_code == 201
+    revision = (await client.get(f"/v1/indicators/{recorded['indicator']}")).json()["revision"]
+    before, before_then = await seen(), await seen(graded)
+    await grade(client, "agency", "C")
+    await grade(client, "monitor", "A")
+    assert (await seen(), await seen(graded)) == (before, before_then)
+    then = await reader.get(f"/v1/indicators/{recorded['indicator']}", params={"known_at": graded})
+    assert then.json()["revision"] == 2
+    assert [change["documents"] for change in await all_changes(reader) if change["type"] == "grade"] == [[], [], []]
+    documents = [change["documents"] for change in await all_changes(client) if change["type"] == "grade"]
+    assert [len(each) for each in documents] == [1, 1, 1]
+    assert (await client.get(f"/v1/indicators/{recorded['indicator']}")).json()["revision"] > revision
+
+    await lower_label(client, second, hidden, "clear")
+    assert (await seen(graded)) == before_then
+    lowered = await seen()
+    assert [len(each["documents"]) for each in await all_changes(reader) if each["type"] == "grade"] == [0, 0, 0]
+    await grade(client, "monitor", "B")
+    assert (await seen()) != lowered
+    assert (await all_changes(reader))[-1]["documents"][0]["revision"] == 8
+    # A reader who saw it before its label was raised has its past back.
+    await lower_label(client, second, recorded, "green")
+    assert [len(each["documents"]) for each in await all_changes(reader) if each["type"] == "grade"] == [1, 1, 0, 1]
+    await assert_verified(settings.database_url)
+
+
 PATHS = (
     "/v1/indicators", "/v1/trapped-populations", "/v1/indicators/{indicator}", "/v1/indicators/{indicator}?known_at=2999-01-01",
     "/v1/indicators?known_at=2999-01-01", "/v1/indicators/{indicator}/history", "/v1/situations", "/v1/situations/oldtown",
