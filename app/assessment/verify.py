@@ -14,6 +14,7 @@ from app.assessment.inputs import load_inputs
 from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.assessment.projection import projection_rows, replace_rows
+from app.ledger.verify import indicators_changed_since
 from app.storage.public_changes import COUNT_PUBLIC_CHANGE
 from app.storage.types import table_of
 
@@ -22,10 +23,12 @@ MAX_INDICATORS_PER_STEP = 200
 Horizons = Mapping[str, timedelta]
 
 
-async def _steps(connection: AsyncConnection) -> AsyncIterator[list[UUID]]:
+async def _steps(connection: AsyncConnection, since: int = 0) -> AsyncIterator[list[UUID]]:
     after: UUID | None = None
     while True:
         page = select(col(Indicator.id)).order_by(col(Indicator.id)).limit(MAX_INDICATORS_PER_STEP)
+        if since:
+            page = page.where(col(Indicator.id).in_(indicators_changed_since(since)))
         ids = list((await connection.execute(page if after is None else page.where(col(Indicator.id) > after))).scalars())
         if not ids:
             return
@@ -42,9 +45,9 @@ async def _rows_from_ledger(connection: AsyncConnection, ids: list[UUID], horizo
     return {each: projection_rows(found) for each, found in inputs.items()}
 
 
-async def verify_projections(connection: AsyncConnection, horizons: Horizons) -> AsyncIterator[str]:
-    """Assess every indicator from the ledger and yield a line for each whose stored documents differ."""
-    async for ids in _steps(connection):
+async def verify_projections(connection: AsyncConnection, horizons: Horizons, since: int = 0) -> AsyncIterator[str]:
+    """Assess the indicators that entries after a number changed from the ledger; yield a line for each whose stored documents differ."""
+    async for ids in _steps(connection, since):
         try:
             expected = await _rows_from_ledger(connection, ids, horizons)
         except (KeyError, ValueError):

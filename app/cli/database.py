@@ -5,16 +5,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
 from app.domain.times import rfc3339
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
-from app.operations.verify import verify_all
+from app.operations.verify import (
+    KnownHead,
+    UnreadableHead,
+    find_missing_heads,
+    load_heads,
+    open_snapshot,
+    read_heads,
+    verify_all,
+    write_heads,
+)
 from app.settings import Settings
 from app.storage.migrations import migrate
+from app.storage.private_files import replace_by_private_file
 
 commands = typer.Typer()
 
@@ -34,19 +43,45 @@ def migrate_schema(
 
 
 @commands.command()
-def verify() -> None:
-    """Verify that the ledger and every stored indicator are as they were written; exit code 1 and one line for each problem."""
+def verify(
+    since: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="Verify only what came after this file of an earlier --checkpoint, or after such a head."),
+    ] = None,
+    head: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A head that an auditor kept, from /v1/ledger/head: it must be in the history of this ledger."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the heads that were verified to this file, for a later --since or --head.")
+    ] = None,
+) -> None:
+    """Verify that the ledger and every stored indicator are as they were written; exit code 1 and one line for each problem.
+
+    The service goes on writing meanwhile.
+    """
     settings = load_settings()
+    try:
+        verified = read_heads(since) if since is not None else []
+        kept = [each for path in head or () for each in read_heads(path)]
+    except UnreadableHead as error:
+        raise fail(str(error)) from None
 
-    async def work(session: AsyncSession) -> int:
+    async def work() -> tuple[int, list[KnownHead]]:
         problems = 0
-        async for problem in verify_all(await session.connection(), settings.horizons):
-            stdout.print(problem)
-            problems += 1
-        return problems
+        async with open_snapshot(settings) as connection:
+            for found in (find_missing_heads(connection, kept), verify_all(connection, settings.horizons, verified)):
+                async for problem in found:
+                    stdout.print(problem, markup=False)
+                    problems += 1
+            return problems, await load_heads(connection)
 
-    if problems := in_transaction(work, settings):
+    problems, heads = run(work(), schema=False)
+    if problems:
         raise fail(f"{problems} problem{'s' if problems > 1 else ''} found.")
+    if checkpoint is not None:
+        with database_errors(), replace_by_private_file(checkpoint) as file:
+            file.write(write_heads(heads))
     stdout.print("The ledger and every stored indicator are as they were written.")
 
 

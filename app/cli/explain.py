@@ -4,6 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -58,6 +59,8 @@ def _explain_sqlite(path: Path, error: BaseException) -> str | None:
 
 def _explain_postgresql(error: BaseException) -> str | None:
     state = getattr(error, "sqlstate", None) or ""
+    if isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched):
+        return _BY_SQLSTATE["25006"]
     if isinstance(error, OSError):
         return "check that the server runs, and its host and port in LIFELINE_DATABASE_URL"
     return next((advice for start, advice in _BY_SQLSTATE.items() if state.startswith(start)), None)

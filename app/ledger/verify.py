@@ -1,10 +1,12 @@
 """Verify that nothing in the ledger was altered, removed or reordered, by hashing the chain of each clearance again."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from rfc8785 import CanonicalizationError
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import Select, case, exists, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -20,21 +22,29 @@ from app.reports.models import Report
 from app.storage.types import table_of
 
 BATCH_SIZE = 1000
+AMENDING_TYPES = ("retraction", "label")
+
+Status = tuple[int | None, int | None, int | None]
+
+
+@dataclass(slots=True)
+class ChainPosition:
+    """The end of what is verified: the number of its last entry, and the position and hash of each clearance's ledger."""
+
+    global_seq: int = 0
+    seq: list[int] = field(default_factory=lambda: [0] * len(LABELS))
+    hashes: list[str] = field(default_factory=lambda: [GENESIS] * len(LABELS))
 
 
 class ChainVerifier:
-    """Checks entries one after the other, and derives from them what the `report` table should hold."""
+    """Checks entries one after the other, from a position on."""
 
-    def __init__(self) -> None:
-        self.global_seq = 0
-        self.seq = [0] * len(LABELS)
-        self.hashes = [GENESIS] * len(LABELS)
-        # By report: the levels from which it is superseded and retracted, and the last entry that changed either.
-        self.terminations: dict[str, tuple[int | None, int | None, int]] = {}
-        # By report with a changed label: its current, lowest and submitted level.
-        self.labels: dict[str, tuple[int, int, int]] = {}
-        # By `global_seq` of a correction: the level of the superseded report at that time, if its label had changed.
-        self.superseded_levels: dict[int, int] = {}
+    def __init__(self, start: ChainPosition) -> None:
+        self.global_seq = start.global_seq
+        self.seq = list(start.seq)
+        self.hashes = list(start.hashes)
+        # Current level of the reports whose label an entry of the batch changes, after the entries so far.
+        self.labels: dict[UUID, int] = {}
 
     def check(self, entry: LedgerEntry, report: Report | None, body: dict[str, Any], aliases: Mapping[str, str]) -> list[str]:
         """Return the problems of the next entry."""
@@ -51,14 +61,13 @@ class ChainVerifier:
             problems.append(f"{what}: the columns of its report do not agree with its content")
         if entry.type == "label" and (report is None or not self._label_follows(entry, report)):
             problems.append(f"{what}: it does not start from the label that the report had")
-        self._record_termination(entry)
         return problems
 
     def _label_follows(self, entry: LedgerEntry, report: Report) -> bool:
         detail = entry.detail or {}
         new, before = LEVELS[Label(detail["sensitivity"])], LEVELS[Label(detail["before"])]
-        current, lowest, submitted = self.labels.get(str(report.id), (report.submitted_level,) * 3)
-        self.labels[str(report.id)] = (new, min(lowest, new), submitted)
+        current = self.labels.get(report.id, report.submitted_level)
+        self.labels[report.id] = new
         return current == before and (entry.level, entry.redacted_below) == (min(new, before), max(new, before))
 
     def _altered(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str]) -> bool:
@@ -79,22 +88,6 @@ class ChainVerifier:
             self.seq[level], self.hashes[level] = stored[0] or self.seq[level] + 1, stored[1] or expected or GENESIS
         return altered
 
-    def _record_termination(self, entry: LedgerEntry) -> None:
-        detail = entry.detail or {}
-        report = str(entry.report_id) if entry.type == "retraction" else detail.get("supersedes")
-        if report is None:
-            return
-        superseded, retracted, _ = self.terminations.get(report, (None, None, 0))
-        if entry.type == "retraction":
-            self.terminations[report] = (superseded, entry.level, entry.global_seq)
-            return
-        level = entry.level
-        if entry.type == "correction":
-            level = max(level, entry.redacted_below)
-            if report in self.labels:
-                self.superseded_levels[entry.global_seq] = self.labels[report][0]
-        self.terminations[report] = (level if superseded is None else min(superseded, level), retracted, entry.global_seq)
-
 
 def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
     kind = KINDS.get(report.kind)
@@ -112,26 +105,43 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
     )
 
 
-async def verify_chain(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Yield the problems of the ledger, from its first entry on, and of the tables that follow from it."""
-    verifier = ChainVerifier()
+async def verify_chain(connection: AsyncConnection, start: ChainPosition | None = None) -> AsyncIterator[str]:
+    """Yield the problems of the ledger, from the entry after `start` on, and of what follows from these entries in other tables."""
+    start = start or ChainPosition()
+    verifier = ChainVerifier(start)
     global_seq = table_of(LedgerEntry).c.global_seq
     batches = select_entries().order_by(global_seq).limit(BATCH_SIZE)
     while rows := (await connection.execute(batches.where(global_seq > verifier.global_seq))).mappings().all():
         decoded = [decode_entry(row) for row in rows]
         aliases = await load_aliases(connection, [body for _, _, body in decoded])
+        relabelled = {entry.report_id for entry, _, _ in decoded if entry.type == "label"}
+        before = await _load_labels(connection, relabelled, through=verifier.global_seq)
+        verifier.labels = {report: changes[-1][1] for report, changes in before.items()}
         for each in decoded:
             for problem in verifier.check(*each, aliases):
                 yield problem
     for check in (
         _verify_head(connection, verifier),
-        _verify_reports(connection, verifier),
-        _verify_corrections(connection, verifier),
-        _verify_grades(connection),
-        _verify_indicator_sources(connection),
+        _verify_reports(connection, start.global_seq),
+        _verify_corrections(connection, start.global_seq),
+        _verify_grades(connection, start.global_seq),
+        _verify_indicator_sources(connection, start.global_seq),
     ):
         async for problem in check:
             yield problem
+
+
+async def _load_labels(connection: AsyncConnection, reports: Collection[UUID | None], through: int) -> dict[UUID, list[tuple[int, int]]]:
+    """Return the number of each entry that changed the label of some reports, with the level that it set."""
+    found: dict[UUID, list[tuple[int, int]]] = {}
+    if reports:
+        entries = table_of(LedgerEntry).c
+        changes = select(entries.report_id, entries.global_seq, entries.detail).where(
+            entries.type == "label", entries.report_id.in_(reports)
+        )
+        for row in await connection.execute(changes.where(entries.global_seq <= through).order_by(entries.global_seq)):
+            found.setdefault(row.report_id, []).append((row.global_seq, LEVELS[Label(row.detail["sensitivity"])]))
+    return found
 
 
 async def _verify_head(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
@@ -153,26 +163,61 @@ async def check_head(connection: AsyncConnection) -> str | None:
     return None
 
 
-async def _verify_reports(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
+async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
     recorded = select(col(LedgerEntry.global_seq)).where(col(LedgerEntry.type).in_(STATEMENT_TYPES))
-    orphans = select(col(Report.id)).where(col(Report.global_seq).not_in(recorded)).order_by(col(Report.global_seq))
-    for orphan in (await connection.execute(orphans)).scalars():
+    orphans = select(col(Report.id)).where(col(Report.global_seq).not_in(recorded), col(Report.global_seq) > since)
+    for orphan in (await connection.execute(orphans.order_by(col(Report.global_seq)))).scalars():
         yield f"report {orphan}: no entry records it"
-    columns = table_of(Report).c
-    ended = (columns.superseded_from_level, columns.retracted_from_level, columns.ended_global_seq)
-    labels = (columns.level, columns.lowest_level, columns.submitted_level)
-    relabelled = {report: levels for report, levels in verifier.labels.items() if len(set(levels)) > 1}
-    for name, selected, where, expected in (
-        ("status", ended, or_(*(column.is_not(None) for column in ended)), verifier.terminations),
-        ("label", labels, or_(labels[0] != labels[2], labels[1] != labels[2]), relabelled),
-    ):
-        found = {str(row[0]): tuple(row[1:]) for row in await connection.execute(select(columns.id, *selected).where(where))}
-        for report in sorted(found.keys() | expected.keys()):
-            if found.get(report) != expected.get(report):
-                yield f"report {report}: its {name} is not the one that the ledger gives it"
+    reports, entries, later = table_of(Report).c, table_of(LedgerEntry).c, table_of(Report).alias("later").c
+    touched = [
+        reports.ended_global_seq > since,
+        exists().where(entries.report_id == reports.id, entries.type.in_(AMENDING_TYPES), entries.global_seq > since),
+        exists().where(later.supersedes == reports.id, later.global_seq > since),
+    ]
+    if not since:
+        touched += [each.is_not(None) for each in (reports.superseded_from_level, reports.retracted_from_level, reports.ended_global_seq)]
+        touched += [reports.level != reports.submitted_level, reports.lowest_level != reports.submitted_level]
+    page = select(table_of(Report)).where(or_(*touched)).order_by(reports.global_seq).limit(BATCH_SIZE)
+    after = -1
+    while rows := (await connection.execute(page.where(reports.global_seq > after))).all():
+        expected = await _derive_states(connection, {row.id: row.submitted_level for row in rows})
+        for row in rows:
+            status, levels = expected[row.id]
+            if (row.superseded_from_level, row.retracted_from_level, row.ended_global_seq) != status:
+                yield f"report {row.id}: its status is not the one that the ledger gives it"
+            if (row.level, row.lowest_level) != levels:
+                yield f"report {row.id}: its label is not the one that the ledger gives it"
+        after = rows[-1].global_seq
 
 
-async def _verify_corrections(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
+async def _derive_states(connection: AsyncConnection, submitted: Mapping[UUID, int]) -> dict[UUID, tuple[Status, tuple[int, int]]]:
+    """Return what the ledger says of some reports, given with their submitted level.
+
+    The levels from which a report is superseded and retracted, the last entry that changed either, and its current and lowest level.
+    """
+    entries, later = table_of(LedgerEntry), table_of(Report).alias("later")
+    own = select(entries).where(entries.c.report_id.in_(submitted), entries.c.type.in_(AMENDING_TYPES))
+    of_later = select(entries).join(later, later.c.id == entries.c.report_id).where(later.c.supersedes.in_(submitted))
+    found = {row.global_seq: row for statement in (own, of_later) for row in await connection.execute(statement)}
+    states: dict[UUID, tuple[Status, tuple[int, int]]] = {each: ((None, None, None), (level, level)) for each, level in submitted.items()}
+    for number, entry in sorted(found.items()):
+        detail = entry.detail or {}
+        if entry.type == "label" and entry.report_id in states:
+            status, (_, lowest) = states[entry.report_id]
+            level = LEVELS[Label(detail["sensitivity"])]
+            states[entry.report_id] = status, (level, min(lowest, level))
+        superseded_report = UUID(detail["supersedes"]) if detail.get("supersedes") else None
+        if entry.type == "retraction":
+            (superseded, _, _), levels = states[entry.report_id]
+            states[entry.report_id] = (superseded, entry.level, number), levels
+        elif superseded_report in states:
+            (superseded, retracted, _), levels = states[superseded_report]
+            level = max(entry.level, entry.redacted_below) if entry.type == "correction" else entry.level
+            states[superseded_report] = (level if superseded is None else min(superseded, level), retracted, number), levels
+    return states
+
+
+async def _verify_corrections(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
     entries, new, old = table_of(LedgerEntry), table_of(Report), table_of(Report).alias("old")
     corrections = (
         select(*(entries.c[name] for name in ("global_seq", "detail", "redacted_below", "from_indicator_id")))
@@ -182,20 +227,26 @@ async def _verify_corrections(connection: AsyncConnection, verifier: ChainVerifi
         .join(new, new.c.global_seq == entries.c.global_seq)
         .outerjoin(old, old.c.id == new.c.supersedes)
         .where(or_(entries.c.type == "correction", new.c.supersedes.is_not(None), entries.c.from_indicator_id.is_not(None)))
+        .order_by(entries.c.global_seq)
+        .limit(BATCH_SIZE)
     )
-    for row in await connection.execute(corrections.order_by(entries.c.global_seq)):
-        left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
-        supersedes = (row.detail or {}).get("supersedes")
-        level = verifier.superseded_levels.get(row.global_seq, row.submitted_level)
-        if (supersedes, row.redacted_below, row.from_indicator_id) != (str(row.old), level, left):
-            yield f"entry {row.global_seq} (correction): its columns do not agree with the report that it supersedes"
+    while rows := (await connection.execute(corrections.where(entries.c.global_seq > since))).all():
+        labels = await _load_labels(connection, {row.old for row in rows}, through=rows[-1].global_seq)
+        for row in rows:
+            left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
+            supersedes = (row.detail or {}).get("supersedes")
+            before = [level for number, level in labels.get(row.old, ()) if number < row.global_seq]
+            level = before[-1] if before else row.submitted_level
+            if (supersedes, row.redacted_below, row.from_indicator_id) != (str(row.old), level, left):
+                yield f"entry {row.global_seq} (correction): its columns do not agree with the report that it supersedes"
+        since = rows[-1].global_seq
 
 
-async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
+async def _verify_grades(connection: AsyncConnection, after: int) -> AsyncIterator[str]:
     entries: dict[tuple[Any, int], tuple[Any, str]] = {}
     first: dict[Any, str] = {}
     columns = (col(LedgerEntry.source_id), col(LedgerEntry.global_seq), col(LedgerEntry.detail), col(LedgerEntry.recorded_at))
-    regrading = select(*columns).where(col(LedgerEntry.type) == "grade").order_by(col(LedgerEntry.global_seq))
+    regrading = select(*columns).where(columns[1] > after, col(LedgerEntry.type) == "grade").order_by(columns[1])
     for source, number, detail, recorded_at in await connection.execute(regrading):
         since = (detail or {}).get(FIRST_RECORDED_AT)
         entries[source, number] = start_of(since) if since else recorded_at, (detail or {}).get("reliability", "")
@@ -204,6 +255,8 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
     # NULL for the first grade, whose `effective_from` PostgreSQL's driver cannot read.
     since_column = case((grades.global_seq > 0, grades.effective_from)).label("since")
     stored = select(grades.source_id, grades.global_seq, grades.reliability, since_column, col(Source.slug))
+    # A source's first grade has the number 0.
+    stored = stored.where(grades.global_seq > (after or -1))
     stored = stored.join(Source, col(Source.id) == grades.source_id).order_by(col(Source.slug), grades.global_seq)
     for row in await connection.execute(stored):
         if row.global_seq == 0:
@@ -216,7 +269,19 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
         yield f"source {source}: its grade since entry {number} is missing"
 
 
-async def _verify_indicator_sources(connection: AsyncConnection) -> AsyncIterator[str]:
+def indicators_changed_since(since: int) -> Select[Any]:
+    """Select the indicators whose reports, outcomes, labels or sources' grades later entries changed; an indicator may come twice."""
+    entries, sources = table_of(LedgerEntry).c, table_of(IndicatorSource).c
+    graded = select(entries.source_id).where(entries.global_seq > since, entries.source_id.is_not(None))
+    changed = (
+        select(entries.indicator_id).where(entries.global_seq > since, entries.indicator_id.is_not(None)),
+        select(entries.from_indicator_id).where(entries.global_seq > since, entries.from_indicator_id.is_not(None)),
+        select(sources.indicator_id).where(sources.source_id.in_(graded)),
+    )
+    return select(union_all(*changed).subquery().c[0])
+
+
+async def _verify_indicator_sources(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
     reports, sources, names = table_of(Report), table_of(IndicatorSource), ("indicator_id", "source_id", "facet", "level")
     from_reports, stored = [reports.c[name] for name in names], [sources.c[name] for name in names]
     # A changed label leaves the row of the old level behind and adds one from the label change on, so compare these without numbers.
@@ -224,11 +289,12 @@ async def _verify_indicator_sources(connection: AsyncConnection) -> AsyncIterato
     expected_rows = select(*from_reports, func.min(reports.c.global_seq)).group_by(*from_reports)
     expected_rows = expected_rows.where(reports.c.indicator_id.not_in(relabelled))
     stored_rows = select(*stored, sources.c.first_global_seq).where(sources.c.indicator_id.not_in(relabelled))
-    differences = (
-        expected_rows.except_(stored_rows),
-        stored_rows.except_(expected_rows),
-        select(*from_reports).except_(select(*stored)),
-    )
+    expected_pairs, stored_pairs = select(*from_reports), select(*stored)
+    if since:
+        changed = indicators_changed_since(since)
+        expected_rows, expected_pairs = (each.where(reports.c.indicator_id.in_(changed)) for each in (expected_rows, expected_pairs))
+        stored_rows, stored_pairs = (each.where(sources.c.indicator_id.in_(changed)) for each in (stored_rows, stored_pairs))
+    differences = (expected_rows.except_(stored_rows), stored_rows.except_(expected_rows), expected_pairs.except_(stored_pairs))
     altered = {row.indicator_id for difference in differences for row in await connection.execute(difference)}
     for indicator in sorted(altered):
         yield f"indicator {indicator}: the index of its sources was altered"

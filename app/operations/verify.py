@@ -1,23 +1,131 @@
 """Verification of everything that the database holds, for `lifeline verify` and for backups."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Annotated
 
+import asyncpg
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
 
 from app.assessment.verify import Horizons, verify_projections
-from app.ledger.verify import verify_chain
+from app.domain.tlp import LABELS, Label
+from app.ledger.hash_chain import GENESIS
+from app.ledger.models import HASH_COLUMNS, LedgerEntry, seq_column
+from app.ledger.queries import load_head
+from app.ledger.verify import ChainPosition, verify_chain
+from app.settings import Settings
+from app.storage.database import Database
+from app.storage.migrations import SchemaError, read_schema_revision, schema_problem
 from app.storage.sqlite_integrity import verify_sqlite_file
+from app.storage.types import table_of
+
+# Seconds for one statement, which compares whole tables.
+STATEMENT_TIMEOUT_SECONDS = 3600.0
 
 
-async def verify_all(connection: AsyncConnection, horizons: Horizons) -> AsyncIterator[str]:
-    """Yield one line for each problem of the SQLite file, else of the ledger and the indicators, in a transaction that sees one state."""
-    corrupt = False
-    async for problem in verify_sqlite_file(connection):
-        corrupt = True
+class KnownHead(BaseModel):
+    """The end of the ledger of one clearance at some time, with the fields of `/v1/ledger/head` that prove something."""
+
+    clearance: Label
+    seq: Annotated[int, Field(ge=0, lt=2**63)]
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+_HEADS = TypeAdapter(KnownHead | Annotated[list[KnownHead], Field(min_length=1)])
+
+
+class UnreadableHead(Exception):
+    """The reason why a file is no head."""
+
+
+def read_heads(path: Path) -> list[KnownHead]:
+    """Return the heads in a file: the response of `/v1/ledger/head`, or a list of several; raise UnreadableHead for any other."""
+    try:
+        found = _HEADS.validate_json(path.read_bytes())
+    except OSError as error:
+        raise UnreadableHead(f"{path} cannot be read: {error.strerror}.") from None
+    except ValidationError:
+        example = '{"clearance": "green", "seq": 17, "hash": "64 hexadecimal digits"}'
+        raise UnreadableHead(f"{path} is not a head of a ledger: it must have the fields of /v1/ledger/head, such as {example}.") from None
+    return found if isinstance(found, list) else [found]
+
+
+def write_heads(heads: Sequence[KnownHead]) -> bytes:
+    """Return heads as the content of a file that `read_heads` reads."""
+    return TypeAdapter(list[KnownHead]).dump_json(list(heads)) + b"\n"
+
+
+async def load_heads(connection: AsyncConnection) -> list[KnownHead]:
+    """Return the head of each clearance."""
+    return [KnownHead.model_validate(await load_head(connection, level)) for level in range(len(LABELS))]
+
+
+@asynccontextmanager
+async def open_snapshot(settings: Settings) -> AsyncIterator[AsyncConnection]:
+    """Open one state of the primary to read, without any lock; of a standby if the URL names no primary. Raises SchemaError."""
+    settings = settings.model_copy(update={"read_database_url": None, "database_lock_timeout_seconds": STATEMENT_TIMEOUT_SECONDS})
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context((await stack.enter_async_context(Database(settings))).snapshot())
+        except DBAPIError as error:
+            if error.orig is None or not isinstance(error.orig.__cause__, asyncpg.TargetServerAttributeNotMatched):
+                raise
+            standby = await stack.enter_async_context(Database(settings, read_from="standby"))
+            connection = await stack.enter_async_context(standby.snapshot())
+        if (problem := schema_problem(await connection.run_sync(read_schema_revision))) is not None:
+            raise SchemaError(problem)
+        yield connection
+
+
+async def verify_all(connection: AsyncConnection, horizons: Horizons, since: Sequence[KnownHead] = ()) -> AsyncIterator[str]:
+    """Yield one line for each problem of the SQLite file, else of the ledger and the indicators, in a transaction that sees one state.
+
+    `since` are heads that were verified before: only what later entries changed is verified, and not the file.
+    """
+    found = [problem async for problem in (find_missing_heads(connection, since) if since else verify_sqlite_file(connection))]
+    for problem in found:
         yield problem
-    if corrupt:
+    if found:
         return
-    async for problem in verify_chain(connection):
+    start = await _position_of(connection, since)
+    async for problem in verify_chain(connection, start):
         yield problem
-    async for problem in verify_projections(connection, horizons):
+    async for problem in verify_projections(connection, horizons, start.global_seq):
         yield problem
+
+
+async def find_missing_heads(connection: AsyncConnection, heads: Sequence[KnownHead]) -> AsyncIterator[str]:
+    """Yield one line for each head that is not in the history of this ledger."""
+    for head in heads:
+        level, what = head.clearance.level, f"head of {head.clearance.value} at {head.seq}"
+        hash_ = table_of(LedgerEntry).c[HASH_COLUMNS[level]]
+        stored = (await connection.execute(select(hash_).where(seq_column(level) == head.seq))).scalar_one_or_none()
+        expected = stored if head.seq else GENESIS
+        if expected is None:
+            last = await load_head(connection, level)
+            yield f"{what}: this ledger ends at {last['seq']}; entries were removed, or the head is of another ledger"
+        elif expected != head.hash:
+            yield f"{what}: this ledger has another hash there; an entry up to it was altered, or the head is of another ledger"
+
+
+async def _position_of(connection: AsyncConnection, heads: Sequence[KnownHead]) -> ChainPosition:
+    """Return the position of the latest of some heads, with the seq and hash of each head that is known, else those stored."""
+    position = ChainPosition()
+    global_seq = col(LedgerEntry.global_seq)
+    for head in heads:
+        number = (await connection.execute(select(global_seq).where(seq_column(head.clearance.level) == head.seq))).scalar_one_or_none()
+        position.global_seq = max(position.global_seq, number or 0)
+    for level in range(len(LABELS)):
+        seq, hash_ = seq_column(level), table_of(LedgerEntry).c[HASH_COLUMNS[level]]
+        last = select(seq, hash_).where(seq.is_not(None), global_seq <= position.global_seq).order_by(seq.desc()).limit(1)
+        row = (await connection.execute(last)).one_or_none()
+        position.seq[level], position.hashes[level] = (0, GENESIS) if row is None else row
+    if len(heads) == len(LABELS):
+        for head in heads:
+            position.seq[head.clearance.level], position.hashes[head.clearance.level] = head.seq, head.hash
+    return position

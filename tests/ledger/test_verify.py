@@ -1,15 +1,22 @@
 """`lifeline verify` finds and names everything that is altered in the database, and exits with code 1."""
 
 import asyncio
+import json
 import re
+from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 
-from app.operations.verify import verify_all
+from app.domain.tlp import LABELS, Label
+from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS
+from app.operations.verify import KnownHead, load_heads, open_snapshot, read_heads, verify_all
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql_async, invoke
 
 # Statements of SQL by what they alter, each with the pattern of the problem to be reported.
@@ -126,10 +133,26 @@ async def ledger(client: httpx.AsyncClient, reference: Reference) -> None:
     assert [response.status_code for response in responses] == [201] * 5
 
 
-async def verify(settings: Settings) -> tuple[int, str]:
+async def verify(settings: Settings, *options: str | Path) -> tuple[int, str]:
     """Return the exit code and the output of the command."""
-    result = await asyncio.to_thread(invoke, "verify", database_url=settings.database_url)
+    result = await asyncio.to_thread(invoke, "verify", *map(str, options), database_url=settings.database_url)
     return result.exit_code, result.output
+
+
+# Alterations of what an earlier run verified, which `--since` does not look at again.
+EARLIER = {
+    *("a value", "a value that its kind does not accept", "a number that JSON cannot carry", "an unknown kind", "the quote"),
+    *("the relaying sources", "the credibility", "the source", "the submitted time", "the indexed time", "the current label"),
+    *("the recording organisation", "a hash", "a report without an entry", "swapped order", "a past grade"),
+}
+
+
+async def heads_at(database: Database, global_seq: int) -> list[KnownHead]:
+    """Return the heads of all clearances after an entry, as an earlier run would have written them."""
+    columns = (*SEQ_COLUMNS, *HASH_COLUMNS)
+    async with database.reader.connect() as connection:
+        row = (await connection.exec_driver_sql(f"SELECT {', '.join(columns)} FROM ledger_entry WHERE global_seq = {global_seq}")).one()
+    return [KnownHead(clearance=label, seq=row[level], hash=row[len(LABELS) + level]) for level, label in enumerate(LABELS)]
 
 
 async def test_verify_finds_and_names_each_alteration(settings: Settings, database: Database, ledger: None) -> None:
@@ -139,13 +162,17 @@ async def test_verify_finds_and_names_each_alteration(settings: Settings, databa
     sqlite = settings.database_url.startswith("sqlite")
     free = "PRAGMA defer_foreign_keys = ON" if sqlite else "SET session_replication_role = replica"
     missed = []
+    heads = await heads_at(database, 3)
     async with database.writer.connect() as connection:
         for what, (statements, pattern) in TAMPERED.items():
             async with connection.begin() as transaction:
                 for statement in (free, *statements):
                     await connection.exec_driver_sql(statement)
                 problems = [problem async for problem in verify_all(connection, settings.horizons)]
+                later = [problem async for problem in verify_all(connection, settings.horizons, heads)] if sqlite else []
                 await transaction.rollback()
+            if sqlite and any(re.match(pattern, problem) for problem in later) is (what in EARLIER):
+                missed.append("\n".join([f"{what}, since entry 3:", *later]))
             if not any(re.match(pattern, problem) for problem in problems):
                 missed.append("\n".join([f"{what}:", *problems]))
     assert not missed, "\n\n".join(missed)
@@ -167,5 +194,75 @@ async def test_verify_fails_for_a_single_problem(settings: Settings, ledger: Non
     assert (code, output.splitlines()[1:]) == (1, ["1 problem found."])
 
 
-async def test_verify_accepts_an_empty_ledger(settings: Settings, database: Database) -> None:
-    assert (await verify(settings))[0] == 0
+async def test_verify_neither_waits_for_writers_nor_stops_them(
+    client: httpx.AsyncClient, settings: Settings, database: Database, ledger: None
+) -> None:
+    async with locked_ledger(settings.database_url):
+        assert (await verify(settings))[0] == 0
+    async with open_snapshot(settings) as connection:
+        before = await load_heads(connection)
+        for people in range(3):
+            # On SQLite the snapshot would time out if this waited for the end of it.
+            assert (await client.post("/v1/reports", json=report(value={"people": people}, source="outlet"))).status_code == 201
+        assert [problem async for problem in verify_all(connection, settings.horizons)] == []
+        assert await load_heads(connection) == before
+    assert (await client.get("/v1/ledger/head")).json()["seq"] == before[-1].seq + 3
+
+
+async def test_verify_since_a_checkpoint_verifies_what_came_after_it(
+    client: httpx.AsyncClient, settings: Settings, ledger: None, tmp_path: Path
+) -> None:
+    checkpoint, again = tmp_path / "checkpoint.json", tmp_path / "again.json"
+    intact = (0, "The ledger and every stored indicator are as they were written.\n")
+    assert await verify(settings, "--checkpoint", checkpoint) == intact
+    assert (await client.post("/v1/reports", json=report(source="outlet"))).status_code == 201
+    assert await verify(settings, "--since", checkpoint, "--head", checkpoint, "--checkpoint", again) == intact
+    assert [head.seq for head in read_heads(again)] == [head.seq + 1 for head in read_heads(checkpoint)]
+    # An earlier entry was verified before, a later one was not.
+    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq = 2")
+    assert await verify(settings, "--since", checkpoint) == intact
+    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq = 9")
+    code, output = await verify(settings, "--since", checkpoint, "--checkpoint", tmp_path / "none.json")
+    assert (code, output.count("chain was altered"), "entry 9" in output) == (1, 1, True)
+    assert not (tmp_path / "none.json").exists(), "a checkpoint must have been verified"
+
+
+@pytest.mark.parametrize("clearance", [Label.CLEAR, Label.AMBER_STRICT])
+async def test_verify_head_of_an_auditor_must_be_in_the_history(
+    make_client: MakeClient, settings: Settings, ledger: None, tmp_path: Path, clearance: Label
+) -> None:
+    """An intruder who shortens or rewrites the whole ledger leaves it consistent in itself."""
+    auditor = await make_client(clearance=clearance)
+    kept = (await auditor.get("/v1/ledger/head")).json()
+    kept_file = tmp_path / "head.json"
+    other = "this ledger has another hash there; an entry up to it was altered, or the head is of another ledger"
+    write = partial(asyncio.to_thread, kept_file.write_text)
+    await write(json.dumps(kept))
+    assert (await auditor.post("/v1/reports", json=report(source="outlet", sensitivity="clear"))).status_code == 201
+    assert (await verify(settings, "--head", kept_file, "--since", kept_file))[0] == 0
+    for seq, hash_, problem in (
+        (kept["seq"] + 2, kept["hash"], f"this ledger ends at {kept['seq'] + 1}; entries were removed, or the head is of another ledger"),
+        (kept["seq"], kept["hash"][::-1], other),
+        (0, kept["hash"], other),
+    ):
+        await write(json.dumps(kept | {"seq": seq, "hash": hash_}))
+        code, output = await verify(settings, "--head", kept_file, "--since", kept_file)
+        assert code == 1
+        assert output.splitlines()[:2] == [f"head of {clearance.value} at {seq}: {problem}"] * 2, output
+
+
+@sqlite_only
+def test_verify_with_a_file_that_is_no_head_names_the_fields(database_url: str, tmp_path: Path) -> None:
+    file, head = tmp_path / "head.json", {"clearance": "red", "seq": 1, "hash": "f" * 64}
+    for text in ("", "[]", '{"seq": 1}', json.dumps(head | {"seq": -1}), json.dumps(head | {"hash": "f"}), "\0\xff"):
+        file.write_text(text)
+        refused = invoke("verify", "--head", str(file), database_url=database_url)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1), refused.output
+        assert f"{file} is not a head of a ledger: it must have the fields of /v1/ledger/head, such as" in refused.stderr
+    missing = invoke("verify", "--since", str(tmp_path / "none"), database_url=database_url)
+    assert (missing.exit_code, missing.stderr) == (1, f"{tmp_path / 'none'} cannot be read: No such file or directory.\n")
+
+
+async def test_verify_accepts_an_empty_ledger(settings: Settings, database: Database, tmp_path: Path) -> None:
+    assert (await verify(settings, "--checkpoint", tmp_path / "first.json"))[0] == 0
+    assert (await verify(settings, "--since", tmp_path / "first.json", "--head", tmp_path / "first.json"))[0] == 0

@@ -75,6 +75,12 @@ async def post(client: httpx.AsyncClient, day: int) -> int:
     return int(answer.headers["lifeline-revision"])
 
 
+def test_verify_on_a_replica_reads_from_it(pair: Pair) -> None:
+    for servers in ((pair.replica,), (pair.replica, pair.primary)):
+        verified = invoke("verify", database_url=pair.url(*servers))
+        assert verified.exit_code == 0, verified.output
+
+
 async def test_response_is_never_older_than_the_revision_sent_back(service: httpx.AsyncClient, pair: Pair, on_replica: list[str]) -> None:
     first = await post(service, 1)
     seen = {"Lifeline-Revision": str(first)}
