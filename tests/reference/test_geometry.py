@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+from shapely.geometry import shape
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
@@ -116,3 +117,47 @@ async def test_route_geometry_below_amber_is_rounded_to_a_tenth_of_a_degree(
     assert created["geometry"]["geometries"][0]["coordinates"] == coarse
     assert created["redacted"] == ["geometry"]
     assert (await client.get("/v1/routes/own")).json()["geometry"] == line
+
+
+POINT = {"type": "Point", "coordinates": [37.1, 36.2]}
+HOLE = [[0.3, 0.3], [0.7, 0.3], [0.3, 0.7], [0.3, 0.3]]
+# The type of a geometry, its coordinates, and what low clearances see.
+COARSE: list[tuple[str, list[Any], dict[str, Any]]] = [
+    ("Point", [37.12, 36.2, 412.5], POINT),
+    ("MultiPoint", [[37.12, 36.2, 1], [0, -0.01], [37.1, 36.19]], {"type": "MultiPoint", "coordinates": [[37.1, 36.2], [0.0, 0.0]]}),
+    ("LineString", [[37.1, 36.2, 9], [37.09, 36.21], [37.2, 36.2], [37.1, 36.2]],
+     {"type": "LineString", "coordinates": [[37.1, 36.2], [37.2, 36.2]]}),
+    ("LineString", [[37.12, 36.2], [37.13, 36.22], [37.11, 36.19]], POINT),
+    ("MultiLineString", [[[37.12, 36.2], [37.1, 36.2]], [[37.1, 36.2], [37.13, 36.2]]], POINT),
+    ("MultiLineString", [[[37.12, 36.2], [37.1, 36.2]], [[1, 2, 3], [3, 4, 5]]],
+     {"type": "GeometryCollection", "geometries": [POINT, {"type": "LineString", "coordinates": [[1.0, 2.0], [3.0, 4.0]]}]}),
+    ("Polygon", [[[0, 0, 5], [1, 0], [1.01, 0], [1, 1], [0, 1], [0, 0, 5]], HOLE, [[0.51, 0.5], [0.52, 0.5], [0.5, 0.51], [0.51, 0.5]]],
+     {"type": "Polygon", "coordinates": [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]], HOLE]}),
+    ("Polygon", [[[0, 0], [0.5, 0.01], [1, 0], [0.5, -0.01], [0, 0]]],
+     {"type": "LineString", "coordinates": [[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]]}),
+    ("Polygon", [[[37.12, 36.2], [37.1, 36.21], [37.1, 36.2], [37.12, 36.2]]], POINT),
+    ("MultiPolygon", [[[[0, 0], [1, 0], [1, 1], [0, 0]]], [[[0, 0], [1.01, 0], [1, 1], [0, 0]]]],
+     {"type": "MultiPolygon", "coordinates": [[[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]]}),
+]  # fmt: skip
+
+
+async def test_coarse_geometry_has_no_heights_and_no_repeated_vertices(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """It stays valid: a part that shrinks becomes a line or a point."""
+    parts = [{"type": type_, "coordinates": coordinates} for type_, coordinates, _ in COARSE]
+    for at, (geometry, (_, _, expected)) in enumerate(zip(parts, COARSE, strict=True)):
+        await reference.add("routes", slug=f"coarse-{at}", name="R", mode="road", geometry=geometry)
+        seen = (await anonymous.get(f"/v1/routes/coarse-{at}")).json()
+        assert (seen["geometry"], seen["redacted"]) == (expected, ["geometry"])
+        shown = shape(expected)
+        assert shown.is_valid
+        assert not shown.is_empty
+        assert (await client.get(f"/v1/routes/coarse-{at}")).json()["geometry"] == geometry
+        assert "-0.0" not in (await anonymous.get(f"/v1/routes/coarse-{at}")).text
+    flat = [expected for _, _, expected in COARSE if expected["type"] != "GeometryCollection"]
+    collection = {"type": "GeometryCollection", "geometries": [*flat, {"type": "Polygon", "coordinates": []}]}
+    await reference.add("routes", slug="all", name="R", mode="road", geometry=collection)
+    seen = (await anonymous.get("/v1/routes/all")).json()["geometry"]["geometries"]
+    once = [each for at, each in enumerate(flat) if each not in flat[:at]]
+    assert seen == [*once, {"type": "Polygon", "coordinates": []}]

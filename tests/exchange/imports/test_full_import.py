@@ -7,6 +7,8 @@ from uuid import UUID
 
 import httpx
 import orjson
+from fastapi import FastAPI
+from sqlalchemy import select
 
 from app.access.principal import Scope
 from app.cli.exchange import author_for
@@ -17,12 +19,15 @@ from app.exchange.imports.results import ImportOut
 from app.exchange.replication.apply import EntryApplier
 from app.http.content_negotiation import Format
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
+from app.reference.models import SourceGrade
 from app.settings import Settings
 from app.storage.database import Database
+from app.storage.types import table_of
 from tests.exchange.imports.files import NDJSON, send
+from tests.exchange.replication.test_follower import pull, upstream
 from tests.exchange.stored_state import stored_assessments, verification_problems
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
 from tests.support.servers import client_for, new_key
 
 Record = dict[str, Any]
@@ -159,6 +164,74 @@ async def test_full_import_by_one_key_does_not_lower_labels(
     assert written.status_code == 200, written.text
     assert (written.json()["added"], written.json()["otherwise"]) == ({}, 1)
     assert (await client.get(f"/v1/reports/{hidden['id']}")).json()["sensitivity"] == "red"
+
+
+async def test_grade_in_a_file_counts_from_now_unless_its_source_came_too(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    make_key: MakeKey,
+    database: Database,
+    database_url: str,
+    reference: Reference,
+    tmp_path: Path,
+    new_empty_database: Callable[[], str],
+) -> None:
+    """A file may claim that a source was graded long ago; over HTTP and on the command line it changes no past assessment."""
+    made = (await client.post("/v1/reports", json=report())).json()
+    records = await export_to(tmp_path / "out.ndjson", database)
+    (source,) = [each for each in records if each["record"] == "source" and each["slug"] == "agency"]
+
+    def graded(slug: str, reliability: str, year: int) -> Record:
+        detail = {"reliability": reliability, "before": "B"}
+        entry = {"type": "grade", "source": slug, "report": None, "report_id": None, "indicator": None, "reason": "old", "detail": detail}
+        return records[-1] | entry | {"recorded_at": f"{year}-01-01T00:00:00Z"}
+
+    async def reliability(indicator: str, as_of: str | None) -> str:
+        shown = await client.get(f"/v1/indicators/{indicator}", params={"as_of": as_of} if as_of else {})
+        found: str = shown.json()["provenance"]["source"]["reliability"]
+        return found
+
+    over_http = chained([records[0], source, graded("agency", "E", 1990)])
+    for added in ({"grade": 1}, {}):
+        assert (await send(client, over_http, NDJSON, dry_run=False)).json()["added"] == added
+    path = tmp_path / "again.ndjson"
+    path.write_bytes(chained([records[0], graded("agency", "A", 1991)]))
+    for added in ({"grade": 1}, {}):
+        assert (await import_file(path, database_url)).added == added
+    assert [await reliability(made["indicator"], at) for at in ("2016-08-01", None)] == ["B", "A"]
+    entry = (await client.get("/v1/changes")).json()["items"][-1]
+    assert entry["detail"]["first_recorded_at"] == "1991-01-01T00:00:00Z"
+    assert entry["detail"]["effective_from"] == entry["recorded_at"]
+
+    fresh = source | {"slug": "fresh", "id": str(UUID(int=7))}
+    value = {"concept": "besieged", "people": 5}
+    identifier = str(UUID(int=8))
+    said = records[-1] | {
+        "report_id": identifier,
+        "report": records[-1]["report"] | {"id": identifier, "source": "fresh", "value": value},
+    }
+    both = chained([records[0], fresh, said, graded("fresh", "D", 1990), graded("fresh", "C", 2017)])
+    assert (await send(client, both, NDJSON, dry_run=False)).json()["added"] == {"source": 1, "report": 1, "grade": 2}
+    (indicator,) = [each["id"] for each in (await client.get("/v1/indicators")).json()["items"] if each["subject"] == "besieged"]
+    assert [await reliability(indicator, at) for at in ("2016-08-01", None)] == ["D", "C"]
+    assert await verification_problems(database_url) == []
+
+    # A follower reproduces the service that imported the files.
+    mirror = new_empty_database()
+    async with upstream(app, await make_key(Scope.READ, clearance=Label.RED)) as lifeline:
+        await pull(mirror, lifeline)
+    in_force = [await _grades(url) for url in (database_url, mirror)]
+    assert in_force[0] == in_force[1]
+    assert len(in_force[0]) == 4
+    assert await verification_problems(mirror) == []
+
+
+async def _grades(url: str) -> list[tuple[Any, ...]]:
+    """Return the later grades of all sources, with the times from which they count."""
+    grades = table_of(SourceGrade).c
+    statement = select(grades.effective_from, grades.reliability).where(grades.global_seq > 0).order_by(grades.global_seq)
+    async with Database(Settings(database_url=url)) as database, database.read() as connection:
+        return [tuple(row) for row in await connection.execute(statement)]
 
 
 @sqlite_only
