@@ -193,7 +193,9 @@ class Settings(BaseSettings):
         description="`sender` of CAP alerts: a globally unique name such as a domain, without spaces, commas, `<` or `&`.",
     )
     idempotency_days: Days = Field(default=7, description="Days for which the response to an `Idempotency-Key` is stored and replayed.")
-
+    audit_days: Days = Field(
+        default=365, description="Days for which entries stay in the audit log when `lifeline audit prune` deletes what was exported."
+    )
     webhook_allow_private: bool = Field(
         default=False,
         description="Allow webhooks to private addresses and over plain HTTP. Only for closed networks and tests: "

@@ -22,16 +22,24 @@ ENDED = sa.text("ended_global_seq IS NOT NULL")
 STANDING = sa.text("ended_global_seq IS NULL")
 DECLASSIFIED = sa.text("lowest_level < submitted_level")
 PENDING = sa.text("status = 'pending'")
+# Of a read only the count and the time may grow.
+FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key"
+SHRINKS = "OLD.action <> 'read' OR NEW.count < OLD.count OR NEW.occurred_at < OLD.occurred_at"
 APPEND_ONLY = {
     "sqlite": [
-        "CREATE TRIGGER audit_entry_no_update BEFORE UPDATE ON audit_entry BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+        f"CREATE TRIGGER audit_entry_no_update BEFORE UPDATE OF {FIXED} ON audit_entry "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+        f"CREATE TRIGGER audit_entry_grows BEFORE UPDATE ON audit_entry WHEN {SHRINKS} "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
         "CREATE TRIGGER audit_entry_no_delete BEFORE DELETE ON audit_entry BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
     ],
     "postgresql": [
         "CREATE FUNCTION audit_entry_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$",
-        "CREATE TRIGGER audit_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry "
+        f"CREATE TRIGGER audit_entry_append_only BEFORE UPDATE OF {FIXED} OR DELETE OR TRUNCATE ON audit_entry "
         "FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_append_only()",
+        f"CREATE TRIGGER audit_entry_grows BEFORE UPDATE ON audit_entry FOR EACH ROW WHEN ({SHRINKS}) "
+        "EXECUTE FUNCTION audit_entry_append_only()",
     ],
 }
 
@@ -98,7 +106,10 @@ def _create_access() -> None:
         sa.Column("target", sa.String(), nullable=False),
         sa.Column("status_code", sa.Integer(), nullable=True),
         sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("first_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("read_key", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
+        sa.UniqueConstraint("read_key", name=op.f("uq_audit_entry_read_key")),
     )
     op.create_index("ix_audit_entry_key_id", "audit_entry", ["key_id"])
     for statement in APPEND_ONLY[op.get_bind().dialect.name]:

@@ -1,10 +1,13 @@
 """The audit log: every write and change of a key in its own commit, every read at `amber` or above within a second.
 
-Reads are counted by key, address and URL and written once a second, so that a polling client costs one row a second; a killed process
-loses the reads of its last second. On SQLite reads go to a second file: a commit to the database would invalidate all cached responses.
+Reads are counted by hour, key, address and URL, in one row for all processes, so that a polling client costs one row an hour. Each process
+adds its reads to that row once a second; a killed one loses the reads of its last second. A URL that changes with each read, such as one
+with a cursor, would still cost a row each time, so the further queries of a path share a row.
+On SQLite reads go to a second file: a commit to the database would invalidate all cached responses.
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -13,7 +16,8 @@ from uuid import UUID
 
 import structlog
 from fastapi import Request
-from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy import ColumnElement, case, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -30,9 +34,20 @@ from app.storage.types import table_of
 FLUSH_SECONDS = 1.0
 MAX_BUFFERED_READS = 50_000
 MAX_TARGET_CHARACTERS = 2000
+# Rows with a query of their own, for each caller and path in an hour and process.
+MAX_QUERIES = 60
+FURTHER_QUERIES = b"*"
 MIN_AUDITED_LEVEL = LEVELS[Label.AMBER]
 
 _table = table_of(AuditEntry)
+_FIXED = ", ".join(each.name for each in _table.c if each.name not in ("count", "occurred_at"))
+# Triggers of SQLite's second file, as the migration makes them in the first.
+APPEND_ONLY = {
+    "no_update": f"UPDATE OF {_FIXED} ON audit_entry",
+    "grows": "UPDATE ON audit_entry WHEN OLD.action <> 'read' OR NEW.count < OLD.count OR NEW.occurred_at < OLD.occurred_at",
+    "no_delete": "DELETE ON audit_entry",
+}
+REFUSAL = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
 log = structlog.get_logger(__name__)
 
 
@@ -54,8 +69,8 @@ def record_write(session: AsyncSession, request: Request, actor: Actor, status: 
     )
 
 
-def _target(scope: AsgiScope) -> str:
-    query = scope["query_string"].decode("latin-1")
+def _target(scope: AsgiScope, query_string: bytes | None = None) -> str:
+    query = (scope["query_string"] if query_string is None else query_string).decode("latin-1")
     path: str = scope["path"]
     return (f"{path}?{query}" if query else path)[:MAX_TARGET_CHARACTERS].replace("\0", "")
 
@@ -65,9 +80,12 @@ class ReadAuditBuffer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Count and time of the last read, and the row to write, by what the reads have in common.
+        # Count, first and last time and further values of a row, by what its reads have in common.
         self._reads: dict[tuple[Any, ...], list[Any]] = {}
         self._dropped = 0
+        self._hour = 0
+        # The queries of this hour that have a row of their own, by caller and path.
+        self._queries: dict[tuple[Any, ...], set[bytes]] = {}
 
     def record(self, actor: Actor, scope: AsgiScope) -> None:
         """Record a read by an actor cleared for `amber` or above."""
@@ -75,14 +93,28 @@ class ReadAuditBuffer:
             return
         client = scope.get("client")
         address = client[0] if client else None
-        key = actor, address, scope["path"], scope["query_string"]
+        now = utc_now()
+        hour = now.toordinal() * 24 + now.hour
+        if hour != self._hour:
+            self._hour, self._queries = hour, {}
+        query = self._query_of_row((actor, address, scope["path"]), scope["query_string"])
+        key = hour, actor, address, scope["path"], query
         if (read := self._reads.get(key)) is not None:
             read[0] += 1
-            read[1] = utc_now()
+            read[2] = now
         elif len(self._reads) < MAX_BUFFERED_READS:
-            self._reads[key] = [1, utc_now(), actor, address, _target(scope)]
+            self._reads[key] = [1, now, now, _target(scope, query)]
         else:
             self._dropped += 1
+
+    def _query_of_row(self, caller_and_path: tuple[Any, ...], query: bytes) -> bytes:
+        own = self._queries.get(caller_and_path, set())
+        if not query or query in own:
+            return query
+        if len(own) >= MAX_QUERIES or (not own and len(self._queries) >= MAX_BUFFERED_READS):
+            return FURTHER_QUERIES
+        self._queries.setdefault(caller_and_path, own).add(query)
+        return query
 
     async def flush(self) -> None:
         """Write the buffered reads; after an error they stay buffered."""
@@ -95,7 +127,9 @@ class ReadAuditBuffer:
         rows = [
             {
                 "id": uuid7(),
-                "occurred_at": occurred_at,
+                "occurred_at": last,
+                "first_at": first,
+                "read_key": _read_key(hour, actor, address, target),
                 "action": "read",
                 "key_id": actor.key_id,
                 "organisation": actor.organisation,
@@ -106,22 +140,42 @@ class ReadAuditBuffer:
                 "status_code": None,
                 "count": count,
             }
-            for count, occurred_at, actor, address, target in reads.values()
+            for (hour, actor, address, _, _), (count, first, last, target) in reads.items()
         ]
+        # In one order in every process; otherwise two of them could wait for each other's rows.
+        rows.sort(key=lambda row: row["read_key"])
         try:
             await create_read_audit_table(self._database)
             async with self._database.audit.begin() as connection:
-                await connection.execute(insert(_table), rows)
+                await connection.execute(_add_reads(self._database.dialect), rows)
         except (SQLAlchemyError, OSError) as error:
             log.warning("audit_write_failed", error=type(error).__name__)
-            for key, read in reads.items():
-                self._reads.setdefault(key, [0, *read[1:]])[0] += read[0]
+            for key, (count, first, _, target) in reads.items():
+                newer = self._reads.setdefault(key, [0, first, first, target])
+                newer[0], newer[1] = newer[0] + count, first
 
     async def flush_periodically(self) -> None:
         """Write the buffered reads once a second, for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             await self.flush()
+
+
+def _read_key(*shared: Any) -> str:
+    return hashlib.sha256(repr(shared).encode()).hexdigest()[:32]
+
+
+def _add_reads(dialect: str) -> Any:
+    """Return the statement that inserts rows of reads, or adds them to the rows of the same hour."""
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(_table)
+    last = statement.excluded.occurred_at
+    return statement.on_conflict_do_update(
+        index_elements=["read_key"],
+        set_={
+            "count": _table.c.count + statement.excluded.count,
+            "occurred_at": case((last > _table.c.occurred_at, last), else_=_table.c.occurred_at),
+        },
+    )
 
 
 @asynccontextmanager
@@ -149,11 +203,8 @@ async def create_read_audit_table(database: Database) -> None:
         await connection.execute(CreateTable(_table, if_not_exists=True))
         for index in _table.indexes:
             await connection.execute(CreateIndex(index, if_not_exists=True))
-        for event in ("UPDATE", "DELETE"):
-            await connection.exec_driver_sql(
-                f"CREATE TRIGGER IF NOT EXISTS audit_entry_no_{event.lower()} BEFORE {event} ON audit_entry "
-                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-            )
+        for name, event in APPEND_ONLY.items():
+            await connection.exec_driver_sql(f"CREATE TRIGGER IF NOT EXISTS audit_entry_{name} BEFORE {event} {REFUSAL}")
 
 
 async def fetch_audit(
@@ -177,6 +228,7 @@ def _serve(row: Any) -> dict[str, Any]:
     return {
         "id": str(row["id"]),
         "at": rfc3339(occurred_at),
+        "first_at": None if row["first_at"] is None else rfc3339(row["first_at"]),
         "action": row["action"],
         "key": str(row["key_id"]) if row["key_id"] else None,
         "organisation": row["organisation"],

@@ -68,10 +68,20 @@ class ServerSecret(SQLModel, table=True):
     secret: str
 
 
-class AuditEntry(SQLModel, table=True):
-    """One entry of the audit log; the database rejects UPDATE and DELETE.
+class EndedSession(SQLModel, table=True):
+    """A session of the board that its reader ended before it expires, by the hash of its cookie."""
 
-    `count` is the number of equal reads that one entry stands for, and `occurred_at` the time of the last of them.
+    __tablename__ = "ended_session"
+
+    cookie_hash: str = Field(primary_key=True, max_length=64)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AuditEntry(SQLModel, table=True):
+    """One entry of the audit log. The database rejects DELETE, and every UPDATE but of a read whose count and time grow.
+
+    `count` is the number of equal reads in one hour that an entry stands for, `first_at` the time of the first of them, `occurred_at` of
+    the last, and `read_key` a hash of what they have in common, so that all processes count them in one row.
     """
 
     __tablename__ = "audit_entry"
@@ -87,3 +97,5 @@ class AuditEntry(SQLModel, table=True):
     target: str
     status_code: int | None = None
     count: int = 1
+    first_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    read_key: str | None = Field(default=None, max_length=32, unique=True)

@@ -98,6 +98,7 @@ class AuditOut(BaseModel):
 
     id: str = Field(description="Identifier, a UUID.")
     at: str = Field(description="When it happened, UTC; of several equal reads, the last.")
+    first_at: str | None = Field(description="When the first of several equal reads happened, UTC; null for other entries.")
     action: AuditAction = Field(
         description="`write`: a change of data, or the dry run of an import. `read`: a read at `amber` or above. `key`: a change of a key."
     )
@@ -106,9 +107,11 @@ class AuditOut(BaseModel):
     clearance: Label | None = Field(description="Clearance of the caller; of a change of a key, of that key.")
     address: str | None = Field(description="IP address of the client; null for the command line.")
     method: str | None = Field(description="HTTP method; null for changes of keys.")
-    target: str = Field(description="Path and query; of a change of a key, what was done to which key.")
+    target: str = Field(
+        description="Path and query; of a change of a key, what was done to which key. `?*` stands for the further queries of an hour."
+    )
     status: int | None = Field(description="HTTP status; null for reads and for changes of keys.")
-    count: int = Field(description="Number of equal reads that this entry stands for, of one key and address within a second; otherwise 1.")
+    count: int = Field(description="Number of equal reads that this entry stands for, of one key and address within an hour; otherwise 1.")
 
 
 class AuditPage(BaseModel):

@@ -1,8 +1,6 @@
-"""`lifeline key` and `lifeline audit`."""
+"""`lifeline key`."""
 
-import json
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -10,21 +8,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.access.audit import fetch_audit
 from app.access.keys import create_key, list_keys, revoke_key, rotate_key
 from app.access.principal import Scope
-from app.cli.output import database_errors, fail, in_snapshot, in_transaction, load_settings, migrate_sqlite, run, stdout
+from app.cli.output import database_errors, fail, in_snapshot, in_transaction, load_settings, migrate_sqlite, stdout
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem
-from app.storage.database import Database
-from app.storage.private_files import replace_by_private_file
 
 commands = typer.Typer()
 key_commands = typer.Typer(help="Create, list, rotate and revoke keys.", no_args_is_help=True)
-audit_commands = typer.Typer(help="Export the audit log.", no_args_is_help=True)
 commands.add_typer(key_commands, name="key")
-commands.add_typer(audit_commands, name="audit")
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="Identifier of the key, from `lifeline key list`.")]
 
@@ -101,26 +94,3 @@ def _parse_id(key_id: str) -> UUID:
 
 def _no_such_key(key_id: str) -> typer.Exit:
     return fail(f"There is no key {key_id}.")
-
-
-@audit_commands.command("export")
-def audit_export(path: Annotated[Path | None, typer.Argument(help="The file to write; standard output if omitted.")] = None) -> None:
-    """Write the audit log as NDJSON, oldest entry first."""
-
-    async def work() -> list[str]:
-        async with Database(load_settings()) as database:
-            lines: list[str] = []
-            after = None
-            while True:
-                entries, after = await fetch_audit(database, [], after=after, limit=1000)
-                lines += [json.dumps(entry, ensure_ascii=False) for entry in entries]
-                if after is None:
-                    return lines
-
-    lines = run(work())
-    if path is None:
-        print(*lines, sep="\n")  # noqa: T201 - lines for other programs
-    else:
-        with replace_by_private_file(path) as file:
-            file.writelines(f"{line}\n".encode() for line in lines)
-        stdout.print(f"Wrote {len(lines)} entries to {path}")

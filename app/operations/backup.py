@@ -145,7 +145,8 @@ def _add_read_audit(settings: Settings, copy: sqlite3.Connection) -> None:
     if path is None or not path.is_file():
         return
     copy.execute("ATTACH ? AS reads", (f"{path.absolute().as_uri()}?mode=rw",))
-    columns = ", ".join(f'"{row[1]}"' for row in copy.execute("PRAGMA reads.table_info(audit_entry)"))
+    # Without the key by which reads are counted: after a restore, both files may have a row of the same hour.
+    columns = ", ".join(f'"{row[1]}"' for row in copy.execute("PRAGMA reads.table_info(audit_entry)") if row[1] != "read_key")
     if columns:
         # An entry that was restored from a backup may be in both files.
         copy.execute(f"INSERT OR IGNORE INTO audit_entry ({columns}) SELECT {columns} FROM reads.audit_entry")  # noqa: S608 - its own names

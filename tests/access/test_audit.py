@@ -1,18 +1,25 @@
-"""The audit log: every write, every change of a key and every read at `amber` or above; it is append-only."""
+"""The audit log: every write, every change of a key and every read at `amber` or above; only what was exported is ever deleted."""
 
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import DBAPIError
 
+from app.access.audit import MAX_QUERIES, ReadAuditBuffer
 from app.access.models import AuditEntry
-from app.access.principal import Scope
-from app.domain.tlp import Label
+from app.access.principal import Actor, Scope
+from app.domain.tlp import LEVELS, Label
 from app.storage.database import Database
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient
+from tests.support.servers import invoke, settings_on
 
 
 async def list_audit(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
@@ -77,7 +84,8 @@ async def test_audit_rejects_update_and_delete(client: httpx.AsyncClient, refere
     await client.get("/v1/reports")
     before = [each for each in await list_audit(client) if each["target"] != "/v1/audit"]
     for engine in {database.writer, database.audit}:
-        for statement in (delete(AuditEntry), update(AuditEntry).values(target="nothing")):
+        changes = ({"target": "nothing"}, {"count": 0}, {"occurred_at": datetime(2000, 1, 1, tzinfo=UTC)}, {"read_key": None})
+        for statement in (delete(AuditEntry), *(update(AuditEntry).values(change) for change in changes)):
             with pytest.raises(DBAPIError, match="append-only"):
                 async with engine.begin() as connection:
                     await connection.execute(statement)
@@ -113,3 +121,99 @@ async def test_reads_stay_buffered_while_the_audit_log_is_unavailable(
     finally:
         database.audit = working
     assert sum(each["count"] for each in await list_audit(client, action="read") if each["target"] == "/v1/reports?limit=9") == 2
+
+
+READER = Actor(key_id=UUID(int=7), organisation="watch", level=LEVELS[Label.AMBER])
+
+
+def scope(path: str, query: str = "") -> dict[str, Any]:
+    return {"type": "http", "path": path, "query_string": query.encode(), "client": ("192.0.2.7", 1)}
+
+
+async def reads_of(client: httpx.AsyncClient, key: UUID) -> list[dict[str, Any]]:
+    return await list_audit(client, action="read", key=str(key), limit=1000)
+
+
+async def test_equal_reads_of_all_processes_in_an_hour_are_one_row(
+    client: httpx.AsyncClient, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2026, 5, 1, 10, 59, 0, tzinfo=UTC)
+    monkeypatch.setattr("app.access.audit.utc_now", lambda: now)
+    async with Database(settings_on(database_url)) as other:
+        killed, one, two = ReadAuditBuffer(database), ReadAuditBuffer(database), ReadAuditBuffer(other)
+        killed.record(READER, scope("/v1/indicators", "limit=9"))
+        await killed.flush()
+        for seconds in range(1, 60):
+            now = datetime(2026, 5, 1, 10, 59, seconds, tzinfo=UTC)
+            one.record(READER, scope("/v1/indicators", "limit=9"))
+            two.record(READER, scope("/v1/indicators", "limit=9"))
+            if seconds % 20 == 0:
+                await asyncio.gather(one.flush(), two.flush())
+        now = datetime(2026, 5, 1, 11, 0, 0, tzinfo=UTC)
+        two.record(READER, scope("/v1/indicators", "limit=9"))
+        await one.flush()
+        await two.flush()
+    first, second = await reads_of(client, READER.key_id)
+    assert (first["target"], first["address"], first["count"]) == ("/v1/indicators?limit=9", "192.0.2.7", 119)
+    assert (first["first_at"], first["at"]) == ("2026-05-01T10:59:00Z", "2026-05-01T10:59:59Z")
+    assert (second["count"], second["first_at"], second["at"]) == (1, "2026-05-01T11:00:00Z", "2026-05-01T11:00:00Z")
+
+
+async def test_reads_with_ever_new_queries_share_a_row_but_records_have_their_own(client: httpx.AsyncClient, app: Any) -> None:
+    buffer: ReadAuditBuffer = app.state.read_audit
+    for number in range(500):
+        buffer.record(READER, scope("/v1/situations", f"as_of={number}"))
+        buffer.record(READER, scope(f"/v1/reports/{number}"))
+    rows = await reads_of(client, READER.key_id)
+    counts = {each["target"]: each["count"] for each in rows if each["target"].startswith("/v1/situations")}
+    assert len(counts) == MAX_QUERIES + 1
+    assert (sum(counts.values()), counts["/v1/situations?*"]) == (500, 500 - MAX_QUERIES)
+    assert {f"/v1/reports/{number}" for number in range(500)} <= {each["target"] for each in rows}
+
+
+async def test_prune_deletes_old_entries_that_were_exported_and_no_others(
+    client: httpx.AsyncClient, database: Database, database_url: str, reference: Reference, tmp_path: Path
+) -> None:
+    old = datetime.now(UTC) - timedelta(days=40)
+    for number, engine in enumerate(dict.fromkeys((database.writer, database.audit))):
+        rows = [
+            {"id": UUID(int=100 * number + each), "occurred_at": old, "action": "read", "target": f"/v1/places/{number}-{each}", "count": 3}
+            for each in range(20)
+        ]
+        async with engine.begin() as connection:
+            await connection.execute(insert(AuditEntry), rows)
+    await client.post("/v1/reports", json=report())
+    before = [each for each in await list_audit(client, limit=1000) if each["target"] != "/v1/audit?limit=1000"]
+    file, forged, partial = (tmp_path / name for name in ("audit.jsonl", "forged.jsonl", "partial.jsonl"))
+
+    async def lifeline(*words: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(invoke, "audit", *words, database_url=database_url, audit_days="30")
+        return result.exit_code, result.output
+
+    assert (await lifeline("export", str(file)))[0] == 0
+    assert file.stat().st_mode & 0o077 == 0
+    lines = file.read_text().splitlines()
+    forged.write_text("\n".join(line.replace("/v1/places/0-7", "/v1/places/0-8") for line in lines))
+    partial.write_text("\n".join(lines[:10] + lines[11:]))
+    for path in (forged, partial):
+        code, said = await lifeline("prune", str(path))
+        assert code == 1
+        assert "Nothing was deleted: the entry 00000000-" in said
+    assert (await lifeline("prune", str(tmp_path / "none")))[0] == 1
+    assert {each["id"] for each in before} <= {each["id"] for each in await list_audit(client, limit=1000)}
+
+    code, said = await lifeline("prune", str(file))
+    count = len([each for each in before if each["at"] < f"{old + timedelta(days=1):%Y-%m-%d}"])
+    assert (code, said) == (0, f"Deleted {count} entries that are older than 30 days.\n")
+    assert count >= 20
+    after = await list_audit(client, limit=1000)
+    assert {each["id"] for each in before if not each["at"].startswith(f"{old:%Y-%m-%d}")} <= {each["id"] for each in after}
+    assert not any(each["target"].startswith("/v1/places/") for each in after)
+    (note,) = [each for each in after if "audit prune" in each["target"]]
+    assert f"{count} entries before" in note["target"]
+    assert json.loads(lines[0])["id"] not in {each["id"] for each in after}
+    for engine in {database.writer, database.audit}:
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with engine.begin() as connection:
+                await connection.execute(delete(AuditEntry))
+    assert (await lifeline("prune", str(file))) == (0, "Deleted 0 entries that are older than 30 days.\n")

@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from app.access.audit import FLUSH_SECONDS
 from app.settings import Settings
 from tests.docs.pages import DOCS, block
 from tests.docs.shell import COMPOSE, check_lifeline
@@ -259,6 +260,7 @@ class Clients:
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
         self.statuses: Counter[str] = Counter()
+        self.polls = 0
         self.failed: list[str] = []
         self._numbers = itertools.count()
         self._stopping = False
@@ -275,6 +277,7 @@ class Clients:
                 body = report(stated_at=f"2016-07-{1 + number % 28:02}", value={"people": 1000 + number})
                 answer = await (client.post(path, json=body) if post else client.get(path, params=query))
                 self.statuses[f"{answer.request.method} {answer.status_code}"] += 1
+                self.polls += key and path == "/v1/indicators"
                 if answer.status_code >= 500:
                     self.failed.append(f"{answer.request.method} {path}: {answer.text}")
                 await asyncio.sleep(0.005)
@@ -333,6 +336,13 @@ async def test_compose_services_restart_and_fail_over_under_load(stack: Stack) -
             await clients.during(roll)
             assert not clients.failed, (clients.failed, (stack.folder / "error.log").read_text())
             assert clients.statuses.keys() == {"GET 200", "POST 201"}, clients.statuses
+            # All reads of the key by four processes and their successors are in one row of each hour.
+            async with clients.client() as keyed:
+                await asyncio.sleep(FLUSH_SECONDS + 0.5)
+                reads = (await keyed.get("/v1/audit", params={"action": "read", "limit": 1000})).json()["items"]
+                polled = [each["count"] for each in reads if each["target"] == "/v1/indicators"]
+            assert len(polled) <= 2
+            assert sum(polled) == clients.polls
 
             # As when the machine of the primary is lost: the second host of each URL answers at once, and writes go on once it is promoted.
             os.killpg(stack.servers["primary"].pid, signal.SIGKILL)
