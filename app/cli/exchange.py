@@ -51,7 +51,7 @@ def author_for(organisation: str) -> Principal:
 def _progress(task: str, total: int | None = None, *, unit: str = "rows") -> Iterator[Callable[[int], None]]:
     """Show a progress bar, and yield the function that advances it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} " + unit), TimeElapsedColumn())
-    with Progress(*columns, console=stderr, transient=True) as bar:
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         task_id = bar.add_task(task, total=total)
         yield lambda count: bar.advance(task_id, count)
 
@@ -193,14 +193,28 @@ def import_places(
     country: Annotated[str | None, typer.Option(help="ISO 3166-1 alpha-3 code of units without one.")] = None,
     language: Annotated[str, typer.Option(help="Language of the names, if the table has several.")] = "en",
 ) -> None:
-    """Import a gazetteer: each unit becomes a place with its P-code, inside the unit above. Nothing is written if a row is invalid."""
+    """Import a gazetteer: each unit becomes a place with its P-code, inside the unit above. Nothing is written if a row is invalid.
+
+    Importing a file again adds nothing, so repeat an import that was interrupted.
+    """
+    result = GazetteerResult()
 
     async def work() -> GazetteerResult:
         async with Database(load_settings()) as database:
-            with _opened(path) as (file, format_), _progress("places") as advance:
-                return await Gazetteer(file, format_, database, country, language, advance).load(write=write)
+            with _opened(path) as (file, format_):
+                with _progress("check") as advance:
+                    checked = await Gazetteer(file, format_, database, country, language, advance).check()
+                if not write or checked.problem_count:
+                    return checked
+                with _progress("write", checked.created + checked.existing, unit="places") as advance:
+                    await Gazetteer(file, format_, database, country, language, advance).write(result)
+                return result
 
-    _print_result(run(work()), _print_places)
+    try:
+        _print_result(run(work()), _print_places)
+    finally:
+        if result.created and not result.written:
+            stderr.print(f"Interrupted after {result.created} places were added: import the file again to add the others.")
 
 
 def _print_places(result: GazetteerResult) -> None:

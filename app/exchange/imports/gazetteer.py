@@ -5,27 +5,29 @@ A row is a unit of the lowest level, with the codes and names of the units that 
 its P-code and the slug `name-code`, inside the unit above. A unit whose code exists is that place.
 """
 
+import asyncio
 import re
+import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from pydantic import Field, ValidationError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.results import FileResult, Progress, RowProblemOut, row_problem
 from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, UnreadableFile, cell_error, cell_text, detect_header
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
+from app.reference.queries import UNKNOWN_PLACE, find_places
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_places
 from app.storage.database import Database
 
-BATCH_SIZE = 1000
+BATCH_SIZE = 250
 SCHEME = "pcode"
 MAX_SLUG_CHARACTERS = 64
 _CODE = re.compile(r"adm(?:in)?_?([0-5])_?(?:p_?code|code)")
@@ -132,30 +134,44 @@ class Gazetteer:
     language: str = "en"
     on_progress: Progress = lambda _: None
 
-    async def load(self, *, write: bool) -> GazetteerResult:
-        """Add every new unit, or none if a row has a problem; without `write` return what would be added."""
+    async def check(self) -> GazetteerResult:
+        """Return what would be added, and every problem, without the lock of the writer."""
         result = GazetteerResult()
-        with suppress(_Rollback):
-            async with self.database.write() as session:
-                await self._add_units(session, result)
-                if result.problem_count or not write:
-                    raise _Rollback
-            result.written = True
+        added: set[str] = set()
+        # Closed before the file is, also after an error.
+        with closing(self._read_units(result)) as units:
+            async for batch in read_batches(units, BATCH_SIZE, self.on_progress):
+                async with self.database.read_latest() as connection:
+                    names = {name for _, _, place in batch for name in (*_own_names(place), place.parent) if name is not None}
+                    known = added | (await find_places(connection, names)).keys()
+                for row, level, place in batch:
+                    own = _own_names(place)
+                    outcome: bool | FieldProblem = own.isdisjoint(known)
+                    if place.slug not in known and place.parent is not None and place.parent not in known:
+                        outcome = FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE)
+                    if outcome is True:
+                        known |= own
+                        added |= own
+                    _count(result, row, level, outcome)
         return result
 
-    async def _add_units(self, session: AsyncSession, result: GazetteerResult) -> None:
-        async for batch in read_batches(self._read_units(result), BATCH_SIZE, self.on_progress):
-            outcomes = await add_places(session, [(place, None) for _, _, place in batch])
-            for (row, level, _), outcome in zip(batch, outcomes, strict=True):
-                if outcome is True:
-                    result.created += 1
-                    result.added[level] += 1
-                elif outcome is False or outcome.pointer == "/codes":
-                    result.existing += 1
-                else:
-                    result.reject([row.locate(level, outcome)])
+    async def write(self, result: GazetteerResult) -> None:
+        """Add every new unit to the database, and count it in the result.
 
-    def _read_units(self, result: GazetteerResult) -> Iterator[tuple[_UnitRow, int, PlaceIn]]:
+        Each batch is a transaction of its own, so that others write in between. Written again, units that exist are not added.
+        """
+        with closing(self._read_units(result)) as units:
+            async for batch in read_batches(units, BATCH_SIZE, self.on_progress):
+                began = time.monotonic()
+                async with self.database.write() as session:
+                    outcomes = await add_places(session, [(place, None) for _, _, place in batch])
+                for (row, level, _), outcome in zip(batch, outcomes, strict=True):
+                    _count(result, row, level, outcome)
+                # As long as others have waited: SQLite keeps no queue, so the next batch would take the lock before them.
+                await asyncio.sleep(time.monotonic() - began)
+        result.written = True
+
+    def _read_units(self, result: GazetteerResult) -> Generator[tuple[_UnitRow, int, PlaceIn], None, None]:
         """Yield each unit once, with its row and level."""
         seen: set[str] = set()
         for row in self._read_rows():
@@ -191,8 +207,18 @@ class Gazetteer:
             yield _UnitRow(number, list(properties.values()), columns, geometry=feature.get("geometry"))
 
 
-class _Rollback(Exception):
-    """Leaves a transaction without committing."""
+def _own_names(place: PlaceIn) -> set[str]:
+    return {place.slug, *(f"{each.scheme}:{each.code}" for each in place.codes)}
+
+
+def _count(result: GazetteerResult, row: _UnitRow, level: int, outcome: bool | FieldProblem) -> None:
+    if outcome is True:
+        result.created += 1
+        result.added[level] += 1
+    elif outcome is False or outcome.pointer == "/codes":
+        result.existing += 1
+    else:
+        result.reject([row.locate(level, outcome)])
 
 
 def unit_slug(name: str, code: str) -> str:

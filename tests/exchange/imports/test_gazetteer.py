@@ -1,15 +1,22 @@
 """Gazetteers: units become nested places with their P-codes, once."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from app.exchange.imports.gazetteer import unit_slug
+from app.exchange.imports.gazetteer import BATCH_SIZE, Gazetteer, GazetteerResult, unit_slug
+from app.http.content_negotiation import Format
+from app.storage.database import Database
 from tests.exchange.imports.files import write_csv
-from tests.support.servers import invoke, query_rows
+from tests.support.factories import Reference, report
+from tests.support.locks import locked_ledger
+from tests.support.servers import execute_sql, invoke, query_rows
 
 NORTH, SOUTH = "\u0627\u0644\u0634\u0645\u0627\u0644", "\u0627\u0644\u062c\u0646\u0648\u0628"
 OLD = [
@@ -118,6 +125,52 @@ def test_problem_in_one_row_keeps_all_units_out(run: Run, tmp_path: Path, databa
     assert "4 code: the row has no code" in refused.stdout
     assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
     assert "no column of codes" in run(write(tmp_path / "other.csv", [["a"], ["b"]])).stderr
+
+
+def many(path: Path, count: int) -> Path:
+    """Write a gazetteer of units inside one."""
+    rows = [["Testland", "TL", f"Place {number}", f"TL{number:04}"] for number in range(count)]
+    return write_csv(path, [["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_PCODE"], *rows])
+
+
+async def test_import_lets_others_write_between_its_batches(
+    client: httpx.AsyncClient, reference: Reference, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with many(tmp_path / "units.csv", 4 * BATCH_SIZE).open("rb") as file:
+        gazetteer, result = Gazetteer(file, Format.CSV, database), GazetteerResult()
+        async with locked_ledger(database_url):
+            assert (await gazetteer.check()).created == 4 * BATCH_SIZE + 1
+        writing = asyncio.create_task(gazetteer.write(result))
+        added_before: list[int] = []
+        while not writing.done():
+            answer = await client.post("/v1/reports", json=report(value={"people": len(added_before)}))
+            assert answer.status_code == 201
+            assert answer.elapsed < timedelta(seconds=2)
+            added_before.append(result.created)
+        await writing
+    assert len(set(added_before)) > 2, "no report was recorded between two batches"
+    assert (result.written, result.created, result.problem_count) == (True, 4 * BATCH_SIZE + 1, 0)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_interrupted_import_tells_how_far_it_came_and_continues(run: Run, tmp_path: Path, database_url: str) -> None:
+    path = str(many(tmp_path / "units.csv", 2 * BATCH_SIZE))
+    execute_sql(
+        database_url,
+        f"CREATE TRIGGER stop BEFORE INSERT ON place WHEN NEW.slug = 'place-{BATCH_SIZE}-tl{BATCH_SIZE:04}' "
+        "BEGIN SELECT RAISE(ABORT, 'stopped'); END",
+    )
+    stopped = run(path, "--write")
+    assert stopped.exit_code == 1
+    assert stopped.stderr.splitlines() == [
+        "The database cannot be used: stopped.",
+        f"Interrupted after {BATCH_SIZE} places were added: import the file again to add the others.",
+    ]
+    execute_sql(database_url, "DROP TRIGGER stop")
+    assert (
+        run(path, "--write").stdout == f"{2 * BATCH_SIZE} rows: places added: {BATCH_SIZE + 1} of level 1; {BATCH_SIZE} existed already.\n"
+    )
+    assert query_rows(database_url, "SELECT count(*) FROM place") == [(2 * BATCH_SIZE + 1,)]
 
 
 def test_unit_slug_has_ascii_letters_and_the_code() -> None:
