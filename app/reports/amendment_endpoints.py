@@ -32,7 +32,8 @@ async def create_report_correction(
 ) -> Response:
     """Record a complete report that supersedes this one, with the reason. The original stays readable, with the status `superseded`.
 
-    Needs the scope `report` for a report of the key's own organisation, else `curate`. A superseded or retracted report gets 409.
+    It gets at least the label of the original; a lower one becomes a proposal that a second person confirms. Needs the scope `report` for
+    a report of the key's own organisation, else `curate`. A superseded or retracted report gets 409.
     """
     reason, report = None, body
     if isinstance(body, dict):

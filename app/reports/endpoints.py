@@ -142,8 +142,8 @@ async def create_reports(
 ) -> Response:
     """Record one statement (201 and `Location`), or a list of up to 1,000 (207, with one result per report).
 
-    Needs the scope `report`. A statement that is recorded already (same source, kind, place, subject, `stated_at`, value and `url`) gets
-    200 and the report that stands for it. After 201 the report is on disk.
+    Needs the scope `report`. A statement that stands already (same source, kind, place, subject, `stated_at`, value and `url`) gets 200
+    and the report that stands for it, if the key may read it; otherwise it is recorded like a new one. After 201 the report is on disk.
     """
     single = not isinstance(body, list)
     bodies: list[Any] = [body] if single else body

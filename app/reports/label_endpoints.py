@@ -25,7 +25,7 @@ router = APIRouter(tags=["Reporting"])
 
 PROPOSAL_CURSOR = Cursor("proposals", UUID)
 
-_RESPONSES = AMEND_ERRORS | {202: {"model": ProposalOut, "description": "The lower label waits for another key to confirm it."}}
+_RESPONSES = AMEND_ERRORS | {202: {"model": ProposalOut, "description": "The lower label waits for another person to confirm it."}}
 _CONFIRM_ERRORS = problem_responses(401, 403, 404, 409, 422, 503)
 
 
@@ -48,7 +48,7 @@ async def change_report_label(
     body: Annotated[LabelIn, Depends(validated_body(LabelIn))],
     id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000009"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
-    """Raise the label of a report at once (201), or propose to lower it (202), which takes effect when another key confirms it.
+    """Raise the label of a report at once (201), or propose to lower it (202), which takes effect when another person confirms it.
 
     Needs the scope `curate`. Readers below a raised label get a tombstone without content, and earlier entries about the report are
     withheld from them. The label may exceed the key's own clearance; the key then no longer sees the report.
@@ -67,7 +67,7 @@ async def change_report_label(
 async def list_label_proposals(
     request: Request, caller: Curator, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100
 ) -> Response:
-    """List the lower labels that wait for another key, oldest first. Needs the scope `curate`."""
+    """List the lower labels that wait for another person, oldest first. Needs the scope `curate`."""
     after = PROPOSAL_CURSOR.decode(cursor)
     async with database.read_latest() as connection:
         bodies, last, revision = await load_proposal_page(connection, after=after, limit=limit, level=caller.level)
@@ -90,7 +90,10 @@ async def confirm_label_proposal(
     settings: SettingsDep,
     id: Annotated[UUID, Path(description="Identifier of the proposal.", examples=["01900000-0000-7000-8008-000000000001"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
-    """Lower the label of a report as another key proposed. Needs the scope `curate`. Readers who now see the report get a new entry."""
+    """Lower the label of a report as another person proposed. Needs the scope `curate`. Readers who now see the report get a new entry.
+
+    Both keys name their `person`. A key of the same person, or one that a person made or rotated who can use the other, gets 403.
+    """
 
     async def write(session: AsyncSession) -> WriteResult:
         return _label_result(await confirm_declassification(session, caller, id, settings), caller)

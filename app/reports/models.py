@@ -1,4 +1,4 @@
-"""Tables of reports, and of labels that wait for a second key."""
+"""Tables of reports, and of labels that wait for a second person."""
 
 from datetime import datetime
 from typing import Any

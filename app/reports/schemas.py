@@ -73,7 +73,8 @@ class ReportIn(BaseModel):
     observed_to: DateOrTime | None = Field(default=None, description="End of the source's observation; null if unknown.")
     sensitivity: Label | None = Field(
         default=None,
-        description="TLP 2.0 label; null means `amber` for open routes, stocks of facilities and statements of witnesses, else `green`.",
+        description="TLP 2.0 label; null means `amber` for open routes, stocks of facilities and statements of witnesses, else `green`. "
+        "A correction, and a statement sent again after its retraction, get at least the label of what was recorded before.",
     )
 
     @model_validator(mode="after")
@@ -240,7 +241,7 @@ class LabelOut(_EntryOut):
 
 
 class ProposalOut(BaseModel):
-    """A lower label that another key has to confirm."""
+    """A lower label that another person has to confirm."""
 
     id: str = Field(description="Identifier (UUID).")
     report: str = Field(description="Identifier of the report.")
