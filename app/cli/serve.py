@@ -89,7 +89,7 @@ def _demo(settings: Settings) -> None:
 async def _load_demo(session: AsyncSession, settings: Settings) -> tuple[bool, str | None]:
     """Return whether the demo was loaded, and a secret of the demo's key; None if the database was not filled by the demo."""
     if await load_aleppo(session, settings):
-        key, secret = await create_key(session, name=DEMO, organisation=DEMO, scopes=tuple(Scope), clearance=Label.AMBER)
+        key, secret = await create_key(session, name=DEMO, organisation=DEMO, person=DEMO, scopes=tuple(Scope), clearance=Label.AMBER)
         await add_examples(session, key, settings)
         return True, secret
     # Rotating the key of an earlier run keeps demo keys from piling up, and gives no access to reports that are not the demo's.

@@ -15,7 +15,7 @@ from app.domain.kinds import KINDS
 from app.domain.times import start_of
 from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL, Label
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
 from app.reference.models import Source, SourceGrade
 from app.reports.models import Report
@@ -248,7 +248,7 @@ async def _verify_grades(connection: AsyncConnection, after: int) -> AsyncIterat
     columns = (col(LedgerEntry.source_id), col(LedgerEntry.global_seq), col(LedgerEntry.detail), col(LedgerEntry.recorded_at))
     regrading = select(*columns).where(columns[1] > after, col(LedgerEntry.type) == "grade").order_by(columns[1])
     for source, number, detail, recorded_at in await connection.execute(regrading):
-        since = (detail or {}).get(FIRST_RECORDED_AT)
+        since = (detail or {}).get(EFFECTIVE_FROM) or (detail or {}).get(FIRST_RECORDED_AT)
         entries[source, number] = start_of(since) if since else recorded_at, (detail or {}).get("reliability", "")
         first.setdefault(source, (detail or {}).get("before", ""))
     grades = table_of(SourceGrade).c
