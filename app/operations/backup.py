@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import delete, func, insert, inspect, literal, select, text, tuple_, update
+from sqlalchemy import Connection, DateTime, MetaData, delete, func, insert, inspect, literal, select, text, tuple_, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
@@ -23,9 +23,9 @@ from app.operations.backup_checksum import verify_checksum, write_checksum
 from app.operations.verify import verify_all
 from app.settings import Settings
 from app.storage.database import Database
-from app.storage.migrations import migrate, required_schema_revision, schema_revision
+from app.storage.migrations import migrate, require_schema, required_schema_revision, schema_revision
 from app.storage.sqlite_file import audit_database_url, sqlite_path
-from app.storage.types import table_of
+from app.storage.types import UtcDateTime, table_of
 
 PAGE_ROWS = 1000
 MAX_PROBLEMS = 20
@@ -53,14 +53,15 @@ class LedgerPosition:
 def create_backup(settings: Settings, path: Path) -> LedgerPosition:
     """Write one state of the configured database, while it is in use, to a new file, which appears complete or not at all.
 
-    Raises BackupError if the file exists, the schema is outdated, or the copy does not verify.
+    The file has the schema of the database, also if that is of an earlier version. Raises BackupError if the file exists, the database
+    is empty or the copy, migrated to this version, does not verify; SchemaError for a schema of a later version.
     """
     if path.exists():
         raise BackupError(f"{path} exists already: name a new file.")
     if not path.parent.is_dir():
         raise BackupError(f"There is no folder {path.parent}.")
-    if (found := schema_revision(settings)) != required_schema_revision():
-        raise BackupError(f"The schema is {found}, this version needs {required_schema_revision()}: run `lifeline migrate` first.")
+    if (revision := require_schema(settings, earlier=True)) is None:
+        raise BackupError("The database is empty: there is nothing to back up.")
     with tempfile.TemporaryDirectory(prefix=".lifeline-backup-", dir=path.parent) as folder:
         staged = Path(folder) / "staged.db"
         copy_settings = _settings_for(settings, staged)
@@ -69,9 +70,14 @@ def create_backup(settings: Settings, path: Path) -> LedgerPosition:
                 source.backup(copy)
                 _add_read_audit(settings, copy)
         else:
-            migrate(copy_settings)
+            migrate(copy_settings, revision)
             asyncio.run(_copy_from_postgresql(settings, copy_settings))
-        last = asyncio.run(_verify(copy_settings, "The database does not verify, so nothing was backed up."))
+        migrated = _settings_for(settings, Path(folder) / "migrated.db") if revision != required_schema_revision() else copy_settings
+        if migrated is not copy_settings:
+            with _connect(staged) as copy, _connect(_sqlite_file(migrated), create=True) as target:
+                copy.backup(target)
+            migrate(migrated)
+        last = asyncio.run(_verify(migrated, "The database does not verify, so nothing was backed up."))
         with _connect(staged) as copy:
             write_checksum(copy)
         _finalise_file(staged)
@@ -194,7 +200,7 @@ async def _copy_from_postgresql(settings: Settings, copy_settings: Settings) -> 
         source = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         # A row may refer to a row that is copied later.
         await target.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-        await _copy_tables(source, target)
+        await _copy_tables(source, target, await source.run_sync(_existing_tables))
         await target.commit()
 
 
@@ -206,7 +212,7 @@ async def _copy_to_postgresql(copy_settings: Settings, settings: Settings) -> No
         head = table_of(LedgerHead)
         commit_count = (await target.execute(select(head.c.commit_count))).scalar_one()
         await _defer_foreign_keys(target, "DEFERRABLE INITIALLY DEFERRED")
-        await _copy_tables(source, target)
+        await _copy_tables(source, target, SQLModel.metadata)
         # The count of this database must keep rising, because other processes detect commits by it.
         await target.execute(update(head).values(commit_count=commit_count))
         await target.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
@@ -214,12 +220,25 @@ async def _copy_to_postgresql(copy_settings: Settings, settings: Settings) -> No
         await _refuse_unverified(target, settings, "The restored database does not verify, so it was rolled back.")
 
 
-async def _copy_tables(source: AsyncConnection, target: AsyncConnection) -> None:
+def _existing_tables(connection: Connection) -> MetaData:
+    """Return the tables of a database, which an earlier version may have made, with the column types of the models."""
+    found = MetaData()
+    found.reflect(connection)
+    found.remove(found.tables["alembic_version"])
+    for name, table in found.tables.items():
+        model = SQLModel.metadata.tables.get(name)
+        for column in table.c:
+            same = None if model is None else model.c.get(column.name)
+            column.type = UtcDateTime() if isinstance(column.type, DateTime) else column.type.as_generic() if same is None else same.type
+    return found
+
+
+async def _copy_tables(source: AsyncConnection, target: AsyncConnection, tables: MetaData) -> None:
     # The metadata is complete, because migrations import every model.
     existing = set(await target.run_sync(lambda connection: inspect(connection).get_table_names()))
-    if existing - {"alembic_version"} != set(SQLModel.metadata.tables):
-        raise RuntimeError("the tables of the models are not those of the migrations")
-    for table in SQLModel.metadata.tables.values():
+    if existing - {"alembic_version"} != set(tables.tables):
+        raise RuntimeError("the tables to copy are not those of the migrations")
+    for table in tables.tables.values():
         if table.name in SINGLE_ROW_TABLES:
             await target.execute(delete(table))
         keys = list(table.primary_key)

@@ -63,10 +63,23 @@ def _unknown(found: str) -> str:
     return f"This version does not know the schema of the database, {found}: install the version of Lifeline that made it."
 
 
-def require_schema(settings: Settings) -> None:
-    """Raise SchemaError unless the configured database has the required schema; an error of the driver if it is missing."""
-    if (problem := schema_problem(asyncio.run(_schema_revision(settings)))) is not None:
+def require_schema(settings: Settings, *, earlier: bool = False) -> str | None:
+    """Return the revision of the configured database; raise SchemaError unless it is the required one or, with `earlier`, one before.
+
+    Raises an error of the driver if the database is missing.
+    """
+    found = asyncio.run(_schema_revision(settings))
+    if (problem := schema_problem(found)) is not None and not (earlier and (found is None or is_known(found))):
         raise SchemaError(problem)
+    return found
+
+
+def is_known(revision: str) -> bool:
+    """Return whether this version has the migration to a revision."""
+    try:
+        return ScriptDirectory.from_config(alembic_config()).get_revision(revision) is not None
+    except CommandError:
+        return False
 
 
 def schema_revision(settings: Settings) -> str | None:

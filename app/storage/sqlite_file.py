@@ -2,12 +2,15 @@
 
 import errno
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from app.storage.private_files import create_private_file, is_exposed, make_private
+
+SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -44,9 +47,7 @@ class SqliteFile:
         else:
             if self._create:
                 create_private_file(self.path)
-            # Only the owner may. Others use the file with the permissions that its owner gave them, and `lifeline doctor` names it.
-            for each in exposed_files(self.path):
-                make_private(each)
+            self._restrict()
         # Without `mode=rw` SQLite would create a missing file.
         connection: sqlite3.Connection = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, **options)
         try:
@@ -55,6 +56,17 @@ class SqliteFile:
             connection.close()
             raise
         return connection
+
+    def _restrict(self) -> None:
+        """Take the permissions of others from the files, if this process owns them and the path is not that of another file by mistake.
+
+        Other users of a file keep the permissions that its owner gave them; `lifeline doctor` names such files.
+        """
+        if exposed := exposed_files(self.path):
+            with suppress(OSError), self.path.open("rb") as file:
+                if file.read(len(SQLITE_MAGIC)) in (SQLITE_MAGIC, b""):
+                    for each in exposed:
+                        make_private(each)
 
     def check(self) -> None:
         """Raise sqlite3.OperationalError if the path no longer names the file that was opened first.
