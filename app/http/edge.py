@@ -73,5 +73,5 @@ def _read_head(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> tup
     if credentials > 1:
         return sent_id, "Send at most one Authorization header."
     if codings and (len(codings) > 1 or codings[0].lower() != b"chunked" or lengths or http_version != "1.1"):
-        return sent_id, "Transfer-Encoding must be `chunked` alone, in HTTP/1.1 and without Content-Length."
+        return sent_id, "Transfer-Encoding must be `chunked` alone, without Content-Length, and not in HTTP/1.0."
     return sent_id, "Send one Content-Length header." if lengths > 1 else None

@@ -1,10 +1,16 @@
-"""Slowloris protection: close connections whose request head is slow or too large; Uvicorn limits neither."""
+"""Slowloris protection: close connections whose request head is slow or too large, or whose body outlasts its response.
+
+Uvicorn limits neither. The application limits the time of a body that it waits for.
+"""
 
 import asyncio
 from typing import Any
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.domain.identifiers import uuid7
+from app.http.problems import MEDIA_TYPE, Problem
 from app.settings import get_settings
 
 MAX_HEAD_BYTES = 65_536
@@ -16,6 +22,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
+    _in_body = False
 
     def connection_made(self, transport: Any) -> None:
         """Start the timer for the first head."""
@@ -43,9 +50,33 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """Stop the timer; the endpoint limits the time of the body."""
+        """Stop the timer; the application limits the time of the body."""
         self._stop_timer()
+        self._in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Stop the timer of a body whose response was sent before it was complete."""
+        self._in_body = False
+        self._stop_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Start a timer for the rest of a body that nothing reads; Uvicorn's own ends with the next byte of it."""
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self._stop_timer()
+            self._timer = self.loop.call_later(get_settings().body_timeout_seconds, self._on_timeout)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer with problem details, as for every other error, and close the connection."""
+        body = orjson.dumps(Problem(400, msg).body())
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\ncache-control: no-store\r\n"
+            f"x-request-id: {uuid7()}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def _start_timer(self) -> None:
         self._in_head = True

@@ -1,19 +1,23 @@
 """Load shedding: a bound on how many requests a process works on at once; the others get a 503 before memory grows.
 
-Cached responses and health checks are outside of it, so both are answered under any load. Long polls and streams are counted apart from
-reads and writes. When responses become slow under load, the bound falls, so that an accepted request is answered before its client
-gives up.
+Cached responses and health checks are outside of it, so both are answered under any load. Long polls and streams, writes whose key is not
+known to be valid yet, and forms of pages are counted apart from reads and writes. When responses become slow under load, the bound falls,
+so that an accepted request is answered before its client gives up.
 """
 
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.problems import RETRY_AFTER_SECONDS, Problem, send_problem
+from app.http.rate_limit import KEY
+from app.http.request_body import limit_body_time
+from app.http.state import request_state
 
 UNLIMITED_PATHS = ("/health/", "/metrics")
 # From the complete request to the head of its response.
@@ -67,11 +71,25 @@ class ConcurrencyLimiter:
 class LoadSheddingMiddleware:
     """Answers 503 with `Retry-After` to requests beyond the limit."""
 
-    def __init__(self, app: ASGIApp, *, max_concurrent_requests: int, max_open_streams: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_concurrent_requests: int,
+        max_open_streams: int,
+        caller_of: Callable[[Scope], bytes],
+        body_timeout_seconds: float,
+    ) -> None:
+        """`caller_of` returns whose share of a limit a request uses."""
         self._app = app
+        self._caller_of = caller_of
+        self._body_timeout_seconds = body_timeout_seconds
         # Writes wait for each other, so half of the requests are left to reads.
         self.writes = ConcurrencyLimiter(max(1, max_concurrent_requests // 2))
         self.reads = ConcurrencyLimiter(max(1, max_concurrent_requests - max_concurrent_requests // 2))
+        # Beside them: invented keys and unfinished forms must not take the places of reports. A key is verified before a body is read.
+        self.unverified = ConcurrencyLimiter(max(1, max_concurrent_requests // 2))
+        self.pages = ConcurrencyLimiter(max(1, max_concurrent_requests // 8))
         self.long_polls = ConcurrencyLimiter(max_open_streams)
         self.shed = 0
 
@@ -79,16 +97,27 @@ class LoadSheddingMiddleware:
         if scope["type"] != "http" or scope["path"].startswith(UNLIMITED_PATHS):
             await self._app(scope, receive, send)
             return
-        limiter, caller = self._limiter(scope), _caller(scope)
+        caller = self._caller_of(scope)
+        limiter = self._limiter(scope, caller)
         if not limiter.acquire(caller):
             self.shed += 1
             await send_problem(send, OVERLOADED, instance=scope["path"], head_only=scope["method"] == "HEAD")
             return
         started = time.monotonic()
+        receive_in_time = receive if limiter is self.reads else limit_body_time(receive, self._body_timeout_seconds)
+
+        def on_verified(key: bytes) -> None:
+            nonlocal limiter, caller
+            if limiter is self.unverified:
+                if not self.writes.acquire(KEY + key):
+                    self.shed += 1
+                    raise replace(OVERLOADED)
+                limiter.release(caller)
+                limiter, caller = self.writes, KEY + key
 
         async def receive_timed() -> Message:
             nonlocal started
-            message = await receive()
+            message = await receive_in_time()
             # The time that a client takes to send its body is not counted.
             started = time.monotonic()
             return message
@@ -98,21 +127,16 @@ class LoadSheddingMiddleware:
                 limiter.record_latency(time.monotonic() - started)
             await send(message)
 
+        request_state(scope)["on_verified"] = on_verified
         try:
             await self._app(scope, receive if limiter is self.reads else receive_timed, send_timed)
         finally:
             limiter.release(caller)
 
-    def _limiter(self, scope: Scope) -> ConcurrencyLimiter:
+    def _limiter(self, scope: Scope, caller: bytes) -> ConcurrencyLimiter:
         if scope["method"] not in ("GET", "HEAD"):
-            return self.writes
+            if not scope["path"].startswith("/v1/"):
+                return self.pages
+            return self.writes if caller.startswith(KEY) else self.unverified
         waits = scope["path"] == "/v1/stream" or (scope["path"] == "/v1/changes" and b"wait=" in unquote_to_bytes(scope["query_string"]))
         return self.long_polls if waits else self.reads
-
-
-def _caller(scope: Scope) -> bytes:
-    """Return the credential of a request, else its address: whose share of the limit it uses."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            return bytes(value)
-    return (scope["client"] or ("",))[0].encode()

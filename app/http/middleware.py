@@ -1,5 +1,8 @@
 """Middleware before routing: length of URLs, rate limits, CORS, security headers; and the application that it runs in."""
 
+from collections.abc import Callable
+from functools import partial
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,15 +69,16 @@ class RateLimitMiddleware:
         if scope["type"] != "http" or scope["path"].startswith(UNLIMITED_PREFIX):
             await self._app(scope, receive, send)
             return
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        client = scope.get("client")
-        decision = self._limiter.count_request(self._limiter.known_key(sent[0]) if len(sent) == 1 else None, client[0] if client else "")
+        caller = self._limiter.caller_of(scope)
+        decision = self._limiter.count_request(caller)
         if decision is None:
             await self._app(scope, receive, send)
         elif decision.allowed:
-            await self._app(scope, receive, _with_headers(send, decision.headers))
+            # As of the response, because the request may have cost more than one.
+            await self._app(scope, receive, _with_headers(send, partial(self._limiter.headers, caller)))
         else:
-            await send_problem(send, decision.problem(), instance=scope["path"], headers=[*decision.headers, *SECURITY_HEADERS])
+            headers = [*self._limiter.headers(caller), *SECURITY_HEADERS]
+            await send_problem(send, decision.problem(), instance=scope["path"], headers=headers)
 
 
 def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
@@ -82,7 +86,7 @@ def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
 
     async def with_own_headers(scope: Scope, receive: Receive, send: Send) -> None:
         # CORSMiddleware changes the headers of a message in place, and some messages are in the response cache.
-        await app(scope, receive, _with_headers(send, []))
+        await app(scope, receive, _with_headers(send, list))
 
     return CORSMiddleware(
         with_own_headers,
@@ -103,11 +107,11 @@ def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
     )
 
 
-def _with_headers(send: Send, headers: RawHeaders) -> Send:
+def _with_headers(send: Send, headers: Callable[[], RawHeaders]) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             # A 304 stays small: the client has the policy from the response that it holds.
-            added = [each for each in headers if each[0] != b"ratelimit-policy"] if message["status"] == 304 else headers
+            added = [each for each in headers() if each[0] != b"ratelimit-policy" or message["status"] != 304]
             # A new message, because the response cache may send the same one to others.
             message = {**message, "headers": [*message["headers"], *added]}
         await send(message)

@@ -19,11 +19,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from starlette.types import Scope
+
 from app.domain.rates import Rate
 from app.http.problems import Problem, RawHeaders, log
 
 SLOTS = 65_536
 MAX_CACHED_ENTRIES = 50_000
+# Begins the name of a caller that is a key; others are addresses.
+KEY = b"k"
 # Set by `lifeline serve` for its workers: file of the counters, number of columns, key of the hash.
 SHARED_COUNTERS_VARIABLE = "LIFELINE_SHARED_COUNTERS"
 
@@ -61,13 +65,13 @@ class SharedWindowCounters:
     def _of_this_process_alone(cls) -> "SharedWindowCounters":
         return cls(memoryview(mmap.mmap(-1, SLOTS * 8)).cast("I"), 1, 0, secrets.token_bytes(16))
 
-    def add(self, caller: bytes, window: int) -> int:
-        """Count one event and return how many there are in this window."""
+    def add(self, caller: bytes, window: int, amount: int = 1) -> int:
+        """Count events and return how many there are in this window."""
         memory, own = self._memory, self._offset(caller) + 2 * self._column
         if memory[own] != window:
             memory[own + 1] = 0
             memory[own] = window
-        memory[own + 1] += 1
+        memory[own + 1] += amount
         return memory[own + 1] if self._columns == 1 else self.count(caller, window)
 
     def count(self, caller: bytes, window: int) -> int:
@@ -103,11 +107,10 @@ def share_counters(workers: int) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitDecision:
-    """Whether a request may go on, the seconds until the next window, and the `RateLimit` headers for the client."""
+    """Whether a request may go on, and the seconds until the next window."""
 
     allowed: bool
     seconds: int
-    headers: RawHeaders
 
     def problem(self) -> Problem:
         """Return the 429 for a request that may not go on."""
@@ -131,21 +134,50 @@ class RateLimiter:
         """Whether requests are limited at all."""
         return self._keyed is not None or self._anonymous is not None
 
-    def count_request(self, key: bytes | None, address: str) -> RateLimitDecision | None:
-        """Count a request of a key that is known to be valid, else of an address; None where it is not limited."""
-        rate = self._anonymous if key is None else self._keyed
+    def caller_of(self, scope: Scope) -> bytes:
+        """Return whose limits a request uses: a key's that was valid in this process, else an address's. An invented key is no caller."""
+        for name, value in scope["headers"]:
+            if name == b"authorization" and (key := self._known_keys.get(value)) is not None:
+                return bytes(KEY + key)
+        client = scope.get("client")
+        return b"a" + _network(client[0] if client else "")
+
+    def count_request(self, caller: bytes) -> RateLimitDecision | None:
+        """Count a request of a caller; None where it is not limited."""
+        rate = self._rate_of(caller)
         if rate is None:
             return None
-        now = int(time.time())
-        window, passed = divmod(now, rate.seconds)
-        count = self._counters.add(b"a" + _network(address) if key is None else b"k" + key, window)
-        left = rate.seconds - passed
-        state = f'"default";r={max(rate.count - count, 0)};t={left}'.encode()
-        return RateLimitDecision(count <= rate.count, left, [(b"ratelimit", state), (b"ratelimit-policy", rate.policy)])
+        window, passed = divmod(int(time.time()), rate.seconds)
+        return RateLimitDecision(self._counters.add(caller, window) <= rate.count, rate.seconds - passed)
 
-    def known_key(self, authorization: bytes) -> bytes | None:
-        """Return the identifier of a key that was valid in this process; None for any other."""
-        return self._known_keys.get(authorization)
+    def charge(self, caller: bytes, cost: int, *, refuse: bool = True) -> RateLimitDecision | None:
+        """Count the rest of the cost of a request, of which one is counted already; nothing if it is refused for it. None: not limited.
+
+        `refuse` False: the work is done already.
+        """
+        rate = self._rate_of(caller)
+        if rate is None:
+            return None
+        window, passed = divmod(int(time.time()), rate.seconds)
+        # A limit below the cost still allows one such request in a window.
+        rest = min(cost, rate.count) - 1
+        allowed = not refuse or self._counters.count(caller, window) + rest <= rate.count
+        if allowed:
+            self._counters.add(caller, window, rest)
+        return RateLimitDecision(allowed, rate.seconds - passed)
+
+    def headers(self, caller: bytes) -> RawHeaders:
+        """Return the `RateLimit` headers as of now."""
+        rate = self._rate_of(caller)
+        if rate is None:
+            return []
+        window, passed = divmod(int(time.time()), rate.seconds)
+        left = max(rate.count - self._counters.count(caller, window), 0)
+        state = f'"default";r={left};t={rate.seconds - passed}'.encode()
+        return [(b"ratelimit", state), (b"ratelimit-policy", rate.policy)]
+
+    def _rate_of(self, caller: bytes) -> Rate | None:
+        return self._keyed if caller.startswith(KEY) else self._anonymous
 
     def lockout_seconds(self, address: str, authorization: bytes) -> int | None:
         """Return the seconds until an address that sent too many invalid keys may try another; None where it may now."""

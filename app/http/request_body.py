@@ -1,12 +1,15 @@
 """JSON bodies of requests: read within limits, validated by a model."""
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from starlette.types import Message, Receive
 
 from app.http.problems import Problem, field_problems, invalid, invalid_field, pointer
 from app.http.responses import JSON
@@ -14,7 +17,10 @@ from app.http.state import app_state, request_state
 
 # A body that is too large is read up to this multiple of the allowed size, then the connection is closed.
 MAX_READ_BODIES = 5
+# A body may take longer than its time limit if it keeps arriving this fast, as a large file over a slow link.
+MIN_BYTES_PER_SECOND = 1024
 NUL_MESSAGE = "must not contain a NUL character"
+DUPLICATE_MESSAGE = "this name stands twice in its object; send it once"
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,27 +40,45 @@ def validated_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
 async def json_body(request: Request) -> Any:
     """Return the JSON body of a request.
 
-    Raises 415 without a JSON content type, 413 over the size limit, 408 over the time limit, 400 for invalid JSON, 422 for NUL characters.
+    Raises 415 without a JSON content type, 413 over the size limit, 400 for invalid JSON, 422 for NUL characters.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise Problem(415, "Send the body as application/json.")
     reject_content_encoding(request)
-    settings = app_state(request).settings
-    try:
-        async with asyncio.timeout(settings.body_timeout_seconds):
-            raw = await read_body(request, settings.max_body_bytes)
-    except TimeoutError:
-        raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
+    raw = await read_body(request, app_state(request).settings.max_body_bytes)
     request_state(request.scope)["raw_body"] = raw
     try:
         content = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
         raise Problem(400, f"The body is not JSON: {error}.", kind="json") from None
+    if (path := find_duplicate(raw)) is not None:
+        raise invalid_field(pointer(path), DUPLICATE_MESSAGE)
     # The endpoint checks the items of a list one by one, because one wrong item does not spoil the others.
     if b"\\u0000" in raw and not isinstance(content, list) and (path := find_nul(content)) is not None:
         raise invalid_field(pointer(path), NUL_MESSAGE)
     return content
+
+
+def limit_body_time(receive: Receive, seconds: float) -> Receive:
+    """Return a `receive` that raises 408 unless the body arrives within the seconds, plus one for each MIN_BYTES_PER_SECOND of it."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    complete = False
+
+    async def receive_in_time() -> Message:
+        nonlocal deadline, complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
+        deadline += len(message.get("body", b"")) / MIN_BYTES_PER_SECOND
+        complete = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def reject_content_encoding(request: Request) -> None:
@@ -76,6 +100,38 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     if received > max_bytes:
         raise Problem(413, f"The body must not exceed {max_bytes} bytes.", headers={"Connection": "close"})
     return bytes(raw)
+
+
+def find_duplicate(raw: bytes) -> tuple[str | int, ...] | None:
+    """Return the path to a name that stands twice in one object of a valid JSON text; None without one.
+
+    The parser of bodies keeps the last value without a word.
+    """
+    repeating: list[_Repeating] = []
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            found = _Repeating(found)
+            found.repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+            repeating.append(found)
+        return found
+
+    content = json.loads(raw, object_pairs_hook=build)
+    return _path_to_repeated(content) if repeating else None
+
+
+class _Repeating(dict[str, Any]):
+    """A JSON object with a name that stands in it twice."""
+
+    repeated = ""
+
+
+def _path_to_repeated(node: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
+    if isinstance(node, _Repeating):
+        return (*path, node.repeated)
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return next((found for name, child in children if (found := _path_to_repeated(child, (*path, name))) is not None), None)
 
 
 def find_nul(node: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:

@@ -1,5 +1,6 @@
 """Typed state of an application (`app.state`) and of one request (`scope["state"]`)."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from fastapi import Request
@@ -55,6 +56,10 @@ class RequestState(TypedDict, total=False):
     route_template: str
     # Set once the credential is known to be valid; absent without one.
     caller: "Principal"
+    # Whether the session of the board that the request came with was ended meanwhile; absent without one.
+    session_ended: Callable[[], Awaitable[bool]]
+    # To be called with the identifier of a key that is found to be valid; raises 503 where no write is let in.
+    on_verified: Callable[[bytes], None]
     # Whether the response depends only on what the key of the response cache holds.
     cacheable: bool
     # The body as it was sent; absent until it is read.

@@ -195,7 +195,7 @@ class Database:
     def audit_readers(self) -> list[AsyncEngine]:
         """The engines that read the audit log: the primary, because a replica may lag; on SQLite not the writer, which would wait."""
         if self._audit_path is None:
-            return [self.writer]
+            return [self.reader]
         # A command that only reads must not create the second file.
         exists = self._audit_path.is_file() and self._audit_path.stat().st_size > 0
         return [self.reader, self.audit] if exists else [self.reader]

@@ -98,7 +98,7 @@ async def test_excess_writes_get_503_while_other_requests_are_answered(seeded_da
             other_write = asyncio.create_task(client.post("/v1/reports", json=report(source="envoy"), headers=other_key))
             for path in ("/health/live", "/health/ready", "/metrics", uncached_path(), "/v1/places/oldtown"):
                 assert (await client.get(path)).status_code == 200
-            assert not other_write.done()
+            assert not other_write.done(), other_write.result().text
         written = await asyncio.gather(other_write, *waiting)
         assert {answer.status_code for answer in written} == {201}
         assert {poll.status_code for poll in await asyncio.gather(*polls)} == {200}

@@ -17,6 +17,7 @@ class RawServer:
 
     url: str
     key: str
+    database_url: str
 
     def connect(self) -> socket.socket:
         host, port = self.url.removeprefix("http://").split(":")
@@ -39,4 +40,4 @@ def raw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawServer]:
     url = f"sqlite:///{folder / 'raw.db'}"
     settings = {"header_timeout_seconds": "2", "body_timeout_seconds": "1", "rate_limit_anonymous": "off", "rate_limit": "off"}
     with serve(folder, database_url=url, **settings) as server:
-        yield RawServer(server.url, asyncio.run(new_key(url)))
+        yield RawServer(server.url, asyncio.run(new_key(url)), url)

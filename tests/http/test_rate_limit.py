@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.access.principal import Scope
-from app.http.rate_limit import RateLimiter
 from app.domain.rates import Rate
+from app.http.rate_limit import RateLimiter
 from app.settings import Settings
 from tests.support.servers import client_for, new_key, wait_if_window_ends_within
 
@@ -74,7 +74,7 @@ def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
     limiter = RateLimiter(None, Rate(2, 3600), None)
 
     def is_allowed(address: str) -> bool:
-        decision = limiter.count_request(None, address)
+        decision = limiter.count_request(limiter.caller_of({"headers": [], "client": (address, 1)}))
         assert decision is not None
         return decision.allowed
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from app.access.keys import list_keys, revoke_key
 from app.access.principal import Scope
@@ -33,7 +34,7 @@ def misses(app: Application, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     cache = app.state.response_cache
     call_app = cache._app
 
-    async def call_and_count(scope: Scope, receive: Receive, send: Send) -> None:
+    async def call_and_count(scope: AsgiScope, receive: Receive, send: Send) -> None:
         paths.append(scope["path"])
         await call_app(scope, receive, send)
 
