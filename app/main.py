@@ -23,6 +23,7 @@ from app.http.load_shedding import LoadSheddingMiddleware
 from app.http.middleware import Application
 from app.http.query_params import reject_unknown_parameters
 from app.http.rate_limit import RateLimiter
+from app.http.request_cost import RequestCostMiddleware
 from app.http.response_cache import ResponseCacheMiddleware
 from app.http.route_index import RouteIndex
 from app.http.shutdown import on_shutdown_signal
@@ -85,7 +86,7 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     await database.commit_notifier.start()
     state.change_feed = ChangeFeed(database)
     state.issuer = configured_issuer(settings)
-    state.sessions = Sessions(settings)
+    state.sessions = Sessions(settings, database)
     state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)
     async with read_auditing(database) as state.read_audit:
         app.middleware_before_routing = build_middleware(app)
@@ -101,10 +102,16 @@ def build_middleware(app: Application) -> ASGIApp:
     """Return the middleware before routing; the last one built sees a request first."""
     state, settings = app.state, app.state.settings
     state.load_shedding = LoadSheddingMiddleware(
-        app.call_fastapi, max_concurrent_requests=settings.max_concurrent_requests, max_open_streams=settings.max_open_streams
+        app.call_fastapi,
+        max_concurrent_requests=settings.max_concurrent_requests,
+        max_open_streams=settings.max_open_streams,
+        caller_of=state.rate_limiter.caller_of,
+        body_timeout_seconds=settings.body_timeout_seconds,
     )
+    # Half of the connections, so that other reads find one.
+    request_cost = RequestCostMiddleware(state.load_shedding, state.rate_limiter, max_running=max(1, settings.database_pool_size // 2))
     state.response_cache = ResponseCacheMiddleware(
-        AccessLogMiddleware(middleware.SecurityHeadersMiddleware(state.load_shedding), write=settings.access_log),
+        AccessLogMiddleware(middleware.SecurityHeadersMiddleware(request_cost), write=settings.access_log),
         state.database.commit_notifier.head,
         public_caller=Principal(level=settings.public_clearance.level),
         max_bytes=settings.response_cache_bytes,

@@ -14,11 +14,15 @@ from app.domain.kinds import KINDS
 from app.domain.time_point import TimePoint
 from app.domain.times import rfc3339
 from app.domain.view import View
-from app.indicators.past import assess_at
+from app.indicators.past import assess_at, past_state
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED
 from app.reports.models import Report
 from app.storage.paging import current_revision
+from app.storage.slices import end_slice
+
+# An indicator by itself takes as long as several that are loaded together.
+WORK_PER_STEP = 5
 
 
 def _select_entries(indicator: UUID, level: int) -> Select[Any]:
@@ -77,8 +81,12 @@ async def load_history(
     if kind is None or (not rows and after is None):
         return None
     steps: list[dict[str, Any]] = []
+    nothing_said = await past_state(connection, view) is None
     for row in rows[:limit]:
+        if nothing_said:
+            break
         assessment = await _assessment_through(connection, indicator, view, row.global_seq)
+        await end_slice(WORK_PER_STEP)
         moved = _moved(KINDS[kind].range_fields, before, assessment)
         if moved and assessment is not None:
             steps.append(_step(row, assessment, moved, view.level))

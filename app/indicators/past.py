@@ -1,11 +1,14 @@
-"""Indicators at a time point, assessed again from the ledger."""
+"""Indicators at a time point, assessed again from the ledger, in slices, and kept for later requests."""
 
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -18,11 +21,19 @@ from app.domain.kinds import KINDS
 from app.domain.times import start_of
 from app.domain.view import View
 from app.indicators.schemas import IndicatorFilters
+from app.ledger.models import HASH_COLUMNS, LedgerEntry, LedgerHead, seq_column
+from app.reference.models import SourceGrade
 from app.reports.models import Report
 from app.storage.paging import MAX_IN_VALUES, chunks
+from app.storage.slices import end_slice
+from app.storage.types import table_of
 
 # A page may end before its limit once this many indicators are assessed; its cursor continues from there.
 MAX_ASSESSED_INDICATORS = 5000
+# Few enough that loading and assessing them takes about ten milliseconds.
+SLICE_INDICATORS = 25
+# About 2 kB each.
+MAX_KEPT_DOCUMENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,43 @@ class PastAssessment:
         """Render the document as stored then."""
         return with_revision(self.inputs.render(self.level, self.assessment), self.last_change.revision)
 
+    def summary(self) -> "PastDocument":
+        """Return the document with what lists filter and sort by."""
+        assessment, preferred, kind = self.assessment, self.assessment.preferred, KINDS[self.inputs.subject.kind]
+        status = None if assessment.value is None or kind.status_field is None else assessment.value[kind.status_field]
+        return PastDocument(
+            document=self.document(),
+            place_id=self.inputs.subject.place.id,
+            due_date=self.due_date,
+            status=status,
+            agreement=assessment.agreement,
+            source=preferred.source.names.visible_at(self.level)[0] if preferred else None,
+            grade_rank=grade_rank(preferred.source.reliability) if preferred else None,
+            stale_after=assessment.stale_after,
+            recorded_at=self.last_change.recorded_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PastDocument:
+    """The document of an indicator at a time point, and what lists filter and sort by."""
+
+    document: str
+    place_id: UUID
+    due_date: date | None
+    status: Any
+    agreement: str | None
+    source: str | None
+    grade_rank: int | None
+    stale_after: datetime | None
+    recorded_at: datetime
+
+
+# What a reader may see of the ledger, and the last events by a time: every time before the next event gives the same assessments.
+PastState = tuple[Any, ...]
+# By engine and state; None for an indicator that has no document then.
+_kept: WeakKeyDictionary[Engine, OrderedDict[PastState, dict[UUID, PastDocument | None]]] = WeakKeyDictionary()
+
 
 async def assess_at(connection: AsyncConnection, ids: Collection[UUID], view: View) -> dict[UUID, PastAssessment]:
     """Assess indicators at the time point of a view; those without any report by then are missing."""
@@ -61,6 +109,69 @@ async def assess_at(connection: AsyncConnection, ids: Collection[UUID], view: Vi
     return {each: past for each, past in found.items() if past.assessment.value is not None or each in with_reports}
 
 
+async def past_state(connection: AsyncConnection, view: View) -> PastState | None:
+    """Return the state at the time point of a view; None if nothing that it may see was stated or recorded by then.
+
+    It names everything dated that an assessment depends on. What is above the clearance is in no part of it.
+    """
+    as_of, through, level = view.time_point.as_of, view.time_point.through_global_seq, view.level
+    head = table_of(LedgerHead).c
+    # By label, so that each is the end of a range of an index.
+    said = [
+        select(func.max(col(Report.stated_at))).where(col(Report.level) == each, *([col(Report.stated_at) <= as_of] if as_of else []))
+        for each in range(level + 1)
+    ]
+    columns: list[Any] = [head[HASH_COLUMNS[level]], head.public_changes, *(each.scalar_subquery() for each in said)]
+    if as_of is not None:
+        grades, entries = table_of(SourceGrade).c, table_of(LedgerEntry).c
+        graded = select(func.max(grades.effective_from)).where(grades.effective_from <= as_of)
+        # The grades that were recorded by then, apart from those of new sources.
+        regraded = select(func.max(grades.global_seq)).where(entries.global_seq == grades.global_seq, entries.recorded_at <= as_of)
+        columns += [graded.scalar_subquery(), regraded.scalar_subquery()]
+    if through is not None:
+        recorded = select(col(LedgerEntry.global_seq)).where(seq_column(level).is_not(None), col(LedgerEntry.global_seq) <= through)
+        columns.append(recorded.order_by(col(LedgerEntry.global_seq).desc()).limit(1).scalar_subquery())
+    row = (await connection.execute(select(*(each.label(f"c{number}") for number, each in enumerate(columns))))).one()
+    statements = row[2 : 3 + level]
+    if all(each is None for each in statements) or (through is not None and row[-1] is None):
+        return None
+    last = None if as_of is None else max(each for each in statements if each is not None)
+    return level, row[0], row[1], last, through is not None, *row[3 + level :]
+
+
+def has_statement(view: View) -> ColumnElement[bool]:
+    """Return the condition for the indicators with a statement that a view may see; others need no assessment."""
+    found = select(col(Report.global_seq)).where(
+        col(Report.indicator_id) == col(Indicator.id), col(Report.level) <= view.level, *reports_at(view.time_point)
+    )
+    # With EXISTS, PostgreSQL would read all reports first.
+    return found.limit(1).correlate(Indicator).scalar_subquery().is_not(None)
+
+
+async def documents_at(connection: AsyncConnection, ids: Sequence[UUID], view: View, state: PastState | None) -> dict[UUID, PastDocument]:
+    """Return the documents of indicators at the time point of a view, in order; those without any report by then are missing."""
+    if state is None:
+        return {}
+    assert connection.sync_connection is not None
+    states = _kept.setdefault(connection.sync_connection.engine, OrderedDict())
+    kept = states.setdefault(state, {})
+    states.move_to_end(state)
+    found = {each: kept[each] for each in ids if each in kept}
+    missing = [each for each in ids if each not in found]
+    for start in range(0, len(missing), SLICE_INDICATORS):
+        some = missing[start : start + SLICE_INDICATORS]
+        past = await assess_at(connection, some, view)
+        new = {each: past[each].summary() if each in past else None for each in some}
+        kept |= new
+        found |= new
+        await end_slice(len(some))
+    while len(states) > 1 and sum(map(len, states.values())) > MAX_KEPT_DOCUMENTS:
+        states.popitem(last=False)
+    if len(kept) > MAX_KEPT_DOCUMENTS:
+        kept.clear()
+    return {each: document for each in ids if (document := found[each]) is not None}
+
+
 async def list_at(
     connection: AsyncConnection, filters: IndicatorFilters, where: Sequence[ColumnElement[bool]], view: View, *, after: UUID | None
 ) -> tuple[list[str], UUID | None]:
@@ -70,19 +181,22 @@ async def list_at(
     """
     documents: list[str] = []
     assessed = 0
+    state = await past_state(connection, view)
+    if state is None:
+        return [], None
     # If the filters match most indicators, one or two small steps fill the page.
     step = min(MAX_IN_VALUES, filters.limit + 1)
     while assessed < MAX_ASSESSED_INDICATORS:
-        statement = select(col(Indicator.id)).where(*where).order_by(col(Indicator.id)).limit(step)
+        statement = select(col(Indicator.id)).where(*where, has_statement(view)).order_by(col(Indicator.id)).limit(step)
         if after is not None:
             statement = statement.where(col(Indicator.id) > after)
         ids = list((await connection.execute(statement)).scalars())
-        past = await assess_at(connection, ids, view)
+        past = await documents_at(connection, ids, view, state)
         for each in ids:
             if each in past and _matches(past[each], filters, view):
                 if len(documents) == filters.limit:
                     return documents, after
-                documents.append(past[each].document())
+                documents.append(past[each].document)
             after = each
         assessed += len(ids)
         if len(ids) < step:
@@ -91,20 +205,16 @@ async def list_at(
     return documents, after
 
 
-def _matches(past: PastAssessment, filters: IndicatorFilters, view: View) -> bool:
-    assessment, preferred = past.assessment, past.assessment.preferred
-    kind = KINDS[past.inputs.subject.kind]
+def _matches(past: PastDocument, filters: IndicatorFilters, view: View) -> bool:
     status = getattr(filters, "status", None)
-    if status is not None and (assessment.value is None or kind.status_field is None or assessment.value[kind.status_field] != status):
+    if status is not None and past.status != status:
         return False
-    if filters.agreement is not None and assessment.agreement != filters.agreement:
+    if filters.agreement is not None and past.agreement != filters.agreement:
         return False
-    if filters.source is not None and (preferred is None or preferred.source.names.visible_at(view.level)[0] != filters.source):
+    if filters.source is not None and past.source != filters.source:
         return False
-    if filters.min_reliability is not None and (
-        preferred is None or grade_rank(preferred.source.reliability) > grade_rank(filters.min_reliability)
-    ):
+    if filters.min_reliability is not None and (past.grade_rank is None or past.grade_rank > grade_rank(filters.min_reliability)):
         return False
-    if filters.stale is not None and (assessment.stale_after is None or (assessment.stale_after < view.at) != filters.stale):
+    if filters.stale is not None and (past.stale_after is None or (past.stale_after < view.at) != filters.stale):
         return False
-    return filters.updated_since is None or past.last_change.recorded_at >= start_of(filters.updated_since)
+    return filters.updated_since is None or past.recorded_at >= start_of(filters.updated_since)

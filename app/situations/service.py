@@ -16,17 +16,18 @@ from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST
 from app.domain.times import rfc3339
 from app.domain.view import View
-from app.indicators.past import assess_at
+from app.indicators.past import PastState, documents_at, has_statement, past_state
 from app.indicators.queries import revision_for, visible_at
 from app.reference.models import Place
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
-from app.storage.paging import current_revision
+from app.storage.paging import chunks, current_revision
+from app.storage.slices import end_slice
 
 Document = dict[str, Any]
 
-# Indicators at an earlier time point are assessed again, which takes time: other requests get their turn between two steps.
-MAX_PAST_PLACES_PER_STEP = 200
+# Other requests get their turn between two steps.
+MAX_PLACES_PER_STEP = 50
 
 
 async def load_situations(
@@ -49,11 +50,16 @@ async def load_situations(
     )
     statement = select(col(Place.id)).where(any_indicator.is_not(None), *where).order_by(col(Place.id))
     found: list[dict[str, Any]] = []
-    step = limit if latest else min(limit, MAX_PAST_PLACES_PER_STEP)
+    state = None if latest else await past_state(connection, view)
+    if not latest:
+        if state is None:
+            return [], None, revision
+        where = [*where, _has_past_indicator(view)]
+    step = min(limit, MAX_PLACES_PER_STEP)
     while True:
         page = statement if after is None else statement.where(col(Place.id) > after)
         ids = list((await connection.execute(page.limit(step + 1))).scalars())
-        documents = await _documents_by_place(connection, ids[:step], view)
+        documents = await _documents_by_place(connection, ids[:step], view, state)
         places = await places_by_id(connection, ids[:step])
         for place in ids[:step]:
             if place in documents:
@@ -61,6 +67,7 @@ async def load_situations(
                     return found, after, revision
                 found.append(build_situation(places[place], documents[place], view))
             after = place
+        await end_slice(0)
         if len(ids) <= step:
             return found, None, revision
         if len(found) == limit:
@@ -69,11 +76,19 @@ async def load_situations(
 
 async def load_situation(connection: AsyncConnection, ids: Sequence[UUID], place: PlaceRecord, view: View) -> dict[str, Any]:
     """Return the situation of a place; `ids` are the places whose indicators it includes."""
-    documents = await _documents_by_place(connection, ids, view)
+    state = None if view.time_point == LATEST else await past_state(connection, view)
+    documents = await _documents_by_place(connection, ids, view, state)
     return build_situation(place, [document for each in ids for document in documents.get(each, [])], view)
 
 
-async def _documents_by_place(connection: AsyncConnection, places: Sequence[UUID], view: View) -> dict[UUID, list[Document]]:
+def _has_past_indicator(view: View) -> ColumnElement[bool]:
+    indicator = select(col(Indicator.id)).where(col(Indicator.place_id) == col(Place.id), has_statement(view))
+    return indicator.limit(1).correlate(Place).scalar_subquery().is_not(None)
+
+
+async def _documents_by_place(
+    connection: AsyncConnection, places: Sequence[UUID], view: View, state: PastState | None
+) -> dict[UUID, list[Document]]:
     found: dict[UUID, list[Document]] = {}
     if view.time_point == LATEST:
         columns = (col(IndicatorProjection.place_id), col(IndicatorProjection.document), col(IndicatorProjection.indicator_id))
@@ -81,10 +96,12 @@ async def _documents_by_place(connection: AsyncConnection, places: Sequence[UUID
         for row in sorted(await connection.execute(statement), key=lambda each: each.indicator_id):
             found.setdefault(row.place_id, []).append(orjson.loads(with_revision(row.document, row.revision)))
         return found
-    ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.place_id).in_(places)))).scalars())
-    past = await assess_at(connection, ids, view)
-    for each in sorted(past):
-        found.setdefault(past[each].inputs.subject.place.id, []).append(orjson.loads(past[each].document()))
+    ids: list[UUID] = []
+    for some in chunks(places):
+        indicators = select(col(Indicator.id)).where(col(Indicator.place_id).in_(some), has_statement(view))
+        ids += (await connection.execute(indicators)).scalars()
+    for past in (await documents_at(connection, sorted(ids), view, state)).values():
+        found.setdefault(past.place_id, []).append(orjson.loads(past.document))
     return found
 
 

@@ -21,6 +21,7 @@ from app.domain.view import View
 from app.ledger.models import LedgerEntry
 from app.reports.models import Report
 from app.storage.paging import chunks
+from app.storage.slices import end_slice
 from app.storage.types import table_of
 
 MAX_LISTED_WARNINGS = 1000
@@ -66,6 +67,7 @@ async def load_track_record(connection: AsyncConnection, source: UUID, view: Vie
     results: list[WarningResult] = []
     for indicator, reports in groupby(rows, key=lambda row: row.indicator_id):
         results += _results(list(reports), outcomes.get(indicator, []), occurred_on, view.at.date())
+        await end_slice(1)
     counts = Counter(each.outcome for each in results)
     days_off = [days for each in results if (days := each.days_off()) is not None]
     return {

@@ -15,9 +15,9 @@ from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST
 from app.domain.view import View
-from app.indicators.past import assess_at
+from app.indicators.past import documents_at, has_statement, past_state
 from app.indicators.queries import revision_for, visible_at
-from app.storage.paging import chunks, current_revision
+from app.storage.paging import current_revision
 
 # The due date of a warning, and its indicator.
 Position = tuple[date, UUID]
@@ -65,13 +65,14 @@ async def _past(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, last_day: date
 ) -> list[tuple[Position, str]]:
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
-    ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.kind).in_(kinds), *where))).scalars())
-    found: list[tuple[Position, str]] = []
-    for some in chunks(ids):
-        for each, past in (await assess_at(connection, some, view)).items():
-            if past.due_date is not None and past.due_date <= last_day:
-                found.append(((past.due_date, each), past.document()))
-    return sorted(found)
+    if (state := await past_state(connection, view)) is None:
+        return []
+    statement = select(col(Indicator.id)).where(col(Indicator.kind).in_(kinds), *where, has_statement(view))
+    ids = (await connection.execute(statement)).scalars().all()
+    past = await documents_at(connection, ids, view, state)
+    return sorted(
+        ((each.due_date, id_), each.document) for id_, each in past.items() if each.due_date is not None and each.due_date <= last_day
+    )
 
 
 def _item(due: date, document: str, at: datetime) -> str:

@@ -1,0 +1,198 @@
+"""What requests cost: weights in the rate limit, few expensive ones at once, and past assessments that are kept or not needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.access.principal import Scope
+from app.domain.tlp import Label
+from app.domain.view import View
+from app.http import request_cost
+from app.http.request_cost import BUSY, MAX_EXPENSIVE_PER_CALLER, MAX_WAITING_PER_CALLER, OVERLOADED, ExpensiveRequests, weight_of
+from app.indicators import past
+from app.settings import Settings
+from app.storage.slices import end_slice
+from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.servers import client_for, new_key, wait_if_window_ends_within
+
+
+@pytest.mark.parametrize(
+    ("url", "weight"),
+    [
+        ("/v1/indicators", 1),
+        ("/v1/indicators?limit=1000", 4),
+        ("/v1/indicators?limit=99999999999", 1),
+        ("/v1/indicators?limit=1000&as_of=2016-01-01", 10),
+        ("/v1/indicators?%61s_of=2016-01-01", 10),
+        ("/v1/supply-runouts?known_at=2016-01-01", 10),
+        ("/v1/indicators.csv", 50),
+        ("/v1/indicators.csv?limit=10", 1),
+        ("/v1/reports?format=xlsx&as_of=2016-01-01", 50),
+        ("/v1/reports?limit=1000", 10),
+        ("/v1/situations?limit=200", 2),
+        ("/v1/situations/oldtown?as_of=2016-01-01", 5),
+        ("/v1/situations/oldtown?within=true", 10),
+        ("/v1/indicators/x/history", 10),
+        ("/v1/sources/x/record", 10),
+        ("/v1/places/oldtown", 1),
+        ("/ogc/collections/routes/items?limit=1000", 10),
+        ("/v1/me", 1),
+        ("/?as_of=2016-01-01", 1),
+    ],
+)
+def test_weight_follows_from_the_url(url: str, weight: int) -> None:
+    path, _, query = url.partition("?")
+    assert weight_of({"method": "GET", "path": path, "query_string": query.encode(), "headers": []}) == weight
+
+
+def test_weight_of_a_whole_list_follows_from_accept() -> None:
+    scope = {"method": "GET", "path": "/v1/indicators", "query_string": b"", "headers": [(b"accept", b"text/csv")]}
+    assert weight_of(scope) == 50
+    assert weight_of({**scope, "method": "POST", "path": "/v1/imports"}) == 50
+
+
+@sqlite_only
+async def test_cost_is_counted_told_and_refused_without_stopping_the_rest(database_url: str) -> None:
+    wait_if_window_ends_within(10)
+    key = await new_key(database_url, Scope.READ)
+    limits: dict[str, Any] = {"rate_limit_anonymous": "25/minute", "rate_limit": "5/minute"}
+    async with client_for(Settings(database_url=database_url, database_pool_size=2, **limits)) as client:
+
+        async def left(path: str, **headers: str) -> tuple[int, int]:
+            answer = await client.get(path, headers=headers)
+            return answer.status_code, int(answer.headers["ratelimit"].partition("r=")[2].partition(";")[0])
+
+        assert await left("/v1/indicators?as_of=2016-01-01") == (200, 15)
+        assert await left("/v1/indicators?as_of=2016-01-01") == (200, 14), "a cached response costs one"
+        assert await left("/v1/indicators?as_of=2016-01-02") == (200, 4)
+        refused = await client.get("/v1/indicators?as_of=2016-01-03")
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert await left("/v1/indicators") == (200, 2)
+        # A limit below the cost allows one such request in a window. The first of a key counts for the address.
+        bearer = {"Authorization": f"Bearer {key}"}
+        assert (await left("/v1/me", **bearer))[0] == 200
+        assert await left("/v1/indicators?as_of=2016-01-04", **bearer) == (200, 0)
+        assert (await left("/v1/me", **bearer))[0] == 429
+
+
+async def test_expensive_requests_run_two_at_once_for_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = ExpensiveRequests(3)
+    assert [await slots.acquire(b"a1") for _ in range(MAX_EXPENSIVE_PER_CALLER)] == [None, None]
+    waiting = [asyncio.create_task(slots.acquire(b"a1")) for _ in range(MAX_WAITING_PER_CALLER)]
+    await asyncio.sleep(0)
+    assert await slots.acquire(b"a1") is BUSY
+    assert await slots.acquire(b"a2") is None, "one of three is left to others"
+    other, keyed = asyncio.create_task(slots.acquire(b"a3")), asyncio.create_task(slots.acquire(b"key"))
+    await asyncio.sleep(0)
+    slots.release(b"a2")
+    await asyncio.sleep(0)
+    assert (keyed.done(), other.done()) == (True, False), "a key goes first"
+    waiting.pop(0).cancel()
+    slots.release(b"a1")
+    await asyncio.sleep(0.01)
+    assert [each.done() for each in waiting] == [True] + [False] * (len(waiting) - 1)
+    for caller in (b"key", b"a1", b"a1"):
+        slots.release(caller)
+    assert await asyncio.wait_for(other, 1) is None
+    for each in waiting[1:]:
+        await asyncio.wait_for(each, 1)
+        slots.release(b"a1")
+    slots.release(b"a3")
+    assert not slots._running
+    assert not slots._waiting
+    monkeypatch.setattr(request_cost, "MAX_WAIT_SECONDS", 0.01)
+    assert [await slots.acquire(each) for each in (b"a1", b"a1", b"a1", b"a2", b"a3")] == [None, None, BUSY, None, OVERLOADED]
+
+
+PAST_LISTS = ("/v1/indicators?limit=1000", "/v1/situations?limit=1000", "/v1/warnings?within_days=3650", "/v1/indicators.ndjson?x")
+
+
+@pytest.fixture
+def assessed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the numbers of indicators that are assessed again from now on."""
+    numbers: list[int] = []
+    assess_at: Callable[[AsyncConnection, Collection[UUID], View], Awaitable[Any]] = past.assess_at
+
+    async def counted(connection: AsyncConnection, ids: Collection[UUID], view: View) -> Any:
+        numbers.append(len(ids))
+        return await assess_at(connection, ids, view)
+
+    monkeypatch.setattr(past, "assess_at", counted)
+    return numbers
+
+
+async def test_past_is_assessed_once_for_all_times_between_two_statements(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, assessed: list[int]
+) -> None:
+    reader = await make_client(Scope.READ, clearance=Label.GREEN)
+    runout = {"supply": "food", "in_days_min": 1, "in_days_max": 2}
+    sent = [report(stated_at="2016-07-10"), report("supply_runout", runout, stated_at="2016-07-20"), report(stated_at="2016-07-30")]
+    for each in (*sent, report(stated_at="2016-07-01", sensitivity="red", source="envoy", value={"people": 1})):
+        assert (await client.post("/v1/reports", json=each)).status_code == 201
+
+    async def read(time: str) -> list[Any]:
+        answers = [await reader.get(f"{path.removesuffix('?x')}{'?' if path.endswith('?x') else '&'}as_of={time}") for path in PAST_LISTS]
+        assert {each.status_code for each in answers} == {200}
+        return [each.json()["items"] if "ndjson" not in path else each.text for path, each in zip(PAST_LISTS, answers, strict=True)]
+
+    # Nothing was said that this reader may see, although something was.
+    assert await read("2016-07-05T00:00:00.000001Z") == [[], [], [], ""]
+    assert assessed == []
+    before = await read("2016-07-25T00:00:00.000001Z")
+    assert [len(each) for each in before[:3]] == [2, 1, 1]
+    assert sum(assessed) == 2, "the lists share what is assessed"
+    # A commit that the reader does not see is no reason to assess again.
+    assert (await client.post("/v1/reports", json=report(stated_at="2016-07-26", sensitivity="red"))).status_code == 201
+    assert (await read("2016-07-25T12:34:56.789012Z"))[0] == before[0]
+    assert sum(assessed) == 2
+    # The next statement, another reader, and a commit that the reader sees are.
+    assert len((await read("2016-07-31"))[0]) == 2
+    assert sum(assessed) == 4
+    await client.get("/v1/indicators?as_of=2016-07-25")
+    assert sum(assessed) == 6
+    assert (await client.post("/v1/reports", json=report(source="monitor", stated_at="2016-07-24", sensitivity="green"))).status_code == 201
+    assert (await read("2016-07-25"))[0] != before[0]
+    assert sum(assessed) == 8
+    assert (await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "checked"})).status_code == 201
+    assert (await read("2016-07-25"))[0][0]["kind"]
+    assert sum(assessed) == 10
+
+
+async def test_past_that_is_kept_equals_one_assessed_again(
+    client: httpx.AsyncClient, reference: Reference, assessed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = []
+    for day, source in ((10, "agency"), (12, "envoy"), (14, "monitor")):
+        answer = await client.post("/v1/reports", json=report(stated_at=f"2016-07-{day}", source=source, value={"people": day * 1000}))
+        recorded.append(answer.json()["recorded_at"])
+    times = [f"as_of=2016-07-{day:02}" for day in range(9, 16)] + [f"known_at={each}" for each in recorded]
+    times += [f"as_of=2016-07-12&known_at={each}" for each in recorded]
+    answer = await client.get(f"/v1/indicators?limit=999&{times[0]}")
+    assert answer.status_code == 200, answer.text
+    kept = [(await client.get(f"/v1/indicators?limit=999&{each}")).json() for each in times]
+    monkeypatch.setattr(past, "MAX_KEPT_DOCUMENTS", 0)
+    again = [(await client.get(f"/v1/indicators?limit=998&{each}")).json() for each in times]
+    assert kept == again
+    assert len({str(each["items"]) for each in kept}) > 3
+
+
+async def test_other_tasks_run_between_two_slices() -> None:
+    ran = 0
+
+    async def others() -> None:
+        nonlocal ran
+        for _ in range(5):
+            ran += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await end_slice(1)
+    assert ran >= 1
+    await task
