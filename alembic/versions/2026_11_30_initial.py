@@ -87,11 +87,23 @@ def _create_access() -> None:
         sa.PrimaryKeyConstraint("key_id", "idempotency_key", name=op.f("pk_idempotency_record")),
     )
     op.create_index("ix_idempotency_record_created_at", "idempotency_record", ["created_at"])
+    op.create_table(
+        "ended_session",
+        sa.Column("cookie_hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("cookie_hash", name=op.f("pk_ended_session")),
+    )
     server_secret = op.create_table(
         "server_secret",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("secret", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_server_secret")),
+    )
+    op.create_table(
+        "operation_run",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_operation_run")),
     )
     op.create_table(
         "audit_entry",
@@ -263,6 +275,7 @@ def _create_reports() -> None:
         sqlite_where=STANDING,
         postgresql_where=STANDING,
     )
+    op.create_index("ix_report_level_stated_at", "report", ["level", "stated_at"])
     op.create_index("ix_report_place_id_global_seq", "report", ["place_id", "global_seq"])
     op.create_index("ix_report_source_id_global_seq", "report", ["source_id", "global_seq"])
     op.create_index("ix_report_supersedes", "report", ["supersedes"])
@@ -464,7 +477,9 @@ def downgrade() -> None:
     op.drop_table("place_ancestor")
     op.drop_table("place")
     op.drop_table("audit_entry")
+    op.drop_table("operation_run")
     op.drop_table("server_secret")
+    op.drop_table("ended_session")
     op.drop_table("idempotency_record")
     op.drop_table("api_key")
     if op.get_bind().dialect.name == "postgresql":

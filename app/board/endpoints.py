@@ -103,6 +103,7 @@ async def sign_in(request: Request, locale: LocalizationDep) -> Response:
 async def sign_out(request: Request) -> Response:
     """End the reader's session."""
     _reject_cross_site(request)
+    await app_state(request).sessions.end(request.scope)
     return end_session(RedirectResponse(f"{root_path(request)}/", 303, NOT_STORED), request)
 
 

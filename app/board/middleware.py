@@ -1,5 +1,6 @@
 """Rewrites requests for the board, so that the response cache keeps a page like a response of the API."""
 
+from functools import partial
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import HTTPConnection
@@ -7,6 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.board.localization import LANGUAGES, choose_language
 from app.board.sessions import LANGUAGE_COOKIE, Sessions
+from app.http.middleware import SECURITY_HEADERS
+from app.http.problems import send_problem
+from app.http.state import request_state
+from app.storage.database_errors import classify_database_error
 
 BOARD_STREAM = "/stream"
 API_STREAM = "/v1/stream"
@@ -28,13 +33,25 @@ class BoardMiddleware:
             scope = dict(scope, path=API_STREAM, raw_path=API_STREAM.encode())
         elif has_key or path == "/guide" or path.startswith(("/guide/", "/embed/")):
             scope, send = _add_language(scope, send, remember=not path.startswith("/embed/"))
-        await self._app(self._add_key(scope) if has_key else scope, receive, send)
+        try:
+            scope = await self._add_key(scope) if has_key else scope
+        except Exception as error:
+            # Here FastAPI does not see it.
+            if (problem := classify_database_error(error)) is None:
+                raise
+            await send_problem(send, problem, headers=SECURITY_HEADERS)
+            return
+        await self._app(scope, receive, send)
 
-    def _add_key(self, scope: Scope) -> Scope:
+    async def _add_key(self, scope: Scope) -> Scope:
         if scope["method"] not in ("GET", "HEAD") or "authorization" in HTTPConnection(scope).headers:
             return scope
-        key = self._sessions.key_of(scope)
-        return dict(scope, headers=[*scope["headers"], (b"authorization", f"Bearer {key}".encode())]) if key else scope
+        found = self._sessions.read(scope)
+        if found is None or await self._sessions.is_ended(found[1]):
+            return scope
+        # A stream outlasts the look into the cookie.
+        request_state(scope)["session_ended"] = partial(self._sessions.is_ended, found[1])
+        return dict(scope, headers=[*scope["headers"], (b"authorization", f"Bearer {found[0]}".encode())])
 
 
 def _add_language(scope: Scope, send: Send, *, remember: bool) -> tuple[Scope, Send]:

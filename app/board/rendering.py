@@ -96,12 +96,16 @@ class PageRoute(APIRoute):
             except Problem as problem:
                 if problem.status == 401:
                     return end_session(RedirectResponse(f"{root_path(request)}/sign-in?ended=true", 303), request)
+                kept = {name: value for name, value in problem.headers.items() if name in ("Connection", "Retry-After")}
                 status, details = problem.status, [f"{each.pointer.removeprefix('?')}: {each.detail}" for each in problem.errors]
             except RequestValidationError as error:
+                kept = {}
                 status, details = 422, [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]
             # A site that frames a card shows the problem in the frame.
             framed = request.scope["path"].startswith("/embed/")
             locale = localization_for(request.query_params.get("lang"))
-            return render_page(request, "problem.html", locale, status, framed=framed, details=details)
+            page = render_page(request, "problem.html", locale, status, framed=framed, details=details)
+            page.headers.update(kept)
+            return page
 
         return handle_with_pages

@@ -1,7 +1,7 @@
 """`/v1/changes` and `/v1/stream`: the ledger after a cursor, in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from app.http.openapi import LIST_ERRORS, problem_responses
 from app.http.problems import invalid_field
 from app.http.query_params import Limit
 from app.http.responses import page_response
-from app.http.state import app_state
+from app.http.state import app_state, request_state
 
 router = APIRouter(tags=["Changes"])
 
@@ -148,7 +148,9 @@ async def get_stream_start(
 
 
 @router.get("/stream", summary="Stream changes", response_class=EventStream, responses=problem_responses(401, 422, 503))
-async def stream_changes(caller: CallerDep, feed: FeedDep, filters: FiltersDep, seq: Annotated[int, Depends(get_stream_start)]) -> Response:
+async def stream_changes(
+    request: Request, caller: CallerDep, feed: FeedDep, filters: FiltersDep, seq: Annotated[int, Depends(get_stream_start)]
+) -> Response:
     """Stream changes as server-sent events when they are recorded: `event` is the type, `data` the change, `id` the cursor.
 
     Without `after` and `Last-Event-ID` the stream starts now. The first event, `ready`, gives the start. A comment every 15 seconds keeps
@@ -158,10 +160,13 @@ async def stream_changes(caller: CallerDep, feed: FeedDep, filters: FiltersDep, 
     control = "private, no-cache" if caller.key_id is not None else "no-cache"
     # `X-Accel-Buffering` keeps nginx from holding events back.
     headers = {"Cache-Control": control, "Vary": "Authorization", "X-Accel-Buffering": "no"}
-    return EventStream(_events(feed, caller, filters, seq), headers=headers)
+    session_ended = request_state(request.scope).get("session_ended")
+    return EventStream(_events(feed, caller, filters, seq, session_ended), headers=headers)
 
 
-async def _events(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, seq: int) -> AsyncIterator[bytes]:
+async def _events(
+    feed: ChangeFeed, caller: Principal, filters: ChangeFilters, seq: int, session_ended: Callable[[], Awaitable[bool]] | None
+) -> AsyncIterator[bytes]:
     level = caller.level
     ready = orjson.dumps({"revision": seq}).decode()
     yield format_sse_event(event="ready", data_str=ready, id=CHANGE_CURSORS[level].encode(seq, seq), retry=RETRY_MILLISECONDS)
@@ -170,7 +175,7 @@ async def _events(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, s
     while not feed.stopping:
         version = feed.version(level)
         # A revocation changes the version of every clearance, so it wakes waiting streams.
-        if not await feed.still_valid(caller):
+        if not await feed.still_valid(caller) or (session_ended is not None and await session_ended()):
             return
         changes, seq, head = await feed.page(seq, limit=STREAM_PAGE, level=level, filters=filters)
         # One by one, because the server buffers what a slow client has not read.

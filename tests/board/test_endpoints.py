@@ -1,5 +1,6 @@
 """Tests for the board's pages over HTTP: content, clearance, caching, content policy and sign-in."""
 
+import asyncio
 import gzip
 import re
 
@@ -9,9 +10,11 @@ import pytest
 from app.access.keys import list_keys, revoke_key
 from app.domain.tlp import Label
 from app.main import Application
+from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeClient, MakeKey
+from tests.support.servers import client_for, wait_until_following
 
 PAGES = ("/", "/places/oldtown", "/embed/oldtown", "/sign-in")
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
@@ -173,6 +176,48 @@ async def test_cookie_is_for_this_site_and_hidden_from_scripts(filled: httpx.Asy
             out = await browser.post("/sign-out")
             assert out.status_code == 303
             assert "TLP:" not in (await browser.get("/")).text
+
+
+async def test_signed_out_cookie_is_ended_in_every_process(
+    reader: httpx.AsyncClient, app: Application, settings: Settings, database: Database
+) -> None:
+    async def text(browser: httpx.AsyncClient, cookie: str) -> str:
+        return (await browser.get("/", headers={"Cookie": f"lifeline={cookie}"})).text
+
+    async with client_for(settings) as elsewhere:
+        assert isinstance(elsewhere._transport, httpx.ASGITransport)
+        # Processes of one service have one secret.
+        elsewhere._transport.app.state.sessions._fernet = app.state.sessions._fernet  # type: ignore[attr-defined]
+        await wait_until_following(elsewhere._transport.app.state.database)  # type: ignore[attr-defined]
+        stolen = reader.cookies["lifeline"]
+        respelt = f"{stolen[:9]}!{stolen[9:]}"
+        for cookie in (stolen, respelt):
+            assert "TLP:AMBER" in await text(elsewhere, cookie)
+        stream = asyncio.create_task(elsewhere.get("/stream", headers={"Cookie": f"lifeline={stolen}"}))
+        assert (await reader.post("/sign-out", headers=SAME_SITE)).status_code == 303
+        for browser in (reader, elsewhere):
+            async with asyncio.timeout(5):
+                # On PostgreSQL another process is told a moment later.
+                while "TLP:" in await text(browser, stolen):
+                    pass
+            assert "TLP:" not in await text(browser, respelt)
+        assert (await asyncio.wait_for(stream, 10)).status_code == 200
+        # To end it again writes nothing, nor does a cookie of nobody.
+        version = database.commit_notifier.version()
+        for cookie in (respelt, "forged"):
+            await elsewhere.post("/sign-out", headers=SAME_SITE | {"Cookie": f"lifeline={cookie}"})
+        assert database.commit_notifier.version() == version
+
+
+async def test_sign_out_after_the_key_was_revoked_ends_the_cookie(reader: httpx.AsyncClient, database: Database) -> None:
+    stolen = {"Cookie": f"lifeline={reader.cookies['lifeline']}"}
+    async with database.write() as session:
+        (key,) = [key for key in await list_keys(session) if key.organisation == "readers"]
+        await revoke_key(session, key.id)
+    assert (await reader.get("/", headers=stolen)).status_code == 303
+    assert (await reader.post("/sign-out", headers=SAME_SITE | stolen)).status_code == 303
+    assert (await reader.get("/", headers=stolen)).status_code == 200
+    assert "TLP:" not in (await reader.get("/", headers=stolen)).text
 
 
 async def test_revoked_key_redirects_to_sign_in(reader: httpx.AsyncClient, database: Database) -> None:

@@ -130,7 +130,7 @@ async def create_import(
                 _raise_problems(await importer.dry_run())
             return await idempotent_write(request, caller, write)
         except UnreadableFile as error:
-            raise invalid_field("", str(error)) from None
+            raise invalid_field(error.pointer, str(error)) from None
 
 
 def _format_of(request: Request) -> Format:

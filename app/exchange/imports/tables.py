@@ -23,7 +23,9 @@ _HASHTAG = re.compile(r"#\s*[A-Za-z][A-Za-z0-9_]*(\s*\+\s*[A-Za-z][A-Za-z0-9_]*)
 
 
 class UnreadableFile(Exception):
-    """The file cannot be read in its format; the message is for the person who made it."""
+    """The file cannot be read in its format; the message is for the person who made it, `pointer` the place in a JSON file."""
+
+    pointer = ""
 
 
 @dataclass(frozen=True, slots=True)
