@@ -5,7 +5,8 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -15,12 +16,22 @@ import orjson
 
 from app.exchange.exports.hxl_csv import unescape_formula
 from app.exchange.imports.results import Progress
-from app.exchange.imports.tables import Row, Table, UnreadableFile
+from app.exchange.imports.tables import MAX_COLUMNS, Row, Table, UnreadableFile
 from app.http.content_negotiation import Format
+from app.http.problems import pointer
+from app.http.request_body import DUPLICATE_MESSAGE, find_duplicate
 
 T = TypeVar("T")
 
-MAX_CELL_CHARACTERS = 16 * 1024 * 1024
+# Reports have texts of 2,000 characters at most, other columns of our own exports longer ones.
+MAX_CELL_CHARACTERS = 256 * 1024
+MAX_RECORD_CHARACTERS = 4 * 1024 * 1024
+# Twice the size of a request body, for a place with its geometry.
+MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
+# Lists, objects and values in a document.
+MAX_DOCUMENT_NODES = 1_000_000
+# Names in the object around the documents.
+MAX_TOP_NAMES = 1000
 # Nested lists and objects in JSON: far more than any geometry needs.
 MAX_JSON_DEPTH = 64
 TABULAR = frozenset({Format.CSV, Format.XLSX})
@@ -63,12 +74,18 @@ def read_documents(file: IO[bytes], format_: Format) -> Iterator[tuple[int, Any]
 
 def _read_ndjson(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     _skip_byte_order_mark(file)
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(iter(lambda: file.readline(MAX_DOCUMENT_BYTES + 1), b""), 1):
+        if len(line) > MAX_DOCUMENT_BYTES or line.count(b",") + line.count(b"[") + line.count(b"{") > MAX_DOCUMENT_NODES:
+            raise UnreadableFile(f"Line {number} is too large: each report is a line of at most {MAX_DOCUMENT_BYTES} bytes.")
         if line.strip():
             try:
-                yield number, orjson.loads(line)
+                document = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                yield number, UnreadableFile(f"this line is not JSON: {error}")
+                document = UnreadableFile(f"this line is not JSON: {error}")
+            else:
+                if (path := find_duplicate(line)) is not None:
+                    document = _duplicate(path)
+            yield number, document
 
 
 def _read_json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
@@ -76,6 +93,8 @@ def _read_json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     if file.read(_SAMPLE_BYTES).lstrip(b" \t\r\n")[:1] not in (b"[", b"{"):
         raise UnreadableFile("The file is not JSON in UTF-8: it has to begin with [ or {.")
     try:
+        file.seek(start)
+        _limit_strings(file)
         file.seek(start)
         path = _path_of_documents(file)
         file.seek(start)
@@ -92,17 +111,68 @@ def _skip_byte_order_mark(file: IO[bytes]) -> int:
     return file.tell()
 
 
+def _limit_strings(file: IO[bytes]) -> None:
+    """Limit the length of strings, which ijson keeps in memory; a string of more than two chunks has one without a quotation mark."""
+    is_inside, before = False, b""
+    while chunk := file.read(MAX_CELL_CHARACTERS):
+        # A backslash at the end belongs to the next chunk.
+        plain = (before + chunk).replace(b"\\\\", b"").replace(b'\\"', b"")
+        before = plain[-1:] if plain.endswith(b"\\") else b""
+        quotes = plain.count(b'"')
+        if is_inside and not quotes and len(chunk) == MAX_CELL_CHARACTERS:
+            raise UnreadableFile(f"The file has a text of more than {MAX_CELL_CHARACTERS} characters.")
+        is_inside ^= quotes % 2 == 1
+
+
+def _duplicate(path: Sequence[str | int]) -> UnreadableFile:
+    error = UnreadableFile(DUPLICATE_MESSAGE)
+    error.pointer = pointer(path)
+    return error
+
+
+class _Names:
+    """The names in each object around a parser, None for a list, and the path to where it is."""
+
+    def __init__(self) -> None:
+        self._seen: list[set[str] | None] = []
+        self._path: list[str | int] = []
+
+    def check(self, event: str, value: Any) -> None:
+        """Follow an event of the parser; raise UnreadableFile for a name that stands twice in its object."""
+        if event == "map_key":
+            names = self._seen[-1]
+            assert names is not None
+            self._path[-1] = value
+            if value in names:
+                raise _duplicate(self._path)
+            names.add(value)
+        elif event in ("end_map", "end_array"):
+            self._seen.pop()
+            self._path.pop()
+        else:
+            if self._seen and self._seen[-1] is None:
+                self._path[-1] = int(self._path[-1]) + 1
+            if event in ("start_map", "start_array"):
+                self._seen.append(set() if event == "start_map" else None)
+                self._path.append(-1)
+
+
 def _path_of_documents(file: IO[bytes]) -> str:
-    """Return the ijson path of the documents, and limit the depth first, because ijson keeps the path of each level in memory."""
-    depth, key = 0, ""
+    """Return the ijson path of the documents, and limit depth and size first, because ijson keeps paths and documents in memory."""
+    depth, key, nodes, top_names = 0, "", 0, 0
     # The keys of lists in the object of the file; None if the file is itself a list.
     lists: set[str | None] = set()
+    names = _Names()
     for event, value in ijson.basic_parse(file, use_float=True):
+        names.check(event, value)
         if event == "map_key" and depth == 1:
-            key = value
-        elif event == "start_array" and depth < 2:
+            key, top_names = value, top_names + 1
+        elif event == "start_array" and depth < 2 and (not depth or key in ("features", "items")):
             lists.add(key if depth else None)
         depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
+        nodes = nodes + 1 if depth > 2 else 0
+        if nodes > MAX_DOCUMENT_NODES or top_names > MAX_TOP_NAMES:
+            raise UnreadableFile(f"A report has more than {MAX_DOCUMENT_NODES} values, or the object around them {MAX_TOP_NAMES} names.")
         if depth > MAX_JSON_DEPTH:
             raise UnreadableFile(f"The file nests lists or objects more than {MAX_JSON_DEPTH} deep.")
     if None in lists:
@@ -111,6 +181,26 @@ def _path_of_documents(file: IO[bytes]) -> str:
     if name is None:
         raise UnreadableFile("The file has to be a list, or an object with a list of items or features.")
     return f"{name}.item"
+
+
+class _Lines:
+    """The lines of a CSV file, of which a record may have several, but not too many `characters`."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self.characters = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_RECORD_CHARACTERS + 1)
+        self.characters += len(line)
+        if self.characters > MAX_RECORD_CHARACTERS:
+            raise UnreadableFile(f"A row has more than {MAX_RECORD_CHARACTERS} characters: is a quotation mark missing?")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _read_csv(file: IO[bytes]) -> Iterator[Row]:
@@ -126,11 +216,20 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
         if separator:
             text.readline()
         csv.field_size_limit(MAX_CELL_CHARACTERS)
-        for number, cells in enumerate(csv.reader(text, delimiter=delimiter, strict=True), 1):
+        lines = _Lines(text)
+        for number, cells in enumerate(csv.reader(lines, delimiter=delimiter, strict=True), 1):
+            lines.characters = 0
+            # Spreadsheet programs write separators after the last value, too.
+            while cells and not cells[-1]:
+                cells.pop()
+            if len(cells) > MAX_COLUMNS:
+                raise UnreadableFile(f"Row {number} has more than {MAX_COLUMNS} columns.")
             yield Row(number, [unescape_formula(each) or None for each in cells])
     except UnicodeDecodeError:
         raise UnreadableFile("The file is not UTF-8. In a spreadsheet program, save it as 'CSV UTF-8'.") from None
     except csv.Error as error:
         raise UnreadableFile(f"The file is not CSV: {error}.") from None
     finally:
-        text.detach()
+        # A file that is closed before its rows are read cannot be detached.
+        with suppress(ValueError):
+            text.detach()

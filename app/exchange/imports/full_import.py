@@ -13,9 +13,9 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.exchange.exports.full_export import VERSION
 from app.exchange.imports.column_mapping import ParsedRow
-from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
+from app.exchange.imports.file_readers import read_batches, read_documents
 from app.exchange.imports.results import ImportContent, ImportOut, Progress
-from app.exchange.imports.tables import Cell, UnreadableFile
+from app.exchange.imports.tables import UnreadableFile
 from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.entry_schema import KNOWN_TYPES, parse_entry
 from app.exchange.replication.reference import add_reference, parse_reference
@@ -35,22 +35,9 @@ _NOT_HASHED = frozenset({"record", "seq", "hash", "redacted"})
 
 
 def is_full_export(file: IO[bytes], format_: Format) -> bool:
-    """Return whether the first record says that the file is a full export; UnreadableFile for one in a table."""
-    try:
-        if format_ is Format.NDJSON:
-            _, document = next(read_documents(file, format_))
-            return isinstance(document, dict) and document.get("record") == "export"
-        is_export = format_ in TABULAR and _first_cells(file, format_)[:2] == ["record", "version"]
-    except (StopIteration, UnreadableFile):
-        return False
-    if is_export:
-        raise UnreadableFile("A full export can be imported as NDJSON only: write it with `lifeline export FILE.ndjson`.")
-    return False
-
-
-def _first_cells(file: IO[bytes], format_: Format) -> Sequence[Cell]:
-    tables = read_tables(file, format_)
-    return next(next(tables).rows).cells
+    """Return whether the first record says that the file is a full export."""
+    _, document = next(read_documents(file, format_), (0, None)) if format_ is Format.NDJSON else (0, None)
+    return isinstance(document, dict) and document.get("record") == "export"
 
 
 class _Head(BaseModel):

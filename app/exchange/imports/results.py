@@ -8,7 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from xlsxwriter.utility import xl_rowcol_to_cell
 
+from app.exchange.imports.tables import UnreadableFile
+
 MAX_PROBLEMS = 1000
+# Checking a row costs far more than sending one that is wrong.
+MAX_COUNTED_PROBLEMS = 10_000
 MAX_SHOWN_REPORTS = 20
 
 # Receives the number of rows of each batch.
@@ -54,15 +58,20 @@ class FileResult(BaseModel):
     rows: int = Field(default_factory=int, description="Rows of statements, or records of a full export.")
     created: int = Field(default_factory=int, description="Reports or records that were recorded, or would be.")
     existing: int = Field(default_factory=int, description="Rows recorded before; the dry run of a full export counts them as created.")
-    problem_count: int = Field(default_factory=int, description="Number of problems.")
+    problem_count: int = Field(default_factory=int, description=f"Number of problems; more than {MAX_COUNTED_PROBLEMS:,} are refused.")
     problems: list[RowProblemOut] = Field(default_factory=list, description=f"The first {MAX_PROBLEMS:,} problems.")
 
     def reject(self, problems: Iterable[RowProblemOut]) -> None:
-        """Record problems."""
+        """Record problems; UnreadableFile if there are so many that the file is not worth reading on."""
         for each in problems:
             self.problem_count += 1
             if self.problem_count <= MAX_PROBLEMS:
                 self.problems.append(each)
+        if self.problem_count > MAX_COUNTED_PROBLEMS:
+            first = self.problems[0]
+            raise UnreadableFile(
+                f"More than {MAX_COUNTED_PROBLEMS} problems, so the rest was not read. The first is in {first.location}: {first.detail}."
+            )
 
 
 class ImportOut(FileResult):

@@ -88,6 +88,8 @@ class StatementImport:
         has_columns = False
         for table in read_tables(self.file, self.format_):
             header = detect_header(table.rows)
+            if header.headers[:2] == ["record", "version"]:
+                raise UnreadableFile("A full export can be imported as NDJSON only: write it with `lifeline export FILE.ndjson`.")
             mapping = map_columns(header)
             unread = mapping.unread if mapping.fields else [f"sheet {table.name}"] if any(header.headers) and table.name else []
             result.unread_columns += [each for each in unread if each not in result.unread_columns]
@@ -100,7 +102,7 @@ class StatementImport:
 
     def _document_row(self, number: int, document: Any) -> ParsedRow:
         if isinstance(document, UnreadableFile):
-            return ParsedRow(number, {}, [FieldProblem(pointer="", detail=str(document))])
+            return ParsedRow(number, {}, [FieldProblem(pointer=document.pointer, detail=str(document))])
         if not isinstance(document, dict):
             return ParsedRow(number, {}, [FieldProblem(pointer="", detail="must be a JSON object")])
         if "recorded_at" not in document:

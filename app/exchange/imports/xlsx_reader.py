@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import groupby
-from typing import IO, Any
-from xml.etree.ElementTree import Element, SubElement, iterparse  # noqa: S405 - document types are refused before
+from typing import IO, Any, cast
+from xml.etree.ElementTree import Element, SubElement, iterparse
 
 from openpyxl.reader.excel import ExcelReader
 from openpyxl.styles.stylesheet import apply_stylesheet
@@ -23,8 +23,8 @@ from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 from app.exchange.exports.xlsx import MAX_ROWS, OVERFLOW_MARKER, OVERFLOW_SHEET
 from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell, Row, Table, UnreadableFile
 
-# Parsing costs a microsecond for each element and attribute. Tables, even of equal rows, have at most 2.3 of them, and 15 bytes of XML,
-# for each byte of the file.
+# Parsing costs some microseconds for each element, and less for each attribute. Tables, even of equal rows, have at most 2.3 elements and
+# attributes, and 15 bytes of XML, for each byte of the file.
 MIN_NODES, MAX_NODES_PER_BYTE = 100_000, 3
 MIN_UNPACKED_BYTES, MAX_UNPACKED_PER_BYTE = 4 * 1024 * 1024, 40
 # Shared strings are kept in memory.
@@ -33,7 +33,9 @@ MAX_STRINGS_BYTES = 32 * 1024 * 1024
 MAX_DOCUMENT_NODES, MAX_DOCUMENT_BYTES = 150_000, 8 * 1024 * 1024
 MAX_DIRECTORY_BYTES = 512 * 1024
 MAX_SHEETS = 250
-CHUNK_BYTES = 64 * 1024
+# As many as Excel has columns.
+MAX_CELLS_PER_ROW = 16_384
+CHUNK_BYTES, PARSED_CHUNK_BYTES = 64 * 1024, 1024 * 1024
 _ENCODING = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"'](?!(?i:utf-8)[\"'])|\xff\xfe|\xfe\xff|.?\0", re.DOTALL)
 _STRING, _TEXT, _RUN = (f"{{{SHEET_MAIN_NS}}}{name}" for name in ("si", "t", "r"))
 _TOO_MUCH = "The workbook unpacks to far more than its size: save it again with the cells of the table alone, or as CSV."
@@ -64,7 +66,8 @@ class _Archive(zipfile.ZipFile):
     """The parts of a workbook, of which only as many and such as cost little to parse can be read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(_File(file))  # type: ignore[arg-type] - has what zipfile calls
+        super().__init__(cast(IO[bytes], _File(file)))
+        self.fp = file
         size = file.seek(0, 2)
         if sum(each.file_size for each in self.infolist()) > MIN_UNPACKED_BYTES + MAX_UNPACKED_PER_BYTE * size:
             raise UnreadableFile(_TOO_MUCH)
@@ -83,10 +86,13 @@ class _Archive(zipfile.ZipFile):
 
     def open(self, name: Any, *options: Any, **more: Any) -> IO[bytes]:
         """Open a part; UnreadableFile for an encoding in which its elements were not counted."""
-        content = super().open(name, *options, **more)
-        if _ENCODING.match(content.peek(CHUNK_BYTES)):  # type: ignore[attr-defined] - of ZipExtFile
+        content = cast(zipfile.ZipExtFile, super().open(name, *options, **more))
+        if _ENCODING.match(content.peek(CHUNK_BYTES)):
             raise UnreadableFile("The workbook is not encoded in UTF-8, as spreadsheet programs write it.")
-        return content
+        read = content.read
+        # A parser starts an unfinished tag again with each chunk that it is fed: few large ones keep that from growing with the square.
+        content.read = lambda size=-1: read(max(size, PARSED_CHUNK_BYTES) if size >= 0 else size)  # type: ignore
+        return cast(IO[bytes], content)
 
     def read(self, name: Any, pwd: bytes | None = None) -> bytes:
         """Return a part that is parsed as a whole."""
@@ -100,10 +106,11 @@ class _Archive(zipfile.ZipFile):
 
 
 def _nodes(xml: bytes) -> int:
-    return xml.count(b"<") + xml.count(b"=")
+    """Return the number of attributes, and twice that of elements."""
+    return 2 * (xml.count(b"<") - xml.count(b"</")) + xml.count(b"=")
 
 
-class _Workbook(ExcelReader):
+class _Workbook(ExcelReader):  # type: ignore[misc]
     """The parts of a workbook that have the values of cells; openpyxl would also read charts, pictures, properties and names."""
 
     def __init__(self, archive: _Archive) -> None:
@@ -133,39 +140,32 @@ class _Workbook(ExcelReader):
         if self.archive.getinfo(name).file_size > MAX_STRINGS_BYTES:
             raise UnreadableFile("The texts of the workbook take more than 32 MiB: save it as CSV.")
         with self.archive.open(name) as content:
-            table = None
-            for event, node in iterparse(content, ("start", "end")):  # noqa: S314 - see above
-                if table is None:
-                    table = node
-                elif event == "end" and node.tag == _STRING:
+            for _, node in iterparse(content):  # noqa: S314 - see above
+                if node.tag == _STRING:
                     self.shared_strings.append(_text(node))
-                    table.clear()
+                    node.clear()
 
     def rows(self, name: str) -> Iterator[tuple[int, dict[int, Any]]]:
         """Yield the rows of a sheet that are not left out: the number of each, and its values by column, from 1."""
         book = self.wb
         with self.archive.open(self.sheets[name]._worksheet_path) as content:
             parser = WorkSheetParser(content, self.shared_strings, True, book.epoch, book._date_formats, book._timedelta_formats)
-            data, elements, last = None, 0, 0
-            for event, node in iterparse(content, ("start", "end")):  # noqa: S314 - see above
-                if event == "start":
-                    elements += 1
-                    if elements > MIN_NODES:
-                        raise UnreadableFile(f"The sheet {name} has a row of more than {MIN_NODES} elements.")
-                    data = node if node.tag == DATA_TAG else data
+            last = 0
+            for _, node in iterparse(content):  # noqa: S314 - see above
+                if node.tag == ROW_TAG:
+                    number, values = self._read_row(node, parser)
+                    if values and number > last:
+                        yield number, values
+                    last = max(last, number)
+                    node.clear()
+                    parser.row_dimensions.clear()
                 elif node.tag == DATA_TAG:
                     # What follows, such as merged cells and conditional formats, has no values.
                     return
-                elif node.tag == ROW_TAG and data is not None:
-                    number, values = self._read_row(node, parser)
-                    if number > last:
-                        yield number, values
-                    last = max(last, number)
-                    data.clear()
-                    parser.row_dimensions.clear()
-                    elements = 0
 
     def _read_row(self, row: Element, parser: WorkSheetParser) -> tuple[int, dict[int, Any]]:
+        if len(row) > MAX_CELLS_PER_ROW:
+            raise UnreadableFile(f"A row has more than {MAX_CELLS_PER_ROW} cells.")
         for cell in row:
             if cell.get("t") == "inlineStr" and (text := cell.find(INLINE_STRING)) is not None:
                 cell.set("t", "str")
@@ -180,8 +180,10 @@ class _Workbook(ExcelReader):
 
 def _text(string: Element) -> str:
     """Return the text of a string, which may consist of runs; without its phonetic guide."""
+    if len(string) == 1 and string[0].tag == _TEXT:
+        return string[0].text or ""
     parts = (each.text or "" for each in (*string.iterfind(_TEXT), *string.iterfind(f"{_RUN}/{_TEXT}")))
-    return "".join(parts).replace("x005F_", "")
+    return "".join(parts)
 
 
 def read_workbook(file: IO[bytes]) -> Iterator[Table]:
@@ -214,8 +216,8 @@ class _OverflowTexts:
         return text
 
 
-def _overflow_rows(book: _Workbook) -> Iterator[list[Any]]:
-    return ([values.get(column) for column in range(1, 6)] for number, values in book.rows(OVERFLOW_SHEET) if number > 1)
+def _overflow_rows(book: _Workbook) -> Iterator[tuple[Any, ...]]:
+    return (tuple(values.get(column) for column in range(1, 6)) for number, values in book.rows(OVERFLOW_SHEET) if number > 1)
 
 
 def _read_rows(book: _Workbook, sheet: str, overflow: _OverflowTexts) -> Iterator[Row]:
@@ -225,9 +227,8 @@ def _read_rows(book: _Workbook, sheet: str, overflow: _OverflowTexts) -> Iterato
             width = max(values, default=0)
             cells += width
             if number > MAX_ROWS or width > MAX_COLUMNS or cells > book.archive.max_nodes:
-                raise UnreadableFile(
-                    f"Row {number} of the sheet {sheet} is too far down or too wide: {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns are read."
-                )
+                limits = f"more than {MAX_ROWS:,} rows or {MAX_COLUMNS:,} columns, or nearly all of its cells are empty"
+                raise UnreadableFile(f"The sheet {sheet} has {limits}.")
             yield Row(number, [_to_cell(values.get(column), sheet, number, overflow) for column in range(1, width + 1)])
     except _DAMAGED as error:
         raise UnreadableFile(f"The sheet {sheet} is damaged: {error}.") from None

@@ -1,6 +1,7 @@
 """Workbooks: damaged ones, formulas and dates."""
 
 import io
+import os
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.support.servers import invoke
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b'<row r="2"', b'<row r="999999999999"', "more than 1000 rows"),
+        (b'<row r="2"', b'<row r="999999999999"', "more than 1,000 rows"),
         (b"<v>5</v>", b"<v>five</v>", "is damaged"),
         (b"</sheetData>", b"", "is damaged"),
         (b"</sheetData>", b"</sheetData>" + b" " * 10_000_000, "unpacks to far more than its size"),
@@ -73,3 +74,16 @@ def test_date_cell_without_time_is_a_day() -> None:
     (cell,) = next(next(tables).rows).cells
     assert isinstance(cell, datetime)
     assert cell_text(cell) == "2010-01-01"
+
+
+def test_large_workbook_is_read() -> None:
+    """Each part is larger than the directory of an archive may be."""
+    rows = [[f"{number}", os.urandom(60).hex()] for number in range(12_000)]
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    assert file.tell() > 1024 * 1024 / 2
+    tables = read_tables(file, Format.XLSX)
+    assert [each.cells for each in next(tables).rows] == rows
