@@ -11,6 +11,7 @@ from app.access import models as access
 from app.assessment import models as assessment
 from app.exchange.replication import models as replication
 from app.ledger import models as ledger
+from app.operations import models as operations
 from app.reference import models as reference
 from app.reports import models as reports
 from app.settings import Settings
@@ -19,7 +20,7 @@ from app.storage.types import UtcDateTime
 from app.webhooks import models as webhooks
 
 # Their import adds every table to the metadata.
-MODELS = (access, assessment, ledger, reference, replication, reports, webhooks)
+MODELS = (access, assessment, ledger, operations, reference, replication, reports, webhooks)
 
 
 def _render(kind: str, item: Any, _autogen_context: Any) -> str | bool:

@@ -1,5 +1,6 @@
 """`lifeline migrate`, `verify`, `doctor`, `backup` and `restore`."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from app.cli.output import database_errors, fail, in_transaction, load_settings,
 from app.domain.times import rfc3339
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
+from app.operations.runs import BACKUP, VERIFY, record_run
 from app.operations.verify import (
     KnownHead,
     UnreadableHead,
@@ -82,6 +84,7 @@ def verify(
     if checkpoint is not None:
         with database_errors(), replace_by_private_file(checkpoint) as file:
             file.write(write_heads(heads))
+    asyncio.run(record_run(settings, VERIFY))
     stdout.print("The ledger and every stored indicator are as they were written.")
 
 
@@ -110,6 +113,7 @@ def backup(
 ) -> None:
     """Write the database, while it is in use, to one file and verify it."""
     stdout.print(f"Backed up to {file}. {_backup_or_restore(lambda settings: create_backup(settings, file))}")
+    asyncio.run(record_run(load_settings(), BACKUP))
 
 
 @commands.command()

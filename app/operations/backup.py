@@ -29,8 +29,8 @@ from app.storage.types import UtcDateTime, table_of
 
 PAGE_ROWS = 1000
 MAX_PROBLEMS = 20
-# Tables with one row, which the migration inserts and a restored row replaces.
-SINGLE_ROW_TABLES = ("ledger_head", "server_secret")
+# Tables whose rows a restore replaces: the one that the migration inserts, and those of the operator's commands.
+REPLACED_TABLES = ("ledger_head", "server_secret", "operation_run")
 
 
 class BackupError(Exception):
@@ -239,7 +239,7 @@ async def _copy_tables(source: AsyncConnection, target: AsyncConnection, tables:
     if existing - {"alembic_version"} != set(tables.tables):
         raise RuntimeError("the tables to copy are not those of the migrations")
     for table in tables.tables.values():
-        if table.name in SINGLE_ROW_TABLES:
+        if table.name in REPLACED_TABLES:
             await target.execute(delete(table))
         keys = list(table.primary_key)
         first = page = select(table).order_by(*keys).limit(PAGE_ROWS)
@@ -263,5 +263,5 @@ async def _refuse_filled(settings: Settings) -> None:
 async def _refuse_filled_tables(connection: AsyncConnection) -> None:
     for table in SQLModel.metadata.tables.values():
         rows = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-        if table.name not in SINGLE_ROW_TABLES and rows:
+        if table.name not in REPLACED_TABLES and rows:
             raise BackupError(f"The database is not empty: the table {table.name} has {rows} rows.")

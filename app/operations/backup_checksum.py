@@ -7,17 +7,17 @@ It does not protect against an attacker who can write to the file, and then upda
 import sqlite3
 from hashlib import sha256
 
-_TABLE = "backup_checksum"
+CHECKSUM_TABLE = "backup_checksum"
 # `lifeline verify` on the backup itself writes there.
 _UNCHECKED = ("operation_run",)
 
 
 def write_checksum(connection: sqlite3.Connection) -> None:
     """Store the digest of a file in it."""
-    connection.execute(f"DROP TABLE IF EXISTS {_TABLE}")
+    connection.execute(f"DROP TABLE IF EXISTS {CHECKSUM_TABLE}")
     digest = _digest(connection)
-    connection.execute(f"CREATE TABLE {_TABLE} (sha256 TEXT NOT NULL)")
-    connection.execute(f"INSERT INTO {_TABLE} VALUES (?)", (digest,))  # noqa: S608 - a fixed name
+    connection.execute(f"CREATE TABLE {CHECKSUM_TABLE} (sha256 TEXT NOT NULL)")
+    connection.execute(f"INSERT INTO {CHECKSUM_TABLE} VALUES (?)", (digest,))  # noqa: S608 - a fixed name
     connection.commit()
 
 
@@ -29,10 +29,10 @@ def verify_checksum(connection: sqlite3.Connection) -> str | None:
     (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
         return str(found)
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_TABLE,)).fetchone():
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (CHECKSUM_TABLE,)).fetchone():
         return None
-    stored = connection.execute(f"SELECT sha256 FROM {_TABLE}").fetchall()  # noqa: S608 - a fixed name
-    connection.execute(f"DROP TABLE {_TABLE}")
+    stored = connection.execute(f"SELECT sha256 FROM {CHECKSUM_TABLE}").fetchall()  # noqa: S608 - a fixed name
+    connection.execute(f"DROP TABLE {CHECKSUM_TABLE}")
     connection.commit()
     return None if stored == [(_digest(connection),)] else "its checksum does not match"
 

@@ -87,7 +87,7 @@ async def get_metrics(request: Request, database: DatabaseDep, settings: Setting
     """
     # Called here, because as a dependency it would mark the operation as one that needs a key.
     caller = await get_caller(request, database, settings, await bearer(request))
-    await app_state(request).database_metrics.sample()
+    await app_state(request).database_metrics.sample(all_gauges=Scope.ADMIN in caller.scopes)
     text = generate_latest(app_state(request).metrics)
     if Scope.ADMIN not in caller.scopes:
         text = b"".join(_PUBLIC_LINES.findall(text))

@@ -13,14 +13,20 @@ from sqlmodel import col
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from app.access.models import AuditEntry
 from app.assessment.models import IndicatorProjection
 from app.domain.times import utc_now
 from app.http.rate_limit import SHARED_COUNTERS_VARIABLE
 from app.http.route_index import RouteIndex
 from app.http.state import AppState
 from app.ledger.models import LedgerEntry
+from app.operations.models import OperationRun
+from app.operations.runs import BACKUP, VERIFY
+from app.storage.database import Database
 from app.storage.database_errors import classify_database_error
 from app.storage.paging import head_seq
+from app.storage.sqlite_file import audit_database_url, sqlite_path
+from app.storage.types import table_of
 from app.webhooks.models import Delivery
 
 DATABASE_GAUGES = {
@@ -28,6 +34,10 @@ DATABASE_GAUGES = {
     "lifeline_ledger_seq": "Number of the last public ledger entry.",
     "lifeline_stale_indicators": "Public indicators whose newest report is older than its kind allows.",
     "lifeline_webhook_deliveries_pending": "Webhook deliveries that wait to be sent.",
+    "lifeline_database_bytes": "Size of the database, on SQLite of its two files and their logs.",
+    "lifeline_audit_entries": "Entries of the audit log.",
+    "lifeline_backup_age_seconds": "Time since the last `lifeline backup` of this database ended well; no sample before the first.",
+    "lifeline_verify_age_seconds": "Time since the last `lifeline verify` of this database ended well; no sample before the first.",
     "lifeline_replica_up": "1 if the read replica answered this scrape, else 0.",
     "lifeline_replica_lag_seconds": "Age in seconds of the oldest ledger entry that the read replica lacks; 0 if it lacks none.",
 }
@@ -94,8 +104,11 @@ class DatabaseMetrics(Collector):
         for name, documentation in DATABASE_GAUGES.items():
             yield GaugeMetricFamily(name, documentation, self._values.get(name))
 
-    async def sample(self) -> None:
-        """Take the values from the database; while it does not answer, counts keep their last values."""
+    async def sample(self, *, all_gauges: bool) -> None:
+        """Take the values from the database; those that only `admin` keys see with `all_gauges`, because they take longer.
+
+        While it does not answer, counts keep their last values.
+        """
         database, level = self._state.database, self._state.settings.public_clearance.level
         stale = (
             select(func.count())
@@ -115,6 +128,8 @@ class DatabaseMetrics(Collector):
                 counts = select(head_seq(level), stale.scalar_subquery(), pending.scalar_subquery())
                 seq, stale_count, pending_count = (await connection.execute(counts)).one()
                 lag = None if applied is None else await _replica_lag(connection, applied)
+                if all_gauges:
+                    self._values |= await _sample_operations(connection, database, self._state.settings.database_url)
         except Exception as error:
             if classify_database_error(error) is None:
                 raise
@@ -126,6 +141,29 @@ class DatabaseMetrics(Collector):
             "lifeline_webhook_deliveries_pending": pending_count,
             "lifeline_replica_lag_seconds": lag,
         }
+
+
+async def _sample_operations(primary: AsyncConnection, database: Database, url: str) -> dict[str, float | None]:
+    """Return the gauges of what an operator looks after."""
+    audit_entries = 0
+    for engine in database.audit_readers:
+        async with engine.connect() as connection:
+            audit_entries += (await connection.execute(select(func.count()).select_from(table_of(AuditEntry)))).scalar_one()
+    run = table_of(OperationRun).c
+    ages = {row.name: (utc_now() - row.finished_at).total_seconds() for row in await primary.execute(select(run.name, run.finished_at))}
+    return {
+        "lifeline_database_bytes": _sqlite_bytes(url) or await primary.scalar(select(func.pg_database_size(func.current_database()))),
+        "lifeline_audit_entries": audit_entries,
+        "lifeline_backup_age_seconds": ages.get(BACKUP),
+        "lifeline_verify_age_seconds": ages.get(VERIFY),
+    }
+
+
+def _sqlite_bytes(url: str) -> int:
+    """Return the size of SQLite's two files and their logs; 0 for PostgreSQL."""
+    paths = [path for each in (url, audit_database_url(url)) if (path := sqlite_path(each)) is not None]
+    files = [path.with_name(path.name + suffix) for path in paths for suffix in ("", "-wal")]
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 async def _replica_lag(primary: AsyncConnection, applied: int) -> float:

@@ -1,12 +1,18 @@
 """Metrics of the response cache and of the public ledger, and the Grafana dashboard that shows them."""
 
+import asyncio
 import json
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import httpx
 
+from app.access.principal import Scope
+from app.domain.tlp import Label
 from tests.support.factories import Reference, report
+from tests.support.fixtures import MakeClient
+from tests.support.servers import invoke
 from tests.support.telemetry import metric_value, scrape
 
 
@@ -37,6 +43,28 @@ async def test_metrics_count_cache_hits_and_public_entries_only(
     assert metric_value(found, "lifeline_stale_indicators") == 1
     assert metric_value(found, "lifeline_webhook_deliveries_pending") == 0
     assert metric_value(found, "lifeline_requests_shed_total") == 0
+
+
+async def test_gauges_of_the_database_are_for_admins_alone(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, database_url: str, tmp_path: Path
+) -> None:
+    names = ("lifeline_database_bytes", "lifeline_audit_entries", "lifeline_backup_age_seconds", "lifeline_verify_age_seconds")
+    assert not re.findall(r"^lifeline_(?:backup|verify)_age_seconds", (await client.get("/metrics")).text, re.MULTILINE)
+    for command in (("backup", str(tmp_path / "copy.lifeline")), ("verify",)):
+        result = await asyncio.to_thread(invoke, *command, database_url=database_url)
+        assert result.exit_code == 0, result.output
+    entries = len((await client.get("/v1/audit", params={"limit": 1000})).json()["items"])
+    found = await scrape(client)
+    size, counted, backed_up, verified = (metric_value(found, name) for name in names)
+    assert size > 100_000
+    assert counted >= entries > 0
+    assert 0 <= verified <= backed_up < 120
+    # After an admin has asked, others still do not see the values.
+    reader = await make_client(Scope.READ, clearance=Label.RED)
+    for each in (anonymous, reader):
+        text = (await each.get("/metrics")).text
+        assert "lifeline_ledger_seq" in text
+        assert not [name for name in names if name in text]
 
 
 async def test_every_metric_of_the_dashboard_is_served(client: httpx.AsyncClient, reference: Reference) -> None:
