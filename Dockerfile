@@ -28,7 +28,7 @@ FROM python:3.13-slim
 
 # A fixed user id, so that a bind-mounted /data can be owned by it: chown 10001 DIRECTORY.
 RUN useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin lifeline \
-    && install --directory --owner lifeline --group lifeline --mode 0750 /data
+    && install --directory --owner lifeline --group lifeline --mode 0700 /data
 
 COPY --from=builder /opt/lifeline /opt/lifeline
 
