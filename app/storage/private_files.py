@@ -36,9 +36,10 @@ def create_private_file(path: Path) -> None:
 
 
 def is_exposed(path: Path) -> bool:
-    """Return whether a file exists that others than its owner may use."""
+    """Return whether a regular file exists that others than its owner may use."""
     with suppress(OSError):
-        return bool(path.stat().st_mode & OTHERS)
+        mode = path.stat().st_mode
+        return stat.S_ISREG(mode) and bool(mode & OTHERS)
     return False
 
 
