@@ -21,12 +21,15 @@ from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED, select_entries, visible_entries
 from app.reference.queries import place_conditions
 from app.storage.paging import current_revision
+from app.storage.slices import end_slice
 from app.storage.types import table_of
 
 # Entries that one filtered page looks at, so that a page costs the same however long the ledger is.
 MAX_SCANNED = 10_000
 # A grade may change any number of indicators: beyond this many, clients ask `/v1/indicators?updated_since=`.
 MAX_DOCUMENTS = 100
+# Entries served before other requests get their turn.
+SLICE_CHANGES = 100
 # One for each clearance, because each numbers its ledger by itself.
 CHANGE_CURSORS = [Cursor(f"changes/{label}", int, valid_for="list or clearance") for label in LABELS]
 
@@ -53,11 +56,19 @@ async def changes_after(
     through = head if filters == ALL_CHANGES else min(head, seq + MAX_SCANNED)
     position = seq_column(level)
     # `through` was read first and bounds the page, so that an entry committed in between is left for the next page.
-    statement = select_entries().where(position > seq, position <= through, *_conditions(filters, level)).order_by(position).limit(limit)
-    rows = (await connection.execute(statement)).mappings().all()
-    entries = await visible_entries(connection, rows, level)
-    documents = await _documents(connection, [row for row, entry in zip(rows, entries, strict=True) if entry["type"] != "withheld"], level)
-    served = [_serve(entry, documents.get(row["global_seq"], [])) for row, entry in zip(rows, entries, strict=True)]
+    statement = select_entries().where(position <= through, *_conditions(filters, level)).order_by(position)
+    served: list[ServedChange] = []
+    while len(served) < limit:
+        after, wanted = served[-1].seq if served else seq, min(SLICE_CHANGES, limit - len(served))
+        rows = (await connection.execute(statement.where(position > after).limit(wanted))).mappings().all()
+        entries = await visible_entries(connection, rows, level)
+        named = [row for row, entry in zip(rows, entries, strict=True) if entry["type"] != "withheld"]
+        documents = await _documents(connection, named, level)
+        served += (_serve(entry, documents.get(row["global_seq"], [])) for row, entry in zip(rows, entries, strict=True))
+        if len(rows) < wanted:
+            break
+        if len(served) < limit:
+            await end_slice(0)
     return served, served[-1].seq if len(served) == limit else max(through, seq), head
 
 
