@@ -83,7 +83,12 @@ class ProcessMetrics(Collector):
         limit = GaugeMetricFamily(
             "lifeline_concurrency_limit", "Requests processed at once before others are answered 503; falls with latency.", labels=("type",)
         )
-        for type_, limiter in (("read", shedding.reads), ("write", shedding.writes)):
+        for type_, limiter in (
+            ("read", shedding.reads),
+            ("write", shedding.writes),
+            ("unverified", shedding.unverified),
+            ("page", shedding.pages),
+        ):
             in_flight.add_metric((type_,), limiter.in_flight)
             limit.add_metric((type_,), int(limiter.limit))
         yield in_flight
