@@ -26,15 +26,17 @@ _BY_SQLSTATE = {
 
 
 def explain_database_error(error: Exception, url: str) -> str:
-    """Return what an error of the database, its driver or the network means, without secrets."""
+    """Return what an error of the database, its driver, the network or another file means, without secrets."""
     found = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     path = sqlite_path(url)
     database = () if path is None else (path.absolute(), path.absolute().parent)
     if isinstance(found, OSError) and found.filename is not None and Path(found.filename).absolute() not in database:
-        return f"{found.filename}: {found.strerror}."
+        return f"{found.filename} cannot be read or written: {found.strerror}."
     reason = " ".join(str(found).split()) or type(found).__name__
     advice = _explain_sqlite(path, found) if path is not None else _explain_postgresql(found)
-    return f"{advice or reason}." if path is not None else f"{reason}{f': {advice}' if advice else ''}."
+    if path is None and advice is not None:
+        advice = f"{reason}: {advice}"
+    return f"The database cannot be used: {advice or reason}."
 
 
 def _explain_sqlite(path: Path, error: BaseException) -> str | None:

@@ -51,7 +51,7 @@ def database_errors() -> Iterator[None]:
     except Problem as problem:
         raise fail(problem.detail) from None
     except DATABASE_ERRORS as error:
-        raise fail(f"The database cannot be used: {explain_database_error(error, load_settings().database_url)}") from None
+        raise fail(explain_database_error(error, load_settings().database_url)) from None
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, schema: bool = True) -> T:

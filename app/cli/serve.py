@@ -101,6 +101,8 @@ async def _load_demo(session: AsyncSession, settings: Settings) -> tuple[bool, s
 @commands.command("openapi")
 def write_openapi(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("openapi/v1.json")) -> None:
     """Write the OpenAPI document."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    document = json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n"
+    with database_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(document, encoding="utf-8")
     stdout.print(f"Wrote {path}")
