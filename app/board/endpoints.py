@@ -14,7 +14,7 @@ from app.board.cards import build_card
 from app.board.localization import Localization
 from app.board.overview_page import load_records, overview_context
 from app.board.place_page import place_context
-from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, end_session, render_page, root_path
+from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, draw, end_session, render_page, root_path
 from app.board.sessions import session_cookie
 from app.board.time_slider import MAX_STEPS, TimeSlider
 from app.http.problems import Problem, not_found
@@ -55,7 +55,7 @@ async def show_board(
     if step is not None:
         return _redirect_to_step(request, step, slider)
     context = await overview_context(InProcessApiClient(request, as_of), locale, number, q)
-    return render_page(request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
+    return await draw(render_page, request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/places/{slug}")
@@ -66,7 +66,7 @@ async def show_place(
     if step is not None:
         return _redirect_to_step(request, step, slider)
     context = await place_context(InProcessApiClient(request, as_of), locale, slug)
-    return render_page(request, "place.html", locale, signed_in=caller.key_id is not None, **context)
+    return await draw(render_page, request, "place.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/embed/{slug}")

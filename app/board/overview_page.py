@@ -8,6 +8,7 @@ from app.board.api_client import InProcessApiClient
 from app.board.cards import Records, build_card
 from app.board.drawing.maps import overview_map, place_map
 from app.board.localization import Localization
+from app.board.rendering import draw
 from app.board.time_slider import build_time_slider
 from app.board.value_text import Document
 from app.domain.times import day_of, utc_now
@@ -57,7 +58,7 @@ async def overview_context(api: InProcessApiClient, locale: Localization, page_n
         **context,
         "cards": cards,
         "place_maps": {each.slug: place_map(each, places[each.slug], records["routes"]) for each in cards},
-        "map": overview_map(cards, places, records["routes"]),
+        "map": await draw(overview_map, cards, places, records["routes"]),
         "counts": [(level, counts[level]) for level in URGENCIES],
         "contested": sum(len(each["contested"]) for each in situations),
         "total": len(situations),

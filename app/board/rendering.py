@@ -1,10 +1,12 @@
 """Responses of the board: templates in the reader's language, strict headers, problems as pages, assets under their digest."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +32,17 @@ DIGEST = hashlib.sha256(b"\0".join(content for _, content in ASSETS.values())).h
 NOT_STORED = {"Cache-Control": "no-store"}
 # Allow nothing inline, no plug-ins, and no resource or form target of another site.
 CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors "
+
+
+# One thread, because several would leave little time to the event loop.
+_DRAWING = ThreadPoolExecutor(1, "drawing")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def draw(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function that computes for long in a thread, so that the event loop gets its turns."""
+    return await asyncio.get_running_loop().run_in_executor(_DRAWING, partial(function, *args, **kwargs))
 
 
 @lru_cache

@@ -13,6 +13,7 @@ from app.http.content_negotiation import Format, parse_accept
 from app.http.load_shedding import OVERLOADED
 from app.http.problems import RETRY_AFTER_SECONDS, Problem, send_problem
 from app.http.rate_limit import KEY, RateLimiter
+from app.http.state import request_state
 from app.storage.slices import begin_work
 
 # From this weight on a request is expensive.
@@ -23,7 +24,9 @@ MAX_WAITING = 200
 MAX_WAIT_SECONDS = 10.0
 
 WHOLE_LIST_WEIGHT = IMPORT_WEIGHT = 50
-PAST_RECORD_WEIGHT = 5
+PAST_RECORD_WEIGHT = PAGE_WEIGHT = 5
+# Not MIN_EXPENSIVE: a page with a slot would wait for the slots of its own requests to the API.
+PAST_PAGE_WEIGHT = 9
 # Indicators assessed for a weight of one.
 ASSESSED_PER_WEIGHT = 10
 # Records of a page for a weight of one, where stored documents are sent, and where each record is composed for the request.
@@ -46,12 +49,12 @@ def weight_of(scope: Scope) -> int:
     path: str = scope["path"]
     if scope["method"] not in ("GET", "HEAD"):
         return IMPORT_WEIGHT if path == "/v1/imports" else 1
-    # A page of the board requests what it shows from the API.
-    if not path.startswith(("/v1/", "/ogc/")):
-        return 1
     sent = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     past = "as_of" in sent or "known_at" in sent
     parts = path.split("/")
+    if parts[1] not in ("v1", "ogc") or len(parts) < 3:
+        is_page = path == "/" or parts[1] == "places"
+        return 1 if not is_page else PAST_PAGE_WEIGHT if past else PAGE_WEIGHT
     collection, _, suffix = parts[2].partition(".")
     if len(parts) > 3 and parts[-1] != "items":
         if parts[-1] in ("history", "record") or "within" in sent:
@@ -143,7 +146,8 @@ class RequestCostMiddleware:
             await self._app(scope, receive, send)
             return
         caller = self._limiter.caller_of(scope)
-        decision = self._limiter.charge(caller, weight)
+        # A page of the board costs what its requests to the API assess, and its own weight; those have no identifier of their own.
+        decision = self._limiter.charge(caller, weight) if "request_id" in request_state(scope) else None
         problem = None if decision is None or decision.allowed else decision.problem()
         # A long poll waits for most of its time.
         gated = weight >= MIN_EXPENSIVE and b"wait=" not in scope["query_string"]

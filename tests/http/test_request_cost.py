@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.principal import Scope
+from app.domain.rates import Rate
 from app.domain.tlp import Label
 from app.domain.view import View
 from app.http import request_cost
@@ -17,9 +18,9 @@ from app.http.request_cost import BUSY, MAX_EXPENSIVE_PER_CALLER, MAX_WAITING_PE
 from app.indicators import past
 from app.settings import Settings
 from app.storage.slices import end_slice
-from tests.support.factories import Reference, report
+from tests.support.factories import Reference, report, seed
 from tests.support.fixtures import MakeClient, sqlite_only
-from tests.support.servers import client_for, new_key, wait_if_window_ends_within
+from tests.support.servers import client_for, new_key, settings_on, wait_if_window_ends_within
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,11 @@ from tests.support.servers import client_for, new_key, wait_if_window_ends_withi
         ("/v1/places/oldtown", 1),
         ("/ogc/collections/routes/items?limit=1000", 10),
         ("/v1/me", 1),
-        ("/?as_of=2016-01-01", 1),
+        ("/", 5),
+        ("/?as_of=2016-01-01", 9),
+        ("/places/oldtown?as_of=2016-01-01", 9),
+        ("/guide", 1),
+        ("/v1", 1),
     ],
 )
 def test_weight_follows_from_the_url(url: str, weight: int) -> None:
@@ -80,6 +85,20 @@ async def test_cost_is_counted_told_and_refused_without_stopping_the_rest(databa
         assert (await left("/v1/me", **bearer))[0] == 200
         assert await left("/v1/indicators?as_of=2016-01-04", **bearer) == (200, 0)
         assert (await left("/v1/me", **bearer))[0] == 429
+
+
+@sqlite_only
+async def test_page_costs_what_its_requests_assess(database_url: str) -> None:
+    wait_if_window_ends_within(10)
+    await seed(database_url)
+    bearer = {"Authorization": f"Bearer {await new_key(database_url)}"}
+    async with client_for(settings_on(database_url, rate_limit_anonymous=Rate(60, 60))) as client:
+        reports = [report(stated_at=f"2016-07-{day:02}") for day in range(1, 13)]
+        assert (await client.post("/v1/reports", json=reports, headers=bearer)).status_code == 207
+        # Its plot requests a list for each of twelve days, which would cost 10 each.
+        page = await client.get("/places/oldtown")
+        assert page.status_code == 200
+        assert "r=54;" in page.headers["ratelimit"]
 
 
 async def test_expensive_requests_run_two_at_once_for_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,15 @@ class Viewport:
 
     def project(self, position: Sequence[float]) -> Point:
         """Return the pixel of a position (longitude and latitude in degrees, WGS 84)."""
-        x = self.width / 2 + (position[0] - self.longitude) * self.scale * cos(radians(self.latitude))
-        return round(x, 1), round(self.height / 2 - (position[1] - self.latitude) * self.scale, 1)
+        return self.project_line([position])[0]
+
+    def project_line(self, line: Iterable[Sequence[float]]) -> Ring:
+        """Return the pixels of positions."""
+        middle_x, middle_y, longitude, latitude, scale = self.width / 2, self.height / 2, self.longitude, self.latitude, self.scale
+        narrowing = cos(radians(latitude))
+        return [
+            (round(middle_x + (x - longitude) * scale * narrowing, 1), round(middle_y - (y - latitude) * scale, 1)) for x, y, *_ in line
+        ]
 
     def scale_bar(self) -> tuple[float, float]:
         """Return a round number of kilometres that fits a quarter of the width, and its length in pixels."""
@@ -76,7 +83,7 @@ def country_outlines(viewport: Viewport) -> tuple[Outline, ...]:
     found = []
     for country in _countries():
         near = (ring for ring, corners in country["rings"] if _intersects(corners, viewport))
-        rings = [clipped for ring in near if (clipped := _clip(_simplify([viewport.project(each) for each in ring]), viewport))]
+        rings = [clipped for ring in near if (clipped := _clip(_simplify(viewport.project_line(ring)), viewport))]
         if rings:
             largest = max(rings, key=_area)
             has_room = _area(largest) > viewport.width * viewport.height * MIN_LABEL_SHARE
@@ -129,10 +136,12 @@ def _clip(ring: Ring, viewport: Viewport) -> Ring:
     """Clip a ring to a viewport and its margin (Sutherland and Hodgman)."""
     margin = CLIP_MARGIN_PIXELS
     for axis, bound, sign in ((0, -margin, 1), (0, viewport.width + margin, -1), (1, -margin, 1), (1, viewport.height + margin, -1)):
+        is_inside = [sign * (each[axis] - bound) >= 0 for each in ring]
+        if all(is_inside):
+            continue
         clipped: Ring = []
         for at, point in enumerate(ring):
-            before = ring[at - 1]
-            inside, was_inside = (sign * (each[axis] - bound) >= 0 for each in (point, before))
+            before, inside, was_inside = ring[at - 1], is_inside[at], is_inside[at - 1]
             if inside != was_inside:
                 share = (bound - before[axis]) / (point[axis] - before[axis])
                 crossing = [round(before[each] + share * (point[each] - before[each]), 1) for each in (0, 1)]
