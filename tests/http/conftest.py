@@ -21,7 +21,7 @@ class RawServer:
 
     def connect(self) -> socket.socket:
         host, port = self.url.removeprefix("http://").split(":")
-        return socket.create_connection((host, int(port)), timeout=10)
+        return socket.create_connection((host, int(port)), timeout=60)
 
     def send(self, data: bytes) -> bytes:
         """Send bytes, and return all that comes back until the server closes the connection."""
