@@ -18,6 +18,12 @@ def uuid7(*, later_than: UUID | None = None) -> UUID:
     return _uuid7(min(max(time_ns() // 1_000_000, earliest), _MAX_MILLISECONDS), urandom(10))
 
 
+def uuid7_text() -> str:
+    """Return such an identifier as text; a fifth of the time, for what every response needs."""
+    milliseconds, bits = time_ns() // 1_000_000, urandom(10).hex()
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{bits[:3]}-{'89ab'[int(bits[3], 16) & 3]}{bits[4:7]}-{bits[7:19]}"
+
+
 def indicator_id(kind: str, place_id: UUID, subject: str) -> UUID:
     """Return the identifier of (kind, place, subject): the time of the place's identifier, and 74 bits of a hash of the three."""
     return _uuid7(place_id.int >> 80, hashlib.sha256(f"{kind}\n{place_id}\n{subject}".encode()).digest()[:10])

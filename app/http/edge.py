@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.domain.identifiers import uuid7
+from app.domain.identifiers import uuid7_text
 from app.http.middleware import SECURITY_HEADERS
 from app.http.problems import Problem, send_problem
 from app.http.state import request_state
@@ -31,7 +31,7 @@ class EdgeMiddleware:
             return
         sent_id, ambiguity = _read_head(scope["headers"], scope["http_version"])
         state = request_state(scope)
-        state["request_id"] = request_id = sent_id or str(uuid7()).encode()
+        state["request_id"] = request_id = sent_id or uuid7_text().encode()
         state["server_send"] = send
         header = (b"x-request-id", request_id)
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.domain.identifiers import uuid7
+from app.domain.identifiers import uuid7_text
 from app.http.problems import MEDIA_TYPE, Problem
 from app.settings import get_settings
 
@@ -73,7 +73,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         body = orjson.dumps(Problem(400, msg).body())
         head = (
             f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\ncache-control: no-store\r\n"
-            f"x-request-id: {uuid7()}\r\nconnection: close\r\n\r\n"
+            f"x-request-id: {uuid7_text()}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 import app
-from app.domain.identifiers import uuid7
+from app.domain.identifiers import uuid7, uuid7_text
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_places
 from app.storage.database import Database
@@ -23,9 +24,10 @@ def _random_bits(identifier: UUID) -> int:
     return (identifier.int >> 64 & 0xFFF) << 62 | identifier.int & (1 << 62) - 1
 
 
-def test_uuid7_drawn_in_one_millisecond_has_uniform_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("draw", [uuid7, lambda: UUID(uuid7_text())], ids=["uuid", "text"])
+def test_uuid7_drawn_in_one_millisecond_has_uniform_gaps(monkeypatch: pytest.MonkeyPatch, draw: Callable[[], UUID]) -> None:
     monkeypatch.setattr("app.domain.identifiers.time_ns", lambda: 1_700_000_000_000_000_000)
-    drawn = [uuid7() for _ in range(DRAWN)]
+    drawn = [draw() for _ in range(DRAWN)]
     assert {each.int >> 80 for each in drawn} == {1_700_000_000_000}
     assert {(each.version, each.variant) for each in drawn} == {(7, "specified in RFC 4122")}
     bits = [_random_bits(each) for each in drawn]
