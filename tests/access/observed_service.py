@@ -1,9 +1,13 @@
-"""A service that executes steps and is then read completely, with predictable identifiers and times; for the test of non-interference."""
+"""A service that executes steps, is then written to and read completely, with predictable random bits and times: to compare two ledgers."""
 
 import asyncio
+import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,49 +19,75 @@ from hypothesis import strategies as st
 from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import Label
 from tests.support.factories import report
+from tests.support.fixtures import FULL
 from tests.webhooks.conftest import Receiver, until
 
 WATCHED = Label.GREEN
-VISIBLE, HIDDEN = Label.GREEN, (Label.AMBER, Label.AMBER_STRICT, Label.RED)
+VISIBLE, HIDDEN = (Label.CLEAR, Label.GREEN), (Label.AMBER, Label.AMBER_STRICT, Label.RED)
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
-# Read separately: the stream does not end, and the metrics count the requests themselves.
+# Read separately: the stream does not end.
 READ_SEPARATELY = ("/v1/stream", "/metrics")
 # Lists with filters, times and pages; errors; and the pages of the board, also in another language and at another time.
 FILTERED = (
-    "/v1/changes?limit=2", "/v1/changes?place=oldtown", "/v1/changes.csv?place=country",
+    "/v1/changes?limit=2", "/v1/changes?place=oldtown", "/v1/changes.csv?place=country", "/v1/changes?wait=0",
     "/v1/warnings?within_days=3650&as_of=2016-08-01", "/v1/warnings.csv?within_days=3650&as_of=2016-08-01",
     "/v1/situations/oldtown?as_of=2016-07-20", "/v1/situations.geojson?as_of=2016-07-20", "/v1/indicators?as_of=2016-07-20",
     "/v1/indicators.csv?known_at=2026-11-24T09:00:05Z", "/v1/reports?known_at=2026-11-24T09:00:05Z", "/v1/indicators?agreement=contested",
     "/v1/indicators?source=nurse", "/v1/reports.ndjson?source=agency&limit=1", "/v1/reports?updated_since=2026-11-24T09:00:03Z",
-    "/v1/indicators?stale=true", "/v1/indicators?bbox=36,35,38,37", "/v1/reports?status=superseded", "/v1/alerts?limit=1",
+    "/v1/indicators?stale=true", "/v1/indicators?bbox=36,35,38,37", "/v1/reports?status=superseded", "/v1/reports?status=retracted",
+    "/v1/alerts?limit=1", "/v1/changes?after=beginning", "/v1/indicators?source=nobody",
     "/ogc/collections/indicators/items?bbox=36,35,38,37&limit=1", "/ogc/collections/routes/items?bbox=36,35,38,37",
     "/ogc/collections/indicators/items?datetime=../2016-07-20T00:00:00Z", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
 )  # fmt: skip
 PAGES = ("/", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
+# Asked again and again between the steps, so that it shows whether a hidden step ends what is cached.
+POLLED = ("/v1/changes", "/v1/sources/agency/record", "/v1/ledger/head")
+# Of the process, or durations.
+UNCOMPARED_METRICS = re.compile(r"(python|process)_|.*(_created|_sum|_bucket)\b|.*(duration|_bytes|concurrency_limit|_in_flight)")
+
+BACKGROUND = "background"
+
+Response = tuple[Any, ...]
+Body = dict[str, Any]
 
 
 @dataclass
 class Clock:
-    """A clock and a source of identifiers, with one sequence for visible records and another for hidden ones."""
+    """A clock, and random bits that depend on the request that draws them alone, so that a hidden one changes none of a visible one."""
 
-    hidden: bool = False
-    counts: dict[bool, Iterator[int]] = field(default_factory=lambda: {False: itertools.count(1), True: itertools.count(1)})
     ticks: int = 0
+    drawn: dict[str, int] = field(default_factory=dict)
+    label: ContextVar[str] = field(default_factory=lambda: ContextVar("label", default=BACKGROUND))
 
     def now(self) -> datetime:
-        return datetime(2026, 11, 24, 9, tzinfo=UTC) + timedelta(seconds=self.ticks)
+        """Return the time of the last write; to tasks in the background, which run at any time, that of the start."""
+        ticks = 0 if self.label.get().startswith(BACKGROUND) else self.ticks
+        return datetime(2026, 11, 24, 9, tzinfo=UTC) + timedelta(seconds=ticks)
 
-    def urandom(self, count: int) -> bytes:
-        return (self.hidden << 40 | next(self.counts[self.hidden])).to_bytes(count, "big")
+    def time(self) -> float:
+        return self.now().timestamp()
+
+    def random(self, count: int) -> bytes:
+        label = self.label.get()
+        self.drawn[label] = self.drawn.get(label, 0) + 1
+        return hashlib.shake_256(f"{label} {self.drawn[label]}".encode()).digest(count)
+
+    @contextmanager
+    def draws_for(self, label: str) -> Iterator[None]:
+        token = self.label.set(label)
+        try:
+            yield
+        finally:
+            self.label.reset(token)
 
 
 KINDS = st.sampled_from(["trapped_population", "supply_runout", "route_closure"])
-SOURCES = st.sampled_from(["agency", "envoy", "monitor", "army", "nurse"])
+SOURCES = ["agency", "envoy", "monitor", "army", "nurse"]
 
 
 @st.composite
-def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> dict[str, Any]:
+def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> Body:
     """Draw a report with one of the labels."""
     kind = draw(KINDS)
     value = {
@@ -71,7 +101,7 @@ def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> dict[str, Any]:
     return report(
         kind,
         value=value,
-        source=draw(SOURCES),
+        source=draw(st.sampled_from(SOURCES)),
         place=draw(st.sampled_from(["oldtown", "country"])),
         stated_at=f"2016-07-{draw(st.integers(1, 28)):02}",
         sensitivity=draw(st.sampled_from(labels)).value,
@@ -79,99 +109,251 @@ def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> dict[str, Any]:
     )
 
 
-AMENDMENTS = st.sampled_from(["none", "none", "correct", "retract", "raise", "outcome"])
-VISIBLE_STEPS = st.tuples(st.just(False), statements((Label.CLEAR, VISIBLE)), AMENDMENTS)
-# "over" corrects a visible report under a hidden label; "below" is corrected by a visible report, which must look like a new one.
-HIDDEN_AMENDMENTS = st.sampled_from(["none", "correct", "retract", "raise", "outcome", "over", "below"])
-HIDDEN_STEPS = st.tuples(st.just(True), statements(HIDDEN), HIDDEN_AMENDMENTS)
+class LabelledTransport(httpx.AsyncBaseTransport):
+    """Numbers the requests of one client, and names the random bits that they draw by it."""
+
+    def __init__(self, app: FastAPI, clock: Clock, name: str) -> None:
+        # An address of its own, because requests without a valid key share the limit of their address.
+        self._transport = httpx.ASGITransport(app, client=(f"2001:db8:{sum(name.encode()):x}::1", 1))
+        self._clock = clock
+        self._name = name
+        self._numbers = itertools.count()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with self._clock.draws_for(f"{self._name} {next(self._numbers)}"):
+            return await self._transport.handle_async_request(request)
 
 
 class ObservedService:
-    """One service with its own database. The watcher is cleared for WATCHED; the hider writes what the watcher must not see."""
+    """One service with its own database, and its clients, all of one organisation.
 
-    def __init__(self, app: FastAPI, writer: str, hider: str, watcher: str, other: str) -> None:
-        self.transport = httpx.ASGITransport(app)
+    The watcher reads, and the writers (two persons) write, up to WATCHED. The hiders write what these must not see, but not in the twin.
+    The revealers write what these see a part of: in the twin, the other parts differ.
+    """
+
+    def __init__(self, app: FastAPI, clock: Clock, keys: dict[str, str], *, is_twin: bool, share: int) -> None:
+        """`share` is the half of the reads that a quick run makes, 0 or 1."""
+        self.app, self.clock, self.is_twin, self.share = app, clock, is_twin, share
         self.document = app.openapi()
-        self.writer, self.hider, self.watcher, self.other = (self.client(key) for key in (writer, hider, watcher, other))
-        self.public = self.client(None)
-        # Responses to the writer, who is cleared like the watcher, and deliveries to the watcher's webhook.
-        self.responses: list[tuple[Any, ...]] = []
-        # Reports with their indicators: the visible ones, and the hidden ones of the service that has them.
+        self.clients = {name: self._client(name, key) for name, key in {**keys, "public": None}.items()}
+        self.writer, self.second, self.hider, self.watcher, self.other, self.public = (
+            self.clients[name] for name in ("writer", "second", "hider", "watcher", "other", "public")
+        )
+        self.cleared = [self.clients[name] for name in ("hider", "second_hider", "revealer", "second_revealer", "other")]
+        self.responses: list[Response] = []
+        # Reports with their indicators: visible ones, and hidden ones, which the twin takes from the other service.
         self.visible: list[tuple[str, str]] = []
         self.hidden: list[tuple[str, str]] = []
+        self.proposals: dict[str, str] = {}
         self.webhook = UNKNOWN
+        # Identifiers of what the writer made in order to change or delete it.
+        self.made: dict[str, str] = {}
+        self._urls = {False: itertools.count(), True: itertools.count()}
 
-    def client(self, key: str | None) -> httpx.AsyncClient:
-        # The same identifier for each request, because responses repeat it.
-        headers = {"X-Request-ID": "the-same"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
-        return httpx.AsyncClient(transport=self.transport, base_url="http://lifeline.test", headers=headers)
+    def _client(self, name: str, key: str | None) -> httpx.AsyncClient:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        transport = LabelledTransport(self.app, self.clock, name)
+        return httpx.AsyncClient(transport=transport, base_url="http://lifeline.test", headers=headers)
 
-    async def step(self, hidden: bool, body: dict[str, Any], amendment: str) -> None:
-        """Post a report and amend it."""
-        writer = self.hider if hidden else self.writer
-        answer = await self.post(writer, "/v1/reports", body)
-        assert answer.status_code in (200, 201), answer.text
-        id_, indicator = answer.json()["id"], answer.json()["indicator"]
-        is_visible = id_ in dict(self.visible)
-        if not is_visible:
-            (self.hidden if hidden else self.visible).append((id_, indicator))
-        path, correction = f"/v1/reports/{id_}", body | {"reason": "misread", "stated_at": "2016-07-29"}
-        if hidden and is_visible and amendment in ("retract", "raise", "correct"):
-            # The statement was already posted under a visible label: amending it would be visible.
-            amendment = "over"
-        if amendment == "over" and self.visible:
-            path = f"/v1/reports/{self.visible[-1][0]}"
-        if amendment in ("correct", "over"):
-            await self.post(writer, f"{path}/correction", correction)
-        elif amendment == "retract":
-            await self.post(writer, f"{path}/retraction", {"reason": "withdrawn"})
-        elif amendment == "raise":
-            await self.post(writer, f"{path}/label", {"sensitivity": "red", "reason": "names"})
-        elif amendment == "outcome" and not (hidden and is_visible):
-            outcome = {"outcome": "averted", "reason": "a convoy", "report": id_}
-            await self.post(writer, f"/v1/indicators/{indicator}/outcome", outcome)
+    async def ask(self, client: httpx.AsyncClient, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request; responses to those who are not cleared for what is hidden are compared."""
+        if client not in (self.hider, self.clients["second_hider"]) and method == "POST":
+            # Later than what is hidden: an entry of the same time gets the next microsecond.
+            self.clock.ticks += 1
+        answer = await client.request(method, path, **options)
+        assert answer.status_code < 500, (method, path, answer.text)
+        if client not in self.cleared:
+            self.responses.append((method, path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
+        return answer
 
-    async def correct_below(self, body: dict[str, Any], number: int, *, as_report: bool) -> None:
-        """Correct the last hidden report by a visible one at another place; `as_report` without the hidden one, as a new report."""
-        place = "country" if body["place"] == "oldtown" else "oldtown"
-        visible = body | {"place": place, "sensitivity": "clear", "provenance": {"title": f"step {number}"}}
-        if as_report:
-            answer = await self.post(self.hider, "/v1/reports", visible)
-        else:
-            answer = await self.post(self.hider, f"/v1/reports/{self.hidden[-1][0]}/correction", visible | {"reason": "public now"})
-        assert answer.status_code == 201, answer.text
-        self.visible.append((answer.json()["id"], answer.json()["indicator"]))
+    async def post(self, client: httpx.AsyncClient, path: str, body: Any, *expected: int) -> Any:
+        answer = await self.ask(client, "POST", path, json=body)
+        assert answer.status_code in (expected or (201,)), (path, body, answer.text)
+        return answer.json()
+
+    async def record(self, client: httpx.AsyncClient, body: Body) -> str:
+        """Record a statement that no other step records, and return its identifier."""
+        is_hidden = client in self.cleared
+        url = {"url": f"https://example.org/{is_hidden}/{next(self._urls[is_hidden])}"}
+        recorded = await self.post(client, "/v1/reports", body | {"provenance": body["provenance"] | url})
+        (self.hidden if is_hidden else self.visible).append((recorded["id"], recorded["indicator"]))
+        identifier: str = recorded["id"]
+        return identifier
+
+    async def lower(self, names: tuple[str, str], identifier: str, label: Label) -> None:
+        """Lower a label as two persons do."""
+        first, second = (self.clients[name] for name in names)
+        change = {"sensitivity": label.value, "reason": "public now"}
+        proposal = await self.post(first, f"/v1/reports/{identifier}/label", change, 202)
+        await self.post(second, f"/v1/label-proposals/{proposal['id']}/confirmation", None)
+
+    async def amend_each(self, names: tuple[str, str], bodies: list[Body], low: Label, high: Label, top: Label) -> None:
+        """Record statements, and do with them all that makes another type of entry, or moves one."""
+        client = self.clients[names[0]]
+        first, second, third, fourth = [await self.record(client, each | {"sensitivity": high.value}) for each in bodies]
+        correction = bodies[0] | {"sensitivity": high.value, "reason": "misread", "stated_at": "2016-07-29"}
+        corrected = await self.post(client, f"/v1/reports/{first}/correction", correction)
+        (self.hidden if client is self.hider else self.visible).append((corrected["id"], corrected["indicator"]))
+        await self.post(client, f"/v1/reports/{second}/retraction", {"reason": "withdrawn"})
+        await self.lower(names, third, low)
+        await self.post(client, f"/v1/reports/{fourth}/label", {"sensitivity": top.value, "reason": "names"})
+        warning = await self.record(client, report("supply_runout", sensitivity=high.value, source="nurse", provenance={}))
+        indicator = dict(self.hidden + self.visible)[warning]
+        outcome = {"outcome": "averted", "reason": "a convoy", "report": warning}
+        await self.post(client, f"/v1/indicators/{indicator}/outcome", outcome)
+        # Stays open; the next reader of the list sees it.
+        change = {"sensitivity": low.value, "reason": "soon"}
+        proposal = await self.post(client, f"/v1/reports/{warning}/label", change, 202)
+        self.proposals["hidden" if client is self.hider else "visible"] = proposal["id"]
+
+    async def visible_step(self, visible: list[Body], _: list[Body]) -> None:
+        """Write what everybody sees, or that is hidden in both services."""
+        await self.amend_each(("writer", "second"), visible, Label.CLEAR, Label.GREEN, Label.RED)
+
+    async def hidden_step(self, _: list[Body], hidden: list[Body]) -> None:
+        """Write what the twin does not have."""
+        if self.is_twin:
+            return
+        await self.amend_each(("hider", "second_hider"), hidden, Label.AMBER, Label.AMBER_STRICT, Label.RED)
+        rows = [{**each, "provenance": {"url": "https://example.org/imported"}, "sensitivity": "red"} for each in hidden[:2]]
+        answer = await self.hider.post("/v1/imports?dry_run=false", json=rows)
+        assert answer.status_code == 200, answer.text
+
+    async def hidden_types(self) -> set[str]:
+        """Return the types of entries of which the watcher sees fewer."""
+        seen = [await client.get("/v1/changes?limit=1000") for client in (self.other, self.watcher)]
+        everything, visible = (Counter(each["type"] for each in answer.json()["items"]) for answer in seen)
+        return set(everything - visible)
+
+    async def correct_above(self, visible: list[Body], hidden: list[Body]) -> None:
+        """Correct a visible report by a hidden one, and end its warning by a hidden outcome."""
+        identifier = await self.record(self.writer, visible[0])
+        if not self.is_twin:
+            await self.post(self.hider, f"/v1/reports/{identifier}/correction", hidden[0] | {"reason": "misread"})
+
+    async def guess(self, visible: list[Body], hidden: list[Body]) -> None:
+        """Guess what is hidden: a file to check, a list, one statement; each is answered as if nobody had stated it."""
+        secret = hidden[1] | {"sensitivity": "red", "provenance": {"url": "https://example.org/secret"}}
+        if not self.is_twin:
+            await self.post(self.hider, "/v1/reports", secret)
+        guessed = secret | {"sensitivity": "green"}
+        await self.ask(self.writer, "POST", "/v1/imports?dry_run=true", json=[guessed, visible[1]])
+        await self.post(self.writer, "/v1/reports", guessed)
+        await self.post(self.writer, "/v1/reports", guessed, 200)
+        if not self.is_twin:
+            await self.post(self.hider, "/v1/reports", secret | {"stated_at": "2016-07-02"})
+        await self.post(self.writer, "/v1/reports", [secret | {"sensitivity": "clear", "stated_at": "2016-07-02"}], 207)
+
+    async def lower_into_sight(self, _: list[Body], hidden: list[Body]) -> None:
+        """Lower a label until the report is seen; the services differ in what it was before."""
+        first = Label.AMBER if self.is_twin else Label.RED
+        body = hidden[2] | {"sensitivity": first.value, "provenance": {"url": "https://example.org/lowered"}}
+        recorded = await self.post(self.clients["revealer"], "/v1/reports", body)
+        await self.lower(("revealer", "second_revealer"), recorded["id"], Label.CLEAR)
+
+    async def raise_out_of_sight(self) -> None:
+        """Raise a label until the report is not seen; the services differ in what it stated. Then grade the source of either."""
+        body = report(source="envoy", value={"people": 7}) if self.is_twin else report(source="monitor", stated_at="2016-07-02")
+        recorded = await self.post(self.clients["revealer"], "/v1/reports", body)
+        change = {"sensitivity": "red", "reason": "names"}
+        await self.post(self.clients["revealer"], f"/v1/reports/{recorded['id']}/label", change)
+        await self.grade()
+
+    async def add_reference(self, *_: list[Body]) -> None:
+        """Add a place, a source and a route, and grade every source."""
+        await self.post(self.writer, "/v1/places", {"slug": "suburb", "name": "Suburb", "parent": "oldtown"})
+        await self.post(self.writer, "/v1/sources", {"slug": "council", "name": "Council", "type": "local_council"})
+        await self.post(self.writer, "/v1/routes", {"slug": "pass", "name": "Pass", "mode": "road"})
+        await self.grade(*_)
+
+    async def grade(self, *_: list[Body]) -> None:
+        """Grade every source, also those of hidden statements."""
+        for source in SOURCES:
+            # The writers see a protected source under its alias.
+            client = self.clients["revealer"] if source == "nurse" else self.second
+            await self.post(client, f"/v1/sources/{source}/grades", {"reliability": "E", "reason": "checked"})
+
+    STEPS = (visible_step, hidden_step, correct_above, guess, lower_into_sight, add_reference)
+
+    async def execute(self, order: list[int], visible: list[Body], hidden: list[Body]) -> None:
+        """Execute the steps in an order, and read the same after each."""
+        before = await self.metrics()
+        await self.poll()
+        for number in order:
+            await self.STEPS[number](self, visible, hidden)
+            await self.poll()
+        after = await self.metrics()
+        self.responses.append(("/metrics", sorted((name, value - before.get(name, 0)) for name, value in after.items())))
+
+    async def poll(self) -> None:
+        """Ask for the same as before."""
+        for path in POLLED:
+            await self.ask(self.watcher, "GET", path)
+            await self.ask(self.public, "GET", path)
 
     async def deliver(self, receiver: Receiver) -> None:
         """Deliver every change that the watcher may see to the watcher's webhook, and keep the deliveries."""
         receiver.requests.clear()
-        answer = await self.watcher.post("/v1/webhooks", json={"url": receiver.url, "after": "beginning"})
-        assert answer.status_code == 201, answer.text
-        self.webhook = answer.json()["id"]
+        created = await self.post(self.watcher, "/v1/webhooks", {"url": receiver.url, "after": "beginning"})
+        self.webhook = created["id"]
         await receiver.wait_for_requests(len((await self.watcher.get("/v1/changes?limit=1000")).json()["items"]))
 
         async def all_recorded() -> bool:
-            return not (await self.watcher.get(f"/v1/webhooks/{self.webhook}/deliveries?status=pending")).json()["items"]
+            return not (await self.other.get(f"/v1/webhooks/{self.webhook}/deliveries?status=pending")).json()["items"]
 
         await until(all_recorded)
         self.responses += [("a delivery", each.id, each.body) for each in receiver.requests]
 
-    async def post(self, writer: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
-        answer = await writer.post(path, json=body)
-        if writer is self.writer:
-            self.responses.append((path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
-        return answer
+    async def write_everything(self, hidden: "ObservedService") -> None:
+        """Send every write of the OpenAPI document: good, again, by key, wrong, as dry run; to visible, hidden and unknown records."""
+        for path, operations in self.document["paths"].items():
+            for method in operations.keys() - {"get", "parameters"}:
+                good, other = ({} if each is None else {"json": each} for each in WRITES[method.upper(), path])
+                first, *more = self.targets(path, hidden)
+                key = {"headers": {"Idempotency-Key": f"{method} {path}"}}
+                variants = [good, other | key, other | key, good | key, {"json": {"wrong": 1}}]
+                if method == "delete":
+                    variants = [good, good]
+                elif path == "/v1/imports":
+                    variants = [{**each, "params": {"dry_run": "false", "only_good": "true"}} for each in variants] + [good, other]
+                elif FULL or path in ("/v1/reports", "/v1/reports/{id}/correction"):
+                    variants.append(good)
+                await self.ask(self.public if self.share else self.watcher, method.upper(), first, **good)
+                answers = [await self.ask(self.writer, method.upper(), first, **options) for options in variants]
+                if path in ("/v1/webhooks", "/v1/keys"):
+                    self.made[path], further = (each.json().get("id") for each in answers[:2])
+                    if path == "/v1/webhooks":
+                        await self.ask(self.writer, "DELETE", f"{path}/{further}")
+                for target in more:
+                    await self.ask(self.writer, method.upper(), target, **good)
+
+    def targets(self, path: str, hidden: "ObservedService") -> list[str]:
+        """Fill a path of a write with a visible record, with a hidden one, which is unknown to the twin, and with an unknown one."""
+        if "{" not in path:
+            return [path]
+        named = {
+            "/v1/reports/{id}": (self.visible[-1][0], hidden.hidden[-1][0], UNKNOWN),
+            "/v1/indicators/{id}": (self.visible[-1][1], hidden.hidden[-1][1], UNKNOWN),
+            "/v1/label-proposals/{id}": (self.proposals["visible"], hidden.proposals["hidden"], UNKNOWN),
+            "/v1/sources/{slug}": ("agency", "nobody"),
+            "/v1/webhooks/{id}": (self.made.get("/v1/webhooks", UNKNOWN), UNKNOWN),
+            "/v1/keys/{id}": (self.made.get("/v1/keys", UNKNOWN), UNKNOWN),
+        }
+        head = next(each for each in named if path.startswith(each))
+        return [path.replace(head, re.sub(r"{\w+}", each, head)).replace("{delivery}", UNKNOWN) for each in named[head]]
 
     def documented(self) -> Iterator[str]:
-        """Yield every GET operation of the OpenAPI document with every record that its path can name, in every format."""
-        for path, operations in self.document["paths"].items():
+        """Yield every GET operation of the OpenAPI document with records that its path can name, in every format or one besides."""
+        for number, (path, operations) in enumerate(self.document["paths"].items()):
             if "get" not in operations or path in READ_SEPARATELY:
                 continue
             parameters = {each["name"]: each["schema"] for each in operations["get"].get("parameters", [])}
             # The first is the default.
             formats = parameters.get("format", {}).get("enum", [])[1:]
             for filled in self.filled(path):
-                yield from (filled, *(f"{filled}?format={each}" for each in formats))
+                yield filled
+                for format_ in formats if FULL else formats[number % len(formats or " ") :][:1]:
+                    yield f"{filled}?format={format_}"
 
     def filled(self, path: str) -> list[str]:
         """Fill a path with records: some visible ones, and a hidden one, which is unknown to the service without hidden reports."""
@@ -191,32 +373,48 @@ class ObservedService:
         every = itertools.product(*(named[name] for name in names))
         return [path.format(**dict(zip(names, each, strict=True))) for each in every]
 
-    async def observe(self, *, other_first: bool) -> list[tuple[Any, ...]]:
-        """Return every response to the watcher and to anonymous clients; a reader of another clearance may request each before."""
-        found = list(self.responses)
+    async def read_everything(self) -> None:
+        """Read all that the watcher and anonymous clients may read; without hidden reports a reader of them reads the same first."""
         documented = list(self.documented())
         # Formats and filters do not depend on the clearance, so anonymous clients request neither.
         plain = [*(each for each in documented if "?format=" not in each), *PAGES]
-        requests = [("GET", path, self.watcher) for path in (*documented, *FILTERED, *PAGES)]
-        requests += [("GET", path, self.public) for path in plain]
-        requests += [("HEAD", path, self.watcher) for path in (*plain, *FILTERED)]
-        for method, path, reader in requests:
-            if other_first and reader is self.watcher and method == "GET":
+        requests = [("GET", path, self.watcher) for path in self.part(*documented, *FILTERED, *PAGES)]
+        requests += [("GET", path, self.public) for path in self.part(*plain[1:])]
+        requests += [("HEAD", path, self.watcher) for path in self.part(*plain[2:])[:: 1 if FULL else 3]]
+        requests += [("GET", path, self.writer) for path in ("/v1/audit?action=write", "/v1/keys", "/v1/label-proposals", "/v1/webhooks")]
+        for number, (method, path, reader) in enumerate(requests):
+            if self.is_twin and reader is self.watcher and method == "GET" and (FULL or number % 4 == self.share):
                 await self.other.get(path)
-            answer = await reader.request(method, path)
-            assert answer.status_code < 500, (path, answer.text)
-            found.append((method, path, answer.status_code, sorted(answer.headers.multi_items()), answer.content))
-        # Without the metrics of requests and of the process, which reveal no report.
-        metrics = (await self.public.get("/metrics")).text
-        found.append(("/metrics", re.findall(r"^lifeline_(?!response_cache_hits).*", metrics, re.MULTILINE)))
-        found.append(await self.stream())
-        return found
+            await self.ask(reader, method, path)
+        self.responses.append(await self.stream())
+        log = f"/v1/webhooks/{self.webhook}/deliveries"
+        delivery = (await self.watcher.get(log)).json()["items"][0]["id"]
+        # Last, because it is delivered at any time after.
+        await self.ask(self.watcher, "POST", f"{log}/{delivery}/redelivery")
 
-    async def stream(self) -> tuple[Any, ...]:
+    def part(self, *paths: str) -> tuple[str, ...]:
+        """Return the half of the paths that a quick run reads on this database; the other database reads the others."""
+        return paths if FULL else paths[self.share :: 2]
+
+    async def exceed_limits(self) -> None:
+        """Send more requests than the limits allow."""
+        for client in (self.watcher, self.public, self.writer):
+            for path in ("/v1/changes", "/v1/indicators?limit=1000", "/v1/situations?as_of=2016-07-20", "/v1/reports"):
+                await self.ask(client, "GET", path)
+        await self.ask(self.writer, "POST", "/v1/reports", json=report())
+
+    async def metrics(self) -> dict[str, float]:
+        """Return the samples that anonymous clients see; without those of the process, and durations."""
+        lines = (await self.public.get("/metrics")).text.splitlines()
+        samples = (each.rsplit(" ", 1) for each in lines if not each.startswith("#") and not UNCOMPARED_METRICS.match(each))
+        return {name: float(value) for name, value in samples}
+
+    async def stream(self) -> Response:
         """Return the stream from its beginning to the last change."""
         page = (await self.watcher.get("/v1/changes?limit=1000")).json()
         key = self.watcher.headers["authorization"].encode()
         events = bytearray()
+        headers: list[Any] = []
         complete = asyncio.Event()
 
         async def receive() -> dict[str, Any]:
@@ -224,6 +422,7 @@ class ObservedService:
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
+            headers.extend(message.get("headers", ()))
             events.extend(message.get("body", b""))
             if events.count(b"event: ") > len(page["items"]):
                 complete.set()
@@ -234,6 +433,37 @@ class ObservedService:
             "server": ("lifeline.test", 80), "http_version": "1.1", "headers": [(b"host", b"lifeline.test"), (b"authorization", key)],
             "asgi": {"version": "3.0"}, "state": {},
         }  # fmt: skip
-        async with asyncio.timeout(10):
-            await self.transport.app(scope, receive, send)
-        return "/v1/stream", bytes(events)
+        with self.clock.draws_for("stream"):
+            async with asyncio.timeout(10):
+                await self.app(scope, receive, send)
+        return "/v1/stream", headers, bytes(events)
+
+
+_REASON = {"reason": "a reason"}
+_KEY = {"name": "a", "organisation": "visible", "scopes": ["read"], "clearance": "green"}
+# For each write of the OpenAPI document a body, and another for the same Idempotency-Key; None where it takes none.
+WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
+    ("POST", "/v1/reports"): (report(value={"people": 71}), [report(value={"people": 72}), {}]),
+    ("POST", "/v1/imports"): ([report(value={"people": 77})], [report(value={"people": 78}), {}]),
+    ("POST", "/v1/reports/{id}/correction"): (report(value={"people": 73}) | _REASON, report(value={"people": 74}) | _REASON),
+    ("POST", "/v1/reports/{id}/retraction"): (_REASON, {"reason": "another"}),
+    ("POST", "/v1/reports/{id}/label"): (_REASON | {"sensitivity": "clear"}, _REASON | {"sensitivity": "green"}),
+    ("POST", "/v1/indicators/{id}/outcome"): (_REASON | {"outcome": "unknown"}, _REASON | {"outcome": "averted"}),
+    ("POST", "/v1/label-proposals/{id}/confirmation"): (None, None),
+    ("POST", "/v1/sources/{slug}/grades"): (_REASON | {"reliability": "B"}, _REASON | {"reliability": "D"}),
+    ("POST", "/v1/places"): ({"slug": "camp", "name": "Camp"}, {"slug": "camp-2", "name": "Camp", "parent": "nowhere"}),
+    ("POST", "/v1/sources"): ({"slug": "press", "name": "Press", "type": "media"}, {"slug": "press-2", "name": "Press", "type": "media"}),
+    ("POST", "/v1/routes"): ({"slug": "track", "name": "Track", "mode": "road"}, {"slug": "track-2", "name": "Track", "mode": "road"}),
+    ("POST", "/v1/webhooks"): ({"url": "http://127.0.0.1:9/x"}, {"url": "http://127.0.0.1:9/y"}),
+    ("DELETE", "/v1/webhooks/{id}"): (None, None),
+    ("POST", "/v1/webhooks/{id}/deliveries/{delivery}/redelivery"): (None, None),
+    ("POST", "/v1/keys"): (_KEY, _KEY | {"clearance": "red"}),
+    ("DELETE", "/v1/keys/{id}"): (None, None),
+    ("POST", "/v1/keys/{id}/rotation"): ({"overlap_hours": 1}, {"overlap_hours": 2}),
+}
+
+
+def masked(response: Response) -> Response:
+    """Return a response without hashes: a withheld entry keeps its hash, which depends on what it stated."""
+    *head, headers, content = response
+    return *head, [each for each in headers if each[0] not in ("etag", "content-length")], re.sub(rb"[0-9a-f]{64}", b"", content)
