@@ -49,8 +49,6 @@ def audit_prune(path: Annotated[Path, typer.Argument(help="A file of `lifeline a
             with path.open("rb") as exported:
                 return await prune_audit(database, exported, before)
 
-    if not path.is_file():
-        raise fail(f"There is no file {path}.")
     try:
         count = run(work())
     except (NotExported, orjson.JSONDecodeError) as error:

@@ -13,16 +13,7 @@ from app.domain.times import rfc3339
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
 from app.operations.runs import BACKUP, VERIFY, record_run
-from app.operations.verify import (
-    KnownHead,
-    UnreadableHead,
-    find_missing_heads,
-    load_heads,
-    open_snapshot,
-    read_heads,
-    verify_all,
-    write_heads,
-)
+from app.operations.verify import HEADS, KnownHead, UnreadableHead, find_missing_heads, load_heads, open_snapshot, read_heads, verify_all
 from app.settings import Settings
 from app.storage.migrations import migrate
 from app.storage.private_files import replace_by_private_file
@@ -64,8 +55,9 @@ def verify(
     """
     settings = load_settings()
     try:
-        verified = read_heads(since) if since is not None else []
-        kept = [each for path in head or () for each in read_heads(path)]
+        with database_errors():
+            verified = read_heads(since) if since is not None else []
+            kept = [each for path in head or () for each in read_heads(path)]
     except UnreadableHead as error:
         raise fail(str(error)) from None
 
@@ -83,7 +75,7 @@ def verify(
         raise fail(f"{problems} problem{'s' if problems > 1 else ''} found.")
     if checkpoint is not None:
         with database_errors(), replace_by_private_file(checkpoint) as file:
-            file.write(write_heads(heads))
+            file.write(HEADS.dump_json(heads) + b"\n")
     asyncio.run(record_run(settings, VERIFY))
     stdout.print("The ledger and every stored indicator are as they were written.")
 
@@ -94,15 +86,15 @@ def doctor() -> None:
     settings = load_settings(with_replica=True)
     for name, value, origin in settings.shown():
         stdout.print(f"{origin:<15}{name}={value}", markup=False)
-    results = run(_run_checks(settings), schema=False)
+
+    async def check() -> list[CheckResult]:
+        return [result async for result in run_checks(settings)]
+
+    results = run(check(), schema=False)
     for result in results:
         stdout.print(f"{'ok' if result.ok else 'FAILED':<8}{result.name:<15}{result.detail}")
     if not all(result.ok for result in results):
         raise typer.Exit(1)
-
-
-async def _run_checks(settings: Settings) -> list[CheckResult]:
-    return [result async for result in run_checks(settings)]
 
 
 @commands.command()

@@ -10,8 +10,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.storage.sqlite_file import sqlite_path
 
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_DAMAGED = "is damaged: run `lifeline verify` for details, and restore a backup"
 # What to do, by the beginning of PostgreSQL's SQLSTATE.
 _BY_SQLSTATE = {
     "28": "correct the user and the password in LIFELINE_DATABASE_URL",
@@ -50,10 +48,10 @@ def _explain_sqlite(path: Path, error: BaseException) -> str | None:
     if code & 0xFF == sqlite3.SQLITE_NOTADB:
         return f"{path} is not a SQLite database: correct LIFELINE_DATABASE_URL"
     if code & 0xFF == sqlite3.SQLITE_CORRUPT:
-        return f"{path} {_DAMAGED}"
+        return f"{path} is damaged: run `lifeline verify` for details, and restore a backup"
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return f"the disk of {path} is full: make room"
-    if code & 0xFF in _BUSY or isinstance(error, PoolTimeoutError):
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or isinstance(error, PoolTimeoutError):
         return f"another process holds the lock of {path}: try again"
     if code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
         return f"this user may not write to {path} or its folder, or their disk is read-only: run the command as the owner of the file"

@@ -1,5 +1,6 @@
 """`lifeline key`."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -7,13 +8,16 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.keys import create_key, list_keys, revoke_key, rotate_key
+from app.access.models import ApiKey
 from app.access.principal import Scope
-from app.cli.output import database_errors, fail, in_snapshot, in_transaction, load_settings, migrate_sqlite, stdout
+from app.cli.output import database_errors, fail, in_transaction, load_settings, migrate_sqlite, run, stdout
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem
+from app.storage.database import Database
 
 commands = typer.Typer()
 key_commands = typer.Typer(help="Create, list, rotate and revoke keys.", no_args_is_help=True)
@@ -54,8 +58,13 @@ def key_create(
 @key_commands.command("list")
 def key_list() -> None:
     """List the keys, without their secrets."""
+
+    async def read() -> Sequence[ApiKey]:
+        async with Database(load_settings()) as database, AsyncSession(database.reader) as session:
+            return await list_keys(session)
+
     table = Table("id", "name", "organisation", "person", "scopes", "clearance", "expires", "revoked", box=None)
-    for key in in_snapshot(list_keys):
+    for key in run(read()):
         dates = [each.isoformat(timespec="seconds") if each else "" for each in (key.expires_at, key.revoked_at)]
         table.add_row(str(key.id), key.name, key.organisation, key.person or "", " ".join(key.scopes), LABELS[key.clearance].value, *dates)
     # One line for each key, however narrow the terminal: `revoke` takes the whole identifier.

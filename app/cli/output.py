@@ -1,38 +1,26 @@
 """Output, errors, settings and the event loop of every command."""
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import asyncpg
 import typer
 from pydantic_settings import SettingsError
 from rich.console import Console
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.explain import explain_database_error
 from app.http.problems import Problem
 from app.settings import Settings, get_settings
 from app.storage.database import Database
+from app.storage.database_errors import DATABASE_ERRORS
 from app.storage.migrations import SchemaError, migrate, require_schema
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 T = TypeVar("T")
-DATABASE_ERRORS = (
-    DBAPIError,
-    PoolTimeoutError,
-    sqlite3.Error,
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 
 def fail(message: str) -> typer.Exit:
@@ -80,17 +68,6 @@ def in_transaction(work: Callable[[AsyncSession], Awaitable[T]], settings: Setti
             return await work(session)
 
     return run(transact())
-
-
-def in_snapshot(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    """Run work that only reads, without the lock of the writer."""
-    settings = load_settings()
-
-    async def read() -> T:
-        async with Database(settings) as database, database.snapshot() as connection, AsyncSession(connection) as session:
-            return await work(session)
-
-    return run(read())
 
 
 def load_settings(*, with_replica: bool = False) -> Settings:

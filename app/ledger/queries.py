@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import end_of, rfc3339
-from app.domain.tlp import LABELS, LEVELS, Label
+from app.domain.tlp import LABELS, LEVELS
 from app.domain.view import View
 from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance
 from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, seq_column
@@ -86,7 +86,7 @@ def decode_entry(row: RowMapping) -> tuple[LedgerEntry, Report | None, dict[str,
     if row["report__id"] is None:
         return entry, None, entry_body(entry, None, row["graded_source"])
     report = row_from(Report, row, "report__")
-    lowered = entry.type == "label" and entry.detail is not None and entry.redacted_below == LEVELS[Label(entry.detail["before"])]
+    lowered = entry.type == "label" and entry.redacted_below == LEVELS.get((entry.detail or {}).get("before", ""))
     recorded = statement_body(report, row["place_slug"], row["source_slug"]) if entry.type in STATEMENT_TYPES or lowered else None
     return entry, report, entry_body(entry, recorded, row["graded_source"])
 

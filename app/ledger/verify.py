@@ -1,9 +1,8 @@
 """Verify that nothing in the ledger was altered, removed or reordered, by hashing the chain of each clearance again."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from rfc8785 import CanonicalizationError
 from sqlalchemy import Select, case, exists, func, or_, select, union_all
@@ -13,7 +12,7 @@ from sqlmodel import col
 from app.assessment.models import IndicatorSource
 from app.domain.kinds import KINDS
 from app.domain.times import start_of
-from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL, Label
+from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
@@ -24,27 +23,14 @@ from app.storage.types import table_of
 BATCH_SIZE = 1000
 AMENDING_TYPES = ("retraction", "label")
 
-Status = tuple[int | None, int | None, int | None]
-
 
 @dataclass(slots=True)
-class ChainPosition:
-    """The end of what is verified: the number of its last entry, and the position and hash of each clearance's ledger."""
+class ChainVerifier:
+    """Checks entries one after the other, from the end of what is verified: its last entry, and each clearance's position and hash."""
 
     global_seq: int = 0
     seq: list[int] = field(default_factory=lambda: [0] * len(LABELS))
     hashes: list[str] = field(default_factory=lambda: [GENESIS] * len(LABELS))
-
-
-class ChainVerifier:
-    """Checks entries one after the other, from a position on."""
-
-    def __init__(self, start: ChainPosition) -> None:
-        self.global_seq = start.global_seq
-        self.seq = list(start.seq)
-        self.hashes = list(start.hashes)
-        # Current level of the reports whose label an entry of the batch changes, after the entries so far.
-        self.labels: dict[UUID, int] = {}
 
     def check(self, entry: LedgerEntry, report: Report | None, body: dict[str, Any], aliases: Mapping[str, str]) -> list[str]:
         """Return the problems of the next entry."""
@@ -53,22 +39,13 @@ class ChainVerifier:
         if entry.global_seq != self.global_seq + 1:
             problems.append(f"entry {self.global_seq + 1}: missing from the ledger")
         self.global_seq = entry.global_seq
-        if entry.type in STATEMENT_TYPES and report is None:
+        if entry.report_id is not None and report is None:
             problems.append(f"{what}: its report is missing")
         if self._altered(entry, body, aliases):
             problems.append(f"{what}: the entry, its report or its place in the chain was altered")
         elif entry.type in STATEMENT_TYPES and report is not None and not _columns_agree(entry, report):
             problems.append(f"{what}: the columns of its report do not agree with its content")
-        if entry.type == "label" and (report is None or not self._label_follows(entry, report)):
-            problems.append(f"{what}: it does not start from the label that the report had")
         return problems
-
-    def _label_follows(self, entry: LedgerEntry, report: Report) -> bool:
-        detail = entry.detail or {}
-        new, before = LEVELS[Label(detail["sensitivity"])], LEVELS[Label(detail["before"])]
-        current = self.labels.get(report.id, report.submitted_level)
-        self.labels[report.id] = new
-        return current == before and (entry.level, entry.redacted_below) == (min(new, before), max(new, before))
 
     def _altered(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str]) -> bool:
         views = EntryViews(entry, body, aliases)
@@ -105,43 +82,27 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
     )
 
 
-async def verify_chain(connection: AsyncConnection, start: ChainPosition | None = None) -> AsyncIterator[str]:
-    """Yield the problems of the ledger, from the entry after `start` on, and of what follows from these entries in other tables."""
-    start = start or ChainPosition()
-    verifier = ChainVerifier(start)
+async def verify_chain(connection: AsyncConnection, verifier: ChainVerifier | None = None) -> AsyncIterator[str]:
+    """Yield the problems of the entries that follow, and of what they say in other tables."""
+    verifier = verifier or ChainVerifier()
+    since = verifier.global_seq
     global_seq = table_of(LedgerEntry).c.global_seq
     batches = select_entries().order_by(global_seq).limit(BATCH_SIZE)
     while rows := (await connection.execute(batches.where(global_seq > verifier.global_seq))).mappings().all():
         decoded = [decode_entry(row) for row in rows]
         aliases = await load_aliases(connection, [body for _, _, body in decoded])
-        relabelled = {entry.report_id for entry, _, _ in decoded if entry.type == "label"}
-        before = await _load_labels(connection, relabelled, through=verifier.global_seq)
-        verifier.labels = {report: changes[-1][1] for report, changes in before.items()}
         for each in decoded:
             for problem in verifier.check(*each, aliases):
                 yield problem
     for check in (
         _verify_head(connection, verifier),
-        _verify_reports(connection, start.global_seq),
-        _verify_corrections(connection, start.global_seq),
-        _verify_grades(connection, start.global_seq),
-        _verify_indicator_sources(connection, start.global_seq),
+        _verify_reports(connection, since),
+        _verify_corrections(connection, since),
+        _verify_grades(connection, since),
+        _verify_indicator_sources(connection, since),
     ):
         async for problem in check:
             yield problem
-
-
-async def _load_labels(connection: AsyncConnection, reports: Collection[UUID | None], through: int) -> dict[UUID, list[tuple[int, int]]]:
-    """Return the number of each entry that changed the label of some reports, with the level that it set."""
-    found: dict[UUID, list[tuple[int, int]]] = {}
-    if reports:
-        entries = table_of(LedgerEntry).c
-        changes = select(entries.report_id, entries.global_seq, entries.detail).where(
-            entries.type == "label", entries.report_id.in_(reports)
-        )
-        for row in await connection.execute(changes.where(entries.global_seq <= through).order_by(entries.global_seq)):
-            found.setdefault(row.report_id, []).append((row.global_seq, LEVELS[Label(row.detail["sensitivity"])]))
-    return found
 
 
 async def _verify_head(connection: AsyncConnection, verifier: ChainVerifier) -> AsyncIterator[str]:
@@ -153,14 +114,13 @@ async def _verify_head(connection: AsyncConnection, verifier: ChainVerifier) -> 
             yield f"head: seq or hash of {label} is not that of the last entry"
 
 
-async def check_head(connection: AsyncConnection) -> str | None:
-    """Return the problem if the head does not match the last entries, which costs one index lookup per clearance."""
-    head = (await connection.execute(select(*table_of(LedgerHead).c))).mappings().one()
-    for level, label in enumerate(LABELS):
-        last = await load_head(connection, level)
-        if (head[SEQ_COLUMNS[level]] or 0, head[HASH_COLUMNS[level]] or GENESIS) != (last["seq"], last["hash"]):
-            return f"the head of {label} is not that of the last entry: run `lifeline verify`"
-    return None
+async def check_head(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Yield where the head does not match the last entries, which costs one index lookup per clearance."""
+    heads = [await load_head(connection, level) for level in range(len(LABELS))]
+    last = (await connection.execute(select(func.max(col(LedgerEntry.global_seq))))).scalar_one() or 0
+    ends = ChainVerifier(last, [each["seq"] for each in heads], [each["hash"] for each in heads])
+    async for problem in _verify_head(connection, ends):
+        yield problem
 
 
 async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
@@ -168,11 +128,11 @@ async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncItera
     orphans = select(col(Report.id)).where(col(Report.global_seq).not_in(recorded), col(Report.global_seq) > since)
     for orphan in (await connection.execute(orphans.order_by(col(Report.global_seq)))).scalars():
         yield f"report {orphan}: no entry records it"
-    reports, entries, later = table_of(Report).c, table_of(LedgerEntry).c, table_of(Report).alias("later").c
+    reports, entries, later = table_of(Report).c, table_of(LedgerEntry), table_of(Report).alias("later")
     touched = [
         reports.ended_global_seq > since,
-        exists().where(entries.report_id == reports.id, entries.type.in_(AMENDING_TYPES), entries.global_seq > since),
-        exists().where(later.supersedes == reports.id, later.global_seq > since),
+        exists().where(entries.c.report_id == reports.id, entries.c.type.in_(AMENDING_TYPES), entries.c.global_seq > since),
+        exists().where(later.c.supersedes == reports.id, later.c.global_seq > since),
     ]
     if not since:
         touched += [each.is_not(None) for each in (reports.superseded_from_level, reports.retracted_from_level, reports.ended_global_seq)]
@@ -180,66 +140,70 @@ async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncItera
     page = select(table_of(Report)).where(or_(*touched)).order_by(reports.global_seq).limit(BATCH_SIZE)
     after = -1
     while rows := (await connection.execute(page.where(reports.global_seq > after))).all():
-        expected = await _derive_states(connection, {row.id: row.submitted_level for row in rows})
+        states = {str(row.id): _ReportState(row.submitted_level, row.submitted_level) for row in rows}
+        ids = [row.id for row in rows]
+        own = select(entries).where(entries.c.report_id.in_(ids), entries.c.type.in_(AMENDING_TYPES))
+        of_later = select(entries).join(later, later.c.id == entries.c.report_id).where(later.c.supersedes.in_(ids))
+        amending = {row.global_seq: row for statement in (own, of_later) for row in await connection.execute(statement)}
+        for _, entry in sorted(amending.items()):
+            for problem in _amend(states, entry):
+                yield problem
         for row in rows:
-            status, levels = expected[row.id]
-            if (row.superseded_from_level, row.retracted_from_level, row.ended_global_seq) != status:
+            state = states[str(row.id)]
+            status = row.superseded_from_level, row.retracted_from_level, row.ended_global_seq
+            if status != (state.superseded, state.retracted, state.ended):
                 yield f"report {row.id}: its status is not the one that the ledger gives it"
-            if (row.level, row.lowest_level) != levels:
+            if (row.level, row.lowest_level) != (state.level, state.lowest):
                 yield f"report {row.id}: its label is not the one that the ledger gives it"
         after = rows[-1].global_seq
 
 
-async def _derive_states(connection: AsyncConnection, submitted: Mapping[UUID, int]) -> dict[UUID, tuple[Status, tuple[int, int]]]:
-    """Return what the ledger says of some reports, given with their submitted level.
+@dataclass(slots=True)
+class _ReportState:
+    """What the ledger says of a report: its labels, the levels from which it is superseded and retracted, and the last such entry."""
 
-    The levels from which a report is superseded and retracted, the last entry that changed either, and its current and lowest level.
-    """
-    entries, later = table_of(LedgerEntry), table_of(Report).alias("later")
-    own = select(entries).where(entries.c.report_id.in_(submitted), entries.c.type.in_(AMENDING_TYPES))
-    of_later = select(entries).join(later, later.c.id == entries.c.report_id).where(later.c.supersedes.in_(submitted))
-    found = {row.global_seq: row for statement in (own, of_later) for row in await connection.execute(statement)}
-    states: dict[UUID, tuple[Status, tuple[int, int]]] = {each: ((None, None, None), (level, level)) for each, level in submitted.items()}
-    for number, entry in sorted(found.items()):
-        detail = entry.detail or {}
-        if entry.type == "label" and entry.report_id in states:
-            status, (_, lowest) = states[entry.report_id]
-            level = LEVELS[Label(detail["sensitivity"])]
-            states[entry.report_id] = status, (level, min(lowest, level))
-        superseded_report = UUID(detail["supersedes"]) if detail.get("supersedes") else None
-        if entry.type == "retraction":
-            (superseded, _, _), levels = states[entry.report_id]
-            states[entry.report_id] = (superseded, entry.level, number), levels
-        elif superseded_report in states:
-            (superseded, retracted, _), levels = states[superseded_report]
-            level = max(entry.level, entry.redacted_below) if entry.type == "correction" else entry.level
-            states[superseded_report] = (level if superseded is None else min(superseded, level), retracted, number), levels
-    return states
+    level: int
+    lowest: int
+    superseded: int | None = None
+    retracted: int | None = None
+    ended: int | None = None
+
+
+def _amend(states: Mapping[str, _ReportState], entry: Any) -> Iterator[str]:
+    """Apply an entry to the reports that it amends, and yield what does not follow from their state."""
+    detail: Any = entry.detail or {}
+    what = f"entry {entry.global_seq} ({entry.type}, report {entry.report_id})"
+    report, old = states.get(str(entry.report_id)), states.get(str(detail.get("supersedes")))
+    if report is not None and entry.type == "retraction":
+        report.retracted, report.ended = entry.level, entry.global_seq
+    if report is not None and entry.type == "label":
+        new, before = (LEVELS.get(detail.get(name), MAX_LEVEL) for name in ("sensitivity", "before"))
+        if report.level != before or (entry.level, entry.redacted_below) != (min(new, before), max(new, before)):
+            yield f"{what}: it does not start from the label that the report had"
+        report.level, report.lowest = new, min(report.lowest, new)
+    if old is not None:
+        level = entry.level
+        if entry.type == "correction":
+            level = max(level, entry.redacted_below)
+            if entry.redacted_below != old.level:
+                yield f"{what}: its columns do not agree with the report that it supersedes"
+        old.superseded, old.ended = level if old.superseded is None else min(old.superseded, level), entry.global_seq
 
 
 async def _verify_corrections(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
     entries, new, old = table_of(LedgerEntry), table_of(Report), table_of(Report).alias("old")
     corrections = (
-        select(*(entries.c[name] for name in ("global_seq", "detail", "redacted_below", "from_indicator_id")))
-        .add_columns(new.c.supersedes, new.c.indicator_id)
-        .add_columns(old.c.id.label("old"), old.c.submitted_level, old.c.indicator_id.label("old_indicator_id"))
+        select(entries.c.global_seq, entries.c.detail, entries.c.from_indicator_id, new.c.indicator_id)
+        .add_columns(old.c.id.label("old"), old.c.indicator_id.label("old_indicator_id"))
         .select_from(entries)
         .join(new, new.c.global_seq == entries.c.global_seq)
         .outerjoin(old, old.c.id == new.c.supersedes)
         .where(or_(entries.c.type == "correction", new.c.supersedes.is_not(None), entries.c.from_indicator_id.is_not(None)))
-        .order_by(entries.c.global_seq)
-        .limit(BATCH_SIZE)
     )
-    while rows := (await connection.execute(corrections.where(entries.c.global_seq > since))).all():
-        labels = await _load_labels(connection, {row.old for row in rows}, through=rows[-1].global_seq)
-        for row in rows:
-            left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
-            supersedes = (row.detail or {}).get("supersedes")
-            before = [level for number, level in labels.get(row.old, ()) if number < row.global_seq]
-            level = before[-1] if before else row.submitted_level
-            if (supersedes, row.redacted_below, row.from_indicator_id) != (str(row.old), level, left):
-                yield f"entry {row.global_seq} (correction): its columns do not agree with the report that it supersedes"
-        since = rows[-1].global_seq
+    for row in await connection.execute(corrections.where(entries.c.global_seq > since).order_by(entries.c.global_seq)):
+        left = row.old_indicator_id if row.old_indicator_id != row.indicator_id else None
+        if ((row.detail or {}).get("supersedes"), row.from_indicator_id) != (str(row.old), left):
+            yield f"entry {row.global_seq} (correction): its columns do not agree with the report that it supersedes"
 
 
 async def _verify_grades(connection: AsyncConnection, after: int) -> AsyncIterator[str]:

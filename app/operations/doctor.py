@@ -16,9 +16,9 @@ from app.ledger.models import LedgerEntry, LedgerHead
 from app.ledger.verify import check_head
 from app.settings import Settings
 from app.storage.database import Database
-from app.storage.database_errors import classify_database_error
+from app.storage.database_errors import DATABASE_ERRORS, classify_database_error
 from app.storage.migrations import read_schema_revision, schema_problem
-from app.storage.replica import REPLICA_ERRORS, Replica
+from app.storage.replica import Replica
 from app.storage.sqlite_file import audit_database_url, exposed_files, sqlite_path
 from app.storage.sqlite_integrity import find_corruption
 from app.storage.types import table_of
@@ -38,7 +38,9 @@ class CheckResult:
 
 async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
     """Yield the result of each check; checks that need the database are skipped if it does not answer."""
-    yield _check_configuration(settings)
+    ok = settings.public_clearance is Label.CLEAR
+    detail = "valid" if ok else f"anonymous clients may read {settings.public_clearance.value} data (LIFELINE_PUBLIC_CLEARANCE)"
+    yield CheckResult("configuration", ok=ok, detail=detail)
     if (corruption := find_corruption(settings.database_url)) is not None:
         yield CheckResult("database", ok=False, detail=f"damaged: {corruption}")
         return
@@ -51,25 +53,21 @@ async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
         try:
             async with database.writer.connect() as connection:
                 yield CheckResult("database", ok=True, detail=f"{database.dialect} answers and is writable")
-                schema = await _check_schema(connection)
-                yield schema
-                if schema.ok:
+                found = await connection.run_sync(read_schema_revision)
+                problem = schema_problem(found)
+                yield CheckResult("schema", ok=problem is None, detail=problem or f"at {found}")
+                if problem is None:
                     yield await _check_clock(connection)
                     entries = (await connection.execute(select(func.count()).select_from(table_of(LedgerEntry)))).scalar_one()
-                    problem = await check_head(connection)
-                    yield CheckResult("ledger", ok=problem is None, detail=problem or f"{entries} entries, the head is the last entry")
+                    problems = [problem async for problem in check_head(connection)]
+                    detail = f"{problems[0]}: run `lifeline verify`" if problems else f"{entries} entries, the head is the last entry"
+                    yield CheckResult("ledger", ok=not problems, detail=detail)
                     if database.replica is not None:
                         yield await _check_replica(database.replica, entries)
         except Exception as error:
             if (problem_document := classify_database_error(error)) is None:
                 raise
             yield CheckResult("database", ok=False, detail=problem_document.detail)
-
-
-def _check_configuration(settings: Settings) -> CheckResult:
-    ok = settings.public_clearance is Label.CLEAR
-    detail = "valid" if ok else f"anonymous clients may read {settings.public_clearance.value} data (LIFELINE_PUBLIC_CLEARANCE)"
-    return CheckResult("configuration", ok=ok, detail=detail)
 
 
 def _check_disk(path: Path, url: str) -> CheckResult:
@@ -88,12 +86,6 @@ def _check_disk(path: Path, url: str) -> CheckResult:
     return CheckResult("disk", ok=free >= needed, detail=f"{free // 1_000_000} MB free, {needed // 1_000_000} MB needed")
 
 
-async def _check_schema(connection: AsyncConnection) -> CheckResult:
-    found = await connection.run_sync(read_schema_revision)
-    problem = schema_problem(found)
-    return CheckResult("schema", ok=problem is None, detail=problem or f"at {found}")
-
-
 async def _check_clock(connection: AsyncConnection) -> CheckResult:
     skew = 0.0
     if connection.dialect.name == "postgresql":
@@ -110,7 +102,7 @@ async def _check_replica(replica: Replica, entries: int) -> CheckResult:
     try:
         async with replica.engine.connect() as connection:
             row = (await connection.execute(text("SELECT global_seq, pg_is_in_recovery() AS is_standby FROM ledger_head"))).one()
-    except REPLICA_ERRORS as error:
+    except DATABASE_ERRORS as error:
         problem = classify_database_error(error)
         detail = f"{problem.detail if problem else 'It does not answer.'} The primary answers all reads."
         return CheckResult("replica", ok=False, detail=detail)

@@ -10,14 +10,13 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col
 
 from app.assessment.verify import Horizons, verify_projections
 from app.domain.tlp import LABELS, Label
 from app.ledger.hash_chain import GENESIS
 from app.ledger.models import HASH_COLUMNS, LedgerEntry, seq_column
 from app.ledger.queries import load_head
-from app.ledger.verify import ChainPosition, verify_chain
+from app.ledger.verify import ChainVerifier, verify_chain
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.migrations import SchemaError, read_schema_revision, schema_problem
@@ -36,7 +35,7 @@ class KnownHead(BaseModel):
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-_HEADS = TypeAdapter(KnownHead | Annotated[list[KnownHead], Field(min_length=1)])
+HEADS = TypeAdapter(KnownHead | Annotated[list[KnownHead], Field(min_length=1)])
 
 
 class UnreadableHead(Exception):
@@ -46,18 +45,11 @@ class UnreadableHead(Exception):
 def read_heads(path: Path) -> list[KnownHead]:
     """Return the heads in a file: the response of `/v1/ledger/head`, or a list of several; raise UnreadableHead for any other."""
     try:
-        found = _HEADS.validate_json(path.read_bytes())
-    except OSError as error:
-        raise UnreadableHead(f"{path} cannot be read: {error.strerror}.") from None
+        found = HEADS.validate_json(path.read_bytes())
     except ValidationError:
         example = '{"clearance": "green", "seq": 17, "hash": "64 hexadecimal digits"}'
         raise UnreadableHead(f"{path} is not a head of a ledger: it must have the fields of /v1/ledger/head, such as {example}.") from None
     return found if isinstance(found, list) else [found]
-
-
-def write_heads(heads: Sequence[KnownHead]) -> bytes:
-    """Return heads as the content of a file that `read_heads` reads."""
-    return TypeAdapter(list[KnownHead]).dump_json(list(heads)) + b"\n"
 
 
 async def load_heads(connection: AsyncConnection) -> list[KnownHead]:
@@ -92,10 +84,11 @@ async def verify_all(connection: AsyncConnection, horizons: Horizons, since: Seq
         yield problem
     if found:
         return
-    start = await _position_of(connection, since)
-    async for problem in verify_chain(connection, start):
+    verifier = await _verifier_after(connection, since)
+    changed_since = verifier.global_seq
+    async for problem in verify_chain(connection, verifier):
         yield problem
-    async for problem in verify_projections(connection, horizons, start.global_seq):
+    async for problem in verify_projections(connection, horizons, changed_since):
         yield problem
 
 
@@ -113,19 +106,16 @@ async def find_missing_heads(connection: AsyncConnection, heads: Sequence[KnownH
             yield f"{what}: this ledger has another hash there; an entry up to it was altered, or the head is of another ledger"
 
 
-async def _position_of(connection: AsyncConnection, heads: Sequence[KnownHead]) -> ChainPosition:
-    """Return the position of the latest of some heads, with the seq and hash of each head that is known, else those stored."""
-    position = ChainPosition()
-    global_seq = col(LedgerEntry.global_seq)
+async def _verifier_after(connection: AsyncConnection, heads: Sequence[KnownHead]) -> ChainVerifier:
+    """Return a verifier of what follows the latest of some heads, with the seq and hash of each clearance there."""
+    verifier, entries = ChainVerifier(), table_of(LedgerEntry).c
     for head in heads:
-        number = (await connection.execute(select(global_seq).where(seq_column(head.clearance.level) == head.seq))).scalar_one_or_none()
-        position.global_seq = max(position.global_seq, number or 0)
+        number = select(entries.global_seq).where(seq_column(head.clearance.level) == head.seq)
+        verifier.global_seq = max(verifier.global_seq, (await connection.execute(number)).scalar_one_or_none() or 0)
+    known = {head.clearance.level: (head.seq, head.hash) for head in heads} if len(heads) == len(LABELS) else {}
     for level in range(len(LABELS)):
-        seq, hash_ = seq_column(level), table_of(LedgerEntry).c[HASH_COLUMNS[level]]
-        last = select(seq, hash_).where(seq.is_not(None), global_seq <= position.global_seq).order_by(seq.desc()).limit(1)
-        row = (await connection.execute(last)).one_or_none()
-        position.seq[level], position.hashes[level] = (0, GENESIS) if row is None else row
-    if len(heads) == len(LABELS):
-        for head in heads:
-            position.seq[head.clearance.level], position.hashes[head.clearance.level] = head.seq, head.hash
-    return position
+        seq = seq_column(level)
+        last = select(seq, entries[HASH_COLUMNS[level]]).where(seq.is_not(None), entries.global_seq <= verifier.global_seq)
+        stored = (await connection.execute(last.order_by(seq.desc()).limit(1))).one_or_none()
+        verifier.seq[level], verifier.hashes[level] = known.get(level) or stored or (0, GENESIS)
+    return verifier

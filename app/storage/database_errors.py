@@ -31,6 +31,12 @@ _SQLSTATE = {"53100": STORAGE_FULL, "25006": READ_ONLY, "XX001": CORRUPT, "XX002
     ("55P03", "08", "28", "3D", "40", "53", "57", "58"), UNAVAILABLE
 )
 
+# What SQLAlchemy, the drivers and the network raise.
+DATABASE_ERRORS = (
+    *(DBAPIError, PoolTimeoutError, sqlite3.Error, OSError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
+
 
 def classify_database_error(error: BaseException) -> Problem | None:
     """Return the problem that an error of the database, its driver or the network stands for; None for an error in this program.
@@ -68,5 +74,5 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     """Answer errors of the database and its drivers with problem documents."""
-    for database_error in (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    for database_error in DATABASE_ERRORS:
         app.add_exception_handler(database_error, _on_database_error)

@@ -4,23 +4,20 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-import asyncpg
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.domain.tlp import LABELS
 from app.storage.commit_notifier import Head
 from app.storage.consistency import ConsistencyRequirement, current_requirement
+from app.storage.database_errors import DATABASE_ERRORS
 
 POLL_SECONDS = 0.01
 # After one request has waited for a lagging replica without success, others do not wait for this time.
 LAG_BACKOFF_SECONDS = 0.5
 ERROR_BACKOFF_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 1.0
-REPLICA_ERRORS = (OSError, DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError)
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +46,7 @@ class Replica:
                     return None
                 exit_stack.push_async_exit(attempt.pop_all())
                 return connection
-        except REPLICA_ERRORS as error:
+        except DATABASE_ERRORS as error:
             log.warning("replica_unavailable", error=type(error).__name__)
             self._failing_until = time.monotonic() + ERROR_BACKOFF_SECONDS
             return None
@@ -61,7 +58,7 @@ class Replica:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS), self.engine.connect() as connection:
                 global_seq: int = (await connection.execute(text("SELECT global_seq FROM ledger_head"))).scalar_one()
-        except REPLICA_ERRORS:
+        except DATABASE_ERRORS:
             return None
         return global_seq
 

@@ -14,7 +14,7 @@ from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS
 from app.operations.verify import KnownHead, load_heads, open_snapshot, read_heads, verify_all
 from app.settings import Settings
 from app.storage.database import Database
-from tests.support.factories import Reference, report
+from tests.support.factories import Reference, post, report
 from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql_async, invoke
@@ -227,6 +227,24 @@ async def test_verify_since_a_checkpoint_verifies_what_came_after_it(
     assert not (tmp_path / "none.json").exists(), "a checkpoint must have been verified"
 
 
+@sqlite_only
+async def test_verify_since_accepts_a_retraction_before_the_checkpoint(
+    client: httpx.AsyncClient, settings: Settings, reference: Reference, tmp_path: Path
+) -> None:
+    """The retracted correction is not verified again, but the report that it superseded is."""
+    checkpoint = tmp_path / "checkpoint.json"
+    old = await post(client, **report())
+    new = await post(client, f"/v1/reports/{old['id']}/correction", **report(value={"people": 1}, reason="misread"))
+    await post(client, f"/v1/reports/{new['id']}/retraction", reason="withdrawn")
+    assert (await verify(settings, "--checkpoint", checkpoint))[0] == 0
+    await post(client, f"/v1/reports/{old['id']}/label", sensitivity="red", reason="too near")
+    assert (await verify(settings, "--since", checkpoint))[0] == 0
+    await execute_sql_async(settings.database_url, "UPDATE ledger_entry SET detail = '{}' WHERE type = 'label'")
+    code, output = await verify(settings, "--since", checkpoint)
+    assert code == 1
+    assert "entry 4 (label, report " in output
+
+
 @pytest.mark.parametrize("clearance", [Label.CLEAR, Label.AMBER_STRICT])
 async def test_verify_head_of_an_auditor_must_be_in_the_history(
     make_client: MakeClient, settings: Settings, ledger: None, tmp_path: Path, clearance: Label
@@ -260,7 +278,7 @@ def test_verify_with_a_file_that_is_no_head_names_the_fields(database_url: str, 
         assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1), refused.output
         assert f"{file} is not a head of a ledger: it must have the fields of /v1/ledger/head, such as" in refused.stderr
     missing = invoke("verify", "--since", str(tmp_path / "none"), database_url=database_url)
-    assert (missing.exit_code, missing.stderr) == (1, f"{tmp_path / 'none'} cannot be read: No such file or directory.\n")
+    assert (missing.exit_code, missing.stderr) == (1, f"{tmp_path / 'none'} cannot be read or written: No such file or directory.\n")
 
 
 async def test_verify_accepts_an_empty_ledger(settings: Settings, database: Database, tmp_path: Path) -> None:
