@@ -107,31 +107,38 @@ def find_duplicate(raw: bytes) -> tuple[str | int, ...] | None:
 
     The parser of bodies keeps the last value without a word.
     """
-    repeating: list[_Repeating] = []
+    repeating: list[RepeatingObject] = []
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            found = _Repeating(found)
+            found = RepeatingObject(found)
             found.repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
             repeating.append(found)
         return found
 
     content = json.loads(raw, object_pairs_hook=build)
-    return _path_to_repeated(content) if repeating else None
+    return path_to_repeated(content) if repeating else None
 
 
-class _Repeating(dict[str, Any]):
-    """A JSON object with a name that stands in it twice."""
+class RepeatingObject(dict[str, Any]):
+    """A JSON object with the name that stands in it twice, if any."""
 
-    repeated = ""
+    repeated: str | None = None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Set a value, and note a name that has one."""
+        if name in self:
+            self.repeated = name
+        super().__setitem__(name, value)
 
 
-def _path_to_repeated(node: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
-    if isinstance(node, _Repeating):
+def path_to_repeated(node: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
+    """Return the path to the first name that stands twice in its object; None without one."""
+    if isinstance(node, RepeatingObject) and node.repeated is not None:
         return (*path, node.repeated)
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return next((found for name, child in children if (found := _path_to_repeated(child, (*path, name))) is not None), None)
+    return next((found for name, child in children if (found := path_to_repeated(child, (*path, name))) is not None), None)
 
 
 def find_nul(node: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:

@@ -19,7 +19,7 @@ from app.exchange.imports.results import Progress
 from app.exchange.imports.tables import MAX_COLUMNS, Row, Table, UnreadableFile
 from app.http.content_negotiation import Format
 from app.http.problems import pointer
-from app.http.request_body import DUPLICATE_MESSAGE, find_duplicate
+from app.http.request_body import DUPLICATE_MESSAGE, RepeatingObject, find_duplicate, path_to_repeated
 
 T = TypeVar("T")
 
@@ -98,7 +98,10 @@ def _read_json(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
         file.seek(start)
         path = _path_of_documents(file)
         file.seek(start)
-        yield from enumerate(ijson.items(file, path, use_float=True), 1)
+        for number, document in enumerate(ijson.items(file, path, use_float=True, map_type=RepeatingObject), 1):
+            if (repeated := path_to_repeated(document)) is not None:
+                raise _duplicate((*path.split(".")[:-1], number - 1, *repeated))
+            yield number, document
     except ijson.JSONError as error:
         # The message has the place in further lines, and some backends of ijson give it as bytes.
         message = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
@@ -130,48 +133,22 @@ def _duplicate(path: Sequence[str | int]) -> UnreadableFile:
     return error
 
 
-class _Names:
-    """The names in each object around a parser, None for a list, and the path to where it is."""
-
-    def __init__(self) -> None:
-        self._seen: list[set[str] | None] = []
-        self._path: list[str | int] = []
-
-    def check(self, event: str, value: Any) -> None:
-        """Follow an event of the parser; raise UnreadableFile for a name that stands twice in its object."""
-        if event == "map_key":
-            names = self._seen[-1]
-            assert names is not None
-            self._path[-1] = value
-            if value in names:
-                raise _duplicate(self._path)
-            names.add(value)
-        elif event in ("end_map", "end_array"):
-            self._seen.pop()
-            self._path.pop()
-        else:
-            if self._seen and self._seen[-1] is None:
-                self._path[-1] = int(self._path[-1]) + 1
-            if event in ("start_map", "start_array"):
-                self._seen.append(set() if event == "start_map" else None)
-                self._path.append(-1)
-
-
 def _path_of_documents(file: IO[bytes]) -> str:
     """Return the ijson path of the documents, and limit depth and size first, because ijson keeps paths and documents in memory."""
-    depth, key, nodes, top_names = 0, "", 0, 0
+    depth, key, nodes, top_names = 0, "", 0, set[str]()
     # The keys of lists in the object of the file; None if the file is itself a list.
     lists: set[str | None] = set()
-    names = _Names()
     for event, value in ijson.basic_parse(file, use_float=True):
-        names.check(event, value)
         if event == "map_key" and depth == 1:
-            key, top_names = value, top_names + 1
+            if value in top_names:
+                raise _duplicate([value])
+            key = value
+            top_names.add(key)
         elif event == "start_array" and depth < 2 and (not depth or key in ("features", "items")):
             lists.add(key if depth else None)
         depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
         nodes = nodes + 1 if depth > 2 else 0
-        if nodes > MAX_DOCUMENT_NODES or top_names > MAX_TOP_NAMES:
+        if nodes > MAX_DOCUMENT_NODES or len(top_names) > MAX_TOP_NAMES:
             raise UnreadableFile(f"A report has more than {MAX_DOCUMENT_NODES} values, or the object around them {MAX_TOP_NAMES} names.")
         if depth > MAX_JSON_DEPTH:
             raise UnreadableFile(f"The file nests lists or objects more than {MAX_JSON_DEPTH} deep.")
@@ -183,31 +160,22 @@ def _path_of_documents(file: IO[bytes]) -> str:
     return f"{name}.item"
 
 
-class _Lines:
-    """The lines of a CSV file, of which a record may have several, but not too many `characters`."""
-
-    def __init__(self, text: IO[str]) -> None:
-        self._text = text
-        self.characters = 0
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._text.readline(MAX_RECORD_CHARACTERS + 1)
-        self.characters += len(line)
-        if self.characters > MAX_RECORD_CHARACTERS:
-            raise UnreadableFile(f"A row has more than {MAX_RECORD_CHARACTERS} characters: is a quotation mark missing?")
-        if not line:
-            raise StopIteration
-        return line
-
-
 def _read_csv(file: IO[bytes]) -> Iterator[Row]:
     # The encoding is not guessed: UTF-8, or UTF-16 by its byte order mark.
     is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     file.seek(0)
     text = io.TextIOWrapper(file, encoding="utf-16" if is_utf16 else "utf-8-sig", newline="")
+    characters = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal characters
+        while line := text.readline(MAX_RECORD_CHARACTERS + 1):
+            characters += len(line)
+            # A record may have several lines.
+            if characters > MAX_RECORD_CHARACTERS:
+                raise UnreadableFile(f"A row has more than {MAX_RECORD_CHARACTERS} characters: is a quotation mark missing?")
+            yield line
+
     try:
         sample = text.read(_SAMPLE_BYTES)
         separator = _SEPARATOR_LINE.match(sample)
@@ -216,9 +184,8 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
         if separator:
             text.readline()
         csv.field_size_limit(MAX_CELL_CHARACTERS)
-        lines = _Lines(text)
-        for number, cells in enumerate(csv.reader(lines, delimiter=delimiter, strict=True), 1):
-            lines.characters = 0
+        for number, cells in enumerate(csv.reader(lines(), delimiter=delimiter, strict=True), 1):
+            characters = 0
             # Spreadsheet programs write separators after the last value, too.
             while cells and not cells[-1]:
                 cells.pop()

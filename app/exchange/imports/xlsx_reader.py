@@ -47,27 +47,14 @@ _DAMAGED = (
 )
 
 
-class _File:
-    """A file whose ZIP directory is read only if it is small, because zipfile keeps an object for each of its entries."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def read(self, size: int = -1) -> bytes:
-        if size > MAX_DIRECTORY_BYTES:
-            raise UnreadableFile(_TOO_MANY)
-        return self._file.read(size)
-
-
 class _Archive(zipfile.ZipFile):
     """The parts of a workbook, of which only as many and such as cost little to parse can be read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(cast(IO[bytes], _File(file)))
-        self.fp = file
+        # zipfile keeps an object for each entry of the directory.
+        if (end := zipfile._EndRecData(file)) is not None and end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:  # type: ignore[attr-defined]
+            raise UnreadableFile(_TOO_MANY)
+        super().__init__(file)
         size = file.seek(0, 2)
         if sum(each.file_size for each in self.infolist()) > MIN_UNPACKED_BYTES + MAX_UNPACKED_PER_BYTE * size:
             raise UnreadableFile(_TOO_MUCH)
@@ -182,8 +169,7 @@ def _text(string: Element) -> str:
     """Return the text of a string, which may consist of runs; without its phonetic guide."""
     if len(string) == 1 and string[0].tag == _TEXT:
         return string[0].text or ""
-    parts = (each.text or "" for each in (*string.iterfind(_TEXT), *string.iterfind(f"{_RUN}/{_TEXT}")))
-    return "".join(parts)
+    return "".join(each.text or "" for each in (*string.iterfind(_TEXT), *string.iterfind(f"{_RUN}/{_TEXT}")))
 
 
 def read_workbook(file: IO[bytes]) -> Iterator[Table]:
@@ -194,7 +180,8 @@ def read_workbook(file: IO[bytes]) -> Iterator[Table]:
     except _DAMAGED as error:
         raise UnreadableFile(f"The file is not an XLSX workbook: {error}.") from None
     with closing(archive):
-        overflow = _OverflowTexts(_overflow_rows(book) if OVERFLOW_SHEET in book.sheets else ())
+        overflow_rows = book.rows(OVERFLOW_SHEET) if OVERFLOW_SHEET in book.sheets else iter(())
+        overflow = _OverflowTexts(tuple(map(cells.get, range(1, 6))) for number, cells in overflow_rows if number > 1)
         for name in book.sheets:
             if name != OVERFLOW_SHEET:
                 yield Table(name, _read_rows(book, name, overflow))
@@ -214,10 +201,6 @@ class _OverflowTexts:
         text = "".join(unescape(part[4] or "") for part in self._next[1])
         self._next = next(self._cells, None)
         return text
-
-
-def _overflow_rows(book: _Workbook) -> Iterator[tuple[Any, ...]]:
-    return (tuple(values.get(column) for column in range(1, 6)) for number, values in book.rows(OVERFLOW_SHEET) if number > 1)
 
 
 def _read_rows(book: _Workbook, sheet: str, overflow: _OverflowTexts) -> Iterator[Row]:
