@@ -1,9 +1,7 @@
 """The audit log: every write and change of a key in its own commit, every read at `amber` or above within a second.
 
-Reads are counted by hour, key, address and URL, in one row for all processes, so that a polling client costs one row an hour. Each process
-adds its reads to that row once a second; a killed one loses the reads of its last second. A URL that changes with each read, such as one
-with a cursor, would still cost a row each time, so the further queries of a path share a row.
-On SQLite reads go to a second file: a commit to the database would invalidate all cached responses.
+Reads are counted by hour, key, address and URL, in one row for all processes. Each process adds its reads once a second; a killed one loses
+those of its last second. On SQLite they go to a second file: a commit to the database would invalidate all cached responses.
 """
 
 import asyncio
@@ -34,7 +32,7 @@ from app.storage.types import table_of
 FLUSH_SECONDS = 1.0
 MAX_BUFFERED_READS = 50_000
 MAX_TARGET_CHARACTERS = 2000
-# Rows with a query of their own, for each caller and path in an hour and process.
+# Rows with a query of their own, for each caller and path in an hour and process; further queries, as with cursors, share a row.
 MAX_QUERIES = 60
 FURTHER_QUERIES = b"*"
 MIN_AUDITED_LEVEL = LEVELS[Label.AMBER]
@@ -63,16 +61,14 @@ def record_write(session: AsyncSession, request: Request, actor: Actor, status: 
             clearance=actor.level,
             address=request.client.host if request.client else None,
             method=request.method,
-            target=_target(request.scope),
+            target=_target(request.scope["path"], request.scope["query_string"]),
             status_code=status,
         )
     )
 
 
-def _target(scope: AsgiScope, query_string: bytes | None = None) -> str:
-    query = (scope["query_string"] if query_string is None else query_string).decode("latin-1")
-    path: str = scope["path"]
-    return (f"{path}?{query}" if query else path)[:MAX_TARGET_CHARACTERS].replace("\0", "")
+def _target(path: str, query: bytes) -> str:
+    return (f"{path}?{query.decode('latin-1')}" if query else path)[:MAX_TARGET_CHARACTERS].replace("\0", "")
 
 
 class ReadAuditBuffer:
@@ -97,24 +93,21 @@ class ReadAuditBuffer:
         hour = now.toordinal() * 24 + now.hour
         if hour != self._hour:
             self._hour, self._queries = hour, {}
-        query = self._query_of_row((actor, address, scope["path"]), scope["query_string"])
+        query: bytes = scope["query_string"]
+        own = self._queries.get((actor, address, scope["path"]), set())
+        if query and query not in own:
+            if len(own) >= MAX_QUERIES or (not own and len(self._queries) >= MAX_BUFFERED_READS):
+                query = FURTHER_QUERIES
+            else:
+                self._queries.setdefault((actor, address, scope["path"]), own).add(query)
         key = hour, actor, address, scope["path"], query
         if (read := self._reads.get(key)) is not None:
             read[0] += 1
             read[2] = now
         elif len(self._reads) < MAX_BUFFERED_READS:
-            self._reads[key] = [1, now, now, _target(scope, query)]
+            self._reads[key] = [1, now, now, _target(scope["path"], query)]
         else:
             self._dropped += 1
-
-    def _query_of_row(self, caller_and_path: tuple[Any, ...], query: bytes) -> bytes:
-        own = self._queries.get(caller_and_path, set())
-        if not query or query in own:
-            return query
-        if len(own) >= MAX_QUERIES or (not own and len(self._queries) >= MAX_BUFFERED_READS):
-            return FURTHER_QUERIES
-        self._queries.setdefault(caller_and_path, own).add(query)
-        return query
 
     async def flush(self) -> None:
         """Write the buffered reads; after an error they stay buffered."""
@@ -137,7 +130,6 @@ class ReadAuditBuffer:
                 "address": address,
                 "method": "GET",
                 "target": target,
-                "status_code": None,
                 "count": count,
             }
             for (hour, actor, address, _, _), (count, first, last, target) in reads.items()

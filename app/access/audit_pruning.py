@@ -9,10 +9,10 @@ from uuid import UUID
 import orjson
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from uuid_utils.compat import uuid7
 
 from app.access.audit import APPEND_ONLY, REFUSAL, create_read_audit_table, fetch_audit
 from app.access.models import AuditEntry
+from app.domain.identifiers import uuid7
 from app.domain.times import rfc3339, utc_now
 from app.storage.database import Database
 from app.storage.types import table_of
@@ -53,9 +53,7 @@ async def prune_audit(database: Database, exported: Iterable[bytes], before: dat
         return 0
     note = f"lifeline audit prune: {count} entries before {rfc3339(before)}, with the SHA-256 {digest.hexdigest()}"
     async with database.writer.begin() as connection:
-        await connection.execute(
-            insert(_table).values(id=uuid7(), occurred_at=utc_now(), action="write", organisation=None, target=note, count=1)
-        )
+        await connection.execute(insert(_table).values(id=uuid7(), occurred_at=utc_now(), action="write", target=note, count=1))
     for engine in (database.writer, database.audit) if database.dialect == "sqlite" else (database.writer,):
         old = select(_table.c.id).where(_table.c.occurred_at < before, _table.c.id <= last).limit(MAX_DELETED_ROWS)
         deleted = 1

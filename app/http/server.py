@@ -33,7 +33,7 @@ def keep_out_new_connections(descriptor: int) -> None:
 
 
 class DrainingServer(Server):
-    """A single process, which accepts the connections that wait before it closes its socket."""
+    """A single process."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept what waits, then shut down."""

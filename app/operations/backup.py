@@ -51,10 +51,9 @@ class LedgerPosition:
 
 
 def create_backup(settings: Settings, path: Path) -> LedgerPosition:
-    """Write one state of the configured database, while it is in use, to a new file, which appears complete or not at all.
+    """Write one state of the configured database, while it is in use, to a new file with its schema, which appears complete or not at all.
 
-    The file has the schema of the database, also if that is of an earlier version. Raises BackupError if the file exists, the database
-    is empty or the copy, migrated to this version, does not verify; SchemaError for a schema of a later version.
+    Raises BackupError if the database is empty or the copy, migrated to this version, does not verify; SchemaError for a later schema.
     """
     if path.exists():
         raise BackupError(f"{path} exists already: name a new file.")
@@ -101,14 +100,17 @@ def restore_backup(settings: Settings, path: Path) -> LedgerPosition:
     with tempfile.TemporaryDirectory(prefix="lifeline-restore-") as folder:
         staged = Path(folder) / "staged.db"
         shutil.copyfile(path, staged)
-        _refuse_damaged(staged, path)
         copy_settings = _settings_for(settings, staged)
         try:
+            with _connect(staged) as connection:
+                damage = verify_checksum(connection)
+            if damage is not None:
+                raise BackupError(f"{path} is damaged, so nothing was restored: {damage}.")
             if schema_revision(copy_settings) is None:
                 raise BackupError(f"{path} is not a backup.")
             migrate(copy_settings)
-        except DBAPIError:
-            raise BackupError(f"{path} is not a backup.") from None
+        except (DBAPIError, sqlite3.DatabaseError) as error:
+            raise BackupError(f"{path} is not a backup, or is damaged: {getattr(error, 'orig', error)}.") from None
         last = asyncio.run(_verify(copy_settings, f"{path} does not verify, so nothing was restored."))
         _finalise_file(staged)
         migrate(settings)
@@ -119,16 +121,6 @@ def restore_backup(settings: Settings, path: Path) -> LedgerPosition:
         else:
             asyncio.run(_copy_to_postgresql(copy_settings, settings))
     return last
-
-
-def _refuse_damaged(staged: Path, path: Path) -> None:
-    try:
-        with _connect(staged) as connection:
-            damage = verify_checksum(connection)
-    except sqlite3.DatabaseError as error:
-        raise BackupError(f"{path} is not a backup, or is damaged: {error}.") from None
-    if damage is not None:
-        raise BackupError(f"{path} is damaged, so nothing was restored: {damage}.")
 
 
 def _settings_for(settings: Settings, path: Path) -> Settings:

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import asyncpg
 import orjson
@@ -105,7 +105,7 @@ def _configure_sqlite(engine: AsyncEngine, sqlite_file: SqliteFile, *, writes: b
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-class Database:
+class Database(AbstractAsyncContextManager["Database"]):
     """The engines of one process.
 
     Reads run in autocommit, one statement each: a page and its revision are consistent because one statement returns both.
@@ -177,19 +177,15 @@ class Database:
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for several statements that all see the state that the first one saw."""
         begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        async with self.read() as connection:
-            ended = False
+        async with self.read() as connection, AsyncExitStack() as unless_ended:
+            # A connection that still holds this snapshot must not return to the pool.
+            unless_ended.push_async_callback(connection.invalidate)
+            await connection.exec_driver_sql(begin)
             try:
-                await connection.exec_driver_sql(begin)
-                try:
-                    yield connection
-                finally:
-                    await connection.exec_driver_sql("ROLLBACK")
-                    ended = True
+                yield connection
             finally:
-                # A connection that still holds this snapshot must not return to the pool.
-                if not ended:
-                    await connection.invalidate()
+                await connection.exec_driver_sql("ROLLBACK")
+                unless_ended.pop_all()
 
     @property
     def audit_readers(self) -> list[AsyncEngine]:
@@ -205,10 +201,6 @@ class Database:
         """Every engine, once."""
         found = [self.writer, self.reader, self.audit, *([] if self.replica is None else [self.replica.engine])]
         return list(dict.fromkeys(found))
-
-    async def __aenter__(self) -> Self:
-        """Return the database, to be closed at the end of the block."""
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the database."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from alembic import command
@@ -32,9 +31,14 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 @lru_cache
-def required_schema_revision() -> str | None:
+def known_revisions() -> list[str]:
+    """Return the revisions that this version knows, newest first."""
+    return [each.revision for each in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+
+
+def required_schema_revision() -> str:
     """Return the revision that this version of the code needs."""
-    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+    return known_revisions()[0]
 
 
 def read_schema_revision(connection: Connection) -> str | None:
@@ -46,40 +50,23 @@ class SchemaError(Exception):
     """The reason why this version cannot use the schema of a database, and what to do."""
 
 
-def schema_problem(found: str | None) -> str | None:
-    """Return why this version cannot use the schema at a revision, and what to do; None for the required revision."""
-    required = required_schema_revision()
-    if found == required:
+def schema_problem(found: str | None, *, earlier: bool = False) -> str | None:
+    """Return why this version cannot use a schema, and what to do; with `earlier`, none and those before its own are fine."""
+    if found is not None and found not in known_revisions():
+        return f"This version does not know the schema of the database, {found}: install the version of Lifeline that made it."
+    if earlier or found == required_schema_revision():
         return None
     if found is None:
         return "The database has no schema yet: run `lifeline migrate` first."
-    # Revisions begin with their date.
-    if found > (required or ""):
-        return _unknown(found)
-    return f"The schema is {found}, this version needs {required}: run `lifeline migrate` first."
-
-
-def _unknown(found: str) -> str:
-    return f"This version does not know the schema of the database, {found}: install the version of Lifeline that made it."
+    return f"The schema is {found}, this version needs {required_schema_revision()}: run `lifeline migrate` first."
 
 
 def require_schema(settings: Settings, *, earlier: bool = False) -> str | None:
-    """Return the revision of the configured database; raise SchemaError unless it is the required one or, with `earlier`, one before.
-
-    Raises an error of the driver if the database is missing.
-    """
+    """Return the revision of the configured database; raise SchemaError if `schema_problem` has one, an error of the driver without it."""
     found = asyncio.run(_schema_revision(settings))
-    if (problem := schema_problem(found)) is not None and not (earlier and (found is None or is_known(found))):
+    if (problem := schema_problem(found, earlier=earlier)) is not None:
         raise SchemaError(problem)
     return found
-
-
-def is_known(revision: str) -> bool:
-    """Return whether this version has the migration to a revision."""
-    try:
-        return ScriptDirectory.from_config(alembic_config()).get_revision(revision) is not None
-    except CommandError:
-        return False
 
 
 def schema_revision(settings: Settings) -> str | None:
@@ -103,12 +90,11 @@ def migrate(settings: Settings, revision: str | None = None) -> tuple[str | None
     return asyncio.run(_migrate(settings, revision or required_schema_revision()))
 
 
-async def _migrate(settings: Settings, revision: str | None) -> tuple[str | None, str | None]:
+async def _migrate(settings: Settings, revision: str) -> tuple[str | None, str | None]:
     async with Database(settings) as database, database.writer.begin() as connection:
         before = await connection.run_sync(read_schema_revision)
+        if (problem := schema_problem(before, earlier=True)) is not None:
+            raise SchemaError(problem)
         if before != revision:
-            try:
-                await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision or "head"))
-            except CommandError:
-                raise SchemaError(_unknown(before or "")) from None
+            await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
         return before, await connection.run_sync(read_schema_revision)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO
 
 OWNER_READS_AND_WRITES = stat.S_IRUSR | stat.S_IWUSR
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def open_private_file(path: Path) -> IO[bytes]:
@@ -33,17 +32,3 @@ def create_private_file(path: Path) -> None:
         path.parent.chmod(stat.S_IRWXU)
     with suppress(FileExistsError):
         open_private_file(path).close()
-
-
-def is_exposed(path: Path) -> bool:
-    """Return whether a regular file exists that others than its owner may use."""
-    with suppress(OSError):
-        mode = path.stat().st_mode
-        return stat.S_ISREG(mode) and bool(mode & OTHERS)
-    return False
-
-
-def make_private(path: Path) -> None:
-    """Take the permissions of everybody but the owner from a file, if this process may do that."""
-    with suppress(OSError):
-        path.chmod(path.stat().st_mode & stat.S_IRWXU)

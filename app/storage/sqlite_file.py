@@ -1,16 +1,17 @@
 """A SQLite file: readable by its owner alone, created only on purpose, and still the file that was opened first."""
 
-import errno
 import sqlite3
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from app.storage.private_files import create_private_file, is_exposed, make_private
+from app.storage.private_files import create_private_file
 
 SQLITE_MAGIC = b"SQLite format 3\0"
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -29,7 +30,8 @@ def audit_database_url(url: str) -> str:
 def exposed_files(path: Path) -> list[Path]:
     """Return the files of a database that others than their owner may use."""
     # SQLite gives its own files the permissions of the database file when it creates them.
-    return [each for suffix in ("", "-wal", "-shm", "-journal") if is_exposed(each := path.with_name(path.name + suffix))]
+    files = (path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal"))
+    return [each for each in files if each.is_file() and each.stat().st_mode & OTHERS]
 
 
 class SqliteFile:
@@ -44,29 +46,22 @@ class SqliteFile:
         """Open the file; raise sqlite3.OperationalError if it is missing, or another file than the one that was opened first."""
         if self._identity is not None:
             self.check()
-        else:
-            if self._create:
-                create_private_file(self.path)
+        elif self._create:
+            create_private_file(self.path)
+        if self._identity is None:
             self._restrict()
         # Without `mode=rw` SQLite would create a missing file.
         connection: sqlite3.Connection = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, **options)
-        try:
-            self.check()
-        except BaseException:
-            connection.close()
-            raise
+        self.check()
         return connection
 
     def _restrict(self) -> None:
-        """Take the permissions of others from the files, if this process owns them and the path is not that of another file by mistake.
-
-        Other users of a file keep the permissions that its owner gave them; `lifeline doctor` names such files.
-        """
-        if exposed := exposed_files(self.path):
-            with suppress(OSError), self.path.open("rb") as file:
-                if file.read(len(SQLITE_MAGIC)) in (SQLITE_MAGIC, b""):
-                    for each in exposed:
-                        make_private(each)
+        """Take the permissions of others from the files, if this process owns them and the path is not that of another file by mistake."""
+        # Other users of a file keep the permissions that its owner gave them; `lifeline doctor` names such files.
+        with suppress(OSError), self.path.open("rb") as file:
+            if file.read(len(SQLITE_MAGIC)) in (SQLITE_MAGIC, b""):
+                for each in exposed_files(self.path):
+                    each.chmod(each.stat().st_mode & stat.S_IRWXU)
 
     def check(self) -> None:
         """Raise sqlite3.OperationalError if the path no longer names the file that was opened first.
@@ -75,12 +70,9 @@ class SqliteFile:
         """
         try:
             found = self.path.stat()
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise
-            identity = None
-        else:
             identity = found.st_dev, found.st_ino
+        except (FileNotFoundError, NotADirectoryError):
+            identity = None
         if self._identity is None:
             self._identity = identity
         elif identity != self._identity:

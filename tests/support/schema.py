@@ -44,10 +44,10 @@ def next_revision(folder: Path) -> Iterator[None]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(migrations, "_scripts", lambda: scripts)
-            migrations.required_schema_revision.cache_clear()
+            migrations.known_revisions.cache_clear()
             yield
     finally:
-        migrations.required_schema_revision.cache_clear()
+        migrations.known_revisions.cache_clear()
 
 
 def empty_database(engine: str, request: pytest.FixtureRequest, folder: Path) -> str:
