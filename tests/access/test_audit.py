@@ -18,7 +18,7 @@ from app.access.principal import Actor, Scope
 from app.domain.tlp import LEVELS, Label
 from app.storage.database import Database
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.servers import invoke, settings_on
 
 
@@ -159,6 +159,7 @@ async def test_equal_reads_of_all_processes_in_an_hour_are_one_row(
     assert (second["count"], second["first_at"], second["at"]) == (1, "2026-05-01T11:00:00Z", "2026-05-01T11:00:00Z")
 
 
+@sqlite_only
 async def test_reads_with_ever_new_queries_share_a_row_but_records_have_their_own(client: httpx.AsyncClient, app: Any) -> None:
     buffer: ReadAuditBuffer = app.state.read_audit
     for number in range(500):

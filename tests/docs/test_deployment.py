@@ -30,7 +30,7 @@ from tests.docs.pages import DOCS, block
 from tests.docs.shell import COMPOSE, check_lifeline
 from tests.support.compose import NameServer, Stack
 from tests.support.factories import report, seed
-from tests.support.processes import Server, free_port, serve_demo
+from tests.support.processes import Server, free_port
 
 FILES = DOCS / "deployment"
 NGINX = (FILES / "nginx.conf").read_text(encoding="utf-8")
@@ -76,27 +76,29 @@ def test_compose_primary_waits_for_replica_only_after_its_set_up(tmp_path: Path)
     assert "echo \"synchronous_standby_names = ''\" >>" in COMPOSE["services"]["replica"]["command"][-1]
 
 
-@pytest.mark.parametrize("name", ["lifeline.service", "lifeline-nightly.service", "lifeline-nightly.timer"])
-def test_systemd_units_run_commands_that_exist(name: str, tmp_path: Path) -> None:
-    text = (FILES / name).read_text(encoding="utf-8")
-    commands = re.findall(r"^Exec\w+=(.*)$", text, re.MULTILINE)
-    for words in re.findall(r"/opt/lifeline/bin/lifeline ([a-z ]+)", "\n".join(commands)):
-        check_lifeline(words.split(), complete=False)
-    if name.endswith(".service"):
-        assert "lifeline" in commands[0]
-        # Both work on the same files.
-        assert re.findall(r"^(User=.*|DynamicUser=.*|Environment\w*=.*|WorkingDirectory=.*)$", text, re.MULTILINE) == [
-            "User=lifeline",
-            "DynamicUser=yes",
-            "WorkingDirectory=/var/lib/lifeline",
-            "Environment=LIFELINE_DATABASE_URL=sqlite:////var/lib/lifeline/lifeline.db",
-            "EnvironmentFile=-/etc/lifeline/environment",
-        ]
+def test_systemd_units_run_commands_that_exist(tmp_path: Path) -> None:
+    units = sorted(FILES.glob("lifeline*"))
+    assert [each.name for each in units] == ["lifeline-nightly.service", "lifeline-nightly.timer", "lifeline.service"]
+    for each in units:
+        text = each.read_text(encoding="utf-8")
+        commands = re.findall(r"^Exec\w+=(.*)$", text, re.MULTILINE)
+        for words in re.findall(r"/opt/lifeline/bin/lifeline ([a-z ]+)", "\n".join(commands)):
+            check_lifeline(words.split(), complete=False)
+        if each.suffix == ".service":
+            assert "lifeline" in commands[0]
+            # Both work on the same files.
+            assert re.findall(r"^(User=.*|DynamicUser=.*|Environment\w*=.*|WorkingDirectory=.*)$", text, re.MULTILINE) == [
+                "User=lifeline",
+                "DynamicUser=yes",
+                "WorkingDirectory=/var/lib/lifeline",
+                "Environment=LIFELINE_DATABASE_URL=sqlite:////var/lib/lifeline/lifeline.db",
+                "EnvironmentFile=-/etc/lifeline/environment",
+            ]
+        copy = text.replace("/opt/lifeline/bin/lifeline", "/bin/true").replace("postgresql.service", "")
+        (tmp_path / each.name).write_text(copy, encoding="utf-8")
     if (analyze := shutil.which("systemd-analyze")) is not None:
-        for each in FILES.glob("lifeline*"):
-            copy = each.read_text(encoding="utf-8").replace("/opt/lifeline/bin/lifeline", "/bin/true").replace("postgresql.service", "")
-            (tmp_path / each.name).write_text(copy, encoding="utf-8")
-        done = subprocess.run([analyze, "verify", "--man=no", tmp_path / name], capture_output=True, text=True, check=False)
+        copies = [tmp_path / each.name for each in units]
+        done = subprocess.run([analyze, "verify", "--man=no", *copies], capture_output=True, text=True, check=False)
         assert not [line for line in done.stderr.splitlines() if "lifeline" in line], done.stderr
 
 
@@ -197,12 +199,12 @@ def proxy_before(names: NameServer, folder: Path, *, instance_port: int = 8000) 
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[tuple[str, str]]:
+def proxy(demo: Server, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Yield the address of nginx before a server with the demo data, and a key."""
-    with serve_demo(tmp_path) as server, NameServer("127.0.0.1") as names:
+    with NameServer("127.0.0.1") as names:
         names.names["instances"] = ["127.0.0.1"]
-        with proxy_before(names, tmp_path, instance_port=int(server.url.rpartition(":")[2])) as url:
-            yield url, server.key
+        with proxy_before(names, tmp_path, instance_port=int(demo.url.rpartition(":")[2])) as url:
+            yield url, demo.key
 
 
 def test_proxy_without_an_instance_sends_a_problem_document(tmp_path: Path) -> None:

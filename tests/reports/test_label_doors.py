@@ -169,6 +169,8 @@ DOORS: dict[str, tuple[Callable[[Attacker], Awaitable[None]], ...]] = {
     "/v1/reports/{id}/label": (by_label,),
     "/v1/label-proposals/{id}/confirmation": (by_confirmation,),
 }
+# What finds an earlier report by the database; the others are tried on SQLite only.
+RECOGNISING = {by_sending_again, by_import, by_full_import}
 # Collections whose operations write no report.
 OTHER = {"keys", "places", "routes", "sources", "webhooks"}
 
@@ -187,10 +189,10 @@ async def attacker(make_client: MakeClient, reference: Reference) -> Attacker:
 
 
 async def test_no_operation_lowers_the_label_of_a_statement(attacker: Attacker, anonymous: httpx.AsyncClient, settings: Settings) -> None:
-    for cases in DOORS.values():
-        for case in cases:
-            await case(attacker)
-            assert SECRET not in (await anonymous.get("/v1/changes?limit=1000")).text, case.__name__
+    cases = {case for cases in DOORS.values() for case in cases}
+    for case in cases if settings.database_url.startswith("sqlite") else RECOGNISING:
+        await case(attacker)
+        assert SECRET not in (await anonymous.get("/v1/changes?limit=1000")).text, case.__name__
     for path in ("/v1/reports?limit=1000", "/v1/indicators?limit=1000"):
         assert SECRET not in (await anonymous.get(path)).text
     await assert_verified(settings.database_url)
