@@ -86,10 +86,8 @@ class Load:
             if all_written and not page["items"]:
                 return
 
-    async def listen(self) -> None:
-        """Read the stream, resumed after its last event, until cancelled."""
-        async with self.client(self._servers[0]) as client:
-            last = (await client.get("/v1/changes")).json()["next"]
+    async def listen(self, last: str) -> None:
+        """Read the stream after a cursor, resumed after its last event, until cancelled."""
         servers = itertools.cycle(self._servers)
         while True:
             async with self.client(next(servers)) as client:
@@ -122,7 +120,9 @@ class Load:
 
     async def run(self, fault: Callable[[], Awaitable[None]]) -> None:
         """Write and read while a fault happens, then check that no write is lost or repeated."""
-        streaming = asyncio.create_task(self.listen())
+        async with self.client(self._servers[0]) as client:
+            beginning = (await client.get("/v1/changes")).json()["next"]
+        streaming = asyncio.create_task(self.listen(beginning))
         async with asyncio.TaskGroup() as group:
             for _ in range(WRITERS):
                 group.create_task(self.write())

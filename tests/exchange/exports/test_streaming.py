@@ -47,7 +47,7 @@ async def send_get(app: Application, path: str, query: str, on_message: OnMessag
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "headers": [(b"host", b"lifeline.test"), *((name.replace("_", "-").encode(), value.encode()) for name, value in headers.items())],
         "server": ("lifeline.test", 80),
         "client": ("127.0.0.1", 1),
     }
