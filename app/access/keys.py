@@ -56,7 +56,7 @@ def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | 
 
 
 def persons_of(key: ApiKey) -> list[str]:
-    """Return everybody who can act with a key: its person, spelt in one way, and those who have seen a secret of it.
+    """Return the persons that can act with a key: its person, spelt in one way, and those who have seen a secret of it.
 
     A key without a person stands for an unknown one, whose name begins with UNKNOWN_PERSON.
     """
@@ -123,7 +123,7 @@ async def rotate_key(
 ) -> tuple[ApiKey, str] | None:
     """Give a key a new secret; the previous one stays valid for the overlap.
 
-    The person that rotates it over HTTP sees the new secret. On the command line, without an overlap, nobody keeps one that was seen.
+    The person that rotates it over HTTP sees the new secret. On the command line, without an overlap, no earlier secret stays valid.
     None for an unknown key. Raises 409 for a revoked key, and for a subject of the issuer, whose tokens a secret would outlive.
     """
     key = await session.get(ApiKey, key_id)

@@ -16,7 +16,7 @@ class ApiKey(SQLModel, table=True):
     """A key, of which only an HMAC of the secret is stored, or a subject of the OpenID Connect issuer, which has no secret.
 
     `person` is the person that the key belongs to, None if unknown, and `created_by` the key that created it, None for the command line.
-    `seen_by` names everybody else who has seen a secret of it, as `app.access.keys.persons_of` does.
+    `seen_by` names the other persons that have seen a secret of it, as `app.access.keys.persons_of` does.
     After a rotation the previous secret stays valid until `previous_secret_expires_at`. Revoking a subject's row shuts the subject out,
     and the subject's webhooks end when the row expires.
     """

@@ -75,6 +75,6 @@ async def reassess_all(session: AsyncSession, horizons: Horizons) -> int:
         rows = await _rows_from_ledger(connection, ids, horizons)
         await replace_rows(session, ids, [row for each in ids for row in rows[each]])
         count += len(ids)
-    # No entry of the ledger tells of it.
+    # No entry of the ledger shows it.
     await connection.execute(COUNT_PUBLIC_CHANGE)
     return count

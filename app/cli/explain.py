@@ -1,4 +1,4 @@
-"""What is wrong with the database, and what to do about it, in one line for an operator."""
+"""Messages for operators: one line that names the fault of a database and its remedy."""
 
 import os
 import sqlite3
@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.storage.sqlite_file import sqlite_path
 
-# What to do, by the beginning of PostgreSQL's SQLSTATE.
+# Remedies by the beginning of PostgreSQL's SQLSTATE.
 _BY_SQLSTATE = {
     "28": "correct the user and the password in LIFELINE_DATABASE_URL",
     "3D": "create it, or correct the name in LIFELINE_DATABASE_URL",

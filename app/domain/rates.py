@@ -26,7 +26,7 @@ class Rate:
 
 
 def parse_rate(value: Any) -> Any:
-    """Parse a rate such as `6000/minute`, or `off`, which is None; leave what is no text as it is."""
+    """Parse a rate such as `6000/minute`, or `off`, which is None; return a value that is no text unchanged."""
     if not isinstance(value, str):
         return value
     if value == "off":

@@ -45,7 +45,7 @@ class EdgeMiddleware:
         if ambiguity is None:
             await self._app(scope, receive, send_with_id)
         else:
-            # What follows such a head on the connection may be a part of it or the next request.
+            # Later bytes on the connection may be a part of such a head or the next request.
             problem = Problem(400, ambiguity, kind="ambiguous", headers={"Connection": "close"})
             await send_problem(send_with_id, problem, headers=SECURITY_HEADERS, head_only=scope["method"] == "HEAD")
 

@@ -36,7 +36,7 @@ class CachedResponse:
     tag: str
     representations: dict[bytes, Representation] = field(default_factory=dict)
     counted_bytes: int = 0
-    # That of the ledger, set when the response is stored.
+    # The revision of the ledger, set when the response is stored.
     version: tuple[int, ...] = ()
     route: str = "none"
 

@@ -122,7 +122,7 @@ def find_duplicate(raw: bytes) -> tuple[str | int, ...] | None:
 
 
 class RepeatingObject(dict[str, Any]):
-    """A JSON object with the name that stands in it twice, if any."""
+    """A JSON object, with the name that it repeats, if any."""
 
     repeated: str | None = None
 

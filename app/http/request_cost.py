@@ -1,4 +1,4 @@
-"""What requests cost: a weight in the rate limit, and how many expensive ones run at once.
+"""Cost of requests: a weight in the rate limit, and how many expensive ones run at once.
 
 The weights follow from the URL and from what the reader's own ledger made necessary. A response from the cache costs one.
 """
@@ -87,7 +87,7 @@ class ExpensiveRequests:
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
 
     async def acquire(self, caller: bytes) -> Problem | None:
-        """Wait for a slot; return the problem where there is none in time."""
+        """Wait for a slot; return the problem if no slot is free in time."""
         own = sum(waiting == caller for waiting, _ in self._waiting)
         if own >= MAX_WAITING_PER_CALLER or len(self._waiting) >= MAX_WAITING:
             return BUSY if own else OVERLOADED

@@ -90,7 +90,7 @@ class PastDocument:
     recorded_at: datetime
 
 
-# What a reader may see of the ledger, and the last events by a time: every time before the next event gives the same assessments.
+# The visible ledger of a reader, and the last events by a time: every time before the next event gives the same assessments.
 PastState = tuple[Any, ...]
 # By engine and state; None for an indicator that has no document then.
 _kept: WeakKeyDictionary[Engine, OrderedDict[PastState, dict[UUID, PastDocument | None]]] = WeakKeyDictionary()

@@ -160,7 +160,7 @@ async def _verify_reports(connection: AsyncConnection, since: int) -> AsyncItera
 
 @dataclass(slots=True)
 class _ReportState:
-    """What the ledger says of a report: its labels, the levels from which it is superseded and retracted, and the last such entry."""
+    """The state of a report by the ledger: its labels, the levels from which it is superseded and retracted, and the last such entry."""
 
     level: int
     lowest: int

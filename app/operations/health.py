@@ -24,7 +24,7 @@ from app.storage.types import table_of
 
 router = APIRouter(tags=["Health"])
 
-# All that callers without the scope `admin` see. Numbers of writes and of responses that no cache held, sizes, times, and what the
+# Metrics for callers without the scope `admin`. Numbers of writes and of responses that no cache held, sizes, times, and what the
 # process and the database use would reveal restricted activity.
 _PUBLIC_LINES = re.compile(
     rb'^(?:lifeline_requests_total\{.*method="(?:GET|HEAD)"|# (?:HELP|TYPE) lifeline_requests_total |'

@@ -140,7 +140,7 @@ def report_body(visible: VisibleReport) -> dict[str, Any]:
 
 @lru_cache
 def _select_recognisable(level: int) -> Select[Any]:
-    """Select the reports that a clearance sees: no caller is told of another, whichever organisation sent it."""
+    """Select the reports that a clearance sees: no answer shows another, whichever organisation sent it."""
     return _select_reports(View(level)).where(col(Report.level) <= level)
 
 

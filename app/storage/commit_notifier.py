@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class Head(NamedTuple):
-    """What a process knows of the last commit; `epoch` rises when commits may have been missed."""
+    """The last commit as a process knows it; `epoch` rises when commits may have been missed."""
 
     epoch: int
     commit: int

@@ -31,7 +31,7 @@ _SQLSTATE = {"53100": STORAGE_FULL, "25006": READ_ONLY, "XX001": CORRUPT, "XX002
     ("55P03", "08", "28", "3D", "40", "53", "57", "58"), UNAVAILABLE
 )
 
-# What SQLAlchemy, the drivers and the network raise.
+# Errors of SQLAlchemy, the drivers and the network.
 DATABASE_ERRORS = (
     *(DBAPIError, PoolTimeoutError, sqlite3.Error, OSError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),

@@ -207,7 +207,7 @@ class ObservedService:
         self.proposals["hidden" if client is self.hider else "visible"] = proposal["id"]
 
     async def visible_step(self, visible: list[Body], _: list[Body]) -> None:
-        """Write what everybody sees, or that is hidden in both services."""
+        """Write records that all readers see, or that are hidden in both services."""
         await self.amend_each(("writer", "second"), visible, Label.CLEAR, Label.GREEN, Label.RED)
 
     async def hidden_step(self, _: list[Body], hidden: list[Body]) -> None:
@@ -232,7 +232,7 @@ class ObservedService:
             await self.post(self.hider, f"/v1/reports/{identifier}/correction", hidden[0] | {"reason": "misread"})
 
     async def guess(self, visible: list[Body], hidden: list[Body]) -> None:
-        """Guess what is hidden: a file to check, a list, one statement; each is answered as if nobody had stated it."""
+        """Guess what is hidden: a file to check, a list, one statement; each is answered as if it were not recorded."""
         secret = hidden[1] | {"sensitivity": "red", "provenance": {"url": "https://example.org/secret"}}
         if not self.is_twin:
             await self.post(self.hider, "/v1/reports", secret)

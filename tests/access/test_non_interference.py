@@ -63,7 +63,7 @@ pytestmark = pytest.mark.starts_early
 EXAMPLES = 40 if FULL else 1
 # Shrinking a failure takes minutes.
 PHASES = tuple(Phase) if FULL else (Phase.generate,)
-# What may tell of a report that was raised out of sight.
+# Places where a report that was raised out of sight could show.
 RAISED = (
     "/v1/indicators?include_empty=true", "/v1/reports", "/v1/reports?status=retracted", "/v1/situations", "/v1/warnings?within_days=3650",
     "/v1/sources/monitor/record", "/v1/sources/envoy/record", "/v1/indicators?known_at=2026-11-24T09:00:00Z", "/v1/changes.csv",

@@ -132,7 +132,7 @@ async def test_token_claims_set_scopes_clearance_and_organisation(
 
 
 async def test_subject_without_an_organisation_is_its_own(service: httpx.AsyncClient, issuer: Issuer, reference: Reference) -> None:
-    """Nobody else amends its reports, and `recorded_by` tells nothing of its name."""
+    """No other subject amends its reports, and `recorded_by` does not show its name."""
     alice, bob = [
         bearer(token(claims(issuer, sub=name, scope="read report", lifeline_organisation=organisation)))
         for name, organisation in (("alice", None), ("bob", ""))

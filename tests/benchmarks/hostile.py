@@ -34,7 +34,7 @@ from tests.support.processes import ROOT, environment, serve
 from tests.support.servers import new_key
 
 CONNECTIONS = 20
-# What is promised: the worst wait for `/health/live`, and the 99th percentile of writes, in seconds.
+# Promises: the worst wait for `/health/live`, and the 99th percentile of writes, in seconds.
 MAX_HEALTH_SECONDS = 0.5
 MAX_WRITE_SECONDS = 1.0
 REFUSED_PAUSE_SECONDS = 0.05

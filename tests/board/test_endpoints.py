@@ -202,7 +202,7 @@ async def test_signed_out_cookie_is_ended_in_every_process(
                     pass
             assert "TLP:" not in await text(browser, respelt)
         assert (await asyncio.wait_for(stream, 10)).status_code == 200
-        # To end it again writes nothing, nor does a cookie of nobody.
+        # To end it again writes nothing, nor does a cookie without a session.
         version = database.commit_notifier.version()
         for cookie in (respelt, "forged"):
             await elsewhere.post("/sign-out", headers=SAME_SITE | {"Cookie": f"lifeline={cookie}"})

@@ -1,4 +1,4 @@
-"""What requests cost: weights in the rate limit, few expensive ones at once, and past assessments that are kept or not needed."""
+"""Cost of requests: weights in the rate limit, few expensive ones at once, and past assessments that are kept or not needed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection

@@ -152,7 +152,7 @@ async def test_commit_above_the_clearance_ends_no_response_and_wakes_no_reader(
             ]
     assert waiters == {key: set(found) for key, found in database.commit_notifier._waiting.items() if key[0] is not None}
     assert not any(waiter.done() for found in waiters.values() for waiter in found)
-    # What the reader may learn of does both.
+    # A visible change does both.
     assert (await filled.post("/v1/reports", json=report(sensitivity="green", stated_at="2016-07-30"))).status_code == 201
     assert len((await poll).json()["items"]) == 1
     misses.clear()

@@ -101,7 +101,7 @@ async def test_metrics_count_requests_by_route_and_reveal_no_record_or_key(
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-7", values)
 
 
-# Metrics without the scope `admin`; all others would reveal that something restricted was written or read anew.
+# Metrics without the scope `admin`; all others would reveal that something restricted was written or read again.
 PUBLIC = {
     "lifeline_requests_total", "lifeline_database_up", "lifeline_ledger_seq", "lifeline_stale_indicators", "lifeline_open_streams",
 }  # fmt: skip

@@ -53,7 +53,7 @@ def statement(people: int, **more: Any) -> dict[str, Any]:
 
 
 def resent(secret: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Return a red statement as its sender sends it again, now for everybody."""
+    """Return a red statement as its sender sends it again, now for all readers."""
     return statement(secret["value"]["people"], sensitivity="clear") | more
 
 
@@ -130,7 +130,7 @@ async def by_full_import(one: Attacker) -> None:
     assert (await one.whole(change("report", secret, secret["id"])))["added"] == {}
     assert (await one.whole(change("report", other, new_id(4))))["added"] == {"report": 1}
     assert {await level_of(one.curator, new_id(number)) for number in (3, 4)} == {"red"}
-    # What a file brings it may lower, which is as if it had brought it with the lower label.
+    # A file may lower the label of a report that it brings, as if it had brought it with the lower label.
     brought = change("report", secret | {"value": {"concept": "besieged", "people": 7}, "provenance": {}}, new_id(5))
     brought["report"]["sensitivity"] = "red"
     assert (await one.whole(brought, lowering | {"report_id": new_id(5)}))["added"] == {"report": 1, "label": 1}
@@ -159,7 +159,7 @@ async def by_confirmation(one: Attacker) -> None:
         assert (await client.post(confirmation)).status_code == 403
 
 
-# What each operation that writes a report, or amends one, is used for.
+# Use of each operation that writes or amends a report.
 DOORS: dict[str, tuple[Callable[[Attacker], Awaitable[None]], ...]] = {
     "/v1/reports": (by_sending_again,),
     "/v1/reports/{id}/correction": (by_correction,),
@@ -169,7 +169,7 @@ DOORS: dict[str, tuple[Callable[[Attacker], Awaitable[None]], ...]] = {
     "/v1/reports/{id}/label": (by_label,),
     "/v1/label-proposals/{id}/confirmation": (by_confirmation,),
 }
-# What finds an earlier report by the database; the others are tried on SQLite only.
+# Doors that find an earlier report in the database; the others are tried on SQLite only.
 RECOGNISING = {by_sending_again, by_import, by_full_import}
 # Collections whose operations write no report.
 OTHER = {"keys", "places", "routes", "sources", "webhooks"}
@@ -201,7 +201,7 @@ async def test_no_operation_lowers_the_label_of_a_statement(attacker: Attacker, 
 async def test_follower_keeps_a_label_that_was_raised_here(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, database: Database, anonymous: httpx.AsyncClient
 ) -> None:
-    """The other service never saw the raised label, so nobody there has agreed to lower it."""
+    """The other service never saw the raised label, so no person there has agreed to lower it."""
     old, lowered, agreed = [await post(client, **statement(people, sensitivity="amber")) for people in (1, 2, 3)]
     for each in (old, lowered):
         raised = await client.post(f"/v1/reports/{each['id']}/label", json={"sensitivity": "red", "reason": "too near"})

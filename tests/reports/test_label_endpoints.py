@@ -184,7 +184,7 @@ async def test_lowered_label_takes_two_keys_and_gives_a_new_entry(
 
 @sqlite_only
 async def test_lowered_label_takes_the_keys_of_two_persons(make_client: MakeClient, database: Database, reference: Reference) -> None:
-    """One person has the keys of everybody whose secret that person has seen; who has seen an unknown key's is unknown."""
+    """A person can use each key whose secret that person has seen."""
     everything = {"name": "k", "organisation": "test", "scopes": [*Scope], "clearance": "red"}
     admins = {person: await make_client(clearance=Label.RED, person=person) for person in ("Ana", "ana ", "\uff21na", "Ben", None)}
     ana = admins["Ana"]
@@ -216,7 +216,7 @@ async def test_lowered_label_takes_the_keys_of_two_persons(make_client: MakeClie
         done = await other.post(proposal["links"]["confirmation"])
         assert (done.status_code, (done.json()["type"] or "").partition("problem:")[2] or None) == expected, (at, done.text)
 
-    # On the command line nobody sees the new secret, and without an overlap nobody keeps another.
+    # On the command line no caller sees the new secret, and without an overlap no other stays valid.
     async with database.write() as session:
         rotated = await rotate_key(session, UUID(identifier), timedelta())
     assert rotated is not None

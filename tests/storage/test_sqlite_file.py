@@ -20,7 +20,7 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 @pytest.fixture(params=[0o000, 0o277])
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run with a umask that would let everybody in, and one that would lock the owner out."""
+    """Run with a umask that hides nothing, and one that would lock the owner out."""
     before = os.umask(request.param)
     yield
     os.umask(before)

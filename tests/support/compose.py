@@ -131,7 +131,7 @@ class Stack:
         home = self.folder / service
         home.mkdir()
         (home / "bin").mkdir()
-        # What the container isolates: the address and the socket. Tests kill processes, not the machine, so nothing has to be synced.
+        # Isolated by the container: the address and the socket. Tests kill processes, not the machine, so nothing has to be synced.
         options = f"-c listen_addresses={self.addresses[service]} -c unix_socket_directories={home} -c fsync=off"
         options += " -c dynamic_shared_memory_type=mmap"
         (home / "bin" / "postgres").write_text(f'#!/bin/sh\nexec {self._bin}/postgres "$@" {options}\n', encoding="utf-8")

@@ -62,7 +62,7 @@ class FileResult(BaseModel):
     problems: list[RowProblemOut] = Field(default_factory=list, description=f"The first {MAX_PROBLEMS:,} problems.")
 
     def reject(self, problems: Iterable[RowProblemOut]) -> None:
-        """Record problems; UnreadableFile if there are so many that the file is not worth reading on."""
+        """Record problems; UnreadableFile above the maximum number of problems."""
         for each in problems:
             self.problem_count += 1
             if self.problem_count <= MAX_PROBLEMS:

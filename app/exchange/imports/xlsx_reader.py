@@ -147,7 +147,7 @@ class _Workbook(ExcelReader):  # type: ignore[misc]
                     node.clear()
                     parser.row_dimensions.clear()
                 elif node.tag == DATA_TAG:
-                    # What follows, such as merged cells and conditional formats, has no values.
+                    # Later elements, such as merged cells and conditional formats, have no values.
                     return
 
     def _read_row(self, row: Element, parser: WorkSheetParser) -> tuple[int, dict[int, Any]]:

@@ -14,7 +14,7 @@ from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
 
 
 async def last_label_elsewhere(session: AsyncSession, report: UUID) -> datetime | None:
-    """Return when another Lifeline recorded the last change of a label; None if this service did, or if there is none."""
+    """Return when another Lifeline recorded the last change of a label; None if this service did, or if its label never changed."""
     labels = select(col(LedgerEntry.detail)).where(col(LedgerEntry.report_id) == report, col(LedgerEntry.type) == "label")
     detail = await session.scalar(labels.order_by(col(LedgerEntry.global_seq).desc()).limit(1))
     changed_at = (detail or {}).get(FIRST_RECORDED_AT)
