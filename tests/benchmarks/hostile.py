@@ -146,7 +146,7 @@ def database(engine: str, folder: Path) -> Iterator[str]:
     if engine == "sqlite":
         yield f"sqlite:///{folder / 'hostile.db'}"
         return
-    with postgres_server(folder / "postgres") as server:
+    with postgres_server() as server:
         asyncio.run(execute(server, "CREATE DATABASE hostile"))
         yield server.get_uri("hostile")
 
