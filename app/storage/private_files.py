@@ -18,7 +18,7 @@ def open_private_file(path: Path) -> IO[bytes]:
 
 
 def replace_by_private_file(path: Path) -> IO[bytes]:
-    """Do the same in place of a file that exists, which others may have open; a device or a pipe is opened and not replaced."""
+    """Delete the file at a path, which others may have open, and open a private one in its place; open a device or a pipe without this."""
     if path.exists() and not path.is_file():
         return path.open("wb")
     path.unlink(missing_ok=True)
