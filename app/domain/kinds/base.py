@@ -7,19 +7,23 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from math import inf
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
+from app.domain.times import MIN_DAY
 from app.domain.tlp import Label, strictest
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def _only_iso_day(value: object) -> object:
+    if isinstance(value, str) and _DAY.fullmatch(value) and value < MIN_DAY.isoformat():
+        raise ValueError(f"must be {MIN_DAY} or later, such as 2016-07-28")
     if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
         return value
     raise ValueError("must be a date such as 2016-07-28")
@@ -56,21 +60,57 @@ V = TypeVar("V", bound=Value)
 
 ALL_FACETS: frozenset[str] = frozenset({""})
 
+# The lowest and highest place of a value on the scale of its kind, on which higher is worse for people.
+Severity = tuple[tuple[float, ...], tuple[float, ...]]
+ANY_SEVERITY: Severity = ((-inf,), (inf,))
+Contradiction = Literal["better", "worse", "neither"]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StatedValue(Generic[V]):
-    """The value of a standing statement, for the facets of the subject on which its source said nothing later."""
+    """The value of a report for some parts of the subject, and the day that it speaks of."""
 
     value: V
     facets: frozenset[str] = ALL_FACETS
+    day: date = date.min
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[V]):
+    """One part of a subject: the reports that give its value, best first, the one that leads, and their agreement.
+
+    Without a leading report, `standing` is empty; without any report, `agreement` is None, too.
+    """
+
+    standing: Sequence[StatedValue[V]] = ()
+    preferred: StatedValue[V] | None = None
+    agreement: str | None = None
+
+    def in_order(self) -> list[StatedValue[V]]:
+        """Return the report that leads, then the others."""
+        return [*([self.preferred] if self.preferred else []), *(each for each in self.standing if each is not self.preferred)]
 
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """The assessed value, and the position of the preferred statement."""
+    """The assessed value, the report that each of its figures and dates comes from, and the highest figure divided by the lowest."""
 
     value: dict[str, Any]
-    preferred: int
+    preferred: int = 0
+    basis: Mapping[str, StatedValue[Any]] = field(default_factory=dict)
+    spread: float | None = None
+
+
+class WarningFields(BaseModel):
+    """The fields that the assessed value of a kind with warnings has."""
+
+    outcome: WarningOutcome | None = Field(
+        default=None,
+        description="`pending` while a warning stands without an outcome, else the outcome of the last; null if no report warns.",
+    )
+    due: Day | None = Field(
+        default=None, description="First day on which a warning without an outcome may come true; null for none or without a date."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +187,10 @@ class Kind(ABC, Generic[V]):
     Lists: `filter_field` is the field to filter by, `status_field` that behind the filter `status`. `references` maps fields that hold
     slugs to their collection.
     Warnings: a kind with `has_outcome` has a field `outcome` in its `assessment_model`. A kind with `has_alerts` has CAP alerts.
+    Assessment: `worst_first` are the states of `status_field`, the one that leads first; a kind without them is led by its best report.
+    `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
+    `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
+    an indicator share, `filter_field` among them or not.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). With `risk_needs_all`, `risk`
     counts only if all recent indicators of the kind in a place carry it.
@@ -175,9 +219,14 @@ class Kind(ABC, Generic[V]):
     hxl: ClassVar[Mapping[str, str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
+    interval_days: ClassVar[int] = 0
+    worst_first: ClassVar[tuple[str, ...]] = ()
+    relief_states: ClassVar[frozenset[str]] = frozenset()
+    state_horizon_days: ClassVar[Mapping[str, int]] = {}
+    subject_fields: ClassVar[tuple[str, ...]] = ()
 
     def resolve(self, value: V, stated_on: date) -> V:
-        """Resolve relative times against the day (UTC) of the statement."""
+        """Resolve relative times against the day of the statement at the place; raise `field_error` for a date that cannot be."""
         return value
 
     def subject(self, value: V) -> str:
@@ -230,6 +279,59 @@ class Kind(ABC, Generic[V]):
     def default_label(self, value: V, source_type: str, usual: Label) -> Label:
         """Return the label of a report sent without one; reports of witnesses are at least `amber`."""
         return strictest(usual, Label.AMBER) if source_type == "witness" else usual
+
+    def state(self, value: V) -> str | None:
+        """Return the state that a report gives; None for a kind of figures."""
+        return None if self.status_field is None else getattr(value, self.status_field)
+
+    def severity(self, value: V) -> Severity:
+        """Return the place of a value on the kind's scale from good to bad; two values that do not meet contradict each other."""
+        state = self.state(value)
+        if state is None or state not in self.worst_first:
+            return ANY_SEVERITY
+        place = (-float(self.worst_first.index(state)),)
+        return place, place
+
+    def disputes(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
+        """Tell whether two values contradict each other though neither is better, as two dates of one event do."""
+        return False
+
+    def compare(self, one: StatedValue[V], other: StatedValue[V]) -> Contradiction | None:
+        """Tell whether two values cannot both be true, and if so, whether the first says better or worse than the other."""
+        (low, high), (other_low, other_high) = self.severity(one.value), self.severity(other.value)
+        if high < other_low:
+            return "better"
+        if low > other_high:
+            return "worse"
+        return "neither" if self.disputes(one, other) else None
+
+    def claims_relief(self, value: V) -> bool:
+        """Tell whether a report says that all is well, whatever others say."""
+        return self.state(value) in self.relief_states
+
+    def is_announced(self, value: V) -> bool:
+        """Tell whether a report only announces what may come."""
+        return False
+
+    def never_passes(self, value: V) -> bool:
+        """Tell whether a report passes no horizon, however old it is; a warning without an outcome passes none anyway."""
+        return False
+
+    def leaves_standing(self, later: V, earlier: V) -> bool:
+        """Tell whether a later report of a source adds to an earlier one instead of replacing it."""
+        return False
+
+    def may_overtake(self, later: V, earlier: V) -> bool:
+        """Tell whether a later report that contradicts an earlier one can overtake it."""
+        return True
+
+    def warns(self, value: V) -> bool:
+        """Tell whether a report is a warning."""
+        return False
+
+    def came_true(self, value: V) -> V:
+        """Return the value of a warning that came true, as if it were reported, without dates."""
+        return value
 
     @abstractmethod
     def contradicts(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
