@@ -111,6 +111,7 @@ def _create_reference() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("parent_id", sa.Uuid(), nullable=True),
         sa.Column("country", sa.String(length=3), nullable=True),
+        sa.Column("timezone", sa.String(length=64), nullable=False),
         sa.Column("longitude", sa.Float(), nullable=True),
         sa.Column("latitude", sa.Float(), nullable=True),
         sa.Column("geometry", sa.JSON(none_as_null=True), nullable=True),
@@ -209,6 +210,9 @@ def _create_reports() -> None:
         sa.Column("stated_text", sa.String(length=32), nullable=False),
         sa.Column("value", sa.JSON(), nullable=False),
         sa.Column("via", sa.JSON(), nullable=False),
+        sa.Column("directness", sa.String(length=16), nullable=False),
+        sa.Column("relays", sa.Uuid(), nullable=True),
+        sa.Column("origin", sa.String(length=64), nullable=True),
         sa.Column("method", sa.String(length=32), nullable=False),
         sa.Column("credibility", sa.Integer(), nullable=False),
         sa.Column("published_text", sa.String(length=32), nullable=True),
@@ -230,7 +234,9 @@ def _create_reports() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_report_indicator_id")),
+        sa.ForeignKeyConstraint(["origin"], ["source.slug"], name=op.f("fk_report_origin")),
         sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_report_place_id")),
+        sa.ForeignKeyConstraint(["relays"], ["report.id"], name=op.f("fk_report_relays")),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_report_source_id")),
         sa.ForeignKeyConstraint(["supersedes"], ["report.id"], name=op.f("fk_report_supersedes")),
         sa.PrimaryKeyConstraint("global_seq", name=op.f("pk_report")),
@@ -249,6 +255,7 @@ def _create_reports() -> None:
         sqlite_where=STANDING,
         postgresql_where=STANDING,
     )
+    op.create_index("ix_report_origin", "report", ["origin"])
     op.create_index("ix_report_place_id_global_seq", "report", ["place_id", "global_seq"])
     op.create_index("ix_report_source_id_global_seq", "report", ["source_id", "global_seq"])
     op.create_index("ix_report_supersedes", "report", ["supersedes"])

@@ -13,9 +13,10 @@ from app.assessment.models import IndicatorSource
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
+from app.domain.times import DATE_LENGTH, day_at, end_of
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.models import LedgerEntry
-from app.reference.queries import source_names, sources_by_id
+from app.reference.queries import place_timezones, source_names, sources_by_id, sources_by_real_slug
 from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import table_of
@@ -151,7 +152,7 @@ async def _effective_levels(connection: AsyncConnection, rows: Sequence[Any], ti
 
 
 _COPIED = (
-    *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method"),
+    *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method", "directness", "relays"),
     *("url", "title", "quote", "language", "licence"),
 )
 
@@ -159,15 +160,22 @@ _COPIED = (
 async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, list[Statement]]:
     sources = await sources_by_id(connection, {row.source_id for row in rows}, time_point)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
+    origins = await sources_by_real_slug(connection, {row.origin for row in rows if row.origin is not None}, time_point)
+    timezones = await place_timezones(connection, {row.place_id for row in rows})
     ends = await ends_at(connection, rows, time_point)
     levels = await _effective_levels(connection, rows, time_point)
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
         superseded_from_level, retracted_from_level = ends.get(row.id, (None, None))
+        time = row.observed_to or row.stated_text
         statement = Statement(
             source=sources[row.source_id],
             value=KINDS[row.kind].value_model.model_validate(row.value),
             via=[names[slug] for slug in row.via],
+            origin=origins[row.origin] if row.origin is not None else None,
+            observed_to=end_of(row.observed_to) if row.observed_to else None,
+            day=day_at(time, timezones[row.place_id]),
+            date_only=len(time) == DATE_LENGTH,
             level=levels.get(row.id, row.level),
             superseded_from_level=superseded_from_level,
             retracted_from_level=retracted_from_level,

@@ -53,7 +53,11 @@ class Statement:
     @property
     def protected(self) -> bool:
         """Tell whether it names a source that has an alias."""
-        return self.source.names.protected or any(each.protected for each in self.via)
+        return (
+            self.source.names.protected
+            or any(each.protected for each in self.via)
+            or (self.origin is not None and self.origin.names.protected)
+        )
 
     @property
     def time(self) -> datetime:

@@ -47,6 +47,9 @@ class Report(SQLModel, table=True):
     stated_text: str = Field(max_length=32)
     value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     via: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    directness: str = Field(max_length=16)
+    relays: UUID | None = Field(default=None, foreign_key="report.id")
+    origin: str | None = Field(default=None, max_length=64, foreign_key="source.slug", index=True)
     method: str = Field(max_length=32)
     credibility: int
     published_text: str | None = Field(default=None, max_length=32)

@@ -45,7 +45,7 @@ async def record_reports(
     `requester` is the caller who gets the answer, if the reports are recorded in the name of another.
     """
     appender = await open_appender(session)
-    resolved = await resolve_references(session, caller, reports, settings)
+    resolved = await resolve_references(session, caller, reports, settings, replicated=identifiers is not None)
     if all_or_nothing and any(isinstance(each, list) for each in resolved):
         return [each if isinstance(each, list) else [] for each in resolved], appender.seq[caller.level]
     connection = await session.connection()
@@ -97,7 +97,7 @@ async def correct_report(
     """
     appender = await open_appender(session)
     old = await _require_amendable(session, caller, report_id)
-    (resolved,) = await resolve_references(session, caller, [correction], settings)
+    (resolved,) = await resolve_references(session, caller, [correction], settings, replicated=identifier is not None)
     if isinstance(resolved, list):
         raise invalid(resolved)
     report, entry = append_report(appender, resolved, caller, supersedes=old, reason=reason, identifier=identifier)
@@ -140,7 +140,9 @@ def visible_report(
 ) -> VisibleReport:
     """Return a report that was just appended, as its sender may see it."""
     source, *via = (each.names.visible_at(caller.level)[0] for each in (resolved.source, *resolved.via))
-    return VisibleReport(report, resolved.place.slug, source, via, seq_for(entry, caller.level), supersedes, "standing")
+    origin = resolved.origin.names.visible_at(caller.level)[0] if resolved.origin else None
+    seq = seq_for(entry, caller.level)
+    return VisibleReport(report, resolved.place.slug, source, via, origin, report.relays, seq, supersedes, "standing")
 
 
 def append_retraction(appender: LedgerAppender, report: Report, caller: Principal, reason: str) -> LedgerEntry:
@@ -178,6 +180,9 @@ def append_report(
         stated_text=sent.stated_at,
         value=resolved.value,
         via=[each.slug for each in resolved.via],
+        directness=sent.provenance.directness,
+        relays=sent.provenance.relays,
+        origin=resolved.origin.slug if resolved.origin else None,
         method=sent.provenance.method,
         credibility=sent.provenance.credibility,
         published_text=sent.provenance.published_at,

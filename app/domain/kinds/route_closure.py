@@ -5,25 +5,29 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, Self
+from operator import attrgetter
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import (
+    Agreement,
     Alert,
     Combined,
     Day,
     Kind,
+    Part,
     Risk,
     StatedValue,
     StatePlot,
     Value,
+    basis_of,
     disjoint,
-    envelope,
     field_error,
     gettext_noop,
 )
+from app.domain.times import MIN_DAY
 from app.domain.tlp import Label, strictest
 
 RouteStatus = TypeAliasType("RouteStatus", Literal["open", "restricted", "closed"])
@@ -59,6 +63,8 @@ def partial_date(text: str) -> tuple[date, date]:
     if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text, re.ASCII):
         raise ValueError("must be a date such as 2016-07-07, 2016-07 or 2016")
     year, *rest = (int(part) for part in text.split("-"))
+    if year < MIN_DAY.year:
+        raise ValueError(f"must be {MIN_DAY.year} or later, such as 2016-07-07, 2016-07 or 2016")
     if len(rest) == 2:
         day = date(year, *rest)
         return day, day
@@ -77,12 +83,14 @@ class RouteClosure(Value):
     )
     since_latest: Day | None = Field(default=None, description="Latest day, instead of `since`; early, mid, late in a month: 10, 20, last.")
     direction: RouteDirection = Field(default="both", description="Direction that the report is about: into the place, out of it, or both.")
-    passable_by: tuple[RouteUser, ...] = Field(default=(), description="Who can pass; must be empty if closed.")
+    passable_by: tuple[RouteUser, ...] | None = Field(
+        default=None, description="Who can pass; null if not said, `[]` if the source says nobody; names nobody if closed."
+    )
     assertion: RouteAssertion = Field(
         default="observed", description="How firm the report is. Passage that is only announced or agreed never opens a route."
     )
     cause: AccessConstraint | None = Field(default=None, description="Type of access constraint, by OCHA's framework.")
-    last_route: StrictBool | None = Field(default=None, description="Whether the source says that this was the last route into the place.")
+    last_route: StrictBool | None = Field(default=None, description="Whether the source says that no other way in is left.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -95,7 +103,7 @@ class RouteClosure(Value):
             raise field_error("since_earliest", "since_earliest must not be after since_latest")
         if self.status == "closed" and self.passable_by:
             raise field_error("passable_by", "passable_by must be empty if status is closed")
-        if len(set(self.passable_by)) != len(self.passable_by):
+        if self.passable_by is not None and len(set(self.passable_by)) != len(self.passable_by):
             raise field_error("passable_by", "name each user once")
         return self
 
@@ -104,22 +112,46 @@ class RouteClosure(Value):
         return self.since_earliest, self.since_latest
 
 
+class RouteDirectionReading(BaseModel):
+    """The state of one route in one direction, assessed."""
+
+    status: RouteStatus | None = Field(default=None, description="Worst state that stands; null if none leads.")
+    since_earliest: Day | None = Field(
+        default=None, description="Earliest day on which the reports of this state agree; null if not known."
+    )
+    since_latest: Day | None = Field(default=None, description="Latest day on which they agree; null if not known.")
+    passable_by: list[RouteUser] | None = Field(default=None, description="Who can pass; null if not said, empty for nobody.")
+    agreement: Agreement | None = Field(default=None, description="Agreement of the reports on this direction; null if none stands.")
+
+
+class RouteDirections(BaseModel):
+    """The two directions of a route."""
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    in_: RouteDirectionReading = Field(default=RouteDirectionReading(), alias="in", description="The way into the place.")
+    out: RouteDirectionReading = Field(default=RouteDirectionReading(), description="The way out of it.")
+
+
 class RouteClosureReading(BaseModel):
-    """The state of one route, assessed."""
+    """The state of one route, assessed; null where no report leads."""
 
     route: str = Field(description="Slug of the route.")
     status: RouteStatus | None = Field(
-        description="`status_in` and `status_out` if they are equal, else `restricted`; null if passage is only announced or agreed."
+        description="Status of both directions if they are equal or only one is known, else `restricted`; null if none is known."
     )
-    status_in: RouteStatus | None = Field(description="State into the place; null if no report but announcements is about it.")
-    status_out: RouteStatus | None = Field(description="State out of the place; null if no report but announcements is about it.")
-    since: str | None = Field(description="Since when, as the preferred report states it; null if it does not.")
-    since_earliest: Day | None = Field(description="Earliest day by the standing reports with the same status; null if not known.")
+    status_in: RouteStatus | None = Field(description="State into the place; null if no report leads there.")
+    status_out: RouteStatus | None = Field(description="State out of the place; null if no report leads there.")
+    directions: RouteDirections | None = Field(description="Each direction on its own.")
+    since: str | None = Field(description="Since when, in the words of a report that gives just these days; null for none.")
+    since_earliest: Day | None = Field(
+        description="Earliest day on which the reports of this status agree, else that of the preferred one; null if not known."
+    )
     since_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
-    passable_by: list[RouteUser] = Field(description="Who can pass; empty if closed or not known.")
-    assertion: RouteAssertion = Field(description="How firm the preferred report is.")
+    passable_by: list[RouteUser] | None = Field(description="Who can pass; null if not said, empty for nobody.")
+    assertion: RouteAssertion | None = Field(description="How firm the preferred report is; what is only announced never leads.")
     cause: AccessConstraint | None = Field(description="Type of access constraint; null if no report with the same status names one.")
-    last_route: bool | None = Field(description="Whether a report with the same status says that this was the last route into the place.")
+    last_route: bool | None = Field(description="Whether a report with the same status says that no other way in is left.")
 
 
 class RouteClosureKind(Kind[RouteClosure]):
@@ -133,10 +165,24 @@ class RouteClosureKind(Kind[RouteClosure]):
     filter_field = "route"
     status_field = "status"
     references = {"route": "route"}
-    range_fields = frozenset({"since_earliest", "since_latest"})
+    range_fields = frozenset({"since_earliest", "since_latest", "directions"})
+    state_horizon_days = {"restricted": 7, "open": 7}
+    worst_first = ("closed", "restricted", "open")
+    relief_states = frozenset({"open"})
     has_alerts = True
     situation_group = "routes"
-    summary_fields = ("route", "status", "status_in", "status_out", "since", "since_earliest", "since_latest", "passable_by")
+    summary_fields = (
+        "route",
+        "status",
+        "status_in",
+        "status_out",
+        "directions",
+        "since",
+        "since_earliest",
+        "since_latest",
+        "passable_by",
+        "last_route",
+    )
     situation_columns = (
         *((f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in ("known", *_COUNTED)),
         ("routes.all_closed", "#status+all_closed", "boolean"),
@@ -186,11 +232,14 @@ class RouteClosureKind(Kind[RouteClosure]):
     def resolve(self, value: RouteClosure, stated_on: date) -> RouteClosure:
         """Turn a date of reduced precision into the range of days that it may mean."""
         if value.since is None:
+            _check_observed(value, stated_on)
             return value
         earliest, latest = partial_date(value.since)
         if value.range() not in ((None, None), (earliest, latest)):
             raise field_error("since", "since must agree with since_earliest and since_latest; send one or the other")
-        return value.model_copy(update={"since_earliest": earliest, "since_latest": latest})
+        resolved = value.model_copy(update={"since_earliest": earliest, "since_latest": latest})
+        _check_observed(resolved, stated_on)
+        return resolved
 
     def facet(self, value: RouteClosure) -> str:
         """Return the direction."""
@@ -227,7 +276,7 @@ class RouteClosureKind(Kind[RouteClosure]):
     def alert(self, value: RouteClosure, sent_on: date) -> Alert:
         """Tell people to avoid a route that is not open; passage that is only announced is to be monitored."""
         categories = ("Transport", "Security") if value.cause in _SECURITY_CONSTRAINTS else ("Transport",)
-        if not _counts(value):
+        if value.assertion != "observed" and value.status != "closed":
             return Alert(f"Route passage {value.assertion}: {value.route}", categories, "Monitor", "Unknown", value.since_earliest)
         event = f"Route {value.status}: {value.route}"
         if value.status == "open":
@@ -240,42 +289,83 @@ class RouteClosureKind(Kind[RouteClosure]):
         label = super().default_label(value, source_type, usual)
         return label if value.status == "closed" else strictest(label, Label.AMBER)
 
-    def contradicts(self, one: StatedValue[RouteClosure], other: StatedValue[RouteClosure]) -> bool:
-        """Tell whether the values differ for a direction that both cover."""
-        if not one.facets & other.facets:
-            return False
-        return one.value.status != other.value.status or disjoint(one.value.range(), other.value.range())
+    def is_announced(self, value: RouteClosure) -> bool:
+        """Rule 2: tell whether passage, or its end, is only announced or agreed."""
+        return value.assertion != "observed"
 
-    def combine(self, standing: Sequence[StatedValue[RouteClosure]]) -> Combined:
-        """Return the state of each direction, by its best report that is not merely an announcement of passage."""
-        leading = [_leading(standing, direction) for direction in DIRECTIONS]
-        status_in, status_out = (None if at is None else standing[at].value.status for at in leading)
-        status = status_in if status_in == status_out else "restricted"
-        positions = sorted(at for at in leading if at is not None)
-        preferred = positions[0] if positions else 0
-        value = standing[preferred].value
-        same = [each.value for each in standing if each.value.status == value.status and _counts(each.value)]
-        earliest, latest = envelope(each.range() for each in same)
-        passable = (standing[at].value for at in positions if standing[at].value.status != "closed")
+    def disputes(self, one: StatedValue[RouteClosure], other: StatedValue[RouteClosure]) -> bool:
+        """Tell whether two reports give the same state since different days."""
+        return one.value.status == other.value.status and disjoint(one.value.range(), other.value.range())
+
+    def combine(self, part: Part[RouteClosure]) -> Combined:
+        """Return the state of a route as if it had one direction."""
+        return self.combine_parts(dict.fromkeys(DIRECTIONS, part), cast("StatedValue[RouteClosure]", part.preferred))
+
+    def combine_parts(self, parts: Mapping[str, Part[RouteClosure]], preferred: StatedValue[RouteClosure]) -> Combined:
+        """Rule 8: return each direction, and the status and dates of both where they are equal or only one is known."""
+        basis: dict[str, StatedValue[RouteClosure]] = {}
+        directions = {}
+        for name in DIRECTIONS:
+            directions[name], own = _direction(parts.get(name, Part()))
+            basis |= {f"directions.{name}.{field}": each for field, each in own.items()}
+        known = {each.status for each in directions.values() if each.status is not None}
+        status = preferred.value.status if len(known) == 1 else "restricted"
+        reports = [preferred, *(each for part in parts.values() for each in part.in_order())]
+        same = [each for each in dict.fromkeys(reports) if each.value.status == preferred.value.status]
+        # The two directions came into different states at different times.
+        earliest, latest = _since(same) if len(known) == 1 else (None, None)
+        words = [each.value.since for each in same if each.value.since and each.value.range() == (earliest, latest)]
+        said = {
+            "since": next(iter(words), None),
+            "since_earliest": earliest,
+            "since_latest": latest,
+            "cause": next((each.value.cause for each in same if each.value.cause), None),
+            "last_route": max((each.value.last_route for each in same if each.value.last_route is not None), default=None),
+        }
         assessed = RouteClosureReading(
-            route=value.route,
+            route=preferred.value.route,
             status=status,
-            status_in=status_in,
-            status_out=status_out,
-            since=value.since,
-            since_earliest=earliest,
-            since_latest=latest,
-            passable_by=next((list(each.passable_by) for each in passable), []),
-            assertion=value.assertion,
-            cause=next((each.cause for each in same if each.cause), None),
-            last_route=any(each.last_route for each in same) or value.last_route,
+            status_in=directions["in"].status,
+            status_out=directions["out"].status,
+            directions=RouteDirections(in_=directions["in"], out=directions["out"]),
+            passable_by=_passable_both_ways([each.passable_by for each in directions.values() if each.status is not None]),
+            assertion=preferred.value.assertion,
+            **said,
         )
-        return Combined(assessed.model_dump(mode="json"), preferred)
+        basis |= basis_of(same, {name: (figure, attrgetter(name)) for name, figure in said.items()})
+        return Combined(assessed.model_dump(mode="json", by_alias=True), basis)
 
 
-def _counts(value: RouteClosure) -> bool:
-    return value.status == "closed" or value.assertion == "observed"
+def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[str, StatedValue[RouteClosure]]]:
+    """Return the state of one direction, and the reports behind its dates."""
+    if part.preferred is None:
+        return RouteDirectionReading(agreement=part.agreement), {}
+    same = [each for each in part.in_order() if each.value.status == part.preferred.value.status]
+    earliest, latest = _since(same)
+    passable_by = next((list(each.value.passable_by) for each in same if each.value.passable_by is not None), None)
+    found = RouteDirectionReading(
+        status=part.preferred.value.status, since_earliest=earliest, since_latest=latest, passable_by=passable_by, agreement=part.agreement
+    )
+    figures = {"since_earliest": earliest, "since_latest": latest}
+    return found, basis_of(same, {name: (day, attrgetter(name)) for name, day in figures.items()})
 
 
-def _leading(standing: Sequence[StatedValue[RouteClosure]], direction: str) -> int | None:
-    return next((at for at, each in enumerate(standing) if direction in each.facets and _counts(each.value)), None)
+def _since(same: Sequence[StatedValue[RouteClosure]]) -> tuple[date | None, date | None]:
+    """Return the days on which reports of one state agree, else those of the first."""
+    earliest = max((each.value.since_earliest for each in same if each.value.since_earliest), default=None)
+    latest = min((each.value.since_latest for each in same if each.value.since_latest), default=None)
+    return same[0].value.range() if earliest and latest and earliest > latest else (earliest, latest)
+
+
+def _passable_both_ways(known: Sequence[list[RouteUser] | None]) -> list[RouteUser] | None:
+    """Return who can pass, if both directions say the same, else who can pass in one of them."""
+    return known[0] if all(each == known[0] for each in known) else next((each for each in known if each), None)
+
+
+def _check_observed(value: RouteClosure, stated_on: date) -> None:
+    first = value.since_earliest or value.since_latest
+    if value.assertion == "observed" and first is not None and first > stated_on:
+        name = "since" if value.since else "since_earliest" if value.since_earliest else "since_latest"
+        raise field_error(
+            name, f"what is observed began by the day of the statement, {stated_on}: send assertion announced for a later day"
+        )

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from math import inf
+from operator import attrgetter
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import (
@@ -14,13 +16,16 @@ from app.domain.kinds.base import (
     Day,
     Days,
     Kind,
+    Part,
     Risk,
+    Severity,
     ShortText,
     StatedValue,
     Value,
-    WarningOutcome,
+    WarningFields,
+    basis_of,
+    closed_set,
     disjoint,
-    envelope,
     field_error,
     gettext_noop,
 )
@@ -28,6 +33,8 @@ from app.domain.tlp import Label, strictest
 
 SupplyType = TypeAliasType("SupplyType", Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"])
 SupplyState = TypeAliasType("SupplyState", Literal["will_run_out", "low", "ran_out", "resupplied"])
+# Soonest first.
+Imminence = TypeAliasType("Imminence", Literal["hours", "days", "weeks", "months"])
 SupplyScope = TypeAliasType("SupplyScope", Literal["all_stock", "agency_stock", "market", "facility"])
 
 # States that warn; they do not contradict each other, because a supply that is low may run out on a given day.
@@ -53,6 +60,9 @@ class SupplyRunout(Value):
     runs_out_latest: Day | None = Field(default=None, description="Latest day on which it runs out.")
     in_days_min: Days | None = Field(default=None, description="Minimum days from `stated_at`, instead of dates.")
     in_days_max: Days | None = Field(default=None, description="Maximum days from `stated_at`, instead of dates.")
+    imminence: Imminence | None = Field(
+        default=None, description="How soon, for words without a number: `hours, if not days` is `hours`; null if not said."
+    )
     relative_text: ShortText | None = Field(default=None, description="The source's own words, such as `two to three weeks`.")
     scope: SupplyScope = Field(default="all_stock", description="Whose stock.")
     conditional_on: ShortText | None = Field(default=None, description="Condition, such as `if no convoy gets in`.")
@@ -70,34 +80,41 @@ class SupplyRunout(Value):
         return self.runs_out_earliest, self.runs_out_latest
 
 
-class SupplyRunoutReading(BaseModel):
-    """When one supply runs out, assessed."""
+class SupplyRunoutReading(WarningFields):
+    """When one supply runs out, assessed; null where no report leads."""
 
     supply: SupplyType = Field(description="What runs out.")
-    state: SupplyState = Field(description="State by the preferred report.")
-    runs_out_earliest: Day | None = Field(description="Earliest day by the standing reports with a compatible state; null if not known.")
+    state: SupplyState | None = Field(description="Worst state that stands; null if only relief is claimed.")
+    runs_out_earliest: Day | None = Field(
+        description="Earliest day by the reports of this state, all warnings together; null if not known."
+    )
     runs_out_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
+    imminence: Imminence | None = Field(description="Soonest imminence by the same reports; null if none gives one.")
     relative_text: str | None = Field(description="Words of the preferred report; null for none.")
     scope: SupplyScope = Field(description="Whose stock.")
     conditional_on: str | None = Field(description="Condition by the preferred report; null for none.")
-    outcome: WarningOutcome = Field(default="pending", description="Outcome of the warning, recorded by a curator with evidence.")
 
 
 class SupplyRunoutKind(Kind[SupplyRunout]):
-    """Combine run-out dates; disjoint ranges contradict each other, and so do states other than `low` and `will_run_out`."""
+    """Combine run-out dates; ranges that do not meet contradict each other, and so do states other than `low` and `will_run_out`."""
 
     name = "supply_runout"
     collection = "supply-runouts"
     title = "Supply run-outs"
     description = "When food, water, fuel, medicine and other supplies run out."
     horizon_days = 30
+    state_horizon_days = {"resupplied": 14}
+    interval_days = 3
+    worst_first = ("ran_out", "will_run_out", "low", "resupplied")
+    relief_states = frozenset({"resupplied"})
+    subject_fields = ("scope",)
     filter_field = "supply"
     status_field = "state"
-    range_fields = frozenset({"runs_out_earliest", "runs_out_latest"})
+    range_fields = frozenset({"runs_out_earliest", "runs_out_latest", "due"})
     has_outcome = True
     has_alerts = True
     situation_group = "supplies"
-    summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
+    summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "imminence", "relative_text", "outcome", "due")
     situation_columns = (
         ("soonest_runout.supply", "#item+type", "text"),
         ("soonest_runout.state", "#status+supply", "text"),
@@ -114,10 +131,12 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "runs_out_latest": "#date+runout+max",
         "in_days_min": "#indicator+days_remaining+min+num",
         "in_days_max": "#indicator+days_remaining+max+num",
+        "imminence": "#status+imminence",
         "relative_text": "#description+runout",
         "scope": "#meta+scope",
         "conditional_on": "#description+condition",
         "outcome": "#status+outcome",
+        "due": "#date+due",
     }
     plot = DatePlot(
         earliest="runs_out_earliest",
@@ -152,6 +171,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     def resolve(self, value: SupplyRunout, stated_on: date) -> SupplyRunout:
         """Turn days from the statement into dates; stored reports have both, which must agree."""
         if value.in_days_min is None and value.in_days_max is None:
+            _check_days(value, value, stated_on)
             return value
         resolved = value.model_copy(
             update={
@@ -161,12 +181,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         )
         if value.range() not in ((None, None), resolved.range()):
             raise field_error("runs_out_earliest", "the dates must be those that in_days_min and in_days_max give; send one or the other")
+        _check_days(resolved, value, stated_on)
         return resolved
-
-    def due_date(self, value: Mapping[str, Any]) -> date | None:
-        """Return the earliest day on which it runs out, else the latest, while it is a warning without an outcome."""
-        day = value["runs_out_earliest"] or value["runs_out_latest"]
-        return date.fromisoformat(day) if day and value["state"] in _WARNING_STATES and value["outcome"] == "pending" else None
 
     def forecast_range(self, value: SupplyRunout) -> tuple[date | None, date | None] | None:
         """Return the range of days, if the report says that the supply will run out."""
@@ -212,16 +228,63 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         label = super().default_label(value, source_type, usual)
         return strictest(label, Label.AMBER) if value.scope == "facility" else label
 
-    def contradicts(self, one: StatedValue[SupplyRunout], other: StatedValue[SupplyRunout]) -> bool:
-        """Tell whether the states are incompatible or the dates disjoint."""
-        return not _compatible(one.value, other.value) or disjoint(one.value.range(), other.value.range())
+    def warns(self, value: SupplyRunout) -> bool:
+        """Tell whether a report warns that the supply will run out; `low` does if it says when."""
+        return value.state == "will_run_out" or (value.state == "low" and (value.range() != (None, None) or value.imminence is not None))
 
-    def combine(self, standing: Sequence[StatedValue[SupplyRunout]]) -> Combined:
-        """Return the preferred state with the envelope of the dates of compatible states."""
-        preferred = standing[0].value
-        earliest, latest = envelope(each.value.range() for each in standing if _compatible(preferred, each.value))
-        assessed = SupplyRunoutReading(**dict(preferred) | {"runs_out_earliest": earliest, "runs_out_latest": latest})
-        return Combined(assessed.model_dump(mode="json"), 0)
+    def came_true(self, value: SupplyRunout) -> SupplyRunout:
+        """Return that the supply ran out."""
+        return SupplyRunout(supply=value.supply, scope=value.scope, state="ran_out")
+
+    def severity(self, value: SupplyRunout) -> Severity:
+        """Return the state, `low` and `will_run_out` as one, and within it the days that are left, fewer of them worse."""
+        if value.state == "ran_out":
+            return (2, 0), (2, 0)
+        earliest, latest = value.range()
+        state = 0 if value.state == "resupplied" else 1
+        return (state, -inf if latest is None else -latest.toordinal()), (state, inf if earliest is None else -earliest.toordinal())
+
+    def disputes(self, one: StatedValue[SupplyRunout], other: StatedValue[SupplyRunout]) -> bool:
+        """Tell whether two reports say that the supply ran out on different days."""
+        return one.value.state == other.value.state == "ran_out" and disjoint(one.value.range(), other.value.range())
+
+    def never_passes(self, value: SupplyRunout) -> bool:
+        """Rule 5: what ran out passes no horizon."""
+        return value.state == "ran_out"
+
+    def leaves_standing(self, later: SupplyRunout, earlier: SupplyRunout) -> bool:
+        """Rule 4: a later `low` without dates leaves a dated warning."""
+        return later.state == "low" and later.range() == (None, None) and self.warns(earlier) and earlier.range() != (None, None)
+
+    def may_overtake(self, later: SupplyRunout, earlier: SupplyRunout) -> bool:
+        """Rule 6: what ran out is overtaken by `resupplied` alone."""
+        return earlier.state != "ran_out" or later.state == "resupplied"
+
+    def combine(self, part: Part[SupplyRunout]) -> Combined:
+        """Rule 8: return the state that leads, with the days from the earliest to the latest of that state, all warnings together."""
+        assert part.preferred is not None
+        preferred = part.preferred.value
+        same = [each for each in part.in_order() if _is_compatible(preferred, each.value)]
+        earliest = min((each.value.runs_out_earliest for each in same if each.value.runs_out_earliest), default=None)
+        latest = max((each.value.runs_out_latest for each in same if each.value.runs_out_latest), default=None)
+        if earliest and latest and earliest > latest:
+            # Half-open ranges that do not meet: keep the sooner end.
+            earliest = None
+        said = [each.value.imminence for each in same if each.value.imminence]
+        imminence = min(said, key=closed_set(Imminence).index, default=None)
+        found = {"runs_out_earliest": earliest, "runs_out_latest": latest, "imminence": imminence}
+        assessed = SupplyRunoutReading(**dict(preferred) | found)
+        figures = {name: (figure, attrgetter(name)) for name, figure in found.items()}
+        return Combined(assessed.model_dump(mode="json"), basis_of(same, figures))
+
+
+def _check_days(resolved: SupplyRunout, sent: SupplyRunout, stated_on: date) -> None:
+    for name, relative in (("runs_out_earliest", "in_days_min"), ("runs_out_latest", "in_days_max")):
+        day, at = getattr(resolved, name), name if getattr(sent, relative) is None else relative
+        if day is not None and resolved.state == "ran_out" and day > stated_on:
+            raise field_error(at, f"what ran out did so by the day of the statement, {stated_on}: send that day or an earlier one")
+        if day is not None and resolved.state != "ran_out" and day < stated_on:
+            raise field_error(at, f"must not be before the day of the statement, {stated_on}; for what ran out send the state ran_out")
 
 
 def _urgency(days: int) -> str:
@@ -230,5 +293,5 @@ def _urgency(days: int) -> str:
     return "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"
 
 
-def _compatible(one: SupplyRunout, other: SupplyRunout) -> bool:
+def _is_compatible(one: SupplyRunout, other: SupplyRunout) -> bool:
     return one.state == other.state or {one.state, other.state} <= _WARNING_STATES
