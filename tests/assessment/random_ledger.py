@@ -246,13 +246,13 @@ class RandomLedger:
             assert due == expected_warnings(here, view.today)
 
 
-def expected_warnings(indicators: dict[str, Oracle], today: date) -> dict[str, str | None]:
-    """Return the due date of each indicator whose warning falls due within 7 days, is past due by up to 30, or has no date."""
+def expected_warnings(indicators: dict[str, Oracle], today: date, within_days: int = 7) -> dict[str, str | None]:
+    """Return the due date of each indicator whose warning falls due within these days, is past due by up to 30, or has no date."""
     found: dict[str, str | None] = {}
     for name, oracle in indicators.items():
         if oracle.kind == "supply_runout" and oracle.due_warnings():
             day = oracle.due()
-            if day is not None and -30 <= (day - today).days <= 7:
+            if day is not None and -30 <= (day - today).days <= within_days:
                 found[name] = day.isoformat()
             elif day is None and oracle.is_imminent():
                 found[name] = None

@@ -95,7 +95,7 @@ async def test_vague_dates_agree_with_the_exact_day_which_is_read(client: httpx.
     ("one", "other", "agreement"),
     [
         (people(590_000, "about"), people(590_200), "consistent"),
-        (people(590_000, "exact"), people(590_200), "consistent"),
+        (people(590_000, "exact"), people(590_200), "contested"),
         (people(590_000, "exact"), people(590_200, "exact"), "contested"),
         (people(people_low=250_000, people_high=275_000), people(300_000, "about"), "contested"),
         (people(585_000, "exact"), people(590_000), "consistent"),
