@@ -1,141 +1,253 @@
-"""The method `envelope/1`: select the statements that stand, the preferred one, and combine their values (docs/method.md). Pure."""
+"""The method `envelope/2`: select the reports that stand, the one that leads, and combine their values (docs/method.md). Pure."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
+from uuid import UUID
 
 from typing_extensions import TypeAliasType
 
+from app.assessment.outcomes import Outcome, outcomes_in_force, warning_fields
+from app.assessment.policy import NO_POLICY, Policy
+from app.assessment.standing import Standing, relayed_reports, standing_reports
 from app.assessment.statement import Statement
-from app.domain.kinds.base import Kind, StatedValue
+from app.assessment.terms import (
+    AssessedStatement,
+    assessed,
+    best_first,
+    in_order_of_time,
+    origin_of,
+    unsound_claims,
+)
+from app.domain.kinds.base import Agreement, Kind, Part
+from app.reference.records import SourceRecord
 
-METHOD = "envelope/1"
+METHOD = "envelope/2"
 
-# Best first. F and 6 mean unknown: below C and 3, above D and 4.
-GRADES = ("A", "B", "C", "F", "D", "E")
-CREDIBILITIES = (1, 2, 3, 6, 4, 5)
-
-Agreement = TypeAliasType("Agreement", Literal["single", "consistent", "contested", "unconfirmed"])
-Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradicts"])
-LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandingStatement(StatedValue[Any]):
-    """A statement that stands."""
-
-    statement: Statement
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of a warning, visible from clearance `level` on. A report that is preferred later ends it."""
-
-    global_seq: int
-    level: int
-    outcome: str
+Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradicts", "relayed", "announced", "overtaken"])
+LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon", "policy"])
+_RELATIONS: frozenset[str] = frozenset(get_args(Relation.__value__))
+# Where a report stands for no part of the subject, the last of these rules that took it out of one is its reason.
+_RULES_IN_ORDER = ("relayed", "replaced_by_later", "past_horizon", "overtaken")
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The combined value of the standing statements, best grade first; without any, all but `left_out` is empty or None."""
+    """The combined value of the reports that stand; without any, `value` and `agreement` are None.
 
-    value: dict[str, Any] | None
+    `relations` has the reports that stand, best first, then those listed beside them, latest first. `preferred` is None if nothing leads.
+    """
+
+    value: dict[str, Any] | None = None
+    agreement: Agreement | None = None
+    preferred: Statement | None = None
+    basis: Mapping[str, UUID] = field(default_factory=dict)
+    spread: float | None = None
+    standing: tuple[Statement, ...] = ()
+    relations: tuple[tuple[Statement, Relation], ...] = ()
+    left_out: tuple[tuple[Statement, LeftOutReason], ...] = ()
+    sources: int = 0
+    origins: int = 0
+    stated_at: datetime | None = None
+    stale_after: datetime | None = None
+    newest_at: datetime | None = None
+    newest_sound_at: datetime | None = None
+    policy: Policy = NO_POLICY
+
+
+@dataclass(frozen=True, slots=True)
+class _AssessedPart:
+    """One part of the subject: its reports by reason, the report that leads, those that give the value, and their agreement."""
+
+    reports: Standing
+    leading: AssessedStatement | None
+    pool: tuple[AssessedStatement, ...]
     agreement: Agreement | None
-    standing: tuple[StandingStatement, ...]
-    relations: tuple[Relation, ...]
-    preferred: Statement | None
-    sources: int
-    stated_at: datetime | None
-    stale_after: datetime | None
-    left_out: tuple[tuple[Statement, LeftOutReason], ...]
-
-
-def grade_rank(grade: str) -> int:
-    """Return the rank of a reliability grade; 0 is the best."""
-    return GRADES.index(grade)
-
-
-def _best_first(standing: StandingStatement) -> tuple[int, int, float, int]:
-    statement = standing.statement
-    return (
-        grade_rank(statement.source.reliability),
-        CREDIBILITIES.index(statement.credibility),
-        -statement.stated_at.timestamp(),
-        -statement.global_seq,
-    )
-
-
-def _select_standing(
-    kind: Kind[Any], statements: Iterable[Statement], level: int, horizon: timedelta
-) -> tuple[list[StandingStatement], list[tuple[Statement, LeftOutReason]]]:
-    left_out: list[tuple[Statement, LeftOutReason]] = []
-    latest: list[StandingStatement] = []
-    covered: dict[Any, frozenset[str]] = {}
-    for statement in sorted(statements, key=lambda each: (each.stated_at, each.global_seq), reverse=True):
-        if statement.level > level:
-            continue
-        if statement.retracted_from_level is not None and statement.retracted_from_level <= level:
-            left_out.append((statement, "retracted"))
-        elif statement.superseded_from_level is not None and statement.superseded_from_level <= level:
-            left_out.append((statement, "superseded"))
-        else:
-            before = covered.get(statement.source.id, frozenset())
-            facets = kind.facets(statement.value) - before
-            if facets:
-                covered[statement.source.id] = before | facets
-                latest.append(StandingStatement(statement.value, facets, statement=statement))
-            else:
-                left_out.append((statement, "replaced_by_later"))
-    if not latest:
-        return [], left_out
-    oldest = latest[0].statement.stated_at - horizon
-    left_out.extend((each.statement, "past_horizon") for each in latest if each.statement.stated_at < oldest)
-    return sorted((each for each in latest if each.statement.stated_at >= oldest), key=_best_first), left_out
-
-
-def _agreement(kind: Kind[Any], standing: Sequence[StandingStatement], sources: int) -> Agreement:
-    if any(kind.contradicts(one, other) for one, other in combinations(standing, 2)):
-        return "contested"
-    if sources == 1:
-        return "single"
-    if all(each.statement.source.party_to_conflict for each in standing):
-        return "unconfirmed"
-    return "consistent"
-
-
-def _outcome(outcomes: Sequence[Outcome], preferred: Statement, level: int) -> str:
-    valid = [each for each in outcomes if each.level <= level and each.global_seq > preferred.global_seq]
-    return max(valid, key=lambda each: each.global_seq).outcome if valid else "pending"
 
 
 def assess(
-    kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()
+    kind: Kind[Any],
+    statements: Iterable[Statement],
+    *,
+    level: int,
+    horizon: timedelta,
+    outcomes: Sequence[Outcome] = (),
+    policy: Policy = NO_POLICY,
 ) -> Assessment:
-    """Assess the statements on one indicator for a clearance; the caller selects them by `as_of` and `known_at`."""
-    standing, left_out = _select_standing(kind, statements, level, horizon)
-    if not standing:
-        return Assessment(None, None, (), (), None, 0, None, None, tuple(left_out))
-    combined = kind.combine(standing)
-    preferred = standing[combined.preferred]
-    value = combined.value
-    if kind.has_outcome:
-        value = value | {"outcome": _outcome(outcomes, preferred.statement, level)}
-    sources = len({each.statement.source.id for each in standing})
-    newest = max(each.statement.stated_at for each in standing)
-    relations: list[Relation] = [
-        "preferred" if each is preferred else "contradicts" if kind.contradicts(each, preferred) else "supports" for each in standing
+    """Assess the reports on one indicator for a clearance; the caller selects them by `as_of` and `known_at`."""
+    visible = in_order_of_time(each for each in statements if each.level <= level)
+    by_id = {each.id: each for each in visible}
+    origins = {each.id: origin_of(each, by_id) for each in visible}
+    reasons: dict[UUID, str] = {
+        each.id: reason for each in visible if (reason := _left_out(each, level) or policy.excludes(each, origins[each.id]))
+    }
+    said = [each for each in visible if each.id not in reasons]
+    announced = {each.id for each in said if kind.is_announced(each.value)}
+    reasons |= dict.fromkeys(announced, "announced")
+    said = [each for each in said if each.id not in announced]
+    usable = [each for each in outcomes if each.level <= level and each.evidence.level <= level]
+    usable = [each for each in usable if policy.excludes(each.evidence, each.evidence.origin or each.evidence.source) is None]
+    in_force = outcomes_in_force(usable, [each for each in said if kind.warns(each.value)])
+    items = _items(kind, said, origins, in_force, horizon)
+    relayed = relayed_reports(said, by_id)
+    parts = {
+        name: _assess_part(kind, standing_reports(kind, [each for each in items if name in kind.facets(each.value)], relayed))
+        for name in sorted({name for each in items for name in kind.facets(each.value)})
+    }
+    return _combined(kind, visible, parts, reasons, in_force, horizon, policy)
+
+
+def _left_out(statement: Statement, level: int) -> LeftOutReason | None:
+    """Rule 1: tell why a report is left out for a clearance. The caller leaves out what `as_of` and `known_at` do not see."""
+    if statement.retracted_from_level is not None and statement.retracted_from_level <= level:
+        return "retracted"
+    if statement.superseded_from_level is not None and statement.superseded_from_level <= level:
+        return "superseded"
+    return None
+
+
+def _items(
+    kind: Kind[Any], said: Sequence[Statement], origins: Mapping[UUID, SourceRecord], in_force: Sequence[Outcome], horizon: timedelta
+) -> list[AssessedStatement]:
+    """Return the reports and the states that outcomes left, oldest first."""
+    came_true = [each for each in in_force if each.outcome == "materialised"]
+    about = next((each.value for each in said if kind.warns(each.value)), said[0].value if said else None)
+    events = [] if about is None else [each.evidence for each in came_true]
+    happened = {id(each) for each in events}
+    return [
+        assessed(
+            kind,
+            each,
+            (each.origin or each.source) if id(each) in happened else origins[each.id],
+            order,
+            horizon,
+            ended=any(outcome.is_after(each) for outcome in in_force),
+            from_outcome=id(each) in happened,
+            value=kind.came_true(about) if id(each) in happened else None,
+        )
+        for order, each in enumerate(in_order_of_time([*said, *events]))
     ]
+
+
+def _leading(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> tuple[AssessedStatement | None, tuple[AssessedStatement, ...]]:
+    """Rule 7: return the report that leads, if any, and those that give the value, best first.
+
+    Warnings that have an outcome lead only where nothing else does.
+    """
+    claims = unsound_claims(standing)
+    usable = [each for each in standing if each.sound] or [each for each in standing if each not in claims]
+    pool = sorted([each for each in usable if not (each.ended and kind.warns(each.value))] or usable, key=best_first)
+    if not pool:
+        return None, ()
+    if kind.worst_first:
+        return min(pool, key=lambda each: _rank_of_state(kind, each)), tuple(pool)
+    return next(each for each in pool if not any(_is_held_by(each, other) for other in pool)), tuple(pool)
+
+
+def _rank_of_state(kind: Kind[Any], each: AssessedStatement) -> int:
+    state = kind.state(each.value)
+    return kind.worst_first.index(state) if state in kind.worst_first else len(kind.worst_first)
+
+
+def _is_held_by(each: AssessedStatement, other: AssessedStatement) -> bool:
+    return each.is_better_than(other) and other.age_at(each) > timedelta(0)
+
+
+def _contest(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> bool:
+    """Tell whether two of the reports contradict each other."""
+    if max(each.severity[0] for each in standing) > min(each.severity[1] for each in standing):
+        return True
+    distinct = list({each.value.model_dump_json(): each for each in standing}.values())
+    return any(kind.disputes(one, other) for at, one in enumerate(distinct) for other in distinct[:at])
+
+
+def _agreement(standing: Sequence[AssessedStatement], leads: bool, contested: bool) -> Agreement | None:
+    """Rule 9: tell how the reports that stand agree; None if there are none."""
+    if not standing:
+        return None
+    if not leads:
+        return "claimed"
+    if contested:
+        return "contested"
+    if all(each.party for each in standing):
+        return "unconfirmed"
+    return "consistent" if len({each.origin for each in standing}) > 1 else "single"
+
+
+def _assess_part(kind: Kind[Any], reports: Standing) -> _AssessedPart:
+    standing = reports.standing
+    leading, pool = _leading(kind, standing)
+    contested = bool(standing) and _contest(kind, standing)
+    return _AssessedPart(reports, leading, pool, _agreement(standing, leading is not None, contested))
+
+
+def _listed(
+    kind: Kind[Any],
+    visible: Sequence[Statement],
+    parts: Mapping[str, _AssessedPart],
+    reasons: Mapping[UUID, str],
+    preferred: AssessedStatement | None,
+    standing: Sequence[AssessedStatement],
+) -> tuple[tuple[tuple[Statement, Relation], ...], tuple[tuple[Statement, LeftOutReason], ...]]:
+    """Return the reports listed with a relation, those that stand first, and those left out with a reason."""
+    stands: dict[UUID, tuple[Statement, Relation]] = {}
+    for each in [*([preferred] if preferred else []), *standing]:
+        leading = [part.leading for part in parts.values() if part.leading is not None and each in part.reports.standing]
+        contradicts = any(kind.compare(each, other) for other in leading)
+        relation: Relation = "preferred" if each is preferred else "contradicts" if contradicts else "supports"
+        stands.setdefault(each.statement.id, (each.statement, relation))
+    taken_out: dict[UUID, str] = dict(reasons)
+    fates = [(each.statement.id, why) for part in parts.values() for each, why in part.reports.reasons.items() if not each.from_outcome]
+    taken_out |= dict(sorted(fates, key=lambda pair: _RULES_IN_ORDER.index(pair[1])))
+    others = [(each, taken_out[each.id]) for each in reversed(visible) if each.id not in stands]
+    relations = [stands[each] for each in dict.fromkeys(each.statement.id for each in standing)]
+    relations += [(each, cast("Relation", reason)) for each, reason in others if reason in _RELATIONS]
+    return tuple(relations), tuple((each, cast("LeftOutReason", reason)) for each, reason in others if reason not in _RELATIONS)
+
+
+def _combined(
+    kind: Kind[Any],
+    visible: Sequence[Statement],
+    parts: Mapping[str, _AssessedPart],
+    reasons: Mapping[UUID, str],
+    in_force: Sequence[Outcome],
+    horizon: timedelta,
+    policy: Policy,
+) -> Assessment:
+    """Rules 8, 9 and 11: return the assessment of all parts together."""
+    leading = [part.leading for part in parts.values() if part.leading is not None]
+    preferred = min(leading, key=lambda each: (_rank_of_state(kind, each), best_first(each)), default=None)
+    standing = sorted({each for part in parts.values() for each in part.reports.standing}, key=best_first)
+    relations, left_out = _listed(kind, visible, parts, reasons, preferred, standing)
+    newest = max(standing, key=lambda each: each.order, default=None)
+    newest_sound = max((each for each in standing if each.sound), key=lambda each: each.order, default=None)
+    found: dict[str, Any] = {
+        "relations": relations,
+        "left_out": left_out,
+        "newest_at": newest and newest.statement.time,
+        "newest_sound_at": newest_sound and newest_sound.statement.time,
+        "policy": policy,
+    }
+    if not standing:
+        return Assessment(**found)
+    more = warning_fields(kind, standing, in_force) if kind.has_outcome else {}
+    found |= {
+        "agreement": _agreement(standing, preferred is not None, any(part.agreement == "contested" for part in parts.values())),
+        "standing": tuple({each.statement.id: each.statement for each in standing}.values()),
+        "sources": len({each.statement.source.id for each in standing}),
+        "origins": len({each.origin for each in standing}),
+    }
+    if preferred is None:
+        return Assessment(value=kind.unknown(standing[0].value) | more, **found)
+    combined = kind.combine_parts({name: Part(each.pool, each.leading, each.agreement) for name, each in parts.items()}, preferred)
+    own_horizon = kind.horizon_of(preferred.value, horizon)
     return Assessment(
-        value=value,
-        agreement=_agreement(kind, standing, sources),
-        standing=tuple(standing),
-        relations=tuple(relations),
+        value=combined.value | more,
         preferred=preferred.statement,
-        sources=sources,
-        stated_at=preferred.statement.stated_at,
-        stale_after=newest + horizon,
-        left_out=tuple(left_out),
+        basis={name: each.statement.id for name, each in combined.basis.items() if isinstance(each, AssessedStatement)},
+        spread=combined.spread,
+        stated_at=preferred.statement.time,
+        stale_after=preferred.statement.time + own_horizon,
+        **found,
     )

@@ -107,6 +107,16 @@ async def load_all(
     return await _statements(connection, rows, time_point)
 
 
+async def load_reports(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST) -> dict[UUID, Statement]:
+    """Load some statements, by identifier."""
+    rows = [
+        row
+        for some in chunks(ids)
+        for row in await connection.execute(select(*table_of(Report).c).where(col(Report.id).in_(some), *reports_at(time_point)))
+    ]
+    return {each.id: each for found in (await _statements(connection, rows, time_point)).values() for each in found}
+
+
 async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, tuple[int | None, int | None]]:
     """Return the lowest levels for which reports were superseded and retracted at a time point, by report."""
     ended = {row.id: row for row in rows if row.ended_global_seq is not None}

@@ -13,7 +13,7 @@ class IndicatorProjection(SQLModel, table=True):
     """The document of one indicator for the clearances `min_clearance` to `max_clearance`, which see the same.
 
     `revision_*` is the seq of its last change in the ledger of each of these clearances; `document` has everything else.
-    `due_date` is that of a warning without an outcome.
+    With `warns`, a warning stands without an outcome; `due_date` is the first day on which one may come true.
     """
 
     __tablename__ = "indicator_projection"
@@ -42,6 +42,7 @@ class IndicatorProjection(SQLModel, table=True):
     preferred_source_id: UUID | None = Field(default=None, foreign_key="source.id")
     preferred_grade_rank: int | None = None
     due_date: date | None = None
+    warns: bool = False
     stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     revision_clear: int | None = Field(default=None, sa_type=BigInt)

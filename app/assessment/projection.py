@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.assessment.document import IndicatorIdentity
-from app.assessment.envelope import Assessment, grade_rank
+from app.assessment.envelope import Assessment
 from app.assessment.inputs import AssessmentInputs, LastChange, build_inputs, load_subjects
 from app.assessment.models import IndicatorProjection
+from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL
 from app.ledger.models import LedgerEntry, seq_for
-from app.reference.records import REVEAL_FROM
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -24,22 +24,20 @@ from app.storage.types import table_of
 def projection_rows(inputs: AssessmentInputs) -> list[dict[str, Any]]:
     """Return the rows to store for one indicator, one for each run of clearances that see the same. Pure."""
     rows: list[dict[str, Any]] = []
-    before: tuple[Any, ...] | None = None
+    assessment: Assessment | None = None
     for level, last_change in sorted(inputs.last_changes.items()):
-        assessment = inputs.assess(level)
-        pseudonymised = level < REVEAL_FROM and assessment.preferred is not None and assessment.preferred.protected
-        standing = [(each.statement.global_seq, each.facets) for each in assessment.standing]
-        seen = (last_change.recorded_at, assessment.value, standing, pseudonymised)
-        if seen == before and rows[-1]["max_clearance"] == level - 1:
+        if assessment is None or inputs.changes_at(level) or rows[-1]["max_clearance"] != level - 1:
+            assessment = inputs.assess(level)
+        document = inputs.render(level, assessment)
+        if rows and rows[-1]["document"] == document and rows[-1]["max_clearance"] == level - 1:
             rows[-1]["max_clearance"] = level
         else:
-            rows.append(_row(inputs, level, assessment))
+            rows.append(_row(inputs, level, assessment, document))
         rows[-1][f"revision_{LABELS[level]}"] = last_change.revision
-        before = seen
     return rows
 
 
-def _row(inputs: AssessmentInputs, level: int, assessment: Assessment) -> dict[str, Any]:
+def _row(inputs: AssessmentInputs, level: int, assessment: Assessment, document: str) -> dict[str, Any]:
     subject, preferred, value = inputs.subject, assessment.preferred, assessment.value
     kind = KINDS[subject.kind]
     return {
@@ -55,10 +53,11 @@ def _row(inputs: AssessmentInputs, level: int, assessment: Assessment) -> dict[s
         "preferred_source_id": preferred.source.id if preferred else None,
         "preferred_grade_rank": grade_rank(preferred.source.reliability) if preferred else None,
         "due_date": kind.due_date(value) if value else None,
+        "warns": bool(value and kind.has_outcome and value["outcome"] == "pending"),
         "stale_after": assessment.stale_after,
         "recorded_at": inputs.last_changes[level].recorded_at,
         **{f"revision_{label}": None for label in LABELS},
-        "document": inputs.render(level, assessment),
+        "document": document,
     }
 
 

@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.document import with_revision
-from app.assessment.envelope import Assessment, grade_rank
+from app.assessment.envelope import Assessment
 from app.assessment.inputs import AssessmentInputs, LastChange, load_inputs
 from app.assessment.loading import reports_at
 from app.assessment.models import Indicator
+from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.times import start_of
 from app.domain.view import View
@@ -94,6 +95,8 @@ async def list_at(
 def _matches(past: PastAssessment, filters: IndicatorFilters, view: View) -> bool:
     assessment, preferred = past.assessment, past.assessment.preferred
     kind = KINDS[past.inputs.subject.kind]
+    if assessment.agreement is None and not filters.include_empty:
+        return False
     status = getattr(filters, "status", None)
     if status is not None and (assessment.value is None or kind.status_field is None or assessment.value[kind.status_field] != status):
         return False

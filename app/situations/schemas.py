@@ -4,9 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.assessment.envelope import Agreement
 from app.domain.kinds import RouteStatus
-from app.domain.kinds.base import WarningOutcome
+from app.domain.kinds.base import Agreement, WarningOutcome
 from app.http.lists import ListEnvelope
 from app.indicators.schemas import Indicator, PlaceBrief
 

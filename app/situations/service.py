@@ -92,7 +92,7 @@ def build_situation(place: PlaceRecord, documents: Sequence[Document], view: Vie
     """Build a situation from the documents of indicators. Pure."""
     by_kind: dict[str, list[Document]] = {}
     for document in documents:
-        if document["value"] is not None:
+        if document["provenance"] is not None:
             by_kind.setdefault(document["kind"], []).append(document)
     assessed = [each for every in by_kind.values() for each in every]
     groups: dict[str, Any] = {}

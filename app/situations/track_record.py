@@ -13,9 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.envelope import Outcome
 from app.assessment.inputs import load_outcomes
 from app.assessment.loading import ends_at, reports_at
+from app.assessment.outcomes import Outcome
 from app.domain.kinds import KINDS
 from app.domain.view import View
 from app.ledger.models import LedgerEntry

@@ -5,7 +5,7 @@ To add a kind, write one file and register it in `app.domain.kinds`.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from math import inf
@@ -34,6 +34,7 @@ People = Annotated[StrictInt, Field(ge=0, le=10_000_000_000)]
 Days = Annotated[StrictInt, Field(ge=0, le=3650)]
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 
+Agreement = TypeAliasType("Agreement", Literal["claimed", "single", "consistent", "contested", "unconfirmed"])
 WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
 SituationGroup = Literal["trapped", "supplies", "routes", "other"]
 # Days before its due date from which a warning is a risk.
@@ -68,10 +69,9 @@ Contradiction = Literal["better", "worse", "neither"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StatedValue(Generic[V]):
-    """The value of a report for some parts of the subject, and the day that it speaks of."""
+    """The value of a report, and the day that it speaks of."""
 
     value: V
-    facets: frozenset[str] = ALL_FACETS
     day: date = date.min
 
 
@@ -84,7 +84,7 @@ class Part(Generic[V]):
 
     standing: Sequence[StatedValue[V]] = ()
     preferred: StatedValue[V] | None = None
-    agreement: str | None = None
+    agreement: Agreement | None = None
 
     def in_order(self) -> list[StatedValue[V]]:
         """Return the report that leads, then the others."""
@@ -96,7 +96,6 @@ class Combined:
     """The assessed value, the report that each of its figures and dates comes from, and the highest figure divided by the lowest."""
 
     value: dict[str, Any]
-    preferred: int = 0
     basis: Mapping[str, StatedValue[Any]] = field(default_factory=dict)
     spread: float | None = None
 
@@ -186,7 +185,8 @@ class Kind(ABC, Generic[V]):
     Values: `value_model` is that of reports, `assessment_model` that of indicators, of which `range_fields` are the range.
     Lists: `filter_field` is the field to filter by, `status_field` that behind the filter `status`. `references` maps fields that hold
     slugs to their collection.
-    Warnings: a kind with `has_outcome` has a field `outcome` in its `assessment_model`. A kind with `has_alerts` has CAP alerts.
+    Warnings: a kind with `has_outcome` has the fields of `WarningFields` in its `assessment_model`; reports of its own
+    kind and of `evidence_kinds` show outcomes. With `has_alerts`, it has CAP alerts.
     Assessment: `worst_first` are the states of `status_field`, the one that leads first; a kind without them is led by its best report.
     `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
@@ -211,6 +211,7 @@ class Kind(ABC, Generic[V]):
     status_field: ClassVar[str | None] = None
     references: ClassVar[Mapping[str, str]] = {}
     has_outcome: ClassVar[bool] = False
+    evidence_kinds: ClassVar[frozenset[str]] = frozenset()
     has_alerts: ClassVar[bool] = False
     situation_group: ClassVar[SituationGroup] = "other"
     summary_fields: ClassVar[tuple[str, ...]] = ()
@@ -243,7 +244,12 @@ class Kind(ABC, Generic[V]):
 
     def due_date(self, value: Mapping[str, Any]) -> date | None:
         """Return the first day on which a warning may come true, by its assessed value; None if nothing is due."""
-        return None
+        return date.fromisoformat(value["due"]) if self.has_outcome and value["due"] else None
+
+    def due_day(self, value: V) -> date | None:
+        """Return the first day on which a warning may come true, by its report: its earliest day, else its latest."""
+        earliest, latest = self.forecast_range(value) or (None, None)
+        return earliest or latest
 
     def forecast_range(self, value: V) -> tuple[date | None, date | None] | None:
         """Return the first and last day for which a report warns, None for an open end; None if it does not warn."""
@@ -313,6 +319,11 @@ class Kind(ABC, Generic[V]):
         """Tell whether a report only announces what may come."""
         return False
 
+    def horizon_of(self, value: V, usual: timedelta) -> timedelta:
+        """Return the horizon of a report; `usual` is the kind's, as configured."""
+        days = self.state_horizon_days.get(self.state(value) or "")
+        return usual if days is None else min(usual, timedelta(days=days))
+
     def never_passes(self, value: V) -> bool:
         """Tell whether a report passes no horizon, however old it is; a warning without an outcome passes none anyway."""
         return False
@@ -334,15 +345,29 @@ class Kind(ABC, Generic[V]):
         return value
 
     @abstractmethod
-    def contradicts(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
-        """Tell whether two values cannot both be true."""
+    def combine(self, part: Part[V]) -> Combined:
+        """Combine the reports of a subject with one part, which has a report that leads."""
 
-    @abstractmethod
-    def combine(self, standing: Sequence[StatedValue[V]]) -> Combined:
-        """Combine the standing values, best grade first and at least one."""
+    def combine_parts(self, parts: Mapping[str, Part[V]], preferred: StatedValue[V]) -> Combined:
+        """Combine the parts of a subject, at least one of which has a report that leads; `preferred` leads the worst of them."""
+        return self.combine(next(iter(parts.values())))
+
+    def unknown(self, value: V) -> dict[str, Any]:
+        """Return the assessed value where no report leads: null but for the fields that all reports on the subject share."""
+        shared = {self.filter_field, *self.subject_fields}
+        return {name: getattr(value, name) if name in shared else None for name in self.assessment_model.model_fields}
 
 
 T = TypeVar("T", int, date)
+
+
+def basis_of(reports: Sequence[StatedValue[V]], figures: Mapping[str, tuple[Any, Callable[[V], Any]]]) -> dict[str, StatedValue[V]]:
+    """Return the first report that says each figure, read from its value; a figure that is None comes from none."""
+    return {
+        name: said
+        for name, (figure, read) in figures.items()
+        if figure is not None and (said := next((each for each in reports if read(each.value) == figure), None)) is not None
+    }
 
 
 def disjoint(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> bool:

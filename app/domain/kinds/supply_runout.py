@@ -112,6 +112,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     status_field = "state"
     range_fields = frozenset({"runs_out_earliest", "runs_out_latest", "due"})
     has_outcome = True
+    evidence_kinds = frozenset({"aid_delivery"})
     has_alerts = True
     situation_group = "supplies"
     summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "imminence", "relative_text", "outcome", "due")
