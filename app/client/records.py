@@ -22,10 +22,11 @@ class PlaceName(Record):
 
 
 class Place(PlaceName):
-    """A place; `centroid` is [longitude, latitude] in degrees, `geometry` is GeoJSON, `parent` is a slug."""
+    """A place; `centroid` is [longitude, latitude] in degrees, `geometry` is GeoJSON, `parent` is a slug, `timezone` an IANA name."""
 
     id: str
     parent: str | None = None
+    timezone: str = "UTC"
     centroid: list[float] | None = None
     geometry: dict[str, Any] | None = None
 

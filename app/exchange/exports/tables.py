@@ -49,9 +49,10 @@ def _dtype(schema: dict[str, Any], definitions: dict[str, Any]) -> Dtype:
     def resolve(each: dict[str, Any]) -> dict[str, Any]:
         return definitions[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
 
-    types = {resolve(each).get("type", "object") for each in schema.get("anyOf", [schema])} - {"null"}
-    if types == {"array"} and resolve(schema.get("items", {})).get("enum"):
-        return "words"
+    alternatives = [resolve(each) for each in schema.get("anyOf", [schema])]
+    types = {each.get("type", "object") for each in alternatives} - {"null"}
+    if types == {"array"} and all(resolve(each["items"]).get("enum") for each in alternatives if "items" in each):
+        return "optional_words" if len(alternatives) > 1 else "words"
     return _DTYPES.get(types.pop(), "json") if len(types) == 1 else "json"
 
 
@@ -89,6 +90,9 @@ STATEMENT = (
     column("stated_at", "#date+reported"),
     *value_columns(KINDS.values(), "value_model"),
     column("provenance.via", "#meta+via+list", "words"),
+    column("provenance.directness", "#meta+directness"),
+    column("provenance.relays", "#meta+relays+id"),
+    column("provenance.origin", "#meta+origin+code"),
     column("provenance.published_at", "#date+published"),
     *_BASIS,
     column("observed_from", "#date+start"),
@@ -110,6 +114,7 @@ PLACES = (
     column("name", "#loc+name"),
     column("parent", "#loc+code+parent"),
     column("country", "#country+code+v_iso3"),
+    column("timezone", "#meta+timezone"),
     column("codes", "#loc+code+list", "codes"),
     column("centroid.1", "#geo+lat", "number", header="latitude"),
     column("centroid.0", "#geo+lon", "number", header="longitude"),

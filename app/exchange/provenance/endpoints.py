@@ -54,6 +54,7 @@ async def get_report_provenance(
         found = await find_sources(connection, named_sources(report), caller.level)
     sources = {slug: each.visible_at(caller.level) for slug, each in found.items()}
     vias = {slug: sources[slug].name for slug in report["provenance"]["via"]}
+    origin = report["provenance"]["origin"]
     render = prov_jsonld if chosen is Format.JSONLD else prov_json
-    body = orjson.dumps(render(report, sources[report["source"]], vias))
+    body = orjson.dumps(render(report, sources[report["source"]], vias, sources[origin] if origin else None))
     return json_response(request, body, media_type=MEDIA_TYPES[chosen], revision=revision)

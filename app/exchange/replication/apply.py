@@ -20,7 +20,7 @@ from app.access.principal import Principal
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.times import rfc3339, start_of
-from app.domain.tlp import LABELS, MAX_LEVEL
+from app.domain.tlp import LABELS, MAX_LEVEL, Label
 from app.exchange.replication.entry_schema import KNOWN_TYPES, Entry, parse_entry
 from app.http.problems import FieldProblem, Problem, not_found, pointer
 from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
@@ -28,7 +28,7 @@ from app.ledger.queries import STATEMENT_TYPES
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
-from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report
+from app.reports.queries import find_by_fingerprint, find_by_identifier, find_relayed, find_visible_report
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
@@ -105,7 +105,36 @@ class EntryApplier:
                 self._map(theirs, indicator_id(kind, places[place].id, subject))
 
     async def _record(self, session: AsyncSession, caller: Principal, run: Sequence[tuple[int, Entry]], result: ApplyResult) -> None:
-        reports = [validate(entry.statement, self._settings) for _, entry in run]
+        """Record reports together, but one that repeats another of them after that one."""
+        some: list[tuple[int, Entry]] = []
+        for at, entry in run:
+            if any(earlier.report and earlier.report.id == entry.relays for _, earlier in some):
+                await self._record_together(session, caller, some, result)
+                some = []
+            some.append((at, entry))
+        await self._record_together(session, caller, some, result)
+
+    async def _validate(
+        self, session: AsyncSession, caller: Principal, entries: Sequence[Entry], label: Label | None = None
+    ) -> list[ValidatedReport | FieldErrors]:
+        """Validate the reports of entries; they repeat reports under the identifiers of this service, and only such as exist here."""
+        relayed = {self._local(entry.relays) for entry in entries if entry.relays is not None}
+        known = await find_relayed(await session.connection(), relayed, caller.level) if relayed else {}
+        reports = []
+        for entry in entries:
+            body = entry.statement | ({"sensitivity": label.value} if label else {})
+            if entry.relays is not None:
+                relays = self._local(entry.relays)
+                _, level = known.get(relays, (None, MAX_LEVEL + 1))
+                # A label that was raised here meanwhile is stricter than that of the repetition.
+                body["provenance"] = body["provenance"] | {"relays": relays if level <= Label(body["sensitivity"]).level else None}
+            reports.append(validate(body, self._settings))
+        return reports
+
+    async def _record_together(
+        self, session: AsyncSession, caller: Principal, run: Sequence[tuple[int, Entry]], result: ApplyResult
+    ) -> None:
+        reports = await self._validate(session, caller, [entry for _, entry in run])
         identifiers = [entry.report.id for _, entry in run if entry.report is not None]
         outcomes, _ = await record_reports(session, caller, reports, self._settings, identifiers=identifiers, requester=self._requester)
         for (at, entry), identifier, outcome in zip(run, identifiers, outcomes, strict=True):
@@ -181,7 +210,7 @@ class EntryApplier:
         visible, hidden = await find_by_identifier(connection, [identifier], self._requester or caller)
         if identifier in visible:
             return False
-        sent = validate(entry.statement, self._settings)
+        (sent,) = await self._validate(session, caller, [entry])
         if identifier in hidden and await self._is_recorded(session, caller, sent):
             return False
         old = self._local(entry.detail.supersedes or identifier)
@@ -206,7 +235,7 @@ class EntryApplier:
 
     async def _is_recorded(self, session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors) -> bool:
         """Return whether the statement is recorded under another identifier, as far as the requester may know."""
-        (resolved,) = await resolve_references(session, caller, [sent], self._settings)
+        (resolved,) = await resolve_references(session, caller, [sent], self._settings, replicated=True)
         if isinstance(resolved, list):
             return False
         return bool(await find_by_fingerprint(await session.connection(), [resolved.fingerprint], self._requester or caller))
@@ -247,7 +276,7 @@ class EntryApplier:
         identifier, label = self._local(entry.report_id), entry.detail.sensitivity or LABELS[MAX_LEVEL]
         visible = await find_visible_report(await session.connection(), identifier, caller)
         if visible is None and entry.report is not None:
-            sent = validate(entry.statement | {"sensitivity": label.value}, self._settings)
+            (sent,) = await self._validate(session, caller, [entry], label)
             return await self._record_as_new(session, caller, entry.report.id, sent)
         if visible is None or visible.report.level == label.level:
             return False
