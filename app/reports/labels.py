@@ -84,6 +84,7 @@ async def replicate_label(
 ) -> LedgerEntry:
     """Change a label at once as another Lifeline did, where two keys agreed if it was lowered; raise 404 and 409 as `change_label` does."""
     visible = await _require_other_label(session, caller, report_id, label)
+    await _require_relayed_visible(session, visible.report, label.level)
     return await _apply_label(session, caller, visible, label.level, reason, settings, first_recorded_at)
 
 
@@ -137,6 +138,15 @@ async def _require_declassifiable(session: AsyncSession, visible: VisibleReport,
             "This report corrects one that more readers see: send a correction of it with the lower label instead.",
             kind="not-lowerable",
         )
+    await _require_relayed_visible(session, report, level)
+
+
+async def _require_relayed_visible(session: AsyncSession, report: Report, level: int) -> None:
+    """Raise 409 for a label at which readers would learn of a report that they may not see: the one that this report repeats."""
+    relayed = select(col(Report.level)).where(col(Report.id) == report.relays)
+    if level < report.level and (await session.scalar(relayed) or 0) > level:
+        detail = "The report that this one repeats has a stricter label: lower that label first, or send a correction without relays."
+        raise Problem(409, detail, kind="not-lowerable")
 
 
 async def _apply_label(
