@@ -36,7 +36,8 @@ _RULES_IN_ORDER = ("relayed", "replaced_by_later", "past_horizon", "overtaken")
 class Assessment:
     """The combined value of the reports that stand; without any, `value` and `agreement` are None.
 
-    `relations` has the reports that stand, best first, then those listed beside them, latest first. `preferred` is None if nothing leads.
+    `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
+    None if nothing leads.
     """
 
     value: dict[str, Any] | None = None
@@ -190,7 +191,7 @@ def _listed(
     preferred: AssessedStatement | None,
     standing: Sequence[AssessedStatement],
 ) -> tuple[tuple[tuple[Statement, Relation], ...], tuple[tuple[Statement, LeftOutReason], ...]]:
-    """Return the reports listed with a relation, those that stand first, and those left out with a reason."""
+    """Return the reports listed with a relation, the preferred one first, then the others that stand; and those left out with a reason."""
     stands: dict[UUID, tuple[Statement, Relation]] = {}
     for each in [*([preferred] if preferred else []), *standing]:
         leading = [part.leading for part in parts.values() if part.leading is not None and each in part.reports.standing]
@@ -201,7 +202,7 @@ def _listed(
     fates = [(each.statement.id, why) for part in parts.values() for each, why in part.reports.reasons.items() if not each.from_outcome]
     taken_out |= dict(sorted(fates, key=lambda pair: _RULES_IN_ORDER.index(pair[1])))
     others = [(each, taken_out[each.id]) for each in reversed(visible) if each.id not in stands]
-    relations = [stands[each] for each in dict.fromkeys(each.statement.id for each in standing)]
+    relations = list(stands.values())
     relations += [(each, cast("Relation", reason)) for each, reason in others if reason in _RELATIONS]
     return tuple(relations), tuple((each, cast("LeftOutReason", reason)) for each, reason in others if reason not in _RELATIONS)
 

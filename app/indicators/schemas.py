@@ -180,7 +180,9 @@ class IndicatorDetail(Indicator):
     model_config = example_config(indicator_example(_FIRST_KIND))
 
     assessment: DetailAssessment = Field(description="Method and basis of the value.")
-    reports: list[StandingReport] = Field(description="Standing reports, best grade first, then those listed beside them, latest first.")
+    reports: list[StandingReport] = Field(
+        description="The preferred report, the others that stand, best grade first, then those beside them, latest first."
+    )
     left_out: list[LeftOutReport] = Field(description="Reports that were left out, latest first.")
 
 

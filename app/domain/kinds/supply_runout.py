@@ -186,8 +186,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         return resolved
 
     def forecast_range(self, value: SupplyRunout) -> tuple[date | None, date | None] | None:
-        """Return the range of days, if the report says that the supply will run out."""
-        return value.range() if value.state == "will_run_out" and value.range() != (None, None) else None
+        """Return the range of days of a warning that names any."""
+        return value.range() if self.warns(value) and value.range() != (None, None) else None
 
     def occurred_on(self, value: SupplyRunout) -> date | None:
         """Return the earliest day, if the report says that the supply ran out."""
