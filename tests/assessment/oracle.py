@@ -1,7 +1,6 @@
 """The second implementation of `envelope/2`, continued: values, agreement and lists, by rules 8 and 9."""
 
 from collections.abc import Iterable
-from datetime import date
 from itertools import combinations
 from typing import Any
 
@@ -68,36 +67,35 @@ class Oracle(Rules):
         for part in ("in", "out"):
             leader = self.leaders[part]
             since = self._since(self.sets[part], leader) if leader else {"since_earliest": None, "since_latest": None}
-            directions[part] = since | {"status": leader and state_of(leader), "agreement": self.agreement([part])}
+            passable = leader and leader["value"].get("passable_by")
+            directions[part] = since | {"status": leader and state_of(leader), "passable_by": passable, "agreement": self.agreement([part])}
         known = {each["status"] for each in directions.values()} - {None}
-        found: dict[str, Any] = {"directions": directions, "status": known.pop() if len(known) == 1 else "restricted" if known else None}
+        status = next(iter(known)) if len(known) == 1 else "restricted" if known else None
+        found: dict[str, Any] = {"directions": directions, "status": status, "since_earliest": None, "since_latest": None}
         if self.preferred is None:
-            return found | {"since_earliest": None, "since_latest": None, "passable_by": None, "last_route": None}
+            return found | {"directions": None, "last_route": None}
         every = list({each["id"]: each for part in ("in", "out") for each in self.sets[part]}.values())
         last = any(said(each, "last_route") for each in every if state_of(each) == state_of(self.preferred))
-        passable = said(self.preferred, "passable_by")
-        return found | self._since(every, self.preferred) | {"passable_by": passable, "last_route": last}
+        # Where the two ways differ, no source gave a date for both.
+        return found | (self._since(every, self.preferred) if len(known) == 1 else {}) | {"last_route": last}
 
     def is_imminent(self) -> bool:
         """Tell whether a warning that is due speaks of hours or days."""
         return any(said(each, "imminence") in ("hours", "days") for each in self.due_warnings())
 
-    def figures_of(self, report: Report) -> set[Any]:
+    def figures_of(self, report: Report) -> list[Any]:
         """Return every figure, date and state that a report says."""
-        ranges = {
-            "trapped_population": lambda: (*people_range(report), said(report, "people")),
-            "supply_runout": lambda: supply_range(report, self.zone),
-            "route_closure": lambda: since_range(report),
-        }[self.kind]()
-        return {each.isoformat() if isinstance(each, date) else each for each in ranges if each is not None} | {state_of(report)}
+        ranges = {"supply_runout": lambda: supply_range(report, self.zone), "route_closure": lambda: since_range(report)}
+        dates = ranges[self.kind]() if self.kind in ranges else ()
+        return [*people_range(report), *(each and each.isoformat() for each in dates), *report["value"].values(), state_of(report)]
 
     def counts(self) -> dict[str, int]:
         """Return how many reports, sources and origins stand."""
-        stand = [self.by_id[name] for name in self.standing if not self.by_id[name].get("materialised")]
+        stand = {each.get("materialised") or each["id"]: each for part in ("", "in", "out") for each in self.stand(part)}
         return {
             "reports": len(stand),
-            "sources": len({each["source"] for each in stand}),
-            "origins": len({self.origin(each) for each in stand}),
+            "sources": len({each["source"] for each in stand.values()}),
+            "origins": len({self.origin(each) for each in stand.values()}),
         }
 
     def relations(self) -> dict[str, set[str]]:
@@ -118,4 +116,7 @@ class Oracle(Rules):
                 found[name] = {"contradicts" if against else "supports"}
                 if report in leaders:
                     found[name].add("preferred")
-        return {name: relation for name, relation in found.items() if "materialised" not in self.by_id.get(name, {})}
+        for each in self.claims:
+            # The evidence, if it is listed, is what the claim is read from.
+            found.get(each["materialised"], set()).update(found.pop(each["id"], set()))
+        return found

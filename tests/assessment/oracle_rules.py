@@ -168,7 +168,7 @@ class Rules:
             if left:
                 self.standing[name] = left
         # 7
-        self.sets = {part: self._that_counts(part) for part in ("", "in", "out")}
+        self.sets = {part: self._that_counts(part, self.stand(part)) for part in ("", "in", "out")}
         self.leaders = {part: self._leader(part) for part in self.sets}
         leading = [each for each in self.leaders.values() if each is not None]
         self.preferred = self._first_of_worst(leading) if leading else None
@@ -297,12 +297,13 @@ class Rules:
         )
 
     def stand(self, part: str) -> list[Report]:
-        """Return what stands on a part."""
-        return [self.by_id[name] for name, parts in self.standing.items() if part in parts]
+        """Return what stands on a part; by rule 10 warnings that have ended only where nothing else could lead."""
+        every = [self.by_id[name] for name, parts in self.standing.items() if part in parts]
+        others = [each for each in every if not (is_warning(each, self.zone) and self.outcome_of(each))]
+        return others if self._that_counts(part, others) else every
 
-    def _that_counts(self, part: str) -> list[Report]:
+    def _that_counts(self, part: str, stand: list[Report]) -> list[Report]:
         """Rules 7 and 8: the sound reports where any stands, else the others without relief claims."""
-        stand = self.stand(part)
         return [each for each in stand if self.is_sound(each)] or [each for each in stand if not self.is_relief(each, part, self.standing)]
 
     def _first_of_worst(self, reports: list[Report]) -> Report:

@@ -85,5 +85,6 @@ def dates_of(found: dict[str, Any]) -> tuple[Any, ...]:
 
 def states_of(found: dict[str, Any]) -> tuple[Any, ...]:
     """Return the status of a route, of its way in and of its way out."""
-    directions = found["value"]["directions"]
-    return found["value"]["status"], directions["in"]["status"], directions["out"]["status"]
+    # Nothing is known of a way on which nothing leads.
+    directions = found["value"]["directions"] or {}
+    return found["value"]["status"], *((directions.get(way) or {}).get("status") for way in ("in", "out"))

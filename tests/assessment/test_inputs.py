@@ -18,7 +18,7 @@ from app.assessment.models import IndicatorProjection
 from app.assessment.projection import projection_rows
 from app.assessment.verify import verify_projections
 from app.domain.time_point import TimePoint
-from app.domain.tlp import LABELS
+from app.domain.tlp import LABELS, Label
 from app.domain.view import View
 from app.indicators.past import assess_at
 from app.ledger.models import LedgerHead
@@ -94,8 +94,8 @@ class RecordedLedger(RandomLedger):
 async def test_replay_to_any_entry_gives_the_documents_stored_then(
     database: Database, settings: Settings, make_client: MakeClient, steps: list[tuple[Any, ...]]
 ) -> None:
-    clients = {label: await make_client(clearance=label) for label in LABELS}
-    second = await make_client(clearance=LABELS[-1], organisation="second")
+    clients = {label: await make_client(clearance=Label(label)) for label in LABELS}
+    second = await make_client(clearance=Label.RED, organisation="second")
     ledger = RecordedLedger(clients, second, database=database, settings=settings)
     await ledger.begin()
     for step in steps:

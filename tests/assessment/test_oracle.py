@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from app.domain.tlp import Label
 from tests.assessment.oracle_kinds import parts_of, people_range, state_of
 from tests.assessment.random_ledger import PointOfView, RandomLedger, end_of
 from tests.assessment.strategies import DAYS, LABELS, STEPS, VIEWS, day
@@ -31,8 +32,8 @@ MOST = settings(
 @pytest.fixture
 async def ledgers(make_client: MakeClient) -> AsyncIterator[Any]:
     """Return a function that makes a random ledger, and say how much was compared."""
-    clients = {label: await make_client(clearance=label) for label in LABELS}
-    second = await make_client(clearance=LABELS[-1], organisation="second")
+    clients = {label: await make_client(clearance=Label(label)) for label in LABELS}
+    second = await make_client(clearance=Label.RED, organisation="second")
     made: list[RandomLedger] = []
 
     async def make(steps: list[tuple[Any, ...]]) -> RandomLedger:
