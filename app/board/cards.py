@@ -10,7 +10,6 @@ from app.board.value_text import Document, date_range_text, pair_text, subject_t
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import MAX_SHORT_DAYS
 from app.domain.times import day_of
-from app.situations.urgency import urgency
 
 # All bars have one scale, so that readers can compare them down the board.
 BAR_DAYS = 30
@@ -70,7 +69,7 @@ def build_card(situation: Document, records: Records, locale: Localization) -> C
     return Card(
         slug=situation["place"]["slug"],
         name=situation["place"]["name"],
-        level=urgency(situation).level,
+        level=situation["level"] or "quiet",
         newest=situation["newest_statement"],
         people=[_people_item(each, records, locale) for each in situation["trapped"]],
         supplies=[_supply_item(each, records, locale) for each in situation["supplies"]],

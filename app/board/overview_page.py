@@ -11,7 +11,7 @@ from app.board.localization import Localization
 from app.board.time_slider import build_time_slider
 from app.board.value_text import Document
 from app.domain.times import day_of, utc_now
-from app.situations.urgency import URGENCIES, urgency
+from app.situations.urgency import LEVELS_WORST_FIRST
 
 PLACES_PER_PAGE = 12
 # After this time without a new statement the page says that nothing on it is recent.
@@ -42,23 +42,22 @@ async def overview_context(api: InProcessApiClient, locale: Localization, page_n
     """Return the context of the page's template: `page_number` counts from 1, `search` is part of a place's name or slug."""
     context = await page_context(api)
     situations = await api.get_all("/v1/situations")
-    ranked = sorted(((urgency(each), each) for each in situations), key=lambda pair: (pair[0], pair[1]["place"]["slug"]))
     wanted = search.casefold().strip()
-    matching = [each for _, each in ranked if wanted in each["place"]["name"].casefold() or wanted in each["place"]["slug"]]
+    matching = [each for each in situations if wanted in each["place"]["name"].casefold() or wanted in each["place"]["slug"]]
     pages = max(-(-len(matching) // PLACES_PER_PAGE), 1)
     page_number = min(page_number, pages)
     shown = matching[(page_number - 1) * PLACES_PER_PAGE : page_number * PLACES_PER_PAGE]
     records = await load_records(api, shown)
     places = await api.records_by_slug("places", (each["place"]["slug"] for each in shown))
     cards = [build_card(each, records, locale) for each in shown]
-    counts = Counter(rank.level for rank, _ in ranked)
+    counts = Counter(each["level"] or "quiet" for each in situations)
     newest = _newest_statement(situations)
     return {
         **context,
         "cards": cards,
         "place_maps": {each.slug: place_map(each, places[each.slug], records["routes"]) for each in cards},
         "map": overview_map(cards, places, records["routes"]),
-        "counts": [(level, counts[level]) for level in URGENCIES],
+        "counts": [(level, counts[level]) for level in (*LEVELS_WORST_FIRST, "quiet")],
         "contested": sum(len(each["contested"]) for each in situations),
         "total": len(situations),
         "matching": len(matching),

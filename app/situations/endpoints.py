@@ -33,7 +33,7 @@ from app.storage.paging import current_revision
 
 router = APIRouter(tags=["Situations"], route_class=FastListRoute)
 
-SITUATION_CURSOR = Cursor("situations", UUID)
+SITUATION_CURSOR = Cursor("situations", tuple[int, date, int, UUID])
 WARNING_CURSOR = Cursor("warnings", tuple[date, UUID])
 # A router of its own, because its tag comes later in the OpenAPI document.
 track_records = APIRouter(tags=["Places, sources, routes"])
@@ -54,7 +54,9 @@ async def list_situations(
     settings: SettingsDep,
     filters: Annotated[PastListFilters, Query()],
 ) -> Response:
-    """List the situation of each place that has indicators, in order of place: people, supplies, routes and what is contested.
+    """List the situation of each place that has indicators, the most urgent first: level, people, supplies, routes, what is contested.
+
+    Dormant places come last; then level, silence, the soonest due date and the people held decide.
 
     Figures are never added up, because concepts and places overlap.
     """

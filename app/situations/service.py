@@ -1,7 +1,7 @@
 """Situations: the indicators of a place together. Nothing is added up."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,59 +18,78 @@ from app.domain.times import rfc3339
 from app.domain.view import View
 from app.indicators.past import assess_at
 from app.indicators.queries import revision_for, visible_at
-from app.reference.models import Place
+from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
+from app.situations.urgency import Level, Position, urgency, worst
 from app.storage.paging import current_revision
 
 Document = dict[str, Any]
 
-# Indicators at an earlier time point are assessed again, which takes time: other requests get their turn between two steps.
-MAX_PAST_PLACES_PER_STEP = 200
+# Other requests get their turn between two steps.
+MAX_PLACES_PER_STEP = 200
 
 
 async def load_situations(
-    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, after: UUID | None, limit: int
-) -> tuple[list[dict[str, Any]], UUID | None, int]:
-    """Return a page of situations in order of place, the last place if there are more, and the revision.
+    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, after: Position | None, limit: int
+) -> tuple[list[dict[str, Any]], Position | None, int]:
+    """Return a page of situations, the most urgent first, the last position if there are more, and the revision.
 
     `where` has conditions on places.
     """
     revision = await current_revision(connection, view.level)
-    latest = view.time_point == LATEST
+    positions = [each async for each in _positions(connection, where, view) if after is None or each > after]
+    page = sorted(positions)[:limit]
+    ids = [place for *_, place in page]
+    places = await places_by_id(connection, ids)
+    documents: dict[UUID, list[Document]] = {}
+    for some in _steps(ids):
+        documents |= await _documents_by_place(connection, some, view)
+    below = await _worst_levels_below(connection, ids, view)
+    found = [build_situation(places[each], documents[each], view, children_level=below.get(each)) for each in ids]
+    return found, page[-1] if len(positions) > limit else None, revision
+
+
+async def _positions(connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View) -> AsyncIterator[Position]:
     # With EXISTS, PostgreSQL would read all rows first; without ORDER BY, it may scan the table for each place.
     any_indicator = (
         select(col(IndicatorProjection.indicator_id))
-        .where(col(IndicatorProjection.place_id) == col(Place.id), *(visible_at(view.level) if latest else []))
+        .where(col(IndicatorProjection.place_id) == col(Place.id), *(visible_at(view.level) if view.time_point == LATEST else []))
         .order_by(col(IndicatorProjection.indicator_id))
         .limit(1)
         .correlate(Place)
         .scalar_subquery()
     )
-    statement = select(col(Place.id)).where(any_indicator.is_not(None), *where).order_by(col(Place.id))
-    found: list[dict[str, Any]] = []
-    step = limit if latest else min(limit, MAX_PAST_PLACES_PER_STEP)
-    while True:
-        page = statement if after is None else statement.where(col(Place.id) > after)
-        ids = list((await connection.execute(page.limit(step + 1))).scalars())
-        documents = await _documents_by_place(connection, ids[:step], view)
-        places = await places_by_id(connection, ids[:step])
-        for place in ids[:step]:
-            if place in documents:
-                if len(found) == limit:
-                    return found, after, revision
-                found.append(build_situation(places[place], documents[place], view))
-            after = place
-        if len(ids) <= step:
-            return found, None, revision
-        if len(found) == limit:
-            return found, after, revision
+    ids = (await connection.execute(select(col(Place.id)).where(any_indicator.is_not(None), *where))).scalars()
+    for some in _steps(list(ids)):
+        for place, documents in (await _documents_by_place(connection, some, view)).items():
+            yield urgency(documents, view.at).position(place)
+
+
+def _steps(places: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    return (places[start : start + MAX_PLACES_PER_STEP] for start in range(0, len(places), MAX_PLACES_PER_STEP))
 
 
 async def load_situation(connection: AsyncConnection, ids: Sequence[UUID], place: PlaceRecord, view: View) -> dict[str, Any]:
     """Return the situation of a place; `ids` are the places whose indicators it includes."""
     documents = await _documents_by_place(connection, ids, view)
-    return build_situation(place, [document for each in ids for document in documents.get(each, [])], view)
+    below = await _worst_levels_below(connection, [place.id], view)
+    shown = [document for each in ids for document in documents.get(each, [])]
+    return build_situation(place, shown, view, own=documents.get(place.id, []), children_level=below.get(place.id))
+
+
+async def _worst_levels_below(connection: AsyncConnection, places: Sequence[UUID], view: View) -> dict[UUID, Level | None]:
+    """Return the worst level of the descendants of places that have any."""
+    of, above = col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)
+    ancestors: dict[UUID, list[UUID]] = {}
+    for place, ancestor in await connection.execute(select(of, above).where(above.in_(places), of != above)):
+        ancestors.setdefault(place, []).append(ancestor)
+    found: dict[UUID, Level | None] = {}
+    for some in _steps(list(ancestors)):
+        for place, documents in (await _documents_by_place(connection, some, view)).items():
+            level = urgency(documents, view.at).level
+            found |= {each: worst([level, found.get(each)]) for each in ancestors[place]}
+    return found
 
 
 async def _documents_by_place(connection: AsyncConnection, places: Sequence[UUID], view: View) -> dict[UUID, list[Document]]:
@@ -88,8 +107,18 @@ async def _documents_by_place(connection: AsyncConnection, places: Sequence[UUID
     return found
 
 
-def build_situation(place: PlaceRecord, documents: Sequence[Document], view: View) -> dict[str, Any]:
-    """Build a situation from the documents of indicators. Pure."""
+def build_situation(
+    place: PlaceRecord,
+    documents: Sequence[Document],
+    view: View,
+    *,
+    own: Sequence[Document] | None = None,
+    children_level: Level | None = None,
+) -> dict[str, Any]:
+    """Build a situation from the documents of indicators. Pure.
+
+    The level is that of the place's `own` documents, by default of all; `children_level` is the worst of the places below it.
+    """
     by_kind: dict[str, list[Document]] = {}
     for document in documents:
         if document["provenance"] is not None:
@@ -104,21 +133,22 @@ def build_situation(place: PlaceRecord, documents: Sequence[Document], view: Vie
             other += ({"kind": kind.name, "subject": each["subject"], "value": own} | _common(each, view.at) for own, each in summaries)
         else:
             groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries])
-    newest = max((_newest_statement(each, view.horizons[each["kind"]]) for each in assessed), default=None)
+    newest = max((day for each in assessed if (day := each["assessment"]["newest_at"]) is not None), default=None)
+    found = urgency(documents if own is None else own, view.at)
     return {
         "place": place_brief(place),
         "as_of": rfc3339(view.at),
+        "level": found.level,
+        "because": found.because,
+        "silent_days": found.silent_days,
+        "dormant": found.dormant,
+        "children_level": children_level,
         **groups,
         "other": other,
         "contested": [each["links"]["self"] for each in assessed if each["agreement"] == "contested"],
-        "newest_statement": None if newest is None else rfc3339(newest),
+        "newest_statement": newest,
         "links": {"self": f"/v1/situations/{place.slug}", "indicators": f"/v1/indicators?place={place.slug}"},
     }
-
-
-def _newest_statement(document: Document, horizon: timedelta) -> datetime:
-    # Not `stated_at`: the preferred report is often not the newest.
-    return datetime.fromisoformat(document["stale_after"]) - horizon
 
 
 def _common(document: Document, at: datetime) -> dict[str, Any]:

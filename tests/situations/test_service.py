@@ -136,7 +136,7 @@ async def test_pages_of_situations_have_each_place_once(
     client: httpx.AsyncClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Less than a page, and less than all places.
-    monkeypatch.setattr(service, "MAX_PAST_PLACES_PER_STEP", 2)
+    monkeypatch.setattr(service, "MAX_PLACES_PER_STEP", 2)
     for at in range(5):
         await reference.add("places", slug=f"quarter-{at}", name=f"Quarter {at}", parent="oldtown")
     await post_all(client, *(report(place=f"quarter-{at}", stated_at=f"2016-07-{20 + at}") for at in range(5)))

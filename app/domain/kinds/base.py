@@ -30,7 +30,8 @@ def _only_iso_day(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_only_iso_day)]
-People = Annotated[StrictInt, Field(ge=0, le=10_000_000_000)]
+MAX_PEOPLE = 10_000_000_000
+People = Annotated[StrictInt, Field(ge=0, le=MAX_PEOPLE)]
 Days = Annotated[StrictInt, Field(ge=0, le=3650)]
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -192,8 +193,7 @@ class Kind(ABC, Generic[V]):
     `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
     an indicator share, `filter_field` among them or not.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
-    `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). With `risk_needs_all`, `risk`
-    counts only if all recent indicators of the kind in a place carry it.
+    `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type).
     Exports: `hxl` maps fields to HXL 1.1 hashtags.
     Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`.
     """
@@ -216,7 +216,6 @@ class Kind(ABC, Generic[V]):
     situation_group: ClassVar[SituationGroup] = "other"
     summary_fields: ClassVar[tuple[str, ...]] = ()
     situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "integer", "boolean"]]]] = ()
-    risk_needs_all: ClassVar[bool] = False
     hxl: ClassVar[Mapping[str, str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
@@ -278,6 +277,10 @@ class Kind(ABC, Generic[V]):
             return None
         return Risk("short", "past_due" if days < 0 else "due_soon")
 
+    def risks(self, values: Sequence[Mapping[str, Any]], at: datetime) -> list[tuple[int, Risk]]:
+        """Return the risks of all assessed values of the kind in one place, each with the position of its value."""
+        return [(position, risk) for position, value in enumerate(values) if (risk := self.risk(value, at)) is not None]
+
     def alert(self, value: V, sent_on: date) -> Alert | None:
         """Return a report as an alert sent on a day (UTC); None if it calls for none."""
         return None
@@ -327,6 +330,10 @@ class Kind(ABC, Generic[V]):
     def never_passes(self, value: V) -> bool:
         """Tell whether a report passes no horizon, however old it is; a warning without an outcome passes none anyway."""
         return False
+
+    def is_endless(self, value: V) -> bool:
+        """Tell whether a report passes no horizon while it has no outcome."""
+        return self.never_passes(value) or self.warns(value)
 
     def leaves_standing(self, later: V, earlier: V) -> bool:
         """Tell whether a later report of a source adds to an earlier one instead of replacing it."""

@@ -187,7 +187,6 @@ class RouteClosureKind(Kind[RouteClosure]):
         *((f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in ("known", *_COUNTED)),
         ("routes.all_closed", "#status+all_closed", "boolean"),
     )
-    risk_needs_all = True
     hxl = {
         "route": "#access+route+code",
         "status": "#status+route",
@@ -269,9 +268,17 @@ class RouteClosureKind(Kind[RouteClosure]):
             }
         }
 
-    def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `held` if the route is closed."""
-        return Risk("held", "route_closed") if value["status"] == "closed" else None
+    def risks(self, values: Sequence[Mapping[str, Any]], at: datetime) -> list[tuple[int, Risk]]:
+        """Return `held` if all routes known for one way are closed or passable by nobody, or if the last route is closed."""
+        found: list[tuple[int, Risk]] = []
+        for way in DIRECTIONS:
+            known = [(position, own) for position, value in enumerate(values) if (own := value["directions"][way])["status"] is not None]
+            if all(own["status"] == "closed" or own["passable_by"] == [] for _, own in known):
+                found += [(position, Risk("held", f"way_{way}_closed")) for position, _ in known]
+        for position, value in enumerate(values):
+            if value["last_route"] and "closed" in (value["status"], value["status_in"]):
+                found.append((position, Risk("held", "last_route")))
+        return found
 
     def alert(self, value: RouteClosure, sent_on: date) -> Alert:
         """Tell people to avoid a route that is not open; passage that is only announced is to be monitored."""

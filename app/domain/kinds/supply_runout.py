@@ -206,8 +206,11 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         return {"supplies": items, "soonest_runout": next((each for each in items if each["days_left"] is not None), None)}
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `short` if the supply ran out, is past due or is due soon."""
-        return Risk("short", "ran_out") if value["state"] == "ran_out" else super().risk(value, at)
+        """Return `short` if the supply ran out, is past due or due soon, or is said to run out within hours or days."""
+        if value["state"] == "ran_out":
+            return Risk("short", "ran_out")
+        imminent = value["outcome"] == "pending" and value["imminence"] in ("hours", "days")
+        return super().risk(value, at) or (Risk("short", "imminent") if imminent else None)
 
     def subject(self, value: SupplyRunout) -> str:
         """Return the supply, with its scope unless that is all stock."""
@@ -262,10 +265,10 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         return earlier.state != "ran_out" or later.state == "resupplied"
 
     def combine(self, part: Part[SupplyRunout]) -> Combined:
-        """Rule 8: return the state that leads, with the days from the earliest to the latest of that state, all warnings together."""
+        """Rule 8: return the state that leads, with the days from the earliest to the latest of its reports, all warnings together."""
         assert part.preferred is not None
         preferred = part.preferred.value
-        same = [each for each in part.in_order() if _is_compatible(preferred, each.value)]
+        same = [each for each in part.in_order() if _is_compatible(preferred, each.value) and each.value.state != "resupplied"]
         earliest = min((each.value.runs_out_earliest for each in same if each.value.runs_out_earliest), default=None)
         latest = max((each.value.runs_out_latest for each in same if each.value.runs_out_latest), default=None)
         if earliest and latest and earliest > latest:

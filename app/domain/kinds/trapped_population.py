@@ -29,7 +29,7 @@ Combatants = TypeAliasType("Combatants", Literal["yes", "no", "unknown"])
 
 CONCEPTS = closed_set(Concept)
 # Concepts under which people cannot leave.
-_HELD = frozenset({"trapped", "besieged", "encircled"})
+_HELD = frozenset({"trapped", "besieged", "encircled", "remaining"})
 
 
 class TrappedPopulation(Value):
@@ -119,11 +119,9 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         return CONCEPTS.index(summary["concept"]), place
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `held` with the highest figure, if people are trapped, besieged or encircled."""
-        figures = [value[name] for name in ("people_high", "people", "people_low") if value[name] is not None]
-        if value["concept"] not in _HELD or not figures or not figures[0]:
-            return None
-        return Risk("held", value["concept"], figures[0])
+        """Return `held` with the preferred figure, else the highest, if people are trapped, besieged, encircled or remain."""
+        people = next((value[name] for name in ("people", "people_high", "people_low") if value[name] is not None), 0)
+        return Risk("held", value["concept"], people) if people and value["concept"] in _HELD else None
 
     def severity(self, value: TrappedPopulation) -> Severity:
         """Return the range of persons, by half a unit of the last significant digit wider on either side unless it is exact."""
