@@ -210,6 +210,8 @@ def _create_reports() -> None:
         sa.Column("stated_text", sa.String(length=32), nullable=False),
         sa.Column("value", sa.JSON(), nullable=False),
         sa.Column("via", sa.JSON(), nullable=False),
+        sa.Column("effective_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("endless", sa.Boolean(), nullable=False),
         sa.Column("directness", sa.String(length=16), nullable=False),
         sa.Column("relays", sa.Uuid(), nullable=True),
         sa.Column("origin", sa.String(length=64), nullable=True),
@@ -246,12 +248,20 @@ def _create_reports() -> None:
     op.create_index("ix_report_ended", "report", ["indicator_id", "ended_global_seq"], sqlite_where=ENDED, postgresql_where=ENDED)
     op.create_index("ix_report_ended_global_seq", "report", ["global_seq"], sqlite_where=ENDED, postgresql_where=ENDED)
     op.create_index("ix_report_fingerprint", "report", ["fingerprint"])
+    op.create_index("ix_report_indicator_id_effective_at", "report", ["indicator_id", "effective_at"])
     op.create_index("ix_report_indicator_id_global_seq", "report", ["indicator_id", "global_seq"])
     op.create_index("ix_report_kind_global_seq", "report", ["kind", "global_seq"])
     op.create_index(
+        "ix_report_latest_endless",
+        "report",
+        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq"],
+        sqlite_where=sa.text("ended_global_seq IS NULL AND endless = 1"),
+        postgresql_where=sa.text("ended_global_seq IS NULL AND endless"),
+    )
+    op.create_index(
         "ix_report_latest_statement",
         "report",
-        ["indicator_id", "source_id", "facet", "level", "stated_at", "global_seq"],
+        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq"],
         sqlite_where=STANDING,
         postgresql_where=STANDING,
     )

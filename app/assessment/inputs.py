@@ -28,7 +28,7 @@ from sqlmodel import col
 
 from app.assessment.document import IndicatorIdentity, render
 from app.assessment.envelope import Assessment, assess
-from app.assessment.loading import load_latest, load_reports
+from app.assessment.loading import load_relevant, load_reports
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.outcomes import Outcome
 from app.assessment.policy import NO_POLICY, Policy
@@ -110,8 +110,9 @@ async def build_inputs(
     time_point: TimePoint = LATEST,
 ) -> dict[UUID, AssessmentInputs]:
     """Build the inputs of indicators, loading their statements and outcomes."""
-    statements = await load_latest(connection, subjects, time_point)
-    outcomes = await load_outcomes(connection, {each: subject.kind for each, subject in subjects.items()}, time_point)
+    kinds = {each: subject.kind for each, subject in subjects.items()}
+    outcomes = await load_outcomes(connection, kinds, time_point)
+    statements = await load_relevant(connection, kinds, horizons, outcomes, time_point)
     return {
         each: AssessmentInputs(
             subject, horizons[subject.kind], statements.get(each, []), outcomes.get(each, []), last_changes.get(each, {})

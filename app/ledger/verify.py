@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from app.assessment.models import IndicatorSource
 from app.domain.kinds import KINDS
-from app.domain.times import start_of
+from app.domain.times import end_of, start_of
 from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL, Label
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
@@ -107,6 +107,8 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
         and report.recorded_at == entry.recorded_at
         and report.submitted_level == entry.level
         and report.stated_at == start_of(report.stated_text)
+        and report.effective_at == (end_of(report.observed_to) if report.observed_to else start_of(report.stated_text))
+        and report.endless == kind.is_endless(value)
         and report.filter_key == str(report.value[kind.filter_field])
         and report.facet == kind.facet(value)
     )

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from app.access.principal import Principal, Scope
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.projection import reassess
-from app.domain.times import start_of
+from app.domain.times import end_of, start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body, statement_body
@@ -178,6 +178,8 @@ def append_report(
         facet=resolved.facet,
         stated_at=start_of(sent.stated_at),
         stated_text=sent.stated_at,
+        effective_at=end_of(sent.observed_to) if sent.observed_to else start_of(sent.stated_at),
+        endless=resolved.endless,
         value=resolved.value,
         via=[each.slug for each in resolved.via],
         directness=sent.provenance.directness,

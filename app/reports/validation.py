@@ -54,6 +54,7 @@ class ResolvedReport:
     subject: str
     filter_key: str
     facet: str
+    endless: bool
     level: int
     fingerprint: str
     indicator_id: UUID
@@ -211,6 +212,7 @@ def bind_references(
         subject=subject,
         filter_key=str(value[kind.filter_field]),
         facet=kind.facet(validated.value),
+        endless=kind.is_endless(validated.value),
         level=label.level,
         fingerprint=hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         indicator_id=indicator_id(report.kind, place.id, subject),
