@@ -192,13 +192,14 @@ def import_places(
     write: Write = False,
     country: Annotated[str | None, typer.Option(help="ISO 3166-1 alpha-3 code of units without one.")] = None,
     language: Annotated[str, typer.Option(help="Language of the names, if the table has several.")] = "en",
+    timezone: Annotated[str | None, typer.Option(help="IANA time zone of all new units, else that of the unit above.")] = None,
 ) -> None:
     """Import a gazetteer: each unit becomes a place with its P-code, inside the unit above. Nothing is written if a row is invalid."""
 
     async def work() -> GazetteerResult:
         async with Database(load_settings()) as database:
             with _opened(path) as (file, format_), _progress("places") as advance:
-                return await Gazetteer(file, format_, database, country, language, advance).load(write=write)
+                return await Gazetteer(file, format_, database, country, language, timezone, advance).load(write=write)
 
     _print_result(run(work()), _print_places)
 
