@@ -4,7 +4,7 @@ Reports are plain dicts as `GET /v1/reports` serves them. Nothing here imports t
 """
 
 import calendar
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 Report = dict[str, Any]
@@ -56,6 +56,14 @@ def begins(text: str) -> datetime:
 def time_of(report: Report, zone: tzinfo) -> Moment:
     """Return the time of a report: the end of what it observed, else when it was stated."""
     return moment(report.get("observed_to") or report["stated_at"], zone)
+
+
+def served_time(report: Report) -> datetime:
+    """Return the time of a report as an instant: the end of an observed day, the beginning of a day of a statement."""
+    observed = report.get("observed_to")
+    if observed and len(observed) == 10:
+        return datetime.combine(date.fromisoformat(observed), time.max, UTC)
+    return begins(observed or report["stated_at"])
 
 
 def said(report: Report, name: str, default: Any = None) -> Any:

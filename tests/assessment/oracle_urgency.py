@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from tests.assessment.oracle import Oracle
-from tests.assessment.oracle_kinds import said, state_of
+from tests.assessment.oracle_kinds import said, served_time, state_of
 
 TRAPPED = ("trapped", "besieged", "encircled", "remaining")
 
@@ -60,7 +60,7 @@ def silence(oracles: Iterable[Oracle], today: date) -> int | None:
     """Return the days since the newest sound report, or the newest where none is sound."""
     said_so = [(each, oracle) for oracle in oracles for each in oracle.visible]
     sound = [(each, oracle) for each, oracle in said_so if oracle.is_sound(each)] or said_so
-    return min(((today - oracle.time(each).day).days for each, oracle in sound), default=None)
+    return min(((today - served_time(each).date()).days for each, _ in sound), default=None)
 
 
 def urgency(indicators: dict[str, Oracle], today: date) -> Urgency:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from tests.assessment.oracle import Oracle, View
-from tests.assessment.oracle_kinds import begins, horizon_of
+from tests.assessment.oracle_kinds import begins, horizon_of, served_time
 from tests.assessment.oracle_urgency import Urgency, urgency
 from tests.assessment.strategies import FIRST_DAY, LABELS, SOURCES
 
@@ -55,6 +55,7 @@ class RandomLedger:
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     # When each step was recorded.
     times: list[str] = field(default_factory=list)
+    added: set[str] = field(default_factory=set)
     compared: int = 0
 
     @property
@@ -74,20 +75,30 @@ class RandomLedger:
         return found
 
     async def begin(self) -> None:
-        """Add the places, sources and routes."""
+        """Add the places."""
         town = {"slug": self.name("town"), "name": "Town", "country": "SYR", "timezone": ZONE}
-        quarter = {"slug": self.name("quarter"), "name": "Quarter", "parent": self.name("town")}
-        bodies = [("places", town), ("places", quarter)]
-        bodies += [("routes", {"slug": self.name(of), "name": of, "mode": "road"}) for of in ("north", "south")]
-        for of, (grade, party) in SOURCES.items():
-            source = {"slug": self.name(of), "name": of, "type": "ngo", "reliability": grade, "party_to_conflict": party}
-            bodies.append(("sources", source))
-        for collection, body in bodies:
-            assert await self._send(f"/v1/{collection}", body), body
+        for body in (town, {"slug": self.name("quarter"), "name": "Quarter", "parent": self.name("town")}):
+            assert await self._send("/v1/places", body), body
 
-    def body(self, drawn: dict[str, Any]) -> dict[str, Any]:
-        """Return a report as sent."""
+    async def add(self, *names: str) -> None:
+        """Add the sources and routes that are not there yet."""
+        for of in names:
+            if of in self.added:
+                continue
+            self.added.add(of)
+            body: dict[str, Any] = {"slug": self.name(of), "name": of}
+            if of in SOURCES:
+                grade, party = SOURCES[of]
+                body |= {"type": "ngo", "reliability": grade, "party_to_conflict": party}
+            else:
+                body |= {"mode": "road"}
+            assert await self._send("/v1/sources" if of in SOURCES else "/v1/routes", body), body
+
+    async def body(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        """Return a report as sent, after adding what it refers to."""
         provenance = dict(drawn["provenance"])
+        named = (drawn["source"], drawn["value"].get("route"), provenance.get("origin"), *provenance.get("via", ()))
+        await self.add(*(each for each in named if each))
         if "origin" in provenance:
             provenance["origin"] = self.name(provenance["origin"])
         if "via" in provenance:
@@ -117,7 +128,7 @@ class RandomLedger:
         return self.reports[which % len(self.reports)] if self.reports else None
 
     async def _report(self, drawn: dict[str, Any]) -> dict[str, Any] | None:
-        body = self.body(drawn)
+        body = await self.body(drawn)
         found = await self._send("/v1/reports", body)
         if found is None and "relays" in body["provenance"]:
             del body["provenance"]["relays"]
@@ -127,7 +138,7 @@ class RandomLedger:
         return found
 
     async def _correct(self, label: str, which: int, drawn: dict[str, Any], same: bool) -> dict[str, Any] | None:
-        old, body = self._pick(which), self.body(drawn)
+        old, body = self._pick(which), await self.body(drawn)
         if old is None:
             return None
         if same:
@@ -156,6 +167,7 @@ class RandomLedger:
         return found
 
     async def _grade(self, source: str, grade: str) -> dict[str, Any] | None:
+        await self.add(source)
         slug = self.name(source)
         found = await self._send(f"/v1/sources/{slug}/grades", {"reliability": grade, "reason": "was wrong"})
         if found:
@@ -244,13 +256,12 @@ class RandomLedger:
             place = self.name(of)
             here = {name: each for name, each in oracles.items() if each.visible[:1] and each.visible[0]["place"] == place}
             served = await self.get(f"/v1/situations/{place}", view)
-            if "level" not in served:
-                return
             self.compared += 1
             compare_urgency(served, urgency(here, view.today))
             page = await self.get("/v1/warnings", view, place=place, within_days=7)
             due = {each["indicator"]["id"]: each["due"] for each in page["items"]}
-            assert due == expected_warnings(here, view.today)
+            expected = expected_warnings(here, view.today)
+            assert due == expected, f"warnings served {due}, expected {expected}"
 
 
 def expected_warnings(indicators: dict[str, Oracle], today: date, within_days: int = 7) -> dict[str, str | None]:
@@ -268,7 +279,12 @@ def expected_warnings(indicators: dict[str, Oracle], today: date, within_days: i
 
 def compare_urgency(served: dict[str, Any], expected: Urgency) -> None:
     """Compare level, reasons and silence."""
-    assert (served["level"], served["silent_days"]) == (expected.level, expected.silent_days)
+    found = {name: served[name] for name in ("level", "silent_days", "dormant")}
+    found["because"] = {each["indicator"] for each in served["because"]}
+    wanted = {name: getattr(expected, name) for name in ("level", "silent_days", "dormant")}
+    wanted["because"] = expected.held | expected.short
+    differ = {name: (found[name], wanted[name]) for name in wanted if found[name] != wanted[name]}
+    assert not differ, f"served, expected: {differ}"
 
 
 def document_of(served: dict[str, Any]) -> dict[str, Any]:
@@ -304,14 +320,6 @@ def expected_document(oracle: Oracle) -> dict[str, Any]:
         "stated_at": rfc3339(stated_at),
         "stale_after": rfc3339(stated_at + timedelta(days=horizon_of(preferred))),
     }
-
-
-def served_time(report: dict[str, Any]) -> datetime:
-    """Return the time of a report as an instant: the end of an observed day, the beginning of a day of a statement."""
-    observed = report.get("observed_to")
-    if observed and len(observed) == 10:
-        return datetime.combine(date.fromisoformat(observed), time.max, UTC)
-    return begins(observed or report["stated_at"])
 
 
 def rfc3339(at: datetime) -> str:

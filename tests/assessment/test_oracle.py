@@ -87,6 +87,7 @@ async def test_worse_report_by_a_sound_source_never_lowers_the_level(
     view = PointOfView("clear", end_of(at + later))
     paths = [f"/v1/situations/{ledger.name(of)}" for of in ("town", "quarter")]
     before = [(await ledger.get(path, view))["level"] for path in paths]
+    await ledger.add(source)
     for body in await _worst(ledger, view, source, at):
         assert (await ledger.writer.post("/v1/reports", json=body)).status_code in (200, 201)
         after = [(await ledger.get(path, view))["level"] for path in paths]
@@ -119,6 +120,7 @@ async def test_relief_claim_of_a_party_never_moves_value_or_level(
 ) -> None:
     ledger = await ledgers(steps)
     view = PointOfView("clear", end_of(at + later))
+    await ledger.add(source)
     oracles = await ledger.oracles(view)
     paths = [f"/v1/situations/{ledger.name(of)}" for of in ("town", "quarter")]
 
