@@ -345,8 +345,7 @@ def _create_assessment() -> None:
         sa.Column("agreement", sa.String(length=16), nullable=True),
         sa.Column("preferred_source_id", sa.Uuid(), nullable=True),
         sa.Column("preferred_grade_rank", sa.Integer(), nullable=True),
-        sa.Column("due_date", sa.Date(), nullable=True),
-        sa.Column("warns", sa.Boolean(), nullable=False),
+        sa.Column("warning_day", sa.Date(), nullable=True),
         sa.Column("stale_after", sa.DateTime(timezone=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision_clear", BIG, nullable=True),
@@ -362,7 +361,7 @@ def _create_assessment() -> None:
     )
     op.create_index("ix_indicator_projection_agreement_indicator_id", "indicator_projection", ["agreement", "indicator_id"])
     op.create_index("ix_indicator_projection_country_indicator_id", "indicator_projection", ["country", "indicator_id"])
-    op.create_index("ix_indicator_projection_due_date_indicator_id", "indicator_projection", ["due_date", "indicator_id"])
+    op.create_index("ix_indicator_projection_warning_day_indicator_id", "indicator_projection", ["warning_day", "indicator_id"])
     op.create_index("ix_indicator_projection_kind_filter_key_indicator_id", "indicator_projection", ["kind", "filter_key", "indicator_id"])
     op.create_index("ix_indicator_projection_kind_indicator_id", "indicator_projection", ["kind", "indicator_id"])
     op.create_index("ix_indicator_projection_place_id_indicator_id", "indicator_projection", ["place_id", "indicator_id"])

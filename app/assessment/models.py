@@ -13,7 +13,7 @@ class IndicatorProjection(SQLModel, table=True):
     """The document of one indicator for the clearances `min_clearance` to `max_clearance`, which see the same.
 
     `revision_*` is the seq of its last change in the ledger of each of these clearances; `document` has everything else.
-    With `warns`, a warning stands without an outcome; `due_date` is the first day on which one may come true.
+    `warning_day` is the day that its open warnings are listed by, see `Kind.warning_day`.
     """
 
     __tablename__ = "indicator_projection"
@@ -27,7 +27,7 @@ class IndicatorProjection(SQLModel, table=True):
         Index("ix_indicator_projection_country_indicator_id", "country", "indicator_id"),
         Index("ix_indicator_projection_recorded_at", "recorded_at"),
         Index("ix_indicator_projection_stale_after", "stale_after"),
-        Index("ix_indicator_projection_due_date_indicator_id", "due_date", "indicator_id"),
+        Index("ix_indicator_projection_warning_day_indicator_id", "warning_day", "indicator_id"),
     )
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
@@ -41,8 +41,7 @@ class IndicatorProjection(SQLModel, table=True):
     agreement: str | None = Field(default=None, max_length=16)
     preferred_source_id: UUID | None = Field(default=None, foreign_key="source.id")
     preferred_grade_rank: int | None = None
-    due_date: date | None = None
-    warns: bool = False
+    warning_day: date | None = None
     stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     revision_clear: int | None = Field(default=None, sa_type=BigInt)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
 
 from app.assessment.statement import Statement
 from app.assessment.terms import AssessedStatement
@@ -20,32 +19,43 @@ class Outcome:
     outcome: str
     evidence: Statement
 
+    def counts_for(self, level: int) -> bool:
+        """Tell whether a clearance sees it and its evidence, which is not retracted."""
+        return max(self.level, self.evidence.level) <= level and not self.evidence.is_retracted_for(level)
+
     def is_after(self, warning: Statement) -> bool:
         """Tell whether a warning was stated before the evidence."""
         return warning.age_at(self.evidence) > timedelta(0)
 
 
-def outcomes_in_force(outcomes: Iterable[Outcome], warnings: Sequence[Statement]) -> list[Outcome]:
-    """Return the outcomes that count, in order of recording: of those on the same warnings the last recorded, unless `pending`."""
-    last: dict[frozenset[UUID], Outcome] = {}
-    for each in sorted(outcomes, key=lambda each: each.global_seq):
-        ends = frozenset(warning.id for warning in warnings if each.is_after(warning))
-        last.pop(ends, None)
-        last[ends] = each
-    return [each for each in last.values() if each.outcome != "pending"]
+def outcome_of(warning: Statement, outcomes: Iterable[Outcome]) -> Outcome | None:
+    """Return the outcome of a warning: the last recorded of those after it; None if that is `pending`, or there is none."""
+    last = max((each for each in outcomes if each.is_after(warning)), key=lambda each: each.global_seq, default=None)
+    return None if last is None or last.outcome == "pending" else last
 
 
-def warning_fields(kind: Kind[Any], standing: Sequence[AssessedStatement], in_force: Sequence[Outcome]) -> dict[str, Any]:
+def came_true(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes `materialised` that no later recorded one revises, with evidence of the same time or later."""
+    return [
+        each
+        for each in outcomes
+        if each.outcome == "materialised"
+        and not any(other.global_seq > each.global_seq and each.evidence.age_at(other.evidence) >= timedelta(0) for other in outcomes)
+    ]
+
+
+def warning_fields(kind: Kind[Any], standing: Sequence[AssessedStatement], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Rule 10: return the outcome of the warnings that stand, and the first day on which one without an outcome is due.
 
     Where no sound warning stands, any other is due. Whoever leads does not matter.
     """
-    warnings = [each for each in standing if kind.warns(each.value)]
-    open_ = [each for each in warnings if not each.ended]
+    open_ = [each for each in standing if kind.warns(each.value) and not each.ended]
     if open_:
         days = [day for each in [each for each in open_ if each.sound] or open_ if (day := kind.due_day(each.value)) is not None]
         due: date | None = min(days, default=None)
         return {"outcome": "pending", "due": due and due.isoformat()}
-    if not warnings and not any(each.from_outcome for each in standing):
-        return {"outcome": None, "due": None}
-    return {"outcome": in_force[-1].outcome if in_force else None, "due": None}
+    events = {each.statement.id for each in standing if each.from_outcome}
+    ended = [found for each in standing if each.ended and (found := outcome_of(each.statement, outcomes)) is not None]
+    ended += [each for each in outcomes if each.evidence.id in events and each.outcome == "materialised"]
+    last = max(ended, key=lambda each: each.global_seq, default=None)
+    return {"outcome": last and last.outcome, "due": None}

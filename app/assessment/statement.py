@@ -59,6 +59,14 @@ class Statement:
             or (self.origin is not None and self.origin.names.protected)
         )
 
+    def is_retracted_for(self, level: int) -> bool:
+        """Tell whether it is retracted for a clearance."""
+        return self.retracted_from_level is not None and self.retracted_from_level <= level
+
+    def is_superseded_for(self, level: int) -> bool:
+        """Tell whether a correction supersedes it for a clearance."""
+        return self.superseded_from_level is not None and self.superseded_from_level <= level
+
     @property
     def time(self) -> datetime:
         """The time that the report speaks of: the end of its observation, else when it was stated."""

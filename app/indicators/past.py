@@ -40,9 +40,9 @@ class PastAssessment:
         return self.inputs.last_changes[self.level]
 
     @property
-    def due_date(self) -> date | None:
-        """The due date of its warning."""
-        return KINDS[self.inputs.subject.kind].due_date(self.assessment.value) if self.assessment.value else None
+    def warning_day(self) -> date | None:
+        """The day that it is listed by among warnings."""
+        return KINDS[self.inputs.subject.kind].warning_day(self.assessment.value)
 
     def document(self) -> str:
         """Render the document as stored then."""

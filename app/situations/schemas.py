@@ -71,12 +71,12 @@ class RouteState(_Item):
 class Routes(BaseModel):
     """The routes of a place; each counts once, in its worst state."""
 
-    known: int = Field(description="Number of routes with reports.")
+    known: int = Field(description="Number of routes of which something was said.")
     closed: int = Field(description="Number of closed routes.")
     restricted: int = Field(description="Number of restricted routes.")
     open: int = Field(description="Number of open routes.")
-    unknown: int = Field(description="Number of routes whose passage is only announced or agreed.")
-    all_closed: bool = Field(description="Whether every known route is closed; false if none is known.")
+    unknown: int = Field(description="Number of routes whose state is not known: passage is only announced, agreed or claimed.")
+    all_closed: bool = Field(description="Whether every route whose state is known is closed; false if there is none.")
     items: list[RouteState] = Field(description="The routes, by slug.")
 
 
@@ -133,8 +133,10 @@ class SituationPage(ListEnvelope[Situation]):
 class Warning_(BaseModel):  # noqa: N801 - `Warning` is Python's
     """A warning that falls due, or is past due without an outcome."""
 
-    due: str = Field(description="Due date: the earliest day that the warning names, else the latest.")
-    days_left: int = Field(description="Days from `as_of` to the due date; negative once past.")
+    due: str | None = Field(
+        description="Due date: the earliest day that the warning names, else the latest; null for hours or days without a date."
+    )
+    days_left: int | None = Field(description="Days from `as_of` to the due date, negative once past; null without one.")
     past_due: bool = Field(description="Whether the due date is past.")
     indicator: Indicator = Field(description="The indicator that warns.")
 
@@ -158,9 +160,10 @@ class RecordItem(BaseModel):
     indicator: str = Field(description="Identifier of its indicator.")
     runs_out_earliest: str | None = Field(description="Earliest day that the warning names; null for none.")
     runs_out_latest: str | None = Field(description="Latest day that the warning names; null for none.")
-    outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if none is recorded.")
+    outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if it did not come true and no other is recorded.")
     fact: str | None = Field(description="Day on which it came true, by the evidence; null if it did not.")
     days_off: int | None = Field(description="Days from forecast to event; null if it did not come true.")
+    lead_days: int | None = Field(description="Days from the statement to the event; null if it did not come true.")
 
 
 class TrackRecord(BaseModel):
@@ -173,6 +176,7 @@ class TrackRecord(BaseModel):
     averted: int = Field(description="Number of those that were averted.")
     overtaken: int = Field(description="Number of those that were overtaken by events.")
     unknown: int = Field(description="Number of those whose outcome cannot be known.")
-    pending: int = Field(description="Number of those without an outcome.")
+    pending: int = Field(description="Number of those whose last day passed without that they came true or had an outcome.")
     days_off: DaysOff | None = Field(description="How wrong the dates were; null if no warning came true.")
+    lead_days: float | None = Field(description="Median of the days from statement to event; null if no warning came true.")
     items: list[RecordItem] = Field(description="The warnings; at most 1,000, the last ones.")

@@ -14,7 +14,7 @@ from app.assessment.document import place_brief, with_revision
 from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST
-from app.domain.times import rfc3339
+from app.domain.times import rfc3339, start_of
 from app.domain.view import View
 from app.indicators.past import assess_at
 from app.indicators.queries import revision_for, visible_at
@@ -120,9 +120,12 @@ def build_situation(
     The level is that of the place's `own` documents, by default of all; `children_level` is the worst of the places below it.
     """
     by_kind: dict[str, list[Document]] = {}
+    unknown: dict[str, list[str]] = {}
     for document in documents:
         if document["provenance"] is not None:
             by_kind.setdefault(document["kind"], []).append(document)
+        elif document["assessment"]["newest_at"] is not None:
+            unknown.setdefault(document["kind"], []).append(document["subject"])
     assessed = [each for every in by_kind.values() for each in every]
     groups: dict[str, Any] = {}
     other: list[dict[str, Any]] = []
@@ -132,8 +135,8 @@ def build_situation(
         if kind.situation_group == "other":
             other += ({"kind": kind.name, "subject": each["subject"], "value": own} | _common(each, view.at) for own, each in summaries)
         else:
-            groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries])
-    newest = max((day for each in assessed if (day := each["assessment"]["newest_at"]) is not None), default=None)
+            groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries], unknown.get(kind.name, []))
+    newest = max((each["assessment"]["newest_at"] for each in assessed), key=start_of, default=None)
     found = urgency(documents if own is None else own, view.at)
     return {
         "place": place_brief(place),

@@ -78,9 +78,10 @@ def urgency(documents: Sequence[Document], at: datetime) -> Urgency:
 
 
 def _silent_days(documents: Sequence[Document], at: datetime) -> int | None:
-    sound = [day for each in documents if (day := each["assessment"]["newest_sound_at"]) is not None]
-    newest = max(sound or [day for each in documents if (day := each["assessment"]["newest_at"]) is not None], default=None)
-    return None if newest is None else max((at.date() - day_of(newest)).days, 0)
+    for name in ("newest_sound_at", "newest_at"):
+        if days := [day_of(each["assessment"][name]) for each in documents if each["assessment"][name] is not None]:
+            return max((at.date() - max(days)).days, 0)
+    return None
 
 
 def worst(levels: Sequence[Level | None]) -> Level | None:

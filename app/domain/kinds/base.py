@@ -5,7 +5,7 @@ To add a kind, write one file and register it in `app.domain.kinds`.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from math import inf
@@ -40,6 +40,8 @@ WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialise
 SituationGroup = Literal["trapped", "supplies", "routes", "other"]
 # Days before its due date from which a warning is a risk.
 MAX_SHORT_DAYS = 7
+# The day of warnings without a date, before all others.
+UNDATED = date.min
 
 
 def closed_set(annotation: Any) -> tuple[str, ...]:
@@ -245,6 +247,14 @@ class Kind(ABC, Generic[V]):
         """Return the first day on which a warning may come true, by its assessed value; None if nothing is due."""
         return date.fromisoformat(value["due"]) if self.has_outcome and value["due"] else None
 
+    def is_imminent(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether an open warning says hours or days, by its assessed value."""
+        return False
+
+    def warning_day(self, value: Mapping[str, Any] | None) -> date | None:
+        """Return the day that an assessed value is listed by among warnings: the due date, UNDATED if it is imminent without a date."""
+        return None if value is None else self.due_date(value) or (UNDATED if self.is_imminent(value) else None)
+
     def due_day(self, value: V) -> date | None:
         """Return the first day on which a warning may come true, by its report: its earliest day, else its latest."""
         earliest, latest = self.forecast_range(value) or (None, None)
@@ -254,8 +264,8 @@ class Kind(ABC, Generic[V]):
         """Return the first and last day for which a report warns, None for an open end; None if it does not warn."""
         return None
 
-    def occurred_on(self, value: V) -> date | None:
-        """Return the day on which a warning came true, by a report that says so; None if it names no day."""
+    def occurred_on(self, value: V, stated_on: date) -> date | None:
+        """Return the day on which what warnings name happened, by a report that says that it did; None for any other report."""
         return None
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -266,8 +276,11 @@ class Kind(ABC, Generic[V]):
         """Return the sort key of an item in a situation."""
         return self.due_date(summary) or date.max, str(summary[self.filter_field])
 
-    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Return the fields of a situation that show the kind's items, unless its group is `other`."""
+    def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
+        """Return the fields of a situation that show the kind's items, unless its group is `other`.
+
+        `unknown` are the subjects of which something was said, but nothing leads.
+        """
         return {self.situation_group: items}
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:

@@ -3,7 +3,7 @@
 import calendar
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Self, cast
@@ -52,9 +52,6 @@ AccessConstraint = TypeAliasType(
 # Constraints whose alerts have the CAP category `Security`, too.
 _SECURITY_CONSTRAINTS = frozenset({"hostilities", "mines_uxo", "violence_against_humanitarians"})
 
-# The status that is worst for people who need the route comes first.
-_WORST_FIRST = ("closed", "unknown", "restricted", "open")
-_COUNTED = ("closed", "restricted", "open", "unknown")
 DIRECTIONS: tuple[Literal["in", "out"], ...] = ("in", "out")
 
 
@@ -120,7 +117,9 @@ class RouteDirectionReading(BaseModel):
         default=None, description="Earliest day on which the reports of this state agree; null if not known."
     )
     since_latest: Day | None = Field(default=None, description="Latest day on which they agree; null if not known.")
-    passable_by: list[RouteUser] | None = Field(default=None, description="Who can pass; null if not said, empty for nobody.")
+    passable_by: tuple[RouteUser, ...] | None = Field(
+        default=None, description="Who can pass by the report that leads; null if not said, empty for nobody."
+    )
     agreement: Agreement | None = Field(default=None, description="Agreement of the reports on this direction; null if none stands.")
 
 
@@ -148,9 +147,11 @@ class RouteClosureReading(BaseModel):
         description="Earliest day on which the reports of this status agree, else that of the preferred one; null if not known."
     )
     since_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
-    passable_by: list[RouteUser] | None = Field(description="Who can pass; null if not said, empty for nobody.")
+    passable_by: tuple[RouteUser, ...] | None = Field(
+        description="Who can pass by the preferred report; null if not said, empty for nobody."
+    )
     assertion: RouteAssertion | None = Field(description="How firm the preferred report is; what is only announced never leads.")
-    cause: AccessConstraint | None = Field(description="Type of access constraint; null if no report with the same status names one.")
+    cause: AccessConstraint | None = Field(description="Type of access constraint by the preferred report; null if it names none.")
     last_route: bool | None = Field(description="Whether a report with the same status says that no other way in is left.")
 
 
@@ -184,7 +185,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         "last_route",
     )
     situation_columns = (
-        *((f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in ("known", *_COUNTED)),
+        *((f"routes.{name}", f"#indicator+routes+{name}+num", "integer") for name in ("known", "closed", "restricted", "open", "unknown")),
         ("routes.all_closed", "#status+all_closed", "boolean"),
     )
     hxl = {
@@ -252,17 +253,18 @@ class RouteClosureKind(Kind[RouteClosure]):
         """Sort by route, then by place."""
         return summary["route"], place
 
-    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Count each route once, in its worst state, because a route may serve several of the places."""
         worst: dict[str, str] = {}
         for item in items:
-            status = item["status"] or "unknown"
-            worst[item["route"]] = min(status, worst.get(item["route"], status), key=_WORST_FIRST.index)
+            worst[item["route"]] = min(item["status"], worst.get(item["route"], item["status"]), key=self.worst_first.index)
         counts = Counter(worst.values())
+        not_known = len(set(unknown) - set(worst))
         return {
             "routes": {
-                "known": len(worst),
-                **{status: counts[status] for status in _COUNTED},
+                "known": len(worst) + not_known,
+                **{status: counts[status] for status in self.worst_first},
+                "unknown": not_known,
                 "all_closed": bool(worst) and counts["closed"] == len(worst),
                 "items": items,
             }
@@ -326,7 +328,7 @@ class RouteClosureKind(Kind[RouteClosure]):
             "since": next(iter(words), None),
             "since_earliest": earliest,
             "since_latest": latest,
-            "cause": next((each.value.cause for each in same if each.value.cause), None),
+            "cause": preferred.value.cause,
             "last_route": max((each.value.last_route for each in same if each.value.last_route is not None), default=None),
         }
         assessed = RouteClosureReading(
@@ -335,7 +337,7 @@ class RouteClosureKind(Kind[RouteClosure]):
             status_in=directions["in"].status,
             status_out=directions["out"].status,
             directions=RouteDirections(in_=directions["in"], out=directions["out"]),
-            passable_by=_passable_both_ways([each.passable_by for each in directions.values() if each.status is not None]),
+            passable_by=preferred.value.passable_by,
             assertion=preferred.value.assertion,
             **said,
         )
@@ -349,9 +351,9 @@ def _direction(part: Part[RouteClosure]) -> tuple[RouteDirectionReading, dict[st
         return RouteDirectionReading(agreement=part.agreement), {}
     same = [each for each in part.in_order() if each.value.status == part.preferred.value.status]
     earliest, latest = _since(same)
-    passable_by = next((list(each.value.passable_by) for each in same if each.value.passable_by is not None), None)
+    leading = part.preferred.value
     found = RouteDirectionReading(
-        status=part.preferred.value.status, since_earliest=earliest, since_latest=latest, passable_by=passable_by, agreement=part.agreement
+        status=leading.status, since_earliest=earliest, since_latest=latest, passable_by=leading.passable_by, agreement=part.agreement
     )
     figures = {"since_earliest": earliest, "since_latest": latest}
     return found, basis_of(same, {name: (day, attrgetter(name)) for name, day in figures.items()})
@@ -362,11 +364,6 @@ def _since(same: Sequence[StatedValue[RouteClosure]]) -> tuple[date | None, date
     earliest = max((each.value.since_earliest for each in same if each.value.since_earliest), default=None)
     latest = min((each.value.since_latest for each in same if each.value.since_latest), default=None)
     return same[0].value.range() if earliest and latest and earliest > latest else (earliest, latest)
-
-
-def _passable_both_ways(known: Sequence[list[RouteUser] | None]) -> list[RouteUser] | None:
-    """Return who can pass, if both directions say the same, else who can pass in one of them."""
-    return known[0] if all(each == known[0] for each in known) else next((each for each in known if each), None)
 
 
 def _check_observed(value: RouteClosure, stated_on: date) -> None:

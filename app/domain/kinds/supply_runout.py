@@ -1,6 +1,6 @@
 """Supply run-outs: one indicator for each supply and scope, because an agency's stock says nothing about the market."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from math import inf
 from operator import attrgetter
@@ -20,12 +20,10 @@ from app.domain.kinds.base import (
     Risk,
     Severity,
     ShortText,
-    StatedValue,
     Value,
     WarningFields,
     basis_of,
     closed_set,
-    disjoint,
     field_error,
     gettext_noop,
 )
@@ -85,11 +83,9 @@ class SupplyRunoutReading(WarningFields):
 
     supply: SupplyType = Field(description="What runs out.")
     state: SupplyState | None = Field(description="Worst state that stands; null if only relief is claimed.")
-    runs_out_earliest: Day | None = Field(
-        description="Earliest day by the reports of this state, all warnings together; null if not known."
-    )
-    runs_out_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
-    imminence: Imminence | None = Field(description="Soonest imminence by the same reports; null if none gives one.")
+    runs_out_earliest: Day | None = Field(description="Earliest day by the warnings that stand without an outcome; null if none gives one.")
+    runs_out_latest: Day | None = Field(description="Latest day by the same warnings; null if none gives one.")
+    imminence: Imminence | None = Field(description="Soonest imminence by the same warnings; null if none gives one.")
     relative_text: str | None = Field(description="Words of the preferred report; null for none.")
     scope: SupplyScope = Field(description="Whose stock.")
     conditional_on: str | None = Field(description="Condition by the preferred report; null for none.")
@@ -189,9 +185,9 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         """Return the range of days of a warning that names any."""
         return value.range() if self.warns(value) and value.range() != (None, None) else None
 
-    def occurred_on(self, value: SupplyRunout) -> date | None:
-        """Return the earliest day, if the report says that the supply ran out."""
-        return (value.runs_out_earliest or value.runs_out_latest) if value.state == "ran_out" else None
+    def occurred_on(self, value: SupplyRunout, stated_on: date) -> date | None:
+        """Return the earliest day, else that of the statement, if the report says that the supply ran out."""
+        return (value.runs_out_earliest or value.runs_out_latest or stated_on) if value.state == "ran_out" else None
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         """Add the days left, None unless the supply has a due date."""
@@ -201,7 +197,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
             "days_left_latest": None if due is None or latest is None else (date.fromisoformat(latest) - at.date()).days,
         }
 
-    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Add the soonest run-out."""
         return {"supplies": items, "soonest_runout": next((each for each in items if each["days_left"] is not None), None)}
 
@@ -209,8 +205,11 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         """Return `short` if the supply ran out, is past due or due soon, or is said to run out within hours or days."""
         if value["state"] == "ran_out":
             return Risk("short", "ran_out")
-        imminent = value["outcome"] == "pending" and value["imminence"] in ("hours", "days")
-        return super().risk(value, at) or (Risk("short", "imminent") if imminent else None)
+        return super().risk(value, at) or (Risk("short", "imminent") if self.is_imminent(value) else None)
+
+    def is_imminent(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether an open warning says that it runs out within hours or days."""
+        return value["outcome"] == "pending" and value["imminence"] in ("hours", "days")
 
     def subject(self, value: SupplyRunout) -> str:
         """Return the supply, with its scope unless that is all stock."""
@@ -242,15 +241,9 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
 
     def severity(self, value: SupplyRunout) -> Severity:
         """Return the state, `low` and `will_run_out` as one, and within it the days that are left, fewer of them worse."""
-        if value.state == "ran_out":
-            return (2, 0), (2, 0)
         earliest, latest = value.range()
-        state = 0 if value.state == "resupplied" else 1
+        state = {"resupplied": 0, "ran_out": 2}.get(value.state, 1)
         return (state, -inf if latest is None else -latest.toordinal()), (state, inf if earliest is None else -earliest.toordinal())
-
-    def disputes(self, one: StatedValue[SupplyRunout], other: StatedValue[SupplyRunout]) -> bool:
-        """Tell whether two reports say that the supply ran out on different days."""
-        return one.value.state == other.value.state == "ran_out" and disjoint(one.value.range(), other.value.range())
 
     def never_passes(self, value: SupplyRunout) -> bool:
         """Rule 5: what ran out passes no horizon."""
@@ -265,21 +258,21 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         return earlier.state != "ran_out" or later.state == "resupplied"
 
     def combine(self, part: Part[SupplyRunout]) -> Combined:
-        """Rule 8: return the state that leads, with the days from the earliest to the latest of its reports, all warnings together."""
+        """Rule 8: return the state that leads, with the days from the earliest to the latest of the warnings."""
         assert part.preferred is not None
         preferred = part.preferred.value
-        same = [each for each in part.in_order() if _is_compatible(preferred, each.value) and each.value.state != "resupplied"]
-        earliest = min((each.value.runs_out_earliest for each in same if each.value.runs_out_earliest), default=None)
-        latest = max((each.value.runs_out_latest for each in same if each.value.runs_out_latest), default=None)
+        warnings = [each for each in part.in_order() if self.warns(each.value)]
+        earliest = min((each.value.runs_out_earliest for each in warnings if each.value.runs_out_earliest), default=None)
+        latest = max((each.value.runs_out_latest for each in warnings if each.value.runs_out_latest), default=None)
         if earliest and latest and earliest > latest:
             # Half-open ranges that do not meet: keep the sooner end.
             earliest = None
-        said = [each.value.imminence for each in same if each.value.imminence]
+        said = [each.value.imminence for each in warnings if each.value.imminence]
         imminence = min(said, key=closed_set(Imminence).index, default=None)
         found = {"runs_out_earliest": earliest, "runs_out_latest": latest, "imminence": imminence}
         assessed = SupplyRunoutReading(**dict(preferred) | found)
         figures = {name: (figure, attrgetter(name)) for name, figure in found.items()}
-        return Combined(assessed.model_dump(mode="json"), basis_of(same, figures))
+        return Combined(assessed.model_dump(mode="json"), basis_of(warnings, figures))
 
 
 def _check_days(resolved: SupplyRunout, sent: SupplyRunout, stated_on: date) -> None:
@@ -295,7 +288,3 @@ def _urgency(days: int) -> str:
     if days < 0:
         return "Past"
     return "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"
-
-
-def _is_compatible(one: SupplyRunout, other: SupplyRunout) -> bool:
-    return one.state == other.state or {one.state, other.state} <= _WARNING_STATES

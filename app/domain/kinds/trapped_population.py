@@ -149,7 +149,7 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
 
 
 def _half_unit(figure: int) -> float:
-    """Return half a unit of the last significant digit; at least two digits count as significant, and 0 is exact."""
+    """Return half a unit of the last significant digit; at least two digits count as significant (7 is 7.0), and 0 is exact."""
     digits = str(figure)
-    zeros = min(len(digits) - len(digits.rstrip("0")), max(0, len(digits) - 2))
+    zeros = min(len(digits) - len(digits.rstrip("0")), len(digits) - 2)
     return 0 if figure == 0 else 10**zeros / 2

@@ -78,7 +78,7 @@ class HealthAttackKind(Kind[HealthAttack]):
         """Return the day on which the service is expected to end."""
         return (value.closes_on, value.closes_on) if value.closes_on and value.service != "out_of_service" else None
 
-    def occurred_on(self, value: HealthAttack) -> date | None:
+    def occurred_on(self, value: HealthAttack, stated_on: date) -> date | None:
         """Return the day on which the service ended."""
         return value.closes_on if value.service == "out_of_service" else None
 
