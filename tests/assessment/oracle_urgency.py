@@ -12,21 +12,12 @@ TRAPPED = ("trapped", "besieged", "encircled", "remaining")
 
 @dataclass
 class Urgency:
-    """Level and the indicators that are reasons for it; None where nothing leads."""
+    """Level and its reasons, each with its indicator; the level is None where nothing leads."""
 
     level: str | None
-    held: set[str]
-    short: set[str]
+    because: set[tuple[str, str]]
     silent_days: int | None
     dormant: bool
-
-
-def _is_trapped(oracle: Oracle) -> bool:
-    if oracle.kind != "trapped_population" or oracle.preferred is None or said(oracle.preferred, "concept") not in TRAPPED:
-        return False
-    figures = oracle.figures()
-    figure = next((figures[name] for name in ("people", "people_high", "people_low") if figures[name] is not None), 0)
-    return bool(figure > 0)
 
 
 def _is_shut(oracle: Oracle, way: str) -> bool:
@@ -34,26 +25,36 @@ def _is_shut(oracle: Oracle, way: str) -> bool:
     return leader is not None and (state_of(leader) == "closed" or leader["value"].get("passable_by") == [])
 
 
-def _held(indicators: dict[str, Oracle]) -> set[str]:
-    held = {name for name, each in indicators.items() if _is_trapped(each)}
+def _held(indicators: dict[str, Oracle]) -> set[tuple[str, str]]:
+    held = set()
+    for name, each in indicators.items():
+        concept = said(each.preferred, "concept") if each.preferred else None
+        if concept in TRAPPED:
+            figures = each.figures()
+            figure = next((figures[end] for end in ("people", "people_high", "people_low") if figures[end] is not None), 0)
+            if figure > 0:
+                held.add((concept, name))
     routes = {name: each for name, each in indicators.items() if each.kind == "route_closure"}
     for way in ("in", "out"):
         known = {name: each for name, each in routes.items() if each.leaders[way] is not None}
         if all(_is_shut(each, way) for each in known.values()):
-            held |= set(known)
+            held |= {(f"way_{way}_closed", name) for name in known}
     for name, each in routes.items():
         way_in = each.leaders["in"]
         closed = each.figures()["status"] == "closed" or (way_in is not None and state_of(way_in) == "closed")
         if each.figures()["last_route"] and closed:
-            held.add(name)
+            held.add(("last_route", name))
     return held
 
 
-def _is_short(oracle: Oracle, today: date) -> bool:
+def _short(oracle: Oracle, today: date) -> set[str]:
     if oracle.kind != "supply_runout" or oracle.preferred is None:
-        return False
+        return set()
+    reasons = {"ran_out"} if state_of(oracle.preferred) == "ran_out" else set()
     due = oracle.due()
-    return state_of(oracle.preferred) == "ran_out" or (due is not None and due <= today + timedelta(days=7)) or oracle.is_imminent()
+    if due is not None and due <= today + timedelta(days=7):
+        reasons.add("past_due" if due < today else "due_soon")
+    return reasons | ({"imminent"} if oracle.is_imminent() else set())
 
 
 def silence(oracles: Iterable[Oracle], today: date) -> int | None:
@@ -66,8 +67,8 @@ def silence(oracles: Iterable[Oracle], today: date) -> int | None:
 def urgency(indicators: dict[str, Oracle], today: date) -> Urgency:
     """Return the urgency of the indicators of one place."""
     held = _held(indicators)
-    short = {name for name, each in indicators.items() if _is_short(each, today)}
+    short = {(reason, name) for name, each in indicators.items() for reason in _short(each, today)}
     leads = any(each.preferred is not None for each in indicators.values())
     level = "critical" if held and short else "serious" if held or short else "watch" if leads else None
     silent_days = silence(indicators.values(), today)
-    return Urgency(level, held, short, silent_days, silent_days is not None and silent_days > 365)
+    return Urgency(level, held | short, silent_days, silent_days is not None and silent_days > 365)
