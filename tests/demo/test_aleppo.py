@@ -193,7 +193,7 @@ async def test_place_code_needs_its_scheme(aleppo: httpx.AsyncClient) -> None:
         answer = await aleppo.get("/v1/indicators", params={"place": code, "within": "true"})
         assert answer.status_code == 422 or answer.json()["items"] == [], code
     place = (await aleppo.get("/v1/places/aleppo-east")).json()
-    assert (place["codes"], place["valid_to"]) == ([], "2016-12-22")
+    assert (place["codes"], place["timezone"]) == ([], "Asia/Damascus")
 
 
 async def test_history_of_the_trapped_lists_each_change(aleppo: httpx.AsyncClient) -> None:
