@@ -128,8 +128,8 @@ def steps(kinds: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
         st.tuples(st.just("grade"), SOURCE, st.sampled_from("ABCDEF")),
         st.tuples(st.just("label"), WHICH, READER),
     )
-    reports = st.lists(report, min_size=3, max_size=9)
-    return st.tuples(reports, st.lists(st.one_of(report, amendment), max_size=9)).map(lambda two: two[0] + two[1])
+    batch = st.tuples(st.just("batch"), st.lists(statement, min_size=3, max_size=9))
+    return st.tuples(batch, st.lists(st.one_of(report, amendment), min_size=1, max_size=9)).map(lambda two: [two[0], *two[1]])
 
 
 STEPS = st.sampled_from([*([kind] for kind in KINDS), *([kind] for kind in KINDS), list(KINDS)]).flatmap(steps)

@@ -1,6 +1,6 @@
 """Replay of the ledger: up to any entry it gives, byte for byte, the documents stored at that entry, for every clearance.
 
-Hypothesis chooses the entries. By default the same few examples run; with LIFELINE_TEST_FULL=1, 300 new ones each time. Whether those
+Hypothesis chooses the entries. By default the same example runs; with LIFELINE_TEST_FULL=1, forty new ones each time. Whether those
 documents are right is a matter of `test_oracle.py`.
 """
 
@@ -84,7 +84,7 @@ class RecordedLedger(RandomLedger):
 
 
 @settings(
-    max_examples=300 if FULL else 3,
+    max_examples=40 if FULL else 2,
     derandomize=not FULL,
     deadline=None,
     database=None,
