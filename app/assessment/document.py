@@ -42,7 +42,7 @@ def render(subject: IndicatorIdentity, assessment: Assessment, recorded_at: date
         "assessment": {
             "method": METHOD,
             "policy": assessment.policy.as_document(),
-            "reports": len(assessment.standing),
+            "reports": assessment.reports,
             "sources": assessment.sources,
             "origins": assessment.origins,
             "preferred": str(preferred.id) if preferred else None,

@@ -1,14 +1,14 @@
 """The method `envelope/2`: select the reports that stand, the one that leads, and combine their values (docs/method.md). Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast, get_args
 from uuid import UUID
 
 from typing_extensions import TypeAliasType
 
-from app.assessment.outcomes import Outcome, outcomes_in_force, warning_fields
+from app.assessment.outcomes import Outcome, came_true, outcome_of, warning_fields
 from app.assessment.policy import NO_POLICY, Policy
 from app.assessment.standing import Standing, relayed_reports, standing_reports
 from app.assessment.statement import Statement
@@ -17,6 +17,8 @@ from app.assessment.terms import (
     assessed,
     best_first,
     in_order_of_time,
+    is_party,
+    is_sound,
     origin_of,
     unsound_claims,
 )
@@ -37,7 +39,7 @@ class Assessment:
     """The combined value of the reports that stand; without any, `value` and `agreement` are None.
 
     `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
-    None if nothing leads.
+    None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count.
     """
 
     value: dict[str, Any] | None = None
@@ -48,6 +50,7 @@ class Assessment:
     standing: tuple[Statement, ...] = ()
     relations: tuple[tuple[Statement, Relation], ...] = ()
     left_out: tuple[tuple[Statement, LeftOutReason], ...] = ()
+    reports: int = 0
     sources: int = 0
     origins: int = 0
     stated_at: datetime | None = None
@@ -59,9 +62,10 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class _AssessedPart:
-    """One part of the subject: its reports by reason, the report that leads, those that give the value, and their agreement."""
+    """One part of the subject: its reports, those of them that count, the one that leads, those that give the value, their agreement."""
 
     reports: Standing
+    counted: tuple[AssessedStatement, ...]
     leading: AssessedStatement | None
     pool: tuple[AssessedStatement, ...]
     agreement: Agreement | None
@@ -83,38 +87,37 @@ def assess(
     reasons: dict[UUID, str] = {
         each.id: reason for each in visible if (reason := _left_out(each, level) or policy.excludes(each, origins[each.id]))
     }
-    said = [each for each in visible if each.id not in reasons]
+    said = spoken = [each for each in visible if each.id not in reasons]
     announced = {each.id for each in said if kind.is_announced(each.value)}
     reasons |= dict.fromkeys(announced, "announced")
     said = [each for each in said if each.id not in announced]
-    usable = [each for each in outcomes if each.level <= level and each.evidence.level <= level]
+    usable = [each for each in outcomes if each.counts_for(level)]
     usable = [each for each in usable if policy.excludes(each.evidence, each.evidence.origin or each.evidence.source) is None]
-    in_force = outcomes_in_force(usable, [each for each in said if kind.warns(each.value)])
-    items = _items(kind, said, origins, in_force, horizon)
+    items = _items(kind, said, origins, usable, horizon)
     relayed = relayed_reports(said, by_id)
     parts = {
         name: _assess_part(kind, standing_reports(kind, [each for each in items if name in kind.facets(each.value)], relayed))
         for name in sorted({name for each in items for name in kind.facets(each.value)})
     }
-    return _combined(kind, visible, parts, reasons, in_force, horizon, policy)
+    found = _combined(kind, parts, usable, horizon)
+    relations, left_out = _listed(kind, visible, parts, reasons, found.preferred)
+    newest, newest_sound = _newest(spoken, origins)
+    return replace(found, relations=relations, left_out=left_out, newest_at=newest, newest_sound_at=newest_sound, policy=policy)
 
 
 def _left_out(statement: Statement, level: int) -> LeftOutReason | None:
     """Rule 1: tell why a report is left out for a clearance. The caller leaves out what `as_of` and `known_at` do not see."""
-    if statement.retracted_from_level is not None and statement.retracted_from_level <= level:
+    if statement.is_retracted_for(level):
         return "retracted"
-    if statement.superseded_from_level is not None and statement.superseded_from_level <= level:
-        return "superseded"
-    return None
+    return "superseded" if statement.is_superseded_for(level) else None
 
 
 def _items(
-    kind: Kind[Any], said: Sequence[Statement], origins: Mapping[UUID, SourceRecord], in_force: Sequence[Outcome], horizon: timedelta
+    kind: Kind[Any], said: Sequence[Statement], origins: Mapping[UUID, SourceRecord], outcomes: Sequence[Outcome], horizon: timedelta
 ) -> list[AssessedStatement]:
     """Return the reports and the states that outcomes left, oldest first."""
-    came_true = [each for each in in_force if each.outcome == "materialised"]
     about = next((each.value for each in said if kind.warns(each.value)), said[0].value if said else None)
-    events = [] if about is None else [each.evidence for each in came_true]
+    events = [] if about is None else [each.evidence for each in came_true(outcomes)]
     happened = {id(each) for each in events}
     return [
         assessed(
@@ -123,7 +126,7 @@ def _items(
             (each.origin or each.source) if id(each) in happened else origins[each.id],
             order,
             horizon,
-            ended=any(outcome.is_after(each) for outcome in in_force),
+            ended=kind.warns(each.value) and outcome_of(each, outcomes) is not None,
             from_outcome=id(each) in happened,
             value=kind.came_true(about) if id(each) in happened else None,
         )
@@ -131,14 +134,18 @@ def _items(
     ]
 
 
-def _leading(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> tuple[AssessedStatement | None, tuple[AssessedStatement, ...]]:
-    """Rule 7: return the report that leads, if any, and those that give the value, best first.
+def _newest(spoken: Sequence[Statement], origins: Mapping[UUID, SourceRecord]) -> tuple[datetime | None, datetime | None]:
+    """Return the times of the newest report that rule 1 leaves, and of the newest sound one; silence is counted from these."""
+    sound = [each.time for each in spoken if is_sound(each, is_party(each, origins[each.id]))]
+    return max((each.time for each in spoken), default=None), max(sound, default=None)
 
-    Warnings that have an outcome lead only where nothing else does.
-    """
-    claims = unsound_claims(standing)
-    usable = [each for each in standing if each.sound] or [each for each in standing if each not in claims]
-    pool = sorted([each for each in usable if not (each.ended and kind.warns(each.value))] or usable, key=best_first)
+
+def _leading(
+    kind: Kind[Any], standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]
+) -> tuple[AssessedStatement | None, tuple[AssessedStatement, ...]]:
+    """Rule 7: return the report that leads, if any, and those that give the value, best first."""
+    claims = unsound_claims(standing, old)
+    pool = sorted([each for each in standing if each.sound] or [each for each in standing if each not in claims], key=best_first)
     if not pool:
         return None, ()
     if kind.worst_first:
@@ -177,10 +184,14 @@ def _agreement(standing: Sequence[AssessedStatement], leads: bool, contested: bo
 
 
 def _assess_part(kind: Kind[Any], reports: Standing) -> _AssessedPart:
-    standing = reports.standing
-    leading, pool = _leading(kind, standing)
-    contested = bool(standing) and _contest(kind, standing)
-    return _AssessedPart(reports, leading, pool, _agreement(standing, leading is not None, contested))
+    """Apply rules 7 and 9 to one part. Warnings that have an outcome count (rule 10) only where nothing else leads."""
+    counted = [each for each in reports.standing if not each.ended]
+    leading, pool = _leading(kind, counted, reports.old)
+    if leading is None and len(counted) < len(reports.standing):
+        counted = reports.standing
+        leading, pool = _leading(kind, counted, reports.old)
+    contested = bool(counted) and _contest(kind, counted)
+    return _AssessedPart(reports, tuple(counted), leading, pool, _agreement(counted, leading is not None, contested))
 
 
 def _listed(
@@ -188,16 +199,14 @@ def _listed(
     visible: Sequence[Statement],
     parts: Mapping[str, _AssessedPart],
     reasons: Mapping[UUID, str],
-    preferred: AssessedStatement | None,
-    standing: Sequence[AssessedStatement],
+    preferred: Statement | None,
 ) -> tuple[tuple[tuple[Statement, Relation], ...], tuple[tuple[Statement, LeftOutReason], ...]]:
     """Return the reports listed with a relation, the preferred one first, then the others that stand; and those left out with a reason."""
-    stands: dict[UUID, tuple[Statement, Relation]] = {}
-    for each in [*([preferred] if preferred else []), *standing]:
+    stands: dict[UUID, tuple[Statement, Relation]] = {} if preferred is None else {preferred.id: (preferred, "preferred")}
+    for each in _standing(parts):
         leading = [part.leading for part in parts.values() if part.leading is not None and each in part.reports.standing]
         contradicts = any(kind.compare(each, other) for other in leading)
-        relation: Relation = "preferred" if each is preferred else "contradicts" if contradicts else "supports"
-        stands.setdefault(each.statement.id, (each.statement, relation))
+        stands.setdefault(each.statement.id, (each.statement, "contradicts" if contradicts else "supports"))
     taken_out: dict[UUID, str] = dict(reasons)
     fates = [(each.statement.id, why) for part in parts.values() for each, why in part.reports.reasons.items() if not each.from_outcome]
     taken_out |= dict(sorted(fates, key=lambda pair: _RULES_IN_ORDER.index(pair[1])))
@@ -207,48 +216,37 @@ def _listed(
     return tuple(relations), tuple((each, cast("LeftOutReason", reason)) for each, reason in others if reason not in _RELATIONS)
 
 
-def _combined(
-    kind: Kind[Any],
-    visible: Sequence[Statement],
-    parts: Mapping[str, _AssessedPart],
-    reasons: Mapping[UUID, str],
-    in_force: Sequence[Outcome],
-    horizon: timedelta,
-    policy: Policy,
-) -> Assessment:
-    """Rules 8, 9 and 11: return the assessment of all parts together."""
+def _standing(parts: Mapping[str, _AssessedPart]) -> list[AssessedStatement]:
+    return sorted({each for part in parts.values() for each in part.reports.standing}, key=best_first)
+
+
+def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Sequence[Outcome], horizon: timedelta) -> Assessment:
+    """Rules 8, 9 and 11: return the assessment of all parts together, without the list of reports."""
+    standing = _standing(parts)
+    if not standing:
+        return Assessment()
     leading = [part.leading for part in parts.values() if part.leading is not None]
     preferred = min(leading, key=lambda each: (_rank_of_state(kind, each), best_first(each)), default=None)
-    standing = sorted({each for part in parts.values() for each in part.reports.standing}, key=best_first)
-    relations, left_out = _listed(kind, visible, parts, reasons, preferred, standing)
-    newest = max(standing, key=lambda each: each.order, default=None)
-    newest_sound = max((each for each in standing if each.sound), key=lambda each: each.order, default=None)
-    found: dict[str, Any] = {
-        "relations": relations,
-        "left_out": left_out,
-        "newest_at": newest and newest.statement.time,
-        "newest_sound_at": newest_sound and newest_sound.statement.time,
-        "policy": policy,
-    }
-    if not standing:
-        return Assessment(**found)
-    more = warning_fields(kind, standing, in_force) if kind.has_outcome else {}
-    found |= {
-        "agreement": _agreement(standing, preferred is not None, any(part.agreement == "contested" for part in parts.values())),
-        "standing": tuple({each.statement.id: each.statement for each in standing}.values()),
-        "sources": len({each.statement.source.id for each in standing}),
-        "origins": len({each.origin for each in standing}),
-    }
+    counted = {each for part in parts.values() for each in part.counted}
+    contested = any(part.agreement == "contested" for part in parts.values())
+    more = warning_fields(kind, standing, outcomes) if kind.has_outcome else {}
+    found = Assessment(
+        value=kind.unknown(standing[0].value) | more,
+        agreement=_agreement(list(counted), preferred is not None, contested),
+        standing=tuple({each.statement.id: each.statement for each in standing}.values()),
+        reports=len({each.statement.id for each in counted}),
+        sources=len({each.statement.source.id for each in counted}),
+        origins=len({each.origin for each in counted}),
+    )
     if preferred is None:
-        return Assessment(value=kind.unknown(standing[0].value) | more, **found)
+        return found
     combined = kind.combine_parts({name: Part(each.pool, each.leading, each.agreement) for name, each in parts.items()}, preferred)
-    own_horizon = kind.horizon_of(preferred.value, horizon)
-    return Assessment(
+    return replace(
+        found,
         value=combined.value | more,
         preferred=preferred.statement,
         basis={name: each.statement.id for name, each in combined.basis.items() if isinstance(each, AssessedStatement)},
         spread=combined.spread,
         stated_at=preferred.statement.time,
-        stale_after=preferred.statement.time + own_horizon,
-        **found,
+        stale_after=preferred.statement.time + kind.horizon_of(preferred.value, horizon),
     )

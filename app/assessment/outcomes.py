@@ -44,6 +44,12 @@ def came_true(outcomes: Sequence[Outcome]) -> list[Outcome]:
     ]
 
 
+def outcomes_in_force(outcomes: Sequence[Outcome], warnings: Iterable[Statement]) -> list[Outcome]:
+    """Return the outcomes of some warnings and those that came true, in order of recording."""
+    found = [*came_true(outcomes), *(each for warning in warnings if (each := outcome_of(warning, outcomes)) is not None)]
+    return sorted({each.global_seq: each for each in found}.values(), key=lambda each: each.global_seq)
+
+
 def warning_fields(kind: Kind[Any], standing: Sequence[AssessedStatement], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Rule 10: return the outcome of the warnings that stand, and the first day on which one without an outcome is due.
 
@@ -54,8 +60,6 @@ def warning_fields(kind: Kind[Any], standing: Sequence[AssessedStatement], outco
         days = [day for each in [each for each in open_ if each.sound] or open_ if (day := kind.due_day(each.value)) is not None]
         due: date | None = min(days, default=None)
         return {"outcome": "pending", "due": due and due.isoformat()}
-    events = {each.statement.id for each in standing if each.from_outcome}
-    ended = [found for each in standing if each.ended and (found := outcome_of(each.statement, outcomes)) is not None]
-    ended += [each for each in outcomes if each.evidence.id in events and each.outcome == "materialised"]
-    last = max(ended, key=lambda each: each.global_seq, default=None)
-    return {"outcome": last and last.outcome, "due": None}
+    past = [each for each in standing if each.ended or each.from_outcome]
+    in_force = outcomes_in_force(outcomes, [each.statement for each in past if each.ended]) if past else []
+    return {"outcome": in_force[-1].outcome if in_force else None, "due": None}

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from app.assessment.statement import Directness, Statement
-from app.assessment.terms import AssessedStatement, unsound_claims
+from app.assessment.terms import AssessedStatement, too_old_to_compare, unsound_claims
 from app.domain.kinds.base import Kind
 
 _DIRECTNESS: tuple[str, ...] = get_args(Directness.__value__)
@@ -18,10 +18,14 @@ _HAS_SEEN = frozenset({"headcount", "registration", "direct_observation"})
 
 @dataclass(slots=True)
 class Standing:
-    """The reports of one part of a subject: those that stand, oldest first, and the reason for each of the others."""
+    """The reports of one part of a subject: those that stand, oldest first, and the reason for each of the others.
+
+    `old` are those beside which nothing claims relief.
+    """
 
     standing: list[AssessedStatement]
     reasons: dict[AssessedStatement, str] = field(default_factory=dict)
+    old: frozenset[AssessedStatement] = frozenset()
 
     def take_out(self, some: Iterable[AssessedStatement], reason: str) -> None:
         """Take reports out of those that stand."""
@@ -45,33 +49,35 @@ def relayed_reports(standing: Sequence[Statement], by_id: Mapping[UUID, Statemen
     return relayed
 
 
-def less_direct(standing: Sequence[AssessedStatement]) -> set[AssessedStatement]:
+def less_direct(said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
     """Rule 3, second half: return the reports that repeat a more direct one of their source of the week before.
 
     One that says worse is no repetition, and a relief claim that is not sound is not repeated by anything.
     """
-    claims = unsound_claims(standing)
+    claims = unsound_claims(said, old)
     by_source: dict[UUID, list[AssessedStatement]] = {}
-    for each in standing:
+    for each in said:
         by_source.setdefault(each.source, []).append(each)
-    found: set[AssessedStatement] = set()
-    for said in by_source.values():
-        direct: list[AssessedStatement] = []
-        for directness in _DIRECTNESS:
-            level = [each for each in said if each.statement.directness == directness]
-            repeated = {each for each in level if any(_repeats(each, more) for more in direct)} if direct else set()
-            found |= repeated
-            direct += [each for each in level if each not in repeated and each not in claims]
-    return found
+    return {
+        each
+        for own in by_source.values()
+        if len({one.statement.directness for one in own}) > 1
+        for each in own
+        if any(_repeats(each, more) for more in own if more not in claims)
+    }
 
 
-def _repeats(each: AssessedStatement, more_direct: AssessedStatement) -> bool:
-    return 0 <= (each.day - more_direct.day).days <= MAX_RELAY_DAYS and not more_direct.is_better_than(each)
+def _repeats(each: AssessedStatement, other: AssessedStatement) -> bool:
+    return (
+        _DIRECTNESS.index(each.statement.directness) > _DIRECTNESS.index(other.statement.directness)
+        and 0 <= (each.day - other.day).days <= MAX_RELAY_DAYS
+        and not other.is_better_than(each)
+    )
 
 
-def replaced_by_later(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> set[AssessedStatement]:
+def replaced_by_later(kind: Kind[Any], standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
     """Rule 4: return the reports that a later one of their source replaces; relief claims that are not sound replace nothing."""
-    claims = unsound_claims(standing)
+    claims = unsound_claims(standing, old)
     counted: dict[UUID, list[AssessedStatement]] = {}
     found: set[AssessedStatement] = set()
     for each in reversed(standing):
@@ -83,18 +89,16 @@ def replaced_by_later(kind: Kind[Any], standing: Sequence[AssessedStatement]) ->
     return found
 
 
-def past_horizon(standing: Sequence[AssessedStatement]) -> set[AssessedStatement]:
+def past_horizon(standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
     """Rule 5: return the reports that are older than their horizon beside the newest sound one, or without any, the newest that counts."""
     newest = next((each for each in reversed(standing) if each.sound), None)
     if newest is None:
-        claims = unsound_claims(standing)
+        claims = unsound_claims(standing, old)
         newest = next((each for each in reversed(standing) if each not in claims), None)
-    if newest is None:
-        return set()
-    return {each for each in standing if each.horizon is not None and each.age_at(newest) > each.horizon}
+    return set() if newest is None else {each for each in standing if each.is_past_horizon(newest)}
 
 
-def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement]) -> set[AssessedStatement]:
+def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
     """Rule 6: return the reports that later ones overtook, in order of time, each by those that stood when it did.
 
     `said` is what rules 1 to 3 leave, oldest first: what a report overtook stays so, also once that report does not stand any more.
@@ -103,15 +107,15 @@ def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement]) -> set[Assesse
     current: list[AssessedStatement] = []
     for each in said:
         # Rule 4: a relief claim that is not sound replaces nothing.
-        if each.sound or not (each.claims_relief or any(each.is_better_than(old) for old in current)):
-            current = [old for old in current if old.source != each.source or kind.leaves_standing(each.value, old.value)]
+        if each.sound or not (each.claims_relief or any(each.is_better_than(one) for one in current if one not in old)):
+            current = [one for one in current if one.source != each.source or kind.leaves_standing(each.value, one.value)]
         current.append(each)
         if each.sound:
             # Rule 5: only a sound report takes others past their horizon before it overtakes them.
-            current = [old for old in current if old.horizon is None or old.age_at(each) <= old.horizon]
-            gone = {old for old in current if _is_overtaken(kind, old, each, current)}
+            current = [one for one in current if not one.is_past_horizon(each)]
+            gone = {one for one in current if _is_overtaken(kind, one, each, current)}
             found |= gone
-            current = [old for old in current if old not in gone]
+            current = [one for one in current if one not in gone]
     return found
 
 
@@ -144,10 +148,12 @@ def _may_overtake(kind: Kind[Any], later: AssessedStatement, old: AssessedStatem
 def standing_reports(kind: Kind[Any], said: Sequence[AssessedStatement], relayed: set[UUID]) -> Standing:
     """Apply rules 3 to 6 to the reports on one part of a subject, oldest first; `relayed` is the first half of rule 3."""
     found = Standing(list(said))
-    found.take_out([each for each in said if each.statement.id in relayed and not each.from_outcome], "relayed")
-    found.take_out(less_direct(found.standing), "relayed")
+    old = too_old_to_compare(said)
+    repeated = less_direct(said, old)
+    found.take_out([each for each in said if each in repeated or (each.statement.id in relayed and not each.from_outcome)], "relayed")
     history = found.standing
-    found.take_out(replaced_by_later(kind, found.standing), "replaced_by_later")
-    found.take_out(past_horizon(found.standing), "past_horizon")
-    found.take_out(overtaken(kind, history).intersection(found.standing), "overtaken")
+    found.take_out(replaced_by_later(kind, history, old), "replaced_by_later")
+    found.take_out(past_horizon(found.standing, old), "past_horizon")
+    found.take_out(overtaken(kind, history, old).intersection(found.standing), "overtaken")
+    found.old = old
     return found

@@ -52,6 +52,10 @@ class AssessedStatement(StatedValue[Any]):
         """Return by how much it is older than another."""
         return self.statement.age_at(later.statement)
 
+    def is_past_horizon(self, newest: "AssessedStatement") -> bool:
+        """Tell whether it is older than its horizon beside the newest report."""
+        return self.horizon is not None and self.age_at(newest) > self.horizon
+
     def is_better_than(self, other: "AssessedStatement") -> bool:
         """Tell whether it contradicts another and says better."""
         return self.severity[1] < other.severity[0]
@@ -131,7 +135,19 @@ def assessed(
     )
 
 
-def unsound_claims(standing: Sequence[AssessedStatement]) -> set[AssessedStatement]:
-    """Return the relief claims that are not sound: those that say that all is well, or better than another that stands."""
-    worst = max((each.severity[0] for each in standing), default=())
+def too_old_to_compare(said: Sequence[AssessedStatement]) -> frozenset[AssessedStatement]:
+    """Return the reports beside which a later one claims no relief: older than their horizon before the newest sound one.
+
+    `said` is what rules 1 and 2 leave of a part, oldest first. Without a sound report, none is too old.
+    """
+    newest = next((each for each in reversed(said) if each.sound), None)
+    return frozenset() if newest is None else frozenset(each for each in said if each.is_past_horizon(newest))
+
+
+def unsound_claims(standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
+    """Return the relief claims that are not sound: those that say that all is well, or better than another that stands.
+
+    `old` is what `too_old_to_compare` returns.
+    """
+    worst = max((each.severity[0] for each in standing if each not in old), default=())
     return {each for each in standing if not each.sound and (each.claims_relief or each.severity[1] < worst)}

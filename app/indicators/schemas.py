@@ -63,7 +63,9 @@ class Assessment(BaseModel):
 
     method: str = Field(description="Name and version of the method, which the guide describes.", examples=[METHOD])
     policy: AssessmentPolicy | None = Field(description="Policy that the reader asked for; null if every report counts.")
-    reports: int = Field(description="Number of standing reports.")
+    reports: int = Field(
+        description="Number of reports that count: those that stand, without warnings that have an outcome if others lead."
+    )
     sources: int = Field(description="Number of their sources.")
     origins: int = Field(description="Number of their origins: sources that rely on one origin count once.")
     preferred: str | None = Field(description="Identifier of the report that leads; null if none does.")
@@ -74,8 +76,8 @@ class Assessment(BaseModel):
     spread: float | None = Field(
         description="Highest figure divided by the lowest, to two digits; null for a kind of states or an open end."
     )
-    newest_at: str | None = Field(description="Time of the newest standing report; null if none stands.")
-    newest_sound_at: str | None = Field(description="Time of the newest sound report that stands; null for none.")
+    newest_at: str | None = Field(description="Time of the newest report that is neither superseded nor retracted; null for none.")
+    newest_sound_at: str | None = Field(description="Time of the newest sound one of these; null for none.")
 
 
 class DetailAssessment(Assessment):

@@ -214,7 +214,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         "open": gettext_noop("open"),
         "restricted": gettext_noop("restricted"),
         "closed": gettext_noop("closed"),
-        "only_announced": gettext_noop("passage only announced"),
+        "only_announced": gettext_noop("passage only announced or claimed"),
         "in": gettext_noop("in"),
         "out": gettext_noop("out"),
         "civilian": gettext_noop("civilians"),
@@ -224,6 +224,9 @@ class RouteClosureKind(Kind[RouteClosure]):
         "observed": gettext_noop("observed"),
         "agreed": gettext_noop("agreed"),
         "announced": gettext_noop("announced"),
+        "because_way_in_closed": gettext_noop("no way in"),
+        "because_way_out_closed": gettext_noop("no way out"),
+        "because_last_route": gettext_noop("the last route, closed"),
     }
     value_model = RouteClosure
     assessment_model = RouteClosureReading

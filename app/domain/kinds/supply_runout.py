@@ -140,6 +140,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         latest="runs_out_latest",
         state="state",
         states=("resupplied", "will_run_out", "low", "ran_out"),
+        imminence="imminence",
         quote="relative_text",
     )
     code_labels = {
@@ -160,6 +161,13 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "low": gettext_noop("low"),
         "ran_out": gettext_noop("ran out"),
         "resupplied": gettext_noop("resupplied"),
+        "hours": gettext_noop("within hours"),
+        "days": gettext_noop("within days"),
+        "weeks": gettext_noop("within weeks"),
+        "months": gettext_noop("within months"),
+        "because_past_due": gettext_noop("past its date, outcome not known"),
+        "because_due_soon": gettext_noop("runs out soon"),
+        "because_imminent": gettext_noop("runs out within hours or days"),
     }
     value_model = SupplyRunout
     assessment_model = SupplyRunoutReading

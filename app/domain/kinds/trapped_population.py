@@ -102,6 +102,10 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "at_risk": gettext_noop("At risk"),
         "in_need": gettext_noop("In need"),
         "remaining": gettext_noop("Remaining"),
+        "because_trapped": gettext_noop("people are trapped"),
+        "because_besieged": gettext_noop("people are besieged"),
+        "because_encircled": gettext_noop("people are encircled"),
+        "because_remaining": gettext_noop("people remain inside"),
     }
     situation_group = "trapped"
     summary_fields = ("concept", "people", "people_low", "people_high", "qualifier")

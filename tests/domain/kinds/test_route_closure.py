@@ -120,7 +120,7 @@ def test_combine_assesses_each_direction_on_its_own() -> None:
     assessment = assessment_of(NAME, into, out)
     value = value_of(assessment)
     assert [value[name] for name in ("status", "status_in", "status_out")] == ["restricted", "closed", "open"]
-    assert value["passable_by"] == ["civilian"]
+    assert value["passable_by"] is None, "the preferred report, of the closed direction, does not say"
     assert value["directions"] == {
         "in": {
             "status": "closed",
@@ -161,8 +161,8 @@ def test_combine_leaves_a_direction_without_reports_unknown() -> None:
 
 @pytest.mark.parametrize(("said", "expected"), [(None, None), ([], []), (["medical"], ["medical"])])
 def test_passable_by_null_is_not_nobody(said: list[str] | None, expected: list[str] | None) -> None:
-    silent = stated("restricted", "un", grade="A")
-    value = value_of(assessment_of(NAME, silent, stated("restricted", "monitor", passable_by=said)))
+    other = stated("restricted", "monitor", grade="C", passable_by=["civilian"])
+    value = value_of(assessment_of(NAME, other, stated("restricted", "un", grade="A", passable_by=said)))
     assert value["passable_by"] == value["directions"]["in"]["passable_by"] == expected
 
 
@@ -215,7 +215,7 @@ def test_combined_status_is_the_worst_that_is_observed(parts: list[tuple[str, st
         assert value[f"status_{way}"] in (None, *(each.status for each in said if isinstance(each, RouteClosure)))
 
 
-@pytest.mark.parametrize(("status", "reason"), [("closed", "route_closed"), ("restricted", None), ("open", None)])
-def test_risk_is_held_for_a_closed_route(status: str, reason: str | None) -> None:
-    risk = KIND.risk({"status": status}, EPOCH)
-    assert (risk and risk.state, risk and risk.reason) == (reason and "held", reason)
+@pytest.mark.parametrize(("status", "held"), [("closed", True), ("restricted", False), ("open", False)])
+def test_risk_is_held_for_routes_that_are_all_closed(status: str, held: bool) -> None:
+    value = value_of(assessment_of(NAME, stated(status, "un", direction="in")))
+    assert [risk.reason for _, risk in KIND.risks([value], EPOCH)] == (["way_in_closed"] if held else [])

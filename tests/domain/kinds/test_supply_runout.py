@@ -14,7 +14,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.base import StatedValue
 from app.domain.kinds.supply_runout import SupplyRunout
 from app.domain.tlp import Label
-from tests.support.assessing import EPOCH, assessment_of, july, statement, value_of
+from tests.support.assessing import EPOCH, assessment_of, july, relations, statement, value_of
 
 KIND = KINDS["supply_runout"]
 NAME = "supply_runout"
@@ -127,11 +127,11 @@ def test_compare_takes_what_lasts_longer_for_better(
     assert KIND.compare(second, first) == {"better": "worse", "worse": "better", None: None}[expected]
 
 
-def test_compare_finds_two_days_of_running_out_neither_better_nor_worse() -> None:
+def test_compare_takes_what_ran_out_later_for_better() -> None:
     first, second = (
         StatedValue(supply(state="ran_out", runs_out_earliest=day, runs_out_latest=day)) for day in ("2016-08-01", "2016-08-09")
     )
-    assert (KIND.compare(first, second), KIND.compare(second, first), KIND.compare(first, first)) == ("neither", "neither", None)
+    assert (KIND.compare(first, second), KIND.compare(second, first), KIND.compare(first, first)) == ("worse", "better", None)
 
 
 def test_combine_takes_dates_of_warnings_and_leaves_out_other_states() -> None:
@@ -149,10 +149,12 @@ def test_combine_takes_dates_of_warnings_and_leaves_out_other_states() -> None:
     ]
     assert assessment.basis == {"runs_out_earliest": dated.id, "runs_out_latest": late.id, "imminence": late.id}
     assert assessment.agreement == "contested"
-    ran_out = assessment_of(
-        NAME, dated, statement(NAME, {"supply": "food", "state": "ran_out", "runs_out_latest": "2016-07-30"}, "d", day=31)
-    )
-    assert [value_of(ran_out)[name] for name in ("state", "runs_out_earliest", "runs_out_latest")] == ["ran_out", None, "2016-07-30"]
+    # Dates are those of the warnings, whichever state leads.
+    shut = statement(NAME, {"supply": "food", "state": "ran_out", "runs_out_latest": "2016-07-25"}, "d", day=24.5)
+    ran_out = value_of(assessment_of(NAME, dated, shut))
+    assert [ran_out[name] for name in ("state", "runs_out_earliest", "runs_out_latest")] == ["ran_out", "2016-08-11", "2016-08-20"]
+    alone = value_of(assessment_of(NAME, shut))
+    assert [alone[name] for name in ("state", "runs_out_earliest", "runs_out_latest")] == ["ran_out", None, None]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["both", "from", "until"]), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5))
@@ -196,6 +198,9 @@ def test_outcome_ends_warnings_stated_before_its_evidence_only() -> None:
         ]
     same_time = statement(NAME, {"supply": "food", "in_days_min": 5}, "b", day=2)
     assert value_of(assessment_of(NAME, first, same_time, outcomes=(averted,)))["due"] == "2016-07-08"
+    fresh = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 6}, "b", day=3)
+    both = assessment_of(NAME, first, fresh, outcomes=(averted,))
+    assert (both.agreement, both.reports, relations(both)[1]) == ("single", 1, "contradicts"), "what was averted contests no fresh warning"
     back = outcome("pending", 2, number=3)
     assert value_of(assessment_of(NAME, first, outcomes=(averted, back)))["outcome"] == "pending"
 
@@ -207,6 +212,17 @@ def test_outcome_is_hidden_with_its_entry_or_evidence() -> None:
     for above in (hidden, raised):
         assert value_of(assessment_of(NAME, first, outcomes=(averted, above)))["outcome"] == "averted"
         assert value_of(assessment_of(NAME, first, outcomes=(averted, above), level=3))["outcome"] == "materialised"
+    retracted = outcome("averted", 2, number=2, retracted_from_level=2)
+    assert value_of(assessment_of(NAME, first, outcomes=(retracted,), level=1))["outcome"] == "averted"
+    assert value_of(assessment_of(NAME, first, outcomes=(retracted,), level=2))["outcome"] == "pending"
+
+
+def test_later_recorded_outcome_revises_what_came_true() -> None:
+    warning = statement(NAME, {"supply": "food", "in_days_min": 1, "in_days_max": 5}, "a", number=1)
+    gone = outcome("materialised", 4, number=2)
+    for name, day, expected in (("averted", 4, "will_run_out"), ("averted", 3, "ran_out"), ("pending", 5, "will_run_out")):
+        value = value_of(assessment_of(NAME, warning, outcomes=(gone, outcome(name, day, number=3))))
+        assert value["state"] == expected, (name, day)
 
 
 def test_materialised_warning_stands_as_ran_out_until_overtaken() -> None:
@@ -215,7 +231,7 @@ def test_materialised_warning_stands_as_ran_out_until_overtaken() -> None:
     found = assessment_of(NAME, warning, outcomes=(gone,))
     assert found.preferred == gone.evidence
     assert [value_of(found)[name] for name in ("state", "outcome", "due", "runs_out_earliest")] == ["ran_out", "materialised", None, None]
-    assert (found.origins, found.agreement) == (2, "contested")
+    assert (found.reports, found.origins, found.agreement) == (1, 1, "single"), "a warning that came true is not contested by the event"
     # Not even a later report of the evidence's own source replaces it, nor silence.
     low = statement(NAME, {"supply": "food", "state": "low"}, "observer", day=90)
     assert value_of(assessment_of(NAME, warning, low, outcomes=(gone,)))["state"] == "ran_out"
