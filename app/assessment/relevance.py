@@ -1,4 +1,4 @@
-"""How far back the reports on an indicator can matter to its assessment, so that loading reads no more (docs/method.md). Pure.
+"""How far back the reports on an indicator can matter to its assessment, so that loading reads no more. Pure.
 
 Rule 5 takes out what is older than its horizon beside the newest sound report, so older reports matter only if they pass no horizon. What
 may be doubtful here counts as mattering: then more is read than necessary.
@@ -44,9 +44,8 @@ def needed_since(
     """
     if since == EVERYTHING:
         return since
-    needed = [since + MARGIN]
-    if any(each.outcome in ("materialised", "pending") for each in outcomes):
-        needed += [each.evidence.time for each in outcomes]
+    # A warning that came true stands as if it were reported, and passes no horizon.
+    needed = [since + MARGIN, *(each.evidence.time for each in outcomes if each.outcome == "materialised")]
     known = {each.id: each for each in loaded}
     if kind.has_outcome and any(not _is_sound(each, known) and not kind.claims_relief(each.value) for each in loaded):
         # Whether such a report claims relief depends on the worst of all warnings ever.

@@ -193,6 +193,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         "status": "#status+route",
         "status_in": "#status+route+in",
         "status_out": "#status+route+out",
+        "directions": "#status+route+directions",
         "since": "#description+since",
         "since_earliest": "#date+closed+min",
         "since_latest": "#date+closed+max",
@@ -226,7 +227,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         "announced": gettext_noop("announced"),
         "because_way_in_closed": gettext_noop("no way in"),
         "because_way_out_closed": gettext_noop("no way out"),
-        "because_last_route": gettext_noop("the last route, closed"),
+        "because_last_route": gettext_noop("no other way in is left"),
     }
     value_model = RouteClosure
     assessment_model = RouteClosureReading
@@ -289,12 +290,14 @@ class RouteClosureKind(Kind[RouteClosure]):
         """Tell people to avoid a route that is not open; passage that is only announced is to be monitored."""
         categories = ("Transport", "Security") if value.cause in _SECURITY_CONSTRAINTS else ("Transport",)
         if value.assertion != "observed" and value.status != "closed":
-            return Alert(f"Route passage {value.assertion}: {value.route}", categories, "Monitor", "Unknown", value.since_earliest)
+            event = f"Route passage {value.assertion}: {value.route}"
+            return Alert(event, categories, "Monitor", "Unknown", value.since_earliest, value.since_latest)
         event = f"Route {value.status}: {value.route}"
         if value.status == "open":
             return Alert(event, categories, "AllClear", "Past", value.since_earliest)
         onset = value.since_earliest or value.since_latest
-        return Alert(event, categories, "Avoid", "Immediate" if onset is None or onset <= sent_on else "Future", onset)
+        urgency = "Immediate" if onset is None or onset <= sent_on else "Future"
+        return Alert(event, categories, "Avoid", urgency, onset, value.since_latest)
 
     def default_label(self, value: RouteClosure, source_type: str, usual: Label) -> Label:
         """Label passable routes at least `amber`, because such a report shows where people will be."""

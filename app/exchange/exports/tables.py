@@ -72,6 +72,8 @@ def indicator_columns(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
         column("assessment.method", "#meta+assessment"),
         column("assessment.reports", "#meta+reports", "integer"),
         column("assessment.sources", "#meta+sources", "integer"),
+        column("assessment.origins", "#meta+origins", "integer"),
+        column("assessment.spread", "#meta+spread", "number"),
         column("provenance.report", "#meta+report+id"),
         *nest("provenance", nest("source", _SOURCE)),
         column("provenance.via", "#meta+via+list", "slugs"),
