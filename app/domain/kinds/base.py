@@ -117,13 +117,17 @@ class WarningFields(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A statement as a CAP 1.2 alert; without severity, because no report states one."""
+    """A statement as a CAP 1.2 alert; without severity, because no report states one.
+
+    `onset` and `last_day` are the first and the last day that it warns of.
+    """
 
     event: str
     categories: tuple[str, ...]
     response: str
     urgency: str
     onset: date | None = None
+    last_day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +156,15 @@ class RangePlot:
 class DatePlot:
     """Fields of a forecast date. The board draws a band of dates over time, and states in rows where no report gives a date.
 
-    `states` is in order from top to bottom. `quote` is the field with the source's own words.
+    `states` is in order from top to bottom. `imminence` is the field that says how soon where no date is given, `quote` the one with
+    the source's own words.
     """
 
     earliest: str
     latest: str
     state: str
     states: tuple[str, ...]
+    imminence: str = ""
     quote: str = ""
 
 
@@ -197,7 +203,8 @@ class Kind(ABC, Generic[V]):
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
     `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type).
     Exports: `hxl` maps fields to HXL 1.1 hashtags.
-    Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`.
+    Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
+    reason for a level, as `risks` gives it, begins with `because_`.
     """
 
     name: ClassVar[str]

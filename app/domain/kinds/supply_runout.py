@@ -165,7 +165,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "days": gettext_noop("within days"),
         "weeks": gettext_noop("within weeks"),
         "months": gettext_noop("within months"),
-        "because_past_due": gettext_noop("past its date, outcome not known"),
+        "because_past_due": gettext_noop("was expected to run out, outcome not known"),
         "because_due_soon": gettext_noop("runs out soon"),
         "because_imminent": gettext_noop("runs out within hours or days"),
     }
@@ -232,7 +232,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         day = value.runs_out_earliest or value.runs_out_latest
         if value.state == "ran_out":
             return Alert(event, categories, "Prepare", "Immediate" if day is None or day >= sent_on else "Past", day)
-        return Alert(event, categories, "Prepare", "Unknown" if day is None else _urgency((day - sent_on).days), day)
+        urgency = "Unknown" if day is None else _urgency((day - sent_on).days)
+        return Alert(event, categories, "Prepare", urgency, day, value.runs_out_latest or day)
 
     def default_label(self, value: SupplyRunout, source_type: str, usual: Label) -> Label:
         """Label stocks of facilities at least `amber`, because such a report shows a target."""
