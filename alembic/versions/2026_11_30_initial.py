@@ -372,6 +372,14 @@ def _create_assessment() -> None:
     op.create_index("ix_indicator_projection_stale_after", "indicator_projection", ["stale_after"])
     op.create_index("ix_indicator_projection_state_indicator_id", "indicator_projection", ["state", "indicator_id"])
     op.create_table(
+        "alert_standing",
+        sa.Column("report_id", sa.Uuid(), nullable=False),
+        sa.Column("confirmed", sa.Integer(), nullable=False),
+        sa.Column("ended", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_alert_standing_report_id")),
+        sa.PrimaryKeyConstraint("report_id", name=op.f("pk_alert_standing")),
+    )
+    op.create_table(
         "indicator_source",
         sa.Column("indicator_id", sa.Uuid(), nullable=False),
         sa.Column("source_id", sa.Uuid(), nullable=False),
@@ -449,6 +457,7 @@ def downgrade() -> None:
     op.drop_table("webhook_delivery")
     op.drop_table("webhook")
     op.drop_table("indicator_source")
+    op.drop_table("alert_standing")
     op.drop_table("indicator_projection")
     op.drop_table("ledger_entry")
     op.drop_table("ledger_head")

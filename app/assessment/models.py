@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Column, Index, Text
+from sqlalchemy import JSON, Column, Index, Text
 from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
@@ -63,6 +63,19 @@ class Indicator(SQLModel, table=True):
     place_id: UUID = Field(foreign_key="place.id", index=True)
     subject: str = Field(max_length=200)
     filter_key: str = Field(max_length=100)
+
+
+class AlertStanding(SQLModel, table=True):
+    """What the assessment made of a report of a kind with alerts when it was recorded; the alert that was sent does not change later.
+
+    `confirmed` has the bit `1 << level` of each clearance for which it can be acted on, `ended` such bits for each report that it ended.
+    """
+
+    __tablename__ = "alert_standing"
+
+    report_id: UUID = Field(primary_key=True, foreign_key="report.id")
+    confirmed: int
+    ended: dict[str, int] = Field(sa_column=Column(JSON, nullable=False))
 
 
 class IndicatorSource(SQLModel, table=True):

@@ -9,10 +9,11 @@ from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
 from app.assessment.envelope import Assessment
 from app.assessment.inputs import AssessmentInputs, LastChange, build_inputs, load_subjects
-from app.assessment.models import IndicatorProjection
+from app.assessment.models import AlertStanding, IndicatorProjection
 from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL
@@ -82,6 +83,12 @@ async def reassess(
             last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at)
     inputs = await build_inputs(connection, subjects, last_changes, horizons)
     await replace_rows(session, ids, [row for each in inputs.values() for row in projection_rows(each)])
+    recorded: dict[UUID, set[UUID]] = {}
+    for indicator, _, entry in changes:
+        if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
+            recorded.setdefault(indicator, set()).add(entry.report_id)
+    if rows := [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]:
+        await session.execute(insert(table_of(AlertStanding)), rows)
 
 
 _OF_SOME = col(IndicatorProjection.indicator_id).in_(bindparam("ids", expanding=True))
