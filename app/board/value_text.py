@@ -76,7 +76,7 @@ def credited_figures(indicator: Document, locale: Localization) -> dict[str, str
 
 def credit_text(figures: str, source: str, stated_at: str, locale: Localization) -> str:
     """Return who said some figures, and when."""
-    return pair_text(figures, f"\u2068{source}\u2069{locale.comma}{locale.day(stated_at)}", locale)
+    return pair_text(figures, f"{locale.embed(source)}{locale.comma}{locale.day(stated_at)}", locale)
 
 
 def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localization) -> str:
