@@ -66,7 +66,7 @@ async def test_board_prints_level_reasons_and_silence_as_served(filled: httpx.As
                 "People are trapped",
             ):
                 assert each in text, (path, as_of, each)
-            assert ("Food: was expected to run out, outcome not known" in text) == (as_of == "2016-09-30")
+            assert ("Food: may have run out, outcome not known" in text) == (as_of == "2016-09-30")
     dormant = (await anonymous.get("/", params={"as_of": "2018-01-01"})).text
     assert "last known: critical" in dormant
     assert 'class="level level-dormant"' in dormant

@@ -165,7 +165,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "days": gettext_noop("within days"),
         "weeks": gettext_noop("within weeks"),
         "months": gettext_noop("within months"),
-        "because_past_due": gettext_noop("was expected to run out, outcome not known"),
+        "because_past_due": gettext_noop("may have run out, outcome not known"),
         "because_due_soon": gettext_noop("runs out soon"),
         "because_imminent": gettext_noop("runs out within hours or days"),
     }
