@@ -41,6 +41,8 @@ def _check(inputs: AssessmentInputs, level: int, report: Statement) -> tuple[boo
         return False, []
 
     def compared_with(other: Statement) -> Contradiction | None:
+        if not kind.facets(report.value) & kind.facets(other.value):
+            return None
         return kind.compare(StatedValue(report.value, report.local_day), StatedValue(other.value, other.local_day))
 
     def sound(each: Statement) -> bool:
