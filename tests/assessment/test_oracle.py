@@ -86,6 +86,8 @@ def _worse(oracle: Oracle, source: str, at: int) -> Body | None:
 
 def _relief(oracle: Oracle, source: str, at: int) -> Body | None:
     """Return a claim of relief on an indicator, or None where nothing is worse than what it could say."""
+    if not oracle.visible:
+        return None
     stand = [oracle.by_id[name] for name in oracle.standing]
     value: Body = {"state": "resupplied"}
     if oracle.kind == "trapped_population":
