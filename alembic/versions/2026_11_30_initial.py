@@ -346,6 +346,7 @@ def _create_assessment() -> None:
         sa.Column("preferred_source_id", sa.Uuid(), nullable=True),
         sa.Column("preferred_grade_rank", sa.Integer(), nullable=True),
         sa.Column("warning_day", sa.Date(), nullable=True),
+        sa.Column("stated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stale_after", sa.DateTime(timezone=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision_clear", BIG, nullable=True),

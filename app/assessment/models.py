@@ -42,6 +42,7 @@ class IndicatorProjection(SQLModel, table=True):
     preferred_source_id: UUID | None = Field(default=None, foreign_key="source.id")
     preferred_grade_rank: int | None = None
     warning_day: date | None = None
+    stated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     revision_clear: int | None = Field(default=None, sa_type=BigInt)

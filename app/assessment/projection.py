@@ -54,6 +54,7 @@ def _row(inputs: AssessmentInputs, level: int, assessment: Assessment, document:
         "preferred_source_id": preferred.source.id if preferred else None,
         "preferred_grade_rank": grade_rank(preferred.source.reliability) if preferred else None,
         "warning_day": kind.warning_day(value),
+        "stated_at": assessment.stated_at,
         "stale_after": assessment.stale_after,
         "recorded_at": inputs.last_changes[level].recorded_at,
         **{f"revision_{label}": None for label in LABELS},
