@@ -137,6 +137,7 @@ def _create_reference() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("parent_id", sa.Uuid(), nullable=True),
         sa.Column("country", sa.String(length=3), nullable=True),
+        sa.Column("timezone", sa.String(length=64), nullable=False),
         sa.Column("longitude", sa.Float(), nullable=True),
         sa.Column("latitude", sa.Float(), nullable=True),
         sa.Column("geometry", sa.JSON(none_as_null=True), nullable=True),
@@ -235,6 +236,11 @@ def _create_reports() -> None:
         sa.Column("stated_text", sa.String(length=32), nullable=False),
         sa.Column("value", sa.JSON(), nullable=False),
         sa.Column("via", sa.JSON(), nullable=False),
+        sa.Column("effective_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("endless", sa.Boolean(), nullable=False),
+        sa.Column("directness", sa.String(length=16), nullable=False),
+        sa.Column("relays", sa.Uuid(), nullable=True),
+        sa.Column("origin", sa.String(length=64), nullable=True),
         sa.Column("method", sa.String(length=32), nullable=False),
         sa.Column("credibility", sa.Integer(), nullable=False),
         sa.Column("published_text", sa.String(length=32), nullable=True),
@@ -256,7 +262,9 @@ def _create_reports() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_report_indicator_id")),
+        sa.ForeignKeyConstraint(["origin"], ["source.slug"], name=op.f("fk_report_origin")),
         sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_report_place_id")),
+        sa.ForeignKeyConstraint(["relays"], ["report.id"], name=op.f("fk_report_relays")),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_report_source_id")),
         sa.ForeignKeyConstraint(["supersedes"], ["report.id"], name=op.f("fk_report_supersedes")),
         sa.PrimaryKeyConstraint("global_seq", name=op.f("pk_report")),
@@ -266,16 +274,25 @@ def _create_reports() -> None:
     op.create_index("ix_report_ended", "report", ["indicator_id", "ended_global_seq"], sqlite_where=ENDED, postgresql_where=ENDED)
     op.create_index("ix_report_ended_global_seq", "report", ["global_seq"], sqlite_where=ENDED, postgresql_where=ENDED)
     op.create_index("ix_report_fingerprint", "report", ["fingerprint"])
+    op.create_index("ix_report_indicator_id_effective_at", "report", ["indicator_id", "effective_at"])
     op.create_index("ix_report_indicator_id_global_seq", "report", ["indicator_id", "global_seq"])
     op.create_index("ix_report_kind_global_seq", "report", ["kind", "global_seq"])
     op.create_index(
+        "ix_report_latest_endless",
+        "report",
+        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq"],
+        sqlite_where=sa.text("ended_global_seq IS NULL AND endless = 1"),
+        postgresql_where=sa.text("ended_global_seq IS NULL AND endless"),
+    )
+    op.create_index(
         "ix_report_latest_statement",
         "report",
-        ["indicator_id", "source_id", "facet", "level", "stated_at", "global_seq"],
+        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq"],
         sqlite_where=STANDING,
         postgresql_where=STANDING,
     )
     op.create_index("ix_report_level_stated_at", "report", ["level", "stated_at"])
+    op.create_index("ix_report_origin", "report", ["origin"])
     op.create_index("ix_report_place_id_global_seq", "report", ["place_id", "global_seq"])
     op.create_index("ix_report_source_id_global_seq", "report", ["source_id", "global_seq"])
     op.create_index("ix_report_supersedes", "report", ["supersedes"])
@@ -360,7 +377,8 @@ def _create_assessment() -> None:
         sa.Column("agreement", sa.String(length=16), nullable=True),
         sa.Column("preferred_source_id", sa.Uuid(), nullable=True),
         sa.Column("preferred_grade_rank", sa.Integer(), nullable=True),
-        sa.Column("due_date", sa.Date(), nullable=True),
+        sa.Column("warning_day", sa.Date(), nullable=True),
+        sa.Column("stated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stale_after", sa.DateTime(timezone=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision_clear", BIG, nullable=True),
@@ -376,7 +394,7 @@ def _create_assessment() -> None:
     )
     op.create_index("ix_indicator_projection_agreement_indicator_id", "indicator_projection", ["agreement", "indicator_id"])
     op.create_index("ix_indicator_projection_country_indicator_id", "indicator_projection", ["country", "indicator_id"])
-    op.create_index("ix_indicator_projection_due_date_indicator_id", "indicator_projection", ["due_date", "indicator_id"])
+    op.create_index("ix_indicator_projection_warning_day_indicator_id", "indicator_projection", ["warning_day", "indicator_id"])
     op.create_index("ix_indicator_projection_kind_filter_key_indicator_id", "indicator_projection", ["kind", "filter_key", "indicator_id"])
     op.create_index("ix_indicator_projection_kind_indicator_id", "indicator_projection", ["kind", "indicator_id"])
     op.create_index("ix_indicator_projection_place_id_indicator_id", "indicator_projection", ["place_id", "indicator_id"])
@@ -386,6 +404,14 @@ def _create_assessment() -> None:
     op.create_index("ix_indicator_projection_recorded_at", "indicator_projection", ["recorded_at"])
     op.create_index("ix_indicator_projection_stale_after", "indicator_projection", ["stale_after"])
     op.create_index("ix_indicator_projection_state_indicator_id", "indicator_projection", ["state", "indicator_id"])
+    op.create_table(
+        "alert_standing",
+        sa.Column("report_id", sa.Uuid(), nullable=False),
+        sa.Column("confirmed", sa.Integer(), nullable=False),
+        sa.Column("ended", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_alert_standing_report_id")),
+        sa.PrimaryKeyConstraint("report_id", name=op.f("pk_alert_standing")),
+    )
     op.create_table(
         "indicator_source",
         sa.Column("indicator_id", sa.Uuid(), nullable=False),
@@ -464,6 +490,7 @@ def downgrade() -> None:
     op.drop_table("webhook_delivery")
     op.drop_table("webhook")
     op.drop_table("indicator_source")
+    op.drop_table("alert_standing")
     op.drop_table("indicator_projection")
     op.drop_table("ledger_entry")
     op.drop_table("ledger_head")

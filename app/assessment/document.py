@@ -11,7 +11,7 @@ from app.assessment.envelope import METHOD, Assessment
 from app.assessment.statement import Statement
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
-from app.reference.records import PlaceRecord
+from app.reference.records import PlaceRecord, SourceNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,18 @@ def render(subject: IndicatorIdentity, assessment: Assessment, recorded_at: date
         "recorded_at": rfc3339(recorded_at),
         "assessment": {
             "method": METHOD,
-            "reports": len(assessment.standing),
+            "policy": assessment.policy.as_document(),
+            "reports": assessment.reports,
             "sources": assessment.sources,
+            "origins": assessment.origins,
             "preferred": str(preferred.id) if preferred else None,
+            "basis": {name: str(report) for name, report in assessment.basis.items()},
+            "spread": assessment.spread,
+            "newest_at": assessment.newest_at and rfc3339(assessment.newest_at),
+            "newest_sound_at": assessment.newest_sound_at and rfc3339(assessment.newest_sound_at),
         },
         "provenance": _provenance(preferred, level) if preferred else None,
-        "sensitivity": LABELS[max(each.statement.level for each in assessment.standing)].value if assessment.standing else None,
+        "sensitivity": LABELS[max(each.level for each in assessment.standing)].value if assessment.standing else None,
         "redacted": [],
         "links": {"self": path, "history": f"{path}/history", "reports": f"/v1/reports?indicator={subject.id}"},
     }
@@ -80,8 +86,17 @@ def _source(statement: Statement, level: int) -> dict[str, Any]:
     }
 
 
+def _origin(statement: Statement, level: int) -> dict[str, str] | None:
+    return None if statement.origin is None else _named(statement.origin.names, level)
+
+
+def _named(names: SourceNames, level: int) -> dict[str, str]:
+    slug, name = names.visible_at(level)
+    return {"slug": slug, "name": name}
+
+
 def _via(statement: Statement, level: int) -> list[dict[str, str]]:
-    return [{"slug": slug, "name": name} for slug, name in (each.visible_at(level) for each in statement.via)]
+    return [_named(each, level) for each in statement.via]
 
 
 def _provenance(statement: Statement, level: int) -> dict[str, Any]:
@@ -90,6 +105,8 @@ def _provenance(statement: Statement, level: int) -> dict[str, Any]:
         "source": _source(statement, level),
         "stated_at": rfc3339(statement.stated_at),
         "via": _via(statement, level),
+        "directness": statement.directness,
+        "origin": _origin(statement, level),
         **{name: getattr(statement, name) for name in ("method", "credibility", "url", "title", "quote", "language", "licence")},
     }
 
@@ -100,6 +117,8 @@ def render_report(statement: Statement, level: int) -> dict[str, Any]:
         "id": str(statement.id),
         "source": _source(statement, level),
         "via": _via(statement, level),
+        "directness": statement.directness,
+        "origin": _origin(statement, level),
         "stated_at": rfc3339(statement.stated_at),
         "recorded_at": rfc3339(statement.recorded_at),
         "value": statement.value.model_dump(mode="json"),

@@ -1,141 +1,254 @@
-"""The method `envelope/1`: select the statements that stand, the preferred one, and combine their values (docs/method.md). Pure."""
+"""The method `envelope/2`: select the reports that stand, the one that leads, and combine their values (docs/method.md). Pure."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
+from uuid import UUID
 
 from typing_extensions import TypeAliasType
 
+from app.assessment.outcomes import Outcome, came_true, outcome_of, warning_fields
+from app.assessment.policy import NO_POLICY, Policy
+from app.assessment.standing import Standing, relayed_reports, standing_reports
 from app.assessment.statement import Statement
-from app.domain.kinds.base import Kind, StatedValue
+from app.assessment.terms import (
+    AssessedStatement,
+    assessed,
+    best_first,
+    in_order_of_time,
+    is_party,
+    is_sound,
+    origin_of,
+    unsound_claims,
+)
+from app.domain.kinds.base import Kind
+from app.domain.kinds.combining import Part
+from app.domain.kinds.values import Agreement
+from app.reference.records import SourceRecord
 
-METHOD = "envelope/1"
+METHOD = "envelope/2"
 
-# Best first. F and 6 mean unknown: below C and 3, above D and 4.
-GRADES = ("A", "B", "C", "F", "D", "E")
-CREDIBILITIES = (1, 2, 3, 6, 4, 5)
-
-Agreement = TypeAliasType("Agreement", Literal["single", "consistent", "contested", "unconfirmed"])
-Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradicts"])
-LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandingStatement(StatedValue[Any]):
-    """A statement that stands."""
-
-    statement: Statement
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of a warning, visible from clearance `level` on. A report that is preferred later ends it."""
-
-    global_seq: int
-    level: int
-    outcome: str
+Relation = TypeAliasType("Relation", Literal["preferred", "supports", "contradicts", "relayed", "announced", "overtaken"])
+LeftOutReason = TypeAliasType("LeftOutReason", Literal["superseded", "retracted", "replaced_by_later", "past_horizon", "policy"])
+_RELATIONS: frozenset[str] = frozenset(get_args(Relation.__value__))
+# Where a report stands for no part of the subject, the last of these rules that took it out of one is its reason.
+_RULES_IN_ORDER = ("relayed", "replaced_by_later", "past_horizon", "overtaken")
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The combined value of the standing statements, best grade first; without any, all but `left_out` is empty or None."""
+    """The combined value of the reports that stand; without any, `value` and `agreement` are None.
 
-    value: dict[str, Any] | None
+    `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
+    None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count.
+    """
+
+    value: dict[str, Any] | None = None
+    agreement: Agreement | None = None
+    preferred: Statement | None = None
+    basis: Mapping[str, UUID] = field(default_factory=dict)
+    spread: float | None = None
+    standing: tuple[Statement, ...] = ()
+    relations: tuple[tuple[Statement, Relation], ...] = ()
+    left_out: tuple[tuple[Statement, LeftOutReason], ...] = ()
+    reports: int = 0
+    sources: int = 0
+    origins: int = 0
+    stated_at: datetime | None = None
+    stale_after: datetime | None = None
+    newest_at: datetime | None = None
+    newest_sound_at: datetime | None = None
+    policy: Policy = NO_POLICY
+
+
+@dataclass(frozen=True, slots=True)
+class _AssessedPart:
+    """One part of the subject: its reports, those of them that count, the one that leads, those that give the value, their agreement."""
+
+    reports: Standing
+    counted: tuple[AssessedStatement, ...]
+    leading: AssessedStatement | None
+    pool: tuple[AssessedStatement, ...]
     agreement: Agreement | None
-    standing: tuple[StandingStatement, ...]
-    relations: tuple[Relation, ...]
-    preferred: Statement | None
-    sources: int
-    stated_at: datetime | None
-    stale_after: datetime | None
-    left_out: tuple[tuple[Statement, LeftOutReason], ...]
-
-
-def grade_rank(grade: str) -> int:
-    """Return the rank of a reliability grade; 0 is the best."""
-    return GRADES.index(grade)
-
-
-def _best_first(standing: StandingStatement) -> tuple[int, int, float, int]:
-    statement = standing.statement
-    return (
-        grade_rank(statement.source.reliability),
-        CREDIBILITIES.index(statement.credibility),
-        -statement.stated_at.timestamp(),
-        -statement.global_seq,
-    )
-
-
-def _select_standing(
-    kind: Kind[Any], statements: Iterable[Statement], level: int, horizon: timedelta
-) -> tuple[list[StandingStatement], list[tuple[Statement, LeftOutReason]]]:
-    left_out: list[tuple[Statement, LeftOutReason]] = []
-    latest: list[StandingStatement] = []
-    covered: dict[Any, frozenset[str]] = {}
-    for statement in sorted(statements, key=lambda each: (each.stated_at, each.global_seq), reverse=True):
-        if statement.level > level:
-            continue
-        if statement.retracted_from_level is not None and statement.retracted_from_level <= level:
-            left_out.append((statement, "retracted"))
-        elif statement.superseded_from_level is not None and statement.superseded_from_level <= level:
-            left_out.append((statement, "superseded"))
-        else:
-            before = covered.get(statement.source.id, frozenset())
-            facets = kind.facets(statement.value) - before
-            if facets:
-                covered[statement.source.id] = before | facets
-                latest.append(StandingStatement(statement.value, facets, statement=statement))
-            else:
-                left_out.append((statement, "replaced_by_later"))
-    if not latest:
-        return [], left_out
-    oldest = latest[0].statement.stated_at - horizon
-    left_out.extend((each.statement, "past_horizon") for each in latest if each.statement.stated_at < oldest)
-    return sorted((each for each in latest if each.statement.stated_at >= oldest), key=_best_first), left_out
-
-
-def _agreement(kind: Kind[Any], standing: Sequence[StandingStatement], sources: int) -> Agreement:
-    if any(kind.contradicts(one, other) for one, other in combinations(standing, 2)):
-        return "contested"
-    if sources == 1:
-        return "single"
-    if all(each.statement.source.party_to_conflict for each in standing):
-        return "unconfirmed"
-    return "consistent"
-
-
-def _outcome(outcomes: Sequence[Outcome], preferred: Statement, level: int) -> str:
-    valid = [each for each in outcomes if each.level <= level and each.global_seq > preferred.global_seq]
-    return max(valid, key=lambda each: each.global_seq).outcome if valid else "pending"
 
 
 def assess(
-    kind: Kind[Any], statements: Iterable[Statement], *, level: int, horizon: timedelta, outcomes: Sequence[Outcome] = ()
+    kind: Kind[Any],
+    statements: Iterable[Statement],
+    *,
+    level: int,
+    horizon: timedelta,
+    outcomes: Sequence[Outcome] = (),
+    policy: Policy = NO_POLICY,
 ) -> Assessment:
-    """Assess the statements on one indicator for a clearance; the caller selects them by `as_of` and `known_at`."""
-    standing, left_out = _select_standing(kind, statements, level, horizon)
-    if not standing:
-        return Assessment(None, None, (), (), None, 0, None, None, tuple(left_out))
-    combined = kind.combine(standing)
-    preferred = standing[combined.preferred]
-    value = combined.value
-    if kind.has_outcome:
-        value = value | {"outcome": _outcome(outcomes, preferred.statement, level)}
-    sources = len({each.statement.source.id for each in standing})
-    newest = max(each.statement.stated_at for each in standing)
-    relations: list[Relation] = [
-        "preferred" if each is preferred else "contradicts" if kind.contradicts(each, preferred) else "supports" for each in standing
+    """Assess the reports on one indicator for a clearance; the caller selects them by `as_of` and `known_at`."""
+    visible = in_order_of_time(each for each in statements if each.level <= level)
+    by_id = {each.id: each for each in visible}
+    origins = {each.id: origin_of(each, by_id) for each in visible}
+    reasons: dict[UUID, str] = {
+        each.id: reason for each in visible if (reason := _left_out(each, level) or policy.excludes(each, origins[each.id]))
+    }
+    said = spoken = [each for each in visible if each.id not in reasons]
+    announced = {each.id for each in said if kind.is_announced(each.value)}
+    reasons |= dict.fromkeys(announced, "announced")
+    said = [each for each in said if each.id not in announced]
+    usable = [each for each in outcomes if each.counts_for(level)]
+    usable = [each for each in usable if policy.excludes(each.evidence, each.evidence.origin or each.evidence.source) is None]
+    items = _items(kind, said, origins, usable, horizon)
+    relayed = relayed_reports(said, by_id)
+    parts = {
+        name: _assess_part(kind, standing_reports(kind, [each for each in items if name in kind.facets(each.value)], relayed))
+        for name in sorted({name for each in items for name in kind.facets(each.value)})
+    }
+    found = _combined(kind, parts, usable, horizon)
+    relations, left_out = _listed(kind, visible, parts, reasons, found.preferred)
+    newest, newest_sound = _newest(spoken, origins)
+    return replace(found, relations=relations, left_out=left_out, newest_at=newest, newest_sound_at=newest_sound, policy=policy)
+
+
+def _left_out(statement: Statement, level: int) -> LeftOutReason | None:
+    """Rule 1: tell why a report is left out for a clearance. The caller leaves out what `as_of` and `known_at` do not see."""
+    if statement.is_retracted_for(level):
+        return "retracted"
+    return "superseded" if statement.is_superseded_for(level) else None
+
+
+def _items(
+    kind: Kind[Any], said: Sequence[Statement], origins: Mapping[UUID, SourceRecord], outcomes: Sequence[Outcome], horizon: timedelta
+) -> list[AssessedStatement]:
+    """Return the reports and the states that outcomes left, oldest first."""
+    about = next((each.value for each in said if kind.warns(each.value)), said[0].value if said else None)
+    events = [] if about is None else [each.evidence for each in came_true(outcomes)]
+    happened = {id(each) for each in events}
+    return [
+        assessed(
+            kind,
+            each,
+            (each.origin or each.source) if id(each) in happened else origins[each.id],
+            order,
+            horizon,
+            ended=kind.warns(each.value) and outcome_of(each, outcomes) is not None,
+            from_outcome=id(each) in happened,
+            value=kind.came_true(about) if id(each) in happened else None,
+        )
+        for order, each in enumerate(in_order_of_time([*said, *events]))
     ]
-    return Assessment(
-        value=value,
-        agreement=_agreement(kind, standing, sources),
-        standing=tuple(standing),
-        relations=tuple(relations),
+
+
+def _newest(spoken: Sequence[Statement], origins: Mapping[UUID, SourceRecord]) -> tuple[datetime | None, datetime | None]:
+    """Return the times of the newest report that rule 1 leaves, and of the newest sound one; silence is counted from these."""
+    sound = [each.time for each in spoken if is_sound(each, is_party(each, origins[each.id]))]
+    return max((each.time for each in spoken), default=None), max(sound, default=None)
+
+
+def _leading(
+    kind: Kind[Any], standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]
+) -> tuple[AssessedStatement | None, tuple[AssessedStatement, ...]]:
+    """Rule 7: return the report that leads, if any, and those that give the value, best first."""
+    claims = unsound_claims(standing, old)
+    pool = sorted([each for each in standing if each.sound] or [each for each in standing if each not in claims], key=best_first)
+    if not pool:
+        return None, ()
+    if kind.worst_first:
+        return min(pool, key=lambda each: _rank_of_state(kind, each)), tuple(pool)
+    return next(each for each in pool if not any(_is_held_by(each, other) for other in pool)), tuple(pool)
+
+
+def _rank_of_state(kind: Kind[Any], each: AssessedStatement) -> int:
+    state = kind.state(each.value)
+    return kind.worst_first.index(state) if state in kind.worst_first else len(kind.worst_first)
+
+
+def _is_held_by(each: AssessedStatement, other: AssessedStatement) -> bool:
+    return each.is_better_than(other) and other.age_at(each) > timedelta(0)
+
+
+def _contest(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> bool:
+    """Tell whether two of the reports contradict each other."""
+    if max(each.severity[0] for each in standing) > min(each.severity[1] for each in standing):
+        return True
+    distinct = list({each.value.model_dump_json(): each for each in standing}.values())
+    return any(kind.disputes(one, other) for at, one in enumerate(distinct) for other in distinct[:at])
+
+
+def _agreement(standing: Sequence[AssessedStatement], leads: bool, contested: bool) -> Agreement | None:
+    """Rule 9: tell how the reports that stand agree; None if there are none."""
+    if not standing:
+        return None
+    if not leads:
+        return "claimed"
+    if contested:
+        return "contested"
+    if all(each.party for each in standing):
+        return "unconfirmed"
+    return "consistent" if len({each.origin for each in standing}) > 1 else "single"
+
+
+def _assess_part(kind: Kind[Any], reports: Standing) -> _AssessedPart:
+    """Apply rules 7 and 9 to one part. Warnings that have an outcome count (rule 10) only where nothing else leads."""
+    counted = [each for each in reports.standing if not each.ended]
+    leading, pool = _leading(kind, counted, reports.old)
+    if leading is None and len(counted) < len(reports.standing):
+        counted = reports.standing
+        leading, pool = _leading(kind, counted, reports.old)
+    contested = bool(counted) and _contest(kind, counted)
+    return _AssessedPart(reports, tuple(counted), leading, pool, _agreement(counted, leading is not None, contested))
+
+
+def _listed(
+    kind: Kind[Any],
+    visible: Sequence[Statement],
+    parts: Mapping[str, _AssessedPart],
+    reasons: Mapping[UUID, str],
+    preferred: Statement | None,
+) -> tuple[tuple[tuple[Statement, Relation], ...], tuple[tuple[Statement, LeftOutReason], ...]]:
+    """Return the reports listed with a relation, the preferred one first, then the others that stand; and those left out with a reason."""
+    stands: dict[UUID, tuple[Statement, Relation]] = {} if preferred is None else {preferred.id: (preferred, "preferred")}
+    for each in _standing(parts):
+        leading = [part.leading for part in parts.values() if part.leading is not None and each in part.reports.standing]
+        contradicts = any(kind.compare(each, other) for other in leading)
+        stands.setdefault(each.statement.id, (each.statement, "contradicts" if contradicts else "supports"))
+    taken_out: dict[UUID, str] = dict(reasons)
+    fates = [(each.statement.id, why) for part in parts.values() for each, why in part.reports.reasons.items() if not each.from_outcome]
+    taken_out |= dict(sorted(fates, key=lambda pair: _RULES_IN_ORDER.index(pair[1])))
+    others = [(each, taken_out[each.id]) for each in reversed(visible) if each.id not in stands]
+    relations = list(stands.values())
+    relations += [(each, cast("Relation", reason)) for each, reason in others if reason in _RELATIONS]
+    return tuple(relations), tuple((each, cast("LeftOutReason", reason)) for each, reason in others if reason not in _RELATIONS)
+
+
+def _standing(parts: Mapping[str, _AssessedPart]) -> list[AssessedStatement]:
+    return sorted({each for part in parts.values() for each in part.reports.standing}, key=best_first)
+
+
+def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Sequence[Outcome], horizon: timedelta) -> Assessment:
+    """Rules 8, 9 and 11: return the assessment of all parts together, without the list of reports."""
+    standing = _standing(parts)
+    if not standing:
+        return Assessment()
+    leading = [part.leading for part in parts.values() if part.leading is not None]
+    preferred = min(leading, key=lambda each: (_rank_of_state(kind, each), best_first(each)), default=None)
+    counted = {each for part in parts.values() for each in part.counted}
+    contested = any(part.agreement == "contested" for part in parts.values())
+    more = warning_fields(kind, standing, outcomes) if kind.has_outcome else {}
+    found = Assessment(
+        value=kind.unknown(standing[0].value) | more,
+        agreement=_agreement(list(counted), preferred is not None, contested),
+        standing=tuple({each.statement.id: each.statement for each in standing}.values()),
+        reports=len({each.statement.id for each in counted}),
+        sources=len({each.statement.source.id for each in counted}),
+        origins=len({each.origin for each in counted}),
+    )
+    if preferred is None:
+        return found
+    combined = kind.combine_parts({name: Part(each.pool, each.leading, each.agreement) for name, each in parts.items()}, preferred)
+    return replace(
+        found,
+        value=combined.value | more,
         preferred=preferred.statement,
-        sources=sources,
-        stated_at=preferred.statement.stated_at,
-        stale_after=newest + horizon,
-        left_out=tuple(left_out),
+        basis={name: each.statement.id for name, each in combined.basis.items() if isinstance(each, AssessedStatement)},
+        spread=combined.spread,
+        stated_at=preferred.statement.time,
+        stale_after=preferred.statement.time + kind.horizon_of(preferred.value, horizon),
     )

@@ -1,6 +1,6 @@
 """Load everything that an assessment is computed from out of the ledger, at any time point."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -27,13 +27,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.document import IndicatorIdentity, render
-from app.assessment.envelope import Assessment, Outcome, assess
-from app.assessment.loading import load_latest
+from app.assessment.envelope import Assessment, assess
+from app.assessment.loading import load_relevant, load_reports
 from app.assessment.models import Indicator, IndicatorSource
+from app.assessment.outcomes import Outcome
+from app.assessment.policy import NO_POLICY, Policy
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.tlp import MAX_LEVEL
+from app.ledger.evidence import OUTCOMES, evidence_changes
 from app.ledger.models import SEQ_COLUMNS, LedgerEntry
 from app.reference.queries import places_by_id
 from app.reports.models import Report
@@ -59,9 +62,18 @@ class AssessmentInputs:
     outcomes: list[Outcome] = field(default_factory=list)
     last_changes: dict[int, LastChange] = field(default_factory=dict)
 
-    def assess(self, level: int) -> Assessment:
-        """Assess the indicator for a clearance."""
-        return assess(KINDS[self.subject.kind], self.statements, level=level, horizon=self.horizon, outcomes=self.outcomes)
+    def assess(self, level: int, policy: Policy = NO_POLICY, statements: Sequence[Statement] | None = None) -> Assessment:
+        """Assess the indicator for a clearance under a policy, from all its statements or some."""
+        kind = KINDS[self.subject.kind]
+        some = self.statements if statements is None else statements
+        return assess(kind, some, level=level, horizon=self.horizon, outcomes=self.outcomes, policy=policy)
+
+    def changes_at(self, level: int) -> bool:
+        """Tell whether a clearance sees other statements or outcomes than the one below it."""
+        return any(
+            level in (each.level, each.superseded_from_level, each.retracted_from_level)
+            for each in [*self.statements, *(outcome.evidence for outcome in self.outcomes)]
+        ) or any(each.level == level for each in self.outcomes)
 
     def render(self, level: int, assessment: Assessment) -> str:
         """Render the document for a clearance, without its revision."""
@@ -99,8 +111,9 @@ async def build_inputs(
     time_point: TimePoint = LATEST,
 ) -> dict[UUID, AssessmentInputs]:
     """Build the inputs of indicators, loading their statements and outcomes."""
-    statements = await load_latest(connection, subjects, time_point)
-    outcomes = await load_outcomes(connection, {each: subject.kind for each, subject in subjects.items()}, time_point)
+    kinds = {each: subject.kind for each, subject in subjects.items()}
+    outcomes = await load_outcomes(connection, kinds, time_point)
+    statements = await load_relevant(connection, kinds, horizons, outcomes, time_point)
     return {
         each: AssessmentInputs(
             subject, horizons[subject.kind], statements.get(each, []), outcomes.get(each, []), last_changes.get(each, {})
@@ -113,10 +126,17 @@ async def load_outcomes(
     connection: AsyncConnection, kinds: Mapping[UUID, str], time_point: TimePoint = LATEST
 ) -> dict[UUID, list[Outcome]]:
     """Load the outcomes of the warnings of some indicators, given with their kinds."""
+    rows = [
+        row
+        for ids in chunks(each for each, kind in kinds.items() if KINDS[kind].has_outcome)
+        for row in await connection.execute(_select_outcomes(time_point), {"ids": ids})
+    ]
+    evidence = await load_reports(connection, {row.report_id for row in rows}, time_point) if rows else {}
     found: dict[UUID, list[Outcome]] = {}
-    for ids in chunks(each for each, kind in kinds.items() if KINDS[kind].has_outcome):
-        for row in await connection.execute(_select_outcomes(time_point), {"ids": ids}):
-            found.setdefault(row.indicator_id, []).append(Outcome(row.global_seq, row.level, row.detail["outcome"]))
+    for row in rows:
+        if row.report_id in evidence:
+            outcome = Outcome(row.global_seq, row.level, row.detail["outcome"], evidence[row.report_id])
+            found.setdefault(row.indicator_id, []).append(outcome)
     return found
 
 
@@ -200,4 +220,5 @@ def _select_last_changes(time_point: TimePoint) -> tuple[Select[Any], ...]:
     )
     if time_point.through_global_seq is not None:
         graded = graded.where(col(IndicatorSource.first_global_seq) <= time_point.through_global_seq)
-    return own, left, graded
+    evidence = evidence_changes().where(OUTCOMES.c.indicator_id.in_(ids), *_recorded_by(time_point))
+    return own, left, graded, evidence

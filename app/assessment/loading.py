@@ -1,24 +1,28 @@
 """Load the statements on indicators from the ledger, at any time point."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, ScalarSelect, Select, Uuid, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.models import IndicatorSource
+from app.assessment.outcomes import Outcome
+from app.assessment.relevance import EVERYTHING, MARGIN, first_cut, is_replaced, needed_since
 from app.assessment.statement import Statement
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
+from app.domain.times import DATE_LENGTH, day_at, end_of
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.models import LedgerEntry
-from app.reference.queries import source_names, sources_by_id
+from app.reference.queries import place_timezones, source_names, sources_by_id, sources_by_real_slug
 from app.reports.models import Report
 from app.storage.paging import chunks
-from app.storage.types import table_of
+from app.storage.types import UtcDateTime, table_of
 
 
 def reports_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
@@ -42,7 +46,7 @@ def _ended_above_own_level(time_point: TimePoint) -> ColumnElement[bool]:
     return and_(col(Report.ended_global_seq).is_not(None), above)
 
 
-def _latest_of_source(time_point: TimePoint) -> ScalarSelect[int]:
+def _latest_of_source(time_point: TimePoint, *where: ColumnElement[bool]) -> ScalarSelect[int]:
     return (
         select(col(Report.global_seq))
         .where(
@@ -52,8 +56,9 @@ def _latest_of_source(time_point: TimePoint) -> ScalarSelect[int]:
             col(Report.level) == col(IndicatorSource.level),
             col(Report.ended_global_seq).is_(None),
             *reports_at(time_point),
+            *where,
         )
-        .order_by(col(Report.stated_at).desc(), col(Report.global_seq).desc())
+        .order_by(col(Report.effective_at).desc(), col(Report.global_seq).desc())
         .limit(1)
         .correlate(IndicatorSource)
         .scalar_subquery()
@@ -74,19 +79,87 @@ def _select_latest(time_point: TimePoint) -> tuple[Select[Any], Select[Any]]:
 async def load_latest(
     connection: AsyncConnection, indicators: Collection[UUID], time_point: TimePoint = LATEST
 ) -> dict[UUID, list[Statement]]:
-    """Load every statement that may stand for some clearance; the cost grows with the number of sources, not of reports."""
+    """Load the latest statement of each source for each facet and level; the cost grows with the number of sources, not of reports.
+
+    Load also those that stand only below the level from which they are superseded or retracted.
+    """
     rows: dict[int, Any] = {}
     for ids in chunks(indicators):
-        if time_point.through_global_seq is not None:
-            # A report that was declassified later had a higher level then, of which its source may have no other report.
-            declassified = select(col(Report.indicator_id)).where(
-                col(Report.lowest_level) < col(Report.submitted_level), col(Report.indicator_id).in_(ids)
-            )
-            every = select(*table_of(Report).c).where(col(Report.indicator_id).in_(declassified.distinct()), *reports_at(time_point))
-            rows |= {row.global_seq: row for row in await connection.execute(every)}
         for statement in _select_latest(time_point):
             rows |= {row.global_seq: row for row in await connection.execute(statement, {"ids": ids})}
     return await _statements(connection, list(rows.values()), time_point)
+
+
+@lru_cache(maxsize=32)
+def _select_since(time_point: TimePoint) -> tuple[Select[Any], Select[Any]]:
+    """Select the reports on an indicator since a time, and before it the latest endless report of each source, facet and level."""
+    indicator, since = bindparam("indicator", type_=Uuid), bindparam("since", type_=UtcDateTime)
+    reports = select(*table_of(Report).c)
+    every = reports.where(col(Report.indicator_id) == indicator, col(Report.effective_at) >= since, *reports_at(time_point))
+    latest = _latest_of_source(time_point, table_of(Report).c.endless, col(Report.effective_at) < since)
+    endless = select(latest).select_from(IndicatorSource).where(col(IndicatorSource.indicator_id) == indicator)
+    return every, reports.where(col(Report.global_seq).in_(endless))
+
+
+async def load_relevant(
+    connection: AsyncConnection,
+    kinds: Mapping[UUID, str],
+    horizons: Mapping[str, timedelta],
+    outcomes: Mapping[UUID, Sequence[Outcome]],
+    time_point: TimePoint = LATEST,
+) -> dict[UUID, list[Statement]]:
+    """Load every statement that can matter to the assessments of some indicators, given with their kinds.
+
+    The cost grows with the reports since the newest sound one less the horizon, and since the oldest that passes no horizon and still may
+    stand; see `app.assessment.relevance`.
+    """
+    latest = await load_latest(connection, kinds, time_point)
+    found: dict[UUID, list[Statement]] = {}
+    pending = {each: first_cut(statements, horizons[kinds[each]]) for each, statements in latest.items()}
+    if time_point.through_global_seq is not None:
+        # A report that was declassified later had a higher level then, of which its source may have no other report.
+        pending |= dict.fromkeys(await _declassified(connection, kinds), EVERYTHING)
+    while pending:
+        rows, endless_rows = await _load_since(connection, kinds, pending, time_point)
+        found |= {each: [] for each in pending} | await _statements(connection, rows, time_point)
+        endless = await _statements(connection, endless_rows, time_point)
+        earlier: dict[UUID, datetime] = {}
+        for each, since in pending.items():
+            kind, loaded = KINDS[kinds[each]], found[each]
+            lasting = [other for other in latest.get(each, ()) if kind.is_endless(other.value) and other.time < since]
+            needed = needed_since(kind, latest[each], loaded, since, horizons[kind.name], outcomes.get(each, ()))
+            alive = [other.time - MARGIN for other in (*lasting, *endless.get(each, ())) if not is_replaced(kind, other, loaded, since)]
+            needed = max(EVERYTHING, min([needed, *alive]))
+            if needed < since:
+                earlier[each] = needed
+        pending = earlier
+    return found
+
+
+async def _declassified(connection: AsyncConnection, indicators: Collection[UUID]) -> set[UUID]:
+    found: set[UUID] = set()
+    for ids in chunks(indicators):
+        lowered = col(Report.lowest_level) < col(Report.submitted_level)
+        found |= set(await connection.scalars(select(col(Report.indicator_id)).where(lowered, col(Report.indicator_id).in_(ids))))
+    return found
+
+
+async def _load_since(
+    connection: AsyncConnection, kinds: Mapping[UUID, str], cuts: Mapping[UUID, datetime], time_point: TimePoint
+) -> tuple[list[Any], list[Any]]:
+    every, endless = _select_since(time_point)
+
+    def load(sync: Connection) -> tuple[list[Any], list[Any]]:
+        rows: list[Any] = []
+        endless_rows: list[Any] = []
+        for indicator, since in cuts.items():
+            rows.extend(sync.execute(every, {"indicator": indicator, "since": since}))
+            if KINDS[kinds[indicator]].has_outcome and since > EVERYTHING:
+                endless_rows.extend(sync.execute(endless, {"indicator": indicator, "since": since}))
+        return rows, endless_rows
+
+    # One hop to the driver's thread for all indicators.
+    return await connection.run_sync(load)
 
 
 async def load_all(
@@ -102,8 +175,19 @@ async def load_all(
     for ids in chunks(indicators):
         where = [col(Report.indicator_id).in_(ids), *([col(Report.level) <= level] if level < MAX_LEVEL else [])]
         statement = select(*table_of(Report).c).where(*where, *reports_at(time_point))
-        rows.extend(await connection.execute(statement.order_by(col(Report.global_seq).desc()).limit(limit)))
+        latest = statement if limit is None else statement.order_by(col(Report.global_seq).desc()).limit(limit)
+        rows.extend(await connection.execute(latest))
     return await _statements(connection, rows, time_point)
+
+
+async def load_reports(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST) -> dict[UUID, Statement]:
+    """Load some statements, by identifier."""
+    rows = [
+        row
+        for some in chunks(ids)
+        for row in await connection.execute(select(*table_of(Report).c).where(col(Report.id).in_(some), *reports_at(time_point)))
+    ]
+    return {each.id: each for found in (await _statements(connection, rows, time_point)).values() for each in found}
 
 
 async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, tuple[int | None, int | None]]:
@@ -151,7 +235,7 @@ async def _effective_levels(connection: AsyncConnection, rows: Sequence[Any], ti
 
 
 _COPIED = (
-    *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method"),
+    *("global_seq", "id", "stated_at", "recorded_at", "credibility", "method", "directness", "relays"),
     *("url", "title", "quote", "language", "licence"),
 )
 
@@ -159,15 +243,22 @@ _COPIED = (
 async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, list[Statement]]:
     sources = await sources_by_id(connection, {row.source_id for row in rows}, time_point)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
+    origins = await sources_by_real_slug(connection, {row.origin for row in rows if row.origin is not None}, time_point)
+    timezones = await place_timezones(connection, {row.place_id for row in rows})
     ends = await ends_at(connection, rows, time_point)
     levels = await _effective_levels(connection, rows, time_point)
     found: dict[UUID, list[Statement]] = {}
     for row in rows:
         superseded_from_level, retracted_from_level = ends.get(row.id, (None, None))
+        time = row.observed_to or row.stated_text
         statement = Statement(
             source=sources[row.source_id],
             value=KINDS[row.kind].value_model.model_validate(row.value),
             via=[names[slug] for slug in row.via],
+            origin=origins[row.origin] if row.origin is not None else None,
+            observed_to=end_of(row.observed_to) if row.observed_to else None,
+            day=day_at(time, timezones[row.place_id]),
+            date_only=len(time) == DATE_LENGTH,
             level=levels.get(row.id, row.level),
             superseded_from_level=superseded_from_level,
             retracted_from_level=retracted_from_level,

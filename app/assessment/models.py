@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Column, Index, Text
+from sqlalchemy import JSON, Column, Index, Text
 from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
@@ -13,7 +13,7 @@ class IndicatorProjection(SQLModel, table=True):
     """The document of one indicator for the clearances `min_clearance` to `max_clearance`, which see the same.
 
     `revision_*` is the seq of its last change in the ledger of each of these clearances; `document` has everything else.
-    `due_date` is that of a warning without an outcome.
+    `warning_day` is the day that its open warnings are listed by, see `Kind.warning_day`.
     """
 
     __tablename__ = "indicator_projection"
@@ -27,7 +27,7 @@ class IndicatorProjection(SQLModel, table=True):
         Index("ix_indicator_projection_country_indicator_id", "country", "indicator_id"),
         Index("ix_indicator_projection_recorded_at", "recorded_at"),
         Index("ix_indicator_projection_stale_after", "stale_after"),
-        Index("ix_indicator_projection_due_date_indicator_id", "due_date", "indicator_id"),
+        Index("ix_indicator_projection_warning_day_indicator_id", "warning_day", "indicator_id"),
     )
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
@@ -41,7 +41,8 @@ class IndicatorProjection(SQLModel, table=True):
     agreement: str | None = Field(default=None, max_length=16)
     preferred_source_id: UUID | None = Field(default=None, foreign_key="source.id")
     preferred_grade_rank: int | None = None
-    due_date: date | None = None
+    warning_day: date | None = None
+    stated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     revision_clear: int | None = Field(default=None, sa_type=BigInt)
@@ -65,8 +66,24 @@ class Indicator(SQLModel, table=True):
     filter_key: str = Field(max_length=100)
 
 
+class AlertStanding(SQLModel, table=True):
+    """What the assessment made of a report of a kind with alerts when it was recorded; the alert that was sent does not change later.
+
+    `confirmed` has the bit `1 << level` of each clearance for which it can be acted on, `ended` such bits for each report that it ended.
+    """
+
+    __tablename__ = "alert_standing"
+
+    report_id: UUID = Field(primary_key=True, foreign_key="report.id")
+    confirmed: int
+    ended: dict[str, int] = Field(sa_column=Column(JSON, nullable=False))
+
+
 class IndicatorSource(SQLModel, table=True):
-    """One row for each source of an indicator, facet and level; `first_global_seq` is that of its first report."""
+    """One row for each source of an indicator, facet and level; `first_global_seq` is that of its first report.
+
+    Sources of the evidence for its outcomes have a facet of their own, and the first entry of such an outcome.
+    """
 
     __tablename__ = "indicator_source"
 

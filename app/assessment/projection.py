@@ -9,14 +9,16 @@ from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
-from app.assessment.envelope import Assessment, grade_rank
+from app.assessment.envelope import Assessment
 from app.assessment.inputs import AssessmentInputs, LastChange, build_inputs, load_subjects
-from app.assessment.models import IndicatorProjection
+from app.assessment.models import AlertStanding, IndicatorProjection
+from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL
+from app.ledger.evidence import EVIDENCE_CHANGES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_for
-from app.reference.records import REVEAL_FROM
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -24,22 +26,20 @@ from app.storage.types import table_of
 def projection_rows(inputs: AssessmentInputs) -> list[dict[str, Any]]:
     """Return the rows to store for one indicator, one for each run of clearances that see the same. Pure."""
     rows: list[dict[str, Any]] = []
-    before: tuple[Any, ...] | None = None
+    assessment: Assessment | None = None
     for level, last_change in sorted(inputs.last_changes.items()):
-        assessment = inputs.assess(level)
-        pseudonymised = level < REVEAL_FROM and assessment.preferred is not None and assessment.preferred.protected
-        standing = [(each.statement.global_seq, each.facets) for each in assessment.standing]
-        seen = (last_change.recorded_at, assessment.value, standing, pseudonymised)
-        if seen == before and rows[-1]["max_clearance"] == level - 1:
+        if assessment is None or inputs.changes_at(level) or rows[-1]["max_clearance"] != level - 1:
+            assessment = inputs.assess(level)
+        document = inputs.render(level, assessment)
+        if rows and rows[-1]["document"] == document and rows[-1]["max_clearance"] == level - 1:
             rows[-1]["max_clearance"] = level
         else:
-            rows.append(_row(inputs, level, assessment))
+            rows.append(_row(inputs, level, assessment, document))
         rows[-1][f"revision_{LABELS[level]}"] = last_change.revision
-        before = seen
     return rows
 
 
-def _row(inputs: AssessmentInputs, level: int, assessment: Assessment) -> dict[str, Any]:
+def _row(inputs: AssessmentInputs, level: int, assessment: Assessment, document: str) -> dict[str, Any]:
     subject, preferred, value = inputs.subject, assessment.preferred, assessment.value
     kind = KINDS[subject.kind]
     return {
@@ -54,11 +54,12 @@ def _row(inputs: AssessmentInputs, level: int, assessment: Assessment) -> dict[s
         "agreement": assessment.agreement,
         "preferred_source_id": preferred.source.id if preferred else None,
         "preferred_grade_rank": grade_rank(preferred.source.reliability) if preferred else None,
-        "due_date": kind.due_date(value) if value else None,
+        "warning_day": kind.warning_day(value),
+        "stated_at": assessment.stated_at,
         "stale_after": assessment.stale_after,
         "recorded_at": inputs.last_changes[level].recorded_at,
         **{f"revision_{label}": None for label in LABELS},
-        "document": inputs.render(level, assessment),
+        "document": document,
     }
 
 
@@ -68,14 +69,17 @@ async def reassess(
     horizons: Mapping[str, timedelta],
     known: Mapping[UUID, IndicatorIdentity] | None = None,
 ) -> None:
-    """Assess indicators again and replace their rows.
+    """Assess indicators again, those included whose outcomes rest on a report of theirs that changed, and replace their rows.
 
     `changes` has, in order, each indicator with the lowest clearance that sees a ledger entry, and the entry. Subjects that are not
     `known` are loaded.
     """
     subjects = dict(known or {})
-    ids = list(dict.fromkeys(indicator for indicator, _, _ in changes))
     connection = await session.connection()
+    if amending := {entry.global_seq: entry for _, _, entry in changes if entry.type in EVIDENCE_CHANGES}:
+        rested = await connection.execute(evidence_changes(amending))
+        changes = [*changes, *((indicator, level, amending[global_seq]) for indicator, level, global_seq in rested)]
+    ids = list(dict.fromkeys(indicator for indicator, _, _ in changes))
     if missing := [each for each in ids if each not in subjects]:
         subjects |= await load_subjects(connection, missing)
     last_changes = await _stored_last_changes(session, ids)
@@ -84,6 +88,12 @@ async def reassess(
             last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at)
     inputs = await build_inputs(connection, subjects, last_changes, horizons)
     await replace_rows(session, ids, [row for each in inputs.values() for row in projection_rows(each)])
+    recorded: dict[UUID, set[UUID]] = {}
+    for indicator, _, entry in changes:
+        if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
+            recorded.setdefault(indicator, set()).add(entry.report_id)
+    if rows := [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]:
+        await session.execute(insert(table_of(AlertStanding)), rows)
 
 
 _OF_SOME = col(IndicatorProjection.indicator_id).in_(bindparam("ids", expanding=True))

@@ -1,20 +1,21 @@
 """Cards of the board: each item of a situation with its value, notes, source and agreement. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.board.code_labels import label_for
 from app.board.localization import Localization
-from app.board.value_text import Document, date_range_text, pair_text, subject_text, value_text
+from app.board.value_text import Document, credit_text, credited_figures, date_range_text, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import MAX_SHORT_DAYS
 from app.domain.times import day_of
-from app.situations.urgency import urgency
 
 # All bars have one scale, so that readers can compare them down the board.
 BAR_DAYS = 30
 BAR_PIXELS = 240
+
+# In place of a level that is null.
+NOTHING_KNOWN = "nothing_known"
 
 # The kind of the items of each group of a situation.
 _GROUP_KINDS = {kind.situation_group: kind.name for kind in reversed(list(KINDS.values()))}
@@ -34,17 +35,20 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class CardItem:
-    """One indicator on a card; `anchor` is the fragment of its section on the place's page; routes have a slug, supplies may have a bar."""
+    """One indicator on a card; `anchor` is the fragment of its section on the place's page; routes have a slug, supplies may have a bar.
+
+    Notes say which other reports the figures come from. Without a report that leads there is no source.
+    """
 
     label: str
     value: str
-    notes: list[str]
-    source: str
-    stated: str
-    stale: bool
-    contested: bool
-    agreement: str
     anchor: str
+    notes: list[str] = field(default_factory=list)
+    source: str = ""
+    stated: str = ""
+    stale: bool = False
+    contested: bool = False
+    agreement: str = ""
     slug: str = ""
     state: str = ""
     bar: Bar | None = None
@@ -53,12 +57,13 @@ class CardItem:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One place on the board, with its items by group."""
+    """One place on the board: its situation as served, the reasons for its level in words, and its items by group."""
 
     slug: str
     name: str
     level: str
-    newest: str | None
+    situation: Document
+    reasons: list[str]
     people: list[CardItem]
     supplies: list[CardItem]
     routes: list[CardItem]
@@ -66,29 +71,77 @@ class Card:
 
 
 def build_card(situation: Document, records: Records, locale: Localization) -> Card:
-    """Build the card of a situation; `records` has its sources and routes, by collection and slug."""
-    return Card(
-        slug=situation["place"]["slug"],
-        name=situation["place"]["name"],
-        level=urgency(situation).level,
-        newest=situation["newest_statement"],
-        people=[_people_item(each, records, locale) for each in situation["trapped"]],
-        supplies=[_supply_item(each, records, locale) for each in situation["supplies"]],
-        routes=[_route_item(each, records, locale) for each in situation["routes"]["items"]],
-        other=[_other_item(each, records, locale, situation["as_of"]) for each in situation["other"]],
-    )
+    """Build the card of a situation; `records` has its indicators, and their sources, routes and credited reports, by collection."""
+    slug = situation["place"]["slug"]
+    groups = {
+        "trapped": [_people_item(each, records, locale) for each in situation["trapped"]],
+        "supplies": [_supply_item(each, records, locale, situation["because"]) for each in situation["supplies"]],
+        "routes": [_route_item(each, records, locale) for each in situation["routes"]["items"]],
+        "other": [_other_item(each, records, locale, situation["as_of"]) for each in situation["other"]],
+    }
+    for each in records["indicators"].values():
+        if each["place"]["slug"] == slug and each["provenance"] is None and each["assessment"]["newest_at"] is not None:
+            groups[KINDS[each["kind"]].situation_group].append(_claimed_item(each, records, locale))
+    reasons = _reasons(situation, records, locale)
+    people, *others = groups.values()
+    return Card(slug, situation["place"]["name"], level_of(situation), situation, reasons, people, *others)
 
 
-def _common_fields(item: Document, records: Records, locale: Localization) -> dict[str, Any]:
-    source = records["sources"].get(item["source"])
+def level_of(situation: Document) -> str:
+    """Return the level of a situation, NOTHING_KNOWN for null, `dormant` if it is only the last known one."""
+    return NOTHING_KNOWN if situation["level"] is None else "dormant" if situation["dormant"] else str(situation["level"])
+
+
+def _reasons(situation: Document, records: Records, locale: Localization) -> list[str]:
+    """Return the reasons for the level, those of one indicator together, and how old they are."""
+    reasons: dict[tuple[str, str, bool], list[str]] = {}
+    for each in situation["because"]:
+        reasons.setdefault((each["indicator"], each["since"], each["judged"]), []).append(each["reason"])
+    lines = []
+    for (indicator, since, judged), codes in reasons.items():
+        kind, subject = (records["indicators"].get(indicator, {}).get(name, "") for name in ("kind", "subject"))
+        text = locale.comma.join(label_for(f"because_{code}", locale, kind) for code in codes)
+        # Of people, the subject is the reason itself.
+        if kind and subject not in codes:
+            text = pair_text(subject_text(subject, kind, records["routes"], locale), text, locale)
+        said = locale.gettext("an analyst's judgement of %(date)s") if judged else locale.gettext("last said %(date)s")
+        days = max((day_of(situation["as_of"]) - day_of(since)).days, 0)
+        age = locale.plural("%(count)s day ago", "%(count)s days ago", days) if days else locale.gettext("today")
+        lines.append(f"{text[:1].upper()}{text[1:]} \u2013 {said % {'date': locale.day(since)}}{locale.comma}{age}")
+    return lines
+
+
+def _common_fields(item: Document, records: Records, locale: Localization, notes: Iterable[str] = ()) -> dict[str, Any]:
+    identifier = item["links"]["indicator"].rpartition("/")[2]
+    indicator = records["indicators"].get(identifier)
     return {
-        "source": source["name"] if source else item["source"],
+        "source": _source_name(item, records),
         "stated": locale.day(item["stated_at"]),
         "stale": item["stale"],
         "contested": item["agreement"] == "contested",
         "agreement": label_for(item["agreement"], locale),
-        "anchor": "i-" + item["links"]["indicator"].rpartition("/")[2],
+        "anchor": f"i-{identifier}",
+        "notes": [
+            *filter(None, notes),
+            *(
+                credit_text(figures, _source_name(report, records), report["stated_at"], locale)
+                for each, figures in (credited_figures(indicator, locale) if indicator else {}).items()
+                if (report := records["reports"].get(each))
+            ),
+        ],
     }
+
+
+def _source_name(said: Document, records: Records) -> str:
+    return str(records["sources"].get(said["source"], {"name": said["source"]})["name"])
+
+
+def _claimed_item(indicator: Document, records: Records, locale: Localization) -> CardItem:
+    kind, subject = indicator["kind"], indicator["subject"]
+    label = subject_text(subject, kind, records["routes"], locale)
+    value = label_for(indicator["agreement"] or "relation_announced", locale)
+    item = CardItem(label, value, f"i-{indicator['id']}")
+    return replace(item, slug=subject, state="unknown") if KINDS[kind].situation_group == "routes" else item
 
 
 def _people_item(item: Document, records: Records, locale: Localization) -> CardItem:
@@ -97,31 +150,30 @@ def _people_item(item: Document, records: Records, locale: Localization) -> Card
     preferred = value_text({"people": item["people"], "qualifier": item["qualifier"]}, kind, locale)
     is_range = item["people"] is not None and None not in (item["people_low"], item["people_high"]) and preferred != value
     notes = [locale.gettext("preferred figure: %(figure)s") % {"figure": preferred}] if is_range else []
-    return CardItem(label, value, notes, **_common_fields(item, records, locale))
+    return CardItem(label, value, **_common_fields(item, records, locale, notes))
 
 
-def _supply_item(item: Document, records: Records, locale: Localization) -> CardItem:
+def _supply_item(item: Document, records: Records, locale: Localization, because: Iterable[Document]) -> CardItem:
     kind = _GROUP_KINDS["supplies"]
     subject = item["supply"] if item["scope"] == "all_stock" else f"{item['supply']}.{item['scope']}"
     first, last = item["days_left"], item["days_left_latest"]
     last = first if last is None else last
-    past = last is not None and last < 0
+    reasons = [each["reason"] for each in because if item["links"]["indicator"].endswith(each["indicator"])]
     if first is None:
         value = label_for(item["state"], locale, kind)
-        if item["relative_text"]:
-            value = pair_text(value, locale.quote(item["relative_text"]), locale)
+        words = locale.quote(item["relative_text"]) if item["relative_text"] else label_for(item["imminence"] or "", locale, kind)
+        value = pair_text(value, words, locale) if words else value
     else:
         value = _days_left_text(first, last, item["runs_out_latest"] or item["runs_out_earliest"], locale)
     dates = date_range_text(item["runs_out_earliest"], item["runs_out_latest"], locale)
-    outcome = label_for(item["outcome"], locale) if item["outcome"] != "pending" else ""
+    outcome = label_for(f"outcome_{item['outcome']}", locale) if item["outcome"] not in (None, "pending") else ""
     return CardItem(
         label=subject_text(subject, kind, {}, locale),
         value=value,
-        notes=[each for each in (dates, outcome) if each and each not in value],
         state=item["state"],
-        bar=None if first is None or past else _build_bar(first, last),
-        past_due=past and not outcome,
-        **_common_fields(item, records, locale),
+        bar=None if first is None or last < 0 else _build_bar(first, last, bool(reasons)),
+        past_due="past_due" in reasons,
+        **_common_fields(item, records, locale, (each for each in (dates, outcome) if each not in value)),
     )
 
 
@@ -134,10 +186,10 @@ def _days_left_text(first: int, last: int, due: str, locale: Localization) -> st
     return locale.plural("%(first)s\u2013%(count)s day left", "%(first)s\u2013%(count)s days left", last, first=locale.number(first))
 
 
-def _build_bar(first: int, last: int) -> Bar:
+def _build_bar(first: int, last: int, urgent: bool) -> Bar:
     certain, possible = (min(max(each, 0), BAR_DAYS) * BAR_PIXELS / BAR_DAYS for each in (first, last))
     # The mark at the end of a bar needs two pixels, also for a supply that may run out today.
-    return Bar(round(certain, 1), round(max(possible, certain, 2), 1), last > BAR_DAYS, first <= MAX_SHORT_DAYS)
+    return Bar(round(certain, 1), round(max(possible, certain, 2), 1), last > BAR_DAYS, urgent)
 
 
 def _route_item(item: Document, records: Records, locale: Localization) -> CardItem:
@@ -145,11 +197,20 @@ def _route_item(item: Document, records: Records, locale: Localization) -> CardI
     return CardItem(
         label=subject_text(item["route"], kind, records["routes"], locale),
         value=value_text(item, kind, locale),
-        notes=[each for each in (_since_text(item, locale), _passable_text(item, kind, locale)) if each],
         slug=item["route"],
-        state=item["status"] or "unknown",
-        **_common_fields(item, records, locale),
+        state=item["status"],
+        **_common_fields(item, records, locale, _route_notes(item, kind, locale)),
     )
+
+
+def _route_notes(item: Document, kind: str, locale: Localization) -> list[str]:
+    """Return since when and by whom, for each direction where the two differ."""
+    known = {way: own for way, own in item["directions"].items() if own["status"] is not None}
+    notes = {way: [each for each in (_since_text(own, locale), _passable_text(own, kind, locale)) if each] for way, own in known.items()}
+    first, *others = notes.values()
+    if all(each == first for each in others):
+        return first
+    return [pair_text(label_for(way, locale, kind), locale.comma.join(own), locale) for way, own in notes.items() if own]
 
 
 def _since_text(item: Document, locale: Localization) -> str:
@@ -160,8 +221,10 @@ def _since_text(item: Document, locale: Localization) -> str:
 
 
 def _passable_text(item: Document, kind: str, locale: Localization) -> str:
-    if item["status"] in (None, "closed"):
+    if item["status"] == "closed":
         return ""
+    if item["passable_by"] is None:
+        return locale.gettext("who can pass is not said")
     users = locale.comma.join(label_for(each, locale, kind) for each in item["passable_by"])
     return locale.gettext("passable by: %(users)s") % {"users": users or locale.gettext("no one")}
 
@@ -172,4 +235,4 @@ def _other_item(item: Document, records: Records, locale: Localization, as_of: s
     due = KINDS[kind].due_date(value)
     days_left = (due - day_of(as_of)).days if due else 0
     notes = [_days_left_text(days_left, days_left, due.isoformat(), locale)] if due else []
-    return CardItem(label, value_text(value, kind, locale), notes, **_common_fields(item, records, locale))
+    return CardItem(label, value_text(value, kind, locale), **_common_fields(item, records, locale, notes))

@@ -2,27 +2,35 @@
 
 from app.board.localization import Localization
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import gettext_noop
+from app.domain.kinds.showing import gettext_noop
 
 _COMMON_LABELS = {
     # Outcomes of warnings.
-    "materialised": gettext_noop("came true"),
-    "averted": gettext_noop("averted"),
-    "overtaken": gettext_noop("overtaken by events"),
-    "pending": gettext_noop("outcome not known yet"),
+    "outcome_materialised": gettext_noop("came true"),
+    "outcome_averted": gettext_noop("averted"),
+    "outcome_overtaken": gettext_noop("overtaken by events"),
+    "outcome_unknown": gettext_noop("outcome cannot be known"),
     # Agreement.
+    "claimed": gettext_noop("only claimed"),
     "single": gettext_noop("one source"),
     "consistent": gettext_noop("sources agree"),
     "contested": gettext_noop("contested"),
     "unconfirmed": gettext_noop("parties to the conflict only"),
     # Relation of a report to the assessment.
-    "preferred": gettext_noop("preferred"),
-    "supports": gettext_noop("supports"),
-    "contradicts": gettext_noop("contradicts"),
-    "superseded": gettext_noop("corrected"),
-    "retracted": gettext_noop("retracted"),
-    "replaced_by_later": gettext_noop("replaced by a later statement"),
-    "past_horizon": gettext_noop("too old compared with the newest statement"),
+    "relation_preferred": gettext_noop("preferred"),
+    "relation_supports": gettext_noop("supports"),
+    "relation_contradicts": gettext_noop("contradicts"),
+    "relation_relayed": gettext_noop("repeats another statement"),
+    "relation_announced": gettext_noop("only announced"),
+    "relation_overtaken": gettext_noop("overtaken by later statements"),
+    "relation_claimed": gettext_noop("claim that nothing supports"),
+    "relation_superseded": gettext_noop("corrected"),
+    "relation_retracted": gettext_noop("retracted"),
+    "relation_replaced_by_later": gettext_noop("replaced by a later statement"),
+    "relation_past_horizon": gettext_noop("too old compared with the newest statement"),
+    "relation_policy": gettext_noop("left out on request"),
+    "quoted": gettext_noop("quoted"),
+    "paraphrased": gettext_noop("paraphrased"),
     # Grades of the Admiralty scale.
     "reliability_A": gettext_noop("completely reliable"),
     "reliability_B": gettext_noop("usually reliable"),
@@ -59,7 +67,8 @@ _COMMON_LABELS = {
     "critical": gettext_noop("Critical"),
     "serious": gettext_noop("Serious"),
     "watch": gettext_noop("Watch"),
-    "quiet": gettext_noop("No recent statement"),
+    "nothing_known": gettext_noop("Nothing known"),
+    "dormant": gettext_noop("Dormant"),
 }
 _KIND_LABELS = {name: {name: kind.title, **kind.code_labels} for name, kind in KINDS.items()}
 # Where two kinds share a code, the first registered kind labels it for texts that belong to no kind.
@@ -68,5 +77,6 @@ _LABELS = {code: label for labels in reversed(_KIND_LABELS.values()) for code, l
 
 def label_for(code: str, locale: Localization, kind: str = "") -> str:
     """Return the label of a code, as its kind has it where a kind is given; a code without a label loses its underscores."""
-    label = _KIND_LABELS.get(kind, {}).get(code) or _LABELS.get(code)
-    return locale.gettext(label) if label else code.replace("_", " ")
+    bare = code.removeprefix("because_")
+    label = _KIND_LABELS.get(kind, {}).get(code) or _LABELS.get(code) or _LABELS.get(bare)
+    return locale.gettext(label) if label else bare.replace("_", " ")

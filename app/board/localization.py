@@ -54,9 +54,13 @@ class Localization:
         return f"\u2067{text}\u2069" if self.direction == "rtl" else text
 
     def quote(self, text: str) -> str:
-        """Put a source's words in quotation marks, isolated where their direction may differ from the language's."""
+        """Put a source's words in quotation marks."""
+        return self.gettext("\u201c%(words)s\u201d") % {"words": self.embed(text)}
+
+    def embed(self, text: str) -> str:
+        """Isolate a name or words where their direction may differ from the language's."""
         isolated = self.direction == "rtl" or any(bidirectional(each) in ("R", "AL") for each in text)
-        return self.gettext("\u201c%(words)s\u201d") % {"words": f"\u2068{text}\u2069" if isolated else text}
+        return f"\u2068{text}\u2069" if isolated else text
 
     def number(self, value: float) -> str:
         """Format a number with grouped digits."""

@@ -1,22 +1,21 @@
 """The board's first page: places by urgency, page by page, and a map of them, as of a time."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from app.board.api_client import InProcessApiClient
-from app.board.cards import Records, build_card
+from app.board.cards import NOTHING_KNOWN, Records, build_card, level_of
 from app.board.drawing.maps import overview_map, place_map
 from app.board.localization import Localization
 from app.board.rendering import draw
 from app.board.time_slider import build_time_slider
 from app.board.value_text import Document
-from app.domain.times import day_of, utc_now
-from app.situations.urgency import URGENCIES, urgency
+from app.domain.times import utc_now
+from app.situations.urgency import LEVELS_WORST_FIRST
 
 PLACES_PER_PAGE = 12
-# After this time without a new statement the page says that nothing on it is recent.
-SILENT_DAYS = 60
 
 
 async def page_context(api: InProcessApiClient) -> dict[str, Any]:
@@ -30,12 +29,21 @@ async def page_context(api: InProcessApiClient) -> dict[str, Any]:
 
 
 async def load_records(api: InProcessApiClient, situations: Sequence[Document]) -> Records:
-    """Return the sources and routes of some situations, by collection and slug."""
+    """Return the indicators of some situations, their sources and routes, and other reports than the preferred that give a figure."""
+    places = (each["place"]["slug"] for each in situations)
+    lists = await asyncio.gather(*(api.get_all("/v1/indicators", place=each, include_empty="true") for each in places))
+    indicators = {each["id"]: each for listed in lists for each in listed}
+    assessments = [each["assessment"] for each in indicators.values()]
+    reports = await api.records_by_slug(
+        "reports", (report for each in assessments for report in each["basis"].values() if report != each["preferred"])
+    )
     items = [item for each in situations for item in (*each["trapped"], *each["supplies"], *each["routes"]["items"], *each["other"])]
-    values = [each.get("value", each) for each in items]
+    values = [each.get("value", each) for each in (*items, *indicators.values())]
     return {
-        "sources": await api.records_by_slug("sources", (each["source"] for each in items)),
-        "routes": await api.records_by_slug("routes", (each["route"] for each in values if each.get("route"))),
+        "indicators": indicators,
+        "reports": reports,
+        "sources": await api.records_by_slug("sources", (each["source"] for each in (*items, *reports.values()))),
+        "routes": await api.records_by_slug("routes", (each["route"] for each in values if each and each.get("route"))),
     }
 
 
@@ -43,23 +51,22 @@ async def overview_context(api: InProcessApiClient, locale: Localization, page_n
     """Return the context of the page's template: `page_number` counts from 1, `search` is part of a place's name or slug."""
     context = await page_context(api)
     situations = await api.get_all("/v1/situations")
-    ranked = sorted(((urgency(each), each) for each in situations), key=lambda pair: (pair[0], pair[1]["place"]["slug"]))
     wanted = search.casefold().strip()
-    matching = [each for _, each in ranked if wanted in each["place"]["name"].casefold() or wanted in each["place"]["slug"]]
+    matching = [each for each in situations if wanted in each["place"]["name"].casefold() or wanted in each["place"]["slug"]]
     pages = max(-(-len(matching) // PLACES_PER_PAGE), 1)
     page_number = min(page_number, pages)
     shown = matching[(page_number - 1) * PLACES_PER_PAGE : page_number * PLACES_PER_PAGE]
     records = await load_records(api, shown)
     places = await api.records_by_slug("places", (each["place"]["slug"] for each in shown))
     cards = [build_card(each, records, locale) for each in shown]
-    counts = Counter(rank.level for rank, _ in ranked)
+    counts = Counter(level_of(each) for each in situations)
     newest = _newest_statement(situations)
     return {
         **context,
         "cards": cards,
         "place_maps": {each.slug: place_map(each, places[each.slug], records["routes"]) for each in cards},
         "map": await draw(overview_map, cards, places, records["routes"]),
-        "counts": [(level, counts[level]) for level in URGENCIES],
+        "counts": [(level, counts[level]) for level in (*LEVELS_WORST_FIRST, NOTHING_KNOWN, "dormant")],
         "contested": sum(len(each["contested"]) for each in situations),
         "total": len(situations),
         "matching": len(matching),
@@ -67,7 +74,7 @@ async def overview_context(api: InProcessApiClient, locale: Localization, page_n
         "pages": pages,
         "search": search,
         "newest": newest,
-        "silent": api.as_of is None and newest is not None and (utc_now().date() - day_of(newest)).days > SILENT_DAYS,
+        "all_dormant": api.as_of is None and newest is not None and all(each["dormant"] for each in situations),
         "path": "/",
     }
 

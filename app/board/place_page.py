@@ -7,11 +7,12 @@ from typing import Any
 
 from app.board.api_client import InProcessApiClient
 from app.board.cards import build_card
+from app.board.code_labels import label_for
 from app.board.drawing.maps import place_map
 from app.board.drawing.plots import History, build_plot
 from app.board.localization import Localization
 from app.board.overview_page import load_records, page_context
-from app.board.value_text import Document, subject_text, value_text
+from app.board.value_text import Document, credit_text, credited_figures, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.times import day_of, utc_now
 
@@ -26,8 +27,7 @@ async def place_context(api: InProcessApiClient, locale: Localization, slug: str
     situation = await api.get(f"/v1/situations/{slug}")
     records = await load_records(api, [situation])
     card = build_card(situation, records, locale)
-    listed = await api.get_all("/v1/indicators", place=slug)
-    indicators = await asyncio.gather(*(api.get(f"/v1/indicators/{each['id']}") for each in listed))
+    indicators = await asyncio.gather(*(api.get(f"/v1/indicators/{each}") for each in records["indicators"]))
     reports = await api.get("/v1/reports", place=slug, limit=1000)
     days = {each["stated_at"][:10] for indicator in indicators for name in ("reports", "left_out") for each in indicator[name]}
     history = await _load_history(api, slug, sorted(days)[-MAX_PLOT_DAYS:])
@@ -60,11 +60,24 @@ def _section(indicator: Document, history: History, until: date, routes: Mapping
     # The plot ends with the newest report or the horizon, not today: that may be years later.
     newest = max((day_of(each["stated_at"]) for each in reports), default=until)
     horizon = day_of(indicator["stale_after"]) if indicator["stale_after"] else newest
+    by_id = {each["id"]: each for each in reports}
+    texts = {each["id"]: value_text(each["value"], kind, locale) for each in reports}
+    claims = locale.comma.join(dict.fromkeys(texts[each["id"]] for each in indicator["reports"]))
+    if indicator["provenance"]:
+        text = value_text(value, kind, locale)
+    elif claims:
+        text = pair_text(label_for(indicator["agreement"] or "relation_announced", locale), claims, locale)
+    else:
+        text = locale.gettext("no current statement")
     return {
         **indicator,
         "anchor": f"i-{indicator['id']}",
         "title": subject_text(indicator["subject"], kind, routes, locale),
-        "text": locale.gettext("no current statement") if value is None else value_text(value, kind, locale),
+        "text": text,
+        "credits": [
+            credit_text(figures, by_id[each]["source"]["name"], by_id[each]["stated_at"], locale)
+            for each, figures in credited_figures(indicator, locale).items()
+        ],
         "plot": build_plot(kind, history, reports, min(until, max(horizon, newest)), locale),
-        "texts": {each["id"]: value_text(each["value"], kind, locale) for each in reports},
+        "texts": texts,
     }

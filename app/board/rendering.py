@@ -58,7 +58,7 @@ def _environment(language: str) -> Environment:
     )
     environment.install_gettext_translations(locale.translations, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(day=locale.day, number=locale.number, label=lambda code, kind="": label_for(code, locale, kind))
-    environment.globals.update(locale=locale, languages=LANGUAGES, digest=DIGEST)
+    environment.globals.update(locale=locale, plural=locale.plural, languages=LANGUAGES, digest=DIGEST)
     environment.globals.update(bar_days=BAR_DAYS, bar_pixels=BAR_PIXELS, plot_box=PLOT_BOX)
     return environment
 

@@ -1,12 +1,13 @@
 """Values of reports and assessments as text, read by the fields that the plot of their kind names."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from app.board.code_labels import label_for
 from app.board.localization import Localization
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import DatePlot, RangePlot, StatePlot, gettext_noop
+from app.domain.kinds.showing import DatePlot, RangePlot, StatePlot, gettext_noop
 
 Document = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ def value_text(value: Document, kind: str, locale: Localization) -> str:
     if isinstance(plot, RangePlot):
         return _range_text(value, plot, locale)
     if isinstance(plot, DatePlot):
-        text = date_range_text(value.get(plot.earliest), value.get(plot.latest), locale) or label_for(value[plot.state], locale, kind)
+        text = date_range_text(value.get(plot.earliest), value.get(plot.latest), locale) or _undated_text(value, plot, kind, locale)
         return f"{text} ({locale.quote(quote)})" if (quote := value.get(plot.quote)) else text
     if isinstance(plot, StatePlot):
         return _state_text(value, plot, kind, locale)
@@ -37,6 +38,10 @@ def _range_text(value: Document, plot: RangePlot, locale: Localization) -> str:
     low, best, high, qualifier = (value.get(name) for name in (plot.low, plot.best, plot.high, plot.qualifier))
     if low is not None and high is not None and low != high:
         return f"{locale.number(low)}\u2013{locale.number(high)}"
+    if best is not None and (low, high) != (None, None) and best not in (low, high):
+        # A range with an open end, and the figure inside it.
+        ends = _range_text({plot.low: low, plot.high: high}, plot, locale)
+        return f"{ends} ({_range_text({plot.best: best, plot.qualifier: qualifier}, plot, locale)})"
     number = next((each for each in (best, high, low) if each is not None), None)
     if number is None:
         return "\u2013"
@@ -50,6 +55,28 @@ def _range_text(value: Document, plot: RangePlot, locale: Localization) -> str:
 def date_range_text(first: str | None, last: str | None, locale: Localization) -> str:
     """Return one date or two; empty without a date."""
     return " \u2013 ".join(dict.fromkeys(locale.day(each) for each in (first, last) if each))
+
+
+def _undated_text(value: Document, plot: DatePlot, kind: str, locale: Localization) -> str:
+    state, imminence = (label_for(code, locale, kind) if (code := value.get(name)) else "" for name in (plot.state, plot.imminence))
+    return pair_text(state, imminence, locale) if state and imminence else state or "\u2013"
+
+
+def credited_figures(indicator: Document, locale: Localization) -> dict[str, str]:
+    """Return the figures and days of an assessed value, by the report that each comes from (`assessment.basis`)."""
+    found: dict[str, list[str]] = {}
+    for path, report in indicator["assessment"]["basis"].items():
+        figure: Any = indicator["value"]
+        for name in path.split("."):
+            figure = figure[name]
+        if type(figure) is int or re.fullmatch(r"\d{4}-\d\d-\d\d", str(figure)):
+            found.setdefault(report, []).append(locale.number(figure) if type(figure) is int else locale.day(figure))
+    return {report: locale.comma.join(dict.fromkeys(figures)) for report, figures in found.items()}
+
+
+def credit_text(figures: str, source: str, stated_at: str, locale: Localization) -> str:
+    """Return who said some figures, and when."""
+    return pair_text(figures, f"{locale.embed(source)}{locale.comma}{locale.day(stated_at)}", locale)
 
 
 def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localization) -> str:

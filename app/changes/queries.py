@@ -17,6 +17,7 @@ from app.changes.schemas import ALL_CHANGES, ChangeFilters
 from app.domain.tlp import LABELS
 from app.http.cursors import Cursor
 from app.indicators.queries import revision_for, visible_at
+from app.ledger.evidence import EVIDENCE_CHANGES, OUTCOMES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED, select_entries, visible_entries
 from app.reference.queries import place_conditions
@@ -87,18 +88,29 @@ def _conditions(filters: ChangeFilters, level: int) -> list[ColumnElement[bool]]
 
     # The indicator that a correction moves a statement away from, unless the reader may not know of the superseded report.
     left = and_(col(LedgerEntry.redacted_below) <= level, SUPERSEDED.c.level <= level, fits(LedgerEntry.from_indicator_id))
-    return [or_(fits(LedgerEntry.indicator_id), left, col(LedgerEntry.source_id).is_not(None))]
+    # Evidence is about the place of the warning, but may be of another kind.
+    rested = select(OUTCOMES.c.report_id).join(Indicator, col(Indicator.id) == OUTCOMES.c.indicator_id).limit(1)
+    rested = rested.where(
+        OUTCOMES.c.report_id == LedgerEntry.report_id, OUTCOMES.c.type == "outcome", OUTCOMES.c.level <= level, *conditions
+    )
+    evidence = and_(col(LedgerEntry.type).in_(EVIDENCE_CHANGES), rested.correlate(LedgerEntry).scalar_subquery().is_not(None))
+    return [or_(fits(LedgerEntry.indicator_id), left, col(LedgerEntry.source_id).is_not(None), evidence)]
 
 
 async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> dict[int, list[str]]:
     """Return the current documents of the indicators that each entry changed, by `global_seq`."""
     changed: dict[int, list[UUID]] = {}
+    rested: dict[int, list[UUID]] = {}
+    if amending := [row["global_seq"] for row in rows if row["type"] in EVIDENCE_CHANGES]:
+        for indicator, from_level, global_seq in await connection.execute(evidence_changes(amending)):
+            if from_level <= level:
+                rested.setdefault(global_seq, []).append(indicator)
     for row in rows:
         if row["source_id"] is not None:
             changed[row["global_seq"]] = await _indicators_of_source(connection, row, level)
             continue
         left = row["from_indicator_id"] is not None and level >= max(row["redacted_below"], row["superseded_level"])
-        indicators = [row["indicator_id"], row["from_indicator_id"] if left else None]
+        indicators = [row["indicator_id"], row["from_indicator_id"] if left else None, *rested.get(row["global_seq"], [])]
         changed[row["global_seq"]] = [each for each in indicators if each is not None]
     ids = {each for indicators in changed.values() for each in indicators}
     stored = select(col(IndicatorProjection.indicator_id), col(IndicatorProjection.document), revision_for(level)).where(

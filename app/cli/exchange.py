@@ -24,8 +24,9 @@ from app.exchange.imports.hapi import HapiClient, write_statements
 from app.exchange.imports.results import FileResult, ImportContent, ImportOut
 from app.exchange.imports.statements import StatementImport
 from app.exchange.imports.tables import UnreadableFile
-from app.exchange.replication.apply import ApplyResult, EntryApplier
+from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
+from app.exchange.replication.results import ApplyResult
 from app.http.content_negotiation import Format
 from app.storage.database import Database
 
@@ -192,6 +193,7 @@ def import_places(
     write: Write = False,
     country: Annotated[str | None, typer.Option(help="ISO 3166-1 alpha-3 code of units without one.")] = None,
     language: Annotated[str, typer.Option(help="Language of the names, if the table has several.")] = "en",
+    timezone: Annotated[str | None, typer.Option(help="IANA time zone of all new units, else that of the unit above.")] = None,
 ) -> None:
     """Import a gazetteer: each unit becomes a place with its P-code, inside the unit above. Nothing is written if a row is invalid.
 
@@ -203,11 +205,11 @@ def import_places(
         async with Database(load_settings()) as database:
             with _opened(path) as (file, format_):
                 with _progress("check") as advance:
-                    checked = await Gazetteer(file, format_, database, country, language, advance).check()
+                    checked = await Gazetteer(file, format_, database, country, language, timezone, advance).check()
                 if not write or checked.problem_count:
                     return checked
                 with _progress("write", checked.created + checked.existing, unit="places") as advance:
-                    await Gazetteer(file, format_, database, country, language, advance).write(result)
+                    await Gazetteer(file, format_, database, country, language, timezone, advance).write(result)
                 return result
 
     try:

@@ -7,9 +7,26 @@ with Lifeline("http://localhost:8000") as lifeline:
 
 from .asynchronous import AsyncLifeline
 from .blocking import Lifeline
-from .records import Change, FieldError, Indicator, LifelineError, Page, Place, PlaceName, Record, Report, ReportResult, Route, Source
+from .records import (
+    Assessment,
+    Change,
+    FieldError,
+    Indicator,
+    LifelineError,
+    Page,
+    Place,
+    PlaceName,
+    Reason,
+    Record,
+    Report,
+    ReportResult,
+    Route,
+    Situation,
+    Source,
+)
 
 __all__ = [
+    "Assessment",
     "AsyncLifeline",
     "Change",
     "FieldError",
@@ -19,9 +36,11 @@ __all__ = [
     "Page",
     "Place",
     "PlaceName",
+    "Reason",
     "Record",
     "Report",
     "ReportResult",
     "Route",
+    "Situation",
     "Source",
 ]

@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 
 from .calls import RETRY_STATUSES, Call, Client, get, get_page, parse_response, post, retry_delay
-from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Source
+from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Situation, Source
 
 
 class AsyncLifeline(Client):
@@ -61,9 +61,9 @@ class AsyncLifeline(Client):
         """Return an indicator with every report behind it; `as_of` selects an earlier time."""
         return await self._execute(get(Indicator, f"/v1/indicators/{indicator_id}", **params))
 
-    async def situation(self, place: str, **params: Any) -> Record:
+    async def situation(self, place: str, **params: Any) -> Situation:
         """Return the situation of a place: people trapped, soonest run-out, routes closed; `as_of` selects an earlier time."""
-        return await self._execute(get(Record, f"/v1/situations/{place}", **params))
+        return await self._execute(get(Situation, f"/v1/situations/{place}", **params))
 
     def reports(self, **filters: Any) -> AsyncIterator[Report]:
         """Iterate over all matching reports, in the order of recording."""

@@ -22,10 +22,11 @@ class PlaceName(Record):
 
 
 class Place(PlaceName):
-    """A place; `centroid` is [longitude, latitude] in degrees, `geometry` is GeoJSON, `parent` is a slug."""
+    """A place; `centroid` is [longitude, latitude] in degrees, `geometry` is GeoJSON, `parent` is a slug, `timezone` an IANA name."""
 
     id: str
     parent: str | None = None
+    timezone: str = "UTC"
     centroid: list[float] | None = None
     geometry: dict[str, Any] | None = None
 
@@ -51,8 +52,30 @@ class Route(Record):
     geometry: dict[str, Any] | None = None
 
 
+class Assessment(Record):
+    """How a value was assessed: numbers of reports, their sources and origins, and the report that gives each figure and date.
+
+    `policy` is what the reader asked for; `deciding` are the reports that it depends on, of a single indicator only.
+    """
+
+    method: str
+    reports: int
+    sources: int
+    origins: int
+    preferred: str | None
+    basis: dict[str, str]
+    spread: float | None = None
+    policy: dict[str, Any] | None = None
+    newest_at: str | None = None
+    newest_sound_at: str | None = None
+    deciding: list[str] = []
+
+
 class Indicator(Record):
-    """The assessment of all statements on one subject at one place; the kind defines the fields of `value`."""
+    """The assessment of all statements on one subject at one place; the kind defines the fields of `value`.
+
+    `agreement` is `claimed` where no report leads: the fields of `value`, `stated_at` and `provenance` are then null.
+    """
 
     id: str
     kind: str
@@ -61,8 +84,31 @@ class Indicator(Record):
     value: dict[str, Any] | None
     agreement: str | None
     stated_at: str | None
+    stale_after: str | None = None
     revision: int
+    assessment: Assessment
     provenance: dict[str, Any] | None = None
+
+
+class Reason(Record):
+    """A reason for a level of urgency, with the time of the report that the indicator rests on."""
+
+    reason: str
+    indicator: str
+    since: str
+    judged: bool
+
+
+class Situation(Record):
+    """The indicators of one place together, with its level of urgency; None if nothing leads, the last known one if it is dormant."""
+
+    place: PlaceName
+    as_of: str
+    level: str | None
+    because: list[Reason]
+    silent_days: int | None
+    dormant: bool
+    children_level: str | None = None
 
 
 class Report(Record):

@@ -1,12 +1,17 @@
 """Dates and times on the wire: a time is UTC in RFC 3339 with `Z`, a date stays a date."""
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, WithJsonSchema
 
 DATE_LENGTH = len("2016-07-28")
+# The earliest day that a report may name.
+MIN_DAY = date(1900, 1, 1)
+# The time zone in which a day begins first: UTC+14.
+_FIRST_TO_BEGIN = timedelta(hours=14)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
@@ -39,6 +44,25 @@ def normalise(text: str) -> str:
 def day_of(text: str) -> date:
     """Return the day of a date, or of a date-time as it is written."""
     return date.fromisoformat(text[:DATE_LENGTH])
+
+
+def day_at(text: str, timezone: str) -> date:
+    """Return the day of a normalised text in an IANA time zone; a date is the same day everywhere."""
+    return date.fromisoformat(text) if len(text) == DATE_LENGTH else start_of(text).astimezone(ZoneInfo(timezone)).date()
+
+
+def time_error(text: str, skew_seconds: int) -> str | None:
+    """Return why a report cannot name this time: it is before MIN_DAY or in the future; None if it can.
+
+    A date is in the future if it has begun nowhere on earth.
+    """
+    if day_of(text) < MIN_DAY:
+        return f"must be {MIN_DAY} or later, such as 2016-07-28"
+    now = utc_now() + timedelta(seconds=skew_seconds)
+    is_future = day_of(text) > (now + _FIRST_TO_BEGIN).date() if len(text) == DATE_LENGTH else start_of(text) > now
+    return (
+        "must not be in the future: a day that has begun somewhere on earth, or an earlier one, such as 2016-07-28" if is_future else None
+    )
 
 
 def start_of(text: str) -> datetime:

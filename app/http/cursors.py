@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.http.problems import invalid_field
 
-Key = TypeVar("Key", UUID, int, tuple[date, UUID])
+Key = TypeVar("Key", UUID, int, tuple[date, UUID], tuple[int, date, int, UUID])
 
 # A tag of the list and the revision, before the key.
 _HEAD = struct.Struct(">2sq")

@@ -64,7 +64,8 @@ def weight_of(scope: Scope) -> int:
     if "limit" not in sent and "cursor" not in sent and _asks_for_other_format(scope, suffix or sent.get("format")):
         return WHOLE_LIST_WEIGHT
     weight = -(-limit // (COMPOSED_PER_WEIGHT if collection in _COMPOSED else STORED_PER_WEIGHT))
-    return max(weight, MIN_EXPENSIVE) if past else max(weight, 1)
+    # From two on, the work is counted: situations are listed by urgency, which is computed for each place.
+    return max(weight, MIN_EXPENSIVE) if past else max(weight, 2 if collection == "situations" else 1)
 
 
 def _asks_for_other_format(scope: Scope, named: str | None) -> bool:

@@ -1,6 +1,7 @@
 """`/v1/indicators`, a list for each kind, and the history of an indicator."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
@@ -9,19 +10,22 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.access.fast_list_route import FastListRoute
 from app.access.principal import Principal
+from app.assessment.policy import Policy
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.view import View
 from app.http.cursors import Cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, LIST_RESPONSES, SUFFIX, ListQuery, Page, list_response, negotiate_format
 from app.http.openapi import READ_ERRORS
-from app.http.problems import not_found
+from app.http.problems import invalid_field, not_found
 from app.http.query_params import AsOf, KnownAt, PageCursor
 from app.http.responses import json_response, page_response
 from app.indicators.history import load_history
 from app.indicators.queries import load_indicator, load_indicator_page
 from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
 from app.ledger.queries import resolve_time_point
+from app.reference.queries import UNKNOWN_SOURCE, find_sources
+from app.reference.schemas import Grade, Slug
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.paging import current_revision
@@ -72,14 +76,24 @@ async def get_indicator(
     id: Identifier,  # noqa: A002 - the field's name on the wire
     as_of: AsOf = None,
     known_at: KnownAt = None,
+    basis: Annotated[Literal["no_parties"] | None, Query(description="`no_parties`: leave out reports of parties to the conflict.")] = None,
+    min_reliability: Annotated[Grade | None, Query(description="Leave out reports of sources with a worse grade; F ranks below C.")] = None,
+    without: Annotated[Slug | None, Query(description="Leave out reports of this source, and those that rely on it as origin.")] = None,
 ) -> Response:
     """Get one indicator with its standing reports and their relation to the preferred one, and the reports left out with the reason.
 
-    At most 1,000 reports are listed, the last recorded; `links.reports` lists all.
+    With `basis`, `min_reliability` or `without`, its reports are assessed again without those left out, and `assessment.policy` says so.
+    At most 1,000 reports are listed, the last recorded, besides those that stand; `links.reports` lists all.
     """
     async with database.snapshot() as connection:
         view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
-        found = await load_indicator(connection, id, view)
+        policy = Policy(basis is not None, min_reliability)
+        if without is not None:
+            source = (await find_sources(connection, [without], caller.level, caller.organisation)).get(without)
+            if source is None:
+                raise invalid_field("?without", UNKNOWN_SOURCE)
+            policy = replace(policy, without=source.id, without_slug=without)
+        found = await load_indicator(connection, id, view, policy)
         revision = await current_revision(connection, caller.level)
     if found is None:
         raise not_found("indicator")

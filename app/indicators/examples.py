@@ -44,12 +44,15 @@ def indicator_example(kind: Kind[Any]) -> dict[str, Any]:
     name = kind.subject(value)
     subject = IndicatorIdentity(indicator_id(kind.name, PLACE.id, name), kind.name, name, str(kind.example[kind.filter_field]), PLACE)
     document: dict[str, Any] = orjson.loads(with_revision(render(subject, assessment, _RECORDED_AT, 0), 14))
+    document["assessment"]["deciding"] = [str(statement.id)]
     return document | {"reports": [render_report(statement, 0) | {"relation": "preferred"}], "left_out": []}
 
 
 def listed_example(kind: Kind[Any]) -> dict[str, Any]:
     """Return an indicator as lists show it."""
-    return {name: each for name, each in indicator_example(kind).items() if name not in ("reports", "left_out")}
+    listed = {name: each for name, each in indicator_example(kind).items() if name not in ("reports", "left_out")}
+    assessment = {name: each for name, each in listed["assessment"].items() if name != "deciding"}
+    return listed | {"assessment": assessment}
 
 
 def history_step_example(kind: Kind[Any]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.assessment.document import with_revision
-from app.assessment.envelope import Assessment, grade_rank
+from app.assessment.envelope import Assessment
 from app.assessment.inputs import AssessmentInputs, LastChange, load_inputs
 from app.assessment.loading import reports_at
 from app.assessment.models import Indicator
+from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.times import start_of
 from app.domain.view import View
@@ -49,11 +50,6 @@ class PastAssessment:
         """The last change by then."""
         return self.inputs.last_changes[self.level]
 
-    @property
-    def due_date(self) -> date | None:
-        """The due date of its warning."""
-        return KINDS[self.inputs.subject.kind].due_date(self.assessment.value) if self.assessment.value else None
-
     def document(self) -> str:
         """Render the document as stored then."""
         return with_revision(self.inputs.render(self.level, self.assessment), self.last_change.revision)
@@ -65,7 +61,7 @@ class PastAssessment:
         return PastDocument(
             document=self.document(),
             place_id=self.inputs.subject.place.id,
-            due_date=self.due_date,
+            warning_day=kind.warning_day(assessment.value),
             status=status,
             agreement=assessment.agreement,
             source=preferred.source.names.visible_at(self.level)[0] if preferred else None,
@@ -81,7 +77,7 @@ class PastDocument:
 
     document: str
     place_id: UUID
-    due_date: date | None
+    warning_day: date | None
     status: Any
     agreement: str | None
     source: str | None
@@ -206,6 +202,8 @@ async def list_at(
 
 
 def _matches(past: PastDocument, filters: IndicatorFilters, view: View) -> bool:
+    if past.agreement is None and not filters.include_empty:
+        return False
     status = getattr(filters, "status", None)
     if status is not None and past.status != status:
         return False

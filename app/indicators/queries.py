@@ -1,5 +1,6 @@
 """Indicators looked up: stored documents by indexed columns, those at an earlier time point assessed again."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -10,11 +11,14 @@ from sqlalchemy import ColumnElement, String, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
+from app.assessment.deciding import deciding_reports
 from app.assessment.document import render_report, with_revision
-from app.assessment.envelope import grade_rank
 from app.assessment.inputs import AssessmentInputs, load_inputs
 from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
+from app.assessment.policy import NO_POLICY, Policy
+from app.assessment.statement import Statement
+from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST
 from app.domain.times import start_of
@@ -68,6 +72,8 @@ def _assessment_conditions(filters: IndicatorFilters, view: View) -> list[Column
         where.append(col(IndicatorProjection.preferred_source_id) == source_id_of(filters.source, view.level))
     if filters.agreement is not None:
         where.append(col(IndicatorProjection.agreement) == filters.agreement)
+    elif not filters.include_empty:
+        where.append(col(IndicatorProjection.agreement).is_not(None))
     if status is not None:
         where.append(col(IndicatorProjection.state) == status)
     if filters.min_reliability is not None:
@@ -111,8 +117,13 @@ def _paged_query(filters: IndicatorFilters, kind: str | None, view: View) -> Pag
     return paged_query(statement, key=table_of(IndicatorProjection).c.indicator_id, level=view.level)
 
 
-async def load_indicator(connection: AsyncConnection, indicator: UUID, view: View) -> tuple[bytes, datetime] | None:
-    """Return one indicator with its reports as JSON, and the time of its last change; None if the view has no such indicator."""
+async def load_indicator(
+    connection: AsyncConnection, indicator: UUID, view: View, policy: Policy = NO_POLICY
+) -> tuple[bytes, datetime] | None:
+    """Return one indicator with its reports as JSON, assessed under a policy, and the time of its last change.
+
+    None if the view has no such indicator.
+    """
     if view.time_point == LATEST:
         statement = select(col(IndicatorProjection.document), revision_for(view.level)).where(
             col(IndicatorProjection.indicator_id) == indicator, *visible_at(view.level)
@@ -127,19 +138,24 @@ async def load_indicator(connection: AsyncConnection, indicator: UUID, view: Vie
         if past is None:
             return None
         document, inputs = past.document(), past.inputs
-    reports = await _load_reports(connection, inputs, view)
-    return document[:-1].encode() + b"," + orjson.dumps(reports)[1:], inputs.last_changes[view.level].recorded_at
-
-
-async def _load_reports(connection: AsyncConnection, inputs: AssessmentInputs, view: View) -> dict[str, Any]:
-    indicator = inputs.subject.id
     recent = await load_all(connection, [indicator], view.time_point, level=view.level, limit=MAX_LISTED_REPORTS)
-    statements = {each.global_seq: each for each in [*recent.get(indicator, []), *inputs.statements]}
-    assessment = AssessmentInputs(inputs.subject, inputs.horizon, list(statements.values()), inputs.outcomes).assess(view.level)
-    return {
-        "reports": [
-            render_report(each.statement, view.level) | {"relation": relation}
-            for each, relation in zip(assessment.standing, assessment.relations, strict=True)
-        ],
-        "left_out": [render_report(statement, view.level) | {"reason": reason} for statement, reason in assessment.left_out],
+    shown = _with_reports(orjson.loads(document), inputs, recent.get(indicator, []), view, policy)
+    return orjson.dumps(shown), inputs.last_changes[view.level].recorded_at
+
+
+def _with_reports(
+    document: dict[str, Any], inputs: AssessmentInputs, recent: Sequence[Statement], view: View, policy: Policy
+) -> dict[str, Any]:
+    statements = list({each.global_seq: each for each in [*recent, *inputs.statements] if each.level <= view.level}.values())
+    assessment = inputs.assess(view.level, policy, statements)
+    if policy != NO_POLICY:
+        document |= orjson.loads(inputs.render(view.level, assessment))
+    deciding = deciding_reports(assessment, statements, lambda some: inputs.assess(view.level, policy, some))
+    listed = {each.id for each in recent} | {each.id for each in assessment.standing}
+    related = [(each, {"relation": relation}) for each, relation in assessment.relations if each.id in listed]
+    left_out = [(each, {"reason": reason}) for each, reason in assessment.left_out if each.id in listed]
+    return document | {
+        "assessment": document["assessment"] | {"deciding": [str(each.id) for each in deciding]},
+        "reports": [render_report(each, view.level) | more for each, more in related],
+        "left_out": [render_report(each, view.level) | more for each, more in left_out],
     }

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypeAliasType
 
-from app.assessment.envelope import METHOD, Agreement, LeftOutReason, Relation
+from app.assessment.envelope import METHOD, LeftOutReason, Relation
+from app.assessment.statement import Directness
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Kind, closed_set
+from app.domain.kinds.base import Kind
+from app.domain.kinds.values import Agreement, closed_set
 from app.domain.times import DateOrTime
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope, PastListFilters
@@ -49,18 +51,50 @@ class Named(BaseModel):
     name: str = Field(description="Name of the source.")
 
 
+class AssessmentPolicy(BaseModel):
+    """Which reports count."""
+
+    basis: Literal["no_parties"] | None = Field(description="`no_parties`: no report of a party to the conflict; null for all.")
+    min_reliability: Grade | None = Field(description="Worst grade of a source that counts; null for any.")
+    without: str | None = Field(description="Slug of the source that does not count, as source or as origin; null for none.")
+
+
 class Assessment(BaseModel):
     """How the value was assessed."""
 
     method: str = Field(description="Name and version of the method, which the guide describes.", examples=[METHOD])
-    reports: int = Field(description="Number of standing reports.")
+    policy: AssessmentPolicy | None = Field(description="Policy that the reader asked for; null if every report counts.")
+    reports: int = Field(
+        description="Number of reports that count: those that stand, without warnings that have an outcome if others lead."
+    )
     sources: int = Field(description="Number of their sources.")
-    preferred: str | None = Field(description="Identifier of the preferred report; null if no report stands.")
+    origins: int = Field(description="Number of their origins: sources that rely on one origin count once.")
+    preferred: str | None = Field(description="Identifier of the report that leads; null if none does.")
+    basis: dict[str, str] = Field(
+        description="For each figure and date of the value the identifier of the report that gives it.",
+        examples=[{"runs_out_earliest": "01900000-0000-7000-8004-000000000014"}],
+    )
+    spread: float | None = Field(
+        description="Highest figure divided by the lowest, to two digits; null for a kind of states or an open end."
+    )
+    newest_at: str | None = Field(description="Time of the newest report that is neither superseded nor retracted; null for none.")
+    newest_sound_at: str | None = Field(description="Time of the newest sound one of these; null for none.")
+
+
+class DetailAssessment(Assessment):
+    """How the value was assessed, and on which reports it depends."""
+
+    deciding: list[str] = Field(
+        description="A smallest set of reports, the newest where there are several, without which the preferred value or the agreement "
+        "would be another; empty if no such set of up to three reports was found in a bounded search."
+    )
 
 
 class _ReportBrief(BaseModel):
     source: SourceBrief = Field(description="Source of the report.")
     via: list[Named] = Field(description="Sources that relayed it, in the order reported.")
+    directness: Directness = Field(description="Whether the words are the source's own, quoted or paraphrased.")
+    origin: Named | None = Field(description="Source that the speaker relies on; null for none.")
     stated_at: str = Field(description="When the source stated it.")
     method: str = Field(description="How the source knows, such as `headcount`.")
     credibility: int = Field(description="Credibility of the information, 1 (confirmed) to 6 (cannot be judged).")
@@ -98,16 +132,19 @@ class Indicator(BaseModel):
     kind: str = Field(description="Kind of indicator.", examples=["supply_runout"])
     subject: str = Field(description="What the indicator is about: a concept, a supply (with its scope unless `all_stock`), or a route.")
     place: PlaceBrief = Field(description="Place of the indicator.")
-    value: _value_of(KINDS.values()) | None = Field(description="Assessed value; null if no report stands.")  # type: ignore[valid-type]
-    agreement: Agreement | None = Field(
-        description="`single`: one source. `consistent`: more sources, which agree. `contested`: two standing reports cannot both be "
-        "true. `unconfirmed`: more sources, which agree and are all parties to the conflict. Null: no report stands."
+    value: _value_of(KINDS.values()) | None = Field(  # type: ignore[valid-type]
+        description="Assessed value; null if no report stands, with null fields if only relief is claimed by reports that are not sound."
     )
-    stated_at: str | None = Field(description="When the preferred report was stated; null if no report stands.")
-    stale_after: str | None = Field(description="Time of the newest standing report plus the horizon of the kind; null if none stands.")
+    agreement: Agreement | None = Field(
+        description="`claimed`: no report leads, because only reports that are not sound claim relief. `contested`: two standing reports "
+        "cannot both be true. `unconfirmed`: all are of parties to the conflict. `consistent`: two or more origins, which agree. "
+        "`single`: one origin. Null: no report stands."
+    )
+    stated_at: str | None = Field(description="Time of the preferred report: the end of its observation, else when it was stated; or null.")
+    stale_after: str | None = Field(description="That time plus the horizon of the report; null if no report leads.")
     recorded_at: str = Field(description="When the last change to this indicator was recorded.")
     assessment: Assessment = Field(description="Method and basis of the value.")
-    provenance: IndicatorProvenance | None = Field(description="Provenance of the preferred report; null if no report stands.")
+    provenance: IndicatorProvenance | None = Field(description="Provenance of the preferred report; null if none leads.")
     sensitivity: Label | None = Field(description="Strictest label of the standing reports; null if none stands.")
     redacted: list[str] = Field(description="Fields that are withheld or coarsened for this clearance.")
     links: IndicatorLinks = Field(description="Links of the indicator.")
@@ -123,17 +160,20 @@ class _AssessedReport(_ReportBrief):
 
 
 class StandingReport(_AssessedReport):
-    """A report that the assessment includes."""
+    """A report that stands, or that is listed beside those that do."""
 
-    relation: Relation = Field(description="Relation to the preferred report.")
+    relation: Relation = Field(
+        description="`preferred`, or whether it `supports` or `contradicts` the report that leads; listed and counted for nothing else: "
+        "`relayed` repeats another report, `announced` has not happened yet, `overtaken` is contradicted by later reports."
+    )
 
 
 class LeftOutReport(_AssessedReport):
     """A report that the assessment leaves out."""
 
     reason: LeftOutReason = Field(
-        description="`superseded` by a correction, `retracted`, `replaced_by_later` report of the same source, or `past_horizon`: too "
-        "long before the newest report."
+        description="`superseded` by a correction, `retracted`, `replaced_by_later` report of the same source, `past_horizon`: too long "
+        "before the newest report, or left out by the `policy` that the reader asked for."
     )
 
 
@@ -142,7 +182,10 @@ class IndicatorDetail(Indicator):
 
     model_config = example_config(indicator_example(_FIRST_KIND))
 
-    reports: list[StandingReport] = Field(description="Standing reports, best grade first.")
+    assessment: DetailAssessment = Field(description="Method and basis of the value.")
+    reports: list[StandingReport] = Field(
+        description="The preferred report, the others that stand, best grade first, then those beside them, latest first."
+    )
     left_out: list[LeftOutReport] = Field(description="Reports that were left out, latest first.")
 
 
@@ -182,6 +225,7 @@ class IndicatorFilters(PastListFilters):
     updated_since: Annotated[
         DateOrTime | None, Field(description="Changed at or after this time; a date means its start in UTC.", examples=["2016-10-05"])
     ] = None
+    include_empty: Annotated[bool, Field(description="Whether to include indicators on which no report stands.")] = False
     bbox: BoundingBox = None
 
 

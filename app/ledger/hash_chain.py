@@ -49,6 +49,9 @@ def statement_body(report: Report, place: str, source: str) -> dict[str, Any]:
         "value": report.value,
         "provenance": {
             "via": report.via,
+            "directness": report.directness,
+            "relays": str(report.relays) if report.relays else None,
+            "origin": report.origin,
             "method": report.method,
             "credibility": report.credibility,
             "published_at": report.published_text,
@@ -88,15 +91,22 @@ def pseudonymise(body: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, 
     if report is not None:
         via = [aliases.get(slug, slug) for slug in report["provenance"]["via"]]
         source = aliases.get(report["source"], report["source"])
-        report = {**report, "source": source, "provenance": {**report["provenance"], "via": via}}
+        origin = aliases.get(report["provenance"]["origin"], report["provenance"]["origin"])
+        report = {**report, "source": source, "provenance": {**report["provenance"], "via": via, "origin": origin}}
     return {**body, "source": aliases.get(body["source"], body["source"]), "report": report}
 
 
 def source_slugs(body: dict[str, Any]) -> set[str]:
     """Return the slugs of all sources that the body of an entry names."""
     report = body["report"]
-    slugs = {report["source"], *report["provenance"]["via"]} if report is not None else set()
-    return slugs if body["source"] is None else slugs | {body["source"]}
+    slugs = {body["source"]} if report is None else {body["source"], *named_sources(report)}
+    return slugs - {None}
+
+
+def named_sources(report: Mapping[str, Any]) -> list[str]:
+    """Return the slugs of the sources that a report names: who said it, who relayed it, and on whom the speaker relies."""
+    origin = report["provenance"].get("origin")
+    return [report["source"], *report["provenance"]["via"], *([origin] if origin else [])]
 
 
 def _redacted_view(body: dict[str, Any]) -> dict[str, Any]:

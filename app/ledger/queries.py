@@ -56,6 +56,8 @@ STATEMENT_TYPES = ("report", "correction")
 
 # The report that a correction supersedes, as joined by `select_entries`.
 SUPERSEDED = table_of(Report).alias("old")
+# The report that another repeats.
+_RELAYED = table_of(Report).alias("relayed")
 
 
 @cache
@@ -70,10 +72,12 @@ def select_entries() -> Select[Any]:
             col(Source.slug).label("source_slug"),
             graded_source.c.slug.label("graded_source"),
             SUPERSEDED.c.level.label("superseded_level"),
+            _RELAYED.c.level.label("relayed_level"),
         )
         .select_from(entries)
         .outerjoin(reports, reports.c.id == entries.c.report_id)
         .outerjoin(SUPERSEDED, SUPERSEDED.c.id == reports.c.supersedes)
+        .outerjoin(_RELAYED, _RELAYED.c.id == reports.c.relays)
         .outerjoin(Place, col(Place.id) == reports.c.place_id)
         .outerjoin(Source, col(Source.id) == reports.c.source_id)
         .outerjoin(graded_source, graded_source.c.id == entries.c.source_id)
@@ -106,13 +110,19 @@ async def visible_entries(connection: AsyncConnection, rows: Sequence[RowMapping
     aliases = await load_aliases(connection, [body for _, _, body in decoded]) if level < REVEAL_FROM else {}
     return [
         {"seq": row[SEQ_COLUMNS[level]], "hash": row[HASH_COLUMNS[level]]}
-        | _visible_entry(entry, report, body, row["superseded_level"], level, aliases)
+        | _visible_entry(entry, report, body, row["superseded_level"], row["relayed_level"], level, aliases)
         for row, (entry, report, body) in zip(rows, decoded, strict=True)
     ]
 
 
 def _visible_entry(
-    entry: LedgerEntry, report: Report | None, body: dict[str, Any], superseded_level: int | None, level: int, aliases: Mapping[str, str]
+    entry: LedgerEntry,
+    report: Report | None,
+    body: dict[str, Any],
+    superseded_level: int | None,
+    relayed_level: int | None,
+    level: int,
+    aliases: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return what a clearance may still see of an entry; `redacted` names the fields that were withheld after it was recorded."""
     view = dict(pseudonymise(view_for_clearance(entry, body, level, aliases), aliases))
@@ -127,12 +137,16 @@ def _visible_entry(
     if report is not None and report.level > level and view["type"] != "tombstone":
         # The label of the report was raised since: earlier entries must not tell its content.
         if view["type"] == "outcome":
-            withhold("report_id", "reason")
+            withhold("report_id", "reason", "detail")
         else:
             withhold("report_id", "indicator", "report", "reason", "detail")
             view |= {"type": "withheld", "recorded_by": ""}
     elif view["type"] == "correction" and superseded_level is not None and superseded_level > level:
         withhold("reason", "detail")
+    if view["report"] is not None and relayed_level is not None and relayed_level > level:
+        # The report that this one repeats was raised since: whoever knew that would know what it says.
+        redacted.append("relays")
+        view["report"] = view["report"] | {"provenance": view["report"]["provenance"] | {"relays": None}}
     return view | {"redacted": redacted} if redacted else view
 
 

@@ -11,8 +11,9 @@ from sqlmodel import col
 
 from app.assessment.models import IndicatorSource
 from app.domain.kinds import KINDS
-from app.domain.times import start_of
+from app.domain.times import end_of, start_of
 from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
+from app.ledger.evidence import EVIDENCE, OUTCOMES, evidence_changes, select_evidence_sources
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
@@ -77,6 +78,8 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
         and report.recorded_at == entry.recorded_at
         and report.submitted_level == entry.level
         and report.stated_at == start_of(report.stated_text)
+        and report.effective_at == (end_of(report.observed_to) if report.observed_to else start_of(report.stated_text))
+        and report.endless == kind.is_endless(value)
         and report.filter_key == str(report.value[kind.filter_field])
         and report.facet == kind.facet(value)
     )
@@ -241,6 +244,7 @@ def indicators_changed_since(since: int) -> Select[Any]:
         select(entries.indicator_id).where(entries.global_seq > since, entries.indicator_id.is_not(None)),
         select(entries.from_indicator_id).where(entries.global_seq > since, entries.from_indicator_id.is_not(None)),
         select(sources.indicator_id).where(sources.source_id.in_(graded)),
+        select(evidence_changes().where(entries.global_seq > since).subquery().c.indicator_id),
     )
     return select(union_all(*changed).subquery().c[0])
 
@@ -248,17 +252,25 @@ def indicators_changed_since(since: int) -> Select[Any]:
 async def _verify_indicator_sources(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
     reports, sources, names = table_of(Report), table_of(IndicatorSource), ("indicator_id", "source_id", "facet", "level")
     from_reports, stored = [reports.c[name] for name in names], [sources.c[name] for name in names]
+    of_reports, of_evidence = sources.c.facet != EVIDENCE, sources.c.facet == EVIDENCE
     # A changed label leaves the row of the old level behind and adds one from the label change on, so compare these without numbers.
     relabelled = select(col(LedgerEntry.indicator_id)).where(col(LedgerEntry.type) == "label")
     expected_rows = select(*from_reports, func.min(reports.c.global_seq)).group_by(*from_reports)
     expected_rows = expected_rows.where(reports.c.indicator_id.not_in(relabelled))
-    stored_rows = select(*stored, sources.c.first_global_seq).where(sources.c.indicator_id.not_in(relabelled))
-    expected_pairs, stored_pairs = select(*from_reports), select(*stored)
+    stored_rows = select(*stored, sources.c.first_global_seq).where(sources.c.indicator_id.not_in(relabelled), of_reports)
+    expected_pairs, stored_pairs = select(*from_reports), select(*stored).where(of_reports)
+    expected_evidence, stored_evidence = select_evidence_sources(), select(*stored, sources.c.first_global_seq).where(of_evidence)
     if since:
         changed = indicators_changed_since(since)
         expected_rows, expected_pairs = (each.where(reports.c.indicator_id.in_(changed)) for each in (expected_rows, expected_pairs))
-        stored_rows, stored_pairs = (each.where(sources.c.indicator_id.in_(changed)) for each in (stored_rows, stored_pairs))
-    differences = (expected_rows.except_(stored_rows), stored_rows.except_(expected_rows), expected_pairs.except_(stored_pairs))
+        expected_evidence = expected_evidence.where(OUTCOMES.c.indicator_id.in_(changed))
+        stored_rows, stored_pairs, stored_evidence = (
+            each.where(sources.c.indicator_id.in_(changed)) for each in (stored_rows, stored_pairs, stored_evidence)
+        )
+    differences = (
+        *(expected_rows.except_(stored_rows), stored_rows.except_(expected_rows), expected_pairs.except_(stored_pairs)),
+        *(expected_evidence.except_(stored_evidence), stored_evidence.except_(expected_evidence)),
+    )
     altered = {row.indicator_id for difference in differences for row in await connection.execute(difference)}
     for indicator in sorted(altered):
         yield f"indicator {indicator}: the index of its sources was altered"

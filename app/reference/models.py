@@ -23,6 +23,7 @@ class Place(SQLModel, table=True):
     name: str
     parent_id: UUID | None = Field(default=None, foreign_key="place.id", index=True)
     country: str | None = Field(default=None, max_length=3, index=True)
+    timezone: str = Field(default="UTC", max_length=64)
     longitude: float | None = None
     latitude: float | None = None
     geometry: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))

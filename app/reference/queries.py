@@ -24,7 +24,7 @@ UNKNOWN_ROUTE = "no such route: use the slug of a route, such as castello-road"
 _places = table_of(Place).c
 _codes = table_of(PlaceCode).c
 _PLACES = (
-    select(_places.id, _places.slug, _places.name, _places.country, _codes.scheme, _codes.code)
+    select(_places.id, _places.slug, _places.name, _places.country, _places.timezone, _codes.scheme, _codes.code)
     .select_from(table_of(Place).outerjoin(table_of(PlaceCode), _codes.place_id == _places.id))
     .order_by(_places.id, _codes.scheme, _codes.code)
 )
@@ -60,7 +60,7 @@ def _place_records(rows: CursorResult[Any]) -> list[PlaceRecord]:
         codes = places.setdefault(row.id, (row, []))[1]
         if row.scheme is not None:
             codes.append((row.scheme, row.code))
-    return [PlaceRecord(row.id, row.slug, row.name, row.country, tuple(codes)) for row, codes in places.values()]
+    return [PlaceRecord(row.id, row.slug, row.name, row.country, tuple(codes), row.timezone) for row, codes in places.values()]
 
 
 def grade_in_force(time_point: TimePoint = LATEST) -> ScalarSelect[Any]:
@@ -126,6 +126,21 @@ async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], time
     return {row.id: SourceRecord(*row) for row in rows}
 
 
+@lru_cache(maxsize=32)
+def _sources_by_real_slug(time_point: TimePoint) -> Select[Any]:
+    return _sources(time_point).where(col(Source.slug).in_(bindparam("slugs", expanding=True)))
+
+
+async def sources_by_real_slug(
+    connection: AsyncConnection, slugs: Collection[str], time_point: TimePoint = LATEST
+) -> dict[str, SourceRecord]:
+    """Return sources by their real slug, with the grades in force at a time point."""
+    if not slugs:
+        return {}
+    rows = await connection.execute(_sources_by_real_slug(time_point), {"slugs": list(slugs)})
+    return {row.slug: SourceRecord(*row) for row in rows}
+
+
 def source_id_of(slug: str, level: int) -> ScalarSelect[UUID]:
     """Return a subquery of the identifier of the source with this slug, as a clearance sees it."""
     return select(col(Source.id)).where(matches_slug(slug, level)).limit(1).scalar_subquery()
@@ -142,6 +157,14 @@ async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> d
         return {}
     rows = await connection.execute(_NAMES, {"slugs": list(slugs)})
     return {row.slug: SourceNames(*row) for row in rows}
+
+
+_TIMEZONES = select(_places.id, _places.timezone).where(_places.id.in_(bindparam("ids", expanding=True)))
+
+
+async def place_timezones(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the time zones of places."""
+    return {row.id: row.timezone for row in await connection.execute(_TIMEZONES, {"ids": list(ids)})}
 
 
 async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> set[str]:

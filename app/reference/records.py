@@ -19,6 +19,7 @@ class PlaceRecord:
     name: str
     country: str | None
     codes: tuple[tuple[str, str], ...]
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Places, sources and routes in requests and responses."""
 
+from functools import cache
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from typing_extensions import TypeAliasType
 
 from app.http.lists import ListEnvelope
@@ -14,6 +16,21 @@ Country = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 3166-1 al
 SourceType = TypeAliasType("SourceType", Literal["un", "government", "armed_actor", "ngo", "monitor", "media", "local_council", "witness"])
 Grade = TypeAliasType("Grade", Literal["A", "B", "C", "D", "E", "F"])
 RouteMode = TypeAliasType("RouteMode", Literal["road", "rail", "air", "sea", "river", "crossing"])
+
+
+@cache
+def _timezones() -> set[str]:
+    # `localtime` is the zone of the server, whatever that is, and `Factory` says that none was set.
+    return available_timezones() - {"localtime", "Factory"}
+
+
+def _known_timezone(name: str) -> str:
+    if name not in _timezones():
+        raise ValueError("unknown time zone: use a name of the IANA time zone database, such as Asia/Damascus")
+    return name
+
+
+Timezone = Annotated[str, Field(max_length=64), AfterValidator(_known_timezone)]
 
 
 class _Request(BaseModel):
@@ -36,6 +53,9 @@ class PlaceIn(_Request):
         default=None, max_length=100, description="Slug, or `scheme:code`, of the place that contains it; null for the top level."
     )
     country: Country | None = Field(default=None, description="ISO 3166-1 alpha-3; null takes the country of the parent.")
+    timezone: Timezone | None = Field(
+        default=None, description="IANA time zone, in which relative days are counted; null takes that of the parent, at the top level UTC."
+    )
     codes: list[Code] = Field(default=[], max_length=20, description="Its codes in other registers.")
     centroid: Position | None = Field(default=None, description="[longitude, latitude] in degrees (WGS 84); null if unknown.")
     geometry: Geometry | None = Field(default=None, description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
@@ -55,6 +75,7 @@ class PlaceOut(BaseModel):
     name: str = Field(description="Name to display.")
     parent: str | None = Field(description="Slug of the place that contains it; null at the top level.")
     country: str | None = Field(description="ISO 3166-1 alpha-3; null if unknown.")
+    timezone: str = Field(description="IANA time zone, in which relative days are counted.")
     codes: list[Code] = Field(description="Its codes in other registers.")
     centroid: Position | None = Field(description="[longitude, latitude] in degrees (WGS 84); null if unknown.")
     geometry: Geometry | None = Field(description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")

@@ -49,9 +49,10 @@ def _exists(model: ReferenceModel, slug: str) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class _Container:
-    """A place that others are added to: its country, and its ancestors and itself from the top down."""
+    """A place that others are added to: its country and time zone, and its ancestors and itself from the top down."""
 
     country: str | None
+    timezone: str
     path: tuple[UUID, ...]
 
 
@@ -63,7 +64,7 @@ async def add_places(session: AsyncSession, places: Sequence[tuple[PlaceIn, UUID
     connection = await session.connection()
     known = await find_places(connection, {name for place, _ in places for name in (place.slug, place.parent) if name is not None})
     paths = await _paths(connection, {each.id for each in known.values()})
-    containers = {name: _Container(each.country, paths[each.id]) for name, each in known.items()}
+    containers = {name: _Container(each.country, each.timezone, paths[each.id]) for name, each in known.items()}
     taken = await _existing_codes(connection, {(code.scheme, code.code) for place, _ in places for code in place.codes})
     rows: list[dict[str, Any]] = []
     codes: list[dict[str, Any]] = []
@@ -74,14 +75,14 @@ async def add_places(session: AsyncSession, places: Sequence[tuple[PlaceIn, UUID
             results.append(False)
             continue
         own = list(dict.fromkeys((code.scheme, code.code) for code in place.codes))
-        parent = containers.get(place.parent) if place.parent is not None else _Container(None, ())
+        parent = containers.get(place.parent) if place.parent is not None else _Container(None, "UTC", ())
         if parent is None:
             results.append(FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE))
         elif conflicts := [code for code in own if code in taken]:
             results.append(FieldProblem(pointer="/codes", detail=f"the code {':'.join(conflicts[0])} belongs to another place"))
         else:
             row = _place_row(place, identifier or _next_id(), parent)
-            container = _Container(row["country"], (*parent.path, row["id"]))
+            container = _Container(row["country"], row["timezone"], (*parent.path, row["id"]))
             containers |= dict.fromkeys([place.slug, *(f"{scheme}:{code}" for scheme, code in own)], container)
             taken.update(own)
             rows.append(row)
@@ -103,6 +104,7 @@ def _place_row(place: PlaceIn, identifier: UUID, parent: _Container) -> dict[str
         "name": place.name,
         "parent_id": parent.path[-1] if parent.path else None,
         "country": place.country or parent.country,
+        "timezone": place.timezone or parent.timezone,
         "longitude": place.centroid[0] if place.centroid else None,
         "latitude": place.centroid[1] if place.centroid else None,
         "geometry": place.geometry,

@@ -1,22 +1,26 @@
 """Record what curators add to reports: the outcomes of warnings and the grades of sources."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal
+from app.assessment.loading import load_latest
 from app.assessment.models import IndicatorProjection, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.kinds import KINDS
 from app.domain.times import rfc3339
 from app.http.problems import Problem, invalid_field, not_found
 from app.ledger.appender import open_appender
+from app.ledger.evidence import replace_evidence_sources
 from app.ledger.hash_chain import entry_body
 from app.ledger.models import EFFECTIVE_FROM, LedgerEntry, first_recorded_detail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
+from app.reports.models import Report
 from app.reports.queries import find_visible_report
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.settings import Settings
@@ -39,7 +43,7 @@ async def record_outcome(
     """
     appender = await open_appender(session)
     projections = table_of(IndicatorProjection).c
-    stored = select(projections.kind, projections.min_clearance).where(projections.indicator_id == indicator_id)
+    stored = select(projections.kind, projections.place_id, projections.min_clearance).where(projections.indicator_id == indicator_id)
     row = (await session.execute(stored.order_by(projections.min_clearance).limit(1))).one_or_none()
     if row is None or row.min_clearance > caller.level:
         raise not_found("indicator")
@@ -48,6 +52,9 @@ async def record_outcome(
     evidence = await find_visible_report(await session.connection(), sent.report, caller)
     if evidence is None:
         raise invalid_field("/report", "no such report: send the id of a report that you can read")
+    # A replicated outcome was checked where the warnings were that it ended, some of which this service may not see.
+    if first_recorded_at is None and (unfit := await _unfit_evidence(session, caller, indicator_id, row, evidence.report)) is not None:
+        raise invalid_field("/report", unfit)
     entry = appender.new_entry(
         "outcome",
         caller,
@@ -60,8 +67,25 @@ async def record_outcome(
     )
     appender.append(entry, entry_body(entry, None))
     await appender.flush(session, [entry])
+    await replace_evidence_sources(session, [indicator_id])
     await reassess(session, [(indicator_id, entry.level, entry)], settings.horizons)
     return entry
+
+
+async def _unfit_evidence(session: AsyncSession, caller: Principal, indicator: UUID, row: Any, evidence: Report) -> str | None:
+    """Return why a report cannot show what became of the warnings of an indicator."""
+    kind = KINDS[row.kind]
+    if evidence.place_id != row.place_id:
+        return "this report is about another place: send one about the place of the warning"
+    if evidence.kind not in {kind.name, *kind.evidence_kinds}:
+        return f"this report is of the kind {evidence.kind}: send one of the kind {' or '.join(sorted({kind.name, *kind.evidence_kinds}))}"
+    if evidence.indicator_id != indicator or not kind.warns(kind.value_model.model_validate(evidence.value)):
+        return None
+    said = (await load_latest(await session.connection(), [indicator])).get(indicator, [])
+    warned = [each for each in said if each.level <= caller.level and each.id != evidence.id and kind.warns(each.value)]
+    if any(each.stated_at < evidence.stated_at for each in warned):
+        return None
+    return "this report is the warning itself: send a later report that shows what became of it"
 
 
 async def record_grade(

@@ -11,7 +11,13 @@ REPORTS: dict[str, dict[str, Any]] = {
         "source": "un-envoy-syria",
         "stated_at": "2016-07-28",
         "value": kind.example,
-        "provenance": {"via": ["news-agency"], "method": "expert_estimate", "credibility": 2, "published_at": "2016-07-29"},
+        "provenance": {
+            "via": ["news-agency"],
+            "directness": "quoted",
+            "method": "expert_estimate",
+            "credibility": 2,
+            "published_at": "2016-07-29",
+        },
         "sensitivity": "clear",
     }
     for kind in KINDS.values()

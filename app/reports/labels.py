@@ -19,6 +19,7 @@ from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem, not_found
 from app.ledger.appender import open_appender
+from app.ledger.evidence import OUTCOMES, replace_evidence_sources
 from app.ledger.hash_chain import entry_body, statement_body
 from app.ledger.models import LedgerEntry, first_recorded_detail
 from app.ledger.queries import load_aliases
@@ -117,6 +118,7 @@ async def replicate_label(
 ) -> LedgerEntry:
     """Change a label at once as another Lifeline did, where two persons agreed to lower it; raise 404 and 409 as `change_label` does."""
     visible = await _require_other_label(session, caller, report_id, label)
+    await _require_relayed_visible(session, visible.report, label.level)
     return await _apply_label(session, caller, visible, label.level, reason, settings, first_recorded_at)
 
 
@@ -170,6 +172,15 @@ async def _require_declassifiable(session: AsyncSession, visible: VisibleReport,
             "This report corrects one that more readers see: send a correction of it with the lower label instead.",
             kind="not-lowerable",
         )
+    await _require_relayed_visible(session, report, level)
+
+
+async def _require_relayed_visible(session: AsyncSession, report: Report, level: int) -> None:
+    """Raise 409 for a label at which readers would learn of a report that they may not see: the one that this report repeats."""
+    relayed = select(col(Report.level)).where(col(Report.id) == report.relays)
+    if level < report.level and (await session.scalar(relayed) or 0) > level:
+        detail = "The report that this one repeats has a stricter label: lower that label first, or send a correction without relays."
+        raise Problem(409, detail, kind="not-lowerable")
 
 
 async def _apply_label(
@@ -209,6 +220,8 @@ async def _apply_label(
     await session.flush()
     await appender.flush(session, [entry])
     await _update_indicator_sources(session, report)
+    rested = select(OUTCOMES.c.indicator_id).where(OUTCOMES.c.report_id == report.id, OUTCOMES.c.type == "outcome")
+    await replace_evidence_sources(session, set(await session.scalars(rested)))
     await reassess(session, [(report.indicator_id, entry.level, entry)], settings.horizons)
     return entry
 

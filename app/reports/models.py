@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
 
-_STATEMENT_ORDER = ("indicator_id", "source_id", "facet", "level", "stated_at", "global_seq")
+_STATEMENT_ORDER = ("indicator_id", "source_id", "facet", "level", "effective_at", "global_seq")
 
 
 def _partial(condition: str) -> dict[str, Any]:
@@ -21,6 +21,8 @@ class Report(SQLModel, table=True):
 
     `global_seq` is that of the entry that recorded it. `level` is the current label, `submitted_level` the label that it was sent with,
     `lowest_level` the lowest label that it ever had.
+    `effective_at` is the time that it speaks of: the end of its observation, else when it was stated. It is `endless` if it passes no
+    horizon while it stands without an outcome.
     `superseded_from_level` and `retracted_from_level` are the lowest clearances that see it superseded or retracted, and
     `ended_global_seq` is the last entry that changed either.
     """
@@ -29,6 +31,13 @@ class Report(SQLModel, table=True):
     __table_args__ = (
         # Finds the latest standing statement of a source on an indicator in one step, however long the history.
         Index("ix_report_latest_statement", *_STATEMENT_ORDER, **_partial("ended_global_seq IS NULL")),
+        Index(
+            "ix_report_latest_endless",
+            *_STATEMENT_ORDER,
+            sqlite_where=text("ended_global_seq IS NULL AND endless = 1"),
+            postgresql_where=text("ended_global_seq IS NULL AND endless"),
+        ),
+        Index("ix_report_indicator_id_effective_at", "indicator_id", "effective_at"),
         Index("ix_report_ended", "indicator_id", "ended_global_seq", **_partial("ended_global_seq IS NOT NULL")),
         Index("ix_report_ended_global_seq", "global_seq", **_partial("ended_global_seq IS NOT NULL")),
         # Finds the last statement before a time, for each label.
@@ -47,8 +56,13 @@ class Report(SQLModel, table=True):
     facet: str = Field(max_length=16)
     stated_at: datetime = Field(sa_type=UtcDateTime)
     stated_text: str = Field(max_length=32)
+    effective_at: datetime = Field(sa_type=UtcDateTime)
+    endless: bool
     value: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     via: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    directness: str = Field(max_length=16)
+    relays: UUID | None = Field(default=None, foreign_key="report.id")
+    origin: str | None = Field(default=None, max_length=64, foreign_key="source.slug", index=True)
     method: str = Field(max_length=32)
     credibility: int
     published_text: str | None = Field(default=None, max_length=32)

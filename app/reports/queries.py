@@ -29,20 +29,24 @@ from app.storage.types import row_from, table_of
 
 NEWER = table_of(Report).alias("newer")
 OLD = table_of(Report).alias("old")
+RELAYED = table_of(Report).alias("relayed")
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleReport:
     """A stored report with what a caller may see beside it.
 
-    `place`, `source` and `via` are slugs, `seq` is the report's position in the caller's ledger, `supersedes` the report that it
-    corrects; both are None if they are hidden from the caller. `created` is whether the caller's request recorded the report.
+    `place`, `source`, `via` and `origin` are slugs, `seq` is the report's position in the caller's ledger, `supersedes` the report that
+    it corrects, `relays` the one that it repeats; these three are None if they are hidden from the caller. `created` is whether the
+    caller's request recorded the report.
     """
 
     report: Report
     place: str
     source: str
     via: list[str]
+    origin: str | None
+    relays: UUID | None
     seq: int | None
     supersedes: UUID | None
     status: ReportStatus
@@ -77,6 +81,7 @@ def _select_reports(view: View) -> Select[Any]:
     level = view.level
     first_seq = select(func.min(seq_column(level))).where(col(LedgerEntry.report_id) == col(Report.id))
     superseded = select(OLD.c.id).where(OLD.c.id == col(Report.supersedes), OLD.c.level <= level)
+    relayed = select(RELAYED.c.id).where(RELAYED.c.id == col(Report.relays), RELAYED.c.level <= level)
     return (
         select(
             *table_of(Report).c,
@@ -84,6 +89,7 @@ def _select_reports(view: View) -> Select[Any]:
             (col(Source.slug) if level >= REVEAL_FROM else func.coalesce(col(Source.alias_slug), col(Source.slug))).label("source_slug"),
             first_seq.correlate(Report).scalar_subquery().label("seq"),
             superseded.correlate(Report).scalar_subquery().label("visible_supersedes"),
+            relayed.correlate(Report).scalar_subquery().label("visible_relays"),
             status_in(view).label("status"),
         )
         .join(Place, col(Place.id) == col(Report.place_id))
@@ -94,7 +100,7 @@ def _select_reports(view: View) -> Select[Any]:
 async def _visible_reports(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> list[VisibleReport]:
     aliases: dict[str, str] = {}
     if level < REVEAL_FROM:
-        names = await source_names(connection, {slug for row in rows for slug in row["via"]})
+        names = await source_names(connection, {slug for row in rows for slug in (*row["via"], row["origin"])} - {None})
         aliases = {slug: each.visible_at(level)[0] for slug, each in names.items()}
     return [
         VisibleReport(
@@ -102,6 +108,8 @@ async def _visible_reports(connection: AsyncConnection, rows: Sequence[RowMappin
             place=row["place_slug"],
             source=row["source_slug"],
             via=[aliases.get(slug, slug) for slug in row["via"]],
+            origin=aliases.get(row["origin"], row["origin"]),
+            relays=row["visible_relays"],
             seq=row["seq"],
             supersedes=row["visible_supersedes"],
             status=row["status"],
@@ -119,7 +127,8 @@ def report_body(visible: VisibleReport) -> dict[str, Any]:
     """Return the JSON body of a report."""
     report = visible.report
     statement = statement_body(report, visible.place, visible.source)
-    statement["provenance"]["via"] = visible.via
+    relays = str(visible.relays) if visible.relays else None
+    statement["provenance"] |= {"via": visible.via, "relays": relays, "origin": visible.origin}
     path = f"/v1/reports/{report.id}"
     return {
         "id": statement.pop("id"),
@@ -199,6 +208,16 @@ async def find_by_identifier(
         found |= {visible.report.id: visible for visible in reports}
         taken |= set((await connection.execute(select(col(Report.id)).where(among))).scalars())
     return found, taken - found.keys()
+
+
+async def find_relayed(connection: AsyncConnection, ids: Collection[UUID], level: int) -> dict[UUID, tuple[UUID, int]]:
+    """Return the indicator and the level of those reports that a level sees, by identifier."""
+    columns = (col(Report.id), col(Report.indicator_id), col(Report.level))
+    found: dict[UUID, tuple[UUID, int]] = {}
+    for some in chunks(ids):
+        rows = await connection.execute(select(*columns).where(col(Report.id).in_(some), col(Report.level) <= level))
+        found |= {row.id: (row.indicator_id, row.level) for row in rows}
+    return found
 
 
 async def find_visible_report(connection: AsyncConnection, report_id: UUID, caller: Principal) -> VisibleReport | None:

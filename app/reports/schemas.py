@@ -3,11 +3,11 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationInfo, create_model, field_validator, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import field_error
+from app.domain.kinds.values import field_error
 from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
@@ -28,6 +28,7 @@ ReportMethod = TypeAliasType(
         "unknown",
     ],
 )
+Directness = TypeAliasType("Directness", Literal["direct", "quoted", "paraphrased"])
 ReportStatus = TypeAliasType("ReportStatus", Literal["standing", "superseded", "retracted"])
 WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
 Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words.")]
@@ -41,6 +42,15 @@ class Provenance(BaseModel):
 
     via: list[Slug] = Field(
         default=[], max_length=20, description="Slugs of the sources that relayed the statement, such as the outlet that quotes it."
+    )
+    directness: Directness | None = Field(
+        default=None, description="How the words became known; null means `direct`, or with `via` `paraphrased`.", validate_default=True
+    )
+    relays: UUID | None = Field(
+        default=None, description="Identifier of the report on the same indicator that this one repeats; null for none."
+    )
+    origin: Slug | None = Field(
+        default=None, description="Slug of the source that the speaker relies on (`the UN, citing the government`); null if not known."
     )
     method: ReportMethod = Field(default="unknown", description="How the source knows.")
     credibility: Annotated[StrictInt, Field(ge=1, le=6)] = Field(
@@ -56,6 +66,11 @@ class Provenance(BaseModel):
         default=None, description="Language of the quote (BCP 47)."
     )
     licence: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(default=None, description="Licence of the publication.")
+
+    @field_validator("directness")
+    @classmethod
+    def _default_directness(cls, given: Directness | None, info: ValidationInfo) -> Directness:
+        return given or ("paraphrased" if info.data.get("via") else "direct")
 
 
 class ReportIn(BaseModel):

@@ -13,7 +13,7 @@ from app.access.principal import Principal, Scope
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.identifiers import uuid7
-from app.domain.times import start_of
+from app.domain.times import end_of, start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body, statement_body
@@ -48,7 +48,7 @@ async def record_reports(
     entry before the import that brings them: the labels of what it recorded itself do not count. `at_least` is the lowest level.
     """
     appender = await open_appender(session)
-    resolved = await resolve_references(session, caller, reports, settings)
+    resolved = await resolve_references(session, caller, reports, settings, replicated=identifiers is not None)
     if all_or_nothing and any(isinstance(each, list) for each in resolved):
         return [each if isinstance(each, list) else [] for each in resolved], appender.seq[caller.level]
     connection = await session.connection()
@@ -109,7 +109,7 @@ async def correct_report(
     """
     appender = await open_appender(session)
     old = await _require_amendable(session, caller, report_id)
-    (resolved,) = await resolve_references(session, caller, [correction], settings)
+    (resolved,) = await resolve_references(session, caller, [correction], settings, replicated=identifier is not None)
     if isinstance(resolved, list):
         raise invalid(resolved)
     report, entry = append_report(appender, resolved.labelled(old.level), caller, supersedes=old, reason=reason, identifier=identifier)
@@ -153,7 +153,9 @@ def visible_report(
 ) -> VisibleReport:
     """Return a report that was just appended, as its sender may see it."""
     source, *via = (each.names.visible_at(caller.level)[0] for each in (resolved.source, *resolved.via))
-    return VisibleReport(report, resolved.place.slug, source, via, seq_for(entry, caller.level), supersedes, "standing")
+    origin = resolved.origin.names.visible_at(caller.level)[0] if resolved.origin else None
+    seq = seq_for(entry, caller.level)
+    return VisibleReport(report, resolved.place.slug, source, via, origin, report.relays, seq, supersedes, "standing")
 
 
 def append_retraction(appender: LedgerAppender, report: Report, caller: Principal, reason: str) -> LedgerEntry:
@@ -189,8 +191,13 @@ def append_report(
         facet=resolved.facet,
         stated_at=start_of(sent.stated_at),
         stated_text=sent.stated_at,
+        effective_at=end_of(sent.observed_to) if sent.observed_to else start_of(sent.stated_at),
+        endless=resolved.endless,
         value=resolved.value,
         via=[each.slug for each in resolved.via],
+        directness=sent.provenance.directness,
+        relays=sent.provenance.relays,
+        origin=resolved.origin.slug if resolved.origin else None,
         method=sent.provenance.method,
         credibility=sent.provenance.credibility,
         published_text=sent.provenance.published_at,

@@ -1,9 +1,9 @@
 """Validate reports: first alone, then against the places, sources and routes that they refer to."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,21 +16,26 @@ from app.access.principal import Principal, Scope
 from app.assessment.document import IndicatorIdentity
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
-from app.domain.times import start_of, utc_now
+from app.domain.times import day_at, time_error
+from app.domain.tlp import LABELS
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
 from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
 from app.reference.records import PlaceRecord, SourceRecord
+from app.reports.queries import find_relayed
 from app.reports.schemas import ReportIn
 from app.settings import Settings
 
-MIN_STATED_AT = datetime(1900, 1, 1, tzinfo=UTC)
+UNKNOWN_RELAYED = "no such report about the same kind, place and subject: send the id of a report that you can read, or leave relays out"
 FOREIGN_SOURCE = "this source belongs to another organisation: only its own keys and keys with the scope curate may report for it"
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatedReport:
-    """A report that is valid in itself; its place, sources and routes are not looked up yet."""
+    """A report that is valid in itself; its place, sources and routes are not looked up yet.
+
+    `value` still has relative days: which dates they are depends on the place's time zone.
+    """
 
     report: ReportIn
     value: BaseModel
@@ -45,9 +50,11 @@ class ResolvedReport:
     place: PlaceRecord
     source: SourceRecord
     via: list[SourceRecord]
+    origin: SourceRecord | None
     subject: str
     filter_key: str
     facet: str
+    endless: bool
     level: int
     fingerprint: str
     indicator_id: UUID
@@ -62,7 +69,11 @@ class ResolvedReport:
 
     def aliases(self) -> dict[str, str]:
         """Map the slugs of the protected sources that it names to their alias slugs."""
-        return {each.slug: each.alias_slug for each in (self.source, *self.via) if each.alias_slug is not None}
+        return {each.slug: each.alias_slug for each in self.sources() if each.alias_slug is not None}
+
+    def sources(self) -> list[SourceRecord]:
+        """Return the sources that it names."""
+        return [self.source, *self.via, *([self.origin] if self.origin else [])]
 
 
 FieldErrors = list[FieldProblem]
@@ -79,32 +90,59 @@ def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
     kind = KINDS.get(report.kind)
     if kind is None:
         return [FieldProblem(pointer="/kind", detail=f"unknown kind: use one of {', '.join(KINDS)}")]
-    stated = start_of(report.stated_at)
-    if stated > utc_now() + timedelta(seconds=settings.clock_skew_seconds):
-        return [FieldProblem(pointer="/stated_at", detail="must not be in the future: send when the source said it, such as 2016-07-28")]
-    if stated < MIN_STATED_AT:
-        return [FieldProblem(pointer="/stated_at", detail=f"must be {MIN_STATED_AT.date()} or later, such as 2016-07-28")]
+    times = {
+        "/stated_at": report.stated_at,
+        "/provenance/published_at": report.provenance.published_at,
+        "/observed_from": report.observed_from,
+        "/observed_to": report.observed_to,
+    }
+    errors = [
+        FieldProblem(pointer=at, detail=detail)
+        for at, text in times.items()
+        if text is not None and (detail := time_error(text, settings.clock_skew_seconds)) is not None
+    ]
     try:
         value = kind.value_model.model_validate(report.value)
-        return ValidatedReport(report, kind.resolve(value, stated.date()))
     except ValidationError as error:
-        return field_problems(error, ["value"])
-    except PydanticCustomError as error:
-        field = (error.context or {}).get("field", "")
-        return [FieldProblem(pointer=pointer(["value", field]), detail=error.message())]
-    except OverflowError:
-        return [FieldProblem(pointer="/value", detail="a date is out of range: use dates from 0001-01-01 to 9999-12-31")]
+        return errors + field_problems(error, ["value"])
+    return errors or ValidatedReport(report, value)
+
+
+def _resolve_days(validated: ValidatedReport, timezone: str, *, replicated: bool) -> BaseModel | FieldProblem:
+    """Return the value with its relative days as dates at the place, or the first date in it that cannot be.
+
+    In a replicated report the days may be counted in the zone that the other Lifeline has for the place.
+    """
+    kind, stated_on = KINDS[validated.report.kind], day_at(validated.report.stated_at, timezone)
+    problem: FieldProblem | None = None
+    for days in (0, -1, 1) if replicated else (0,):
+        try:
+            resolved: BaseModel = kind.resolve(validated.value, stated_on + timedelta(days=days))
+            return resolved
+        except PydanticCustomError as error:
+            detail, field = error.message(), (error.context or {}).get("field", "")
+            problem = problem or FieldProblem(pointer=pointer(["value", field]), detail=detail)
+        except OverflowError:
+            problem = FieldProblem(pointer="/value", detail="a date is out of range: use dates from 1900-01-01 to 9999-12-31")
+    assert problem is not None
+    return problem
 
 
 async def resolve_references(
-    session: AsyncSession, caller: Principal, reports: Sequence[ValidatedReport | FieldErrors], settings: Settings
+    session: AsyncSession,
+    caller: Principal,
+    reports: Sequence[ValidatedReport | FieldErrors],
+    settings: Settings,
+    *,
+    replicated: bool = False,
 ) -> list[ResolvedReport | FieldErrors]:
     """Look up the references of reports in the writer's transaction; reject those for sources of another organisation."""
     valid = [each for each in reports if isinstance(each, ValidatedReport)]
     connection = await session.connection()
     places = await find_places(connection, {each.report.place for each in valid})
-    slugs = {slug for each in valid for slug in [each.report.source, *each.report.provenance.via]}
-    sources = await find_sources(connection, slugs, caller.level, caller.organisation)
+    named = [(each.report.source, *each.report.provenance.via, each.report.provenance.origin) for each in valid]
+    sources = await find_sources(connection, {slug for slugs in named for slug in slugs if slug}, caller.level, caller.organisation)
+    relayed = await find_relayed(connection, {id_ for each in valid if (id_ := each.report.provenance.relays)}, caller.level)
     routes = await find_routes(connection, {getattr(each.value, field) for each in valid for field in _route_fields(each)})
     resolved: list[ResolvedReport | FieldErrors] = []
     for each in reports:
@@ -121,12 +159,34 @@ async def resolve_references(
         elif source.organisation not in (None, caller.organisation) and Scope.CURATE not in caller.scopes:
             errors["/source"] = FOREIGN_SOURCE
         errors |= {f"/provenance/via/{at}": UNKNOWN_SOURCE for at, slug in enumerate(report.provenance.via) if slug not in sources}
+        if report.provenance.origin is not None and report.provenance.origin not in sources:
+            errors["/provenance/origin"] = UNKNOWN_SOURCE
         errors |= {f"/value/{field}": UNKNOWN_ROUTE for field in _route_fields(each) if getattr(each.value, field) not in routes}
-        if errors or place is None or source is None:
+        value = _resolve_days(each, place.timezone if place else "UTC", replicated=replicated)
+        if isinstance(value, FieldProblem):
+            errors[value.pointer] = value.detail
+        if errors or place is None or source is None or isinstance(value, FieldProblem):
             resolved.append([FieldProblem(pointer=at, detail=detail) for at, detail in errors.items()])
-        else:
-            resolved.append(bind_references(each, place, source, [sources[slug] for slug in report.provenance.via], settings))
+            continue
+        found = bind_references(ValidatedReport(report, value), place, source, sources, settings)
+        resolved.append(_bind_relayed(found, relayed))
     return resolved
+
+
+def _bind_relayed(resolved: ResolvedReport, relayed: Mapping[UUID, tuple[UUID, int]]) -> ResolvedReport | FieldErrors:
+    """Check the report that one relays, given by identifier with its indicator and level; nobody may learn of it by the report alone."""
+    identifier = resolved.report.provenance.relays
+    if identifier is None:
+        return resolved
+    indicator, level = relayed.get(identifier, (None, 0))
+    if indicator != resolved.indicator_id:
+        return [FieldProblem(pointer="/provenance/relays", detail=UNKNOWN_RELAYED)]
+    if resolved.level >= level:
+        return resolved
+    if resolved.report.sensitivity is None:
+        return replace(resolved, level=level)
+    detail = f"the report that it repeats is {LABELS[level]}: label this one the same or stricter, or leave relays out"
+    return [FieldProblem(pointer="/provenance/relays", detail=detail)]
 
 
 def _route_fields(validated: ValidatedReport) -> list[str]:
@@ -134,9 +194,12 @@ def _route_fields(validated: ValidatedReport) -> list[str]:
 
 
 def bind_references(
-    validated: ValidatedReport, place: PlaceRecord, source: SourceRecord, via: list[SourceRecord], settings: Settings
+    validated: ValidatedReport, place: PlaceRecord, source: SourceRecord, sources: Mapping[str, SourceRecord], settings: Settings
 ) -> ResolvedReport:
-    """Combine a valid report with its place and sources; the caller has checked its other references."""
+    """Combine a valid report, whose value has no relative days left, with its place and sources.
+
+    The caller has checked its references; `sources` has those of `via` and `origin`.
+    """
     report, kind = validated.report, KINDS[validated.report.kind]
     label = report.sensitivity or kind.default_label(validated.value, source.type, settings.default_label)
     value = validated.value.model_dump(mode="json")
@@ -148,10 +211,12 @@ def bind_references(
         value=value,
         place=place,
         source=source,
-        via=via,
+        via=[sources[slug] for slug in report.provenance.via],
+        origin=sources[report.provenance.origin] if report.provenance.origin else None,
         subject=subject,
         filter_key=str(value[kind.filter_field]),
         facet=kind.facet(validated.value),
+        endless=kind.is_endless(validated.value),
         level=label.level,
         fingerprint=hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         indicator_id=indicator_id(report.kind, place.id, subject),

@@ -33,7 +33,7 @@ from app.storage.paging import current_revision
 
 router = APIRouter(tags=["Situations"], route_class=FastListRoute)
 
-SITUATION_CURSOR = Cursor("situations", UUID)
+SITUATION_CURSOR = Cursor("situations", tuple[int, date, int, UUID])
 WARNING_CURSOR = Cursor("warnings", tuple[date, UUID])
 # A router of its own, because its tag comes later in the OpenAPI document.
 track_records = APIRouter(tags=["Places, sources, routes"])
@@ -43,6 +43,9 @@ class WarningFilters(PastListFilters):
     """Filters of the list of warnings."""
 
     within_days: Annotated[int, Field(ge=0, le=3650, description="Maximum days from `as_of` to the due date.", examples=[14])] = 7
+    unresolved: Annotated[
+        bool, Field(description="Instead, list the warnings that are past due by more than 30 days and have no outcome.")
+    ] = False
 
 
 @router.get("/situations" + SUFFIX, include_in_schema=False)
@@ -54,7 +57,9 @@ async def list_situations(
     settings: SettingsDep,
     filters: Annotated[PastListFilters, Query()],
 ) -> Response:
-    """List the situation of each place that has indicators, in order of place: people, supplies, routes and what is contested.
+    """List the situation of each place that has indicators, the most urgent first: level, people, supplies, routes, what is contested.
+
+    Dormant places come last; then level, silence, the soonest due date and the people held decide.
 
     Figures are never added up, because concepts and places overlap.
     """
@@ -109,7 +114,10 @@ async def list_warnings(
     settings: SettingsDep,
     filters: Annotated[WarningFilters, Query()],
 ) -> Response:
-    """List warnings, such as supply run-outs, by due date; those past due stay until their outcome is recorded."""
+    """List open warnings, such as supply run-outs, by due date; warnings of hours or days without a date come first.
+
+    Those past due are listed for 30 days, then with `unresolved=true`, until their outcome is recorded.
+    """
     table = IndicatorProjection if filters.as_of is None and filters.known_at is None else Indicator
     where = place_conditions(table.place_id, filters.place, within=filters.within, country=filters.country)
 
@@ -117,7 +125,9 @@ async def list_warnings(
         after = WARNING_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
-            items, last, revision = await load_warnings(connection, where, view, within_days=filters.within_days, after=after, limit=limit)
+            items, last, revision = await load_warnings(
+                connection, where, view, within_days=filters.within_days, unresolved=filters.unresolved, after=after, limit=limit
+            )
         return items, WARNING_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)

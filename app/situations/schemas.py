@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.assessment.envelope import Agreement
-from app.domain.kinds import RouteStatus
-from app.domain.kinds.base import WarningOutcome
+from app.domain.kinds import Imminence, RouteDirections, RouteStatus
+from app.domain.kinds.values import Agreement, WarningOutcome
 from app.http.lists import ListEnvelope
 from app.indicators.schemas import Indicator, PlaceBrief
+from app.situations.urgency import Level
 
 
 class SituationLinks(BaseModel):
@@ -42,39 +42,41 @@ class Supply(_Item):
 
     supply: str = Field(description="What runs out.")
     scope: str = Field(description="Whose stock.")
-    state: str = Field(description="State by the preferred report.")
+    state: str = Field(description="Worst state that stands.")
     runs_out_earliest: str | None = Field(description="Earliest day on which it runs out; null if not known.")
     runs_out_latest: str | None = Field(description="Latest day on which it runs out; null if not known.")
+    imminence: Imminence | None = Field(description="How soon, for words without a number; null if not said.")
     relative_text: str | None = Field(description="The source's own words; null if none are given.")
-    outcome: str = Field(description="Outcome of the warning.")
-    days_left: int | None = Field(
-        description="Days from `as_of` to the earliest day, else the latest; negative once past. Null without a day or with an outcome."
-    )
-    days_left_latest: int | None = Field(description="Days from `as_of` to the latest day; null without one or with an outcome.")
+    outcome: WarningOutcome | None = Field(description="Outcome of the warnings, `pending` while one is open; null if no report warns.")
+    due: str | None = Field(description="First day on which an open warning may come true; null if none is open or names a day.")
+    days_left: int | None = Field(description="Days from `as_of` to the due date; negative once past. Null without a due date.")
+    days_left_latest: int | None = Field(description="Days from `as_of` to the latest day; null without one or without a due date.")
 
 
 class RouteState(_Item):
     """The state of one route."""
 
     route: str = Field(description="Slug of the route.")
-    status: RouteStatus | None = Field(description="State of the route; null if passage is only announced or agreed.")
+    status: RouteStatus | None = Field(description="State of both ways if equal or only one is known, else `restricted`.")
     status_in: RouteStatus | None = Field(description="State into the place; null if not known.")
     status_out: RouteStatus | None = Field(description="State out of the place; null if not known.")
+    directions: RouteDirections = Field(description="Each way on its own.")
     since: str | None = Field(description="Since when, as the preferred report states it; null if it does not.")
     since_earliest: str | None = Field(description="Earliest day on which the state began; null if not known.")
     since_latest: str | None = Field(description="Latest day on which the state began; null if not known.")
-    passable_by: list[str] = Field(description="Who can pass; empty if closed or not known.")
+    passable_by: list[str] | None = Field(description="Who can pass; null if not said, empty for nobody.")
+    last_route: bool | None = Field(description="Whether a report with the same status says that no other way in is left.")
 
 
 class Routes(BaseModel):
     """The routes of a place; each counts once, in its worst state."""
 
-    known: int = Field(description="Number of routes with reports.")
+    known: int = Field(description="Number of routes of which something was said.")
     closed: int = Field(description="Number of closed routes.")
     restricted: int = Field(description="Number of restricted routes.")
     open: int = Field(description="Number of open routes.")
-    unknown: int = Field(description="Number of routes whose passage is only announced or agreed.")
-    all_closed: bool = Field(description="Whether every known route is closed; false if none is known.")
+    unknown: int = Field(description="Number of routes whose state is not known: passage is only announced, agreed or claimed.")
+    all_closed: bool = Field(description="Whether every route whose state is known is closed; false if there is none.")
     items: list[RouteState] = Field(description="The routes, by slug.")
 
 
@@ -86,11 +88,34 @@ class OtherIndicator(_Item):
     value: dict[str, Any] = Field(description="Assessed value: the fields that the kind shows in a situation.")
 
 
+class Reason(BaseModel):
+    """One reason for the level of a place."""
+
+    reason: str = Field(
+        description="Why people are held (`trapped`, `besieged`, `encircled`, `remaining`, `way_in_closed`, `way_out_closed`, "
+        "`last_route`) or short of something (`ran_out`, `past_due`, `due_soon`, `imminent`)."
+    )
+    indicator: str = Field(description="Identifier of the indicator.")
+    since: str = Field(description="When the indicator's preferred report was stated.")
+    judged: bool = Field(description="Whether it rests on an analyst's judgement instead of the assessment.")
+
+
 class Situation(BaseModel):
     """The indicators of one place together. Nothing is added up."""
 
     place: PlaceBrief = Field(description="The place.")
     as_of: str = Field(description="Time that days left and staleness are counted from.")
+    level: Level | None = Field(
+        description="Level of urgency by `urgency/1`: `critical` if people are held and short of something, `serious` if one of the two, "
+        "`watch` if anything else is known; null if no report leads. Silence never improves it."
+    )
+    because: list[Reason] = Field(description="Reasons for the level; empty for `watch`.")
+    silent_days: int | None = Field(
+        description="Days from the newest sound report to `as_of`, from the newest of all if none is sound; above 30 the place is silent. "
+        "Null if nothing was said."
+    )
+    dormant: bool = Field(description="Whether the place has been silent for more than 365 days; `level` is the last one known.")
+    children_level: Level | None = Field(description="Worst level of the places below this one; null if none has a level.")
     trapped: list[Trapped] = Field(description="People, by concept.")
     supplies: list[Supply] = Field(description="Supplies, soonest run-out first.")
     soonest_runout: Supply | None = Field(description="The supply that runs out first; null if none is expected to.")
@@ -102,14 +127,16 @@ class Situation(BaseModel):
 
 
 class SituationPage(ListEnvelope[Situation]):
-    """A page of situations, in order of place."""
+    """A page of situations, the most urgent first."""
 
 
 class Warning_(BaseModel):  # noqa: N801 - `Warning` is Python's
     """A warning that falls due, or is past due without an outcome."""
 
-    due: str = Field(description="Due date: the earliest day that the warning names, else the latest.")
-    days_left: int = Field(description="Days from `as_of` to the due date; negative once past.")
+    due: str | None = Field(
+        description="Due date: the earliest day that the warning names, else the latest; null for hours or days without a date."
+    )
+    days_left: int | None = Field(description="Days from `as_of` to the due date, negative once past; null without one.")
     past_due: bool = Field(description="Whether the due date is past.")
     indicator: Indicator = Field(description="The indicator that warns.")
 
@@ -133,9 +160,10 @@ class RecordItem(BaseModel):
     indicator: str = Field(description="Identifier of its indicator.")
     runs_out_earliest: str | None = Field(description="Earliest day that the warning names; null for none.")
     runs_out_latest: str | None = Field(description="Latest day that the warning names; null for none.")
-    outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if none is recorded.")
+    outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if it did not come true and no other is recorded.")
     fact: str | None = Field(description="Day on which it came true, by the evidence; null if it did not.")
     days_off: int | None = Field(description="Days from forecast to event; null if it did not come true.")
+    lead_days: int | None = Field(description="Days from the statement to the event; null if it did not come true.")
 
 
 class TrackRecord(BaseModel):
@@ -148,6 +176,7 @@ class TrackRecord(BaseModel):
     averted: int = Field(description="Number of those that were averted.")
     overtaken: int = Field(description="Number of those that were overtaken by events.")
     unknown: int = Field(description="Number of those whose outcome cannot be known.")
-    pending: int = Field(description="Number of those without an outcome.")
+    pending: int = Field(description="Number of those whose last day passed without that they came true or had an outcome.")
     days_off: DaysOff | None = Field(description="How wrong the dates were; null if no warning came true.")
+    lead_days: float | None = Field(description="Median of the days from statement to event; null if no warning came true.")
     items: list[RecordItem] = Field(description="The warnings; at most 1,000, the last ones.")

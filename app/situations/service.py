@@ -1,7 +1,7 @@
 """Situations: the indicators of a place together. Nothing is added up."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +14,14 @@ from app.assessment.document import place_brief, with_revision
 from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST
-from app.domain.times import rfc3339
+from app.domain.times import rfc3339, start_of
 from app.domain.view import View
 from app.indicators.past import PastState, documents_at, has_statement, past_state
 from app.indicators.queries import revision_for, visible_at
-from app.reference.models import Place
+from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
+from app.situations.urgency import Level, Position, urgency, worst
 from app.storage.paging import chunks, current_revision
 from app.storage.slices import end_slice
 
@@ -28,57 +29,88 @@ Document = dict[str, Any]
 
 # Other requests get their turn between two steps.
 MAX_PLACES_PER_STEP = 50
+# Stored documents that are read at the cost of one indicator assessed.
+DOCUMENTS_PER_ASSESSED = 20
 
 
 async def load_situations(
-    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, after: UUID | None, limit: int
-) -> tuple[list[dict[str, Any]], UUID | None, int]:
-    """Return a page of situations in order of place, the last place if there are more, and the revision.
+    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, after: Position | None, limit: int
+) -> tuple[list[dict[str, Any]], Position | None, int]:
+    """Return a page of situations, the most urgent first, the last position if there are more, and the revision.
 
     `where` has conditions on places.
     """
     revision = await current_revision(connection, view.level)
-    latest = view.time_point == LATEST
+    state = await _state(connection, view)
+    positions = [each async for each in _positions(connection, where, view, state) if after is None or each > after]
+    page = sorted(positions)[:limit]
+    ids = [place for *_, place in page]
+    places = await places_by_id(connection, ids)
+    documents: dict[UUID, list[Document]] = {}
+    for some in _steps(ids):
+        documents |= await _documents_by_place(connection, some, view, state)
+    below = await _worst_levels_below(connection, ids, view, state)
+    found = [build_situation(places[each], documents[each], view, children_level=below.get(each)) for each in ids]
+    return found, page[-1] if len(positions) > limit else None, revision
+
+
+async def _positions(
+    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, state: PastState | None
+) -> AsyncIterator[Position]:
     # With EXISTS, PostgreSQL would read all rows first; without ORDER BY, it may scan the table for each place.
     any_indicator = (
         select(col(IndicatorProjection.indicator_id))
-        .where(col(IndicatorProjection.place_id) == col(Place.id), *(visible_at(view.level) if latest else []))
+        .where(col(IndicatorProjection.place_id) == col(Place.id), *(visible_at(view.level) if view.time_point == LATEST else []))
         .order_by(col(IndicatorProjection.indicator_id))
         .limit(1)
         .correlate(Place)
         .scalar_subquery()
     )
-    statement = select(col(Place.id)).where(any_indicator.is_not(None), *where).order_by(col(Place.id))
-    found: list[dict[str, Any]] = []
-    state = None if latest else await past_state(connection, view)
-    if not latest:
-        if state is None:
-            return [], None, revision
-        where = [*where, _has_past_indicator(view)]
-    step = min(limit, MAX_PLACES_PER_STEP)
-    while True:
-        page = statement if after is None else statement.where(col(Place.id) > after)
-        ids = list((await connection.execute(page.limit(step + 1))).scalars())
-        documents = await _documents_by_place(connection, ids[:step], view, state)
-        places = await places_by_id(connection, ids[:step])
-        for place in ids[:step]:
-            if place in documents:
-                if len(found) == limit:
-                    return found, after, revision
-                found.append(build_situation(places[place], documents[place], view))
-            after = place
-        await end_slice(0)
-        if len(ids) <= step:
-            return found, None, revision
-        if len(found) == limit:
-            return found, after, revision
+    latest = view.time_point == LATEST
+    if not latest and state is None:
+        return
+    where = where if latest else [*where, _has_past_indicator(view)]
+    ids = (await connection.execute(select(col(Place.id)).where(any_indicator.is_not(None), *where))).scalars()
+    for some in _steps(list(ids)):
+        by_place = await _documents_by_place(connection, some, view, state)
+        for place, documents in by_place.items():
+            yield urgency(documents, view.at).position(place)
+        await end_slice(sum(map(len, by_place.values())) // DOCUMENTS_PER_ASSESSED)
+
+
+def _steps(places: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    return (places[start : start + MAX_PLACES_PER_STEP] for start in range(0, len(places), MAX_PLACES_PER_STEP))
 
 
 async def load_situation(connection: AsyncConnection, ids: Sequence[UUID], place: PlaceRecord, view: View) -> dict[str, Any]:
     """Return the situation of a place; `ids` are the places whose indicators it includes."""
-    state = None if view.time_point == LATEST else await past_state(connection, view)
+    state = await _state(connection, view)
     documents = await _documents_by_place(connection, ids, view, state)
-    return build_situation(place, [document for each in ids for document in documents.get(each, [])], view)
+    below = await _worst_levels_below(connection, [place.id], view, state)
+    shown = [document for each in ids for document in documents.get(each, [])]
+    return build_situation(place, shown, view, own=documents.get(place.id, []), children_level=below.get(place.id))
+
+
+async def _state(connection: AsyncConnection, view: View) -> PastState | None:
+    return None if view.time_point == LATEST else await past_state(connection, view)
+
+
+async def _worst_levels_below(
+    connection: AsyncConnection, places: Sequence[UUID], view: View, state: PastState | None
+) -> dict[UUID, Level | None]:
+    """Return the worst level of the descendants of places that have any."""
+    of, above = col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)
+    ancestors: dict[UUID, list[UUID]] = {}
+    for some in chunks(places):
+        for place, ancestor in await connection.execute(select(of, above).where(above.in_(some), of != above)):
+            ancestors.setdefault(place, []).append(ancestor)
+    found: dict[UUID, Level | None] = {}
+    for step in _steps(list(ancestors)):
+        for place, documents in (await _documents_by_place(connection, step, view, state)).items():
+            level = urgency(documents, view.at).level
+            found |= {each: worst([level, found.get(each)]) for each in ancestors[place]}
+        await end_slice(0)
+    return found
 
 
 def _has_past_indicator(view: View) -> ColumnElement[bool]:
@@ -105,12 +137,25 @@ async def _documents_by_place(
     return found
 
 
-def build_situation(place: PlaceRecord, documents: Sequence[Document], view: View) -> dict[str, Any]:
-    """Build a situation from the documents of indicators. Pure."""
+def build_situation(
+    place: PlaceRecord,
+    documents: Sequence[Document],
+    view: View,
+    *,
+    own: Sequence[Document] | None = None,
+    children_level: Level | None = None,
+) -> dict[str, Any]:
+    """Build a situation from the documents of indicators. Pure.
+
+    The level is that of the place's `own` documents, by default of all; `children_level` is the worst of the places below it.
+    """
     by_kind: dict[str, list[Document]] = {}
+    unknown: dict[str, list[str]] = {}
     for document in documents:
-        if document["value"] is not None:
+        if document["provenance"] is not None:
             by_kind.setdefault(document["kind"], []).append(document)
+        elif document["assessment"]["newest_at"] is not None:
+            unknown.setdefault(document["kind"], []).append(document["subject"])
     assessed = [each for every in by_kind.values() for each in every]
     groups: dict[str, Any] = {}
     other: list[dict[str, Any]] = []
@@ -120,22 +165,23 @@ def build_situation(place: PlaceRecord, documents: Sequence[Document], view: Vie
         if kind.situation_group == "other":
             other += ({"kind": kind.name, "subject": each["subject"], "value": own} | _common(each, view.at) for own, each in summaries)
         else:
-            groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries])
-    newest = max((_newest_statement(each, view.horizons[each["kind"]]) for each in assessed), default=None)
+            groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries], unknown.get(kind.name, []))
+    newest = max((each["assessment"]["newest_at"] for each in assessed), key=start_of, default=None)
+    found = urgency(documents if own is None else own, view.at)
     return {
         "place": place_brief(place),
         "as_of": rfc3339(view.at),
+        "level": found.level,
+        "because": found.because,
+        "silent_days": found.silent_days,
+        "dormant": found.dormant,
+        "children_level": children_level,
         **groups,
         "other": other,
         "contested": [each["links"]["self"] for each in assessed if each["agreement"] == "contested"],
-        "newest_statement": None if newest is None else rfc3339(newest),
+        "newest_statement": newest,
         "links": {"self": f"/v1/situations/{place.slug}", "indicators": f"/v1/indicators?place={place.slug}"},
     }
-
-
-def _newest_statement(document: Document, horizon: timedelta) -> datetime:
-    # Not `stated_at`: the preferred report is often not the newest.
-    return datetime.fromisoformat(document["stale_after"]) - horizon
 
 
 def _common(document: Document, at: datetime) -> dict[str, Any]:

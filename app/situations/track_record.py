@@ -1,10 +1,9 @@
-"""The track record of a source: the outcomes of its warnings that fell due, and by how many days they were wrong."""
+"""The track record of a source: which of its warnings came true, how long before, and by how many days they were wrong."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
 from statistics import median
 from typing import Any
 from uuid import UUID
@@ -13,16 +12,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.envelope import Outcome
 from app.assessment.inputs import load_outcomes
-from app.assessment.loading import ends_at, reports_at
+from app.assessment.loading import load_all, reports_at
+from app.assessment.outcomes import Outcome, outcomes_in_force
+from app.assessment.statement import Statement
+from app.assessment.terms import in_order_of_time, is_party, is_sound, origin_of
 from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
 from app.domain.view import View
-from app.ledger.models import LedgerEntry
 from app.reports.models import Report
-from app.storage.paging import chunks
 from app.storage.slices import end_slice
-from app.storage.types import table_of
 
 MAX_LISTED_WARNINGS = 1000
 
@@ -33,6 +32,7 @@ class WarningResult:
 
     report: UUID
     indicator: UUID
+    stated_on: date
     earliest: date | None
     latest: date | None
     outcome: str
@@ -48,71 +48,70 @@ class WarningResult:
             return (self.occurred_on - self.latest).days
         return 0
 
+    def lead_days(self) -> int | None:
+        """Return the days from the statement to the event; None if it did not come true."""
+        return None if self.occurred_on is None else (self.occurred_on - self.stated_on).days
+
 
 async def load_track_record(connection: AsyncConnection, source: UUID, view: View) -> dict[str, Any]:
     """Return the track record of a source.
 
-    A warning fell due once its last day is past or its outcome is recorded. It did not if the source replaced it by a later warning
-    before that. Reports that are superseded or retracted do not count.
+    A warning fell due once its last day is past or its outcome is recorded. Each counts by its own dates, also if the source repeated it.
+    Reports that are superseded or retracted do not count.
     """
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
     where = (col(Report.source_id) == source, col(Report.kind).in_(kinds), col(Report.level) <= view.level, *reports_at(view.time_point))
-    order = (col(Report.indicator_id), col(Report.stated_at), col(Report.global_seq))
-    recorded = (await connection.execute(select(*table_of(Report).c).where(*where).order_by(*order))).all()
-    ends = await ends_at(connection, recorded, view.time_point)
-    rows = [row for row in recorded if not any(level is not None and level <= view.level for level in ends.get(row.id, ()))]
-    every_outcome = await load_outcomes(connection, {row.indicator_id: row.kind for row in rows}, view.time_point)
-    outcomes = {indicator: [each for each in found if each.level <= view.level] for indicator, found in every_outcome.items()}
-    occurred_on = await _load_events(connection, [each.global_seq for found in outcomes.values() for each in found], view.level)
+    rows = await connection.execute(select(col(Report.indicator_id), col(Report.kind)).where(*where).distinct())
+    kind_of = {row.indicator_id: row.kind for row in rows}
+    statements = await load_all(connection, kind_of, view.time_point, level=view.level)
+    outcomes = await load_outcomes(connection, kind_of, view.time_point)
     results: list[WarningResult] = []
-    for indicator, reports in groupby(rows, key=lambda row: row.indicator_id):
-        results += _results(list(reports), outcomes.get(indicator, []), occurred_on, view.at.date())
+    for indicator, said in sorted(statements.items()):
+        visible = [each for each in outcomes.get(indicator, []) if each.counts_for(view.level)]
+        standing = in_order_of_time(each for each in said if not (each.is_retracted_for(view.level) or each.is_superseded_for(view.level)))
+        results += _results(KINDS[kind_of[indicator]], indicator, source, standing, visible, view.at.date())
         await end_slice(1)
     counts = Counter(each.outcome for each in results)
     days_off = [days for each in results if (days := each.days_off()) is not None]
+    lead_days = [days for each in results if (days := each.lead_days()) is not None]
     return {
         "fell_due": len(results),
         **{outcome: counts[outcome] for outcome in ("materialised", "averted", "overtaken", "unknown", "pending")},
         "days_off": {"median": median(days_off), "earliest": min(days_off), "latest": max(days_off)} if days_off else None,
+        "lead_days": median(lead_days) if lead_days else None,
         "items": [_item(each) for each in results[-MAX_LISTED_WARNINGS:]],
     }
 
 
-def _results(reports: Sequence[Any], outcomes: Sequence[Outcome], occurred_on: dict[int, date], today: date) -> list[WarningResult]:
+def _results(
+    kind: Kind[Any], indicator: UUID, source: UUID, standing: Sequence[Statement], outcomes: Sequence[Outcome], today: date
+) -> list[WarningResult]:
+    own = [each for each in standing if each.source.id == source and kind.forecast_range(each.value) is not None]
+    in_force = outcomes_in_force(outcomes, own)
+    events = _events(kind, standing, in_force)
     results = []
-    warnings = [(row, days) for row in reports if (days := KINDS[row.kind].forecast_range(_value(row))) is not None]
-    for position, (row, (earliest, latest)) in enumerate(warnings):
-        following = warnings[position + 1][0] if position + 1 < len(warnings) else None
+    for position, warning in enumerate(own):
+        earliest, latest = kind.forecast_range(warning.value) or (None, None)
         last_day = latest or earliest
         assert last_day is not None
-        own = [
-            each for each in outcomes if each.global_seq > row.global_seq and (following is None or each.global_seq < following.global_seq)
-        ]
-        last = max(own, key=lambda each: each.global_seq, default=None)
-        # `pending` takes an earlier outcome back.
-        outcome = "pending" if last is None else last.outcome
-        replaced = following is not None and following.stated_at.date() <= last_day
-        if outcome == "pending" and (replaced or last_day >= today):
+        # What happens after the days of a warning concerns it only if its source did not warn again before.
+        until = max(last_day, own[position + 1].local_day if position + 1 < len(own) else date.max)
+        event = next((day for day in events if warning.local_day <= day <= until), None)
+        ended = [each.outcome for each in in_force if each.is_after(warning) and each.evidence.local_day <= until]
+        outcome = "materialised" if event else next((each for each in ended if each != "materialised"), "pending")
+        if outcome == "pending" and last_day >= today:
             continue
-        event = occurred_on.get(last.global_seq) if last is not None and outcome == "materialised" else None
-        results.append(WarningResult(row.id, row.indicator_id, earliest, latest, outcome, event))
+        results.append(WarningResult(warning.id, indicator, warning.local_day, earliest, latest, outcome, event))
     return results
 
 
-def _value(row: Any) -> Any:
-    return KINDS[row.kind].value_model.model_validate(row.value)
-
-
-async def _load_events(connection: AsyncConnection, outcomes: Collection[int], level: int) -> dict[int, date]:
-    """Return the days on which warnings came true, by the outcome's global seq: the day that the evidence names or was stated."""
-    found: dict[int, date] = {}
-    evidence = select(col(LedgerEntry.global_seq).label("outcome"), *table_of(Report).c).join(
-        Report, col(Report.id) == col(LedgerEntry.report_id)
-    )
-    for some in chunks(outcomes):
-        for row in await connection.execute(evidence.where(col(LedgerEntry.global_seq).in_(some), col(Report.level) <= level)):
-            found[row.outcome] = KINDS[row.kind].occurred_on(_value(row)) or row.stated_at.date()
-    return found
+def _events(kind: Kind[Any], standing: Sequence[Statement], outcomes: Sequence[Outcome]) -> list[date]:
+    """Return the days on which what was warned of happened, by outcomes and by sound reports, in order."""
+    by_id = {each.id: each for each in standing}
+    days = [kind.occurred_on(each.value, each.local_day) for each in standing if is_sound(each, is_party(each, origin_of(each, by_id)))]
+    shown = [each.evidence for each in outcomes if each.outcome == "materialised"]
+    days += [kind.occurred_on(each.value, each.local_day) or each.local_day for each in shown]
+    return sorted(day for day in days if day is not None)
 
 
 def _item(result: WarningResult) -> dict[str, Any]:
@@ -124,4 +123,5 @@ def _item(result: WarningResult) -> dict[str, Any]:
         "outcome": result.outcome,
         "fact": result.occurred_on and result.occurred_on.isoformat(),
         "days_off": result.days_off(),
+        "lead_days": result.lead_days(),
     }

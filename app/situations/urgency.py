@@ -1,59 +1,90 @@
-"""The urgency of a situation, by which the board sorts places. Pure."""
+"""The method `urgency/1`: the level of urgency of a place, from the documents of its indicators (docs/method.md). Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from math import inf
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
+
+from typing_extensions import TypeAliasType
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import Kind, Risk
+from app.domain.kinds.showing import Risk
+from app.domain.kinds.values import MAX_PEOPLE
+from app.domain.times import day_of
 
-URGENCIES = ("critical", "serious", "watch", "quiet")
+Document = Mapping[str, Any]
+Level = TypeAliasType("Level", Literal["critical", "serious", "watch"])
+LEVELS_WORST_FIRST: tuple[Level, ...] = ("critical", "serious", "watch")
+
+MAX_QUIET_DAYS = 30
+MAX_SILENT_DAYS = 365
 
 
-@dataclass(frozen=True, slots=True, order=True)
+# The place of a situation in lists, the most urgent first: see `Urgency.position`.
+Position = tuple[int, date, int, UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class Urgency:
-    """The sort key of a place: its level (0 is the worst), days to the soonest due date, people held as a negative number, name."""
+    """The level of a place, None where nothing leads, and its reasons, as a situation shows them.
 
-    rank: int
-    days: float
-    negative_people: int
-    name: str
+    `silent_days` are the days since the newest sound report, or since the newest of all where none is sound; None without any.
+    `soonest` is the first due date of a warning, `people` the most people held by one figure, 0 if not known.
+    """
+
+    level: Level | None = None
+    because: Sequence[dict[str, Any]] = ()
+    silent_days: int | None = None
+    soonest: date | None = None
+    people: int = 0
 
     @property
-    def level(self) -> str:
-        """`critical`, `serious`, `watch` or `quiet`."""
-        return URGENCIES[self.rank]
+    def dormant(self) -> bool:
+        """Whether the place has been silent for more than a year."""
+        return self.silent_days is not None and self.silent_days > MAX_SILENT_DAYS
+
+    def position(self, place: UUID) -> Position:
+        """Return the sort key: dormant places last, then level, those that are not silent, the soonest due date, and people held."""
+        silent = self.silent_days is not None and self.silent_days > MAX_QUIET_DAYS
+        rank = len(LEVELS_WORST_FIRST) if self.level is None else LEVELS_WORST_FIRST.index(self.level)
+        return 8 * self.dormant + 2 * rank + silent, self.soonest or date.max, MAX_PEOPLE - self.people, place
 
 
-def urgency(situation: Mapping[str, Any]) -> Urgency:
-    """Return the urgency of a situation, from the risks of its recent items; stale items do not count.
+def urgency(documents: Sequence[Document], at: datetime) -> Urgency:
+    """Return the urgency of a place at a time.
 
-    Critical: people are held, and people are short of something. Serious: one of the two. Watch: neither. Quiet: no recent item.
+    `critical`: people are held, and short of something; `serious`: one of the two; `watch`: anything else leads. Silence never improves
+    a level: what was last known stays.
     """
-    at = datetime.fromisoformat(situation["as_of"])
+    because = []
     risks: list[Risk] = []
     due_dates: list[date] = []
-    recent = 0
-    for kind, values in _recent_values(situation):
-        found = [risk for value in values if (risk := kind.risk(value, at)) is not None]
-        if len(found) == len(values) or not kind.risk_needs_all:
-            risks += found
-        due_dates += [due for value in values if (due := kind.due_date(value)) is not None]
-        recent += len(values)
+    leads = False
+    for kind in KINDS.values():
+        own = [each for each in documents if each["kind"] == kind.name and each["provenance"] is not None]
+        leads = leads or bool(own)
+        due_dates += [due for each in own if (due := kind.due_date(each["value"])) is not None]
+        for position, risk in kind.risks([each["value"] for each in own], at):
+            risks.append(risk)
+            said = own[position]
+            because.append({"reason": risk.reason, "indicator": said["id"], "since": said["stated_at"], "judged": False})
     return Urgency(
-        rank=2 - len({risk.state for risk in risks}) if recent else URGENCIES.index("quiet"),
-        days=(min(due_dates) - at.date()).days if due_dates else inf,
-        negative_people=-max((risk.people for risk in risks), default=0),
-        name=situation["place"]["name"],
+        level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
+        because=because,
+        silent_days=_silent_days(documents, at),
+        soonest=min(due_dates, default=None),
+        people=max((risk.people for risk in risks), default=0),
     )
 
 
-def _recent_values(situation: Mapping[str, Any]) -> Iterator[tuple[Kind[Any], list[Mapping[str, Any]]]]:
-    groups = {"trapped": situation["trapped"], "supplies": situation["supplies"], "routes": situation["routes"]["items"]}
-    for kind in KINDS.values():
-        if kind.situation_group == "other":
-            yield kind, [each["value"] for each in situation["other"] if each["kind"] == kind.name and not each["stale"]]
-        else:
-            yield kind, [each for each in groups[kind.situation_group] if not each["stale"]]
+def _silent_days(documents: Sequence[Document], at: datetime) -> int | None:
+    for name in ("newest_sound_at", "newest_at"):
+        if days := [day_of(each["assessment"][name]) for each in documents if each["assessment"][name] is not None]:
+            return max((at.date() - max(days)).days, 0)
+    return None
+
+
+def worst(levels: Sequence[Level | None]) -> Level | None:
+    """Return the worst of some levels; None if none is known."""
+    return min((each for each in levels if each is not None), key=LEVELS_WORST_FIRST.index, default=None)

@@ -41,6 +41,7 @@ FILTERED = (
     "/ogc/collections/indicators/items?datetime=../2016-07-20T00:00:00Z", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
 )  # fmt: skip
 PAGES = ("/", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
+POLICIES = ("basis=no_parties", "min_reliability=C", "without=agency")
 # Asked again and again between the steps, so that it shows whether a hidden step ends what is cached.
 POLLED = ("/v1/changes", "/v1/sources/agency/record", "/v1/ledger/head")
 # Of the process, or durations.
@@ -252,11 +253,22 @@ class ObservedService:
         await self.lower(("revealer", "second_revealer"), recorded["id"], Label.CLEAR)
 
     async def raise_out_of_sight(self) -> None:
-        """Raise a label until the report is not seen; the services differ in what it stated. Then grade the source of either."""
+        """Raise labels until the reports are not seen; the services differ in what they stated. Then grade the source of either.
+
+        One of them is evidence for the outcome of a warning on another indicator.
+        """
+        revealer = self.clients["revealer"]
         body = report(source="envoy", value={"people": 7}) if self.is_twin else report(source="monitor", stated_at="2016-07-02")
-        recorded = await self.post(self.clients["revealer"], "/v1/reports", body)
+        recorded = await self.post(revealer, "/v1/reports", body)
         change = {"sensitivity": "red", "reason": "names"}
-        await self.post(self.clients["revealer"], f"/v1/reports/{recorded['id']}/label", change)
+        await self.post(revealer, f"/v1/reports/{recorded['id']}/label", change)
+        warning = await self.record(self.writer, report("supply_runout", provenance={}))
+        stock = {"supply": "food", "scope": "agency_stock", "state": "resupplied" if self.is_twin else "ran_out"}
+        seen = {"source": "envoy" if self.is_twin else "monitor", "stated_at": "2016-08-01", "value": stock}
+        evidence = await self.post(revealer, "/v1/reports", report("supply_runout") | seen)
+        outcome = {"outcome": "averted" if self.is_twin else "materialised", "reason": f"{seen}", "report": evidence["id"]}
+        await self.post(revealer, f"/v1/indicators/{dict(self.visible)[warning]}/outcome", outcome)
+        await self.post(revealer, f"/v1/reports/{evidence['id']}/label", change)
         await self.grade()
 
     async def add_reference(self, *_: list[Body]) -> None:
@@ -352,6 +364,8 @@ class ObservedService:
             formats = parameters.get("format", {}).get("enum", [])[1:]
             for filled in self.filled(path):
                 yield filled
+                if path == "/v1/indicators/{id}":
+                    yield from (f"{filled}?{policy}" for policy in POLICIES)
                 for format_ in formats if FULL else formats[number % len(formats or " ") :][:1]:
                     yield f"{filled}?format={format_}"
 

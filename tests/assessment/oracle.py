@@ -1,182 +1,122 @@
-"""A second, naive implementation of `envelope/1`, written from docs/method.md without the code of the app.
+"""The second implementation of `envelope/2`, continued: values, agreement and lists, by rules 8 and 9."""
 
-A mistake in the method would have to be made in both implementations to go unnoticed.
-"""
-
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
-from tests.assessment.oracle_kinds import KINDS, LABELS, RecordedReport, Standing, contradict, directions, subject
+from tests.assessment.oracle_kinds import Report, contradict, is_warning, people_range, said, since_range, state_of, supply_range
+from tests.assessment.oracle_rules import Rules, View
 
-GRADES, CREDIBILITIES = "ABCFDE", (1, 2, 3, 6, 4, 5)
-HORIZONS = {"trapped_population": 60, "supply_runout": 30, "route_closure": 30}
-ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Entry:
-    """A ledger entry. `changed` has each indicator that it changes, with the lowest level that sees the change."""
-
-    global_seq: int
-    level: int
-    recorded_at: datetime
-    changed: list[tuple[str, int]] = field(default_factory=list)
-    outcome: tuple[str, str, RecordedReport] | None = None
-    grade: tuple[str, str] | None = None
+__all__ = ["Oracle", "View"]
 
 
-def rfc3339(at: datetime) -> str:
-    """Format a time as RFC 3339 in UTC."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+class Oracle(Rules):
+    """One indicator as it is served."""
 
+    def contested(self, part: str) -> bool:
+        return any(contradict(one, other, self.zone) for one, other in combinations(self.stand(part), 2))
 
-@dataclass(slots=True)
-class Log:
-    """All entries about some places and sources, and the documents that follow from them."""
-
-    sources: dict[str, dict[str, Any]]
-    places: dict[str, dict[str, Any]]
-    reports: list[RecordedReport] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    # Seqs before the first of these entries, by level.
-    before: list[int] = field(default_factory=lambda: [0] * 5)
-
-    def seq(self, global_seq: int, level: int) -> int:
-        """Return the seq of an entry in the ledger of a clearance."""
-        return self.before[level] + sum(each.global_seq <= global_seq and each.level <= level for each in self.entries)
-
-    def indicators(self) -> set[str]:
-        """Return the indicators with reports."""
-        return {each.indicator for each in self.reports}
-
-    def grade(self, source: str, global_seq: int, as_of: datetime | None) -> str:
-        """Return the grade of a source at a time point."""
-        found: str = self.sources[source]["reliability"]
-        for each in self.entries:
-            if each.grade and each.grade[0] == source and each.global_seq <= global_seq and (as_of is None or each.recorded_at <= as_of):
-                found = each.grade[1]
-        return found
-
-    def _last_change(self, indicator: str, level: int, global_seq: int, as_of: datetime | None) -> Entry | None:
-        last = None
-        for each in self.entries:
-            if each.global_seq > global_seq or each.level > level:
-                continue
-            if each.outcome and as_of is not None and each.outcome[2].stated_at > as_of:
-                continue
-            concerns = any(what == indicator and level >= lowest for what, lowest in each.changed)
-            if each.grade and (as_of is None or each.recorded_at <= as_of):
-                concerns |= any(
-                    report.indicator == indicator
-                    and report.body["source"] == each.grade[0]
-                    and report.level <= level
-                    and report.global_seq < each.global_seq
-                    for report in self.reports
-                )
-            if concerns:
-                last = each
-        return last
-
-    def document(self, indicator: str, level: int, global_seq: int, as_of: datetime | None = None) -> dict[str, Any] | None:
-        """Return the document for a clearance after an entry, or None."""
-        visible = [each for each in self.reports if each.indicator == indicator and each.level <= level and each.global_seq <= global_seq]
-        visible = [each for each in visible if as_of is None or each.stated_at <= as_of]
-        last_change = self._last_change(indicator, level, global_seq, as_of)
-        if not visible or last_change is None:
+    def agreement(self, parts: Iterable[str] = ("", "in", "out")) -> str | None:
+        """Rule 9. None where nothing stands."""
+        stand = {each["id"]: each for part in parts for each in self.stand(part)}.values()
+        if not stand:
             return None
-        standing = self._standing([each for each in visible if not any(at <= level and by <= global_seq for at, by in each.ends)])
-        standing.sort(key=lambda pair: self._rank(pair[0], global_seq, as_of))
-        body = visible[0].body
-        kind, at = body["kind"], f"/v1/indicators/{indicator}"
-        document = {
-            "id": indicator,
-            "kind": kind,
-            "subject": subject(body),
-            "place": self.places[body["place"]],
-            "redacted": [],
-            "links": {"self": at, "history": f"{at}/history", "reports": f"/v1/reports?indicator={indicator}"},
-            "recorded_at": rfc3339(last_change.recorded_at),
-            "revision": self.seq(last_change.global_seq, level),
-        }
-        return document | self._assess(kind, indicator, standing, level, global_seq, as_of)
+        if all(self.leaders[part] is None for part in parts):
+            return "claimed"
+        if any(self.contested(part) for part in parts):
+            return "contested"
+        if all(self.is_partys(each) and not each.get("materialised") for each in stand):
+            return "unconfirmed"
+        return "consistent" if len({self.origin(each) for each in stand}) > 1 else "single"
 
-    def _rank(self, report: RecordedReport, global_seq: int, as_of: datetime | None) -> tuple[int, int, float, int]:
-        grade = GRADES.index(self.grade(report.body["source"], global_seq, as_of))
-        return grade, CREDIBILITIES.index(report.body["provenance"]["credibility"]), -report.stated_at.timestamp(), -report.global_seq
+    def figures(self) -> dict[str, Any]:
+        """Rule 8: the figures, dates and states of the value that the text settles."""
+        if self.kind == "trapped_population":
+            return self._people()
+        return self._supply() if self.kind == "supply_runout" else self._route()
 
-    def _standing(self, left: list[RecordedReport]) -> list[Standing]:
-        latest: list[Standing] = []
-        for each in left:
-            facets = directions(each.body)
-            for other in left:
-                later = (other.stated_at, other.global_seq) > (each.stated_at, each.global_seq)
-                if later and other.body["source"] == each.body["source"]:
-                    facets = facets - directions(other.body)
-            if facets:
-                latest.append((each, facets))
-        if not latest:
-            return []
-        newest = max(each.stated_at for each, _ in latest)
-        days = HORIZONS[latest[0][0].body["kind"]]
-        return [(each, facets) for each, facets in latest if newest - each.stated_at <= timedelta(days=days)]
-
-    def _assess(
-        self,
-        kind: str,
-        indicator: str,
-        standing: list[Standing],
-        level: int,
-        global_seq: int,
-        as_of: datetime | None,
-    ) -> dict[str, Any]:
-        sources = {each.body["source"] for each, _ in standing}
-        assessment = {"method": "envelope/1", "reports": len(standing), "sources": len(sources), "preferred": None}
-        if not standing:
-            nothing = dict.fromkeys(("value", "agreement", "stated_at", "stale_after", "provenance", "sensitivity"))
-            return nothing | {"assessment": assessment}
-        value, first = KINDS[kind](standing)
-        best = standing[first][0]
-        if kind == "supply_runout":
-            outcomes = [
-                each.outcome[1]
-                for each in self.entries
-                if each.outcome
-                and each.outcome[0] == indicator
-                and best.global_seq < each.global_seq <= global_seq
-                and each.level <= level
-                and (as_of is None or each.outcome[2].stated_at <= as_of)
-            ]
-            value["outcome"] = outcomes[-1] if outcomes else "pending"
-        if any(contradict(kind, one, other) for one, other in combinations(standing, 2)):
-            agreement = "contested"
-        elif len(sources) == 1:
-            agreement = "single"
-        else:
-            agreement = "unconfirmed" if all(self.sources[each]["party_to_conflict"] for each in sources) else "consistent"
-        source = {name: self.sources[best.body["source"]][name] for name in ("slug", "name", "type", "party_to_conflict")}
-        empty = dict.fromkeys(("url", "title", "quote", "language", "licence"))
-        provenance = {
-            "report": best.id,
-            "source": source | {"reliability": self.grade(source["slug"], global_seq, as_of)},
-            "via": [{"slug": each, "name": self.sources[each]["name"]} for each in best.body["provenance"]["via"]],
-            "stated_at": rfc3339(best.stated_at),
-            "method": "unknown",
-            "credibility": best.body["provenance"]["credibility"],
-        }
-        newest = max(each.stated_at for each, _ in standing)
+    def _people(self) -> dict[str, Any]:
+        ranges = [people_range(each) for each in self.sets[""]]
+        lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
         return {
-            "value": value,
-            "agreement": agreement,
-            "stated_at": rfc3339(best.stated_at),
-            "stale_after": rfc3339(newest + timedelta(days=HORIZONS[kind])),
-            "assessment": assessment | {"preferred": best.id},
-            "provenance": empty | provenance,
-            "sensitivity": LABELS[max(each.level for each, _ in standing)],
+            "people": self.preferred and said(self.preferred, "people"),
+            "qualifier": self.preferred and said(self.preferred, "qualifier"),
+            "people_low": min((low for low in lows if low is not None), default=None) if None not in lows else None,
+            "people_high": max((high for high in highs if high is not None), default=None) if None not in highs else None,
         }
 
+    def _supply(self) -> dict[str, Any]:
+        warnings = [supply_range(each, self.zone) for each in self.sets[""] if is_warning(each, self.zone)]
+        firsts, lasts = [first for first, _ in warnings if first], [last for _, last in warnings if last]
+        return {
+            "state": self.preferred and state_of(self.preferred),
+            "runs_out_earliest": min(firsts).isoformat() if firsts else None,
+            "runs_out_latest": max(lasts).isoformat() if lasts else None,
+        }
 
-def end_of(day: date) -> datetime:
-    """Return the last microsecond of a day in UTC."""
-    return datetime.combine(day, time.max, UTC)
+    def _since(self, reports: list[Report], leader: Report) -> dict[str, Any]:
+        ranges = [since_range(each) for each in reports if state_of(each) == state_of(leader)]
+        first = max((first for first, _ in ranges if first), default=None)
+        last = min((last for _, last in ranges if last), default=None)
+        if first and last and first > last:
+            first, last = since_range(leader)
+        return {"since_earliest": first and first.isoformat(), "since_latest": last and last.isoformat()}
+
+    def _route(self) -> dict[str, Any]:
+        directions = {}
+        for part in ("in", "out"):
+            leader = self.leaders[part]
+            since = self._since(self.sets[part], leader) if leader else {"since_earliest": None, "since_latest": None}
+            passable = leader and leader["value"].get("passable_by")
+            directions[part] = since | {"status": leader and state_of(leader), "passable_by": passable, "agreement": self.agreement([part])}
+        known = {each["status"] for each in directions.values()} - {None}
+        status = next(iter(known)) if len(known) == 1 else "restricted" if known else None
+        found: dict[str, Any] = {"directions": directions, "status": status, "since_earliest": None, "since_latest": None}
+        if self.preferred is None:
+            return found | {"directions": None, "last_route": None}
+        every = list({each["id"]: each for part in ("in", "out") for each in self.sets[part]}.values())
+        last = any(said(each, "last_route") for each in every if state_of(each) == state_of(self.preferred))
+        # Where the two ways differ, no source gave a date for both.
+        return found | (self._since(every, self.preferred) if len(known) == 1 else {}) | {"last_route": last}
+
+    def is_imminent(self) -> bool:
+        """Tell whether a warning that is due speaks of hours or days."""
+        return any(said(each, "imminence") in ("hours", "days") for each in self.due_warnings())
+
+    def figures_of(self, report: Report) -> list[Any]:
+        """Return every figure, date and state that a report says."""
+        ranges = {"supply_runout": lambda: supply_range(report, self.zone), "route_closure": lambda: since_range(report)}
+        dates = ranges[self.kind]() if self.kind in ranges else ()
+        return [*people_range(report), *(each and each.isoformat() for each in dates), *report["value"].values(), state_of(report)]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many reports, sources and origins stand."""
+        stand = {each.get("materialised") or each["id"]: each for part in ("", "in", "out") for each in self.stand(part)}
+        return {
+            "reports": len(stand),
+            "sources": len({each["source"] for each in stand.values()}),
+            "origins": len({self.origin(each) for each in stand.values()}),
+        }
+
+    def relations(self) -> dict[str, set[str]]:
+        """Return what each report may be listed as."""
+        found = {name: {reason} for name, reason in self.listed.items()}
+        for reasons in self.out.values():
+            for name, reason in reasons.items():
+                found.setdefault(name, set()).add(reason)
+        for name, parts in self.standing.items():
+            report = self.by_id[name]
+            if self.preferred is None:
+                found[name] = {"supports", "contradicts"}
+            elif report is self.preferred:
+                found[name] = {"preferred"}
+            else:
+                leaders = [leader for part in parts if (leader := self.leaders[part]) is not None]
+                against = any(contradict(report, leader, self.zone) for leader in leaders if leader is not report)
+                found[name] = {"contradicts" if against else "supports"}
+                if report in leaders:
+                    found[name].add("preferred")
+        for each in self.claims:
+            # The evidence, if it is listed, is what the claim is read from.
+            found.get(each["materialised"], set()).update(found.pop(each["id"], set()))
+        return found

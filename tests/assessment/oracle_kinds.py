@@ -1,175 +1,203 @@
-"""The part of the second implementation of `envelope/1` that concerns the kinds."""
+"""The part of the second implementation of `envelope/2` that concerns one statement or two: times, ranges, contradiction, better and worse.
+
+Reports are plain dicts as `GET /v1/reports` serves them. Nothing here imports the app.
+"""
 
 import calendar
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any, NamedTuple
 
-LABELS = ("clear", "green", "amber", "amber_strict", "red")
+Report = dict[str, Any]
 
-
-@dataclass(slots=True)
-class RecordedReport:
-    """A report as sent, with what the service added. `ends` has (lowest level that sees the end, global seq) for each end."""
-
-    global_seq: int
-    id: str
-    indicator: str
-    body: dict[str, Any]
-    ends: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def level(self) -> int:
-        return LABELS.index(self.body["sensitivity"])
-
-    @property
-    def stated_at(self) -> datetime:
-        return instant_of(self.body["stated_at"])
+GRADES = "ABCFDE"
+CREDIBILITIES = (1, 2, 3, 6, 4, 5)
+DIRECTNESS = ("direct", "quoted", "paraphrased")
+COUNTED = ("headcount", "registration", "direct_observation")
+# Worst first.
+SUPPLY_STATES = ("ran_out", "will_run_out", "low", "resupplied")
+ROUTE_STATES = ("closed", "restricted", "open")
+INTERVALS = {"trapped_population": 14, "supply_runout": 3, "route_closure": 0}
+RELIEF_WORDS = ("open", "resupplied", "delivered", "partly_delivered", "working")
 
 
-# A report and the facets for which it stands.
-Standing = tuple[RecordedReport, set[str]]
+class Moment(NamedTuple):
+    """A time as precise as it was sent: the day at the place and, unless only a date was sent, the instant."""
+
+    day: date
+    instant: datetime | None
+
+    def is_after(self, other: "Moment") -> bool:
+        """Tell whether it is later. Of one day of which one is only a date, neither is later."""
+        if self.instant and other.instant:
+            return self.instant > other.instant
+        return self.day > other.day
+
+    def since(self, other: "Moment") -> timedelta:
+        """Return the time since another moment: days where one of them is only a date."""
+        if self.instant and other.instant:
+            return self.instant - other.instant
+        return self.day - other.day
 
 
-def instant_of(text: str) -> datetime:
-    """Return the instant of a date or date-time as sent."""
+def moment(text: str, zone: tzinfo = UTC) -> Moment:
+    """Read a date or date-time."""
+    if len(text) == 10:
+        return Moment(date.fromisoformat(text), None)
+    instant = datetime.fromisoformat(text)
+    return Moment(instant.astimezone(zone).date(), instant.astimezone(UTC))
+
+
+def begins(text: str) -> datetime:
+    """Return the first instant of a date or date-time, in UTC."""
     found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def subject(body: dict[str, Any]) -> str:
-    """Return the subject of a report."""
-    value = body["value"]
-    if body["kind"] == "trapped_population":
-        return str(value["concept"])
-    if body["kind"] == "route_closure":
-        return str(value["route"])
-    scope = value.get("scope", "all_stock")
-    return value["supply"] if scope == "all_stock" else f"{value['supply']}.{scope}"
+def time_of(report: Report, zone: tzinfo) -> Moment:
+    """Return the time of a report: the end of what it observed, else when it was stated."""
+    return moment(report.get("observed_to") or report["stated_at"], zone)
 
 
-def directions(body: dict[str, Any]) -> set[str]:
-    """Return the directions of a report on a route; of other kinds, one empty facet."""
-    if body["kind"] != "route_closure":
+def served_time(report: Report) -> datetime:
+    """Return the time of a report as an instant: the end of an observed day, the beginning of a day of a statement."""
+    observed = report.get("observed_to")
+    if observed and len(observed) == 10:
+        return datetime.combine(date.fromisoformat(observed), time.max, UTC)
+    return begins(observed or report["stated_at"])
+
+
+def said(report: Report, name: str, default: Any = None) -> Any:
+    """Return a field of the value; null means not said."""
+    found = report["value"].get(name)
+    return default if found is None else found
+
+
+def state_of(report: Report) -> str:
+    """Return the state of a supply or route; of people, none."""
+    if report["kind"] == "supply_runout":
+        return str(said(report, "state", "will_run_out"))
+    return str(said(report, "status", ""))
+
+
+def parts_of(report: Report) -> set[str]:
+    """Return the directions of a report on a route; of other kinds, one part without a name."""
+    if report["kind"] != "route_closure":
         return {""}
-    direction = body["value"].get("direction", "both")
+    direction = said(report, "direction", "both")
     return {"in", "out"} if direction == "both" else {direction}
 
 
-def range_of(body: dict[str, Any]) -> tuple[Any, Any]:
-    """Return low and high, or first and last day; None is an open end."""
-    value = body["value"]
-    if body["kind"] == "trapped_population":
-        point, word = value.get("people"), value.get("qualifier")
-        low, high = value.get("people_low"), value.get("people_high")
-        if low is None and word not in ("nearly", "up_to"):
-            low = point
-        if high is None and word not in ("more_than", "at_least"):
-            high = point
-        return low, high
-    if body["kind"] == "supply_runout":
-        if "in_days_min" in value or "in_days_max" in value:
-            day = instant_of(body["stated_at"]).astimezone(UTC).date()
-            return tuple(day + timedelta(days=value[name]) if name in value else None for name in ("in_days_min", "in_days_max"))  # type: ignore[return-value]
-        names = ("runs_out_earliest", "runs_out_latest")
-        return tuple(date.fromisoformat(value[name]) if name in value else None for name in names)  # type: ignore[return-value]
-    since = value.get("since")
+def horizon_of(report: Report) -> int:
+    """Return the days after which a newer sound report makes it pass."""
+    if report["kind"] == "trapped_population":
+        return 60
+    return {"open": 7, "restricted": 7, "resupplied": 14}.get(state_of(report), 30)
+
+
+def people_range(report: Report) -> tuple[int | None, int | None]:
+    """Return the low and high of a figure as said; None is an open end."""
+    point, word = said(report, "people"), said(report, "qualifier")
+    low, high = said(report, "people_low"), said(report, "people_high")
+    if low is None and word not in ("nearly", "up_to"):
+        low = point
+    if high is None and word not in ("more_than", "at_least"):
+        high = point
+    return low, high
+
+
+def half_unit(figure: int) -> float:
+    """Return half a unit of the last significant digit, at least two digits counted as significant; 0 of 0."""
+    if figure == 0:
+        return 0
+    digits = str(figure)
+    significant = max(2, len(digits.rstrip("0")))
+    unit: float = 10 ** (len(digits) - significant)
+    return unit / 2
+
+
+def supply_range(report: Report, zone: tzinfo) -> tuple[date | None, date | None]:
+    """Return the first and last day; None is an open end."""
+    day = moment(report["stated_at"], zone).day
+    found = []
+    for exact, relative in (("runs_out_earliest", "in_days_min"), ("runs_out_latest", "in_days_max")):
+        if said(report, exact):
+            found.append(date.fromisoformat(said(report, exact)))
+        else:
+            found.append(None if said(report, relative) is None else day + timedelta(days=said(report, relative)))
+    return found[0], found[1]
+
+
+def since_range(report: Report) -> tuple[date | None, date | None]:
+    """Return the first and last day since when a route is in its state."""
+    since = said(report, "since")
     if since is None:
-        return None, None
-    if len(since) == 10:
-        return date.fromisoformat(since), date.fromisoformat(since)
-    year, month = int(since[:4]), int(since[5:])
-    return date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
+        first, last = (said(report, name) for name in ("since_earliest", "since_latest"))
+        return first and date.fromisoformat(first), last and date.fromisoformat(last)
+    year, month, day = (int(part) for part in (f"{since}-0-0").split("-")[:3])
+    months = (month, month) if month else (1, 12)
+    if day:
+        return date(year, month, day), date(year, month, day)
+    return date(year, months[0], 1), date(year, months[1], calendar.monthrange(year, months[1])[1])
 
 
-def disjoint(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
-    """Tell whether two ranges have no value in common."""
-    return any(low is not None and high is not None and low > high for low, high in ((one[0], other[1]), (other[0], one[1]), one, other))
+def range_of(report: Report, zone: tzinfo) -> tuple[Any, Any]:
+    """Return the range that decides whether it contradicts another."""
+    if report["kind"] == "supply_runout":
+        return supply_range(report, zone)
+    if report["kind"] == "route_closure":
+        return since_range(report)
+    low, high = people_range(report)
+    if said(report, "qualifier") == "exact":
+        return low, high
+    return (None if low is None else low - half_unit(low)), (None if high is None else high + half_unit(high))
 
 
-def contradict(kind: str, one: Standing, other: Standing) -> bool:
-    """Tell whether two standing reports cannot both be true."""
-    values = one[0].body["value"], other[0].body["value"]
-    ranges_disjoint = disjoint(range_of(one[0].body), range_of(other[0].body))
-    if kind == "supply_runout":
-        return not compatible(*values) or ranges_disjoint
-    if kind == "route_closure":
-        return bool(one[1] & other[1]) and (values[0]["status"] != values[1]["status"] or ranges_disjoint)
-    return ranges_disjoint
+def _below(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    """Tell whether a range ends before another begins."""
+    return one[1] is not None and other[0] is not None and one[1] < other[0]
 
 
-def compatible(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Tell whether two states of a supply are compatible."""
-    states = {one.get("state", "will_run_out"), other.get("state", "will_run_out")}
-    return len(states) == 1 or states == {"low", "will_run_out"}
+def contradict(one: Report, other: Report, zone: tzinfo) -> bool:
+    """Tell whether two reports on one part of the subject cannot both be true."""
+    return better(one, other, zone) or better(other, one, zone) or since_alone(one, other)
 
 
-def envelope_of(bodies: list[dict[str, Any]]) -> tuple[Any, Any]:
-    """Return the lowest low and highest high, with both ends of ranges that are open at one end."""
-    ranges = [range_of(each) for each in bodies]
-    ends = [end for each in ranges for end in each if end is not None]
-    low, high = (any(each[at] is not None for each in ranges) for at in (0, 1))
-    return min(ends) if low else None, max(ends) if high else None
+def since_alone(one: Report, other: Report) -> bool:
+    """Tell whether two reports contradict each other only in since when a route is in its state."""
+    if one["kind"] != "route_closure" or state_of(one) != state_of(other):
+        return False
+    ranges = since_range(one), since_range(other)
+    return _below(*ranges) or _below(*reversed(ranges))
 
 
-def _iso(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
+def better(one: Report, other: Report, zone: tzinfo) -> bool:
+    """Tell whether a report contradicts another and says better than it."""
+    states = state_of(one), state_of(other)
+    if one["kind"] == "route_closure":
+        return ROUTE_STATES.index(states[0]) > ROUTE_STATES.index(states[1])
+    ranges = [range_of(each, zone) for each in (one, other)]
+    if one["kind"] == "trapped_population":
+        return _below(ranges[0], ranges[1])
+    # Both warnings: which lasts longer. A supply that lasts at all lasts longer than one that ran out.
+    ranks = [{"ran_out": 0, "will_run_out": 1, "low": 1, "resupplied": 2}[each] for each in states]
+    if ranks[0] != ranks[1]:
+        return ranks[0] > ranks[1]
+    return _below(ranges[1], ranges[0])
 
 
-Combined = tuple[dict[str, Any], int]
+def is_warning(report: Report, zone: tzinfo) -> bool:
+    """Tell whether a report warns: it says when a supply runs out, or that it will."""
+    if report["kind"] != "supply_runout":
+        return False
+    dated = supply_range(report, zone) != (None, None) or said(report, "imminence") is not None
+    return state_of(report) == "will_run_out" or (state_of(report) == "low" and dated)
 
 
-def people(standing: list[Standing]) -> Combined:
-    """Return the preferred figure with the range of all."""
-    best = standing[0][0].body["value"]
-    low, high = envelope_of([each.body for each, _ in standing])
-    value = {"concept": best["concept"], "people": best.get("people"), "people_low": low, "people_high": high}
-    return value | {"qualifier": best.get("qualifier"), "includes_combatants": "unknown"}, 0
+def is_dated_warning(report: Report, zone: tzinfo) -> bool:
+    """Tell whether a report warns of a date."""
+    return is_warning(report, zone) and supply_range(report, zone) != (None, None)
 
 
-def supply(standing: list[Standing]) -> Combined:
-    """Return the preferred state with the range of compatible states."""
-    best = standing[0][0].body["value"]
-    first, last = envelope_of([each.body for each, _ in standing if compatible(best, each.body["value"])])
-    return {
-        "supply": best["supply"],
-        "state": best.get("state", "will_run_out"),
-        "runs_out_earliest": _iso(first),
-        "runs_out_latest": _iso(last),
-        "relative_text": best.get("relative_text"),
-        "scope": best.get("scope", "all_stock"),
-        "conditional_on": None,
-    }, 0
-
-
-def route(standing: list[Standing]) -> Combined:
-    """Return the state of each direction by its best report that is more than an announcement of passage."""
-
-    def counts(value: dict[str, Any]) -> bool:
-        return value["status"] == "closed" or value.get("assertion", "observed") == "observed"
-
-    firm = [(at, each.body["value"], facets) for at, (each, facets) in enumerate(standing) if counts(each.body["value"])]
-    leading = [next(((at, value) for at, value, facets in firm if direction in facets), None) for direction in ("in", "out")]
-    status_in, status_out = (None if lead is None else lead[1]["status"] for lead in leading)
-    leads = sorted((lead for lead in leading if lead is not None), key=lambda lead: lead[0])
-    first = leads[0][0] if leads else 0
-    preferred = standing[first][0].body["value"]
-    same = [each.body for each, _ in standing if each.body["value"]["status"] == preferred["status"] and counts(each.body["value"])]
-    earliest, latest = envelope_of(same)
-    passable = [list(value.get("passable_by", [])) for _, value in leads if value["status"] != "closed"]
-    return {
-        "route": preferred["route"],
-        "status": status_in if status_in == status_out else "restricted",
-        "status_in": status_in,
-        "status_out": status_out,
-        "since": preferred.get("since"),
-        "since_earliest": _iso(earliest),
-        "since_latest": _iso(latest),
-        "passable_by": passable[0] if passable else [],
-        "assertion": preferred.get("assertion", "observed"),
-        "cause": None,
-        "last_route": True if any(each["value"].get("last_route") for each in same) else preferred.get("last_route"),
-    }, first
-
-
-KINDS = {"trapped_population": people, "supply_runout": supply, "route_closure": route}
+def is_undated_low(report: Report, zone: tzinfo) -> bool:
+    """Tell whether a report says `low` without dates."""
+    return report["kind"] == "supply_runout" and state_of(report) == "low" and supply_range(report, zone) == (None, None)

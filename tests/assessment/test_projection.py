@@ -58,7 +58,7 @@ async def test_ten_outlets_that_relay_one_figure_count_as_one_source(client: htt
 
 async def test_reports_of_parties_alone_are_unconfirmed(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report(value={"people": 5000}, source="army"))
-    assert (await read(client, made))[3] == "single"
+    assert (await read(client, made))[3] == "unconfirmed"
     await post(client, **report(value={"people_low": 4000, "people_high": 6000, "people": 5000}, source="rebels"))
     assert await read(client, made) == (5000, 4000, 6000, "unconfirmed", 2, 2)
     (listed,) = (await client.get("/v1/indicators?agreement=unconfirmed")).json()["items"]
@@ -72,7 +72,7 @@ async def test_reports_of_parties_alone_are_unconfirmed(client: httpx.AsyncClien
 async def test_vaguer_date_around_an_exact_one_is_consistent(client: httpx.AsyncClient, reference: Reference) -> None:
     await post(client, **report("route_closure", {"since": "2016-07-07"}))
     await post(client, **report("route_closure", {"since": "2016-07"}, source="monitor"))
-    assert await route(client) == ("closed", "closed", "closed", "2016-07-01", "2016-07-31", "consistent")
+    assert await route(client) == ("closed", "closed", "closed", "2016-07-07", "2016-07-07", "consistent")
     await post(client, **report("route_closure", {"since_earliest": "2016-07-01", "since_latest": "2016-07-10"}, source="envoy"))
     assert (await route(client))[5] == "consistent"
     await post(client, **report("route_closure", {"since_earliest": "2016-07-08", "since_latest": "2016-07-10"}, source="unknown"))
@@ -80,18 +80,28 @@ async def test_vaguer_date_around_an_exact_one_is_consistent(client: httpx.Async
 
 
 async def test_announced_or_agreed_opening_does_not_open_a_route(client: httpx.AsyncClient, reference: Reference) -> None:
-    """A better grade does not change that; an observed opening does."""
+    """A better grade does not change that; an observed opening does, for what a party closed."""
     opened = {"status": "open", "passable_by": ["humanitarian"]}
     for assertion, source in (("announced", "agency"), ("agreed", "envoy")):
-        await post(client, **report("route_closure", opened | {"assertion": assertion}, source=source))
-        assert (await route(client))[:3] == (None, None, None)
-        assert (await client.get("/v1/route-closures?status=open")).json()["items"] == []
+        made = await post(client, **report("route_closure", opened | {"assertion": assertion}, source=source))
+    # Nothing stands: lists leave the indicator out, and the indicator says why.
+    for params, shown in (
+        ({}, 0),
+        ({"include_empty": "true"}, 1),
+        ({"as_of": "2016-08-01"}, 0),
+        ({"as_of": "2016-08-01", "include_empty": "true"}, 1),
+    ):
+        for path in ("/v1/route-closures", "/v1/indicators"):
+            assert len((await client.get(path, params=params)).json()["items"]) == shown, (path, params)
+    found = (await client.get(f"/v1/indicators/{made['indicator']}")).json()
+    assert (found["value"], found["agreement"]) == (None, None)
+    assert [each["relation"] for each in found["reports"]] == ["announced", "announced"]
     await post(client, **report("route_closure", {"since": "2016-07-07"}, source="army"))
-    assert await route(client) == ("closed", "closed", "closed", "2016-07-07", "2016-07-07", "contested")
+    assert await route(client) == ("closed", "closed", "closed", "2016-07-07", "2016-07-07", "unconfirmed")
     await post(client, **report("route_closure", opened | {"direction": "out"}, source="monitor"))
     assert (await route(client))[:3] == ("restricted", "closed", "open")
     await post(client, **report("route_closure", opened, source="monitor", stated_at="2016-07-29"))
-    assert (await route(client))[:3] == ("open", "open", "open")
+    assert await route(client) == ("open", "open", "open", None, None, "contested")
 
 
 async def test_new_grade_changes_the_preferred_report(client: httpx.AsyncClient, reference: Reference) -> None:

@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
 from app.access.principal import Principal
+from app.assessment.alerts import alert_rows
 from app.assessment.inputs import load_inputs
-from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
+from app.assessment.models import AlertStanding, Indicator, IndicatorProjection, IndicatorSource
 from app.assessment.projection import projection_rows
 from app.domain.identifiers import uuid7
+from app.domain.kinds import KINDS
 from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender
@@ -137,6 +139,9 @@ async def _write_assessments(connection: AsyncConnection, settings: Settings, pr
         await connection.execute(voices, {"first": some[0], "last": some[-1]})
         bases = await load_inputs(connection, some, settings.horizons)
         await bulk_insert(connection, table_of(IndicatorProjection), [row for basis in bases.values() for row in projection_rows(basis)])
+        alerted = [basis for basis in bases.values() if KINDS[basis.subject.kind].has_alerts]
+        standings = [row for basis in alerted for row in alert_rows(basis, {each.id for each in basis.statements})]
+        await bulk_insert(connection, table_of(AlertStanding), standings)
         progress("indicators read", start + len(some), len(ids))
 
 
@@ -160,7 +165,7 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
         box = {"west": place.longitude, "east": place.longitude, "south": place.latitude, "north": place.latitude}
         parent = None if place.parent is None else ids[place.parent]
         about = {"id": ids[number], "slug": place.slug, "name": place.name, "parent_id": parent, "country": place.country}
-        places.append(about | at | box | {"geometry": None, "created_at": utc_now()})
+        places.append(about | at | box | {"timezone": "UTC", "geometry": None, "created_at": utc_now()})
         codes.append({"scheme": "synthetic", "code": code, "place_id": ids[number]})
         ancestors += [{"ancestor_id": ids[each], "place_id": ids[number]} for each in _line(world, number)]
         facts[place.slug] = PlaceRecord(ids[number], place.slug, place.name, place.country, (("synthetic", code),))

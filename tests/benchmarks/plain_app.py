@@ -316,7 +316,7 @@ def _indicator(row: PlainIndicator) -> IndicatorOut:
         stated_at=_utc(row.stated_at),
         stale_after=_utc(row.stale_after),
         recorded_at=_utc(row.recorded_at),
-        assessment=AssessmentOut(method="envelope/1", reports=row.reports, sources=row.sources, preferred=row.preferred_id),
+        assessment=AssessmentOut(method="envelope/2", reports=row.reports, sources=row.sources, preferred=row.preferred_id),
         provenance=ProvenanceOut(
             report=preferred.id,
             source=SourceOut(**preferred.source.model_dump(exclude={"id"})),

@@ -12,7 +12,7 @@ from app.domain.tlp import Label
 from app.main import Application
 from app.settings import Settings
 from app.storage.database import Database
-from tests.support.factories import Reference, report
+from tests.support.factories import Reference, post_all, report
 from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.servers import client_for, wait_until_following
 
@@ -53,6 +53,89 @@ async def test_place_shows_every_statement_with_its_basis(filled: httpx.AsyncCli
     grades = ("reliability&nbsp;B (usually reliable)", "credibility&nbsp;6 (cannot be judged)")
     for each in (*grades, "Envoy", "contradicts", "two weeks &lt;or so&gt;", '<svg class="plot"'):
         assert each in text, each
+
+
+async def test_board_prints_level_reasons_and_silence_as_served(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    """Compare the pages with the situation: the board ranks nothing by itself, and never hides what is old."""
+    for as_of, level, days in (("2016-07-29", "Serious", "1 day"), ("2016-09-30", "Critical", "64 days")):
+        served = (await anonymous.get("/v1/situations/oldtown", params={"as_of": as_of})).json()
+        for path in ("/", "/places/oldtown", "/embed/oldtown"):
+            text = (await anonymous.get(path, params={"as_of": as_of})).text
+            assert f'class="level level-{served["level"]}"' in text
+            for each in (
+                f"</svg> {level}</span>",
+                f"nothing sound heard for {days}",
+                f"last said 28 Jul 2016, {days} ago",
+                "People are trapped",
+            ):
+                assert each in text, (path, as_of, each)
+            assert ("Food: may have run out, outcome not known" in text) == (as_of == "2016-09-30")
+    dormant = (await anonymous.get("/", params={"as_of": "2018-01-01"})).text
+    assert "last known: critical" in dormant
+    assert 'class="level level-dormant"' in dormant
+
+
+async def test_parent_shows_the_worst_level_inside(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    text = (await anonymous.get("/places/country", params={"as_of": "2016-07-29"})).text
+    assert "worst level inside: serious" in text
+    assert "Nothing known" in text
+    assert "people are trapped" not in text.casefold().partition("<details")[0]
+
+
+async def test_each_end_of_a_range_is_credited_to_its_report(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    await filled.post("/v1/reports", json=report("supply_runout", {"in_days_min": 5, "in_days_max": 8}, source="monitor"))
+    board, place = [(await anonymous.get(path, params={"as_of": "2016-08-01"})).text for path in ("/", "/places/oldtown")]
+    for text in (board, place):
+        assert "2 Aug 2016: Monitor, 28 Jul 2016" in text
+    assert "300,000: Agency, 28 Jul 2016" in board
+    assert "250,000: Envoy, 28 Jul 2016" in place
+    # The preferred report has the source line.
+    assert "250,000: Envoy" not in board
+
+
+async def test_claims_and_announcements_are_no_states(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    sent = [
+        report("route_closure", {"route": "south-road", "status": "open"}, place="country", source="army"),
+        report(
+            "supply_runout",
+            {"supply": "water", "state": "resupplied", "in_days_min": None, "in_days_max": None},
+            place="country",
+            source="army",
+        ),
+        report("route_closure", {"route": "north-road", "status": "open", "assertion": "announced"}, place="country"),
+    ]
+    await post_all(filled, *sent)
+    board, place = [(await anonymous.get(path, params={"as_of": "2016-08-01"})).text for path in ("/", "/places/country")]
+    for text in (board, place):
+        assert "only claimed</strong>" in text
+        assert "only announced</strong>" in text
+    for each in ("only claimed: open", "only claimed: resupplied", "only announced: open (announced)", "claim that nothing supports"):
+        assert each in place, each
+    assert "status-open" not in place.partition('class="legend"')[0]
+
+
+async def test_warning_without_a_date_and_unsaid_users_are_shown(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    soon = {"supply": "water", "imminence": "hours", "in_days_min": None, "in_days_max": None}
+    await post_all(filled, report("supply_runout", soon), report("route_closure", {"route": "south-road", "status": "restricted"}))
+    text = (await anonymous.get("/", params={"as_of": "2016-08-01"})).text
+    for each in ("will run out: within hours", "Water: runs out within hours or days", "who can pass is not said"):
+        assert each in text, each
+
+
+async def test_relations_are_in_words_in_every_language(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    first = report("supply_runout", {"supply": "fuel", "in_days_min": 20, "in_days_max": 30})
+    relayed = first | {"stated_at": "2016-07-29", "provenance": {"via": ["outlet"], "directness": "paraphrased"}}
+    later = report("supply_runout", {"supply": "fuel", "in_days_min": 1, "in_days_max": 2}, source="envoy", stated_at="2016-08-02")
+    announced = report("route_closure", {"status": "open", "assertion": "announced"}, source="envoy")
+    await post_all(filled, first, relayed, later, announced)
+    for language, words in {
+        "en": ("repeats another statement", "overtaken by later statements", "only announced", "via Outlet (paraphrased)"),
+        "fr": ("répète une autre déclaration", "dépassée par des déclarations ultérieures", "seulement annoncé", "paraphrasé"),
+        "es": ("repite otra declaración", "superada por declaraciones posteriores", "solo anunciado", "parafraseado"),
+        "ar": ("يكرر تصريحًا آخر", "تجاوزته تصريحات لاحقة", "معلن فقط", "بالمعنى"),
+    }.items():
+        text = (await anonymous.get("/places/oldtown", params={"lang": language})).text
+        assert [each for each in words if each not in text] == [], language
 
 
 async def test_board_before_the_first_statement_says_so(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:

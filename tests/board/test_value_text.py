@@ -23,6 +23,9 @@ NO_DATES = dict.fromkeys(DATES)
         ({"people": None, "people_low": 100, "people_high": None, "qualifier": None}, "at least 100"),
         ({"people": None, "people_low": 100, "people_high": None, "qualifier": "more_than"}, "more than 100"),
         ({"people": None, "people_low": None, "people_high": None, "qualifier": None}, "\u2013"),
+        ({"people": 120000, "people_low": 100500, "people_high": None, "qualifier": "more_than"}, "at least 100,500 (more than 120,000)"),
+        ({"people": 400000, "people_low": None, "people_high": 500000, "qualifier": "nearly"}, "up to 500,000 (nearly 400,000)"),
+        ({"people": 400000, "people_low": None, "people_high": 400000, "qualifier": "nearly"}, "nearly 400,000"),
     ],
 )
 def test_range_is_shown_with_its_ends_or_its_qualifier(value: dict[str, Any], text: str) -> None:
@@ -34,6 +37,8 @@ def test_range_is_shown_with_its_ends_or_its_qualifier(value: dict[str, Any], te
     [
         ({"state": "will_run_out", **DATES}, "11 Aug 2016 \u2013 20 Aug 2016"),
         ({"state": "low", **NO_DATES, "relative_text": "dwindling"}, "low (\u201cdwindling\u201d)"),
+        ({"state": "will_run_out", **NO_DATES, "imminence": "hours"}, "will run out: within hours"),
+        ({"state": None, **NO_DATES, "imminence": None}, "\u2013"),
     ],
 )
 def test_date_is_shown_with_its_range_or_the_state(value: dict[str, Any], text: str) -> None:
@@ -46,7 +51,7 @@ def test_date_is_shown_with_its_range_or_the_state(value: dict[str, Any], text: 
         ({"status": "closed", "assertion": "observed"}, "closed"),
         ({"status": "open", "assertion": "announced"}, "open (announced)"),
         ({"status": "restricted", "status_in": "closed", "status_out": None}, "in: closed, out: not stated"),
-        ({"status": None, "status_in": None, "status_out": None, "assertion": "agreed"}, "passage only announced"),
+        ({"status": None, "status_in": None, "status_out": None, "assertion": "agreed"}, "passage only announced or claimed"),
     ],
 )
 def test_state_is_shown_with_its_parts_or_its_qualifier(value: dict[str, Any], text: str) -> None:

@@ -46,6 +46,10 @@ def report_low(demo: Server, supply: str, **fields: Any) -> None:
     assert answer.status_code == 201, answer.text
 
 
+TRAPPED = "People are trapped \u2013 last said 31 Jul 2016, "
+CASTELLO = "Castello Road: no way in, no way out, no other way in is left \u2013 last said 25 Jul 2016, "
+
+
 @pytest.mark.parametrize(
     ("as_of", "level", "shown"),
     [
@@ -54,11 +58,55 @@ def report_low(demo: Server, supply: str, **fields: Any) -> None:
             "Serious",
             ["Trapped 250,000\u2013275,000", "Food 16\u201325 days left", "Castello Road closed", "since 7 Jul 2016"],
         ),
-        ("2016-08-01", "Serious", ["Trapped 250,000\u2013300,000", "contested", "Basic supplies 18 days left", "Ramouseh passage closed"]),
-        ("2016-08-09", "Critical", ["Food 2\u201311 days left", "Ramouseh passage restricted", "passable by: no one", "contested"]),
+        (
+            "2016-07-30",
+            "Serious",
+            [
+                "People are trapped \u2013 last said 25 Jul 2016, 5 days ago",
+                "Basic supplies 12\u201319 days left",
+                "11 Aug 2016 \u2013 18 Aug 2016",
+            ],
+        ),
+        (
+            "2016-08-01",
+            "Serious",
+            [
+                TRAPPED + "1 day ago",
+                CASTELLO + "7 days ago",
+                "Trapped 250,000\u2013300,000",
+                "250,000: UN relief chief and OCHA, 25 Jul 2016",
+                "contested",
+            ],
+        ),
+        (
+            "2016-08-05",
+            "Critical",
+            ["Food: runs out soon \u2013 last said 25 Jul 2016, 11 days ago", TRAPPED + "5 days ago", "Food 6\u201315 days left"],
+        ),
+        (
+            "2016-08-09",
+            "Critical",
+            [
+                "Food 2\u201311 days left",
+                "Ramouseh passage: no way in, no way out",
+                "Ramouseh passage restricted",
+                "passable by: no one",
+                "contested",
+            ],
+        ),
+        (
+            "2016-10-01",
+            "Critical",
+            [
+                "nothing sound heard for 54 days",
+                "last said 8 Aug 2016, 54 days ago",
+                TRAPPED + "62 days ago",
+                "Food: may have run out, outcome not known",
+            ],
+        ),
     ],
 )
-def test_board_shows_aleppo_at_three_dates(page: Page, as_of: str, level: str, shown: list[str]) -> None:
+def test_board_shows_aleppo_at_each_date(page: Page, as_of: str, level: str, shown: list[str]) -> None:
     page.goto(f"/?as_of={as_of}")
     wait_for_live(page)
     card = page.locator(EAST)

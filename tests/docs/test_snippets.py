@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.domain.kinds import base
-from app.domain.kinds.base import StatedValue
+from app.domain.kinds.combining import Part, StatedValue
 from app.domain.tlp import Label
 from tests.docs import settings_page
 from tests.docs.pages import DOCS, ROOT, block, blocks, paths
@@ -66,12 +66,14 @@ def test_kind_example_declares_all_that_is_required() -> None:
         del sys.modules[module.__name__]
     kind = module.__dict__["FacilitiesWorkingKind"]()
     one, none = (StatedValue(kind.resolve(kind.value_model(facility="hospital", working=count), date(2016, 8, 1))) for count in (1, 0))
-    assert (kind.contradicts(one, none), kind.contradicts(one, one)) == (True, False)
-    value = kind.combine([one, none]).value
+    assert (kind.compare(one, none), kind.compare(none, one), kind.compare(one, one)) == ("better", "worse", None)
+    combined = kind.combine(Part([one, none], one))
+    value = combined.value
     assert value == {"facility": "hospital", "working": 1, "working_low": 0, "working_high": 1}
+    assert combined.basis == {"working": one, "working_low": none, "working_high": one}
     at = datetime(2016, 8, 1, tzinfo=UTC)
     assert kind.risk(value, at) is None
-    assert kind.risk(kind.combine([none]).value, at).state == "short"
+    assert kind.risk(kind.combine(Part([none], none)).value, at).state == "short"
     assert kind.default_label(one.value, "monitor", Label.GREEN) is Label.GREEN
     assert kind.value_model.model_validate(kind.example)
 

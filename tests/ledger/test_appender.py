@@ -51,7 +51,8 @@ def _value(kind: str, chance: random.Random) -> dict[str, Any]:
     if kind == "supply_runout":
         days = chance.randrange(30)
         state = chance.choice(["will_run_out", "will_run_out", "low", "ran_out"])
-        return {"supply": chance.choice(["food", "water", "fuel"]), "state": state, "in_days_min": days, "in_days_max": days + 7}
+        dates = {} if state == "ran_out" else {"in_days_min": days, "in_days_max": days + 7}
+        return {"supply": chance.choice(["food", "water", "fuel"]), "state": state} | dates
     value = {"route": chance.choice(["north-road", "south-road"]), "status": chance.choice(["open", "restricted", "closed"])}
     return value | {"direction": chance.choice(["both", "in", "out"]), "assertion": chance.choice(["observed", "announced"])}
 

@@ -118,7 +118,7 @@ async def ledger(client: httpx.AsyncClient, reference: Reference) -> None:
     bodies = (
         report(value={"people": 280000}),
         report(value={"people": 290000}, source="monitor", provenance={"quote": "many", "via": ["outlet"]}),
-        report("route_closure", source="army"),
+        report("supply_runout", {"state": "resupplied", "in_days_min": None, "in_days_max": None}, source="army", stated_at="2016-07-30"),
     )
     reports = [(await client.post("/v1/reports", json=body)).json() for body in bodies]
     corrected = report(value={"people": 300000}, source="envoy", reason="misread")
@@ -128,7 +128,7 @@ async def ledger(client: httpx.AsyncClient, reference: Reference) -> None:
         await client.post("/v1/sources/monitor/grades", json={"reliability": "D", "reason": "was wrong"}),
         await client.post("/v1/reports", json=report("supply_runout", stated_at="2016-07-29")),
     ]
-    outcome = {"outcome": "averted", "reason": "a convoy", "report": responses[0].json()["id"]}
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": reports[2]["id"]}
     responses.append(await client.post(f"/v1/indicators/{responses[3].json()['indicator']}/outcome", json=outcome))
     assert [response.status_code for response in responses] == [201] * 5
 

@@ -109,6 +109,9 @@ PROVENANCE = [
     *each_value("/provenance/via", None, 5, True, "outlet", {}, {"0": "outlet"}, ["outlet"] * 21),
     *[InvalidReport("/provenance/via", [invalid.value], "/provenance/via/0") for invalid in invalid_slugs("/source")],
     InvalidReport("/provenance/via", ["outlet", "nobody"], "/provenance/via/1"),
+    *[invalid for invalid in invalid_choices("/provenance/directness", "Direct", "heard") if invalid.value is not None],
+    *each_value("/provenance/relays", *NOT_TEXT, "", "01900000", "a\0"),
+    *[invalid for invalid in invalid_slugs("/provenance/origin") if invalid.value is not None],
     *invalid_choices("/provenance/method", "Headcount", "guess"),
     *each_value("/provenance/credibility", None, 0, 7),
     *invalid_counts("/provenance/credibility", 6),
@@ -168,6 +171,7 @@ VALUES: dict[str, list[InvalidReport]] = {
         *each_value("/value/runs_out_latest", "2016-08-12", pointer="/value/runs_out_earliest"),
         *each_value("/value/runs_out_earliest", "2016-08-19", in_days_min=None, in_days_max=None, runs_out_latest="2016-08-18"),
         *invalid_texts("/value/relative_text", 500),
+        *[invalid for invalid in invalid_choices("/value/imminence", "minutes", "soon") if invalid.value is not None],
         *invalid_choices("/value/scope", "all", "city"),
         *invalid_texts("/value/conditional_on", 500),
         *each_value("/value/outcome", "averted"),
@@ -199,7 +203,7 @@ VALUES: dict[str, list[InvalidReport]] = {
         *each_value("/value/since_earliest", "2016-07-11", since_latest="2016-07-10"),
         *each_value("/value/since", "2016-07", since_earliest="2016-06-01", since_latest="2016-06-10"),
         *invalid_choices("/value/direction", "inward"),
-        *each_value("/value/passable_by", None, 5, True, "civilian", {}, status="open"),
+        *each_value("/value/passable_by", 5, True, "civilian", {}, status="open"),
         *[
             InvalidReport("/value/passable_by", [value], "/value/passable_by/0", {"status": "open"})
             for value in (*NOT_TEXT, None, "", "armed", "a\0")

@@ -138,7 +138,8 @@ async def by_full_import(one: Attacker) -> None:
 
 
 async def by_outcome(one: Attacker) -> None:
-    secret = await one.secret()
+    stock = report("supply_runout", {"scope": "agency_stock"}, sensitivity="red", provenance={"quote": SECRET})
+    secret = await post(one.reporter, **stock)
     warning = await post(one.reporter, **report("supply_runout"))
     body = {"outcome": "averted", "reason": SECRET, "report": secret["id"]}
     assert (await one.curator.post(f"/v1/indicators/{warning['indicator']}/outcome", json=body)).status_code == 201

@@ -253,9 +253,10 @@ async def test_raised_correction_does_not_restore_the_original(
     assert (await change_label(client, new, "red")).status_code == 201
     assert (await reader.get(f"/v1/reports/{old['id']}")).json()["status"] == "superseded"
     assert (await reader.get("/v1/reports?status=standing")).json()["items"] == []
-    (item,) = (await reader.get("/v1/indicators")).json()["items"]
+    assert (await reader.get("/v1/indicators")).json()["items"] == []
+    (item,) = (await reader.get("/v1/indicators?include_empty=true")).json()["items"]
     assert (item["value"], item["provenance"]) == (None, None)
-    assert (await reader.get("/v1/indicators?known_at=2999-01-01")).json()["items"] == [item]
+    assert (await reader.get("/v1/indicators?known_at=2999-01-01&include_empty=true")).json()["items"] == [item]
 
     other = await post(client, source="envoy")
     hidden = (

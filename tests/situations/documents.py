@@ -20,15 +20,24 @@ def trapped(**fields: Any) -> dict[str, Any]:
 def supply(first: int | None, last: int | None = None, **fields: Any) -> dict[str, Any]:
     """Return a supply that lasts `first` to `last` more days."""
     earliest, latest = (None if each is None else (TODAY + timedelta(days=each)).isoformat() for each in (first, last))
-    value = {"supply": "food", "scope": "all_stock", "state": "will_run_out", "outcome": "pending", "relative_text": None}
-    dates = {"runs_out_earliest": earliest, "runs_out_latest": latest, "days_left": first, "days_left_latest": last}
+    value = {
+        "supply": "food",
+        "scope": "all_stock",
+        "state": "will_run_out",
+        "imminence": None,
+        "outcome": "pending",
+        "relative_text": None,
+    }
+    dates = {"due": earliest, "runs_out_earliest": earliest, "runs_out_latest": latest, "days_left": first, "days_left_latest": last}
     return item(**(value | dates | fields))
 
 
 def route(status: str | None, **fields: Any) -> dict[str, Any]:
     """Return a route in a state."""
-    dates = {"since": None, "since_earliest": None, "since_latest": None}
-    return item(**({"route": "r", "status": status, "status_in": status, "status_out": status, "passable_by": []} | dates | fields))
+    both = {"status": status, "since_earliest": None, "since_latest": None, "passable_by": None} | fields
+    directions = {way: both | fields.pop(f"way_{way}", {}) for way in ("in", "out")}
+    states = {f"status_{way}": own["status"] for way, own in directions.items()}
+    return item(**({"route": "r", "since": None, "directions": directions} | both | states | fields))
 
 
 def situation(name: str = "A", people: Any = (), supplies: Any = (), routes: Any = (), other: Any = ()) -> dict[str, Any]:
@@ -36,6 +45,11 @@ def situation(name: str = "A", people: Any = (), supplies: Any = (), routes: Any
     return {
         "place": {"slug": name.lower(), "name": name},
         "as_of": f"{TODAY}T00:00:00Z",
+        "level": "watch",
+        "because": [],
+        "silent_days": 9,
+        "dormant": False,
+        "children_level": None,
         "trapped": list(people),
         "supplies": list(supplies),
         "routes": {"items": list(routes)},

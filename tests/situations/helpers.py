@@ -26,7 +26,7 @@ async def set_outcome(client: httpx.AsyncClient, warning: dict[str, Any], outcom
     return await post(client, f"/v1/indicators/{warning['indicator']}/outcome", **body)
 
 
-async def due_warnings(client: httpx.AsyncClient, **params: Any) -> list[tuple[str, str, int, bool]]:
+async def due_warnings(client: httpx.AsyncClient, **params: Any) -> list[tuple[str, str | None, int | None, bool]]:
     """Return the warnings of all pages: supply, due date, days left and whether past due."""
     found = []
     path = str(httpx.URL("/v1/warnings", params=params))

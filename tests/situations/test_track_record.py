@@ -1,5 +1,7 @@
 """Tests of track records."""
 
+from datetime import date, timedelta
+
 import httpx
 
 from tests.situations.helpers import set_outcome, track_record, warn, warning_of
@@ -17,8 +19,10 @@ async def test_track_record_counts_outcomes_and_days_off(client: httpx.AsyncClie
     for warning, evidence in zip(warnings, shown, strict=False):
         await set_outcome(client, warning, "materialised", evidence)
     *_, averted, overtaken, _ = warnings
-    await set_outcome(client, averted, "averted", averted)
-    await set_outcome(client, overtaken, "overtaken", overtaken)
+    resupplied = {"source": "monitor", "stated_at": "2016-08-05", "value": {"state": "resupplied"}}
+    convoy, other = await post_all(client, *(warning_of(supply, None, **resupplied) for supply in ("shelter", "hygiene")))
+    await set_outcome(client, averted, "averted", convoy)
+    await set_outcome(client, overtaken, "overtaken", other)
     found = await track_record(client)
     assert (found["source"], found["as_of"], found["fell_due"]) == ("agency", "2016-12-31T23:59:59.999999Z", 7)
     assert [found[name] for name in ("materialised", "averted", "overtaken", "unknown", "pending")] == [4, 1, 1, 0, 1]
@@ -34,21 +38,36 @@ async def test_track_record_counts_outcomes_and_days_off(client: httpx.AsyncClie
     assert (await client.get("/v1/sources/nobody/record")).status_code == 404
 
 
-async def test_track_record_leaves_out_replaced_and_amended_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
-    replaced = await warn(client, "food", "2016-08-12")
-    last = await warn(client, "food", "2016-08-19", stated_at="2016-08-01")
-    assert [each["report"] for each in (await track_record(client))["items"]] == [last["id"]]
-    # A warning that is replaced after its last day fell due, too.
-    again = await warn(client, "food", "2016-09-19", stated_at="2016-08-20")
-    assert [each["report"] for each in (await track_record(client))["items"]] == [last["id"], again["id"]]
-    assert replaced["id"] not in str(await track_record(client))
+async def test_track_record_scores_each_of_repeated_warnings_by_its_own_date(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Ten weekly warnings of three weeks, with nothing run out, did not come true; the last that is not past is not counted yet."""
+    days = [date(2016, 6, 1) + timedelta(days=7 * week) for week in range(10)]
+    value = {"supply": "food", "in_days_min": 21, "in_days_max": 21}
+    await post_all(client, *(report("supply_runout", value, stated_at=day.isoformat()) for day in days))
+    found = await track_record(client)
+    assert (found["fell_due"], found["pending"], found["materialised"], found["lead_days"]) == (10, 10, 0, None)
+    assert (await track_record(client, as_of="2016-08-17"))["fell_due"] == 8
+    # It runs out 16 days after the last: a hit of that warning alone, five days early.
+    shown = await post(
+        client, **report("supply_runout", source="monitor", stated_at="2016-08-19") | {"value": {"supply": "food", "state": "ran_out"}}
+    )
+    found = await track_record(client)
+    assert [(each["outcome"], each["lead_days"], each["days_off"]) for each in found["items"][-3:]] == [
+        ("pending", None, None),
+        ("pending", None, None),
+        ("materialised", 16, -5),
+    ]
+    assert shown["id"] not in str(found)
+
+
+async def test_track_record_leaves_out_amended_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
     # Neither the report that it ran out nor a warning after the outcome replaces a warning.
     water = await warn(client, "water", "2016-08-12")
     fact = await warn(client, "water", "2016-08-10", stated_at="2016-08-11", value={"state": "ran_out"})
     await set_outcome(client, water, "materialised", fact)
     assert [each["days_off"] for each in (await track_record(client))["items"] if each["report"] == water["id"]] == [-2]
     fuel = await warn(client, "fuel", "2016-08-12")
-    await set_outcome(client, fuel, "averted", fuel)
+    convoy = await warn(client, "fuel", None, source="monitor", stated_at="2016-08-05", value={"state": "resupplied"})
+    await set_outcome(client, fuel, "averted", convoy)
     await warn(client, "fuel", "2016-09-12", stated_at="2016-08-10")
     assert [each["outcome"] for each in (await track_record(client))["items"] if each["report"] == fuel["id"]] == ["averted"]
     # Corrected and retracted warnings count until then.

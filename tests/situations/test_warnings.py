@@ -17,11 +17,13 @@ async def test_warnings_are_sorted_by_due_date_and_end_with_an_outcome(client: h
         warning_of("fuel", None, "2016-08-12"),
         warning_of("water", "2016-08-05", place="country"),
         warning_of("medical", "2016-08-05", source="monitor"),
-        warning_of("shelter", None, value={"relative_text": "hours, if not days"}),
-        warning_of("hygiene", "2016-08-01", value={"state": "ran_out"}),
+        warning_of("shelter", None, value={"relative_text": "hours, if not days", "imminence": "hours"}),
+        warning_of("basic", None, value={"imminence": "weeks"}),
+        warning_of("hygiene", "2016-07-28", value={"state": "ran_out"}),
         warning_of("electricity", "2016-08-19", value={"state": "low"}),
     )
     expected = [
+        ("shelter", None, None),
         ("water", -5, "2016-08-05"),
         ("medical", -5, "2016-08-05"),
         ("food", 2, "2016-08-12"),
@@ -29,32 +31,42 @@ async def test_warnings_are_sorted_by_due_date_and_end_with_an_outcome(client: h
         ("electricity", 9, "2016-08-19"),
     ]
     for params, wanted in (
-        ({"within_days": 7}, expected[:4]),
-        ({}, expected[:4]),
+        ({"within_days": 7}, expected[:5]),
+        ({}, expected[:5]),
         ({"within_days": 9}, expected),
-        ({"within_days": 8}, expected[:4]),
-        ({"within_days": 1}, expected[:2]),
-        ({"within_days": 0, "place": "oldtown"}, expected[1:2]),
-        ({"place": "country"}, expected[:1]),
-        ({"place": "country", "within": True}, expected[:4]),
+        ({"within_days": 8}, expected[:5]),
+        ({"within_days": 1}, expected[:3]),
+        ({"within_days": 0, "place": "oldtown"}, [expected[0], expected[2]]),
+        ({"place": "country"}, expected[1:2]),
+        ({"place": "country", "within": True}, expected[:5]),
         ({"country": "LBN"}, []),
+        ({"unresolved": True}, []),
     ):
         found = await due_warnings(client, as_of="2016-08-10", **params)
-        assert sorted(found, key=lambda each: each[1]) == found
-        assert sorted(found) == sorted((supply, day, left, left < 0) for supply, left, day in wanted), params
+        assert sorted(found, key=lambda each: each[1] or "") == found
+        assert set(found) == {(supply, day, left, left is not None and left < 0) for supply, left, day in wanted}, params
+        assert len(found) == len(wanted)
     whole = await due_warnings(client, as_of="2016-08-10", within_days=9)
     assert await due_warnings(client, as_of="2016-08-10", within_days=9, limit=2) == whole
+    # 30 days after their due date they are unresolved.
+    for as_of, listed in (("2016-09-04", 2), ("2016-09-05", 0)):
+        found = await due_warnings(client, as_of=as_of)
+        assert [each[0] for each in found if each[1] == "2016-08-05"] == [each[0] for each in whole if each[1] == "2016-08-05"][:listed]
+        assert len(await due_warnings(client, as_of=as_of, unresolved=True)) == 2 - listed
     # Now, years later, none has an outcome; the stored documents are in the same order and pages.
-    assert [each[:2] for each in await due_warnings(client)] == [each[:2] for each in whole]
-    assert await due_warnings(client, limit=2) == await due_warnings(client)
-    assert all(past for *_, past in await due_warnings(client))
+    assert [each[:2] for each in await due_warnings(client, unresolved=True)] == [each[:2] for each in whole[1:]]
+    assert await due_warnings(client, limit=2, unresolved=True) == await due_warnings(client, unresolved=True)
+    assert all(past for *_, past in await due_warnings(client, unresolved=True))
+    assert await due_warnings(client) == [("shelter", None, None, False)]
+    convoy = await warn(client, "hygiene", None, source="monitor", stated_at="2016-08-09", value={"state": "resupplied"})
     before = (await client.get("/v1/ledger/head")).json()["recorded_at"]
-    await set_outcome(client, food, "averted", fuel)
-    await set_outcome(client, fuel, "unknown", fuel)
-    assert {each[0] for each in await due_warnings(client)} == {"water", "medical", "electricity"}
-    assert {each[0] for each in await due_warnings(client, as_of="2016-08-10")} == {"water", "medical"}
-    assert await due_warnings(client, known_at=before) == await due_warnings(client, known_at=before, limit=1)
-    assert len(await due_warnings(client, known_at=before)) == 5
+    for warning, outcome in ((food, "averted"), (fuel, "unknown")):
+        await set_outcome(client, warning, outcome, convoy)
+    assert {each[0] for each in await due_warnings(client, unresolved=True)} == {"water", "medical", "electricity"}
+    assert {each[0] for each in await due_warnings(client, as_of="2016-08-10")} == {"water", "medical", "shelter"}
+    past = {"known_at": before, "unresolved": True}
+    assert await due_warnings(client, **past) == await due_warnings(client, **past, limit=1)
+    assert len(await due_warnings(client, **past)) == 5
     for params, name in (({"within_days": -1}, "within_days"), ({"within_days": "x"}, "within_days"), ({"cursor": "x"}, "cursor")):
         answer = await client.get("/v1/warnings", params=params)
         assert [error["pointer"] for error in answer.json()["errors"]] == [f"?{name}"]
@@ -62,7 +74,8 @@ async def test_warnings_are_sorted_by_due_date_and_end_with_an_outcome(client: h
 
 async def test_outcome_is_valid_until_a_later_report_is_preferred(client: httpx.AsyncClient, reference: Reference) -> None:
     warning = await warn(client, "food", "2016-08-12")
-    evidence = await post(client, **report("route_closure", {"status": "open"}, stated_at="2016-08-10"))
+    convoy = report("supply_runout", source="monitor", stated_at="2016-08-10") | {"value": {"supply": "food", "state": "resupplied"}}
+    evidence = await post(client, **convoy)
     told = await set_outcome(client, warning, "averted", evidence)
     assert (told["type"], told["outcome"], told["report"], told["indicator"]) == (
         "outcome",
@@ -88,7 +101,7 @@ async def test_outcome_is_valid_until_a_later_report_is_preferred(client: httpx.
     assert (await outcome(), await due_warnings(client, as_of="2016-08-10")) == ("overtaken", [])
     assert (await track_record(client, as_of="2016-08-12"))["overtaken"] == 1
     await warn(client, "food", "2016-08-13", source="army", stated_at="2016-08-01")
-    assert await outcome() == "overtaken", "a worse source is not preferred"
+    assert await outcome() == "overtaken", "an outcome ends the warnings stated before its evidence"
     await warn(client, "food", "2016-08-30", stated_at="2016-08-20")
     assert await outcome() == "pending"
     change = (await client.get("/v1/changes")).json()["items"][2]
@@ -131,15 +144,16 @@ async def test_warnings_and_track_records_reveal_nothing_above_the_clearance(
     )
     green = await make_client(clearance=Label.GREEN)
     amber = await make_client(clearance=Label.AMBER)
-    assert [each[1] for each in await due_warnings(anonymous)] == ["2016-08-12"]
-    assert [each[1] for each in await due_warnings(amber)] == ["2016-08-01"]
+    assert [each[1] for each in await due_warnings(anonymous, unresolved=True)] == ["2016-08-12"]
+    assert [each[1] for each in await due_warnings(amber, unresolved=True)] == ["2016-08-01"]
     assert [each["report"] for each in (await track_record(anonymous))["items"]] == [clear["id"]]
-    assert [each["report"] for each in (await track_record(amber))["items"]] == [hidden["id"]]
+    assert [each["report"] for each in (await track_record(amber))["items"]] == [clear["id"], hidden["id"]]
     await set_outcome(client, clear, "materialised", shown)
     for reader in (anonymous, green):
-        assert [each[1] for each in await due_warnings(reader)] == ["2016-08-12"]
+        assert [each[1] for each in await due_warnings(reader, unresolved=True)] == ["2016-08-12"]
         assert [each["outcome"] for each in (await track_record(reader))["items"]] == ["pending"]
-    assert [(each["outcome"], each["days_off"]) for each in (await track_record(client))["items"]] == [("materialised", 8)]
+    seen = [(each["outcome"], each["days_off"]) for each in (await track_record(client))["items"]]
+    assert seen == [("materialised", -3), ("materialised", 8)]
 
 
 @pytest.mark.parametrize("name", ["as_of", "known_at"])

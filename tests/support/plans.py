@@ -13,6 +13,7 @@ from app.storage.database import Database
 # Tables that grow without bound.
 LARGE_TABLES = frozenset(
     {
+        "alert_standing",
         "indicator",
         "indicator_projection",
         "indicator_source",
@@ -48,6 +49,7 @@ async def make_big(connection: AsyncConnection) -> None:
         "indicator",
         "report",
         "ledger_entry",
+        "alert_standing",
         "indicator_source",
         "indicator_projection",
     ):

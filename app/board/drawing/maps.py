@@ -16,6 +16,7 @@ MIN_PLACE_DEGREES = 0.12
 # A shorter route has no icon: its place's own map shows it.
 MIN_ICON_ROUTE_PIXELS = 24
 CHARACTER_PIXELS = 8
+ROUTE_CHARACTER_PIXELS = 6.5
 MARKER_RADIUS_PIXELS = 8
 # Distance of a route's name from its icon: to the right it leaves room for the mark of contested routes.
 NAME_RIGHT_PIXELS, NAME_LEFT_PIXELS = 26, -12
@@ -75,7 +76,7 @@ def place_map(card: Card, place: Document, routes: Mapping[str, Document]) -> Ma
     viewport = viewport_around([*positions, *([centre] if centre else [])], *PLACE_PIXELS, min_degrees=MIN_PLACE_DEGREES)
     assert viewport is not None
     lines = [_line(viewport, item, record) for item, record in located]
-    markers = [_marker(viewport, card, centre)] if centre else []
+    markers = _hide_overlapping_names([_marker(viewport, card, centre)] if centre else [], [each.icon for each in lines if each.icon])
     return Map(viewport, country_outlines(viewport), lines, markers, rounded=any(record["redacted"] for _, record in located))
 
 
@@ -88,12 +89,13 @@ def _marker(viewport: Viewport, card: Card, position: Sequence[float]) -> PlaceM
     return PlaceMarker((x, y), card, "end" if x > viewport.width * 0.62 else "start")
 
 
-def _hide_overlapping_names(markers: Sequence[PlaceMarker]) -> list[PlaceMarker]:
-    """Hide each name that would cover the name or the icon of a marker before it."""
-    taken: list[tuple[float, float, float, float]] = []
+def _hide_overlapping_names(markers: Sequence[PlaceMarker], icons: Sequence[Point] = ()) -> list[PlaceMarker]:
+    """Hide each name that would cover an icon, or the name or the icon of a marker before it."""
+    radius = MARKER_RADIUS_PIXELS
+    taken: list[tuple[float, float, float, float]] = [(x - radius, x + radius, y - radius, y + radius) for x, y in icons]
     found = []
     for marker in markers:
-        (x, y), radius = marker.at, MARKER_RADIUS_PIXELS
+        x, y = marker.at
         width = CHARACTER_PIXELS * len(marker.card.name) + 12
         to_left, to_right = (width, radius) if marker.anchor == "end" else (radius, width)
         box = (x - to_left, x + to_right, y - radius, y + radius)
@@ -110,7 +112,8 @@ def _line(viewport: Viewport, item: CardItem, record: Document) -> RouteLine:
     xs, ys = zip(*(point for line in lines for point in line), strict=True)
     # A route that is only a point has an icon and no line.
     has_icon = not path or hypot(max(xs) - min(xs), max(ys) - min(ys)) >= MIN_ICON_ROUTE_PIXELS
-    offset, anchor = (NAME_RIGHT_PIXELS, "start") if middle[0] < viewport.width * 0.35 else (NAME_LEFT_PIXELS, "end")
+    has_room = middle[0] + NAME_LEFT_PIXELS >= ROUTE_CHARACTER_PIXELS * len(item.label)
+    offset, anchor = (NAME_LEFT_PIXELS, "end") if has_room else (NAME_RIGHT_PIXELS, "start")
     return RouteLine(item, path, middle if has_icon else None, offset, anchor)
 
 

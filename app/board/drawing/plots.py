@@ -8,7 +8,7 @@ from app.board.code_labels import label_for
 from app.board.localization import Localization
 from app.board.value_text import Document, value_text
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import DatePlot, RangePlot, StatePlot
+from app.domain.kinds.showing import DatePlot, RangePlot, StatePlot
 from app.domain.times import day_of
 
 WIDTH, HEIGHT = 440, 190

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.route_closure import RouteClosureKind, RouteStatus
-from app.domain.kinds.supply_runout import SupplyRunoutKind
+from app.domain.kinds.route_closure import RouteClosureKind
+from app.domain.kinds.route_values import RouteDirections, RouteStatus
+from app.domain.kinds.supply_runout import Imminence, SupplyRunoutKind
 from app.domain.kinds.trapped_population import TrappedPopulationKind
 
-__all__ = ["KINDS", "RouteStatus"]
+__all__ = ["KINDS", "Imminence", "RouteDirections", "RouteStatus"]
 
 KINDS: Mapping[str, Kind[Any]] = {
     kind.name: kind

@@ -3,141 +3,32 @@
 To add a kind, write one file and register it in `app.domain.kinds`.
 """
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from math import inf
+from typing import Any, ClassVar, Generic, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
-from pydantic_core import PydanticCustomError
-from typing_extensions import TypeAliasType
+from pydantic import BaseModel
 
+from app.domain.kinds.combining import Combined, Part, StatedValue
+from app.domain.kinds.showing import Alert, DatePlot, RangePlot, Risk, StatePlot
+from app.domain.kinds.values import V
 from app.domain.tlp import Label, strictest
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-
-
-def _only_iso_day(value: object) -> object:
-    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
-        return value
-    raise ValueError("must be a date such as 2016-07-28")
-
-
-Day = Annotated[date, BeforeValidator(_only_iso_day)]
-People = Annotated[StrictInt, Field(ge=0, le=10_000_000_000)]
-Days = Annotated[StrictInt, Field(ge=0, le=3650)]
-ShortText = Annotated[str, Field(min_length=1, max_length=500)]
-
-WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
 SituationGroup = Literal["trapped", "supplies", "routes", "other"]
 # Days before its due date from which a warning is a risk.
 MAX_SHORT_DAYS = 7
+# The day of warnings without a date, before all others.
+UNDATED = date.min
 
-
-def closed_set(annotation: Any) -> tuple[str, ...]:
-    """Return the members of a closed set of values, named or not."""
-    return get_args(getattr(annotation, "__value__", annotation))
-
-
-def field_error(field: str, detail: str) -> PydanticCustomError:
-    """Return the error for a rule that involves several fields, reported at one of them."""
-    return PydanticCustomError("value_error", "{detail}", {"detail": detail, "field": field})
-
-
-class Value(BaseModel):
-    """The value of a report, as its kind defines it. Unknown fields are rejected."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-V = TypeVar("V", bound=Value)
 
 ALL_FACETS: frozenset[str] = frozenset({""})
 
-
-@dataclass(frozen=True, slots=True)
-class StatedValue(Generic[V]):
-    """The value of a standing statement, for the facets of the subject on which its source said nothing later."""
-
-    value: V
-    facets: frozenset[str] = ALL_FACETS
-
-
-@dataclass(frozen=True, slots=True)
-class Combined:
-    """The assessed value, and the position of the preferred statement."""
-
-    value: dict[str, Any]
-    preferred: int
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """A statement as a CAP 1.2 alert; without severity, because no report states one."""
-
-    event: str
-    categories: tuple[str, ...]
-    response: str
-    urgency: str
-    onset: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Risk:
-    """A risk for people: `held`, if they cannot leave, or `short`, if a supply or service is or will soon be missing.
-
-    `people` are those held, 0 if not known.
-    """
-
-    state: Literal["held", "short"]
-    reason: str
-    people: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RangePlot:
-    """Fields of a number's range. The board draws a band over time, and reads the fields of reports and assessments alike."""
-
-    low: str
-    best: str
-    high: str
-    qualifier: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DatePlot:
-    """Fields of a forecast date. The board draws a band of dates over time, and states in rows where no report gives a date.
-
-    `states` is in order from top to bottom. `quote` is the field with the source's own words.
-    """
-
-    earliest: str
-    latest: str
-    state: str
-    states: tuple[str, ...]
-    quote: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StatePlot:
-    """The field of a state. The board draws states over time in rows, in the order of `states` from top to bottom.
-
-    `parts` maps parts of the subject to fields with their own state. `qualifier` is a field that is shown unless it has its default.
-    `missing` is the code to show when no state is known.
-    """
-
-    state: str
-    states: tuple[str, ...]
-    parts: Mapping[str, str] = field(default_factory=dict)
-    qualifier: str = ""
-    missing: str = "unknown"
-
-
-def gettext_noop(message: str) -> str:
-    """Return the message unchanged; the call marks it for the board's translation catalogues."""
-    return message
+# The lowest and highest place of a value on the scale of its kind, on which higher is worse for people.
+Severity = tuple[tuple[float, ...], tuple[float, ...]]
+ANY_SEVERITY: Severity = ((-inf,), (inf,))
+Contradiction = Literal["better", "worse", "neither"]
 
 
 class Kind(ABC, Generic[V]):
@@ -146,12 +37,17 @@ class Kind(ABC, Generic[V]):
     Values: `value_model` is that of reports, `assessment_model` that of indicators, of which `range_fields` are the range.
     Lists: `filter_field` is the field to filter by, `status_field` that behind the filter `status`. `references` maps fields that hold
     slugs to their collection.
-    Warnings: a kind with `has_outcome` has a field `outcome` in its `assessment_model`. A kind with `has_alerts` has CAP alerts.
+    Warnings: a kind with `has_outcome` has the fields of `WarningFields` in its `assessment_model`; reports of its own
+    kind and of `evidence_kinds` show outcomes. With `has_alerts`, it has CAP alerts.
+    Assessment: `worst_first` are the states of `status_field`, the one that leads first; a kind without them is led by its best report.
+    `relief_states` are those that say that all is well, which takes two voices. A report overtakes another that is at least
+    `interval_days` older. `state_horizon_days` shortens the horizon of some states. `subject_fields` are the fields that all reports on
+    an indicator share, `filter_field` among them or not.
     Situations: at most one kind has each `situation_group` other than `other`. `summary_fields` are the fields to show, none for all, and
-    `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type). With `risk_needs_all`, `risk`
-    counts only if all recent indicators of the kind in a place carry it.
+    `situation_columns` the kind's columns in tables of situations, as (path, HXL hashtag, data type).
     Exports: `hxl` maps fields to HXL 1.1 hashtags.
-    Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`.
+    Board: `plot` draws the kind over time, `code_labels` are the English labels of its codes, marked with `gettext_noop`; that of a
+    reason for a level, as `risks` gives it, begins with `because_`.
     """
 
     name: ClassVar[str]
@@ -167,17 +63,22 @@ class Kind(ABC, Generic[V]):
     status_field: ClassVar[str | None] = None
     references: ClassVar[Mapping[str, str]] = {}
     has_outcome: ClassVar[bool] = False
+    evidence_kinds: ClassVar[frozenset[str]] = frozenset()
     has_alerts: ClassVar[bool] = False
     situation_group: ClassVar[SituationGroup] = "other"
     summary_fields: ClassVar[tuple[str, ...]] = ()
     situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "integer", "boolean"]]]] = ()
-    risk_needs_all: ClassVar[bool] = False
     hxl: ClassVar[Mapping[str, str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}
+    interval_days: ClassVar[int] = 0
+    worst_first: ClassVar[tuple[str, ...]] = ()
+    relief_states: ClassVar[frozenset[str]] = frozenset()
+    state_horizon_days: ClassVar[Mapping[str, int]] = {}
+    subject_fields: ClassVar[tuple[str, ...]] = ()
 
     def resolve(self, value: V, stated_on: date) -> V:
-        """Resolve relative times against the day (UTC) of the statement."""
+        """Resolve relative times against the day of the statement at the place; raise `field_error` for a date that cannot be."""
         return value
 
     def subject(self, value: V) -> str:
@@ -194,14 +95,27 @@ class Kind(ABC, Generic[V]):
 
     def due_date(self, value: Mapping[str, Any]) -> date | None:
         """Return the first day on which a warning may come true, by its assessed value; None if nothing is due."""
-        return None
+        return date.fromisoformat(value["due"]) if self.has_outcome and value["due"] else None
+
+    def is_imminent(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether an open warning says hours or days, by its assessed value."""
+        return False
+
+    def warning_day(self, value: Mapping[str, Any] | None) -> date | None:
+        """Return the day that an assessed value is listed by among warnings: the due date, UNDATED if it is imminent without a date."""
+        return None if value is None else self.due_date(value) or (UNDATED if self.is_imminent(value) else None)
+
+    def due_day(self, value: V) -> date | None:
+        """Return the first day on which a warning may come true, by its report: its earliest day, else its latest."""
+        earliest, latest = self.forecast_range(value) or (None, None)
+        return earliest or latest
 
     def forecast_range(self, value: V) -> tuple[date | None, date | None] | None:
         """Return the first and last day for which a report warns, None for an open end; None if it does not warn."""
         return None
 
-    def occurred_on(self, value: V) -> date | None:
-        """Return the day on which a warning came true, by a report that says so; None if it names no day."""
+    def occurred_on(self, value: V, stated_on: date) -> date | None:
+        """Return the day on which what warnings name happened, by a report that says that it did; None for any other report."""
         return None
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -212,8 +126,11 @@ class Kind(ABC, Generic[V]):
         """Return the sort key of an item in a situation."""
         return self.due_date(summary) or date.max, str(summary[self.filter_field])
 
-    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Return the fields of a situation that show the kind's items, unless its group is `other`."""
+    def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
+        """Return the fields of a situation that show the kind's items, unless its group is `other`.
+
+        `unknown` are the subjects of which something was said, but nothing leads.
+        """
         return {self.situation_group: items}
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
@@ -223,6 +140,10 @@ class Kind(ABC, Generic[V]):
             return None
         return Risk("short", "past_due" if days < 0 else "due_soon")
 
+    def risks(self, values: Sequence[Mapping[str, Any]], at: datetime) -> list[tuple[int, Risk]]:
+        """Return the risks of all assessed values of the kind in one place, each with the position of its value."""
+        return [(position, risk) for position, value in enumerate(values) if (risk := self.risk(value, at)) is not None]
+
     def alert(self, value: V, sent_on: date) -> Alert | None:
         """Return a report as an alert sent on a day (UTC); None if it calls for none."""
         return None
@@ -231,33 +152,77 @@ class Kind(ABC, Generic[V]):
         """Return the label of a report sent without one; reports of witnesses are at least `amber`."""
         return strictest(usual, Label.AMBER) if source_type == "witness" else usual
 
-    @abstractmethod
-    def contradicts(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
-        """Tell whether two values cannot both be true."""
+    def state(self, value: V) -> str | None:
+        """Return the state that a report gives; None for a kind of figures."""
+        return None if self.status_field is None else getattr(value, self.status_field)
+
+    def severity(self, value: V) -> Severity:
+        """Return the place of a value on the kind's scale from good to bad; two values that do not meet contradict each other."""
+        state = self.state(value)
+        if state is None or state not in self.worst_first:
+            return ANY_SEVERITY
+        place = (-float(self.worst_first.index(state)),)
+        return place, place
+
+    def disputes(self, one: StatedValue[V], other: StatedValue[V]) -> bool:
+        """Tell whether two values contradict each other though neither is better, as two dates of one event do."""
+        return False
+
+    def compare(self, one: StatedValue[V], other: StatedValue[V]) -> Contradiction | None:
+        """Tell whether two values cannot both be true, and if so, whether the first says better or worse than the other."""
+        (low, high), (other_low, other_high) = self.severity(one.value), self.severity(other.value)
+        if high < other_low:
+            return "better"
+        if low > other_high:
+            return "worse"
+        return "neither" if self.disputes(one, other) else None
+
+    def claims_relief(self, value: V) -> bool:
+        """Tell whether a report says that all is well, whatever others say."""
+        return self.state(value) in self.relief_states
+
+    def is_announced(self, value: V) -> bool:
+        """Tell whether a report only announces what may come."""
+        return False
+
+    def horizon_of(self, value: V, usual: timedelta) -> timedelta:
+        """Return the horizon of a report; `usual` is the kind's, as configured."""
+        days = self.state_horizon_days.get(self.state(value) or "")
+        return usual if days is None else min(usual, timedelta(days=days))
+
+    def never_passes(self, value: V) -> bool:
+        """Tell whether a report passes no horizon, however old it is; a warning without an outcome passes none anyway."""
+        return False
+
+    def is_endless(self, value: V) -> bool:
+        """Tell whether a report passes no horizon while it has no outcome."""
+        return self.never_passes(value) or self.warns(value)
+
+    def leaves_standing(self, later: V, earlier: V) -> bool:
+        """Tell whether a later report of a source adds to an earlier one instead of replacing it."""
+        return False
+
+    def may_overtake(self, later: V, earlier: V) -> bool:
+        """Tell whether a later report that contradicts an earlier one can overtake it."""
+        return True
+
+    def warns(self, value: V) -> bool:
+        """Tell whether a report is a warning."""
+        return False
+
+    def came_true(self, value: V) -> V:
+        """Return the value of a warning that came true, as if it were reported, without dates."""
+        return value
 
     @abstractmethod
-    def combine(self, standing: Sequence[StatedValue[V]]) -> Combined:
-        """Combine the standing values, best grade first and at least one."""
+    def combine(self, part: Part[V]) -> Combined:
+        """Combine the reports of a subject with one part, which has a report that leads."""
 
+    def combine_parts(self, parts: Mapping[str, Part[V]], preferred: StatedValue[V]) -> Combined:
+        """Combine the parts of a subject, at least one of which has a report that leads; `preferred` leads the worst of them."""
+        return self.combine(next(iter(parts.values())))
 
-T = TypeVar("T", int, date)
-
-
-def disjoint(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> bool:
-    """Tell whether two closed ranges have no value in common; None is an open end."""
-    low = max((end for end in (one[0], other[0]) if end is not None), default=None)
-    high = min((end for end in (one[1], other[1]) if end is not None), default=None)
-    return low is not None and high is not None and low > high
-
-
-def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:
-    """Return the range from the lowest low to the highest high; an end is None if all ranges leave it open.
-
-    A range that is open at one end is still included with its other end.
-    """
-    pairs = list(ranges)
-    ends = [end for pair in pairs for end in pair if end is not None]
-    return (
-        min(ends) if any(low is not None for low, _ in pairs) else None,
-        max(ends) if any(high is not None for _, high in pairs) else None,
-    )
+    def unknown(self, value: V) -> dict[str, Any]:
+        """Return the assessed value where no report leads: null but for the fields that all reports on the subject share."""
+        shared = {self.filter_field, *self.subject_fields}
+        return {name: getattr(value, name) if name in shared else None for name in self.assessment_model.model_fields}

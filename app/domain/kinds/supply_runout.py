@@ -1,33 +1,24 @@
 """Supply run-outs: one indicator for each supply and scope, because an agency's stock says nothing about the market."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from math import inf
+from operator import attrgetter
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
-from app.domain.kinds.base import (
-    Alert,
-    Combined,
-    DatePlot,
-    Day,
-    Days,
-    Kind,
-    Risk,
-    ShortText,
-    StatedValue,
-    Value,
-    WarningOutcome,
-    disjoint,
-    envelope,
-    field_error,
-    gettext_noop,
-)
+from app.domain.kinds.base import Kind, Severity
+from app.domain.kinds.combining import Combined, Part, basis_of
+from app.domain.kinds.showing import Alert, DatePlot, Risk, gettext_noop
+from app.domain.kinds.values import Day, Days, ShortText, Value, WarningFields, closed_set, field_error
 from app.domain.tlp import Label, strictest
 
 SupplyType = TypeAliasType("SupplyType", Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"])
 SupplyState = TypeAliasType("SupplyState", Literal["will_run_out", "low", "ran_out", "resupplied"])
+# Soonest first.
+Imminence = TypeAliasType("Imminence", Literal["hours", "days", "weeks", "months"])
 SupplyScope = TypeAliasType("SupplyScope", Literal["all_stock", "agency_stock", "market", "facility"])
 
 # States that warn; they do not contradict each other, because a supply that is low may run out on a given day.
@@ -53,6 +44,9 @@ class SupplyRunout(Value):
     runs_out_latest: Day | None = Field(default=None, description="Latest day on which it runs out.")
     in_days_min: Days | None = Field(default=None, description="Minimum days from `stated_at`, instead of dates.")
     in_days_max: Days | None = Field(default=None, description="Maximum days from `stated_at`, instead of dates.")
+    imminence: Imminence | None = Field(
+        default=None, description="How soon, for words without a number: `hours, if not days` is `hours`; null if not said."
+    )
     relative_text: ShortText | None = Field(default=None, description="The source's own words, such as `two to three weeks`.")
     scope: SupplyScope = Field(default="all_stock", description="Whose stock.")
     conditional_on: ShortText | None = Field(default=None, description="Condition, such as `if no convoy gets in`.")
@@ -70,34 +64,40 @@ class SupplyRunout(Value):
         return self.runs_out_earliest, self.runs_out_latest
 
 
-class SupplyRunoutReading(BaseModel):
-    """When one supply runs out, assessed."""
+class SupplyRunoutReading(WarningFields):
+    """When one supply runs out, assessed; null where no report leads."""
 
     supply: SupplyType = Field(description="What runs out.")
-    state: SupplyState = Field(description="State by the preferred report.")
-    runs_out_earliest: Day | None = Field(description="Earliest day by the standing reports with a compatible state; null if not known.")
-    runs_out_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
+    state: SupplyState | None = Field(description="Worst state that stands; null if only relief is claimed.")
+    runs_out_earliest: Day | None = Field(description="Earliest day by the warnings that stand without an outcome; null if none gives one.")
+    runs_out_latest: Day | None = Field(description="Latest day by the same warnings; null if none gives one.")
+    imminence: Imminence | None = Field(description="Soonest imminence by the same warnings; null if none gives one.")
     relative_text: str | None = Field(description="Words of the preferred report; null for none.")
     scope: SupplyScope = Field(description="Whose stock.")
     conditional_on: str | None = Field(description="Condition by the preferred report; null for none.")
-    outcome: WarningOutcome = Field(default="pending", description="Outcome of the warning, recorded by a curator with evidence.")
 
 
 class SupplyRunoutKind(Kind[SupplyRunout]):
-    """Combine run-out dates; disjoint ranges contradict each other, and so do states other than `low` and `will_run_out`."""
+    """Combine run-out dates; ranges that do not meet contradict each other, and so do states other than `low` and `will_run_out`."""
 
     name = "supply_runout"
     collection = "supply-runouts"
     title = "Supply run-outs"
     description = "When food, water, fuel, medicine and other supplies run out."
     horizon_days = 30
+    state_horizon_days = {"resupplied": 14}
+    interval_days = 3
+    worst_first = ("ran_out", "will_run_out", "low", "resupplied")
+    relief_states = frozenset({"resupplied"})
+    subject_fields = ("scope",)
     filter_field = "supply"
     status_field = "state"
-    range_fields = frozenset({"runs_out_earliest", "runs_out_latest"})
+    range_fields = frozenset({"runs_out_earliest", "runs_out_latest", "due"})
     has_outcome = True
+    evidence_kinds = frozenset({"aid_delivery"})
     has_alerts = True
     situation_group = "supplies"
-    summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "relative_text", "outcome")
+    summary_fields = ("supply", "scope", "state", "runs_out_earliest", "runs_out_latest", "imminence", "relative_text", "outcome", "due")
     situation_columns = (
         ("soonest_runout.supply", "#item+type", "text"),
         ("soonest_runout.state", "#status+supply", "text"),
@@ -114,16 +114,19 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "runs_out_latest": "#date+runout+max",
         "in_days_min": "#indicator+days_remaining+min+num",
         "in_days_max": "#indicator+days_remaining+max+num",
+        "imminence": "#status+imminence",
         "relative_text": "#description+runout",
         "scope": "#meta+scope",
         "conditional_on": "#description+condition",
         "outcome": "#status+outcome",
+        "due": "#date+due",
     }
     plot = DatePlot(
         earliest="runs_out_earliest",
         latest="runs_out_latest",
         state="state",
         states=("resupplied", "will_run_out", "low", "ran_out"),
+        imminence="imminence",
         quote="relative_text",
     )
     code_labels = {
@@ -144,6 +147,13 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         "low": gettext_noop("low"),
         "ran_out": gettext_noop("ran out"),
         "resupplied": gettext_noop("resupplied"),
+        "hours": gettext_noop("within hours"),
+        "days": gettext_noop("within days"),
+        "weeks": gettext_noop("within weeks"),
+        "months": gettext_noop("within months"),
+        "because_past_due": gettext_noop("may have run out, outcome not known"),
+        "because_due_soon": gettext_noop("runs out soon"),
+        "because_imminent": gettext_noop("runs out within hours or days"),
     }
     value_model = SupplyRunout
     assessment_model = SupplyRunoutReading
@@ -152,6 +162,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     def resolve(self, value: SupplyRunout, stated_on: date) -> SupplyRunout:
         """Turn days from the statement into dates; stored reports have both, which must agree."""
         if value.in_days_min is None and value.in_days_max is None:
+            _check_days(value, value, stated_on)
             return value
         resolved = value.model_copy(
             update={
@@ -161,20 +172,16 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         )
         if value.range() not in ((None, None), resolved.range()):
             raise field_error("runs_out_earliest", "the dates must be those that in_days_min and in_days_max give; send one or the other")
+        _check_days(resolved, value, stated_on)
         return resolved
 
-    def due_date(self, value: Mapping[str, Any]) -> date | None:
-        """Return the earliest day on which it runs out, else the latest, while it is a warning without an outcome."""
-        day = value["runs_out_earliest"] or value["runs_out_latest"]
-        return date.fromisoformat(day) if day and value["state"] in _WARNING_STATES and value["outcome"] == "pending" else None
-
     def forecast_range(self, value: SupplyRunout) -> tuple[date | None, date | None] | None:
-        """Return the range of days, if the report says that the supply will run out."""
-        return value.range() if value.state == "will_run_out" and value.range() != (None, None) else None
+        """Return the range of days of a warning that names any."""
+        return value.range() if self.warns(value) and value.range() != (None, None) else None
 
-    def occurred_on(self, value: SupplyRunout) -> date | None:
-        """Return the earliest day, if the report says that the supply ran out."""
-        return (value.runs_out_earliest or value.runs_out_latest) if value.state == "ran_out" else None
+    def occurred_on(self, value: SupplyRunout, stated_on: date) -> date | None:
+        """Return the earliest day, else that of the statement, if the report says that the supply ran out."""
+        return (value.runs_out_earliest or value.runs_out_latest or stated_on) if value.state == "ran_out" else None
 
     def summary(self, value: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         """Add the days left, None unless the supply has a due date."""
@@ -184,13 +191,19 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
             "days_left_latest": None if due is None or latest is None else (date.fromisoformat(latest) - at.date()).days,
         }
 
-    def situation_fields(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def situation_fields(self, items: Sequence[dict[str, Any]], unknown: Collection[str]) -> dict[str, Any]:
         """Add the soonest run-out."""
         return {"supplies": items, "soonest_runout": next((each for each in items if each["days_left"] is not None), None)}
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `short` if the supply ran out, is past due or is due soon."""
-        return Risk("short", "ran_out") if value["state"] == "ran_out" else super().risk(value, at)
+        """Return `short` if the supply ran out, is past due or due soon, or is said to run out within hours or days."""
+        if value["state"] == "ran_out":
+            return Risk("short", "ran_out")
+        return super().risk(value, at) or (Risk("short", "imminent") if self.is_imminent(value) else None)
+
+    def is_imminent(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether an open warning says that it runs out within hours or days."""
+        return value["outcome"] == "pending" and value["imminence"] in ("hours", "days")
 
     def subject(self, value: SupplyRunout) -> str:
         """Return the supply, with its scope unless that is all stock."""
@@ -205,30 +218,68 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         day = value.runs_out_earliest or value.runs_out_latest
         if value.state == "ran_out":
             return Alert(event, categories, "Prepare", "Immediate" if day is None or day >= sent_on else "Past", day)
-        return Alert(event, categories, "Prepare", "Unknown" if day is None else _urgency((day - sent_on).days), day)
+        urgency = "Unknown" if day is None else _urgency((day - sent_on).days)
+        return Alert(event, categories, "Prepare", urgency, day, value.runs_out_latest or day)
 
     def default_label(self, value: SupplyRunout, source_type: str, usual: Label) -> Label:
         """Label stocks of facilities at least `amber`, because such a report shows a target."""
         label = super().default_label(value, source_type, usual)
         return strictest(label, Label.AMBER) if value.scope == "facility" else label
 
-    def contradicts(self, one: StatedValue[SupplyRunout], other: StatedValue[SupplyRunout]) -> bool:
-        """Tell whether the states are incompatible or the dates disjoint."""
-        return not _compatible(one.value, other.value) or disjoint(one.value.range(), other.value.range())
+    def warns(self, value: SupplyRunout) -> bool:
+        """Tell whether a report warns that the supply will run out; `low` does if it says when."""
+        return value.state == "will_run_out" or (value.state == "low" and (value.range() != (None, None) or value.imminence is not None))
 
-    def combine(self, standing: Sequence[StatedValue[SupplyRunout]]) -> Combined:
-        """Return the preferred state with the envelope of the dates of compatible states."""
-        preferred = standing[0].value
-        earliest, latest = envelope(each.value.range() for each in standing if _compatible(preferred, each.value))
-        assessed = SupplyRunoutReading(**dict(preferred) | {"runs_out_earliest": earliest, "runs_out_latest": latest})
-        return Combined(assessed.model_dump(mode="json"), 0)
+    def came_true(self, value: SupplyRunout) -> SupplyRunout:
+        """Return that the supply ran out."""
+        return SupplyRunout(supply=value.supply, scope=value.scope, state="ran_out")
+
+    def severity(self, value: SupplyRunout) -> Severity:
+        """Return the state, `low` and `will_run_out` as one, and within it the days that are left, fewer of them worse."""
+        earliest, latest = value.range()
+        state = {"resupplied": 0, "ran_out": 2}.get(value.state, 1)
+        return (state, -inf if latest is None else -latest.toordinal()), (state, inf if earliest is None else -earliest.toordinal())
+
+    def never_passes(self, value: SupplyRunout) -> bool:
+        """Rule 5: what ran out passes no horizon."""
+        return value.state == "ran_out"
+
+    def leaves_standing(self, later: SupplyRunout, earlier: SupplyRunout) -> bool:
+        """Rule 4: a later `low` without dates leaves a dated warning."""
+        return later.state == "low" and later.range() == (None, None) and self.warns(earlier) and earlier.range() != (None, None)
+
+    def may_overtake(self, later: SupplyRunout, earlier: SupplyRunout) -> bool:
+        """Rule 6: what ran out is overtaken by `resupplied` alone."""
+        return earlier.state != "ran_out" or later.state == "resupplied"
+
+    def combine(self, part: Part[SupplyRunout]) -> Combined:
+        """Rule 8: return the state that leads, with the days from the earliest to the latest of the warnings."""
+        assert part.preferred is not None
+        preferred = part.preferred.value
+        warnings = [each for each in part.in_order() if self.warns(each.value)]
+        earliest = min((each.value.runs_out_earliest for each in warnings if each.value.runs_out_earliest), default=None)
+        latest = max((each.value.runs_out_latest for each in warnings if each.value.runs_out_latest), default=None)
+        if earliest and latest and earliest > latest:
+            # Half-open ranges that do not meet: keep the sooner end.
+            earliest = None
+        said = [each.value.imminence for each in warnings if each.value.imminence]
+        imminence = min(said, key=closed_set(Imminence).index, default=None)
+        found = {"runs_out_earliest": earliest, "runs_out_latest": latest, "imminence": imminence}
+        assessed = SupplyRunoutReading(**dict(preferred) | found)
+        figures = {name: (figure, attrgetter(name)) for name, figure in found.items()}
+        return Combined(assessed.model_dump(mode="json"), basis_of(warnings, figures))
+
+
+def _check_days(resolved: SupplyRunout, sent: SupplyRunout, stated_on: date) -> None:
+    for name, relative in (("runs_out_earliest", "in_days_min"), ("runs_out_latest", "in_days_max")):
+        day, at = getattr(resolved, name), name if getattr(sent, relative) is None else relative
+        if day is not None and resolved.state == "ran_out" and day > stated_on:
+            raise field_error(at, f"what ran out did so by the day of the statement, {stated_on}: send that day or an earlier one")
+        if day is not None and resolved.state != "ran_out" and day < stated_on:
+            raise field_error(at, f"must not be before the day of the statement, {stated_on}; for what ran out send the state ran_out")
 
 
 def _urgency(days: int) -> str:
     if days < 0:
         return "Past"
     return "Immediate" if days <= 1 else "Expected" if days <= 7 else "Future"
-
-
-def _compatible(one: SupplyRunout, other: SupplyRunout) -> bool:
-    return one.state == other.state or {one.state, other.state} <= _WARNING_STATES

@@ -1,26 +1,17 @@
 """Trapped populations: one indicator for each concept, because figures of different concepts cannot be compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
+from math import inf
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypeAliasType
 
-from app.domain.kinds.base import (
-    Combined,
-    Kind,
-    People,
-    RangePlot,
-    Risk,
-    StatedValue,
-    Value,
-    closed_set,
-    disjoint,
-    envelope,
-    field_error,
-    gettext_noop,
-)
+from app.domain.kinds.base import Kind, Severity
+from app.domain.kinds.combining import Combined, Part, basis_of
+from app.domain.kinds.showing import RangePlot, Risk, gettext_noop
+from app.domain.kinds.values import People, Value, closed_set, field_error
 
 Concept = TypeAliasType("Concept", Literal["trapped", "besieged", "hard_to_reach", "encircled", "at_risk", "in_need", "remaining"])
 Qualifier = TypeAliasType("Qualifier", Literal["exact", "about", "nearly", "up_to", "more_than", "at_least"])
@@ -28,7 +19,7 @@ Combatants = TypeAliasType("Combatants", Literal["yes", "no", "unknown"])
 
 CONCEPTS = closed_set(Concept)
 # Concepts under which people cannot leave.
-_HELD = frozenset({"trapped", "besieged", "encircled"})
+_HELD = frozenset({"trapped", "besieged", "encircled", "remaining"})
 
 
 class TrappedPopulation(Value):
@@ -62,24 +53,25 @@ class TrappedPopulation(Value):
 
 
 class TrappedPopulationReading(BaseModel):
-    """Number of people under one concept, assessed."""
+    """Number of people under one concept, assessed; null where no report leads."""
 
     concept: Concept = Field(description="What was counted.")
     people: int | None = Field(description="Figure of the preferred report, persons; null if it gave only a range.")
-    people_low: int | None = Field(description="Lowest low of the standing reports, persons; null if none gave one.")
-    people_high: int | None = Field(description="Highest high of the standing reports, persons; null if none gave one.")
+    people_low: int | None = Field(description="Lowest low of the reports that count, persons; null if one of them leaves it open.")
+    people_high: int | None = Field(description="Highest high of the reports that count, persons; null if one of them leaves it open.")
     qualifier: Qualifier | None = Field(description="Qualifier of the preferred figure; null for none.")
-    includes_combatants: Combatants = Field(description="Whether the preferred figure counts combatants.")
+    includes_combatants: Combatants | None = Field(description="Whether the preferred figure counts combatants.")
 
 
 class TrappedPopulationKind(Kind[TrappedPopulation]):
-    """Combine head counts into one range; two disjoint ranges contradict each other."""
+    """Combine figures into one range; fewer people are better, and two ranges that do not meet contradict each other."""
 
     name = "trapped_population"
     collection = "trapped-populations"
     title = "Trapped populations"
     description = "How many people are trapped, besieged, encircled or out of reach."
     horizon_days = 60
+    interval_days = 14
     filter_field = "concept"
     range_fields = frozenset({"people_low", "people_high"})
     hxl = {
@@ -100,6 +92,10 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         "at_risk": gettext_noop("At risk"),
         "in_need": gettext_noop("In need"),
         "remaining": gettext_noop("Remaining"),
+        "because_trapped": gettext_noop("people are trapped"),
+        "because_besieged": gettext_noop("people are besieged"),
+        "because_encircled": gettext_noop("people are encircled"),
+        "because_remaining": gettext_noop("people remain inside"),
     }
     situation_group = "trapped"
     summary_fields = ("concept", "people", "people_low", "people_high", "qualifier")
@@ -117,19 +113,37 @@ class TrappedPopulationKind(Kind[TrappedPopulation]):
         return CONCEPTS.index(summary["concept"]), place
 
     def risk(self, value: Mapping[str, Any], at: datetime) -> Risk | None:
-        """Return `held` with the highest figure, if people are trapped, besieged or encircled."""
-        figures = [value[name] for name in ("people_high", "people", "people_low") if value[name] is not None]
-        if value["concept"] not in _HELD or not figures or not figures[0]:
-            return None
-        return Risk("held", value["concept"], figures[0])
+        """Return `held` with the preferred figure, else the highest, if people are trapped, besieged, encircled or remain."""
+        people = next((value[name] for name in ("people", "people_high", "people_low") if value[name] is not None), 0)
+        return Risk("held", value["concept"], people) if people and value["concept"] in _HELD else None
 
-    def contradicts(self, one: StatedValue[TrappedPopulation], other: StatedValue[TrappedPopulation]) -> bool:
-        """Tell whether the ranges are disjoint."""
-        return disjoint(one.value.range(), other.value.range())
+    def severity(self, value: TrappedPopulation) -> Severity:
+        """Return the range of persons, by half a unit of the last significant digit wider on either side unless it is exact."""
+        low, high = value.range()
+        widened = value.qualifier != "exact"
+        return (
+            (-inf,) if low is None else (low - (_half_unit(low) if widened else 0),),
+            (inf,) if high is None else (high + (_half_unit(high) if widened else 0),),
+        )
 
-    def combine(self, standing: Sequence[StatedValue[TrappedPopulation]]) -> Combined:
-        """Return the preferred figure within the envelope of all ranges."""
-        preferred = standing[0].value
-        low, high = envelope(each.value.range() for each in standing)
+    def combine(self, part: Part[TrappedPopulation]) -> Combined:
+        """Rule 8: return the preferred figure, and the range from the lowest low to the highest high; an end left open is null."""
+        assert part.preferred is not None
+        preferred = part.preferred.value
+        lows, highs = zip(*(each.value.range() for each in part.standing), strict=True)
+        low, high = None if None in lows else min(lows), None if None in highs else max(highs)
         assessed = TrappedPopulationReading(**dict(preferred) | {"people_low": low, "people_high": high})
-        return Combined(assessed.model_dump(mode="json"), 0)
+        figures = {
+            "people": (preferred.people, lambda value: value.people),
+            "people_low": (low, lambda value: value.range()[0]),
+            "people_high": (high, lambda value: value.range()[1]),
+        }
+        spread = None if not low or high is None else round(high / low, 2)
+        return Combined(assessed.model_dump(mode="json"), basis_of(part.in_order(), figures), spread)
+
+
+def _half_unit(figure: int) -> float:
+    """Return half a unit of the last significant digit; at least two digits count as significant (7 is 7.0), and 0 is exact."""
+    digits = str(figure)
+    zeros = min(len(digits) - len(digits.rstrip("0")), len(digits) - 2)
+    return 0 if figure == 0 else 10**zeros / 2

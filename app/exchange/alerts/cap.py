@@ -1,18 +1,19 @@
 """Common Alerting Protocol 1.2 (OASIS, 2010): render one message for each statement that its kind declares as an alert.
 
-A report is an Alert, a correction an Update, a retraction a Cancel. Credibility 6 (cannot be judged) makes a Draft, any other an
-Actual message; labels other than `clear` make it Restricted. Severity is Unknown, because no statement gives one; certainty follows
+A report is an Alert, a correction an Update, a retraction a Cancel; a report that ended earlier ones is an Update of these. A message is
+Actual if the assessment confirmed its report (`app.assessment.alerts`) and its credibility is not 6 (cannot be judged), else a Draft;
+labels other than `clear` make it Restricted. Severity is Unknown, because no statement gives one; certainty follows
 from the credibility. As the standard demands, UTC is written -00:00 and a position has its latitude first.
 """
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any, Literal
 
-from app.domain.kinds.base import Alert
+from app.domain.kinds.showing import Alert
 from app.domain.tlp import Label
 from app.exchange.exports.rendering import Geometry
 from app.reference.records import PlaceRecord, SourceRecord
@@ -25,7 +26,7 @@ _INVALID_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]
 
 @dataclass(frozen=True, slots=True)
 class AlertStatement:
-    """The statement of a message; `expires` is when it becomes stale."""
+    """The statement of a message; `expires` is when it becomes stale, but not before the last day that it warns of is over."""
 
     kind: str
     indicator: str
@@ -43,9 +44,9 @@ class AlertStatement:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A CAP message; `references` has the identifier and time of the message that it updates or cancels.
+    """A CAP message; `references` has the identifier and time of each message that it updates or cancels.
 
-    `statement` is None if a correction changed the kind to one without alerts.
+    `statement` is None if a correction changed the kind to one without alerts. `confirmed` is what the assessment made of its report.
     """
 
     identifier: str
@@ -53,9 +54,10 @@ class Message:
     sent: datetime
     label: Label
     note: str | None
-    references: tuple[str, datetime] | None
+    references: Sequence[tuple[str, datetime]]
     statement: AlertStatement | None
     judged: bool
+    confirmed: bool
 
     @property
     def headline(self) -> str:
@@ -63,7 +65,9 @@ class Message:
         if self.statement is None:
             return "Withdrawn"
         headline = f"{self.statement.alert.event}, {self.statement.place.name}"
-        return f"Withdrawn: {headline}" if self.type == "Cancel" else headline
+        if self.type == "Cancel":
+            return f"Withdrawn: {headline}"
+        return headline if self.confirmed else f"Unconfirmed: {headline}"
 
 
 def cap_time(time_: datetime) -> str:
@@ -79,16 +83,15 @@ def render(message: Message, sender: str) -> bytes:
     add_element(root, "identifier", message.identifier)
     add_element(root, "sender", sender)
     add_element(root, "sent", cap_time(message.sent))
-    add_element(root, "status", "Actual" if message.judged else "Draft")
+    add_element(root, "status", "Actual" if message.judged and message.confirmed else "Draft")
     add_element(root, "msgType", message.type)
     add_element(root, "scope", "Public" if public else "Restricted")
     if not public:
         add_element(root, "restriction", f"TLP:{message.label.replace('_', '+').upper()}")
     if message.note is not None:
         add_element(root, "note", message.note)
-    if message.references is not None:
-        identifier, sent = message.references
-        add_element(root, "references", f"{sender},{identifier},{cap_time(sent)}")
+    if message.references:
+        add_element(root, "references", " ".join(f"{sender},{each},{cap_time(sent)}" for each, sent in message.references))
     if message.statement is not None:
         _add_info(root, message, message.statement)
     return xml_document(root)

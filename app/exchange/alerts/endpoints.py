@@ -56,7 +56,7 @@ async def list_alerts(
 ) -> Response:
     """List CAP 1.2 messages as an Atom feed, newest first: an Alert for a report, an Update for a correction, a Cancel for a retraction.
 
-    Each entry links to its message; the link `next` leads to older messages.
+    A report that ended earlier ones is an Update of their messages. Each entry links to its message; the link `next` leads to older ones.
     """
     negotiate_format(request, [Format.ATOM], None)
     where = place_conditions(Report.place_id, filters.place, within=filters.within, country=filters.country)
@@ -80,7 +80,9 @@ async def get_alert(
     settings: SettingsDep,
     id: Annotated[str, Path(max_length=50, description=_ID, examples=["01900000-0000-7000-8004-000000000001"])],  # noqa: A002 - wire name
 ) -> Response:
-    """Return a CAP 1.2 message: Draft if the credibility cannot be judged, Restricted if the report is not labelled `clear`."""
+    """Return a CAP 1.2 message: Restricted if the report is not labelled `clear`; Actual if it is sound, stood when it was recorded, and
+    its credibility can be judged, else Draft. All-clear only if the assessment then said so, too.
+    """
     async with database.snapshot() as connection:
         message = await get_message(connection, id, View(caller.level, horizons=settings.horizons))
         revision = await current_revision(connection, caller.level)

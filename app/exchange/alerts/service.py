@@ -1,6 +1,8 @@
 """Read CAP messages from the ledger: each report, correction and retraction of a kind with alerts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 from uuid import UUID
 
@@ -8,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
+from app.assessment.models import AlertStanding
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS
 from app.domain.view import View
@@ -15,7 +18,7 @@ from app.exchange.alerts.cap import AlertStatement, Message
 from app.ledger.models import LedgerEntry, seq_column
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report
-from app.storage.paging import fetch_page
+from app.storage.paging import chunks, fetch_page
 from app.storage.types import table_of
 
 ALERTING = sorted(name for name, kind in KINDS.items() if kind.has_alerts)
@@ -41,10 +44,13 @@ def _select_messages(level: int) -> Select[Any]:
             _OLD.c.kind.label("old_kind"),
             _OLD.c.level.label("old_level"),
             _OLD.c.recorded_at.label("old_recorded_at"),
+            col(AlertStanding.confirmed),
+            col(AlertStanding.ended),
         )
         .select_from(table_of(LedgerEntry))
         .join(Report, col(Report.id) == col(LedgerEntry.report_id))
         .outerjoin(_OLD, _OLD.c.id == col(Report.supersedes))
+        .outerjoin(AlertStanding, col(AlertStanding.report_id) == col(Report.id))
         .where(
             position.is_not(None),
             col(Report.level) <= level,
@@ -82,20 +88,28 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
     sources = await sources_by_id(connection, {row["source_id"] for row in rows})
     places = await places_by_id(connection, {row["place_id"] for row in rows})
     geometries = await place_geometries(connection, {each.slug for each in places.values()})
+    ended = await _ended_messages(connection, rows, view.level)
     messages = []
     for row in rows:
         place = places[row["place_id"]]
         kind = KINDS[row["kind"]]
-        alert = kind.alert(kind.value_model.model_validate(row["value"]), row["sent"].date()) if kind.has_alerts else None
+        value = kind.value_model.model_validate(row["value"])
+        alert = kind.alert(value, row["sent"].date()) if kind.has_alerts else None
+        confirmed = bool((row["confirmed"] or 0) >> view.level & 1)
         statement = None
         if alert is not None:
+            if alert.response == "AllClear" and not confirmed:
+                alert = replace(alert, response="Monitor", urgency="Unknown")
+            # The last day is over when it has ended everywhere on earth.
+            last_day = min(alert.last_day or date.min, date.max - timedelta(days=1))
+            last = datetime.combine(last_day, time(23, 59, 59), timezone(-timedelta(hours=12)))
             statement = AlertStatement(
                 kind=row["kind"],
                 indicator=str(row["indicator_id"]),
                 alert=alert,
                 value=row["value"],
                 stated_at=row["stated_at"],
-                expires=row["stated_at"] + view.horizons[row["kind"]],
+                expires=max(row["effective_at"] + kind.horizon_of(value, view.horizons[row["kind"]]), last),
                 credibility=row["credibility"],
                 quote=row["quote"],
                 url=row["url"],
@@ -103,17 +117,31 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
                 place=place,
                 geometry=geometries.get(place.slug),
             )
-        messages.append(_message(row, statement, view.level))
+        messages.append(_message(row, statement, ended[row["id"]], view.level, confirmed=confirmed))
     return messages
 
 
-def _message(row: Any, statement: AlertStatement | None, level: int) -> Message:
-    identifier, references, note = str(row["id"]), None, None
-    type_: Literal["Alert", "Update", "Cancel"] = "Alert"
+async def _ended_messages(connection: AsyncConnection, rows: Sequence[Any], level: int) -> dict[UUID, list[tuple[str, datetime]]]:
+    """Return the identifier and time of the messages that each report ended, oldest first, of those that this level sees."""
+    ended = {row["id"]: [UUID(each) for each, levels in (row["ended"] or {}).items() if levels >> level & 1] for row in rows}
+    sent: dict[UUID, datetime] = {}
+    for some in chunks({each for ids in ended.values() for each in ids}):
+        seen = _select_messages(level).where(col(Report.id).in_(some), col(LedgerEntry.type).in_(("report", "correction")))
+        sent |= {row.id: row.sent for row in await connection.execute(seen)}
+    return {each: sorted(((str(x), sent[x]) for x in ids if x in sent), key=lambda pair: pair[1]) for each, ids in ended.items()}
+
+
+def _message(row: Any, statement: AlertStatement | None, ended: Sequence[tuple[str, datetime]], level: int, *, confirmed: bool) -> Message:
+    identifier, note = str(row["id"]), None
+    references = list(ended)
+    type_: Literal["Alert", "Update", "Cancel"] = "Update" if ended else "Alert"
     if row["change"] == "retraction":
-        identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", (identifier, row["recorded_at"]), row["reason"]
+        identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", [(identifier, row["recorded_at"])], row["reason"]
     elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_kind"] in ALERTING:
-        type_, references = "Cancel" if statement is None else "Update", (str(row["old_id"]), row["old_recorded_at"])
+        type_, references = "Cancel" if statement is None else "Update", [(str(row["old_id"]), row["old_recorded_at"]), *ended]
         # The reason may describe the old report, whose label may have been raised above this level since.
         note = row["reason"] if row["old_level"] <= level else None
-    return Message(identifier, type_, row["sent"], LABELS[row["level"]], note, references, statement, row["credibility"] != UNJUDGED)
+    # A correction to a kind without alerts only ends what was sent.
+    confirmed = confirmed or statement is None
+    judged = row["credibility"] != UNJUDGED
+    return Message(identifier, type_, row["sent"], LABELS[row["level"]], note, references, statement, judged, confirmed)

@@ -49,9 +49,10 @@ def _dtype(schema: dict[str, Any], definitions: dict[str, Any]) -> Dtype:
     def resolve(each: dict[str, Any]) -> dict[str, Any]:
         return definitions[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
 
-    types = {resolve(each).get("type", "object") for each in schema.get("anyOf", [schema])} - {"null"}
-    if types == {"array"} and resolve(schema.get("items", {})).get("enum"):
-        return "words"
+    alternatives = [resolve(each) for each in schema.get("anyOf", [schema])]
+    types = {each.get("type", "object") for each in alternatives} - {"null"}
+    if types == {"array"} and all(resolve(each["items"]).get("enum") for each in alternatives if "items" in each):
+        return "optional_words" if len(alternatives) > 1 else "words"
     return _DTYPES.get(types.pop(), "json") if len(types) == 1 else "json"
 
 
@@ -71,9 +72,16 @@ def indicator_columns(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
         column("assessment.method", "#meta+assessment"),
         column("assessment.reports", "#meta+reports", "integer"),
         column("assessment.sources", "#meta+sources", "integer"),
+        column("assessment.origins", "#meta+origins", "integer"),
+        column("assessment.spread", "#meta+spread", "number"),
+        column("assessment.basis", "#meta+basis", "json"),
+        column("assessment.newest_at", "#date+reported+newest"),
+        column("assessment.newest_sound_at", "#date+reported+sound"),
         column("provenance.report", "#meta+report+id"),
         *nest("provenance", nest("source", _SOURCE)),
         column("provenance.via", "#meta+via+list", "slugs"),
+        column("provenance.directness", "#meta+directness"),
+        column("provenance.origin.slug", "#meta+origin+code"),
         *_BASIS,
         column("sensitivity", "#meta+tlp"),
         column("links.self", "#meta+link"),
@@ -89,6 +97,9 @@ STATEMENT = (
     column("stated_at", "#date+reported"),
     *value_columns(KINDS.values(), "value_model"),
     column("provenance.via", "#meta+via+list", "words"),
+    column("provenance.directness", "#meta+directness"),
+    column("provenance.relays", "#meta+relays+id"),
+    column("provenance.origin", "#meta+origin+code"),
     column("provenance.published_at", "#date+published"),
     *_BASIS,
     column("observed_from", "#date+start"),
@@ -110,6 +121,7 @@ PLACES = (
     column("name", "#loc+name"),
     column("parent", "#loc+code+parent"),
     column("country", "#country+code+v_iso3"),
+    column("timezone", "#meta+timezone"),
     column("codes", "#loc+code+list", "codes"),
     column("centroid.1", "#geo+lat", "number", header="latitude"),
     column("centroid.0", "#geo+lon", "number", header="longitude"),
@@ -155,6 +167,11 @@ WARNINGS = (
 SITUATIONS = (
     *_PLACE,
     column("as_of", "#date+asof"),
+    column("level", "#severity"),
+    column("because", "#description+severity", "json"),
+    column("silent_days", "#indicator+silent_days+num", "integer"),
+    column("dormant", "#status+dormant", "boolean"),
+    column("children_level", "#severity+children"),
     *(column(path, tag, dtype) for kind in KINDS.values() for path, tag, dtype in kind.situation_columns),
     column("contested", "#meta+contested+list", "words"),
     column("newest_statement", "#date+reported"),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.exchange.exports.columns import Column
+from app.exchange.exports.columns import EMPTY_LIST, Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
 from app.exchange.imports.results import RowProblemOut, row_problem
 from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, Hashtag, Row, cell_error, cell_text, parse_hashtag
@@ -185,7 +185,9 @@ def _value(column: Column, cell: Cell) -> Any:
             if text.lower() not in _BOOLEANS:
                 raise ValueError("must be true or false, yes or no")
             return _BOOLEANS[text.lower()]
-        case "words":
+        case "words" | "optional_words" if text == EMPTY_LIST:
+            return []
+        case "words" | "optional_words":
             return [each for each in re.split(r"[\s,;]+", text) if each]
         case "json":
             return json.loads(text) if text else None

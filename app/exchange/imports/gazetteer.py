@@ -125,13 +125,14 @@ class _UnitRow:
 
 @dataclass(frozen=True)
 class Gazetteer:
-    """Imports a gazetteer. `country` (ISO 3166-1 alpha-3) is that of rows without one."""
+    """Imports a gazetteer. `country` (ISO 3166-1 alpha-3) is that of rows without one, `timezone` that of all units."""
 
     file: IO[bytes]
     format_: Format
     database: Database
     country: str | None = None
     language: str = "en"
+    timezone: str | None = None
     on_progress: Progress = lambda _: None
 
     async def check(self) -> GazetteerResult:
@@ -183,7 +184,11 @@ class Gazetteer:
             for level, code in codes.items():
                 if code not in seen:
                     seen.add(code)
-                    body = row.body(level, code, parent, self.country) | (row.location() if level == max(codes) else {})
+                    body = (
+                        row.body(level, code, parent, self.country)
+                        | {"timezone": self.timezone}
+                        | (row.location() if level == max(codes) else {})
+                    )
                     try:
                         yield row, level, PlaceIn.model_validate(body)
                     except ValidationError as error:

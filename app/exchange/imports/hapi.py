@@ -14,6 +14,7 @@ import orjson
 
 from app.client import AsyncLifeline, Record
 from app.client.calls import get
+from app.domain.times import utc_now
 
 THEME = "humanitarian-needs"
 PAGE_ROWS = 1000
@@ -72,6 +73,9 @@ def statement(row: Mapping[str, Any], source: str, url: str) -> dict[str, Any] |
     if place is None or people is None or not is_whole or sector not in ALL_SECTORS or row.get("population_status") != IN_NEED:
         return None
     start, end = (str(row[name])[:10] if row.get(name) else None for name in ("reference_period_start", "reference_period_end"))
+    if end is not None and end > utc_now().date().isoformat():
+        # A plan for a period that has not ended, of which nothing is observed yet.
+        end = None
     title = f"HDX HAPI, {THEME}" + (f", resource {row['resource_hdx_id']}" if row.get("resource_hdx_id") else "")
     return {
         "kind": "trapped_population",

@@ -104,7 +104,10 @@ def references_in(body: dict[str, Any]) -> list[Reference]:
     """Return the records that a report names, as far as its fields have the right types."""
     references = [Reference((name,), name, body[name]) for name in ("place", "source") if isinstance(body.get(name), str)]
     provenance = body.get("provenance")
-    via = provenance.get("via") if isinstance(provenance, dict) else None
+    provenance = provenance if isinstance(provenance, dict) else {}
+    via, origin = provenance.get("via"), provenance.get("origin")
+    if isinstance(origin, str):
+        references.append(Reference(("provenance", "origin"), "source", origin))
     if isinstance(via, list):
         references += [Reference(("provenance", "via", at), "source", each) for at, each in enumerate(via) if isinstance(each, str)]
     kind, value = body.get("kind"), body.get("value")

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator
 
-from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep, get_caller
+from app.access.dependencies import CallerDep, DatabaseDep, get_caller
 from app.domain.times import end_of, normalise, start_of
 from app.domain.view import View
 from app.exchange.ogc.features import FeatureQuery, FeatureReader
@@ -139,7 +139,6 @@ async def list_features(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
-    settings: SettingsDep,
     collection: CollectionPath,
     bbox: Annotated[str | None, Query(max_length=200, examples=["36,35,38,37"], description=_BBOX)] = None,
     datetime_: Annotated[
@@ -153,7 +152,7 @@ async def list_features(
     codec = Cursor(f"ogc/{collection}", UUID)
     after = codec.decode(cursor)
     async with database.snapshot() as connection:
-        reader = FeatureReader(connection, View(caller.level, horizons=settings.horizons))
+        reader = FeatureReader(connection, View(caller.level))
         features, last = await reader.page(collection, query, after=after, limit=min(limit, MAX_FEATURES))
         revision = await current_revision(connection, caller.level)
     path = f"/ogc/collections/{collection}"
@@ -173,7 +172,6 @@ async def get_feature(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
-    settings: SettingsDep,
     collection: CollectionPath,
     feature: Annotated[str, Path(max_length=50, description="`id` of the feature.", examples=["01900000-0000-702e-b881-6381f574fbf4"])],
 ) -> Response:
@@ -183,7 +181,7 @@ async def get_feature(
     except ValueError:
         raise not_found("feature") from None
     async with database.snapshot() as connection:
-        reader = FeatureReader(connection, View(caller.level, horizons=settings.horizons))
+        reader = FeatureReader(connection, View(caller.level))
         found, _ = await reader.page(collection, query, after=None, limit=1)
         revision = await current_revision(connection, caller.level)
     if not found:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +50,6 @@ class FeatureReader:
     def __init__(self, connection: AsyncConnection, view: View) -> None:
         self._connection = connection
         self._level = view.level
-        self._horizons = view.horizons
 
     async def page(self, collection: str, query: FeatureQuery, *, after: UUID | None, limit: int) -> tuple[list[Feature], UUID | None]:
         """Return a page of a collection in the order of identifiers, and the last identifier if there are more.
@@ -100,13 +99,11 @@ class FeatureReader:
         return [feature(table, orjson.loads(each), geometry) for each, geometry in zip(documents, geometries, strict=True)], last
 
     def _in_time_range(self, query: FeatureQuery) -> list[ColumnElement[bool]]:
-        """Return the condition on the time of the newest standing statement, which is `stale_after` minus the kind's horizon."""
+        """Return the condition on the time of the preferred report; an indicator without one has no time."""
         if query.earliest is None and query.latest is None:
             return []
-        kind, stale_after = col(IndicatorProjection.kind), col(IndicatorProjection.stale_after)
-        earliest, latest = query.earliest or _MIN_TIME, query.latest or _MAX_TIME
-        within = [(kind == name) & stale_after.between(_add(earliest, each), _add(latest, each)) for name, each in self._horizons.items()]
-        return [or_(stale_after.is_(None), *within)]
+        stated_at = col(IndicatorProjection.stated_at)
+        return [or_(stated_at.is_(None), stated_at.between(query.earliest or _MIN_TIME, query.latest or _MAX_TIME))]
 
     async def _in_bbox(self, bbox: BBox) -> ColumnElement[bool]:
         """Return the condition on the served geometry: a coarse route is compared as it is served, so that a box reveals no more."""
@@ -118,13 +115,6 @@ class FeatureReader:
         has_route = col(IndicatorProjection.kind).in_(_ROUTE_KINDS) & slug.in_(list(inside))
         route_in_bbox = slug.in_([each for each, found in inside.items() if found])
         return or_(has_route & route_in_bbox, ~has_route & place_in_bbox)
-
-
-def _add(time: datetime, horizon: timedelta) -> datetime:
-    try:
-        return time + horizon
-    except OverflowError:
-        return _MAX_TIME
 
 
 def _intersects(route: dict[str, Any], bbox: BBox) -> bool:

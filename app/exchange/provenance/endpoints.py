@@ -16,6 +16,7 @@ from app.http.lists import negotiate_format
 from app.http.openapi import READ_ERRORS, problem_responses
 from app.http.problems import not_found
 from app.http.responses import json_response
+from app.ledger.hash_chain import named_sources
 from app.reference.queries import find_sources
 from app.reports.queries import load_report
 from app.storage.paging import current_revision
@@ -50,9 +51,10 @@ async def get_report_provenance(
         if report is None:
             raise not_found("report")
         revision = await current_revision(connection, caller.level)
-        slugs = [report["source"], *report["provenance"]["via"]]
-        sources = {slug: each.visible_at(caller.level) for slug, each in (await find_sources(connection, slugs, caller.level)).items()}
+        found = await find_sources(connection, named_sources(report), caller.level)
+    sources = {slug: each.visible_at(caller.level) for slug, each in found.items()}
     vias = {slug: sources[slug].name for slug in report["provenance"]["via"]}
+    origin = report["provenance"]["origin"]
     render = prov_jsonld if chosen is Format.JSONLD else prov_json
-    body = orjson.dumps(render(report, sources[report["source"]], vias))
+    body = orjson.dumps(render(report, sources[report["source"]], vias, sources[origin] if origin else None))
     return json_response(request, body, media_type=MEDIA_TYPES[chosen], revision=revision)

@@ -1,7 +1,8 @@
 """Render the provenance of a report in W3C PROV: PROV-JSON (W3C member submission, 2013) and JSON-LD with PROV-O terms.
 
 The report is an entity attributed to its source. Its statement and its recording are activities; the recording organisation is an
-agent. The document and the outlets that relayed it are what the report was derived from. A correction is a revision of the report
+agent. The document, the outlets that relayed it, the report that it repeats and what its source relies on are what the report was
+derived from. A correction is a revision of the report
 that it supersedes, a retraction invalidates its report, and the assessment of the indicator used the report.
 """
 
@@ -20,7 +21,9 @@ _XSD = "http://www.w3.org/2001/XMLSchema#"
 Relation = tuple[str, dict[str, Any]]
 
 
-def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> dict[str, dict[str, dict[str, Any]]]:
+def _elements(
+    report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None
+) -> dict[str, dict[str, dict[str, Any]]]:
     id_, provenance = report["id"], report["provenance"]
     stated_at = report["stated_at"] if len(report["stated_at"]) > len("2016-08-01") else f"{report['stated_at']}T00:00:00Z"
     entities: dict[str, dict[str, Any]] = {
@@ -30,6 +33,7 @@ def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str
             "lifeline:place": report["place"],
             "lifeline:status": report["status"],
             "lifeline:method": provenance["method"],
+            "lifeline:directness": provenance["directness"],
             "lifeline:credibility": provenance["credibility"],
             "lifeline:sensitivity": report["sensitivity"],
         },
@@ -38,7 +42,7 @@ def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str
     agents: dict[str, dict[str, Any]] = {
         f"source:{source.slug}": {
             "prov:label": source.name,
-            "prov:type": "prov:Person" if source.type == "witness" else "prov:Organization",
+            "prov:type": _agent_type(source),
             "lifeline:reliability": source.reliability,
         },
         _organisation(report): {"prov:label": report["recorded_by"], "prov:type": "prov:Organization"},
@@ -55,6 +59,11 @@ def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str
     for slug, name in vias.items():
         entities[f"document:{id_}-{slug}"] = {"prov:label": f"As relayed by {name}"}
         agents[f"source:{slug}"] = agents.get(f"source:{slug}", {"prov:label": name, "prov:type": "prov:Organization"})
+    if origin is not None:
+        entities[f"document:{id_}.origin"] = {"prov:label": f"What {origin.name} said"}
+        agents.setdefault(f"source:{origin.slug}", {"prov:label": origin.name, "prov:type": _agent_type(origin)})
+    if provenance["relays"]:
+        entities[f"report:{provenance['relays']}"] = {}
     if report["supersedes"]:
         entities[f"report:{report['supersedes']}"] = {}
     for amendment in report["amended"]:
@@ -65,6 +74,10 @@ def _elements(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str
     return {"entity": entities, "agent": agents, "activity": activities}
 
 
+def _agent_type(source: SourceRecord) -> str:
+    return "prov:Person" if source.type == "witness" else "prov:Organization"
+
+
 def _organisation(report: Mapping[str, Any]) -> str:
     return f"organisation:{quote(report['recorded_by'], safe='')}"
 
@@ -73,7 +86,7 @@ def _has_document(provenance: Mapping[str, Any]) -> bool:
     return provenance["url"] is not None or provenance["title"] is not None
 
 
-def _relations(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> Iterator[Relation]:
+def _relations(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None) -> Iterator[Relation]:
     id_ = report["id"]
     entity, statement, recording = f"report:{id_}", f"activity:statement-{id_}", f"activity:recording-{id_}"
     assessment = f"activity:assessment-{report['indicator']}"
@@ -90,6 +103,11 @@ def _relations(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[st
     for slug in vias:
         yield "wasAttributedTo", {"prov:entity": f"document:{id_}-{slug}", "prov:agent": f"source:{slug}"}
         yield _derived(entity, f"document:{id_}-{slug}", "prov:Quotation")
+    if origin is not None:
+        yield "wasAttributedTo", {"prov:entity": f"document:{id_}.origin", "prov:agent": f"source:{origin.slug}"}
+        yield _derived(entity, f"document:{id_}.origin", "prov:PrimarySource")
+    if relayed := report["provenance"]["relays"]:
+        yield _derived(entity, f"report:{relayed}", "prov:Quotation")
     if report["supersedes"]:
         yield _derived(entity, f"report:{report['supersedes']}", "prov:Revision")
     for amendment in report["amended"]:
@@ -110,12 +128,12 @@ def _typed(name: str, value: Any) -> Any:
     return {"$": value, "type": "xsd:anyURI"} if name == "prov:location" else value
 
 
-def prov_json(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> dict[str, Any]:
+def prov_json(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None) -> dict[str, Any]:
     """Render a report as served; `vias` has the names of the outlets that relayed it, by slug."""
     document: dict[str, Any] = {"prefix": {**PREFIXES, "xsd": _XSD}}
-    for class_, elements in _elements(report, source, vias).items():
+    for class_, elements in _elements(report, source, vias, origin).items():
         document[class_] = {id_: {name: _typed(name, value) for name, value in each.items()} for id_, each in elements.items()}
-    for number, (name, arguments) in enumerate(_relations(report, source, vias), 1):
+    for number, (name, arguments) in enumerate(_relations(report, source, vias, origin), 1):
         document.setdefault(name, {})[f"_:r{number}"] = {key: _typed(key, value) for key, value in arguments.items()}
     return document
 
@@ -150,15 +168,15 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-def prov_jsonld(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str]) -> dict[str, Any]:
+def prov_jsonld(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[str, str], origin: SourceRecord | None) -> dict[str, Any]:
     """Render the same as JSON-LD with PROV-O terms; the context is included, so that parsing needs no network."""
     nodes: dict[str, dict[str, Any]] = {}
-    for class_, elements in _elements(report, source, vias).items():
+    for class_, elements in _elements(report, source, vias, origin).items():
         for id_, each in elements.items():
             properties = {_RENAMED.get(name, name): value for name, value in each.items() if name != "prov:type"}
             types = [f"prov:{class_.capitalize()}", *([each["prov:type"]] if "prov:type" in each else [])]
             nodes[id_] = {"@id": id_, "@type": types, **properties}
-    for name, arguments in _relations(report, source, vias):
+    for name, arguments in _relations(report, source, vias, origin):
         property_, subject, object_, time = _PROPERTIES[arguments.get("prov:type", name)]
         node = nodes[arguments[subject]]
         node.setdefault(property_, []).append(arguments[object_])

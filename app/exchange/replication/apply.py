@@ -5,9 +5,8 @@ that is applied twice, or that returns to where it came from, adds nothing. `rec
 when this service learned of the entry.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -20,15 +19,16 @@ from app.access.principal import Principal
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL, Label
-from app.exchange.replication.entry_schema import KNOWN_TYPES, Entry, parse_entry
+from app.exchange.replication.entry_schema import Entry, parse_entry
 from app.exchange.replication.queries import is_recorded, last_label_elsewhere
+from app.exchange.replication.results import ApplyResult
 from app.http.problems import FieldProblem, Problem, not_found, pointer
 from app.ledger.models import LedgerEntry
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
 from app.reports.models import Report
-from app.reports.queries import find_by_fingerprint, find_by_identifier, find_visible_report
+from app.reports.queries import find_by_fingerprint, find_by_identifier, find_relayed, find_visible_report
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
@@ -36,24 +36,6 @@ from app.settings import Settings
 
 # Returns as whom the entries of an organisation are recorded.
 AuthorFor = Callable[[str], Principal]
-
-
-@dataclass(slots=True)
-class ApplyResult:
-    """Counts of entries added, existing, of unknown types or kinds, and in conflict; and the errors of those refused, by position."""
-
-    added: Counter[str] = field(default_factory=Counter)
-    existing: int = 0
-    unknown: Counter[str] = field(default_factory=Counter)
-    conflicts: int = 0
-    refused: list[tuple[int, FieldErrors]] = field(default_factory=list)
-
-    def add(self, other: "ApplyResult") -> None:
-        """Add the counts of later entries."""
-        self.added += other.added
-        self.existing += other.existing
-        self.unknown += other.unknown
-        self.conflicts += other.conflicts
 
 
 class EntryApplier:
@@ -91,7 +73,7 @@ class EntryApplier:
         if self._head is None:
             self._head = await session.scalar(select(func.max(col(LedgerEntry.global_seq)))) or 0
         await self._map_indicators(session, [each for _, each in valid])
-        applicable = [(at, each) for at, each in valid if _is_applicable(each, result)]
+        applicable = [(at, each) for at, each in valid if result.expects(each)]
         # Adjacent reports of one organisation are recorded together, which is many times as fast.
         for (is_report, organisation), run in groupby(applicable, lambda item: (item[1].type == "report", item[1].recorded_by)):
             caller = self._author_for(organisation)
@@ -116,7 +98,36 @@ class EntryApplier:
                 self._map(theirs, indicator_id(kind, places[place].id, subject))
 
     async def _record(self, session: AsyncSession, caller: Principal, run: Sequence[tuple[int, Entry]], result: ApplyResult) -> None:
-        reports = [validate(entry.statement, self._settings) for _, entry in run]
+        """Record reports together, but one that repeats another of them after that one."""
+        some: list[tuple[int, Entry]] = []
+        for at, entry in run:
+            if any(earlier.report and earlier.report.id == entry.relays for _, earlier in some):
+                await self._record_together(session, caller, some, result)
+                some = []
+            some.append((at, entry))
+        await self._record_together(session, caller, some, result)
+
+    async def _validate(
+        self, session: AsyncSession, caller: Principal, entries: Sequence[Entry], label: Label | None = None
+    ) -> list[ValidatedReport | FieldErrors]:
+        """Validate the reports of entries; they repeat reports under the identifiers of this service, and only such as exist here."""
+        relayed = {self._local(entry.relays) for entry in entries if entry.relays is not None}
+        known = await find_relayed(await session.connection(), relayed, caller.level) if relayed else {}
+        reports = []
+        for entry in entries:
+            body = entry.statement | ({"sensitivity": label.value} if label else {})
+            if entry.relays is not None:
+                relays = self._local(entry.relays)
+                _, level = known.get(relays, (None, MAX_LEVEL + 1))
+                # A label that was raised here meanwhile is stricter than that of the repetition.
+                body["provenance"] = body["provenance"] | {"relays": relays if level <= Label(body["sensitivity"]).level else None}
+            reports.append(validate(body, self._settings))
+        return reports
+
+    async def _record_together(
+        self, session: AsyncSession, caller: Principal, run: Sequence[tuple[int, Entry]], result: ApplyResult
+    ) -> None:
+        reports = await self._validate(session, caller, [entry for _, entry in run])
         identifiers = [entry.report.id for _, entry in run if entry.report is not None]
         outcomes, _ = await record_reports(session, caller, reports, self._settings, identifiers=identifiers, before_import=self._head)
         for (at, entry), identifier, outcome in zip(run, identifiers, outcomes, strict=True):
@@ -193,7 +204,7 @@ class EntryApplier:
         visible, hidden = await find_by_identifier(connection, [identifier], caller.level)
         if identifier in visible:
             return False
-        sent = validate(entry.statement, self._settings)
+        (sent,) = await self._validate(session, caller, [entry])
         if identifier in hidden and await self._is_recorded(session, caller, sent):
             return False
         old = self._local(entry.detail.supersedes or identifier)
@@ -227,7 +238,7 @@ class EntryApplier:
 
     async def _is_recorded(self, session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors) -> bool:
         """Return whether the statement is recorded under another identifier, as far as the caller may know."""
-        (resolved,) = await resolve_references(session, caller, [sent], self._settings)
+        (resolved,) = await resolve_references(session, caller, [sent], self._settings, replicated=True)
         if isinstance(resolved, list):
             return False
         return bool(await find_by_fingerprint(await session.connection(), [resolved.fingerprint], caller.level))
@@ -269,7 +280,7 @@ class EntryApplier:
         identifier, label = self._local(entry.report_id), entry.detail.sensitivity or LABELS[MAX_LEVEL]
         visible = await find_visible_report(await session.connection(), identifier, caller)
         if visible is None and entry.report is not None:
-            sent = validate(entry.statement | {"sensitivity": label.value}, self._settings)
+            (sent,) = await self._validate(session, caller, [entry], label)
             return await self._record_as_new(session, caller, entry, sent)
         if visible is None or visible.report.level == label.level:
             return False
@@ -282,18 +293,6 @@ class EntryApplier:
                 raise Problem(409, "Lowering a label takes two persons.", kind="same-person")
         await replicate_label(session, caller, identifier, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
         return True
-
-
-def _is_applicable(entry: Entry, result: ApplyResult) -> bool:
-    if entry.is_withheld:
-        result.existing += 1
-    elif entry.type not in KNOWN_TYPES:
-        result.unknown[entry.type] += 1
-    elif entry.report is not None and entry.report.kind not in KINDS:
-        result.unknown[entry.report.kind] += 1
-    else:
-        return True
-    return False
 
 
 def _within_report(errors: FieldErrors) -> FieldErrors:

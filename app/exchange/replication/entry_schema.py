@@ -89,6 +89,16 @@ class Entry(BaseModel):
         return _without_nulls({"kind": self.report.kind, "sensitivity": self.report.sensitivity.value, **(self.report.model_extra or {})})
 
     @property
+    def relays(self) -> UUID | None:
+        """Return the identifier of the report that its report repeats; None for none, or for no identifier, which is refused later."""
+        provenance = (self.report.model_extra or {}).get("provenance") if self.report else None
+        relays = provenance.get("relays") if isinstance(provenance, dict) else None
+        try:
+            return UUID(relays) if isinstance(relays, str) else None
+        except ValueError:
+            return None
+
+    @property
     def first_recorded_at(self) -> datetime:
         """Return when the first Lifeline recorded the entry."""
         time = self.detail.first_recorded_at or self.recorded_at

@@ -13,10 +13,12 @@ from sqlmodel import col
 from app.client import AsyncLifeline, Change, LifelineError, Page
 from app.domain.kinds import KINDS
 from app.domain.times import utc_now
-from app.exchange.replication.apply import ApplyResult, AuthorFor, EntryApplier
+from app.exchange.replication.apply import AuthorFor, EntryApplier
 from app.exchange.replication.models import Upstream
 from app.exchange.replication.reference import TypedRecord, add_reference
+from app.exchange.replication.results import ApplyResult
 from app.http.problems import FieldProblem
+from app.ledger.hash_chain import named_sources
 from app.reference.models import MODELS
 from app.settings import Settings
 from app.storage.database import Database
@@ -113,7 +115,7 @@ class Follower:
                 named["source"].add(change.source)
             if (report := change.report) is not None:
                 named["place"].add(report["place"])
-                named["source"] |= {report["source"], *report["provenance"]["via"]}
+                named["source"] |= set(named_sources(report))
                 references = KINDS[report["kind"]].references if report["kind"] in KINDS else {}
                 for name, type_ in references.items():
                     if report["value"].get(name):

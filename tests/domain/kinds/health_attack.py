@@ -2,25 +2,15 @@
 
 # ruff: noqa: ARG002, RUF012 - as for the kinds in `app/domain/kinds`
 
-from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import Field, StrictInt
 
-from app.domain.kinds.base import (
-    Alert,
-    Combined,
-    Day,
-    Kind,
-    StatedValue,
-    StatePlot,
-    Value,
-    WarningOutcome,
-    disjoint,
-    envelope,
-    gettext_noop,
-)
+from app.domain.kinds.base import Kind
+from app.domain.kinds.combining import Combined, Part, StatedValue
+from app.domain.kinds.showing import Alert, StatePlot, gettext_noop
+from app.domain.kinds.values import Day, Value, WarningFields
 
 Facility = Literal["hospital", "clinic", "ambulance"]
 Service = Literal["working", "partly_working", "out_of_service"]
@@ -35,19 +25,18 @@ class HealthAttack(Value):
     closes_on: Day | None = Field(default=None, description="Day on which the service ends.")
 
 
-class HealthAttackReading(BaseModel):
+class HealthAttackReading(WarningFields):
     """Attacks on facilities of one type, assessed."""
 
     facility: Facility = Field(description="Type of facility.")
     attacks_low: int | None = Field(description="Lowest number of attacks.")
     attacks_high: int | None = Field(description="Highest number of attacks.")
-    service: Service = Field(description="State of the service.")
+    service: Service | None = Field(description="State of the service.")
     closes_on: Day | None = Field(description="Day on which the service ends.")
-    outcome: WarningOutcome = Field(default="pending", description="Outcome of the warning.")
 
 
 class HealthAttackKind(Kind[HealthAttack]):
-    """Combine counts of attacks; different counts or states contradict each other."""
+    """Combine counts of attacks; different states contradict each other, and so do different counts, of which none is better."""
 
     name = "health_attack"
     collection = "health-attacks"
@@ -55,6 +44,9 @@ class HealthAttackKind(Kind[HealthAttack]):
     description = "Attacks on hospitals, clinics and ambulances."
     example = {"facility": "hospital", "attacks": 2, "service": "partly_working"}
     horizon_days = 30
+    interval_days = 1
+    worst_first = ("out_of_service", "partly_working", "working")
+    relief_states = frozenset({"working"})
     value_model = HealthAttack
     assessment_model = HealthAttackReading
     range_fields = frozenset({"attacks_low", "attacks_high"})
@@ -66,16 +58,19 @@ class HealthAttackKind(Kind[HealthAttack]):
     plot = StatePlot(state="service", states=("working", "partly_working", "out_of_service"))
     code_labels = {"health_attack": gettext_noop("Health care"), "partly_working": gettext_noop("partly working")}
 
-    def due_date(self, value: Mapping[str, Any]) -> date | None:
-        """Return the day on which the service ends, without an outcome."""
-        day = value["closes_on"]
-        return date.fromisoformat(day) if day and value["service"] != "out_of_service" and value["outcome"] == "pending" else None
+    def warns(self, value: HealthAttack) -> bool:
+        """Tell whether the service is expected to end."""
+        return self.forecast_range(value) is not None
+
+    def came_true(self, value: HealthAttack) -> HealthAttack:
+        """Return that the service ended."""
+        return HealthAttack(facility=value.facility, attacks=value.attacks, service="out_of_service")
 
     def forecast_range(self, value: HealthAttack) -> tuple[date | None, date | None] | None:
         """Return the day on which the service is expected to end."""
         return (value.closes_on, value.closes_on) if value.closes_on and value.service != "out_of_service" else None
 
-    def occurred_on(self, value: HealthAttack) -> date | None:
+    def occurred_on(self, value: HealthAttack, stated_on: date) -> date | None:
         """Return the day on which the service ended."""
         return value.closes_on if value.service == "out_of_service" else None
 
@@ -83,16 +78,20 @@ class HealthAttackKind(Kind[HealthAttack]):
         """Return an alert for health services."""
         return Alert(f"Attacks on health care: {value.facility}", ("Health",), "Prepare", "Expected", value.closes_on)
 
-    def contradicts(self, one: StatedValue[HealthAttack], other: StatedValue[HealthAttack]) -> bool:
-        """Tell whether counts or states differ."""
-        counts = [(each.value.attacks, each.value.attacks) for each in (one, other)]
-        return one.value.service != other.value.service or disjoint(*counts)
+    def disputes(self, one: StatedValue[HealthAttack], other: StatedValue[HealthAttack]) -> bool:
+        """Tell whether the counts differ."""
+        return one.value.attacks != other.value.attacks
 
-    def combine(self, standing: Sequence[StatedValue[HealthAttack]]) -> Combined:
-        """Return the preferred state, and the envelope of the counts."""
-        low, high = envelope((each.value.attacks, each.value.attacks) for each in standing)
-        preferred = standing[0].value
+    def combine(self, part: Part[HealthAttack]) -> Combined:
+        """Return the worst state, and the lowest and highest count."""
+        assert part.preferred is not None
+        preferred = part.preferred.value
+        counts = [each.value.attacks for each in part.standing]
         assessed = HealthAttackReading(
-            facility=preferred.facility, attacks_low=low, attacks_high=high, service=preferred.service, closes_on=preferred.closes_on
+            facility=preferred.facility,
+            attacks_low=min(counts),
+            attacks_high=max(counts),
+            service=preferred.service,
+            closes_on=preferred.closes_on,
         )
-        return Combined(assessed.model_dump(mode="json"), 0)
+        return Combined(assessed.model_dump(mode="json"))

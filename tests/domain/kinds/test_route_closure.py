@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import StatedValue
-from app.domain.kinds.route_closure import RouteClosure
+from app.domain.kinds.combining import StatedValue
+from app.domain.kinds.route_values import RouteClosure
 from app.domain.tlp import Label
 from tests.support.assessing import EPOCH, assessment_of, relations, statement, value_of
 
@@ -40,10 +40,10 @@ def stated(status: str, source: str, **value: Any) -> Any:
     ],
 )
 def test_resolve_turns_reduced_precision_into_a_range_of_days(since: str, earliest: date, latest: date) -> None:
-    value = KIND.resolve(route(since=since), date(2016, 7, 31))
+    value = KIND.resolve(route(since=since), date(2016, 12, 31))
     assert value.since == since
     assert value.range() == (earliest, latest)
-    assert KIND.resolve(value, date(2016, 7, 31)) == value
+    assert KIND.resolve(value, date(2016, 12, 31)) == value
 
 
 @pytest.mark.parametrize(
@@ -79,44 +79,59 @@ def test_resolve_rejects_since_that_disagrees_with_days() -> None:
         KIND.resolve(route(since="2016-07", since_earliest="2016-07-05"), date(2016, 7, 31))
 
 
-def test_contradicts_is_false_for_a_vaguer_date_around_an_exact_one() -> None:
+def test_since_is_the_days_on_which_reports_agree() -> None:
     exact = stated("closed", "un", since="2016-07-07", day=24)
     early = stated("closed", "agency", since_earliest="2016-07-01", since_latest="2016-07-10", day=30, grade="C", last_route=True)
     month = stated("closed", "monitor", since="2016-07", day=30, grade="C", credibility=3)
     assessment = assessment_of(NAME, exact, early, month)
     assert assessment.agreement == "consistent"
-    assert list(assessment.relations) == ["preferred", "supports", "supports"]
+    assert [relation for _, relation in assessment.relations] == ["preferred", "supports", "supports"]
     value = value_of(assessment)
-    assert (value["since"], value["since_earliest"], value["since_latest"]) == ("2016-07-07", "2016-07-01", "2016-07-31")
+    assert (value["since"], value["since_earliest"], value["since_latest"]) == ("2016-07-07", "2016-07-07", "2016-07-07")
     assert value["last_route"] is True
+    assert {name: assessment.basis[name] for name in ("since", "since_earliest", "since_latest", "last_route")} == {
+        **dict.fromkeys(("since", "since_earliest", "since_latest"), exact.id),
+        "last_route": early.id,
+    }
     other = stated("closed", "outlet", since="2016-07-11", day=30, grade="C")
     apart = assessment_of(NAME, exact, early, other)
     assert apart.agreement == "contested"
     assert relations(apart)[other.global_seq] == "contradicts"
+    assert (value_of(apart)["since_earliest"], value_of(apart)["since_latest"]) == ("2016-07-07", "2016-07-07"), "the preferred one's"
+    assert KIND.compare(StatedValue(exact.value), StatedValue(other.value)) == "neither"
 
 
 @pytest.mark.parametrize("assertion", ["announced", "agreed"])
-@pytest.mark.parametrize("status", ["open", "restricted"])
-def test_combine_never_opens_a_route_by_announcements(assertion: str, status: str) -> None:
-    """Neither a better grade nor a later time changes that."""
-    promised = stated(status, "best", grade="A", credibility=1, day=20, assertion=assertion, passable_by=["humanitarian"])
-    closed = value_of(assessment_of(NAME, promised, stated("closed", "worst", grade="E", credibility=5)))
-    assert [closed[name] for name in ("status", "status_in", "status_out", "passable_by")] == ["closed", "closed", "closed", []]
-    alone = value_of(assessment_of(NAME, promised))
-    assert [alone[name] for name in ("status", "status_in", "status_out", "passable_by")] == [None, None, None, []]
-
-
-def test_combine_closes_a_route_by_an_announcement() -> None:
-    assert value_of(assessment_of(NAME, stated("closed", "army", assertion="announced")))["status"] == "closed"
+@pytest.mark.parametrize("status", ["open", "restricted", "closed"])
+def test_announcement_counts_for_nothing(assertion: str, status: str) -> None:
+    """Neither a better grade nor a later time changes that, and it replaces not even its own source's observation."""
+    promised = stated(status, "worst", grade="A", credibility=1, day=20, assertion=assertion)
+    seen = stated("restricted", "worst", grade="C", passable_by=["civilian"])
+    both = assessment_of(NAME, promised, seen)
+    assert relations(both) == {seen.global_seq: "preferred", promised.global_seq: "announced"}
+    assert (value_of(both)["status"], both.agreement) == ("restricted", "single")
+    alone = assessment_of(NAME, promised)
+    assert (alone.value, alone.agreement, relations(alone)) == (None, None, {promised.global_seq: "announced"})
 
 
 def test_combine_assesses_each_direction_on_its_own() -> None:
-    into = stated("closed", "agency", direction="in", since="2016-07-07")
+    into = stated("closed", "agency", direction="in", since="2016-06-07")
     out = stated("open", "envoy", direction="out", passable_by=["civilian"])
     assessment = assessment_of(NAME, into, out)
     value = value_of(assessment)
     assert [value[name] for name in ("status", "status_in", "status_out")] == ["restricted", "closed", "open"]
-    assert value["passable_by"] == ["civilian"]
+    assert value["passable_by"] is None, "the preferred report, of the closed direction, does not say"
+    assert value["directions"] == {
+        "in": {
+            "status": "closed",
+            "since_earliest": "2016-06-07",
+            "since_latest": "2016-06-07",
+            "passable_by": None,
+            "agreement": "single",
+        },
+        "out": {"status": "open", "since_earliest": None, "since_latest": None, "passable_by": ["civilian"], "agreement": "single"},
+    }
+    assert (value["since"], value["since_earliest"]) == (None, None), "nobody said since when it is restricted"
     assert assessment.agreement == "consistent"
     assert set(relations(assessment).values()) == {"preferred", "supports"}
 
@@ -140,16 +155,24 @@ def test_report_on_one_direction_keeps_the_earlier_on_the_other() -> None:
 
 def test_combine_leaves_a_direction_without_reports_unknown() -> None:
     value = value_of(assessment_of(NAME, stated("closed", "agency", direction="in")))
-    assert [value[name] for name in ("status_in", "status_out")] == ["closed", None]
+    assert [value[name] for name in ("status", "status_in", "status_out")] == ["closed", "closed", None]
+    assert value["directions"]["out"]["agreement"] is None
 
 
-def test_contradicts_is_false_without_a_common_direction() -> None:
-    whole, into, out = frozenset({"in", "out"}), frozenset({"in"}), frozenset({"out"})
-    shut, clear = route("closed"), route("open")
-    assert KIND.contradicts(StatedValue(shut, whole), StatedValue(clear, into))
-    assert KIND.contradicts(StatedValue(clear, into), StatedValue(shut, whole))
-    assert not KIND.contradicts(StatedValue(shut, into), StatedValue(clear, out))
-    assert not KIND.contradicts(StatedValue(shut, whole), StatedValue(shut, whole))
+@pytest.mark.parametrize(("said", "expected"), [(None, None), ([], []), (["medical"], ["medical"])])
+def test_passable_by_null_is_not_nobody(said: list[str] | None, expected: list[str] | None) -> None:
+    other = stated("restricted", "monitor", grade="C", passable_by=["civilian"])
+    value = value_of(assessment_of(NAME, other, stated("restricted", "un", grade="A", passable_by=said)))
+    assert value["passable_by"] == value["directions"]["in"]["passable_by"] == expected
+
+
+def test_compare_orders_closed_restricted_and_open() -> None:
+    shut, hard, clear = (StatedValue(route(status)) for status in ("closed", "restricted", "open"))
+    assert [KIND.compare(one, other) for one, other in ((shut, hard), (shut, clear), (hard, clear))] == ["worse"] * 3
+    assert [KIND.compare(one, other) for one, other in ((hard, shut), (clear, shut), (clear, hard), (shut, shut))] == [
+        *["better"] * 3,
+        None,
+    ]
 
 
 def test_default_label_is_amber_for_passable_routes_and_witnesses() -> None:
@@ -174,26 +197,25 @@ STATEMENTS = st.lists(
 
 
 @given(STATEMENTS)
-def test_combined_open_status_has_an_observed_report(parts: list[tuple[str, str, str, str, int, int]]) -> None:
-    """Each direction has the status of its best report that counts, and `passable_by` of a closed route is empty."""
+def test_combined_status_is_the_worst_that_is_observed(parts: list[tuple[str, str, str, str, int, int]]) -> None:
     statements = [
         stated(status, f"source-{source}", direction=way, assertion=assertion, grade=grade, day=day)
         for status, way, assertion, grade, source, day in parts
     ]
     assessment = assessment_of(NAME, *statements)
-    value = value_of(assessment)
+    if assessment.value is None:
+        assert assessment.standing == ()
+        return
+    value = assessment.value
+    known = {value["status_in"], value["status_out"]} - {None}
+    assert value["status"] == (known.pop() if len(known) == 1 else "restricted" if known else None)
     for way in ("in", "out"):
-        spoken = [each.statement.value for each in assessment.standing if way in each.facets]
-        counted = [
-            each.status for each in spoken if isinstance(each, RouteClosure) and (each.status == "closed" or each.assertion == "observed")
-        ]
-        assert value[f"status_{way}"] == (counted[0] if counted else None)
-    assert value["status"] == (value["status_in"] if value["status_in"] == value["status_out"] else "restricted")
-    if value["status"] == "closed":
-        assert value["passable_by"] == []
+        said = [each.value for each in assessment.standing if way in KIND.facets(each.value)]
+        assert all(isinstance(each, RouteClosure) and each.assertion == "observed" for each in said)
+        assert value[f"status_{way}"] in (None, *(each.status for each in said if isinstance(each, RouteClosure)))
 
 
-@pytest.mark.parametrize(("status", "reason"), [("closed", "route_closed"), ("restricted", None), ("open", None)])
-def test_risk_is_held_for_a_closed_route(status: str, reason: str | None) -> None:
-    risk = KIND.risk({"status": status}, EPOCH)
-    assert (risk and risk.state, risk and risk.reason) == (reason and "held", reason)
+@pytest.mark.parametrize(("status", "held"), [("closed", True), ("restricted", False), ("open", False)])
+def test_risk_is_held_for_routes_that_are_all_closed(status: str, held: bool) -> None:
+    value = value_of(assessment_of(NAME, stated(status, "un", direction="in")))
+    assert [risk.reason for _, risk in KIND.risks([value], EPOCH)] == (["way_in_closed"] if held else [])

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from app.assessment.envelope import Outcome
+from app.assessment.outcomes import Outcome
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import StatedValue
+from app.domain.kinds.combining import StatedValue
 from app.domain.kinds.supply_runout import SupplyRunout
 from app.domain.tlp import Label
-from tests.support.assessing import EPOCH, assessment_of, july, statement, value_of
+from tests.support.assessing import EPOCH, assessment_of, july, relations, statement, value_of
 
 KIND = KINDS["supply_runout"]
 NAME = "supply_runout"
@@ -98,49 +98,67 @@ def test_default_label_is_amber_for_facilities_and_witnesses() -> None:
     assert KIND.default_label(supply(scope="facility"), "ngo", Label.RED) is Label.RED
 
 
-def test_contradicts_is_false_for_low_and_will_run_out_only() -> None:
+def test_compare_takes_low_and_will_run_out_for_one_state() -> None:
+    places = {"resupplied": 0, "low": 1, "will_run_out": 1, "ran_out": 2}
     for one in STATES:
         for other in STATES:
-            expected = one != other and {one, other} != {"low", "will_run_out"}
-            assert KIND.contradicts(StatedValue(supply(state=one)), StatedValue(supply(state=other))) is expected, (one, other)
+            apart = places[one] - places[other]
+            expected = "worse" if apart > 0 else "better" if apart < 0 else None
+            assert KIND.compare(StatedValue(supply(state=one)), StatedValue(supply(state=other))) == expected, (one, other)
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "contradict"),
+    ("one", "other", "expected"),
     [
-        (("2016-08-11", "2016-08-18"), ("2016-08-19", "2016-08-19"), True),
-        (("2016-08-11", "2016-08-18"), ("2016-08-18", "2016-08-20"), False),
-        (("2016-08-11", "2016-08-20"), ("2016-08-15", "2016-08-15"), False),
-        (("2016-08-11", None), ("2016-08-01", "2016-08-10"), True),
-        (("2016-08-11", None), ("2016-08-01", None), False),
-        ((None, "2016-08-10"), ("2016-08-11", None), True),
-        ((None, None), ("2016-08-11", "2016-08-11"), False),
+        (("2016-08-11", "2016-08-18"), ("2016-08-19", "2016-08-19"), "worse"),
+        (("2016-08-11", "2016-08-18"), ("2016-08-18", "2016-08-20"), None),
+        (("2016-08-11", "2016-08-20"), ("2016-08-15", "2016-08-15"), None),
+        (("2016-08-11", None), ("2016-08-01", "2016-08-10"), "better"),
+        (("2016-08-11", None), ("2016-08-01", None), None),
+        ((None, "2016-08-10"), ("2016-08-11", None), "worse"),
+        ((None, None), ("2016-08-11", "2016-08-11"), None),
     ],
 )
-def test_contradicts_is_true_for_disjoint_dates(
-    one: tuple[str | None, str | None], other: tuple[str | None, str | None], contradict: bool
+def test_compare_takes_what_lasts_longer_for_better(
+    one: tuple[str | None, str | None], other: tuple[str | None, str | None], expected: str | None
 ) -> None:
     first, second = (StatedValue(supply(runs_out_earliest=earliest, runs_out_latest=latest)) for earliest, latest in (one, other))
-    assert KIND.contradicts(first, second) is contradict
-    assert KIND.contradicts(second, first) is contradict
+    assert KIND.compare(first, second) == expected
+    assert KIND.compare(second, first) == {"better": "worse", "worse": "better", None: None}[expected]
 
 
-def test_combine_leaves_out_dates_of_incompatible_states() -> None:
-    assessment = assessment_of(
-        NAME,
-        statement(NAME, {"supply": "food", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}, "a", day=24),
-        statement(NAME, {"supply": "food", "state": "low", "relative_text": "dwindling"}, "b", day=30),
-        statement(NAME, {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-07-30"}, "c", day=31, grade="D", party=True),
+def test_compare_takes_what_ran_out_later_for_better() -> None:
+    first, second = (
+        StatedValue(supply(state="ran_out", runs_out_earliest=day, runs_out_latest=day)) for day in ("2016-08-01", "2016-08-09")
     )
+    assert (KIND.compare(first, second), KIND.compare(second, first), KIND.compare(first, first)) == ("worse", "better", None)
+
+
+def test_combine_takes_dates_of_warnings_and_leaves_out_other_states() -> None:
+    dated = statement(NAME, {"supply": "food", "runs_out_earliest": "2016-08-11", "runs_out_latest": "2016-08-20"}, "a", day=24)
+    low = statement(NAME, {"supply": "food", "state": "low", "relative_text": "dwindling", "imminence": "weeks"}, "b", day=30)
+    late = statement(NAME, {"supply": "food", "runs_out_latest": "2016-08-25", "imminence": "days"}, "c", day=31)
+    gone = statement(NAME, {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-07-30"}, "d", day=31, grade="D", party=True)
+    assessment = assessment_of(NAME, dated, low, late, gone)
     value = value_of(assessment)
-    assert (value["state"], value["relative_text"]) == ("low", "dwindling")
-    assert (value["runs_out_earliest"], value["runs_out_latest"]) == ("2016-08-11", "2016-08-20")
+    assert [value[name] for name in ("state", "runs_out_earliest", "runs_out_latest", "imminence")] == [
+        "will_run_out",
+        "2016-08-11",
+        "2016-08-25",
+        "days",
+    ]
+    assert assessment.basis == {"runs_out_earliest": dated.id, "runs_out_latest": late.id, "imminence": late.id}
     assert assessment.agreement == "contested"
-    assert list(assessment.relations) == ["preferred", "supports", "contradicts"]
+    # Dates are those of the warnings, whichever state leads.
+    shut = statement(NAME, {"supply": "food", "state": "ran_out", "runs_out_latest": "2016-07-25"}, "d", day=24.5)
+    ran_out = value_of(assessment_of(NAME, dated, shut))
+    assert [ran_out[name] for name in ("state", "runs_out_earliest", "runs_out_latest")] == ["ran_out", "2016-08-11", "2016-08-20"]
+    alone = value_of(assessment_of(NAME, shut))
+    assert [alone[name] for name in ("state", "runs_out_earliest", "runs_out_latest")] == ["ran_out", None, None]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["both", "from", "until"]), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5))
-def test_combined_range_is_in_order_and_includes_every_date(ends: list[tuple[str, int, int]]) -> None:
+def test_combined_range_is_in_order_and_due_on_the_soonest_day(ends: list[tuple[str, int, int]]) -> None:
     values: list[dict[str, Any]] = []
     for which, one, other in ends:
         value: dict[str, Any] = {"supply": "food"}
@@ -151,25 +169,77 @@ def test_combined_range_is_in_order_and_includes_every_date(ends: list[tuple[str
         values.append(value)
     value = value_of(assessment_of(NAME, *(statement(NAME, each, f"source-{at}") for at, each in enumerate(values))))
     low, high = value["runs_out_earliest"], value["runs_out_latest"]
+    assert low is None or high is None or low <= high, (value, values)
     for each in values:
-        for day in (each.get("runs_out_earliest"), each.get("runs_out_latest")):
-            if day is not None:
-                assert low is None or low <= day, (value, values)
-                assert high is None or day <= high, (value, values)
+        assert low is None or low <= each.get("runs_out_earliest", low), (value, values)
+        assert high is None or each.get("runs_out_latest", high) <= high, (value, values)
+    soonest = min(each.get("runs_out_earliest") or each["runs_out_latest"] for each in values)
+    assert value["due"] == soonest
 
 
-def test_outcome_is_valid_until_a_later_report_is_preferred() -> None:
+def outcome(name: str, day: float, number: int, level: int = 0, source: str = "observer", **more: Any) -> Outcome:
+    """Return an outcome whose evidence was stated on a day."""
+    return Outcome(number, level, name, statement(NAME, {"supply": "food", "state": "ran_out"}, source, day=day, **more))
+
+
+def test_outcome_ends_warnings_stated_before_its_evidence_only() -> None:
     first = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", number=1)
-    averted = Outcome(global_seq=2, level=0, outcome="averted")
+    averted = outcome("averted", 2, number=2)
     assert value_of(assessment_of(NAME, first))["outcome"] == "pending"
-    assert value_of(assessment_of(NAME, first, outcomes=(averted,)))["outcome"] == "averted"
     assert KIND.due_date(value_of(assessment_of(NAME, first))) == july(6)
-    assert KIND.due_date(value_of(assessment_of(NAME, first, outcomes=(averted,)))) is None
-    later = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", day=3, number=3)
-    assert value_of(assessment_of(NAME, first, later, outcomes=(averted,)))["outcome"] == "pending"
-    hidden = Outcome(global_seq=4, level=3, outcome="materialised")
-    assert value_of(assessment_of(NAME, first, outcomes=(averted, hidden)))["outcome"] == "averted"
-    assert value_of(assessment_of(NAME, first, outcomes=(averted, hidden), level=3))["outcome"] == "materialised"
+    ended = value_of(assessment_of(NAME, first, outcomes=(averted,)))
+    assert (ended["outcome"], ended["state"], KIND.due_date(ended)) == ("averted", "will_run_out", None)
+    for source in ("a", "b"):
+        later = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 6}, source, day=3)
+        value = value_of(assessment_of(NAME, first, later, outcomes=(averted,)))
+        assert [value[name] for name in ("outcome", "due", "runs_out_earliest", "runs_out_latest")] == [
+            "pending",
+            *("2016-07-09", "2016-07-09", "2016-07-10"),
+        ]
+    same_time = statement(NAME, {"supply": "food", "in_days_min": 5}, "b", day=2)
+    assert value_of(assessment_of(NAME, first, same_time, outcomes=(averted,)))["due"] == "2016-07-08"
+    fresh = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 6}, "b", day=3)
+    both = assessment_of(NAME, first, fresh, outcomes=(averted,))
+    assert (both.agreement, both.reports, relations(both)[1]) == ("single", 1, "contradicts"), "what was averted contests no fresh warning"
+    back = outcome("pending", 2, number=3)
+    assert value_of(assessment_of(NAME, first, outcomes=(averted, back)))["outcome"] == "pending"
+
+
+def test_outcome_is_hidden_with_its_entry_or_evidence() -> None:
+    first = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", number=1)
+    averted, hidden = outcome("averted", 2, number=2), outcome("materialised", 2, number=4, level=3)
+    raised = Outcome(5, 0, "materialised", statement(NAME, {"supply": "food", "state": "ran_out"}, "b", day=2, level=3))
+    for above in (hidden, raised):
+        assert value_of(assessment_of(NAME, first, outcomes=(averted, above)))["outcome"] == "averted"
+        assert value_of(assessment_of(NAME, first, outcomes=(averted, above), level=3))["outcome"] == "materialised"
+    retracted = outcome("averted", 2, number=2, retracted_from_level=2)
+    assert value_of(assessment_of(NAME, first, outcomes=(retracted,), level=1))["outcome"] == "averted"
+    assert value_of(assessment_of(NAME, first, outcomes=(retracted,), level=2))["outcome"] == "pending"
+
+
+def test_later_recorded_outcome_revises_what_came_true() -> None:
+    warning = statement(NAME, {"supply": "food", "in_days_min": 1, "in_days_max": 5}, "a", number=1)
+    gone = outcome("materialised", 4, number=2)
+    for name, day, expected in (("averted", 4, "will_run_out"), ("averted", 3, "ran_out"), ("pending", 5, "will_run_out")):
+        value = value_of(assessment_of(NAME, warning, outcomes=(gone, outcome(name, day, number=3))))
+        assert value["state"] == expected, (name, day)
+
+
+def test_materialised_warning_stands_as_ran_out_until_overtaken() -> None:
+    warning = statement(NAME, {"supply": "food", "in_days_min": 1, "in_days_max": 5}, "a", number=1)
+    gone = outcome("materialised", 4, number=2, grade="D", party=True)
+    found = assessment_of(NAME, warning, outcomes=(gone,))
+    assert found.preferred == gone.evidence
+    assert [value_of(found)[name] for name in ("state", "outcome", "due", "runs_out_earliest")] == ["ran_out", "materialised", None, None]
+    assert (found.reports, found.origins, found.agreement) == (1, 1, "single"), "a warning that came true is not contested by the event"
+    # Not even a later report of the evidence's own source replaces it, nor silence.
+    low = statement(NAME, {"supply": "food", "state": "low"}, "observer", day=90)
+    assert value_of(assessment_of(NAME, warning, low, outcomes=(gone,)))["state"] == "ran_out"
+    one = statement(NAME, {"supply": "food", "state": "resupplied"}, "wfp", day=8, grade="E")
+    assert value_of(assessment_of(NAME, warning, one, outcomes=(gone,)))["state"] == "ran_out"
+    seen = statement(NAME, {"supply": "food", "state": "resupplied"}, "wfp", day=8, method="direct_observation")
+    found = assessment_of(NAME, warning, seen, outcomes=(gone,))
+    assert (value_of(found)["state"], found.preferred) == ("resupplied", seen)
 
 
 def test_due_date_without_earliest_day_is_the_latest() -> None:
@@ -177,7 +247,7 @@ def test_due_date_without_earliest_day_is_the_latest() -> None:
         2016, 8, 20
     )
     assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, {"supply": "food", "relative_text": "soon"})))) is None
-    gone = {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-08-11"}
+    gone = {"supply": "food", "state": "ran_out", "runs_out_earliest": "2016-06-11"}
     assert KIND.due_date(value_of(assessment_of(NAME, statement(NAME, gone)))) is None
 
 
@@ -187,20 +257,20 @@ def test_due_date_without_earliest_day_is_the_latest() -> None:
         ({"runs_out_earliest": "2016-07-08", "runs_out_latest": "2016-07-20"}, "due_soon"),
         ({"runs_out_latest": "2016-07-08"}, "due_soon"),
         ({"runs_out_earliest": "2016-07-09"}, None),
-        ({"state": "low", "runs_out_earliest": "2016-06-30"}, "past_due"),
+        ({"state": "low", "runs_out_earliest": "2016-07-01"}, "due_soon"),
         ({"state": "low"}, None),
         ({"state": "ran_out"}, "ran_out"),
         ({"state": "resupplied", "runs_out_earliest": "2016-07-01"}, None),
     ],
 )
-def test_risk_is_short_if_ran_out_past_due_or_due_soon(value: dict[str, Any], reason: str | None) -> None:
+def test_risk_is_short_if_ran_out_or_due_soon(value: dict[str, Any], reason: str | None) -> None:
     assessed = value_of(assessment_of(NAME, statement(NAME, {"supply": "food"} | value)))
     risk = KIND.risk(assessed, EPOCH)
     assert (risk and risk.state, risk and risk.reason) == (reason and "short", reason)
 
 
 def test_risk_ends_with_an_outcome_unless_the_supply_ran_out() -> None:
-    averted = (Outcome(global_seq=10**9, level=0, outcome="averted"),)
+    averted = (outcome("averted", 2, number=10**9),)
     due = assessment_of(NAME, statement(NAME, {"supply": "food", "runs_out_earliest": "2016-07-02"}), outcomes=averted)
     gone = assessment_of(NAME, statement(NAME, {"supply": "food", "state": "ran_out"}), outcomes=averted)
     assert KIND.risk(value_of(due), EPOCH) is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import StatedValue
+from app.domain.kinds.combining import StatedValue
 from app.domain.kinds.trapped_population import TrappedPopulation
 from tests.support.assessing import EPOCH, assessment_of, statement, value_of
 
@@ -73,36 +73,48 @@ def test_subject_is_the_concept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "contradict"),
+    ("one", "other", "expected"),
     [
-        ({"people_low": 250, "people_high": 275}, {"people": 300}, True),
-        ({"people_low": 250, "people_high": 275}, {"people": 275}, False),
-        ({"people_low": 250, "people_high": 275}, {"people_low": 270, "people_high": 300}, False),
-        ({"people": 1}, {"people": 2}, True),
-        ({"people": 400, "qualifier": "nearly"}, {"people_low": 250, "people_high": 275}, False),
-        ({"people": 200, "qualifier": "up_to"}, {"people_low": 250, "people_high": 275}, True),
-        ({"people": 300, "qualifier": "more_than"}, {"people_low": 250, "people_high": 275}, True),
-        ({"people": 300, "qualifier": "more_than"}, {"people": 400, "qualifier": "more_than"}, False),
-        ({"people": 300, "qualifier": "more_than"}, {"people": 100, "qualifier": "nearly"}, True),
+        ({"people_low": 250, "people_high": 275}, {"people": 300}, "better"),
+        ({"people_low": 250, "people_high": 275}, {"people": 275}, None),
+        ({"people_low": 250, "people_high": 275}, {"people_low": 270, "people_high": 300}, None),
+        ({"people": 1}, {"people": 2}, "better"),
+        ({"people": 12}, {"people": 13}, None),
+        ({"people": 0}, {"people": 1}, "better"),
+        ({"people": 0}, {"people": 0}, None),
+        ({"people": 400, "qualifier": "nearly"}, {"people_low": 250, "people_high": 275}, None),
+        ({"people": 200, "qualifier": "up_to"}, {"people_low": 250, "people_high": 275}, "better"),
+        ({"people": 300, "qualifier": "more_than"}, {"people_low": 250, "people_high": 275}, "worse"),
+        ({"people": 300, "qualifier": "more_than"}, {"people": 400, "qualifier": "more_than"}, None),
+        ({"people": 300, "qualifier": "more_than"}, {"people": 100, "qualifier": "nearly"}, "worse"),
+        # Half a unit of the last significant digit on either side, at least two digits significant; touching is meeting.
+        ({"people": 590_000}, {"people": 590_200}, None),
+        ({"people": 590_000}, {"people": 595_000, "qualifier": "exact"}, None),
+        ({"people": 590_000}, {"people": 595_001, "qualifier": "exact"}, "better"),
+        ({"people": 590_000, "qualifier": "exact"}, {"people": 590_200, "qualifier": "exact"}, "better"),
+        ({"people": 300_000}, {"people": 305_000, "qualifier": "exact"}, None),
+        ({"people": 300_000}, {"people": 305_001, "qualifier": "exact"}, "better"),
+        ({"people_low": 250_000, "people_high": 275_000}, {"people": 300_000, "qualifier": "about"}, "better"),
+        ({"people": 120_000, "qualifier": "more_than"}, {"people": 100_500}, "worse"),
     ],
 )
-def test_contradicts_is_true_for_disjoint_ranges(one: dict[str, Any], other: dict[str, Any], contradict: bool) -> None:
+def test_compare_tells_fewer_people_from_more(one: dict[str, Any], other: dict[str, Any], expected: str | None) -> None:
     first, second = StatedValue(people(**one)), StatedValue(people(**other))
-    assert KIND.contradicts(first, second) is contradict
-    assert KIND.contradicts(second, first) is contradict
-    assert KIND.contradicts(first, first) is False
+    assert KIND.compare(first, second) == expected
+    assert KIND.compare(second, first) == {"better": "worse", "worse": "better", None: None}[expected]
+    assert KIND.compare(first, first) is None
 
 
 def test_combine_neither_adds_nor_averages_figures() -> None:
     assessment = assessment_of(
         "trapped_population",
         statement("trapped_population", {"concept": "trapped", "people": 1}, "agency"),
-        statement("trapped_population", {"concept": "trapped", "people": 2}, "envoy"),
+        statement("trapped_population", {"concept": "trapped", "people": 3}, "envoy"),
     )
     assert {name: value_of(assessment)[name] for name in ("people", "people_low", "people_high")} == {
-        "people": 2,
+        "people": 3,
         "people_low": 1,
-        "people_high": 2,
+        "people_high": 3,
     }
     assert assessment.agreement == "contested"
 
@@ -130,16 +142,18 @@ def figures() -> st.SearchStrategy[dict[str, Any]]:
 
 @given(st.lists(figures(), min_size=1, max_size=5))
 def test_combine_returns_lowest_low_and_highest_high(values: list[dict[str, Any]]) -> None:
-    """This is so if no two statements contradict each other; an end that no statement gives is null."""
+    """An end that a statement leaves open is null."""
     assessment = assessment_of(
         "trapped_population", *(statement("trapped_population", value, f"source-{at}") for at, value in enumerate(values))
     )
     ranges = [TrappedPopulation.model_validate(value).range() for value in values]
-    lows = [low for low, _ in ranges if low is not None]
-    highs = [high for _, high in ranges if high is not None]
     value = value_of(assessment)
-    if assessment.agreement != "contested":
-        assert (value["people_low"], value["people_high"]) == (min(lows, default=None), max(highs, default=None))
+    lows, highs = zip(*ranges, strict=True)
+    assert value["people_low"] == (None if None in lows else min(lows))
+    assert value["people_high"] == (None if None in highs else max(highs))
+    said = {each.id: each.value.model_dump() for each in assessment.standing}
+    for name, report in assessment.basis.items():
+        assert value[name] in said[report].values()
 
 
 @given(st.lists(figures(), min_size=1, max_size=5))

@@ -102,11 +102,16 @@ async def test_full_import_does_not_reveal_records_above_clearance(
     new_database: Callable[[], str],
 ) -> None:
     """A service with the same records above the clearance answers like an empty one: to a dry run, a write and a repetition."""
+    arrived = {"state": "resupplied", "in_days_min": None, "in_days_max": None}
     supply, wrong, old = [
         (await client.post("/v1/reports", json=body)).json()
-        for body in (report("supply_runout", sensitivity="red"), report(sensitivity="red"), report(source="envoy", sensitivity="red"))
+        for body in (
+            report("supply_runout", sensitivity="red"),
+            report("supply_runout", arrived, stated_at="2016-07-30", sensitivity="red"),
+            report(source="envoy", sensitivity="red"),
+        )
     ]
-    outcome = {"outcome": "averted", "reason": "a convoy", "report": supply["id"]}
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": wrong["id"]}
     for path, body in (
         (f"/v1/indicators/{supply['indicator']}/outcome", outcome),
         (f"/v1/reports/{wrong['id']}/retraction", {"reason": "not so"}),

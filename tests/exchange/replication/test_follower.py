@@ -19,8 +19,9 @@ from app.access.principal import Principal, Scope
 from app.cli.exchange import author_for
 from app.client import AsyncLifeline
 from app.domain.tlp import MAX_LEVEL, Label
-from app.exchange.replication.apply import ApplyResult, EntryApplier
+from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
+from app.exchange.replication.results import ApplyResult
 from app.reports.queries import find_visible_report
 from app.settings import Settings
 from app.storage.database import Database
@@ -143,9 +144,8 @@ async def _add_entries(lifeline: AsyncLifeline, slug: str) -> None:
     ):
         assert (await http.post(path, json=body)).status_code == 201
     first = await lifeline.send(supply)
-    second = await lifeline.correct(
-        first.id, report("supply_runout", {"in_days_max": 30}, place=f"{slug}-town", source=f"{slug}-agency"), "x"
-    )
+    arrived = {"state": "resupplied", "in_days_min": None, "in_days_max": None}
+    second = await lifeline.correct(first.id, report("supply_runout", arrived, place=f"{slug}-town", source=f"{slug}-agency"), "x")
     body = {"outcome": "averted", "reason": "a convoy", "report": second.id}
     assert (await http.post(f"/v1/indicators/{first.indicator}/outcome", json=body)).status_code == 201
     await lifeline.send(report(place=f"{slug}-town", source=f"{slug}-agency"))

@@ -1,0 +1,60 @@
+"""Which reports may be acted on as alerts, and which earlier ones each of them ends, as of when they are recorded. Pure."""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from app.assessment.inputs import AssessmentInputs
+from app.assessment.statement import Statement
+from app.assessment.terms import is_party, is_sound, origin_of
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Contradiction
+from app.domain.kinds.combining import StatedValue
+from app.domain.tlp import MAX_LEVEL
+
+# Of one request, for one indicator and clearance, the last ones: each takes two assessments.
+MAX_CHECKED_REPORTS = 50
+
+
+def alert_rows(inputs: AssessmentInputs, recorded: Collection[UUID]) -> list[dict[str, Any]]:
+    """Return the rows to store for reports on one indicator that were just recorded."""
+    rows: dict[UUID, dict[str, Any]] = {}
+    checked: dict[UUID, tuple[bool, list[UUID]]] = {}
+    new = sorted((each for each in inputs.statements if each.id in recorded), key=lambda each: each.global_seq)
+    for level in range(min((each.level for each in new), default=MAX_LEVEL + 1), MAX_LEVEL + 1):
+        if not checked or inputs.changes_at(level):
+            seen = [each for each in new if each.level <= level][-MAX_CHECKED_REPORTS:]
+            checked = {each.id: _check(inputs, level, each) for each in seen}
+        for report, (confirmed, ended) in checked.items():
+            row = rows.setdefault(report, {"report_id": report, "confirmed": 0, "ended": {}})
+            row["confirmed"] |= int(confirmed) << level
+            row["ended"] |= {str(each): row["ended"].get(str(each), 0) | 1 << level for each in ended}
+    return list(rows.values())
+
+
+def _check(inputs: AssessmentInputs, level: int, report: Statement) -> tuple[bool, list[UUID]]:
+    """Tell for a clearance whether a report can be acted on, and which reports that it contradicts stood until it came."""
+    kind = KINDS[inputs.subject.kind]
+    said = [each for each in inputs.statements if each.global_seq <= report.global_seq]
+    by_id = {each.id: each for each in said if each.level <= level}
+    found = inputs.assess(level, statements=said)
+    if report not in found.standing:
+        return False, []
+
+    def compared_with(other: Statement) -> Contradiction | None:
+        if not kind.facets(report.value) & kind.facets(other.value):
+            return None
+        return kind.compare(StatedValue(report.value, report.local_day), StatedValue(other.value, other.local_day))
+
+    def sound(each: Statement) -> bool:
+        return is_sound(each, is_party(each, origin_of(each, by_id)))
+
+    confirmed = sound(report)
+    if kind.claims_relief(report.value):
+        # A state that an outcome left is no report, but shows in the assessed value.
+        same = not kind.has_outcome or (found.value or {}).get(kind.status_field or "") == kind.state(report.value)
+        confirmed = confirmed and same and not any(sound(each) and compared_with(each) == "better" for each in found.standing)
+    listed = [*(each for each, _ in found.relations), *(each for each, _ in found.left_out)]
+    gone = [each for each in listed if each not in found.standing and compared_with(each) is not None]
+    before = inputs.assess(level, statements=[each for each in said if each is not report]).standing if gone else ()
+    return confirmed, [each.id for each in gone if each in before]

@@ -1,0 +1,115 @@
+"""How far back the reports on an indicator can matter to its assessment, so that loading reads no more. Pure.
+
+Rule 5 takes out what is older than its horizon beside the newest sound report, so older reports matter only if they pass no horizon. What
+may be doubtful here counts as mattering: then more is read than necessary.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from itertools import groupby
+from typing import Any, get_args
+from uuid import UUID
+
+from app.assessment.outcomes import Outcome
+from app.assessment.standing import MAX_RELAY_DAYS
+from app.assessment.statement import Directness, Statement
+from app.assessment.terms import is_party, is_sound, origin_of
+from app.domain.kinds.base import Kind
+from app.domain.times import MIN_DAY
+from app.domain.tlp import MAX_LEVEL
+
+EVERYTHING = datetime.combine(MIN_DAY, time.min, UTC)
+# A report relates to those of the days before it that it may repeat, and days differ between time zones.
+MARGIN = timedelta(days=MAX_RELAY_DAYS + 2)
+_DIRECTNESS: tuple[str, ...] = get_args(Directness.__value__)
+
+
+def first_cut(statements: Iterable[Statement], horizon: timedelta) -> datetime:
+    """Return the time since which reports matter if the newest of these is sound."""
+    newest = max((each.time for each in statements), default=EVERYTHING)
+    return max(EVERYTHING, newest - horizon - MARGIN) if newest > EVERYTHING + horizon + MARGIN else EVERYTHING
+
+
+def needed_since(
+    kind: Kind[Any],
+    latest: Sequence[Statement],
+    loaded: Sequence[Statement],
+    since: datetime,
+    horizon: timedelta,
+    outcomes: Sequence[Outcome],
+) -> datetime:
+    """Return the time since which reports can matter to any clearance: `since` if all of them are loaded, else an earlier time.
+
+    `latest` has the latest report of each source, facet and level, `loaded` all reports since `since`.
+    """
+    if since == EVERYTHING:
+        return since
+    # A warning that came true stands as if it were reported, and passes no horizon.
+    needed = [since + MARGIN, *(each.evidence.time for each in outcomes if each.outcome == "materialised")]
+    known = {each.id: each for each in loaded}
+    if kind.has_outcome and any(not _is_sound(each, known) and not kind.claims_relief(each.value) for each in loaded):
+        # Whether such a report claims relief depends on the worst of all warnings ever.
+        return EVERYTHING
+    newest = max((each.time for each in latest), default=since)
+    wider = max(EVERYTHING, newest - 2 * (newest - since)) if newest - since < (newest - EVERYTHING) / 2 else EVERYTHING
+    if any(each.relays is not None and each.relays not in known for each in loaded):
+        return wider
+    ends = {end for each in loaded for end in (each.superseded_from_level, each.retracted_from_level) if end is not None}
+    for level in ends | {each.level for each in latest}:
+        for facet in {name for each in latest if each.level <= level for name in kind.facets(each.value)}:
+            seen = [each for each in loaded if each.level <= level and facet in kind.facets(each.value) and not _ended(each, level)]
+            sound = _newest_sound(kind, seen, since + MARGIN, known)
+            if sound is None:
+                return wider
+            needed.append(sound - horizon)
+    return max(EVERYTHING, min(needed) - MARGIN)
+
+
+def _newest_sound(kind: Kind[Any], seen: Sequence[Statement], since: datetime, known: Mapping[UUID, Statement]) -> datetime | None:
+    """Return the time of the newest report that surely is sound and left by rules 1 to 4; None if none is."""
+    times = []
+    for _, group in groupby(sorted(seen, key=lambda each: each.source.id), key=lambda each: each.source.id):
+        said = [each for each in group if not kind.is_announced(each.value)]
+        last_day = max((each.local_day for each in said), default=None)
+        last = [each for each in said if each.local_day == last_day]
+        if last and all(each.time >= since and _is_sound(each, known) and not _may_repeat(each, said) for each in last):
+            times.append(min(each.time for each in last))
+    return max(times, default=None)
+
+
+def is_replaced(kind: Kind[Any], endless: Statement, loaded: Sequence[Statement], since: datetime) -> bool:
+    """Tell whether a report that passes no horizon is surely replaced by a later one of its source, for all who see it."""
+    facets = kind.facets(endless.value)
+    known = {each.id: each for each in loaded}
+    return _is_sound(endless, known) and any(
+        each.source.id == endless.source.id
+        and each.level <= endless.level
+        and each.time >= since + MARGIN
+        and facets <= kind.facets(each.value)
+        and not _ended(each, MAX_LEVEL)
+        and not kind.is_announced(each.value)
+        and (kind.is_endless(each.value) or kind.claims_relief(each.value))
+        and _is_sound(each, known)
+        and not _may_repeat(each, loaded)
+        for each in loaded
+    )
+
+
+def _is_sound(each: Statement, known: Mapping[UUID, Statement]) -> bool:
+    # Its origin depends on whether the reader sees the report that it relays.
+    return all(is_sound(each, is_party(each, origin)) for origin in (each.origin or each.source, origin_of(each, known)))
+
+
+def _ended(each: Statement, level: int) -> bool:
+    return any(ended is not None and ended <= level for ended in (each.superseded_from_level, each.retracted_from_level))
+
+
+def _may_repeat(each: Statement, said: Sequence[Statement]) -> bool:
+    """Tell whether rule 3 may take a report out."""
+    rank = _DIRECTNESS.index(each.directness)
+    return each.relays is not None or any(
+        other.source.id == each.source.id
+        and _DIRECTNESS.index(other.directness) < rank
+        and 0 <= (each.local_day - other.local_day).days <= MAX_RELAY_DAYS
+        for other in said
+    )

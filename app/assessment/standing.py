@@ -1,0 +1,159 @@
+"""Rules 3 to 6 of the method: which reports on one part of a subject stand, and why the others do not. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, get_args
+from uuid import UUID
+
+from app.assessment.statement import Directness, Statement
+from app.assessment.terms import AssessedStatement, too_old_to_compare, unsound_claims
+from app.domain.kinds.base import Kind
+
+_DIRECTNESS: tuple[str, ...] = get_args(Directness.__value__)
+# Days after a more direct report of a source in which its less direct ones are repetitions.
+MAX_RELAY_DAYS = 7
+_HAS_SEEN = frozenset({"headcount", "registration", "direct_observation"})
+
+
+@dataclass(slots=True)
+class Standing:
+    """The reports of one part of a subject: those that stand, oldest first, and the reason for each of the others.
+
+    `old` are those beside which nothing claims relief.
+    """
+
+    standing: list[AssessedStatement]
+    reasons: dict[AssessedStatement, str] = field(default_factory=dict)
+    old: frozenset[AssessedStatement] = frozenset()
+
+    def take_out(self, some: Iterable[AssessedStatement], reason: str) -> None:
+        """Take reports out of those that stand."""
+        self.reasons |= dict.fromkeys(some, reason)
+        self.standing = [each for each in self.standing if each not in self.reasons]
+
+
+def relayed_reports(standing: Sequence[Statement], by_id: Mapping[UUID, Statement]) -> set[UUID]:
+    """Rule 3, first half: return the reports that relay another that stands, directly or through others."""
+    stands = {each.id for each in standing}
+    relayed: set[UUID] = set()
+    for each in standing:
+        seen = {each.id}
+        at = each.relays
+        while at is not None and at in by_id and at not in seen:
+            if at in stands:
+                relayed.add(each.id)
+                break
+            seen.add(at)
+            at = by_id[at].relays
+    return relayed
+
+
+def less_direct(said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
+    """Rule 3, second half: return the reports that repeat a more direct one of their source of the week before.
+
+    One that says worse is no repetition, and a relief claim that is not sound is not repeated by anything.
+    """
+    claims = unsound_claims(said, old)
+    by_source: dict[UUID, list[AssessedStatement]] = {}
+    for each in said:
+        by_source.setdefault(each.source, []).append(each)
+    return {
+        each
+        for own in by_source.values()
+        if len({one.statement.directness for one in own}) > 1
+        for each in own
+        if any(_repeats(each, more) for more in own if more not in claims)
+    }
+
+
+def _repeats(each: AssessedStatement, other: AssessedStatement) -> bool:
+    return (
+        _DIRECTNESS.index(each.statement.directness) > _DIRECTNESS.index(other.statement.directness)
+        and 0 <= (each.day - other.day).days <= MAX_RELAY_DAYS
+        and not other.is_better_than(each)
+    )
+
+
+def replaced_by_later(kind: Kind[Any], standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
+    """Rule 4: return the reports that a later one of their source replaces; relief claims that are not sound replace nothing."""
+    claims = unsound_claims(standing, old)
+    counted: dict[UUID, list[AssessedStatement]] = {}
+    found: set[AssessedStatement] = set()
+    for each in reversed(standing):
+        later = counted.setdefault(each.source, [])
+        if any(not kind.leaves_standing(more.value, each.value) for more in later):
+            found.add(each)
+        elif each not in claims:
+            later.append(each)
+    return found
+
+
+def past_horizon(standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
+    """Rule 5: return the reports that are older than their horizon beside the newest sound one, or without any, the newest that counts."""
+    newest = next((each for each in reversed(standing) if each.sound), None)
+    if newest is None:
+        claims = unsound_claims(standing, old)
+        newest = next((each for each in reversed(standing) if each not in claims), None)
+    return set() if newest is None else {each for each in standing if each.is_past_horizon(newest)}
+
+
+def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:
+    """Rule 6: return the reports that later ones overtook, in order of time, each by those that stood when it did.
+
+    `said` is what rules 1 to 3 leave, oldest first: what a report overtook stays so, also once that report does not stand any more.
+    """
+    found: set[AssessedStatement] = set()
+    current: list[AssessedStatement] = []
+    for each in said:
+        # Rule 4: a relief claim that is not sound replaces nothing.
+        if each.sound or not (each.claims_relief or any(each.is_better_than(one) for one in current if one not in old)):
+            current = [one for one in current if one.source != each.source or kind.leaves_standing(each.value, one.value)]
+        current.append(each)
+        if each.sound:
+            # Rule 5: only a sound report takes others past their horizon before it overtakes them.
+            current = [one for one in current if not one.is_past_horizon(each)]
+            gone = {one for one in current if _is_overtaken(kind, one, each, current)}
+            found |= gone
+            current = [one for one in current if one not in gone]
+    return found
+
+
+def _is_overtaken(kind: Kind[Any], old: AssessedStatement, later: AssessedStatement, current: Sequence[AssessedStatement]) -> bool:
+    if old.party or not _may_overtake(kind, later, old):
+        return False
+    if old.is_better_than(later):
+        return True
+    if not later.is_better_than(old):
+        return False
+    return (
+        later.statement.method in _HAS_SEEN
+        or later.rank < old.rank
+        or any(
+            each.origin != later.origin and each.sound and each.is_better_than(old) and _may_overtake(kind, each, old) for each in current
+        )
+    )
+
+
+def _may_overtake(kind: Kind[Any], later: AssessedStatement, old: AssessedStatement) -> bool:
+    age = old.age_at(later)
+    return (
+        later.rank <= old.rank + 1
+        and age > timedelta(0)
+        and age >= timedelta(days=kind.interval_days)
+        and kind.may_overtake(later.value, old.value)
+    )
+
+
+def standing_reports(kind: Kind[Any], said: Sequence[AssessedStatement], relayed: set[UUID]) -> Standing:
+    """Apply rules 3 to 6 to the reports on one part of a subject, oldest first; `relayed` is the first half of rule 3."""
+    found = Standing(list(said))
+    old = too_old_to_compare(said)
+    repeated = less_direct(said, old)
+    found.take_out([each for each in said if each in repeated or (each.statement.id in relayed and not each.from_outcome)], "relayed")
+    history = found.standing
+    found.take_out(replaced_by_later(kind, history, old), "replaced_by_later")
+    found.take_out(past_horizon(found.standing, old), "past_horizon")
+    found.take_out(overtaken(kind, history, old).intersection(found.standing), "overtaken")
+    found.old = old
+    return found

@@ -1,0 +1,73 @@
+"""What the reports on one part of a subject give together. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Generic, TypeVar
+
+from app.domain.kinds.values import Agreement, V
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StatedValue(Generic[V]):
+    """The value of a report, and the day that it speaks of."""
+
+    value: V
+    day: date = date.min
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[V]):
+    """One part of a subject: the reports that give its value, best first, the one that leads, and their agreement.
+
+    Without a leading report, `standing` is empty; without any report, `agreement` is None, too.
+    """
+
+    standing: Sequence[StatedValue[V]] = ()
+    preferred: StatedValue[V] | None = None
+    agreement: Agreement | None = None
+
+    def in_order(self) -> list[StatedValue[V]]:
+        """Return the report that leads, then the others."""
+        return [*([self.preferred] if self.preferred else []), *(each for each in self.standing if each is not self.preferred)]
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """The assessed value, the report that each of its figures and dates comes from, and the highest figure divided by the lowest."""
+
+    value: dict[str, Any]
+    basis: Mapping[str, StatedValue[Any]] = field(default_factory=dict)
+    spread: float | None = None
+
+
+T = TypeVar("T", int, date)
+
+
+def basis_of(reports: Sequence[StatedValue[V]], figures: Mapping[str, tuple[Any, Callable[[V], Any]]]) -> dict[str, StatedValue[V]]:
+    """Return the first report that says each figure, read from its value; a figure that is None comes from none."""
+    return {
+        name: said
+        for name, (figure, read) in figures.items()
+        if figure is not None and (said := next((each for each in reports if read(each.value) == figure), None)) is not None
+    }
+
+
+def disjoint(one: tuple[T | None, T | None], other: tuple[T | None, T | None]) -> bool:
+    """Tell whether two closed ranges have no value in common; None is an open end."""
+    low = max((end for end in (one[0], other[0]) if end is not None), default=None)
+    high = min((end for end in (one[1], other[1]) if end is not None), default=None)
+    return low is not None and high is not None and low > high
+
+
+def envelope(ranges: Iterable[tuple[T | None, T | None]]) -> tuple[T | None, T | None]:
+    """Return the range from the lowest low to the highest high; an end is None if all ranges leave it open.
+
+    A range that is open at one end is still included with its other end.
+    """
+    pairs = list(ranges)
+    ends = [end for pair in pairs for end in pair if end is not None]
+    return (
+        min(ends) if any(low is not None for low, _ in pairs) else None,
+        max(ends) if any(high is not None for _, high in pairs) else None,
+    )

@@ -1,0 +1,38 @@
+"""What became of the entries of another Lifeline."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from app.domain.kinds import KINDS
+from app.exchange.replication.entry_schema import KNOWN_TYPES, Entry
+from app.reports.validation import FieldErrors
+
+
+@dataclass(slots=True)
+class ApplyResult:
+    """Counts of entries added, existing, of unknown types or kinds, and in conflict; and the errors of those refused, by position."""
+
+    added: Counter[str] = field(default_factory=Counter)
+    existing: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+    conflicts: int = 0
+    refused: list[tuple[int, FieldErrors]] = field(default_factory=list)
+
+    def add(self, other: "ApplyResult") -> None:
+        """Add the counts of later entries."""
+        self.added += other.added
+        self.existing += other.existing
+        self.unknown += other.unknown
+        self.conflicts += other.conflicts
+
+    def expects(self, entry: Entry) -> bool:
+        """Tell whether an entry can be applied, and count it otherwise."""
+        if entry.is_withheld:
+            self.existing += 1
+        elif entry.type not in KNOWN_TYPES:
+            self.unknown[entry.type] += 1
+        elif entry.report is not None and entry.report.kind not in KINDS:
+            self.unknown[entry.report.kind] += 1
+        else:
+            return True
+        return False

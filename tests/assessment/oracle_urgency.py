@@ -1,0 +1,74 @@
+"""A second, naive implementation of `urgency/1`, written from the text of the contract without the code of the app."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from tests.assessment.oracle import Oracle
+from tests.assessment.oracle_kinds import said, served_time, state_of
+
+TRAPPED = ("trapped", "besieged", "encircled", "remaining")
+
+
+@dataclass
+class Urgency:
+    """Level and its reasons, each with its indicator; the level is None where nothing leads."""
+
+    level: str | None
+    because: set[tuple[str, str]]
+    silent_days: int | None
+    dormant: bool
+
+
+def _is_shut(oracle: Oracle, way: str) -> bool:
+    leader = oracle.leaders[way]
+    return leader is not None and (state_of(leader) == "closed" or leader["value"].get("passable_by") == [])
+
+
+def _held(indicators: dict[str, Oracle]) -> set[tuple[str, str]]:
+    held = set()
+    for name, each in indicators.items():
+        concept = said(each.preferred, "concept") if each.preferred else None
+        if concept in TRAPPED:
+            figures = each.figures()
+            figure = next((figures[end] for end in ("people", "people_high", "people_low") if figures[end] is not None), 0)
+            if figure > 0:
+                held.add((concept, name))
+    routes = {name: each for name, each in indicators.items() if each.kind == "route_closure"}
+    for way in ("in", "out"):
+        known = {name: each for name, each in routes.items() if each.leaders[way] is not None}
+        if all(_is_shut(each, way) for each in known.values()):
+            held |= {(f"way_{way}_closed", name) for name in known}
+    for name, each in routes.items():
+        way_in = each.leaders["in"]
+        closed = each.figures()["status"] == "closed" or (way_in is not None and state_of(way_in) == "closed")
+        if each.figures()["last_route"] and closed:
+            held.add(("last_route", name))
+    return held
+
+
+def _short(oracle: Oracle, today: date) -> set[str]:
+    if oracle.kind != "supply_runout" or oracle.preferred is None:
+        return set()
+    reasons = {"ran_out"} if state_of(oracle.preferred) == "ran_out" else set()
+    due = oracle.due()
+    if due is not None and due <= today + timedelta(days=7):
+        reasons.add("past_due" if due < today else "due_soon")
+    return reasons | ({"imminent"} if oracle.is_imminent() else set())
+
+
+def silence(oracles: Iterable[Oracle], today: date) -> int | None:
+    """Return the days since the newest sound report, or the newest where none is sound."""
+    said_so = [(each, oracle) for oracle in oracles for each in oracle.visible]
+    sound = [(each, oracle) for each, oracle in said_so if oracle.is_sound(each)] or said_so
+    return min(((today - served_time(each).date()).days for each, _ in sound), default=None)
+
+
+def urgency(indicators: dict[str, Oracle], today: date) -> Urgency:
+    """Return the urgency of the indicators of one place."""
+    held = _held(indicators)
+    short = {(reason, name) for name, each in indicators.items() for reason in _short(each, today)}
+    leads = any(each.preferred is not None for each in indicators.values())
+    level = "critical" if held and short else "serious" if held or short else "watch" if leads else None
+    silent_days = silence(indicators.values(), today)
+    return Urgency(level, held | short, silent_days, silent_days is not None and silent_days > 365)

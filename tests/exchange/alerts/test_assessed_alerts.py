@@ -1,0 +1,178 @@
+"""Alerts follow the assessment of their reports, as of when these are recorded: who confirms, what is ended, and for whom."""
+
+from typing import Any
+
+import feedparser
+import httpx
+import pytest
+
+from app.domain.tlp import Label
+from app.storage.database import Database
+from tests.assessment.stories import food, road, say, statement
+from tests.exchange.alerts.test_endpoints import cap, text
+from tests.support.factories import post, post_all
+from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.plans import recorded
+
+pytestmark = pytest.mark.usefixtures("reference")
+
+
+async def shown(client: httpx.AsyncClient, report: dict[str, Any]) -> tuple[str | None, ...]:
+    """Return status, type and response of the alert of a report."""
+    message = await cap(client, report["id"])
+    return text(message, "status"), text(message, "msgType"), text(message, "responseType")
+
+
+async def references(client: httpx.AsyncClient, report: dict[str, Any]) -> list[str]:
+    """Return the identifiers of the messages that the alert of a report refers to, whose other fields are checked."""
+    found = (text(await cap(client, report["id"]), "references") or "").split()
+    identifiers = [each.split(",")[1] for each in found]
+    for identifier, reference in zip(identifiers, found, strict=True):
+        assert reference == f"lifeline,{identifier},{text(await cap(client, identifier), 'sent')}"
+    return identifiers
+
+
+async def titles(client: httpx.AsyncClient) -> dict[str, tuple[str, str]]:
+    """Return title and type of each entry of the feed, by identifier."""
+    feed = feedparser.parse((await client.get("/v1/alerts")).content)
+    return {each.id.rpartition(":")[2]: (each.title, each.tags[0].term) for each in feed.entries}
+
+
+async def test_resupply_that_overtakes_warnings_is_an_update_of_them(client: httpx.AsyncClient) -> None:
+    first = await say(client, "agency", "2016-08-01", food(days=(5, 9)))
+    second = await say(client, "envoy", "2016-08-02", food(days=(6, 8)))
+    one = await say(client, "monitor", "2016-08-06", food("resupplied"))
+    # One voice is not enough: the warnings stand.
+    assert await shown(client, one) == ("Draft", "Alert", "Monitor")
+    two = await say(client, "outlet", "2016-08-06", food("resupplied"))
+    assert await shown(client, two) == ("Actual", "Update", "AllClear")
+    assert await references(client, two) == [first["id"], second["id"]]
+    assert await titles(client) == {
+        first["id"]: ("Supply run-out: food, Old town", "Alert"),
+        second["id"]: ("Supply run-out: food, Old town", "Alert"),
+        one["id"]: ("Unconfirmed: Supply restored: food, Old town", "Alert"),
+        two["id"]: ("Supply restored: food, Old town", "Update"),
+    }
+    again = await say(client, "agency", "2016-08-20", food(days=(2, 3)))
+    # What was sent does not change when the assessment does.
+    assert await shown(client, two) == ("Actual", "Update", "AllClear")
+    assert await shown(client, first) == ("Actual", "Alert", "Prepare")
+    assert await shown(client, again) == ("Actual", "Update", "Prepare")
+    assert set(await references(client, again)) == {one["id"], two["id"]}
+
+
+@sqlite_only
+@pytest.mark.parametrize("value", [food("resupplied"), food(days=(90, 99)), road("open"), road("restricted")])
+@pytest.mark.parametrize(
+    "unsound", [{"source": "army"}, {"source": "agency", "credibility": 4}, {"source": "outlet", "origin": "rebels"}], ids=str
+)
+async def test_unsound_relief_claim_is_a_draft(client: httpx.AsyncClient, value: dict[str, Any], unsound: dict[str, Any]) -> None:
+    warning = await say(client, "envoy", "2016-08-01", food(days=(5, 9)) if "supply" in value else road("closed"))
+    body = statement(**{"source": "", "stated_at": "2016-08-09", "value": value} | unsound)
+    assert (await shown(client, await post(client, **body)))[:2] == ("Draft", "Alert")
+    # Alone, too, where nothing worse is said.
+    alone = body | {"place": "country"}
+    status, _, response = await shown(client, await post(client, **alone))
+    assert (status, response == "AllClear") == ("Draft", False)
+    assert await shown(client, warning) == ("Actual", "Alert", "Prepare" if "supply" in value else "Avoid")
+
+
+@sqlite_only
+async def test_route_is_open_only_by_its_own_direction(client: httpx.AsyncClient) -> None:
+    shut = await say(client, "agency", "2016-08-01", road("closed", direction="in"))
+    out = await say(client, "agency", "2016-08-02", road("closed", direction="out"))
+    way = await say(client, "envoy", "2016-08-03", road("open", direction="in"), method="direct_observation")
+    assert await shown(client, way) == ("Actual", "Update", "AllClear")
+    assert await references(client, way) == [shut["id"]]
+    both = await say(client, "monitor", "2016-08-04", road("open"))
+    assert await shown(client, both) == ("Draft", "Alert", "Monitor")
+    reopened = await say(client, "agency", "2016-08-05", road("open", direction="out"))
+    # A source's own later report ends its alert as well.
+    assert (await shown(client, reopened), await references(client, reopened)) == (("Actual", "Update", "AllClear"), [out["id"]])
+
+
+@sqlite_only
+async def test_announced_relayed_and_late_reports_are_drafts(client: httpx.AsyncClient) -> None:
+    said = await say(client, "agency", "2016-08-01", food(days=(5, 9)))
+    repeated = await say(client, "agency", "2016-08-03", food(days=(6, 9)), via=["outlet"])
+    relayed = await say(client, "envoy", "2016-08-04", food(days=(2, 5)), relays=said["id"])
+    assert [(await shown(client, each))[0] for each in (said, repeated, relayed)] == ["Actual", "Draft", "Draft"]
+    for status in ("open", "closed"):
+        announced = await say(client, "envoy", "2016-08-01", road(status, assertion="announced", since="2016-08-20"))
+        assert (await shown(client, announced))[:2] == ("Draft", "Alert")
+    await say(client, "agency", "2016-08-20", food("resupplied"))
+    late = await say(client, "agency", "2016-08-10", food(days=(1, 2)))
+    assert (await shown(client, late))[0] == "Draft"
+
+
+async def test_reports_of_one_request_alert_as_if_sent_one_by_one(client: httpx.AsyncClient) -> None:
+    warned, restored = await post_all(
+        client,
+        statement("agency", "2016-08-01", food(days=(5, 9))),
+        statement("agency", "2016-08-06", food("resupplied")),
+    )
+    assert await shown(client, warned) == ("Actual", "Alert", "Prepare")
+    assert await shown(client, restored) == ("Actual", "Update", "AllClear")
+    assert await references(client, restored) == [warned["id"]]
+
+
+@sqlite_only
+async def test_outcome_that_came_true_outlasts_a_weak_resupply(client: httpx.AsyncClient) -> None:
+    warning = await say(client, "agency", "2016-08-01", food(days=(5, 9)))
+    convoy = await say(client, "agency", "2016-08-11", food("ran_out"))
+    await post(client, f"/v1/indicators/{warning['indicator']}/outcome", outcome="materialised", reason="it did", report=convoy["id"])
+    assert await shown(client, await say(client, "monitor", "2016-08-20", food("resupplied"))) == ("Draft", "Alert", "Monitor")
+
+
+async def test_alert_depends_on_no_report_above_the_clearance(client: httpx.AsyncClient, make_client: MakeClient) -> None:
+    public = await make_client(clearance=Label.CLEAR)
+    hidden = await say(client, "envoy", "2016-08-01", food(days=(5, 9)), sensitivity="amber")
+    seen = await say(client, "agency", "2016-08-02", food(days=(5, 9)))
+    first = await say(client, "outlet", "2016-08-06", food("resupplied"), sensitivity="red")
+    second = await say(client, "monitor", "2016-08-06", food("resupplied"))
+    # Above, two voices end both warnings; below, one voice ends nothing.
+    assert (await shown(client, second), set(await references(client, second))) == (
+        ("Actual", "Update", "AllClear"),
+        {hidden["id"], seen["id"]},
+    )
+    assert (await shown(public, second), await references(public, second)) == (("Draft", "Alert", "Monitor"), [])
+    assert set(await titles(public)) == {seen["id"], second["id"]}
+    await post(client, f"/v1/reports/{seen['id']}/label", sensitivity="amber", reason="names a depot")
+    assert first["id"] not in (await public.get("/v1/alerts")).text
+    assert seen["id"] not in (await public.get(f"/v1/alerts/{second['id']}.cap")).text
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("value", "expires"),
+    [
+        # Past the horizon of 30 days, until that day has ended everywhere.
+        (food(runs_out_earliest="2016-10-01", runs_out_latest="2016-12-24"), "2016-12-25T11:59:59-00:00"),
+        (food("low", runs_out_latest="2016-12-24"), "2016-12-25T11:59:59-00:00"),
+        (food(runs_out_latest="9999-12-31"), "9999-12-31T11:59:59-00:00"),
+        (road("closed", since="2016-12", assertion="announced"), "2017-01-01T11:59:59-00:00"),
+        (food("resupplied"), "2016-08-15T00:00:00-00:00"),
+        (road("open"), "2016-08-08T00:00:00-00:00"),
+        (road("closed"), "2016-08-31T00:00:00-00:00"),
+    ],
+)
+async def test_alert_expires_after_the_last_day_that_it_warns_of(client: httpx.AsyncClient, value: dict[str, Any], expires: str) -> None:
+    report = await say(client, "agency", "2016-08-01", value)
+    assert text(await cap(client, report["id"]), "expires") == expires
+
+
+@sqlite_only
+async def test_list_takes_as_many_queries_with_references_as_without(client: httpx.AsyncClient, database: Database) -> None:
+    async def queries() -> int:
+        with recorded(database) as found:
+            assert (await client.get("/v1/alerts")).status_code == 200
+        return len(found)
+
+    await say(client, "agency", "2016-08-01", food(days=(5, 9)))
+    await say(client, "agency", "2016-08-06", food("resupplied"))
+    few = await queries()
+    for day in range(1, 29):
+        await say(client, "agency", f"2016-09-{day:02}", food("resupplied") if day % 2 else food(days=(1, 2)))
+        await say(client, "agency", f"2016-09-{day:02}", road("open" if day % 2 else "closed"))
+    # The webhook dispatcher runs its own query from time to time.
+    assert await queries() <= few + 1
