@@ -80,8 +80,8 @@ CollectionPath = Annotated[
     str, Path(max_length=50, description="`places`, `routes` or `indicators`.", examples=["indicators"]), AfterValidator(_check_collection)
 ]
 _BBOX = "West, south, east, north in degrees (CRS84); with heights: west, south, lowest, east, north, highest."
-_DATETIME = """A time `t` or an interval `t1/t2`; `..` or nothing leaves an end open. The time of an indicator is that of its newest
-standing statement; places and routes have none, and are always included."""
+_DATETIME = """A time `t` or an interval `t1/t2`; `..` or nothing leaves an end open. The time of an indicator is that of its preferred
+report; indicators without one, places and routes have no time, and are always included."""
 _COLLECTION_EXAMPLE = {"id": "places", "title": "Places", "itemType": "feature", "crs": [CRS84]}
 _POINT_EXAMPLE = {"type": "Point", "coordinates": [37.19, 36.2]}
 _FEATURE_EXAMPLE = {"type": "Feature", "id": "01900000", "geometry": _POINT_EXAMPLE, "properties": {"slug": "aleppo-east"}}

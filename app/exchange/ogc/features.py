@@ -85,7 +85,8 @@ class FeatureReader:
                 return
 
     async def _indicators(self, query: FeatureQuery, after: UUID | None, limit: int) -> tuple[list[Feature], UUID | None]:
-        where = [*visible_at(self._level), *self._in_time_range(query)]
+        # As in /v1/indicators, because the links of the collection name that list as its alternative.
+        where = [*visible_at(self._level), col(IndicatorProjection.agreement).is_not(None), *self._in_time_range(query)]
         if query.feature_id is not None:
             where.append(col(IndicatorProjection.indicator_id) == query.feature_id)
         if query.bbox is not None:

@@ -11,6 +11,7 @@ from shapely.geometry import box, shape
 
 from app.domain.tlp import Label
 from app.exchange.ogc import features
+from tests.support.factories import report
 from tests.support.fixtures import MakeClient
 from tests.support.processes import serve_demo
 
@@ -93,24 +94,33 @@ async def test_bbox_compares_the_geometry_that_the_caller_may_see(
         assert shape(each["geometry"]).intersects(area)
 
 
-async def test_datetime_selects_by_the_newest_statement(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+async def test_datetime_selects_by_the_time_of_the_preferred_report(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    slug = "south-road"
+    # Nothing stands on the road since the only report on it was retracted.
+    assert slug not in {each["properties"]["subject"] for each in await all_features(client, "indicators")}
+    claim = report("route_closure", {"route": slug, "status": "open"}, source="army")
+    assert (await client.post("/v1/reports", json=claim)).status_code == 201
     everything = await all_features(client, "indicators")
-    for when, found in (
-        ("2016-07-28T00:00:00Z", True),
-        ("2016-07-28", True),
-        ("2016-07-28T00:00:00Z/2016-07-29T00:00:00Z", True),
-        ("../2016-07-28T00:00:00Z", True),
-        ("/2016-07-27T23:59:59Z", False),
-        ("2016-07-28T00:00:01Z/..", False),
-        ("2016-07-28T00:00:01Z/", False),
-        ("../..", True),
-        ("0001-01-01/9999-12-31", True),
+    # An observation has the time at which it ended; what is only claimed has none, and is always included.
+    observed, stated = "2016-07-02T03:04:05Z", "2016-07-28T00:00:00Z"
+    assert {each["properties"]["stated_at"] for each in everything} == {observed, stated, None}
+    assert [each["properties"]["subject"] for each in everything if each["properties"]["stated_at"] is None] == [slug]
+    for when, times in (
+        ("2016-07-28T00:00:00Z", {stated}),
+        ("2016-07-28", {stated}),
+        ("2016-07-02", {observed}),
+        ("2016-07-28T00:00:00Z/2016-07-29T00:00:00Z", {stated}),
+        ("../2016-07-28T00:00:00Z", {stated, observed}),
+        ("/2016-07-27T23:59:59Z", {observed}),
+        ("2016-07-02T03:04:06Z/2016-07-27T23:59:59Z", set()),
+        ("2016-07-28T00:00:01Z/..", set()),
+        ("2016-07-28T00:00:01Z/", set()),
+        ("../..", {stated, observed}),
+        ("0001-01-01/9999-12-31", {stated, observed}),
     ):
-        # The retracted closure has no time, and is always included.
-        expected = [each for each in everything if found or each["properties"]["stale_after"] is None]
+        expected = [each for each in everything if each["properties"]["stated_at"] in {*times, None}]
         assert await all_features(client, "indicators", datetime=when) == expected, when
         assert len(await all_features(client, "places", datetime=when)) == 4
-    assert len(everything) > len([each for each in everything if each["properties"]["stale_after"] is None]) == 1
     assert (await client.get(f"{ITEMS.format('places')}?limit=1000000")).status_code == 200
 
 
