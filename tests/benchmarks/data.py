@@ -172,18 +172,21 @@ def _report(item: dict[str, Any], source_ids: dict[str, int]) -> PlainReport:
         stated_at=datetime.fromisoformat(item["stated_at"]),
         recorded_at=datetime.fromisoformat(item["recorded_at"]),
         value=item["value"],
-        **{name: said[name] for name in ("via", "method", "credibility", "url", "title", "quote", "language", "licence")},
+        **{
+            name: said[name]
+            for name in ("via", "directness", "origin", "method", "credibility", "url", "title", "quote", "language", "licence")
+        },
     )
 
 
 def _indicator(item: dict[str, Any], place_ids: dict[str, int]) -> PlainIndicator:
-    times = ("stated_at", "stale_after", "recorded_at")
+    times, assessment = ("stated_at", "stale_after", "recorded_at"), item["assessment"]
     return PlainIndicator(
         id=UUID(item["id"]),
         place_id=place_ids[item["place"]["slug"]],
-        reports=item["assessment"]["reports"],
-        sources=item["assessment"]["sources"],
-        preferred_id=UUID(item["assessment"]["preferred"]),
+        preferred_id=UUID(assessment["preferred"]),
+        **{name: assessment[name] for name in ("reports", "sources", "origins", "basis", "spread")},
+        **{name: assessment[name] and datetime.fromisoformat(assessment[name]) for name in ("newest_at", "newest_sound_at")},
         **{name: item[name] for name in ("kind", "subject", "value", "agreement", "revision", "sensitivity")},
         **{name: datetime.fromisoformat(item[name]) for name in times},
     )

@@ -77,6 +77,8 @@ class PlainReport(Plain, table=True):
     recorded_at: datetime = Stored(sa_column=_time())
     value: dict[str, Any] = Stored(sa_column=Column(JSON, nullable=False))
     via: list[Any] = Stored(sa_column=Column(JSON, nullable=False))
+    directness: str
+    origin: dict[str, str] | None = Stored(default=None, sa_column=Column(JSON(none_as_null=True)))
     method: str
     credibility: int
     url: str | None = None
@@ -103,6 +105,11 @@ class PlainIndicator(Plain, table=True):
     revision: int
     reports: int
     sources: int
+    origins: int
+    basis: dict[str, str] = Stored(sa_column=Column(JSON, nullable=False))
+    spread: float | None = None
+    newest_at: datetime | None = Stored(default=None, sa_column=Column(DateTime(timezone=True)))
+    newest_sound_at: datetime | None = Stored(default=None, sa_column=Column(DateTime(timezone=True)))
     sensitivity: str
     preferred_id: UUID = Stored(foreign_key="plain_report.id")
     place: PlainPlace = Relationship()
@@ -158,9 +165,15 @@ class AssessmentOut(BaseModel):
     """An assessment."""
 
     method: str
+    policy: dict[str, str | None] | None
     reports: int
     sources: int
+    origins: int
     preferred: UUID
+    basis: dict[str, UUID]
+    spread: float | None
+    newest_at: datetime | None
+    newest_sound_at: datetime | None
 
 
 class ProvenanceOut(BaseModel):
@@ -170,6 +183,8 @@ class ProvenanceOut(BaseModel):
     source: SourceOut
     stated_at: datetime
     via: list[dict[str, str]]
+    directness: str
+    origin: dict[str, str] | None
     method: str
     credibility: int
     url: str | None
@@ -217,6 +232,8 @@ class ReportOut(BaseModel):
     recorded_at: datetime
     value: dict[str, Any]
     via: list[dict[str, str]]
+    directness: str
+    origin: dict[str, str] | None
     method: str
     credibility: int
     url: str | None
@@ -316,12 +333,25 @@ def _indicator(row: PlainIndicator) -> IndicatorOut:
         stated_at=_utc(row.stated_at),
         stale_after=_utc(row.stale_after),
         recorded_at=_utc(row.recorded_at),
-        assessment=AssessmentOut(method="envelope/2", reports=row.reports, sources=row.sources, preferred=row.preferred_id),
+        assessment=AssessmentOut(
+            method="envelope/2",
+            policy=None,
+            reports=row.reports,
+            sources=row.sources,
+            origins=row.origins,
+            preferred=row.preferred_id,
+            basis={name: UUID(report) for name, report in row.basis.items()},
+            spread=row.spread,
+            newest_at=row.newest_at and _utc(row.newest_at),
+            newest_sound_at=row.newest_sound_at and _utc(row.newest_sound_at),
+        ),
         provenance=ProvenanceOut(
             report=preferred.id,
             source=SourceOut(**preferred.source.model_dump(exclude={"id"})),
             stated_at=_utc(preferred.stated_at),
             via=preferred.via,
+            directness=preferred.directness,
+            origin=preferred.origin,
             method=preferred.method,
             credibility=preferred.credibility,
             url=preferred.url,
@@ -400,8 +430,12 @@ def _read(row: PlainIndicator, reports: Sequence[PlainReport]) -> None:
     if people:
         value |= {"people_low": min(people), "people_high": max(people)}
     row.value = value
+    row.basis = {name: str(each.id) for each in (*reports, best) for name in each.value if name in row.basis}
+    row.spread = max(people) / min(people) if people and min(people) else None
+    row.newest_at = max(_utc(each.stated_at) for each in reports)
+    row.newest_sound_at = max((_utc(each.stated_at) for each in reports if not each.source.party_to_conflict), default=None)
     row.preferred_id, row.preferred, row.stated_at = best.id, best, best.stated_at
-    row.reports = row.sources = len(reports)
+    row.reports = row.sources = row.origins = len(reports)
     row.agreement = "single" if len(reports) == 1 else "contested" if len(set(people)) > 1 else "consistent"
 
 
@@ -507,6 +541,7 @@ async def _record(session: AsyncSession, sent: Sequence[ReportIn]) -> list[Recor
             recorded_at=now,
             value=each.value,
             via=[],
+            directness="direct",
             method="unknown",
             credibility=each.credibility,
         )
