@@ -53,7 +53,7 @@ def test_demo_loads_once_and_prints_a_new_secret_each_time(run: Run, database_ur
     # The second run rotates the key of the first.
     assert query_rows(database_url, "SELECT count(*) FROM api_key WHERE name = 'demo'") == [(1,)]
     # The reports of the demo, and one restricted report with a label proposal.
-    assert query_rows(database_url, "SELECT count(*) FROM report") == [(17,)]
+    assert query_rows(database_url, "SELECT count(*) FROM report") == [(16,)]
     assert "Reassessed 8 indicators." in run("migrate", "--reassess").output
 
 

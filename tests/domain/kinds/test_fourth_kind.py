@@ -42,9 +42,8 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(KIND, copy / FILE)
     registered = (copy / LIST).read_text(encoding="utf-8")
     for line, added in (
-        ("from app.domain.kinds.base import Kind\n", "from app.domain.kinds.health_attack import HealthAttackKind\n")(
-            "        RouteClosureKind(),\n", "        HealthAttackKind(),\n"
-        ),
+        ("from app.domain.kinds.base import Kind\n", "from app.domain.kinds.health_attack import HealthAttackKind\n"),
+        ("        RouteClosureKind(),\n", "        HealthAttackKind(),\n"),
     ):
         assert registered.count(line) == 1
         registered = registered.replace(line, line + added)
@@ -177,10 +176,10 @@ async def test_fourth_kind_is_shown_wherever_the_others_are(database_url: str, c
             fourth = [each for each in warnings if each["indicator"]["kind"] == "health_attack"]
             assert [(each["due"], each["days_left"], each["past_due"]) for each in fourth] == [(due, 1, False)]
 
-            # The board puts the place first, because people there are short of care; everything else is stale.
+            # The board puts the place first, because people there are short of care; the other has been silent since 2016.
             board = (await client.get("/")).text
             levels = re.findall(r'<article class="place level-edge-(\w+)" id="p-(\w+)"', board)
-            assert levels == [("serious", "country"), ("quiet", "oldtown")]
+            assert levels == [("serious", "country"), ("dormant", "oldtown")]
             page = (await client.get("/places/country")).text
             for text in (board, page):
                 assert "Health care" in text
