@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.access.keys import create_key
 from app.access.principal import Principal, Scope
 from app.assessment.inputs import load_inputs
 from app.assessment.loading import load_all
@@ -20,7 +21,8 @@ from app.http.problems import Problem
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_place
 from app.reports.amendments import record_outcome
-from app.reports.labels import change_label
+from app.reports.labels import change_label, confirm_declassification
+from app.reports.models import LabelProposal
 from app.reports.queries import VisibleReport
 from app.reports.schemas import OutcomeIn
 from app.reports.service import record_reports, retract_report
@@ -30,7 +32,6 @@ from app.storage.database import Database
 from tests.support.factories import Reference, post, report
 from tests.support.fixtures import FULL, sqlite_only
 
-CALLER = Principal(4, UUID(int=1), organisation="test", scopes=frozenset(Scope))
 FIRST_DAY = date(2014, 1, 1)
 LAST_DAY = 700
 PEOPLE = st.sampled_from([1000, 1500, 2000, 20000]).map(lambda people: ("trapped_population", {"concept": "trapped", "people": people}))
@@ -60,22 +61,27 @@ def _steps(values: st.SearchStrategy[tuple[str, dict[str, Any]]]) -> st.SearchSt
     )
     rare = st.one_of(
         st.tuples(st.just("retract"), which),
-        st.tuples(st.just("label"), which, st.sampled_from(["amber", "red"])),
+        st.tuples(st.just("label"), which, st.sampled_from(["clear", "amber", "red"])),
         st.tuples(st.just("outcome"), which, st.sampled_from(["materialised", "averted", "pending"])),
     )
     return st.lists(st.one_of(said, said, said, said, said, rare), min_size=10, max_size=30)
 
 
 class _Ledger:
-    """Statements about one indicator, at a place of its own."""
+    """Statements about one indicator, at a place of its own, by two persons."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database, self.settings, self.place = database, settings, f"place-{uuid4().hex[:8]}"
         self.reports: list[VisibleReport] = []
+        self.callers: list[Principal] = []
 
     async def begin(self) -> None:
         async with self.database.write() as session:
             await add_place(session, PlaceIn(slug=self.place, name="Place", timezone="Asia/Damascus"))
+            for person in ("amal", "bashir"):
+                more = {"organisation": "test", "person": person, "scopes": frozenset(Scope)}
+                key, _ = await create_key(session, name=person, clearance=Label.RED, **more)
+                self.callers.append(Principal(Label.RED.level, key.id, **more))
 
     async def report(
         self, said: tuple[str, dict[str, Any]], source: str, day: int, label: str, credibility: int, directness: str, relays: int | None
@@ -87,7 +93,7 @@ class _Ledger:
         stated = (FIRST_DAY + timedelta(days=day)).isoformat() + ("T21:30:00Z" if day % 3 == 0 else "")
         body = report(kind, None, place=self.place, source=source, stated_at=stated, sensitivity=label, provenance=provenance)
         async with self.database.write() as session:
-            (found,), _ = await record_reports(session, CALLER, [validate(body | {"value": value}, self.settings)], self.settings)
+            (found,), _ = await record_reports(session, self.callers[0], [validate(body | {"value": value}, self.settings)], self.settings)
         if isinstance(found, VisibleReport) and found.created:
             self.reports.append(found)
 
@@ -97,18 +103,23 @@ class _Ledger:
     async def retract(self, which: int) -> None:
         if (report_id := self._pick(which)) is not None:
             async with self.database.write() as session:
-                await retract_report(session, CALLER, report_id, "withdrawn", self.settings)
+                await retract_report(session, self.callers[0], report_id, "withdrawn", self.settings)
 
     async def label(self, which: int, label: str) -> None:
-        if (report_id := self._pick(which)) is not None:
+        if (report_id := self._pick(which)) is None:
+            return
+        first, second = self.callers
+        async with self.database.write() as session:
+            changed = await change_label(session, first, report_id, Label(label), "it names people", self.settings)
+        if isinstance(changed, LabelProposal):
             async with self.database.write() as session:
-                await change_label(session, CALLER, report_id, Label(label), "it names people", self.settings)
+                await confirm_declassification(session, second, changed.id, self.settings)
 
     async def outcome(self, which: int, outcome: str) -> None:
         if (report_id := self._pick(which)) is not None:
             sent = OutcomeIn(outcome=outcome, reason="seen", report=report_id)
             async with self.database.write() as session:
-                await record_outcome(session, CALLER, self.reports[0].report.indicator_id, sent, self.settings)
+                await record_outcome(session, self.callers[0], self.reports[0].report.indicator_id, sent, self.settings)
 
     async def check(self, connection: AsyncConnection, time_point: TimePoint) -> None:
         """Compare what is assessed from the statements that are loaded, and from all."""
@@ -120,7 +131,7 @@ class _Ledger:
 
 
 @settings(
-    max_examples=200 if FULL else 4,
+    max_examples=200 if FULL else 3,
     derandomize=not FULL,
     deadline=None,
     database=None,
