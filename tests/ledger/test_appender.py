@@ -37,7 +37,7 @@ ONE_BY_ONE = COUNT if FULL else 24
 WRITERS = 8
 SOURCES = ("agency", "envoy", "monitor", "unknown", "army", "rebels", "neighbour")
 # Fields that differ between two services with the same reports.
-OWN_FIELDS = ("id", "recorded_at", "revision", "links", "preferred", "report")
+OWN_FIELDS = ("id", "recorded_at", "revision", "links")
 
 
 def _value(kind: str, chance: random.Random) -> dict[str, Any]:
@@ -76,10 +76,13 @@ def statements() -> list[dict[str, Any]]:
     return bodies
 
 
-def _without_own_fields(value: Any) -> Any:
+def _without_own_fields(value: Any, times: dict[str, str]) -> Any:
+    """Leave out OWN_FIELDS, and name each report by the time at which it was stated, which no other has."""
     if isinstance(value, dict):
-        return {name: _without_own_fields(each) for name, each in value.items() if name not in OWN_FIELDS}
-    return [_without_own_fields(each) for each in value] if isinstance(value, list) else value
+        return {name: _without_own_fields(each, times) for name, each in value.items() if name not in OWN_FIELDS}
+    if isinstance(value, list):
+        return [_without_own_fields(each, times) for each in value]
+    return times.get(value, value) if isinstance(value, str) else value
 
 
 async def indicators(client: httpx.AsyncClient) -> dict[tuple[str, ...], Any]:
@@ -88,7 +91,8 @@ async def indicators(client: httpx.AsyncClient) -> dict[tuple[str, ...], Any]:
     found = {}
     for item in items:
         detail = (await client.get(item["links"]["self"])).json()
-        found[item["kind"], item["place"]["slug"], item["subject"]] = _without_own_fields(detail)
+        times = {each["id"]: each["stated_at"] for each in (*detail["reports"], *detail["left_out"])}
+        found[item["kind"], item["place"]["slug"], item["subject"]] = _without_own_fields(detail, times)
     return found
 
 
@@ -223,7 +227,9 @@ def _entry(change: Any, report: Any, slugs: dict[Any, str], *, plain: bool) -> d
     """Return the JSON of an entry that app/ledger/hash_chain.py documents."""
     statement = None
     if report is not None:
-        provenance = {name: report[name] for name in ("via", "method", "credibility", "url", "title", "quote", "language", "licence")}
+        names = ("via", "directness", "origin", "method", "credibility", "url", "title", "quote", "language", "licence")
+        relays = None if report["relays"] is None else str(report["relays"])
+        provenance = {name: report[name] for name in names} | {"relays": relays}
         statement = {
             "id": str(report["id"]),
             "kind": report["kind"],

@@ -57,7 +57,12 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
         r"head: it names entry 8 as the last, but the ledger ends at entry 7",
     ),
     "an entry and its report deleted": (
-        ["DELETE FROM indicator_projection", "DELETE FROM ledger_entry WHERE global_seq = 7", "DELETE FROM report WHERE global_seq = 7"],
+        [
+            "DELETE FROM indicator_projection",
+            "DELETE FROM alert_standing WHERE report_id = (SELECT id FROM report WHERE global_seq = 7)",
+            "DELETE FROM ledger_entry WHERE global_seq = 7",
+            "DELETE FROM report WHERE global_seq = 7",
+        ],
         r"entry 7: missing from the ledger",
     ),
     "a report without an entry": (["DELETE FROM ledger_entry WHERE global_seq = 2"], r"report [0-9a-f-]{36}: no entry records it"),
