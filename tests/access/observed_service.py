@@ -200,7 +200,8 @@ class ObservedService:
         await self.post(client, f"/v1/reports/{fourth}/label", {"sensitivity": top.value, "reason": "names"})
         warning = await self.record(client, report("supply_runout", sensitivity=high.value, source="nurse", provenance={}))
         indicator = dict(self.hidden + self.visible)[warning]
-        outcome = {"outcome": "averted", "reason": "a convoy", "report": warning}
+        stock = report("supply_runout", {"scope": "agency_stock"}, sensitivity=high.value, stated_at="2016-07-30", provenance={})
+        outcome = {"outcome": "averted", "reason": "a convoy", "report": await self.record(client, stock)}
         await self.post(client, f"/v1/indicators/{indicator}/outcome", outcome)
         # Stays open; the next reader of the list sees it.
         change = {"sensitivity": low.value, "reason": "soon"}

@@ -49,15 +49,19 @@ CASES = [*POSTS.items(), ("/v1/reports", ([report(source="envoy"), report(place=
 
 @pytest.fixture
 async def recorded(client: httpx.AsyncClient, reference: Reference) -> dict[str, str]:
-    """Record a report with a warning, and return its identifier and that of its indicator."""
+    """Record a report with a warning, and return its identifier, that of its indicator, and that of a report of what became of it."""
     made = (await client.post("/v1/reports", json=report("supply_runout"))).json()
-    return {"report": made["id"], "indicator": made["indicator"]}
+    state = {"supply": "food", "state": "resupplied"}
+    seen = (
+        await client.post("/v1/reports", json=report("supply_runout", source="envoy", stated_at="2016-08-01") | {"value": state})
+    ).json()
+    return {"report": made["id"], "indicator": made["indicator"], "seen": seen["id"]}
 
 
 def fill(path: str, body: Any, recorded: dict[str, str]) -> tuple[str, Any]:
     """Return the path and body of a case about the recorded report."""
     if path.endswith("/outcome"):
-        body = body | {"report": recorded["report"]}
+        body = body | {"report": recorded["seen"]}
         return path.replace("{id}", recorded["indicator"]), body
     return path.replace("{id}", recorded["report"]).replace("{slug}", "agency"), body
 

@@ -42,7 +42,8 @@ async def test_no_response_below_amber_reveals_a_protected_source(
     paths = [
         "/v1/sources", f"/v1/sources/{slug}", f"/v1/sources/{slug}/record", "/v1/indicators", "/v1/indicators?as_of=2016-12-01",
         f"/v1/indicators/{indicator}", f"/v1/indicators/{indicator}?known_at=2999-01-01", f"/v1/indicators/{indicator}/history",
-        "/v1/situations/oldtown", "/v1/situations?as_of=2016-12-01", "/v1/warnings?within_days=3650", "/v1/reports", f"/v1/reports/{made}",
+        "/v1/situations/oldtown", "/v1/situations?as_of=2016-12-01", "/v1/warnings?unresolved=true",
+        "/v1/warnings?within_days=30&as_of=2016-08-01", "/v1/reports", f"/v1/reports/{made}",
         "/v1/changes", f"/v1/reports?source={slug}", f"/v1/indicators?source={slug}", f"/v1/indicators?source={slug}&as_of=2016-12-01",
     ]  # fmt: skip
     for reader in (anonymous, await make_client(Scope.READ, clearance=Label.GREEN)):

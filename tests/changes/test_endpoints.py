@@ -13,7 +13,7 @@ import rfc8785
 from app.changes import endpoints, queries
 from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import Label
-from tests.support.factories import Reference, post_all, report
+from tests.support.factories import Reference, listed, post_all, report
 from tests.support.fixtures import MakeClient
 
 # Fields of a served change that are not hashed.
@@ -63,7 +63,7 @@ async def test_changes_are_complete_and_in_order_at_any_page_size(client: httpx.
     for item in items:
         for document in item["documents"]:
             now = (await client.get(document["links"]["self"])).json()
-            assert {name: now[name] for name in document} == document
+            assert listed(now, document) == document
 
 
 async def test_hash_chain_can_be_verified_from_the_changes(

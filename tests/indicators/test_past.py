@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.factories import Reference, post, post_all, report
+from tests.support.factories import Reference, listed, post, post_all, report
 from tests.support.fixtures import sqlite_only
 
 
@@ -16,7 +16,7 @@ async def people(client: httpx.AsyncClient, **params: Any) -> list[Any]:
     found = []
     for item in (await client.get("/v1/trapped-populations", params=params)).json()["items"]:
         detail = (await client.get(item["links"]["self"], params=params)).json()
-        assert {name: detail[name] for name in item} == item
+        assert listed(detail, item) == item
         value = item["value"] or {}
         found.append((value.get("people"), value.get("people_low"), value.get("people_high"), item["agreement"]))
     return found
@@ -237,7 +237,8 @@ async def test_later_grade_changes_no_past_assessment(client: httpx.AsyncClient,
 async def test_as_of_now_equals_the_latest(client: httpx.AsyncClient, amended: dict[str, Any]) -> None:
     """This includes grades and outcomes."""
     await post(client, "/v1/sources/agency/grades", reliability="D", reason="was wrong")
-    outcome = {"outcome": "averted", "reason": "a convoy", "report": amended["warning"]["id"]}
+    seen = await post(client, **report("supply_runout", {"scope": "agency_stock"}, source="monitor", stated_at="2016-08-05"))
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": seen["id"]}
     await post(client, f"/v1/indicators/{amended['warning']['indicator']}/outcome", **outcome)
     now = (await client.get("/v1/indicators")).json()["items"]
     for params in ({"as_of": "2999-01-01"}, {"known_at": "2999-01-01"}, {"as_of": "2999-01-01", "known_at": "2999-01-01"}):

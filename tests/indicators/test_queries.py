@@ -33,7 +33,7 @@ async def named(client: httpx.AsyncClient, reference: Reference) -> dict[str, st
     await reference.add("places", slug="pacific-east", name="East of the line", country="WSM", centroid=[-172.0, -13.8])
     await reference.add("places", slug="unplaced", name="Somewhere")
     await client.post("/v1/sources", json={"slug": "poor", "name": "Poor", "type": "media", "reliability": "E"})
-    second = [report(source="envoy", value={"people": 290000}), report("route_closure", {"status": "open"}, source="poor")]
+    second = [report(source="envoy", value={"people": 250000}), report("route_closure", {"status": "open"}, source="poor")]
     bodies = [*REPORTS.values(), *second]
     items = []
     # One list is recorded at one time.
@@ -91,8 +91,9 @@ FILTERS: list[tuple[dict[str, str], set[str]]] = [
     ({"status": "low"}, {"agency food"}),
     ({"status": "restricted"}, set()),
     ({"agreement": "contested"}, {"trapped", "north"}),
-    ({"agreement": "single"}, EVERY - {"trapped", "north"}),
-    ({"agreement": "unconfirmed"}, set()),
+    ({"agreement": "single"}, EVERY - {"trapped", "north", "food"}),
+    ({"agreement": "unconfirmed"}, {"food"}),
+    ({"agreement": "claimed"}, set()),
     ({"min_reliability": "A"}, set()),
     ({"min_reliability": "B"}, {"trapped", "water", "agency food", "north", "south", "unplaced"}),
     ({"min_reliability": "C"}, EVERY - {"country", "food"}),

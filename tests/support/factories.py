@@ -39,6 +39,12 @@ async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any
     return created
 
 
+def listed(detail: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
+    """Return an indicator by its own path as lists show it: with the fields of an item, and without the reports that decide."""
+    assessment = {name: each for name, each in detail["assessment"].items() if name != "deciding"}
+    return {name: detail[name] for name in item} | {"assessment": assessment}
+
+
 async def post_all(client: httpx.AsyncClient, *bodies: dict[str, Any]) -> list[dict[str, Any]]:
     """Post new reports as one list, recorded at the same time, and return their outcomes."""
     answer = await client.post("/v1/reports", json=bodies)

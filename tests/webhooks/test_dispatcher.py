@@ -35,16 +35,18 @@ async def test_dispatcher_delivers_every_type_of_change_in_order_and_signed(
     first = await post_report(client)
     second = await post_report(client, kind="supply_runout", stated_at="2016-07-29")
     await client.post(f"/v1/reports/{first['id']}/correction", json=report(value={"people": 5}, reason="misread"))
-    outcome = {"outcome": "averted", "reason": "a convoy", "report": second["id"]}
+    convoy = await post_report(client, kind="supply_runout", value={"scope": "agency_stock"}, stated_at="2016-07-30")
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": convoy["id"]}
     assert (await client.post(f"/v1/indicators/{second['indicator']}/outcome", json=outcome)).status_code == 201
     await client.post(f"/v1/reports/{second['id']}/retraction", json={"reason": "withdrawn"})
     await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "was wrong"})
-    await receiver.wait_for_requests(6)
-    assert receiver.seqs() == [1, 2, 3, 4, 5, 6]
+    await receiver.wait_for_requests(7)
+    assert receiver.seqs() == [1, 2, 3, 4, 5, 6, 7]
     assert [request.event["type"] for request in receiver.requests] == [
         "org.lifeline.report.recorded.v1",
         "org.lifeline.report.recorded.v1",
         "org.lifeline.report.corrected.v1",
+        "org.lifeline.report.recorded.v1",
         "org.lifeline.indicator.outcome.v1",
         "org.lifeline.report.retracted.v1",
         "org.lifeline.source.graded.v1",
@@ -57,8 +59,8 @@ async def test_dispatcher_delivers_every_type_of_change_in_order_and_signed(
         (change,) = (await client.get(data.pop("links")["change"])).json()["items"]
         assert {name: data[name] for name in data if name != "documents"} == {name: change[name] for name in data if name != "documents"}
         assert [each["id"] for each in data["documents"]] == [each["id"] for each in change["documents"]]
-    log = await wait_for_statuses(client, webhook, *["delivered"] * 6)
-    assert [item["seq"] for item in log] == [6, 5, 4, 3, 2, 1]
+    log = await wait_for_statuses(client, webhook, *["delivered"] * 7)
+    assert [item["seq"] for item in log] == [7, 6, 5, 4, 3, 2, 1]
     assert {item["id"] for item in log} == {request.id for request in receiver.requests}
 
 
