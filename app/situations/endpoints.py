@@ -140,6 +140,7 @@ async def get_source_record(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
+    settings: SettingsDep,
     slug: Annotated[str, Path(max_length=64, description="Slug of the source.", examples=["un-envoy-syria"])],
     as_of: AsOf = None,
     known_at: KnownAt = None,
@@ -149,7 +150,7 @@ async def get_source_record(
         source = (await find_sources(connection, [slug], caller.level)).get(slug)
         if source is None:
             raise not_found("source")
-        view = View(caller.level, await resolve_time_point(connection, as_of, known_at))
+        view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
         record = await load_track_record(connection, source.id, view)
         revision = await current_revision(connection, caller.level)
     body = orjson.dumps({"source": slug, "as_of": rfc3339(view.at), **record})

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
+from app.assessment.envelope import assess
 from app.assessment.inputs import load_outcomes
 from app.assessment.loading import load_all, reports_at
 from app.assessment.outcomes import Outcome, outcomes_in_force
@@ -57,7 +58,7 @@ async def load_track_record(connection: AsyncConnection, source: UUID, view: Vie
     """Return the track record of a source.
 
     A warning fell due once its last day is past or its outcome is recorded. Each counts by its own dates, also if the source repeated it.
-    Reports that are superseded or retracted do not count.
+    Reports that are superseded, retracted or relayed do not count: the words of an outlet are no further warning of the source.
     """
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
     where = (col(Report.source_id) == source, col(Report.kind).in_(kinds), col(Report.level) <= view.level, *reports_at(view.time_point))
@@ -67,9 +68,13 @@ async def load_track_record(connection: AsyncConnection, source: UUID, view: Vie
     outcomes = await load_outcomes(connection, kind_of, view.time_point)
     results: list[WarningResult] = []
     for indicator, said in sorted(statements.items()):
+        kind = KINDS[kind_of[indicator]]
         visible = [each for each in outcomes.get(indicator, []) if each.counts_for(view.level)]
-        standing = in_order_of_time(each for each in said if not (each.is_retracted_for(view.level) or each.is_superseded_for(view.level)))
-        results += _results(KINDS[kind_of[indicator]], indicator, source, standing, visible, view.at.date())
+        assessment = assess(kind, said, level=view.level, horizon=view.horizons[kind.name], outcomes=visible)
+        gone = {each.id for each, reason in assessment.left_out if reason in ("superseded", "retracted")}
+        gone |= {each.id for each, relation in assessment.relations if relation == "relayed"}
+        standing = in_order_of_time(each for each in said if each.id not in gone)
+        results += _results(kind, indicator, source, standing, visible, view.at.date())
         await end_slice(1)
     counts = Counter(each.outcome for each in results)
     days_off = [days for each in results if (days := each.days_off()) is not None]

@@ -59,6 +59,19 @@ async def test_track_record_scores_each_of_repeated_warnings_by_its_own_date(cli
     assert shown["id"] not in str(found)
 
 
+async def test_track_record_leaves_out_relayed_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
+    """A source warned once: neither a paraphrase of its words nor a report that relays them is a further warning."""
+    said = await warn(client, "food", "2016-08-12")
+    paraphrase = {"via": ["outlet"], "directness": "paraphrased"}
+    await warn(client, "food", "2016-08-19", stated_at="2016-07-29", provenance=paraphrase)
+    await warn(client, "food", "2016-08-19", stated_at="2016-07-29", source="monitor", provenance={"relays": said["id"]})
+    assert [each["report"] for each in (await track_record(client))["items"]] == [said["id"]]
+    assert (await track_record(client, "monitor"))["fell_due"] == 0
+    # Without the words themselves, the paraphrase is what is known of them.
+    await post(client, f"/v1/reports/{said['id']}/retraction", reason="withdrawn")
+    assert [each["runs_out_earliest"] for each in (await track_record(client))["items"]] == ["2016-08-19"]
+
+
 async def test_track_record_leaves_out_amended_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
     # Neither the report that it ran out nor a warning after the outcome replaces a warning.
     water = await warn(client, "water", "2016-08-12")
