@@ -86,7 +86,7 @@ _CURSOR = "MIUAAAAAAAAAEAAAAAAAAAAQ"
 # OpenAPI 3.1 has no word for the items of a stream; FastAPI writes `itemSchema`, which is of 3.2.
 _EVENT_STREAM = {
     "schema": {"type": "string"},
-    "example": f'event: ready\ndata: {{"revision":16}}\nid: {_CURSOR}\nretry: 2000\n\n',
+    "example": f'event: ready\ndata: {{"revision":15}}\nid: {_CURSOR}\nretry: 2000\n\n',
 }
 
 # Examples of responses by component, and of requests by component and name; those of reports and indicators come from the kinds.
@@ -169,7 +169,7 @@ def _add_page_examples(components: dict[str, Any]) -> None:
         if properties.keys() >= {"items", "next", "revision"} and "examples" not in schema:
             item = components[properties["items"]["items"]["$ref"].rpartition("/")[2]]
             next_cursor = None if "anyOf" in properties["next"] else _CURSOR
-            schema["examples"] = [{"items": item["examples"][:1], "next": next_cursor, "as_of": None, "revision": 16}]
+            schema["examples"] = [{"items": item["examples"][:1], "next": next_cursor, "as_of": None, "revision": 15}]
 
 
 def _complete_operation(operation: dict[str, Any]) -> None:
@@ -181,10 +181,12 @@ def _complete_operation(operation: dict[str, Any]) -> None:
         if "text/event-stream" in response.get("content", {}):
             response["content"]["text/event-stream"] = _EVENT_STREAM
     # Swagger UI fills in a form from the examples of parameters, not of schemas. Of the optional ones only `place` gets one, because a list
-    # filtered by all of its parameters at once is empty.
-    for parameter in operation.get("parameters", []):
+    # filtered by all of its parameters at once is empty; and `as_of` where days are counted from it, because nothing falls due today.
+    parameters = operation.get("parameters", [])
+    filled = {"place", "as_of"} if any(each["name"] == "within_days" for each in parameters) else {"place"}
+    for parameter in parameters:
         examples = parameter["schema"].get("examples")
-        if examples and (parameter["required"] or parameter["name"] == "place"):
+        if examples and (parameter["required"] or parameter["name"] in filled):
             parameter["example"] = examples[0]
 
 
