@@ -173,7 +173,7 @@ def _contest(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> bool:
 
 
 def _agreement(standing: Sequence[AssessedStatement], leads: bool, contested: bool) -> Agreement | None:
-    """Rule 9: tell how the reports that stand agree; None if there are none."""
+    """Rule 9: tell how the reports that stand agree; None without any."""
     if not standing:
         return None
     if not leads:

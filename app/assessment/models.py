@@ -67,7 +67,7 @@ class Indicator(SQLModel, table=True):
 
 
 class AlertStanding(SQLModel, table=True):
-    """What the assessment made of a report of a kind with alerts when it was recorded; the alert that was sent does not change later.
+    """The assessment of a report of a kind with alerts when it was recorded; the alert that was sent does not change later.
 
     `confirmed` has the bit `1 << level` of each clearance for which it can be acted on, `ended` such bits for each report that it ended.
     """

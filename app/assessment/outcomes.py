@@ -12,7 +12,7 @@ from app.domain.kinds.base import Kind
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the warnings stated before its evidence, visible from clearance `level` on."""
+    """The outcome of the warnings stated before its evidence, visible from clearance `level` on."""
 
     global_seq: int
     level: int
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def outcome_of(warning: Statement, outcomes: Iterable[Outcome]) -> Outcome | None:
-    """Return the outcome of a warning: the last recorded of those after it; None if that is `pending`, or there is none."""
+    """Return the outcome of a warning: the last recorded of those after it; None if that is `pending`, or without any."""
     last = max((each for each in outcomes if each.is_after(warning)), key=lambda each: each.global_seq, default=None)
     return None if last is None or last.outcome == "pending" else last
 
@@ -53,7 +53,7 @@ def outcomes_in_force(outcomes: Sequence[Outcome], warnings: Iterable[Statement]
 def warning_fields(kind: Kind[Any], standing: Sequence[AssessedStatement], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Rule 10: return the outcome of the warnings that stand, and the first day on which one without an outcome is due.
 
-    Where no sound warning stands, any other is due. Whoever leads does not matter.
+    Where no sound warning stands, any other is due. Which report leads does not matter.
     """
     open_ = [each for each in standing if kind.warns(each.value) and not each.ended]
     if open_:

@@ -144,7 +144,7 @@ def _visible_entry(
     elif view["type"] == "correction" and superseded_level is not None and superseded_level > level:
         withhold("reason", "detail")
     if view["report"] is not None and relayed_level is not None and relayed_level > level:
-        # The report that this one repeats was raised since: whoever knew that would know what it says.
+        # The report that this one repeats was raised since: a reader who knew which one would know its content.
         redacted.append("relays")
         view["report"] = view["report"] | {"provenance": view["report"]["provenance"] | {"relays": None}}
     return view | {"redacted": redacted} if redacted else view

@@ -73,7 +73,7 @@ async def record_outcome(
 
 
 async def _unfit_evidence(session: AsyncSession, caller: Principal, indicator: UUID, row: Any, evidence: Report) -> str | None:
-    """Return why a report cannot show what became of the warnings of an indicator."""
+    """Return why a report cannot show the outcome of the warnings of an indicator."""
     kind = KINDS[row.kind]
     if evidence.place_id != row.place_id:
         return "this report is about another place: send one about the place of the warning"
@@ -85,7 +85,7 @@ async def _unfit_evidence(session: AsyncSession, caller: Principal, indicator: U
     warned = [each for each in said if each.level <= caller.level and each.id != evidence.id and kind.warns(each.value)]
     if any(each.stated_at < evidence.stated_at for each in warned):
         return None
-    return "this report is the warning itself: send a later report that shows what became of it"
+    return "this report is the warning itself: send a later report that shows its outcome"
 
 
 async def record_grade(

@@ -174,7 +174,7 @@ async def resolve_references(
 
 
 def _bind_relayed(resolved: ResolvedReport, relayed: Mapping[UUID, tuple[UUID, int]]) -> ResolvedReport | FieldErrors:
-    """Check the report that one relays, given by identifier with its indicator and level; nobody may learn of it by the report alone."""
+    """Check the report that one relays, given by identifier with its indicator and level; the report alone must not reveal it."""
     identifier = resolved.report.provenance.relays
     if identifier is None:
         return resolved

@@ -64,7 +64,7 @@ class RouteState(_Item):
     since: str | None = Field(description="Since when, as the preferred report states it; null if it does not.")
     since_earliest: str | None = Field(description="Earliest day on which the state began; null if not known.")
     since_latest: str | None = Field(description="Latest day on which the state began; null if not known.")
-    passable_by: list[str] | None = Field(description="Who can pass; null if not said, empty for nobody.")
+    passable_by: list[str] | None = Field(description="Who can pass; null if not said, empty if no group can.")
     last_route: bool | None = Field(description="Whether a report with the same status says that no other way in is left.")
 
 
@@ -76,7 +76,7 @@ class Routes(BaseModel):
     restricted: int = Field(description="Number of restricted routes.")
     open: int = Field(description="Number of open routes.")
     unknown: int = Field(description="Number of routes whose state is not known: passage is only announced, agreed or claimed.")
-    all_closed: bool = Field(description="Whether every route whose state is known is closed; false if there is none.")
+    all_closed: bool = Field(description="Whether every route whose state is known is closed; false without any.")
     items: list[RouteState] = Field(description="The routes, by slug.")
 
 

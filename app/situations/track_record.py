@@ -99,7 +99,7 @@ def _results(
         earliest, latest = kind.forecast_range(warning.value) or (None, None)
         last_day = latest or earliest
         assert last_day is not None
-        # What happens after the days of a warning concerns it only if its source did not warn again before.
+        # An event after the days of a warning concerns it only if its source did not warn again before.
         until = max(last_day, own[position + 1].local_day if position + 1 < len(own) else date.max)
         event = next((day for day in events if warning.local_day <= day <= until), None)
         ended = [each.outcome for each in in_force if each.is_after(warning) and each.evidence.local_day <= until]

@@ -49,7 +49,7 @@ CASES = [*POSTS.items(), ("/v1/reports", ([report(source="envoy"), report(place=
 
 @pytest.fixture
 async def recorded(client: httpx.AsyncClient, reference: Reference) -> dict[str, str]:
-    """Record a report with a warning, and return its identifier, that of its indicator, and that of a report of what became of it."""
+    """Record a report with a warning, and return its identifier, that of its indicator, and that of a report that shows its outcome."""
     made = (await client.post("/v1/reports", json=report("supply_runout"))).json()
     state = {"supply": "food", "state": "resupplied"}
     seen = (

@@ -41,7 +41,7 @@ Parts = dict[str, set[str]]
 
 @dataclass
 class View:
-    """What is known besides the reports: sources by slug with grade and party, all visible reports by id, outcomes in order."""
+    """The facts besides the reports: sources by slug with grade and party, all visible reports by id, outcomes in order."""
 
     sources: dict[str, dict[str, Any]]
     every: dict[str, Report] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from tests.assessment.oracle_urgency import Urgency, urgency
 from tests.assessment.strategies import FIRST_DAY, LABELS, SOURCES
 
 ZONE = "Asia/Damascus"
-# What the service may answer to a step that is not possible.
+# Statuses of answers to a step that is not possible.
 REFUSED = (403, 404, 409, 422)
 
 
@@ -25,7 +25,7 @@ def end_of(number: int) -> datetime:
 
 @dataclass
 class PointOfView:
-    """What a reader asks for: a clearance, `as_of` and `known_at`."""
+    """The query of a reader: a clearance, `as_of` and `known_at`."""
 
     label: str
     as_of: datetime | None = None
@@ -192,7 +192,7 @@ class RandomLedger:
             found = await self._send(f"/v1/label-proposals/{found['id']}/confirmation", {"reason": "agreed"}, self.second)
         return found
 
-    # What is served
+    # Reading
 
     async def get(self, path: str, view: PointOfView, **params: Any) -> Any:
         """Return a document as a reader gets it; None for 404."""

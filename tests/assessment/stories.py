@@ -57,7 +57,7 @@ async def assessed(client: httpx.AsyncClient, report: dict[str, Any], **params: 
 
 
 async def outcome(client: httpx.AsyncClient, warning: dict[str, Any], evidence: dict[str, Any], what: str) -> None:
-    """Record what became of a warning."""
+    """Record the outcome of a warning."""
     body = {"outcome": what, "reason": "it was seen", "report": evidence["id"]}
     await post(client, f"/v1/indicators/{warning['indicator']}/outcome", **body)
 

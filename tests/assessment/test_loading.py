@@ -1,4 +1,4 @@
-"""What is loaded for an assessment suffices: assessed from all statements, it is the same at every clearance and time point."""
+"""The statements that are loaded for an assessment suffice: assessed from all of them, it is the same at every clearance and time point."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -175,7 +175,7 @@ async def test_assessment_does_not_read_what_the_horizon_cuts(
     async with database.read() as connection:
         inputs = (await load_inputs(connection, [indicator], settings.horizons))[indicator]
     assert len(inputs.statements) <= 10
-    # A report of today that nobody is sure of is not compared with those of the year before.
+    # An unsound report of today is not compared with those of the year before.
     await post(client, **report(kind, values[kind], source="army", stated_at=str(days[-1])))
     async with database.read() as connection:
         inputs = (await load_inputs(connection, [indicator], settings.horizons))[indicator]

@@ -106,7 +106,7 @@ def _relief(oracle: Oracle, source: str, at: int) -> Body | None:
 async def test_partys_relief_moves_nothing_and_worse_words_lower_nothing(
     ledgers: Any, steps: list[tuple[Any, ...]], party: str, source: str, at: int, later: int
 ) -> None:
-    """The grades stay as they are, so that the source is sound."""
+    """The grades do not change, so that the source is sound."""
     ledger = await ledgers([each for each in steps if each[0] != "grade"])
     view = PointOfView("clear", end_of(at + later))
     await ledger.add(party, source)

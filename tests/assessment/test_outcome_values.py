@@ -65,7 +65,7 @@ async def test_changes_name_each_indicator_whose_outcome_rests_on_the_report(cli
     after = await get(client, f"/v1/indicators/{warning['indicator']}")
     assert after["revision"] > before["revision"]
     assert (before["value"]["outcome"], after["value"]["outcome"]) == ("materialised", "pending")
-    # What was known then is still shown as it was.
+    # The past still shows the outcome known then.
     then = await get(client, f"/v1/indicators/{warning['indicator']}", known_at=before["recorded_at"])
     assert then["value"]["outcome"] == "materialised"
 

@@ -135,7 +135,7 @@ async def test_headcount_of_an_equal_source_overtakes_the_higher_figure(client: 
     assert range_of(found) == (49_000, 49_000, 50_000)
     assert found["relations"] == {high["id"]: "overtaken", low["id"]: "supports", counted["id"]: "preferred"}
     assert (found["agreement"], found["assessment"]["reports"]) == ("consistent", 2)
-    # What is withdrawn overtakes nothing.
+    # A withdrawn report overtakes nothing.
     assert (await client.post(f"/v1/reports/{counted['id']}/retraction", json={"reason": "miscounted"})).status_code == 201
     assert (await assessed(client, high))["relations"] == {high["id"]: "preferred", low["id"]: "contradicts", counted["id"]: "retracted"}
 

@@ -18,7 +18,7 @@ VALUES: dict[str, dict[str, Any]] = {
 
 def report(kind: str = "trapped_population", value: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Return a valid report labelled `clear`; `value` overrides the kind's usual value, `more` overrides the report."""
-    # What ran out did so already, so the usual days until it does do not go with that state.
+    # A supply that ran out did so already, so the usual days until it does do not go with that state.
     usual = {"supply": "food"} if kind == "supply_runout" and (value or {}).get("state") == "ran_out" else VALUES[kind]
     body: dict[str, Any] = {
         "kind": kind,

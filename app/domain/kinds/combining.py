@@ -1,4 +1,4 @@
-"""What the reports on one part of a subject give together. Pure."""
+"""Reports on one part of a subject, and the value that they give together. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -139,7 +139,7 @@ class RouteClosureKind(Kind[RouteClosure]):
         }
 
     def risks(self, values: Sequence[Mapping[str, Any]], at: datetime) -> list[tuple[int, Risk]]:
-        """Return `held` if all routes known for one way are closed or passable by nobody, or if the last route is closed."""
+        """Return `held` if all routes known for one way are closed or impassable for all, or if the last route is closed."""
         found: list[tuple[int, Risk]] = []
         for way in DIRECTIONS:
             known = [(position, own) for position, value in enumerate(values) if (own := value["directions"][way])["status"] is not None]

@@ -58,7 +58,7 @@ class RouteClosure(Value):
     since_latest: Day | None = Field(default=None, description="Latest day, instead of `since`; early, mid, late in a month: 10, 20, last.")
     direction: RouteDirection = Field(default="both", description="Direction that the report is about: into the place, out of it, or both.")
     passable_by: tuple[RouteUser, ...] | None = Field(
-        default=None, description="Who can pass; null if not said, `[]` if the source says nobody; names nobody if closed."
+        default=None, description="Who can pass; null if not said, `[]` if the source says that no group can; names no group if closed."
     )
     assertion: RouteAssertion = Field(
         default="observed", description="How firm the report is. Passage that is only announced or agreed never opens a route."
@@ -95,7 +95,7 @@ class RouteDirectionReading(BaseModel):
     )
     since_latest: Day | None = Field(default=None, description="Latest day on which they agree; null if not known.")
     passable_by: tuple[RouteUser, ...] | None = Field(
-        default=None, description="Who can pass by the report that leads; null if not said, empty for nobody."
+        default=None, description="Who can pass by the report that leads; null if not said, empty if no group can."
     )
     agreement: Agreement | None = Field(default=None, description="Agreement of the reports on this direction; null if none stands.")
 
@@ -125,7 +125,7 @@ class RouteClosureReading(BaseModel):
     )
     since_latest: Day | None = Field(description="Latest day by the same reports; null if not known.")
     passable_by: tuple[RouteUser, ...] | None = Field(
-        description="Who can pass by the preferred report; null if not said, empty for nobody."
+        description="Who can pass by the preferred report; null if not said, empty if no group can."
     )
     assertion: RouteAssertion | None = Field(description="How firm the preferred report is; what is only announced never leads.")
     cause: AccessConstraint | None = Field(description="Type of access constraint by the preferred report; null if it names none.")

@@ -1,4 +1,4 @@
-"""What a kind declares of how it is shown: risks, alerts, plots, labels. Pure."""
+"""Declarations of how a kind is shown: risks, alerts, plots, labels. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the values of kinds are made of: types of fields, and the base class. Pure."""
+"""The parts of the values of kinds: types of fields, and the base class. Pure."""
 
 import re
 from datetime import date

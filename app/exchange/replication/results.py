@@ -1,4 +1,4 @@
-"""What became of the entries of another Lifeline."""
+"""Results of applying the entries of another Lifeline."""
 
 from collections import Counter
 from dataclasses import dataclass, field

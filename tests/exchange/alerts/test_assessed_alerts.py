@@ -54,7 +54,7 @@ async def test_resupply_that_overtakes_warnings_is_an_update_of_them(client: htt
         two["id"]: ("Supply restored: food, Old town", "Update"),
     }
     again = await say(client, "agency", "2016-08-20", food(days=(2, 3)))
-    # What was sent does not change when the assessment does.
+    # An alert that was sent does not change when the assessment does.
     assert await shown(client, two) == ("Actual", "Update", "AllClear")
     assert await shown(client, first) == ("Actual", "Alert", "Prepare")
     assert await shown(client, again) == ("Actual", "Update", "Prepare")
