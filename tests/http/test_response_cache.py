@@ -103,9 +103,10 @@ async def _hidden_writes(hider: httpx.AsyncClient) -> None:
         supply | {"sensitivity": "red"},
         {"sensitivity": "amber", "source": "envoy"},
         {"sensitivity": "red", "source": "monitor", "provenance": {"via": ["agency"]}},
+        supply | {"sensitivity": "red", "source": "monitor", "stated_at": "2016-08-02"},
     )]  # fmt: skip
-    one, raised, retracted = (f"/v1/reports/{each['id']}" for each in secret)
-    outcome = {"outcome": "unknown", "reason": "no word", "report": secret[0]["id"]}
+    one, raised, retracted, seen = (f"/v1/reports/{each['id']}" for each in secret)
+    outcome = {"outcome": "unknown", "reason": "no word", "report": seen.rpartition("/")[2]}
     key = {"name": "k", "organisation": "o", "scopes": ["read"], "clearance": "red"}
     for path, body in (
         (f"{one}/correction", report(**supply, sensitivity="red", stated_at="2016-07-29") | {"reason": "misread"}),
