@@ -153,9 +153,10 @@ def _recorded_by(time_point: TimePoint) -> list[ColumnElement[bool]]:
 def _entries_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
     if time_point.as_of is None:
         return _recorded_by(time_point)
-    # An outcome counts from the time at which its evidence was stated.
-    evidence = col(Report.id) == col(LedgerEntry.report_id), col(Report.stated_at) <= time_point.as_of
-    shown = or_(col(LedgerEntry.type) != "outcome", exists().where(*evidence).correlate(LedgerEntry))
+    # An outcome counts from the time at which its evidence was stated. If that was raised since, it must not tell that time.
+    shown_from = or_(col(Report.stated_at) <= time_point.as_of, col(Report.level) > col(LedgerEntry.level))
+    evidence = exists().where(col(Report.id) == col(LedgerEntry.report_id), shown_from)
+    shown = or_(col(LedgerEntry.type) != "outcome", evidence.correlate(LedgerEntry))
     return [*_recorded_by(time_point), shown]
 
 

@@ -108,7 +108,8 @@ async def assess_at(connection: AsyncConnection, ids: Collection[UUID], view: Vi
 async def past_state(connection: AsyncConnection, view: View) -> PastState | None:
     """Return the state at the time point of a view; None if nothing that it may see was stated or recorded by then.
 
-    It names everything dated that an assessment depends on. What is above the clearance is in no part of it.
+    It names everything dated that an assessment depends on: reports, among them the evidence from whose time an outcome counts, and
+    grades. What is above the clearance is in no part of it.
     """
     as_of, through, level = view.time_point.as_of, view.time_point.through_global_seq, view.level
     head = table_of(LedgerHead).c

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.principal import Scope
 from app.domain.rates import Rate
+from app.domain.times import rfc3339
 from app.domain.tlp import Label
 from app.domain.view import View
 from app.http import request_cost
@@ -18,7 +20,7 @@ from app.http.request_cost import BUSY, MAX_EXPENSIVE_PER_CALLER, MAX_WAITING_PE
 from app.indicators import past
 from app.settings import Settings
 from app.storage.slices import end_slice
-from tests.support.factories import Reference, report, seed
+from tests.support.factories import Reference, post, report, seed
 from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.servers import client_for, new_key, settings_on, wait_if_window_ends_within
 
@@ -185,21 +187,36 @@ async def test_past_is_assessed_once_for_all_times_between_two_statements(
 
 
 async def test_past_that_is_kept_equals_one_assessed_again(
-    client: httpx.AsyncClient, reference: Reference, assessed: list[int], monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded = []
-    for day, source in ((10, "agency"), (12, "envoy"), (14, "monitor")):
-        answer = await client.post("/v1/reports", json=report(stated_at=f"2016-07-{day}", source=source, value={"people": day * 1000}))
-        recorded.append(answer.json()["recorded_at"])
-    times = [f"as_of=2016-07-{day:02}" for day in range(9, 16)] + [f"known_at={each}" for each in recorded]
-    times += [f"as_of=2016-07-12&known_at={each}" for each in recorded]
-    answer = await client.get(f"/v1/indicators?limit=999&{times[0]}")
-    assert answer.status_code == 200, answer.text
-    kept = [(await client.get(f"/v1/indicators?limit=999&{each}")).json() for each in times]
-    monkeypatch.setattr(past, "MAX_KEPT_DOCUMENTS", 0)
-    again = [(await client.get(f"/v1/indicators?limit=998&{each}")).json() for each in times]
-    assert kept == again
-    assert len({str(each["items"]) for each in kept}) > 3
+    """Reports, outcomes and grades count from times of their own; one outcome rests on a report that the reader sees no more."""
+    reader = await make_client(Scope.READ, clearance=Label.GREEN)
+
+    async def warn(source: str, day: int, **value: Any) -> dict[str, Any]:
+        return await post(client, **report("supply_runout", value, source=source, stated_at=f"2016-07-{day}"))
+
+    async def end(outcome: str, seen: dict[str, Any]) -> dict[str, Any]:
+        body = {"outcome": outcome, "reason": "seen there", "report": seen["id"]}
+        return await post(client, f"/v1/indicators/{warned['indicator']}/outcome", **body)
+
+    warned = await warn("agency", 10)
+    hidden, shown = [await warn("envoy", day, scope="agency_stock") for day in (14, 18)]
+    entries = [warned, hidden, shown, await end("averted", hidden), await end("materialised", shown)]
+    entries.append(await post(client, f"/v1/reports/{hidden['id']}/label", sensitivity="red", reason="names"))
+    entries.append(await post(client, **report(stated_at="2016-07-22", source="monitor", value={"people": 22000})))
+    entries += [await post(client, f"/v1/sources/{each}/grades", reliability="D", reason="was wrong") for each in ("agency", "monitor")]
+    recorded = [datetime.fromisoformat(each["recorded_at"]) for each in entries]
+    known = ["", *(f"&known_at={rfc3339(each)}" for each in recorded[3:6])]
+    times = [f"as_of=2016-07-{day:02}{each}" for day in (9, 12, 14, 16, 18, 22) for each in known]
+    times += [f"as_of={rfc3339(each - timedelta(microseconds=before))}" for each in recorded[-2:] for before in (1, 0)]
+    times += [f"known_at={rfc3339(each)}" for each in recorded]
+    for each, some in ((reader, times), (client, times[::3])):
+        with monkeypatch.context() as patched:
+            kept = [(await each.get(f"/v1/indicators?limit=999&{time}")).json()["items"] for time in some]
+            patched.setattr(past, "MAX_KEPT_DOCUMENTS", 0)
+            again = [(await each.get(f"/v1/indicators?limit=998&{time}")).json()["items"] for time in some]
+        assert [time for time, one, other in zip(some, kept, again, strict=True) if one != other] == []
+        assert len(set(map(str, kept))) > len(some) / 4, "the times differ"
 
 
 async def test_other_tasks_run_between_two_slices() -> None:
