@@ -180,7 +180,7 @@ class Settings(BaseSettings):
         dict[str, Annotated[int, Field(ge=1, le=MAX_HORIZON_DAYS)]], NoDecode, BeforeValidator(_json), AfterValidator(_check_kinds)
     ] = Field(
         default_factory=dict,
-        description="Days after which a report no longer counts beside the newest report of its indicator, by kind, as a JSON object "
+        description="Days after which a report no longer counts beside the newest sound report of its indicator, by kind, as a JSON object "
         'such as `{"supply_runout": 30}`; other kinds keep their own default. Run `lifeline migrate --reassess` after a change.',
     )
     clock_skew_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(

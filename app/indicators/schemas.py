@@ -221,7 +221,7 @@ class IndicatorFilters(PastListFilters):
     min_reliability: Annotated[
         Grade | None, Field(description="Worst grade of the preferred report's source; F ranks below C and above D.", examples=["C"])
     ] = None
-    stale: Annotated[bool | None, Field(description="Whether the newest report is older than the horizon of the kind.")] = None
+    stale: Annotated[bool | None, Field(description="Whether the preferred report is older than its horizon.")] = None
     updated_since: Annotated[
         DateOrTime | None, Field(description="Changed at or after this time; a date means its start in UTC.", examples=["2016-10-05"])
     ] = None

@@ -22,7 +22,7 @@ class _Item(BaseModel):
     place: str = Field(description="Slug of the indicator's place.")
     agreement: Agreement = Field(description="How the sources agree.")
     stated_at: str = Field(description="When the preferred report was stated.")
-    stale: bool = Field(description="Whether the newest report is older, at `as_of`, than the horizon of the kind.")
+    stale: bool = Field(description="Whether the preferred report is older, at `as_of`, than its horizon.")
     source: str = Field(description="Slug of the preferred report's source.")
     links: dict[str, str] = Field(description="Link to the indicator.")
 
