@@ -1,5 +1,6 @@
 """The history of an indicator: each change of its assessment, with the ledger entry that caused it."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from app.domain.time_point import TimePoint
 from app.domain.times import rfc3339
 from app.domain.view import View
 from app.indicators.past import assess_at, past_state
+from app.ledger.evidence import OUTCOMES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED
 from app.reports.models import Report
@@ -25,7 +27,8 @@ from app.storage.slices import end_slice
 WORK_PER_STEP = 5
 
 
-def _select_entries(indicator: UUID, level: int) -> Select[Any]:
+def _select_entries(indicator: UUID, level: int, of_evidence: Collection[int]) -> Select[Any]:
+    """Select the entries that concern an indicator; `of_evidence` are those about evidence on other indicators."""
     sources = select(col(IndicatorSource.source_id)).where(
         col(IndicatorSource.indicator_id) == indicator, col(IndicatorSource.level) <= level
     )
@@ -45,6 +48,7 @@ def _select_entries(indicator: UUID, level: int) -> Select[Any]:
         # A clearance that must not learn what a correction supersedes does not see it leave this indicator.
         and_(col(LedgerEntry.from_indicator_id) == indicator, col(LedgerEntry.redacted_below) <= level),
         col(LedgerEntry.source_id).in_(sources),
+        *([col(LedgerEntry.global_seq).in_(of_evidence)] if of_evidence else []),
     )
     # Nor if the superseded report was raised above it later. A condition of its own, because it needs joined tables: inside the `or_`
     # it would keep the database from using the indexes of the ledger.
@@ -67,7 +71,9 @@ async def load_history(
     """
     revision = await current_revision(connection, view.level)
     kind = (await connection.execute(select(col(Indicator.kind)).where(col(Indicator.id) == indicator))).scalar_one_or_none()
-    entries = _select_entries(indicator, view.level).order_by(col(LedgerEntry.global_seq))
+    rested = await connection.execute(evidence_changes().where(OUTCOMES.c.indicator_id == indicator))
+    of_evidence = [global_seq for _, level, global_seq in rested if level <= view.level]
+    entries = _select_entries(indicator, view.level, of_evidence).order_by(col(LedgerEntry.global_seq))
     if view.time_point.through_global_seq is not None:
         entries = entries.where(col(LedgerEntry.global_seq) <= view.time_point.through_global_seq)
     before: Assessment | None = None

@@ -98,6 +98,29 @@ async def test_history_has_outcomes_and_the_loss_of_all_reports(client: httpx.As
     assert [each["type"] for each in await steps(client, warning["indicator"], as_of="2016-07-31")] == ["report", "outcome", "correction"]
 
 
+async def test_history_has_the_loss_of_evidence_on_another_indicator(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """A retraction is a step on both indicators; a raised label is one to those who see what it was evidence of."""
+    warning = await post(client, **report("supply_runout"))
+    seen = [await post(client, **report("supply_runout", {"scope": each}, stated_at="2016-07-30")) for each in ("agency_stock", "market")]
+    for outcome, each in zip(("averted", "unknown"), seen, strict=True):
+        sent = {"outcome": outcome, "reason": "seen there", "report": each["id"]}
+        await post(client, f"/v1/indicators/{warning['indicator']}/outcome", **sent)
+    await post(client, f"/v1/reports/{seen[1]['id']}/retraction", reason="withdrawn")
+    await post(client, f"/v1/reports/{seen[0]['id']}/label", sensitivity="amber", reason="names")
+    await post(client, f"/v1/reports/{seen[0]['id']}/retraction", reason="withdrawn, too")
+
+    async def found(reader: httpx.AsyncClient) -> list[tuple[str, str]]:
+        return [(each["type"], each["value"]["outcome"]) for each in await steps(reader, warning["indicator"], limit=2)]
+
+    assert await found(client) == [
+        ("report", "pending"), ("outcome", "averted"), ("outcome", "unknown"), ("retraction", "averted"), ("retraction", "pending"),
+    ]  # fmt: skip
+    # Without what was raised, the outcome that it showed was never there.
+    assert await found(anonymous) == [("report", "pending"), ("outcome", "unknown"), ("retraction", "pending")]
+
+
 async def test_history_reveals_nothing_above_the_clearance(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
