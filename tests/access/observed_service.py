@@ -253,10 +253,10 @@ class ObservedService:
         recorded = await self.post(self.clients["revealer"], "/v1/reports", body)
         await self.lower(("revealer", "second_revealer"), recorded["id"], Label.CLEAR)
 
-    async def raise_out_of_sight(self) -> None:
+    async def raise_out_of_sight(self) -> str:
         """Raise labels until the reports are not seen; the services differ in what they stated. Then grade the source of either.
 
-        One of them is evidence for the outcome of a warning on another indicator.
+        One of them is evidence for the outcome of a warning on another indicator. Return when that outcome was recorded.
         """
         revealer = self.clients["revealer"]
         body = report(source="envoy", value={"people": 7}) if self.is_twin else report(source="monitor", stated_at="2016-07-02")
@@ -265,12 +265,14 @@ class ObservedService:
         await self.post(revealer, f"/v1/reports/{recorded['id']}/label", change)
         warning = await self.record(self.writer, report("supply_runout", provenance={}))
         stock = {"supply": "food", "scope": "agency_stock", "state": "resupplied" if self.is_twin else "ran_out"}
-        seen = {"source": "envoy" if self.is_twin else "monitor", "stated_at": "2016-08-01", "value": stock}
+        day = "2016-08-05" if self.is_twin else "2016-08-01"
+        seen = {"source": "envoy" if self.is_twin else "monitor", "stated_at": day, "value": stock}
         evidence = await self.post(revealer, "/v1/reports", report("supply_runout") | seen)
         outcome = {"outcome": "averted" if self.is_twin else "materialised", "reason": f"{seen}", "report": evidence["id"]}
-        await self.post(revealer, f"/v1/indicators/{dict(self.visible)[warning]}/outcome", outcome)
+        ended = await self.post(revealer, f"/v1/indicators/{dict(self.visible)[warning]}/outcome", outcome)
         await self.post(revealer, f"/v1/reports/{evidence['id']}/label", change)
         await self.grade()
+        return str(ended["recorded_at"])
 
     async def add_reference(self, *_: list[Body]) -> None:
         """Add a place, a source and a route, and grade every source."""
