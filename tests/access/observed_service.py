@@ -106,7 +106,11 @@ def statements(draw: st.DrawFn, labels: tuple[Label, ...]) -> Body:
         place=draw(st.sampled_from(["oldtown", "country"])),
         stated_at=f"2016-07-{draw(st.integers(1, 28)):02}",
         sensitivity=draw(st.sampled_from(labels)).value,
-        provenance={"via": draw(st.sampled_from([[], ["nurse"]])), "credibility": draw(st.integers(1, 6))},
+        provenance={
+            "via": draw(st.sampled_from([[], ["nurse"]])),
+            "origin": draw(st.sampled_from([None, "nurse", "army"])),
+            "credibility": draw(st.integers(1, 6)),
+        },
     )
 
 
@@ -256,11 +260,12 @@ class ObservedService:
     async def raise_out_of_sight(self) -> str:
         """Raise labels until the reports are not seen; the services differ in what they stated. Then grade the source of either.
 
-        One of them is evidence for the outcome of a warning on another indicator. Return when that outcome was recorded.
+        A visible report relays one of them, another is evidence for the outcome of a warning. Return when that outcome was recorded.
         """
         revealer = self.clients["revealer"]
         body = report(source="envoy", value={"people": 7}) if self.is_twin else report(source="monitor", stated_at="2016-07-02")
         recorded = await self.post(revealer, "/v1/reports", body)
+        await self.record(self.writer, report(source="outlet", provenance={"relays": recorded["id"]}))
         change = {"sensitivity": "red", "reason": "names"}
         await self.post(revealer, f"/v1/reports/{recorded['id']}/label", change)
         warning = await self.record(self.writer, report("supply_runout", provenance={}))
