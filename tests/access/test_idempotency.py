@@ -45,7 +45,7 @@ SECRET = {"/v1/keys", "/v1/keys/{id}/rotation", "/v1/webhooks"}
 IMPORTS = "/v1/imports"
 # A list has its own kind of response.
 CASES = [*POSTS.items(), ("/v1/reports", ([report(source="envoy"), report(place="nowhere")], [report(source="envoy")]))]
-# What is kept is the same for every path, so the reports are enough on PostgreSQL.
+# Responses are kept in one way for every path, so reports are enough on PostgreSQL.
 KEPT = [(engine, each) for engine in ("sqlite", "postgresql") for each in CASES if FULL or engine == "sqlite" or each[0] == "/v1/reports"]
 
 
