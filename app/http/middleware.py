@@ -56,7 +56,7 @@ class LimitsMiddleware:
             await send_problem(send, problem, headers=SECURITY_HEADERS)
             return
         if not path.startswith(UNLIMITED_PREFIX):
-            decision = self._limiter.count_request(scope)
+            decision = self._limiter.charge(scope, self._limiter.caller_of(scope), 1)
             if decision is not None and not decision.allowed:
                 await send_problem(send, decision.problem(), instance=path, headers=SECURITY_HEADERS)
                 return

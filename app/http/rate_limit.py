@@ -145,19 +145,8 @@ class RateLimiter:
         client = scope.get("client")
         return b"a" + _network(client[0] if client else "")
 
-    def count_request(self, scope: Scope) -> RateLimitDecision | None:
-        """Count a request; None where it is not limited."""
-        caller = self.caller_of(scope)
-        rate = self._rate_of(caller)
-        if rate is None:
-            return None
-        window, passed = divmod(int(time.time()), rate.seconds)
-        left = rate.count - self._counters.add(caller, window)
-        request_state(scope)["rate_limit"] = decision = RateLimitDecision(left >= 0, left, rate.seconds - passed, rate)
-        return decision
-
-    def charge(self, scope: Scope, caller: bytes, cost: int, *, refuse: bool = True) -> RateLimitDecision | None:
-        """Count the rest of the cost of a request, of which one is counted already; nothing if it is refused for it. None: not limited.
+    def charge(self, scope: Scope, caller: bytes, cost: int, *, counted: int = 0, refuse: bool = True) -> RateLimitDecision | None:
+        """Count the cost of a request, of which `counted` is counted already; nothing if it is refused for it. None: not limited.
 
         `refuse` False: the work is done already.
         """
@@ -166,11 +155,11 @@ class RateLimiter:
             return None
         window, passed = divmod(int(time.time()), rate.seconds)
         # A limit below the cost still allows one such request in a window.
-        rest = min(cost, rate.count) - 1
-        left = rate.count - self._counters.count(caller, window)
-        allowed = not refuse or rest <= left
-        if allowed:
-            left = rate.count - self._counters.add(caller, window, rest)
+        rest = min(cost, rate.count) - counted
+        # Counted first, so that two workers do not both allow the last one.
+        left = rate.count - self._counters.add(caller, window, rest)
+        if not (allowed := left >= 0 or not refuse):
+            left = rate.count - self._counters.add(caller, window, -rest)
         request_state(scope)["rate_limit"] = decision = RateLimitDecision(allowed, left, rate.seconds - passed, rate)
         return decision
 

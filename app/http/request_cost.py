@@ -146,7 +146,7 @@ class RequestCostMiddleware:
             return
         caller = self._limiter.caller_of(scope)
         # A page of the board costs what its requests to the API assess, and its own weight; those have no identifier of their own.
-        decision = self._limiter.charge(scope, caller, weight) if "request_id" in request_state(scope) else None
+        decision = self._limiter.charge(scope, caller, weight, counted=1) if "request_id" in request_state(scope) else None
         problem = None if decision is None or decision.allowed else decision.problem()
         # A long poll waits for most of its time.
         gated = weight >= MIN_EXPENSIVE and b"wait=" not in scope["query_string"]
@@ -181,4 +181,4 @@ class RequestCostMiddleware:
 
     def _charge(self, scope: Scope, caller: bytes, assessed: int) -> None:
         if assessed >= ASSESSED_PER_WEIGHT:
-            self._limiter.charge(scope, caller, assessed // ASSESSED_PER_WEIGHT + 1, refuse=False)
+            self._limiter.charge(scope, caller, assessed // ASSESSED_PER_WEIGHT, refuse=False)

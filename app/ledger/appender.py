@@ -27,8 +27,6 @@ _UPDATE_HEAD = update(table_of(LedgerHead)).where(col(LedgerHead.id) == HEAD_ID)
 
 # Small jumps back are usual: the ledger's times go on from the last entry.
 MAX_CLOCK_BEHIND = timedelta(days=1)
-# Of a step while the clock is behind, in microseconds; 0.6 ms on average, so that the clock still catches up under load.
-MAX_STEP_BITS = 14
 CLOCK_BEHIND = (
     "The clock of this machine is more than a day behind the last ledger entry; its operator has to set the clock, "
     "or to repair the ledger if an earlier clock was ahead."
@@ -92,7 +90,8 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
     """Lock the end of the ledger until the transaction ends.
 
     The commit time is this machine's clock, but always later than that of the last entry, so that `known_at` separates any two commits.
-    While the clock is behind, how much later is drawn: fixed steps would count the commits between two times.
+    While the clock is behind, how much later is drawn: fixed steps would count the commits between two times. It is 0.6 ms on average, so
+    that the clock catches up under load.
     Raises 503 if the clock is more than a day behind: every further entry would get the time of a clock that was wrong.
     """
     head = (await session.scalars(_LOCK_HEAD)).one()
@@ -100,7 +99,7 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
         raise Problem(503, CLOCK_BEHIND, kind="clock", headers={"Retry-After": "60"})
     return LedgerAppender(
         global_seq=head.global_seq,
-        recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1 + randbelow(1 << randbelow(MAX_STEP_BITS)))),
+        recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1 + randbelow(1 << randbelow(14)))),
         seq=[getattr(head, name) or 0 for name in SEQ_COLUMNS],
         hashes=[getattr(head, name) or GENESIS for name in HASH_COLUMNS],
     )
