@@ -1,7 +1,6 @@
 """Identifiers: UUIDv7 that reveal nothing but their millisecond."""
 
 import hashlib
-from collections.abc import Iterator
 from os import urandom
 from time import time_ns
 from uuid import UUID
@@ -20,9 +19,9 @@ def uuid7(*, later_than: UUID | None = None) -> UUID:
 
 
 def uuid7_text() -> str:
-    """Return such an identifier as text in a tenth of the time, for what every response needs; on the event loop only."""
-    milliseconds, bits = time_ns() // 1_000_000, next(_random_digits)
-    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{bits[:3]}-{'89ab'[int(bits[3], 16) & 3]}{bits[4:7]}-{bits[7:19]}"
+    """Return such an identifier as text; a fifth of the time, for what every response needs."""
+    milliseconds, bits = f"{time_ns() // 1_000_000:012x}", urandom(10).hex()
+    return f"{milliseconds[:8]}-{milliseconds[8:]}-7{bits[:3]}-{'89ab'[int(bits[3], 16) & 3]}{bits[4:7]}-{bits[7:19]}"
 
 
 def indicator_id(kind: str, place_id: UUID, subject: str) -> UUID:
@@ -33,12 +32,3 @@ def indicator_id(kind: str, place_id: UUID, subject: str) -> UUID:
 def _uuid7(milliseconds: int, ten_bytes: bytes) -> UUID:
     bits = int.from_bytes(ten_bytes, "big")
     return UUID(int=milliseconds << 80 | 0x7 << 76 | (bits >> 62 & 0xFFF) << 64 | 0b10 << 62 | bits & (1 << 62) - 1)
-
-
-def _draw_digits() -> Iterator[str]:
-    while True:
-        block = urandom(10 * 400).hex()
-        yield from (block[at : at + 20] for at in range(0, len(block), 20))
-
-
-_random_digits = _draw_digits()
