@@ -93,6 +93,7 @@ async def test_full_import_gives_the_same_assessments(
     assert await stored_assessments(untouched) == []
 
 
+@mostly_sqlite
 async def test_full_import_does_not_reveal_records_above_clearance(
     client: httpx.AsyncClient,
     make_client: MakeClient,
@@ -166,6 +167,7 @@ async def test_full_import_by_one_key_does_not_lower_labels(
     assert (await client.get(f"/v1/reports/{hidden['id']}")).json()["sensitivity"] == "red"
 
 
+@mostly_sqlite
 async def test_grade_in_a_file_counts_from_now_unless_its_source_came_too(
     app: FastAPI,
     client: httpx.AsyncClient,

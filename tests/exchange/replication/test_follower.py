@@ -187,6 +187,7 @@ SEED = 20260724
 KILLS = 2
 
 
+@mostly_sqlite
 def test_interrupted_follower_reaches_the_same_assessments(
     seeded_database: str, new_empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -255,6 +256,7 @@ def _append(http: httpx.Client, chance: random.Random, standing: list[str], numb
             standing.append(response.json()["id"])
 
 
+@mostly_sqlite
 async def test_follower_replicates_label_changes_and_tombstones(
     app: FastAPI,
     client: httpx.AsyncClient,
