@@ -18,7 +18,7 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from tests.docs.pages import DOCS, block
 from tests.support.factories import Reference, report
-from tests.support.fixtures import FULL, MakeKey, mostly_sqlite
+from tests.support.fixtures import FULL, MakeKey
 from tests.support.processes import Server, free_port, serve
 
 MIRROR = block(DOCS / "polling.md", "python", "mirror")
@@ -127,7 +127,6 @@ async def _all_indicators(client: httpx.AsyncClient) -> dict[str, Any]:
         params["cursor"] = page["next"]
 
 
-@mostly_sqlite
 @pytest.mark.usefixtures("engine")
 async def test_mirror_of_documentation_is_exact_after_kills(
     settings: Settings, make_key: MakeKey, reference: Reference, client: httpx.AsyncClient, tmp_path: Path

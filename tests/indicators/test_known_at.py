@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.tlp import Label
 from tests.support.factories import report
-from tests.support.fixtures import FULL, MakeClient, mostly_sqlite
+from tests.support.fixtures import FULL, MakeClient
 
 STEPS: list[tuple[str, dict[str, Any]]] = [
     ("report", report(value={"people": 1000})),
@@ -49,7 +49,6 @@ async def _do(client: httpx.AsyncClient, action: str, body: dict[str, Any], repo
     return recorded_at
 
 
-@mostly_sqlite
 @pytest.mark.usefixtures("reference")
 async def test_known_at_returns_the_responses_of_that_time(client: httpx.AsyncClient, make_client: MakeClient) -> None:
     """Lists, indicators and reports, for every clearance.

@@ -26,7 +26,7 @@ from app.storage.database import Database
 from app.storage.types import table_of
 from tests.ledger.helpers import all_changes, assert_verified
 from tests.support.factories import Reference, report
-from tests.support.fixtures import FULL, MakeClient, mostly_sqlite
+from tests.support.fixtures import FULL, MakeClient
 from tests.support.processes import serve
 from tests.support.servers import client_for, new_key
 
@@ -164,7 +164,6 @@ def httpx_with(client: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
     return client
 
 
-@mostly_sqlite
 async def test_ledger_is_the_same_for_single_reports_and_batches(seeded_database_url: str, new_database: Callable[[], str]) -> None:
     bodies = statements()[:ONE_BY_ONE]
     singly, together = seeded_database_url, new_database()

@@ -15,7 +15,7 @@ from app.operations.verify import KnownHead, load_heads, open_snapshot, read_hea
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
+from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql_async, invoke
 
@@ -246,7 +246,6 @@ async def test_verify_since_accepts_a_retraction_before_the_checkpoint(
     assert "entry 4 (label, report " in output
 
 
-@mostly_sqlite
 @pytest.mark.parametrize("clearance", [Label.CLEAR, Label.AMBER_STRICT])
 async def test_verify_head_of_an_auditor_must_be_in_the_history(
     make_client: MakeClient, settings: Settings, ledger: None, tmp_path: Path, clearance: Label

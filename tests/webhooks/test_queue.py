@@ -15,7 +15,7 @@ from app.storage.types import table_of
 from app.webhooks import queue
 from app.webhooks.models import Delivery
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite
+from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.servers import client_for
 from tests.webhooks.conftest import Receiver, Register, delivery_log, post_report, until, verify
 
@@ -97,7 +97,6 @@ async def test_webhook_of_a_clear_key_gets_nothing_of_amber_reports(
     assert [item["seq"] for item in await delivery_log(reader, webhook)] == [2, 1]
 
 
-@mostly_sqlite
 @pytest.mark.parametrize("behind", [timedelta(), timedelta(hours=1)])
 async def test_pending_body_is_rebuilt_after_its_label_was_raised(
     settings: Settings, make_key: MakeKey, database: Database, reference: Reference, monkeypatch: pytest.MonkeyPatch, behind: timedelta

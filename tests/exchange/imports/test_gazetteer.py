@@ -15,7 +15,6 @@ from app.http.content_negotiation import Format
 from app.storage.database import Database
 from tests.exchange.imports.files import write_csv
 from tests.support.factories import Reference, report
-from tests.support.fixtures import mostly_sqlite
 from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql, invoke, query_rows
 
@@ -75,7 +74,6 @@ def test_units_become_nested_places(run: Run, tmp_path: Path, database_url: str,
     assert run(path, "--write").stdout == "3 rows: places added: none; 6 existed already.\n"
 
 
-@mostly_sqlite
 @pytest.mark.parametrize(
     ("language", "headers", "name"),
     [

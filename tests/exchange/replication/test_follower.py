@@ -27,7 +27,6 @@ from app.storage.database import Database
 from tests.exchange.replication.flaky import flaky_proxy
 from tests.exchange.stored_state import stored_assessments, verification_problems
 from tests.support.factories import report
-from tests.support.fixtures import mostly_sqlite
 from tests.support.processes import Process, serve, start
 from tests.support.servers import invoke, new_key
 
@@ -84,7 +83,6 @@ async def test_follower_copies_everything_once_with_its_identifiers(
         assert await stored_assessments(mirror) == await stored_assessments(database_url)
 
 
-@mostly_sqlite
 async def test_replicated_grade_applies_from_its_first_recording(
     app: FastAPI,
     built_app: FastAPI,
@@ -110,7 +108,6 @@ async def test_replicated_grade_applies_from_its_first_recording(
     assert after["assessment"] == before["assessment"]
 
 
-@mostly_sqlite
 async def test_two_followers_of_each_other_copy_each_entry_once(
     built_app: FastAPI, settings: Settings, database_url: str, new_database: Callable[[], str]
 ) -> None:
@@ -154,7 +151,6 @@ async def _add_entries(lifeline: AsyncLifeline, slug: str) -> None:
     await lifeline.send(report(place=f"{slug}-town", source=f"{slug}-agency"))
 
 
-@mostly_sqlite
 async def test_follower_keeps_local_amendments_and_stops_at_bad_cursor(
     app: FastAPI, client: httpx.AsyncClient, filled: dict[str, Any], make_key: Any, new_empty_database: Callable[[], str]
 ) -> None:
@@ -187,7 +183,6 @@ SEED = 20260724
 KILLS = 2
 
 
-@mostly_sqlite
 def test_interrupted_follower_reaches_the_same_assessments(
     seeded_database: str, new_empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -256,7 +251,6 @@ def _append(http: httpx.Client, chance: random.Random, standing: list[str], numb
             standing.append(response.json()["id"])
 
 
-@mostly_sqlite
 async def test_follower_replicates_label_changes_and_tombstones(
     app: FastAPI,
     client: httpx.AsyncClient,
