@@ -118,10 +118,7 @@ def build_middleware(app: Application) -> ASGIApp:
         on_hit=lambda caller, scope: state.read_audit.record(caller.actor, scope),
         audit_from_level=MIN_AUDITED_LEVEL,
     )
-    outermost: ASGIApp = state.response_cache
-    if state.rate_limiter.enabled:
-        outermost = middleware.RateLimitMiddleware(outermost, state.rate_limiter)
-    outermost = middleware.MaxUrlLengthMiddleware(outermost, max_bytes=settings.max_url_bytes)
+    outermost: ASGIApp = middleware.LimitsMiddleware(state.response_cache, state.rate_limiter, max_url_bytes=settings.max_url_bytes)
     if settings.cors_origins:
         outermost = middleware.cors_middleware(outermost, settings.cors_origins)
     state.edge = EdgeMiddleware(BoardMiddleware(outermost, state.sessions))

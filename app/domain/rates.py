@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rate:
     """A number of requests in a window of seconds."""
 
@@ -19,7 +20,7 @@ class Rate:
         """Return the form of the setting, such as `6000/minute`."""
         return f"{self.count}/{next(unit for unit, seconds in _UNITS.items() if seconds == self.seconds)}"
 
-    @property
+    @cached_property
     def policy(self) -> bytes:
         """Return the value of the `RateLimit-Policy` header (draft-ietf-httpapi-ratelimit-headers)."""
         return f'"default";q={self.count};w={self.seconds}'.encode()

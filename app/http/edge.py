@@ -1,23 +1,24 @@
-"""The outermost middleware: an identifier and a count for each response, and 400 for a head that two servers could read differently."""
+"""The outermost middleware: what each response has, and 400 for a head that two servers could read differently."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.identifiers import uuid7_text
 from app.http.middleware import SECURITY_HEADERS
 from app.http.problems import Problem, send_problem
-from app.http.state import request_state
+from app.http.state import headers_of, request_state
 
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # RFC 9112, 3.2: uri-host [ ":" port ].
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]{0,5})?")
+_is_host = lru_cache(maxsize=256)(_HOST.fullmatch)
 
 
 class EdgeMiddleware:
-    """Gives each response an `X-Request-Id`: the client's if it is sound, else a new one."""
+    """Gives each response an `X-Request-Id`, the client's if it is sound, else a new one, and the `RateLimit` headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -26,52 +27,41 @@ class EdgeMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 400, or call the application."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        sent_id, ambiguity = _read_head(scope["headers"], scope["http_version"])
+        sent = headers_of(scope)
+        request_id = sent.get(b"x-request-id")
+        if request_id is None or not VALID_REQUEST_ID.fullmatch(request_id):
+            request_id = uuid7_text().encode()
         state = request_state(scope)
-        state["request_id"] = request_id = sent_id or uuid7_text().encode()
-        state["server_send"] = send
-        header = (b"x-request-id", request_id)
+        state["request_id"], state["server_send"] = request_id, send
 
-        async def send_with_id(message: Message) -> None:
+        async def send_completed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.responses[state.get("route_template", "none"), scope["method"], f"{message['status'] // 100}xx"] += 1
+                status = message["status"]
+                self.responses[state.get("route_template", "none"), scope["method"], f"{status // 100}xx"] += 1
+                headers = [*message["headers"], (b"x-request-id", request_id)]
+                if (decision := state.get("rate_limit")) is not None:
+                    headers += decision.headers(status)
                 # A new message, because the response cache may send the same one to others.
-                message = {**message, "headers": [*message["headers"], header]}
+                message = {"type": "http.response.start", "status": status, "headers": headers}
             await send(message)
 
-        if ambiguity is None:
-            await self._app(scope, receive, send_with_id)
+        if (ambiguity := _ambiguity(scope, sent)) is None:
+            await self._app(scope, receive, send_completed)
         else:
             # Later bytes on the connection may be a part of such a head or the next request.
             problem = Problem(400, ambiguity, kind="ambiguous", headers={"Connection": "close"})
-            await send_problem(send_with_id, problem, headers=SECURITY_HEADERS, head_only=scope["method"] == "HEAD")
+            await send_problem(send_completed, problem, headers=SECURITY_HEADERS, head_only=scope["method"] == "HEAD")
 
 
-def _read_head(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> tuple[bytes | None, str | None]:
-    """Return the client's sound identifier, and what is ambiguous in the head; a proxy may have read it otherwise (request smuggling)."""
-    ids: list[bytes] = []
-    hosts: list[bytes] = []
-    codings: list[bytes] = []
-    credentials = lengths = 0
-    for name, value in headers:
-        if name == b"x-request-id":
-            ids.append(value)
-        elif name == b"host":
-            hosts.append(value)
-        elif name == b"authorization":
-            credentials += 1
-        elif name == b"transfer-encoding":
-            codings.append(value)
-        elif name == b"content-length":
-            lengths += 1
-    sent_id = ids[0] if len(ids) == 1 and VALID_REQUEST_ID.fullmatch(ids[0]) else None
-    if len(hosts) > 1 or (not hosts and http_version == "1.1") or not all(map(_HOST.fullmatch, hosts)):
-        return sent_id, "Send one Host header, with a host and optionally a port."
-    if credentials > 1:
-        return sent_id, "Send at most one Authorization header."
-    if codings and (len(codings) > 1 or codings[0].lower() != b"chunked" or lengths or http_version != "1.1"):
-        return sent_id, "Transfer-Encoding must be `chunked` alone, without Content-Length, and not in HTTP/1.0."
-    return sent_id, "Send one Content-Length header." if lengths > 1 else None
+def _ambiguity(scope: Scope, sent: dict[bytes, bytes]) -> str | None:
+    """Return what is ambiguous in the head of a request; a proxy may have read it otherwise (request smuggling)."""
+    # A header in two lines has a comma here.
+    host, length = sent.get(b"host"), sent.get(b"content-length", b"")
+    if scope["http_version"] == "1.1" if host is None else not _is_host(host):
+        return "Send one Host header, with a host and optionally a port."
+    if b"," in sent.get(b"authorization", b"") and [name for name, _ in scope["headers"]].count(b"authorization") > 1:
+        return "Send at most one Authorization header."
+    coding = sent.get(b"transfer-encoding")
+    if coding is not None and (coding.lower() != b"chunked" or length or scope["http_version"] != "1.1"):
+        return "Transfer-Encoding must be `chunked` alone, without Content-Length, and not in HTTP/1.0."
+    return "Send one Content-Length header." if b"," in length else None

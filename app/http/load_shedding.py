@@ -94,7 +94,7 @@ class LoadSheddingMiddleware:
         self.shed = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(UNLIMITED_PATHS):
+        if scope["path"].startswith(UNLIMITED_PATHS):
             await self._app(scope, receive, send)
             return
         caller = self._caller_of(scope)

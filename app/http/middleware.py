@@ -1,8 +1,5 @@
 """Middleware before routing: length of URLs, rate limits, CORS, security headers; and the application that it runs in."""
 
-from collections.abc import Callable
-from functools import partial
-
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,60 +33,48 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the middleware, and the events of starting and ending to FastAPI."""
-        await (self.middleware_before_routing or self.call_fastapi)(scope, receive, send)
+        app = self.middleware_before_routing if scope["type"] == "http" else None
+        await (app or self.call_fastapi)(scope, receive, send)
 
     async def call_fastapi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to FastAPI, without the middleware before routing."""
         await super().__call__(scope, receive, send)
 
 
-class MaxUrlLengthMiddleware:
-    """Answers 414 where path and query are longer than `max_bytes` together."""
+class LimitsMiddleware:
+    """Answers 414 where path and query are longer than `max_url_bytes` together, and 429 to clients that ask too often."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and len(scope["path"]) + len(scope["query_string"]) > self._max_bytes:
-            problem = Problem(414, f"The path and its query must not exceed {self._max_bytes} bytes together.")
-            await send_problem(send, problem, headers=SECURITY_HEADERS)
-        else:
-            await self._app(scope, receive, send)
-
-
-class RateLimitMiddleware:
-    """Answers 429 to clients that ask too often, and tells the others how many requests they have left."""
-
-    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
+    def __init__(self, app: ASGIApp, limiter: RateLimiter, *, max_url_bytes: int) -> None:
         self._app = app
         self._limiter = limiter
+        self._max_url_bytes = max_url_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(UNLIMITED_PREFIX):
-            await self._app(scope, receive, send)
+        path = scope["path"]
+        if len(path) + len(scope["query_string"]) > self._max_url_bytes:
+            problem = Problem(414, f"The path and its query must not exceed {self._max_url_bytes} bytes together.")
+            await send_problem(send, problem, headers=SECURITY_HEADERS)
             return
-        caller = self._limiter.caller_of(scope)
-        decision = self._limiter.count_request(caller)
-        if decision is None:
-            await self._app(scope, receive, send)
-        elif decision.allowed:
-            # As of the response, because the request may have cost more than one.
-            await self._app(scope, receive, _with_headers(send, partial(self._limiter.headers, caller)))
-        else:
-            headers = [*self._limiter.headers(caller), *SECURITY_HEADERS]
-            await send_problem(send, decision.problem(), instance=scope["path"], headers=headers)
+        if not path.startswith(UNLIMITED_PREFIX):
+            decision = self._limiter.charge(scope, self._limiter.caller_of(scope), 1)
+            if decision is not None and not decision.allowed:
+                await send_problem(send, decision.problem(), instance=path, headers=SECURITY_HEADERS)
+                return
+        await self._app(scope, receive, send)
 
 
 def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
     """Return an application that lets web pages of these origins read its responses."""
 
-    async def with_own_headers(scope: Scope, receive: Receive, send: Send) -> None:
-        # CORSMiddleware changes the headers of a message in place, and some messages are in the response cache.
-        await app(scope, receive, _with_headers(send, list))
+    async def with_own_messages(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_own(message: Message) -> None:
+            # CORSMiddleware changes a message in place, and some are in the response cache.
+            await send(dict(message))
+
+        await app(scope, receive, send_own)
 
     return CORSMiddleware(
-        with_own_headers,
+        with_own_messages,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Lifeline-Revision"],
@@ -107,18 +92,6 @@ def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
     )
 
 
-def _with_headers(send: Send, headers: Callable[[], RawHeaders]) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            # A 304 stays small: the client has the policy from the response that it holds.
-            added = [each for each in headers() if each[0] != b"ratelimit-policy" or message["status"] != 304]
-            # A new message, because the response cache may send the same one to others.
-            message = {**message, "headers": [*message["headers"], *added]}
-        await send(message)
-
-    return send_with_headers
-
-
 class SecurityHeadersMiddleware:
     """Adds the security headers of browsers; inside the response cache, so that a cached response has them already."""
 
@@ -126,10 +99,6 @@ class SecurityHeadersMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers: RawHeaders = list(message["headers"])

@@ -15,14 +15,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from starlette.types import Scope
 
 from app.domain.rates import Rate
 from app.http.problems import Problem, RawHeaders, log
+from app.http.state import request_state
 
 SLOTS = 65_536
 MAX_CACHED_ENTRIES = 50_000
@@ -105,12 +106,19 @@ def share_counters(workers: int) -> Iterator[None]:
             Path(file.name).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimitDecision:
-    """Whether a request may go on, and the seconds until the next window."""
+class RateLimitDecision(NamedTuple):
+    """Whether a request may go on, the requests left, and the seconds until the next window of a rate."""
 
     allowed: bool
+    left: int
     seconds: int
+    rate: Rate
+
+    def headers(self, status: int) -> RawHeaders:
+        """Return the `RateLimit` headers for a response."""
+        state = (b"ratelimit", b'"default";r=%d;t=%d' % (max(self.left, 0), self.seconds))
+        # A 304 stays small: the client has the policy from the response that it holds.
+        return [state] if status == 304 else [state, (b"ratelimit-policy", self.rate.policy)]
 
     def problem(self) -> Problem:
         """Return the 429 for a request that may not go on."""
@@ -129,11 +137,6 @@ class RateLimiter:
         # Identifiers of the keys that were valid in this process, by their `Authorization`.
         self._known_keys: dict[bytes, bytes] = {}
 
-    @property
-    def enabled(self) -> bool:
-        """Whether requests are limited at all."""
-        return self._keyed is not None or self._anonymous is not None
-
     def caller_of(self, scope: Scope) -> bytes:
         """Return whose limits a request uses: a key's that was valid in this process, else an address's. An invented key is no caller."""
         for name, value in scope["headers"]:
@@ -142,16 +145,8 @@ class RateLimiter:
         client = scope.get("client")
         return b"a" + _network(client[0] if client else "")
 
-    def count_request(self, caller: bytes) -> RateLimitDecision | None:
-        """Count a request of a caller; None where it is not limited."""
-        rate = self._rate_of(caller)
-        if rate is None:
-            return None
-        window, passed = divmod(int(time.time()), rate.seconds)
-        return RateLimitDecision(self._counters.add(caller, window) <= rate.count, rate.seconds - passed)
-
-    def charge(self, caller: bytes, cost: int, *, refuse: bool = True) -> RateLimitDecision | None:
-        """Count the rest of the cost of a request, of which one is counted already; nothing if it is refused for it. None: not limited.
+    def charge(self, scope: Scope, caller: bytes, cost: int, *, counted: int = 0, refuse: bool = True) -> RateLimitDecision | None:
+        """Count the cost of a request, of which `counted` is counted already; nothing if it is refused for it. None: not limited.
 
         `refuse` False: the work is done already.
         """
@@ -160,21 +155,13 @@ class RateLimiter:
             return None
         window, passed = divmod(int(time.time()), rate.seconds)
         # A limit below the cost still allows one such request in a window.
-        rest = min(cost, rate.count) - 1
-        allowed = not refuse or self._counters.count(caller, window) + rest <= rate.count
-        if allowed:
-            self._counters.add(caller, window, rest)
-        return RateLimitDecision(allowed, rate.seconds - passed)
-
-    def headers(self, caller: bytes) -> RawHeaders:
-        """Return the `RateLimit` headers as of now."""
-        rate = self._rate_of(caller)
-        if rate is None:
-            return []
-        window, passed = divmod(int(time.time()), rate.seconds)
-        left = max(rate.count - self._counters.count(caller, window), 0)
-        state = f'"default";r={left};t={rate.seconds - passed}'.encode()
-        return [(b"ratelimit", state), (b"ratelimit-policy", rate.policy)]
+        rest = min(cost, rate.count) - counted
+        # Counted first, so that two workers do not both allow the last one.
+        left = rate.count - self._counters.add(caller, window, rest)
+        if not (allowed := left >= 0 or not refuse):
+            left = rate.count - self._counters.add(caller, window, -rest)
+        request_state(scope)["rate_limit"] = decision = RateLimitDecision(allowed, left, rate.seconds - passed, rate)
+        return decision
 
     def _rate_of(self, caller: bytes) -> Rate | None:
         return self._keyed if caller.startswith(KEY) else self._anonymous

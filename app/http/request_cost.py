@@ -13,7 +13,7 @@ from app.http.content_negotiation import Format, parse_accept
 from app.http.load_shedding import OVERLOADED
 from app.http.problems import RETRY_AFTER_SECONDS, Problem, send_problem
 from app.http.rate_limit import KEY, RateLimiter
-from app.http.state import request_state
+from app.http.state import headers_of, request_state
 from app.storage.slices import begin_work
 
 # From this weight on a request is expensive.
@@ -71,8 +71,7 @@ def weight_of(scope: Scope) -> int:
 def _asks_for_other_format(scope: Scope, named: str | None) -> bool:
     if named:
         return named in _OTHER_FORMATS
-    accepts = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    first = next(iter(parse_accept(accepts)), None)
+    first = next(iter(parse_accept(headers_of(scope).get(b"accept", b""))), None)
     return first in _OTHER_FORMATS
 
 
@@ -142,13 +141,13 @@ class RequestCostMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application, or answer 429 or 503."""
-        weight = weight_of(scope) if scope["type"] == "http" else 1
+        weight = weight_of(scope)
         if weight == 1:
             await self._app(scope, receive, send)
             return
         caller = self._limiter.caller_of(scope)
         # A page of the board costs what its requests to the API assess, and its own weight; those have no identifier of their own.
-        decision = self._limiter.charge(caller, weight) if "request_id" in request_state(scope) else None
+        decision = self._limiter.charge(scope, caller, weight, counted=1) if "request_id" in request_state(scope) else None
         problem = None if decision is None or decision.allowed else decision.problem()
         # A long poll waits for most of its time.
         gated = weight >= MIN_EXPENSIVE and b"wait=" not in scope["query_string"]
@@ -162,7 +161,7 @@ class RequestCostMiddleware:
         async def send_without_slot(message: Message) -> None:
             nonlocal held
             if message["type"] == "http.response.start":
-                self._charge(caller, work.done)
+                self._charge(scope, caller, work.done)
                 work.done %= ASSESSED_PER_WEIGHT
             # A client that reads slowly must not hold its slot meanwhile.
             if not (gated and message.get("more_body")):
@@ -179,8 +178,8 @@ class RequestCostMiddleware:
         finally:
             if held:
                 self._expensive.release(caller)
-            self._charge(caller, work.done)
+            self._charge(scope, caller, work.done)
 
-    def _charge(self, caller: bytes, assessed: int) -> None:
+    def _charge(self, scope: Scope, caller: bytes, assessed: int) -> None:
         if assessed >= ASSESSED_PER_WEIGHT:
-            self._limiter.charge(caller, assessed // ASSESSED_PER_WEIGHT + 1, refuse=False)
+            self._limiter.charge(scope, caller, assessed // ASSESSED_PER_WEIGHT, refuse=False)

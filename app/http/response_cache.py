@@ -26,7 +26,7 @@ from app.http.problems import INTERNAL_ERROR, Problem, RawHeaders, problem_of_ab
 from app.http.representations import CachedResponse, Representation
 from app.http.response_buffer import BufferedResponse
 from app.http.responses import REVISION_HEADER
-from app.http.state import request_state
+from app.http.state import headers_of, request_state
 from app.storage.commit_notifier import Head, Version
 from app.storage.consistency import ConsistencyRequirement, set_current
 
@@ -79,30 +79,19 @@ class ResponseCacheMiddleware:
         return self._bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        if_none_match = accept_encoding = accept = seen = b""
-        authorization: bytes | None = None
-        for name, value in scope["headers"]:
-            # Several lines of one header are one list (RFC 9110, 5.3).
-            if name == b"if-none-match":
-                if_none_match = b"%b,%b" % (if_none_match, value) if if_none_match else value
-            elif name == b"accept-encoding":
-                accept_encoding = b"%b,%b" % (accept_encoding, value) if accept_encoding else value
-            elif name == b"accept":
-                accept = b"%b,%b" % (accept, value) if accept else value
-            elif name in (REVISION, b"last-event-id"):
-                seen += b",%b" % value
-            elif name == b"authorization":
-                authorization = value
-        coding = negotiate_encoding(accept_encoding)
-        formats = parse_accept(accept)
+        sent = headers_of(scope)
+        if_none_match, authorization = sent.get(b"if-none-match", b""), sent.get(b"authorization")
+        coding = negotiate_encoding(sent.get(b"accept-encoding", b""))
+        formats = parse_accept(sent.get(b"accept", b""))
         head_only = scope["method"] == "HEAD"
         head = self._head()
         day = int(time.time()) // DAY_SECONDS
         query = scope["query_string"]
-        seen_revision = _seen_revision(seen, query) if seen or query else None
+        seen = [sent[name] for name in (REVISION, b"last-event-id") if name in sent]
+        seen_revision = _seen_revision(b",".join(seen), query) if seen or query else None
         audience = self._public if authorization is None else self._audience(authorization, head)
         if audience is not None and head is not None:
             key, version = _key(scope, formats, audience), head.version(audience.level)

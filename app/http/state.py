@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.http.edge import EdgeMiddleware
     from app.http.lists import ListExporter
     from app.http.load_shedding import LoadSheddingMiddleware
-    from app.http.rate_limit import RateLimiter
+    from app.http.rate_limit import RateLimitDecision, RateLimiter
     from app.http.response_cache import ResponseCacheMiddleware
     from app.settings import Settings
     from app.storage.database import Database
@@ -50,6 +50,8 @@ class RequestState(TypedDict, total=False):
 
     # Set by the edge; absent for requests that the board makes to the API.
     request_id: bytes
+    # As of the last charge; absent where nothing is limited.
+    rate_limit: "RateLimitDecision"
     # `send` of the server, without the wrappers of middleware.
     server_send: Send
     # Set by the access log, also of a request whose handling fails, and by the response cache.
@@ -74,3 +76,13 @@ def app_state(request: Request) -> AppState:
 def request_state(scope: Scope) -> RequestState:
     """Return the typed state of a request, empty at first."""
     return cast(RequestState, scope.setdefault("state", {}))
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """Return the headers of a request by name; several lines of one are one list (RFC 9110, 5.3)."""
+    found = dict(scope["headers"])
+    if len(found) < len(scope["headers"]):
+        found.clear()
+        for name, value in scope["headers"]:
+            found[name] = b"%b,%b" % (found[name], value) if name in found else value
+    return found

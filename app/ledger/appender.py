@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from secrets import randbelow
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -89,6 +90,8 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
     """Lock the end of the ledger until the transaction ends.
 
     The commit time is this machine's clock, but always later than that of the last entry, so that `known_at` separates any two commits.
+    While the clock is behind, how much later is drawn: fixed steps would count the commits between two times. It is 0.6 ms on average, so
+    that the clock catches up under load.
     Raises 503 if the clock is more than a day behind: every further entry would get the time of a clock that was wrong.
     """
     head = (await session.scalars(_LOCK_HEAD)).one()
@@ -96,7 +99,7 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
         raise Problem(503, CLOCK_BEHIND, kind="clock", headers={"Retry-After": "60"})
     return LedgerAppender(
         global_seq=head.global_seq,
-        recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1)),
+        recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1 + randbelow(1 << randbelow(14)))),
         seq=[getattr(head, name) or 0 for name in SEQ_COLUMNS],
         hashes=[getattr(head, name) or GENESIS for name in HASH_COLUMNS],
     )

@@ -14,10 +14,13 @@ from app.storage.database_errors import DATABASE_ERRORS
 
 BACKUP = "backup"
 VERIFY = "verify"
+# The note is not worth that the command waits for a long write.
+MAX_WAIT_SECONDS = 2.0
 
 
 async def record_run(settings: Settings, name: str) -> None:
-    """Note that a command has just ended well, unless the database is a backup or cannot be written to."""
+    """Note that a command has just ended well, unless the database is a backup or cannot be written to at once."""
+    settings = settings.model_copy(update={"database_lock_timeout_seconds": min(MAX_WAIT_SECONDS, settings.database_lock_timeout_seconds)})
     with suppress(*DATABASE_ERRORS):
         async with Database(settings) as database:
             async with database.reader.connect() as connection:

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import combinations, pairwise
 from typing import Annotated, Any
 
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
@@ -18,6 +19,8 @@ BBox = tuple[float, float, float, float]
 EXACT_FROM = LEVELS[Label.AMBER]
 COARSE_DECIMALS = 1
 STEPS_PER_DEGREE = 10
+# Each edge of a polygon is compared with each other; one with more positions becomes its convex hull.
+MAX_CHECKED_POSITIONS = 50
 
 
 def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
@@ -134,8 +137,8 @@ def visible_geometry(geometry: dict[str, Any], level: int) -> dict[str, Any]:
     """Return a geometry as exact as a clearance may see it: below EXACT_FROM rounded to 0.1 degree, about 11 km.
 
     The rounded one has no heights and no repeated vertices, because their number would tell how the exact one runs between the rounded
-    positions. A part that shrinks becomes what is left of it: a polygon without area a line, a line of one position a point, and a hole
-    without area nothing.
+    positions. A part that shrinks becomes what is left of it: a polygon without area a line, a line of one position a point. A polygon
+    has no holes; one that would cross itself becomes its convex hull, and polygons that might overlap a collection.
     """
     return geometry if level >= EXACT_FROM else _coarse(geometry)
 
@@ -149,14 +152,15 @@ def _coarse(geometry: dict[str, Any]) -> dict[str, Any]:
     if type_.startswith("Multi"):
         single = type_.removeprefix("Multi")
         parts = _without_repeats(_coarse({"type": single, "coordinates": each}) for each in coordinates)
-        if all(each["type"] == single for each in parts):
+        if all(each["type"] == single for each in parts) and (single != "Polygon" or _are_apart(parts)):
             return {"type": type_, "coordinates": [each["coordinates"] for each in parts]}
         return {"type": "GeometryCollection", "geometries": parts} if len(parts) > 1 else parts[0]
     if type_ == "Polygon":
-        outer, *holes = [_without_repeats(map(_rounded, ring)) for ring in coordinates]
+        outer = _without_repeats(map(_rounded, coordinates[0]))
         if not _has_area(outer):
             return _line(outer)
-        return {"type": type_, "coordinates": [[*ring, ring[0]] for ring in (outer, *filter(_has_area, holes))]}
+        ring = outer if _is_simple(outer) else _hull(outer)
+        return {"type": type_, "coordinates": [[*ring, ring[0]]]}
     return _line(_without_repeats(map(_rounded, [coordinates] if type_ == "Point" else coordinates)))
 
 
@@ -176,9 +180,46 @@ def _without_repeats(nodes: Iterable[Any]) -> list[Any]:
 
 
 def _has_area(ring: list[list[float]]) -> bool:
-    """Return whether the positions of a ring, without the last, enclose an area. In whole steps, because floats do not add up exactly."""
-    steps = [[round(each * STEPS_PER_DEGREE) for each in position] for position in ring]
-    return sum(one[0] * other[1] - other[0] * one[1] for one, other in zip(steps, [*steps[1:], *steps[:1]], strict=True)) != 0
+    return sum(_turn(ring[0], *edge) for edge in pairwise(ring)) != 0
+
+
+def _is_simple(ring: list[list[float]]) -> bool:
+    edges = zip(ring, [*ring[1:], ring[0]], strict=True)
+    return len(ring) <= MAX_CHECKED_POSITIONS and not any(_touch(*one, *other) for one, other in combinations(edges, 2))
+
+
+def _touch(a: list[float], b: list[float], c: list[float], d: list[float]) -> bool:
+    """Return whether the edges a-b and c-d share a point, other than the common end of neighbours."""
+    if b == c or d == a:
+        before, common, after = (a, b, d) if b == c else (c, a, b)
+        # Neighbours share more where the second runs back along the first.
+        return _turn(before, common, after) == 0 and (before < common) == (after < common)
+    apart = any(max(a[axis], b[axis]) < min(c[axis], d[axis]) or max(c[axis], d[axis]) < min(a[axis], b[axis]) for axis in (0, 1))
+    return not apart and _turn(a, b, c) * _turn(a, b, d) <= 0 and _turn(c, d, a) * _turn(c, d, b) <= 0
+
+
+def _turn(a: list[float], b: list[float], c: list[float]) -> int:
+    """Return the area of a parallelogram in whole steps, because floats do not add up exactly: above 0 if a-b-c turns left."""
+    (ax, ay), (bx, by), (cx, cy) = ((round(x * STEPS_PER_DEGREE), round(y * STEPS_PER_DEGREE)) for x, y in (a, b, c))
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+
+
+def _hull(ring: list[list[float]]) -> list[list[float]]:
+    """Return the convex hull of positions that have an area (Andrew's monotone chain)."""
+    chains = []
+    for ordered in (sorted(ring), sorted(ring, reverse=True)):
+        chain: list[list[float]] = []
+        for position in ordered:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], position) <= 0:
+                chain.pop()
+            chain.append(position)
+        chains += chain[:-1]
+    return chains
+
+
+def _are_apart(polygons: list[dict[str, Any]]) -> bool:
+    boxes = [bbox_of(each) for each in polygons]
+    return len(boxes) <= MAX_CHECKED_POSITIONS and not any(intersects(one, other) for one, other in combinations(boxes, 2))
 
 
 def _line(line: list[list[float]]) -> dict[str, Any]:

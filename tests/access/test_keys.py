@@ -20,7 +20,7 @@ from app.domain.tlp import Label
 from app.storage.database import Database
 from app.storage.types import table_of
 from tests.support.factories import Reference
-from tests.support.fixtures import MakeClient, MakeKey
+from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite
 from tests.support.processes import serve
 from tests.support.servers import invoke, new_key, query_rows
 
@@ -108,6 +108,7 @@ async def test_repeated_creation_returns_the_response_without_secret(client: htt
     assert len((await client.get("/v1/keys")).json()["items"]) == 2
 
 
+@mostly_sqlite
 async def test_previous_secret_expires_with_the_overlap_although_cached(
     make_key: MakeKey, database: Database, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

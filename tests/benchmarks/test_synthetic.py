@@ -10,9 +10,11 @@ from fastapi import FastAPI
 from app.settings import Settings
 from tests.benchmarks.load_command import load_command
 from tests.support.factories import seed
+from tests.support.fixtures import mostly_sqlite
 from tests.support.servers import invoke, new_key, query_rows
 
 
+@mostly_sqlite
 def test_load_command_writes_a_ledger_that_verifies(new_database: Callable[[], str], built_app: FastAPI) -> None:
     url = new_database()
     loaded = invoke("--reports", "200", "--indicators", "16", command=load_command, database_url=url)

@@ -14,7 +14,7 @@ from app.changes import endpoints, queries
 from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import Label
 from tests.support.factories import Reference, listed, post_all, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, mostly_sqlite
 
 # Fields of a served change that are not hashed.
 UNHASHED = ("seq", "hash", "documents", "documents_complete")
@@ -192,6 +192,7 @@ async def test_long_poll_waits_for_a_change(client: httpx.AsyncClient, reference
     assert empty["next"] == page["next"]
 
 
+@mostly_sqlite
 async def test_cursor_of_another_list_or_clearance_gets_422(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -204,6 +205,7 @@ async def test_cursor_of_another_list_or_clearance_gets_422(
         assert response.json()["errors"][0]["pointer"] == "?after"
 
 
+@mostly_sqlite
 async def test_cursor_ahead_of_the_ledger_gets_422(client: httpx.AsyncClient, reference: Reference, make_client: MakeClient) -> None:
     await _post(client)
     behind = await make_client(clearance=Label.RED)

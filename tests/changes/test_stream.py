@@ -10,6 +10,7 @@ import orjson
 
 from tests.changes.conftest import Running
 from tests.support.factories import report
+from tests.support.fixtures import mostly_sqlite
 
 
 async def _events(stream: httpx.Response) -> AsyncIterator[dict[str, Any]]:
@@ -47,6 +48,7 @@ async def test_stream_sends_changes_and_resumes_after_a_disconnect(running: Runn
         assert page["items"][0] == {**first["data"], "documents": page["items"][0]["documents"]}
 
 
+@mostly_sqlite
 async def test_stream_with_a_wrong_cursor_gets_422(running: Running) -> None:
     async with running.client() as client:
         response = await client.get("/v1/stream", headers={"Last-Event-ID": "nonsense"})
@@ -54,6 +56,7 @@ async def test_stream_with_a_wrong_cursor_gets_422(running: Running) -> None:
         assert response.headers["content-type"] == "application/problem+json"
 
 
+@mostly_sqlite
 async def test_stream_ends_when_its_secret_expires(running: Running) -> None:
     """After a rotation streams with the old secret end, while the key continues with the new one."""
     async with running.client() as client:
@@ -79,6 +82,7 @@ async def test_stream_ends_when_its_secret_expires(running: Running) -> None:
             assert (await poll).status_code == 200
 
 
+@mostly_sqlite
 async def test_streams_and_long_polls_end_at_shutdown(running: Running) -> None:
     async with running.client() as client, client.stream("GET", "/v1/stream") as stream:
         events = _events(stream)

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.benchmarks.load_command import load_command
 from tests.cli.conftest import KEY_PATTERN, Run
+from tests.support.fixtures import mostly_sqlite
 from tests.support.processes import ROOT, serve
 from tests.support.servers import invoke, query_rows, wait_if_window_ends_within
 
@@ -57,6 +58,7 @@ def test_demo_loads_once_and_prints_a_new_secret_each_time(run: Run, database_ur
     assert "Reassessed 8 indicators." in run("migrate", "--reassess").output
 
 
+@mostly_sqlite
 def test_demo_on_a_database_with_reports_creates_no_key(run: Run, database_url: str) -> None:
     assert invoke("--reports", "20", command=load_command, database_url=database_url).exit_code == 0
     output = run("demo").output

@@ -8,8 +8,10 @@ import httpx
 from app.access.principal import Scope
 from app.client import AsyncLifeline
 from tests.support.factories import Reference, report
+from tests.support.fixtures import mostly_sqlite
 
 
+@mostly_sqlite
 async def test_async_client_has_the_same_methods(app: Any, reference: Reference, make_key: Any) -> None:
     async with AsyncLifeline("http://lifeline.test", await make_key(*Scope), transport=httpx.ASGITransport(app)) as lifeline:
         sent = await lifeline.send(report())

@@ -5,6 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.fixtures import mostly_sqlite
+
+pytestmark = mostly_sqlite
+
 
 @pytest.fixture
 def database_url(demo_database: str) -> str:

@@ -185,7 +185,7 @@ async def test_killed_instance_of_two_loses_no_write(
     key = await new_key(url)
     with (
         serve(tmp_path, "--workers", "2", database_url=url) as one,
-        serve(tmp_path, "--workers", "2", database_url=url) as other,
+        serve(tmp_path, database_url=url) as other,
     ):
         load = Load(key, one, other)
 

@@ -15,6 +15,7 @@ from app.storage.database import Database
 from tests.faults.conftest import Serving
 from tests.faults.responses import assert_unavailable, post_people, uncached_path
 from tests.support.factories import report
+from tests.support.fixtures import mostly_sqlite
 from tests.support.locks import locked_ledger
 from tests.support.servers import new_key
 
@@ -57,6 +58,7 @@ def test_concurrency_limit_halves_on_slow_responses_and_recovers(monkeypatch: py
     assert limiter.limit == 64
 
 
+@mostly_sqlite
 async def test_slow_writes_lower_the_limit_until_writes_are_fast_again(
     seeded_database_url: str, serving: Serving, built_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:

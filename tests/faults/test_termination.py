@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,7 +54,16 @@ def _worker_pids(server: Server) -> list[int]:
     return [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.output.read_text())]
 
 
+@pytest.fixture
+def sighup_heeded() -> Iterator[None]:
+    """Let the processes that the test starts heed SIGHUP, which `nohup` makes all of them ignore."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @sqlite_only
+@pytest.mark.usefixtures("sighup_heeded")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sighup_ends_streams_and_the_service(seeded_database_url: str, tmp_path: Path, workers: int) -> None:
     with (

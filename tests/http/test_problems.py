@@ -16,7 +16,7 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
+from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite, sqlite_only
 from tests.support.problems import assert_problem
 from tests.support.servers import client_for
 
@@ -42,6 +42,7 @@ async def test_unknown_path_and_unknown_record_get_404(client: httpx.AsyncClient
         assert_problem(await client.post(path, json=body), 404, path)
 
 
+@mostly_sqlite
 async def test_malformed_identifier_gets_422(client: httpx.AsyncClient) -> None:
     for path in ("/v1/reports/1", "/v1/indicators/1", "/v1/indicators/1/history", f"/v1/reports/{'a' * 5000}"):
         answer = await client.get(path)
@@ -100,6 +101,7 @@ async def test_body_that_is_not_json_gets_415_or_400(client: httpx.AsyncClient, 
             assert_problem(answer, 400, path)
 
 
+@mostly_sqlite
 async def test_invalid_key_gets_401(anonymous: httpx.AsyncClient, database: Database, make_key: MakeKey, reference: Reference) -> None:
     """The response does not tell an unknown key from an expired or a revoked one."""
     revoked = await make_key(clearance=Label.RED, organisation="revoked")
@@ -133,6 +135,7 @@ async def test_invalid_key_gets_401(anonymous: httpx.AsyncClient, database: Data
         assert (await anonymous.get("/v1/indicators", headers={"Authorization": f"{scheme} {live}"})).status_code == 200
 
 
+@mostly_sqlite
 async def test_key_without_the_scope_gets_403(make_client: MakeClient, reference: Reference, client: httpx.AsyncClient) -> None:
     """No scope contains another."""
     made = (await client.post("/v1/reports", json=report("supply_runout"))).json()

@@ -74,7 +74,8 @@ def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
     limiter = RateLimiter(None, Rate(2, 3600), None)
 
     def is_allowed(address: str) -> bool:
-        decision = limiter.count_request(limiter.caller_of({"headers": [], "client": (address, 1)}))
+        scope: dict[str, Any] = {"headers": [], "client": (address, 1)}
+        decision = limiter.charge(scope, limiter.caller_of(scope), 1)
         assert decision is not None
         return decision.allowed
 

@@ -21,7 +21,7 @@ from app.indicators import past
 from app.settings import Settings
 from app.storage.slices import end_slice
 from tests.support.factories import Reference, post, report, seed
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.servers import client_for, new_key, settings_on, wait_if_window_ends_within
 
 
@@ -149,6 +149,7 @@ def assessed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return numbers
 
 
+@mostly_sqlite
 async def test_past_is_assessed_once_for_all_times_between_two_statements(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, assessed: list[int]
 ) -> None:

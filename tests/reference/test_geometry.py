@@ -3,10 +3,13 @@
 from typing import Any
 
 import httpx
-from shapely.geometry import shape
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry import MultiPolygon, Polygon, shape
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
+from app.reference.geometry import visible_geometry
 from tests.reference.helpers import assert_rejected
 from tests.support.factories import Reference
 from tests.support.fixtures import MakeClient, sqlite_only
@@ -132,13 +135,40 @@ COARSE: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("MultiLineString", [[[37.12, 36.2], [37.1, 36.2]], [[1, 2, 3], [3, 4, 5]]],
      {"type": "GeometryCollection", "geometries": [POINT, {"type": "LineString", "coordinates": [[1.0, 2.0], [3.0, 4.0]]}]}),
     ("Polygon", [[[0, 0, 5], [1, 0], [1.01, 0], [1, 1], [0, 1], [0, 0, 5]], HOLE, [[0.51, 0.5], [0.52, 0.5], [0.5, 0.51], [0.51, 0.5]]],
-     {"type": "Polygon", "coordinates": [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]], HOLE]}),
+     {"type": "Polygon", "coordinates": [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]]}),
     ("Polygon", [[[0, 0], [0.5, 0.01], [1, 0], [0.5, -0.01], [0, 0]]],
      {"type": "LineString", "coordinates": [[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]]}),
     ("Polygon", [[[37.12, 36.2], [37.1, 36.21], [37.1, 36.2], [37.12, 36.2]]], POINT),
     ("MultiPolygon", [[[[0, 0], [1, 0], [1, 1], [0, 0]]], [[[0, 0], [1.01, 0], [1, 1], [0, 0]]]],
      {"type": "MultiPolygon", "coordinates": [[[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]]}),
 ]  # fmt: skip
+
+
+_RING = st.lists(st.tuples(st.floats(0, 1.2), st.floats(0, 1.2)), min_size=3, max_size=9).map(lambda ring: [*ring, ring[0]])
+
+
+@given(st.lists(st.lists(_RING, min_size=1, max_size=3), min_size=1, max_size=3), st.floats(-0.6, 0.6))
+@settings(max_examples=300, deadline=None)
+def test_coarse_polygon_is_valid_whatever_was_sent(polygons: list[Any], offset: float) -> None:
+    # Rings after the first are holes, wherever they lie.
+    moved = [[[[x + offset * at, y] for x, y in ring] for ring in polygon] for at, polygon in enumerate(polygons)]
+    for geometry in ({"type": "MultiPolygon", "coordinates": moved}, *({"type": "Polygon", "coordinates": each} for each in moved)):
+        seen = shape(visible_geometry(geometry, 0))
+        assert seen.is_valid, geometry
+        assert not seen.is_empty
+
+
+def test_coarse_polygon_that_stays_simple_keeps_its_form() -> None:
+    bent = [[0, 0], [3, 0], [3, 3], [2, 3], [2, 1], [1, 1], [1, 3], [0, 3], [0, 0]]
+    apart = [[5, 0], [6, 0], [6, 1], [5, 0]]
+    seen = visible_geometry({"type": "MultiPolygon", "coordinates": [[bent], [apart]]}, 0)
+    assert seen["type"] == "MultiPolygon"
+    assert shape(seen).equals(MultiPolygon([Polygon(bent), Polygon(apart)]))
+    overlapping = visible_geometry({"type": "MultiPolygon", "coordinates": [[bent], [[[1, 0], [4, 0], [4, 1], [1, 0]]]]}, 0)
+    assert overlapping["type"] == "GeometryCollection"
+    back_along_itself = [[0, 0], [2, 0], [2, 1], [2, -1], [1, -1], [0, 0]]
+    for crossed in ([*bent[:4], [3, 1], *bent[5:]], [[0, 0], [2, 2], [2, 0], [0, 1], [0, 0]], back_along_itself):
+        assert shape(visible_geometry({"type": "Polygon", "coordinates": [crossed]}, 0)).equals(Polygon(crossed).convex_hull)
 
 
 async def test_coarse_geometry_has_no_heights_and_no_repeated_vertices(

@@ -9,7 +9,7 @@ import pytest
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 
 async def post(client: httpx.AsyncClient, path: str = "/v1/reports", **body: Any) -> dict[str, Any]:
@@ -114,6 +114,7 @@ async def test_amending_a_retracted_report_gets_409(client: httpx.AsyncClient, r
     )
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("what", ["correction", "retraction"])
 async def test_amending_needs_the_organisation_or_the_scope_curate(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, what: str

@@ -8,6 +8,7 @@ import pytest
 
 from app.situations import service
 from tests.support.factories import Reference, post, post_all, report
+from tests.support.fixtures import mostly_sqlite
 
 
 async def situation(client: httpx.AsyncClient, place: str = "oldtown", **params: Any) -> dict[str, Any]:
@@ -17,6 +18,7 @@ async def situation(client: httpx.AsyncClient, place: str = "oldtown", **params:
     return found
 
 
+@mostly_sqlite
 async def test_situation_never_adds_up_places_or_concepts(client: httpx.AsyncClient, reference: Reference) -> None:
     besieged = report(value={"concept": "besieged", "people": 700})
     await post_all(client, report(value={"people": 1000}), report(value={"people": 5000}, place="country"), besieged)
@@ -39,6 +41,7 @@ async def test_situation_never_adds_up_places_or_concepts(client: httpx.AsyncCli
     assert (await client.get("/v1/situations/SY02")).status_code == 404
 
 
+@mostly_sqlite
 async def test_situation_has_days_left_and_the_soonest_runout(client: httpx.AsyncClient, reference: Reference) -> None:
     """Food that lasts 14 to 21 days from 28 July runs out on 11 to 18 August."""
     water = report("supply_runout", {"supply": "water", "in_days_min": 10, "in_days_max": 10})

@@ -7,7 +7,7 @@ from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.situations.helpers import due_warnings, set_outcome, track_record, warn, warning_of
 from tests.support.factories import Reference, post, post_all, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, mostly_sqlite
 
 
 async def test_warnings_are_sorted_by_due_date_and_end_with_an_outcome(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -156,6 +156,7 @@ async def test_warnings_and_track_records_reveal_nothing_above_the_clearance(
     assert seen == [("materialised", -3), ("materialised", 8)]
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("name", ["as_of", "known_at"])
 async def test_invalid_time_is_rejected_at_its_parameter(client: httpx.AsyncClient, reference: Reference, name: str) -> None:
     for path in ("/v1/warnings", "/v1/sources/agency/record"):

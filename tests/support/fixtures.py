@@ -22,6 +22,8 @@ _numbers = itertools.count()
 FULL = os.environ.get("TEST_FULL") == "1"
 # For tests that do not depend on the database engine; run on SQLite only.
 sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+# For tests of what follows from the same rows on either engine; with TEST_FULL on both.
+mostly_sqlite = pytest.mark.parametrize("engine", ["sqlite", "postgresql"] if FULL else ["sqlite"], indirect=True)
 
 
 MakeKey = Callable[..., Awaitable[str]]

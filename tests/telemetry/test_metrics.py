@@ -11,11 +11,12 @@ import httpx
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, mostly_sqlite
 from tests.support.servers import invoke
 from tests.support.telemetry import metric_value, scrape
 
 
+@mostly_sqlite
 async def test_metrics_count_cache_hits_and_public_entries_only(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

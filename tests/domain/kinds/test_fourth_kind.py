@@ -19,7 +19,7 @@ from app.domain.kinds.values import Value
 from app.domain.times import utc_now
 from app.indicators.schemas import _filters
 from tests.support.factories import post_all, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import FULL, sqlite_only
 from tests.support.processes import serve, start
 from tests.support.servers import new_key, read_tree
 
@@ -73,6 +73,8 @@ def attack(source: str, *, place: str = "oldtown", stated_at: str = "2016-07-28"
     }
 
 
+# Each start of another code takes seconds; the test below runs on SQLite.
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"] if FULL else ["postgresql"], indirect=True)
 @pytest.mark.usefixtures("reference")
 async def test_fourth_kind_is_assessed_listed_filtered_and_verified(database_url: str, code: Path, tmp_path: Path) -> None:
     headers = {"Authorization": f"Bearer {await new_key(database_url)}"}

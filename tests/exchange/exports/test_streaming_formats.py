@@ -12,7 +12,7 @@ import pytest
 from app.domain.tlp import Label
 from app.exchange.exports import streaming
 from app.http.cursors import cursor_revision
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -42,6 +42,7 @@ def rows(body: bytes, format_: str) -> list[Any]:
     return [json.loads(line) for line in body.splitlines()]
 
 
+@mostly_sqlite
 async def test_every_list_has_the_same_rows_in_every_format(client: httpx.AsyncClient, filled: dict[str, Any], formats: list[str]) -> None:
     for name in LISTS:
         params = QUERY.get(name, {})
@@ -123,6 +124,7 @@ async def test_list_is_complete_unless_a_limit_is_given(
     assert rows(first.content, "ndjson") + rows(following.content, "ndjson") == changes[:6]
 
 
+@mostly_sqlite
 async def test_filters_and_times_apply_in_every_format(client: httpx.AsyncClient, filled: dict[str, Any], formats: list[str]) -> None:
     for format_ in formats:
         assert len(rows((await client.get(f"/v1/reports.{format_}?source=monitor")).content, format_)) == 2

@@ -19,7 +19,7 @@ from tests.exchange.imports.conftest import Run
 from tests.exchange.imports.files import CELLS, CSV, HEADERS, NDJSON, XLSX, csv_bytes, send, write_csv
 from tests.exchange.stored_state import stored_assessments
 from tests.support.factories import Reference
-from tests.support.fixtures import FULL, MakeClient, sqlite_only
+from tests.support.fixtures import FULL, MakeClient, mostly_sqlite, sqlite_only
 from tests.support.processes import environment
 from tests.support.servers import query_rows
 
@@ -79,6 +79,7 @@ def write_xlsx(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
     return path
 
 
+@mostly_sqlite
 async def test_import_names_each_problem_and_records_valid_rows_once(
     client: httpx.AsyncClient, reference: Reference, database_url: str, tmp_path: Path
 ) -> None:
