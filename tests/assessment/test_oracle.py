@@ -1,6 +1,6 @@
 """Random ledgers over HTTP: what is served agrees with a second implementation of the contract's text, at any clearance and time.
 
-By default the same few examples run, of which the first is the simplest; LIFELINE_TEST_FULL=1 runs forty times as many, new ones each time.
+By default the same few examples run, of which the first is the simplest; TEST_FULL=1 runs forty times as many, new ones each time.
 """
 
 import logging
