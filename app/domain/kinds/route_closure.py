@@ -151,13 +151,14 @@ class RouteClosureKind(Kind[RouteClosure]):
         return found
 
     def alert(self, value: RouteClosure, sent_on: date) -> Alert:
-        """Tell people to avoid a route that is not open; passage that is only announced is to be monitored."""
+        """Tell people to avoid a route that is not open, or passable by no group; passage that is only announced is to be monitored."""
         categories = ("Transport", "Security") if value.cause in _SECURITY_CONSTRAINTS else ("Transport",)
         if value.assertion != "observed" and value.status != "closed":
             event = f"Route passage {value.assertion}: {value.route}"
             return Alert(event, categories, "Monitor", "Unknown", value.since_earliest, value.since_latest)
-        event = f"Route {value.status}: {value.route}"
-        if value.status == "open":
+        impassable = value.status == "open" and value.passable_by is not None and not value.passable_by
+        event = f"Route {'impassable' if impassable else value.status}: {value.route}"
+        if value.status == "open" and not impassable:
             return Alert(event, categories, "AllClear", "Past", value.since_earliest)
         onset = value.since_earliest or value.since_latest
         urgency = "Immediate" if onset is None or onset <= sent_on else "Future"

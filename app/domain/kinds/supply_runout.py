@@ -34,6 +34,9 @@ _CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "basic": ("Other", "Safety"),
 }
 
+# CAP 1.2 urgency of a warning without a date.
+_IMMINENT: Mapping[str, str] = {"hours": "Immediate", "days": "Expected"}
+
 
 class SupplyRunout(Value):
     """When a supply runs out, in dates or in days from the day of the statement."""
@@ -210,7 +213,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         return value.supply if value.scope == "all_stock" else f"{value.supply}.{value.scope}"
 
     def alert(self, value: SupplyRunout, sent_on: date) -> Alert:
-        """Derive the urgency from the days until the earliest run-out; a resupply gives the all-clear."""
+        """Derive the urgency from the days until the earliest run-out, else from the imminence; a resupply gives the all-clear."""
         categories = _CATEGORIES.get(value.supply, ("Other",))
         event = f"Supply run-out: {value.supply.replace('_', ' ')}"
         if value.state == "resupplied":
@@ -218,7 +221,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         day = value.runs_out_earliest or value.runs_out_latest
         if value.state == "ran_out":
             return Alert(event, categories, "Prepare", "Immediate" if day is None or day >= sent_on else "Past", day)
-        urgency = "Unknown" if day is None else _urgency((day - sent_on).days)
+        urgency = _IMMINENT.get(value.imminence or "", "Unknown") if day is None else _urgency((day - sent_on).days)
         return Alert(event, categories, "Prepare", urgency, day, value.runs_out_latest or day)
 
     def default_label(self, value: SupplyRunout, source_type: str, usual: Label) -> Label:

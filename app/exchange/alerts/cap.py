@@ -116,7 +116,9 @@ def _add_info(root: ET.Element, message: Message, statement: AlertStatement) -> 
     for category in statement.alert.categories:
         add_element(info, "category", category)
     add_element(info, "event", statement.alert.event)
-    add_element(info, "responseType", statement.alert.response)
+    # To withdraw a report recommends nothing: what it denied may stand again.
+    if message.type != "Cancel":
+        add_element(info, "responseType", statement.alert.response)
     add_element(info, "urgency", statement.alert.urgency)
     add_element(info, "severity", "Unknown")
     add_element(info, "certainty", _CERTAINTY[statement.credibility])

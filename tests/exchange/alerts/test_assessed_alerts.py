@@ -87,6 +87,26 @@ async def test_unsound_relief_claim_is_a_draft(client: httpx.AsyncClient, value:
 
 
 @sqlite_only
+@pytest.mark.parametrize("worse", [food(days=(20, 30)), road("closed")], ids=["supply", "route"])
+async def test_withdrawn_relief_gives_no_all_clear(client: httpx.AsyncClient, worse: dict[str, Any]) -> None:
+    await say(client, "monitor", "2016-08-01", worse)
+    relief = await say(
+        client, "agency", "2016-08-05", food("resupplied") if "supply" in worse else road("open"), method="direct_observation"
+    )
+    assert (await shown(client, relief))[0] == "Actual"
+    await post(client, f"/v1/reports/{relief['id']}/retraction", reason="never said")
+    assert await shown(client, {"id": f"{relief['id']}-cancel"}) == ("Actual", "Cancel", None)
+
+
+@sqlite_only
+@pytest.mark.parametrize("more", [{}, {"direction": "out"}, {"since": "2016-08-20"}], ids=str)
+async def test_route_that_no_group_can_pass_gives_no_all_clear(client: httpx.AsyncClient, more: dict[str, Any]) -> None:
+    assertion = {"assertion": "observed"} if "since" not in more else {"assertion": "announced"}
+    said = await say(client, "agency", "2016-08-01", road("open", passable_by=[], **more, **assertion))
+    assert await shown(client, said) == (("Actual", "Alert", "Avoid") if "since" not in more else ("Draft", "Alert", "Monitor"))
+
+
+@sqlite_only
 async def test_route_is_open_only_by_its_own_direction(client: httpx.AsyncClient) -> None:
     shut = await say(client, "agency", "2016-08-01", road("closed", direction="in"))
     out = await say(client, "agency", "2016-08-02", road("closed", direction="out"))
