@@ -51,6 +51,13 @@ def day_at(text: str, timezone: str) -> date:
     return date.fromisoformat(text) if len(text) == DATE_LENGTH else start_of(text).astimezone(ZoneInfo(timezone)).date()
 
 
+def is_after(text: str, other: str, timezone: str) -> bool:
+    """Tell whether a normalised text is later than another: by the day in a time zone if one of them has only a date."""
+    if DATE_LENGTH in (len(text), len(other)):
+        return day_at(text, timezone) > day_at(other, timezone)
+    return start_of(text) > start_of(other)
+
+
 def time_error(text: str, skew_seconds: int) -> str | None:
     """Return why a report cannot name this time: it is before MIN_DAY or in the future; None if it can.
 

@@ -8,7 +8,7 @@ from typing_extensions import TypeAliasType
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.values import field_error
-from app.domain.times import DateOrTime, start_of
+from app.domain.times import DateOrTime, end_of, start_of
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 from app.http.problems import ProblemDetails
@@ -84,8 +84,12 @@ class ReportIn(BaseModel):
     stated_at: DateOrTime = Field(description="When the source said it: a date, or an RFC 3339 date-time with offset; not in the future.")
     value: dict[str, Any] = Field(description="What the source said, in the fields of the kind.")
     provenance: Provenance = Field(default_factory=Provenance, description="How the statement became known.")
-    observed_from: DateOrTime | None = Field(default=None, description="Start of the source's observation; null if unknown.")
-    observed_to: DateOrTime | None = Field(default=None, description="End of the source's observation; null if unknown.")
+    observed_from: DateOrTime | None = Field(
+        default=None, description="Start of the source's observation, not after `stated_at`; null if unknown."
+    )
+    observed_to: DateOrTime | None = Field(
+        default=None, description="End of the source's observation, not after `stated_at`; null if unknown."
+    )
     sensitivity: Label | None = Field(
         default=None,
         description="TLP 2.0 label; null means `amber` for open routes, stocks of facilities and statements of witnesses, else `green`. "
@@ -94,7 +98,7 @@ class ReportIn(BaseModel):
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
-        if self.observed_from and self.observed_to and start_of(self.observed_from) > start_of(self.observed_to):
+        if self.observed_from and self.observed_to and start_of(self.observed_from) > end_of(self.observed_to):
             raise field_error("observed_from", "observed_from must not be after observed_to")
         return self
 

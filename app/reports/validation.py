@@ -16,7 +16,7 @@ from app.access.principal import Principal, Scope
 from app.assessment.document import IndicatorIdentity
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
-from app.domain.times import day_at, time_error
+from app.domain.times import day_at, is_after, time_error
 from app.domain.tlp import LABELS
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
@@ -108,6 +108,13 @@ def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
     return errors or ValidatedReport(report, value)
 
 
+def _late_observations(report: ReportIn, timezone: str) -> dict[str, str]:
+    """Return the error of each end of the observation that is after the statement."""
+    ends = {"/observed_from": report.observed_from, "/observed_to": report.observed_to}
+    detail = f"must not be after stated_at, {report.stated_at}: send that time or an earlier one"
+    return {at: detail for at, text in ends.items() if text is not None and is_after(text, report.stated_at, timezone)}
+
+
 def _resolve_days(validated: ValidatedReport, timezone: str, *, replicated: bool) -> BaseModel | FieldProblem:
     """Return the value with its relative days as dates at the place, or the first date in it that cannot be.
 
@@ -162,7 +169,10 @@ async def resolve_references(
         if report.provenance.origin is not None and report.provenance.origin not in sources:
             errors["/provenance/origin"] = UNKNOWN_SOURCE
         errors |= {f"/value/{field}": UNKNOWN_ROUTE for field in _route_fields(each) if getattr(each.value, field) not in routes}
-        value = _resolve_days(each, place.timezone if place else "UTC", replicated=replicated)
+        timezone = place.timezone if place else "UTC"
+        if not replicated:
+            errors |= _late_observations(report, timezone)
+        value = _resolve_days(each, timezone, replicated=replicated)
         if isinstance(value, FieldProblem):
             errors[value.pointer] = value.detail
         if errors or place is None or source is None or isinstance(value, FieldProblem):

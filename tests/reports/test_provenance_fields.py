@@ -159,6 +159,12 @@ IMPOSSIBLE: list[tuple[dict[str, Any], set[str]]] = [
     (report(observed_from="1899-12-31", observed_to=_soon(3)), {"/observed_from", "/observed_to"}),
     (report(observed_from="2016-07-28", observed_to="2016-07-27"), {"/observed_from"}),
     (report(observed_from=_soon(3)), {"/observed_from"}),
+    (report(stated_at="2016-07-28", observed_to="2016-09-28"), {"/observed_to"}),
+    (report(stated_at="2016-07-28", observed_from="2016-07-29", observed_to="2016-07-30"), {"/observed_from", "/observed_to"}),
+    (report(stated_at="2016-07-28T12:00:00Z", observed_to="2016-07-28T12:00:01Z"), {"/observed_to"}),
+    (report(stated_at="2016-07-28T23:59:00Z", observed_to="2016-07-30"), {"/observed_to"}),
+    (report(stated_at="2016-07-28", observed_to="2016-07-29T00:00:00Z"), {"/observed_to"}),
+    (report(stated_at="2016-07-28", observed_to="2016-07-29T00:00:00Z", source="nobody"), {"/observed_to", "/source"}),
     (report(provenance={"published_at": _soon(3)}, stated_at=_soon(4)), {"/provenance/published_at", "/stated_at"}),
     (report(provenance={"published_at": "1066-10-14T12:00:00Z"}, value={"people": -1}), {"/provenance/published_at", "/value/people"}),
 ]
@@ -169,6 +175,8 @@ POSSIBLE = [
     report("route_closure", {"since": "2016-07"}),
     report("route_closure", {"since": "2016-08-02", "assertion": "announced"}),
     report(stated_at="1900-01-01", observed_to="1900-01-01"),
+    report(stated_at="2016-07-28T01:00:00Z", observed_from="2016-07-28T01:00:00Z", observed_to="2016-07-28"),
+    report(stated_at="2016-07-28", observed_to="2016-07-28T20:00:00Z"),
 ]
 
 

@@ -14,7 +14,6 @@ import orjson
 
 from app.client import AsyncLifeline, Record
 from app.client.calls import get
-from app.domain.times import utc_now
 
 THEME = "humanitarian-needs"
 PAGE_ROWS = 1000
@@ -72,10 +71,7 @@ def statement(row: Mapping[str, Any], source: str, url: str) -> dict[str, Any] |
     sector = str(row.get("sector_name") or row.get("sector_code") or "").lower()
     if place is None or people is None or not is_whole or sector not in ALL_SECTORS or row.get("population_status") != IN_NEED:
         return None
-    start, end = (str(row[name])[:10] if row.get(name) else None for name in ("reference_period_start", "reference_period_end"))
-    if end is not None and end > utc_now().date().isoformat():
-        # A plan for a period that has not ended, of which nothing is observed yet.
-        end = None
+    start = str(row["reference_period_start"])[:10] if row.get("reference_period_start") else None
     title = f"HDX HAPI, {THEME}" + (f", resource {row['resource_hdx_id']}" if row.get("resource_hdx_id") else "")
     return {
         "kind": "trapped_population",
@@ -84,8 +80,6 @@ def statement(row: Mapping[str, Any], source: str, url: str) -> dict[str, Any] |
         "stated_at": start,
         "value": {"concept": "in_need", "people": people},
         "provenance": {"url": url, "title": title},
-        "observed_from": start,
-        "observed_to": end,
         "sensitivity": "clear",
     }
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import orjson
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
@@ -91,6 +92,25 @@ async def test_full_import_gives_the_same_assessments(
     checked = await import_file(path, untouched, dry_run=True)
     assert (checked.problems, checked.written, checked.added) == ([], False, result.added)
     assert await stored_assessments(untouched) == []
+
+
+@sqlite_only
+async def test_full_import_takes_what_was_observed_after_its_statement(
+    client: httpx.AsyncClient,
+    database: Database,
+    reference: Reference,
+    tmp_path: Path,
+    new_empty_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the other Lifeline recorded it, perhaps with another zone for the place."""
+    with monkeypatch.context() as lenient:
+        lenient.setattr("app.reports.validation._late_observations", lambda *_: {})
+        body = report(stated_at="2016-07-28", observed_to="2016-07-29")
+        assert (await client.post("/v1/reports", json=body)).status_code == 201
+    await export_to(tmp_path / "out.ndjson", database)
+    result = await import_file(tmp_path / "out.ndjson", new_empty_database())
+    assert (result.problems, result.added["report"]) == ([], 1)
 
 
 async def test_full_import_does_not_reveal_records_above_clearance(

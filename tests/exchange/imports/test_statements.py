@@ -161,6 +161,9 @@ async def test_import_names_every_problem_of_a_row_at_once(client: httpx.AsyncCl
     result = (await send(client, csv_bytes([*HEADERS, "people_high", "credibility"], invalid), CSV)).json()
     assert {each["cell"] for each in result["problems"]} == {"B2", "C2", "D2", "F2", "G2"}
     assert (result["refused"], result["problem_count"]) == (1, 5)
+    late = csv_bytes([*HEADERS, "people", "observed_to"], [*CELLS, "100", "2016-07-29"])
+    (problem,) = (await send(client, late, CSV)).json()["problems"]
+    assert (problem["cell"], "must not be after stated_at, 2016-07-28" in problem["detail"]) == ("G2", True)
 
 
 async def test_row_for_source_of_another_organisation_is_a_problem(
