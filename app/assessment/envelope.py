@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, cast, get_args
 from uuid import UUID
 
@@ -61,6 +61,11 @@ class Assessment:
     newest_sound_at: datetime | None = None
     policy: Policy = NO_POLICY
 
+    def warning_day(self, kind: Kind[Any]) -> date | None:
+        """Return the day that the indicator is listed by among warnings; None if it is not."""
+        stated = ((each.value, each.stated_at.date()) for each in self.standing)
+        return None if self.value is None else kind.warning_day(self.value, stated)
+
 
 @dataclass(frozen=True, slots=True)
 class _AssessedPart:
@@ -94,7 +99,9 @@ def assess(
     reasons |= dict.fromkeys(announced, "announced")
     said = [each for each in said if each.id not in announced]
     usable = [each for each in outcomes if each.counts_for(level)]
-    usable = [each for each in usable if policy.excludes(each.evidence, each.evidence.origin or each.evidence.source) is None]
+    # Evidence of another indicator is not among the visible reports.
+    origins |= {each.evidence.id: origin_of(each.evidence, by_id) for each in usable if each.evidence.id not in origins}
+    usable = [each for each in usable if policy.excludes(each.evidence, origins[each.evidence.id]) is None]
     items = _items(kind, said, origins, usable, horizon)
     relayed = relayed_reports(said, by_id)
     parts = {
@@ -125,14 +132,15 @@ def _items(
         assessed(
             kind,
             each,
-            (each.origin or each.source) if id(each) in happened else origins[each.id],
+            origins[each.id],
             order,
             horizon,
             ended=kind.warns(each.value) and outcome_of(each, outcomes) is not None,
             from_outcome=id(each) in happened,
             value=kind.came_true(about) if id(each) in happened else None,
         )
-        for order, each in enumerate(in_order_of_time([*said, *events]))
+        # A state comes before the report that shows it, which is of the same time.
+        for order, each in enumerate(in_order_of_time([*events, *said]))
     ]
 
 

@@ -62,11 +62,18 @@ class AssessmentInputs:
     outcomes: list[Outcome] = field(default_factory=list)
     last_changes: dict[int, LastChange] = field(default_factory=dict)
 
-    def assess(self, level: int, policy: Policy = NO_POLICY, statements: Sequence[Statement] | None = None) -> Assessment:
-        """Assess the indicator for a clearance under a policy, from all its statements or some."""
+    def assess(
+        self,
+        level: int,
+        policy: Policy = NO_POLICY,
+        statements: Sequence[Statement] | None = None,
+        without: Collection[UUID] = frozenset(),
+    ) -> Assessment:
+        """Assess the indicator for a clearance under a policy, from its statements or others, `without` some and what rests on them."""
         kind = KINDS[self.subject.kind]
-        some = self.statements if statements is None else statements
-        return assess(kind, some, level=level, horizon=self.horizon, outcomes=self.outcomes, policy=policy)
+        some = [each for each in (self.statements if statements is None else statements) if each.id not in without]
+        outcomes = [each for each in self.outcomes if each.evidence.id not in without]
+        return assess(kind, some, level=level, horizon=self.horizon, outcomes=outcomes, policy=policy)
 
     def changes_at(self, level: int) -> bool:
         """Tell whether a clearance sees other statements or outcomes than the one below it."""

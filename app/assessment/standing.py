@@ -7,7 +7,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from app.assessment.statement import Directness, Statement
-from app.assessment.terms import AssessedStatement, too_old_to_compare, unsound_claims
+from app.assessment.terms import AssessedStatement, shown_by_outcomes, too_old_to_compare, unsound_claims
 from app.domain.kinds.base import Kind
 
 _DIRECTNESS: tuple[str, ...] = get_args(Directness.__value__)
@@ -113,7 +113,14 @@ def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset
         if each.sound:
             # Rule 5: only a sound report takes others past their horizon before it overtakes them.
             current = [one for one in current if not one.is_past_horizon(each)]
-            gone = {one for one in current if _is_overtaken(kind, one, each, current)}
+            shown = shown_by_outcomes(current)
+            if each in shown:
+                continue
+            voices = [one for one in current if one not in shown]
+            gone = {one for one in voices if _is_overtaken(kind, one, each, voices)}
+            # What overtakes a state overtakes the report that shows it.
+            unveiled = shown - shown_by_outcomes([one for one in current if one not in gone])
+            gone |= {one for one in unveiled if _is_overtaken(kind, one, each, voices)}
             found |= gone
             current = [one for one in current if one not in gone]
     return found
@@ -155,5 +162,7 @@ def standing_reports(kind: Kind[Any], said: Sequence[AssessedStatement], relayed
     found.take_out(replaced_by_later(kind, history, old), "replaced_by_later")
     found.take_out(past_horizon(found.standing, old), "past_horizon")
     found.take_out(overtaken(kind, history, old).intersection(found.standing), "overtaken")
+    shown = shown_by_outcomes(found.standing)
+    found.standing = [each for each in found.standing if each not in shown]
     found.old = old
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from heapq import nlargest
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -58,8 +59,8 @@ class AssessedStatement(StatedValue[Any]):
         return self.horizon is not None and self.age_at(newest) > self.horizon
 
     def is_better_than(self, other: "AssessedStatement") -> bool:
-        """Tell whether it contradicts another and says better."""
-        return self.severity[1] < other.severity[0]
+        """Tell whether it contradicts another and says better; a report never contradicts the state that it shows."""
+        return self.severity[1] < other.severity[0] and self.statement.id != other.statement.id
 
 
 def best_first(each: AssessedStatement) -> tuple[int, int, int]:
@@ -150,5 +151,12 @@ def unsound_claims(standing: Sequence[AssessedStatement], old: frozenset[Assesse
 
     `old` is what `too_old_to_compare` returns.
     """
-    worst = max((each.severity[0] for each in standing if each not in old), default=())
-    return {each for each in standing if not each.sound and (each.claims_relief or each.severity[1] < worst)}
+    # The worst is enough, or the next where the worst is the state that the report itself shows.
+    worst = nlargest(2, (each for each in standing if each not in old), key=lambda each: each.severity[0])
+    return {each for each in standing if not each.sound and (each.claims_relief or any(each.is_better_than(other) for other in worst))}
+
+
+def shown_by_outcomes(standing: Sequence[AssessedStatement]) -> set[AssessedStatement]:
+    """Rule 10: return the evidence of the outcomes whose state stands: that state counts in its place."""
+    states = {each.statement.id for each in standing if each.from_outcome}
+    return {each for each in standing if not each.from_outcome and each.statement.id in states} if states else set()

@@ -150,7 +150,10 @@ def _with_reports(
     assessment = inputs.assess(view.level, policy, statements)
     if policy != NO_POLICY:
         document |= orjson.loads(inputs.render(view.level, assessment))
-    deciding = deciding_reports(assessment, statements, lambda some: inputs.assess(view.level, policy, some))
+    evidence = [each.evidence for each in inputs.outcomes if each.counts_for(view.level)]
+    deciding = deciding_reports(
+        assessment, evidence, len(statements), lambda left: inputs.assess(view.level, policy, statements, without=left)
+    )
     listed = {each.id for each in recent} | {each.id for each in assessment.standing}
     related = [(each, {"relation": relation}) for each, relation in assessment.relations if each.id in listed]
     left_out = [(each, {"reason": reason}) for each, reason in assessment.left_out if each.id in listed]

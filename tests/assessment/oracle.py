@@ -117,6 +117,8 @@ class Oracle(Rules):
                 if report in leaders:
                     found[name].add("preferred")
         for each in self.claims:
-            # The evidence, if it is listed, is what the claim is read from.
-            found.get(each["materialised"], set()).update(found.pop(each["id"], set()))
+            # The evidence, if it is of this indicator, is listed as the state that it shows while that stands.
+            relation = found.pop(each["id"], set())
+            if each["id"] in self.standing and each["materialised"] in self.number:
+                found[each["materialised"]] = relation
         return found

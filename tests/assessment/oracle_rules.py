@@ -113,6 +113,9 @@ class Rules:
         return not self.is_partys(report) and grade in "ABCF" and credibility not in (4, 5)
 
     def better(self, one: Report, other: Report) -> bool:
+        # A report says the same as the state that it shows.
+        if one["id"] == other.get("materialised") or other["id"] == one.get("materialised"):
+            return False
         return better(one, other, self.zone)
 
     def is_relief(self, report: Report, part: str, standing: Parts) -> bool:
@@ -167,6 +170,11 @@ class Rules:
                 self.out[part][name] = "overtaken"
             if left:
                 self.standing[name] = left
+        # 10: the state that an outcome gives speaks for its evidence
+        for name in self._spoken_for(self.standing, ""):
+            self.standing[name].discard("")
+            if not self.standing[name]:
+                del self.standing[name]
         # 7
         self.sets = {part: self._that_counts(part, self.stand(part)) for part in ("", "in", "out")}
         self.leaders = {part: self._leader(part) for part in self.sets}
@@ -221,6 +229,11 @@ class Rules:
                 found.append(evidence | said_so)
         return found
 
+    def _spoken_for(self, standing: Parts, part: str) -> set[str]:
+        """Return the reports on a part that an outcome rests on whose state stands there."""
+        states = {each["materialised"] for each in self.claims if part in standing.get(each["id"], ())}
+        return {name for name, parts in standing.items() if part in parts and name in states}
+
     def _one_voice_within_horizon(self, heard: Parts, out: dict[str, dict[str, str]]) -> Parts:
         """Rules 4 and 5."""
         found: Parts = {}
@@ -268,7 +281,12 @@ class Rules:
             before = {name: set(parts) for name, parts in gone.items()}
             for name, parts in earlier.items():
                 for part in parts & stand.get(event["id"], set()) - before.get(name, set()):
-                    others = [self.by_id[each] for each, of in stand.items() if part in of and each != event["id"]]
+                    silent = self._spoken_for(stand, part)
+                    others = [self.by_id[each] for each, of in stand.items() if part in of and each not in {event["id"], *silent}]
+                    # A report falls with the state that spoke for it, not before.
+                    falls = next((each for each in self.claims if each["materialised"] == name), None) if name in silent else None
+                    if event["id"] in silent or (falls is not None and not self._overtakes(event, falls, others)):
+                        continue
                     if self._overtakes(event, self.by_id[name], others):
                         gone.setdefault(name, set()).add(part)
         self._until = None

@@ -13,9 +13,10 @@ def test_deciding_set_is_the_smallest_and_newest() -> None:
     said = [people(name, day) for day, name in enumerate("abc")]
 
     def decide(statements: list[Any]) -> list[Any]:
-        return deciding_reports(
-            assessment_of("trapped_population", *statements), statements, lambda some: assessment_of("trapped_population", *some)
-        )
+        def without(left: Any) -> Any:
+            return assessment_of("trapped_population", *(each for each in statements if each.id not in left))
+
+        return deciding_reports(without(()), (), len(statements), without)
 
     assert decide(said[:1]) == said[:1]
     assert decide(said[:2]) == [said[1]]
