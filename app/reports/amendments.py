@@ -20,8 +20,7 @@ from app.ledger.hash_chain import entry_body
 from app.ledger.models import EFFECTIVE_FROM, LedgerEntry, first_recorded_detail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
-from app.reports.models import Report
-from app.reports.queries import find_visible_report
+from app.reports.queries import VisibleReport, find_visible_report, latest_in_chain
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.settings import Settings
 from app.storage.paging import chunks
@@ -53,8 +52,10 @@ async def record_outcome(
     if evidence is None:
         raise invalid_field("/report", "no such report: send the id of a report that you can read")
     # A replicated outcome was checked where the warnings were that it ended, some of which this service may not see.
-    if first_recorded_at is None and (unfit := await _unfit_evidence(session, caller, indicator_id, row, evidence.report)) is not None:
-        raise invalid_field("/report", unfit)
+    if first_recorded_at is None:
+        unfit = await _unfit_evidence(session, caller, indicator_id, row, evidence, sent.outcome)
+        if unfit is not None:
+            raise invalid_field("/report", unfit)
     entry = appender.new_entry(
         "outcome",
         caller,
@@ -72,13 +73,24 @@ async def record_outcome(
     return entry
 
 
-async def _unfit_evidence(session: AsyncSession, caller: Principal, indicator: UUID, row: Any, evidence: Report) -> str | None:
-    """Return why a report cannot show the outcome of the warnings of an indicator."""
-    kind = KINDS[row.kind]
+async def _unfit_evidence(
+    session: AsyncSession, caller: Principal, indicator: UUID, row: Any, shown: VisibleReport, outcome: str
+) -> str | None:
+    """Return why a report cannot show an outcome of the warnings of an indicator."""
+    kind, evidence = KINDS[row.kind], shown.report
+    latest = await latest_in_chain(await session.connection(), shown, caller.level)
+    if latest.status == "retracted":
+        return "this report was withdrawn: send one that stands"
+    if shown.status != "standing":
+        correction = f"its correction, {latest.report.id}" if latest.status == "standing" else "one that stands"
+        return f"this report was corrected: send {correction}"
     if evidence.place_id != row.place_id:
         return "this report is about another place: send one about the place of the warning"
     if evidence.kind not in {kind.name, *kind.evidence_kinds}:
         return f"this report is of the kind {evidence.kind}: send one of the kind {' or '.join(sorted({kind.name, *kind.evidence_kinds}))}"
+    own_kind = KINDS[evidence.kind]
+    if outcome == "materialised" and own_kind.claims_relief(own_kind.value_model.model_validate(evidence.value)):
+        return "this report says that all is well, not that the warning came true: send one that shows it, or another outcome"
     if evidence.indicator_id != indicator or not kind.warns(kind.value_model.model_validate(evidence.value)):
         return None
     said = (await load_latest(await session.connection(), [indicator])).get(indicator, [])

@@ -182,11 +182,12 @@ async def find_by_fingerprint(connection: AsyncConnection, fingerprints: Collect
     for some in chunks(fingerprints):
         for visible in await _find(connection, _select_by_fingerprint(level), level, fingerprints=some):
             same = found.setdefault(visible.report.fingerprint, SameStatement())
-            same.reports.append(await _latest_in_chain(connection, visible, level))
+            same.reports.append(await latest_in_chain(connection, visible, level))
     return found
 
 
-async def _latest_in_chain(connection: AsyncConnection, visible: VisibleReport, level: int) -> VisibleReport:
+async def latest_in_chain(connection: AsyncConnection, visible: VisibleReport, level: int) -> VisibleReport:
+    """Return the latest correction of a report that a clearance sees, or the report itself."""
     while visible.status == "superseded":
         newer = _select_recognisable(level).where(col(Report.supersedes) == visible.report.id)
         found = await _find(connection, newer.order_by(col(Report.global_seq).desc()).limit(1), level)
