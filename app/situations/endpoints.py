@@ -44,7 +44,8 @@ class WarningFilters(PastListFilters):
 
     within_days: Annotated[int, Field(ge=0, le=3650, description="Maximum days from `as_of` to the due date.", examples=[14])] = 7
     unresolved: Annotated[
-        bool, Field(description="Instead, list the warnings that are past due by more than 30 days and have no outcome.")
+        bool,
+        Field(description="Instead, list the warnings without an outcome that are past due, or without a date, for more than 30 days."),
     ] = False
 
 
@@ -116,7 +117,8 @@ async def list_warnings(
 ) -> Response:
     """List open warnings, such as supply run-outs, by due date; warnings of hours or days without a date come first.
 
-    Those past due are listed for 30 days, then with `unresolved=true`, until their outcome is recorded.
+    Those past due, and those without a date from their statement on, are listed for 30 days, then with `unresolved=true`, until their
+    outcome is recorded.
     """
     table = IndicatorProjection if filters.as_of is None and filters.known_at is None else Indicator
     where = place_conditions(table.place_id, filters.place, within=filters.within, country=filters.country)

@@ -13,18 +13,20 @@ from sqlmodel import col
 from app.assessment.document import with_revision
 from app.assessment.models import Indicator, IndicatorProjection
 from app.domain.kinds import KINDS
-from app.domain.kinds.base import UNDATED
+from app.domain.kinds.base import LAST_UNDATED, undated_day
 from app.domain.time_point import LATEST
 from app.domain.view import View
 from app.indicators.past import documents_at, has_statement, past_state
 from app.indicators.queries import revision_for, visible_at
 from app.storage.paging import current_revision
 
-# Warnings past due by more days are listed as unresolved.
+# Warnings past due by more days are listed as unresolved, as are undated ones stated more days ago.
 MAX_PAST_DUE_DAYS = 30
 
-# The day of a warning, UNDATED if it has none, and its indicator.
+# The day of a warning, as `Kind.warning_day` gives it, and its indicator.
 Position = tuple[date, UUID]
+# First and last days.
+Spans = Sequence[tuple[date, date]]
 
 
 async def load_warnings(
@@ -39,21 +41,23 @@ async def load_warnings(
 ) -> tuple[list[str], Position | None, int]:
     """Return a page of warnings as JSON, the last position if there are more, and the revision.
 
-    With `unresolved`, only those past due by more than MAX_PAST_DUE_DAYS; else those due `within_days`, undated ones first.
+    With `unresolved`, only those past due by more than MAX_PAST_DUE_DAYS, or undated and older; else those due `within_days`. Undated
+    ones come first.
     `where` has conditions on the places of stored documents; for a view of an earlier time point, on those of indicators.
     """
     revision = await current_revision(connection, view.level)
     today = view.at.date()
     oldest = today - timedelta(days=MAX_PAST_DUE_DAYS)
-    days = (
-        (UNDATED + timedelta(days=1), oldest - timedelta(days=1))
-        if unresolved
-        else (oldest, today + min(timedelta(days=within_days), date.max - today))
-    )
-    if view.time_point == LATEST:
-        found = await _stored(connection, where, view.level, days, not unresolved, after, limit + 1)
+    newest, first_dated = oldest - timedelta(days=1), LAST_UNDATED + timedelta(days=1)
+    if unresolved:
+        spans = [(date.min, undated_day(newest)), (first_dated, newest)]
     else:
-        past = await _past(connection, where, view, days, not unresolved)
+        until = today + min(timedelta(days=within_days), date.max - today)
+        spans = [(undated_day(oldest), LAST_UNDATED), (max(oldest, first_dated), until)]
+    if view.time_point == LATEST:
+        found = await _stored(connection, where, view.level, spans, after, limit + 1)
+    else:
+        past = await _past(connection, where, view, spans)
         found = [each for each in past if after is None or each[0] > after][: limit + 1]
     items = [_item(day, document, view.at) for (day, _), document in found[:limit]]
     return items, found[limit - 1][0] if len(found) > limit else None, revision
@@ -63,13 +67,12 @@ async def _stored(
     connection: AsyncConnection,
     where: Sequence[ColumnElement[bool]],
     level: int,
-    days: tuple[date, date],
-    undated: bool,
+    spans: Spans,
     after: Position | None,
     limit: int,
 ) -> list[tuple[Position, str]]:
     day, identifier = col(IndicatorProjection.warning_day), col(IndicatorProjection.indicator_id)
-    listed = or_(day.between(*days), *([day == UNDATED] if undated else []))
+    listed = or_(*(day.between(*each) for each in spans))
     statement = select(day, identifier, col(IndicatorProjection.document), revision_for(level)).where(*visible_at(level), listed, *where)
     if after is not None:
         statement = statement.where(or_(day > after[0], and_(day == after[0], identifier > after[1])))
@@ -77,20 +80,19 @@ async def _stored(
     return [((row[0], row[1]), with_revision(row.document, row.revision)) for row in rows]
 
 
-async def _past(
-    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, days: tuple[date, date], undated: bool
-) -> list[tuple[Position, str]]:
+async def _past(connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, spans: Spans) -> list[tuple[Position, str]]:
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
     if (state := await past_state(connection, view)) is None:
         return []
     statement = select(col(Indicator.id)).where(col(Indicator.kind).in_(kinds), *where, has_statement(view))
     past = await documents_at(connection, (await connection.execute(statement)).scalars().all(), view, state)
     found = [((each.warning_day, id_), each.document) for id_, each in past.items() if each.warning_day is not None]
-    return sorted(each for each in found if days[0] <= each[0][0] <= days[1] or (undated and each[0][0] == UNDATED))
+    return sorted(each for each in found if any(first <= each[0][0] <= last for first, last in spans))
 
 
 def _item(day: date, document: str, at: datetime) -> str:
-    days_left = None if day == UNDATED else (day - at.date()).days
-    due = None if day == UNDATED else day.isoformat()
+    is_dated = day > LAST_UNDATED
+    days_left = (day - at.date()).days if is_dated else None
+    due = day.isoformat() if is_dated else None
     head: dict[str, Any] = {"due": due, "days_left": days_left, "past_due": days_left is not None and days_left < 0}
     return f'{orjson.dumps(head).decode()[:-1]},"indicator":{document}}}'

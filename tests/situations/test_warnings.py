@@ -1,5 +1,7 @@
 """Tests of warnings and their outcomes."""
 
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
 
@@ -52,24 +54,46 @@ async def test_warnings_are_sorted_by_due_date_and_end_with_an_outcome(client: h
     for as_of, listed in (("2016-09-04", 2), ("2016-09-05", 0)):
         found = await due_warnings(client, as_of=as_of)
         assert [each[0] for each in found if each[1] == "2016-08-05"] == [each[0] for each in whole if each[1] == "2016-08-05"][:listed]
-        assert len(await due_warnings(client, as_of=as_of, unresolved=True)) == 2 - listed
+        # With the undated one, stated on 28 July.
+        assert len(await due_warnings(client, as_of=as_of, unresolved=True)) == 3 - listed
     # Now, years later, none has an outcome; the stored documents are in the same order and pages.
-    assert [each[:2] for each in await due_warnings(client, unresolved=True)] == [each[:2] for each in whole[1:]]
+    assert [each[:2] for each in await due_warnings(client, unresolved=True)] == [each[:2] for each in whole]
     assert await due_warnings(client, limit=2, unresolved=True) == await due_warnings(client, unresolved=True)
-    assert all(past for *_, past in await due_warnings(client, unresolved=True))
-    assert await due_warnings(client) == [("shelter", None, None, False)]
+    assert all(past == (due is not None) for _, due, _, past in await due_warnings(client, unresolved=True))
+    assert await due_warnings(client) == []
     convoy = await warn(client, "hygiene", None, source="monitor", stated_at="2016-08-09", value={"state": "resupplied"})
     before = (await client.get("/v1/ledger/head")).json()["recorded_at"]
     for warning, outcome in ((food, "averted"), (fuel, "unknown")):
         await set_outcome(client, warning, outcome, convoy)
-    assert {each[0] for each in await due_warnings(client, unresolved=True)} == {"water", "medical", "electricity"}
+    assert {each[0] for each in await due_warnings(client, unresolved=True)} == {"water", "medical", "electricity", "shelter"}
     assert {each[0] for each in await due_warnings(client, as_of="2016-08-10")} == {"water", "medical", "shelter"}
     past = {"known_at": before, "unresolved": True}
     assert await due_warnings(client, **past) == await due_warnings(client, **past, limit=1)
-    assert len(await due_warnings(client, **past)) == 5
+    assert len(await due_warnings(client, **past)) == 6
     for params, name in (({"within_days": -1}, "within_days"), ({"within_days": "x"}, "within_days"), ({"cursor": "x"}, "cursor")):
         answer = await client.get("/v1/warnings", params=params)
         assert [error["pointer"] for error in answer.json()["errors"]] == [f"?{name}"]
+
+
+async def test_undated_warning_is_unresolved_30_days_after_it_was_stated(client: httpx.AsyncClient, reference: Reference) -> None:
+    day = datetime.now(UTC).date()
+    old, new = (f"{day - timedelta(days=each)}" for each in (31, 30))
+    hours = {"imminence": "hours"}
+    await warn(client, "food", None, stated_at=old, value=hours)
+    await warn(client, "water", None, stated_at=new, value=hours)
+    await warn(client, "fuel", f"{day}", stated_at=old, value=hours)
+    await warn(client, "medical", None, stated_at=old, value=hours)
+    # Another source says so again; words of weeks, and news that is only stocks, do not.
+    await warn(client, "medical", None, stated_at=new, value={"imminence": "days"}, source="monitor")
+    await warn(client, "food", None, stated_at=new, value={"imminence": "weeks"}, source="monitor")
+    recorded = (await client.get("/v1/ledger/head")).json()["recorded_at"]
+    for params in ({}, {"known_at": recorded}):
+        assert {each[:2] for each in await due_warnings(client, **params)} == {("water", None), ("medical", None), ("fuel", f"{day}")}
+        assert await due_warnings(client, **params, limit=1) == await due_warnings(client, **params)
+        assert await due_warnings(client, **params, unresolved=True) == [("food", None, None, False)]
+    assert next(each[:2] for each in await due_warnings(client, as_of=f"{day - timedelta(days=1)}")) == ("food", None)
+    assert await due_warnings(client, as_of="1900-01-10", unresolved=True) == []
+    assert len(await due_warnings(client, as_of="9999-12-31", unresolved=True)) == 4
 
 
 async def test_outcome_is_valid_until_a_later_report_is_preferred(client: httpx.AsyncClient, reference: Reference) -> None:

@@ -4,7 +4,7 @@ To add a kind, write one file and register it in `app.domain.kinds`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from math import inf
 from typing import Any, ClassVar, Generic, Literal
@@ -14,13 +14,15 @@ from pydantic import BaseModel
 from app.domain.kinds.combining import Combined, Part, StatedValue
 from app.domain.kinds.showing import Alert, DatePlot, RangePlot, Risk, StatePlot
 from app.domain.kinds.values import V
+from app.domain.times import MIN_DAY
 from app.domain.tlp import Label, strictest
 
 SituationGroup = Literal["trapped", "supplies", "routes", "other"]
 # Days before its due date from which a warning is a risk.
 MAX_SHORT_DAYS = 7
-# The day of warnings without a date, before all others.
-UNDATED = date.min
+# Undated warnings are listed by the day of their statement, moved before all days that a report may name.
+_UNDATED_SHIFT = MIN_DAY - date.min
+LAST_UNDATED = MIN_DAY - timedelta(days=1)
 
 
 ALL_FACETS: frozenset[str] = frozenset({""})
@@ -29,6 +31,11 @@ ALL_FACETS: frozenset[str] = frozenset({""})
 Severity = tuple[tuple[float, ...], tuple[float, ...]]
 ANY_SEVERITY: Severity = ((-inf,), (inf,))
 Contradiction = Literal["better", "worse", "neither"]
+
+
+def undated_day(stated_on: date) -> date:
+    """Return the day to list an undated warning by, not after LAST_UNDATED; the order is that of the statements."""
+    return min(max(stated_on, MIN_DAY) - _UNDATED_SHIFT, LAST_UNDATED)
 
 
 class Kind(ABC, Generic[V]):
@@ -101,9 +108,15 @@ class Kind(ABC, Generic[V]):
         """Tell whether an open warning says hours or days, by its assessed value."""
         return False
 
-    def warning_day(self, value: Mapping[str, Any] | None) -> date | None:
-        """Return the day that an assessed value is listed by among warnings: the due date, UNDATED if it is imminent without a date."""
-        return None if value is None else self.due_date(value) or (UNDATED if self.is_imminent(value) else None)
+    def warning_day(self, value: Mapping[str, Any], stated: Iterable[tuple[V, date]]) -> date | None:
+        """Return the day to list an assessed value by among warnings: the due date; if it is imminent without one, `undated_day`.
+
+        `stated` are the reports that stand, of which the newest that is imminent counts, and the days on which they were stated.
+        """
+        if (due := self.due_date(value)) is not None or not self.is_imminent(value):
+            return due
+        days = [day for each, day in stated if self.warns(each) and self.is_imminent({**each.model_dump(), "outcome": "pending"})]
+        return undated_day(max(days, default=date.min))
 
     def due_day(self, value: V) -> date | None:
         """Return the first day on which a warning may come true, by its report: its earliest day, else its latest."""
