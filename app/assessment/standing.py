@@ -118,7 +118,7 @@ def overtaken(kind: Kind[Any], said: Sequence[AssessedStatement], old: frozenset
                 continue
             voices = [one for one in current if one not in shown]
             gone = {one for one in voices if _is_overtaken(kind, one, each, voices)}
-            # What overtakes a state overtakes the report that shows it.
+            # The report that shows a state is overtaken with it, not before.
             unveiled = shown - shown_by_outcomes([one for one in current if one not in gone])
             gone |= {one for one in unveiled if _is_overtaken(kind, one, each, voices)}
             found |= gone

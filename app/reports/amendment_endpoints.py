@@ -81,7 +81,8 @@ async def create_indicator_outcome(
 ) -> Response:
     """Record whether the warning of an indicator came true, with a reason and the report that shows it. Needs the scope `curate`.
 
-    The outcome holds until another report becomes the preferred one. Indicators of kinds without warnings get 409.
+    It ends the warnings stated before the report. The report stands and is about the same place; one that claims relief shows no
+    `materialised`. Indicators of kinds without warnings get 409.
     """
 
     async def write(session: AsyncSession) -> WriteResult:

@@ -230,7 +230,7 @@ class Rules:
         return found
 
     def _spoken_for(self, standing: Parts, part: str) -> set[str]:
-        """Return the reports on a part that an outcome rests on whose state stands there."""
+        """Return the reports on a part on which an outcome rests whose state stands."""
         states = {each["materialised"] for each in self.claims if part in standing.get(each["id"], ())}
         return {name for name, parts in standing.items() if part in parts and name in states}
 
