@@ -96,7 +96,9 @@ class Reason(BaseModel):
         "`last_route`) or short of something (`ran_out`, `past_due`, `due_soon`, `imminent`)."
     )
     indicator: str = Field(description="Identifier of the indicator.")
-    since: str = Field(description="When the indicator's preferred report was stated.")
+    since: str = Field(
+        description="When the indicator's preferred report was stated; for `last_route` and `imminent` the report that says so."
+    )
     judged: bool = Field(description="Whether it rests on an analyst's judgement instead of the assessment.")
 
 

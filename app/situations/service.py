@@ -1,6 +1,6 @@
 """Situations: the indicators of a place together. Nothing is added up."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from app.indicators.queries import revision_for, visible_at
 from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
+from app.reports.models import Report
 from app.situations.urgency import Level, Position, urgency, worst
 from app.storage.paging import chunks, current_revision
 from app.storage.slices import end_slice
@@ -50,7 +51,8 @@ async def load_situations(
     for some in _steps(ids):
         documents |= await _documents_by_place(connection, some, view, state)
     below = await _worst_levels_below(connection, ids, view, state)
-    found = [build_situation(places[each], documents[each], view, children_level=below.get(each)) for each in ids]
+    times = await _basis_times(connection, [each for own in documents.values() for each in own])
+    found = [build_situation(places[each], documents[each], view, times, children_level=below.get(each)) for each in ids]
     return found, page[-1] if len(positions) > limit else None, revision
 
 
@@ -88,7 +90,19 @@ async def load_situation(connection: AsyncConnection, ids: Sequence[UUID], place
     documents = await _documents_by_place(connection, ids, view, state)
     below = await _worst_levels_below(connection, [place.id], view, state)
     shown = [document for each in ids for document in documents.get(each, [])]
-    return build_situation(place, shown, view, own=documents.get(place.id, []), children_level=below.get(place.id))
+    times = await _basis_times(connection, shown)
+    return build_situation(place, shown, view, times, own=documents.get(place.id, []), children_level=below.get(place.id))
+
+
+async def _basis_times(connection: AsyncConnection, documents: Sequence[Document]) -> dict[str, str]:
+    """Return the times of the reports, other than the preferred, that figures of some documents come from."""
+    assessments = [each["assessment"] for each in documents]
+    reports = {UUID(report) for each in assessments for report in each["basis"].values() if report != each["preferred"]}
+    found: dict[str, str] = {}
+    for some in chunks(reports):
+        rows = await connection.execute(select(col(Report.id), col(Report.effective_at)).where(col(Report.id).in_(some)))
+        found |= {str(row.id): rfc3339(row.effective_at) for row in rows}
+    return found
 
 
 async def _state(connection: AsyncConnection, view: View) -> PastState | None:
@@ -141,13 +155,15 @@ def build_situation(
     place: PlaceRecord,
     documents: Sequence[Document],
     view: View,
+    times: Mapping[str, str],
     *,
     own: Sequence[Document] | None = None,
     children_level: Level | None = None,
 ) -> dict[str, Any]:
     """Build a situation from the documents of indicators. Pure.
 
-    The level is that of the place's `own` documents, by default of all; `children_level` is the worst of the places below it.
+    The level is that of the place's `own` documents, by default of all; `children_level` is the worst of the places below it. `times`
+    are those of the reports that figures come from.
     """
     by_kind: dict[str, list[Document]] = {}
     unknown: dict[str, list[str]] = {}
@@ -167,7 +183,7 @@ def build_situation(
         else:
             groups |= kind.situation_fields([own | _common(each, view.at) for own, each in summaries], unknown.get(kind.name, []))
     newest = max((each["assessment"]["newest_at"] for each in assessed), key=start_of, default=None)
-    found = urgency(documents if own is None else own, view.at)
+    found = urgency(documents if own is None else own, view.at, times)
     return {
         "place": place_brief(place),
         "as_of": rfc3339(view.at),

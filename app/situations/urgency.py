@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
@@ -51,8 +52,8 @@ class Urgency:
         return 8 * self.dormant + 2 * rank + silent, self.soonest or date.max, MAX_PEOPLE - self.people, place
 
 
-def urgency(documents: Sequence[Document], at: datetime) -> Urgency:
-    """Return the urgency of a place at a time.
+def urgency(documents: Sequence[Document], at: datetime, times: Mapping[str, str] = MappingProxyType({})) -> Urgency:
+    """Return the urgency of a place at a time; `times` has those of reports that figures come from, for the reasons that rest on them.
 
     `critical`: people are held, and short of something; `serious`: one of the two; `watch`: anything else leads. Silence never improves
     a level: what was last known stays.
@@ -68,7 +69,8 @@ def urgency(documents: Sequence[Document], at: datetime) -> Urgency:
         for position, risk in kind.risks([each["value"] for each in own], at):
             risks.append(risk)
             said = own[position]
-            because.append({"reason": risk.reason, "indicator": said["id"], "since": said["stated_at"], "judged": False})
+            since = times.get(said["assessment"]["basis"].get(risk.figure, ""), said["stated_at"])
+            because.append({"reason": risk.reason, "indicator": said["id"], "since": since, "judged": False})
     return Urgency(
         level=LEVELS_WORST_FIRST[2 - len({risk.state for risk in risks})] if leads else None,
         because=because,

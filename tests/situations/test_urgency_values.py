@@ -91,6 +91,28 @@ async def test_closed_last_route_holds_beside_an_open_one(client: httpx.AsyncCli
     assert (found["level"], [each["indicator"] for each in found["because"]]) == ("serious", [last["indicator"]])
 
 
+async def test_reason_is_as_old_as_the_report_that_says_it(client: httpx.AsyncClient) -> None:
+    await say(client, "agency", "2016-08-01", road("closed"))
+    await say(client, "outlet", "2016-07-25", road("closed", last_route=True, direction="in"), observed_to="2016-07-24")
+    await say(client, "agency", "2016-08-02", food("ran_out"))
+    await say(client, "agency", "2016-08-03", road("closed", "south-road"))
+    await say(client, "monitor", "2016-07-31", food(imminence="hours", supply="water"))
+    await say(client, "agency", "2016-08-01", food(imminence="days", supply="water"))
+    expected = {
+        ("way_in_closed", "2016-08-01T00:00:00Z"),
+        ("way_out_closed", "2016-08-01T00:00:00Z"),
+        ("way_in_closed", "2016-08-03T00:00:00Z"),
+        ("way_out_closed", "2016-08-03T00:00:00Z"),
+        ("last_route", "2016-07-24T23:59:59.999999Z"),
+        ("ran_out", "2016-08-02T00:00:00Z"),
+        ("imminent", "2016-07-31T00:00:00Z"),
+    }
+    alone = await situation(client, "2016-08-03")
+    (listed,) = [each for each in (await get(client, "/v1/situations"))["items"] if each["place"]["slug"] == "oldtown"]
+    for found in (alone, listed):
+        assert {(each["reason"], each["since"]) for each in found["because"]} == expected
+
+
 async def test_partys_claim_of_an_opening_opens_nothing(client: httpx.AsyncClient) -> None:
     await say(client, "agency", "2016-08-01", road("closed"))
     await say(client, "rebels", "2016-08-02", road("open", "south-road"))

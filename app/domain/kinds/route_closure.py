@@ -147,7 +147,7 @@ class RouteClosureKind(Kind[RouteClosure]):
                 found += [(position, Risk("held", f"way_{way}_closed")) for position, _ in known]
         for position, value in enumerate(values):
             if value["last_route"] and "closed" in (value["status"], value["status_in"]):
-                found.append((position, Risk("held", "last_route")))
+                found.append((position, Risk("held", "last_route", figure="last_route")))
         return found
 
     def alert(self, value: RouteClosure, sent_on: date) -> Alert:

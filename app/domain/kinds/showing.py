@@ -25,12 +25,14 @@ class Alert:
 class Risk:
     """A risk for people: `held`, if they cannot leave, or `short`, if a supply or service is or will soon be missing.
 
-    `people` are those held, 0 if not known.
+    `people` are those held, 0 if not known. `figure` is the field of the value that it rests on, if another report than the preferred
+    may say it.
     """
 
     state: Literal["held", "short"]
     reason: str
     people: int = 0
+    figure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,7 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
         """Return `short` if the supply ran out, is past due or due soon, or is said to run out within hours or days."""
         if value["state"] == "ran_out":
             return Risk("short", "ran_out")
-        return super().risk(value, at) or (Risk("short", "imminent") if self.is_imminent(value) else None)
+        return super().risk(value, at) or (Risk("short", "imminent", figure="imminence") if self.is_imminent(value) else None)
 
     def is_imminent(self, value: Mapping[str, Any]) -> bool:
         """Tell whether an open warning says that it runs out within hours or days."""
