@@ -57,13 +57,14 @@ class CardItem:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One place on the board: its situation as served, the reasons for its level in words, and its items by group."""
+    """One place on the board: its situation as served, the reasons for its level in words, whether any report is sound, its items by group."""
 
     slug: str
     name: str
     level: str
     situation: Document
     reasons: list[str]
+    sound: bool
     people: list[CardItem]
     supplies: list[CardItem]
     routes: list[CardItem]
@@ -79,12 +80,13 @@ def build_card(situation: Document, records: Records, locale: Localization) -> C
         "routes": [_route_item(each, records, locale) for each in situation["routes"]["items"]],
         "other": [_other_item(each, records, locale, situation["as_of"]) for each in situation["other"]],
     }
-    for each in records["indicators"].values():
-        if each["place"]["slug"] == slug and each["provenance"] is None and each["assessment"]["newest_at"] is not None:
+    own = [each for each in records["indicators"].values() if each["place"]["slug"] == slug]
+    for each in own:
+        if each["provenance"] is None and each["assessment"]["newest_at"] is not None:
             groups[KINDS[each["kind"]].situation_group].append(_claimed_item(each, records, locale))
     reasons = _reasons(situation, records, locale)
-    people, *others = groups.values()
-    return Card(slug, situation["place"]["name"], level_of(situation), situation, reasons, people, *others)
+    sound = any(each["assessment"]["newest_sound_at"] is not None for each in own)
+    return Card(slug, situation["place"]["name"], level_of(situation), situation, reasons, sound, *groups.values())
 
 
 def level_of(situation: Document) -> str:
@@ -164,23 +166,22 @@ def _supply_item(item: Document, records: Records, locale: Localization, because
         words = locale.quote(item["relative_text"]) if item["relative_text"] else label_for(item["imminence"] or "", locale, kind)
         value = pair_text(value, words, locale) if words else value
     else:
-        value = _days_left_text(first, last, item["runs_out_latest"] or item["runs_out_earliest"], locale)
+        value = _days_left_text(first, last, item["due"], locale)
     dates = date_range_text(item["runs_out_earliest"], item["runs_out_latest"], locale)
     outcome = label_for(f"outcome_{item['outcome']}", locale) if item["outcome"] not in (None, "pending") else ""
     return CardItem(
         label=subject_text(subject, kind, {}, locale),
         value=value,
         state=item["state"],
-        bar=None if first is None or last < 0 else _build_bar(first, last, bool(reasons)),
+        bar=None if first is None or first < 0 else _build_bar(first, last, bool(reasons)),
         past_due="past_due" in reasons,
         **_common_fields(item, records, locale, (each for each in (dates, outcome) if each not in value)),
     )
 
 
 def _days_left_text(first: int, last: int, due: str, locale: Localization) -> str:
-    if last < 0:
+    if first < 0:
         return locale.gettext("was due %(date)s") % {"date": locale.day(due)}
-    first = max(first, 0)
     if first == last:
         return locale.plural("%(count)s day left", "%(count)s days left", last)
     return locale.plural("%(first)s\u2013%(count)s day left", "%(first)s\u2013%(count)s days left", last, first=locale.number(first))

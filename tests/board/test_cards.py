@@ -18,17 +18,19 @@ def card_of(**items: Any) -> Card:
 
 
 def test_bar_reaches_to_the_earliest_and_the_latest_date() -> None:
-    supplies = [supply(6, 15), supply(10), supply(20, 90), supply(-5, -2), supply(None, relative_text="hours"), supply(-1, 3)]
-    both, one, long, past, undated, begun = card_of(supplies=supplies).supplies
+    supplies = [supply(6, 15), supply(10), supply(20, 90), supply(-5, -2), supply(None, relative_text="hours"), supply(-1, 3), supply(0, 3)]
+    both, one, long, past, undated, begun, today = card_of(supplies=supplies).supplies
     assert both.bar
     assert one.bar
     assert long.bar
     assert (both.bar.certain, both.bar.possible, both.bar.urgent) == (BAR_PIXELS / 5, BAR_PIXELS / 2, False)
     assert one.bar.certain == one.bar.possible == BAR_PIXELS / 3
     assert (long.bar.possible, long.bar.overflows) == (BAR_PIXELS, True)
-    assert (past.bar, past.value, past.past_due) == (None, "was due 8 Aug 2016", False)
+    assert (past.bar, past.value, past.past_due, past.notes) == (None, "was due 5 Aug 2016", False, ["5 Aug 2016 \u2013 8 Aug 2016"])
     assert (undated.bar, undated.value) == (None, "will run out: \u201chours\u201d")
-    assert begun.value == "0\u20133 days left"
+    # A warning is due on its earliest date, though it may come true later.
+    assert (begun.bar, begun.value, begun.notes) == (None, "was due 9 Aug 2016", ["9 Aug 2016 \u2013 13 Aug 2016"])
+    assert today.value == "0\u20133 days left"
 
 
 @pytest.mark.parametrize("reason", ["past_due", "due_soon"])
@@ -81,7 +83,7 @@ def reason(code: str, indicator: str = "1", since: str = "2016-08-01T00:00:00Z",
 def test_reasons_are_in_words_with_their_age() -> None:
     subjects = {"1": ("trapped_population", "trapped"), "2": ("supply_runout", "food"), "3": ("route_closure", "r")}
     indicators = {
-        name: {"kind": kind, "subject": subject, "place": {"slug": "b"}, "assessment": {"basis": {}}}
+        name: {"kind": kind, "subject": subject, "place": {"slug": "b"}, "assessment": {"basis": {}, "newest_sound_at": None}}
         for name, (kind, subject) in subjects.items()
     }
     because = [
@@ -105,7 +107,8 @@ def test_reasons_are_in_words_with_their_age() -> None:
 def test_figures_are_credited_to_the_reports_that_give_them() -> None:
     value = {"people": 300, "people_low": 250, "people_high": 300, "qualifier": None}
     basis = {"people": "lead", "people_low": "other", "people_high": "lead"}
-    assessed = {"kind": "trapped_population", "place": {"slug": "a"}, "provenance": {}, "value": value, "assessment": {"basis": basis}}
+    assessment = {"basis": basis, "newest_sound_at": None}
+    assessed = {"kind": "trapped_population", "place": {"slug": "a"}, "provenance": {}, "value": value, "assessment": assessment}
     records = RECORDS | {"indicators": {"1": assessed}, "reports": {"other": {"source": "t", "stated_at": "2016-07-25"}}}
     (shown,) = build_card(situation(people=[trapped(**value)]), records, localization_for("en")).people
     assert shown.source == "Agency"

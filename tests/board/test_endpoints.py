@@ -12,8 +12,9 @@ from app.domain.tlp import Label
 from app.main import Application
 from app.settings import Settings
 from app.storage.database import Database
+from tests.assessment.stories import people, road, say
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import MakeClient, MakeKey
+from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
 from tests.support.servers import client_for, wait_until_following
 
 PAGES = ("/", "/places/oldtown", "/embed/oldtown", "/sign-in")
@@ -57,7 +58,8 @@ async def test_place_shows_every_statement_with_its_basis(filled: httpx.AsyncCli
 
 async def test_board_prints_level_reasons_and_silence_as_served(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
     """Compare the pages with the situation: the board ranks nothing by itself, and never hides what is old."""
-    for as_of, level, days in (("2016-07-29", "Serious", "1 day"), ("2016-09-30", "Critical", "64 days")):
+    silent = {"2016-07-29": ("Serious", "1 day"), "2016-08-10": ("Critical", "13 days"), "2016-09-30": ("Critical", "64 days")}
+    for as_of, (level, days) in silent.items():
         served = (await anonymous.get("/v1/situations/oldtown", params={"as_of": as_of})).json()
         for path in ("/", "/places/oldtown", "/embed/oldtown"):
             text = (await anonymous.get(path, params={"as_of": as_of})).text
@@ -69,10 +71,30 @@ async def test_board_prints_level_reasons_and_silence_as_served(filled: httpx.As
                 "People are trapped",
             ):
                 assert each in text, (path, as_of, each)
-            assert ("Food: may have run out, outcome not known" in text) == (as_of == "2016-09-30")
+            for past in ("Food: may have run out, outcome not known", "was due 7 Aug 2016"):
+                assert (past in text) == (as_of != "2016-07-29")
+            assert ("days left" in text) == (as_of == "2016-07-29")
     dormant = (await anonymous.get("/", params={"as_of": "2018-01-01"})).text
     assert "last known: critical" in dormant
     assert 'class="level level-dormant"' in dormant
+
+
+@sqlite_only
+async def test_board_says_that_nothing_sound_was_ever_heard(client: httpx.AsyncClient, reference: Reference) -> None:
+    """A party alone has spoken: it warns of one place, and claims relief of another."""
+    await say(client, "army", "2016-08-01", people(100))
+    await say(client, "army", "2016-08-01", road("open"), place="country")
+    for path in ("/places/oldtown", "/places/country", "/"):
+        for as_of, age in (("2016-08-01", "of today"), ("2016-08-02", "1 day old"), ("2016-08-20", "19 days old")):
+            text = (await client.get(path, params={"as_of": as_of})).text
+            assert f"no statement is sound, the newest is {age}" in text
+            assert "nothing sound heard" not in text
+    await say(client, "agency", "2016-08-01", people(100))
+    text = (await client.get("/places/oldtown", params={"as_of": "2016-08-20"})).text
+    assert "nothing sound heard for 19 days" in text
+    assert "no statement is sound" not in text
+    french = (await client.get("/places/country", params={"as_of": "2016-08-20", "lang": "fr"})).text
+    assert "la plus r\u00e9cente date d\u2019il y a 19 jours" in french
 
 
 async def test_parent_shows_the_worst_level_inside(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
