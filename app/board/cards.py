@@ -57,7 +57,10 @@ class CardItem:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One place on the board: its situation as served, the reasons for its level in words, whether any report is sound, its items by group."""
+    """One place on the board: its situation as served, the reasons for its level in words, and its items by group.
+
+    `sound` tells whether any report on it is.
+    """
 
     slug: str
     name: str
