@@ -8,7 +8,7 @@ from uuid import UUID
 
 from typing_extensions import TypeAliasType
 
-from app.assessment.outcomes import Outcome, came_true, outcome_of, warning_fields
+from app.assessment.outcomes import Outcome, came_true, due_warnings, outcome_of, warning_fields
 from app.assessment.policy import NO_POLICY, Policy
 from app.assessment.standing import Standing, relayed_reports, standing_reports
 from app.assessment.statement import Statement
@@ -41,7 +41,7 @@ class Assessment:
     """The combined value of the reports that stand; without any, `value` and `agreement` are None.
 
     `relations` has the preferred report, the others that stand, best first, then those listed beside them, latest first. `preferred` is
-    None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count.
+    None if nothing leads. `reports`, `sources` and `origins` are numbers of those that count. `warning_day` is `Kind.warning_day`.
     """
 
     value: dict[str, Any] | None = None
@@ -59,12 +59,8 @@ class Assessment:
     stale_after: datetime | None = None
     newest_at: datetime | None = None
     newest_sound_at: datetime | None = None
+    warning_day: date | None = None
     policy: Policy = NO_POLICY
-
-    def warning_day(self, kind: Kind[Any]) -> date | None:
-        """Return the day that the indicator is listed by among warnings; None if it is not."""
-        stated = ((each.value, each.stated_at.date()) for each in self.standing)
-        return None if self.value is None else kind.warning_day(self.value, stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +236,11 @@ def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Seq
     counted = {each for part in parts.values() for each in part.counted}
     contested = any(part.agreement == "contested" for part in parts.values())
     more = warning_fields(kind, standing, outcomes) if kind.has_outcome else {}
+    due = [(each.value, each.statement.stated_at.date()) for each in due_warnings(kind, standing)]
+    value = kind.unknown(standing[0].value) | more
     found = Assessment(
-        value=kind.unknown(standing[0].value) | more,
+        value=value,
+        warning_day=kind.warning_day(value, due),
         agreement=_agreement(list(counted), preferred is not None, contested),
         standing=tuple({each.statement.id: each.statement for each in standing}.values()),
         reports=len({each.statement.id for each in counted}),
@@ -251,9 +250,11 @@ def _combined(kind: Kind[Any], parts: Mapping[str, _AssessedPart], outcomes: Seq
     if preferred is None:
         return found
     combined = kind.combine_parts({name: Part(each.pool, each.leading, each.agreement) for name, each in parts.items()}, preferred)
+    value = combined.value | more
     return replace(
         found,
-        value=combined.value | more,
+        value=value,
+        warning_day=kind.warning_day(value, due),
         preferred=preferred.statement,
         basis={name: each.statement.id for name, each in combined.basis.items() if isinstance(each, AssessedStatement)},
         spread=combined.spread,

@@ -50,14 +50,19 @@ def outcomes_in_force(outcomes: Sequence[Outcome], warnings: Iterable[Statement]
     return sorted({each.global_seq: each for each in found}.values(), key=lambda each: each.global_seq)
 
 
+def due_warnings(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> list[AssessedStatement]:
+    """Rule 10: return the warnings that are due: the sound ones that stand without an outcome, any other where none is sound."""
+    open_ = [each for each in standing if kind.warns(each.value) and not each.ended]
+    return [each for each in open_ if each.sound] or open_
+
+
 def warning_fields(kind: Kind[Any], standing: Sequence[AssessedStatement], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Rule 10: return the outcome of the warnings that stand, and the first day on which one without an outcome is due.
 
-    Where no sound warning stands, any other is due. Which report leads does not matter.
+    Which report leads does not matter.
     """
-    open_ = [each for each in standing if kind.warns(each.value) and not each.ended]
-    if open_:
-        days = [day for each in [each for each in open_ if each.sound] or open_ if (day := kind.due_day(each.value)) is not None]
+    if open_ := due_warnings(kind, standing):
+        days = [day for each in open_ if (day := kind.due_day(each.value)) is not None]
         due: date | None = min(days, default=None)
         return {"outcome": "pending", "due": due and due.isoformat()}
     past = [each for each in standing if each.ended or each.from_outcome]

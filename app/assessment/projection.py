@@ -54,7 +54,7 @@ def _row(inputs: AssessmentInputs, level: int, assessment: Assessment, document:
         "agreement": assessment.agreement,
         "preferred_source_id": preferred.source.id if preferred else None,
         "preferred_grade_rank": grade_rank(preferred.source.reliability) if preferred else None,
-        "warning_day": assessment.warning_day(kind),
+        "warning_day": assessment.warning_day,
         "stated_at": assessment.stated_at,
         "stale_after": assessment.stale_after,
         "recorded_at": inputs.last_changes[level].recorded_at,

@@ -61,7 +61,7 @@ class PastAssessment:
         return PastDocument(
             document=self.document(),
             place_id=self.inputs.subject.place.id,
-            warning_day=assessment.warning_day(kind),
+            warning_day=assessment.warning_day,
             status=status,
             agreement=assessment.agreement,
             source=preferred.source.names.visible_at(self.level)[0] if preferred else None,

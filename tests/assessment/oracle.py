@@ -1,10 +1,11 @@
 """The second implementation of `envelope/2`, continued: values, agreement and lists, by rules 8 and 9."""
 
 from collections.abc import Iterable
+from datetime import date
 from itertools import combinations
 from typing import Any
 
-from tests.assessment.oracle_kinds import Report, contradict, is_warning, people_range, said, since_range, state_of, supply_range
+from tests.assessment.oracle_kinds import Report, begins, contradict, is_warning, people_range, said, since_range, state_of, supply_range
 from tests.assessment.oracle_rules import Rules, View
 
 __all__ = ["Oracle", "View"]
@@ -79,9 +80,10 @@ class Oracle(Rules):
         # Where the two ways differ, no source gave a date for both.
         return found | (self._since(every, self.preferred) if len(known) == 1 else {}) | {"last_route": last}
 
-    def is_imminent(self) -> bool:
-        """Tell whether a warning that is due speaks of hours or days."""
-        return any(said(each, "imminence") in ("hours", "days") for each in self.due_warnings())
+    def imminent_since(self) -> date | None:
+        """Return the day in UTC of the newest warning that is due and speaks of hours or days."""
+        spoken = [each for each in self.due_warnings() if said(each, "imminence") in ("hours", "days")]
+        return max((begins(each["stated_at"]).date() for each in spoken), default=None)
 
     def figures_of(self, report: Report) -> list[Any]:
         """Return every figure, date and state that a report says."""

@@ -54,7 +54,7 @@ def _short(oracle: Oracle, today: date) -> set[str]:
     due = oracle.due()
     if due is not None and due <= today + timedelta(days=7):
         reasons.add("past_due" if due < today else "due_soon")
-    return reasons | ({"imminent"} if oracle.is_imminent() else set())
+    return reasons | ({"imminent"} if oracle.imminent_since() else set())
 
 
 def silence(oracles: Iterable[Oracle], today: date) -> int | None:

@@ -276,14 +276,14 @@ class RandomLedger:
 
 
 def expected_warnings(indicators: dict[str, Oracle], today: date, within_days: int = 7) -> dict[str, str | None]:
-    """Return the due date of each indicator whose warning falls due within these days, is past due by up to 30, or has no date."""
+    """Return the due date of each warning that falls due within these days, is past due by up to 30, or of up to 30 without a date."""
     found: dict[str, str | None] = {}
     for name, oracle in indicators.items():
         if oracle.kind == "supply_runout" and oracle.due_warnings():
             day = oracle.due()
             if day is not None and -30 <= (day - today).days <= within_days:
                 found[name] = day.isoformat()
-            elif day is None and oracle.is_imminent():
+            elif day is None and (stated := oracle.imminent_since()) is not None and (today - stated).days <= 30:
                 found[name] = None
     return found
 

@@ -125,7 +125,8 @@ async def test_1_august_names_the_report_behind_each_end(aleppo: httpx.AsyncClie
     assert said_by(food, food["assessment"]["preferred"]) == "un-ocha"
     assert supply(found["medical"]) == ("low", None, None)
     where = await situation(aleppo, "2016-08-01")
-    assert "last_route" in {each["reason"] for each in where["because"]}
+    since = {each["reason"]: each["since"][:10] for each in where["because"] if each["indicator"] == castello["id"]}
+    assert since == {"way_in_closed": "2016-07-25", "way_out_closed": "2016-07-25", "last_route": "2016-07-31"}
     assert where["level"] == "serious"
 
 

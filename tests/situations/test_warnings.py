@@ -83,9 +83,10 @@ async def test_undated_warning_is_unresolved_30_days_after_it_was_stated(client:
     await warn(client, "water", None, stated_at=new, value=hours)
     await warn(client, "fuel", f"{day}", stated_at=old, value=hours)
     await warn(client, "medical", None, stated_at=old, value=hours)
-    # Another source says so again; words of weeks, and news that is only stocks, do not.
+    # Another source says so again; words of weeks do not, nor does a party beside a sound source.
     await warn(client, "medical", None, stated_at=new, value={"imminence": "days"}, source="monitor")
     await warn(client, "food", None, stated_at=new, value={"imminence": "weeks"}, source="monitor")
+    await warn(client, "food", None, stated_at=new, value=hours, source="army")
     recorded = (await client.get("/v1/ledger/head")).json()["recorded_at"]
     for params in ({}, {"known_at": recorded}):
         assert {each[:2] for each in await due_warnings(client, **params)} == {("water", None), ("medical", None), ("fuel", f"{day}")}

@@ -111,11 +111,11 @@ class Kind(ABC, Generic[V]):
     def warning_day(self, value: Mapping[str, Any], stated: Iterable[tuple[V, date]]) -> date | None:
         """Return the day to list an assessed value by among warnings: the due date; if it is imminent without one, `undated_day`.
 
-        `stated` are the reports that stand, of which the newest that is imminent counts, and the days on which they were stated.
+        `stated` are the warnings that are due, of which the newest that is imminent counts, and the days on which they were stated.
         """
         if (due := self.due_date(value)) is not None or not self.is_imminent(value):
             return due
-        days = [day for each, day in stated if self.warns(each) and self.is_imminent({**each.model_dump(), "outcome": "pending"})]
+        days = [day for each, day in stated if self.is_imminent({**each.model_dump(), "outcome": "pending"})]
         return undated_day(max(days, default=date.min))
 
     def due_day(self, value: V) -> date | None:
