@@ -174,7 +174,12 @@ class RandomLedger:
         body = {"outcome": outcome, "reason": "seen", "report": evidence["id"]}
         found = await self._send(f"/v1/indicators/{of['indicator']}/outcome", body, self.clients[label])
         if found:
-            self.outcomes.append({"indicator": of["indicator"], "outcome": outcome} | {"id": evidence["id"], "at": found["recorded_at"]})
+            # An outcome keeps the label that its evidence had, however that is lowered later.
+            page = await self.get("/v1/reports", PointOfView(LABELS[-1]), place=self.name("town"), within="true", limit=1000)
+            labels = {each["id"]: LABELS.index(each["sensitivity"]) for each in page["items"]}
+            level = max(labels[evidence["id"]], min(labels[each["id"]] for each in page["items"] if each["indicator"] == of["indicator"]))
+            recorded = {"indicator": of["indicator"], "outcome": outcome, "level": level}
+            self.outcomes.append(recorded | {"id": evidence["id"], "at": found["recorded_at"]})
         return found
 
     async def _grade(self, source: str, grade: str) -> dict[str, Any] | None:
@@ -220,6 +225,7 @@ class RandomLedger:
                 {"outcome": each["outcome"], "evidence": every[each["id"]]}
                 for each in self.outcomes
                 if each["indicator"] == indicator and each["id"] in every and self._counts(each["at"], view)
+                if each["level"] <= LABELS.index(view.label)
             ]
             found[indicator] = Oracle(reports, View(sources, every, outcomes, ZoneInfo(ZONE), view.as_of))
         return found
