@@ -322,7 +322,9 @@ class Rules:
 
     def _that_counts(self, part: str, stand: list[Report]) -> list[Report]:
         """Rules 7 and 8: the sound reports where any stands, else the others without relief claims."""
-        return [each for each in stand if self.is_sound(each)] or [each for each in stand if not self.is_relief(each, part, self.standing)]
+        # A warning that has ended is no measure of relief while it takes no part.
+        measure = {each["id"]: self.standing[each["id"]] for each in stand}
+        return [each for each in stand if self.is_sound(each)] or [each for each in stand if not self.is_relief(each, part, measure)]
 
     def _first_of_worst(self, reports: list[Report]) -> Report:
         states = SUPPLY_STATES if self.kind == "supply_runout" else ROUTE_STATES
