@@ -60,6 +60,7 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
         [
             "DELETE FROM indicator_projection",
             "DELETE FROM alert_standing WHERE report_id = (SELECT id FROM report WHERE global_seq = 7)",
+            "UPDATE ledger_entry SET report_id = (SELECT id FROM report WHERE global_seq = 3) WHERE global_seq = 8",
             "DELETE FROM ledger_entry WHERE global_seq = 7",
             "DELETE FROM report WHERE global_seq = 7",
         ],
@@ -120,10 +121,11 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
 @pytest.fixture
 async def ledger(client: httpx.AsyncClient, reference: Reference) -> None:
     """Record eight entries: 1 to 3 reports, 4 a correction, 5 a retraction, 6 a grade, 7 a report, 8 an outcome."""
+    resupplied = {"state": "resupplied", "in_days_min": None, "in_days_max": None}
     bodies = (
         report(value={"people": 280000}),
         report(value={"people": 290000}, source="monitor", provenance={"quote": "many", "via": ["outlet"]}),
-        report("supply_runout", {"state": "resupplied", "in_days_min": None, "in_days_max": None}, source="army", stated_at="2016-07-30"),
+        report("supply_runout", resupplied, source="army", stated_at="2016-07-30"),
     )
     reports = [(await client.post("/v1/reports", json=body)).json() for body in bodies]
     corrected = report(value={"people": 300000}, source="envoy", reason="misread")
@@ -131,9 +133,9 @@ async def ledger(client: httpx.AsyncClient, reference: Reference) -> None:
         await client.post(f"/v1/reports/{reports[0]['id']}/correction", json=corrected),
         await client.post(f"/v1/reports/{reports[2]['id']}/retraction", json={"reason": "withdrawn"}),
         await client.post("/v1/sources/monitor/grades", json={"reliability": "D", "reason": "was wrong"}),
-        await client.post("/v1/reports", json=report("supply_runout", stated_at="2016-07-29")),
+        await client.post("/v1/reports", json=report("supply_runout", resupplied, stated_at="2016-07-29")),
     ]
-    outcome = {"outcome": "averted", "reason": "a convoy", "report": reports[2]["id"]}
+    outcome = {"outcome": "averted", "reason": "a convoy", "report": responses[3].json()["id"]}
     responses.append(await client.post(f"/v1/indicators/{responses[3].json()['indicator']}/outcome", json=outcome))
     assert [response.status_code for response in responses] == [201] * 5
 
