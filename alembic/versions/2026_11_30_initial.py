@@ -339,6 +339,7 @@ def _create_ledger() -> None:
         sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("redacted_below", sa.Integer(), nullable=False),
         sa.Column("pseudonymised_below", sa.Integer(), nullable=False),
+        sa.Column("salt", sa.String(length=32), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("detail", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),

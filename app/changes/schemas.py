@@ -33,6 +33,7 @@ class ChangeOut(BaseModel):
         description="`report`, `correction`, `retraction`, `outcome`, `grade` or `label`; `tombstone`: the label of a report was raised, "
         "delete your copy of it; `withheld`: an earlier entry about such a report."
     )
+    salt: str | None = Field(description="16 random bytes in hexadecimal, hashed with the entry; null if a part of it is withheld.")
     report_id: str | None = Field(description="Identifier of the report that was recorded, retracted or relabelled, or shows the outcome.")
     indicator: str | None = Field(description="Identifier of the indicator that the entry is about; null for a grade.")
     source: str | None = Field(description="Slug of the graded source; null for other types.")

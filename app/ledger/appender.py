@@ -1,9 +1,9 @@
 """Append to the ledger, inside the transaction of its single writer."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from secrets import randbelow
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -20,6 +20,7 @@ from app.reference.records import REVEAL_FROM
 from app.storage.types import column_values, detached_row, table_of
 
 HEAD_ID = 1
+SALT_BYTES = 16
 # One transaction may append several times, so the row is read again each time.
 _LOCK_HEAD = select(LedgerHead).where(col(LedgerHead.id) == HEAD_ID).with_for_update().execution_options(populate_existing=True)
 _UPDATE_HEAD = update(table_of(LedgerHead)).where(col(LedgerHead.id) == HEAD_ID)
@@ -56,6 +57,7 @@ class LedgerAppender:
             recorded_at=self.recorded_at,
             recorded_by=caller.organisation or "",
             key_id=caller.key_id,
+            salt=secrets.token_bytes(SALT_BYTES).hex(),
             **columns,
         )
 
@@ -99,7 +101,7 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
         raise Problem(503, CLOCK_BEHIND, kind="clock", headers={"Retry-After": "60"})
     return LedgerAppender(
         global_seq=head.global_seq,
-        recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1 + randbelow(1 << randbelow(14)))),
+        recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1 + secrets.randbelow(1 << secrets.randbelow(14)))),
         seq=[getattr(head, name) or 0 for name in SEQ_COLUMNS],
         hashes=[getattr(head, name) or GENESIS for name in HASH_COLUMNS],
     )

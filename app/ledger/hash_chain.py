@@ -2,8 +2,9 @@
 
 The previous hash comes before the JSON as 64 lower-case hexadecimal digits; 64 zeros before the first entry.
 The JSON is the change as it is served, without `seq` (the chain proves the order), `hash`, `redacted`, and `documents` (they follow
-from the statements). A field that `redacted` names was withheld later: the entry cannot be hashed again, so take its hash as given; the
-next hash confirms it. This module does no I/O, so that anyone can use it to verify a chain.
+from the statements). Each entry has a random `salt`, so that its hash confirms no guess of what it says. A field that `redacted` names
+was withheld later, and the salt with it: the entry cannot be hashed again, so take its hash as given; the next hash confirms it. This
+module does no I/O, so that anyone can use it to verify a chain.
 """
 
 import hashlib
@@ -72,6 +73,7 @@ def entry_body(entry: LedgerEntry, report: dict[str, Any] | None, source: str | 
     """
     return {
         "type": entry.type,
+        "salt": entry.salt,
         "report_id": str(entry.report_id) if entry.report_id else None,
         "indicator": str(entry.indicator_id) if entry.indicator_id else None,
         "source": source,

@@ -42,7 +42,8 @@ class LedgerEntry(_Positions, table=True):
     Clearances below `redacted_below` see less: a correction as a plain report, because they may not know of the report that it
     supersedes; a raised label as a tombstone; a lowered label as the report itself, which is new to them.
     Clearances below `pseudonymised_below` see protected sources under their aliases.
-    `from_indicator_id` is the indicator that a correction moves a statement away from.
+    `from_indicator_id` is the indicator that a correction moves a statement away from. `salt` is 16 random bytes in hexadecimal, which are
+    hashed with the entry and withheld with it: who knows a hash cannot find out by guessing what it is of.
     """
 
     __tablename__ = "ledger_entry"
@@ -63,6 +64,7 @@ class LedgerEntry(_Positions, table=True):
     level: int
     redacted_below: int = 0
     pseudonymised_below: int = 0
+    salt: str = Field(max_length=32)
     reason: str | None = None
     detail: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     recorded_at: datetime = Field(sa_type=UtcDateTime)

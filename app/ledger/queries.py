@@ -147,7 +147,8 @@ def _visible_entry(
         # The report that this one repeats was raised since: a reader who knew which one would know its content.
         redacted.append("relays")
         view["report"] = view["report"] | {"provenance": view["report"]["provenance"] | {"relays": None}}
-    return view | {"redacted": redacted} if redacted else view
+    # With the salt, who guessed what was withheld could confirm it by the hash.
+    return view | {"salt": None, "redacted": [*redacted, "salt"]} if redacted else view
 
 
 async def load_head(connection: AsyncConnection, level: int) -> dict[str, Any]:

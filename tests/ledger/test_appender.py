@@ -246,6 +246,7 @@ def _entry(change: Any, report: Any, slugs: dict[Any, str], *, plain: bool) -> d
         }
     return {
         "type": "report" if plain else change["type"],
+        "salt": change["salt"],
         "report_id": None if change["report_id"] is None else str(change["report_id"]),
         "indicator": None if change["indicator_id"] is None else str(change["indicator_id"]),
         "source": None if change["source_id"] is None else slugs[change["source_id"]],

@@ -135,7 +135,8 @@ async def test_raised_label_removes_the_report_from_every_response(
     withheld, tombstone = changes[1], changes[2]
     assert (withheld["type"], withheld["documents"]) == ("withheld", [])
     assert all(withheld[name] is None for name in ("report_id", "indicator", "source", "report", "reason", "detail"))
-    assert withheld["redacted"] == ["report_id", "indicator", "report"]
+    assert withheld["redacted"] == ["report_id", "indicator", "report", "salt"]
+    assert (withheld["salt"], len(tombstone["salt"])) == (None, 32)
     assert (tombstone["type"], tombstone["report_id"], tombstone["report"]) == ("tombstone", recorded["id"], None)
     assert (tombstone["reason"], tombstone["detail"], tombstone["recorded_by"]) == (None, None, "")
     (document,) = tombstone["documents"]

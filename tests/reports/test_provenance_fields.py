@@ -82,7 +82,7 @@ async def test_relayed_report_that_was_raised_is_no_longer_named(
         lines = [each for each in (await public.get(path)).text.replace("},{", "}\n{").splitlines() if "tombstone" not in each]
         assert not any(told["id"] in each for each in lines), path
     (change,) = [each for each in (await public.get("/v1/changes")).json()["items"] if each["report_id"] == repeated["id"]]
-    assert change["redacted"] == ["relays"]
+    assert change["redacted"] == ["relays", "salt"]
     assert (await client.get(f"/v1/reports/{repeated['id']}")).json()["provenance"]["relays"] == told["id"]
     # Nor can the label of the repetition be lowered below it.
     raised = await client.post(f"/v1/reports/{repeated['id']}/label", json={"sensitivity": "amber", "reason": "with the other"})

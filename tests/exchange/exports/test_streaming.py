@@ -85,6 +85,7 @@ async def clone(database: Database, first: int, last: int) -> None:
             "type": "grade",
             "level": 0,
             "redacted_below": 0,
+            "salt": "0" * 32,
             "recorded_at": row["recorded_at"],
             "recorded_by": "test",
         }
