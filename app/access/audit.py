@@ -146,10 +146,11 @@ class ReadAuditBuffer:
                 newer = self._reads.setdefault(key, [0, first, first, target])
                 newer[0], newer[1] = newer[0] + count, first
 
-    async def flush_periodically(self) -> None:
-        """Write the buffered reads once a second, for ever."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+    async def flush_until(self, stopped: asyncio.Event) -> None:
+        """Write the buffered reads once a second, and when it is stopped."""
+        while not stopped.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), FLUSH_SECONDS)
             await self.flush()
 
 
@@ -177,14 +178,14 @@ async def read_auditing(database: Database) -> AsyncIterator[ReadAuditBuffer]:
     # On a read-only file system the service still serves reads, and each flush tries again.
     with suppress(SQLAlchemyError, OSError):
         await create_read_audit_table(database)
-    task = asyncio.create_task(buffer.flush_periodically())
+    stopped = asyncio.Event()
+    task = asyncio.create_task(buffer.flush_until(stopped))
     try:
         yield buffer
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await buffer.flush()
+        # Not cancelled, because what it is writing would be lost.
+        stopped.set()
+        await task
 
 
 async def create_read_audit_table(database: Database) -> None:

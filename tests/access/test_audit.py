@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import httpx
 import pytest
 from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.access.audit import MAX_QUERIES, ReadAuditBuffer
+from app.access.audit import MAX_QUERIES, ReadAuditBuffer, read_auditing
 from app.access.models import AuditEntry
 from app.access.principal import Actor, Scope
 from app.domain.tlp import LEVELS, Label
@@ -157,6 +160,29 @@ async def test_equal_reads_of_all_processes_in_an_hour_are_one_row(
     assert (first["target"], first["address"], first["count"]) == ("/v1/indicators?limit=9", "192.0.2.7", 119)
     assert (first["first_at"], first["at"]) == ("2026-05-01T10:59:00Z", "2026-05-01T10:59:59Z")
     assert (second["count"], second["first_at"], second["at"]) == (1, "2026-05-01T11:00:00Z", "2026-05-01T11:00:00Z")
+
+
+async def test_reads_that_are_being_written_when_the_service_stops_are_kept(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.access.audit.FLUSH_SECONDS", 0.01)
+    begun, working = asyncio.Event(), database.audit
+
+    class Slow:
+        @asynccontextmanager
+        async def begin(self) -> AsyncIterator[AsyncConnection]:
+            begun.set()
+            await asyncio.sleep(0.1)
+            async with working.begin() as connection:
+                yield connection
+
+    async with read_auditing(database) as buffer:
+        monkeypatch.setattr(database, "audit", Slow())
+        buffer.record(READER, scope("/v1/indicators"))
+        await begun.wait()
+    monkeypatch.setattr(database, "audit", working)
+    (read,) = await reads_of(client, READER.key_id)
+    assert read["count"] == 1
 
 
 @sqlite_only
