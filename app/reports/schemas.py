@@ -84,12 +84,8 @@ class ReportIn(BaseModel):
     stated_at: DateOrTime = Field(description="When the source said it: a date, or an RFC 3339 date-time with offset; not in the future.")
     value: dict[str, Any] = Field(description="What the source said, in the fields of the kind.")
     provenance: Provenance = Field(default_factory=Provenance, description="How the statement became known.")
-    observed_from: DateOrTime | None = Field(
-        default=None, description="Start of the source's observation, not after `stated_at`; null if unknown."
-    )
-    observed_to: DateOrTime | None = Field(
-        default=None, description="End of the source's observation, not after `stated_at`; null if unknown."
-    )
+    observed_from: DateOrTime | None = Field(default=None, description="Start of the observation, not after `stated_at`; null if unknown.")
+    observed_to: DateOrTime | None = Field(default=None, description="End of the observation, not after `stated_at`; null if unknown.")
     sensitivity: Label | None = Field(
         default=None,
         description="TLP 2.0 label; null means `amber` for open routes, stocks of facilities and statements of witnesses, else `green`. "
