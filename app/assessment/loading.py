@@ -83,11 +83,16 @@ async def load_latest(
 
     Load also those that stand only below the level from which they are superseded or retracted.
     """
+    rows = await _latest_rows(connection, indicators, time_point)
+    return _by_indicator(rows, await _statements(connection, rows, time_point))
+
+
+async def _latest_rows(connection: AsyncConnection, indicators: Collection[UUID], time_point: TimePoint) -> list[Any]:
     rows: dict[int, Any] = {}
     for ids in chunks(indicators):
         for statement in _select_latest(time_point):
             rows |= {row.global_seq: row for row in await connection.execute(statement, {"ids": ids})}
-    return await _statements(connection, list(rows.values()), time_point)
+    return list(rows.values())
 
 
 @lru_cache(maxsize=32)
@@ -113,16 +118,22 @@ async def load_relevant(
     The cost grows with the reports since the newest sound one less the horizon, and since the oldest that passes no horizon and still may
     stand; see `app.assessment.relevance`.
     """
-    latest = await load_latest(connection, kinds, time_point)
+    latest_rows = await _latest_rows(connection, kinds, time_point)
+    newest: dict[UUID, datetime] = {}
+    for row in latest_rows:
+        newest[row.indicator_id] = max(row.effective_at, newest.get(row.indicator_id, row.effective_at))
+    built: dict[int, Statement] = {}
     found: dict[UUID, list[Statement]] = {}
-    pending = {each: first_cut(statements, horizons[kinds[each]]) for each, statements in latest.items()}
+    pending = {each: first_cut(time, horizons[kinds[each]]) for each, time in newest.items()}
     if time_point.through_global_seq is not None:
         # A report that was declassified later had a higher level then, of which its source may have no other report.
         pending |= dict.fromkeys(await _declassified(connection, kinds), EVERYTHING)
     while pending:
         rows, endless_rows = await _load_since(connection, kinds, pending, time_point)
-        found |= {each: [] for each in pending} | await _statements(connection, rows, time_point)
-        endless = await _statements(connection, endless_rows, time_point)
+        wanted = {row.global_seq: row for row in (*latest_rows, *rows, *endless_rows) if row.global_seq not in built}
+        built |= await _statements(connection, list(wanted.values()), time_point)
+        latest, endless = _by_indicator(latest_rows, built), _by_indicator(endless_rows, built)
+        found |= {each: [] for each in pending} | _by_indicator(rows, built)
         earlier: dict[UUID, datetime] = {}
         for each, since in pending.items():
             kind, loaded = KINDS[kinds[each]], found[each]
@@ -177,7 +188,7 @@ async def load_all(
         statement = select(*table_of(Report).c).where(*where, *reports_at(time_point))
         latest = statement if limit is None else statement.order_by(col(Report.global_seq).desc()).limit(limit)
         rows.extend(await connection.execute(latest))
-    return await _statements(connection, rows, time_point)
+    return _by_indicator(rows, await _statements(connection, rows, time_point))
 
 
 async def load_reports(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST) -> dict[UUID, Statement]:
@@ -187,7 +198,7 @@ async def load_reports(connection: AsyncConnection, ids: Collection[UUID], time_
         for some in chunks(ids)
         for row in await connection.execute(select(*table_of(Report).c).where(col(Report.id).in_(some), *reports_at(time_point)))
     ]
-    return {each.id: each for found in (await _statements(connection, rows, time_point)).values() for each in found}
+    return {each.id: each for each in (await _statements(connection, rows, time_point)).values()}
 
 
 async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, tuple[int | None, int | None]]:
@@ -240,14 +251,24 @@ _COPIED = (
 )
 
 
-async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[UUID, list[Statement]]:
+def _by_indicator(rows: Sequence[Any], built: Mapping[int, Statement]) -> dict[UUID, list[Statement]]:
+    found: dict[UUID, list[Statement]] = {}
+    for row in rows:
+        found.setdefault(row.indicator_id, []).append(built[row.global_seq])
+    return found
+
+
+async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[int, Statement]:
+    """Build the statements of rows, by the number of their entry."""
+    if not rows:
+        return {}
     sources = await sources_by_id(connection, {row.source_id for row in rows}, time_point)
     names = await source_names(connection, {slug for row in rows for slug in row.via})
     origins = await sources_by_real_slug(connection, {row.origin for row in rows if row.origin is not None}, time_point)
     timezones = await place_timezones(connection, {row.place_id for row in rows})
     ends = await ends_at(connection, rows, time_point)
     levels = await _effective_levels(connection, rows, time_point)
-    found: dict[UUID, list[Statement]] = {}
+    found: dict[int, Statement] = {}
     for row in rows:
         superseded_from_level, retracted_from_level = ends.get(row.id, (None, None))
         time = row.observed_to or row.stated_text
@@ -264,5 +285,5 @@ async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_poi
             retracted_from_level=retracted_from_level,
             **{name: getattr(row, name) for name in _COPIED},
         )
-        found.setdefault(row.indicator_id, []).append(statement)
+        found[row.global_seq] = statement
     return found

@@ -4,7 +4,7 @@ Rule 5 takes out what is older than its horizon beside the newest sound report, 
 may be doubtful here counts as mattering: then more is read than necessary.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from itertools import groupby
 from typing import Any, get_args
@@ -24,9 +24,8 @@ MARGIN = timedelta(days=MAX_RELAY_DAYS + 2)
 _DIRECTNESS: tuple[str, ...] = get_args(Directness.__value__)
 
 
-def first_cut(statements: Iterable[Statement], horizon: timedelta) -> datetime:
-    """Return the time since which reports matter if the newest of these is sound."""
-    newest = max((each.time for each in statements), default=EVERYTHING)
+def first_cut(newest: datetime, horizon: timedelta) -> datetime:
+    """Return the time since which reports matter if the newest, of this time, is sound."""
     return max(EVERYTHING, newest - horizon - MARGIN) if newest > EVERYTHING + horizon + MARGIN else EVERYTHING
 
 
