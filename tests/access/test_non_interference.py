@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +57,7 @@ from tests.access.observed_service import (
 )
 from tests.support.factories import report, seed
 from tests.support.fixtures import FULL
+from tests.support.servers import wait_until_following
 from tests.webhooks.conftest import Receiver, run_receiver
 
 pytestmark = pytest.mark.starts_early
@@ -164,12 +166,16 @@ class Twins:
                 await services[-1].exceed_limits()
         return services[0], services[1]
 
-    def _started(self, url: str, limit: Rate) -> LifespanManager:
+    @asynccontextmanager
+    async def _started(self, url: str, limit: Rate) -> AsyncIterator[None]:
         self.app.state.settings = Settings(
             database_url=url, database_pool_size=3, access_log=False, webhook_allow_private=True,
             rate_limit=limit, rate_limit_anonymous=limit,
         )  # fmt: skip
-        return LifespanManager(self.app)
+        async with LifespanManager(self.app):
+            # Before, nothing is cached, and a cached response costs less.
+            await wait_until_following(self.app.state.database)
+            yield
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def _cursor(path: Path) -> str | None:
 
 async def _all_indicators(client: httpx.AsyncClient) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    params: dict[str, Any] = {"limit": 1000}
+    params: dict[str, Any] = {"limit": 1000, "include_empty": True}
     while True:
         page = (await client.get("/v1/indicators", params=params)).json()
         found |= {item["id"]: item for item in page["items"]}
