@@ -32,7 +32,7 @@ from app.storage.types import table_of
 # A page may end before its limit once this many indicators are assessed; its cursor continues from there.
 MAX_ASSESSED_INDICATORS = 5000
 # Few enough that loading and assessing them takes about ten milliseconds.
-SLICE_INDICATORS = 25
+SLICE_INDICATORS = 10
 # About 2 kB each.
 MAX_KEPT_DOCUMENTS = 10_000
 
