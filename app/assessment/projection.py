@@ -69,7 +69,7 @@ async def reassess(
     horizons: Mapping[str, timedelta],
     known: Mapping[UUID, IndicatorIdentity] | None = None,
 ) -> None:
-    """Assess indicators again, those included whose outcomes rest on a report of theirs that changed, and replace their rows.
+    """Assess indicators again and replace their rows; also those with an outcome whose evidence changed.
 
     `changes` has, in order, each indicator with the lowest clearance that sees a ledger entry, and the entry. Subjects that are not
     `known` are loaded.

@@ -44,9 +44,9 @@ async def replace_evidence_sources(session: AsyncSession, indicators: Collection
 
 
 def evidence_changes(entries: Collection[int] | None = None) -> Select[Any]:
-    """Select each indicator with the clearance from which its outcomes changed with evidence on another indicator, and the entry's number.
+    """Select the changes to evidence that is on another indicator than its outcome, or only those among some entries.
 
-    Only changes by some entries, where these are given.
+    Each row has the indicator of the outcome, the lowest clearance that sees it change, and the number of the entry.
     """
     level = _stricter(OUTCOMES.c.level, col(LedgerEntry.level))
     later = and_(

@@ -43,7 +43,7 @@ class LedgerEntry(_Positions, table=True):
     supersedes; a raised label as a tombstone; a lowered label as the report itself, which is new to them.
     Clearances below `pseudonymised_below` see protected sources under their aliases.
     `from_indicator_id` is the indicator that a correction moves a statement away from. `salt` is 16 random bytes in hexadecimal, which are
-    hashed with the entry and withheld with it: who knows a hash cannot find out by guessing what it is of.
+    hashed with the entry and withheld with it, so that a hash confirms no guess of what the entry says.
     """
 
     __tablename__ = "ledger_entry"

@@ -147,7 +147,7 @@ def _visible_entry(
         # The report that this one repeats was raised since: a reader who knew which one would know its content.
         redacted.append("relays")
         view["report"] = view["report"] | {"provenance": view["report"]["provenance"] | {"relays": None}}
-    # With the salt, who guessed what was withheld could confirm it by the hash.
+    # With the salt, the hash would confirm a guess of what was withheld.
     return view | {"salt": None, "redacted": [*redacted, "salt"]} if redacted else view
 
 
