@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, get_args
 from uuid import UUID
 
@@ -55,24 +55,24 @@ def less_direct(said: Sequence[AssessedStatement], old: frozenset[AssessedStatem
     One that says worse is no repetition, and a relief claim that is not sound is not repeated by anything.
     """
     claims = unsound_claims(said, old)
-    by_source: dict[UUID, list[AssessedStatement]] = {}
+    # The worst that a source said on a day, by directness; otherwise each report would be compared with each.
+    worst: dict[tuple[UUID, date, int], tuple[float, ...]] = {}
     for each in said:
-        by_source.setdefault(each.source, []).append(each)
+        if each not in claims:
+            key = each.source, each.day, _indirectness(each)
+            worst[key] = max(worst.get(key, each.severity[1]), each.severity[1])
     return {
         each
-        for own in by_source.values()
-        if len({one.statement.directness for one in own}) > 1
-        for each in own
-        if any(_repeats(each, more) for more in own if more not in claims)
+        for each in said
+        for more_direct in range(_indirectness(each))
+        for ago in range(MAX_RELAY_DAYS + 1)
+        if (said_then := worst.get((each.source, each.day - timedelta(days=ago), more_direct))) is not None
+        and said_then >= each.severity[0]
     }
 
 
-def _repeats(each: AssessedStatement, other: AssessedStatement) -> bool:
-    return (
-        _DIRECTNESS.index(each.statement.directness) > _DIRECTNESS.index(other.statement.directness)
-        and 0 <= (each.day - other.day).days <= MAX_RELAY_DAYS
-        and not other.is_better_than(each)
-    )
+def _indirectness(each: AssessedStatement) -> int:
+    return _DIRECTNESS.index(each.statement.directness)
 
 
 def replaced_by_later(kind: Kind[Any], standing: Sequence[AssessedStatement], old: frozenset[AssessedStatement]) -> set[AssessedStatement]:

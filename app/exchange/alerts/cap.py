@@ -153,11 +153,11 @@ def _description(statement: AlertStatement) -> str:
 
 
 def _stated_fields(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((name, each) for name, each in value.items() if each is not None and each != [])
+    return ((name, each) for name, each in value.items() if each is not None)
 
 
 def _format_value(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
+    return " ".join(value) or "none" if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _parameters(message: Message, statement: AlertStatement) -> Iterator[tuple[str, str]]:

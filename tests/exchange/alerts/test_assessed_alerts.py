@@ -9,7 +9,7 @@ import pytest
 from app.domain.tlp import Label
 from app.storage.database import Database
 from tests.assessment.stories import food, road, say, statement
-from tests.exchange.alerts.test_endpoints import cap, text
+from tests.exchange.alerts.test_endpoints import cap, text, texts
 from tests.support.factories import post, post_all
 from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.plans import recorded
@@ -36,6 +36,15 @@ async def titles(client: httpx.AsyncClient) -> dict[str, tuple[str, str]]:
     """Return title and type of each entry of the feed, by identifier."""
     feed = feedparser.parse((await client.get("/v1/alerts")).content)
     return {each.id.rpartition(":")[2]: (each.title, each.tags[0].term) for each in feed.entries}
+
+
+@sqlite_only
+async def test_alert_says_none_where_no_group_can_pass(client: httpx.AsyncClient) -> None:
+    for route, given, said in (("north-road", {"passable_by": []}, ["none"]), ("south-road", {}, [])):
+        message = await cap(client, (await say(client, "monitor", "2016-08-08", road("restricted", route, **given)))["id"])
+        parameters = dict(zip(texts(message, "valueName"), texts(message, "value"), strict=True))
+        assert [value for name, value in parameters.items() if name == "lifeline:value.passable_by"] == said
+        assert ("passable by: none" in (text(message, "description") or "")) == bool(said)
 
 
 async def test_resupply_that_overtakes_warnings_is_an_update_of_them(client: httpx.AsyncClient) -> None:

@@ -26,6 +26,7 @@ def text(message: bytes, name: str) -> str | None:
 
 
 def texts(message: bytes, name: str) -> list[str | None]:
+    """Return the texts of all elements with a name."""
     return [each.text for each in etree.fromstring(message).iter(f"{CAP}{name}")]
 
 
