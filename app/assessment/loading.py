@@ -127,7 +127,7 @@ async def load_relevant(
         for each, since in pending.items():
             kind, loaded = KINDS[kinds[each]], found[each]
             lasting = [other for other in latest.get(each, ()) if kind.is_endless(other.value) and other.time < since]
-            needed = needed_since(kind, latest[each], loaded, since, horizons[kind.name], outcomes.get(each, ()))
+            needed = needed_since(kind, latest.get(each, ()), loaded, since, horizons[kind.name], outcomes.get(each, ()))
             alive = [other.time - MARGIN for other in (*lasting, *endless.get(each, ())) if not is_replaced(kind, other, loaded, since)]
             needed = max(EVERYTHING, min([needed, *alive]))
             if needed < since:

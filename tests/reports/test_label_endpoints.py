@@ -226,6 +226,19 @@ async def test_lowered_label_takes_the_keys_of_two_persons(make_client: MakeClie
     await lower_label(ana, gil, recorded, "clear")
 
 
+@sqlite_only
+async def test_lowered_report_is_unknown_before_it_was_stated(
+    client: httpx.AsyncClient, second: httpx.AsyncClient, reference: Reference
+) -> None:
+    recorded = await post(client, sensitivity="amber")
+    await lower_label(client, second, recorded, "clear")
+    path = f"/v1/indicators/{recorded['indicator']}"
+    for as_of, expected in (("2016-07-27", 404), ("2016-07-28", 200)):
+        answer = await client.get(path, params={"as_of": as_of, "known_at": await now(client)})
+        assert answer.status_code == expected, answer.text
+    assert (await client.get(f"{path}/history", params={"as_of": "2016-07-27"})).json()["items"] == []
+
+
 async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
