@@ -11,10 +11,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SIGNATURE, COSIGNATURE = 0x01, 0x04
-MAX_NOTE_BYTES = 1_000_000
+MAX_NOTE_BYTES, MAX_SIGNATURES = 1_000_000, 100
 _KEY_BYTES, _SIGNATURE_BYTES, _TIME_BYTES = 32, 64, 8
 _NAME = re.compile(r"[^\s+\x00-\x1f]+")
-_LINE = re.compile(r"— (\S+) (\S+)\n")
+_LINE = re.compile(r"— ([^\s+]+) (\S+)\n")
 _TREE = re.compile(r"(0|[1-9][0-9]{0,18})")
 
 
@@ -132,8 +132,8 @@ class SignedNote:
             if len(decoded) <= 4:
                 raise InvalidNote("a signature is too short")
             signatures.append((match[1], decoded[:4], decoded[4:]))
-        if not signatures:
-            raise InvalidNote("a note has at least one signature")
+        if not 0 < len(signatures) <= MAX_SIGNATURES:
+            raise InvalidNote(f"a note has at least one signature, and at most {MAX_SIGNATURES}")
         return cls(text + "\n", tuple(signatures))
 
     def signed_at(self, key: VerifierKey) -> int | None:
