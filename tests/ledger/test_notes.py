@@ -93,8 +93,17 @@ def test_checkpoint_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("\n3\n", "\n03\n"), ("\n3\n", "\n-3\n"), ("\n3\n", "\n٣\n"), ("\n3\n", "\n\n"), ("\n3\n", f"\n{2**63}\n"), ("\n3\n", "\n1e3\n")]
-    + [("example.org/log", ""), ("AAA=\n", "AA==\n"), ("AAA=\n", "AAA=")],
+    [
+        ("\n3\n", "\n03\n"),
+        ("\n3\n", "\n-3\n"),
+        ("\n3\n", "\n٣\n"),
+        ("\n3\n", "\n\n"),
+        ("\n3\n", f"\n{2**63}\n"),
+        ("\n3\n", "\n1e3\n"),
+        ("example.org/log", ""),
+        ("AAA=\n", "AA==\n"),
+        ("AAA=\n", "AAA="),
+    ],  # fmt: skip
 )
 def test_malformed_checkpoint_is_refused(old: str, new: str) -> None:
     with pytest.raises(InvalidNote):

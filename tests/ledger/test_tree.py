@@ -18,6 +18,7 @@ from app.ledger.tree import (
     roots_from_consistency,
     stored_hashes,
 )
+from app.ledger.verify_trees import verify_trees
 from app.storage.database import Database
 from tests.support.factories import Reference, report
 
@@ -66,12 +67,24 @@ async def test_stored_hashes_give_the_root_of_each_clearance(client: httpx.Async
         bodies = [report(value={"people": start + each}, sensitivity=labels[each % 7 % 5].value) for each in range(400)]
         assert (await client.post("/v1/reports", json=bodies)).status_code == 207
     async with database.read() as connection:
+        sizes = [len(await nodes.read_hashes(connection, level, 0, 0, 1000)) for level in range(len(LABELS))]
         for level in range(len(LABELS)):
             head = (await client.get("/v1/ledger/head")).json()["seq"] if level == len(LABELS) - 1 else None
             leaves = await nodes.read_hashes(connection, level, 0, 0, 1000)
             assert head in (None, len(leaves) == 800 and 800)
             assert await nodes.read_root(connection, level, (0, len(leaves))) == root(leaves)
             assert len(await nodes.read_hashes(connection, level, 1, 0, 1000)) == len(leaves) // 256
+    set_node, of_red = "UPDATE ledger_node SET hash = (SELECT leaf_red FROM ledger_entry WHERE global_seq = 1)", "WHERE clearance = 4"
+    wrong = ["tree of red: its node 1 at height 1 is not that of its entries"]
+    async with database.writer.connect() as connection:
+        assert [each async for each in verify_trees(connection, [0] * 5, sizes)] == []
+        for statement in (f"{set_node} {of_red} AND number = 1", f"DELETE FROM ledger_node {of_red} AND number = 1"):
+            await connection.exec_driver_sql(statement)
+            assert [each async for each in verify_trees(connection, [0] * 5, sizes)] == wrong
+            # A run that began within the tile verifies it, a later one does not.
+            assert [each async for each in verify_trees(connection, [0, 0, 0, 0, 511], sizes)] == wrong
+            assert [each async for each in verify_trees(connection, [0, 0, 0, 0, 512], sizes)] == []
+            await connection.rollback()
 
 
 @pytest.mark.parametrize("name", LEAF_COLUMNS)
