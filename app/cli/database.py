@@ -10,6 +10,8 @@ import typer
 from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
 from app.domain.times import rfc3339
+from app.domain.tlp import LABELS
+from app.ledger.checkpoints import find_signing_problems
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
 from app.operations.runs import BACKUP, VERIFY, record_run
@@ -68,6 +70,9 @@ def verify(
                 async for problem in found:
                     stdout.print(problem, markup=False)
                     problems += 1
+            for problem in await find_signing_problems(connection, settings, range(len(LABELS))):
+                stdout.print(problem, markup=False)
+                problems += 1
             return problems, await load_heads(connection)
 
     problems, heads = run(work(), schema=False)

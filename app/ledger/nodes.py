@@ -22,14 +22,28 @@ async def read_hashes(connection: AsyncConnection, level: int, height: int, firs
     return list((await connection.execute(found)).scalars())
 
 
+class MissingHashes(Exception):
+    """Stored hashes are fewer than the ledger has entries for."""
+
+
 async def read_root(connection: AsyncConnection, level: int, span: Span) -> bytes:
-    """Return the root of a subtree of the tree of a clearance."""
-    return root_of([await read_hashes(connection, level, *each) for each in stored_hashes(span)])
+    """Return the root of a subtree of the tree of a clearance; raise MissingHashes."""
+    return (await read_roots(connection, level, [span]))[0]
 
 
 async def read_roots(connection: AsyncConnection, level: int, spans: Sequence[Span]) -> list[bytes]:
-    """Return the roots of subtrees, as a proof names them."""
-    return [await read_root(connection, level, span) for span in spans]
+    """Return the roots of subtrees, as a proof names them; each tile is read once. Raise MissingHashes."""
+    tiles: dict[tuple[int, int], list[bytes]] = {}
+
+    async def read_part(height: int, first: int, count: int) -> list[bytes]:
+        tile, at = divmod(first, TILE_WIDTH)
+        if (height, tile) not in tiles:
+            tiles[height, tile] = await read_hashes(connection, level, height, tile * TILE_WIDTH, TILE_WIDTH)
+        if len(found := tiles[height, tile][at : at + count]) < count:
+            raise MissingHashes
+        return found
+
+    return [root_of([await read_part(*each) for each in stored_hashes(span)]) for span in spans]
 
 
 async def insert_nodes(session: AsyncSession, level: int, before: int, size: int) -> None:

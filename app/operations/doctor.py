@@ -11,7 +11,8 @@ from sqlalchemy import DateTime, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.times import utc_now
-from app.domain.tlp import Label
+from app.domain.tlp import LABELS, Label
+from app.ledger.checkpoints import find_signing_problems
 from app.ledger.models import LedgerEntry, LedgerHead
 from app.ledger.verify import check_head
 from app.settings import Settings
@@ -62,6 +63,9 @@ async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
                     problems = [problem async for problem in check_head(connection)]
                     detail = f"{problems[0]}: run `lifeline verify`" if problems else f"{entries} entries, the head is the last entry"
                     yield CheckResult("ledger", ok=not problems, detail=detail)
+                    if settings.origin is not None:
+                        unsigned = await find_signing_problems(connection, settings, range(len(LABELS)))
+                        yield CheckResult("checkpoints", ok=not unsigned, detail="; ".join(unsigned) or f"signed as {settings.origin}")
                     if database.replica is not None:
                         yield await _check_replica(database.replica, entries)
         except Exception as error:

@@ -103,7 +103,7 @@ def test_checkpoint_is_read_as_it_was_written() -> None:
         ("example.org/log", ""),
         ("AAA=\n", "AA==\n"),
         ("AAA=\n", "AAA="),
-    ],  # fmt: skip
+    ],
 )
 def test_malformed_checkpoint_is_refused(old: str, new: str) -> None:
     with pytest.raises(InvalidNote):

@@ -1,0 +1,69 @@
+"""`lifeline ledger init` and `fork`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from app.cli.output import fail, load_settings, stdout
+from app.domain.setting_types import LogOrigin
+from app.domain.tlp import LABELS
+from app.ledger.signing_key import LedgerKey, SigningError
+
+commands = typer.Typer()
+ledger_commands = typer.Typer(help="Sign checkpoints of the ledger.", no_args_is_help=True)
+commands.add_typer(ledger_commands, name="ledger")
+
+Origin = Annotated[str, typer.Option(help="Name of the ledger in its checkpoints, such as ledger.example.org/aid: yours alone.")]
+
+
+@ledger_commands.command("init")
+def ledger_init(
+    origin: Origin,
+    key_file: Annotated[Path, typer.Option(help="A new file for the key, in a folder of its own, outside the database and its backups.")],
+) -> None:
+    """Make the key that signs checkpoints, and print what to set and what others verify with."""
+    _check_origin(origin)
+    with _signing_errors():
+        _print_key(LedgerKey.create(origin, key_file.absolute()))
+
+
+@ledger_commands.command("fork")
+def ledger_fork(origin: Annotated[str, typer.Option(help="A name that has never signed; partners have to be told of it.")]) -> None:
+    """Begin a new history where the ledger does not continue what was signed, as after a restored backup."""
+    settings = load_settings()
+    _check_origin(origin)
+    if settings.origin is None or settings.signing_key_file is None:
+        raise fail("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE are not set: nothing was signed, so there is nothing to fork.")
+    with _signing_errors():
+        key = LedgerKey.read(origin, Path(settings.signing_key_file))
+        key.begin()
+        _print_key(key)
+
+
+def _check_origin(origin: str) -> None:
+    try:
+        TypeAdapter(LogOrigin).validate_python(origin)
+    except ValidationError as error:
+        raise fail(f"--origin {error.errors()[0]['msg'].removeprefix('Value error, ')}, not {origin}.") from None
+
+
+@contextmanager
+def _signing_errors() -> Iterator[None]:
+    try:
+        yield
+    except SigningError as error:
+        raise fail(str(error)) from None
+    except OSError as error:
+        raise fail(f"{error.filename} cannot be written: {error.strerror}.") from None
+
+
+def _print_key(key: LedgerKey) -> None:
+    stdout.print("Set, and start the service again:", f"LIFELINE_ORIGIN={key.origin}", f"LIFELINE_SIGNING_KEY_FILE={key.file}", sep="\n")
+    stdout.print("Give to those who verify, up to the clearance of each:")
+    for level, label in enumerate(LABELS):
+        stdout.print(f"{label.value:<15}{key.signer(level).verifier()}", markup=False)
+    stdout.print(f"{'cosigner':<15}{key.cosigner}", markup=False)
