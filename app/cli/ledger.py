@@ -1,7 +1,8 @@
-"""`lifeline ledger init` and `fork`."""
+"""`lifeline ledger init`, `lifeline ledger fork` and `lifeline verify-proof`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.cli.output import fail, load_settings, stdout
 from app.domain.setting_types import LogOrigin
+from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
+from app.ledger.policy import Policy, verify_proof
 from app.ledger.signing_key import LedgerKey, SigningError
 
 commands = typer.Typer()
@@ -42,6 +45,27 @@ def ledger_fork(origin: Annotated[str, typer.Option(help="A name that has never 
         key = LedgerKey.read(origin, Path(settings.signing_key_file))
         key.begin()
         _print_key(key)
+
+
+@commands.command("verify-proof")
+def verify_proof_file(
+    proof: Annotated[Path, typer.Argument(help="A proof, from /v1/reports/{id}.tlog-proof.")],
+    policy: Annotated[Path, typer.Option(metavar="FILE", help="The keys to trust: lines `log VKEY`, `witness NAME VKEY`, `quorum none`.")],
+    entry: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The entry that it is of; by default the file beside it that ends with .tlog-entry.")
+    ] = None,
+) -> None:
+    """Verify that an entry is in a ledger, without a database or a network; exit code 1 and the reason if not."""
+    try:
+        files = proof, entry or proof.with_suffix(".tlog-entry")
+        found = verify_proof(*[each.read_bytes() for each in files], Policy.parse(policy.read_text("utf-8")))
+    except OSError as error:
+        raise fail(f"{error.filename} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise fail(f"Not proved: {error}.") from None
+    stdout.print(f"Proved: entry {found.index + 1} of {found.checkpoint.size} in {found.checkpoint.origin}.", markup=False)
+    for name, time in found.cosigned.items():
+        stdout.print(f"Cosigned by {name} at {rfc3339(datetime.fromtimestamp(time, UTC))}.", markup=False)
 
 
 def _check_origin(origin: str) -> None:

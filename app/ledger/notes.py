@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 SIGNATURE, COSIGNATURE = 0x01, 0x04
 MAX_NOTE_BYTES, MAX_SIGNATURES = 1_000_000, 100
+# The last second of the year 9999, after which no calendar goes on.
+_MAX_TIME = 253_402_300_799
 _KEY_BYTES, _SIGNATURE_BYTES, _TIME_BYTES = 32, 64, 8
 _NAME = re.compile(r"[^\s+\x00-\x1f]+")
 _LINE = re.compile(r"— ([^\s+]+) (\S+)\n")
@@ -73,7 +75,7 @@ class VerifierKey:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, signed)
         except (InvalidSignature, ValueError):
             return None
-        return time
+        return time if time <= _MAX_TIME else None
 
 
 @dataclass(frozen=True, slots=True)

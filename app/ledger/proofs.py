@@ -12,6 +12,7 @@ from app.http.problems import not_found
 from app.ledger.hash_chain import canonical_json
 from app.ledger.models import LEAF_COLUMNS, LedgerEntry, seq_column
 from app.ledger.nodes import read_roots
+from app.ledger.policy import PROOF_VERSION
 from app.ledger.queries import select_entries, visible_entries
 from app.ledger.tree import TILE_WIDTH, inclusion_spans, leaf_hash
 from app.reports.models import Report
@@ -57,4 +58,4 @@ async def inclusion_proof(connection: AsyncConnection, level: int, index: int, s
     """Return a proof that an entry is in the tree of a checkpoint (C2SP tlog-proof)."""
     path = await read_roots(connection, level, inclusion_spans(index, size))
     hashes = "".join(f"{b64encode(each).decode()}\n" for each in path)
-    return f"c2sp.org/tlog-proof@v1\nindex {index}\n{hashes}\n".encode() + checkpoint
+    return f"{PROOF_VERSION}\nindex {index}\n{hashes}\n".encode() + checkpoint
