@@ -185,8 +185,8 @@ class Settings(BaseSettings):
     )
     signing_key_file: AbsolutePath | None = Field(
         default=None,
-        description="File with the key that signs checkpoints, from `lifeline ledger init`, outside the database and its backups. What was "
-        "signed last stands beside it. An attacker who can read it can sign another history.",
+        description="File with the key that signs checkpoints, from `lifeline ledger init`, outside the database and its backups. The last "
+        "signed checkpoints are in a file beside it. An attacker who can read it can sign another history.",
     )
 
     session_secret: Annotated[SecretStr, long_secret(32)] | None = Field(

@@ -70,10 +70,11 @@ def verify(
                 async for problem in found:
                     stdout.print(problem, markup=False)
                     problems += 1
-            for problem in await find_signing_problems(connection, settings, range(len(LABELS))):
-                stdout.print(problem, markup=False)
-                problems += 1
-            return problems, await load_heads(connection)
+            heads = await load_heads(connection)
+        for problem in await find_signing_problems(settings, range(len(LABELS)), lambda: open_snapshot(settings)):
+            stdout.print(problem, markup=False)
+            problems += 1
+        return problems, heads
 
     problems, heads = run(work(), schema=False)
     if problems:

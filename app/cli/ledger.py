@@ -35,14 +35,16 @@ def ledger_init(
 
 
 @ledger_commands.command("fork")
-def ledger_fork(origin: Annotated[str, typer.Option(help="A name that has never signed; partners have to be told of it.")]) -> None:
+def ledger_fork(origin: Annotated[str, typer.Option(help="A name that has never signed; partners have to know it.")]) -> None:
     """Begin a new history where the ledger does not continue what was signed, as after a restored backup."""
     settings = load_settings()
     _check_origin(origin)
-    if settings.origin is None or settings.signing_key_file is None:
-        raise fail("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE are not set: nothing was signed, so there is nothing to fork.")
+    if origin == settings.origin:
+        raise fail(f"{origin} is the name of the history so far: a new one needs a name that was never used.")
     with _signing_errors():
-        key = LedgerKey.read(origin, Path(settings.signing_key_file))
+        key = LedgerKey.load(settings) and LedgerKey.load(settings.model_copy(update={"origin": origin}))
+        if key is None:
+            raise fail("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE are not set: nothing was signed, so there is nothing to fork.")
         key.begin()
         _print_key(key)
 
@@ -57,8 +59,8 @@ def verify_proof_file(
 ) -> None:
     """Verify that an entry is in a ledger, without a database or a network; exit code 1 and the reason if not."""
     try:
-        files = proof, entry or proof.with_suffix(".tlog-entry")
-        found = verify_proof(*[each.read_bytes() for each in files], Policy.parse(policy.read_text("utf-8")))
+        entry = entry or proof.with_suffix(".tlog-entry")
+        found = verify_proof(proof.read_bytes(), entry.read_bytes(), Policy.parse(policy.read_text("utf-8")))
     except OSError as error:
         raise fail(f"{error.filename} cannot be read: {error.strerror}.") from None
     except ValueError as error:

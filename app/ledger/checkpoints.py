@@ -1,10 +1,9 @@
 """Sign the tree of each clearance, and never two histories: what is not consistent with the last signed checkpoint is not signed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,14 +24,6 @@ class Signed:
     checkpoint: Checkpoint
     note: bytes
 
-    @classmethod
-    def parse(cls, note: bytes) -> Self:
-        """Read a signed checkpoint; raise SigningError."""
-        try:
-            return cls(Checkpoint.parse(SignedNote.parse(note).text), note)
-        except InvalidNote:
-            raise SigningError("The last signed checkpoint, beside the file of LIFELINE_SIGNING_KEY_FILE, is damaged.") from None
-
 
 class CheckpointSigner:
     """Signs for all requests of a process."""
@@ -43,7 +34,7 @@ class CheckpointSigner:
         self._latest: dict[int, Signed] = {}
 
     def _key(self) -> LedgerKey:
-        """Return the key; raise 404 where there is none, 503 where it cannot be read."""
+        """Return the key; raise 404 if nothing is signed, 503 if it cannot be read."""
         try:
             key = LedgerKey.load(self._settings)
         except SigningError as error:
@@ -87,26 +78,30 @@ def verifier_keys(settings: Settings, level: int) -> dict[str, str | None]:
     return {"origin": key.signer(level).name, "vkey": str(key.signer(level).verifier()), "cosigner_vkey": str(key.cosigner)}
 
 
-async def find_signing_problems(connection: AsyncConnection, settings: Settings, levels: Iterable[int]) -> list[str]:
+async def find_signing_problems(
+    settings: Settings, levels: Iterable[int], connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+) -> list[str]:
     """Return why the trees of some clearances must not be signed: one line for each."""
-    problems = []
-    for level in levels:
-        try:
-            key = LedgerKey.load(settings)
-            last = None if key is None else await asyncio.to_thread(key.last_signed, level)
-            problem = await _inconsistency(connection, level, last)
-        except SigningError as error:
-            return [str(error)]
-        if problem is not None:
-            problems.append(problem)
-    return problems
+    try:
+        if (key := LedgerKey.load(settings)) is None:
+            return []
+        last = {level: await asyncio.to_thread(key.last_signed, level) for level in levels}
+        # Connect afterwards, because the ledger must not be older than what was signed.
+        async with connect() as connection:
+            found = [await _inconsistency(connection, level, note) for level, note in last.items()]
+    except SigningError as error:
+        return [str(error)]
+    return [each for each in found if each is not None]
 
 
 async def _inconsistency(connection: AsyncConnection, level: int, last: bytes | None) -> str | None:
     """Return why a tree does not continue the last one that was signed; None if it does."""
     if last is None:
         return None
-    signed = Signed.parse(last).checkpoint
+    try:
+        signed = Checkpoint.parse(SignedNote.parse(last).text)
+    except InvalidNote:
+        raise SigningError(f"The last signed checkpoint, beside the key, is damaged: put it back, or {FORK}.") from None
     if (size := await current_revision(connection, level)) < signed.size:
         return f"The ledger of {LABELS[level]} has {size} entries, but {signed.size} were signed: it was rolled back or shortened"
     try:

@@ -1,4 +1,4 @@
-"""`/v1/ledger` and the proofs of reports: what proves to others that nothing was altered, and that nobody was served another history."""
+"""`/v1/ledger` and the proofs of reports, by which others verify that nothing was altered and that all are served one history."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -42,19 +42,25 @@ class Policy:
             case ["log", vkey] | ["log", vkey, _]:
                 self.logs.append(_key(vkey, SIGNATURE))
             case ["witness", name, vkey] | ["witness", name, vkey, _] if self._is_new(name):
-                self.witnesses[name] = _key(vkey, COSIGNATURE)
-            case ["group", name, count, *members] if members and self._is_new(name) and not any(map(self._is_new, members)):
+                key = _key(vkey, COSIGNATURE)
+                if key.public in [each.public for each in self.witnesses.values()]:
+                    raise InvalidNote("the key of another witness: one of them would count twice")
+                self.witnesses[name] = key
+            case ["group", name, count, *members] if members and self._is_new(name) and all(map(self._knows, members)):
                 needed = {"any": "1", "all": str(len(members))}.get(count, count)
                 if not needed.isascii() or not needed.isdigit() or not 1 <= int(needed) <= len(set(members)) == len(members):
                     raise InvalidNote(f"a group of {len(members)} needs `any`, `all` or a number up to that, and each member once")
                 self.groups[name] = int(needed), members
-            case ["quorum", name] if not self.quorum and (name == "none" or not self._is_new(name)):
+            case ["quorum", name] if not self.quorum and (name == "none" or self._knows(name)):
                 self.quorum.append(name)
             case _:
                 raise InvalidNote("it is none of log, witness, group and quorum, or names what no line before it does, or one name twice")
 
     def _is_new(self, name: str) -> bool:
-        return name != "none" and name not in self.witnesses and name not in self.groups
+        return name != "none" and not self._knows(name)
+
+    def _knows(self, name: str) -> bool:
+        return name in self.witnesses or name in self.groups
 
     def fulfilled(self, cosigned: set[str], name: str | None = None) -> bool:
         """Return whether a witness or group, by default the quorum, is among those that cosigned."""

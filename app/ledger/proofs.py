@@ -1,4 +1,4 @@
-"""What others need to verify the tree of a clearance: tiles of hashes and of entries, and the proof of one report."""
+"""Tiles of entries, and the proof of one report, for clients that verify the tree of a clearance."""
 
 import re
 from base64 import b64encode
@@ -16,9 +16,12 @@ from app.ledger.policy import PROOF_VERSION
 from app.ledger.queries import select_entries, visible_entries
 from app.ledger.tree import TILE_WIDTH, inclusion_spans, leaf_hash
 from app.reports.models import Report
+from app.storage.slices import end_slice
 
 # The length of an entry has 16 bits.
 MAX_ENTRY_BYTES = 65_535
+# Entries composed before other requests get their turn.
+SLICE_ENTRIES = 100
 # Numbers in groups of three digits, all but the last with an x before it, and the width of a tile that is not complete.
 _TILE = re.compile(r"(?!x000)((?:x[0-9]{3}/){0,4}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
@@ -34,13 +37,17 @@ def parse_tile(path: str) -> tuple[int, int]:
 
 async def read_entries(connection: AsyncConnection, level: int, first: int, count: int) -> list[bytes]:
     """Return entries as the tree of a clearance has them; one that was withheld since, in whole or in part, is empty."""
-    seq = seq_column(level)
-    rows = (await connection.execute(select_entries().where(seq > first, seq <= first + count).order_by(seq))).mappings().all()
-    found = []
-    for row, visible in zip(rows, await visible_entries(connection, rows, level), strict=True):
-        entry = canonical_json({name: value for name, value in visible.items() if name not in ("seq", "hash", "redacted")})
-        whole = leaf_hash(entry) == row[LEAF_COLUMNS[level]] and len(entry) <= MAX_ENTRY_BYTES
-        found.append(entry if whole else b"")
+    seq, found = seq_column(level), list[bytes]()
+    while len(found) < count:
+        after, through = first + len(found), min(first + len(found) + SLICE_ENTRIES, first + count)
+        rows = (await connection.execute(select_entries().where(seq > after, seq <= through).order_by(seq))).mappings().all()
+        for row, visible in zip(rows, await visible_entries(connection, rows, level), strict=True):
+            entry = canonical_json({name: value for name, value in visible.items() if name not in ("seq", "hash", "redacted")})
+            whole = leaf_hash(entry) == row[LEAF_COLUMNS[level]] and len(entry) <= MAX_ENTRY_BYTES
+            found.append(entry if whole else b"")
+        if len(rows) < through - after:
+            break
+        await end_slice(0)
     return found
 
 

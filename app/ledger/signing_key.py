@@ -1,7 +1,6 @@
 """The key that signs checkpoints, and beside it what was signed last: files outside the database, so that its backups hold neither."""
 
 import fcntl
-import json
 import os
 import secrets
 from base64 import b64encode
@@ -12,12 +11,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
+from pydantic import TypeAdapter
+
 from app.domain.tlp import LABELS
 from app.ledger.notes import COSIGNATURE, InvalidNote, SigningKey, VerifierKey, decode_base64
 from app.settings import Settings
-from app.storage.private_files import open_private_file, replace_by_private_file
+from app.storage.private_files import OWNER_READS_AND_WRITES, open_private_file, replace_by_private_file
 
 KEY_BYTES = 32
+# The last signed checkpoint by origin and label.
+_SIGNED = TypeAdapter(dict[str, dict[str, str]])
 FORK = "begin a new history with `lifeline ledger fork --origin NEW`"
 
 
@@ -44,14 +47,10 @@ class LedgerKey:
 
     @classmethod
     def load(cls, settings: Settings) -> Self | None:
-        """Return the key of the settings; None where there is none. Raises SigningError."""
+        """Return the key of the settings; None if they name no key. Raises SigningError."""
         if settings.origin is None or settings.signing_key_file is None:
             return None
-        return cls.read(settings.origin, Path(settings.signing_key_file))
-
-    @classmethod
-    def read(cls, origin: str, file: Path) -> Self:
-        """Read the key of a file; raise SigningError."""
+        file = Path(settings.signing_key_file)
         try:
             private = decode_base64(file.read_text("ascii").rstrip("\n"))
         except OSError as error:
@@ -60,7 +59,7 @@ class LedgerKey:
             private = b""
         if len(private) != KEY_BYTES:
             raise SigningError("The file of LIFELINE_SIGNING_KEY_FILE holds no key of `lifeline ledger init`.")
-        return cls(origin, private, file)
+        return cls(settings.origin, private, file)
 
     def signer(self, level: int) -> SigningKey:
         """Return the key that signs the tree of a clearance."""
@@ -74,7 +73,10 @@ class LedgerKey:
     def begin(self) -> None:
         """Begin to sign as this origin, which must be new: nothing may have been signed as it yet."""
         with self.lock():
-            signed = self._read() if self._signed.exists() else {}
+            try:
+                signed = self._read()
+            except SigningError:
+                signed = {}
             if self.origin in signed:
                 raise SigningError(f"{self.origin} has signed already: a new history needs a name that was never used.")
             self._write(signed | {self.origin: {}})
@@ -82,15 +84,11 @@ class LedgerKey:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from signing meanwhile."""
-        try:
-            descriptor = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise SigningError(f"The folder of LIFELINE_SIGNING_KEY_FILE cannot be written to: {error.strerror}.") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with _writing():
+            descriptor = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT, OWNER_READS_AND_WRITES)
+        with os.fdopen(descriptor) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
 
     def last_signed(self, level: int) -> bytes | None:
         """Return the last signed checkpoint of a clearance; None before the first. Raises SigningError."""
@@ -109,29 +107,30 @@ class LedgerKey:
     def _beside(self, ending: str) -> Path:
         return self.file.with_name(self.file.name + ending)
 
-    @property
-    def _signed(self) -> Path:
-        return self._beside(".signed")
-
     def _read(self) -> dict[str, dict[str, str]]:
         try:
-            found: dict[str, dict[str, str]] = json.loads(self._signed.read_bytes())
+            return _SIGNED.validate_json(self._beside(".signed").read_bytes())
         except (OSError, ValueError):
-            raise SigningError(f"{self._signed.name}, beside the key, is missing or damaged: put it back, or {FORK}.") from None
-        return found
+            raise SigningError(f"{self.file.name}.signed, beside the key, is missing or damaged: put it back, or {FORK}.") from None
 
     def _write(self, signed: dict[str, dict[str, str]]) -> None:
         new = self._beside(".new")
-        try:
+        with _writing():
             with replace_by_private_file(new) as file:
-                file.write(json.dumps(signed, indent=1, ensure_ascii=False).encode() + b"\n")
+                file.write(_SIGNED.dump_json(signed, indent=1) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            new.replace(self._signed)
-            folder = os.open(self.file.absolute().parent, os.O_RDONLY)
+            new.replace(self._beside(".signed"))
+            folder = os.open(self.file.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        except OSError as error:
-            raise SigningError(f"The folder of LIFELINE_SIGNING_KEY_FILE cannot be written to: {error.strerror}.") from None
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SigningError(f"The folder of LIFELINE_SIGNING_KEY_FILE cannot be written to: {error.strerror}.") from None

@@ -19,8 +19,6 @@ from app.http.state import app_state
 from app.ledger.appender import CLOCK_BEHIND, is_clock_behind
 from app.ledger.checkpoints import find_signing_problems
 from app.ledger.models import LedgerHead
-from app.settings import Settings
-from app.storage.database import Database
 from app.storage.database_errors import UNAVAILABLE, classify_database_error
 from app.storage.migrations import read_schema_revision, schema_problem
 from app.storage.types import table_of
@@ -80,8 +78,11 @@ async def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Respons
             if schema_problem(found) is not None:
                 raise _not_ready("The database does not have the schema of this version: run `lifeline migrate`.")
             last_recorded_at = (await connection.execute(select(table_of(LedgerHead).c.recorded_at))).scalar_one()
-        # As a caller without a key sees it, so that a probe tells no one of restricted entries.
-        checkpoints = "off" if settings.origin is None else await _checkpoints(database, settings)
+        checkpoints = "off"
+        if settings.origin is not None:
+            # As callers without a key see it, so that a probe tells nothing of restricted entries.
+            levels = range(settings.public_clearance.level + 1)
+            checkpoints = "refused" if await find_signing_problems(settings, levels, database.read_latest) else "signed"
     except Exception as error:
         if (problem := classify_database_error(error)) is None:
             raise
@@ -106,11 +107,6 @@ async def get_metrics(request: Request, database: DatabaseDep, settings: Setting
     if Scope.ADMIN not in caller.scopes:
         text = b"".join(_PUBLIC_LINES.findall(text))
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
-
-
-async def _checkpoints(database: Database, settings: Settings) -> str:
-    async with database.read_latest() as connection:
-        return "refused" if await find_signing_problems(connection, settings, range(settings.public_clearance.level + 1)) else "signed"
 
 
 def _ok(**more: str | None) -> Response:

@@ -159,7 +159,7 @@ async def _sample_operations(primary: AsyncConnection, database: Database, setti
         async with engine.connect() as connection:
             audit_entries += (await connection.execute(select(func.count()).select_from(table_of(AuditEntry)))).scalar_one()
     sqlite_bytes = _sqlite_bytes(settings.database_url)
-    refused = await find_signing_problems(primary, settings, range(len(LABELS)))
+    refused = await find_signing_problems(settings, range(len(LABELS)), database.read_latest)
     run = table_of(OperationRun).c
     ages = {row.name: (utc_now() - row.finished_at).total_seconds() for row in await primary.execute(select(run.name, run.finished_at))}
     return {

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,7 @@ from app.access.principal import Scope
 from app.domain.tlp import LABELS, Label
 from app.ledger import nodes
 from app.ledger.notes import Checkpoint, SignedNote, VerifierKey
+from app.ledger.signing_key import LedgerKey
 from app.settings import Settings
 from app.storage.database import Database
 from tests.ledger.helpers import rewrite, signing_settings
@@ -78,7 +81,7 @@ async def test_checkpoint_of_a_lower_clearance_is_the_same_for_all(
     assert (await amber.get(CHECKPOINT, params={"clearance": "blue"})).status_code == 422
 
 
-# What an intruder, or a restored backup, changes; all chains and trees are hashed anew. Each with what the refusal says.
+# Changes by an intruder or by a restored backup, with the words of the refusal; every chain and tree is hashed again.
 REWRITTEN = {
     "a value": (['UPDATE report SET value = \'{"concept": "trapped", "people": 7}\' WHERE global_seq = 1'], "are not those"),
     "who sent it": (["UPDATE report SET recorded_by = 'another'", "UPDATE ledger_entry SET recorded_by = 'another'"], "are not those"),
@@ -137,21 +140,27 @@ async def test_rewritten_ledger_is_not_signed_and_goes_on(
 
 @sqlite_only
 async def test_nothing_is_signed_without_what_was_signed_before(
-    client: httpx.AsyncClient, reference: Reference, key_file: Path, signed: Path
+    client: httpx.AsyncClient, reference: Reference, settings: Settings, key_file: Path, signed: Path
 ) -> None:
     assert (await client.get(CHECKPOINT)).status_code == 200
     kept = await asyncio.to_thread(signed.read_bytes)
     await post(client, **report())
-    for damage in (lambda: signed.write_bytes(kept[:20]), lambda: signed.write_text("{}"), signed.unlink):
+    for damage in (lambda: signed.write_bytes(kept[:20]), lambda: signed.write_text("{}"), lambda: signed.write_text("[]"), signed.unlink):
         await asyncio.to_thread(damage)
         refused = await client.get(CHECKPOINT)
         assert refused.status_code == 503
         assert "lifeline ledger fork" in refused.json()["detail"]
         assert str(key_file.parent) not in refused.text
         assert (await client.get("/health/ready")).json()["checkpoints"] == "refused"
+    code, output = await asyncio.to_thread(run, settings, "ledger", "fork", "--origin", settings.origin or "")
+    assert (code, "is the name of the history so far" in output) == (1, True)
+    assert (await asyncio.to_thread(run, settings, "ledger", "fork", "--origin", "ledger.example.org/aid-2"))[0] == 0
+    assert (await client.get(CHECKPOINT)).status_code == 503
     await asyncio.to_thread(signed.write_bytes, kept)
     assert (await client.get(CHECKPOINT)).status_code == 200
     assert {each.stat().st_mode & 0o777 for each in (signed, key_file)} == {0o600}
+    await asyncio.to_thread(key_file.chmod, 0o644)
+    assert "others than the owner may use" in (await asyncio.to_thread(run, settings, "doctor"))[1]
     await asyncio.to_thread(key_file.write_text, "no key")
     await post(client, **report(value={"people": 1}))
     assert (await client.get(CHECKPOINT)).status_code == 503
@@ -198,3 +207,34 @@ def test_ledger_init_makes_a_private_key_once(database_url: str, tmp_path: Path)
     assert (again.exit_code, "File exists" in again.output, file.read_bytes()) == (1, True, content)
     for wrong in ("aid", "Ledger.example.org", "https://ledger.example.org", "ledger.example.org/a b", "ledger.example.org+1"):
         assert "must be a name that is yours alone" in invoke("ledger", "init", "--origin", wrong, "--key-file", str(file)).output
+
+
+def test_killed_signer_leaves_the_last_checkpoint_whole(tmp_path: Path) -> None:
+    """A second process goes on from it at once: the lock dies with its holder."""
+    key = LedgerKey.create("ledger.example.org/aid", tmp_path / "signing.key")
+    code = """
+import sys
+from pathlib import Path
+from app.ledger.signing_key import LedgerKey
+key = LedgerKey("ledger.example.org/aid", b"", Path(sys.argv[1]))
+number = int(sys.argv[2])
+while True:
+    with key.lock():
+        key.remember(number % 5, b"%d" % number * 1000)
+    number += 1
+    print(number, flush=True)
+"""
+    following = 0
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", code, str(key.file), str(following)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            for _ in range(7):
+                writer.stdout.readline()
+            writer.kill()
+        with key.lock():
+            notes = [key.last_signed(level) or b"" for level in range(5)]
+        numbers = [int(each[: len(each) // 1000]) for each in notes]
+        assert [b"%d" % number * 1000 for number in numbers] == notes
+        # Each was written after the one before it, so no older one is left.
+        assert max(numbers) - min(numbers) == 4
+        following = max(numbers) + 1

@@ -81,9 +81,11 @@ def test_proof_of_another_log_or_entry_is_refused() -> None:
     ("old", "new"),
     [
         ("quorum some", ""), ("quorum some", "quorum nobody"), ("quorum some", "quorum some\nquorum none"), ("log ", "blog "),
-        ("group some any a b", "group some 3 a b"), ("group some any a b", "group some 0 a b"), 
+        ("group some any a b", "group some 3 a b"), ("group some any a b", "group some 0 a b"),
         ("group some any a b", "group some any a a"),
-        ("group some any a b", "group some any a d"), ("group some any", "group a any"), ("group some any a b", "group some any"),
+        ("group some any a b", "group some any a d"), ("group some any a b", "group some any a none"),
+        (f"witness b {WITNESSES['b'].verifier(COSIGNATURE)}", f"witness b {WITNESSES['a'].verifier(COSIGNATURE)}"),
+        ("group some any", "group a any"), ("group some any a b", "group some any"),
         ("witness b", "witness a"), ("witness b", "witness none"), (f"log {LOG.verifier()}", f"log {WITNESSES['a'].verifier(COSIGNATURE)}"),
         (str(WITNESSES["b"].verifier(COSIGNATURE)), str(LOG.verifier())), ("log example", "log example+"),
     ],

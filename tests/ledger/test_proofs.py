@@ -149,7 +149,7 @@ async def test_withheld_entry_keeps_its_leaf_and_loses_its_content(
         assert (await anonymous.get(f"/v1/reports/{raised['id']}.{ending}")).status_code == 404
     assert (await anonymous.get(f"/v1/reports/{relaying['id']}.tlog-entry")).status_code == 404
     assert (await anonymous.get(f"/v1/reports/{relaying['id']}.tlog-proof")).status_code == 200
-    # Who is cleared for all of it proves both.
+    # A reader with the clearance for both proves both.
     assert (await proved(client, raised["id"]))[1]["report"]["id"] == raised["id"]
     assert (await proved(client, relaying["id"], clearance="red"))[1]["report"]["provenance"]["relays"] == raised["id"]
 

@@ -15,7 +15,7 @@ UNHASHED = ("seq", "hash", "documents", "documents_complete")
 
 
 async def test_raised_statement_is_not_found_by_guessing(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference) -> None:
-    """Who keeps the hashes and knows all but the figure, and tries every figure, learns nothing."""
+    """A reader that keeps the hashes and knows all but the figure, and tries every figure, learns nothing."""
     reader = await make_client(clearance=Label.GREEN)
     await post(client, **report(value={"people": 1}))
     raised = await post(client, **report(value={"people": 4711}, source="monitor"))
