@@ -28,6 +28,7 @@ from app.http.response_cache import ResponseCacheMiddleware
 from app.http.route_index import RouteIndex
 from app.http.shutdown import on_shutdown_signal
 from app.http.state import AppState
+from app.ledger.checkpoints import CheckpointSigner
 from app.operations.health import router as health
 from app.routers import DESCRIPTION, TAGS, router
 from app.settings import Settings, get_settings
@@ -85,6 +86,7 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     tracing.trace_statements(database.engines, state.tracer_provider)
     await database.commit_notifier.start()
     state.change_feed = ChangeFeed(database)
+    state.checkpoint_signer = CheckpointSigner(settings)
     state.issuer = configured_issuer(settings)
     state.sessions = Sessions(settings, database)
     state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)

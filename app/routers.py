@@ -33,16 +33,20 @@ TAGS = [
     {"name": "Alerts", "description": "The same statements as CAP 1.2 messages in an Atom feed, for alerting systems."},
     {"name": "Changes", "description": "Every change in order, for mirrors, pollers and live dashboards."},
     {"name": "Webhooks", "description": "Changes posted to your server, signed, at least once. Needs a key with the scope `read`."},
+    {
+        "name": "Ledger",
+        "description": "Checkpoints, tiles and proofs: no entry was altered, and all are served one history.",
+    },
     {"name": "Reports", "description": "The sourced statements that indicators are assessed from."},
     {"name": "Reporting", "description": "Append, correct, retract and label reports. Needs a key with the scope `report` or `curate`."},
     {"name": "Places, sources, routes", "description": "Reference data of reports. Adding to it needs a key with the scope `curate`."},
-    {"name": "Ledger", "description": "Head of the hash chain, which proves that no entry was altered."},
     {"name": "Keys", "description": "Keys and the audit log. All but `/v1/me` needs a key with the scope `admin`."},
     {"name": "OGC API - Features", "description": "Features for GIS: connect QGIS or a dashboard to `/ogc`."},
     {"name": "Health", "description": "Probes and metrics of the service."},
 ]
 
 router = APIRouter(prefix="/v1")
-first_tags = (situations, indicators, alerts, changes, webhooks, reports, provenance)
-for each in (*first_tags, imports, amendments, labels, reference, track_records, ledger, keys):
+# The ledger's before those of reports, whose paths take every ending.
+first_tags = (situations, indicators, alerts, changes, webhooks, ledger, reports, provenance)
+for each in (*first_tags, imports, amendments, labels, reference, track_records, keys):
     router.include_router(each)

@@ -14,71 +14,31 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from rapidfuzz import process
 
 from app.domain.kinds import KINDS
-from app.domain.rates import Rate, parse_rate
+from app.domain.rates import Rate
+from app.domain.setting_types import (
+    AbsolutePath,
+    DatabaseUrl,
+    Days,
+    LogOrigin,
+    Name,
+    Origin,
+    RateSetting,
+    check_kinds,
+    from_json,
+    long_secret,
+    matching,
+)
 from app.domain.tlp import Label
-from app.domain.urls import DATABASE_URL, ISSUER, ORIGIN, WEB_URL, redact_database_url
+from app.domain.urls import ISSUER, WEB_URL, redact_database_url
 
 PREFIX = "LIFELINE_"
 # Names that other parts read: a key for `lifeline pull`, and what `serve` hands on to its workers.
 OTHER_NAMES = ("UPSTREAM_KEY", "SHARED_COUNTERS")
 # Kubernetes adds such names to a container when a service is called "lifeline" or "lifeline-...".
 _OF_KUBERNETES = re.compile(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_(?:PROTO|PORT|ADDR))?)?)")
-MAX_DAYS = 3650
 MAX_HORIZON_DAYS = 36_500
 MAX_BYTES = 2**36
-MAX_SECRET_CHARACTERS = 1000
 MAX_SHOWN_CHARACTERS = 100
-
-
-def _json(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise ValueError("must be JSON, as in the description of this setting") from None
-
-
-def _matching(pattern: str, otherwise: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if re.fullmatch(pattern, value) is None:
-            raise ValueError(otherwise)
-        return value
-
-    return AfterValidator(check)
-
-
-def _check_kinds(days: dict[str, int]) -> dict[str, int]:
-    if unknown := days.keys() - KINDS.keys():
-        raise ValueError(f"has no kind {', '.join(sorted(unknown))}: the kinds are {', '.join(KINDS)}")
-    return days
-
-
-def _secret(min_characters: int) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        secret = value.get_secret_value()
-        if not min_characters <= len(secret) <= MAX_SECRET_CHARACTERS or secret != secret.strip() or not secret.isprintable():
-            raise ValueError(
-                f"must have at least {min_characters} characters, at most {MAX_SECRET_CHARACTERS}, and no space or line break at an end"
-            )
-        return value
-
-    return AfterValidator(check)
-
-
-RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(parse_rate)]
-DatabaseUrl = Annotated[
-    str,
-    _matching(
-        DATABASE_URL,
-        "must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME, with several hosts as HOST1:PORT1,HOST2:PORT2, "
-        "and with the characters @ / ? # of user and password percent-encoded",
-    ),
-]
-Origin = Annotated[str, _matching(rf"\*|{ORIGIN}", "must be `*` or an origin without a path, such as https://example.org")]
-# It is compared with what other systems send.
-Name = Annotated[str, _matching(r"[^\s\x00-\x1f\x7f]{1,200}", "must have 1 to 200 characters, without spaces")]
-Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
 class Settings(BaseSettings):
@@ -131,7 +91,7 @@ class Settings(BaseSettings):
     response_cache_bytes: Annotated[int, Field(ge=0, le=MAX_BYTES)] = Field(
         default=64 * 1024 * 1024, description="Memory for cached responses in each process, in bytes; 0 disables the cache."
     )
-    key_hash_secret: Annotated[SecretStr, _secret(16)] | None = Field(
+    key_hash_secret: Annotated[SecretStr, long_secret(16)] | None = Field(
         default=None,
         description="Secret of the HMAC under which key hashes are stored, at least 16 characters. Unset: a random secret in the database. "
         "With it, a stolen database does not reveal whether a guessed key is valid. Changing it invalidates every key.",
@@ -154,18 +114,18 @@ class Settings(BaseSettings):
     header_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=10.0, description="Seconds within which the head of a request must arrive; then the connection is closed."
     )
-    cors_origins: Annotated[list[Origin], NoDecode, BeforeValidator(_json)] = Field(
+    cors_origins: Annotated[list[Origin], NoDecode, BeforeValidator(from_json)] = Field(
         default_factory=list,
         description="Origins whose web pages may read the API (CORS), as a JSON array such as "
         '`["https://example.org"]`; `["*"]` allows all.',
     )
-    oidc_issuer: Annotated[str, _matching(ISSUER, "must be a URL such as https://id.example.org/realms/aid, without a query")] | None = (
+    oidc_issuer: Annotated[str, matching(ISSUER, "must be a URL such as https://id.example.org/realms/aid, without a query")] | None = (
         Field(default=None, description="OpenID Connect issuer whose access tokens are accepted instead of keys. Unset: keys only.")
     )
     oidc_audience: Name | None = Field(
         default=None, description="Audience that the `aud` claim of an access token must contain; required with an issuer."
     )
-    oidc_jwks_url: Annotated[str, _matching(WEB_URL, "must be a URL such as https://id.example.org/keys")] | None = Field(
+    oidc_jwks_url: Annotated[str, matching(WEB_URL, "must be a URL such as https://id.example.org/keys")] | None = Field(
         default=None, description="URL of the issuer's signing keys (JWKS). Unset: taken from the issuer's discovery document."
     )
     oidc_scopes_claim: Name = Field(default="scope", description="Claim that holds the scopes, as an array or as words in one string.")
@@ -177,7 +137,7 @@ class Settings(BaseSettings):
         default=24, description="Hours for which the webhooks of a token's subject keep working after its last token has expired."
     )
     horizon_days: Annotated[
-        dict[str, Annotated[int, Field(ge=1, le=MAX_HORIZON_DAYS)]], NoDecode, BeforeValidator(_json), AfterValidator(_check_kinds)
+        dict[str, Annotated[int, Field(ge=1, le=MAX_HORIZON_DAYS)]], NoDecode, BeforeValidator(from_json), AfterValidator(check_kinds)
     ] = Field(
         default_factory=dict,
         description="Days after which a report no longer counts beside the newest sound report of its indicator, by kind, as a JSON object "
@@ -187,7 +147,7 @@ class Settings(BaseSettings):
         default=60, description="Seconds by which a time in a report may lie ahead of the server's clock."
     )
     cap_sender: Annotated[
-        str, _matching(r"[^\s\x00-\x1f\x7f,<&]{1,200}", "must be a name such as a domain, without spaces, commas, < and &")
+        str, matching(r"[^\s\x00-\x1f\x7f,<&]{1,200}", "must be a name such as a domain, without spaces, commas, < and &")
     ] = Field(
         default="lifeline",
         description="`sender` of CAP alerts: a globally unique name such as a domain, without spaces, commas, `<` or `&`.",
@@ -218,7 +178,18 @@ class Settings(BaseSettings):
     )
     webhook_log_days: Days = Field(default=30, description="Days for which finished webhook deliveries stay in the delivery log.")
 
-    session_secret: Annotated[SecretStr, _secret(32)] | None = Field(
+    origin: LogOrigin | None = Field(
+        default=None,
+        description="Name of this ledger in its checkpoints, such as `ledger.example.org/aid`: yours alone, and for good. "
+        "Unset: nothing is signed. An attacker who can change it can begin a history that no partner has seen.",
+    )
+    signing_key_file: AbsolutePath | None = Field(
+        default=None,
+        description="File with the key that signs checkpoints, from `lifeline ledger init`, outside the database and its backups. The last "
+        "signed checkpoints are in a file beside it. An attacker who can read it can sign another history.",
+    )
+
+    session_secret: Annotated[SecretStr, long_secret(32)] | None = Field(
         default=None,
         description="Secret that encrypts the board's session cookies, at least 32 characters. Unset: a new one at each start, which "
         "ends all sessions. Several machines behind one address need the same secret.",
@@ -238,6 +209,8 @@ class Settings(BaseSettings):
             raise ValueError("LIFELINE_OIDC_ISSUER and LIFELINE_OIDC_AUDIENCE must be set together, and LIFELINE_OIDC_JWKS_URL with them")
         if self.read_database_url is not None and not self.database_url.startswith(self.read_database_url.partition(":")[0]):
             raise ValueError("LIFELINE_READ_DATABASE_URL and LIFELINE_DATABASE_URL must both name PostgreSQL; SQLite has no replicas")
+        if (self.origin is None) != (self.signing_key_file is None):
+            raise ValueError("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE must be set together: run `lifeline ledger init`")
         return self
 
     def shown(self) -> Iterator[tuple[str, str, str]]:

@@ -327,6 +327,14 @@ def _create_ledger() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_head")),
     )
     op.create_table(
+        "ledger_node",
+        sa.Column("clearance", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("height", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", BIG, autoincrement=False, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("clearance", "height", "number", name=op.f("pk_ledger_node")),
+    )
+    op.create_table(
         "ledger_entry",
         *(sa.Column(f"seq_{label}", BIG, nullable=True) for label in LABELS),
         *(sa.Column(f"hash_{label}", sa.String(length=64), nullable=True) for label in LABELS),
@@ -340,6 +348,7 @@ def _create_ledger() -> None:
         sa.Column("redacted_below", sa.Integer(), nullable=False),
         sa.Column("pseudonymised_below", sa.Integer(), nullable=False),
         sa.Column("salt", sa.String(length=32), nullable=False),
+        *(sa.Column(f"leaf_{label}", sa.LargeBinary(), nullable=True) for label in LABELS),
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("detail", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
@@ -494,6 +503,7 @@ def downgrade() -> None:
     op.drop_table("alert_standing")
     op.drop_table("indicator_projection")
     op.drop_table("ledger_entry")
+    op.drop_table("ledger_node")
     op.drop_table("ledger_head")
     op.drop_table("label_proposal")
     op.drop_table("report")

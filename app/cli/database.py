@@ -10,6 +10,8 @@ import typer
 from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
 from app.domain.times import rfc3339
+from app.domain.tlp import LABELS
+from app.ledger.checkpoints import find_signing_problems
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
 from app.operations.runs import BACKUP, VERIFY, record_run
@@ -68,7 +70,11 @@ def verify(
                 async for problem in found:
                     stdout.print(problem, markup=False)
                     problems += 1
-            return problems, await load_heads(connection)
+            heads = await load_heads(connection)
+        for problem in await find_signing_problems(settings, range(len(LABELS)), lambda: open_snapshot(settings)):
+            stdout.print(problem, markup=False)
+            problems += 1
+        return problems, heads
 
     problems, heads = run(work(), schema=False)
     if problems:

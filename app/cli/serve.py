@@ -20,13 +20,16 @@ from app.domain.tlp import Label
 from app.http.header_timeout import HeaderTimeoutProtocol
 from app.http.rate_limit import share_counters
 from app.http.server import run as run_server
+from app.ledger.signing_key import LedgerKey, SigningError
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, get_settings
 from app.storage.migrations import require_schema, schema_revision
+from app.storage.sqlite_file import sqlite_path
 from app.storage.sqlite_integrity import find_corruption
 from app.telemetry.logging import LOGGING
 
 DEMO = "demo"
+DEMO_ORIGIN = "demo.lifeline.example"
 
 commands = typer.Typer()
 
@@ -50,6 +53,7 @@ def serve(
     address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"  # noqa: S104 - compared, not listened on
     if demo:
         _demo(settings)
+        _sign_demo(settings)
         stdout.print(f"Board        {address}/", f"Indicators   {address}/v1/indicators", f"Swagger UI   {address}/docs", sep="\n")
     # All worker processes inherit one secret, so that each accepts the sessions of the others.
     if settings.session_secret is None:
@@ -84,6 +88,20 @@ def _demo(settings: Settings) -> None:
     stdout.print("Loaded Aleppo, July to October 2016." if loaded else "The database has reports already: nothing was loaded.")
     if secret:
         stdout.print(f"Key with every scope and the clearance amber: [bold]{secret}[/bold]")
+
+
+def _sign_demo(settings: Settings) -> None:
+    """Make a key beside a SQLite database, unless one is configured, and let this process and its workers sign with it."""
+    if settings.origin is not None or (path := sqlite_path(settings.database_url)) is None:
+        return
+    file = path.absolute().with_name(f"{path.name}.signing-key")
+    try:
+        if not file.exists():
+            LedgerKey.create(DEMO_ORIGIN, file)
+    except (OSError, SigningError) as error:
+        raise fail(f"{file} cannot be made: {error}.") from None
+    os.environ |= {"LIFELINE_ORIGIN": DEMO_ORIGIN, "LIFELINE_SIGNING_KEY_FILE": str(file)}
+    get_settings.cache_clear()
 
 
 async def _load_demo(session: AsyncSession, settings: Settings) -> tuple[bool, str | None]:

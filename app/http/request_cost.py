@@ -25,6 +25,8 @@ MAX_WAIT_SECONDS = 10.0
 
 WHOLE_LIST_WEIGHT = IMPORT_WEIGHT = 50
 PAST_RECORD_WEIGHT = PAGE_WEIGHT = 5
+# 256 entries.
+ENTRY_TILE_WEIGHT = 3
 # Not MIN_EXPENSIVE: a page with a slot would wait for the slots of its own requests to the API.
 PAST_PAGE_WEIGHT = 9
 # Indicators assessed for a weight of one.
@@ -59,6 +61,8 @@ def weight_of(scope: Scope) -> int:
     if len(parts) > 3 and parts[-1] != "items":
         if parts[-1] in ("history", "record") or "within" in sent:
             return MIN_EXPENSIVE
+        if parts[3:5] == ["tile", "entries"]:
+            return ENTRY_TILE_WEIGHT
         return PAST_RECORD_WEIGHT if past else 1
     limit = min(int(sent["limit"]), _MAX_LIMIT) if sent.get("limit", "").isdecimal() and len(sent["limit"]) < 10 else _DEFAULT_LIMIT
     if "limit" not in sent and "cursor" not in sent and _asks_for_other_format(scope, suffix or sent.get("format")):

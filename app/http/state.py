@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.http.load_shedding import LoadSheddingMiddleware
     from app.http.rate_limit import RateLimitDecision, RateLimiter
     from app.http.response_cache import ResponseCacheMiddleware
+    from app.ledger.checkpoints import CheckpointSigner
     from app.settings import Settings
     from app.storage.database import Database
     from app.telemetry.metrics import DatabaseMetrics
@@ -36,6 +37,7 @@ class AppState:
 
     database: "Database"
     change_feed: "ChangeFeed"
+    checkpoint_signer: "CheckpointSigner"
     issuer: "Issuer | None"
     read_audit: "ReadAuditBuffer"
     sessions: "Sessions"

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,9 @@ from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
 from app.http.problems import Problem
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.models import HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.nodes import insert_nodes
+from app.ledger.tree import TILE_WIDTH
 from app.reference.records import REVEAL_FROM
 from app.storage.types import column_values, detached_row, table_of
 
@@ -47,6 +49,11 @@ class LedgerAppender:
     recorded_at: datetime
     seq: list[int]
     hashes: list[str]
+    # The positions up to which the nodes of the trees are stored.
+    _sealed: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sealed = list(self.seq)
 
     def new_entry(self, type_: str, caller: Principal, **columns: Any) -> LedgerEntry:
         """Return an entry that the caller records in this transaction; `append` gives it its positions."""
@@ -75,6 +82,7 @@ class LedgerAppender:
             self.hashes[level] = chain_hash(self.hashes[level], views.canonical(level))
             setattr(entry, SEQ_COLUMNS[level], self.seq[level])
             setattr(entry, HASH_COLUMNS[level], self.hashes[level])
+            setattr(entry, LEAF_COLUMNS[level], views.leaf(level))
 
     async def flush(self, session: AsyncSession, entries: Sequence[LedgerEntry]) -> None:
         """Insert appended entries and write the new head; do nothing without entries."""
@@ -83,7 +91,11 @@ class LedgerAppender:
             await self.write_head(session)
 
     async def write_head(self, session: AsyncSession) -> None:
-        """Write the new head, for entries that are inserted already."""
+        """Write the new head, and what it completes in the trees, for entries that are inserted already."""
+        for level, seq in enumerate(self.seq):
+            if seq // TILE_WIDTH > self._sealed[level] // TILE_WIDTH:
+                await insert_nodes(session, level, self._sealed[level], seq)
+            self._sealed[level] = seq
         positions = zip((*SEQ_COLUMNS, *HASH_COLUMNS), (*self.seq, *self.hashes), strict=True)
         await session.execute(_UPDATE_HEAD, {"global_seq": self.global_seq, "recorded_at": self.recorded_at, **dict(positions)})
 

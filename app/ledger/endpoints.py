@@ -1,20 +1,181 @@
-"""`/v1/ledger/head`: the last entry of the ledger."""
+"""`/v1/ledger` and the proofs of reports, by which others verify that nothing was altered and that all are served one history."""
+
+from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
-from app.access.dependencies import CallerDep, DatabaseDep
-from app.http.openapi import LIST_ERRORS
-from app.http.responses import json_response
+from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
+from app.access.principal import Principal
+from app.domain.tlp import Label
+from app.http.openapi import LIST_ERRORS, READ_ERRORS, Responses, problem_responses
+from app.http.problems import Problem, not_found
+from app.http.responses import JSON, cache_control, json_response
+from app.http.state import app_state
+from app.ledger import proofs
+from app.ledger.checkpoints import verifier_keys
+from app.ledger.nodes import read_hashes
 from app.ledger.queries import load_head
 from app.ledger.schemas import LedgerHead
 
 router = APIRouter(tags=["Ledger"])
 
+TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
+IMMUTABLE = "max-age=31536000, immutable"
+
+Clearance = Annotated[
+    Label | None, Query(description="Clearance whose ledger is meant, up to your own; by default your own.", examples=["clear"])
+]
+TileNumber = Annotated[
+    str,
+    Path(
+        description="Number of the tile in groups of three digits, all but the last with an `x` before it, such as `x001/234`; of a tile "
+        "with fewer than 256 entries, `.p/` and how many.",
+        examples=["000.p/3"],
+    ),
+]
+ReportId = Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000007"])]
+ReportTree = Annotated[
+    Label | None,
+    Query(description="Prove it in the ledger of this clearance, at least the report's label and at most your own; by default the label."),
+]
+
+
+_SCHEMAS = {BYTES: {"type": "string", "format": "binary"}, JSON: {"type": "object"}}
+
+
+def _responses(media_type: str, description: str, example: Any) -> Responses:
+    content = {media_type: {"schema": _SCHEMAS.get(media_type, {"type": "string"}), "example": example}}
+    return READ_ERRORS | problem_responses(403) | {200: {"description": description, "content": content}}
+
+
+def _level(caller: Principal, clearance: Label | None) -> int:
+    """Return the level of a clearance up to the caller's; raise 403."""
+    if clearance is not None and clearance.level > caller.level:
+        raise Problem(403, f"The key is not cleared for {clearance.value}.", kind="clearance")
+    return caller.level if clearance is None else clearance.level
+
 
 @router.get("/ledger/head", summary="Get the head of the ledger", response_model=LedgerHead, responses=LIST_ERRORS)
-async def get_ledger_head(request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+async def get_ledger_head(request: Request, caller: CallerDep, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Return position, hash and time of the last entry as this caller sees the ledger: keep them to prove later what was recorded."""
     async with database.read() as connection:
         head = await load_head(connection, caller.level)
-    return json_response(request, orjson.dumps(head), revision=head["seq"])
+    return json_response(request, orjson.dumps(head | verifier_keys(settings, caller.level)), revision=head["seq"])
+
+
+@router.get(
+    "/ledger/checkpoint",
+    summary="Get a signed checkpoint",
+    response_class=Response,
+    responses=_responses(
+        "text/plain",
+        "Origin, size and root hash of the tree, and the signature (C2SP tlog-checkpoint).",
+        "ledger.example.org/aid/clear\n16\nT1Rv2rBq0tU5xS3yq0Jd6eWmY0vO2m8hYx1yJb8y2X8=\n\n— ledger.example.org/aid/clear NIXF8A...\n",
+    ),
+)
+async def get_checkpoint(request: Request, caller: CallerDep, database: DatabaseDep, clearance: Clearance = None) -> Response:
+    """Return the signed root of the Merkle tree over the ledger as it is now.
+
+    Keep it: a later one that does not continue it proves that history was rewritten. 404 where this service signs nothing, 503 where the
+    ledger does not continue what it signed before.
+    """
+    signed = await app_state(request).checkpoint_signer.sign(database, _level(caller, clearance))
+    return json_response(request, signed.note, media_type=TEXT, revision=signed.checkpoint.size)
+
+
+@router.get(
+    "/ledger/tile/entries/{number:path}",
+    summary="Get a tile of entries",
+    response_class=Response,
+    responses=_responses(BYTES, "Entries, each after its length in two bytes; one that was withheld since has none.", "(binary)"),
+)
+async def get_entry_tile(
+    request: Request, caller: CallerDep, database: DatabaseDep, number: TileNumber, clearance: Clearance = None
+) -> Response:
+    """Return up to 256 entries in canonical JSON, as they are hashed (C2SP tlog-tiles)."""
+    level, (first, width) = _level(caller, clearance), proofs.parse_tile(number)
+    async with database.read_latest() as connection:
+        entries = await proofs.read_entries(connection, level, first, width)
+    if len(entries) < width:
+        raise not_found("tile")
+    return json_response(request, b"".join(len(each).to_bytes(2, "big") + each for each in entries), media_type=BYTES)
+
+
+@router.get(
+    "/ledger/tile/{height}/{number:path}",
+    summary="Get a tile of hashes",
+    response_class=Response,
+    responses=_responses(BYTES, "Hashes of 32 bytes each.", "(binary)"),
+)
+async def get_tile(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    height: Annotated[int, Path(description="0 for the entries; a hash at N is the root of 256 at N - 1.", ge=0, le=7, examples=[0])],
+    number: TileNumber,
+    clearance: Clearance = None,
+) -> Response:
+    """Return up to 256 hashes of the Merkle tree (C2SP tlog-tiles). They never change, so keep them."""
+    level, (first, width) = _level(caller, clearance), proofs.parse_tile(number)
+    async with database.read_latest() as connection:
+        hashes = await read_hashes(connection, level, height, first, width)
+    if len(hashes) < width:
+        raise not_found("tile")
+    kept = {"Cache-Control": cache_control(request).replace("no-cache", IMMUTABLE)}
+    return json_response(request, b"".join(hashes), media_type=BYTES, headers=kept)
+
+
+@router.get(
+    "/reports/{id}.tlog-proof",
+    summary="Get the proof of a report",
+    response_class=Response,
+    responses=_responses(
+        "text/plain",
+        "Position, hashes and signed checkpoint (C2SP tlog-proof).",
+        "c2sp.org/tlog-proof@v1\nindex 6\n...\n\nledger.example.org/aid/clear\n...",
+    ),
+)
+async def get_report_proof(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    id: ReportId,  # noqa: A002 - the field's name on the wire
+    clearance: ReportTree = None,
+) -> Response:
+    """Return a proof, to be verified offline, that a report is in the ledger; what was recorded is at the same address, `.tlog-entry`."""
+    wanted = None if clearance is None else _level(caller, clearance)
+    async with database.read_latest() as connection:
+        level, index = await proofs.find_statement(connection, id, caller.level, wanted)
+    signed = await app_state(request).checkpoint_signer.sign(database, level)
+    async with database.read_latest() as connection:
+        proof = await proofs.inclusion_proof(connection, level, index, signed.checkpoint.size, signed.note)
+    return json_response(request, proof, media_type=TEXT)
+
+
+@router.get(
+    "/reports/{id}.tlog-entry",
+    summary="Get the entry that a proof is of",
+    response_class=Response,
+    responses=_responses(
+        JSON,
+        "The entry in canonical JSON, byte for byte as it is hashed.",
+        {"type": "report", "report": {"kind": "trapped_population", "place": "aleppo-east"}, "salt": "5f0c6b3f0d7e4a518c9b2d6e7f809a1b"},
+    ),
+)
+async def get_report_entry(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    id: ReportId,  # noqa: A002 - the field's name on the wire
+    clearance: ReportTree = None,
+) -> Response:
+    """Return the entry that recorded a report, to keep beside its proof; 404 also if a part of it was withheld since."""
+    wanted = None if clearance is None else _level(caller, clearance)
+    async with database.read_latest() as connection:
+        level, index = await proofs.find_statement(connection, id, caller.level, wanted)
+        (entry,) = await proofs.read_entries(connection, level, index, 1)
+    if not entry:
+        raise not_found("entry")
+    return json_response(request, entry)

@@ -18,6 +18,7 @@ import rfc8785
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
 from app.ledger.models import LedgerEntry
+from app.ledger.tree import leaf_hash
 from app.reports.models import Report
 
 GENESIS = "0" * 64
@@ -144,11 +145,19 @@ class EntryViews:
         self._entry = entry
         self._body = body
         self._aliases = aliases
-        self._encoded: dict[tuple[bool, bool], bytes] = {}
+        self._encoded: dict[tuple[bool, bool], tuple[bytes, bytes]] = {}
 
     def canonical(self, level: int) -> bytes:
         """Return the canonical JSON for a clearance."""
+        return self._encode(level)[0]
+
+    def leaf(self, level: int) -> bytes:
+        """Return the leaf of the tree of a clearance."""
+        return self._encode(level)[1]
+
+    def _encode(self, level: int) -> tuple[bytes, bytes]:
         view = level < self._entry.redacted_below, level < self._entry.pseudonymised_below
         if view not in self._encoded:
-            self._encoded[view] = canonical_json(view_for_clearance(self._entry, self._body, level, self._aliases))
+            canonical = canonical_json(view_for_clearance(self._entry, self._body, level, self._aliases))
+            self._encoded[view] = canonical, leaf_hash(canonical)
         return self._encoded[view]

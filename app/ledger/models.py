@@ -19,6 +19,7 @@ EFFECTIVE_FROM = "effective_from"
 # Names of columns, by level.
 SEQ_COLUMNS = tuple(f"seq_{label}" for label in LABELS)
 HASH_COLUMNS = tuple(f"hash_{label}" for label in LABELS)
+LEAF_COLUMNS = tuple(f"leaf_{label}" for label in LABELS)
 
 
 class _Positions(SQLModel):
@@ -43,7 +44,8 @@ class LedgerEntry(_Positions, table=True):
     supersedes; a raised label as a tombstone; a lowered label as the report itself, which is new to them.
     Clearances below `pseudonymised_below` see protected sources under their aliases.
     `from_indicator_id` is the indicator that a correction moves a statement away from. `salt` is 16 random bytes in hexadecimal, which are
-    hashed with the entry and withheld with it, so that a hash confirms no guess of what the entry says.
+    hashed with the entry and withheld with it, so that a hash confirms no guess of what the entry says. `leaf_*` is the hash of
+    the entry in the tree of each clearance, see `app.ledger.tree`.
     """
 
     __tablename__ = "ledger_entry"
@@ -65,11 +67,27 @@ class LedgerEntry(_Positions, table=True):
     redacted_below: int = 0
     pseudonymised_below: int = 0
     salt: str = Field(max_length=32)
+    leaf_clear: bytes | None = None
+    leaf_green: bytes | None = None
+    leaf_amber: bytes | None = None
+    leaf_amber_strict: bytes | None = None
+    leaf_red: bytes | None = None
     reason: str | None = None
     detail: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
     key_id: UUID | None = None
+
+
+class LedgerNode(SQLModel, table=True):
+    """The root of 256 ** `height` entries of the tree of one clearance, `number` of which lie before it; those of height 0 are `leaf_*`."""
+
+    __tablename__ = "ledger_node"
+
+    clearance: int = Field(primary_key=True)
+    height: int = Field(primary_key=True)
+    number: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    hash: bytes
 
 
 class LedgerHead(_Positions, table=True):

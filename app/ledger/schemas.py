@@ -12,3 +12,6 @@ class LedgerHead(BaseModel):
     seq: int = Field(description="Position of the last entry; 0 before the first.")
     hash: str = Field(description="SHA-256 of the chain up to the last entry, in hexadecimal; 64 zeros before the first.")
     recorded_at: str | None = Field(description="When the last entry was recorded (UTC); null before the first.")
+    origin: str | None = Field(description="Name of this ledger in checkpoints; null where the service signs none.")
+    vkey: str | None = Field(description="Key that verifies the checkpoints of this ledger (C2SP signed-note).")
+    cosigner_vkey: str | None = Field(description="Key that verifies this service's cosignatures of other ledgers.")

@@ -1,6 +1,7 @@
 """Verify that nothing in the ledger was altered, removed or reordered, by hashing the chain of each clearance again."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,9 @@ from app.domain.times import end_of, start_of
 from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
 from app.ledger.evidence import EVIDENCE, OUTCOMES, evidence_changes, select_evidence_sources
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
+from app.ledger.verify_trees import verify_trees
 from app.reference.models import Source, SourceGrade
 from app.reports.models import Report
 from app.storage.types import table_of
@@ -52,16 +54,15 @@ class ChainVerifier:
         views = EntryViews(entry, body, aliases)
         altered = False
         for level in range(MAX_LEVEL + 1):
-            stored = getattr(entry, SEQ_COLUMNS[level]), getattr(entry, HASH_COLUMNS[level])
+            stored = [getattr(entry, names[level]) for names in (SEQ_COLUMNS, HASH_COLUMNS, LEAF_COLUMNS)]
             if level < entry.level:
-                altered |= stored != (None, None)
+                altered |= stored != [None, None, None]
                 continue
-            try:
-                expected = chain_hash(self.hashes[level], views.canonical(level))
-            except CanonicalizationError:
-                # A number that JSON cannot carry, which the service never writes.
-                expected = None
-            altered |= stored != (self.seq[level] + 1, expected)
+            expected = leaf = None
+            # Of a number that JSON cannot carry, which the service never writes.
+            with suppress(CanonicalizationError):
+                expected, leaf = chain_hash(self.hashes[level], views.canonical(level)), views.leaf(level)
+            altered |= stored != [self.seq[level] + 1, expected, leaf]
             # Continue from the stored values; otherwise every entry after an altered one would be reported.
             self.seq[level], self.hashes[level] = stored[0] or self.seq[level] + 1, stored[1] or expected or GENESIS
         return altered
@@ -88,7 +89,7 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
 async def verify_chain(connection: AsyncConnection, verifier: ChainVerifier | None = None) -> AsyncIterator[str]:
     """Yield the problems of the entries that follow, and of what they say in other tables."""
     verifier = verifier or ChainVerifier()
-    since = verifier.global_seq
+    since, sizes = verifier.global_seq, list(verifier.seq)
     global_seq = table_of(LedgerEntry).c.global_seq
     batches = select_entries().order_by(global_seq).limit(BATCH_SIZE)
     while rows := (await connection.execute(batches.where(global_seq > verifier.global_seq))).mappings().all():
@@ -99,6 +100,7 @@ async def verify_chain(connection: AsyncConnection, verifier: ChainVerifier | No
                 yield problem
     for check in (
         _verify_head(connection, verifier),
+        verify_trees(connection, sizes, verifier.seq),
         _verify_reports(connection, since),
         _verify_corrections(connection, since),
         _verify_grades(connection, since),

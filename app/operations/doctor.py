@@ -11,7 +11,8 @@ from sqlalchemy import DateTime, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.times import utc_now
-from app.domain.tlp import Label
+from app.domain.tlp import LABELS, Label
+from app.ledger.checkpoints import find_signing_problems
 from app.ledger.models import LedgerEntry, LedgerHead
 from app.ledger.verify import check_head
 from app.settings import Settings
@@ -62,6 +63,11 @@ async def run_checks(settings: Settings) -> AsyncIterator[CheckResult]:
                     problems = [problem async for problem in check_head(connection)]
                     detail = f"{problems[0]}: run `lifeline verify`" if problems else f"{entries} entries, the head is the last entry"
                     yield CheckResult("ledger", ok=not problems, detail=detail)
+                    if settings.signing_key_file is not None:
+                        unsigned = await find_signing_problems(settings, range(len(LABELS)), database.read_latest)
+                        if exposed_files(key_file := Path(settings.signing_key_file)):
+                            unsigned.append(f"others than the owner may use {key_file}: run `chmod 600`")
+                        yield CheckResult("checkpoints", ok=not unsigned, detail="; ".join(unsigned) or f"signed as {settings.origin}")
                     if database.replica is not None:
                         yield await _check_replica(database.replica, entries)
         except Exception as error:

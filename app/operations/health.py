@@ -17,6 +17,7 @@ from app.http.problems import RETRY_AFTER_SECONDS, Problem
 from app.http.responses import JSON
 from app.http.state import app_state
 from app.ledger.appender import CLOCK_BEHIND, is_clock_behind
+from app.ledger.checkpoints import find_signing_problems
 from app.ledger.models import LedgerHead
 from app.storage.database_errors import UNAVAILABLE, classify_database_error
 from app.storage.migrations import read_schema_revision, schema_problem
@@ -47,34 +48,48 @@ class Health(BaseModel):
     status: Literal["ok"] = Field(description="Always `ok`; an unhealthy service answers 503 or not at all.")
 
 
+class Readiness(Health):
+    """Health of the service, and whether it signs checkpoints."""
+
+    checkpoints: Literal["off", "signed", "refused"] | None = Field(
+        description="Whether checkpoints are signed. `refused`: the ledger, as callers without a key see it, does not continue what was "
+        "signed before; `lifeline doctor` says why. null: not looked at under load."
+    )
+
+
 @router.get("/health/live", summary="Check liveness", response_model=Health, responses=problem_responses(422))
 async def get_liveness() -> Response:
     """Return 200 while the process answers requests; checks nothing else."""
     return _ok()
 
 
-@router.get("/health/ready", summary="Check readiness", response_model=Health, responses=problem_responses(422, 503))
-async def get_readiness(database: DatabaseDep) -> Response:
+@router.get("/health/ready", summary="Check readiness", response_model=Readiness, responses=problem_responses(422, 503))
+async def get_readiness(database: DatabaseDep, settings: SettingsDep) -> Response:
     """Return 200 if the database answers, has the schema of this version and accepts entries; otherwise 503 with the reason.
 
-    The service does not record while its clock is more than a day behind the last ledger entry.
+    The service does not record while its clock is more than a day behind the last ledger entry. It records and is read without checkpoints.
     """
     # An orchestrator waits a second or two: if this waited for a connection behind many readers, the process would be restarted.
     if database.pool_health.saturated_but_responsive:
-        return _ok()
+        return _ok(checkpoints=None)
     try:
         async with database.read() as connection:
             found = await connection.run_sync(read_schema_revision)
             if schema_problem(found) is not None:
                 raise _not_ready("The database does not have the schema of this version: run `lifeline migrate`.")
             last_recorded_at = (await connection.execute(select(table_of(LedgerHead).c.recorded_at))).scalar_one()
+        checkpoints = "off"
+        if settings.origin is not None:
+            # As callers without a key see it, so that a probe tells nothing of restricted entries.
+            levels = range(settings.public_clearance.level + 1)
+            checkpoints = "refused" if await find_signing_problems(settings, levels, database.read_latest) else "signed"
     except Exception as error:
         if (problem := classify_database_error(error)) is None:
             raise
         raise _not_ready("The database does not answer." if problem is UNAVAILABLE else problem.detail) from None
     if is_clock_behind(last_recorded_at):
         raise _not_ready(CLOCK_BEHIND)
-    return _ok()
+    return _ok(checkpoints=checkpoints)
 
 
 @router.get(
@@ -94,8 +109,8 @@ async def get_metrics(request: Request, database: DatabaseDep, settings: Setting
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
 
-def _ok() -> Response:
-    return Response(orjson.dumps({"status": "ok"}), headers={"Cache-Control": "no-store"}, media_type=JSON)
+def _ok(**more: str | None) -> Response:
+    return Response(orjson.dumps({"status": "ok"} | more), headers={"Cache-Control": "no-store"}, media_type=JSON)
 
 
 def _not_ready(detail: str) -> Problem:

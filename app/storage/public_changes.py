@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 # Changes of these are told by the ledger of each clearance that sees them, or are in no cached response. Any other table counts, also
 # one that is added later: a commit too many ends cached responses, one too few would leave them standing.
 _NOT_COUNTED = {
-    *("ledger_entry", "ledger_head", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
+    *("ledger_entry", "ledger_head", "ledger_node", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
     *("label_proposal", "webhook", "webhook_delivery", "audit_entry", "idempotency_record", "upstream", "operation_run"),
 }
 _WRITTEN_TABLE = re.compile(r'\s*(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')

@@ -16,12 +16,15 @@ from starlette.types import ASGIApp
 from app.access.models import AuditEntry
 from app.assessment.models import IndicatorProjection
 from app.domain.times import utc_now
+from app.domain.tlp import LABELS
 from app.http.rate_limit import SHARED_COUNTERS_VARIABLE
 from app.http.route_index import RouteIndex
 from app.http.state import AppState
+from app.ledger.checkpoints import find_signing_problems
 from app.ledger.models import LedgerEntry
 from app.operations.models import OperationRun
 from app.operations.runs import BACKUP, VERIFY
+from app.settings import Settings
 from app.storage.database import Database
 from app.storage.database_errors import classify_database_error
 from app.storage.paging import head_seq
@@ -35,6 +38,7 @@ DATABASE_GAUGES = {
     "lifeline_stale_indicators": "Public indicators whose newest report is older than its kind allows.",
     "lifeline_webhook_deliveries_pending": "Webhook deliveries that wait to be sent.",
     "lifeline_database_bytes": "Size of the database, on SQLite of its two files and their logs.",
+    "lifeline_checkpoints_refused": "Clearances whose ledger does not continue what was signed before; no sample where nothing is signed.",
     "lifeline_audit_entries": "Entries of the audit log.",
     "lifeline_backup_age_seconds": "Time since the last `lifeline backup` of this database ended well; no sample before the first.",
     "lifeline_verify_age_seconds": "Time since the last `lifeline verify` of this database ended well; no sample before the first.",
@@ -134,7 +138,7 @@ class DatabaseMetrics(Collector):
                 seq, stale_count, pending_count = (await connection.execute(counts)).one()
                 lag = None if applied is None else await _replica_lag(connection, applied)
                 if all_gauges:
-                    self._values |= await _sample_operations(connection, database, self._state.settings.database_url)
+                    self._values |= await _sample_operations(connection, database, self._state.settings)
         except Exception as error:
             if classify_database_error(error) is None:
                 raise
@@ -148,16 +152,19 @@ class DatabaseMetrics(Collector):
         }
 
 
-async def _sample_operations(primary: AsyncConnection, database: Database, url: str) -> dict[str, float | None]:
+async def _sample_operations(primary: AsyncConnection, database: Database, settings: Settings) -> dict[str, float | None]:
     """Return the gauges of what an operator looks after."""
     audit_entries = 0
     for engine in database.audit_readers:
         async with engine.connect() as connection:
             audit_entries += (await connection.execute(select(func.count()).select_from(table_of(AuditEntry)))).scalar_one()
+    sqlite_bytes = _sqlite_bytes(settings.database_url)
+    refused = await find_signing_problems(settings, range(len(LABELS)), database.read_latest)
     run = table_of(OperationRun).c
     ages = {row.name: (utc_now() - row.finished_at).total_seconds() for row in await primary.execute(select(run.name, run.finished_at))}
     return {
-        "lifeline_database_bytes": _sqlite_bytes(url) or await primary.scalar(select(func.pg_database_size(func.current_database()))),
+        "lifeline_database_bytes": sqlite_bytes or await primary.scalar(select(func.pg_database_size(func.current_database()))),
+        "lifeline_checkpoints_refused": None if settings.origin is None else len(refused),
         "lifeline_audit_entries": audit_entries,
         "lifeline_backup_age_seconds": ages.get(BACKUP),
         "lifeline_verify_age_seconds": ages.get(VERIFY),

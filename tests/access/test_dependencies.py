@@ -11,6 +11,7 @@ from app.access.keys import list_keys, revoke_key
 from app.access.principal import Scope
 from app.domain.times import utc_now
 from app.domain.tlp import Label
+from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, report
 from tests.support.fixtures import MakeKey, sqlite_only
@@ -30,6 +31,8 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
             "GET /v1/alerts", "GET /v1/alerts/{id}.cap", "GET /v1/reports/{id}/provenance", "GET /ogc/collections/{collection}", "GET /ogc",
             "GET /ogc/collections/{collection}/items", "GET /ogc/collections/{collection}/items/{feature}", "GET /ogc/collections",
             "GET /ogc/conformance", "GET /v1/routes", "GET /v1/routes/{slug}", "GET /v1/me", "GET /metrics",
+            "GET /v1/ledger/checkpoint", "GET /v1/ledger/tile/{height}/{number}", "GET /v1/ledger/tile/entries/{number}",
+            "GET /v1/reports/{id}.tlog-proof", "GET /v1/reports/{id}.tlog-entry",
         )
     ),
     **dict.fromkeys(
@@ -72,6 +75,12 @@ def test_table_has_every_operation() -> None:
 
 
 @pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Return settings that let an address send a wrong key to every operation."""
+    return settings.model_copy(update={"rate_limit_failures": None})
+
+
+@pytest.fixture
 async def keys(make_key: MakeKey, database: Database) -> dict[str, str]:
     """Return a key of each sort."""
     revoked = await make_key(organisation="revoked", clearance=Label.RED)
@@ -108,6 +117,7 @@ async def test_operation_answers_only_keys_with_its_scope(
 ) -> None:
     made = (await client.post("/v1/reports", json=report())).json()
     stage = {"id": UNKNOWN, "slug": "agency", "place": "oldtown", "delivery": UNKNOWN, "collection": "places", "feature": UNKNOWN}
+    stage |= {"height": "0", "number": "000.p/1"}
     wrong: list[Any] = []
     for operation, needed in NEEDS.items():
         method = operation.split(" ")[0]

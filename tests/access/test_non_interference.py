@@ -55,6 +55,7 @@ from tests.access.observed_service import (
     masked,
     statements,
 )
+from tests.ledger.helpers import signing_settings
 from tests.support.factories import report, seed
 from tests.support.fixtures import FULL
 from tests.support.servers import wait_until_following
@@ -148,8 +149,8 @@ Use = Callable[[ObservedService, ObservedService], Awaitable[None]]
 class Twins:
     """Uses two copies of a database alike, one with what is hidden and one without."""
 
-    def __init__(self, app: FastAPI, template: str, engine: str, clock: Clock) -> None:
-        self.app, self.template, self.engine, self.clock = app, template, engine, clock
+    def __init__(self, app: FastAPI, template: str, engine: str, clock: Clock, folder: Path) -> None:
+        self.app, self.template, self.engine, self.clock, self.folder = app, template, engine, clock, folder
         self.keys: dict[str, str] = {}
 
     async def use(self, use: Use) -> tuple[ObservedService, ObservedService]:
@@ -159,6 +160,8 @@ class Twins:
             url = await _copy(self.template, self.engine)
             self.clock.ticks, self.clock.drawn = 0, {}
             reference_service._newest = UUID(int=0)
+            (folder := self.folder / str(next(_copies))).mkdir()
+            self.signing = await asyncio.to_thread(signing_settings, Settings(), folder)
             async with self._started(url, Rate(10**6, 86400)):
                 services.append(ObservedService(self.app, self.clock, self.keys, is_twin=is_twin, share=int(self.engine == "sqlite")))
                 await use(services[-1], services[0])
@@ -171,6 +174,7 @@ class Twins:
         self.app.state.settings = Settings(
             database_url=url, database_pool_size=3, access_log=False, webhook_allow_private=True,
             rate_limit=limit, rate_limit_anonymous=limit,
+            origin=self.signing.origin, signing_key_file=self.signing.signing_key_file,
         )  # fmt: skip
         async with LifespanManager(self.app):
             # Before, nothing is cached, and a cached response costs less.
@@ -179,11 +183,11 @@ class Twins:
 
 
 @pytest.fixture
-async def twins(new_database: Callable[[], str], engine: str, clock: Clock, built_app: FastAPI) -> Twins:
+async def twins(new_database: Callable[[], str], engine: str, clock: Clock, built_app: FastAPI, tmp_path: Path) -> Twins:
     """Return what runs services on copies of a database with reference data and keys."""
     template = new_database()
     await _seed(template)
-    made = Twins(built_app, template, engine, clock)
+    made = Twins(built_app, template, engine, clock, tmp_path)
     made.keys = await _new_keys(template)
     return made
 

@@ -18,6 +18,7 @@ def test_help_lists_every_command_and_version_prints_it() -> None:
     listed = invoke().output
     for name in (
         "serve", "demo", "openapi", "migrate", "verify", "doctor", "backup", "restore", "key", "audit", "import", "export", "place", "pull",
+        "ledger", "verify-proof",
     ):  # fmt: skip
         assert re.search(rf"^\W*{name}\s+\w", listed, re.MULTILINE), name
         assert invoke(name, "--help").exit_code == 0

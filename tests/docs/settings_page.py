@@ -17,6 +17,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Requests", ("max_", "body_", "header_", "rate_", "cors_", "response_cache", "access_log", "idempotency")),
     ("Keys, tokens and sign-in", ("key_", "oidc", "session", "audit")),
     ("Reports and indicators", ("public_clearance", "default_label", "horizon", "clock", "cap_")),
+    ("Checkpoints of the ledger", ("origin", "signing_key")),
     ("Webhooks", ("webhook",)),
 )
 

@@ -26,8 +26,8 @@ from tests.docs.shell import HERE
 from tests.support.browser import needs_chromium
 from tests.support.processes import Server, free_port, serve
 
-# Each Python block of a page is named by the word after its language, and run by a test below or in test_mirror.py.
-PYTHON = {"polling.md": ["mirror", "webhook", "run"], "kinds.md": ["kind", "register"]}
+# Each Python block of a page is named by the word after its language, and run by a test below, in test_mirror.py or in test_verifying.py.
+PYTHON = {"polling.md": ["mirror", "webhook", "run"], "kinds.md": ["kind", "register"], "verifying.md": ["verify"]}
 
 
 def test_every_python_block_is_run_by_a_test() -> None:

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from app.routers import TAGS
 from app.settings import Settings
+from tests.ledger.helpers import signing_settings
 from tests.support.openapi import DOCUMENT
 from tests.support.servers import invoke
 from tests.webhooks.conftest import delivery_log
@@ -102,7 +103,7 @@ def demo(sqlite_template: Path, tmp_path: Path) -> tuple[Settings, str]:
     printed = invoke("demo", database_url=url).output
     found = re.search(r"ll_[A-Za-z0-9_-]{32,}", printed)
     assert found, printed
-    return Settings(database_url=url), found[0]
+    return signing_settings(Settings(database_url=url), tmp_path), found[0]
 
 
 @pytest.fixture

@@ -43,6 +43,8 @@ from tests.support.servers import client_for, new_key, settings_on, wait_if_wind
         ("/v1/situations/oldtown?within=true", 10),
         ("/v1/indicators/x/history", 10),
         ("/v1/sources/x/record", 10),
+        ("/v1/ledger/tile/entries/000", 3),
+        ("/v1/ledger/tile/0/000", 1),
         ("/v1/places/oldtown", 1),
         ("/ogc/collections/routes/items?limit=1000", 10),
         ("/v1/me", 1),

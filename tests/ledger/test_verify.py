@@ -24,6 +24,7 @@ ENTRY_2 = r"entry 2 \(report, report [0-9a-f-]{36}\): the entry, its report or i
 COLUMNS_2 = r"entry 2 .*the columns of its report do not agree"
 PROJECTION = r"indicator [0-9a-f-]{36}: the stored documents differ"
 SET_VALUE = 'UPDATE report SET value = \'{"concept": "trapped", "people": %s}\' WHERE global_seq = 2'
+SET_LEAF = "UPDATE ledger_entry SET leaf_%s = (SELECT leaf_red FROM ledger_entry WHERE global_seq = 3) WHERE global_seq = %s"
 TAMPERED: dict[str, tuple[list[str], str]] = {
     "a value": ([SET_VALUE % "290001"], ENTRY_2),
     "a value that its kind does not accept": ([SET_VALUE % "-1"], ENTRY_2),
@@ -50,6 +51,13 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
             "UPDATE ledger_entry SET hash_amber = 'f' WHERE global_seq = 1",
         ],
         r"entry 1 .*was altered",
+    ),
+    "a leaf": ([SET_LEAF % ("amber", 2)], ENTRY_2),
+    "a later leaf": ([SET_LEAF % ("red", 7)], r"entry 7 .*was altered"),
+    "a salt": (["UPDATE ledger_entry SET salt = '0' WHERE global_seq = 2"], ENTRY_2),
+    "an invented node": (
+        ["INSERT INTO ledger_node (clearance, height, number, hash) SELECT 4, 1, 0, leaf_red FROM ledger_entry WHERE global_seq = 1"],
+        r"tree of red: its node 0 at height 1 is not that of its entries",
     ),
     "a deleted entry": (["DELETE FROM ledger_entry WHERE global_seq = 5"], r"entry 5: missing from the ledger"),
     "the last entry deleted": (
@@ -150,7 +158,7 @@ async def verify(settings: Settings, *options: str | Path, **more: str) -> tuple
 EARLIER = {
     *("a value", "a value that its kind does not accept", "a number that JSON cannot carry", "an unknown kind", "the quote"),
     *("the relaying sources", "the credibility", "the source", "the submitted time", "the indexed time", "the current label"),
-    *("the recording organisation", "a hash", "a report without an entry", "swapped order", "a past grade"),
+    *("the recording organisation", "a hash", "a leaf", "a salt", "a report without an entry", "swapped order", "a past grade"),
 }
 
 
