@@ -27,8 +27,9 @@ async def test_ledger_head_is_that_of_the_clearance(
 ) -> None:
     """Seq, hash and time are those of the last entry that the clearance sees; before the first, seq is 0 and the hash 64 zeros."""
     readers = {label: await make_client(Scope.READ, clearance=label) for label in Label}
+    unsigned = dict.fromkeys(("origin", "vkey", "cosigner_vkey"))
     for label, reader in readers.items():
-        assert await _get(reader, "/v1/ledger/head") == {"clearance": label, "seq": 0, "hash": "0" * 64, "recorded_at": None}
+        assert await _get(reader, "/v1/ledger/head") == {"clearance": label, "seq": 0, "hash": "0" * 64, "recorded_at": None} | unsigned
     recorded = {label: await _post(client, report(sensitivity=label, value={"people": label.level})) for label in reversed(Label)}
     hashes = set()
     for label, reader in readers.items():
@@ -39,6 +40,7 @@ async def test_ledger_head_is_that_of_the_clearance(
             "seq": label.level + 1,
             "hash": last["hash"],
             "recorded_at": recorded[Label.CLEAR]["recorded_at"],
+            **unsigned,
         }
         assert head["seq"] == last["seq"]
         hashes.add(head["hash"])
