@@ -299,6 +299,7 @@ def _create_reports() -> None:
     op.create_table(
         "label_proposal",
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("global_seq", BIG, nullable=False),
         sa.Column("report_id", sa.Uuid(), nullable=False),
         sa.Column("proposed_level", sa.Integer(), nullable=False),
         sa.Column("previous_level", sa.Integer(), nullable=False),
@@ -310,6 +311,7 @@ def _create_reports() -> None:
         sa.Column("confirmed_by_key_id", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_label_proposal_report_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label_proposal")),
+        sa.UniqueConstraint("global_seq", name=op.f("uq_label_proposal_global_seq")),
     )
     op.create_index("ix_label_proposal_report_id", "label_proposal", ["report_id"])
 
@@ -354,6 +356,7 @@ def _create_ledger() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
         sa.Column("key_id", sa.Uuid(), nullable=True),
+        sa.Column("actor_hash", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["from_indicator_id"], ["indicator.id"], name=op.f("fk_ledger_entry_from_indicator_id")),
         sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_ledger_entry_indicator_id")),
         sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_ledger_entry_report_id")),

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import secrets
 import unicodedata
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.http.problems import Problem
+from app.storage.database import Database
 from app.storage.types import table_of
 
 PREFIX = "ll_"
@@ -43,10 +45,31 @@ async def load_hashing_key(connection: AsyncConnection, setting: str | None) -> 
     return bytes.fromhex((await connection.execute(select(table_of(ServerSecret).c.secret))).scalar_one())
 
 
+async def hashing_key_of(database: Database, connection: AsyncConnection) -> bytes:
+    """Return the key of the HMAC, which is read once for each process."""
+    if database.hashing_key is None:
+        database.hashing_key = await load_hashing_key(connection, database.key_hash_secret)
+    return database.hashing_key
+
+
+async def writer_hashing_key(session: AsyncSession) -> bytes:
+    """Return the key of the HMAC for a session of `Database.write`."""
+    return await hashing_key_of(session.info["database"], await session.connection())
+
+
+def actor_hash(key_id: UUID | None, hashing_key: bytes) -> bytes:
+    """Return what is stored with an entry of the ledger of the key that recorded it, None for none."""
+    return bytes.fromhex(secret_hash(f"actor {key_id}", hashing_key))
+
+
+def persons_hash(proposal_id: UUID, persons: Iterable[str], hashing_key: bytes) -> str:
+    """Return what the ledger has of the persons who could act with a key that proposed a label."""
+    return secret_hash(f"persons {proposal_id} {json.dumps(sorted(persons))}", hashing_key)
+
+
 async def _new_secret(session: AsyncSession) -> tuple[str, str]:
     secret = PREFIX + secrets.token_urlsafe(32)
-    hashing_key = await load_hashing_key(await session.connection(), session.info.get("key_hash_secret"))
-    return secret, secret_hash(secret, hashing_key)
+    return secret, secret_hash(secret, await writer_hashing_key(session))
 
 
 def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | None) -> None:

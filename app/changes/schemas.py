@@ -45,6 +45,11 @@ class ChangeOut(BaseModel):
     )
     recorded_at: str = Field(description="When this service recorded it (UTC).")
     recorded_by: str = Field(description="Organisation that sent it; empty if withheld.")
+    actor: str | None = Field(
+        default=None,
+        description="Hash of the key that recorded it, made for your clearance: the same for each entry of one key. Absent below `amber`; "
+        "null if withheld.",
+    )
     redacted: list[str] = Field(
         default=[], description="Fields withheld since a label was raised; take the hash of such an entry as given. Absent if none."
     )

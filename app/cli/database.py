@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.access.keys import load_hashing_key
 from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
 from app.domain.times import rfc3339
@@ -66,7 +67,9 @@ def verify(
     async def work() -> tuple[int, list[KnownHead]]:
         problems = 0
         async with open_snapshot(settings) as connection:
-            for found in (find_missing_heads(connection, kept), verify_all(connection, settings.horizons, verified)):
+            secret = None if settings.key_hash_secret is None else settings.key_hash_secret.get_secret_value()
+            hashing_key = await load_hashing_key(connection, secret)
+            for found in (find_missing_heads(connection, kept), verify_all(connection, settings.horizons, verified, hashing_key)):
                 async for problem in found:
                     stdout.print(problem, markup=False)
                     problems += 1

@@ -45,7 +45,8 @@ class LedgerEntry(_Positions, table=True):
     Clearances below `pseudonymised_below` see protected sources under their aliases.
     `from_indicator_id` is the indicator that a correction moves a statement away from. `salt` is 16 random bytes in hexadecimal, which are
     hashed with the entry and withheld with it, so that a hash confirms no guess of what the entry says. `leaf_*` is the hash of
-    the entry in the tree of each clearance, see `app.ledger.tree`.
+    the entry in the tree of each clearance, see `app.ledger.tree`. `actor_hash` is an HMAC of `key_id`, of which each clearance from
+    `amber` up sees an HMAC of its own.
     """
 
     __tablename__ = "ledger_entry"
@@ -77,6 +78,7 @@ class LedgerEntry(_Positions, table=True):
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
     key_id: UUID | None = None
+    actor_hash: bytes
 
 
 class LedgerNode(SQLModel, table=True):

@@ -15,7 +15,7 @@ from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import end_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS
 from app.domain.view import View
-from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance
+from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance, without_author
 from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, seq_column
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
@@ -140,8 +140,8 @@ def _visible_entry(
             withhold("report_id", "reason", "detail")
         else:
             withhold("report_id", "indicator", "report", "reason", "detail")
-            view |= {"type": "withheld", "recorded_by": ""}
-    elif view["type"] == "correction" and superseded_level is not None and superseded_level > level:
+            view = without_author(view | {"type": "withheld"})
+    elif view["type"] in ("correction", "proposal") and superseded_level is not None and superseded_level > level:
         withhold("reason", "detail")
     if view["report"] is not None and relayed_level is not None and relayed_level > level:
         # The report that this one repeats was raised since: a reader who knew which one would know its content.

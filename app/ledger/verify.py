@@ -18,6 +18,7 @@ from app.ledger.evidence import EVIDENCE, OUTCOMES, evidence_changes, select_evi
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
 from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
+from app.ledger.verify_actors import verify_actors, verify_proposals
 from app.ledger.verify_trees import verify_trees
 from app.reference.models import Source, SourceGrade
 from app.reports.models import Report
@@ -86,7 +87,9 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
     )
 
 
-async def verify_chain(connection: AsyncConnection, verifier: ChainVerifier | None = None) -> AsyncIterator[str]:
+async def verify_chain(
+    connection: AsyncConnection, verifier: ChainVerifier | None = None, hashing_key: bytes | None = None
+) -> AsyncIterator[str]:
     """Yield the problems of the entries that follow, and of what they say in other tables."""
     verifier = verifier or ChainVerifier()
     since, sizes = verifier.global_seq, list(verifier.seq)
@@ -105,6 +108,8 @@ async def verify_chain(connection: AsyncConnection, verifier: ChainVerifier | No
         _verify_corrections(connection, since),
         _verify_grades(connection, since),
         _verify_indicator_sources(connection, since),
+        verify_actors(connection, since, hashing_key),
+        verify_proposals(connection, since, hashing_key),
     ):
         async for problem in check:
             yield problem

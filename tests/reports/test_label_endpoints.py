@@ -171,7 +171,7 @@ async def test_lowered_label_takes_two_keys_and_gives_a_new_entry(
     first, new = await all_changes(reader)
     assert (first["seq"], new["seq"], new["type"], new["report_id"]) == (1, 2, "report", recorded["id"])
     assert (new["report"]["sensitivity"], new["reason"], new["detail"]) == ("green", None, None)
-    assert [change["type"] for change in await all_changes(client)] == ["report", "report", "label"]
+    assert [change["type"] for change in await all_changes(client)] == ["report", "report", "proposal", "label"]
     seen = (await reader.get(f"/v1/reports/{recorded['id']}")).json()
     assert (seen["seq"], seen["sensitivity"]) == (2, "green")
     (item,) = (await reader.get("/v1/trapped-populations")).json()["items"]
@@ -247,7 +247,7 @@ async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(
     assert (await change_label(client, recorded, "amber")).status_code == 201
     assert (await change_label(client, recorded, "red")).status_code == 201
     change = await lower_label(client, second, recorded, "clear")
-    assert (change["sensitivity"], change["before"], change["seq"]) == ("clear", "red", 4)
+    assert (change["sensitivity"], change["before"], change["seq"]) == ("clear", "red", 5)
     assert [change["type"] for change in await all_changes(reader)] == ["report", "tombstone", "report"]
     assert [change["type"] for change in await all_changes(await make_client(Scope.READ, clearance=Label.CLEAR))] == ["report"]
     assert (await reader.get(f"/v1/reports/{recorded['id']}")).json()["sensitivity"] == "clear"
