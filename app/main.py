@@ -38,6 +38,7 @@ from app.telemetry import tracing
 from app.telemetry.access_log import AccessLogMiddleware
 from app.telemetry.logging import configure_logging
 from app.telemetry.metrics import DatabaseMetrics, ProcessMetrics, RequestMetricsMiddleware, metrics_registry
+from app.webhooks.cosigning import cosigning
 from app.webhooks.dispatcher import dispatching
 
 
@@ -93,7 +94,7 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     async with read_auditing(database) as state.read_audit:
         app.middleware_before_routing = build_middleware(app)
         with on_shutdown_signal(database.commit_notifier.release_waiters):
-            async with dispatching(database, settings):
+            async with dispatching(database, settings), cosigning(database, settings, state.checkpoint_signer):
                 yield
     await state.change_feed.close()
     await database.close()

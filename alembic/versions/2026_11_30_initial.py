@@ -337,6 +337,29 @@ def _create_ledger() -> None:
         sa.PrimaryKeyConstraint("clearance", "height", "number", name=op.f("pk_ledger_node")),
     )
     op.create_table(
+        "partner",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("log_vkey", sa.String(), nullable=False),
+        sa.Column("cosigner_vkey", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("clearance", sa.Integer(), nullable=False),
+        sa.Column("age_recipient", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_partner")),
+        sa.UniqueConstraint("cosigner_vkey", name=op.f("uq_partner_cosigner_vkey")),
+        sa.UniqueConstraint("log_vkey", name=op.f("uq_partner_log_vkey")),
+    )
+    op.create_table(
+        "cosignature",
+        sa.Column("partner", sa.String(length=64), nullable=False),
+        sa.Column("clearance", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("checkpoint", sa.String(), nullable=False),
+        sa.Column("size", BIG, nullable=False),
+        sa.Column("line", sa.String(), nullable=False),
+        sa.Column("cosigned_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["partner"], ["partner.name"], name=op.f("fk_cosignature_partner")),
+        sa.PrimaryKeyConstraint("partner", "clearance", name=op.f("pk_cosignature")),
+    )
+    op.create_table(
         "ledger_entry",
         *(sa.Column(f"seq_{label}", BIG, nullable=True) for label in LABELS),
         *(sa.Column(f"hash_{label}", sa.String(length=64), nullable=True) for label in LABELS),
@@ -506,6 +529,8 @@ def downgrade() -> None:
     op.drop_table("alert_standing")
     op.drop_table("indicator_projection")
     op.drop_table("ledger_entry")
+    op.drop_table("cosignature")
+    op.drop_table("partner")
     op.drop_table("ledger_node")
     op.drop_table("ledger_head")
     op.drop_table("label_proposal")

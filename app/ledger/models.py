@@ -92,6 +92,32 @@ class LedgerNode(SQLModel, table=True):
     hash: bytes
 
 
+class Partner(SQLModel, table=True):
+    """Another Lifeline, or any log and witness: this service witnesses its log, and sends it the trees up to `clearance`."""
+
+    __tablename__ = "partner"
+
+    name: str = Field(primary_key=True, max_length=64)
+    log_vkey: str = Field(unique=True)
+    cosigner_vkey: str = Field(unique=True)
+    url: str
+    clearance: int
+    age_recipient: str | None = None
+
+
+class Cosignature(SQLModel, table=True):
+    """The last cosignature of a partner on the tree of a clearance: the checkpoint as this service signed it, and the partner's line."""
+
+    __tablename__ = "cosignature"
+
+    partner: str = Field(primary_key=True, max_length=64, foreign_key="partner.name")
+    clearance: int = Field(primary_key=True)
+    checkpoint: str
+    size: int = Field(sa_type=BigInt)
+    line: str
+    cosigned_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class LedgerHead(_Positions, table=True):
     """The single row that every writer locks: the last entry, and the last position of each clearance.
 

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 _NOT_COUNTED = {
     *("ledger_entry", "ledger_head", "ledger_node", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
     *("label_proposal", "webhook", "webhook_delivery", "audit_entry", "idempotency_record", "upstream", "operation_run"),
+    # Counted where the ledger that it is of is public.
+    "cosignature",
 }
 _WRITTEN_TABLE = re.compile(r'\s*(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
 _KEY = "public_change"
