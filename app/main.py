@@ -11,6 +11,7 @@ from app import __version__
 from app.access.audit import MIN_AUDITED_LEVEL, read_auditing
 from app.access.oidc import configured_issuer
 from app.access.principal import Principal
+from app.assessment.stale import assessing_stale
 from app.board.endpoints import router as board
 from app.board.middleware import BoardMiddleware
 from app.board.sessions import Sessions
@@ -94,7 +95,8 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     async with read_auditing(database) as state.read_audit:
         app.middleware_before_routing = build_middleware(app)
         with on_shutdown_signal(database.commit_notifier.release_waiters):
-            async with dispatching(database, settings), cosigning(database, settings, state.checkpoint_signer):
+            cosigned = cosigning(database, settings, state.checkpoint_signer)
+            async with dispatching(database, settings), cosigned, assessing_stale(database, settings):
                 yield
     await state.change_feed.close()
     await database.close()

@@ -22,6 +22,7 @@ ENDED = sa.text("ended_global_seq IS NOT NULL")
 STANDING = sa.text("ended_global_seq IS NULL")
 DECLASSIFIED = sa.text("lowest_level < submitted_level")
 PENDING = sa.text("status = 'pending'")
+CHANGED = sa.text("previous_global_seq IS NOT NULL")
 # Of a read only the count and the time may grow.
 FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key"
 SHRINKS = "OLD.action <> 'read' OR NEW.count < OLD.count OR NEW.occurred_at < OLD.occurred_at"
@@ -135,6 +136,7 @@ def _create_reference() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("names", sa.JSON(), nullable=False),
         sa.Column("parent_id", sa.Uuid(), nullable=True),
         sa.Column("country", sa.String(length=3), nullable=True),
         sa.Column("timezone", sa.String(length=64), nullable=False),
@@ -145,6 +147,9 @@ def _create_reference() -> None:
         sa.Column("south", sa.Float(), nullable=True),
         sa.Column("east", sa.Float(), nullable=True),
         sa.Column("north", sa.Float(), nullable=True),
+        sa.Column("valid_from", sa.String(length=10), nullable=True),
+        sa.Column("valid_to", sa.String(length=10), nullable=True),
+        sa.Column("successor_of", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["parent_id"], ["place.id"], name=op.f("fk_place_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_place")),
@@ -175,6 +180,7 @@ def _create_reference() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("names", sa.JSON(), nullable=False),
         sa.Column("mode", sa.String(length=16), nullable=False),
         sa.Column("origin", sa.String(), nullable=True),
         sa.Column("destination", sa.String(), nullable=True),
@@ -188,6 +194,7 @@ def _create_reference() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("names", sa.JSON(), nullable=False),
         sa.Column("type", sa.String(length=32), nullable=False),
         sa.Column("party_to_conflict", sa.Boolean(), nullable=False),
         sa.Column("alias", sa.String(), nullable=True),
@@ -203,7 +210,8 @@ def _create_reference() -> None:
         sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("global_seq", BIG, autoincrement=False, nullable=False),
         sa.Column("effective_from", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("reliability", sa.String(length=1), nullable=False),
+        sa.Column("reliability", sa.String(length=1), nullable=True),
+        sa.Column("party_to_conflict", sa.Boolean(), nullable=True),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_source_grade_source_id")),
         sa.PrimaryKeyConstraint("source_id", "global_seq", name=op.f("pk_source_grade")),
     )
@@ -220,7 +228,7 @@ def _create_reports() -> None:
         sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_indicator_place_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_indicator")),
     )
-    op.create_index("ix_indicator_place_id", "indicator", ["place_id"])
+    op.create_index("ix_indicator_place_id_id", "indicator", ["place_id", "id"])
     op.create_index("uq_indicator_kind_place_id_subject", "indicator", ["kind", "place_id", "subject"], unique=True)
     op.create_table(
         "report",
@@ -369,6 +377,8 @@ def _create_ledger() -> None:
         sa.Column("indicator_id", sa.Uuid(), nullable=True),
         sa.Column("from_indicator_id", sa.Uuid(), nullable=True),
         sa.Column("source_id", sa.Uuid(), nullable=True),
+        sa.Column("record_id", sa.Uuid(), nullable=True),
+        sa.Column("previous_global_seq", BIG, nullable=True),
         sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("redacted_below", sa.Integer(), nullable=False),
         sa.Column("pseudonymised_below", sa.Integer(), nullable=False),
@@ -386,8 +396,10 @@ def _create_ledger() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_ledger_entry_source_id")),
         sa.PrimaryKeyConstraint("global_seq", name=op.f("pk_ledger_entry")),
     )
+    op.create_index("ix_ledger_entry_changed", "ledger_entry", ["global_seq"], sqlite_where=CHANGED, postgresql_where=CHANGED)
     op.create_index("ix_ledger_entry_from_indicator_id_level_global_seq", "ledger_entry", ["from_indicator_id", "level", "global_seq"])
     op.create_index("ix_ledger_entry_indicator_id_level_global_seq", "ledger_entry", ["indicator_id", "level", "global_seq"])
+    op.create_index("ix_ledger_entry_record_id_global_seq", "ledger_entry", ["record_id", "global_seq"])
     op.create_index("ix_ledger_entry_recorded_at_global_seq", "ledger_entry", ["recorded_at", "global_seq"])
     op.create_index("ix_ledger_entry_report_id", "ledger_entry", ["report_id"])
     op.create_index("ix_ledger_entry_source_id_global_seq", "ledger_entry", ["source_id", "global_seq"])
@@ -441,6 +453,12 @@ def _create_assessment() -> None:
     op.create_index("ix_indicator_projection_stale_after", "indicator_projection", ["stale_after"])
     op.create_index("ix_indicator_projection_state_indicator_id", "indicator_projection", ["state", "indicator_id"])
     op.create_table(
+        "stale_record",
+        sa.Column("record_id", sa.Uuid(), nullable=False),
+        sa.Column("after", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("record_id", name=op.f("pk_stale_record")),
+    )
+    op.create_table(
         "alert_standing",
         sa.Column("report_id", sa.Uuid(), nullable=False),
         sa.Column("confirmed", sa.Integer(), nullable=False),
@@ -459,7 +477,7 @@ def _create_assessment() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_indicator_source_source_id")),
         sa.PrimaryKeyConstraint("indicator_id", "source_id", "facet", "level", name=op.f("pk_indicator_source")),
     )
-    op.create_index("ix_indicator_source_source_id", "indicator_source", ["source_id"])
+    op.create_index("ix_indicator_source_source_id_indicator_id", "indicator_source", ["source_id", "indicator_id"])
 
 
 def _create_exchange() -> None:
@@ -527,6 +545,7 @@ def downgrade() -> None:
     op.drop_table("webhook")
     op.drop_table("indicator_source")
     op.drop_table("alert_standing")
+    op.drop_table("stale_record")
     op.drop_table("indicator_projection")
     op.drop_table("ledger_entry")
     op.drop_table("cosignature")

@@ -48,6 +48,7 @@ def _select_entries(indicator: UUID, level: int, of_evidence: Collection[int]) -
         # A clearance that must not learn what a correction supersedes does not see it leave this indicator.
         and_(col(LedgerEntry.from_indicator_id) == indicator, col(LedgerEntry.redacted_below) <= level),
         col(LedgerEntry.source_id).in_(sources),
+        col(LedgerEntry.record_id) == select(col(Indicator.place_id)).where(col(Indicator.id) == indicator).scalar_subquery(),
         *([col(LedgerEntry.global_seq).in_(of_evidence)] if of_evidence else []),
     )
     # Nor if the superseded report was raised above it later. A condition of its own, because it needs joined tables: inside the `or_`
@@ -123,7 +124,7 @@ def _moved(range_fields: frozenset[str], before: Assessment | None, after: Asses
 
 
 def _step(row: Any, assessment: Assessment, moved: list[str], level: int) -> dict[str, Any]:
-    redacted = level < row.redacted_below
+    redacted = level < row.redacted_below and row.report_id is not None
     # A report that was raised above this clearance later is not named any more.
     visible = row.report_id is not None and row.report_level <= level
     # The reason of a correction may repeat the superseded report, which may have been raised.

@@ -19,8 +19,9 @@ import rfc8785
 from app.access.keys import persons_hash
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS, LEVELS, Label
-from app.ledger.models import LedgerEntry
+from app.ledger.models import RECORD, REFERENCE_TYPES, LedgerEntry
 from app.ledger.tree import leaf_hash
+from app.reference.rows import visible_record
 from app.reports.models import LabelProposal, Report
 
 GENESIS = "0" * 64
@@ -133,6 +134,8 @@ def without_author(body: dict[str, Any]) -> dict[str, Any]:
 
 def _redacted_view(body: dict[str, Any]) -> dict[str, Any]:
     detail = body["detail"] or {}
+    if body["type"] in REFERENCE_TYPES:
+        return {**body, "detail": {**detail, RECORD: visible_record(body["type"], detail[RECORD], 0)}}
     if body["type"] != "label":
         # A correction, for readers who may not know of the report that it supersedes.
         return {**body, "type": "report", "reason": None, "detail": None}

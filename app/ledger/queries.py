@@ -16,10 +16,11 @@ from app.domain.times import end_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS
 from app.domain.view import View
 from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance, without_author
-from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, seq_column
+from app.ledger.models import HASH_COLUMNS, RECORD, SEQ_COLUMNS, LedgerEntry, seq_column
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
 from app.reference.records import REVEAL_FROM
+from app.reference.rows import visible_record
 from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import row_from, table_of
@@ -134,6 +135,11 @@ def _visible_entry(
 
     if level < REVEAL_FROM and entry.pseudonymised_below <= level and source_slugs(body) & aliases.keys():
         redacted.append("source")
+        if view["type"] == "source":
+            # The source became a protected one since.
+            record = {"alias": view["source"], **{name: value for name, value in view["detail"][RECORD].items() if value is not None}}
+            view["detail"] = {**view["detail"], RECORD: visible_record("source", record, level)}
+            redacted.append("detail")
     if report is not None and report.level > level and view["type"] != "tombstone":
         # The label of the report was raised since: earlier entries must not tell its content.
         if view["type"] == "outcome":

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, insert, select
+from sqlalchemy import ColumnElement, String, case, cast, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
@@ -19,7 +19,7 @@ from app.domain.times import rfc3339
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem, not_found
 from app.ledger.appender import LedgerAppender, open_appender
-from app.ledger.evidence import OUTCOMES, replace_evidence_sources
+from app.ledger.evidence import NAMED, OUTCOMES, replace_evidence_sources
 from app.ledger.hash_chain import entry_body, proposal_detail, statement_body
 from app.ledger.models import LedgerEntry, first_recorded_detail
 from app.ledger.queries import load_aliases
@@ -30,7 +30,6 @@ from app.reports.validation import ResolvedReport
 from app.settings import Settings
 from app.storage.paging import fetch_page
 from app.storage.types import row_from, table_of
-
 
 REASON_WITHHELD = "The reason is withheld."
 
@@ -253,13 +252,24 @@ async def _apply_label(
 
 
 async def _update_indicator_sources(session: AsyncSession, report: Report) -> None:
-    """Replace the rows of an indicator, source and facet: none for a level that sees no report, else from the first time it saw one.
+    """Replace the rows of an indicator, and of the source and facet of a report and of each source that it names beside its own.
 
-    A row below a raised label would show later grades of the source to readers who must not know that the indicator rests on it.
+    There is none for a level that sees no report, else one from the first time it saw one: a row below a raised label would show later
+    grades of the source to readers who must not know that the indicator rests on it.
     """
-    key = {"indicator_id": report.indicator_id, "source_id": report.source_id, "facet": report.facet}
+    reports = table_of(Report).c
+    await _replace_rows(
+        session, report, report.source_id, report.facet, reports.source_id == report.source_id, reports.facet == report.facet
+    )
+    named = select(col(Source.id), col(Source.slug)).where(col(Source.slug).in_({*report.via, report.origin}))
+    for source, slug in (await session.execute(named)).all():
+        await _replace_rows(session, report, source, NAMED, or_(reports.origin == slug, cast(reports.via, String).contains(f'"{slug}"')))
+
+
+async def _replace_rows(session: AsyncSession, report: Report, source: UUID, facet: str, *of_source: ColumnElement[bool]) -> None:
     reports, rows = table_of(Report).c, table_of(IndicatorSource)
-    of_key = [reports[name] == value for name, value in key.items()]
+    key = {"indicator_id": report.indicator_id, "source_id": source, "facet": facet}
+    of_key = [reports.indicator_id == report.indicator_id, *of_source]
     unchanged = select(reports.level, func.min(reports.global_seq)).where(*of_key, reports.lowest_level >= reports.submitted_level)
     # A report whose label was raised alone is seen by fewer readers, but by these from the beginning.
     first: dict[int, int] = {each[0]: each[1] for each in await session.execute(unchanged.group_by(reports.level))}

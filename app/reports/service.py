@@ -16,6 +16,7 @@ from app.domain.identifiers import uuid7
 from app.domain.times import end_of, start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
+from app.ledger.evidence import NAMED
 from app.ledger.hash_chain import entry_body, statement_body
 from app.ledger.models import LedgerEntry, seq_for
 from app.reports.labels import propose_sent_label
@@ -260,8 +261,10 @@ async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport
         await session.execute(insert(table_of(Indicator)), indicators)
     await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report, _ in appended])
     first: dict[tuple[Any, ...], int] = {}
-    for _, report, _ in appended:
+    for resolved, report, _ in appended:
         first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
+        for each in resolved.sources()[1:]:
+            first.setdefault((report.indicator_id, each.id, NAMED, report.level), report.global_seq)
     names = [column.name for column in key]
     rows = [dict(zip(names, each, strict=True)) | {"first_global_seq": seq} for each, seq in first.items() if each not in known_sources]
     if rows:

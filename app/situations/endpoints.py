@@ -74,7 +74,7 @@ async def list_situations(
         return [orjson.dumps(item).decode() for item in items], SITUATION_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of)
+    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -133,7 +133,7 @@ async def list_warnings(
         return items, WARNING_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of)
+    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 

@@ -110,7 +110,7 @@ async def _seed(url: str) -> None:
     await seed(url)
     nurse = {"slug": "nurse", "name": "A nurse", "type": "witness", "alias": "A health worker", "organisation": "visible"}
     async with Database(Settings(database_url=url)) as database, database.write() as session:
-        await add_source(session, SourceIn.model_validate(nurse))
+        await add_source(session, Principal(0), SourceIn.model_validate(nurse))
 
 
 _copies = itertools.count()

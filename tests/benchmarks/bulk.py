@@ -175,7 +175,7 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
     empty = {"origin": None, "destination": None, "geometry": None, "created_at": utc_now()}
     await bulk_insert(connection, table_of(Route), [{"id": uuid7(), **route, **empty} for route in world.routes])
     for source in world.sources:
-        await add_source(session, SourceIn.model_validate(source))
+        await add_source(session, caller, SourceIn.model_validate(source))
     return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}, MAX_LEVEL), settings)
 
 

@@ -12,6 +12,7 @@ from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
+from app.ledger.models import REFERENCE_TYPES
 from app.reference.schemas import Grade
 from app.reports.labels import REASON_WITHHELD
 from app.reports.schemas import Reason, WarningOutcome
@@ -25,6 +26,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "grade": ("source", "detail.reliability", "reason", "recorded_at"),
     "label": ("report_id", "recorded_at"),
     "tombstone": ("report_id", "recorded_at"),
+    **dict.fromkeys(REFERENCE_TYPES, ("detail.record", "recorded_at")),
     "withheld": (),
     # Confirmed where it was made, by keys of that service.
     "proposal": (),
@@ -56,6 +58,7 @@ class _Detail(BaseModel):
     before: str | None = None
     first_recorded_at: DateOrTime | None = None
     effective_from: DateOrTime | None = None
+    record: dict[str, Any] | None = None
 
 
 class _Document(BaseModel):
