@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -94,10 +94,11 @@ def _conditions(filters: ChangeFilters, level: int) -> list[ColumnElement[bool]]
         OUTCOMES.c.report_id == LedgerEntry.report_id, OUTCOMES.c.type == "outcome", OUTCOMES.c.level <= level, *conditions
     )
     evidence = and_(col(LedgerEntry.type).in_(EVIDENCE_CHANGES), rested.correlate(LedgerEntry).scalar_subquery().is_not(None))
-    # Every indicator may name a source or a route.
-    named = or_(col(LedgerEntry.source_id).is_not(None), col(LedgerEntry.type) == "route")
+    # Every indicator may name a source or a route that was graded or changed; a new record changes none.
     own_place = place_conditions(LedgerEntry.record_id, filters.place, within=filters.within, country=filters.country)
-    return [or_(fits(LedgerEntry.indicator_id), left, named, and_(col(LedgerEntry.type) == "place", *own_place), evidence)]
+    shown = or_(col(LedgerEntry.type) != "place", and_(true(), *own_place))
+    named = or_(col(LedgerEntry.type) == "grade", and_(col(LedgerEntry.previous_global_seq).is_not(None), shown))
+    return [or_(fits(LedgerEntry.indicator_id), left, named, evidence)]
 
 
 async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> dict[int, list[str]]:

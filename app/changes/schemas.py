@@ -13,7 +13,10 @@ from app.indicators.schemas import Indicator, KindName
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilters:
-    """Filters of changes by kind, place and country of the indicator. Grades pass every filter."""
+    """Filters of changes by kind, place and country of the indicator.
+
+    Grades and changes of sources and routes pass every filter, changes of places those of place and country; new records pass none.
+    """
 
     kind: Annotated[KindName | None, Query(description="Only changes of this kind of indicator.", examples=["supply_runout"])] = None
     place: PlaceFilter = None

@@ -104,7 +104,7 @@ async def load_indicator_page(
 
 
 # Fields of the filters that do not change the query.
-_PAGE_FIELDS = {"cursor": None, "limit": 0, "format": None}
+_PAGE_FIELDS = {"cursor": None, "limit": 0, "format": None, "lang": None}
 
 
 @lru_cache(maxsize=64)
@@ -119,7 +119,7 @@ def _paged_query(filters: IndicatorFilters, kind: str | None, view: View) -> Pag
 
 async def load_indicator(
     connection: AsyncConnection, indicator: UUID, view: View, policy: Policy = NO_POLICY
-) -> tuple[bytes, datetime] | None:
+) -> tuple[str, datetime] | None:
     """Return one indicator with its reports as JSON, assessed under a policy, and the time of its last change.
 
     None if the view has no such indicator.
@@ -140,7 +140,7 @@ async def load_indicator(
         document, inputs = past.document(), past.inputs
     recent = await load_all(connection, [indicator], view.time_point, level=view.level, limit=MAX_LISTED_REPORTS)
     shown = _with_reports(orjson.loads(document), inputs, recent.get(indicator, []), view, policy)
-    return orjson.dumps(shown), inputs.last_changes[view.level].recorded_at
+    return orjson.dumps(shown).decode(), inputs.last_changes[view.level].recorded_at
 
 
 def _with_reports(

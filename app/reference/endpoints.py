@@ -1,7 +1,7 @@
 """`/v1/places`, `/v1/sources` and `/v1/routes`: the reference data."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -38,6 +38,7 @@ from app.reference import schemas
 from app.reference.bodies import Filter, load_reference_page, load_reference_record, record_filter
 from app.reference.geometry import parse_bbox
 from app.reference.models import Place, ReferenceModel, Route, Source
+from app.reference.names import Lang, in_language
 from app.reference.queries import place_filter, places_in_box
 from app.reference.rows import is_within
 from app.reference.schemas import PlaceIn, PlaceOut, PlacePage, RouteIn, RouteOut, RoutePage, SourceIn, SourceOut, SourcePage
@@ -63,9 +64,10 @@ class PageRequest:
         cursor: PageCursor = None,
         limit: Limit = 100,
         known_at: KnownAt = None,
+        lang: Lang = None,
     ) -> None:
         self._request, self._caller, self._database, self._cursor, self._limit = request, caller, database, cursor, limit
-        self._known_at = known_at
+        self._known_at, self._lang = known_at, lang
 
     async def response(
         self,
@@ -90,7 +92,7 @@ class PageRequest:
                     time_point=time_point,
                     filters=filters,
                 )
-            return [orjson.dumps(body).decode() for body in bodies], codec.encode(last, revision), revision
+            return [_in_language(body, self._lang).decode() for body in bodies], codec.encode(last, revision), revision
 
         query = ListQuery(f"{name}s", fetch, level=level)
         chosen = negotiate_format(self._request, offered, format_)
@@ -101,7 +103,13 @@ PageDep = Annotated[PageRequest, Depends()]
 
 
 async def _get(
-    request: Request, caller: Principal, database: DatabaseDep, model: ReferenceModel, slug: str, known_at: str | None
+    request: Request,
+    caller: Principal,
+    database: DatabaseDep,
+    model: ReferenceModel,
+    slug: str,
+    known_at: str | None,
+    lang: str | None,
 ) -> Response:
     async with database.snapshot() as connection:
         time_point = await resolve_time_point(connection, None, known_at)
@@ -109,7 +117,11 @@ async def _get(
         revision = await current_revision(connection, caller.level)
     if body is None:
         raise not_found(str(model.__tablename__))
-    return json_response(request, orjson.dumps(body), revision=revision)
+    return json_response(request, _in_language(body, lang), revision=revision)
+
+
+def _in_language(body: dict[str, Any], lang: str | None) -> bytes:
+    return orjson.dumps(body | {"name": in_language(body["name"], body["names"], lang)})
 
 
 async def _create(
@@ -150,9 +162,10 @@ async def get_place(
     database: DatabaseDep,
     slug: Annotated[str, Path(max_length=100, description="Slug of the place, or `scheme:code`.", examples=["aleppo-east"])],
     known_at: KnownAt = None,
+    lang: Lang = None,
 ) -> Response:
     """Return a place by its slug, or by a code together with its scheme (`pcode:SY02`)."""
-    return await _get(request, caller, database, Place, slug, known_at)
+    return await _get(request, caller, database, Place, slug, known_at, lang)
 
 
 @router.post("/places", summary="Create a place", response_model=PlaceOut, **create_operation(PlaceIn, responses=CURATE_ERRORS))
@@ -183,9 +196,10 @@ async def get_source(
     database: DatabaseDep,
     slug: Annotated[str, Path(max_length=64, description="Slug of the source.", examples=["un-envoy-syria"])],
     known_at: KnownAt = None,
+    lang: Lang = None,
 ) -> Response:
     """Return a source by the slug that the caller's clearance sees."""
-    return await _get(request, caller, database, Source, slug, known_at)
+    return await _get(request, caller, database, Source, slug, known_at, lang)
 
 
 @router.post("/sources", summary="Create a source", response_model=SourceOut, **create_operation(SourceIn, responses=CURATE_ERRORS))
@@ -213,9 +227,10 @@ async def get_route(
     database: DatabaseDep,
     slug: Annotated[str, Path(max_length=64, description="Slug of the route.", examples=["castello-road"])],
     known_at: KnownAt = None,
+    lang: Lang = None,
 ) -> Response:
     """Return a route by its slug. `/v1/route-closures` says whether it is open."""
-    return await _get(request, caller, database, Route, slug, known_at)
+    return await _get(request, caller, database, Route, slug, known_at, lang)
 
 
 @router.post("/routes", summary="Create a route", response_model=RouteOut, **create_operation(RouteIn, responses=CURATE_ERRORS))

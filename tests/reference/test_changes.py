@@ -57,7 +57,7 @@ async def test_patch_records_an_entry_and_keeps_what_it_leaves_out(
     entries = await all_changes(client)
     (first,) = [each for each in entries[:SEEDED] if each["detail"]["record"]["id"] == before["id"]]
     last = entries[-1]
-    assert (last["seq"], last["type"], len(last["salt"])) == (SEEDED + 1, path.split("s/")[0], 32)
+    assert (last["seq"], last["type"], len(last["salt"])) == (SEEDED + 1, path.split("s/", maxsplit=1)[0], 32)
     assert first["type"] == last["type"]
     assert first["detail"]["record"] | CHANGES[path] == last["detail"]["record"]
     # Sent back as it was read it changes nothing, and nothing is recorded.
