@@ -24,7 +24,7 @@ DECLASSIFIED = sa.text("lowest_level < submitted_level")
 PENDING = sa.text("status = 'pending'")
 CHANGED = sa.text("previous_global_seq IS NOT NULL")
 # Of a read only the count and the time may grow.
-FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key"
+FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key, position, hash"
 SHRINKS = "OLD.action <> 'read' OR NEW.count < OLD.count OR NEW.occurred_at < OLD.occurred_at"
 APPEND_ONLY = {
     "sqlite": [
@@ -121,10 +121,34 @@ def _create_access() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("first_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("read_key", sa.String(length=32), nullable=True),
+        sa.Column("position", BIG, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
         sa.UniqueConstraint("read_key", name=op.f("uq_audit_entry_read_key")),
     )
     op.create_index("ix_audit_entry_key_id", "audit_entry", ["key_id"])
+    for name, rows in (("write", sa.text("action <> 'read'")), ("read", sa.text("action = 'read'"))):
+        op.create_index(
+            f"uq_audit_entry_{name}_position", "audit_entry", ["position"], unique=True, sqlite_where=rows, postgresql_where=rows
+        )
+    audit_head = op.create_table(
+        "audit_head",
+        sa.Column("chain", sa.String(length=8), nullable=False),
+        sa.Column("position", BIG, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("anchor", BIG, nullable=False),
+        sa.Column("anchor_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("chain", name=op.f("pk_audit_head")),
+    )
+    op.bulk_insert(
+        audit_head,
+        [
+            {"chain": chain, "position": 0, "hash": bytes(32), "anchor": 0, "anchor_hash": bytes(32), "seal": b""}
+            for chain in ("writes", "reads")
+        ],
+    )
     for statement in APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)
     op.bulk_insert(server_secret, [{"id": 1, "secret": secrets.token_hex(32)}])
@@ -561,6 +585,7 @@ def downgrade() -> None:
     op.drop_table("place_code")
     op.drop_table("place_ancestor")
     op.drop_table("place")
+    op.drop_table("audit_head")
     op.drop_table("audit_entry")
     op.drop_table("operation_run")
     op.drop_table("server_secret")

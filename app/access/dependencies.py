@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
 from app.access.keys import find_key, hashing_key_of, key_row, secret_expiry
 from app.access.oidc import InvalidToken, Issuer, with_own_organisation
 from app.access.principal import Principal, Scope

@@ -14,7 +14,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
-from app.access.models import ApiKey, AuditEntry, ServerSecret
+from app.access.audit_chain import WRITES, append_rows
+from app.access.models import ApiKey, ServerSecret
 from app.access.principal import Scope
 from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
@@ -72,10 +73,11 @@ async def _new_secret(session: AsyncSession) -> tuple[str, str]:
     return secret, secret_hash(secret, await writer_hashing_key(session))
 
 
-def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | None) -> None:
+async def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | None) -> None:
     """Add a change of a key to the audit log; `by` is the key that made it, None for the command line."""
     target = f"{event} {key.id} {key.organisation}: {' '.join(key.scopes)}"
-    session.add(AuditEntry(id=uuid7(), occurred_at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
+    row = {"id": uuid7(), "occurred_at": utc_now(), "action": "key", "key_id": by, "clearance": key.clearance, "target": target, "count": 1}
+    await append_rows(await session.connection(), WRITES, [row], await writer_hashing_key(session))
 
 
 def persons_of(key: ApiKey) -> list[str]:
@@ -123,7 +125,7 @@ async def create_key(
         expires_at=expires_at,
     )
     session.add(key)
-    record_key_event(session, "created", key, by)
+    await record_key_event(session, "created", key, by)
     return key, secret
 
 
@@ -137,7 +139,7 @@ async def revoke_key(session: AsyncSession, key_id: UUID, by: UUID | None = None
     key = await session.get(ApiKey, key_id)
     if key is not None and key.revoked_at is None:
         key.revoked_at = utc_now()
-        record_key_event(session, "revoked", key, by)
+        await record_key_event(session, "revoked", key, by)
     return key
 
 
@@ -161,7 +163,7 @@ async def rotate_key(
     key.secret_hash = hash_
     if by is not None or overlap <= timedelta():
         key.seen_by = [] if by is None else sorted({*key.seen_by, *await _seen_by(session, by)})
-    record_key_event(session, "rotated", key, by)
+    await record_key_event(session, "rotated", key, by)
     return key, secret
 
 

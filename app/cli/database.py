@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.access.audit_chain import verify_audit
 from app.access.keys import load_hashing_key
 from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
@@ -18,6 +19,7 @@ from app.operations.doctor import CheckResult, run_checks
 from app.operations.runs import BACKUP, VERIFY, record_run
 from app.operations.verify import HEADS, KnownHead, UnreadableHead, find_missing_heads, load_heads, open_snapshot, read_heads, verify_all
 from app.settings import Settings
+from app.storage.database import Database
 from app.storage.migrations import migrate
 from app.storage.private_files import replace_by_private_file
 
@@ -74,6 +76,10 @@ def verify(
                     stdout.print(problem, markup=False)
                     problems += 1
             heads = await load_heads(connection)
+        async with Database(settings) as database:
+            async for problem in verify_audit(database, hashing_key):
+                stdout.print(problem, markup=False)
+                problems += 1
         for problem in await find_signing_problems(settings, range(len(LABELS)), lambda: open_snapshot(settings)):
             stdout.print(problem, markup=False)
             problems += 1

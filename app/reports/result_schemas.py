@@ -9,7 +9,7 @@ from app.reports.schemas import ProposalOut, ReportOut
 
 _PROPOSED = Field(
     default=None,
-    description="The lower label that it was sent with: it was recorded at a stricter one until another person confirms this. Absent for none.",
+    description="Lower label that it was sent with: it stays at a stricter one until another person confirms it. Absent if none.",
 )
 
 

@@ -169,7 +169,9 @@ async def test_verify_names_removed_proposals_and_unknown_actors(settings: Setti
 
 async def test_verify_with_another_secret_says_so_in_one_line(settings: Settings, database: Database, lowered: dict[str, Any]) -> None:
     code, problems = await verify(settings, key_hash_secret="another secret than before")
-    assert (code, len(problems)) == (1, 2)
+    assert code == 1
     assert re.fullmatch(r"entries 1 to \d+: LIFELINE_KEY_HASH_SECRET was changed, or the keys .* were altered", problems[0])
+    assert all(each.endswith("was altered, or LIFELINE_KEY_HASH_SECRET was changed") for each in problems[1:-1])
+    assert len(problems) < 5
     async with database.reader.connect() as connection:
         assert [each async for each in verify_all(connection, settings.horizons)] == [], "a backup is verified without the secret"
