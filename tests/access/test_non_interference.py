@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from app.access.keys import create_key
-from app.access.principal import Scope
+from app.access.principal import Principal, Scope
 from app.board.endpoints import router as board
 from app.domain.rates import Rate
 from app.domain.times import utc_now

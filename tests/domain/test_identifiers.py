@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import app
+from app.access.principal import Principal
 from app.domain.identifiers import uuid7, uuid7_text
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_places
