@@ -21,6 +21,7 @@ from app.ledger.evidence import EVIDENCE_CHANGES, OUTCOMES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED, select_entries, visible_entries
 from app.reference.queries import place_conditions
+from app.reports.models import Report
 from app.storage.paging import current_revision
 from app.storage.slices import end_slice
 from app.storage.types import table_of
@@ -98,7 +99,9 @@ def _conditions(filters: ChangeFilters, level: int) -> list[ColumnElement[bool]]
     own_place = place_conditions(LedgerEntry.record_id, filters.place, within=filters.within, country=filters.country)
     shown = or_(col(LedgerEntry.type) != "place", and_(true(), *own_place))
     named = or_(col(LedgerEntry.type) == "grade", and_(col(LedgerEntry.previous_global_seq).is_not(None), shown))
-    return [or_(fits(LedgerEntry.indicator_id), left, named, evidence)]
+    # A filter must not tell what a report is about that was raised since.
+    hidden = and_(col(Report.level) > level, col(LedgerEntry.type) != "outcome")
+    return [or_(fits(LedgerEntry.indicator_id), left, named, hidden, evidence)]
 
 
 async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> dict[int, list[str]]:

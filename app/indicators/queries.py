@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, String, select, type_coerce
+from sqlalchemy import ColumnElement, String, or_, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -15,7 +15,7 @@ from app.assessment.deciding import deciding_reports
 from app.assessment.document import render_report, with_revision
 from app.assessment.inputs import AssessmentInputs, load_inputs
 from app.assessment.loading import load_all
-from app.assessment.models import Indicator, IndicatorProjection
+from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
 from app.assessment.policy import NO_POLICY, Policy
 from app.assessment.statement import Statement
 from app.assessment.terms import grade_rank
@@ -42,7 +42,11 @@ def revision_for(level: int) -> ColumnElement[Any]:
 
 def visible_at(level: int) -> list[ColumnElement[bool]]:
     """Return the conditions for the one row of each indicator that a clearance sees."""
-    return [col(IndicatorProjection.min_clearance) <= level, col(IndicatorProjection.max_clearance) >= level]
+    sources = table_of(IndicatorSource).c
+    # An indicator on which nothing stands may be one whose only report was raised out of the reader's sight.
+    seen = select(sources.level).where(sources.indicator_id == col(IndicatorProjection.indicator_id), sources.level <= level).limit(1)
+    shown = or_(col(IndicatorProjection.agreement).is_not(None), seen.correlate(IndicatorProjection).scalar_subquery().is_not(None))
+    return [col(IndicatorProjection.min_clearance) <= level, col(IndicatorProjection.max_clearance) >= level, shown]
 
 
 def _identity_conditions(
