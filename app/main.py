@@ -11,6 +11,7 @@ from app import __version__
 from app.access.audit import MIN_AUDITED_LEVEL, read_auditing
 from app.access.oidc import configured_issuer
 from app.access.principal import Principal
+from app.assessment.stale import assessing_stale
 from app.board.endpoints import router as board
 from app.board.middleware import BoardMiddleware
 from app.board.sessions import Sessions
@@ -38,6 +39,7 @@ from app.telemetry import tracing
 from app.telemetry.access_log import AccessLogMiddleware
 from app.telemetry.logging import configure_logging
 from app.telemetry.metrics import DatabaseMetrics, ProcessMetrics, RequestMetricsMiddleware, metrics_registry
+from app.webhooks.cosigning import cosigning
 from app.webhooks.dispatcher import dispatching
 
 
@@ -93,7 +95,8 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     async with read_auditing(database) as state.read_audit:
         app.middleware_before_routing = build_middleware(app)
         with on_shutdown_signal(database.commit_notifier.release_waiters):
-            async with dispatching(database, settings):
+            cosigned = cosigning(database, settings, state.checkpoint_signer)
+            async with dispatching(database, settings), cosigned, assessing_stale(database, settings):
                 yield
     await state.change_feed.close()
     await database.close()

@@ -13,6 +13,7 @@ from app.reference.endpoints import router as reference
 from app.reports.amendment_endpoints import router as amendments
 from app.reports.endpoints import router as reports
 from app.reports.label_endpoints import router as labels
+from app.reports.reference_endpoints import router as reference_changes
 from app.situations.endpoints import router as situations
 from app.situations.endpoints import track_records
 from app.webhooks.endpoints import router as webhooks
@@ -48,5 +49,5 @@ TAGS = [
 router = APIRouter(prefix="/v1")
 # The ledger's before those of reports, whose paths take every ending.
 first_tags = (situations, indicators, alerts, changes, webhooks, ledger, reports, provenance)
-for each in (*first_tags, imports, amendments, labels, reference, track_records, keys):
+for each in (*first_tags, imports, amendments, labels, reference, reference_changes, track_records, keys):
     router.include_router(each)

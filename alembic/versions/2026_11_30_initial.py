@@ -22,8 +22,9 @@ ENDED = sa.text("ended_global_seq IS NOT NULL")
 STANDING = sa.text("ended_global_seq IS NULL")
 DECLASSIFIED = sa.text("lowest_level < submitted_level")
 PENDING = sa.text("status = 'pending'")
+CHANGED = sa.text("previous_global_seq IS NOT NULL")
 # Of a read only the count and the time may grow.
-FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key"
+FIXED = "id, action, key_id, organisation, clearance, address, method, target, status_code, first_at, read_key, position, hash"
 SHRINKS = "OLD.action <> 'read' OR NEW.count < OLD.count OR NEW.occurred_at < OLD.occurred_at"
 APPEND_ONLY = {
     "sqlite": [
@@ -120,10 +121,34 @@ def _create_access() -> None:
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("first_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("read_key", sa.String(length=32), nullable=True),
+        sa.Column("position", BIG, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
         sa.UniqueConstraint("read_key", name=op.f("uq_audit_entry_read_key")),
     )
     op.create_index("ix_audit_entry_key_id", "audit_entry", ["key_id"])
+    for name, rows in (("write", sa.text("action <> 'read'")), ("read", sa.text("action = 'read'"))):
+        op.create_index(
+            f"uq_audit_entry_{name}_position", "audit_entry", ["position"], unique=True, sqlite_where=rows, postgresql_where=rows
+        )
+    audit_head = op.create_table(
+        "audit_head",
+        sa.Column("chain", sa.String(length=8), nullable=False),
+        sa.Column("position", BIG, nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("anchor", BIG, nullable=False),
+        sa.Column("anchor_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("chain", name=op.f("pk_audit_head")),
+    )
+    op.bulk_insert(
+        audit_head,
+        [
+            {"chain": chain, "position": 0, "hash": bytes(32), "anchor": 0, "anchor_hash": bytes(32), "seal": b""}
+            for chain in ("writes", "reads")
+        ],
+    )
     for statement in APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)
     op.bulk_insert(server_secret, [{"id": 1, "secret": secrets.token_hex(32)}])
@@ -135,6 +160,7 @@ def _create_reference() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("names", sa.JSON(), nullable=False),
         sa.Column("parent_id", sa.Uuid(), nullable=True),
         sa.Column("country", sa.String(length=3), nullable=True),
         sa.Column("timezone", sa.String(length=64), nullable=False),
@@ -145,6 +171,9 @@ def _create_reference() -> None:
         sa.Column("south", sa.Float(), nullable=True),
         sa.Column("east", sa.Float(), nullable=True),
         sa.Column("north", sa.Float(), nullable=True),
+        sa.Column("valid_from", sa.String(length=10), nullable=True),
+        sa.Column("valid_to", sa.String(length=10), nullable=True),
+        sa.Column("successor_of", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["parent_id"], ["place.id"], name=op.f("fk_place_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_place")),
@@ -175,6 +204,7 @@ def _create_reference() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("names", sa.JSON(), nullable=False),
         sa.Column("mode", sa.String(length=16), nullable=False),
         sa.Column("origin", sa.String(), nullable=True),
         sa.Column("destination", sa.String(), nullable=True),
@@ -188,6 +218,7 @@ def _create_reference() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("names", sa.JSON(), nullable=False),
         sa.Column("type", sa.String(length=32), nullable=False),
         sa.Column("party_to_conflict", sa.Boolean(), nullable=False),
         sa.Column("alias", sa.String(), nullable=True),
@@ -203,7 +234,8 @@ def _create_reference() -> None:
         sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("global_seq", BIG, autoincrement=False, nullable=False),
         sa.Column("effective_from", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("reliability", sa.String(length=1), nullable=False),
+        sa.Column("reliability", sa.String(length=1), nullable=True),
+        sa.Column("party_to_conflict", sa.Boolean(), nullable=True),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_source_grade_source_id")),
         sa.PrimaryKeyConstraint("source_id", "global_seq", name=op.f("pk_source_grade")),
     )
@@ -220,7 +252,7 @@ def _create_reports() -> None:
         sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_indicator_place_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_indicator")),
     )
-    op.create_index("ix_indicator_place_id", "indicator", ["place_id"])
+    op.create_index("ix_indicator_place_id_id", "indicator", ["place_id", "id"])
     op.create_index("uq_indicator_kind_place_id_subject", "indicator", ["kind", "place_id", "subject"], unique=True)
     op.create_table(
         "report",
@@ -299,6 +331,7 @@ def _create_reports() -> None:
     op.create_table(
         "label_proposal",
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("global_seq", BIG, nullable=False),
         sa.Column("report_id", sa.Uuid(), nullable=False),
         sa.Column("proposed_level", sa.Integer(), nullable=False),
         sa.Column("previous_level", sa.Integer(), nullable=False),
@@ -310,6 +343,7 @@ def _create_reports() -> None:
         sa.Column("confirmed_by_key_id", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_label_proposal_report_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label_proposal")),
+        sa.UniqueConstraint("global_seq", name=op.f("uq_label_proposal_global_seq")),
     )
     op.create_index("ix_label_proposal_report_id", "label_proposal", ["report_id"])
 
@@ -335,6 +369,29 @@ def _create_ledger() -> None:
         sa.PrimaryKeyConstraint("clearance", "height", "number", name=op.f("pk_ledger_node")),
     )
     op.create_table(
+        "partner",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("log_vkey", sa.String(), nullable=False),
+        sa.Column("cosigner_vkey", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("clearance", sa.Integer(), nullable=False),
+        sa.Column("age_recipient", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_partner")),
+        sa.UniqueConstraint("cosigner_vkey", name=op.f("uq_partner_cosigner_vkey")),
+        sa.UniqueConstraint("log_vkey", name=op.f("uq_partner_log_vkey")),
+    )
+    op.create_table(
+        "cosignature",
+        sa.Column("partner", sa.String(length=64), nullable=False),
+        sa.Column("clearance", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("checkpoint", sa.String(), nullable=False),
+        sa.Column("size", BIG, nullable=False),
+        sa.Column("line", sa.String(), nullable=False),
+        sa.Column("cosigned_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["partner"], ["partner.name"], name=op.f("fk_cosignature_partner")),
+        sa.PrimaryKeyConstraint("partner", "clearance", name=op.f("pk_cosignature")),
+    )
+    op.create_table(
         "ledger_entry",
         *(sa.Column(f"seq_{label}", BIG, nullable=True) for label in LABELS),
         *(sa.Column(f"hash_{label}", sa.String(length=64), nullable=True) for label in LABELS),
@@ -344,6 +401,8 @@ def _create_ledger() -> None:
         sa.Column("indicator_id", sa.Uuid(), nullable=True),
         sa.Column("from_indicator_id", sa.Uuid(), nullable=True),
         sa.Column("source_id", sa.Uuid(), nullable=True),
+        sa.Column("record_id", sa.Uuid(), nullable=True),
+        sa.Column("previous_global_seq", BIG, nullable=True),
         sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("redacted_below", sa.Integer(), nullable=False),
         sa.Column("pseudonymised_below", sa.Integer(), nullable=False),
@@ -354,14 +413,17 @@ def _create_ledger() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
         sa.Column("key_id", sa.Uuid(), nullable=True),
+        sa.Column("actor_hash", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["from_indicator_id"], ["indicator.id"], name=op.f("fk_ledger_entry_from_indicator_id")),
         sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_ledger_entry_indicator_id")),
         sa.ForeignKeyConstraint(["report_id"], ["report.id"], name=op.f("fk_ledger_entry_report_id")),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_ledger_entry_source_id")),
         sa.PrimaryKeyConstraint("global_seq", name=op.f("pk_ledger_entry")),
     )
+    op.create_index("ix_ledger_entry_changed", "ledger_entry", ["global_seq"], sqlite_where=CHANGED, postgresql_where=CHANGED)
     op.create_index("ix_ledger_entry_from_indicator_id_level_global_seq", "ledger_entry", ["from_indicator_id", "level", "global_seq"])
     op.create_index("ix_ledger_entry_indicator_id_level_global_seq", "ledger_entry", ["indicator_id", "level", "global_seq"])
+    op.create_index("ix_ledger_entry_record_id_global_seq", "ledger_entry", ["record_id", "global_seq"])
     op.create_index("ix_ledger_entry_recorded_at_global_seq", "ledger_entry", ["recorded_at", "global_seq"])
     op.create_index("ix_ledger_entry_report_id", "ledger_entry", ["report_id"])
     op.create_index("ix_ledger_entry_source_id_global_seq", "ledger_entry", ["source_id", "global_seq"])
@@ -415,6 +477,12 @@ def _create_assessment() -> None:
     op.create_index("ix_indicator_projection_stale_after", "indicator_projection", ["stale_after"])
     op.create_index("ix_indicator_projection_state_indicator_id", "indicator_projection", ["state", "indicator_id"])
     op.create_table(
+        "stale_record",
+        sa.Column("record_id", sa.Uuid(), nullable=False),
+        sa.Column("after", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("record_id", name=op.f("pk_stale_record")),
+    )
+    op.create_table(
         "alert_standing",
         sa.Column("report_id", sa.Uuid(), nullable=False),
         sa.Column("confirmed", sa.Integer(), nullable=False),
@@ -433,7 +501,7 @@ def _create_assessment() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_indicator_source_source_id")),
         sa.PrimaryKeyConstraint("indicator_id", "source_id", "facet", "level", name=op.f("pk_indicator_source")),
     )
-    op.create_index("ix_indicator_source_source_id", "indicator_source", ["source_id"])
+    op.create_index("ix_indicator_source_source_id_indicator_id", "indicator_source", ["source_id", "indicator_id"])
 
 
 def _create_exchange() -> None:
@@ -501,8 +569,11 @@ def downgrade() -> None:
     op.drop_table("webhook")
     op.drop_table("indicator_source")
     op.drop_table("alert_standing")
+    op.drop_table("stale_record")
     op.drop_table("indicator_projection")
     op.drop_table("ledger_entry")
+    op.drop_table("cosignature")
+    op.drop_table("partner")
     op.drop_table("ledger_node")
     op.drop_table("ledger_head")
     op.drop_table("label_proposal")
@@ -514,6 +585,7 @@ def downgrade() -> None:
     op.drop_table("place_code")
     op.drop_table("place_ancestor")
     op.drop_table("place")
+    op.drop_table("audit_head")
     op.drop_table("audit_entry")
     op.drop_table("operation_run")
     op.drop_table("server_secret")

@@ -14,19 +14,22 @@ from uuid import UUID
 
 import structlog
 from fastapi import Request
-from sqlalchemy import ColumnElement, case, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, bindparam, select, update
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, CreateTable
 from starlette.types import Scope as AsgiScope
 
+from app.access.audit_chain import READS, WRITES, append_rows, count_seal, heads, lock_head
+from app.access.keys import hashing_key_of, writer_hashing_key
 from app.access.models import AuditEntry
 from app.access.principal import Actor
 from app.domain.identifiers import uuid7
 from app.domain.times import rfc3339, utc_now
 from app.domain.tlp import LABELS, LEVELS, Label
 from app.storage.database import Database
+from app.storage.paging import chunks
 from app.storage.types import table_of
 
 FLUSH_SECONDS = 1.0
@@ -38,7 +41,9 @@ FURTHER_QUERIES = b"*"
 MIN_AUDITED_LEVEL = LEVELS[Label.AMBER]
 
 _table = table_of(AuditEntry)
-_FIXED = ", ".join(each.name for each in _table.c if each.name not in ("count", "occurred_at"))
+_FIXED = ", ".join(each.name for each in _table.c if each.name not in ("count", "occurred_at", "seal"))
+_COUNTED = select(*(_table.c[name] for name in ("read_key", "hash", "count", "occurred_at")))
+_COUNT = update(_table).where(_table.c.read_key == bindparam("of_read"))
 # Triggers of SQLite's second file, as the migration makes them in the first.
 APPEND_ONLY = {
     "no_update": f"UPDATE OF {_FIXED} ON audit_entry",
@@ -49,22 +54,22 @@ REFUSAL = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
 log = structlog.get_logger(__name__)
 
 
-def record_write(session: AsyncSession, request: Request, actor: Actor, status: int) -> None:
+async def record_write(session: AsyncSession, request: Request, actor: Actor, status: int) -> None:
     """Add a write to the audit log, in the write's own transaction."""
-    session.add(
-        AuditEntry(
-            id=uuid7(),
-            occurred_at=utc_now(),
-            action="write",
-            key_id=actor.key_id,
-            organisation=actor.organisation,
-            clearance=actor.level,
-            address=request.client.host if request.client else None,
-            method=request.method,
-            target=_target(request.scope["path"], request.scope["query_string"]),
-            status_code=status,
-        )
-    )
+    row = {
+        "id": uuid7(),
+        "occurred_at": utc_now(),
+        "action": "write",
+        "key_id": actor.key_id,
+        "organisation": actor.organisation,
+        "clearance": actor.level,
+        "address": request.client.host if request.client else None,
+        "method": request.method,
+        "target": _target(request.scope["path"], request.scope["query_string"]),
+        "status_code": status,
+        "count": 1,
+    }
+    await append_rows(await session.connection(), WRITES, [row], await writer_hashing_key(session))
 
 
 def _target(path: str, query: bytes) -> str:
@@ -134,12 +139,12 @@ class ReadAuditBuffer:
             }
             for (hour, actor, address, _, _), (count, first, last, target) in reads.items()
         ]
-        # In one order in every process; otherwise two of them could wait for each other's rows.
-        rows.sort(key=lambda row: row["read_key"])
         try:
             await create_read_audit_table(self._database)
+            async with self._database.read_latest() as connection:
+                hashing_key = await hashing_key_of(self._database, connection)
             async with self._database.audit.begin() as connection:
-                await connection.execute(_add_reads(self._database.dialect), rows)
+                await _add_reads(connection, {row["read_key"]: row for row in rows}, hashing_key)
         except (SQLAlchemyError, OSError) as error:
             log.warning("audit_write_failed", error=type(error).__name__)
             for key, (count, first, _, target) in reads.items():
@@ -158,17 +163,19 @@ def _read_key(*shared: Any) -> str:
     return hashlib.sha256(repr(shared).encode()).hexdigest()[:32]
 
 
-def _add_reads(dialect: str) -> Any:
-    """Return the statement that inserts rows of reads, or adds them to the rows of the same hour."""
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(_table)
-    last = statement.excluded.occurred_at
-    return statement.on_conflict_do_update(
-        index_elements=["read_key"],
-        set_={
-            "count": _table.c.count + statement.excluded.count,
-            "occurred_at": case((last > _table.c.occurred_at, last), else_=_table.c.occurred_at),
-        },
-    )
+async def _add_reads(connection: AsyncConnection, rows: dict[str, dict[str, Any]], hashing_key: bytes) -> None:
+    """Insert rows of reads, or add them to the rows of the same hour."""
+    head, counted = await lock_head(connection, READS), []
+    for some in chunks(rows):
+        for known in (await connection.execute(_COUNTED.where(_table.c.read_key.in_(some)))).mappings():
+            read = rows.pop(known["read_key"])
+            grown = {"count": known["count"] + read["count"], "occurred_at": max(known["occurred_at"], read["occurred_at"])}
+            seal = count_seal(grown | {"hash": known["hash"]}, hashing_key)
+            counted.append({"of_read": known["read_key"], "seal": seal} | grown)
+    if counted:
+        await connection.execute(_COUNT, counted)
+    if rows:
+        await append_rows(connection, READS, list(rows.values()), hashing_key, head)
 
 
 @asynccontextmanager
@@ -196,6 +203,11 @@ async def create_read_audit_table(database: Database) -> None:
         await connection.execute(CreateTable(_table, if_not_exists=True))
         for index in _table.indexes:
             await connection.execute(CreateIndex(index, if_not_exists=True))
+        await connection.execute(CreateTable(heads, if_not_exists=True))
+        # Where a backup was restored, the chain goes on from the reads in the database.
+        async with database.reader.connect() as reader:
+            head = (await reader.execute(select(heads).where(heads.c.chain == READS))).mappings().one()
+        await connection.execute(sqlite.insert(heads).on_conflict_do_nothing(), dict(head))
         for name, event in APPEND_ONLY.items():
             await connection.exec_driver_sql(f"CREATE TRIGGER IF NOT EXISTS audit_entry_{name} BEFORE {event} {REFUSAL}")
 

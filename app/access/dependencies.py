@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.access.keys import find_key, key_row, load_hashing_key, secret_expiry
+from app.access.keys import find_key, hashing_key_of, key_row, secret_expiry
 from app.access.oidc import InvalidToken, Issuer, with_own_organisation
 from app.access.principal import Principal, Scope
 from app.domain.times import utc_now
@@ -90,19 +89,13 @@ async def _authenticate(request: Request, database: Database, credential: str, p
 
 async def _principal_of_key(database: Database, credential: str, public_level: int) -> Principal | None:
     async with database.read_latest() as connection:
-        found = await find_key(connection, credential, await _hashing_key(database, connection))
+        found = await find_key(connection, credential, await hashing_key_of(database, connection))
     if found is None:
         return None
     key, expires_at, hash_ = found
     scopes = frozenset(key.scopes)
     level = max(public_level, key.clearance) if Scope.READ in scopes else public_level
     return Principal(level, key.id, key.name, key.organisation, scopes, expires_at, secret_hash=hash_, person=key.person)
-
-
-async def _hashing_key(database: Database, connection: AsyncConnection) -> bytes:
-    if database.hashing_key is None:
-        database.hashing_key = await load_hashing_key(connection, database.key_hash_secret)
-    return database.hashing_key
 
 
 async def _principal_of_token(issuer: Issuer, database: Database, token: str, public_level: int, *, writing: bool) -> Principal | None:
@@ -112,7 +105,7 @@ async def _principal_of_token(issuer: Issuer, database: Database, token: str, pu
         return None
     if not subject.organisation:
         async with database.read_latest() as connection:
-            subject = with_own_organisation(subject, await _hashing_key(database, connection))
+            subject = with_own_organisation(subject, await hashing_key_of(database, connection))
     level = max(public_level, subject.clearance.level) if Scope.READ in subject.scopes else public_level
     if not await issuer.sync_subject(database, token, subject, level, writing=writing):
         return None

@@ -136,7 +136,7 @@ async def delete_key(request: Request, caller: Admin, database: DatabaseDep, id:
     async with database.write() as session:
         if await keys.revoke_key(session, id, by=caller.key_id) is None:
             raise not_found("key")
-        audit.record_write(session, request, caller.actor, 204)
+        await audit.record_write(session, request, caller.actor, 204)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 

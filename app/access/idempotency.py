@@ -66,7 +66,7 @@ async def _attempt(request: Request, caller: Principal, write: Callable[[AsyncSe
     async with state.database.write() as session:
         if idempotency_key is None:
             result = await write(session)
-            record_write(session, request, caller.actor, result.status)
+            await record_write(session, request, caller.actor, result.status)
             return await _response(session, caller, result, replayed=False)
         assert caller.key_id is not None
         body = request_state(request.scope).get("raw_body", b"")
@@ -80,7 +80,7 @@ async def _attempt(request: Request, caller: Principal, write: Callable[[AsyncSe
             result = WriteResult(first.status_code, first.response_body, first.location)
             return await _response(session, caller, result, replayed=True)
         result = await write(session)
-        record_write(session, request, caller.actor, result.status)
+        await record_write(session, request, caller.actor, result.status)
         session.add(
             IdempotencyRecord(
                 key_id=caller.key_id,

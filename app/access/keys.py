@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import secrets
 import unicodedata
 from collections.abc import Iterable
@@ -13,12 +14,14 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
-from app.access.models import ApiKey, AuditEntry, ServerSecret
+from app.access.audit_chain import WRITES, append_rows
+from app.access.models import ApiKey, ServerSecret
 from app.access.principal import Scope
 from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.http.problems import Problem
+from app.storage.database import Database
 from app.storage.types import table_of
 
 PREFIX = "ll_"
@@ -43,16 +46,38 @@ async def load_hashing_key(connection: AsyncConnection, setting: str | None) -> 
     return bytes.fromhex((await connection.execute(select(table_of(ServerSecret).c.secret))).scalar_one())
 
 
+async def hashing_key_of(database: Database, connection: AsyncConnection) -> bytes:
+    """Return the key of the HMAC, which is read once for each process."""
+    if database.hashing_key is None:
+        database.hashing_key = await load_hashing_key(connection, database.key_hash_secret)
+    return database.hashing_key
+
+
+async def writer_hashing_key(session: AsyncSession) -> bytes:
+    """Return the key of the HMAC for a session of `Database.write`."""
+    return await hashing_key_of(session.info["database"], await session.connection())
+
+
+def actor_hash(key_id: UUID | None, hashing_key: bytes) -> bytes:
+    """Return what is stored with an entry of the ledger of the key that recorded it, None for none."""
+    return bytes.fromhex(secret_hash(f"actor {key_id}", hashing_key))
+
+
+def persons_hash(proposal_id: UUID, persons: Iterable[str], hashing_key: bytes) -> str:
+    """Return what the ledger has of the persons who could act with a key that proposed a label."""
+    return secret_hash(f"persons {proposal_id} {json.dumps(sorted(persons))}", hashing_key)
+
+
 async def _new_secret(session: AsyncSession) -> tuple[str, str]:
     secret = PREFIX + secrets.token_urlsafe(32)
-    hashing_key = await load_hashing_key(await session.connection(), session.info.get("key_hash_secret"))
-    return secret, secret_hash(secret, hashing_key)
+    return secret, secret_hash(secret, await writer_hashing_key(session))
 
 
-def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | None) -> None:
+async def record_key_event(session: AsyncSession, event: str, key: ApiKey, by: UUID | None) -> None:
     """Add a change of a key to the audit log; `by` is the key that made it, None for the command line."""
     target = f"{event} {key.id} {key.organisation}: {' '.join(key.scopes)}"
-    session.add(AuditEntry(id=uuid7(), occurred_at=utc_now(), action="key", key_id=by, clearance=key.clearance, target=target))
+    row = {"id": uuid7(), "occurred_at": utc_now(), "action": "key", "key_id": by, "clearance": key.clearance, "target": target, "count": 1}
+    await append_rows(await session.connection(), WRITES, [row], await writer_hashing_key(session))
 
 
 def persons_of(key: ApiKey) -> list[str]:
@@ -100,7 +125,7 @@ async def create_key(
         expires_at=expires_at,
     )
     session.add(key)
-    record_key_event(session, "created", key, by)
+    await record_key_event(session, "created", key, by)
     return key, secret
 
 
@@ -114,7 +139,7 @@ async def revoke_key(session: AsyncSession, key_id: UUID, by: UUID | None = None
     key = await session.get(ApiKey, key_id)
     if key is not None and key.revoked_at is None:
         key.revoked_at = utc_now()
-        record_key_event(session, "revoked", key, by)
+        await record_key_event(session, "revoked", key, by)
     return key
 
 
@@ -138,7 +163,7 @@ async def rotate_key(
     key.secret_hash = hash_
     if by is not None or overlap <= timedelta():
         key.seen_by = [] if by is None else sorted({*key.seen_by, *await _seen_by(session, by)})
-    record_key_event(session, "rotated", key, by)
+    await record_key_event(session, "rotated", key, by)
     return key, secret
 
 

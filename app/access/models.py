@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, Index, LargeBinary
+from sqlalchemy import JSON, Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
-from app.storage.types import UtcDateTime
+from app.storage.types import BigInt, UtcDateTime
 
 # Begins the `secret_hash` of a subject of the OpenID Connect issuer; no hash of a secret contains it.
 ISSUER_SUBJECT_PREFIX = "oidc:"
@@ -82,9 +82,16 @@ class AuditEntry(SQLModel, table=True):
 
     `count` is the number of equal reads in one hour that an entry stands for, `first_at` the time of the first of them, `occurred_at` of
     the last, and `read_key` a hash of what they have in common, so that all processes count them in one row.
+    `position`, `hash` and `seal` are those of `app.access.audit_chain`.
     """
 
     __tablename__ = "audit_entry"
+    __table_args__ = (
+        *(
+            Index(f"uq_audit_entry_{name}_position", "position", unique=True, sqlite_where=text(rows), postgresql_where=text(rows))
+            for name, rows in (("write", "action <> 'read'"), ("read", "action = 'read'"))
+        ),
+    )
 
     id: UUID = Field(primary_key=True)
     occurred_at: datetime = Field(sa_type=UtcDateTime)
@@ -99,3 +106,22 @@ class AuditEntry(SQLModel, table=True):
     count: int = 1
     first_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     read_key: str | None = Field(default=None, max_length=32, unique=True)
+    position: int = Field(sa_type=BigInt)
+    hash: bytes
+    seal: bytes
+
+
+class AuditHead(SQLModel, table=True):
+    """The end of a chain of the audit log, and the anchor that pruning left: position and hash of the last row that was deleted.
+
+    `seal` is an HMAC of the other columns, empty before the first row.
+    """
+
+    __tablename__ = "audit_head"
+
+    chain: str = Field(primary_key=True, max_length=8)
+    position: int = Field(sa_type=BigInt)
+    hash: bytes
+    anchor: int = Field(sa_type=BigInt)
+    anchor_hash: bytes
+    seal: bytes

@@ -230,12 +230,12 @@ async def upsert_subject(session: AsyncSession, subject: Subject, level: int, ex
             secret_hash=f"{ISSUER_SUBJECT_PREFIX}{subject.id}", created_at=utc_now(), expires_at=expires_at,
         )  # fmt: skip
         session.add(row)
-        record_key_event(session, "seen", row, subject.id)
+        await record_key_event(session, "seen", row, subject.id)
         return True
     if row.revoked_at is not None:
         return False
     if (row.organisation, row.scopes, row.clearance) != granted:
         row.organisation, row.scopes, row.clearance = granted
-        record_key_event(session, "changed", row, subject.id)
+        await record_key_event(session, "changed", row, subject.id)
     row.expires_at = expires_at if row.expires_at is None else max(row.expires_at, expires_at)
     return True

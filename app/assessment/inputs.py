@@ -94,10 +94,12 @@ _ENTRIES = select(*(table_of(LedgerEntry).c[name] for name in ("global_seq", "re
 )
 
 
-async def load_subjects(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, IndicatorIdentity]:
-    """Load the identities of some indicators."""
+async def load_subjects(
+    connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST
+) -> dict[UUID, IndicatorIdentity]:
+    """Load the identities of some indicators, with their places as known at a time point."""
     rows = [row for some in chunks(ids) for row in await connection.execute(_INDICATORS, {"ids": some})]
-    places = await places_by_id(connection, {row.place_id for row in rows})
+    places = await places_by_id(connection, {row.place_id for row in rows}, time_point)
     return {row.id: IndicatorIdentity(row.id, row.kind, row.subject, row.filter_key, places[row.place_id]) for row in rows}
 
 
@@ -105,7 +107,7 @@ async def load_inputs(
     connection: AsyncConnection, ids: Collection[UUID], horizons: Mapping[str, timedelta], time_point: TimePoint = LATEST
 ) -> dict[UUID, AssessmentInputs]:
     """Load the inputs of some indicators, with the statements that may stand, from the ledger alone."""
-    subjects = await load_subjects(connection, ids)
+    subjects = await load_subjects(connection, ids, time_point)
     last_changes = await _load_last_changes(connection, ids, time_point)
     return await build_inputs(connection, subjects, last_changes, horizons, time_point)
 
@@ -171,20 +173,24 @@ async def _load_last_changes(
     connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint
 ) -> dict[UUID, dict[int, LastChange]]:
     last: dict[UUID, dict[int, int]] = {}
+    # Every clearance that sees an indicator sees its place change.
+    places: dict[UUID, int] = {}
     for some in chunks(ids):
         for statement in _select_last_changes(time_point):
             for indicator, level, global_seq in await connection.execute(statement, {"ids": some}):
-                if global_seq is not None:
+                if global_seq is not None and level is None:
+                    places[indicator] = global_seq
+                elif global_seq is not None:
                     levels = last.setdefault(indicator, {})
                     levels[level] = max(global_seq, levels.get(level, 0))
-    wanted = sorted({global_seq for levels in last.values() for global_seq in levels.values()})
+    wanted = sorted({*places.values(), *(global_seq for levels in last.values() for global_seq in levels.values())})
     entries = {row.global_seq: row for some in chunks(wanted) for row in await connection.execute(_ENTRIES, {"ids": some})}
     found: dict[UUID, dict[int, LastChange]] = {}
     for indicator, levels in last.items():
         for level in range(MAX_LEVEL + 1):
             visible = [global_seq for entry_level, global_seq in levels.items() if entry_level <= level]
             if visible:
-                entry = entries[max(visible)]
+                entry = entries[max(*visible, places.get(indicator, 0))]
                 found.setdefault(indicator, {})[level] = LastChange(getattr(entry, SEQ_COLUMNS[level]), entry.recorded_at)
     return found
 
@@ -209,7 +215,8 @@ def _select_last_changes(time_point: TimePoint) -> tuple[Select[Any], ...]:
         col(LedgerEntry.from_indicator_id).in_(ids), *_recorded_by(time_point)
     )
     # A grade given after `as_of` changed no assessment as of that time.
-    in_force = [] if time_point.as_of is None else [col(LedgerEntry.recorded_at) <= time_point.as_of]
+    later_names = col(LedgerEntry.type) == "source"
+    in_force = [] if time_point.as_of is None else [or_(later_names, col(LedgerEntry.recorded_at) <= time_point.as_of)]
     last_grade = (
         select(func.max(col(LedgerEntry.global_seq)))
         .where(
@@ -229,4 +236,8 @@ def _select_last_changes(time_point: TimePoint) -> tuple[Select[Any], ...]:
     if time_point.through_global_seq is not None:
         graded = graded.where(col(IndicatorSource.first_global_seq) <= time_point.through_global_seq)
     evidence = evidence_changes().where(OUTCOMES.c.indicator_id.in_(ids), *_recorded_by(time_point))
-    return own, left, graded, evidence
+    of_place = select(func.max(col(LedgerEntry.global_seq))).where(
+        col(LedgerEntry.record_id) == col(Indicator.place_id), *_recorded_by(time_point)
+    )
+    places = select(col(Indicator.id), literal(None), of_place.correlate(Indicator).scalar_subquery()).where(col(Indicator.id).in_(ids))
+    return own, left, graded, evidence, places

@@ -263,9 +263,9 @@ async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_poi
     if not rows:
         return {}
     sources = await sources_by_id(connection, {row.source_id for row in rows}, time_point)
-    names = await source_names(connection, {slug for row in rows for slug in row.via})
+    names = await source_names(connection, {slug for row in rows for slug in row.via}, time_point)
     origins = await sources_by_real_slug(connection, {row.origin for row in rows if row.origin is not None}, time_point)
-    timezones = await place_timezones(connection, {row.place_id for row in rows})
+    timezones = await place_timezones(connection, {row.place_id for row in rows}, time_point)
     ends = await ends_at(connection, rows, time_point)
     levels = await _effective_levels(connection, rows, time_point)
     found: dict[int, Statement] = {}

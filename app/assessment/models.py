@@ -57,11 +57,14 @@ class Indicator(SQLModel, table=True):
     """One row for each (kind, place, subject), from which its identifier is computed."""
 
     __tablename__ = "indicator"
-    __table_args__ = (Index("uq_indicator_kind_place_id_subject", "kind", "place_id", "subject", unique=True),)
+    __table_args__ = (
+        Index("uq_indicator_kind_place_id_subject", "kind", "place_id", "subject", unique=True),
+        Index("ix_indicator_place_id_id", "place_id", "id"),
+    )
 
     id: UUID = Field(primary_key=True)
     kind: str = Field(max_length=64)
-    place_id: UUID = Field(foreign_key="place.id", index=True)
+    place_id: UUID = Field(foreign_key="place.id")
     subject: str = Field(max_length=200)
     filter_key: str = Field(max_length=100)
 
@@ -82,13 +85,24 @@ class AlertStanding(SQLModel, table=True):
 class IndicatorSource(SQLModel, table=True):
     """One row for each source of an indicator, facet and level; `first_global_seq` is that of its first report.
 
-    Sources of the evidence for its outcomes have a facet of their own, and the first entry of such an outcome.
+    Sources of the evidence for its outcomes have a facet of their own, and the first entry of such an outcome; so have sources that its
+    reports name beside their own.
     """
 
     __tablename__ = "indicator_source"
+    __table_args__ = (Index("ix_indicator_source_source_id_indicator_id", "source_id", "indicator_id"),)
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
-    source_id: UUID = Field(primary_key=True, foreign_key="source.id", index=True)
+    source_id: UUID = Field(primary_key=True, foreign_key="source.id")
     facet: str = Field(primary_key=True, max_length=16)
     level: int = Field(primary_key=True)
     first_global_seq: int = Field(sa_type=BigInt)
+
+
+class StaleRecord(SQLModel, table=True):
+    """A place or source that changed, while the stored documents of its indicators beyond `after` still show it as it was."""
+
+    __tablename__ = "stale_record"
+
+    record_id: UUID = Field(primary_key=True)
+    after: UUID | None = None

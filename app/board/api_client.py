@@ -13,14 +13,16 @@ from app.http.state import app_state
 
 Document = dict[str, Any]
 
+# Paths of records that have or show names.
+_WITH_NAMES = ("/v1/places", "/v1/sources", "/v1/routes", "/v1/indicators", "/v1/situations")
 # A page must not take every connection to the database.
 MAX_CONCURRENT_REQUESTS = 4
 
 
 class InProcessApiClient:
-    """Calls `/v1` as of the page's time, None for now, with the key of the page's request, another key, or none where it is empty."""
+    """Calls `/v1` as of the page's time, None for now, in its language, with the key of the page's request, another, or none if empty."""
 
-    def __init__(self, request: Request, as_of: str | None = None, *, key: str | None = None) -> None:
+    def __init__(self, request: Request, as_of: str | None = None, *, key: str | None = None, lang: str | None = None) -> None:
         headers = {"Accept-Encoding": "identity"}
         authorization = request.headers.get("authorization") if key is None else f"Bearer {key}" if key else None
         if authorization:
@@ -29,12 +31,13 @@ class InProcessApiClient:
         # Below the rate limit, which has counted the page already. This transport has no connection to close.
         transport = httpx.ASGITransport(app_state(request).response_cache, raise_app_exceptions=False, client=(client[0], client[1]))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://in-process", headers=headers)
-        self.as_of = as_of
+        self.as_of, self._lang = as_of, lang
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
     async def get(self, path: str, **parameters: str | int | None) -> Document:
         """Return a document, as of now with `as_of=None`; parameters that are None are left out. Raise its problem."""
-        sent = {name: value for name, value in {"as_of": self.as_of, **parameters}.items() if value is not None}
+        named = {"lang": self._lang} if path.startswith(_WITH_NAMES) else {}
+        sent = {name: value for name, value in {"as_of": self.as_of, **named, **parameters}.items() if value is not None}
         async with self._slots:
             response = await self._client.get(path, params=sent)
         document: Document = orjson.loads(response.content)

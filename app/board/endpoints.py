@@ -54,7 +54,7 @@ async def show_board(
     """Show the places by urgency, one page of them."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    context = await overview_context(InProcessApiClient(request, as_of), locale, number, q)
+    context = await overview_context(InProcessApiClient(request, as_of, lang=locale.language), locale, number, q)
     return await draw(render_page, request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
 
 
@@ -65,14 +65,14 @@ async def show_place(
     """Show one place: each indicator over time, and every report."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    context = await place_context(InProcessApiClient(request, as_of), locale, slug)
+    context = await place_context(InProcessApiClient(request, as_of, lang=locale.language), locale, slug)
     return await draw(render_page, request, "place.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/embed/{slug}")
 async def show_embedded_card(request: Request, locale: LocalizationDep, slug: SlugPath, as_of: AsOf = None) -> Response:
     """Show the card of one place in a frame of another site, as a reader without a key sees it."""
-    api = InProcessApiClient(request, as_of, key="")
+    api = InProcessApiClient(request, as_of, key="", lang=locale.language)
     situation = await api.get(f"/v1/situations/{slug}")
     card = build_card(situation, await load_records(api, [situation]), locale)
     return render_page(request, "embed.html", locale, framed=True, card=card, as_of=as_of)

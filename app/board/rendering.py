@@ -57,7 +57,9 @@ def _environment(language: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.install_gettext_translations(locale.translations, newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(day=locale.day, number=locale.number, label=lambda code, kind="": label_for(code, locale, kind))
+    environment.filters.update(
+        day=locale.day, date_time=locale.date_time, number=locale.number, label=lambda code, kind="": label_for(code, locale, kind)
+    )
     environment.globals.update(locale=locale, plural=locale.plural, languages=LANGUAGES, digest=DIGEST)
     environment.globals.update(bar_days=BAR_DAYS, bar_pixels=BAR_PIXELS, plot_box=PLOT_BOX)
     return environment

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -21,13 +21,14 @@ from app.ledger.evidence import EVIDENCE_CHANGES, OUTCOMES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED, select_entries, visible_entries
 from app.reference.queries import place_conditions
+from app.reports.models import Report
 from app.storage.paging import current_revision
 from app.storage.slices import end_slice
 from app.storage.types import table_of
 
 # Entries that one filtered page looks at, so that a page costs the same however long the ledger is.
 MAX_SCANNED = 10_000
-# A grade may change any number of indicators: beyond this many, clients ask `/v1/indicators?updated_since=`.
+# A grade, a place or a source may change any number of indicators: beyond this many, clients ask `/v1/indicators?updated_since=`.
 MAX_DOCUMENTS = 100
 # Entries served before other requests get their turn.
 SLICE_CHANGES = 100
@@ -94,7 +95,13 @@ def _conditions(filters: ChangeFilters, level: int) -> list[ColumnElement[bool]]
         OUTCOMES.c.report_id == LedgerEntry.report_id, OUTCOMES.c.type == "outcome", OUTCOMES.c.level <= level, *conditions
     )
     evidence = and_(col(LedgerEntry.type).in_(EVIDENCE_CHANGES), rested.correlate(LedgerEntry).scalar_subquery().is_not(None))
-    return [or_(fits(LedgerEntry.indicator_id), left, col(LedgerEntry.source_id).is_not(None), evidence)]
+    # Every indicator may name a source or a route that was graded or changed; a new record changes none.
+    own_place = place_conditions(LedgerEntry.record_id, filters.place, within=filters.within, country=filters.country)
+    shown = or_(col(LedgerEntry.type) != "place", and_(true(), *own_place))
+    named = or_(col(LedgerEntry.type) == "grade", and_(col(LedgerEntry.previous_global_seq).is_not(None), shown))
+    # A filter must not tell what a report is about that was raised since.
+    hidden = and_(col(Report.level) > level, col(LedgerEntry.type) != "outcome")
+    return [or_(fits(LedgerEntry.indicator_id), left, named, hidden, evidence)]
 
 
 async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], level: int) -> dict[int, list[str]]:
@@ -106,8 +113,12 @@ async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], le
             if from_level <= level:
                 rested.setdefault(global_seq, []).append(indicator)
     for row in rows:
-        if row["source_id"] is not None:
-            changed[row["global_seq"]] = await _indicators_of_source(connection, row, level)
+        # The creation of a record changes no indicator.
+        if row["record_id"] is not None and row["previous_global_seq"] is None:
+            changed[row["global_seq"]] = []
+            continue
+        if row["source_id"] is not None or row["type"] == "place":
+            changed[row["global_seq"]] = await _indicators_that_show(connection, row, level)
             continue
         left = row["from_indicator_id"] is not None and level >= max(row["redacted_below"], row["superseded_level"])
         indicators = [row["indicator_id"], row["from_indicator_id"] if left else None, *rested.get(row["global_seq"], [])]
@@ -120,12 +131,16 @@ async def _documents(connection: AsyncConnection, rows: Sequence[RowMapping], le
     return {global_seq: [found[each] for each in indicators if each in found] for global_seq, indicators in changed.items()}
 
 
-async def _indicators_of_source(connection: AsyncConnection, row: RowMapping, level: int) -> list[UUID]:
+async def _indicators_that_show(connection: AsyncConnection, row: RowMapping, level: int) -> list[UUID]:
+    """Return the indicators that rested on the source, or were of the place, of an entry before it."""
     sources = table_of(IndicatorSource).c
+    shown = sources.source_id == row["source_id"]
+    if row["type"] == "place":
+        shown = sources.indicator_id.in_(select(col(Indicator.id)).where(col(Indicator.place_id) == row["record_id"]))
     rows = await connection.execute(
         select(sources.indicator_id)
         .distinct()
-        .where(sources.source_id == row["source_id"], sources.level <= level, sources.first_global_seq < row["global_seq"])
+        .where(shown, sources.level <= level, sources.first_global_seq < row["global_seq"])
         .order_by(sources.indicator_id)
         .limit(MAX_DOCUMENTS + 1)
     )

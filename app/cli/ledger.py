@@ -13,6 +13,7 @@ from app.cli.output import fail, load_settings, stdout
 from app.domain.setting_types import LogOrigin
 from app.domain.times import rfc3339
 from app.domain.tlp import LABELS
+from app.ledger.notes import COSIGNATURE
 from app.ledger.policy import Policy, verify_proof
 from app.ledger.signing_key import LedgerKey, SigningError
 
@@ -30,7 +31,7 @@ def ledger_init(
 ) -> None:
     """Make the key that signs checkpoints, and print what to set and what others verify with."""
     _check_origin(origin)
-    with _signing_errors():
+    with signing_errors():
         _print_key(LedgerKey.create(origin, key_file.absolute()))
 
 
@@ -41,7 +42,7 @@ def ledger_fork(origin: Annotated[str, typer.Option(help="A name that has never 
     _check_origin(origin)
     if origin == settings.origin:
         raise fail(f"{origin} is the name of the history so far: a new one needs a name that was never used.")
-    with _signing_errors():
+    with signing_errors():
         key = LedgerKey.load(settings) and LedgerKey.load(settings.model_copy(update={"origin": origin}))
         if key is None:
             raise fail("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE are not set: nothing was signed, so there is nothing to fork.")
@@ -78,7 +79,8 @@ def _check_origin(origin: str) -> None:
 
 
 @contextmanager
-def _signing_errors() -> Iterator[None]:
+def signing_errors() -> Iterator[None]:
+    """Exit with one line if the files of the key cannot be used."""
     try:
         yield
     except SigningError as error:
@@ -92,4 +94,4 @@ def _print_key(key: LedgerKey) -> None:
     stdout.print("Give to those who verify, up to the clearance of each:")
     for level, label in enumerate(LABELS):
         stdout.print(f"{label.value:<15}{key.signer(level).verifier()}", markup=False)
-    stdout.print(f"{'cosigner':<15}{key.cosigner}", markup=False)
+    stdout.print(f"{'cosigner':<15}{key.cosigner.verifier(COSIGNATURE)}", markup=False)

@@ -136,6 +136,7 @@ class Change(Record):
     seq: int
     type: str
     salt: str | None = None
+    actor: str | None = None
     report_id: str | None = None
     indicator: str | None = None
     source: str | None = None

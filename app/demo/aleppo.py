@@ -52,15 +52,15 @@ async def load_aleppo(session: AsyncSession, settings: Settings) -> bool:
         if await session.scalar(select(col(column)).limit(1)) is not None:
             return False
     demo = DemoData.model_validate_json(DATA.read_bytes())
+    author = Principal(level=MAX_LEVEL, organisation="demo")
     for number, place in enumerate(demo.places, 1):
-        await add_place(session, place, demo_id("place", number))
+        await add_place(session, author, place, demo_id("place", number))
     for number, source in enumerate(demo.sources, 1):
-        await add_source(session, source, demo_id("source", number))
+        await add_source(session, author, source, demo_id("source", number))
     for number, route in enumerate(demo.routes, 1):
-        await add_route(session, route, demo_id("route", number))
+        await add_route(session, author, route, demo_id("route", number))
     reports = [validate(each, settings) for each in demo.reports]
     identifiers = [demo_id("report", number) for number in range(1, len(reports) + 1)]
-    author = Principal(level=MAX_LEVEL, organisation="demo")
     results, _ = await record_reports(session, author, reports, settings, identifiers=identifiers)
     if rejected := [each for each in results if not isinstance(each, VisibleReport)]:
         raise RuntimeError(f"Reports of {DATA.name} were rejected: {rejected}")

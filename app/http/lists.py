@@ -80,6 +80,7 @@ class ListQuery:
     level: int
     kind: str | None = None
     as_of: str | None = None
+    known_at: str | None = None
     cursor_parameter: str = "cursor"
 
 

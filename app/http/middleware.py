@@ -76,7 +76,7 @@ def cors_middleware(app: ASGIApp, origins: list[str]) -> ASGIApp:
     return CORSMiddleware(
         with_own_messages,
         allow_origins=origins,
-        allow_methods=["GET", "HEAD", "POST", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Lifeline-Revision"],
         expose_headers=[
             "ETag",

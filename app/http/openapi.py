@@ -95,6 +95,19 @@ _REQUEST_EXAMPLES: dict[str, dict[str, Any]] = orjson.loads((files("app.http") /
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
 
 
+def patch_operation(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a PATCH whose JSON Merge Patch (RFC 7396) has fields of a model."""
+    _body_models[model.__name__] = model
+    content = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}, "examples": _request_examples(model)}
+    return {
+        "requestBody": {"required": True, "content": {"application/merge-patch+json": content, "application/json": content}}
+    } | IDEMPOTENT
+
+
+def _request_examples(*models: type[BaseModel]) -> dict[str, Any]:
+    return {name: {"value": value} for model in models for name, value in _REQUEST_EXAMPLES.get(model.__name__, {}).items()}
+
+
 def create_operation(
     *models: type[BaseModel],
     responses: Responses = WRITE_ERRORS,
@@ -107,9 +120,8 @@ def create_operation(
     if max_items is not None:
         schemas.append({"type": "array", "items": {"anyOf": schemas[:]}, "minItems": 1, "maxItems": max_items})
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    if examples is None:
-        examples = {name: value for model in models for name, value in _REQUEST_EXAMPLES.get(model.__name__, {}).items()}
-    content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
+    shown = _request_examples(*models) if examples is None else {name: {"value": value} for name, value in examples.items()}
+    content = {"schema": schema, "examples": shown}
     body = {"requestBody": {"required": True, "content": {"application/json": content}}}
     return {"status_code": 201, "responses": responses, "openapi_extra": body | IDEMPOTENT}
 

@@ -24,6 +24,7 @@ from app.indicators.history import load_history
 from app.indicators.queries import load_indicator, load_indicator_page
 from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
 from app.ledger.queries import resolve_time_point
+from app.reference.names import Lang, localise
 from app.reference.queries import UNKNOWN_SOURCE, find_sources
 from app.reference.schemas import Grade, Slug
 from app.settings import Settings
@@ -47,10 +48,11 @@ async def _list_response(
         async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
             documents, last, revision = await load_indicator_page(connection, wanted, kind, view, after=after)
+            documents = await localise(connection, documents, filters.lang, view.time_point)
         return documents, INDICATOR_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("indicators", fetch, level=caller.level, kind=kind, as_of=filters.as_of)
+    listing = ListQuery("indicators", fetch, level=caller.level, kind=kind, as_of=filters.as_of, known_at=filters.known_at)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -79,6 +81,7 @@ async def get_indicator(
     basis: Annotated[Literal["no_parties"] | None, Query(description="`no_parties`: leave out reports of parties to the conflict.")] = None,
     min_reliability: Annotated[Grade | None, Query(description="Leave out reports of sources with a worse grade; F ranks below C.")] = None,
     without: Annotated[Slug | None, Query(description="Leave out reports of this source, and those that rely on it as origin.")] = None,
+    lang: Lang = None,
 ) -> Response:
     """Get one indicator with its standing reports and their relation to the preferred one, and the reports left out with the reason.
 
@@ -94,11 +97,11 @@ async def get_indicator(
                 raise invalid_field("?without", UNKNOWN_SOURCE)
             policy = replace(policy, without=source.id, without_slug=without)
         found = await load_indicator(connection, id, view, policy)
+        if found is None:
+            raise not_found("indicator")
+        (body,) = await localise(connection, [found[0]], lang, view.time_point)
         revision = await current_revision(connection, caller.level)
-    if found is None:
-        raise not_found("indicator")
-    body, modified = found
-    return json_response(request, body, modified=modified, revision=revision)
+    return json_response(request, body.encode(), modified=found[1], revision=revision)
 
 
 @router.get("/indicators/{id}/history", summary="List changes of an indicator", response_model=HistoryPage, responses=READ_ERRORS)

@@ -1,11 +1,12 @@
 """The history of an indicator: each change of its assessment, with the ledger entry that caused it."""
 
+import sys
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -27,8 +28,11 @@ from app.storage.slices import end_slice
 WORK_PER_STEP = 5
 
 
-def _select_entries(indicator: UUID, level: int, of_evidence: Collection[int]) -> Select[Any]:
-    """Select the entries that concern an indicator; `of_evidence` are those about evidence on other indicators."""
+def _select_entries(indicator: UUID, place: UUID, level: int, first: int, of_evidence: Collection[int]) -> Select[Any]:
+    """Select the entries that concern an indicator, and those about its place and its sources after its first one.
+
+    `of_evidence` are those about evidence on other indicators.
+    """
     sources = select(col(IndicatorSource.source_id)).where(
         col(IndicatorSource.indicator_id) == indicator, col(IndicatorSource.level) <= level
     )
@@ -47,7 +51,8 @@ def _select_entries(indicator: UUID, level: int, of_evidence: Collection[int]) -
         col(LedgerEntry.indicator_id) == indicator,
         # A clearance that must not learn what a correction supersedes does not see it leave this indicator.
         and_(col(LedgerEntry.from_indicator_id) == indicator, col(LedgerEntry.redacted_below) <= level),
-        col(LedgerEntry.source_id).in_(sources),
+        and_(col(LedgerEntry.source_id).in_(sources), col(LedgerEntry.global_seq) > first),
+        and_(col(LedgerEntry.record_id) == place, col(LedgerEntry.global_seq) > first),
         *([col(LedgerEntry.global_seq).in_(of_evidence)] if of_evidence else []),
     )
     # Nor if the superseded report was raised above it later. A condition of its own, because it needs joined tables: inside the `or_`
@@ -70,10 +75,17 @@ async def load_history(
     `limit` counts entries, of which those that changed nothing are no steps. None if the view has no such indicator.
     """
     revision = await current_revision(connection, view.level)
-    kind = (await connection.execute(select(col(Indicator.kind)).where(col(Indicator.id) == indicator))).scalar_one_or_none()
+    seen = select(func.min(col(IndicatorSource.first_global_seq))).where(
+        col(IndicatorSource.indicator_id) == indicator, col(IndicatorSource.level) <= view.level
+    )
+    identity = select(col(Indicator.kind), col(Indicator.place_id), seen.scalar_subquery()).where(col(Indicator.id) == indicator)
+    known = (await connection.execute(identity)).one_or_none()
+    if known is None:
+        return None
+    kind, place, first = known
     rested = await connection.execute(evidence_changes().where(OUTCOMES.c.indicator_id == indicator))
     of_evidence = [global_seq for _, level, global_seq in rested if level <= view.level]
-    entries = _select_entries(indicator, view.level, of_evidence).order_by(col(LedgerEntry.global_seq))
+    entries = _select_entries(indicator, place, view.level, first or sys.maxsize, of_evidence).order_by(col(LedgerEntry.global_seq))
     if view.time_point.through_global_seq is not None:
         entries = entries.where(col(LedgerEntry.global_seq) <= view.time_point.through_global_seq)
     before: Assessment | None = None
@@ -84,7 +96,7 @@ async def load_history(
             before = await _assessment_through(connection, indicator, view, last.global_seq)
         entries = entries.where(seq > after)
     rows = (await connection.execute(entries.limit(limit + 1))).all()
-    if kind is None or (not rows and after is None):
+    if not rows and after is None:
         return None
     steps: list[dict[str, Any]] = []
     nothing_said = await past_state(connection, view) is None
@@ -123,7 +135,7 @@ def _moved(range_fields: frozenset[str], before: Assessment | None, after: Asses
 
 
 def _step(row: Any, assessment: Assessment, moved: list[str], level: int) -> dict[str, Any]:
-    redacted = level < row.redacted_below
+    redacted = level < row.redacted_below and row.report_id is not None
     # A report that was raised above this clearance later is not named any more.
     visible = row.report_id is not None and row.report_level <= level
     # The reason of a correction may repeat the superseded report, which may have been raised.

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, String, select, type_coerce
+from sqlalchemy import ColumnElement, String, or_, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -15,7 +15,7 @@ from app.assessment.deciding import deciding_reports
 from app.assessment.document import render_report, with_revision
 from app.assessment.inputs import AssessmentInputs, load_inputs
 from app.assessment.loading import load_all
-from app.assessment.models import Indicator, IndicatorProjection
+from app.assessment.models import Indicator, IndicatorProjection, IndicatorSource
 from app.assessment.policy import NO_POLICY, Policy
 from app.assessment.statement import Statement
 from app.assessment.terms import grade_rank
@@ -42,7 +42,11 @@ def revision_for(level: int) -> ColumnElement[Any]:
 
 def visible_at(level: int) -> list[ColumnElement[bool]]:
     """Return the conditions for the one row of each indicator that a clearance sees."""
-    return [col(IndicatorProjection.min_clearance) <= level, col(IndicatorProjection.max_clearance) >= level]
+    sources = table_of(IndicatorSource).c
+    # An indicator on which nothing stands may be one whose only report was raised out of the reader's sight.
+    seen = select(sources.level).where(sources.indicator_id == col(IndicatorProjection.indicator_id), sources.level <= level).limit(1)
+    shown = or_(col(IndicatorProjection.agreement).is_not(None), seen.correlate(IndicatorProjection).scalar_subquery().is_not(None))
+    return [col(IndicatorProjection.min_clearance) <= level, col(IndicatorProjection.max_clearance) >= level, shown]
 
 
 def _identity_conditions(
@@ -104,7 +108,7 @@ async def load_indicator_page(
 
 
 # Fields of the filters that do not change the query.
-_PAGE_FIELDS = {"cursor": None, "limit": 0, "format": None}
+_PAGE_FIELDS = {"cursor": None, "limit": 0, "format": None, "lang": None}
 
 
 @lru_cache(maxsize=64)
@@ -119,7 +123,7 @@ def _paged_query(filters: IndicatorFilters, kind: str | None, view: View) -> Pag
 
 async def load_indicator(
     connection: AsyncConnection, indicator: UUID, view: View, policy: Policy = NO_POLICY
-) -> tuple[bytes, datetime] | None:
+) -> tuple[str, datetime] | None:
     """Return one indicator with its reports as JSON, assessed under a policy, and the time of its last change.
 
     None if the view has no such indicator.
@@ -140,7 +144,7 @@ async def load_indicator(
         document, inputs = past.document(), past.inputs
     recent = await load_all(connection, [indicator], view.time_point, level=view.level, limit=MAX_LISTED_REPORTS)
     shown = _with_reports(orjson.loads(document), inputs, recent.get(indicator, []), view, policy)
-    return orjson.dumps(shown), inputs.last_changes[view.level].recorded_at
+    return orjson.dumps(shown).decode(), inputs.last_changes[view.level].recorded_at
 
 
 def _with_reports(

@@ -18,6 +18,7 @@ from app.domain.tlp import Label
 from app.http.lists import ListEnvelope, PastListFilters
 from app.http.query_params import BoundingBox
 from app.indicators.examples import example_config, history_step_example, indicator_example, listed_example
+from app.reference.names import Lang
 from app.reference.schemas import Code, Grade, Slug, SourceType
 
 KindName: Any = TypeAliasType("KindName", Literal[tuple(KINDS)])
@@ -216,6 +217,7 @@ class HistoryPage(ListEnvelope[HistoryStep]):
 class IndicatorFilters(PastListFilters):
     """Filters of every list of indicators."""
 
+    lang: Lang = None
     source: Annotated[Slug | None, Field(description="Slug of the preferred report's source.")] = None
     agreement: Annotated[Agreement | None, Field(description="How the sources agree.")] = None
     min_reliability: Annotated[

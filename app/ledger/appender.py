@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.access.keys import actor_hash, writer_hashing_key
 from app.access.principal import Principal
 from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
@@ -49,6 +50,8 @@ class LedgerAppender:
     recorded_at: datetime
     seq: list[int]
     hashes: list[str]
+    # What hashes the keys that act.
+    hashing_key: bytes
     # The positions up to which the nodes of the trees are stored.
     _sealed: list[int] = field(init=False)
 
@@ -64,6 +67,7 @@ class LedgerAppender:
             recorded_at=self.recorded_at,
             recorded_by=caller.organisation or "",
             key_id=caller.key_id,
+            actor_hash=actor_hash(caller.key_id, self.hashing_key),
             salt=secrets.token_bytes(SALT_BYTES).hex(),
             **columns,
         )
@@ -116,4 +120,5 @@ async def open_appender(session: AsyncSession) -> LedgerAppender:
         recorded_at=max(utc_now(), head.recorded_at + timedelta(microseconds=1 + secrets.randbelow(1 << secrets.randbelow(14)))),
         seq=[getattr(head, name) or 0 for name in SEQ_COLUMNS],
         hashes=[getattr(head, name) or GENESIS for name in HASH_COLUMNS],
+        hashing_key=await writer_hashing_key(session),
     )

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.tlp import LABELS
 from app.http.problems import Problem
 from app.ledger.nodes import MissingHashes, read_root
-from app.ledger.notes import Checkpoint, InvalidNote, SignedNote
+from app.ledger.notes import COSIGNATURE, Checkpoint, InvalidNote, SignedNote
+from app.ledger.partners import read_cosigned
 from app.ledger.signing_key import FORK, LedgerKey, SigningError
 from app.settings import Settings
 from app.storage.database import Database
@@ -38,7 +39,7 @@ class CheckpointSigner:
         try:
             key = LedgerKey.load(self._settings)
         except SigningError as error:
-            raise _refusal(str(error)) from None
+            raise refusal(str(error)) from None
         if key is None:
             raise Problem(404, "This service signs no checkpoints: its operator has not set LIFELINE_ORIGIN.", kind="not-found")
         return key
@@ -62,9 +63,22 @@ class CheckpointSigner:
                 if signed.note != last:
                     await asyncio.to_thread(key.remember, level, signed.note)
         except SigningError as error:
-            raise _refusal(str(error)) from None
+            raise refusal(str(error)) from None
         self._latest[level] = signed
         return signed
+
+    async def cosigned(self, database: Database, level: int, at_least: int | None = None) -> Signed:
+        """Return the checkpoint of the tree as it is now, with the cosignatures that it has.
+
+        With `at_least` return the checkpoint of that size or more that most partners have cosigned; that of now if none has.
+        """
+        head = await self.sign(database, level)
+        async with database.read_latest() as connection:
+            found = await read_cosigned(connection, level, head.checkpoint.origin)
+        for each in found:
+            if each.checkpoint.encode() == head.note or (at_least is not None and at_least <= each.size <= head.checkpoint.size):
+                return Signed(Checkpoint.parse(SignedNote.parse(each.note).text), each.note)
+        return head
 
 
 def verifier_keys(settings: Settings, level: int) -> dict[str, str | None]:
@@ -75,7 +89,11 @@ def verifier_keys(settings: Settings, level: int) -> dict[str, str | None]:
         key = None
     if key is None:
         return dict.fromkeys(("origin", "vkey", "cosigner_vkey"))
-    return {"origin": key.signer(level).name, "vkey": str(key.signer(level).verifier()), "cosigner_vkey": str(key.cosigner)}
+    return {
+        "origin": key.signer(level).name,
+        "vkey": str(key.signer(level).verifier()),
+        "cosigner_vkey": str(key.cosigner.verifier(COSIGNATURE)),
+    }
 
 
 async def find_signing_problems(
@@ -116,10 +134,11 @@ async def _tree_head(connection: AsyncConnection, key: LedgerKey, level: int) ->
     try:
         return Checkpoint(key.signer(level).name, size, await read_root(connection, level, (0, size)))
     except MissingHashes:
-        raise _refusal("The hashes of the tree are not complete: its operator has to run `lifeline verify`.") from None
+        raise refusal("The hashes of the tree are not complete: its operator has to run `lifeline verify`.") from None
 
 
-def _refusal(detail: str) -> Problem:
+def refusal(detail: str) -> Problem:
+    """Return a 503 for what must not be signed."""
     return Problem(503, detail, kind="not-signed", headers={"Retry-After": "60"})
 
 

@@ -1,5 +1,6 @@
-"""`/v1/ledger` and the proofs of reports, by which others verify that nothing was altered and that all are served one history."""
+"""`/v1/ledger`, `/v1/witness` and the proofs of reports: others verify that nothing was altered, and that all are served one history."""
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,16 +9,20 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.access.principal import Principal
+from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.http.openapi import LIST_ERRORS, READ_ERRORS, Responses, problem_responses
 from app.http.problems import Problem, not_found
+from app.http.request_body import read_body, reject_content_encoding
 from app.http.responses import JSON, cache_control, json_response
 from app.http.state import app_state
-from app.ledger import proofs
-from app.ledger.checkpoints import verifier_keys
+from app.ledger import proofs, witness
+from app.ledger.checkpoints import refusal, verifier_keys
 from app.ledger.nodes import read_hashes
+from app.ledger.partners import read_log_keys, read_public_proof
 from app.ledger.queries import load_head
 from app.ledger.schemas import LedgerHead
+from app.ledger.signing_key import LedgerKey, SigningError
 
 router = APIRouter(tags=["Ledger"])
 
@@ -26,6 +31,9 @@ IMMUTABLE = "max-age=31536000, immutable"
 
 Clearance = Annotated[
     Label | None, Query(description="Clearance whose ledger is meant, up to your own; by default your own.", examples=["clear"])
+]
+Cosigned = Annotated[
+    bool, Query(description="Return the checkpoint that most partners have cosigned, which may be of a minute ago or longer.")
 ]
 TileNumber = Annotated[
     str,
@@ -60,9 +68,11 @@ def _level(caller: Principal, clearance: Label | None) -> int:
 @router.get("/ledger/head", summary="Get the head of the ledger", response_model=LedgerHead, responses=LIST_ERRORS)
 async def get_ledger_head(request: Request, caller: CallerDep, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Return position, hash and time of the last entry as this caller sees the ledger: keep them to prove later what was recorded."""
+    public = settings.public_clearance
     async with database.read() as connection:
         head = await load_head(connection, caller.level)
-    return json_response(request, orjson.dumps(head | verifier_keys(settings, caller.level)), revision=head["seq"])
+        proof = await read_public_proof(connection, public.level, f"{settings.origin}/{public}")
+    return json_response(request, orjson.dumps(head | verifier_keys(settings, caller.level) | proof), revision=head["seq"])
 
 
 @router.get(
@@ -75,14 +85,24 @@ async def get_ledger_head(request: Request, caller: CallerDep, database: Databas
         "ledger.example.org/aid/clear\n16\nT1Rv2rBq0tU5xS3yq0Jd6eWmY0vO2m8hYx1yJb8y2X8=\n\n— ledger.example.org/aid/clear NIXF8A...\n",
     ),
 )
-async def get_checkpoint(request: Request, caller: CallerDep, database: DatabaseDep, clearance: Clearance = None) -> Response:
-    """Return the signed root of the Merkle tree over the ledger as it is now.
+async def get_checkpoint(
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    clearance: Clearance = None,
+    cosigned: Cosigned = False,
+) -> Response:
+    """Return the signed root of the Merkle tree over the ledger as it is now, with the cosignatures of partners that have seen it.
 
     Keep it: a later one that does not continue it proves that history was rewritten. 404 where this service signs nothing, 503 where the
     ledger does not continue what it signed before.
     """
-    signed = await app_state(request).checkpoint_signer.sign(database, _level(caller, clearance))
-    return json_response(request, signed.note, media_type=TEXT, revision=signed.checkpoint.size)
+    level = _level(caller, clearance)
+    signed = await app_state(request).checkpoint_signer.cosigned(database, level, 0 if cosigned else None)
+    # A cosignature of another ledger than the public one does not end what is cached.
+    kept = level <= settings.public_clearance.level
+    return json_response(request, signed.note, media_type=TEXT, revision=signed.checkpoint.size, cacheable=kept)
 
 
 @router.get(
@@ -141,17 +161,21 @@ async def get_report_proof(
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
+    settings: SettingsDep,
     id: ReportId,  # noqa: A002 - the field's name on the wire
     clearance: ReportTree = None,
 ) -> Response:
-    """Return a proof, to be verified offline, that a report is in the ledger; what was recorded is at the same address, `.tlog-entry`."""
+    """Return a proof, to be verified offline, that a report is in the ledger; what was recorded is at the same address, `.tlog-entry`.
+
+    It leads to the checkpoint that most partners have cosigned since the report was recorded, or to that of now.
+    """
     wanted = None if clearance is None else _level(caller, clearance)
     async with database.read_latest() as connection:
         level, index = await proofs.find_statement(connection, id, caller.level, wanted)
-    signed = await app_state(request).checkpoint_signer.sign(database, level)
+    signed = await app_state(request).checkpoint_signer.cosigned(database, level, index + 1)
     async with database.read_latest() as connection:
         proof = await proofs.inclusion_proof(connection, level, index, signed.checkpoint.size, signed.note)
-    return json_response(request, proof, media_type=TEXT)
+    return json_response(request, proof, media_type=TEXT, cacheable=level <= settings.public_clearance.level)
 
 
 @router.get(
@@ -179,3 +203,53 @@ async def get_report_entry(
     if not entry:
         raise not_found("entry")
     return json_response(request, entry)
+
+
+_REQUEST = (
+    "old 14\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n\nledger.example.org/aid/clear\n16\n"
+    "T1Rv2rBq0tU5xS3yq0Jd6eWmY0vO2m8hYx1yJb8y2X8=\n\n— ledger.example.org/aid/clear NIXF8A...\n"
+)
+_WITNESS_RESPONSES: Responses = problem_responses(400, 403, 404, 413, 415, 422, 503) | {
+    200: {
+        "description": "The cosignature: a line of a signed note.",
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": "— ledger.example.net/relief zPgu8AAAAABs...\n"}},
+    },
+    409: {
+        "description": "Size of the tree that was cosigned last: `old` is another size, or another tree of that size was cosigned.",
+        "content": {"text/x.tlog.size": {"schema": {"type": "string"}, "example": "14\n"}},
+    },
+}
+
+
+@router.post(
+    "/witness/add-checkpoint",
+    summary="Cosign a checkpoint",
+    response_class=Response,
+    responses=_WITNESS_RESPONSES,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"text/plain": {"schema": {"type": "string"}, "examples": {"A tree that grew": {"value": _REQUEST}}}},
+        }
+    },
+)
+async def create_cosignature(request: Request, database: DatabaseDep, settings: SettingsDep) -> Response:
+    """Cosign the checkpoint of a partner's log, if it continues the one that was cosigned last (C2SP tlog-witness).
+
+    Needs no key: the checkpoint has the signature of the log. What was cosigned is stored before the response.
+    """
+    reject_content_encoding(request)
+    body = await read_body(request, settings.max_body_bytes)
+    async with database.read_latest() as connection:
+        logs = await read_log_keys(connection)
+    try:
+        key = LedgerKey.load(settings)
+        if key is None:
+            raise not_found("log")
+        line = await asyncio.to_thread(witness.add_checkpoint, key, logs, body, int(utc_now().timestamp()))
+    except witness.KnownSize as known:
+        # Without the charset that Starlette adds to texts: the specification has this media type alone.
+        return Response(f"{known.size}\n", 409, {"Cache-Control": "no-store", "Content-Type": "text/x.tlog.size"})
+    except SigningError as error:
+        raise refusal(str(error)) from None
+    return Response(line, headers={"Cache-Control": "no-store"}, media_type=TEXT)

@@ -14,8 +14,9 @@ from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
-# The facet of a source that an indicator rests on for the outcomes of its warnings.
+# The facet of a source that an indicator rests on for the outcomes of its warnings, and of one that its reports name beside their own.
 EVIDENCE = "~evidence"
+NAMED = "~named"
 
 OUTCOMES = table_of(LedgerEntry).alias("outcomes")
 _CITED = and_(OUTCOMES.c.report_id == col(Report.id), OUTCOMES.c.type == "outcome")

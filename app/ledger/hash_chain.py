@@ -8,6 +8,7 @@ module does no I/O, so that anyone can use it to verify a chain.
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +16,17 @@ from typing import Any
 import orjson
 import rfc8785
 
+from app.access.keys import persons_hash
 from app.domain.times import rfc3339
-from app.domain.tlp import LABELS
-from app.ledger.models import LedgerEntry
+from app.domain.tlp import LABELS, LEVELS, Label
+from app.ledger.models import RECORD, REFERENCE_TYPES, LedgerEntry
 from app.ledger.tree import leaf_hash
-from app.reports.models import Report
+from app.reference.rows import visible_record
+from app.reports.models import LabelProposal, Report
 
 GENESIS = "0" * 64
+# The level from which an entry tells which key recorded it, by a hash.
+ACTOR_FROM = LEVELS[Label.AMBER]
 
 
 def chain_hash(previous: str, canonical: bytes) -> str:
@@ -86,6 +91,16 @@ def entry_body(entry: LedgerEntry, report: dict[str, Any] | None, source: str | 
     }
 
 
+def proposal_detail(proposal: LabelProposal, hashing_key: bytes) -> dict[str, str]:
+    """Return the detail of the entry that records a proposal; the persons behind it are in it as a hash."""
+    return {
+        "proposal": str(proposal.id),
+        "sensitivity": LABELS[proposal.proposed_level].value,
+        "before": LABELS[proposal.previous_level].value,
+        "persons": persons_hash(proposal.id, proposal.persons, hashing_key),
+    }
+
+
 def pseudonymise(body: dict[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
     """Replace the slugs of protected sources in the body of an entry by their alias slugs."""
     if not aliases:
@@ -112,13 +127,20 @@ def named_sources(report: Mapping[str, Any]) -> list[str]:
     return [report["source"], *report["provenance"]["via"], *([origin] if origin else [])]
 
 
+def without_author(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of an entry without who recorded it."""
+    return {**body, "recorded_by": ""} | dict.fromkeys({"actor"} & body.keys())
+
+
 def _redacted_view(body: dict[str, Any]) -> dict[str, Any]:
     detail = body["detail"] or {}
+    if body["type"] in REFERENCE_TYPES:
+        return {**body, "detail": {**detail, RECORD: visible_record(body["type"], detail[RECORD], 0)}}
     if body["type"] != "label":
         # A correction, for readers who may not know of the report that it supersedes.
         return {**body, "type": "report", "reason": None, "detail": None}
     if body["report"] is None:
-        return {**body, "type": "tombstone", "reason": None, "detail": None, "recorded_by": ""}
+        return without_author({**body, "type": "tombstone", "reason": None, "detail": None})
     supersedes = detail.get("supersedes")
     return {
         **body,
@@ -134,6 +156,8 @@ def view_for_clearance(entry: LedgerEntry, body: dict[str, Any], level: int, ali
 
     `aliases` maps the slugs of the protected sources that the entry names to their alias slugs.
     """
+    if level >= ACTOR_FROM:
+        body = {**body, "actor": hmac.digest(entry.actor_hash, LABELS[level].value.encode(), "sha256").hex()}
     view = _redacted_view(body) if level < entry.redacted_below else body
     return pseudonymise(view, aliases) if level < entry.pseudonymised_below else view
 
@@ -145,7 +169,7 @@ class EntryViews:
         self._entry = entry
         self._body = body
         self._aliases = aliases
-        self._encoded: dict[tuple[bool, bool], tuple[bytes, bytes]] = {}
+        self._encoded: dict[tuple[bool, bool, int], tuple[bytes, bytes]] = {}
 
     def canonical(self, level: int) -> bytes:
         """Return the canonical JSON for a clearance."""
@@ -156,7 +180,7 @@ class EntryViews:
         return self._encode(level)[1]
 
     def _encode(self, level: int) -> tuple[bytes, bytes]:
-        view = level < self._entry.redacted_below, level < self._entry.pseudonymised_below
+        view = level < self._entry.redacted_below, level < self._entry.pseudonymised_below, max(level, ACTOR_FROM - 1)
         if view not in self._encoded:
             canonical = canonical_json(view_for_clearance(self._entry, self._body, level, self._aliases))
             self._encoded[view] = canonical, leaf_hash(canonical)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, ColumnElement, Index
+from sqlalchemy import JSON, Column, ColumnElement, Index, text
 from sqlmodel import Field, SQLModel
 
 from app.domain.times import rfc3339
@@ -15,7 +15,12 @@ from app.storage.types import BigInt, UtcDateTime, table_of
 FIRST_RECORDED_AT = "first_recorded_at"
 # Key in the detail of a grade from elsewhere: from when it counts, if not from when it was first recorded.
 EFFECTIVE_FROM = "effective_from"
+# Key in the detail of an entry of a place, source or route: its record from then on.
+RECORD = "record"
+# Types of these entries.
+REFERENCE_TYPES = ("place", "source", "route")
 
+_CHANGED = text("previous_global_seq IS NOT NULL")
 # Names of columns, by level.
 SEQ_COLUMNS = tuple(f"seq_{label}" for label in LABELS)
 HASH_COLUMNS = tuple(f"hash_{label}" for label in LABELS)
@@ -41,11 +46,14 @@ class LedgerEntry(_Positions, table=True):
     """One entry of the ledger, in commit order. `level` is the lowest clearance that sees it; its positions below that are NULL.
 
     Clearances below `redacted_below` see less: a correction as a plain report, because they may not know of the report that it
-    supersedes; a raised label as a tombstone; a lowered label as the report itself, which is new to them.
+    supersedes; a raised label as a tombstone; a lowered label as the report itself, which is new to them; a protected source under its
+    alias; a route with its geometry rounded.
     Clearances below `pseudonymised_below` see protected sources under their aliases.
-    `from_indicator_id` is the indicator that a correction moves a statement away from. `salt` is 16 random bytes in hexadecimal, which are
+    `from_indicator_id` is the indicator that a correction moves a statement away from, `record_id` the place, source or route that the
+    entry creates or changes, `previous_global_seq` the entry before on a change of it. `salt` is 16 random bytes in hexadecimal, which are
     hashed with the entry and withheld with it, so that a hash confirms no guess of what the entry says. `leaf_*` is the hash of
-    the entry in the tree of each clearance, see `app.ledger.tree`.
+    the entry in the tree of each clearance, see `app.ledger.tree`. `actor_hash` is an HMAC of `key_id`, of which each clearance from
+    `amber` up sees an HMAC of its own.
     """
 
     __tablename__ = "ledger_entry"
@@ -54,7 +62,9 @@ class LedgerEntry(_Positions, table=True):
         Index("ix_ledger_entry_indicator_id_level_global_seq", "indicator_id", "level", "global_seq"),
         Index("ix_ledger_entry_from_indicator_id_level_global_seq", "from_indicator_id", "level", "global_seq"),
         Index("ix_ledger_entry_source_id_global_seq", "source_id", "global_seq"),
+        Index("ix_ledger_entry_record_id_global_seq", "record_id", "global_seq"),
         Index("ix_ledger_entry_recorded_at_global_seq", "recorded_at", "global_seq"),
+        Index("ix_ledger_entry_changed", "global_seq", sqlite_where=_CHANGED, postgresql_where=_CHANGED),
     )
 
     global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
@@ -63,6 +73,8 @@ class LedgerEntry(_Positions, table=True):
     indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
     from_indicator_id: UUID | None = Field(default=None, foreign_key="indicator.id")
     source_id: UUID | None = Field(default=None, foreign_key="source.id")
+    record_id: UUID | None = None
+    previous_global_seq: int | None = Field(default=None, sa_type=BigInt)
     level: int
     redacted_below: int = 0
     pseudonymised_below: int = 0
@@ -77,6 +89,7 @@ class LedgerEntry(_Positions, table=True):
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
     key_id: UUID | None = None
+    actor_hash: bytes
 
 
 class LedgerNode(SQLModel, table=True):
@@ -90,11 +103,37 @@ class LedgerNode(SQLModel, table=True):
     hash: bytes
 
 
+class Partner(SQLModel, table=True):
+    """Another Lifeline, or any log and witness: this service witnesses its log, and sends it the trees up to `clearance`."""
+
+    __tablename__ = "partner"
+
+    name: str = Field(primary_key=True, max_length=64)
+    log_vkey: str = Field(unique=True)
+    cosigner_vkey: str = Field(unique=True)
+    url: str
+    clearance: int
+    age_recipient: str | None = None
+
+
+class Cosignature(SQLModel, table=True):
+    """The last cosignature of a partner on the tree of a clearance: the checkpoint as this service signed it, and the partner's line."""
+
+    __tablename__ = "cosignature"
+
+    partner: str = Field(primary_key=True, max_length=64, foreign_key="partner.name")
+    clearance: int = Field(primary_key=True)
+    checkpoint: str
+    size: int = Field(sa_type=BigInt)
+    line: str
+    cosigned_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class LedgerHead(_Positions, table=True):
     """The single row that every writer locks: the last entry, and the last position of each clearance.
 
     `commit_count` counts commits on PostgreSQL, those of keys and reference data too, so that a lost notification is noticed.
-    `public_changes` counts those that concern every reader and are in no ledger: of reference data, keys and sessions.
+    `public_changes` counts those that concern every reader and are in no ledger: of keys and sessions, and indicators assessed again.
     """
 
     __tablename__ = "ledger_head"
@@ -115,6 +154,11 @@ def seq_for(entry: LedgerEntry, level: int) -> int | None:
     """Return the position of an entry in the ledger of a clearance, None below its level."""
     seq: int | None = getattr(entry, SEQ_COLUMNS[level])
     return seq
+
+
+def effective_detail(effective_from: datetime | None, first_recorded_at: datetime | None, recorded_at: datetime) -> dict[str, str]:
+    """Return what the detail of an entry adds about the time from which it counts, unless that is when it was first recorded."""
+    return {} if effective_from == first_recorded_at else {EFFECTIVE_FROM: rfc3339(effective_from or recorded_at)}
 
 
 def first_recorded_detail(first_recorded_at: datetime | None) -> dict[str, str]:

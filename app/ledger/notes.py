@@ -91,11 +91,11 @@ class SigningKey:
 
     def sign(self, text: str) -> str:
         """Return the line of a log's signature."""
-        return _signature_line(self.verifier(), self._key().sign(text.encode()))
+        return signature_line(self.verifier(), self._key().sign(text.encode()))
 
     def cosign(self, text: str, time: int) -> str:
         """Return the line of a witness's cosignature of a checkpoint at a time, in seconds since 1970."""
-        return _signature_line(self.verifier(COSIGNATURE), time.to_bytes(_TIME_BYTES, "big") + self._key().sign(_cosigned(text, time)))
+        return signature_line(self.verifier(COSIGNATURE), time.to_bytes(_TIME_BYTES, "big") + self._key().sign(_cosigned(text, time)))
 
     def _key(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.private)
@@ -105,7 +105,8 @@ def _cosigned(text: str, time: int) -> bytes:
     return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
-def _signature_line(key: VerifierKey, signature: bytes) -> str:
+def signature_line(key: VerifierKey, signature: bytes) -> str:
+    """Return the line of a note with a signature, which begins with its time if it is a cosignature."""
     return f"— {key.name} {b64encode(key.id + signature).decode()}\n"
 
 

@@ -1,10 +1,11 @@
 """Read the ledger: its head, its entries, and its state at a time point."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ScalarSelect, Select, func, select
 from sqlalchemy.engine import RowMapping
@@ -15,11 +16,12 @@ from app.domain.time_point import LATEST, TimePoint
 from app.domain.times import end_of, rfc3339
 from app.domain.tlp import LABELS, LEVELS
 from app.domain.view import View
-from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance
-from app.ledger.models import HASH_COLUMNS, SEQ_COLUMNS, LedgerEntry, seq_column
+from app.ledger.hash_chain import GENESIS, entry_body, pseudonymise, source_slugs, statement_body, view_for_clearance, without_author
+from app.ledger.models import HASH_COLUMNS, RECORD, SEQ_COLUMNS, LedgerEntry, seq_column
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
 from app.reference.records import REVEAL_FROM
+from app.reference.rows import visible_record
 from app.reports.models import Report
 from app.storage.paging import chunks
 from app.storage.types import row_from, table_of
@@ -108,9 +110,12 @@ async def visible_entries(connection: AsyncConnection, rows: Sequence[RowMapping
     """Return the bodies of rows of `select_entries` as a clearance sees them now, with `seq` and `hash`."""
     decoded = [decode_entry(row) for row in rows]
     aliases = await load_aliases(connection, [body for _, _, body in decoded]) if level < REVEAL_FROM else {}
+    raised = {row["indicator_id"] for row in rows if row["type"] == "label" and level < row["redacted_below"]}
+    seen = select(col(Report.indicator_id)).where(col(Report.indicator_id).in_(raised), col(Report.level) <= level).distinct()
+    known = set((await connection.execute(seen)).scalars()) if raised else set()
     return [
         {"seq": row[SEQ_COLUMNS[level]], "hash": row[HASH_COLUMNS[level]]}
-        | _visible_entry(entry, report, body, row["superseded_level"], row["relayed_level"], level, aliases)
+        | _visible_entry(entry, report, body, row["superseded_level"], row["relayed_level"], level, aliases, known)
         for row, (entry, report, body) in zip(rows, decoded, strict=True)
     ]
 
@@ -123,6 +128,7 @@ def _visible_entry(
     relayed_level: int | None,
     level: int,
     aliases: Mapping[str, str],
+    known: Collection[UUID],
 ) -> dict[str, Any]:
     """Return what a clearance may still see of an entry; `redacted` names the fields that were withheld after it was recorded."""
     view = dict(pseudonymise(view_for_clearance(entry, body, level, aliases), aliases))
@@ -134,15 +140,23 @@ def _visible_entry(
 
     if level < REVEAL_FROM and entry.pseudonymised_below <= level and source_slugs(body) & aliases.keys():
         redacted.append("source")
+        if view["type"] == "source":
+            # The source became a protected one since.
+            record = {"alias": view["source"], **{name: value for name, value in view["detail"][RECORD].items() if value is not None}}
+            view["detail"] = {**view["detail"], RECORD: visible_record("source", record, level)}
+            redacted.append("detail")
     if report is not None and report.level > level and view["type"] != "tombstone":
         # The label of the report was raised since: earlier entries must not tell its content.
         if view["type"] == "outcome":
             withhold("report_id", "reason", "detail")
         else:
             withhold("report_id", "indicator", "report", "reason", "detail")
-            view |= {"type": "withheld", "recorded_by": ""}
-    elif view["type"] == "correction" and superseded_level is not None and superseded_level > level:
+            view = without_author(view | {"type": "withheld"})
+    elif view["type"] in ("correction", "proposal") and superseded_level is not None and superseded_level > level:
         withhold("reason", "detail")
+    if view["type"] == "tombstone" and entry.indicator_id not in known:
+        # The reader sees no other report on it, so that it would tell what the hidden one is about.
+        withhold("indicator")
     if view["report"] is not None and relayed_level is not None and relayed_level > level:
         # The report that this one repeats was raised since: a reader who knew which one would know its content.
         redacted.append("relays")

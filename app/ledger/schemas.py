@@ -15,3 +15,5 @@ class LedgerHead(BaseModel):
     origin: str | None = Field(description="Name of this ledger in checkpoints; null where the service signs none.")
     vkey: str | None = Field(description="Key that verifies the checkpoints of this ledger (C2SP signed-note).")
     cosigner_vkey: str | None = Field(description="Key that verifies this service's cosignatures of other ledgers.")
+    partners: int = Field(description="Number of partners that have cosigned the public ledger together.")
+    proved_at: str | None = Field(description="When the last of them did (UTC); null before the first.")

@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from pydantic import TypeAdapter
 
 from app.domain.tlp import LABELS
-from app.ledger.notes import COSIGNATURE, InvalidNote, SigningKey, VerifierKey, decode_base64
+from app.ledger.notes import InvalidNote, SigningKey, decode_base64
 from app.settings import Settings
 from app.storage.private_files import OWNER_READS_AND_WRITES, open_private_file, replace_by_private_file
 
 KEY_BYTES = 32
-# The last signed checkpoint by origin and label.
+# The last signed checkpoint by origin and label; of other logs the last that was cosigned.
 _SIGNED = TypeAdapter(dict[str, dict[str, str]])
+_COSIGNED = "cosigned"
 FORK = "begin a new history with `lifeline ledger fork --origin NEW`"
 
 
@@ -66,9 +67,9 @@ class LedgerKey:
         return SigningKey(f"{self.origin}/{LABELS[level]}", self.private)
 
     @property
-    def cosigner(self) -> VerifierKey:
+    def cosigner(self) -> SigningKey:
         """The key that cosigns the checkpoints of others: another key, so that no signature of one passes for one of the other."""
-        return SigningKey(self.origin, sha256(b"cosigner\n" + self.private).digest()).verifier(COSIGNATURE)
+        return SigningKey(self.origin, sha256(f"cosigner\n{self.origin}\n".encode() + self.private).digest())
 
     def begin(self) -> None:
         """Begin to sign as this origin, which must be new: nothing may have been signed as it yet."""
@@ -90,6 +91,17 @@ class LedgerKey:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def lead(self) -> IO[str] | None:
+        """Return a lock of this process alone, which ends when it is closed and with the process; None if another process has it."""
+        with _writing():
+            file = os.fdopen(os.open(self._beside(".lead"), os.O_RDWR | os.O_CREAT, OWNER_READS_AND_WRITES))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
+
     def last_signed(self, level: int) -> bytes | None:
         """Return the last signed checkpoint of a clearance; None before the first. Raises SigningError."""
         try:
@@ -103,6 +115,15 @@ class LedgerKey:
         signed = self._read()
         signed[self.origin][LABELS[level]] = note.decode()
         self._write(signed)
+
+    def last_cosigned(self, log: str) -> bytes | None:
+        """Return the last checkpoint of another log that was cosigned; None before the first. Raises SigningError."""
+        note = self._read().get(log, {}).get(_COSIGNED)
+        return None if note is None else note.encode()
+
+    def remember_cosigned(self, log: str, note: bytes) -> None:
+        """Store the last cosigned checkpoint of another log, so that it survives a pulled plug and a restored backup; under the lock."""
+        self._write(self._read() | {log: {_COSIGNED: note.decode()}})
 
     def _beside(self, ending: str) -> Path:
         return self.file.with_name(self.file.name + ending)

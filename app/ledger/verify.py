@@ -4,22 +4,25 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from rfc8785 import CanonicalizationError
-from sqlalchemy import Select, case, exists, func, or_, select, union_all
+from sqlalchemy import Select, String, cast, exists, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.assessment.models import IndicatorSource
+from app.assessment.models import Indicator, IndicatorSource
 from app.domain.kinds import KINDS
 from app.domain.times import end_of, start_of
 from app.domain.tlp import LABELS, LEVELS, MAX_LEVEL
-from app.ledger.evidence import EVIDENCE, OUTCOMES, evidence_changes, select_evidence_sources
+from app.ledger.evidence import EVIDENCE, NAMED, OUTCOMES, evidence_changes, select_evidence_sources
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.models import HASH_COLUMNS, LEAF_COLUMNS, REFERENCE_TYPES, SEQ_COLUMNS, LedgerEntry, LedgerHead
 from app.ledger.queries import STATEMENT_TYPES, decode_entry, load_aliases, load_head, select_entries
+from app.ledger.verify_actors import verify_actors, verify_proposals
+from app.ledger.verify_reference import is_of_its_record, verify_reference
 from app.ledger.verify_trees import verify_trees
-from app.reference.models import Source, SourceGrade
+from app.reference.models import Source
 from app.reports.models import Report
 from app.storage.types import table_of
 
@@ -48,6 +51,8 @@ class ChainVerifier:
             problems.append(f"{what}: the entry, its report or its place in the chain was altered")
         elif entry.type in STATEMENT_TYPES and report is not None and not _columns_agree(entry, report):
             problems.append(f"{what}: the columns of its report do not agree with its content")
+        elif entry.type in REFERENCE_TYPES and not is_of_its_record(entry):
+            problems.append(f"{what}: its columns do not agree with its record")
         return problems
 
     def _altered(self, entry: LedgerEntry, body: dict[str, Any], aliases: Mapping[str, str]) -> bool:
@@ -86,7 +91,9 @@ def _columns_agree(entry: LedgerEntry, report: Report) -> bool:
     )
 
 
-async def verify_chain(connection: AsyncConnection, verifier: ChainVerifier | None = None) -> AsyncIterator[str]:
+async def verify_chain(
+    connection: AsyncConnection, verifier: ChainVerifier | None = None, hashing_key: bytes | None = None
+) -> AsyncIterator[str]:
     """Yield the problems of the entries that follow, and of what they say in other tables."""
     verifier = verifier or ChainVerifier()
     since, sizes = verifier.global_seq, list(verifier.seq)
@@ -103,8 +110,10 @@ async def verify_chain(connection: AsyncConnection, verifier: ChainVerifier | No
         verify_trees(connection, sizes, verifier.seq),
         _verify_reports(connection, since),
         _verify_corrections(connection, since),
-        _verify_grades(connection, since),
+        verify_reference(connection, since),
         _verify_indicator_sources(connection, since),
+        verify_actors(connection, since, hashing_key),
+        verify_proposals(connection, since, hashing_key),
     ):
         async for problem in check:
             yield problem
@@ -211,33 +220,6 @@ async def _verify_corrections(connection: AsyncConnection, since: int) -> AsyncI
             yield f"entry {row.global_seq} (correction): its columns do not agree with the report that it supersedes"
 
 
-async def _verify_grades(connection: AsyncConnection, after: int) -> AsyncIterator[str]:
-    entries: dict[tuple[Any, int], tuple[Any, str]] = {}
-    first: dict[Any, str] = {}
-    columns = (col(LedgerEntry.source_id), col(LedgerEntry.global_seq), col(LedgerEntry.detail), col(LedgerEntry.recorded_at))
-    regrading = select(*columns).where(columns[1] > after, col(LedgerEntry.type) == "grade").order_by(columns[1])
-    for source, number, detail, recorded_at in await connection.execute(regrading):
-        since = (detail or {}).get(EFFECTIVE_FROM) or (detail or {}).get(FIRST_RECORDED_AT)
-        entries[source, number] = start_of(since) if since else recorded_at, (detail or {}).get("reliability", "")
-        first.setdefault(source, (detail or {}).get("before", ""))
-    grades = table_of(SourceGrade).c
-    # NULL for the first grade, whose `effective_from` PostgreSQL's driver cannot read.
-    since_column = case((grades.global_seq > 0, grades.effective_from)).label("since")
-    stored = select(grades.source_id, grades.global_seq, grades.reliability, since_column, col(Source.slug))
-    # A source's first grade has the number 0.
-    stored = stored.where(grades.global_seq > (after or -1))
-    stored = stored.join(Source, col(Source.id) == grades.source_id).order_by(col(Source.slug), grades.global_seq)
-    for row in await connection.execute(stored):
-        if row.global_seq == 0:
-            agrees = first.get(row.source_id, row.reliability) == row.reliability
-        else:
-            agrees = entries.pop((row.source_id, row.global_seq), None) == (row.since, row.reliability)
-        if not agrees:
-            yield f"source {row.slug}: its grade since entry {row.global_seq} is not what the ledger says"
-    for source, number in entries:
-        yield f"source {source}: its grade since entry {number} is missing"
-
-
 def indicators_changed_since(since: int) -> Select[Any]:
     """Select the indicators whose reports, outcomes, labels or sources' grades later entries changed; an indicator may come twice."""
     entries, sources = table_of(LedgerEntry).c, table_of(IndicatorSource).c
@@ -246,6 +228,7 @@ def indicators_changed_since(since: int) -> Select[Any]:
         select(entries.indicator_id).where(entries.global_seq > since, entries.indicator_id.is_not(None)),
         select(entries.from_indicator_id).where(entries.global_seq > since, entries.from_indicator_id.is_not(None)),
         select(sources.indicator_id).where(sources.source_id.in_(graded)),
+        select(col(Indicator.id)).where(col(Indicator.place_id).in_(select(entries.record_id).where(entries.global_seq > since))),
         select(evidence_changes().where(entries.global_seq > since).subquery().c.indicator_id),
     )
     return select(union_all(*changed).subquery().c[0])
@@ -254,7 +237,7 @@ def indicators_changed_since(since: int) -> Select[Any]:
 async def _verify_indicator_sources(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
     reports, sources, names = table_of(Report), table_of(IndicatorSource), ("indicator_id", "source_id", "facet", "level")
     from_reports, stored = [reports.c[name] for name in names], [sources.c[name] for name in names]
-    of_reports, of_evidence = sources.c.facet != EVIDENCE, sources.c.facet == EVIDENCE
+    of_reports, of_evidence = sources.c.facet.not_in((EVIDENCE, NAMED)), sources.c.facet == EVIDENCE
     # A changed label leaves the row of the old level behind and adds one from the label change on, so compare these without numbers.
     relabelled = select(col(LedgerEntry.indicator_id)).where(col(LedgerEntry.type) == "label")
     expected_rows = select(*from_reports, func.min(reports.c.global_seq)).group_by(*from_reports)
@@ -274,5 +257,27 @@ async def _verify_indicator_sources(connection: AsyncConnection, since: int) -> 
         *(expected_evidence.except_(stored_evidence), stored_evidence.except_(expected_evidence)),
     )
     altered = {row.indicator_id for difference in differences for row in await connection.execute(difference)}
+    altered |= await _with_altered_names(connection, since)
     for indicator in sorted(altered):
         yield f"indicator {indicator}: the index of its sources was altered"
+
+
+async def _with_altered_names(connection: AsyncConnection, since: int) -> set[UUID]:
+    """Return the indicators whose index of the sources that reports name beside their own is not as the reports say."""
+    reports, rows = table_of(Report).c, table_of(IndicatorSource).c
+    ids = {row.slug: row.id for row in await connection.execute(select(col(Source.slug), col(Source.id)))}
+    naming = select(reports.indicator_id, reports.via, reports.origin, reports.level, reports.global_seq).order_by(reports.global_seq)
+    naming = naming.where(or_(reports.origin.is_not(None), cast(reports.via, String) != "[]"))
+    indexed = select(rows.indicator_id, rows.source_id, rows.level, rows.first_global_seq).where(rows.facet == NAMED)
+    if since:
+        changed = indicators_changed_since(since)
+        naming, indexed = naming.where(reports.indicator_id.in_(changed)), indexed.where(rows.indicator_id.in_(changed))
+    expected: dict[tuple[UUID, UUID | None, int], int] = {}
+    for row in await connection.execute(naming):
+        for slug in {*row.via, row.origin} - {None}:
+            expected.setdefault((row.indicator_id, ids.get(slug), row.level), row.global_seq)
+    stored = {tuple(row[:3]): row.first_global_seq for row in await connection.execute(indexed)}
+    relabelled = select(col(LedgerEntry.indicator_id)).where(col(LedgerEntry.type) == "label")
+    unsure = set((await connection.execute(relabelled)).scalars())
+    differing = {key for key in expected.keys() & stored.keys() if expected[key] != stored[key] and key[0] not in unsure}
+    return {key[0] for key in (expected.keys() ^ stored.keys()) | differing}

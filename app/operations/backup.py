@@ -30,7 +30,7 @@ from app.storage.types import UtcDateTime, table_of
 PAGE_ROWS = 1000
 MAX_PROBLEMS = 20
 # Tables whose rows a restore replaces: the one that the migration inserts, and those of the operator's commands.
-REPLACED_TABLES = ("ledger_head", "server_secret", "operation_run")
+REPLACED_TABLES = ("ledger_head", "server_secret", "operation_run", "audit_head")
 
 
 class BackupError(Exception):
@@ -148,6 +148,7 @@ def _add_read_audit(settings: Settings, copy: sqlite3.Connection) -> None:
     if columns:
         # An entry that was restored from a backup may be in both files.
         copy.execute(f"INSERT OR IGNORE INTO audit_entry ({columns}) SELECT {columns} FROM reads.audit_entry")  # noqa: S608 - its own names
+        copy.execute("INSERT OR REPLACE INTO audit_head SELECT * FROM reads.audit_head")
     copy.commit()
     copy.execute("DETACH reads")
 

@@ -74,10 +74,13 @@ async def open_snapshot(settings: Settings) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-async def verify_all(connection: AsyncConnection, horizons: Horizons, since: Sequence[KnownHead] = ()) -> AsyncIterator[str]:
+async def verify_all(
+    connection: AsyncConnection, horizons: Horizons, since: Sequence[KnownHead] = (), hashing_key: bytes | None = None
+) -> AsyncIterator[str]:
     """Yield one line for each problem of the SQLite file, else of the ledger and the indicators, in a transaction that sees one state.
 
     `since` are heads that were verified before: only what later entries changed is verified, and not the file.
+    `hashing_key` is what hashes keys; without it, which key recorded an entry is not verified.
     """
     found = [problem async for problem in (find_missing_heads(connection, since) if since else verify_sqlite_file(connection))]
     for problem in found:
@@ -86,7 +89,7 @@ async def verify_all(connection: AsyncConnection, horizons: Horizons, since: Seq
         return
     verifier = await _verifier_after(connection, since)
     changed_since = verifier.global_seq
-    async for problem in verify_chain(connection, verifier):
+    async for problem in verify_chain(connection, verifier, hashing_key):
         yield problem
     async for problem in verify_projections(connection, horizons, changed_since):
         yield problem

@@ -1,20 +1,30 @@
 """JSON bodies of places, sources and routes, by page and one by one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.reference.geometry import EXACT_FROM, visible_geometry
-from app.reference.models import Place, PlaceCode, ReferenceModel, Route, Source
+from app.domain.time_point import LATEST, TimePoint
+from app.reference.models import Place, PlaceCode, ReferenceModel, Source
 from app.reference.queries import first_grade, grade_in_force, matches_slug, place_filter
-from app.reference.records import SourceNames
+from app.reference.rows import Record, place_from_row, route_from_row, source_from_row, visible_record
+from app.reference.versions import changed_since, past_records, recorded_by
 from app.storage.paging import fetch_page
 from app.storage.types import table_of
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter of a list: the condition on rows, and the same on a record as it was."""
+
+    condition: ColumnElement[bool]
+    fits: Callable[[Record], bool]
 
 
 async def load_reference_page(
@@ -25,24 +35,34 @@ async def load_reference_page(
     after: UUID | None,
     limit: int,
     level: int,
+    time_point: TimePoint = LATEST,
+    filters: Sequence[Filter] = (),
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
     """Return the bodies of a page in the order of entry, the last identifier if more follow, and the ledger's head."""
     columns: list[ColumnElement[Any]] = list(table_of(model).c)
     if model is Source:
-        columns += [grade_in_force().label("reliability"), first_grade().label("first_reliability")]
+        columns += [grade_in_force(time_point).label("reliability"), first_grade().label("first_reliability")]
+    where = [*where, *(each.condition for each in filters)] if time_point == LATEST else [*where, *_at(model, filters, time_point)]
     rows, last, revision = await fetch_page(connection, select(*columns).where(*where), key="id", after=after, limit=limit, level=level)
-    if model is Source:
-        return [_source_body(row, level) for row in rows], last, revision
-    if model is Route:
-        return [_route_body(row, level) for row in rows], last, revision
-    return await _place_bodies(connection, rows), last, revision
+    then = await past_records(connection, str(model.__tablename__), time_point, [row["id"] for row in rows])
+    found = [(row, then.get(row["id"], record)) for row, record in zip(rows, await records_of(connection, model, rows), strict=True)]
+    graded = [(record, {"reliability": row["reliability"]} if model is Source else {}) for row, record in found]
+    kept = [each for each in graded if UUID(each[0]["id"]) not in then or all(one.fits(each[0]) for one in filters)]
+    return [record_body(model, *each, level) for each in kept], last, revision
+
+
+def _at(model: ReferenceModel, filters: Sequence[Filter], time_point: TimePoint) -> list[ColumnElement[bool]]:
+    """Return the conditions for the records that existed at a time point; those that changed since are filtered as they were then."""
+    through = time_point.through_global_seq or 0
+    unchanged = and_(true(), *(each.condition for each in filters))
+    return [recorded_by(table_of(model).c.id, through), or_(unchanged, col(model.id).in_(changed_since(through)))]
 
 
 async def load_reference_record(
-    connection: AsyncConnection, model: ReferenceModel, where: ColumnElement[bool], level: int
+    connection: AsyncConnection, model: ReferenceModel, where: ColumnElement[bool], level: int, time_point: TimePoint = LATEST
 ) -> dict[str, Any] | None:
-    """Return the body of one record, or None if no record fits."""
-    bodies, _, _ = await load_reference_page(connection, model, [where], after=None, limit=1, level=level)
+    """Return the body of one record as it was known at a time point, or None if no record fits."""
+    bodies, _, _ = await load_reference_page(connection, model, [where], after=None, limit=1, level=level, time_point=time_point)
     return bodies[0] if bodies else None
 
 
@@ -53,56 +73,23 @@ def record_filter(model: ReferenceModel, slug: str, level: int) -> ColumnElement
     return place_filter(Place.id, slug, within=False) if model is Place else col(model.slug) == slug
 
 
-async def _place_bodies(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+async def records_of(connection: AsyncConnection, model: ReferenceModel, rows: Sequence[RowMapping]) -> list[Record]:
+    """Return the records of rows; those of sources have their first grade beside their columns."""
+    if model is not Place:
+        return [source_from_row(row) if model is Source else route_from_row(row) for row in rows]
     parent_ids = {row["parent_id"] for row in rows} - {None}
     parents = select(col(Place.id), col(Place.slug)).where(col(Place.id).in_(parent_ids))
-    slugs = {row.id: row.slug for row in await connection.execute(parents)}
-    codes: dict[UUID, list[dict[str, str]]] = {row["id"]: [] for row in rows}
+    slugs = {row.id: row.slug for row in await connection.execute(parents)} if parent_ids else {}
+    codes: dict[UUID, list[tuple[str, str]]] = {row["id"]: [] for row in rows}
     of_places = select(PlaceCode).where(col(PlaceCode.place_id).in_(list(codes))).order_by(col(PlaceCode.scheme), col(PlaceCode.code))
     for row in await connection.execute(of_places):
-        codes[row.place_id].append({"scheme": row.scheme, "code": row.code})
-    return [_place_body(row, slugs, codes) for row in rows]
+        codes[row.place_id].append((row.scheme, row.code))
+    return [place_from_row(row, slugs.get(row["parent_id"]), codes[row["id"]]) for row in rows]
 
 
-def _place_body(row: RowMapping, slugs: Mapping[UUID, str], codes: Mapping[UUID, list[dict[str, str]]]) -> dict[str, Any]:
-    return {
-        "id": str(row["id"]),
-        "slug": row["slug"],
-        "name": row["name"],
-        "parent": slugs.get(row["parent_id"]),
-        "country": row["country"],
-        "timezone": row["timezone"],
-        "codes": codes[row["id"]],
-        "centroid": None if row["longitude"] is None else [row["longitude"], row["latitude"]],
-        "geometry": row["geometry"],
-        "links": {"self": f"/v1/places/{row['slug']}"},
-    }
-
-
-def _source_body(row: RowMapping, level: int) -> dict[str, Any]:
-    slug, name = SourceNames(row["slug"], row["name"], row["alias"], row["alias_slug"]).visible_at(level)
-    pseudonymised = slug != row["slug"]
-    return {
-        "id": str(row["id"]),
-        "slug": slug,
-        "name": name,
-        **{column: row[column] for column in ("type", "reliability", "first_reliability", "party_to_conflict", "alias")},
-        "organisation": None if pseudonymised else row["organisation"],
-        "redacted": ["slug", "name", "organisation"] if pseudonymised else [],
-        "links": {"self": f"/v1/sources/{slug}"},
-    }
-
-
-def _route_body(row: RowMapping, level: int) -> dict[str, Any]:
-    geometry = row["geometry"]
-    return {
-        "id": str(row["id"]),
-        "slug": row["slug"],
-        "name": row["name"],
-        "mode": row["mode"],
-        "from": row["origin"],
-        "to": row["destination"],
-        "geometry": None if geometry is None else visible_geometry(geometry, level),
-        "redacted": ["geometry"] if level < EXACT_FROM and geometry is not None else [],
-        "links": {"self": f"/v1/routes/{row['slug']}"},
-    }
+def record_body(model: ReferenceModel, record: Record, more: Record, level: int) -> Record:
+    """Return a record as it is served to a clearance, with what else is shown of it, such as the current grade of a source."""
+    type_ = str(model.__tablename__)
+    visible = visible_record(type_, record, level)
+    redacted = {} if model is Place else {"redacted": visible.get("redacted", [])}
+    return visible | more | redacted | {"links": {"self": f"/v1/{type_}s/{visible['slug']}"}}

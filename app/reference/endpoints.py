@@ -1,7 +1,7 @@
 """`/v1/places`, `/v1/sources` and `/v1/routes`: the reference data."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -30,14 +30,17 @@ from app.http.lists import (
 )
 from app.http.openapi import CURATE_ERRORS, READ_ERRORS, create_operation
 from app.http.problems import not_found
-from app.http.query_params import BoundingBox, CountryFilter, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import BoundingBox, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import validated_body
 from app.http.responses import json_response
+from app.ledger.queries import resolve_time_point
 from app.reference import schemas
-from app.reference.bodies import load_reference_page, load_reference_record, record_filter
+from app.reference.bodies import Filter, load_reference_page, load_reference_record, record_filter
 from app.reference.geometry import parse_bbox
 from app.reference.models import Place, ReferenceModel, Route, Source
+from app.reference.names import Lang, in_language
 from app.reference.queries import place_filter, places_in_box
+from app.reference.rows import is_within
 from app.reference.schemas import PlaceIn, PlaceOut, PlacePage, RouteIn, RouteOut, RoutePage, SourceIn, SourceOut, SourcePage
 from app.reference.service import add_place, add_route, add_source
 from app.storage.paging import current_revision
@@ -53,22 +56,43 @@ Body = TypeVar("Body", bound=BaseModel)
 class PageRequest:
     """The page of a list that a request asks for."""
 
-    def __init__(self, request: Request, caller: CallerDep, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100) -> None:
+    def __init__(
+        self,
+        request: Request,
+        caller: CallerDep,
+        database: DatabaseDep,
+        cursor: PageCursor = None,
+        limit: Limit = 100,
+        known_at: KnownAt = None,
+        lang: Lang = None,
+    ) -> None:
         self._request, self._caller, self._database, self._cursor, self._limit = request, caller, database, cursor, limit
+        self._known_at, self._lang = known_at, lang
 
     async def response(
-        self, model: ReferenceModel, where: Sequence[ColumnElement[bool]], offered: Sequence[Format], format_: str | None
+        self,
+        model: ReferenceModel,
+        filters: Sequence[Filter],
+        offered: Sequence[Format],
+        format_: str | None,
+        where: Sequence[ColumnElement[bool]] = (),
     ) -> Response:
-        """Return the records that fit `where`, in the negotiated format."""
+        """Return the records that fit, in the negotiated format."""
         level, name = self._caller.level, str(model.__tablename__)
         codec = Cursor(name, UUID)
 
         async def fetch(cursor: str | None, limit: int) -> Page:
             async with self._database.read() as connection:
+                time_point = await resolve_time_point(connection, None, self._known_at)
                 bodies, last, revision = await load_reference_page(
-                    connection, model, where, after=codec.decode(cursor), limit=limit, level=level
+                    *(connection, model, where),
+                    after=codec.decode(cursor),
+                    limit=limit,
+                    level=level,
+                    time_point=time_point,
+                    filters=filters,
                 )
-            return [orjson.dumps(body).decode() for body in bodies], codec.encode(last, revision), revision
+            return [_in_language(body, self._lang).decode() for body in bodies], codec.encode(last, revision), revision
 
         query = ListQuery(f"{name}s", fetch, level=level)
         chosen = negotiate_format(self._request, offered, format_)
@@ -78,20 +102,33 @@ class PageRequest:
 PageDep = Annotated[PageRequest, Depends()]
 
 
-async def _get(request: Request, caller: Principal, database: DatabaseDep, model: ReferenceModel, slug: str) -> Response:
+async def _get(
+    request: Request,
+    caller: Principal,
+    database: DatabaseDep,
+    model: ReferenceModel,
+    slug: str,
+    known_at: str | None,
+    lang: str | None,
+) -> Response:
     async with database.snapshot() as connection:
-        body = await load_reference_record(connection, model, record_filter(model, slug, caller.level), caller.level)
+        time_point = await resolve_time_point(connection, None, known_at)
+        body = await load_reference_record(connection, model, record_filter(model, slug, caller.level), caller.level, time_point)
         revision = await current_revision(connection, caller.level)
     if body is None:
         raise not_found(str(model.__tablename__))
-    return json_response(request, orjson.dumps(body), revision=revision)
+    return json_response(request, _in_language(body, lang), revision=revision)
+
+
+def _in_language(body: dict[str, Any], lang: str | None) -> bytes:
+    return orjson.dumps(body | {"name": in_language(body["name"], body["names"], lang)})
 
 
 async def _create(
-    request: Request, caller: Principal, body: Body, model: ReferenceModel, add: Callable[[AsyncSession, Body], Awaitable[UUID]]
+    request: Request, caller: Principal, body: Body, model: ReferenceModel, add: Callable[[AsyncSession, Principal, Body], Awaitable[UUID]]
 ) -> Response:
     async def write(session: AsyncSession) -> WriteResult:
-        identifier = await add(session, body)
+        identifier = await add(session, caller, body)
         record = await load_reference_record(await session.connection(), model, col(model.id) == identifier, caller.level)
         assert record is not None
         return WriteResult(201, orjson.dumps(record), record["links"]["self"])
@@ -110,14 +147,12 @@ async def list_places(
     format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """List places in the order in which they were created: countries, administrative units, sites and informal areas, with their codes."""
-    where: list[ColumnElement[bool]] = []
-    if place is not None:
-        where.append(place_filter(Place.id, place, within=within))
-    if country is not None:
-        where.append(col(Place.country) == country)
+    filters = [] if country is None else [Filter(col(Place.country) == country, lambda record: record["country"] == country)]
     if bbox is not None:
-        where.append(col(Place.id).in_(places_in_box(parse_bbox(bbox))))
-    return await page.response(Place, where, GEOGRAPHIC_FORMATS, format)
+        box = parse_bbox(bbox)
+        filters.append(Filter(col(Place.id).in_(places_in_box(box)), lambda record: is_within(record, box)))
+    where = [] if place is None else [place_filter(Place.id, place, within=within)]
+    return await page.response(Place, filters, GEOGRAPHIC_FORMATS, format, where)
 
 
 @router.get("/places/{slug}", summary="Get a place", response_model=PlaceOut, responses=READ_ERRORS)
@@ -126,9 +161,11 @@ async def get_place(
     caller: CallerDep,
     database: DatabaseDep,
     slug: Annotated[str, Path(max_length=100, description="Slug of the place, or `scheme:code`.", examples=["aleppo-east"])],
+    known_at: KnownAt = None,
+    lang: Lang = None,
 ) -> Response:
     """Return a place by its slug, or by a code together with its scheme (`pcode:SY02`)."""
-    return await _get(request, caller, database, Place, slug)
+    return await _get(request, caller, database, Place, slug, known_at, lang)
 
 
 @router.post("/places", summary="Create a place", response_model=PlaceOut, **create_operation(PlaceIn, responses=CURATE_ERRORS))
@@ -148,8 +185,8 @@ async def list_sources(
 
     Below the clearance `amber` a protected source has its alias as name, and a slug that does not reveal the real one.
     """
-    where = [] if type is None else [col(Source.type) == type]
-    return await page.response(Source, where, TABULAR_FORMATS, format)
+    filters = [] if type is None else [Filter(col(Source.type) == type, lambda record: record["type"] == type)]
+    return await page.response(Source, filters, TABULAR_FORMATS, format)
 
 
 @router.get("/sources/{slug}", summary="Get a source", response_model=SourceOut, responses=READ_ERRORS)
@@ -158,9 +195,11 @@ async def get_source(
     caller: CallerDep,
     database: DatabaseDep,
     slug: Annotated[str, Path(max_length=64, description="Slug of the source.", examples=["un-envoy-syria"])],
+    known_at: KnownAt = None,
+    lang: Lang = None,
 ) -> Response:
     """Return a source by the slug that the caller's clearance sees."""
-    return await _get(request, caller, database, Source, slug)
+    return await _get(request, caller, database, Source, slug, known_at, lang)
 
 
 @router.post("/sources", summary="Create a source", response_model=SourceOut, **create_operation(SourceIn, responses=CURATE_ERRORS))
@@ -177,8 +216,8 @@ async def list_routes(
     format: GeographicFormat = None,  # noqa: A002 - the parameter's name on the wire
 ) -> Response:
     """List routes in the order in which they were created. Below the clearance `amber` their geometry is rounded to 0.1 degree."""
-    where = [] if mode is None else [col(Route.mode) == mode]
-    return await page.response(Route, where, GEOGRAPHIC_FORMATS, format)
+    filters = [] if mode is None else [Filter(col(Route.mode) == mode, lambda record: record["mode"] == mode)]
+    return await page.response(Route, filters, GEOGRAPHIC_FORMATS, format)
 
 
 @router.get("/routes/{slug}", summary="Get a route", response_model=RouteOut, responses=READ_ERRORS)
@@ -187,9 +226,11 @@ async def get_route(
     caller: CallerDep,
     database: DatabaseDep,
     slug: Annotated[str, Path(max_length=64, description="Slug of the route.", examples=["castello-road"])],
+    known_at: KnownAt = None,
+    lang: Lang = None,
 ) -> Response:
     """Return a route by its slug. `/v1/route-closures` says whether it is open."""
-    return await _get(request, caller, database, Route, slug)
+    return await _get(request, caller, database, Route, slug, known_at, lang)
 
 
 @router.post("/routes", summary="Create a route", response_model=RouteOut, **create_operation(RouteIn, responses=CURATE_ERRORS))

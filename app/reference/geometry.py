@@ -21,6 +21,7 @@ COARSE_DECIMALS = 1
 STEPS_PER_DEGREE = 10
 # Each edge of a polygon is compared with each other; one with more positions becomes its convex hull.
 MAX_CHECKED_POSITIONS = 50
+MAX_HEIGHT_METRES = 100_000
 
 
 def positions(geometry: dict[str, Any]) -> Iterator[list[Any]]:
@@ -60,6 +61,8 @@ def check_position(position: list[Any]) -> list[Any]:
         raise ValueError("a position must be [longitude, latitude] in numbers, such as [37.16, 36.2]")
     if not (-180 <= position[0] <= 180 and -90 <= position[1] <= 90):
         raise ValueError("longitude must be -180 to 180 and latitude -90 to 90 (WGS 84, longitude first)")
+    if not all(abs(each) <= MAX_HEIGHT_METRES for each in position[2:]):
+        raise ValueError(f"a height must be -{MAX_HEIGHT_METRES} to {MAX_HEIGHT_METRES} metres")
     return position
 
 
@@ -74,7 +77,14 @@ def _check_geojson(value: dict[str, Any]) -> dict[str, Any]:
             _geometry.validate_python(value)
     except ValueError:
         raise ValueError("must be a GeoJSON geometry: a known type with the coordinates of that type") from None
-    return value
+    return _bare(value)
+
+
+def _bare(geometry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what GeoJSON gives no meaning here, such as `bbox`, which no entry of the ledger has to carry."""
+    if geometry["type"] == "GeometryCollection":
+        return {"type": geometry["type"], "geometries": [_bare(each) for each in geometry["geometries"]]}
+    return {"type": geometry["type"], "coordinates": geometry["coordinates"]}
 
 
 Geometry = Annotated[

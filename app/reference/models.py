@@ -1,4 +1,4 @@
-"""Tables of places, sources and routes. Their rows never change; each grade of a source is a row of its own."""
+"""Tables of places, sources and routes as they are now; the ledger has every version of them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ class Place(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     slug: str = Field(unique=True, max_length=64)
     name: str
+    names: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
     parent_id: UUID | None = Field(default=None, foreign_key="place.id", index=True)
     country: str | None = Field(default=None, max_length=3, index=True)
     timezone: str = Field(default="UTC", max_length=64)
@@ -31,6 +32,9 @@ class Place(SQLModel, table=True):
     south: float | None = None
     east: float | None = None
     north: float | None = None
+    valid_from: str | None = Field(default=None, max_length=10)
+    valid_to: str | None = Field(default=None, max_length=10)
+    successor_of: str | None = Field(default=None, max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -66,6 +70,7 @@ class Source(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     slug: str = Field(unique=True, max_length=64)
     name: str
+    names: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
     type: str = Field(max_length=32)
     party_to_conflict: bool
     alias: str | None = None
@@ -75,14 +80,18 @@ class Source(SQLModel, table=True):
 
 
 class SourceGrade(SQLModel, table=True):
-    """The grade of a source (Admiralty scale) from an entry of the ledger on; the first grade has `global_seq` 0."""
+    """The grade of a source (Admiralty scale), and whether it is a party to the conflict, from an entry of the ledger on.
+
+    None where the entry leaves that as it was; the first row has both, and `global_seq` 0.
+    """
 
     __tablename__ = "source_grade"
 
     source_id: UUID = Field(primary_key=True, foreign_key="source.id")
     global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
     effective_from: datetime = Field(sa_type=UtcDateTime)
-    reliability: str = Field(max_length=1)
+    reliability: str | None = Field(default=None, max_length=1)
+    party_to_conflict: bool | None = None
 
 
 class Route(SQLModel, table=True):
@@ -93,6 +102,7 @@ class Route(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     slug: str = Field(unique=True, max_length=64)
     name: str
+    names: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
     mode: str = Field(max_length=16)
     origin: str | None = None
     destination: str | None = None

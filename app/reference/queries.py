@@ -1,6 +1,7 @@
 """Look up reference data by slug, code and identifier, and conditions that other queries filter by."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,8 @@ from app.domain.time_point import LATEST, TimePoint
 from app.reference.geometry import BBox, visible_geometry
 from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.records import REVEAL_FROM, PlaceRecord, SourceNames, SourceRecord
+from app.reference.rows import Record
+from app.reference.versions import past_records
 from app.storage.types import table_of
 
 # Details of errors about a reference to an unknown record.
@@ -49,9 +52,13 @@ async def find_places(connection: AsyncConnection, references: Collection[str]) 
     return {place.slug: place for place in places if place.slug in slugs} | {pair: by_id[place_id] for pair, place_id in ids.items()}
 
 
-async def places_by_id(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, PlaceRecord]:
-    """Return places by identifier, with their codes in order."""
-    return {place.id: place for place in _place_records(await connection.execute(_PLACES_BY_ID, {"ids": list(ids)}))}
+async def places_by_id(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST) -> dict[UUID, PlaceRecord]:
+    """Return places by identifier, with their codes in order, as they were known at a time point."""
+    found = {place.id: place for place in _place_records(await connection.execute(_PLACES_BY_ID, {"ids": list(ids)}))}
+    for each, then in (await past_records(connection, "place", time_point, ids)).items():
+        codes = tuple((code["scheme"], code["code"]) for code in then["codes"])
+        found[each] = PlaceRecord(each, then["slug"], then["name"], then["country"], codes, then["timezone"])
+    return found
 
 
 def _place_records(rows: CursorResult[Any]) -> list[PlaceRecord]:
@@ -65,8 +72,12 @@ def _place_records(rows: CursorResult[Any]) -> list[PlaceRecord]:
 
 def grade_in_force(time_point: TimePoint = LATEST) -> ScalarSelect[Any]:
     """Return a subquery of the grade of a source that was in force at a time point."""
+    return _in_force(table_of(SourceGrade).c.reliability, time_point)
+
+
+def _in_force(column: ColumnElement[Any], time_point: TimePoint) -> ScalarSelect[Any]:
     grades = table_of(SourceGrade).c
-    statement = select(grades.reliability).where(grades.source_id == col(Source.id)).order_by(grades.global_seq.desc()).limit(1)
+    statement = select(column).where(grades.source_id == col(Source.id), column.is_not(None)).order_by(grades.global_seq.desc()).limit(1)
     if time_point.as_of is not None:
         statement = statement.where(grades.effective_from <= time_point.as_of)
     if time_point.through_global_seq is not None:
@@ -82,7 +93,10 @@ def first_grade() -> ScalarSelect[Any]:
 @lru_cache(maxsize=32)
 def _sources(time_point: TimePoint) -> Select[Any]:
     sources = table_of(Source).c
-    names = (sources.id, sources.slug, sources.name, sources.type, sources.party_to_conflict)
+    party: ColumnElement[Any] = sources.party_to_conflict
+    if time_point != LATEST:
+        party = _in_force(table_of(SourceGrade).c.party_to_conflict, time_point).label("party_to_conflict")
+    names = (sources.id, sources.slug, sources.name, sources.type, party)
     return select(*names, grade_in_force(time_point).label("reliability"), sources.alias, sources.alias_slug, sources.organisation)
 
 
@@ -121,9 +135,16 @@ def _sources_by_id(time_point: TimePoint) -> Select[Any]:
 
 
 async def sources_by_id(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint = LATEST) -> dict[UUID, SourceRecord]:
-    """Return sources by identifier, with the grades in force at a time point."""
+    """Return sources by identifier, as they were known at a time point, with the grades then in force."""
     rows = await connection.execute(_sources_by_id(time_point), {"ids": list(ids)})
-    return {row.id: SourceRecord(*row) for row in rows}
+    then = await past_records(connection, "source", time_point)
+    return {row.id: _source_then(row, then) for row in rows}
+
+
+def _source_then(row: Any, then: Mapping[UUID, Record]) -> SourceRecord:
+    """Return a source with the name and type that it had; its protection is that of now."""
+    named = {name: then[row.id][name] for name in ("name", "type")} if row.id in then else {}
+    return replace(SourceRecord(*row), **named)
 
 
 @lru_cache(maxsize=32)
@@ -134,11 +155,12 @@ def _sources_by_real_slug(time_point: TimePoint) -> Select[Any]:
 async def sources_by_real_slug(
     connection: AsyncConnection, slugs: Collection[str], time_point: TimePoint = LATEST
 ) -> dict[str, SourceRecord]:
-    """Return sources by their real slug, with the grades in force at a time point."""
+    """Return sources by their real slug, as they were known at a time point, with the grades then in force."""
     if not slugs:
         return {}
     rows = await connection.execute(_sources_by_real_slug(time_point), {"slugs": list(slugs)})
-    return {row.slug: SourceRecord(*row) for row in rows}
+    then = await past_records(connection, "source", time_point)
+    return {row.slug: _source_then(row, then) for row in rows}
 
 
 def source_id_of(slug: str, level: int) -> ScalarSelect[UUID]:
@@ -146,25 +168,28 @@ def source_id_of(slug: str, level: int) -> ScalarSelect[UUID]:
     return select(col(Source.id)).where(matches_slug(slug, level)).limit(1).scalar_subquery()
 
 
-_NAMES = select(col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug)).where(
+_NAMES = select(col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug), col(Source.id)).where(
     col(Source.slug).in_(bindparam("slugs", expanding=True))
 )
 
 
-async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, SourceNames]:
-    """Return the names of sources by their real slug."""
+async def source_names(connection: AsyncConnection, slugs: Collection[str], time_point: TimePoint = LATEST) -> dict[str, SourceNames]:
+    """Return the names of sources by their real slug, as they were known at a time point."""
     if not slugs:
         return {}
     rows = await connection.execute(_NAMES, {"slugs": list(slugs)})
-    return {row.slug: SourceNames(*row) for row in rows}
+    then = await past_records(connection, "source", time_point)
+    return {row.slug: SourceNames(row.slug, then.get(row.id, {"name": row.name})["name"], row.alias, row.alias_slug) for row in rows}
 
 
 _TIMEZONES = select(_places.id, _places.timezone).where(_places.id.in_(bindparam("ids", expanding=True)))
 
 
-async def place_timezones(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the time zones of places."""
-    return {row.id: row.timezone for row in await connection.execute(_TIMEZONES, {"ids": list(ids)})}
+async def place_timezones(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint) -> dict[UUID, str]:
+    """Return the time zones of places, as they were known at a time point."""
+    now = {row.id: row.timezone for row in await connection.execute(_TIMEZONES, {"ids": list(ids)})}
+    then = await past_records(connection, "place", time_point, ids)
+    return now | {each: record["timezone"] for each, record in then.items()}
 
 
 async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> set[str]:
@@ -174,19 +199,30 @@ async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> se
     return set((await connection.execute(select(col(Route.slug)).where(col(Route.slug).in_(list(slugs))))).scalars())
 
 
-async def place_geometries(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
+async def place_geometries(
+    connection: AsyncConnection, slugs: Collection[str], time_point: TimePoint = LATEST
+) -> dict[str, dict[str, Any]]:
     """Return the GeoJSON geometry of places by slug, else their centroid as a point; places with neither are absent."""
-    columns = (col(Place.slug), col(Place.geometry), col(Place.longitude), col(Place.latitude))
-    rows = await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs)), col(Place.west).is_not(None)))
-    return {row.slug: row.geometry or {"type": "Point", "coordinates": [row.longitude, row.latitude]} for row in rows}
+    columns = (col(Place.id), col(Place.slug), col(Place.geometry), col(Place.longitude), col(Place.latitude))
+    rows = (await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs))))).all()
+    shapes = {row.slug: (row.geometry, None if row.longitude is None else [row.longitude, row.latitude]) for row in rows}
+    for then in (await past_records(connection, "place", time_point, [row.id for row in rows])).values():
+        shapes[then["slug"]] = then["geometry"], then["centroid"]
+    found = {slug: geometry or (at and {"type": "Point", "coordinates": at}) for slug, (geometry, at) in shapes.items()}
+    return {slug: geometry for slug, geometry in found.items() if geometry}
 
 
-async def route_geometries(connection: AsyncConnection, slugs: Collection[str], level: int) -> dict[str, dict[str, Any]]:
+async def route_geometries(
+    connection: AsyncConnection, slugs: Collection[str], level: int, time_point: TimePoint = LATEST
+) -> dict[str, dict[str, Any]]:
     """Return the GeoJSON geometry of routes by slug, as exact as a clearance may see it; routes without one are absent."""
     if not slugs:
         return {}
-    rows = await connection.execute(select(col(Route.slug), col(Route.geometry)).where(col(Route.slug).in_(list(slugs))))
-    return {row.slug: visible_geometry(row.geometry, level) for row in rows if row.geometry is not None}
+    routes = select(col(Route.id), col(Route.slug), col(Route.geometry)).where(col(Route.slug).in_(list(slugs)))
+    rows = (await connection.execute(routes)).all()
+    then = await past_records(connection, "route", time_point, [row.id for row in rows])
+    shapes = {row.slug: then[row.id]["geometry"] if row.id in then else row.geometry for row in rows}
+    return {slug: visible_geometry(geometry, level) for slug, geometry in shapes.items() if geometry is not None}
 
 
 def place_filter(column: Any, slug_or_code: str, *, within: bool) -> ColumnElement[bool]:

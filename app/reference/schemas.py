@@ -1,12 +1,15 @@
 """Places, sources and routes in requests and responses."""
 
+import re
+from datetime import date
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema, create_model, model_validator
 from typing_extensions import TypeAliasType
 
+from app.domain.kinds.values import field_error
 from app.http.lists import ListEnvelope
 from app.reference.geometry import Geometry, Position
 
@@ -15,6 +18,31 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 3166-1 alpha-3.")]
 SourceType = TypeAliasType("SourceType", Literal["un", "government", "armed_actor", "ngo", "monitor", "media", "local_council", "witness"])
 Grade = TypeAliasType("Grade", Literal["A", "B", "C", "D", "E", "F"])
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
+
+
+def known_language(tag: str) -> str:
+    """Return a language tag unchanged; raise ValueError for any other text."""
+    if _LANGUAGE.fullmatch(tag) is None:
+        raise ValueError("a language must be a tag of BCP 47, such as ar or zh-Hant")
+    return tag
+
+
+def _known_languages(names: dict[str, str]) -> dict[str, str]:
+    return {known_language(tag): name for tag, name in names.items()}
+
+
+Names = Annotated[dict[str, Name], Field(max_length=100), AfterValidator(_known_languages)]
+
+
+def _known_day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("must be a date, such as 2016-12-22") from None
+
+
+Day = Annotated[str, AfterValidator(_known_day), WithJsonSchema({"type": "string", "format": "date"})]
 RouteMode = TypeAliasType("RouteMode", Literal["road", "rail", "air", "sea", "river", "crossing"])
 
 
@@ -33,6 +61,11 @@ def _known_timezone(name: str) -> str:
 Timezone = Annotated[str, Field(max_length=64), AfterValidator(_known_timezone)]
 
 
+_NAMES = "Names by language (BCP 47), such as `ar`."
+_VALID_FROM = "First day on which it was a place of its own; null if unknown."
+_VALID_TO = "Last day on which it was a place of its own; null for one that still is."
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -49,16 +82,29 @@ class PlaceIn(_Request):
 
     slug: Slug = Field(description="Short name for URLs, unique among places: 1 to 64 of a-z, 0-9 and -.")
     name: Name = Field(description="Name to display.")
+    names: Names = Field(default={}, description=_NAMES)
     parent: str | None = Field(
         default=None, max_length=100, description="Slug, or `scheme:code`, of the place that contains it; null for the top level."
     )
-    country: Country | None = Field(default=None, description="ISO 3166-1 alpha-3; null takes the country of the parent.")
+    country: Country | None = Field(default=None, description="ISO 3166-1 alpha-3; null takes the country that the parent has now.")
     timezone: Timezone | None = Field(
-        default=None, description="IANA time zone, in which relative days are counted; null takes that of the parent, at the top level UTC."
+        default=None,
+        description="IANA time zone, in which relative days are counted; null takes the one that the parent has now, at the top level UTC.",
     )
     codes: list[Code] = Field(default=[], max_length=20, description="Its codes in other registers.")
     centroid: Position | None = Field(default=None, description="[longitude, latitude] in degrees (WGS 84); null if unknown.")
     geometry: Geometry | None = Field(default=None, description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
+    valid_from: Day | None = Field(default=None, description=_VALID_FROM)
+    valid_to: Day | None = Field(default=None, description=_VALID_TO)
+    successor_of: str | None = Field(
+        default=None, max_length=100, description="Slug, or `scheme:code`, of the place that it takes the place of; null for none."
+    )
+
+    @model_validator(mode="after")
+    def _check_validity(self) -> Self:
+        if self.valid_from is not None and self.valid_to is not None and self.valid_to < self.valid_from:
+            raise field_error("valid_to", "must not be before valid_from")
+        return self
 
 
 class Links(BaseModel):
@@ -72,13 +118,17 @@ class PlaceOut(BaseModel):
 
     id: str = Field(description="Identifier (UUID).")
     slug: str = Field(description="Short name in URLs, unique among places.")
-    name: str = Field(description="Name to display.")
+    name: str = Field(description="Name to display, in the language of `lang` where there is one.")
+    names: dict[str, str] = Field(description=_NAMES)
     parent: str | None = Field(description="Slug of the place that contains it; null at the top level.")
     country: str | None = Field(description="ISO 3166-1 alpha-3; null if unknown.")
     timezone: str = Field(description="IANA time zone, in which relative days are counted.")
     codes: list[Code] = Field(description="Its codes in other registers.")
     centroid: Position | None = Field(description="[longitude, latitude] in degrees (WGS 84); null if unknown.")
     geometry: Geometry | None = Field(description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
+    valid_from: Day | None = Field(description=_VALID_FROM)
+    valid_to: Day | None = Field(description=_VALID_TO)
+    successor_of: str | None = Field(description="Slug of the place that it takes the place of; null for none.")
     links: Links = Field(description="Links of the place.")
 
 
@@ -87,6 +137,7 @@ class SourceIn(_Request):
 
     slug: Slug = Field(description="Short name for URLs, unique among sources: 1 to 64 of a-z, 0-9 and -.")
     name: Name = Field(description="Name to display.")
+    names: Names = Field(default={}, description=_NAMES)
     type: SourceType = Field(description="What the source is.")
     reliability: Grade = Field(
         default="F", description="Reliability on the Admiralty scale: A completely reliable to E unreliable; F cannot be judged."
@@ -107,7 +158,8 @@ class SourceOut(BaseModel):
 
     id: str = Field(description="Identifier (UUID).")
     slug: str = Field(description="Short name in URLs, unique among sources.")
-    name: str = Field(description="Name to display.")
+    name: str = Field(description="Name to display, in the language of `lang` where there is one.")
+    names: dict[str, str] = Field(description=f"{_NAMES} None if redacted.")
     type: SourceType = Field(description="What the source is.")
     reliability: Grade = Field(description="Current reliability (Admiralty scale).")
     first_reliability: Grade = Field(description="Reliability that it was created with; `/v1/changes` has every later grade.")
@@ -123,6 +175,7 @@ class RouteIn(_Request):
 
     slug: Slug = Field(description="Short name for URLs, unique among routes: 1 to 64 of a-z, 0-9 and -.")
     name: Name = Field(description="Name to display.")
+    names: Names = Field(default={}, description=_NAMES)
     mode: RouteMode = Field(description="Mode of transport.")
     origin: Name | None = Field(default=None, alias="from", description="Where it starts; null if unknown.")
     destination: Name | None = Field(default=None, alias="to", description="Where it ends; null if unknown.")
@@ -134,13 +187,35 @@ class RouteOut(BaseModel):
 
     id: str = Field(description="Identifier (UUID).")
     slug: str = Field(description="Short name in URLs, unique among routes.")
-    name: str = Field(description="Name to display.")
+    name: str = Field(description="Name to display, in the language of `lang` where there is one.")
+    names: dict[str, str] = Field(description=_NAMES)
     mode: RouteMode = Field(description="Mode of transport.")
     origin: str | None = Field(alias="from", description="Where it starts; null if unknown.")
     destination: str | None = Field(alias="to", description="Where it ends; null if unknown.")
     geometry: Geometry | None = Field(description="GeoJSON geometry (WGS 84, longitude first); null if unknown.")
     redacted: list[str] = Field(description="Fields that are rounded below the clearance `amber`.")
     links: Links = Field(description="Links of the route.")
+
+
+SCHEMAS: dict[str, type[PlaceIn | SourceIn | RouteIn]] = {"place": PlaceIn, "source": SourceIn, "route": RouteIn}
+
+
+def _patch_model(name: str, created: type[BaseModel], what: str) -> type[BaseModel]:
+    """Return the fields that a patch of a record may have, each or null, for the OpenAPI document."""
+    fields: dict[str, Any] = {
+        each: (
+            (dict[str, Name | None] if each == "names" else field.rebuild_annotation()) | None,
+            Field(default=None, alias=field.alias, description=field.description),
+        )
+        for each, field in created.model_fields.items()
+        if each not in ("slug", "reliability")
+    }
+    return create_model(name, __base__=_Request, __doc__=f"What to change about {what}; null removes a field, absent ones stay.", **fields)
+
+
+PlacePatch = _patch_model("PlacePatch", PlaceIn, "a place")
+SourcePatch = _patch_model("SourcePatch", SourceIn, "a source")
+RoutePatch = _patch_model("RoutePatch", RouteIn, "a route")
 
 
 class PlacePage(ListEnvelope[PlaceOut]):

@@ -1,21 +1,25 @@
-"""Create reference data, which is never changed or removed afterwards."""
+"""Create and change places, sources and routes; each creation and each change is an entry of the ledger."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import exists, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlmodel import SQLModel, col
+from sqlmodel import col
 
+from app.access.principal import Principal
 from app.domain.identifiers import uuid7
-from app.domain.times import utc_now
 from app.http.problems import FieldProblem, Problem, invalid
-from app.reference.geometry import bbox_of
+from app.ledger.appender import LedgerAppender, open_appender
+from app.ledger.hash_chain import entry_body
+from app.ledger.models import RECORD, LedgerEntry, first_recorded_detail
 from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
 from app.reference.queries import UNKNOWN_PLACE, find_places
-from app.reference.records import alias_slug
+from app.reference.records import REVEAL_FROM, alias_slug
+from app.reference.rows import Record, is_restricted, place_record, place_row, route_record, route_row, source_record, source_row
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.storage.types import table_of
 
@@ -29,13 +33,13 @@ def _next_id() -> UUID:
     return _newest
 
 
-async def add_place(session: AsyncSession, place: PlaceIn, identifier: UUID | None = None) -> UUID:
+async def add_place(session: AsyncSession, caller: Principal, place: PlaceIn, identifier: UUID | None = None) -> UUID:
     """Add a place; raise 409 for a slug or code that exists, 422 for an unknown parent.
 
     Here and below, `identifier` is one to keep, which must be unused; by default a new one.
     """
     identifier = identifier or _next_id()
-    (result,) = await add_places(session, [(place, identifier)])
+    (result,) = await add_places(session, caller, [(place, identifier)])
     if result is False:
         raise _exists(Place, place.slug)
     if isinstance(result, FieldProblem):
@@ -48,72 +52,93 @@ def _exists(model: ReferenceModel, slug: str) -> Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class _Container:
-    """A place that others are added to: its country and time zone, and its ancestors and itself from the top down."""
+class Container:
+    """A place that others are added to: its slug, country and time zone, and its ancestors and itself from the top down."""
 
+    slug: str | None
     country: str | None
     timezone: str
     path: tuple[UUID, ...]
 
 
-async def add_places(session: AsyncSession, places: Sequence[tuple[PlaceIn, UUID | None]]) -> list[bool | FieldProblem]:
+_TOP = Container(None, None, "UTC", ())
+
+
+async def add_places(
+    session: AsyncSession,
+    caller: Principal,
+    places: Sequence[tuple[PlaceIn, UUID | None]],
+    first_recorded: Mapping[UUID, datetime] | None = None,
+) -> list[bool | FieldProblem]:
     """Add many places with a few statements, parents before their children, each with an identifier to keep or None.
 
-    Return one result per place: True if it was added, False if its slug exists, else what is wrong.
+    Return one result per place: True if it was added, False if its slug exists, else what is wrong. `first_recorded` are the times at
+    which another Lifeline recorded some, by identifier.
     """
+    appender = await open_appender(session)
     connection = await session.connection()
-    known = await find_places(connection, {name for place, _ in places for name in (place.slug, place.parent) if name is not None})
-    paths = await _paths(connection, {each.id for each in known.values()})
-    containers = {name: _Container(each.country, each.timezone, paths[each.id]) for name, each in known.items()}
-    taken = await _existing_codes(connection, {(code.scheme, code.code) for place, _ in places for code in place.codes})
+    containers = await load_containers(connection, {name for place, _ in places for name in (place.slug, place.parent, place.successor_of)})
+    taken = await existing_codes(connection, {(code.scheme, code.code) for place, _ in places for code in place.codes})
     rows: list[dict[str, Any]] = []
     codes: list[dict[str, Any]] = []
     ancestors: list[dict[str, Any]] = []
+    entries: list[LedgerEntry] = []
     results: list[bool | FieldProblem] = []
-    for place, identifier in places:
+    for place, given in places:
         if place.slug in containers:
             results.append(False)
             continue
-        own = list(dict.fromkeys((code.scheme, code.code) for code in place.codes))
-        parent = containers.get(place.parent) if place.parent is not None else _Container(None, "UTC", ())
-        if parent is None:
-            results.append(FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE))
-        elif conflicts := [code for code in own if code in taken]:
-            results.append(FieldProblem(pointer="/codes", detail=f"the code {':'.join(conflicts[0])} belongs to another place"))
+        identifier = given or _next_id()
+        parent = containers.get(place.parent) if place.parent is not None else _TOP
+        record = resolve_place(identifier, place, containers)
+        own = {(code.scheme, code.code) for code in place.codes}
+        if isinstance(record, FieldProblem) or parent is None:
+            assert isinstance(record, FieldProblem)
+            results.append(record)
+        elif conflicts := sorted(own & taken):
+            results.append(FieldProblem(pointer="/codes", detail=code_taken(conflicts[0])))
         else:
-            row = _place_row(place, identifier or _next_id(), parent)
-            container = _Container(row["country"], row["timezone"], (*parent.path, row["id"]))
-            containers |= dict.fromkeys([place.slug, *(f"{scheme}:{code}" for scheme, code in own)], container)
-            taken.update(own)
-            rows.append(row)
-            codes += [{"scheme": scheme, "code": code, "place_id": row["id"]} for scheme, code in own]
-            ancestors += [{"ancestor_id": each, "place_id": row["id"]} for each in container.path]
+            container = Container(place.slug, record["country"], record["timezone"], (*parent.path, identifier))
+            containers |= dict.fromkeys([place.slug, *(":".join(code) for code in own)], container)
+            taken |= own
+            parent_id = parent.path[-1] if parent.path else None
+            rows.append({"id": identifier, "parent_id": parent_id, "created_at": appender.recorded_at, **place_row(record)})
+            codes += code_rows(identifier, record)
+            ancestors += [{"ancestor_id": each, "place_id": identifier} for each in container.path]
+            entries.append(append_version(appender, caller, "place", record, (first_recorded or {}).get(identifier)))
             results.append(True)
     for model, added in ((Place, rows), (PlaceAncestor, ancestors), (PlaceCode, codes)):
         if added:
             await session.execute(insert(table_of(model)), added)
+    await appender.flush(session, entries)
     return results
 
 
-def _place_row(place: PlaceIn, identifier: UUID, parent: _Container) -> dict[str, Any]:
-    shape = place.geometry or ({"coordinates": place.centroid} if place.centroid else None)
-    west, south, east, north = bbox_of(shape) if shape else (None,) * 4
-    return {
-        "id": identifier,
-        "slug": place.slug,
-        "name": place.name,
-        "parent_id": parent.path[-1] if parent.path else None,
-        "country": place.country or parent.country,
-        "timezone": place.timezone or parent.timezone,
-        "longitude": place.centroid[0] if place.centroid else None,
-        "latitude": place.centroid[1] if place.centroid else None,
-        "geometry": place.geometry,
-        "west": west,
-        "south": south,
-        "east": east,
-        "north": north,
-        "created_at": utc_now(),
-    }
+def resolve_place(identifier: UUID, place: PlaceIn, containers: Mapping[str, Container]) -> Record | FieldProblem:
+    """Return the record of a place whose references are looked up, or the first that is unknown."""
+    for pointer, name in (("/parent", place.parent), ("/successor_of", place.successor_of)):
+        if name is not None and name not in containers:
+            return FieldProblem(pointer=pointer, detail=UNKNOWN_PLACE)
+    parent = _TOP if place.parent is None else containers[place.parent]
+    record = place_record(identifier, place, parent.slug, parent.country, parent.timezone)
+    return record if place.successor_of is None else record | {"successor_of": containers[place.successor_of].slug}
+
+
+def code_taken(code: tuple[str, str]) -> str:
+    """Return what is wrong with a code that another place has."""
+    return f"the code {':'.join(code)} belongs to another place"
+
+
+def code_rows(identifier: UUID, record: Record) -> list[dict[str, Any]]:
+    """Return the rows of the codes of a place."""
+    return [each | {"place_id": identifier} for each in record["codes"]]
+
+
+async def load_containers(connection: AsyncConnection, names: Collection[str | None]) -> dict[str, Container]:
+    """Return the places that names refer to, as the parents of others."""
+    known = await find_places(connection, {each for each in names if each is not None})
+    paths = await _paths(connection, {each.id for each in known.values()})
+    return {name: Container(each.slug, each.country, each.timezone, paths[each.id]) for name, each in known.items()}
 
 
 async def _paths(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, tuple[UUID, ...]]:
@@ -126,7 +151,8 @@ async def _paths(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUI
     return {place: (*path, place) for place, path in ancestors.items()}
 
 
-async def _existing_codes(connection: AsyncConnection, codes: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+async def existing_codes(connection: AsyncConnection, codes: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those of some codes that a place has."""
     existing: set[tuple[str, str]] = set()
     for scheme in {scheme for scheme, _ in codes}:
         among = [code for each, code in codes if each == scheme]
@@ -135,33 +161,33 @@ async def _existing_codes(connection: AsyncConnection, codes: Collection[tuple[s
     return existing
 
 
-async def add_source(session: AsyncSession, source: SourceIn, identifier: UUID | None = None) -> UUID:
-    """Add a source with its first grade; raise 409 for a slug that exists."""
+async def add_source(
+    session: AsyncSession, caller: Principal, source: SourceIn, identifier: UUID | None = None, first_recorded_at: datetime | None = None
+) -> UUID:
+    """Add a source with its first grade; raise 409 for a slug that exists. `first_recorded_at` is when another Lifeline recorded it."""
+    appender = await open_appender(session)
     identifier = identifier or _next_id()
     await _require_new(session, Source, source.slug, or_(col(Source.slug) == source.slug, col(Source.alias_slug) == source.slug))
-    row = Source(
-        id=identifier,
-        slug=source.slug,
-        name=source.name,
-        type=source.type,
-        party_to_conflict=source.type == "armed_actor" if source.party_to_conflict is None else source.party_to_conflict,
-        alias=source.alias,
-        alias_slug=alias_slug(identifier) if source.alias is not None else None,
-        organisation=source.organisation,
-        created_at=utc_now(),
-    )
-    await _insert(session, row)
-    await _insert(
-        session, SourceGrade(source_id=identifier, global_seq=0, effective_from=MIN_EFFECTIVE_FROM, reliability=source.reliability)
-    )
+    record = source_record(identifier, source)
+    row = {"id": identifier, "created_at": appender.recorded_at, **source_row(record)}
+    await session.execute(insert(table_of(Source)), [row])
+    grade = {"reliability": source.reliability, "party_to_conflict": record["party_to_conflict"]}
+    first = {"source_id": identifier, "global_seq": 0, "effective_from": MIN_EFFECTIVE_FROM, **grade}
+    await session.execute(insert(table_of(SourceGrade)), [first])
+    await appender.flush(session, [append_version(appender, caller, "source", record, first_recorded_at)])
     return identifier
 
 
-async def add_route(session: AsyncSession, route: RouteIn, identifier: UUID | None = None) -> UUID:
-    """Add a route; raise 409 for a slug that exists."""
+async def add_route(
+    session: AsyncSession, caller: Principal, route: RouteIn, identifier: UUID | None = None, first_recorded_at: datetime | None = None
+) -> UUID:
+    """Add a route; raise 409 for a slug that exists. `first_recorded_at` is when another Lifeline recorded it."""
+    appender = await open_appender(session)
     identifier = identifier or _next_id()
     await _require_new(session, Route, route.slug, col(Route.slug) == route.slug)
-    await _insert(session, Route(id=identifier, created_at=utc_now(), **route.model_dump()))
+    record = route_record(identifier, route)
+    await session.execute(insert(table_of(Route)), [{"id": identifier, "created_at": appender.recorded_at, **route_row(record)}])
+    await appender.flush(session, [append_version(appender, caller, "route", record, first_recorded_at)])
     return identifier
 
 
@@ -170,6 +196,28 @@ async def _require_new(session: AsyncSession, model: ReferenceModel, slug: str, 
         raise _exists(model, slug)
 
 
-async def _insert(session: AsyncSession, row: SQLModel) -> None:
-    session.add(row)
-    await session.flush()
+def append_version(
+    appender: LedgerAppender,
+    caller: Principal,
+    type_: str,
+    record: Record,
+    first_recorded_at: datetime | None = None,
+    *,
+    previous: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> LedgerEntry:
+    """Append a new version of a record; `previous` is the entry of the one before, if any."""
+    identifier, restricted = UUID(record["id"]), is_restricted(type_, record)
+    entry = appender.new_entry(
+        type_,
+        caller,
+        record_id=identifier,
+        source_id=identifier if type_ == "source" else None,
+        previous_global_seq=previous,
+        level=0,
+        redacted_below=REVEAL_FROM if restricted else 0,
+        detail={RECORD: record, **(detail or {}), **first_recorded_detail(first_recorded_at)},
+    )
+    aliases = {record["slug"]: alias_slug(identifier)} if restricted and type_ == "source" else None
+    appender.append(entry, entry_body(entry, None, record["slug"] if type_ == "source" else None), aliases)
+    return entry

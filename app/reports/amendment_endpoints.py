@@ -12,8 +12,9 @@ from app.http.openapi import AMEND_ERRORS, create_operation
 from app.http.problems import FieldProblem
 from app.http.request_body import json_body, validated_body
 from app.reports.amendments import record_grade, record_outcome
+from app.reports.result_schemas import RecordedReport
 from app.reports.results import entry_result, report_result
-from app.reports.schemas import CORRECTION_MODELS, GradeIn, GradeOut, OutcomeIn, OutcomeOut, ReportOut, RetractionIn, RetractionOut
+from app.reports.schemas import CORRECTION_MODELS, GradeIn, GradeOut, OutcomeIn, OutcomeOut, RetractionIn, RetractionOut
 from app.reports.service import correct_report, retract_report
 from app.reports.validation import validate
 
@@ -21,7 +22,7 @@ router = APIRouter(tags=["Reporting"], responses=AMEND_ERRORS)
 
 
 @router.post(
-    "/reports/{id}/correction", summary="Correct a report", response_model=ReportOut, **create_operation(*CORRECTION_MODELS.values())
+    "/reports/{id}/correction", summary="Correct a report", response_model=RecordedReport, **create_operation(*CORRECTION_MODELS.values())
 )
 async def create_report_correction(
     request: Request,

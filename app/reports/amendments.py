@@ -12,12 +12,11 @@ from app.assessment.loading import load_latest
 from app.assessment.models import IndicatorProjection, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.kinds import KINDS
-from app.domain.times import rfc3339
 from app.http.problems import Problem, invalid_field, not_found
 from app.ledger.appender import open_appender
 from app.ledger.evidence import replace_evidence_sources
 from app.ledger.hash_chain import entry_body
-from app.ledger.models import EFFECTIVE_FROM, LedgerEntry, first_recorded_detail
+from app.ledger.models import LedgerEntry, effective_detail, first_recorded_detail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
 from app.reports.queries import VisibleReport, find_visible_report, latest_in_chain
@@ -130,7 +129,7 @@ async def record_grade(
         reason=sent.reason,
         detail={"reliability": sent.reliability, "before": source.reliability}
         | first_recorded_detail(first_recorded_at)
-        | ({} if effective_from == first_recorded_at else {EFFECTIVE_FROM: rfc3339(effective_from or appender.recorded_at)}),
+        | effective_detail(effective_from, first_recorded_at, appender.recorded_at),
     )
     aliases = {source.slug: source.alias_slug} if source.alias_slug is not None else None
     appender.append(entry, entry_body(entry, None, source.slug), aliases)

@@ -31,10 +31,12 @@ from app.reference.geometry import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
 from app.reports.examples import REPORTS
+from app.reports.labels import proposal_body
 from app.reports.models import Report
 from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, status_in
+from app.reports.result_schemas import Outcomes, RecordedReport
 from app.reports.results import report_result
-from app.reports.schemas import REPORT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, ReportStatus
+from app.reports.schemas import REPORT_MODELS, ReportDetail, ReportOut, ReportPage, ReportStatus
 from app.reports.service import record_reports
 from app.reports.validation import FieldErrors, validate
 from app.storage.paging import current_revision
@@ -101,7 +103,7 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
-    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of)
+    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
     return await list_response(request, query, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -132,7 +134,7 @@ _RESPONSES = WRITE_ERRORS | {
 _CREATE_REPORTS = create_operation(*REPORT_MODELS.values(), responses=_RESPONSES, examples=_EXAMPLES, max_items=MAX_REPORTS)
 
 
-@router.post("/reports", tags=["Reporting"], summary="Create reports", response_model=ReportOut, **_CREATE_REPORTS)
+@router.post("/reports", tags=["Reporting"], summary="Create reports", response_model=RecordedReport, **_CREATE_REPORTS)
 async def create_reports(
     request: Request,
     caller: Reporter,
@@ -173,7 +175,8 @@ async def create_reports(
 def _result_body(result: VisibleReport | FieldErrors) -> dict[str, Any]:
     if isinstance(result, list):
         return {"status": 422, "problem": invalid(result).body()}
-    return {
+    proposal = {} if result.proposal is None else {"label_proposal": proposal_body(result.proposal)}
+    return proposal | {
         "status": 201 if result.created else 200,
         "id": str(result.report.id),
         "seq": result.seq,

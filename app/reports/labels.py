@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, String, case, cast, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
@@ -15,21 +15,23 @@ from app.access.principal import Principal
 from app.assessment.models import IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.identifiers import uuid7
-from app.domain.times import rfc3339, utc_now
+from app.domain.times import rfc3339
 from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem, not_found
-from app.ledger.appender import open_appender
-from app.ledger.evidence import OUTCOMES, replace_evidence_sources
-from app.ledger.hash_chain import entry_body, statement_body
+from app.ledger.appender import LedgerAppender, open_appender
+from app.ledger.evidence import NAMED, OUTCOMES, replace_evidence_sources
+from app.ledger.hash_chain import entry_body, proposal_detail, statement_body
 from app.ledger.models import LedgerEntry, first_recorded_detail
 from app.ledger.queries import load_aliases
 from app.reference.models import Place, Source
 from app.reports.models import LabelProposal, Report, mark_superseded
-from app.reports.queries import VisibleReport, find_visible_report, require_visible_report
+from app.reports.queries import OLD, VisibleReport, find_visible_report, require_visible_report
 from app.reports.validation import ResolvedReport
 from app.settings import Settings
 from app.storage.paging import fetch_page
 from app.storage.types import row_from, table_of
+
+REASON_WITHHELD = "The reason is withheld."
 
 
 async def change_label(
@@ -51,22 +53,35 @@ async def change_label(
     if label.level > visible.report.level:
         return await _apply_label(session, caller, visible, label.level, reason, settings)
     await _require_declassifiable(session, visible, label.level)
-    return await _propose(session, caller, visible.report, label.level, reason, proposal_id)
+    appender = await open_appender(session)
+    proposal, entry = await _propose(session, appender, caller, visible.report, label.level, reason, proposal_id)
+    await appender.flush(session, [entry])
+    return proposal
 
 
-async def propose_sent_label(session: AsyncSession, caller: Principal, sent: ResolvedReport, report: Report, reason: str) -> None:
+async def propose_sent_label(
+    session: AsyncSession, appender: LedgerAppender, caller: Principal, sent: ResolvedReport, report: Report, reason: str
+) -> tuple[LabelProposal, LedgerEntry] | None:
     """Propose the label that a report was sent with, if the report was recorded at a stricter one and a key sent it."""
-    if sent.report.sensitivity is not None and sent.level < report.level and caller.key_id is not None:
-        await _propose(session, caller, report, sent.level, reason)
+    if sent.report.sensitivity is None or sent.level >= report.level or caller.key_id is None:
+        return None
+    return await _propose(session, appender, caller, report, sent.level, reason)
 
 
 async def _propose(
-    session: AsyncSession, caller: Principal, report: Report, level: int, reason: str, proposal_id: UUID | None = None
-) -> LabelProposal:
+    session: AsyncSession,
+    appender: LedgerAppender,
+    caller: Principal,
+    report: Report,
+    level: int,
+    reason: str,
+    proposal_id: UUID | None = None,
+) -> tuple[LabelProposal, LedgerEntry]:
     assert caller.key_id is not None
     key = await session.get_one(ApiKey, caller.key_id)
     proposal = LabelProposal(
         id=proposal_id or uuid7(),
+        global_seq=appender.global_seq + 1,
         report_id=report.id,
         proposed_level=level,
         previous_level=report.level,
@@ -74,10 +89,14 @@ async def _propose(
         proposed_by_key_id=caller.key_id,
         persons=persons_of(key),
         organisation=caller.organisation or "",
-        created_at=utc_now(),
+        created_at=appender.recorded_at,
     )
     session.add(proposal)
-    return proposal
+    # Without the indicator, which a proposal does not change.
+    detail = proposal_detail(proposal, appender.hashing_key)
+    entry = appender.new_entry("proposal", caller, report_id=report.id, level=report.level, reason=reason, detail=detail)
+    appender.append(entry, entry_body(entry, None))
+    return proposal, entry
 
 
 async def confirm_declassification(session: AsyncSession, caller: Principal, proposal_id: UUID, settings: Settings) -> LedgerEntry:
@@ -97,7 +116,7 @@ async def confirm_declassification(session: AsyncSession, caller: Principal, pro
         raise Problem(409, "The proposal is already confirmed, or the label has changed since: propose again.", kind="lapsed")
     await _require_declassifiable(session, visible, proposal.proposed_level)
     proposal.confirmed_by_key_id = caller.key_id
-    return await _apply_label(session, caller, visible, proposal.proposed_level, proposal.reason, settings)
+    return await _apply_label(session, caller, visible, proposal.proposed_level, proposal.reason, settings, proposal=proposal.id)
 
 
 def _require_two_persons(proposed_by: Collection[str], confirmed_by: Collection[str]) -> None:
@@ -127,9 +146,12 @@ async def load_proposal_page(
 ) -> tuple[list[dict[str, Any]], UUID | None, int]:
     """Return a page of open proposals on reports that this level sees, oldest first, the last identifier if more follow, and the head."""
     proposals = table_of(LabelProposal)
+    # The reason of a correction may describe the report that it supersedes.
+    reason = case((OLD.c.level > level, REASON_WITHHELD), else_=proposals.c.reason).label("reason")
     statement = (
-        select(*proposals.c)
+        select(*(each for each in proposals.c if each.name != "reason"), reason)
         .join(Report, col(Report.id) == proposals.c.report_id)
+        .outerjoin(OLD, OLD.c.id == col(Report.supersedes))
         .where(proposals.c.confirmed_by_key_id.is_(None), col(Report.level) == proposals.c.previous_level, col(Report.level) <= level)
     )
     rows, last, revision = await fetch_page(connection, statement, key="id", after=after, limit=limit, level=level)
@@ -191,12 +213,15 @@ async def _apply_label(
     reason: str,
     settings: Settings,
     first_recorded_at: datetime | None = None,
+    proposal: UUID | None = None,
 ) -> LedgerEntry:
     appender = await open_appender(session)
     report = await session.get(Report, visible.report.global_seq)
     assert report is not None
     before, lowered = report.level, level < report.level
     detail = {"sensitivity": LABELS[level].value, "before": LABELS[before].value} | first_recorded_detail(first_recorded_at)
+    if proposal is not None:
+        detail["proposal"] = str(proposal)
     old = await _superseded(session, report) if lowered else None
     if old is not None and old.level < before:
         detail["supersedes"] = str(old.id)
@@ -227,13 +252,24 @@ async def _apply_label(
 
 
 async def _update_indicator_sources(session: AsyncSession, report: Report) -> None:
-    """Replace the rows of an indicator, source and facet: none for a level that sees no report, else from the first time it saw one.
+    """Replace the rows of an indicator, and of the source and facet of a report and of each source that it names beside its own.
 
-    A row below a raised label would show later grades of the source to readers who must not know that the indicator rests on it.
+    There is none for a level that sees no report, else one from the first time it saw one: a row below a raised label would show later
+    grades of the source to readers who must not know that the indicator rests on it.
     """
-    key = {"indicator_id": report.indicator_id, "source_id": report.source_id, "facet": report.facet}
+    reports = table_of(Report).c
+    await _replace_rows(
+        session, report, report.source_id, report.facet, reports.source_id == report.source_id, reports.facet == report.facet
+    )
+    named = select(col(Source.id), col(Source.slug)).where(col(Source.slug).in_({*report.via, report.origin}))
+    for source, slug in (await session.execute(named)).all():
+        await _replace_rows(session, report, source, NAMED, or_(reports.origin == slug, cast(reports.via, String).contains(f'"{slug}"')))
+
+
+async def _replace_rows(session: AsyncSession, report: Report, source: UUID, facet: str, *of_source: ColumnElement[bool]) -> None:
     reports, rows = table_of(Report).c, table_of(IndicatorSource)
-    of_key = [reports[name] == value for name, value in key.items()]
+    key = {"indicator_id": report.indicator_id, "source_id": source, "facet": facet}
+    of_key = [reports.indicator_id == report.indicator_id, *of_source]
     unchanged = select(reports.level, func.min(reports.global_seq)).where(*of_key, reports.lowest_level >= reports.submitted_level)
     # A report whose label was raised alone is seen by fewer readers, but by these from the beginning.
     first: dict[int, int] = {each[0]: each[1] for each in await session.execute(unchanged.group_by(reports.level))}

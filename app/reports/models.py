@@ -88,12 +88,13 @@ class Report(SQLModel, table=True):
 class LabelProposal(SQLModel, table=True):
     """A lower label that one person proposes and another confirms; it lapses when the label is no longer `previous_level`.
 
-    `persons` are those who could act with the key that proposed it, at that time.
+    `global_seq` is that of the entry that recorded it. `persons` are those who could act with the key that proposed it, at that time.
     """
 
     __tablename__ = "label_proposal"
 
     id: UUID = Field(primary_key=True)
+    global_seq: int = Field(sa_type=BigInt, unique=True)
     report_id: UUID = Field(foreign_key="report.id", index=True)
     proposed_level: int
     previous_level: int

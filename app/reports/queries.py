@@ -22,7 +22,7 @@ from app.ledger.models import LedgerEntry, seq_column
 from app.reference.models import Place, Source
 from app.reference.queries import source_names
 from app.reference.records import REVEAL_FROM
-from app.reports.models import Report
+from app.reports.models import LabelProposal, Report
 from app.reports.schemas import ReportStatus
 from app.storage.paging import chunks, fetch_page
 from app.storage.types import row_from, table_of
@@ -38,7 +38,7 @@ class VisibleReport:
 
     `place`, `source`, `via` and `origin` are slugs, `seq` is the report's position in the caller's ledger, `supersedes` the report that
     it corrects, `relays` the one that it repeats; these three are None if they are hidden from the caller. `created` is whether the
-    caller's request recorded the report.
+    caller's request recorded the report, `proposal` the lower label that was sent with it and waits for another person.
     """
 
     report: Report
@@ -51,6 +51,7 @@ class VisibleReport:
     supersedes: UUID | None
     status: ReportStatus
     created: bool = False
+    proposal: LabelProposal | None = None
 
 
 def status_in(view: View) -> ColumnElement[str]:

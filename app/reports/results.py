@@ -6,12 +6,15 @@ from app.access.idempotency import WriteResult
 from app.access.principal import Principal
 from app.domain.times import rfc3339
 from app.ledger.models import LedgerEntry, seq_for
+from app.reports.labels import proposal_body
 from app.reports.queries import VisibleReport, report_body
 
 
 def report_result(visible: VisibleReport) -> WriteResult:
     """Return 201 for a report that was just recorded, 200 for one that was recorded before."""
     body = report_body(visible)
+    if visible.proposal is not None:
+        body["label_proposal"] = proposal_body(visible.proposal)
     return WriteResult(201 if visible.created else 200, orjson.dumps(body), body["links"]["self"])
 
 

@@ -11,7 +11,6 @@ from app.domain.kinds.values import field_error
 from app.domain.times import DateOrTime, end_of, start_of
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
-from app.http.problems import ProblemDetails
 from app.reference.schemas import Grade, Slug
 
 ReportMethod = TypeAliasType(
@@ -274,24 +273,3 @@ class ReportPage(ListEnvelope[ReportOut]):
 
 class ProposalPage(ListEnvelope[ProposalOut]):
     """A page of proposals."""
-
-
-class Outcome(BaseModel):
-    """The result for one report of a list."""
-
-    status: Literal[201, 200, 422] = Field(description="201: recorded; 200: recorded before; 422: rejected.")
-    id: str | None = Field(default=None, description="Identifier of the report; absent if rejected.")
-    seq: int | None = Field(default=None, description="Position in the ledger as this caller sees it; absent if rejected.")
-    indicator: str | None = Field(default=None, description="Identifier of the indicator; absent if rejected.")
-    location: str | None = Field(default=None, description="Path of the report; absent if rejected.")
-    problem: ProblemDetails | None = Field(default=None, description="Why it was rejected; absent otherwise.")
-
-
-class Outcomes(BaseModel):
-    """One result per report, in the order sent."""
-
-    items: list[Outcome] = Field(description="One result per report, in the order sent.")
-    created: int = Field(description="Number of reports that were recorded.")
-    existing: int = Field(description="Number of reports that were recorded before.")
-    refused: int = Field(description="Number of reports that were rejected.")
-    revision: int = Field(description="Head of the ledger as this caller sees it, after the request.")

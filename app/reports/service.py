@@ -16,10 +16,11 @@ from app.domain.identifiers import uuid7
 from app.domain.times import end_of, start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
+from app.ledger.evidence import NAMED
 from app.ledger.hash_chain import entry_body, statement_body
 from app.ledger.models import LedgerEntry, seq_for
 from app.reports.labels import propose_sent_label
-from app.reports.models import Report, mark_superseded
+from app.reports.models import LabelProposal, Report, mark_superseded
 from app.reports.queries import VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
 from app.reports.validation import FieldErrors, ResolvedReport, ValidatedReport, resolve_references
 from app.settings import Settings
@@ -83,9 +84,15 @@ async def record_reports(
         known[key] = visible_report(report, entry, each, None, caller)
         results.append(replace(known[key], created=True))
     await _insert(session, appended)
+    proposed: dict[UUID, tuple[LabelProposal, LedgerEntry]] = {}
     for each, report, _ in appended:
-        await propose_sent_label(session, caller, each, report, "The sender asked for this label; an equal statement has the stricter one.")
-    await appender.flush(session, [entry for _, _, entry in appended])
+        reason = "The sender asked for this label; an equal statement has the stricter one."
+        if (proposal := await propose_sent_label(session, appender, caller, each, report, reason)) is not None:
+            proposed[report.id] = proposal
+    for at, result in enumerate(results):
+        if isinstance(result, VisibleReport) and result.created and result.report.id in proposed:
+            results[at] = replace(result, proposal=proposed[result.report.id][0])
+    await appender.flush(session, [*(entry for _, _, entry in appended), *(entry for _, entry in proposed.values())])
     subjects = {each.indicator_id: each.indicator_subject() for each, _, _ in appended}
     await reassess(session, [(each.indicator_id, entry.level, entry) for each, _, entry in appended], settings.horizons, subjects)
     return results, appender.seq[caller.level]
@@ -116,13 +123,13 @@ async def correct_report(
     session.add(old)
     await session.flush()
     await _insert(session, [(resolved, report, entry)])
-    await propose_sent_label(session, caller, resolved, report, reason)
-    await appender.flush(session, [entry])
+    proposal, *more = await propose_sent_label(session, appender, caller, resolved, report, reason) or (None,)
+    await appender.flush(session, [entry, *more])
     changes = [(resolved.indicator_id, entry.level, entry)]
     if old.indicator_id != resolved.indicator_id:
         changes.append((old.indicator_id, max(report.level, old.level), entry))
     await reassess(session, changes, settings.horizons, {resolved.indicator_id: resolved.indicator_subject()})
-    return replace(visible_report(report, entry, resolved, old.id, caller), created=True)
+    return replace(visible_report(report, entry, resolved, old.id, caller), created=True, proposal=proposal)
 
 
 async def retract_report(session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings) -> LedgerEntry:
@@ -254,8 +261,10 @@ async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport
         await session.execute(insert(table_of(Indicator)), indicators)
     await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report, _ in appended])
     first: dict[tuple[Any, ...], int] = {}
-    for _, report, _ in appended:
+    for resolved, report, _ in appended:
         first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
+        for each in resolved.sources()[1:]:
+            first.setdefault((report.indicator_id, each.id, NAMED, report.level), report.global_seq)
     names = [column.name for column in key]
     rows = [dict(zip(names, each, strict=True)) | {"first_global_seq": seq} for each, seq in first.items() if each not in known_sources]
     if rows:

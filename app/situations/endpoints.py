@@ -24,6 +24,7 @@ from app.http.query_params import AsOf, KnownAt
 from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
 from app.reference.models import Place, PlaceAncestor
+from app.reference.names import Lang, localise
 from app.reference.queries import find_places, find_sources, place_conditions
 from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
 from app.situations.service import load_situation, load_situations
@@ -39,7 +40,13 @@ WARNING_CURSOR = Cursor("warnings", tuple[date, UUID])
 track_records = APIRouter(tags=["Places, sources, routes"])
 
 
-class WarningFilters(PastListFilters):
+class SituationFilters(PastListFilters):
+    """Filters of the list of situations."""
+
+    lang: Lang = None
+
+
+class WarningFilters(SituationFilters):
     """Filters of the list of warnings."""
 
     within_days: Annotated[int, Field(ge=0, le=3650, description="Maximum days from `as_of` to the due date.", examples=[14])] = 7
@@ -56,7 +63,7 @@ async def list_situations(
     caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
-    filters: Annotated[PastListFilters, Query()],
+    filters: Annotated[SituationFilters, Query()],
 ) -> Response:
     """List the situation of each place that has indicators, the most urgent first: level, people, supplies, routes, what is contested.
 
@@ -70,11 +77,12 @@ async def list_situations(
         after = SITUATION_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
-            items, last, revision = await load_situations(connection, where, view, after=after, limit=limit)
-        return [orjson.dumps(item).decode() for item in items], SITUATION_CURSOR.encode(last, revision), revision
+            found, last, revision = await load_situations(connection, where, view, after=after, limit=limit)
+            items = await localise(connection, [orjson.dumps(each).decode() for each in found], filters.lang, view.time_point)
+        return items, SITUATION_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of)
+    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -88,6 +96,7 @@ async def get_situation(
     within: Annotated[bool, Query(description="Include the descendants of the place; each item names its own place.")] = False,
     as_of: AsOf = None,
     known_at: KnownAt = None,
+    lang: Lang = None,
 ) -> Response:
     """Get the situation of one place: people by concept, supplies with days left, routes, and what is contested."""
     async with database.snapshot() as connection:
@@ -96,9 +105,10 @@ async def get_situation(
             raise not_found("place")
         view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
         ids = await _with_descendants(connection, found.id) if within else [found.id]
-        situation = await load_situation(connection, ids, found, view)
+        situation = orjson.dumps(await load_situation(connection, ids, found, view)).decode()
+        (body,) = await localise(connection, [situation], lang, view.time_point)
         revision = await current_revision(connection, caller.level)
-    return json_response(request, orjson.dumps(situation), revision=revision)
+    return json_response(request, body.encode(), revision=revision)
 
 
 async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
@@ -130,10 +140,11 @@ async def list_warnings(
             items, last, revision = await load_warnings(
                 connection, where, view, within_days=filters.within_days, unresolved=filters.unresolved, after=after, limit=limit
             )
+            items = await localise(connection, items, filters.lang, view.time_point)
         return items, WARNING_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of)
+    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 

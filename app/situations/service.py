@@ -46,7 +46,7 @@ async def load_situations(
     positions = [each async for each in _positions(connection, where, view, state) if after is None or each > after]
     page = sorted(positions)[:limit]
     ids = [place for *_, place in page]
-    places = await places_by_id(connection, ids)
+    places = await places_by_id(connection, ids, view.time_point)
     documents: dict[UUID, list[Document]] = {}
     for some in _steps(ids):
         documents |= await _documents_by_place(connection, some, view, state)
@@ -87,6 +87,7 @@ def _steps(places: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
 async def load_situation(connection: AsyncConnection, ids: Sequence[UUID], place: PlaceRecord, view: View) -> dict[str, Any]:
     """Return the situation of a place; `ids` are the places whose indicators it includes."""
     state = await _state(connection, view)
+    place = (await places_by_id(connection, [place.id], view.time_point))[place.id]
     documents = await _documents_by_place(connection, ids, view, state)
     below = await _worst_levels_below(connection, [place.id], view, state)
     shown = [document for each in ids for document in documents.get(each, [])]

@@ -144,7 +144,7 @@ class Database(AbstractAsyncContextManager["Database"]):
         """
         payload = None
         async with (
-            AsyncSession(self.writer, expire_on_commit=False, autoflush=False, info={"key_hash_secret": self.key_hash_secret}) as session,
+            AsyncSession(self.writer, expire_on_commit=False, autoflush=False, info={"database": self}) as session,
             session.begin(),
         ):
             connection = await session.connection()

@@ -1,4 +1,4 @@
-"""Count the commits that every reader may learn of: changes of reference data, keys and sessions, in no clearance's ledger of its own."""
+"""Count the commits that every reader may learn of and no ledger shows: changes of keys and sessions, and indicators that follow others."""
 
 import re
 from functools import lru_cache
@@ -11,7 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 # one that is added later: a commit too many ends cached responses, one too few would leave them standing.
 _NOT_COUNTED = {
     *("ledger_entry", "ledger_head", "ledger_node", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
-    *("label_proposal", "webhook", "webhook_delivery", "audit_entry", "idempotency_record", "upstream", "operation_run"),
+    *("label_proposal", "webhook", "webhook_delivery", "audit_entry", "audit_head", "idempotency_record", "upstream", "operation_run"),
+    *("place", "place_code", "place_ancestor", "source", "source_grade", "route"),
+    # Counted where the ledger that it is of is public.
+    "cosignature",
 }
 _WRITTEN_TABLE = re.compile(r'\s*(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
 _KEY = "public_change"

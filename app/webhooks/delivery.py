@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -34,6 +35,10 @@ class DeliveryResult:
     retry_after: timedelta | None = None
 
 
+class NotDelivered(Exception):
+    """The reason why there is no complete response."""
+
+
 _ssl_context = cache(ssl.create_default_context)
 
 
@@ -44,12 +49,29 @@ def new_client() -> httpx.AsyncClient:
 
 async def deliver(client: httpx.AsyncClient, url: str, delivery: UUID, body: str, secret: str, settings: Settings) -> DeliveryResult:
     """Post a body; `webhook_timeout_seconds` limits everything from name resolution to the end of the response."""
+    try:
+        response, _ = await post(client, url, _headers(delivery, body, secret), body.encode(), settings)
+    except NotDelivered as failure:
+        return DeliveryResult(None, str(failure))
+    except Exception as error:
+        log.error("webhook_attempt_failed", error=type(error).__name__, delivery=str(delivery), exc_info=error)
+        return DeliveryResult(None, "the response could not be read")
+    if response.is_success:
+        return DeliveryResult(response.status_code, None)
+    retry_after = parse_retry_after(response.headers.get("retry-after"), utc_now()) if response.status_code in (429, 503) else None
+    return DeliveryResult(response.status_code, f"the receiver answered {response.status_code}", retry_after)
+
+
+async def post(
+    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], body: bytes, settings: Settings
+) -> tuple[httpx.Response, bytes]:
+    """Post a body to a checked address of a URL; return the response, and up to MAX_RESPONSE_BYTES of its body. Raise NotDelivered."""
     seconds, allow_private = settings.webhook_timeout_seconds, settings.webhook_allow_private
     try:
         async with asyncio.timeout(seconds):
             target = parse_url(url, allow_private=allow_private)
             addresses = await resolve(target, allow_private=allow_private)
-            headers = _headers(target, delivery, body, secret)
+            headers = {"Host": target.netloc.decode("ascii"), "User-Agent": f"Lifeline/{__version__}", **headers}
             # The connection goes to a checked address, but the certificate must be valid for the host.
             extensions = {"sni_hostname": target.raw_host.decode("ascii"), "timeout": {"connect": seconds / len(addresses)}}
             *others, last = [
@@ -61,14 +83,11 @@ async def deliver(client: httpx.AsyncClient, url: str, delivery: UUID, body: str
                     return await _send_request(client, request)
             return await _send_request(client, last)
     except TimeoutError:
-        return DeliveryResult(None, f"no complete response within {seconds:g} seconds")
+        raise NotDelivered(f"no complete response within {seconds:g} seconds") from None
     except ForbiddenTarget as forbidden:
-        return DeliveryResult(None, f"not connected: the URL {forbidden}")
+        raise NotDelivered(f"not connected: the URL {forbidden}") from None
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
-        return DeliveryResult(None, _describe_error(error))
-    except Exception as error:
-        log.error("webhook_attempt_failed", error=type(error).__name__, delivery=str(delivery), exc_info=error)
-        return DeliveryResult(None, "the response could not be read")
+        raise NotDelivered(_describe_error(error)) from None
 
 
 def _describe_error(error: Exception) -> str:
@@ -79,23 +98,17 @@ def _describe_error(error: Exception) -> str:
     return "the connection broke before the response was complete"
 
 
-def _headers(target: httpx.URL, delivery: UUID, body: str, secret: str) -> dict[str, str]:
+def _headers(delivery: UUID, body: str, secret: str) -> dict[str, str]:
     now = utc_now()
     return {
-        "Host": target.netloc.decode("ascii"),
         "Content-Type": MEDIA_TYPE,
-        "User-Agent": f"Lifeline/{__version__}",
         "webhook-id": str(delivery),
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Signer(secret).sign(str(delivery), now, body),
     }
 
 
-async def _send_request(client: httpx.AsyncClient, request: httpx.Request) -> DeliveryResult:
+async def _send_request(client: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.Response, bytes]:
     response = await client.send(request, stream=True)
     async with contextlib.aclosing(response):
-        await anext(response.aiter_raw(MAX_RESPONSE_BYTES), None)
-    if response.is_success:
-        return DeliveryResult(response.status_code, None)
-    retry_after = parse_retry_after(response.headers.get("retry-after"), utc_now()) if response.status_code in (429, 503) else None
-    return DeliveryResult(response.status_code, f"the receiver answered {response.status_code}", retry_after)
+        return response, await anext(response.aiter_raw(MAX_RESPONSE_BYTES), b"")

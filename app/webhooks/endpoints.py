@@ -93,7 +93,7 @@ async def delete_webhook(request: Request, caller: Subscriber, database: Databas
     """Delete a webhook, its pending deliveries and its log. Needs the scope `read`."""
     async with database.write() as session:
         await service.remove_webhook(session, caller, id)
-        record_write(session, request, caller.actor, 204)
+        await record_write(session, request, caller.actor, 204)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 

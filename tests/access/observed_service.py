@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,10 +19,14 @@ from hypothesis import strategies as st
 
 from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import Label
+from app.ledger.notes import COSIGNATURE, SigningKey
 from app.ledger.tree import TILE_WIDTH
+from app.webhooks.cosigning import CheckpointSender
+from tests.ledger.helpers import ForeignLog, add_partner
 from tests.support.factories import report
 from tests.support.fixtures import FULL
-from tests.webhooks.conftest import Receiver, until
+from tests.webhooks.conftest import OK, Receiver, until
+from tests.webhooks.partner import PartnerWitness
 
 WATCHED = Label.GREEN
 VISIBLE, HIDDEN = (Label.CLEAR, Label.GREEN), (Label.AMBER, Label.AMBER_STRICT, Label.RED)
@@ -49,6 +54,7 @@ POLLED = (
     "/v1/sources/agency/record",
     "/v1/ledger/head",
     "/v1/ledger/checkpoint",
+    "/v1/ledger/checkpoint?cosigned=true",
     "/v1/ledger/tile/0/000.p/3",
     "/health/ready",
 )
@@ -303,12 +309,29 @@ class ObservedService:
 
     STEPS = (visible_step, hidden_step, correct_above, guess, lower_into_sight, add_reference)
 
-    async def execute(self, order: list[int], visible: list[Body], hidden: list[Body]) -> None:
-        """Execute the steps in an order, and read the same after each."""
+    async def add_partners(self, receiver: Receiver, folder: Path) -> None:
+        """Add a partner that is sent what the watcher may see, and one that is sent every tree."""
+        url = self.app.state.settings.database_url
+        await add_partner(url, "log", _LOG.vkey, str(SigningKey("log.example.net", b"l" * 32).verifier(COSIGNATURE)))
+        partners = [PartnerWitness(receiver, self.app.state.settings, name, folder) for name in ("relief", "watch")]
+        for partner, label in zip(partners, (WATCHED, Label.RED), strict=True):
+            await partner.add(label.level)
+        receiver.respond = lambda request: next((each.respond(request) for each in partners if each.path == request.path), OK)
+
+    async def send_checkpoints(self, receiver: Receiver) -> None:
+        """Send checkpoints to the partners, and keep those of the trees that the watcher may see."""
+        receiver.requests.clear()
+        await CheckpointSender(self.app.state.database, self.app.state.settings, self.app.state.checkpoint_signer).send_all()
+        visible = [each for each in receiver.requests if re.search(rb"\n[^\n]*/(clear|green)\n", each.body)]
+        self.responses += [("sent", each.path, each.body) for each in sorted(visible, key=lambda each: (each.path, each.body))]
+
+    async def execute(self, order: list[int], visible: list[Body], hidden: list[Body], receiver: Receiver) -> None:
+        """Execute the steps in an order, and after each send checkpoints and read the same."""
         before = await self.metrics()
         await self.poll()
         for number in order:
             await self.STEPS[number](self, visible, hidden)
+            await self.send_checkpoints(receiver)
             await self.poll()
         after = await self.metrics()
         self.responses.append(("/metrics", sorted((name, value - before.get(name, 0)) for name, value in after.items())))
@@ -336,7 +359,8 @@ class ObservedService:
         """Send every write of the OpenAPI document: good, again, by key, wrong, as dry run; to visible, hidden and unknown records."""
         for path, operations in self.document["paths"].items():
             for method in operations.keys() - {"get", "parameters"}:
-                good, other = ({} if each is None else {"json": each} for each in WRITES[method.upper(), path])
+                bodies = WRITES[method.upper(), path]
+                good, other = ({} if each is None else {"content" if isinstance(each, bytes) else "json": each} for each in bodies)
                 first, *more = self.targets(path, hidden)
                 key = {"headers": {"Idempotency-Key": f"{method} {path}"}}
                 keyed, wrong = [other | key, other | key, good | key], [{"json": {"wrong": 1}}]
@@ -477,6 +501,8 @@ class ObservedService:
 _REASON = {"reason": "a reason"}
 _KEY = {"name": "a", "organisation": "visible", "scopes": ["read"], "clearance": "green"}
 # For each write of the OpenAPI document a body, and another for the same Idempotency-Key; None where it takes none.
+# Of a partner that only writes.
+_LOG = ForeignLog("log.example.net/clear")
 WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/reports"): (report(value={"people": 71}), [report(value={"people": 72}), {}]),
     ("POST", "/v1/imports"): ([report(value={"people": 77})], [report(value={"people": 78}), {}]),
@@ -495,6 +521,7 @@ WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/keys"): (_KEY, _KEY | {"clearance": "red"}),
     ("DELETE", "/v1/keys/{id}"): (None, None),
     ("POST", "/v1/keys/{id}/rotation"): ({"overlap_hours": 1}, {"overlap_hours": 2}),
+    ("POST", "/v1/witness/add-checkpoint"): (_LOG.request(0, 3), _LOG.request(3, 5)),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.access.principal import Scope
 from app.domain.tlp import LABELS, Label
 from app.settings import Settings
-from tests.support.factories import Reference, listed, post_all, report
+from tests.support.factories import SEEDED, Reference, listed, post_all, report
 from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.servers import client_for
 
@@ -78,17 +78,17 @@ async def test_seq_of_each_clearance_has_no_gaps(
     for level, reader in await readers(make_client, anonymous):
         page = (await reader.get("/v1/reports")).json()
         visible = 2 * (level + 1)
-        assert [item["seq"] for item in page["items"]] == list(range(1, visible + 1))
+        assert [item["seq"] for item in page["items"]] == list(range(SEEDED + 1, SEEDED + visible + 1))
         assert {item["sensitivity"] for item in page["items"]} == set(LABELS[: level + 1])
-        assert page["revision"] == visible
+        assert page["revision"] == SEEDED + visible
         changes = (await reader.get("/v1/changes")).json()
-        assert [item["seq"] for item in changes["items"]] == list(range(1, visible + 1))
-        assert [item["report"]["id"] for item in changes["items"]] == [item["id"] for item in page["items"]]
+        assert [item["seq"] for item in changes["items"]] == list(range(1, SEEDED + visible + 1))
+        assert [item["report"]["id"] for item in changes["items"][SEEDED:]] == [item["id"] for item in page["items"]]
         indicators = (await reader.get("/v1/indicators")).json()
         assert len(indicators["items"]) == 1 + level + 1
-        assert max(item["revision"] for item in indicators["items"]) == indicators["revision"] == visible
+        assert max(item["revision"] for item in indicators["items"]) == indicators["revision"] == SEEDED + visible
         head = (await reader.get("/v1/ledger/head")).json()
-        assert (head["seq"], head["clearance"]) == (visible, LABELS[level])
+        assert (head["seq"], head["clearance"]) == (SEEDED + visible, LABELS[level])
         # A page is never short because a hidden report was removed from it.
         seen: list[str] = []
         path = "/v1/reports?limit=2"
@@ -196,7 +196,7 @@ async def test_restricted_changes_alter_no_public_response(
     assert not changed
     # The highest clearance sees the changes.
     assert (await client.get(f"/v1/reports/{clear['id']}")).json()["status"] == "superseded"
-    assert (await client.get("/v1/reports")).json()["revision"] == 11
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 11
 
 
 async def test_anonymous_client_sees_clear_only(anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]) -> None:
@@ -239,7 +239,7 @@ async def test_public_clearance_setting_is_the_least_that_anyone_sees(
             visible = 2 * (label.level + 1)
             for headers in ({}, {"Authorization": f"Bearer {lowest}"}, {"Authorization": f"Bearer {writer}"}):
                 page = (await client.get("/v1/reports", headers=headers)).json()
-                assert (len(page["items"]), page["revision"]) == (visible, visible)
+                assert (len(page["items"]), page["revision"]) == (visible, SEEDED + visible)
                 assert {item["sensitivity"] for item in page["items"]} == set(LABELS[: label.level + 1])
             (item,) = (await client.get("/v1/trapped-populations")).json()["items"]
             assert item["value"]["people"] == REPORTS[label.level][2]
@@ -299,11 +299,11 @@ async def test_reporter_may_post_above_their_clearance(make_client: MakeClient, 
     reporter = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN)
     made = await reporter.post("/v1/reports", json=report(sensitivity="red"))
     assert (made.status_code, made.json()["seq"]) == (201, None)
-    assert (await reporter.get("/v1/reports")).json() == {"items": [], "next": None, "as_of": None, "revision": 0}
+    assert (await reporter.get("/v1/reports")).json() == {"items": [], "next": None, "as_of": None, "revision": SEEDED}
     batch = (await reporter.post("/v1/reports", json=[report(sensitivity="red", source="envoy"), report(source="monitor")])).json()
-    assert [item["seq"] for item in batch["items"]] == [None, 1]
-    assert batch["revision"] == 1
-    assert (await client.get("/v1/reports")).json()["revision"] == 3
+    assert [item["seq"] for item in batch["items"]] == [None, SEEDED + 1]
+    assert batch["revision"] == SEEDED + 1
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 3
 
 
 async def test_cached_responses_of_clearances_are_never_mixed_up(

@@ -17,7 +17,7 @@ from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import FULL, MakeClient, sqlite_only
 from tests.support.openapi import DOCUMENT
 
@@ -165,7 +165,7 @@ async def test_repeated_request_without_scope_gets_403_again(make_client: MakeCl
 async def test_idempotency_key_of_invalid_length_gets_422(client: httpx.AsyncClient, reference: Reference, token: str) -> None:
     answer = await client.post("/v1/reports", json=report(), headers={HEADER: token})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert (await client.get("/v1/reports")).json()["revision"] == 0
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED
     longest = await client.post("/v1/reports", json=report(), headers={HEADER: "a" * 255})
     assert longest.status_code == 201
 
@@ -175,7 +175,7 @@ async def test_concurrent_posts_with_one_key_are_written_once(client: httpx.Asyn
     answers = await asyncio.gather(*(client.post("/v1/reports", json=report(), headers={HEADER: "k"}) for _ in range(8)))
     assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
-    assert (await client.get("/v1/reports")).json()["revision"] == 1
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 1
 
 
 async def test_concurrent_posts_with_different_bodies_record_one(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -183,14 +183,14 @@ async def test_concurrent_posts_with_different_bodies_record_one(client: httpx.A
     headers = {HEADER: "k", "Content-Type": "application/json"}
     answers = await asyncio.gather(*(client.post("/v1/reports", content=body, headers=headers) for body in bodies))
     assert sorted(answer.status_code for answer in answers) == [201, *[422] * 5]
-    assert (await client.get("/v1/reports")).json()["revision"] == 1
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 1
 
 
 async def test_concurrent_posts_without_a_key_record_the_statement_once(client: httpx.AsyncClient, reference: Reference) -> None:
     answers = await asyncio.gather(*(client.post("/v1/reports", json=report()) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [*[200] * 5, 201]
     assert len({answer.json()["id"] for answer in answers}) == 1
-    assert (await client.get("/v1/reports")).json()["revision"] == 1
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 1
 
 
 async def test_idempotency_record_older_than_the_setting_is_forgotten(

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from app.access.keys import create_key
-from app.access.principal import Scope
+from app.access.principal import Principal, Scope
 from app.board.endpoints import router as board
 from app.domain.rates import Rate
 from app.domain.times import utc_now
@@ -85,6 +85,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr("app.http.rate_limit.time", SimpleNamespace(time=clock.time))
     # Reads of the audit log write what is buffered; a timer would do it at another time in each service.
     monkeypatch.setattr("app.access.audit.FLUSH_SECONDS", 1e6)
+    # The test itself sends checkpoints, each time when it has done the same.
+    monkeypatch.setattr("app.webhooks.cosigning.INTERVAL_SECONDS", 1e6)
     for module in [each for name, each in sys.modules.items() if name.startswith("app.")]:
         if getattr(module, "utc_now", None) is utc_now:
             monkeypatch.setattr(module, "utc_now", clock.now)
@@ -108,7 +110,7 @@ async def _seed(url: str) -> None:
     await seed(url)
     nurse = {"slug": "nurse", "name": "A nurse", "type": "witness", "alias": "A health worker", "organisation": "visible"}
     async with Database(Settings(database_url=url)) as database, database.write() as session:
-        await add_source(session, SourceIn.model_validate(nurse))
+        await add_source(session, Principal(0), SourceIn.model_validate(nurse))
 
 
 _copies = itertools.count()
@@ -219,7 +221,8 @@ async def test_hidden_steps_change_no_byte_of_any_response_below(twins: Twins, r
         chance.shuffle(order)
 
         async def use(service: ObservedService, with_hidden: ObservedService) -> None:
-            await service.execute(order, visible, hidden)
+            await service.add_partners(receiver, Path(service.app.state.settings.signing_key_file).parent)
+            await service.execute(order, visible, hidden, receiver)
             service.hidden = with_hidden.hidden
             await service.write_everything(with_hidden)
             await service.deliver(receiver)

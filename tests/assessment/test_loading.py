@@ -77,7 +77,7 @@ class _Ledger:
 
     async def begin(self) -> None:
         async with self.database.write() as session:
-            await add_place(session, PlaceIn(slug=self.place, name="Place", timezone="Asia/Damascus"))
+            await add_place(session, Principal(0), PlaceIn(slug=self.place, name="Place", timezone="Asia/Damascus"))
             for person in ("amal", "bashir"):
                 more = {"organisation": "test", "person": person, "scopes": frozenset(Scope)}
                 key, _ = await create_key(session, name=person, clearance=Label.RED, **more)

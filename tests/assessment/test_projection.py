@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.factories import Reference, post, post_all, report
+from tests.support.factories import SEEDED, Reference, post, post_all, report
 
 
 async def read(client: httpx.AsyncClient, made: dict[str, Any], **params: str) -> tuple[Any, ...]:
@@ -120,4 +120,4 @@ async def test_new_grade_changes_the_preferred_report(client: httpx.AsyncClient,
     ):
         assert (await client.post("/v1/sources/unknown/grades", json=body)).status_code == status
     assert (await client.post("/v1/sources/nobody/grades", json={"reliability": "C", "reason": "worse"})).status_code == 404
-    assert (await client.get("/v1/ledger/head")).json()["seq"] == graded["seq"] == 3
+    assert (await client.get("/v1/ledger/head")).json()["seq"] == graded["seq"] == SEEDED + 3

@@ -19,21 +19,21 @@ from app.assessment.models import AlertStanding, Indicator, IndicatorProjection,
 from app.assessment.projection import projection_rows
 from app.domain.identifiers import uuid7
 from app.domain.kinds import KINDS
-from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
-from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
+from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_sources
 from app.reference.records import PlaceRecord, SourceRecord
-from app.reference.schemas import SourceIn
-from app.reference.service import add_source
+from app.reference.rows import place_record, place_row, route_record, route_row, source_record, source_row
+from app.reference.schemas import Code, PlaceIn, RouteIn, SourceIn
+from app.reference.service import append_version
 from app.reports.models import Report
 from app.reports.service import append_report, append_retraction
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
 from app.settings import Settings
 from app.storage.types import column_values, table_of
-from tests.benchmarks.synthetic import Amendment, World
+from tests.benchmarks.synthetic import START, Amendment, World
 
 CHUNK = 5000
 READ_AT_ONCE = 500
@@ -155,27 +155,47 @@ def _voices() -> Insert:
 
 
 async def _add_reference(session: AsyncSession, world: World, settings: Settings) -> Facts:
-    connection = await session.connection()
+    """Add the reference data, each record with its entry, recorded before the first statement."""
+    connection, tail = await session.connection(), await open_appender(session)
+    tail.recorded_at = START
     ids = [uuid7() for _ in world.places]
     facts: dict[str, PlaceRecord] = {}
+    records: dict[str, list[dict[str, Any]]] = {"place": [], "route": [], "source": []}
     places, codes, ancestors = [], [], []
     for number, place in enumerate(world.places):
         code = f"X{number:07}"
-        at = {"longitude": place.longitude, "latitude": place.latitude}
-        box = {"west": place.longitude, "east": place.longitude, "south": place.latitude, "north": place.latitude}
-        parent = None if place.parent is None else ids[place.parent]
-        about = {"id": ids[number], "slug": place.slug, "name": place.name, "parent_id": parent, "country": place.country}
-        places.append(about | at | box | {"timezone": "UTC", "geometry": None, "created_at": utc_now()})
+        sent = PlaceIn(
+            slug=place.slug, name=place.name, centroid=[place.longitude, place.latitude], codes=[Code(scheme="synthetic", code=code)]
+        )
+        parent = None if place.parent is None else world.places[place.parent].slug
+        record = place_record(ids[number], sent, parent, place.country, "UTC")
+        records["place"].append(record)
+        about = {"id": ids[number], "parent_id": None if place.parent is None else ids[place.parent], "created_at": START}
+        places.append(place_row(record) | about)
         codes.append({"scheme": "synthetic", "code": code, "place_id": ids[number]})
         ancestors += [{"ancestor_id": ids[each], "place_id": ids[number]} for each in _line(world, number)]
         facts[place.slug] = PlaceRecord(ids[number], place.slug, place.name, place.country, (("synthetic", code),))
     await bulk_insert(connection, table_of(Place), places)
     await bulk_insert(connection, table_of(PlaceCode), codes)
     await bulk_insert(connection, table_of(PlaceAncestor), ancestors)
-    empty = {"origin": None, "destination": None, "geometry": None, "created_at": utc_now()}
-    await bulk_insert(connection, table_of(Route), [{"id": uuid7(), **route, **empty} for route in world.routes])
-    for source in world.sources:
-        await add_source(session, SourceIn.model_validate(source))
+    records["route"] = [route_record(uuid7(), RouteIn.model_validate(each)) for each in world.routes]
+    records["source"] = [source_record(uuid7(), SourceIn.model_validate(each)) for each in world.sources]
+    of_routes, of_sources = (
+        [to_row(each) | {"id": UUID(each["id"]), "created_at": START} for each in records[type_]]
+        for type_, to_row in (("route", route_row), ("source", source_row))
+    )
+    await bulk_insert(connection, table_of(Route), of_routes)
+    await bulk_insert(connection, table_of(Source), of_sources)
+    first = {"global_seq": 0, "effective_from": MIN_EFFECTIVE_FROM}
+    grades = [
+        first | {"source_id": UUID(each["id"]), "reliability": each["first_reliability"], "party_to_conflict": each["party_to_conflict"]}
+        for each in records["source"]
+    ]
+    await session.execute(insert(table_of(SourceGrade)), grades)
+    caller = Principal(level=MAX_LEVEL, organisation="synthetic")
+    entries = [append_version(tail, caller, type_, each) for type_, some in records.items() for each in some]
+    await bulk_insert(connection, table_of(LedgerEntry), [column_values(LedgerEntry, each) for each in entries])
+    await tail.write_head(session)
     return Facts(facts, await find_sources(connection, {str(each["slug"]) for each in world.sources}, MAX_LEVEL), settings)
 
 

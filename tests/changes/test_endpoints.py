@@ -13,7 +13,7 @@ import rfc8785
 from app.changes import endpoints, queries
 from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import Label
-from tests.support.factories import Reference, listed, post_all, report
+from tests.support.factories import SEEDED, Reference, listed, post_all, report
 from tests.support.fixtures import MakeClient, mostly_sqlite
 
 # Fields of a served change that are not hashed.
@@ -53,8 +53,9 @@ async def test_changes_are_complete_and_in_order_at_any_page_size(client: httpx.
     await client.post(f"/v1/reports/{second['id']}/retraction", json={"reason": "withdrawn"})
     await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "was wrong"})
     for params in ({"limit": 1}, {"limit": 2}, {}):
-        items = await _all(client, **params)
-        assert [item["seq"] for item in items] == [1, 2, 3, 4, 5]
+        every = await _all(client, **params)
+        assert [item["seq"] for item in every] == list(range(1, SEEDED + 6))
+        items = every[SEEDED:]
         assert [item["type"] for item in items] == ["report", "report", "correction", "retraction", "grade"]
     assert items[3]["report"] is None
     assert items[3]["reason"] == "withdrawn"
@@ -93,7 +94,7 @@ async def test_correction_of_a_hidden_report_is_a_plain_report(
     await _correct_at_lower_label(make_client, client, old, value={"people": 7}, reason="may be published")
     public = await make_client(clearance=Label.CLEAR)
     response = await public.get("/v1/changes")
-    (item,) = response.json()["items"]
+    item = response.json()["items"][SEEDED]
     assert (item["type"], item["reason"], item["detail"]) == ("report", None, None)
     assert old["id"] not in response.text
 
@@ -105,10 +106,10 @@ async def test_filter_does_not_reveal_the_indicator_that_a_hidden_report_left(
     hidden = await _post(client, source="monitor", sensitivity="amber")
     await _correct_at_lower_label(make_client, client, hidden, source="monitor", place="country", reason="another place")
     readers = {label: await make_client(clearance=label) for label in (Label.CLEAR, Label.AMBER)}
-    for label, left, came in ((Label.CLEAR, [1], [2]), (Label.AMBER, [1, 2, 3], [3, 4])):
+    for label, left, came in ((Label.CLEAR, [1], [2]), (Label.AMBER, [1, 2, 3], [3, 5])):
         for place, seqs in (("oldtown", left), ("country", came)):
             page = (await readers[label].get("/v1/changes", params={"place": place})).json()
-            assert [item["seq"] for item in page["items"]] == seqs, (label, place)
+            assert [item["seq"] - SEEDED for item in page["items"]] == seqs, (label, place)
 
 
 async def test_raised_label_hides_the_indicator_that_a_correction_left(
@@ -125,7 +126,8 @@ async def test_raised_label_hides_the_indicator_that_a_correction_left(
         there = (await reader.get("/v1/changes", params={"place": "oldtown"})).json()["items"]
         (change,) = [each for each in (await reader.get("/v1/changes")).json()["items"] if each["report_id"] == new["id"]]
         history = (await reader.get(f"/v1/indicators/{old['indicator']}/history")).json()["items"]
-        return [each["seq"] for each in there], [each["id"] for each in change["documents"]], [each["report"] for each in history]
+        seqs = [each["seq"] - SEEDED for each in there]
+        return seqs, [each["id"] for each in change["documents"]], [each["report"] for each in history]
 
     both = [new["indicator"], old["indicator"]]
     assert old["indicator"] == stays["indicator"]
@@ -149,7 +151,7 @@ async def test_after_now_starts_at_the_head_and_filters_apply(client: httpx.Asyn
         ({"country": "LBN"}, []),
     ):
         page = (await client.get("/v1/changes", params={"after": start["next"], **params})).json()
-        assert [item["seq"] for item in page["items"]] == seqs, params
+        assert [item["seq"] - SEEDED for item in page["items"]] == seqs, params
         assert (await client.get("/v1/changes", params={"after": page["next"], **params})).json()["items"] == []
 
 
@@ -164,18 +166,19 @@ async def test_filtered_page_scans_a_bounded_number_of_entries(
     await post_all(client, *others, report(place="country"), report())
     found, empty, params = [], 0, {"place": "country"}
     head = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
+    params["after"] = (await client.get("/v1/changes", params={"limit": SEEDED})).json()["next"]
     while params.get("after") != head:
         page = (await client.get("/v1/changes", params=params)).json()
-        found += [item["seq"] for item in page["items"]]
+        found += [item["seq"] - SEEDED for item in page["items"]]
         empty += not page["items"]
         params["after"] = page["next"]
     assert found == [8]
     assert empty == (1 if patient else 4)
     lines = (await client.get("/v1/changes.ndjson", params={"place": "country"})).text.splitlines()
-    assert [json.loads(line)["seq"] for line in lines] == [8]
+    assert [json.loads(line)["seq"] for line in lines] == [SEEDED + 8]
     start = time.monotonic()
     waited = (await client.get("/v1/changes", params={"place": "country", "wait": 10})).json()
-    assert [item["seq"] for item in waited["items"]] == [8]
+    assert [item["seq"] for item in waited["items"]] == [SEEDED + 8]
     assert time.monotonic() - start < 9, "the request waited although a change fits"
 
 
@@ -186,7 +189,7 @@ async def test_long_poll_waits_for_a_change(client: httpx.AsyncClient, reference
     assert not waiting.done()
     await _post(client)
     page = (await asyncio.wait_for(waiting, 10)).json()
-    assert [item["seq"] for item in page["items"]] == [1]
+    assert [item["seq"] for item in page["items"]] == [SEEDED + 1]
     empty = (await client.get("/v1/changes", params={"after": page["next"], "wait": 1})).json()
     assert empty["items"] == []
     assert empty["next"] == page["next"]
@@ -210,7 +213,7 @@ async def test_cursor_ahead_of_the_ledger_gets_422(client: httpx.AsyncClient, re
     await _post(client)
     behind = await make_client(clearance=Label.RED)
     # A client has such a cursor after the server was restored from a backup.
-    ahead = CHANGE_CURSORS[Label.RED.level].encode(2, 2)
+    ahead = CHANGE_CURSORS[Label.RED.level].encode(SEEDED + 2, SEEDED + 2)
     response = await behind.get("/v1/changes", params={"after": ahead})
     assert response.status_code == 422
     assert "ahead" in response.json()["errors"][0]["detail"]

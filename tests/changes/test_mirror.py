@@ -14,11 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
+from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.settings import Settings
 from tests.docs.pages import DOCS, block
-from tests.support.factories import Reference, report
-from tests.support.fixtures import FULL, MakeKey
+from tests.ledger.helpers import all_changes
+from tests.support.factories import Reference, post, report
+from tests.support.fixtures import FULL, MakeClient, MakeKey, sqlite_only
 from tests.support.processes import Server, free_port, serve
 
 MIRROR = block(DOCS / "polling.md", "python", "mirror")
@@ -181,3 +183,40 @@ async def test_mirror_of_documentation_is_exact_after_kills(
         copied = {id_: json.loads(document) for id_, document in copy.execute("SELECT id, json FROM document")}
     assert copied == expected
     assert len(copied) > 100
+
+
+@sqlite_only
+async def test_mirror_of_documentation_forgets_an_indicator_without_a_visible_report(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
+) -> None:
+    """The tombstone names it only to a reader who sees another report on it; a filter does not tell it either."""
+    reader, program = await make_client(Scope.READ, clearance=Label.GREEN), dict[str, Any]()
+    exec(MIRROR, program)  # noqa: S102 - the program of the documentation
+    first = await post(client, **report())
+    with sqlite3.connect(":memory:") as mirror:
+
+        async def copied() -> set[str]:
+            after = (
+                mirror.execute("SELECT after FROM cursor").fetchone() if mirror.execute("PRAGMA table_info(cursor)").fetchall() else None
+            )
+            page = (await reader.get("/v1/changes", params={"limit": 1000} | ({"after": after[0]} if after else {}))).json()
+            program["get"] = lambda *_: page
+            program["follow"](None, mirror)
+            return {row[0] for row in mirror.execute("SELECT id FROM document")}
+
+        assert await copied() == {first["indicator"]}
+        await post(client, f"/v1/reports/{first['id']}/label", sensitivity="red", reason="names")
+        assert await copied() == set()
+        for path in ("/v1/changes", "/v1/indicators?include_empty=true", "/v1/label-proposals"):
+            assert first["indicator"] not in (await reader.get(path)).text
+        assert (await reader.get(f"/v1/indicators/{first['indicator']}")).status_code == 404
+        for query in ("kind=supply_runout", "kind=trapped_population", "place=country", "place=oldtown"):
+            found = (await reader.get(f"/v1/changes?{query}&limit=1000")).json()["items"]
+            assert [(each["type"], each["redacted"][-1]) for each in found if "redacted" in each] == [
+                ("withheld", "salt"),
+                ("tombstone", "salt"),
+            ], query
+        await post(client, **report(source="envoy"))
+        assert await copied() == {first["indicator"]}
+        (tombstone,) = [each for each in await all_changes(reader) if each["type"] == "tombstone"]
+        assert (tombstone["indicator"], len(tombstone["salt"])) == (first["indicator"], 32)

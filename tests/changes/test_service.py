@@ -17,7 +17,7 @@ from app.changes import service
 from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import FULL, MakeKey
 from tests.support.processes import serve
 from tests.support.servers import client_for, new_key
@@ -29,9 +29,9 @@ WRITERS, EACH, READERS = (8, 8, 20) if FULL else (8, 4, 6)
 WAITING = 100
 
 
-async def _poll(client: httpx.AsyncClient, last: int) -> list[int]:
+async def _poll(client: httpx.AsyncClient, start: str, last: int) -> list[int]:
     seqs: list[int] = []
-    params: dict[str, Any] = {"limit": 7, "wait": 20}
+    params: dict[str, Any] = {"limit": 7, "wait": 20, "after": start}
     while not seqs or seqs[-1] < last:
         page = (await client.get("/v1/changes", params=params)).json()
         seqs += [item["seq"] for item in page["items"]]
@@ -59,7 +59,7 @@ async def test_polls_and_streams_see_each_change_once_in_order_under_load(
     settings: Settings, make_key: MakeKey, reference: Reference, tmp_path: Path
 ) -> None:
     key = await make_key(clearance=Label.RED)
-    last = WRITERS * EACH
+    last = SEEDED + WRITERS * EACH
 
     async def write(client: httpx.AsyncClient, writer: int) -> None:
         for number in range(EACH):
@@ -72,15 +72,15 @@ async def test_polls_and_streams_see_each_change_once_in_order_under_load(
         headers = {"Authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=150, limits=limits) as client:
             start = (await client.get("/v1/changes", params={"after": "now"})).json()["next"]
-            readers = [asyncio.create_task(_poll(client, last)) for _ in range(READERS)]
+            readers = [asyncio.create_task(_poll(client, start, last)) for _ in range(READERS)]
             readers += [asyncio.create_task(_listen(client, start, last)) for _ in range(READERS)]
             await asyncio.gather(*(write(client, writer) for writer in range(WRITERS)))
             async with asyncio.timeout(150):
                 seen = await asyncio.gather(*readers)
         posted = await _posts_by_worker(server.url, headers)
-    assert all(seqs == list(range(1, last + 1)) for seqs in seen)
+    assert all(seqs == list(range(SEEDED + 1, last + 1)) for seqs in seen)
     # Each worker reports its own numbers, and any worker may answer a scrape.
-    assert sum(posted.values()) == last
+    assert sum(posted.values()) == WRITERS * EACH
 
 
 async def _posts_by_worker(url: str, headers: dict[str, str]) -> dict[str, float]:
@@ -116,7 +116,7 @@ async def test_waiting_clients_cost_no_thread_and_no_query(client: httpx.AsyncCl
     assert not any(task.done() for task in waiting)
     assert (await client.post("/v1/reports", json=report())).status_code == 201
     pages = await asyncio.wait_for(asyncio.gather(*waiting), 20)
-    assert {orjson.loads(page.content)["items"][0]["seq"] for page in pages} == {1}
+    assert {orjson.loads(page.content)["items"][0]["seq"] for page in pages} == {SEEDED + 1}
     assert len(queries) - asked < WAITING, "clients at the same position share one query"
 
 

@@ -9,7 +9,7 @@ import httpx
 import orjson
 
 from tests.changes.conftest import Running
-from tests.support.factories import report
+from tests.support.factories import SEEDED, report
 from tests.support.fixtures import mostly_sqlite
 
 
@@ -37,15 +37,15 @@ async def test_stream_sends_changes_and_resumes_after_a_disconnect(running: Runn
             assert (await _next(events))["event"] == "ready"
             await client.post("/v1/reports", json=report())
             first = await _next(events)
-            assert (first["event"], first["data"]["seq"]) == ("report", 1)
+            assert (first["event"], first["data"]["seq"]) == ("report", SEEDED + 1)
         await client.post("/v1/reports", json=report(source="envoy"))
         await client.post("/v1/reports", json=report(source="monitor"))
         async with client.stream("GET", "/v1/stream", headers={"Last-Event-ID": first["id"]}) as stream:
             events = _events(stream)
             await _next(events)
-            assert [(await _next(events))["data"]["seq"] for _ in range(2)] == [2, 3]
+            assert [(await _next(events))["data"]["seq"] for _ in range(2)] == [SEEDED + 2, SEEDED + 3]
         page = (await client.get("/v1/changes")).json()
-        assert page["items"][0] == {**first["data"], "documents": page["items"][0]["documents"]}
+        assert page["items"][SEEDED] == {**first["data"], "documents": page["items"][SEEDED]["documents"]}
 
 
 @mostly_sqlite
@@ -104,5 +104,5 @@ async def test_commit_of_another_process_wakes_waiting_clients(running: Running)
         await asyncio.sleep(0.2)
         async with other.client() as elsewhere:
             await elsewhere.post("/v1/reports", json=report())
-        assert (await _next(events))["data"]["seq"] == 1
+        assert (await _next(events))["data"]["seq"] == SEEDED + 1
         assert len((await asyncio.wait_for(waiting, 10)).json()["items"]) == 1

@@ -13,7 +13,7 @@ import uvicorn
 from app.changes import endpoints
 from app.http import response_buffer
 from app.main import Application
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 
 # More events than the server and the network buffer for one client.
 MANY = 60
@@ -111,12 +111,12 @@ async def test_slow_client_is_disconnected_and_resumes_without_loss(
     assert len(before) < MANY + 1
     received = bytearray()
     resumed = await server.open("/v1/stream", Last_Event_ID=before[-1]["id"])
-    await _until(resumed, b'"seq":%d,' % MANY, received)
+    await _until(resumed, b'"seq":%d,' % (SEEDED + MANY), received)
     async with asyncio.timeout(40):
         while len(before) - 1 + len(_events(bytes(received))) - 1 < MANY:
             received += await asyncio.get_running_loop().sock_recv(resumed, 65536)
     after = _events(bytes(received))
-    assert [event["data"]["seq"] for event in before[1:] + after[1:]] == list(range(1, MANY + 1))
+    assert [event["data"]["seq"] for event in before[1:] + after[1:]] == list(range(SEEDED + 1, SEEDED + MANY + 1))
 
 
 @pytest.mark.parametrize("engine", ["sqlite"])
@@ -132,8 +132,8 @@ async def test_stream_applies_filters_and_sends_heartbeats(
     await _until(stream, b"event: report", received)
     rest = bytearray()
     await _until(stream, b": ping", rest)
-    # The change that does not fit has seq 1.
-    assert [event["data"]["seq"] for event in _events(bytes(received + rest)) if event["event"] == "report"] == [2]
+    # The change that does not fit comes before it.
+    assert [event["data"]["seq"] for event in _events(bytes(received + rest)) if event["event"] == "report"] == [SEEDED + 2]
     rejected = await client.get("/v1/stream", params={"kind": "trapped_population", "colour": "red"})
     assert rejected.status_code == 422
 

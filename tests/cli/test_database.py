@@ -33,7 +33,7 @@ def test_verify_prints_one_line_or_each_problem(run: Run, database_url: str) -> 
     run("demo")
     verified = run("verify")
     assert (verified.exit_code, verified.output) == (0, "The ledger and every stored indicator are as they were written.\n")
-    execute_sql(database_url, "UPDATE report SET credibility = 1 WHERE global_seq = 7")
+    execute_sql(database_url, "UPDATE report SET credibility = 1 WHERE global_seq = 24")
     altered = run("verify")
     assert altered.exit_code == 1
     assert re.search(r"\b7\b", altered.stdout)

@@ -38,6 +38,7 @@ class Shell:
 
     def run(self, command: str) -> tuple[int, str]:
         """Run a command of a page; return its exit code and what it prints. The page's address stands for the server's."""
+        command = command.removeprefix("export ")
         words = shlex.split(command, comments=True)
         if words[0] in CHECKS:
             CHECKS[words[0]](words[1:])
@@ -63,6 +64,9 @@ class Shell:
     def _lifeline(self, command: str) -> tuple[int, str]:
         words = [self._expand(each) for each in shlex.split(command.replace("\\\n", " "), comments=True)]
         settings = {"database_url": self.database_url}
+        settings |= {
+            name.removeprefix("LIFELINE_").lower(): value for name, value in self.variables.items() if name.startswith("LIFELINE_")
+        }
         while words[0] != "lifeline":
             name, _, value = words.pop(0).partition("=")
             settings[name.removeprefix("LIFELINE_").lower()] = value

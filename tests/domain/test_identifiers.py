@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import app
+from app.access.principal import Principal
 from app.domain.identifiers import uuid7, uuid7_text
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_places
@@ -60,7 +61,7 @@ async def test_places_of_one_transaction_are_listed_as_they_were_created(
 ) -> None:
     slugs = [f"z{number}" for number in range(99, 69, -1)]
     async with database.write() as session:
-        await add_places(session, [(PlaceIn(slug=each, name=each), None) for each in slugs])
+        await add_places(session, Principal(0), [(PlaceIn(slug=each, name=each), None) for each in slugs])
     assert [each["slug"] for each in (await client.get("/v1/places")).json()["items"]] == ["country", "oldtown", *slugs]
 
 

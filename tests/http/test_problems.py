@@ -15,7 +15,7 @@ from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite, sqlite_only
 from tests.support.problems import assert_problem
 from tests.support.servers import client_for
@@ -157,7 +157,7 @@ async def test_key_without_the_scope_gets_403(make_client: MakeClient, reference
         for path, (scopes, body) in needs.items():
             if scope not in scopes:
                 assert_problem(await reader.post(path, json=body), 403, path)
-    assert (await client.get("/v1/reports")).json()["revision"] == 1
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 1
     # Only a curator amends the report of another organisation.
     other = await make_client(Scope.READ, Scope.REPORT, clearance=Label.RED, organisation="another")
     for what in ("correction", "retraction"):

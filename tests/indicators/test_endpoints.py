@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from app.domain.tlp import Label
-from tests.support.factories import Reference, listed, report
+from tests.support.factories import SEEDED, Reference, listed, report
 from tests.support.fixtures import MakeClient, sqlite_only
 
 VIEWS = {"trapped_population": "/v1/trapped-populations", "supply_runout": "/v1/supply-runouts", "route_closure": "/v1/route-closures"}
@@ -75,11 +75,11 @@ async def test_cursor_of_another_list_is_rejected(client: httpx.AsyncClient, ref
 async def test_page_has_the_list_envelope(client: httpx.AsyncClient, reference: Reference) -> None:
     """The envelope has items, next, `as_of` of the request and the revision."""
     for path in ("/v1/indicators", *VIEWS.values()):
-        assert (await client.get(path)).json() == {"items": [], "next": None, "as_of": None, "revision": 0}
+        assert (await client.get(path)).json() == {"items": [], "next": None, "as_of": None, "revision": SEEDED}
     await client.post("/v1/reports", json=[report(), report("supply_runout")])
     for path in ("/v1/indicators", *VIEWS.values()):
         body = (await client.get(path, params={"as_of": "2016-08-01"})).json()
-        assert (body["as_of"], body["revision"], body["next"]) == ("2016-08-01", 2, None)
+        assert (body["as_of"], body["revision"], body["next"]) == ("2016-08-01", SEEDED + 2, None)
         for item in body["items"]:
             assert listed((await client.get(item["links"]["self"], params={"as_of": "2016-08-01"})).json(), item) == item
     assert (await client.get("/v1/indicators?as_of=2016-08-01T12:00:00%2B02:00")).json()["as_of"] == "2016-08-01T10:00:00Z"

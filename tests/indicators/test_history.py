@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.indicators import queries
-from tests.support.factories import Reference, post, post_all, report
+from tests.support.factories import SEEDED, Reference, post, post_all, report
 
 
 async def steps(client: httpx.AsyncClient, indicator: str, **params: Any) -> list[dict[str, Any]]:
@@ -44,13 +44,13 @@ async def test_step_names_its_entry_and_the_parts_that_moved(client: httpx.Async
     )
     found = await steps(client, first["indicator"])
     assert [(each["type"], each["seq"], each["moved"], each["agreement"]) for each in found] == [
-        ("report", 1, ["value", "range", "agreement"], "single"),
-        ("report", 2, ["agreement"], "consistent"),
-        ("report", 3, ["value", "range"], "consistent"),
-        ("report", 5, ["range", "agreement"], "contested"),
-        ("correction", 6, ["range"], "contested"),
-        ("grade", 7, ["value"], "contested"),
-        ("retraction", 9, ["value", "range", "agreement"], "consistent"),
+        ("report", SEEDED + 1, ["value", "range", "agreement"], "single"),
+        ("report", SEEDED + 2, ["agreement"], "consistent"),
+        ("report", SEEDED + 3, ["value", "range"], "consistent"),
+        ("report", SEEDED + 5, ["range", "agreement"], "contested"),
+        ("correction", SEEDED + 6, ["range"], "contested"),
+        ("grade", SEEDED + 7, ["value"], "contested"),
+        ("retraction", SEEDED + 9, ["value", "range", "agreement"], "consistent"),
     ]
     assert [each["report"] for each in found] == [
         first["id"],
@@ -66,11 +66,12 @@ async def test_step_names_its_entry_and_the_parts_that_moved(client: httpx.Async
     assert [each["value"]["people"] for each in found] == [1000, 1000, None, None, None, 2100, None]
     assert found[5]["preferred"] == corrected["id"]
     # The correction that moves the first report away changes nothing: the envoy was preferred, and its range includes the figure.
-    assert moved["seq"] == 10
+    assert moved["seq"] == SEEDED + 10
     assert await steps(client, first["indicator"], limit=3) == found
     for at in (0, 3, 5):
         assert await steps(client, first["indicator"], known_at=found[at]["recorded_at"]) == found[: at + 1]
-    assert (await client.get(f"/v1/indicators/{first['indicator']}/history?known_at={graded['recorded_at']}")).json()["revision"] == 10
+    then = await client.get(f"/v1/indicators/{first['indicator']}/history?known_at={graded['recorded_at']}")
+    assert then.json()["revision"] == SEEDED + 10
 
 
 async def test_history_has_outcomes_and_the_loss_of_all_reports(client: httpx.AsyncClient, reference: Reference) -> None:

@@ -1,6 +1,7 @@
 """Helpers of tests that read a complete ledger, sign it or rewrite it."""
 
 import asyncio
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from sqlalchemy import update
 
 from app.domain.tlp import LABELS
 from app.ledger.hash_chain import GENESIS, EntryViews, chain_hash
-from app.ledger.models import HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead
+from app.ledger.models import HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEntry, LedgerHead, Partner
+from app.ledger.notes import Checkpoint, SigningKey
 from app.ledger.queries import decode_entry, load_aliases, select_entries
 from app.ledger.signing_key import LedgerKey
+from app.ledger.tree import EMPTY_ROOT, consistency_spans, leaf_hash, node_hash
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
@@ -64,3 +67,40 @@ async def rewrite(url: str, *statements: str) -> None:
             await connection.execute(update(entries).where(entries.c.global_seq == entry.global_seq), values)
         ends = dict(zip((*SEQ_COLUMNS, *HASH_COLUMNS), (*seq, *hashes), strict=True))
         await connection.execute(update(table_of(LedgerHead)), {"global_seq": len(decoded)} | ends)
+
+
+class ForeignLog:
+    """A log that is no Lifeline, with a tree of numbered entries, which may fork."""
+
+    def __init__(self, origin: str, seed: int = 1) -> None:
+        self.key = SigningKey(origin, bytes([seed]) * 32)
+        self.vkey = str(self.key.verifier())
+        # The entries that a fork has in common with the log.
+        self.forks_after = 0
+
+    def root(self, size: int, fork: str = "") -> bytes:
+        """Return the root of the first entries; a fork has other ones."""
+        return self.root_of(0, size, fork)
+
+    def root_of(self, start: int, end: int, fork: str = "") -> bytes:
+        if end - start < 2:
+            return leaf_hash(f"{fork if start >= self.forks_after else ''}{start}".encode()) if end > start else EMPTY_ROOT
+        middle = start + (1 << ((end - start - 1).bit_length() - 1))
+        return node_hash(self.root_of(start, middle, fork), self.root_of(middle, end, fork))
+
+    def note(self, size: int, fork: str = "", root: bytes | None = None) -> bytes:
+        """Return a signed checkpoint."""
+        text = str(Checkpoint(self.key.name, size, self.root(size, fork) if root is None else root))
+        return f"{text}\n{self.key.sign(text)}".encode()
+
+    def request(self, old: int, size: int, fork: str = "", path: list[bytes] | None = None) -> bytes:
+        """Return the body of `add-checkpoint`."""
+        if path is None:
+            path = [self.root_of(*span, fork) for span in consistency_spans(old, size)] if 0 < old < size else []
+        return f"old {old}\n".encode() + b"".join(b64encode(each) + b"\n" for each in path) + b"\n" + self.note(size, fork)
+
+
+async def add_partner(url: str, name: str, log: str, cosigner: str, address: str = "http://127.0.0.1:9", level: int = 0) -> None:
+    """Add a partner to a database."""
+    async with Database(settings_on(url)) as database, database.write() as session:
+        session.add(Partner(name=name, log_vkey=log, cosigner_vkey=cosigner, url=address, clearance=level))

@@ -17,7 +17,7 @@ from app.ledger.signing_key import LedgerKey
 from app.settings import Settings
 from app.storage.database import Database
 from tests.ledger.helpers import rewrite, signing_settings
-from tests.support.factories import Reference, post, report
+from tests.support.factories import SEEDED, Reference, post, report
 from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.servers import client_for, invoke, new_key
 
@@ -83,19 +83,19 @@ async def test_checkpoint_of_a_lower_clearance_is_the_same_for_all(
 
 # Changes by an intruder or by a restored backup, with the words of the refusal; every chain and tree is hashed again.
 REWRITTEN = {
-    "a value": (['UPDATE report SET value = \'{"concept": "trapped", "people": 7}\' WHERE global_seq = 1'], "are not those"),
+    "a value": (['UPDATE report SET value = \'{"concept": "trapped", "people": 7}\' WHERE global_seq = 13'], "are not those"),
     "who sent it": (["UPDATE report SET recorded_by = 'another'", "UPDATE ledger_entry SET recorded_by = 'another'"], "are not those"),
     "the order": (
         [
-            "UPDATE ledger_entry SET global_seq = -1 WHERE global_seq = 1",
-            "UPDATE ledger_entry SET global_seq = 1 WHERE global_seq = 2",
-            "UPDATE ledger_entry SET global_seq = 2 WHERE global_seq = -1",
+            "UPDATE ledger_entry SET global_seq = -1 WHERE global_seq = 13",
+            "UPDATE ledger_entry SET global_seq = 13 WHERE global_seq = 14",
+            "UPDATE ledger_entry SET global_seq = 14 WHERE global_seq = -1",
         ],
         "are not those",
     ),
     "the last entry": (
-        ["DELETE FROM indicator_projection", "DELETE FROM ledger_entry WHERE global_seq = 3", "DELETE FROM report WHERE global_seq = 3"],
-        "has 2 entries, but 3 were signed",
+        ["DELETE FROM indicator_projection", "DELETE FROM ledger_entry WHERE global_seq = 15", "DELETE FROM report WHERE global_seq = 15"],
+        "has 14 entries, but 15 were signed",
     ),
 }
 
@@ -178,7 +178,7 @@ async def test_concurrent_requests_and_writes_sign_one_history(client: httpx.Asy
 
     answers = await asyncio.gather(*(each for number in range(10) for each in (write(number), read(), read())))
     assert set(answers) == {200, 201}
-    assert Checkpoint.parse((await client.get(CHECKPOINT)).text).size == 10
+    assert Checkpoint.parse((await client.get(CHECKPOINT)).text).size == SEEDED + 10
 
 
 @sqlite_only

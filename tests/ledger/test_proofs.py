@@ -13,7 +13,7 @@ from app.ledger.notes import Checkpoint, SignedNote, VerifierKey
 from app.ledger.tree import leaf_hash, root_from_inclusion, root_of
 from app.settings import Settings
 from tests.ledger.helpers import signing_settings
-from tests.support.factories import Reference, post, report
+from tests.support.factories import SEEDED, Reference, post, report
 from tests.support.fixtures import MakeClient, sqlite_only
 
 
@@ -60,11 +60,11 @@ async def test_report_is_proved_in_the_ledger_of_its_label(
         made[label] = await post(client, **report(value={"people": len(made) * 10 + label.level}, sensitivity=label.value))
     vkey = VerifierKey.parse((await anonymous.get("/v1/ledger/head")).json()["vkey"])
     checkpoint, entry = await proved(anonymous, made[Label.CLEAR]["id"])
-    assert (checkpoint.origin, checkpoint.size) == (vkey.name, 2)
+    assert (checkpoint.origin, checkpoint.size) == (vkey.name, SEEDED + 2)
     assert entry["report"]["value"] == made[Label.CLEAR]["value"]
     for label, each in made.items():
         assert (await proved(client, each["id"]))[0].origin == f"ledger.example.org/aid/{label}"
-    assert (await proved(client, made[Label.GREEN]["id"], clearance="red"))[0].size == 5
+    assert (await proved(client, made[Label.GREEN]["id"], clearance="red"))[0].size == SEEDED + 5
     for client_, clearance, name, status in (
         (client, "clear", Label.GREEN, 404),
         (anonymous, "red", Label.CLEAR, 403),
@@ -81,15 +81,16 @@ async def test_proofs_of_more_entries_than_a_tile_has_verify(client: httpx.Async
     items = (await client.post("/v1/reports", json=bodies)).json()["items"]
     for at in (0, 1, 127, 255, 256, 299):
         checkpoint, entry = await proved(client, items[at]["id"])
-        assert (checkpoint.size, entry["report"]["value"]["people"]) == (300, at)
+        assert (checkpoint.size, entry["report"]["value"]["people"]) == (SEEDED + 300, at)
     hashes = (await client.get("/v1/ledger/tile/0/000")).content
     leaves = [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
     assert (await client.get("/v1/ledger/tile/1/000.p/1")).content == root_of([leaves])
     entries = entries_of((await client.get("/v1/ledger/tile/entries/000")).content)
     assert [leaf_hash(each) for each in entries] == leaves
-    rest = await client.get("/v1/ledger/tile/entries/001.p/44")
-    assert [json.loads(each)["report"]["value"]["people"] for each in entries_of(rest.content)] == list(range(256, 300))
-    assert len((await client.get("/v1/ledger/tile/0/001.p/44")).content) == 44 * 32
+    left = SEEDED + 300 - 256
+    rest = await client.get(f"/v1/ledger/tile/entries/001.p/{left}")
+    assert [json.loads(each)["report"]["value"]["people"] for each in entries_of(rest.content)] == list(range(300 - left, 300))
+    assert len((await client.get(f"/v1/ledger/tile/0/001.p/{left}")).content) == left * 32
 
 
 @sqlite_only
@@ -97,7 +98,7 @@ async def test_proofs_of_more_entries_than_a_tile_has_verify(client: httpx.Async
     "path",
     [
         "0/000",
-        "0/000.p/3",
+        f"0/000.p/{SEEDED + 3}",
         "0/001",
         "1/000",
         "0/000.p/0",
@@ -109,7 +110,7 @@ async def test_proofs_of_more_entries_than_a_tile_has_verify(client: httpx.Async
         "0/x001/x234",
         "0/",
         "entries/000",
-        "entries/000.p/3",
+        f"entries/000.p/{SEEDED + 3}",
         "0/x999/x999/x999/x999/999",
         "7/x999/x999/x999/x999/999",
         "0/x999/x999/x999/x999/x999/999",
@@ -117,7 +118,7 @@ async def test_proofs_of_more_entries_than_a_tile_has_verify(client: httpx.Async
 )
 async def test_tile_that_does_not_exist_is_404(client: httpx.AsyncClient, reference: Reference, path: str) -> None:
     await client.post("/v1/reports", json=[report(value={"people": number}) for number in range(2)])
-    assert (await client.get("/v1/ledger/tile/0/000.p/2")).status_code == 200
+    assert (await client.get(f"/v1/ledger/tile/0/000.p/{SEEDED + 2}")).status_code == 200
     assert (await client.get(f"/v1/ledger/tile/{path}")).status_code == 404
 
 
@@ -138,13 +139,14 @@ async def test_withheld_entry_keeps_its_leaf_and_loses_its_content(
     """Also one that only names what was raised: the report that it relays."""
     raised = await post(client, **report())
     relaying = await post(client, **report(source="outlet", provenance={"relays": raised["id"]}))
-    before = [(await anonymous.get(f"/v1/ledger/tile/{name}/000.p/2")).content for name in ("0", "entries")]
-    assert [leaf_hash(each) for each in entries_of(before[1])] == [before[0][:32], before[0][32:]]
+    width = SEEDED + 2
+    before = [(await anonymous.get(f"/v1/ledger/tile/{name}/000.p/{width}")).content for name in ("0", "entries")]
+    assert [leaf_hash(each) for each in entries_of(before[1])] == [before[0][at : at + 32] for at in range(0, width * 32, 32)]
     await post(client, f"/v1/reports/{raised['id']}/label", sensitivity="red", reason="names")
-    assert (await anonymous.get("/v1/ledger/tile/0/000.p/2")).content == before[0]
-    entries = entries_of((await anonymous.get("/v1/ledger/tile/entries/000.p/3")).content)
-    assert entries[:2] == [b"", b""]
-    assert json.loads(entries[2])["type"] == "tombstone"
+    assert (await anonymous.get(f"/v1/ledger/tile/0/000.p/{width}")).content == before[0]
+    entries = entries_of((await anonymous.get(f"/v1/ledger/tile/entries/000.p/{width + 1}")).content)
+    assert entries[SEEDED:width] == [b"", b""]
+    assert json.loads(entries[width])["type"] == "tombstone"
     for ending in ("tlog-proof", "tlog-entry"):
         assert (await anonymous.get(f"/v1/reports/{raised['id']}.{ending}")).status_code == 404
     assert (await anonymous.get(f"/v1/reports/{relaying['id']}.tlog-entry")).status_code == 404
@@ -168,6 +170,6 @@ async def test_lowered_and_protected_statements_are_proved_as_they_are_served(
     confirmed = await second.post(proposal.json()["links"]["confirmation"])
     assert confirmed.is_success, confirmed.text
     checkpoint, entry = await proved(anonymous, hidden["id"])
-    assert (checkpoint.size, entry["type"]) == (2, "report")
+    assert (checkpoint.size, entry["type"]) == (SEEDED + 3, "report")
     assert "nurse" not in json.dumps(entry)
     assert (await proved(client, hidden["id"], clearance="red"))[1]["report"]["source"] == "nurse"

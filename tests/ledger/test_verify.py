@@ -20,109 +20,132 @@ from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql_async, invoke
 
 # Statements of SQL by what they alter, each with the pattern of the problem to be reported.
-ENTRY_2 = r"entry 2 \(report, report [0-9a-f-]{36}\): the entry, its report or its place in the chain was altered"
-COLUMNS_2 = r"entry 2 .*the columns of its report do not agree"
+ENTRY_14 = r"entry 14 \(report, report [0-9a-f-]{36}\): the entry, its report or its place in the chain was altered"
+COLUMNS_14 = r"entry 14 .*the columns of its report do not agree"
 PROJECTION = r"indicator [0-9a-f-]{36}: the stored documents differ"
-SET_VALUE = 'UPDATE report SET value = \'{"concept": "trapped", "people": %s}\' WHERE global_seq = 2'
-SET_LEAF = "UPDATE ledger_entry SET leaf_%s = (SELECT leaf_red FROM ledger_entry WHERE global_seq = 3) WHERE global_seq = %s"
+SET_VALUE = 'UPDATE report SET value = \'{"concept": "trapped", "people": %s}\' WHERE global_seq = 14'
+SET_LEAF = "UPDATE ledger_entry SET leaf_%s = (SELECT leaf_red FROM ledger_entry WHERE global_seq = 15) WHERE global_seq = %s"
 TAMPERED: dict[str, tuple[list[str], str]] = {
-    "a value": ([SET_VALUE % "290001"], ENTRY_2),
-    "a value that its kind does not accept": ([SET_VALUE % "-1"], ENTRY_2),
-    "a number that JSON cannot carry": ([SET_VALUE % "99999999999999999"], ENTRY_2),
-    "an unknown kind": (["UPDATE report SET kind = 'other' WHERE global_seq = 2"], ENTRY_2),
-    "the quote": (["UPDATE report SET quote = 'other words' WHERE global_seq = 2"], ENTRY_2),
-    "the relaying sources": (["UPDATE report SET via = '[\"nobody\"]' WHERE global_seq = 2"], ENTRY_2),
-    "the credibility": (["UPDATE report SET credibility = 1 WHERE global_seq = 2"], ENTRY_2),
-    "the source": (["UPDATE report SET source_id = (SELECT id FROM source WHERE slug = 'army') WHERE global_seq = 2"], ENTRY_2),
-    "the submitted time": (["UPDATE report SET stated_text = '2016-07-27' WHERE global_seq = 2"], ENTRY_2),
+    "a value": ([SET_VALUE % "290001"], ENTRY_14),
+    "a value that its kind does not accept": ([SET_VALUE % "-1"], ENTRY_14),
+    "a number that JSON cannot carry": ([SET_VALUE % "99999999999999999"], ENTRY_14),
+    "an unknown kind": (["UPDATE report SET kind = 'other' WHERE global_seq = 14"], ENTRY_14),
+    "the quote": (["UPDATE report SET quote = 'other words' WHERE global_seq = 14"], ENTRY_14),
+    "the relaying sources": (["UPDATE report SET via = '[\"nobody\"]' WHERE global_seq = 14"], ENTRY_14),
+    "the credibility": (["UPDATE report SET credibility = 1 WHERE global_seq = 14"], ENTRY_14),
+    "the source": (["UPDATE report SET source_id = (SELECT id FROM source WHERE slug = 'army') WHERE global_seq = 14"], ENTRY_14),
+    "the submitted time": (["UPDATE report SET stated_text = '2016-07-27' WHERE global_seq = 14"], ENTRY_14),
     "the indexed time": (
-        ["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE global_seq = 7) WHERE global_seq = 2"],
-        COLUMNS_2,
+        ["UPDATE report SET stated_at = (SELECT stated_at FROM report WHERE global_seq = 19) WHERE global_seq = 14"],
+        COLUMNS_14,
     ),
     "the current label": (
-        ["UPDATE report SET level = 1 WHERE global_seq = 2"],
+        ["UPDATE report SET level = 1 WHERE global_seq = 14"],
         r"report [0-9a-f-]{36}: its label is not the one that the ledger gives it",
     ),
-    "the recording organisation": (["UPDATE report SET recorded_by = 'another' WHERE global_seq = 2"], ENTRY_2),
-    "a reason": (["UPDATE ledger_entry SET reason = 'no reason' WHERE global_seq = 4"], r"entry 4 \(correction, .*was altered"),
+    "the recording organisation": (["UPDATE report SET recorded_by = 'another' WHERE global_seq = 14"], ENTRY_14),
+    "a reason": (["UPDATE ledger_entry SET reason = 'no reason' WHERE global_seq = 16"], r"entry 16 \(correction, .*was altered"),
     "a hash": (
         [
-            "UPDATE ledger_entry SET hash_amber = hash_red WHERE global_seq = 1",
-            "UPDATE ledger_entry SET hash_amber = 'f' WHERE global_seq = 1",
+            "UPDATE ledger_entry SET hash_amber = hash_red WHERE global_seq = 13",
+            "UPDATE ledger_entry SET hash_amber = 'f' WHERE global_seq = 13",
         ],
-        r"entry 1 .*was altered",
+        r"entry 13 .*was altered",
     ),
-    "a leaf": ([SET_LEAF % ("amber", 2)], ENTRY_2),
-    "a later leaf": ([SET_LEAF % ("red", 7)], r"entry 7 .*was altered"),
-    "a salt": (["UPDATE ledger_entry SET salt = '0' WHERE global_seq = 2"], ENTRY_2),
+    "a leaf": ([SET_LEAF % ("amber", 14)], ENTRY_14),
+    "a later leaf": ([SET_LEAF % ("red", 19)], r"entry 19 .*was altered"),
+    "a salt": (["UPDATE ledger_entry SET salt = '0' WHERE global_seq = 14"], ENTRY_14),
     "an invented node": (
-        ["INSERT INTO ledger_node (clearance, height, number, hash) SELECT 4, 1, 0, leaf_red FROM ledger_entry WHERE global_seq = 1"],
+        ["INSERT INTO ledger_node (clearance, height, number, hash) SELECT 4, 1, 0, leaf_red FROM ledger_entry WHERE global_seq = 13"],
         r"tree of red: its node 0 at height 1 is not that of its entries",
     ),
-    "a deleted entry": (["DELETE FROM ledger_entry WHERE global_seq = 5"], r"entry 5: missing from the ledger"),
+    "a deleted entry": (["DELETE FROM ledger_entry WHERE global_seq = 17"], r"entry 17: missing from the ledger"),
     "the last entry deleted": (
-        ["DELETE FROM ledger_entry WHERE global_seq = 8"],
-        r"head: it names entry 8 as the last, but the ledger ends at entry 7",
+        ["DELETE FROM ledger_entry WHERE global_seq = 20"],
+        r"head: it names entry 20 as the last, but the ledger ends at entry 19",
     ),
     "an entry and its report deleted": (
         [
             "DELETE FROM indicator_projection",
-            "DELETE FROM alert_standing WHERE report_id = (SELECT id FROM report WHERE global_seq = 7)",
-            "UPDATE ledger_entry SET report_id = (SELECT id FROM report WHERE global_seq = 3) WHERE global_seq = 8",
-            "DELETE FROM ledger_entry WHERE global_seq = 7",
-            "DELETE FROM report WHERE global_seq = 7",
+            "DELETE FROM alert_standing WHERE report_id = (SELECT id FROM report WHERE global_seq = 19)",
+            "UPDATE ledger_entry SET report_id = (SELECT id FROM report WHERE global_seq = 15) WHERE global_seq = 20",
+            "DELETE FROM ledger_entry WHERE global_seq = 19",
+            "DELETE FROM report WHERE global_seq = 19",
         ],
-        r"entry 7: missing from the ledger",
+        r"entry 19: missing from the ledger",
     ),
-    "a report without an entry": (["DELETE FROM ledger_entry WHERE global_seq = 2"], r"report [0-9a-f-]{36}: no entry records it"),
+    "a report without an entry": (["DELETE FROM ledger_entry WHERE global_seq = 14"], r"report [0-9a-f-]{36}: no entry records it"),
     "swapped order": (
         [
-            "UPDATE ledger_entry SET global_seq = -1 WHERE global_seq = 1",
-            "UPDATE ledger_entry SET global_seq = 1 WHERE global_seq = 2",
-            "UPDATE ledger_entry SET global_seq = 2 WHERE global_seq = -1",
+            "UPDATE ledger_entry SET global_seq = -1 WHERE global_seq = 13",
+            "UPDATE ledger_entry SET global_seq = 13 WHERE global_seq = 14",
+            "UPDATE ledger_entry SET global_seq = 14 WHERE global_seq = -1",
         ],
-        r"entry 1 .*its place in the chain was altered",
+        r"entry 13 .*its place in the chain was altered",
     ),
     "a stored document": (["UPDATE indicator_projection SET document = replace(document, '300000', '300001')"], PROJECTION),
     "a filter column of a stored document": (["UPDATE indicator_projection SET agreement = 'single'"], PROJECTION),
     "a revision": (["UPDATE indicator_projection SET revision_red = 1"], PROJECTION),
     "a deleted document": (["DELETE FROM indicator_projection"], PROJECTION),
     "the current grade": (
-        ["UPDATE source_grade SET reliability = 'A' WHERE global_seq = 6"],
-        r"source monitor: its grade since entry 6 is not",
+        ["UPDATE source_grade SET reliability = 'A' WHERE global_seq = 18"],
+        r"source monitor: its grade since entry 18 is not",
     ),
     "a past grade": (
         ["UPDATE source_grade SET reliability = 'A' WHERE global_seq = 0 AND source_id = (SELECT id FROM source WHERE slug = 'monitor')"],
         r"source monitor: its grade since entry 0 is not",
     ),
-    "a deleted grade": (["DELETE FROM source_grade WHERE global_seq = 6"], r"source .*: its grade since entry 6 is missing"),
+    "a deleted grade": (["DELETE FROM source_grade WHERE global_seq = 18"], r"source .*: its grade since entry 18 is missing"),
     "the first grade of a preferred source": (
         ["UPDATE source_grade SET reliability = 'E' WHERE source_id = (SELECT id FROM source WHERE slug = 'envoy')"],
         PROJECTION,
     ),
-    "the head's number": (["UPDATE ledger_head SET global_seq = 9"], r"head: it names entry 9 as the last"),
+    "the head's number": (["UPDATE ledger_head SET global_seq = 21"], r"head: it names entry 21 as the last"),
     "the head's hash": (["UPDATE ledger_head SET hash_green = hash_clear, seq_green = 1"], r"head: seq or hash of green"),
     "a removed supersession": (
-        ["UPDATE report SET superseded_from_level = NULL, ended_global_seq = NULL WHERE global_seq = 1"],
+        ["UPDATE report SET superseded_from_level = NULL, ended_global_seq = NULL WHERE global_seq = 13"],
         r"report [0-9a-f-]{36}: its status is not the one that the ledger gives it",
     ),
     "an invented retraction": (
-        ["UPDATE report SET retracted_from_level = 0, ended_global_seq = 7 WHERE global_seq = 2"],
+        ["UPDATE report SET retracted_from_level = 0, ended_global_seq = 19 WHERE global_seq = 14"],
         r"report [0-9a-f-]{36}: its status is not the one that the ledger gives it",
     ),
     "the report that a correction supersedes": (
-        ["UPDATE report SET supersedes = (SELECT id FROM report WHERE global_seq = 2) WHERE global_seq = 4"],
-        r"entry 4 \(correction\): its columns do not agree",
+        ["UPDATE report SET supersedes = (SELECT id FROM report WHERE global_seq = 14) WHERE global_seq = 16"],
+        r"entry 16 \(correction\): its columns do not agree",
     ),
     "the indicator that a correction leaves": (
-        ["UPDATE ledger_entry SET from_indicator_id = indicator_id WHERE global_seq = 4"],
-        r"entry 4 \(correction\): its columns do not agree",
+        ["UPDATE ledger_entry SET from_indicator_id = indicator_id WHERE global_seq = 16"],
+        r"entry 16 \(correction\): its columns do not agree",
     ),
     "the index of sources": (
-        ["DELETE FROM indicator_source WHERE first_global_seq = 2"],
+        ["DELETE FROM indicator_source WHERE first_global_seq = 14"],
         r"indicator [0-9a-f-]{36}: the index of its sources",
     ),
     "a party to the conflict": (["UPDATE source SET party_to_conflict = true"], PROJECTION),
+    "the places that contain a place": (
+        ["DELETE FROM place_ancestor WHERE ancestor_id <> place_id"],
+        r"place [0-9a-f-]{36}: the places that contain it are not those of its parent",
+    ),
+    "an index of named sources": (
+        ["DELETE FROM indicator_source WHERE facet = '~named'"],
+        r"indicator [0-9a-f-]{36}: the index of its sources",
+    ),
+    "an entry without its place": (["DELETE FROM place WHERE slug = 'country'"], r"entry 1 \(place\): its record is missing"),
+    **{
+        f"the {what} of a {statement.split()[1]}": ([statement], f"{record} not as entry {entry} recorded it")
+        for what, statement, record, entry in (
+            ("name", "UPDATE place SET name = 'Country' WHERE slug = 'oldtown'", "place oldtown: name", 2),
+            ("names", "UPDATE place SET names = '{\"ar\": \"x\"}' WHERE slug = 'oldtown'", "place oldtown: names", 2),
+            ("parent", "UPDATE place SET parent_id = NULL", "place oldtown: parent", 2),
+            ("end", "UPDATE place SET valid_to = '2016-12-22' WHERE slug = 'oldtown'", "place oldtown: valid_to", 2),
+            ("box", "UPDATE place SET west = 0 WHERE slug = 'oldtown'", "place oldtown: west", 2),
+            ("code", "UPDATE place_code SET code = 'SY03'", "place oldtown: codes", 2),
+            ("organisation", "UPDATE source SET organisation = 'another' WHERE slug = 'agency'", "source agency: organisation", 3),
+            ("first grade", "UPDATE source_grade SET reliability = 'A' WHERE global_seq = 0", "source agency: first_reliability", 3),
+            ("geometry", 'UPDATE route SET geometry = \'{"type": "Point", "coordinates": [37, 36]}\'', "route north-road: geometry", 11),
+        )
+    },
 }
 
 
@@ -158,7 +181,8 @@ async def verify(settings: Settings, *options: str | Path, **more: str) -> tuple
 EARLIER = {
     *("a value", "a value that its kind does not accept", "a number that JSON cannot carry", "an unknown kind", "the quote"),
     *("the relaying sources", "the credibility", "the source", "the submitted time", "the indexed time", "the current label"),
-    *("the recording organisation", "a hash", "a leaf", "a salt", "a report without an entry", "swapped order", "a past grade"),
+    *("the recording organisation", "a hash", "a leaf", "a salt", "a report without an entry", "swapped order"),
+    *(what for what, (_, pattern) in TAMPERED.items() if pattern.endswith("recorded it") and "first grade" not in what),
 }
 
 
@@ -177,7 +201,7 @@ async def test_verify_finds_and_names_each_alteration(settings: Settings, databa
     sqlite = settings.database_url.startswith("sqlite")
     free = "PRAGMA defer_foreign_keys = ON" if sqlite else "SET session_replication_role = replica"
     missed = []
-    heads = await heads_at(database, 3)
+    heads = await heads_at(database, 15)
     async with database.writer.connect() as connection:
         for what, (statements, pattern) in TAMPERED.items():
             async with connection.begin() as transaction:
@@ -187,7 +211,7 @@ async def test_verify_finds_and_names_each_alteration(settings: Settings, databa
                 later = [problem async for problem in verify_all(connection, settings.horizons, heads)] if sqlite else []
                 await transaction.rollback()
             if sqlite and any(re.match(pattern, problem) for problem in later) is (what in EARLIER):
-                missed.append("\n".join([f"{what}, since entry 3:", *later]))
+                missed.append("\n".join([f"{what}, since entry 15:", *later]))
             if not any(re.match(pattern, problem) for problem in problems):
                 missed.append("\n".join([f"{what}:", *problems]))
     assert not missed, "\n\n".join(missed)
@@ -195,11 +219,11 @@ async def test_verify_finds_and_names_each_alteration(settings: Settings, databa
 
 
 async def test_verify_names_each_altered_entry_once(settings: Settings, ledger: None) -> None:
-    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq IN (2, 7)")
+    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq IN (14, 19)")
     code, output = await verify(settings)
     assert code == 1
     *_, last = lines = output.splitlines()
-    assert [line.split(" (")[0] for line in lines if "chain" in line] == ["entry 2", "entry 7"]
+    assert [line.split(" (")[0] for line in lines if "chain" in line] == ["entry 14", "entry 19"]
     assert last == f"{len(lines) - 1} problems found."
 
 
@@ -235,11 +259,11 @@ async def test_verify_since_a_checkpoint_verifies_what_came_after_it(
     assert await verify(settings, "--since", checkpoint, "--head", checkpoint, "--checkpoint", again) == intact
     assert [head.seq for head in read_heads(again)] == [head.seq + 1 for head in read_heads(checkpoint)]
     # An earlier entry was verified before, a later one was not.
-    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq = 2")
+    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq = 14")
     assert await verify(settings, "--since", checkpoint) == intact
-    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq = 9")
+    await execute_sql_async(settings.database_url, "UPDATE report SET title = 'another' WHERE global_seq = 21")
     code, output = await verify(settings, "--since", checkpoint, "--checkpoint", tmp_path / "none.json")
-    assert (code, output.count("chain was altered"), "entry 9" in output) == (1, 1, True)
+    assert (code, output.count("chain was altered"), "entry 21" in output) == (1, 1, True)
     assert not (tmp_path / "none.json").exists(), "a checkpoint must have been verified"
 
 
@@ -258,7 +282,7 @@ async def test_verify_since_accepts_a_retraction_before_the_checkpoint(
     await execute_sql_async(settings.database_url, "UPDATE ledger_entry SET detail = '{}' WHERE type = 'label'")
     code, output = await verify(settings, "--since", checkpoint)
     assert code == 1
-    assert "entry 4 (label, report " in output
+    assert "entry 16 (label, report " in output
 
 
 @pytest.mark.parametrize("clearance", [Label.CLEAR, Label.AMBER_STRICT])

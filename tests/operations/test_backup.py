@@ -14,7 +14,7 @@ import pytest
 from click.testing import Result
 
 from app.settings import Settings
-from tests.support.factories import report
+from tests.support.factories import SEEDED, report
 from tests.support.fixtures import FULL, sqlite_only
 from tests.support.processes import serve
 from tests.support.schema import NEXT, empty_database, next_revision
@@ -142,7 +142,7 @@ def test_restored_audit_log_includes_reads_once(seeded_database: str, other: str
 
 @crosswise
 def test_ledger_that_does_not_verify_is_neither_backed_up_nor_restored(demo: str, other: str, file: Path) -> None:
-    alter = "UPDATE report SET quote = 'other words' WHERE global_seq = 7"
+    alter = "UPDATE report SET quote = 'other words' WHERE global_seq = 24"
     backup = file.with_name("altered.db")
     assert invoke("backup", str(backup), database_url=demo).exit_code == 0
     with sqlite3.connect(backup) as connection:
@@ -152,13 +152,13 @@ def test_ledger_that_does_not_verify_is_neither_backed_up_nor_restored(demo: str
     connection.close()
     restore = invoke("restore", str(backup), database_url=other)
     assert "does not verify, so nothing was restored" in refused(restore)
-    assert "entry 7 " in restore.stdout
+    assert "entry 24 " in restore.stdout
     assert is_missing(other)
 
     execute_sql(demo, alter)
     result = invoke("backup", str(file), database_url=demo)
     assert "does not verify" in refused(result)
-    assert "entry 7 " in result.stdout
+    assert "entry 24 " in result.stdout
     assert not file.exists()
 
 
@@ -253,7 +253,7 @@ def test_backup_before_an_upgrade_keeps_the_earlier_schema(demo: str, other: str
             f"sqlite:///{file}", "SELECT version_num FROM alembic_version"
         )
         assert sorted(each.name for each in file.parent.iterdir() if "backup" in each.name) == [file.name]
-        execute_sql(demo, "UPDATE report SET title = 'altered' WHERE global_seq = 3")
+        execute_sql(demo, "UPDATE report SET title = 'altered' WHERE global_seq = 20")
         assert "does not verify" in refused(invoke("backup", str(file.with_name("altered.db")), database_url=demo))
     if not demo.startswith("sqlite"):
         assert invoke("restore", str(file), database_url=other).exit_code == 0
@@ -294,7 +294,7 @@ def test_backup_under_load_ends_at_an_acknowledged_write(seeded_database_url: st
     stopped: list[bool] = []
     with serve(tmp_path, database_url=url) as server, ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(_write, server.url, key, lambda: bool(stopped), writer) for writer in range(4)]
-        while query_rows(url, "SELECT global_seq FROM ledger_head")[0][0] < 20:
+        while query_rows(url, "SELECT global_seq FROM ledger_head")[0][0] < SEEDED + 20:
             pass
         before = {row[0] for row in query_rows(url, "SELECT CAST(id AS VARCHAR) FROM report")}
         try:
@@ -310,5 +310,5 @@ def test_backup_under_load_ends_at_an_acknowledged_write(seeded_database_url: st
     assert invoke("verify", database_url=restored).exit_code == 0
     assert {each.replace("-", "") for each in before} <= set(backed_up) <= acknowledged
     assert len(backed_up) < len(acknowledged), "no report was written during the backup"
-    last = query_rows(url, f"SELECT hash_red FROM ledger_entry WHERE global_seq = {len(backed_up)}")
+    last = query_rows(url, f"SELECT hash_red FROM ledger_entry WHERE global_seq = {SEEDED + len(backed_up)}")
     assert query_rows(restored, "SELECT hash_red FROM ledger_head") == last

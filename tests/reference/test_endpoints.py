@@ -31,7 +31,7 @@ async def test_created_record_is_found_and_never_overwritten(client: httpx.Async
     found = await client.get(at)
     assert found.json() == added.json()
     listed = (await client.get(f"/v1/{collection}")).json()
-    assert listed == {"items": [added.json()], "next": None, "as_of": None, "revision": 0}
+    assert listed == {"items": [added.json()], "next": None, "as_of": None, "revision": 1}
 
 
 @sqlite_only

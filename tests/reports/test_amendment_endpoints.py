@@ -8,7 +8,7 @@ import pytest
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from tests.support.factories import Reference, post_all, report
+from tests.support.factories import SEEDED, Reference, post_all, report
 from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 
@@ -70,7 +70,7 @@ async def test_correction_may_move_a_statement_to_another_indicator(client: http
     assert (left["agreement"], joined["agreement"]) == ("single", "single")
     assert left["revision"] == joined["revision"] == new["seq"]
     assert left["recorded_at"] == joined["recorded_at"] == new["recorded_at"]
-    (entry,) = (await get(client, "/v1/changes"))["items"][2:]
+    (entry,) = (await get(client, "/v1/changes"))["items"][SEEDED + 2 :]
     assert {each["id"] for each in entry["documents"]} == {first["indicator"], new["indicator"]}
     # An indicator without standing reports remains, without a value.
     moved = await post(client, f"/v1/reports/{other['id']}/correction", **corrected(value={"concept": "besieged"}, source="monitor"))
@@ -86,9 +86,9 @@ async def test_amendments_are_in_the_changes(client: httpx.AsyncClient, referenc
     first = await post(client, **report(value={"people": 5}))
     new = await post(client, f"/v1/reports/{first['id']}/correction", **corrected(value={"people": 6}))
     gone = await post(client, f"/v1/reports/{new['id']}/retraction", reason="withdrawn")
-    assert (gone["type"], gone["report"], gone["indicator"], gone["seq"]) == ("retraction", new["id"], new["indicator"], 3)
+    assert (gone["type"], gone["report"], gone["indicator"], gone["seq"]) == ("retraction", new["id"], new["indicator"], SEEDED + 3)
     assert gone["links"] == {"report": f"/v1/reports/{new['id']}", "indicator": f"/v1/indicators/{new['indicator']}"}
-    _, correction, retraction = (await get(client, "/v1/changes"))["items"]
+    *_, correction, retraction = (await get(client, "/v1/changes"))["items"]
     assert (correction["type"], correction["reason"], correction["detail"]) == ("correction", "misread", {"supersedes": first["id"]})
     assert correction["report"]["id"] == new["id"]
     assert (retraction["type"], retraction["reason"], retraction["report_id"]) == ("retraction", "withdrawn", new["id"])
@@ -152,7 +152,7 @@ async def test_amendment_without_a_reason_gets_422(client: httpx.AsyncClient, re
     assert {error["pointer"] for error in wrong.json()["errors"]} >= {"/value/people", "/reason"}
     unknown = await client.post(f"/v1/reports/{recorded['id']}/retraction", json={"reason": "withdrawn", "why": 1})
     assert [error["pointer"] for error in unknown.json()["errors"]] == ["/why"]
-    assert (await get(client, "/v1/ledger/head"))["seq"] == 1
+    assert (await get(client, "/v1/ledger/head"))["seq"] == SEEDED + 1
 
 
 async def test_correction_with_unknown_references_names_each(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -185,7 +185,7 @@ async def test_correction_above_the_clearance_is_invisible(
     assert (proposal["report"], proposal["sensitivity"], proposal["reason"]) == (lowered["id"], "clear", "misread")
     await post(second, proposal["links"]["confirmation"])
     seen = await get(anonymous, f"/v1/reports/{lowered['id']}")
-    assert (seen["supersedes"], seen["amended"], seen["seq"]) == (None, [], 3)
+    assert (seen["supersedes"], seen["amended"], seen["seq"]) == (None, [], SEEDED + 3)
     entry = (await get(anonymous, "/v1/changes"))["items"][-1]
     assert (entry["type"], entry["reason"], entry["detail"]) == ("report", None, None)
     (step,) = (await get(anonymous, f"/v1/indicators/{lowered['indicator']}/history"))["items"]

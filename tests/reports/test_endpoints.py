@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.reports.invalid_reports import assert_problem
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import sqlite_only
 
 
@@ -49,7 +49,7 @@ async def test_malformed_or_oversized_json_gets_400_or_413(client: httpx.AsyncCl
         body = assert_problem(response, status, "/v1/reports")
         if status == 400:
             assert re.search(r"line \d+ column \d+", body["detail"]), what
-        assert await _revision(client) == 0, what
+        assert await _revision(client) == SEEDED, what
     assert (await client.post("/v1/reports", content=VALID, headers={"Content-Type": "application/json"})).status_code == 201
 
 
@@ -71,7 +71,7 @@ async def test_json_that_is_not_a_report_gets_422(client: httpx.AsyncClient, ref
         response = await client.post("/v1/reports", content=content, headers={"Content-Type": "application/json"})
         assert response.status_code == 422, (what, response.text)
         assert [error["pointer"] for error in assert_problem(response, 422, "/v1/reports")["errors"]] == [pointer], what
-        assert await _revision(client) == 0, what
+        assert await _revision(client) == SEEDED, what
 
 
 COMPLETE: list[dict[str, Any]] = [
@@ -102,7 +102,7 @@ COMPLETE: list[dict[str, Any]] = [
 async def test_recorded_report_is_returned_completely_and_found_at_location(client: httpx.AsyncClient, reference: Reference) -> None:
     """The body of the 201 is what GET returns at `Location`, which adds `amended`; every field that was sent is in it."""
     every = []
-    for seq, sent in enumerate(COMPLETE, 1):
+    for seq, sent in enumerate(COMPLETE, SEEDED + 1):
         response = await client.post("/v1/reports", json=sent)
         assert response.status_code == 201, response.text
         assert response.headers["content-type"] == "application/json"
@@ -154,7 +154,7 @@ async def test_list_gets_one_result_per_report(client: httpx.AsyncClient, refere
     assert response.status_code == 207, response.text
     body = response.json()
     assert [item["status"] for item in body["items"]] == [201, 422, 200, 422, 422, 200, 422, 201, 422]
-    assert (body["created"], body["existing"], body["refused"], body["revision"]) == (2, 2, 5, 3)
+    assert (body["created"], body["existing"], body["refused"], body["revision"]) == (2, 2, 5, SEEDED + 3)
     problems = [
         (item["problem"]["status"], [e["pointer"] for e in item["problem"]["errors"]]) for item in body["items"] if "problem" in item
     ]
@@ -182,13 +182,13 @@ async def test_atomic_list_is_recorded_completely_or_not_at_all(client: httpx.As
     response = await client.post("/v1/reports", json=wrong, params={"atomic": "true"})
     pointers = [error["pointer"] for error in assert_problem(response, 422, "/v1/reports")["errors"]]
     assert pointers == ["/1/place", "/3/value/supply"]
-    assert await _revision(client) == 0
+    assert await _revision(client) == SEEDED
     assert (await client.get("/v1/indicators")).json()["items"] == []
     good = [report(), report("supply_runout"), report()]
     response = await client.post("/v1/reports", json=good, params={"atomic": "true"})
     assert response.status_code == 207
     assert [item["status"] for item in response.json()["items"]] == [201, 201, 200]
-    assert await _revision(client) == 2
+    assert await _revision(client) == SEEDED + 2
 
 
 async def test_list_of_a_thousand_reports_is_recorded(client: httpx.AsyncClient, reference: Reference) -> None:

@@ -12,7 +12,7 @@ from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.storage.database import Database
 from tests.ledger.helpers import all_changes, assert_verified
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import MakeClient, sqlite_only
 
 SECRET = "where they hide"
@@ -84,7 +84,7 @@ async def test_grade_shows_no_reader_a_source_that_a_label_hides(
     await grade(client, "monitor", "A")
     assert (await seen(), await seen(graded)) == (before, before_then)
     then = await reader.get(f"/v1/indicators/{recorded['indicator']}", params={"known_at": graded})
-    assert then.json()["revision"] == 2
+    assert then.json()["revision"] == SEEDED + 2
     assert [change["documents"] for change in await all_changes(reader) if change["type"] == "grade"] == [[], [], []]
     documents = [change["documents"] for change in await all_changes(client) if change["type"] == "grade"]
     assert [len(each) for each in documents] == [1, 1, 1]
@@ -96,7 +96,7 @@ async def test_grade_shows_no_reader_a_source_that_a_label_hides(
     assert [len(each["documents"]) for each in await all_changes(reader) if each["type"] == "grade"] == [0, 0, 0]
     await grade(client, "monitor", "B")
     assert (await seen()) != lowered
-    assert (await all_changes(reader))[-1]["documents"][0]["revision"] == 8
+    assert (await all_changes(reader))[-1]["documents"][0]["revision"] == SEEDED + 8
     # A reader who saw it before its label was raised has its past back.
     await lower_label(client, second, recorded, "green")
     assert [len(each["documents"]) for each in await all_changes(reader) if each["type"] == "grade"] == [1, 1, 0, 1]
@@ -130,9 +130,9 @@ async def test_raised_label_removes_the_report_from_every_response(
         assert "a reason to keep" not in response.text, path
         assert response.text.count(SECRET) <= response.text.count(other["id"]), path
     changes = await all_changes(reader)
-    assert [item["seq"] for item in changes] == [1, 2, 3]
-    assert [item["hash"] for item in changes[:2]] == before
-    withheld, tombstone = changes[1], changes[2]
+    assert [item["seq"] for item in changes[SEEDED:]] == [SEEDED + 1, SEEDED + 2, SEEDED + 3]
+    assert [item["hash"] for item in changes[: SEEDED + 2]] == before
+    withheld, tombstone = changes[SEEDED + 1], changes[SEEDED + 2]
     assert (withheld["type"], withheld["documents"]) == ("withheld", [])
     assert all(withheld[name] is None for name in ("report_id", "indicator", "source", "report", "reason", "detail"))
     assert withheld["redacted"] == ["report_id", "indicator", "report", "salt"]
@@ -168,14 +168,14 @@ async def test_lowered_label_takes_two_keys_and_gives_a_new_entry(
     assert (await second.post(confirmation)).status_code == 409
     assert (await second.get("/v1/label-proposals")).json()["items"] == []
 
-    first, new = await all_changes(reader)
-    assert (first["seq"], new["seq"], new["type"], new["report_id"]) == (1, 2, "report", recorded["id"])
+    first, new = (await all_changes(reader))[SEEDED:]
+    assert (first["seq"], new["seq"], new["type"], new["report_id"]) == (SEEDED + 1, SEEDED + 2, "report", recorded["id"])
     assert (new["report"]["sensitivity"], new["reason"], new["detail"]) == ("green", None, None)
-    assert [change["type"] for change in await all_changes(client)] == ["report", "report", "label"]
+    assert [change["type"] for change in (await all_changes(client))[SEEDED:]] == ["report", "report", "proposal", "label"]
     seen = (await reader.get(f"/v1/reports/{recorded['id']}")).json()
-    assert (seen["seq"], seen["sensitivity"]) == (2, "green")
+    assert (seen["seq"], seen["sensitivity"]) == (SEEDED + 2, "green")
     (item,) = (await reader.get("/v1/trapped-populations")).json()["items"]
-    assert (item["assessment"]["reports"], item["revision"]) == (2, 2)
+    assert (item["assessment"]["reports"], item["revision"]) == (2, SEEDED + 2)
     # At that time the ledger of this reader did not contain the report.
     past = (await reader.get("/v1/trapped-populations", params={"known_at": known_before})).json()["items"]
     assert [each["assessment"]["reports"] for each in past] == [1]
@@ -247,12 +247,12 @@ async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(
     assert (await change_label(client, recorded, "amber")).status_code == 201
     assert (await change_label(client, recorded, "red")).status_code == 201
     change = await lower_label(client, second, recorded, "clear")
-    assert (change["sensitivity"], change["before"], change["seq"]) == ("clear", "red", 4)
-    assert [change["type"] for change in await all_changes(reader)] == ["report", "tombstone", "report"]
-    assert [change["type"] for change in await all_changes(await make_client(Scope.READ, clearance=Label.CLEAR))] == ["report"]
+    assert (change["sensitivity"], change["before"], change["seq"]) == ("clear", "red", SEEDED + 5)
+    assert [change["type"] for change in (await all_changes(reader))[SEEDED:]] == ["report", "tombstone", "report"]
+    assert [change["type"] for change in (await all_changes(await make_client(Scope.READ, clearance=Label.CLEAR)))[SEEDED:]] == ["report"]
     assert (await reader.get(f"/v1/reports/{recorded['id']}")).json()["sensitivity"] == "clear"
     (item,) = (await reader.get("/v1/indicators")).json()["items"]
-    assert (item["assessment"]["reports"], item["sensitivity"], item["revision"]) == (1, "clear", 3)
+    assert (item["assessment"]["reports"], item["sensitivity"], item["revision"]) == (1, "clear", SEEDED + 3)
     await assert_verified(settings.database_url)
 
 

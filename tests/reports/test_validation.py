@@ -11,7 +11,7 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import Label
 from app.settings import Settings
 from tests.reports.invalid_reports import VALUES, assert_problem, invalid_reports, unexpected
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import FULL, MakeKey, sqlite_only
 from tests.support.servers import client_for
 
@@ -49,7 +49,7 @@ async def test_list_of_invalid_reports_gets_one_problem_per_report(client: httpx
     items = response.json()["items"]
     found = [unexpected(invalid, item["status"], item.get("problem", item)) for invalid, item in zip(invalid_ones, items, strict=True)]
     assert not any(found), "\n".join(filter(None, found))
-    assert (await client.get("/v1/reports")).json()["revision"] == 0
+    assert (await client.get("/v1/reports")).json()["revision"] == SEEDED
 
 
 @sqlite_only

@@ -8,7 +8,7 @@ import pytest
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.situations.helpers import due_warnings, set_outcome, track_record, warn, warning_of
-from tests.support.factories import Reference, post, post_all, report
+from tests.support.factories import SEEDED, Reference, post, post_all, report
 from tests.support.fixtures import MakeClient, mostly_sqlite
 
 
@@ -129,7 +129,7 @@ async def test_outcome_is_valid_until_a_later_report_is_preferred(client: httpx.
     assert await outcome() == "overtaken", "an outcome ends the warnings stated before its evidence"
     await warn(client, "food", "2016-08-30", stated_at="2016-08-20")
     assert await outcome() == "pending"
-    change = (await client.get("/v1/changes")).json()["items"][2]
+    change = (await client.get("/v1/changes")).json()["items"][SEEDED + 2]
     assert (change["type"], change["detail"], change["reason"]) == ("outcome", {"outcome": "averted"}, "it was seen")
 
 
@@ -156,7 +156,7 @@ async def test_outcome_without_a_warning_or_evidence_is_rejected(
     assert (await client.post(f"/v1/indicators/{people['id']}/outcome", json=good)).status_code == 404
     reporter = await make_client(Scope.READ, Scope.REPORT)
     assert (await reporter.post(path, json=good)).status_code == 403
-    assert (await client.get("/v1/ledger/head")).json()["seq"] == 2
+    assert (await client.get("/v1/ledger/head")).json()["seq"] == SEEDED + 2
 
 
 async def test_warnings_and_track_records_reveal_nothing_above_the_clearance(

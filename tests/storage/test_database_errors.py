@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.tlp import Label
 from app.settings import Settings
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import MakeKey
 from tests.support.locks import locked_ledger
 from tests.support.problems import assert_problem
@@ -32,10 +32,10 @@ async def test_request_with_missing_table_gets_500_and_writes_nothing(
     assert_problem(await client.get("/v1/trapped-populations"), 500, "/v1/trapped-populations")
     assert_problem(await client.post("/v1/reports", json=report(source="envoy")), 500, "/v1/reports")
     await execute_sql_async(database_url, "ALTER TABLE gone RENAME TO indicator_projection")
-    assert (await client.get("/v1/reports?limit=9")).json()["revision"] == 1
+    assert (await client.get("/v1/reports?limit=9")).json()["revision"] == SEEDED + 1
     assert len((await client.get("/v1/changes?limit=9")).json()["items"]) == 1
     answer = await client.post("/v1/reports", json=report(source="envoy"))
-    assert (answer.status_code, answer.json()["seq"]) == (201, 2)
+    assert (answer.status_code, answer.json()["seq"]) == (201, SEEDED + 2)
 
 
 async def test_requests_without_postgresql_get_503_and_the_rest_works() -> None:
@@ -69,7 +69,7 @@ async def test_write_behind_a_held_lock_gets_503_and_then_succeeds(settings: Set
             await assert_unavailable(client, "POST", "/v1/places", json={"slug": "new", "name": "New"})
             assert (await client.get("/v1/indicators")).json()["items"] == []
         assert (await client.post("/v1/reports", json=report())).status_code == 201
-        assert (await client.get("/v1/reports")).json()["revision"] == 1
+        assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 1
         assert (await client.get("/v1/places/new")).status_code == 404
 
 
@@ -90,4 +90,4 @@ async def test_restarted_postgresql_costs_a_few_503_at_most(client: httpx.AsyncC
     answers = [await client.post("/v1/reports", json=report(), headers={"Idempotency-Key": "k"}) for _ in range(6)]
     assert {answer.status_code for answer in answers} <= {201, 503}
     assert answers[-1].status_code == 201
-    assert (await client.get("/v1/reports", params={"limit": 5})).json()["revision"] == 1
+    assert (await client.get("/v1/reports", params={"limit": 5})).json()["revision"] == SEEDED + 1

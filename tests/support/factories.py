@@ -4,6 +4,8 @@ from typing import Any
 
 import httpx
 
+from app.access.principal import Principal
+from app.domain.tlp import MAX_LEVEL
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_place, add_route, add_source
 from app.settings import Settings
@@ -88,17 +90,22 @@ ROUTES: list[dict[str, Any]] = [
 ]
 
 
+# Entries of the ledger of a database with the basic reference data.
+SEEDED = len(PLACES) + len(SOURCES) + len(ROUTES)
+
+
 async def seed(url: str) -> None:
     """Add the basic reference data to a migrated database: two nested places, eight sources, two routes."""
     database = Database(Settings(database_url=url))
     try:
         async with database.write() as session:
+            author = Principal(level=MAX_LEVEL, organisation="test")
             for place in PLACES:
-                await add_place(session, PlaceIn.model_validate(place))
+                await add_place(session, author, PlaceIn.model_validate(place))
             for source in SOURCES:
-                await add_source(session, SourceIn.model_validate(source))
+                await add_source(session, author, SourceIn.model_validate(source))
             for route in ROUTES:
-                await add_route(session, RouteIn.model_validate(route))
+                await add_route(session, author, RouteIn.model_validate(route))
     finally:
         await database.close()
 

@@ -12,7 +12,7 @@ from app.domain.tlp import Label
 from app.storage.database import Database
 from app.storage.types import table_of
 from app.webhooks.models import Delivery
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import MakeClient
 from tests.webhooks.conftest import Receiver, Register, delivery_log
 
@@ -103,7 +103,7 @@ async def test_deleted_webhook_gets_nothing_more(
     assert (await client.post(delivery["links"]["redelivery"])).status_code == 404
     await client.post("/v1/reports", json=report(source="envoy"))
     await receiver.wait_for_requests(3)
-    assert [item["seq"] for item in await delivery_log(client, stays)] == [2, 1]
+    assert [item["seq"] for item in await delivery_log(client, stays)] == [SEEDED + 2, SEEDED + 1]
     async with database.write() as session:
         assert await session.get(Delivery, UUID(delivery["id"])) is None
 
@@ -125,7 +125,7 @@ async def test_webhook_of_a_revoked_key_gets_nothing_more(
     await receiver.wait_for_requests(1)
     await client.post("/v1/reports", json=report(source="envoy"))
     await receiver.wait_for_requests(2)
-    assert [item["seq"] for item in await delivery_log(client, stays)] == [2, 1]
+    assert [item["seq"] for item in await delivery_log(client, stays)] == [SEEDED + 2, SEEDED + 1]
     assert await delivery_log(client, stopped) == []
     assert (await client.get(stopped["links"]["self"])).json()["status"] == "stopped"
 
@@ -144,7 +144,7 @@ async def test_lists_of_webhooks_and_deliveries_have_pages(
     at = hooks[1]["links"]["deliveries"]
     first = (await client.get(at, params={"limit": 2})).json()
     second = (await client.get(at, params={"limit": 2, "cursor": first["next"]})).json()
-    assert [item["seq"] for item in first["items"] + second["items"]] == [3, 2, 1]
+    assert [item["seq"] for item in first["items"] + second["items"]] == [SEEDED + 3, SEEDED + 2, SEEDED + 1]
     assert second["next"] is None
     for query in ("?cursor=nonsense", "?status=lost", "?offset=2"):
         response = await client.get(at + query)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.support.factories import post_all, report, seed
+from tests.support.factories import SEEDED, post_all, report, seed
 from tests.support.fixtures import FULL, sqlite_only
 from tests.support.processes import Server, serve
 from tests.support.servers import execute_sql_async, new_key
@@ -70,7 +70,7 @@ async def test_two_processes_deliver_once_and_killed_ones_lose_nothing(settings:
             for hook in hooks:
                 log = {item["id"] for item in await delivery_log(one, hook)}
                 mine = [got for got in receiver.requests if got.id in log]
-                assert [got.seq for got in mine] == list(range(1, 21))
+                assert [got.seq for got in mine] == list(range(SEEDED + 1, SEEDED + 21))
                 verify(hook, mine[-1])
 
             receiver.respond = lambda _: HANG
@@ -90,7 +90,7 @@ async def test_two_processes_deliver_once_and_killed_ones_lose_nothing(settings:
         await receiver.wait_until(lambda: len({got.id for got in receiver.requests}) == 48)
         after = {got.id for got in receiver.requests[received:]}
         assert hanging <= after, "an attempt without a response is repeated with the same identifier"
-        assert sorted(set(receiver.seqs())) == list(range(1, 25))
+        assert sorted(set(receiver.seqs())) == list(range(SEEDED + 1, SEEDED + 25))
 
 
 @pytest.mark.usefixtures("reference")
@@ -125,7 +125,7 @@ async def test_failed_delivery_disables_and_a_redelivery_enables_the_webhook(
     response = await client.post(failed["links"]["redelivery"])
     assert (response.status_code, response.json()["status"], response.json()["id"]) == (202, "pending", failed["id"])
     await receiver.wait_for_requests(3)
-    assert receiver.seqs() == [1, 1, 2]
+    assert receiver.seqs() == [SEEDED + 1, SEEDED + 1, SEEDED + 2]
     assert receiver.requests[1].id == receiver.requests[0].id
     assert receiver.requests[1].body == receiver.requests[0].body
     await wait_for_statuses(client, webhook, *["delivered"] * 2)
@@ -158,4 +158,4 @@ async def test_redelivery_after_410_does_not_wait_for_the_lease(
     first = (await delivery_log(client, webhook))[-1]
     assert (await client.post(first["links"]["redelivery"])).status_code == 202
     await receiver.wait_for_requests(3)
-    assert receiver.seqs() == [1, 1, 2]
+    assert receiver.seqs() == [SEEDED + 1, SEEDED + 1, SEEDED + 2]

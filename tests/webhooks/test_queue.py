@@ -14,7 +14,7 @@ from app.storage.database import Database
 from app.storage.types import table_of
 from app.webhooks import queue
 from app.webhooks.models import Delivery
-from tests.support.factories import Reference, post_all, report
+from tests.support.factories import SEEDED, Reference, post_all, report
 from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.servers import client_for
 from tests.webhooks.conftest import Receiver, Register, delivery_log, post_report, until, verify
@@ -37,7 +37,7 @@ async def test_queue_applies_filters_and_start_in_several_scans(
     await post_all(client, report("supply_runout"), report(place="country"))
     await receiver.wait_for_requests(4)
     seqs = {request.id: request.seq for request in receiver.requests}
-    assert sorted(seqs.values()) == [1, 2, 2, 3]
+    assert sorted(seqs.values()) == [SEEDED + 1, SEEDED + 2, SEEDED + 2, SEEDED + 3]
 
 
 async def test_body_above_green_is_only_a_reference(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
@@ -51,7 +51,7 @@ async def test_body_above_green_is_only_a_reference(client: httpx.AsyncClient, r
     )
     await receiver.wait_for_requests(3)
     amber, green, with_amber_document = (request.event for request in receiver.requests)
-    for event, seq in ((amber, 1), (with_amber_document, 3)):
+    for event, seq in ((amber, SEEDED + 1), (with_amber_document, SEEDED + 3)):
         assert set(event["data"]) == {"seq", "type", "links"}
         assert "subject" not in event
         (change,) = (await client.get(event["data"]["links"]["change"])).json()["items"]
@@ -91,10 +91,10 @@ async def test_webhook_of_a_clear_key_gets_nothing_of_amber_reports(
         report(sensitivity="clear", source="monitor", value={"people": 3}),
     )
     await receiver.wait_for_requests(2)
-    assert receiver.seqs() == [1, 2]
+    assert receiver.seqs() == [SEEDED + 1, SEEDED + 2]
     assert b"47114711" not in b"".join(request.body for request in receiver.requests)
     assert b"envoy" not in b"".join(request.body for request in receiver.requests)
-    assert [item["seq"] for item in await delivery_log(reader, webhook)] == [2, 1]
+    assert [item["seq"] for item in await delivery_log(reader, webhook)] == [SEEDED + 2, SEEDED + 1]
 
 
 @pytest.mark.parametrize("behind", [timedelta(), timedelta(hours=1)])
@@ -146,7 +146,7 @@ async def test_body_is_rebuilt_if_its_label_is_raised_during_an_earlier_attempt(
         raised = {"sensitivity": "red", "reason": "names"}
         assert (await client.post(f"/v1/reports/{made[1]['id']}/label", json=raised, headers=headers)).status_code == 201
         receiver.answering.set()
-        await receiver.wait_until(lambda: 3 in receiver.seqs())
+        await receiver.wait_until(lambda: SEEDED + 3 in receiver.seqs())
         # On a busy machine the first attempt may time out and be repeated.
-        assert list(dict.fromkeys(receiver.seqs())) == [1, 2, 3]
+        assert list(dict.fromkeys(receiver.seqs())) == [SEEDED + 1, SEEDED + 2, SEEDED + 3]
         assert not [each.seq for each in receiver.requests if SECRET.encode() in each.body]

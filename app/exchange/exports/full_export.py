@@ -4,25 +4,20 @@ Each line is an object whose `record` names its type, in this order:
 
 1. `export`, once: the `version` of this format, the `clearance` that the file is for, and `seq` and `hash` of the head of its ledger,
    which show whether the file is complete.
-2. `place`, `source`, `route`: the reference data in order of entry, parents before children. The fields are those of `POST /v1/places`
-   and so on, and the `id`, from which the identifiers of indicators are derived. `reliability` of a source is its first grade; later
-   grades are changes. Below `amber`, the geometry of a route is rounded and named in `redacted`.
-3. `change`: every ledger entry in order, as `/v1/changes` serves it, without its documents. `app.ledger.hash_chain` hashes these fields.
+2. `change`: every ledger entry in order, as `/v1/changes` serves it, without its documents: places, sources and routes too, whose `id` the
+   identifiers of indicators are derived from. `app.ledger.hash_chain` hashes these fields.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 from app.domain.tlp import Label
 from app.ledger.models import seq_column
 from app.ledger.queries import load_head, select_entries, visible_entries
-from app.reference.bodies import load_reference_page
-from app.reference.models import MODELS, ReferenceModel, Source
 from app.storage.database import Database
 from app.storage.private_files import replace_by_private_file
 
@@ -39,9 +34,6 @@ async def read_records(database: Database, clearance: Label) -> AsyncIterator[li
     async with database.read() as connection:
         head = await load_head(connection, level)
     yield [{"record": "export", "version": VERSION, **{name: head[name] for name in ("clearance", "seq", "hash")}}]
-    for type_, model in MODELS.items():
-        async for page in _reference_pages(database, model, level):
-            yield [{"record": type_, **each} for each in page]
     position, seq = seq_column(level), 0
     while seq < head["seq"]:
         statement = select_entries().where(position > seq, position <= head["seq"]).order_by(position).limit(PAGE_ROWS)
@@ -50,20 +42,6 @@ async def read_records(database: Database, clearance: Label) -> AsyncIterator[li
             entries = await visible_entries(connection, rows, level)
         seq = entries[-1]["seq"]
         yield [{"record": "change", **each} for each in entries]
-
-
-async def _reference_pages(database: Database, model: ReferenceModel, level: int) -> AsyncIterator[list[Record]]:
-    after: UUID | None = None
-    while True:
-        async with database.read() as connection:
-            page, after, _ = await load_reference_page(connection, model, [], after=after, limit=PAGE_ROWS, level=level)
-        for each in page:
-            del each["links"]
-            if model is Source:
-                each["reliability"] = each.pop("first_reliability")
-        yield page
-        if after is None:
-            return
 
 
 async def write_full_export(database: Database, path: Path, clearance: Label, on_progress: Callable[[int], None]) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.dependencies import credential_revoked, credential_still_valid
 from app.domain.kinds import KINDS
+from app.domain.time_point import LATEST, TimePoint
 from app.domain.tlp import Label
 from app.exchange.exports.geojson import GeoJsonRenderer
 from app.exchange.exports.hxl_csv import CsvRenderer
@@ -21,6 +22,7 @@ from app.http.content_negotiation import MEDIA_TYPES, Format
 from app.http.lists import ListQuery, Page
 from app.http.responses import cache_control, link_to_next
 from app.http.state import app_state, request_state
+from app.ledger.queries import resolve_time_point
 from app.reference.queries import place_geometries, route_geometries
 from app.storage.consistency import current_requirement
 from app.storage.database import Database
@@ -75,7 +77,8 @@ async def _stream(request: Request, listing: ListQuery, renderer: Renderer, firs
             geometries: Sequence[RowGeometry] = ()
             if isinstance(renderer, GeoJsonRenderer):
                 async with database.read() as connection:
-                    geometries = await attach_geometries(connection, listing.collection, documents, listing.level)
+                    time_point = await resolve_time_point(connection, None, listing.known_at)
+                    geometries = await attach_geometries(connection, listing.collection, documents, listing.level, time_point)
             # Rendering a page takes milliseconds; in a thread it does not delay other requests.
             rendered = await asyncio.to_thread(renderer.page, documents, geometries)
             for start in range(0, len(rendered), CHUNK_BYTES):
@@ -100,14 +103,16 @@ async def _check_credential(request: Request, database: Database) -> None:
         raise credential_revoked()
 
 
-async def attach_geometries(connection: AsyncConnection, collection: str, documents: Sequence[str], level: int) -> list[RowGeometry]:
+async def attach_geometries(
+    connection: AsyncConnection, collection: str, documents: Sequence[str], level: int, time_point: TimePoint = LATEST
+) -> list[RowGeometry]:
     """Return the geometry of each document, as the clearance may see it: its own, that of its route, or that of its place."""
     records = [orjson.loads(each) for each in documents]
     if collection in ("places", "routes"):
         return [own_geometry(each) for each in records]
     named = [_place_and_route(each["indicator"] if collection == "warnings" else each) for each in records]
-    routes = await route_geometries(connection, {route for _, route in named if route}, level)
-    places = await place_geometries(connection, {place for place, _ in named})
+    routes = await route_geometries(connection, {route for _, route in named if route}, level, time_point)
+    places = await place_geometries(connection, {place for place, _ in named}, time_point)
     coarse = level < Label.AMBER.level
     return [RowGeometry(routes[route], coarse) if route in routes else RowGeometry(places.get(place)) for place, route in named]
 

@@ -124,7 +124,7 @@ async def create_import(
                 checked = await importer.dry_run()
                 # It tells which statements are recorded, so who asks, and how often, is not only for the caller to know.
                 async with database.write() as session:
-                    record_write(session, request, caller.actor, 200)
+                    await record_write(session, request, caller.actor, 200)
                 return Response(checked.model_dump_json(), headers={"Cache-Control": "no-store"}, media_type=JSON)
             if all_or_nothing:
                 _raise_problems(await importer.dry_run())

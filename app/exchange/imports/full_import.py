@@ -18,13 +18,12 @@ from app.exchange.imports.results import ImportContent, ImportOut, Progress
 from app.exchange.imports.tables import UnreadableFile
 from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.entry_schema import KNOWN_TYPES, parse_entry
-from app.exchange.replication.reference import add_reference, parse_reference
+from app.exchange.replication.reference import parse_record
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem, field_problems
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
+from app.ledger.models import REFERENCE_TYPES
 from app.ledger.queries import STATEMENT_TYPES
-from app.reference.models import MODELS
-from app.reference.queries import UNKNOWN_PLACE
 from app.reports.validation import FieldErrors, validate
 from app.settings import Settings
 from app.storage.database import Database
@@ -75,8 +74,8 @@ class _ExportVerifier:
             self._hash = hash_ if isinstance(hash_, str) else self._hash
             if not follows:
                 return "the entry was altered: its seq or hash does not follow from the entries before"
-        elif not isinstance(record.get("record"), str) or record["record"] not in MODELS:
-            return f"the type of the record is unknown: it has to be export, {', '.join(MODELS)} or change"
+        else:
+            return "the type of the record is unknown: it has to be export or change"
         return None
 
     def _hash_of(self, change: Mapping[str, Any]) -> str | None:
@@ -133,11 +132,7 @@ class FullImport:
             errors: FieldErrors = []
             if (problem := verifier.check(record.body)) is not None:
                 errors = [FieldProblem(pointer="", detail=problem)]
-            elif (type_ := record.body["record"]) in MODELS:
-                result.added[type_] += 1
-                parsed = parse_reference(type_, record.body)
-                errors = parsed if isinstance(parsed, list) else []
-            elif type_ == "change":
+            elif record.body["record"] == "change":
                 errors = self._check_change(record.body, result)
             result.reject(record.locate(each) for each in errors)
 
@@ -149,6 +144,9 @@ class FullImport:
             result.unknown[entry.type] += 1
             return []
         result.added[entry.type] += 1
+        if entry.type in REFERENCE_TYPES:
+            parsed = parse_record(entry)
+            return parsed if isinstance(parsed, list) else []
         checked = validate(entry.statement, self.settings) if entry.type in STATEMENT_TYPES else []
         return checked if isinstance(checked, list) else []
 
@@ -156,33 +154,12 @@ class FullImport:
         """Import a file without problems in its dry run, in a transaction for each batch unless one is given."""
         result = ImportOut(holds=ImportContent.EXPORT, written=True)
         self.applier.start_file()
-        orphans: list[ParsedRow] = []
         async for batch in read_batches(self._read_records(), BATCH_SIZE, self.on_progress):
             async with nullcontext(transaction) if transaction else self.database.write() as session:
-                # A place may come before its parent if the parent was itself imported later: it waits for it.
-                orphans = await self._add_reference(session, [*orphans, *(each for each in batch if each.body["record"] in MODELS)], result)
                 await self._apply(session, [each for each in batch if each.body["record"] == "change"], result)
             result.rows += len(batch)
         result.created = result.added.total()
-        result.reject(each.locate(FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE)) for each in orphans)
         return result
-
-    async def _add_reference(self, session: AsyncSession, records: Sequence[ParsedRow], result: ImportOut) -> list[ParsedRow]:
-        """Add records, and return the places whose parent is unknown."""
-        orphans = []
-        outcomes = await add_reference(session, [(each.body["record"], each.body) for each in records])
-        for record, outcome in zip(records, outcomes, strict=True):
-            if isinstance(outcome, FieldProblem) and outcome.pointer == "/parent":
-                orphans.append(record)
-            elif isinstance(outcome, FieldProblem):
-                result.reject([record.locate(outcome)])
-            elif outcome:
-                result.added[record.body["record"]] += 1
-                if record.body["record"] == "source":
-                    self.applier.brought_sources.add(record.body["slug"])
-            else:
-                result.existing += 1
-        return orphans
 
     async def _apply(self, session: AsyncSession, changes: Sequence[ParsedRow], result: ImportOut) -> None:
         applied = await self.applier.apply(session, [each.body for each in changes])

@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from pydantic import Field, ValidationError
 
+from app.access.principal import Principal
+from app.domain.tlp import MAX_LEVEL
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.results import FileResult, Progress, RowProblemOut, row_problem
 from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, UnreadableFile, cell_error, cell_text, detect_header
@@ -134,6 +136,7 @@ class Gazetteer:
     language: str = "en"
     timezone: str | None = None
     on_progress: Progress = lambda _: None
+    organisation: str = "import"
 
     async def check(self) -> GazetteerResult:
         """Return what would be added, and every problem, without the lock of the writer."""
@@ -161,11 +164,12 @@ class Gazetteer:
 
         Each batch is a transaction of its own, so that others write in between. Written again, units that exist are not added.
         """
+        author = Principal(MAX_LEVEL, organisation=self.organisation)
         with closing(self._read_units(result)) as units:
             async for batch in read_batches(units, BATCH_SIZE, self.on_progress):
                 began = time.monotonic()
                 async with self.database.write() as session:
-                    outcomes = await add_places(session, [(place, None) for _, _, place in batch])
+                    outcomes = await add_places(session, author, [(place, None) for _, _, place in batch])
                 for (row, level, _), outcome in zip(batch, outcomes, strict=True):
                     _count(result, row, level, outcome)
                 # As long as others have waited: SQLite keeps no queue, so the next batch would take the lock before them.

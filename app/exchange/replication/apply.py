@@ -21,9 +21,10 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL, Label
 from app.exchange.replication.entry_schema import Entry, parse_entry
 from app.exchange.replication.queries import is_recorded, last_label_elsewhere
+from app.exchange.replication.reference import apply_records
 from app.exchange.replication.results import ApplyResult
 from app.http.problems import FieldProblem, Problem, not_found, pointer
-from app.ledger.models import LedgerEntry
+from app.ledger.models import REFERENCE_TYPES, LedgerEntry
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
@@ -34,6 +35,8 @@ from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
 from app.settings import Settings
 
+# Types of entries that are applied together.
+_TOGETHER = {each: each for each in ("report", *REFERENCE_TYPES)}
 # Returns as whom the entries of an organisation are recorded.
 AuthorFor = Callable[[str], Principal]
 
@@ -74,11 +77,14 @@ class EntryApplier:
             self._head = await session.scalar(select(func.max(col(LedgerEntry.global_seq)))) or 0
         await self._map_indicators(session, [each for _, each in valid])
         applicable = [(at, each) for at, each in valid if result.expects(each)]
-        # Adjacent reports of one organisation are recorded together, which is many times as fast.
-        for (is_report, organisation), run in groupby(applicable, lambda item: (item[1].type == "report", item[1].recorded_by)):
+        # Adjacent reports, or places, of one organisation are recorded together, which is many times as fast.
+        for (type_, organisation), run in groupby(applicable, lambda item: (_TOGETHER.get(item[1].type), item[1].recorded_by)):
             caller = self._author_for(organisation)
-            if is_report:
+            if type_ == "report":
                 await self._record(session, caller, list(run), result)
+            elif type_ is not None:
+                brought = self.brought_sources if self._from_file else None
+                await apply_records(session, caller, list(run), result, self._settings, brought)
             else:
                 for at, entry in run:
                     await self._amend(session, caller, at, entry, result)

@@ -12,7 +12,9 @@ from app.domain.times import DateOrTime, start_of
 from app.domain.tlp import Label
 from app.http.problems import FieldProblem, field_problems, pointer
 from app.http.request_body import NUL_MESSAGE, find_nul
+from app.ledger.models import REFERENCE_TYPES
 from app.reference.schemas import Grade
+from app.reports.labels import REASON_WITHHELD
 from app.reports.schemas import Reason, WarningOutcome
 
 # The fields that each known type requires; a dot leads to a nested field.
@@ -24,10 +26,12 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "grade": ("source", "detail.reliability", "reason", "recorded_at"),
     "label": ("report_id", "recorded_at"),
     "tombstone": ("report_id", "recorded_at"),
+    **dict.fromkeys(REFERENCE_TYPES, ("detail.record", "recorded_at")),
     "withheld": (),
+    # Confirmed where it was made, by keys of that service.
+    "proposal": (),
 }
 KNOWN_TYPES = frozenset(_REQUIRED)
-REASON_WITHHELD = "The reason is withheld."
 # Entries of these types without a report are about a report that is withheld.
 _ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
 
@@ -54,6 +58,7 @@ class _Detail(BaseModel):
     before: str | None = None
     first_recorded_at: DateOrTime | None = None
     effective_from: DateOrTime | None = None
+    record: dict[str, Any] | None = None
 
 
 class _Document(BaseModel):
@@ -80,7 +85,7 @@ class Entry(BaseModel):
     @property
     def is_withheld(self) -> bool:
         """Return whether everything about its report is withheld."""
-        return self.type == "withheld" or (self.type in _ABOUT_REPORT and self.report_id is None)
+        return self.type in ("withheld", "proposal") or (self.type in _ABOUT_REPORT and self.report_id is None)
 
     @property
     def statement(self) -> dict[str, Any]:

@@ -27,3 +27,11 @@ async def is_recorded(session: AsyncSession, caller: Principal, entry: Entry, ty
     rows = await session.execute(select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(*where))
     first = entry.first_recorded_at
     return any(row.recorded_at == first or (row.detail or {}).get(FIRST_RECORDED_AT) == rfc3339(first) for row in rows)
+
+
+async def first_recorded_of(session: AsyncSession, global_seq: int) -> datetime:
+    """Return when an entry was first recorded, here or elsewhere."""
+    statement = select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(col(LedgerEntry.global_seq) == global_seq)
+    row = (await session.execute(statement)).one()
+    first = (row.detail or {}).get(FIRST_RECORDED_AT)
+    return row.recorded_at if first is None else start_of(first)

@@ -35,11 +35,12 @@ async def test_write_full_export_writes_every_record_in_order(
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert records == await all_records(database, Label.RED)
     changes = {each["type"] for each in records if each["record"] == "change"}
-    assert changes == {"report", "correction", "retraction", "outcome", "grade"}
-    places = [each["slug"] for each in records if each["record"] == "place"]
+    assert changes == {"report", "correction", "retraction", "outcome", "grade", "place", "source", "route"}
+    places = [each["detail"]["record"]["slug"] for each in records if each.get("type") == "place"]
     assert places.index("country") < places.index("oldtown") < places.index("pocket")
     # The record of a source has its first grade; a later grade is a change.
-    assert next(each for each in records if each.get("slug") == "army")["reliability"] == "D"
+    (army,) = [each["detail"]["record"] for each in records if each.get("type") == "source" and each["source"] == "army"]
+    assert army["first_reliability"] == "D"
 
 
 @pytest.mark.parametrize("clearance", [Label.CLEAR, Label.AMBER, Label.RED])

@@ -204,7 +204,7 @@ async def test_grade_in_a_file_counts_from_now_unless_its_source_came_too(
     """A file may claim that a source was graded long ago; over HTTP and on the command line it changes no past assessment."""
     made = (await client.post("/v1/reports", json=report())).json()
     records = await export_to(tmp_path / "out.ndjson", database)
-    (source,) = [each for each in records if each["record"] == "source" and each["slug"] == "agency"]
+    (source,) = [each for each in records if each.get("type") == "source" and each["source"] == "agency"]
 
     def graded(slug: str, reliability: str, year: int) -> Record:
         detail = {"reliability": reliability, "before": "B"}
@@ -228,7 +228,7 @@ async def test_grade_in_a_file_counts_from_now_unless_its_source_came_too(
     assert entry["detail"]["first_recorded_at"] == "1991-01-01T00:00:00Z"
     assert entry["detail"]["effective_from"] == entry["recorded_at"]
 
-    fresh = source | {"slug": "fresh", "id": str(UUID(int=7))}
+    fresh = source | {"detail": {"record": source["detail"]["record"] | {"slug": "fresh", "id": str(UUID(int=7))}}}
     value = {"concept": "besieged", "people": 5}
     identifier = str(UUID(int=8))
     said = records[-1] | {
@@ -293,8 +293,10 @@ async def test_full_import_names_the_line_of_invalid_records(
         ("retraction", {"reason": "a\0b"}, "/reason"),
         ("outcome", {"detail": {}}, "/detail/outcome"),
         ("grade", {"detail": {"reliability": "G"}}, "/detail/reliability"),
-        ("place", {"id": "x"}, "/id"),
-        ("source", {"redacted": 5}, "/redacted"),
+        ("place", {"detail": {"record": {"id": "x", "slug": "a", "name": "A"}}}, "/detail/record/id"),
+        ("place", {"detail": {"record": {"id": str(UUID(int=1)), "slug": "A", "name": "A"}}}, "/detail/record/slug"),
+        ("source", {"detail": {"record": {"id": str(UUID(int=1)), "redacted": 5}}}, "/detail/record/redacted"),
+        ("source", {"detail": None}, "/detail/record"),
         ("route", {"record": ["route"]}, ""),
         ("export", {"clearance": None}, ""),
     ]

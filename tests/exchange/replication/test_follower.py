@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,11 +23,13 @@ from app.domain.tlp import MAX_LEVEL, Label
 from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.follower import Follower, ReplicationError, reset_cursor
 from app.exchange.replication.results import ApplyResult
+from app.ledger.models import REFERENCE_TYPES
 from app.reports.queries import find_visible_report
 from app.settings import Settings
 from app.storage.database import Database
 from tests.exchange.replication.flaky import flaky_proxy
 from tests.exchange.stored_state import stored_assessments, verification_problems
+from tests.ledger.helpers import all_changes
 from tests.support.factories import report
 from tests.support.processes import Process, serve, start
 from tests.support.servers import invoke, new_key
@@ -65,13 +68,13 @@ async def test_follower_copies_everything_once_with_its_identifiers(
     mirror = new_empty_database()
     async with upstream(app, await make_key(Scope.READ, clearance=Label.RED)) as lifeline:
         first = await pull(mirror, lifeline)
-        assert first.added == {"report": 9, "correction": 1, "retraction": 1, "outcome": 1, "grade": 1}
+        reference = Counter(each["type"] for each in await all_changes(client) if each["type"] in REFERENCE_TYPES)
+        assert first.added == {"report": 9, "correction": 1, "retraction": 1, "outcome": 1, "grade": 1} | reference
         assert await stored_assessments(mirror) == await stored_assessments(database_url)
         assert await verification_problems(mirror) == []
         assert (await pull(mirror, lifeline)).added == {}
         again = await pull(mirror, lifeline, restart=True)
-        assert (again.added, again.existing) == ({}, 13)
-        # A new place or source comes with the first entry that names it.
+        assert (again.added, again.existing) == ({}, 13 + reference.total())
         for path, body in (
             ("/v1/places", {"slug": "quarter", "name": "Quarter", "parent": "pocket"}),
             ("/v1/places", {"slug": "street", "name": "Street", "parent": "quarter"}),
@@ -80,8 +83,18 @@ async def test_follower_copies_everything_once_with_its_identifiers(
             ("/v1/reports", report(place="street", source="newcomer", provenance={"via": ["outlet"]})),
         ):
             assert (await client.post(path, json=body)).status_code == 201
-        assert (await pull(mirror, lifeline)).added == {"grade": 1, "report": 1}
+        assert (await pull(mirror, lifeline)).added == {"place": 2, "source": 1, "grade": 1, "report": 1}
         assert await stored_assessments(mirror) == await stored_assessments(database_url)
+        for path, body in (
+            ("/v1/places/street", {"name": "Main street", "parent": None, "names": {"ar": "x"}}),
+            ("/v1/places/street", {"names": {"ar": None}}),
+            ("/v1/sources/newcomer", {"party_to_conflict": True, "name": "Joined"}),
+            ("/v1/routes/north-road", {"geometry": None}),
+        ):
+            assert (await client.patch(path, json=body)).status_code == 200
+        assert (await pull(mirror, lifeline)).added == {"place": 2, "source": 1, "route": 1}
+        assert await stored_assessments(mirror) == await stored_assessments(database_url)
+        assert await verification_problems(mirror) == []
 
 
 async def test_replicated_grade_applies_from_its_first_recording(
@@ -130,8 +143,8 @@ async def test_two_followers_of_each_other_copy_each_entry_once(
         async with serving(ours) as lifeline:
             there = await pull(theirs, lifeline)
         rounds.append((sum(here.added.values()), sum(there.added.values())))
-    # Each applies the five entries of the other once, and recognises its own.
-    assert rounds == [(5, 5), (0, 0)]
+    # Each applies the seven entries of the other once, and recognises its own.
+    assert rounds == [(7, 7), (0, 0)]
 
 
 async def _add_entries(lifeline: AsyncLifeline, slug: str) -> None:

@@ -1,0 +1,57 @@
+"""Names of places, sources and routes in the language of `lang`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Query
+from pydantic import AfterValidator
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from app.domain.time_point import LATEST, TimePoint
+from app.reference.models import Place, Source
+from app.reference.schemas import known_language
+from app.reference.versions import past_records
+
+Lang = Annotated[
+    Annotated[str, AfterValidator(known_language)] | None,
+    Query(description="Language (BCP 47) of names, such as `ar`, where they have one; else they are as recorded.", examples=["ar"]),
+]
+# The type of the records that documents name in these fields.
+_TYPES = {"place": "place", "source": "source", "origin": "source", "via": "source"}
+
+
+def in_language(name: str, names: Mapping[str, str], lang: str | None) -> str:
+    """Return the name in a language, or in the language without its script and region, else the name as recorded."""
+    return name if lang is None else names.get(lang, names.get(lang.partition("-")[0], name))
+
+
+async def localise(connection: AsyncConnection, documents: Sequence[str], lang: str | None, time_point: TimePoint = LATEST) -> list[str]:
+    """Return JSON documents with the names of places and sources in a language, as they were known at a time point."""
+    if lang is None:
+        return list(documents)
+    parsed = [orjson.loads(each) for each in documents]
+    named = [each for document in parsed for each in _named(document, "")]
+    for type_, model in (("place", Place), ("source", Source)):
+        nodes = [node for each, node in named if each == type_]
+        # The slug of a protected source that a low clearance sees is in no row, so it gets no other name.
+        rows = select(col(model.id), col(model.slug), col(model.names)).where(col(model.slug).in_({node["slug"] for node in nodes}))
+        found = (await connection.execute(rows)).all() if nodes else []
+        then = await past_records(connection, type_, time_point, [row.id for row in found])
+        names = {row.slug: then[row.id]["names"] if row.id in then else row.names for row in found}
+        for node in nodes:
+            node["name"] = in_language(node["name"], names.get(node["slug"], {}), lang)
+    return [orjson.dumps(each).decode() for each in parsed]
+
+
+def _named(node: Any, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if field in _TYPES and node.keys() >= {"slug", "name"}:
+            yield _TYPES[field], node
+        for name, child in node.items():
+            yield from _named(child, name)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _named(child, field)
