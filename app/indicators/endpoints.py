@@ -1,7 +1,7 @@
 """`/v1/indicators`, a list for each kind, and the history of an indicator."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
@@ -22,7 +22,16 @@ from app.http.query_params import AsOf, KnownAt, PageCursor
 from app.http.responses import json_response, page_response
 from app.indicators.history import load_history
 from app.indicators.queries import load_indicator, load_indicator_page
-from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
+from app.indicators.schemas import (
+    ALL_FILTERS,
+    KIND_FILTERS,
+    KIND_PAGES,
+    HistoryPage,
+    IndicatorDetail,
+    IndicatorFilters,
+    IndicatorPage,
+    PolicyBasis,
+)
 from app.ledger.queries import resolve_time_point
 from app.reference.queries import UNKNOWN_SOURCE, find_sources
 from app.reference.schemas import Grade, Slug
@@ -76,7 +85,7 @@ async def get_indicator(
     id: Identifier,  # noqa: A002 - the field's name on the wire
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    basis: Annotated[Literal["no_parties"] | None, Query(description="`no_parties`: leave out reports of parties to the conflict.")] = None,
+    basis: Annotated[PolicyBasis | None, Query(description="`no_parties`: leave out reports of parties to the conflict.")] = None,
     min_reliability: Annotated[Grade | None, Query(description="Leave out reports of sources with a worse grade; F ranks below C.")] = None,
     without: Annotated[Slug | None, Query(description="Leave out reports of this source, and those that rely on it as origin.")] = None,
 ) -> Response:

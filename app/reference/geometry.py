@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from app.domain.tlp import LEVELS, Label
 from app.http.problems import invalid_field
@@ -77,25 +78,24 @@ def _check_geojson(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Geometry = Annotated[
-    dict[str, Any],
-    BeforeValidator(_check_positions),
-    AfterValidator(_check_geojson),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "description": "GeoJSON geometry (RFC 7946), WGS 84, longitude first.",
-            "required": ["type"],
-            "properties": {
-                "type": {
-                    "type": "string",
-                    "enum": ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"],
-                },
-                "coordinates": {"type": "array", "items": {}},
-            },
-        }
-    ),
-]
+_GEOMETRY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "GeoJSON geometry (RFC 7946), WGS 84, longitude first.",
+    "required": ["type"],
+    "properties": {
+        "type": {
+            "type": "string",
+            "enum": ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"],
+            "description": "Type of the geometry.",
+        },
+        "coordinates": {"type": "array", "items": {}, "description": "Its positions; absent for a GeometryCollection."},
+        "geometries": {"type": "array", "items": {"type": "object"}, "description": "Members of a GeometryCollection."},
+    },
+}
+Geometry = TypeAliasType(
+    "Geometry",
+    Annotated[dict[str, Any], BeforeValidator(_check_positions), AfterValidator(_check_geojson), WithJsonSchema(_GEOMETRY_SCHEMA)],
+)
 
 Position = Annotated[
     list[float],

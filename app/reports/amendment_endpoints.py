@@ -21,7 +21,10 @@ router = APIRouter(tags=["Reporting"], responses=AMEND_ERRORS)
 
 
 @router.post(
-    "/reports/{id}/correction", summary="Correct a report", response_model=ReportOut, **create_operation(*CORRECTION_MODELS.values())
+    "/reports/{id}/correction",
+    summary="Correct a report",
+    response_model=ReportOut,
+    **create_operation(*CORRECTION_MODELS.values(), name="CorrectionIn"),
 )
 async def create_report_correction(
     request: Request,

@@ -101,7 +101,7 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
-    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of)
+    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of, hxl=filters.hxl)
     return await list_response(request, query, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -129,7 +129,9 @@ _RESPONSES = WRITE_ERRORS | {
     200: {"model": ReportOut, "description": "The statement was recorded before: the report that stands for it."},
     207: {"model": Outcomes, "description": "The results for a list, one per report."},
 }
-_CREATE_REPORTS = create_operation(*REPORT_MODELS.values(), responses=_RESPONSES, examples=_EXAMPLES, max_items=MAX_REPORTS)
+_CREATE_REPORTS = create_operation(
+    *REPORT_MODELS.values(), name="ReportIn", responses=_RESPONSES, examples=_EXAMPLES, max_items=MAX_REPORTS
+)
 
 
 @router.post("/reports", tags=["Reporting"], summary="Create reports", response_model=ReportOut, **_CREATE_REPORTS)
