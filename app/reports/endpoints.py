@@ -101,7 +101,7 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
-    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of, hxl=filters.hxl)
+    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of)
     return await list_response(request, query, format_, cursor=filters.cursor, limit=filters.limit)
 
 
