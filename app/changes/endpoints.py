@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from app.access.dependencies import CallerDep, credential_revoked
+from app.access.dependencies import CallerDep, DatabaseDep, credential_revoked
 from app.access.principal import Principal
 from app.changes.queries import CHANGE_CURSORS, ServedChange
 from app.changes.schemas import ChangeFilters, ChangePage
@@ -22,6 +22,7 @@ from app.http.problems import invalid_field
 from app.http.query_params import Limit
 from app.http.responses import page_response
 from app.http.state import app_state, request_state
+from app.reference.suggestions import require_known_filters
 
 router = APIRouter(tags=["Changes"])
 
@@ -44,7 +45,17 @@ async def get_feed(request: Request) -> ChangeFeed:
 
 
 FeedDep = Annotated[ChangeFeed, Depends(get_feed)]
-FiltersDep = Annotated[ChangeFilters, Depends()]
+
+
+async def get_filters(caller: CallerDep, database: DatabaseDep, filters: Annotated[ChangeFilters, Depends()]) -> ChangeFilters:
+    """Return the filters of changes; 422 for an unknown place, which no page can tell from one without changes."""
+    if filters.place is not None:
+        async with database.read() as connection:
+            await require_known_filters(connection, filters, caller.level)
+    return filters
+
+
+FiltersDep = Annotated[ChangeFilters, Depends(get_filters)]
 
 
 async def _start_seq(feed: ChangeFeed, caller: Principal, after: str | None, pointer: str) -> int:

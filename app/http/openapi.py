@@ -15,7 +15,7 @@ from app.http.responses import REVISION_HEADER, json_response
 
 Responses = dict[int | str, dict[str, Any]]
 
-_REJECTED = invalid_field("?limit", "Input should be less than or equal to 1000")
+_REJECTED = invalid_field("?limit", "must be 1000 or less")
 # Description and example of each status.
 _STATUS_DESCRIPTIONS: dict[int, tuple[str, Problem]] = {
     400: ("The body is not JSON, or the request is not one of OGC API - Features.", Problem(400, "The body is not JSON.", kind="json")),

@@ -33,8 +33,9 @@ from app.indicators.schemas import (
     PolicyBasis,
 )
 from app.ledger.queries import resolve_time_point
-from app.reference.queries import UNKNOWN_SOURCE, find_sources
+from app.reference.queries import find_sources
 from app.reference.schemas import Grade, Slug
+from app.reference.suggestions import describe_unknown, require_known_filters
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.paging import current_revision
@@ -56,6 +57,8 @@ async def _list_response(
         async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
             documents, last, revision = await load_indicator_page(connection, wanted, kind, view, after=after)
+            if not documents:
+                await require_known_filters(connection, filters, caller.level)
         return documents, INDICATOR_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
@@ -100,7 +103,8 @@ async def get_indicator(
         if without is not None:
             source = (await find_sources(connection, [without], caller.level, caller.organisation)).get(without)
             if source is None:
-                raise invalid_field("?without", UNKNOWN_SOURCE)
+                details = await describe_unknown(connection, "source", [without], caller.level)
+                raise invalid_field("?without", details[without])
             policy = replace(policy, without=source.id, without_slug=without)
         found = await load_indicator(connection, id, view, policy)
         revision = await current_revision(connection, caller.level)

@@ -40,6 +40,7 @@ from app.reference.models import Place, ReferenceModel, Route, Source
 from app.reference.queries import place_filter, places_in_box
 from app.reference.schemas import PlaceIn, PlaceOut, PlacePage, RouteIn, RouteOut, RoutePage, SourceIn, SourceOut, SourcePage
 from app.reference.service import add_place, add_route, add_source
+from app.reference.suggestions import body_in_place, require_known_filters
 from app.storage.paging import current_revision
 
 router = APIRouter(tags=["Places, sources, routes"])
@@ -68,6 +69,8 @@ class PageRequest:
                 bodies, last, revision = await load_reference_page(
                     connection, model, where, after=codec.decode(cursor), limit=limit, level=level
                 )
+                if not bodies:
+                    await require_known_filters(connection, self._request.query_params, level)
             return [orjson.dumps(body).decode() for body in bodies], codec.encode(last, revision), revision
 
         query = ListQuery(f"{name}s", fetch, level=level)
@@ -132,7 +135,7 @@ async def get_place(
 
 
 @router.post("/places", summary="Create a place", response_model=PlaceOut, **create_operation(PlaceIn, responses=CURATE_ERRORS))
-async def create_place(request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(validated_body(PlaceIn))]) -> Response:
+async def create_place(request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(body_in_place(PlaceIn, "parent"))]) -> Response:
     """Create a place. Needs the scope `curate`. A slug or code that exists gets 409."""
     return await _create(request, caller, body, Place, add_place)
 

@@ -17,6 +17,7 @@ from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, Place
 from app.reference.queries import UNKNOWN_PLACE, find_places
 from app.reference.records import alias_slug
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
+from app.reference.suggestions import unknown_place
 from app.storage.types import table_of
 
 _newest = UUID(int=0)
@@ -38,8 +39,10 @@ async def add_place(session: AsyncSession, place: PlaceIn, identifier: UUID | No
     (result,) = await add_places(session, [(place, identifier)])
     if result is False:
         raise _exists(Place, place.slug)
+    if isinstance(result, FieldProblem) and result.pointer == "/codes":
+        raise Problem(409, f"{result.detail}.", kind="exists")
     if isinstance(result, FieldProblem):
-        raise Problem(409, f"{result.detail}.", kind="exists") if result.pointer == "/codes" else invalid([result])
+        raise invalid(await unknown_place(await session.connection(), "/parent", place.parent, 0) or [result])
     return identifier
 
 

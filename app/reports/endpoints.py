@@ -30,13 +30,15 @@ from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time
 from app.reference.geometry import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
+from app.reference.suggestions import require_known_filters
 from app.reports.examples import REPORTS
 from app.reports.models import Report
 from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, status_in
+from app.reports.references import FieldErrors
 from app.reports.results import report_result
 from app.reports.schemas import REPORT_MODELS, Outcomes, ReportDetail, ReportOut, ReportPage, ReportStatus
 from app.reports.service import record_reports
-from app.reports.validation import FieldErrors, validate
+from app.reports.validation import validate
 from app.storage.paging import current_revision
 
 router = APIRouter(route_class=FastListRoute)
@@ -99,6 +101,8 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
                 pinned = view = await pin_to_head(connection, view)
             where, after = _conditions(filters, view), REPORT_CURSOR.decode(cursor)
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
+            if not bodies:
+                await require_known_filters(connection, filters, caller.level)
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
     query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of)

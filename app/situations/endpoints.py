@@ -25,6 +25,7 @@ from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
 from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import find_places, find_sources, place_conditions
+from app.reference.suggestions import require_known_filters
 from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
 from app.situations.service import load_situation, load_situations
 from app.situations.track_record import load_track_record
@@ -71,6 +72,8 @@ async def list_situations(
         async with database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
             items, last, revision = await load_situations(connection, where, view, after=after, limit=limit)
+            if not items:
+                await require_known_filters(connection, filters, caller.level)
         return [orjson.dumps(item).decode() for item in items], SITUATION_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
@@ -130,6 +133,8 @@ async def list_warnings(
             items, last, revision = await load_warnings(
                 connection, where, view, within_days=filters.within_days, unresolved=filters.unresolved, after=after, limit=limit
             )
+            if not items:
+                await require_known_filters(connection, filters, caller.level)
         return items, WARNING_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)

@@ -13,10 +13,10 @@ from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal, Scope
 from app.http.cursors import Cursor
 from app.http.openapi import CURATE_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, create_operation
-from app.http.problems import invalid_field
+from app.http.problems import FieldProblem, invalid
 from app.http.query_params import Limit, PageCursor
-from app.http.request_body import validated_body
 from app.http.responses import json_response, page_response
+from app.reference.suggestions import body_in_place, unknown_place
 from app.storage.paging import current_revision
 from app.webhooks import queries, service
 from app.webhooks.events import MEDIA_TYPE
@@ -40,7 +40,11 @@ MAX_RESOLVE_SECONDS = 3.0
 
 @router.post("/webhooks", summary="Create a webhook", response_model=WebhookCreated, **create_operation(WebhookIn, responses=CURATE_ERRORS))
 async def create_webhook(
-    request: Request, caller: Subscriber, settings: SettingsDep, sent: Annotated[WebhookIn, Depends(validated_body(WebhookIn))]
+    request: Request,
+    caller: Subscriber,
+    settings: SettingsDep,
+    database: DatabaseDep,
+    sent: Annotated[WebhookIn, Depends(body_in_place(WebhookIn, "place"))],
 ) -> Response:
     """Post every change that the key may see to a URL, as a CloudEvent, at least once. Needs the scope `read`.
 
@@ -59,7 +63,9 @@ async def create_webhook(
     try:
         target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=MAX_RESOLVE_SECONDS)
     except ForbiddenTarget as forbidden:
-        raise invalid_field("/url", str(forbidden)) from None
+        problem = FieldProblem(pointer="/url", detail=str(forbidden))
+        async with database.read() as connection:
+            raise invalid([problem, *await unknown_place(connection, "/place", sent.place, caller.level)]) from None
 
     async def write(session: AsyncSession) -> WriteResult:
         webhook = await service.add_webhook(session, caller, sent, str(target))

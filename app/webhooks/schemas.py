@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, field_validator
 from typing_extensions import TypeAliasType
 
 from app.changes.schemas import ChangeOut
@@ -29,11 +28,13 @@ class WebhookIn(BaseModel):
     country: str | None = Field(default=None, pattern="^[A-Z]{3}$", description="Only changes in this country, ISO 3166-1 alpha-3.")
     after: WebhookStart = Field(default="now", description="`beginning` delivers the whole ledger first, `now` later changes only.")
 
-    @model_validator(mode="after")
-    def _check_within(self) -> "WebhookIn":
-        if self.within and self.place is None:
-            raise PydanticCustomError("value_error", "within needs a place", {"field": "within"})
-        return self
+    # Checked even if another field is wrong.
+    @field_validator("within")
+    @classmethod
+    def _check_within(cls, within: bool, info: ValidationInfo) -> bool:
+        if within and info.data.get("place", "") is None:
+            raise ValueError("within needs a place: send place, or leave within out")
+        return within
 
 
 class WebhookLinks(BaseModel):

@@ -19,6 +19,7 @@ from app.http.openapi import READ_ERRORS, problem_responses
 from app.http.problems import not_found
 from app.http.responses import json_response, next_url
 from app.reference.queries import place_conditions
+from app.reference.suggestions import require_known_filters
 from app.reports.models import Report
 from app.storage.paging import current_revision
 
@@ -66,6 +67,8 @@ async def list_alerts(
     view = View(caller.level, horizons=settings.horizons)
     async with database.snapshot() as connection:
         messages, last, revision = await list_messages(connection, where, view, before=before, limit=filters.limit)
+        if not messages:
+            await require_known_filters(connection, filters, caller.level)
     url = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     older = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
     body = render_feed(messages, url=url, next_url=older, sender=settings.cap_sender)

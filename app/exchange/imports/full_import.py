@@ -25,7 +25,8 @@ from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
 from app.ledger.queries import STATEMENT_TYPES
 from app.reference.models import MODELS
 from app.reference.queries import UNKNOWN_PLACE
-from app.reports.validation import FieldErrors, validate
+from app.reports.references import FieldErrors
+from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 
