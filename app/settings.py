@@ -76,6 +76,7 @@ DatabaseUrl = Annotated[
     ),
 ]
 Origin = Annotated[str, _matching(rf"\*|{ORIGIN}", "must be `*` or an origin without a path, such as https://example.org")]
+PublicUrl = Annotated[str, _matching(ISSUER, "must be an address without a query, such as https://lifeline.example.org")]
 # It is compared with what other systems send.
 Name = Annotated[str, _matching(r"[^\s\x00-\x1f\x7f]{1,200}", "must have 1 to 200 characters, without spaces")]
 Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
@@ -185,6 +186,11 @@ class Settings(BaseSettings):
     )
     clock_skew_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=60, description="Seconds by which a time in a report may lie ahead of the server's clock."
+    )
+    public_url: PublicUrl | None = Field(
+        default=None,
+        description="Address at which clients reach the service: alerts, their identifiers in the Atom feed and the links of OGC API - "
+        "Features begin with it. Unset: the address of each request, and these answers are not cached.",
     )
     cap_sender: Annotated[
         str, _matching(r"[^\s\x00-\x1f\x7f,<&]{1,200}", "must be a name such as a domain, without spaces, commas, < and &")

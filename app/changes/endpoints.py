@@ -19,7 +19,7 @@ from app.http.content_negotiation import Format
 from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularFormat, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, problem_responses
 from app.http.problems import invalid_field
-from app.http.query_params import Limit
+from app.http.query_params import Hashtags, Limit
 from app.http.responses import page_response
 from app.http.state import app_state, request_state
 from app.reference.suggestions import require_known_filters
@@ -74,7 +74,7 @@ def _encode_event(change: ServedChange, level: int) -> bytes:
     return format_sse_event(event=change.type, data_str=change.json, id=CHANGE_CURSORS[level].encode(change.seq, change.seq))
 
 
-def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, start: int) -> ListQuery:
+def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, start: int, *, hxl: bool) -> ListQuery:
     """Return the changes after a position, up to the head of the ledger at the first page."""
     head: int | None = None
 
@@ -86,7 +86,7 @@ def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, sta
         next_cursor = CHANGE_CURSORS[caller.level].encode(last, last) if last < head else None
         return [change.json for change in changes if change.seq <= head], next_cursor, head
 
-    return ListQuery("changes", fetch, level=caller.level, cursor_parameter="after")
+    return ListQuery("changes", fetch, level=caller.level, cursor_parameter="after", hxl=hxl)
 
 
 @router.get("/changes" + SUFFIX, include_in_schema=False)
@@ -100,6 +100,7 @@ async def list_changes(
     wait: Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a change if there is none yet (long polling).")] = 0,
     limit: Limit = 100,
     format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
+    hxl: Hashtags = True,
 ) -> Response:
     """List the entries of the ledger after a cursor, in order, each with the current documents of the indicators that it changed.
 
@@ -111,7 +112,7 @@ async def list_changes(
     seq = await _start_seq(feed, caller, after, "?after")
     chosen = negotiate_format(request, TABULAR_FORMATS, format)
     if chosen is not Format.JSON:
-        return await list_response(request, _list_query(feed, caller, filters, seq), chosen, cursor=None, limit=limit)
+        return await list_response(request, _list_query(feed, caller, filters, seq, hxl=hxl), chosen, cursor=None, limit=limit)
     start = asyncio.get_running_loop().time()
     while True:
         version = feed.version(caller.level)

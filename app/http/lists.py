@@ -12,7 +12,7 @@ from app.domain.times import DateOrTime
 from app.http.content_negotiation import MEDIA_TYPES, Format, parse_accept
 from app.http.openapi import LIST_ERRORS, Responses, problem_responses
 from app.http.problems import FieldProblem, Problem, invalid_field, not_found
-from app.http.query_params import AsOf, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import AsOf, CountryFilter, Hashtags, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import page_response
 from app.http.state import app_state
 
@@ -63,6 +63,7 @@ class PastListFilters(ListFilters):
     as_of: AsOf = None
     known_at: KnownAt = None
     format: GeographicFormat = None
+    hxl: Hashtags = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class ListQuery:
     """The list that a request asks for, fetched page by page in a stable order.
 
     `collection` names the list; `kind` is that of all its records, if they have one. `fetch_page` takes a cursor or None, and a limit.
-    `level` is the caller's clearance.
+    `level` is the caller's clearance. `hxl`: tables have a row of hashtags.
     """
 
     collection: str
@@ -79,6 +80,7 @@ class ListQuery:
     kind: str | None = None
     as_of: str | None = None
     cursor_parameter: str = "cursor"
+    hxl: bool = True
 
 
 # Answers a list in a format other than JSON, from a cursor on; a limit of None is the whole list.

@@ -126,7 +126,8 @@ def create_operation(
     if max_items is not None:
         several = {"type": "array", "items": schema, "minItems": 1, "maxItems": max_items}
         # Each model again, because openapi-generator compiles no union of a union and a list.
-        _body_unions[f"{name}OrList"] = {"anyOf": [*references, several], "description": f"One of them, or a list of up to {max_items:,}."}
+        _body_unions[f"{name}OrList"] = _body_unions[name] | {"anyOf": [*references, several], "description": "One, or a list of several."}
+        del _body_unions[f"{name}OrList"]["oneOf"]
         schema = {"$ref": f"#/components/schemas/{name}OrList"}
     if examples is None:
         examples = {title: value for model in models for title, value in _REQUEST_EXAMPLES.get(model.__name__, {}).items()}

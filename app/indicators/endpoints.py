@@ -62,7 +62,7 @@ async def _list_response(
         return documents, INDICATOR_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("indicators", fetch, level=caller.level, kind=kind, as_of=filters.as_of)
+    listing = ListQuery("indicators", fetch, level=caller.level, kind=kind, as_of=filters.as_of, hxl=filters.hxl)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 

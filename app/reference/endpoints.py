@@ -30,7 +30,7 @@ from app.http.lists import (
 )
 from app.http.openapi import CURATE_ERRORS, READ_ERRORS, create_operation
 from app.http.problems import not_found
-from app.http.query_params import BoundingBox, CountryFilter, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import BoundingBox, CountryFilter, Hashtags, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import validated_body
 from app.http.responses import json_response
 from app.reference import schemas
@@ -54,8 +54,17 @@ Body = TypeVar("Body", bound=BaseModel)
 class PageRequest:
     """The page of a list that a request asks for."""
 
-    def __init__(self, request: Request, caller: CallerDep, database: DatabaseDep, cursor: PageCursor = None, limit: Limit = 100) -> None:
+    def __init__(
+        self,
+        request: Request,
+        caller: CallerDep,
+        database: DatabaseDep,
+        cursor: PageCursor = None,
+        limit: Limit = 100,
+        hxl: Hashtags = True,
+    ) -> None:
         self._request, self._caller, self._database, self._cursor, self._limit = request, caller, database, cursor, limit
+        self._hxl = hxl
 
     async def response(
         self, model: ReferenceModel, where: Sequence[ColumnElement[bool]], offered: Sequence[Format], format_: str | None
@@ -73,7 +82,7 @@ class PageRequest:
                     await require_known_filters(connection, self._request.query_params, level)
             return [orjson.dumps(body).decode() for body in bodies], codec.encode(last, revision), revision
 
-        query = ListQuery(f"{name}s", fetch, level=level)
+        query = ListQuery(f"{name}s", fetch, level=level, hxl=self._hxl)
         chosen = negotiate_format(self._request, offered, format_)
         return await list_response(self._request, query, chosen, cursor=self._cursor, limit=self._limit)
 

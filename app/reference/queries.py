@@ -12,8 +12,9 @@ from sqlmodel import col
 
 from app.domain.time_point import LATEST, TimePoint
 from app.reference.geometry import BBox, visible_geometry
-from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
+from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.records import REVEAL_FROM, PlaceRecord, SourceNames, SourceRecord
+from app.storage.paging import chunks
 from app.storage.types import table_of
 
 # Details of errors about a reference to an unknown record.
@@ -159,6 +160,16 @@ async def source_names(connection: AsyncConnection, slugs: Collection[str]) -> d
     return {row.slug: SourceNames(*row) for row in rows}
 
 
+async def ancestors_of(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
+    """Return the places that contain each place, itself among them."""
+    found: dict[UUID, set[UUID]] = {each: {each} for each in ids}
+    for some in chunks(ids):
+        pairs = select(col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)).where(col(PlaceAncestor.place_id).in_(some))
+        for place, ancestor in await connection.execute(pairs):
+            found[place].add(ancestor)
+    return found
+
+
 _TIMEZONES = select(_places.id, _places.timezone).where(_places.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -177,8 +188,14 @@ async def find_routes(connection: AsyncConnection, slugs: Collection[str]) -> se
 async def place_geometries(connection: AsyncConnection, slugs: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return the GeoJSON geometry of places by slug, else their centroid as a point; places with neither are absent."""
     columns = (col(Place.slug), col(Place.geometry), col(Place.longitude), col(Place.latitude))
-    rows = await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs)), col(Place.west).is_not(None)))
-    return {row.slug: row.geometry or {"type": "Point", "coordinates": [row.longitude, row.latitude]} for row in rows}
+    rows = (await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs))))).mappings()
+    return {row["slug"]: found for row in rows if (found := place_geometry(row)) is not None}
+
+
+def place_geometry(row: Any) -> dict[str, Any] | None:
+    """Return the GeoJSON geometry of the row of a place, else its centroid as a point."""
+    point = None if row["longitude"] is None else {"type": "Point", "coordinates": [row["longitude"], row["latitude"]]}
+    return row["geometry"] or point
 
 
 async def route_geometries(connection: AsyncConnection, slugs: Collection[str], level: int) -> dict[str, dict[str, Any]]:
@@ -212,9 +229,13 @@ def place_conditions(column: Any, place: str | None, *, within: bool, country: s
 
 
 def places_in_box(bbox: BBox) -> Select[Any]:
-    """Return a subquery of the places whose bounding box intersects another one."""
+    """Return a subquery of the places whose geometry has a part of which the bounding box intersects another one."""
+    return select(col(Extent.record_id)).where(*in_box(bbox))
+
+
+def in_box(bbox: BBox) -> list[ColumnElement[bool]]:
+    """Return the conditions for extents that intersect a box; a box whose west is above its east crosses the antimeridian."""
     west, south, east, north = bbox
-    # A box whose west is above its east crosses the antimeridian.
-    combine = and_ if west <= east else or_
-    across = combine(col(Place.west) <= east, col(Place.east) >= west)
-    return select(col(Place.id)).where(across, col(Place.south) <= north, col(Place.north) >= south)
+    begins, ends, crosses = col(Extent.west) <= east, col(Extent.east) >= west, col(Extent.west) > col(Extent.east)
+    across = or_(begins & ends, crosses & or_(begins, ends)) if west <= east else or_(crosses, begins, ends)
+    return [across, col(Extent.south) <= north, col(Extent.north) >= south]

@@ -1,23 +1,25 @@
-"""Create reference data, which is never changed or removed afterwards."""
+"""Create reference data, and change places."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, insert, or_, select
+from sqlalchemy import delete, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import SQLModel, col
 
 from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
+from app.domain.tlp import MAX_LEVEL
 from app.http.problems import FieldProblem, Problem, invalid
-from app.reference.geometry import bbox_of
-from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
-from app.reference.queries import UNKNOWN_PLACE, find_places
+from app.reference.geometry import EXACT_FROM, bbox_of, by_type, visible_geometry
+from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
+from app.reference.queries import UNKNOWN_PLACE, ancestors_of, find_places, place_geometry
 from app.reference.records import alias_slug
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.suggestions import unknown_place
+from app.storage.paging import chunks
 from app.storage.types import table_of
 
 _newest = UUID(int=0)
@@ -52,7 +54,7 @@ def _exists(model: ReferenceModel, slug: str) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class _Container:
-    """A place that others are added to: its country and time zone, and its ancestors and itself from the top down."""
+    """A place that others are added to: its country and time zone, and its ancestors and, last, itself."""
 
     country: str | None
     timezone: str
@@ -66,8 +68,8 @@ async def add_places(session: AsyncSession, places: Sequence[tuple[PlaceIn, UUID
     """
     connection = await session.connection()
     known = await find_places(connection, {name for place, _ in places for name in (place.slug, place.parent) if name is not None})
-    paths = await _paths(connection, {each.id for each in known.values()})
-    containers = {name: _Container(each.country, each.timezone, paths[each.id]) for name, each in known.items()}
+    paths = await ancestors_of(connection, {each.id for each in known.values()})
+    containers = {name: _Container(each.country, each.timezone, (*paths[each.id] - {each.id}, each.id)) for name, each in known.items()}
     taken = await _existing_codes(connection, {(code.scheme, code.code) for place, _ in places for code in place.codes})
     rows: list[dict[str, Any]] = []
     codes: list[dict[str, Any]] = []
@@ -92,15 +94,14 @@ async def add_places(session: AsyncSession, places: Sequence[tuple[PlaceIn, UUID
             codes += [{"scheme": scheme, "code": code, "place_id": row["id"]} for scheme, code in own]
             ancestors += [{"ancestor_id": each, "place_id": row["id"]} for each in container.path]
             results.append(True)
-    for model, added in ((Place, rows), (PlaceAncestor, ancestors), (PlaceCode, codes)):
+    extents = [each for row in rows for each in extent_rows(row["id"], place_geometry(row))]
+    for model, added in ((Place, rows), (PlaceAncestor, ancestors), (PlaceCode, codes), (Extent, extents)):
         if added:
             await session.execute(insert(table_of(model)), added)
     return results
 
 
 def _place_row(place: PlaceIn, identifier: UUID, parent: _Container) -> dict[str, Any]:
-    shape = place.geometry or ({"coordinates": place.centroid} if place.centroid else None)
-    west, south, east, north = bbox_of(shape) if shape else (None,) * 4
     return {
         "id": identifier,
         "slug": place.slug,
@@ -111,22 +112,35 @@ def _place_row(place: PlaceIn, identifier: UUID, parent: _Container) -> dict[str
         "longitude": place.centroid[0] if place.centroid else None,
         "latitude": place.centroid[1] if place.centroid else None,
         "geometry": place.geometry,
-        "west": west,
-        "south": south,
-        "east": east,
-        "north": north,
         "created_at": utc_now(),
     }
 
 
-async def _paths(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, tuple[UUID, ...]]:
-    """Return places with all of their ancestors; the place itself comes last."""
-    ancestors: dict[UUID, tuple[UUID, ...]] = dict.fromkeys(ids, ())
-    pairs = select(col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)).where(col(PlaceAncestor.place_id).in_(list(ids)))
-    for place, ancestor in await connection.execute(pairs):
-        if place != ancestor:
-            ancestors[place] += (ancestor,)
-    return {place: (*path, place) for place, path in ancestors.items()}
+async def change_place(
+    session: AsyncSession, identifier: UUID, *, name: str | None = None, parent: str | None = None, codes: Collection[str] = ()
+) -> None:
+    """Change the name or the parent of a place, or add codes to it; raise 422 for a parent that is unknown or inside the place."""
+    connection = await session.connection()
+    changed: dict[str, Any] = {} if name is None else {"name": name}
+    if parent is not None:
+        above = (await find_places(connection, [parent])).get(parent)
+        path = (await ancestors_of(connection, [above.id]))[above.id] if above else set()
+        if above is None or identifier in path:
+            raise invalid([FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE if above is None else f"{parent} is inside the place")])
+        changed["parent_id"] = above.id
+        former = (await ancestors_of(connection, [identifier]))[identifier] - {identifier}
+        inside = select(col(PlaceAncestor.place_id)).where(col(PlaceAncestor.ancestor_id) == identifier)
+        ids = list((await connection.execute(inside)).scalars())
+        for some in chunks(ids):
+            pairs = col(PlaceAncestor.place_id).in_(some), col(PlaceAncestor.ancestor_id).in_(former)
+            await session.execute(delete(table_of(PlaceAncestor)).where(*pairs))
+        rows = [{"ancestor_id": ancestor, "place_id": place} for place in ids for ancestor in path]
+        await session.execute(insert(table_of(PlaceAncestor)), rows)
+    if changed:
+        await session.execute(update(table_of(Place)).where(col(Place.id) == identifier).values(changed))
+    if codes:
+        added = [code.partition(":") for code in codes]
+        await session.execute(insert(table_of(PlaceCode)), [{"scheme": each[0], "code": each[2], "place_id": identifier} for each in added])
 
 
 async def _existing_codes(connection: AsyncConnection, codes: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -165,7 +179,22 @@ async def add_route(session: AsyncSession, route: RouteIn, identifier: UUID | No
     identifier = identifier or _next_id()
     await _require_new(session, Route, route.slug, col(Route.slug) == route.slug)
     await _insert(session, Route(id=identifier, created_at=utc_now(), **route.model_dump()))
+    if route.geometry is not None:
+        await session.execute(insert(table_of(Extent)), extent_rows(identifier, route.geometry, is_route=True))
     return identifier
+
+
+def extent_rows(identifier: UUID, geometry: dict[str, Any] | None, *, is_route: bool = False) -> list[dict[str, Any]]:
+    """Return the rows of the extents of a record: of a route, also those of its rounded geometry for clearances below EXACT_FROM."""
+    if geometry is None:
+        return []
+    seen = [(0, EXACT_FROM - 1), (EXACT_FROM, MAX_LEVEL)] if is_route else [(0, MAX_LEVEL)]
+    rows = []
+    for low, high in seen:
+        for type_, part in by_type(visible_geometry(geometry, low) if is_route else geometry).items():
+            box = dict(zip(("west", "south", "east", "north"), bbox_of(part), strict=True))
+            rows.append({"record_id": identifier, "type": type_, "min_clearance": low, "max_clearance": high, **box})
+    return rows
 
 
 async def _require_new(session: AsyncSession, model: ReferenceModel, slug: str, taken: Any) -> None:

@@ -105,7 +105,7 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
                 await require_known_filters(connection, filters, caller.level)
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
-    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of)
+    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of, hxl=filters.hxl)
     return await list_response(request, query, format_, cursor=filters.cursor, limit=filters.limit)
 
 

@@ -80,8 +80,6 @@ class ResolvedReport:
         return [self.source, *self.via, *([self.origin] if self.origin else [])]
 
 
-
-
 def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
     """Check a report alone: fields, bounds, relations between fields and times, without the database; return every error."""
     if (path := find_nul(body)) is not None:

@@ -77,7 +77,7 @@ async def list_situations(
         return [orjson.dumps(item).decode() for item in items], SITUATION_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of)
+    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of, hxl=filters.hxl)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -138,7 +138,7 @@ async def list_warnings(
         return items, WARNING_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of)
+    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of, hxl=filters.hxl)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 

@@ -23,11 +23,11 @@ from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
-from app.reference.models import Place, PlaceAncestor, PlaceCode, Route
-from app.reference.queries import find_sources
+from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, Route
+from app.reference.queries import find_sources, place_geometry
 from app.reference.records import PlaceRecord, SourceRecord
 from app.reference.schemas import SourceIn
-from app.reference.service import add_source
+from app.reference.service import add_source, extent_rows
 from app.reports.models import Report
 from app.reports.service import append_report, append_retraction
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
@@ -158,18 +158,19 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
     connection = await session.connection()
     ids = [uuid7() for _ in world.places]
     facts: dict[str, PlaceRecord] = {}
-    places, codes, ancestors = [], [], []
+    places, codes, ancestors, extents = [], [], [], []
     for number, place in enumerate(world.places):
         code = f"X{number:07}"
         at = {"longitude": place.longitude, "latitude": place.latitude}
-        box = {"west": place.longitude, "east": place.longitude, "south": place.latitude, "north": place.latitude}
         parent = None if place.parent is None else ids[place.parent]
         about = {"id": ids[number], "slug": place.slug, "name": place.name, "parent_id": parent, "country": place.country}
-        places.append(about | at | box | {"timezone": "UTC", "geometry": None, "created_at": utc_now()})
+        places.append(about | at | {"timezone": "UTC", "geometry": None, "created_at": utc_now()})
+        extents += extent_rows(ids[number], place_geometry(places[-1]))
         codes.append({"scheme": "synthetic", "code": code, "place_id": ids[number]})
         ancestors += [{"ancestor_id": ids[each], "place_id": ids[number]} for each in _line(world, number)]
         facts[place.slug] = PlaceRecord(ids[number], place.slug, place.name, place.country, (("synthetic", code),))
     await bulk_insert(connection, table_of(Place), places)
+    await bulk_insert(connection, table_of(Extent), extents)
     await bulk_insert(connection, table_of(PlaceCode), codes)
     await bulk_insert(connection, table_of(PlaceAncestor), ancestors)
     empty = {"origin": None, "destination": None, "geometry": None, "created_at": utc_now()}

@@ -44,7 +44,7 @@ from tests.support.servers import client_for, new_key, settings_on, wait_if_wind
         ("/v1/indicators/x/history", 10),
         ("/v1/sources/x/record", 10),
         ("/v1/places/oldtown", 1),
-        ("/ogc/collections/routes/items?limit=1000", 10),
+        ("/ogc/collections/routes_line/items?limit=1000", 10),
         ("/v1/me", 1),
         ("/", 5),
         ("/?as_of=2016-01-01", 9),
