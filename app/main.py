@@ -41,6 +41,7 @@ from app.telemetry.logging import configure_logging
 from app.telemetry.metrics import DatabaseMetrics, ProcessMetrics, RequestMetricsMiddleware, metrics_registry
 from app.webhooks.cosigning import cosigning
 from app.webhooks.dispatcher import dispatching
+from app.webhooks.endpoints import events as webhook_events
 
 
 def create_app(settings: Settings | None = None) -> Application:
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Application:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        webhooks=webhook_events,
         dependencies=[Depends(reject_unknown_parameters)],
         generate_unique_id_function=lambda route: route.name,
         telemetry=tracing.telemetry_config(tracer_provider),

@@ -22,6 +22,7 @@ from app.domain.setting_types import (
     LogOrigin,
     Name,
     Origin,
+    PublicUrl,
     RateSetting,
     check_kinds,
     from_json,
@@ -145,6 +146,11 @@ class Settings(BaseSettings):
     )
     clock_skew_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=60, description="Seconds by which a time in a report may lie ahead of the server's clock."
+    )
+    public_url: PublicUrl | None = Field(
+        default=None,
+        description="Address at which clients reach the service: alerts, their identifiers in the Atom feed and the links of OGC API - "
+        "Features begin with it. Unset: the address of each request, and these answers are not cached.",
     )
     cap_sender: Annotated[
         str, matching(r"[^\s\x00-\x1f\x7f,<&]{1,200}", "must be a name such as a domain, without spaces, commas, < and &")

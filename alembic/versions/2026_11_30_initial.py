@@ -167,10 +167,6 @@ def _create_reference() -> None:
         sa.Column("longitude", sa.Float(), nullable=True),
         sa.Column("latitude", sa.Float(), nullable=True),
         sa.Column("geometry", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("west", sa.Float(), nullable=True),
-        sa.Column("south", sa.Float(), nullable=True),
-        sa.Column("east", sa.Float(), nullable=True),
-        sa.Column("north", sa.Float(), nullable=True),
         sa.Column("valid_from", sa.String(length=10), nullable=True),
         sa.Column("valid_to", sa.String(length=10), nullable=True),
         sa.Column("successor_of", sa.String(length=64), nullable=True),
@@ -181,6 +177,18 @@ def _create_reference() -> None:
     )
     op.create_index("ix_place_country", "place", ["country"])
     op.create_index("ix_place_parent_id", "place", ["parent_id"])
+    op.create_table(
+        "extent",
+        sa.Column("record_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("min_clearance", sa.Integer(), nullable=False),
+        sa.Column("max_clearance", sa.Integer(), nullable=False),
+        sa.Column("west", sa.Float(), nullable=False),
+        sa.Column("south", sa.Float(), nullable=False),
+        sa.Column("east", sa.Float(), nullable=False),
+        sa.Column("north", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("record_id", "type", "min_clearance", name=op.f("pk_extent")),
+    )
     op.create_table(
         "place_ancestor",
         sa.Column("ancestor_id", sa.Uuid(), nullable=False),
@@ -583,6 +591,7 @@ def downgrade() -> None:
     op.drop_table("source")
     op.drop_table("route")
     op.drop_table("place_code")
+    op.drop_table("extent")
     op.drop_table("place_ancestor")
     op.drop_table("place")
     op.drop_table("audit_head")

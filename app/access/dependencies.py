@@ -53,7 +53,9 @@ async def get_caller(
     current_requirement().level = public_level
     if credentials is None:
         if "authorization" in request.headers:
-            raise _unauthorized("The header Authorization must be `Bearer KEY`.")
+            raise _unauthorized(
+                "The header Authorization must be `Bearer KEY`, or HTTP Basic with the key as password; in a write of a web page `Bearer KEY`."
+            )
         caller = Principal(level=public_level)
     else:
         caller = await _authenticate(request, database, credentials.credentials, public_level)

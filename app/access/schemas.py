@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from typing_extensions import TypeAliasType
 
 from app.access.principal import Scope
-from app.domain.times import DateOrTime
+from app.domain.kinds.values import WHOLE
+from app.domain.times import DateOrTime, Timestamp
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 
@@ -25,7 +26,7 @@ class Me(BaseModel):
     person: str | None = Field(description="Person that the key belongs to; null if it names none.")
     scopes: list[Scope] = Field(description="Scopes of the key; empty without a key.")
     clearance: Label = Field(description="Highest label that the caller may read.")
-    expires_at: str | None = Field(description="When the key or token expires, UTC; null for never.")
+    expires_at: Timestamp | None = Field(description="When the key or token expires, UTC; null for never.")
 
 
 class KeyIn(BaseModel):
@@ -53,7 +54,9 @@ class RotationIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     overlap_hours: Annotated[
-        int, Field(ge=0, le=MAX_OVERLAP_HOURS, description="Hours for which the previous secret stays valid; 0 ends it at once.")
+        StrictInt,
+        Field(ge=0, le=MAX_OVERLAP_HOURS, description="Hours for which the previous secret stays valid; 0 ends it at once."),
+        WHOLE,
     ] = 24
 
 
@@ -68,10 +71,10 @@ class KeyOut(BaseModel):
     scopes: list[Scope] = Field(description="What the key may do.")
     clearance: Label = Field(description="Highest label that the key may read.")
     status: KeyStatus = Field(description="Whether the key is valid now.")
-    created_at: str = Field(description="When it was created, UTC.")
-    expires_at: str | None = Field(description="When it expires, UTC; null for never.")
-    revoked_at: str | None = Field(description="When it was revoked, UTC; null if it was not.")
-    previous_until: str | None = Field(
+    created_at: Timestamp = Field(description="When it was created, UTC.")
+    expires_at: Timestamp | None = Field(description="When it expires, UTC; null for never.")
+    revoked_at: Timestamp | None = Field(description="When it was revoked, UTC; null if it was not.")
+    previous_until: Timestamp | None = Field(
         description="When the secret before the last rotation expires, UTC; null if the key was never rotated."
     )
     from_issuer: bool = Field(
@@ -97,8 +100,8 @@ class AuditOut(BaseModel):
     """An entry of the audit log."""
 
     id: str = Field(description="Identifier, a UUID.")
-    at: str = Field(description="When it happened, UTC; of several equal reads, the last.")
-    first_at: str | None = Field(description="When the first of several equal reads happened, UTC; null for other entries.")
+    at: Timestamp = Field(description="When it happened, UTC; of several equal reads, the last.")
+    first_at: Timestamp | None = Field(description="When the first of several equal reads happened, UTC; null for other entries.")
     action: AuditAction = Field(
         description="`write`: a change of data, or the dry run of an import. `read`: a read at `amber` or above. `key`: a change of a key."
     )

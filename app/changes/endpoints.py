@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from app.access.dependencies import CallerDep, credential_revoked
+from app.access.dependencies import CallerDep, DatabaseDep, credential_revoked
 from app.access.principal import Principal
 from app.changes.queries import CHANGE_CURSORS, ServedChange
 from app.changes.schemas import ChangeFilters, ChangePage
@@ -19,9 +19,10 @@ from app.http.content_negotiation import Format
 from app.http.lists import SUFFIX, TABULAR_FORMATS, ListQuery, Page, TabularFormat, format_responses, list_response, negotiate_format
 from app.http.openapi import LIST_ERRORS, problem_responses
 from app.http.problems import invalid_field
-from app.http.query_params import Limit
+from app.http.query_params import Hashtags, Limit
 from app.http.responses import page_response
 from app.http.state import app_state, request_state
+from app.reference.suggestions import require_known_filters
 
 router = APIRouter(tags=["Changes"])
 
@@ -44,7 +45,17 @@ async def get_feed(request: Request) -> ChangeFeed:
 
 
 FeedDep = Annotated[ChangeFeed, Depends(get_feed)]
-FiltersDep = Annotated[ChangeFilters, Depends()]
+
+
+async def get_filters(caller: CallerDep, database: DatabaseDep, filters: Annotated[ChangeFilters, Depends()]) -> ChangeFilters:
+    """Return the filters of changes; 422 for an unknown place, which no page can tell from one without changes."""
+    if filters.place is not None:
+        async with database.read() as connection:
+            await require_known_filters(connection, filters, caller.level)
+    return filters
+
+
+FiltersDep = Annotated[ChangeFilters, Depends(get_filters)]
 
 
 async def _start_seq(feed: ChangeFeed, caller: Principal, after: str | None, pointer: str) -> int:
@@ -63,7 +74,7 @@ def _encode_event(change: ServedChange, level: int) -> bytes:
     return format_sse_event(event=change.type, data_str=change.json, id=CHANGE_CURSORS[level].encode(change.seq, change.seq))
 
 
-def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, start: int) -> ListQuery:
+def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, start: int, *, hxl: bool) -> ListQuery:
     """Return the changes after a position, up to the head of the ledger at the first page."""
     head: int | None = None
 
@@ -75,7 +86,7 @@ def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, sta
         next_cursor = CHANGE_CURSORS[caller.level].encode(last, last) if last < head else None
         return [change.json for change in changes if change.seq <= head], next_cursor, head
 
-    return ListQuery("changes", fetch, level=caller.level, cursor_parameter="after")
+    return ListQuery("changes", fetch, level=caller.level, cursor_parameter="after", hxl=hxl)
 
 
 @router.get("/changes" + SUFFIX, include_in_schema=False)
@@ -89,6 +100,7 @@ async def list_changes(
     wait: Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a change if there is none yet (long polling).")] = 0,
     limit: Limit = 100,
     format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
+    hxl: Hashtags = True,
 ) -> Response:
     """List the entries of the ledger after a cursor, in order, each with the current documents of the indicators that it changed.
 
@@ -100,7 +112,7 @@ async def list_changes(
     seq = await _start_seq(feed, caller, after, "?after")
     chosen = negotiate_format(request, TABULAR_FORMATS, format)
     if chosen is not Format.JSON:
-        return await list_response(request, _list_query(feed, caller, filters, seq), chosen, cursor=None, limit=limit)
+        return await list_response(request, _list_query(feed, caller, filters, seq, hxl=hxl), chosen, cursor=None, limit=limit)
     start = asyncio.get_running_loop().time()
     while True:
         version = feed.version(caller.level)

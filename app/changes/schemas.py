@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from app.http.lists import CurrentListEnvelope
+from app.domain.times import Timestamp
+from app.http.lists import ListEnvelope
 from app.http.query_params import CountryFilter, PlaceFilter, Within
 from app.indicators.schemas import Indicator, KindName
 
@@ -49,7 +50,7 @@ class ChangeOut(BaseModel):
         description="`supersedes` of a correction, `outcome` of an outcome, `reliability` and `before` of a grade, `sensitivity` and "
         "`before` of a label or proposal; null for other types."
     )
-    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
     recorded_by: str = Field(description="Organisation that sent it; empty if withheld.")
     actor: str | None = Field(
         default=None,
@@ -65,7 +66,7 @@ class ChangeOut(BaseModel):
     documents: list[Indicator] = Field(description="The changed indicators in their current state; their `revision` may be later.")
 
 
-class ChangePage(CurrentListEnvelope[ChangeOut]):
+class ChangePage(ListEnvelope[ChangeOut]):
     """A page of changes, in order."""
 
     next: str = Field(description="Cursor to continue from with `after=`, now or later; never null.")

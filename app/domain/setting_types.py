@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 
 from app.domain.kinds import KINDS
 from app.domain.rates import Rate, parse_rate
-from app.domain.urls import DATABASE_URL, ORIGIN
+from app.domain.urls import DATABASE_URL, ISSUER, ORIGIN
 
 MAX_DAYS = 3650
 MAX_SECRET_CHARACTERS = 1000
@@ -67,6 +67,7 @@ DatabaseUrl = Annotated[
     ),
 ]
 Origin = Annotated[str, matching(rf"\*|{ORIGIN}", "must be `*` or an origin without a path, such as https://example.org")]
+PublicUrl = Annotated[str, matching(ISSUER, "must be an address without a query, such as https://lifeline.example.org")]
 # It is compared with what other systems send.
 Name = Annotated[str, matching(r"[^\s\x00-\x1f\x7f]{1,200}", "must have 1 to 200 characters, without spaces")]
 # The name of a log, by which its checkpoints are told from all others.

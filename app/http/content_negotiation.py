@@ -16,6 +16,7 @@ class Format(StrEnum):
     JSONLD = "jsonld"
     ATOM = "atom"
     CAP = "cap"
+    HTML = "html"
 
 
 MEDIA_TYPES: dict[Format, str] = {
@@ -27,6 +28,7 @@ MEDIA_TYPES: dict[Format, str] = {
     Format.JSONLD: "application/ld+json",
     Format.ATOM: "application/atom+xml",
     Format.CAP: "application/cap+xml",
+    Format.HTML: "text/html; charset=utf-8",
 }
 _MEDIA_RANGES: dict[Format, tuple[str, ...]] = {each: (media_type.partition(";")[0],) for each, media_type in MEDIA_TYPES.items()}
 _MEDIA_RANGES[Format.NDJSON] += ("application/ndjson",)
@@ -38,8 +40,10 @@ AcceptedFormats = tuple[Format, ...]
 
 @lru_cache(maxsize=256)
 def parse_accept(accept: bytes) -> AcceptedFormats:
-    """Return the formats that an `Accept` header takes (RFC 9110, 12.5.1), best first; all of them for an empty header."""
+    """Return the formats that an `Accept` header takes (RFC 9110, 12.5.1), best first; all of them for one that names none."""
     ranges = parse_weights(accept.decode("latin-1"))
+    # Errors have this type; a client that names it says nothing of the formats that it takes.
+    ranges.pop("application/problem+json", None)
     if not ranges:
         return tuple(Format)
     weights = {each: max(_weight(name, ranges) for name in names) for each, names in _MEDIA_RANGES.items()}

@@ -1,6 +1,7 @@
-"""The outermost middleware: what each response has, and 400 for a head that two servers could read differently."""
+"""The outermost middleware: what each response has, one form of a key, and 400 for a head that two servers could read differently."""
 
 import re
+from base64 import b64decode
 from collections import defaultdict
 from functools import lru_cache
 
@@ -46,11 +47,27 @@ class EdgeMiddleware:
             await send(message)
 
         if (ambiguity := _ambiguity(scope, sent)) is None:
-            await self._app(scope, receive, send_completed)
+            await self._app(_with_bearer_key(scope, sent), receive, send_completed)
         else:
             # Later bytes on the connection may be a part of such a head or the next request.
             problem = Problem(400, ambiguity, kind="ambiguous", headers={"Connection": "close"})
             await send_problem(send_completed, problem, headers=SECURITY_HEADERS, head_only=scope["method"] == "HEAD")
+
+
+def _with_bearer_key(scope: Scope, sent: dict[bytes, bytes]) -> Scope:
+    """Return the scope with the password of HTTP Basic as the key, so that limits, cache and audit log see one form of a key.
+
+    A browser sends the password that it remembers with a form of any other site, too; so a write with an `Origin` needs `Bearer`.
+    """
+    scheme, _, credentials = sent.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"basic" or (b"origin" in sent and scope["method"] not in ("GET", "HEAD")):
+        return scope
+    try:
+        key = b64decode(credentials.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return scope
+    headers = [each for each in scope["headers"] if each[0] != b"authorization"]
+    return dict(scope, headers=[*headers, (b"authorization", b"Bearer " + key)]) if key else scope
 
 
 def _ambiguity(scope: Scope, sent: dict[bytes, bytes]) -> str | None:

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
 
+from app.domain.times import DateOrTime
 from app.http.content_negotiation import MEDIA_TYPES, Format, parse_accept
 from app.http.openapi import LIST_ERRORS, Responses, problem_responses
 from app.http.problems import FieldProblem, Problem, invalid_field, not_found
-from app.http.query_params import AsOf, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import AsOf, CountryFilter, Hashtags, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.responses import page_response
 from app.http.state import app_state
 
@@ -28,23 +30,19 @@ class ListEnvelope(BaseModel, Generic[Item]):
 
     items: list[Item] = Field(description="The records of this page.")
     next: str | None = Field(description="Cursor of the next page; null on the last.")
-    as_of: str | None = Field(description="The `as_of` of the request; null without one.")
+    as_of: DateOrTime | None = Field(description="The `as_of` of the request; null without one, and for a list that has no `as_of`.")
     revision: int = Field(description="Head of the ledger as this caller sees it, in the state that the page was read from.")
-
-
-class CurrentListEnvelope(ListEnvelope[Item], Generic[Item]):
-    """A page of a list without `as_of`."""
-
-    as_of: None = Field(default=None, description="Always null: this list has no `as_of`.")
 
 
 def _format_schema(offered: Sequence[Format]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [each.value for each in offered]})
 
 
+GeographicListFormat = TypeAliasType("GeographicListFormat", Annotated[str, _format_schema(GEOGRAPHIC_FORMATS)])
+TabularListFormat = TypeAliasType("TabularListFormat", Annotated[str, _format_schema(TABULAR_FORMATS)])
 _FORMAT = "Format, in place of `Accept`; also as a suffix, such as `.csv`. All but `json` hold the whole list unless `limit` is sent."
-GeographicFormat = Annotated[str | None, Query(max_length=32, description=_FORMAT), _format_schema(GEOGRAPHIC_FORMATS)]
-TabularFormat = Annotated[str | None, Query(max_length=32, description=_FORMAT), _format_schema(TABULAR_FORMATS)]
+GeographicFormat = Annotated[GeographicListFormat | None, Query(max_length=32, description=_FORMAT)]
+TabularFormat = Annotated[TabularListFormat | None, Query(max_length=32, description=_FORMAT)]
 
 
 class ListFilters(BaseModel):
@@ -65,6 +63,7 @@ class PastListFilters(ListFilters):
     as_of: AsOf = None
     known_at: KnownAt = None
     format: GeographicFormat = None
+    hxl: Hashtags = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class ListQuery:
     """The list that a request asks for, fetched page by page in a stable order.
 
     `collection` names the list; `kind` is that of all its records, if they have one. `fetch_page` takes a cursor or None, and a limit.
-    `level` is the caller's clearance.
+    `level` is the caller's clearance. `hxl`: tables have a row of hashtags.
     """
 
     collection: str
@@ -82,6 +81,7 @@ class ListQuery:
     as_of: str | None = None
     known_at: str | None = None
     cursor_parameter: str = "cursor"
+    hxl: bool = True
 
 
 # Answers a list in a format other than JSON, from a cursor on; a limit of None is the whole list.

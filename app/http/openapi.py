@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -15,7 +15,7 @@ from app.http.responses import REVISION_HEADER, json_response
 
 Responses = dict[int | str, dict[str, Any]]
 
-_REJECTED = invalid_field("?limit", "Input should be less than or equal to 1000")
+_REJECTED = invalid_field("?limit", "must be 1000 or less")
 # Description and example of each status.
 _STATUS_DESCRIPTIONS: dict[int, tuple[str, Problem]] = {
     400: ("The body is not JSON, or the request is not one of OGC API - Features.", Problem(400, "The body is not JSON.", kind="json")),
@@ -82,6 +82,11 @@ _REVISION_SEEN = {
 }
 # Records that have a revision; all lists have one.
 _REVISION_PATHS = ("/v1/indicators/{id}", "/v1/situations/{place}", "/v1/reports/{id}", "/v1/ledger/head")
+_BASIC = {
+    "type": "http",
+    "scheme": "basic",
+    "description": "The key as password, with any user name, for spreadsheet programs; a write of a web page needs `Key`.",
+}
 _CURSOR = "MIUAAAAAAAAAEAAAAAAAAAAQ"
 # OpenAPI 3.1 has no word for the items of a stream; FastAPI writes `itemSchema`, which is of 3.2.
 _EVENT_STREAM = {
@@ -93,6 +98,8 @@ _EVENT_STREAM = {
 _EXAMPLES: dict[str, Any] = orjson.loads((files("app.http") / "examples.json").read_bytes())
 _REQUEST_EXAMPLES: dict[str, dict[str, Any]] = orjson.loads((files("app.http") / "request_examples.json").read_bytes())
 _body_models: dict[str, type[BaseModel]] = {ProblemDetails.__name__: ProblemDetails}
+# Components of bodies that are one of several models.
+_body_unions: dict[str, dict[str, Any]] = {}
 
 
 def patch_operation(model: type[BaseModel]) -> dict[str, Any]:
@@ -110,17 +117,32 @@ def _request_examples(*models: type[BaseModel]) -> dict[str, Any]:
 
 def create_operation(
     *models: type[BaseModel],
+    name: str | None = None,
     responses: Responses = WRITE_ERRORS,
     examples: Mapping[str, Any] | None = None,
     max_items: int | None = None,
 ) -> dict[str, Any]:
-    """Return the arguments of a route that creates a record from a JSON body: one of these models, or a list of up to `max_items`."""
+    """Return the arguments of a route that creates a record from a JSON body.
+
+    The body is one of these models, which their `kind` tells apart if there are several, together the component `name`; or a list of up to
+    `max_items`.
+    """
     _body_models.update({model.__name__: model for model in models})
-    schemas: list[dict[str, Any]] = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    schema: dict[str, Any] = references[0]
+    if name is not None:
+        kinds = [get_args(model.model_fields["kind"].annotation)[0] for model in models]
+        mapping = {kind: reference["$ref"] for kind, reference in zip(kinds, references, strict=True)}
+        discriminator = {"propertyName": "kind", "mapping": mapping}
+        _body_unions[name] = {"oneOf": references, "discriminator": discriminator, "description": f"One of the kinds {', '.join(kinds)}."}
+        schema = {"$ref": f"#/components/schemas/{name}"}
     if max_items is not None:
-        schemas.append({"type": "array", "items": {"anyOf": schemas[:]}, "minItems": 1, "maxItems": max_items})
-    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    shown = _request_examples(*models) if examples is None else {name: {"value": value} for name, value in examples.items()}
+        several = {"type": "array", "items": schema, "minItems": 1, "maxItems": max_items}
+        # Each model again, because openapi-generator compiles no union of a union and a list.
+        _body_unions[f"{name}OrList"] = _body_unions[name] | {"anyOf": [*references, several], "description": "One, or a list of several."}
+        del _body_unions[f"{name}OrList"]["oneOf"]
+        schema = {"$ref": f"#/components/schemas/{name}OrList"}
+    shown = _request_examples(*models) if examples is None else {title: {"value": value} for title, value in examples.items()}
     content = {"schema": schema, "examples": shown}
     body = {"requestBody": {"required": True, "content": {"application/json": content}}}
     return {"status_code": 201, "responses": responses, "openapi_extra": body | IDEMPOTENT}
@@ -155,24 +177,49 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
         tags=app.openapi_tags,
         license_info=app.license_info,
         servers=[{"url": "/", "description": "This service"}],
+        webhooks=app.webhooks.routes,
     )
+    document["components"]["securitySchemes"]["Basic"] = _BASIC
     components = document["components"]["schemas"]
     mode: Literal["validation"] = "validation"
     models = [(model, mode) for _, model in sorted(_body_models.items())]
     _, schemas = models_json_schema(models, ref_template="#/components/schemas/{model}")
-    document["components"]["schemas"] = dict(sorted((schemas["$defs"] | components).items()))
+    components |= schemas["$defs"] | _body_unions
+    _name_enums(components)
+    document["components"]["schemas"] = dict(sorted(components.items()))
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     _restore_nulls_in_examples(document["components"]["schemas"])
     for name, example in _EXAMPLES.items():
         document["components"]["schemas"][name]["examples"] = [example]
     _add_page_examples(document["components"]["schemas"])
-    for path, operations in document["paths"].items():
+    for path, operations in (document["paths"] | document["webhooks"]).items():
         for method, operation in operations.items():
             _complete_operation(operation)
+            # Those that need a scope describe a 403; others answer without a key with what is public.
+            if method == "get" and operation["security"] and "403" not in operation["responses"]:
+                operation["security"].insert(0, {})
+            if operation["security"]:
+                operation["security"].append({"Basic": []})
             if method == "get" and path.startswith("/v1/"):
                 _describe_revision(path, operation)
     return document
+
+
+def _name_enums(components: dict[str, Any]) -> None:
+    """Move enumerations of properties into components of their own, because each generator names them otherwise."""
+    for name, schema in list(components.items()):
+        for field, part in schema.get("properties", {}).items():
+            if "enum" in part:
+                components[f"{name}{field.title()}"] = part
+                schema["properties"][field] = {"$ref": f"#/components/schemas/{name}{field.title()}", "description": part["description"]}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter without null, which no client can send in a query."""
+    taken = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    return schema if not taken else rest | taken[0] if len(taken) == 1 else rest | {"anyOf": taken}
 
 
 def _add_page_examples(components: dict[str, Any]) -> None:
@@ -197,6 +244,7 @@ def _complete_operation(operation: dict[str, Any]) -> None:
     parameters = operation.get("parameters", [])
     filled = {"place", "as_of"} if any(each["name"] == "within_days" for each in parameters) else {"place"}
     for parameter in parameters:
+        parameter["schema"] = _without_null(parameter["schema"])
         examples = parameter["schema"].get("examples")
         if examples and (parameter["required"] or parameter["name"] in filled):
             parameter["example"] = examples[0]

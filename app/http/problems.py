@@ -1,9 +1,11 @@
 """Problem details (RFC 9457): the body of every error, those of the framework included."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -22,6 +24,7 @@ RETRY_AFTER_SECONDS = "2"
 INTERNAL_ERROR = "Something went wrong here; nothing was written."
 
 RawHeaders = list[tuple[bytes, bytes]]
+Model = TypeVar("Model", bound=BaseModel)
 
 log = structlog.get_logger(__name__)
 
@@ -91,16 +94,57 @@ def pointer(parts: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
+def validate_model(model: type[Model], content: Any, prefix: Sequence[str | int] = ()) -> tuple[Model | None, list[FieldProblem]]:
+    """Return a valid model, or every error: also those of rules about several fields, which Pydantic checks only where all are valid."""
+    try:
+        return model.model_validate(content), []
+    except ValidationError as error:
+        entries = error.errors(include_url=False)
+    found, wrong = [*entries], set[Any]()
+    while isinstance(content, dict) and not (named := {_field_of(each) for each in entries}) <= wrong:
+        wrong |= named
+        content = {name: value for name, value in content.items() if name not in wrong}
+        try:
+            model.model_validate(content)
+        except ValidationError as error:
+            entries = error.errors(include_url=False)
+            found += [each for each in entries if not each["loc"] and _field_of(each) not in ("", *wrong)]
+        else:
+            break
+    return None, [_field_problem(each, prefix) for each in found]
+
+
+def _field_of(entry: Any) -> Any:
+    return entry["loc"][0] if entry["loc"] else entry.get("ctx", {}).get("field", "")
+
+
 def field_problems(error: ValidationError | RequestValidationError, prefix: Sequence[str | int] = ()) -> list[FieldProblem]:
     """Return the errors of a Pydantic validation; messages never repeat the input."""
-    found = []
-    for entry in error.errors() if isinstance(error, RequestValidationError) else error.errors(include_url=False, include_input=False):
-        path = [*prefix, *entry["loc"]]
-        if entry["type"] == "value_error" and (name := entry.get("ctx", {}).get("field")):
-            path.append(name)
-        detail = _DETAILS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
-        found.append(FieldProblem(pointer=pointer(path), detail=detail))
-    return found
+    entries: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else error.errors(include_url=False)
+    return [_field_problem(each, prefix) for each in entries]
+
+
+def _field_problem(entry: Any, prefix: Sequence[str | int]) -> FieldProblem:
+    path, context = [*prefix, *entry["loc"]], entry.get("ctx", {})
+    if entry["type"] == "value_error" and (name := context.get("field")):
+        path.append(name)
+    if entry["type"] in ("literal_error", "enum"):
+        detail = unknown_code(entry["input"], re.findall("'([^']*)'", context["expected"]))
+    elif entry["type"] == "string_pattern_mismatch":
+        detail = _PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
+    elif (template := _DETAILS.get(entry["type"])) is not None:
+        detail = template.format(**context)
+    else:
+        detail = str(entry["msg"]).removeprefix("Value error, ")
+    return FieldProblem(pointer=pointer(path), detail=detail)
+
+
+def unknown_code(sent: Any, codes: Sequence[str]) -> str:
+    """Return what is wrong with a value that is none of these codes, and the nearest code."""
+    detail = f"unknown value: use {' or '.join(filter(None, (', '.join(codes[:-1]), codes[-1])))}"
+    written = re.sub(r"[\s-]+", "_", sent[:64].casefold()) if isinstance(sent, str) else ""
+    near = get_close_matches(written, codes, n=1) or [each for each in codes if each.casefold() == written]
+    return f"{detail}; the nearest: {near[0]}" if near and len(codes) > 1 else detail
 
 
 _DETAILS = {
@@ -108,6 +152,27 @@ _DETAILS = {
     "missing": "this field is required",
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must be a JSON object"),
     **dict.fromkeys(("tuple_type", "list_type"), "must be a JSON array"),
+    "string_type": 'must be a text in quotes, such as "aleppo-east"',
+    "string_too_short": "must have at least {min_length} character(s)",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} item(s)",
+    "too_long": "must have at most {max_length} items",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number, such as 100"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number, such as 36.2"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be a UUID, such as 01900000-0000-7000-8004-000000000007"),
+}
+# What is right, by the pattern that a text must match.
+_PATTERNS = {
+    "^[a-z0-9-]{1,64}$": "use a-z, 0-9 and -, 1 to 64 characters, such as aleppo-east",
+    "^[A-Z]{3}$": "use the three capital letters of a country (ISO 3166-1 alpha-3), such as SYR",
+    "^[a-z0-9_-]{1,32}$": "use a-z, 0-9, _ and -, 1 to 32 characters, such as pcode",
+    r"^[^\s:]{1,64}$": "use 1 to 64 characters without spaces and colons, such as SY02",
+    r"^https?://[^\s]+$": "use a web address, such as https://www.unocha.org/syria",
+    "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$": "use a language tag (BCP 47), such as ar",
+    r"\S": "must not be blank",
 }
 
 

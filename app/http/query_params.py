@@ -30,6 +30,7 @@ Within = Annotated[bool, Query(description="Whether `place` includes the places 
 CountryFilter = Annotated[
     str | None, Query(pattern="^[A-Z]{3}$", description="Only records of this country (ISO 3166-1 alpha-3).", examples=["SYR"])
 ]
+Hashtags = Annotated[bool, Query(description="Whether CSV and XLSX have a row of HXL hashtags below the headers.")]
 BoundingBox = Annotated[
     str | None,
     Query(

@@ -4,14 +4,13 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.types import Message, Receive
 
-from app.http.problems import Problem, field_problems, invalid, invalid_field, pointer
+from app.http.problems import Model, Problem, invalid, invalid_field, pointer, validate_model
 from app.http.responses import JSON
 from app.http.state import app_state, request_state
 
@@ -22,17 +21,15 @@ MIN_BYTES_PER_SECOND = 1024
 NUL_MESSAGE = "must not contain a NUL character"
 DUPLICATE_MESSAGE = "this name stands twice in its object; send it once"
 
-Model = TypeVar("Model", bound=BaseModel)
-
 
 def validated_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     """Return a dependency that reads the JSON body and validates it; 422 names every wrong field."""
 
     async def read(request: Request) -> Model:
-        try:
-            return model.model_validate(await json_body(request))
-        except ValidationError as error:
-            raise invalid(field_problems(error)) from None
+        valid, problems = validate_model(model, await json_body(request))
+        if valid is None:
+            raise invalid(problems)
+        return valid
 
     return read
 

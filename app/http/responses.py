@@ -8,10 +8,16 @@ from urllib.parse import quote, urlencode
 import orjson
 from fastapi import Request, Response
 
-from app.http.state import request_state
+from app.http.state import app_state, request_state
 
 JSON = "application/json"
 REVISION_HEADER = "Lifeline-Revision"
+
+
+def absolute_url(request: Request, path: str) -> str:
+    """Return the address of a path: below `LIFELINE_PUBLIC_URL`, else below the address of the request."""
+    base = app_state(request).settings.public_url or str(request.base_url)
+    return base.rstrip("/") + path.removeprefix(request.scope.get("root_path", "").rstrip("/"))
 
 
 def cache_control(request: Request) -> str:
@@ -31,7 +37,8 @@ def json_response(
 ) -> Response:
     """Return a 200, to which `app.http.response_cache` adds the ETag, the 304 and the compression.
 
-    `cacheable`: the body depends only on path, query, clearance, day and database.
+    `cacheable`: the body depends only on path, query, clearance, day and database. One with absolute addresses is not cached where these
+    are of the request, because its `Host` is not a part of the key.
     `modified`: when the content last changed, None where that is not certain. `revision`: head of the caller's ledger that was read.
     """
     request_state(request.scope)["cacheable"] = cacheable
@@ -67,5 +74,5 @@ def link_to_next(request: Request, cursor: str | None, parameter: str = "cursor"
 
 def next_url(request: Request, cursor: str, parameter: str = "cursor") -> str:
     """Return the path and query of the next page of the list that a request asked for."""
-    query = sorted((name, value) for name, value in request.query_params.multi_items() if name != parameter)
+    query = sorted((name, value) for name, value in request.query_params.multi_items() if name not in (parameter, "startindex"))
     return f"{quote(request.scope['path'])}?{urlencode([*query, (parameter, cursor)])}"

@@ -1,7 +1,7 @@
 """`/v1/indicators`, a list for each kind, and the history of an indicator."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
@@ -22,11 +22,21 @@ from app.http.query_params import AsOf, KnownAt, PageCursor
 from app.http.responses import json_response, page_response
 from app.indicators.history import load_history
 from app.indicators.queries import load_indicator, load_indicator_page
-from app.indicators.schemas import ALL_FILTERS, KIND_FILTERS, KIND_PAGES, HistoryPage, IndicatorDetail, IndicatorFilters, IndicatorPage
+from app.indicators.schemas import (
+    ALL_FILTERS,
+    KIND_FILTERS,
+    KIND_PAGES,
+    HistoryPage,
+    IndicatorDetail,
+    IndicatorFilters,
+    IndicatorPage,
+    PolicyBasis,
+)
 from app.ledger.queries import resolve_time_point
 from app.reference.names import Lang, localise
-from app.reference.queries import UNKNOWN_SOURCE, find_sources
+from app.reference.queries import find_sources
 from app.reference.schemas import Grade, Slug
+from app.reference.suggestions import describe_unknown, require_known_filters
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.paging import current_revision
@@ -48,11 +58,13 @@ async def _list_response(
         async with database.read() if filters.as_of is None and filters.known_at is None else database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
             documents, last, revision = await load_indicator_page(connection, wanted, kind, view, after=after)
+            if not documents:
+                await require_known_filters(connection, filters, caller.level)
             documents = await localise(connection, documents, filters.lang, view.time_point)
         return documents, INDICATOR_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("indicators", fetch, level=caller.level, kind=kind, as_of=filters.as_of, known_at=filters.known_at)
+    listing = ListQuery("indicators", fetch, level=caller.level, kind=kind, as_of=filters.as_of, known_at=filters.known_at, hxl=filters.hxl)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -78,7 +90,7 @@ async def get_indicator(
     id: Identifier,  # noqa: A002 - the field's name on the wire
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    basis: Annotated[Literal["no_parties"] | None, Query(description="`no_parties`: leave out reports of parties to the conflict.")] = None,
+    basis: Annotated[PolicyBasis | None, Query(description="`no_parties`: leave out reports of parties to the conflict.")] = None,
     min_reliability: Annotated[Grade | None, Query(description="Leave out reports of sources with a worse grade; F ranks below C.")] = None,
     without: Annotated[Slug | None, Query(description="Leave out reports of this source, and those that rely on it as origin.")] = None,
     lang: Lang = None,
@@ -94,7 +106,8 @@ async def get_indicator(
         if without is not None:
             source = (await find_sources(connection, [without], caller.level, caller.organisation)).get(without)
             if source is None:
-                raise invalid_field("?without", UNKNOWN_SOURCE)
+                details = await describe_unknown(connection, "source", [without], caller.level)
+                raise invalid_field("?without", details[without])
             policy = replace(policy, without=source.id, without_slug=without)
         found = await load_indicator(connection, id, view, policy)
         if found is None:

@@ -108,7 +108,7 @@ async def load_indicator_page(
 
 
 # Fields of the filters that do not change the query.
-_PAGE_FIELDS = {"cursor": None, "limit": 0, "format": None, "lang": None}
+_PAGE_FIELDS = {"cursor": None, "limit": 0, "format": None, "lang": None, "hxl": True}
 
 
 @lru_cache(maxsize=64)

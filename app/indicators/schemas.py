@@ -13,7 +13,7 @@ from app.assessment.statement import Directness
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.kinds.values import Agreement, closed_set
-from app.domain.times import DateOrTime
+from app.domain.times import DateOrTime, Timestamp
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope, PastListFilters
 from app.http.query_params import BoundingBox
@@ -23,6 +23,7 @@ from app.reference.schemas import Code, Grade, Slug, SourceType
 
 KindName: Any = TypeAliasType("KindName", Literal[tuple(KINDS)])
 _FIRST_KIND = next(iter(KINDS.values()))
+PolicyBasis = TypeAliasType("PolicyBasis", Literal["no_parties"])
 MovedPart = TypeAliasType("MovedPart", Literal["value", "range", "agreement"])
 
 
@@ -55,7 +56,7 @@ class Named(BaseModel):
 class AssessmentPolicy(BaseModel):
     """Which reports count."""
 
-    basis: Literal["no_parties"] | None = Field(description="`no_parties`: no report of a party to the conflict; null for all.")
+    basis: PolicyBasis | None = Field(description="`no_parties`: no report of a party to the conflict; null for all.")
     min_reliability: Grade | None = Field(description="Worst grade of a source that counts; null for any.")
     without: str | None = Field(description="Slug of the source that does not count, as source or as origin; null for none.")
 
@@ -78,8 +79,8 @@ class Assessment(BaseModel):
     spread: float | None = Field(
         description="Highest figure divided by the lowest, to two digits; null for a kind of states or an open end."
     )
-    newest_at: str | None = Field(description="Time of the newest report that is neither superseded nor retracted; null for none.")
-    newest_sound_at: str | None = Field(description="Time of the newest sound one of these; null for none.")
+    newest_at: Timestamp | None = Field(description="Time of the newest report that is neither superseded nor retracted; null for none.")
+    newest_sound_at: Timestamp | None = Field(description="Time of the newest sound one of these; null for none.")
 
 
 class DetailAssessment(Assessment):
@@ -96,7 +97,7 @@ class _ReportBrief(BaseModel):
     via: list[Named] = Field(description="Sources that relayed it, in the order reported.")
     directness: Directness = Field(description="Whether the words are the source's own, quoted or paraphrased.")
     origin: Named | None = Field(description="Source that the speaker relies on; null for none.")
-    stated_at: str = Field(description="When the source stated it.")
+    stated_at: Timestamp = Field(description="When the source stated it.")
     method: str = Field(description="How the source knows, such as `headcount`.")
     credibility: int = Field(description="Credibility of the information, 1 (confirmed) to 6 (cannot be judged).")
 
@@ -141,9 +142,11 @@ class Indicator(BaseModel):
         "cannot both be true. `unconfirmed`: all are of parties to the conflict. `consistent`: two or more origins, which agree. "
         "`single`: one origin. Null: no report stands."
     )
-    stated_at: str | None = Field(description="Time of the preferred report: the end of its observation, else when it was stated; or null.")
-    stale_after: str | None = Field(description="That time plus the horizon of the report; null if no report leads.")
-    recorded_at: str = Field(description="When the last change to this indicator was recorded.")
+    stated_at: Timestamp | None = Field(
+        description="Time of the preferred report: the end of its observation, else when it was stated; or null."
+    )
+    stale_after: Timestamp | None = Field(description="That time plus the horizon of the report; null if no report leads.")
+    recorded_at: Timestamp = Field(description="When the last change to this indicator was recorded.")
     assessment: Assessment = Field(description="Method and basis of the value.")
     provenance: IndicatorProvenance | None = Field(description="Provenance of the preferred report; null if none leads.")
     sensitivity: Label | None = Field(description="Strictest label of the standing reports; null if none stands.")
@@ -154,7 +157,7 @@ class Indicator(BaseModel):
 
 class _AssessedReport(_ReportBrief):
     id: str = Field(description="Identifier of the report.")
-    recorded_at: str = Field(description="When it was recorded.")
+    recorded_at: Timestamp = Field(description="When it was recorded.")
     value: dict[str, Any] = Field(description="Value as reported.")
     sensitivity: Label = Field(description="Label of the report.")
     links: dict[str, str] = Field(description="Links of the report.")
@@ -203,7 +206,7 @@ class HistoryStep(BaseModel):
     type: str = Field(description="`report`, `correction`, `retraction`, `outcome`, `grade`, `label` or `tombstone`.")
     report: str | None = Field(description="Report that was recorded, withdrawn, or shows the outcome; null if it is not visible.")
     reason: str | None = Field(description="Reason given for the change; null if none is given or it is not visible.")
-    recorded_at: str = Field(description="When the change was recorded.")
+    recorded_at: Timestamp = Field(description="When the change was recorded.")
     moved: list[MovedPart] = Field(description="Parts of the assessment that changed.")
     value: _value_of(KINDS.values()) | None = Field(description="Value after the change; null if no report stands.")  # type: ignore[valid-type]
     agreement: Agreement | None = Field(description="Agreement after the change; null if no report stands.")
@@ -231,9 +234,13 @@ class IndicatorFilters(PastListFilters):
     bbox: BoundingBox = None
 
 
+def _named(name: str, values: Iterable[str]) -> Any:
+    return TypeAliasType(name, Literal[tuple(values)])
+
+
 def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[IndicatorFilters]:
     own: dict[str, Any] = dict(more)
-    statuses: list[str] = []
+    states: list[Any] = []
     status_examples: list[str] = []
     for kind in kinds:
         field = kind.value_model.model_fields[kind.filter_field]
@@ -243,15 +250,18 @@ def _filters(kinds: Iterable[Kind[Any]], name: str, **more: Any) -> type[Indicat
         earlier = own[kind.filter_field][0] if kind.filter_field in own else None
         own[kind.filter_field] = (field.annotation | earlier, described)
         if kind.status_field is not None:
-            statuses += closed_set(kind.value_model.model_fields[kind.status_field].annotation)
+            states.append(kind.value_model.model_fields[kind.status_field].annotation)
             status_examples += [kind.example[kind.status_field]] if kind.status_field in kind.example else []
-    if statuses:
+    if states:
+        every: Any = states[0]
+        if len(states) > 1:
+            every = _named("AssessedState", dict.fromkeys(each for state in states for each in closed_set(state)))
         own["status"] = (
-            Literal[tuple(dict.fromkeys(statuses))] | None,
+            every | None,
             Field(
                 default=None,
                 description="Assessed state: of a route its `status`, of a supply its `state`.",
-                examples=[*status_examples, *statuses][:1],
+                examples=[*status_examples, *closed_set(every)][:1],
             ),
         )
     return create_model(name, __base__=IndicatorFilters, **own)

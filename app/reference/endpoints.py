@@ -30,7 +30,7 @@ from app.http.lists import (
 )
 from app.http.openapi import CURATE_ERRORS, READ_ERRORS, create_operation
 from app.http.problems import not_found
-from app.http.query_params import BoundingBox, CountryFilter, KnownAt, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import BoundingBox, CountryFilter, Hashtags, KnownAt, Limit, PageCursor, PlaceFilter, Within
 from app.http.request_body import validated_body
 from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
@@ -43,6 +43,7 @@ from app.reference.queries import place_filter, places_in_box
 from app.reference.rows import is_within
 from app.reference.schemas import PlaceIn, PlaceOut, PlacePage, RouteIn, RouteOut, RoutePage, SourceIn, SourceOut, SourcePage
 from app.reference.service import add_place, add_route, add_source
+from app.reference.suggestions import body_in_place, require_known_filters
 from app.storage.paging import current_revision
 
 router = APIRouter(tags=["Places, sources, routes"])
@@ -65,9 +66,10 @@ class PageRequest:
         limit: Limit = 100,
         known_at: KnownAt = None,
         lang: Lang = None,
+        hxl: Hashtags = True,
     ) -> None:
         self._request, self._caller, self._database, self._cursor, self._limit = request, caller, database, cursor, limit
-        self._known_at, self._lang = known_at, lang
+        self._known_at, self._lang, self._hxl = known_at, lang, hxl
 
     async def response(
         self,
@@ -92,9 +94,11 @@ class PageRequest:
                     time_point=time_point,
                     filters=filters,
                 )
+                if not bodies:
+                    await require_known_filters(connection, self._request.query_params, level)
             return [_in_language(body, self._lang).decode() for body in bodies], codec.encode(last, revision), revision
 
-        query = ListQuery(f"{name}s", fetch, level=level)
+        query = ListQuery(f"{name}s", fetch, level=level, hxl=self._hxl)
         chosen = negotiate_format(self._request, offered, format_)
         return await list_response(self._request, query, chosen, cursor=self._cursor, limit=self._limit)
 
@@ -169,7 +173,7 @@ async def get_place(
 
 
 @router.post("/places", summary="Create a place", response_model=PlaceOut, **create_operation(PlaceIn, responses=CURATE_ERRORS))
-async def create_place(request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(validated_body(PlaceIn))]) -> Response:
+async def create_place(request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(body_in_place(PlaceIn, "parent"))]) -> Response:
     """Create a place. Needs the scope `curate`. A slug or code that exists gets 409."""
     return await _create(request, caller, body, Place, add_place)
 

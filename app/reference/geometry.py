@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from app.domain.tlp import LEVELS, Label
 from app.http.problems import invalid_field
@@ -87,25 +88,24 @@ def _bare(geometry: dict[str, Any]) -> dict[str, Any]:
     return {"type": geometry["type"], "coordinates": geometry["coordinates"]}
 
 
-Geometry = Annotated[
-    dict[str, Any],
-    BeforeValidator(_check_positions),
-    AfterValidator(_check_geojson),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "description": "GeoJSON geometry (RFC 7946), WGS 84, longitude first.",
-            "required": ["type"],
-            "properties": {
-                "type": {
-                    "type": "string",
-                    "enum": ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"],
-                },
-                "coordinates": {"type": "array", "items": {}},
-            },
-        }
-    ),
-]
+_GEOMETRY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "GeoJSON geometry (RFC 7946), WGS 84, longitude first.",
+    "required": ["type"],
+    "properties": {
+        "type": {
+            "type": "string",
+            "enum": ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"],
+            "description": "Type of the geometry.",
+        },
+        "coordinates": {"type": "array", "items": {}, "description": "Its positions; absent for a GeometryCollection."},
+        "geometries": {"type": "array", "items": {"type": "object"}, "description": "Members of a GeometryCollection."},
+    },
+}
+Geometry = TypeAliasType(
+    "Geometry",
+    Annotated[dict[str, Any], BeforeValidator(_check_positions), AfterValidator(_check_geojson), WithJsonSchema(_GEOMETRY_SCHEMA)],
+)
 
 Position = Annotated[
     list[float],
@@ -127,10 +127,73 @@ def parse_bbox(text: str) -> BBox:
 
 
 def bbox_of(geometry: dict[str, Any]) -> BBox:
-    """Return the bounding box of a geometry."""
-    found = list(positions(geometry))
-    longitudes, latitudes = [position[0] for position in found], [position[1] for position in found]
-    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
+    """Return the narrowest bounding box of a geometry; its west is above its east where it crosses the antimeridian (RFC 7946, 5.2).
+
+    An edge over more than 180 degrees of longitude is taken to cross the antimeridian.
+    """
+    latitudes = [position[1] for position in positions(geometry)]
+    west, east = narrowest([_unrolled(path) for path in _paths(geometry)])
+    return west, min(latitudes), east, max(latitudes)
+
+
+def _paths(geometry: dict[str, Any]) -> Iterator[list[list[float]]]:
+    """Yield the lines, rings and single points of a geometry, each as its positions."""
+    for type_, part in _parts(geometry):
+        yield from part if type_ == "Polygon" else [[part] if type_ == "Point" else part]
+
+
+def _parts(geometry: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the points, lines and polygons of a geometry as type and coordinates, without empty ones."""
+    for each in _simple_geometries(geometry):
+        type_ = each["type"].removeprefix("Multi")
+        parts = [each["coordinates"]] if type_ == each["type"] else each["coordinates"]
+        yield from ((type_, part) for part in parts if part)
+
+
+def _unrolled(path: list[list[float]]) -> tuple[float, float]:
+    """Return the lowest and highest longitude of a path, counted on beyond 180 degrees where it crosses the antimeridian."""
+    turn, found = 0, [path[0][0]]
+    for before, after in pairwise(path):
+        step = after[0] - before[0]
+        if 180 < abs(step) < 360:
+            turn -= 360 if step > 0 else -360
+        found.append(after[0] + turn)
+    return min(found), max(found)
+
+
+def narrowest(spans: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Return west and east of the narrowest arc around all spans of longitudes, whose ends may lie beyond 180 degrees."""
+    ordered = sorted((low + 360, high + 360) if low < -180 else (low, high) for low, high in spans)
+    west, east = ordered[0][0], max(high for _, high in ordered)
+    if east <= 180 and east - west <= 180:
+        return west, east
+    # The arc leaves out the widest gap.
+    widest, reach = 0.0, east - 360
+    arc = -180.0, 180.0
+    for low, high in ordered:
+        if low - reach > widest:
+            widest, arc = low - reach, (low, reach)
+        reach = max(reach, high)
+    west, east = arc
+    return west, east + 360 if east < -180 else east
+
+
+TYPES = {"point": "Point", "multipoint": "MultiPoint", "line": "MultiLineString", "polygon": "MultiPolygon"}
+
+
+def by_type(geometry: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the parts of a geometry, one geometry without heights for each of TYPES, because a GIS has one type for a layer."""
+    found: dict[str, list[Any]] = {}
+    for type_, part in _parts(geometry):
+        found.setdefault(type_, []).append(_flat(part))
+    points = found.pop("Point", [])
+    named = {"point" if len(points) == 1 else "multipoint": points[0] if len(points) == 1 else points} if points else {}
+    named |= {"line" if type_ == "LineString" else "polygon": parts for type_, parts in found.items()}
+    return {name: {"type": TYPES[name], "coordinates": coordinates} for name, coordinates in named.items()}
+
+
+def _flat(node: list[Any]) -> list[Any]:
+    return [_flat(each) for each in node] if isinstance(node[0], list) else node[:2]
 
 
 def intersects(one: BBox, other: BBox) -> bool:

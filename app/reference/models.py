@@ -14,7 +14,7 @@ MIN_EFFECTIVE_FROM = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Place(SQLModel, table=True):
-    """A place where people are. `west` to `north` bound its geometry, else its centroid, in degrees of WGS 84."""
+    """A place where people are."""
 
     __tablename__ = "place"
 
@@ -28,10 +28,6 @@ class Place(SQLModel, table=True):
     longitude: float | None = None
     latitude: float | None = None
     geometry: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-    west: float | None = None
-    south: float | None = None
-    east: float | None = None
-    north: float | None = None
     valid_from: str | None = Field(default=None, max_length=10)
     valid_to: str | None = Field(default=None, max_length=10)
     successor_of: str | None = Field(default=None, max_length=64)
@@ -108,6 +104,24 @@ class Route(SQLModel, table=True):
     destination: str | None = None
     geometry: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Extent(SQLModel, table=True):
+    """The bounding box, in degrees of WGS 84, of the parts of one type of a geometry, for the clearances that see it so.
+
+    The geometry is that of a place, else its centroid, or that of a route. The box crosses the antimeridian if `west` is above `east`.
+    """
+
+    __tablename__ = "extent"
+
+    record_id: UUID = Field(primary_key=True)
+    type: str = Field(primary_key=True, max_length=16)
+    min_clearance: int = Field(primary_key=True)
+    max_clearance: int
+    west: float
+    south: float
+    east: float
+    north: float
 
 
 ReferenceModel = type[Place] | type[Source] | type[Route]

@@ -13,10 +13,11 @@ from sqlmodel import col
 
 from app.domain.time_point import LATEST, TimePoint
 from app.reference.geometry import BBox, visible_geometry
-from app.reference.models import Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
+from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.records import REVEAL_FROM, PlaceRecord, SourceNames, SourceRecord
-from app.reference.rows import Record
+from app.reference.rows import Record, place_shape
 from app.reference.versions import past_records
+from app.storage.paging import chunks
 from app.storage.types import table_of
 
 # Details of errors about a reference to an unknown record.
@@ -182,6 +183,16 @@ async def source_names(connection: AsyncConnection, slugs: Collection[str], time
     return {row.slug: SourceNames(row.slug, then.get(row.id, {"name": row.name})["name"], row.alias, row.alias_slug) for row in rows}
 
 
+async def ancestors_of(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
+    """Return the places that contain each place, itself among them."""
+    found: dict[UUID, set[UUID]] = {each: {each} for each in ids}
+    for some in chunks(ids):
+        pairs = select(col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)).where(col(PlaceAncestor.place_id).in_(some))
+        for place, ancestor in await connection.execute(pairs):
+            found[place].add(ancestor)
+    return found
+
+
 _TIMEZONES = select(_places.id, _places.timezone).where(_places.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -204,12 +215,16 @@ async def place_geometries(
 ) -> dict[str, dict[str, Any]]:
     """Return the GeoJSON geometry of places by slug, else their centroid as a point; places with neither are absent."""
     columns = (col(Place.id), col(Place.slug), col(Place.geometry), col(Place.longitude), col(Place.latitude))
-    rows = (await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs))))).all()
-    shapes = {row.slug: (row.geometry, None if row.longitude is None else [row.longitude, row.latitude]) for row in rows}
-    for then in (await past_records(connection, "place", time_point, [row.id for row in rows])).values():
-        shapes[then["slug"]] = then["geometry"], then["centroid"]
-    found = {slug: geometry or (at and {"type": "Point", "coordinates": at}) for slug, (geometry, at) in shapes.items()}
-    return {slug: geometry for slug, geometry in found.items() if geometry}
+    rows = (await connection.execute(select(*columns).where(col(Place.slug).in_(list(slugs))))).mappings().all()
+    shapes = {row["slug"]: place_geometry(row) for row in rows}
+    for then in (await past_records(connection, "place", time_point, [row["id"] for row in rows])).values():
+        shapes[then["slug"]] = place_shape(then)
+    return {slug: geometry for slug, geometry in shapes.items() if geometry}
+
+
+def place_geometry(row: Any) -> dict[str, Any] | None:
+    """Return the GeoJSON geometry of the row of a place, else its centroid as a point."""
+    return place_shape(dict(row) | {"centroid": None if row["longitude"] is None else [row["longitude"], row["latitude"]]})
 
 
 async def route_geometries(
@@ -248,9 +263,13 @@ def place_conditions(column: Any, place: str | None, *, within: bool, country: s
 
 
 def places_in_box(bbox: BBox) -> Select[Any]:
-    """Return a subquery of the places whose bounding box intersects another one."""
+    """Return a subquery of the places whose geometry has a part of which the bounding box intersects another one."""
+    return select(col(Extent.record_id)).where(*in_box(bbox))
+
+
+def in_box(bbox: BBox) -> list[ColumnElement[bool]]:
+    """Return the conditions for extents that intersect a box; a box whose west is above its east crosses the antimeridian."""
     west, south, east, north = bbox
-    # A box whose west is above its east crosses the antimeridian.
-    combine = and_ if west <= east else or_
-    across = combine(col(Place.west) <= east, col(Place.east) >= west)
-    return select(col(Place.id)).where(across, col(Place.south) <= north, col(Place.north) >= south)
+    begins, ends, crosses = col(Extent.west) <= east, col(Extent.east) >= west, col(Extent.west) > col(Extent.east)
+    across = or_(begins & ends, crosses & or_(begins, ends)) if west <= east else or_(crosses, begins, ends)
+    return [across, col(Extent.south) <= north, col(Extent.north) >= south]

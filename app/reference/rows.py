@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
 
-from app.reference.geometry import EXACT_FROM, BBox, bbox_of, intersects, visible_geometry
+from app.reference.geometry import EXACT_FROM, BBox, bbox_of, by_type, intersects, visible_geometry
 from app.reference.records import REVEAL_FROM, alias_slug
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 
@@ -56,18 +56,21 @@ def route_record(identifier: UUID, route: RouteIn) -> Record:
 
 def place_row(record: Mapping[str, Any]) -> Record:
     """Return the columns of a place but for its identifier and parent."""
+    longitude, latitude = record["centroid"] or (None, None)
+    return {name: record[name] for name in PLACE_COLUMNS} | {"longitude": longitude, "latitude": latitude}
+
+
+def place_shape(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the geometry of a place, else its centroid as a point."""
     centroid = record["centroid"]
-    shape = record["geometry"] or ({"coordinates": centroid} if centroid else None)
-    west, south, east, north = bbox_of(shape) if shape else (None,) * 4
-    longitude, latitude = centroid or (None, None)
-    located = {"longitude": longitude, "latitude": latitude, "west": west, "south": south, "east": east, "north": north}
-    return {name: record[name] for name in PLACE_COLUMNS} | located
+    shape: dict[str, Any] | None = record["geometry"] or (centroid and {"type": "Point", "coordinates": centroid})
+    return shape
 
 
 def is_within(record: Mapping[str, Any], box: BBox) -> bool:
-    """Return whether the bounding box of a place shares a point with another one."""
-    row = place_row(record)
-    return row["west"] is not None and intersects((row["west"], row["south"], row["east"], row["north"]), box)
+    """Return whether the bounding box of a part of the geometry of a place shares a point with a box."""
+    shape = place_shape(record)
+    return shape is not None and any(intersects(bbox_of(part), box) for part in by_type(shape).values())
 
 
 def source_row(record: Mapping[str, Any]) -> Record:

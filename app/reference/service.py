@@ -12,15 +12,28 @@ from sqlmodel import col
 
 from app.access.principal import Principal
 from app.domain.identifiers import uuid7
+from app.domain.tlp import MAX_LEVEL
 from app.http.problems import FieldProblem, Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body
 from app.ledger.models import RECORD, LedgerEntry, first_recorded_detail
-from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
-from app.reference.queries import UNKNOWN_PLACE, find_places
+from app.reference.geometry import EXACT_FROM, bbox_of, by_type, visible_geometry
+from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
+from app.reference.queries import UNKNOWN_PLACE, ancestors_of, find_places
 from app.reference.records import REVEAL_FROM, alias_slug
-from app.reference.rows import Record, is_restricted, place_record, place_row, route_record, route_row, source_record, source_row
+from app.reference.rows import (
+    Record,
+    is_restricted,
+    place_record,
+    place_row,
+    place_shape,
+    route_record,
+    route_row,
+    source_record,
+    source_row,
+)
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
+from app.reference.suggestions import unknown_place
 from app.storage.types import table_of
 
 _newest = UUID(int=0)
@@ -42,8 +55,10 @@ async def add_place(session: AsyncSession, caller: Principal, place: PlaceIn, id
     (result,) = await add_places(session, caller, [(place, identifier)])
     if result is False:
         raise _exists(Place, place.slug)
+    if isinstance(result, FieldProblem) and result.pointer == "/codes":
+        raise Problem(409, f"{result.detail}.", kind="exists")
     if isinstance(result, FieldProblem):
-        raise Problem(409, f"{result.detail}.", kind="exists") if result.pointer == "/codes" else invalid([result])
+        raise invalid(await unknown_place(await session.connection(), "/parent", place.parent, 0) or [result])
     return identifier
 
 
@@ -53,7 +68,7 @@ def _exists(model: ReferenceModel, slug: str) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A place that others are added to: its slug, country and time zone, and its ancestors and itself from the top down."""
+    """A place that others are added to: its slug, country and time zone, and its ancestors and, last, itself."""
 
     slug: str | None
     country: str | None
@@ -82,6 +97,7 @@ async def add_places(
     rows: list[dict[str, Any]] = []
     codes: list[dict[str, Any]] = []
     ancestors: list[dict[str, Any]] = []
+    extents: list[dict[str, Any]] = []
     entries: list[LedgerEntry] = []
     results: list[bool | FieldProblem] = []
     for place, given in places:
@@ -104,10 +120,11 @@ async def add_places(
             parent_id = parent.path[-1] if parent.path else None
             rows.append({"id": identifier, "parent_id": parent_id, "created_at": appender.recorded_at, **place_row(record)})
             codes += code_rows(identifier, record)
+            extents += extent_rows(identifier, place_shape(record))
             ancestors += [{"ancestor_id": each, "place_id": identifier} for each in container.path]
             entries.append(append_version(appender, caller, "place", record, (first_recorded or {}).get(identifier)))
             results.append(True)
-    for model, added in ((Place, rows), (PlaceAncestor, ancestors), (PlaceCode, codes)):
+    for model, added in ((Place, rows), (PlaceAncestor, ancestors), (PlaceCode, codes), (Extent, extents)):
         if added:
             await session.execute(insert(table_of(model)), added)
     await appender.flush(session, entries)
@@ -137,18 +154,8 @@ def code_rows(identifier: UUID, record: Record) -> list[dict[str, Any]]:
 async def load_containers(connection: AsyncConnection, names: Collection[str | None]) -> dict[str, Container]:
     """Return the places that names refer to, as the parents of others."""
     known = await find_places(connection, {each for each in names if each is not None})
-    paths = await _paths(connection, {each.id for each in known.values()})
-    return {name: Container(each.slug, each.country, each.timezone, paths[each.id]) for name, each in known.items()}
-
-
-async def _paths(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, tuple[UUID, ...]]:
-    """Return places with all of their ancestors; the place itself comes last."""
-    ancestors: dict[UUID, tuple[UUID, ...]] = dict.fromkeys(ids, ())
-    pairs = select(col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)).where(col(PlaceAncestor.place_id).in_(list(ids)))
-    for place, ancestor in await connection.execute(pairs):
-        if place != ancestor:
-            ancestors[place] += (ancestor,)
-    return {place: (*path, place) for place, path in ancestors.items()}
+    paths = await ancestors_of(connection, {each.id for each in known.values()})
+    return {name: Container(each.slug, each.country, each.timezone, (*paths[each.id] - {each.id}, each.id)) for name, each in known.items()}
 
 
 async def existing_codes(connection: AsyncConnection, codes: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -187,8 +194,23 @@ async def add_route(
     await _require_new(session, Route, route.slug, col(Route.slug) == route.slug)
     record = route_record(identifier, route)
     await session.execute(insert(table_of(Route)), [{"id": identifier, "created_at": appender.recorded_at, **route_row(record)}])
+    if route.geometry is not None:
+        await session.execute(insert(table_of(Extent)), extent_rows(identifier, route.geometry, is_route=True))
     await appender.flush(session, [append_version(appender, caller, "route", record, first_recorded_at)])
     return identifier
+
+
+def extent_rows(identifier: UUID, geometry: dict[str, Any] | None, *, is_route: bool = False) -> list[dict[str, Any]]:
+    """Return the rows of the extents of a record: of a route, also those of its rounded geometry for clearances below EXACT_FROM."""
+    if geometry is None:
+        return []
+    seen = [(0, EXACT_FROM - 1), (EXACT_FROM, MAX_LEVEL)] if is_route else [(0, MAX_LEVEL)]
+    rows = []
+    for low, high in seen:
+        for type_, part in by_type(visible_geometry(geometry, low) if is_route else geometry).items():
+            box = dict(zip(("west", "south", "east", "north"), bbox_of(part), strict=True))
+            rows.append({"record_id": identifier, "type": type_, "min_clearance": low, "max_clearance": high, **box})
+    return rows
 
 
 async def _require_new(session: AsyncSession, model: ReferenceModel, slug: str, taken: Any) -> None:

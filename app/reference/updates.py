@@ -15,11 +15,30 @@ from app.assessment.models import StaleRecord
 from app.http.problems import FieldProblem, Problem, field_problems, invalid, invalid_field
 from app.ledger.appender import open_appender
 from app.ledger.models import effective_detail
-from app.reference.models import Place, PlaceAncestor, PlaceCode, ReferenceModel, Source, SourceGrade
+from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
 from app.reference.queries import grade_in_force
-from app.reference.rows import Record, is_party_by_default, place_row, route_record, route_row, source_record, source_row, visible_record
+from app.reference.rows import (
+    Record,
+    is_party_by_default,
+    place_row,
+    place_shape,
+    route_record,
+    route_row,
+    source_record,
+    source_row,
+    visible_record,
+)
 from app.reference.schemas import SCHEMAS, PlaceIn, RouteIn, SourceIn
-from app.reference.service import Container, append_version, code_rows, code_taken, existing_codes, load_containers, resolve_place
+from app.reference.service import (
+    Container,
+    append_version,
+    code_rows,
+    code_taken,
+    existing_codes,
+    extent_rows,
+    load_containers,
+    resolve_place,
+)
 from app.reference.versions import Version, last_version
 from app.storage.types import table_of
 
@@ -92,8 +111,13 @@ async def replace_record(
         row = route_row(new)
     if new == old:
         return False
-    table = table_of(model)
+    table, extents = table_of(model), table_of(Extent)
     await session.execute(update(table).where(table.c.id == identifier).values(row))
+    if model is not Source and (old["geometry"], old.get("centroid")) != (new["geometry"], new.get("centroid")):
+        await session.execute(delete(extents).where(extents.c.record_id == identifier))
+        shape = new["geometry"] if model is Route else place_shape(new)
+        if shape is not None:
+            await session.execute(insert(extents), extent_rows(identifier, shape, is_route=model is Route))
     party = new.get("party_to_conflict") if new.get("party_to_conflict") != old.get("party_to_conflict") else None
     detail = {} if party is None else effective_detail(effective_from, first_recorded_at, appender.recorded_at)
     entry = append_version(appender, caller, version.type, new, first_recorded_at, previous=version.global_seq, detail=detail)

@@ -12,6 +12,7 @@ from app.http.openapi import AMEND_ERRORS, create_operation
 from app.http.problems import FieldProblem
 from app.http.request_body import json_body, validated_body
 from app.reports.amendments import record_grade, record_outcome
+from app.reports.references import InvalidReport
 from app.reports.result_schemas import RecordedReport
 from app.reports.results import entry_result, report_result
 from app.reports.schemas import CORRECTION_MODELS, GradeIn, GradeOut, OutcomeIn, OutcomeOut, RetractionIn, RetractionOut
@@ -22,7 +23,10 @@ router = APIRouter(tags=["Reporting"], responses=AMEND_ERRORS)
 
 
 @router.post(
-    "/reports/{id}/correction", summary="Correct a report", response_model=RecordedReport, **create_operation(*CORRECTION_MODELS.values())
+    "/reports/{id}/correction",
+    summary="Correct a report",
+    response_model=RecordedReport,
+    **create_operation(*CORRECTION_MODELS.values(), name="CorrectionIn"),
 )
 async def create_report_correction(
     request: Request,
@@ -42,7 +46,7 @@ async def create_report_correction(
     correction = validate(report, settings)
     if not isinstance(reason, str) or not 1 <= len(reason) <= 2000:
         problem = FieldProblem(pointer="/reason", detail="say in 1 to 2,000 characters why the report is corrected")
-        correction = [*correction, problem] if isinstance(correction, list) else [problem]
+        correction = InvalidReport([*(correction if isinstance(correction, list) else []), problem], report)
 
     async def write(session: AsyncSession) -> WriteResult:
         return report_result(await correct_report(session, caller, id, correction, str(reason), settings))

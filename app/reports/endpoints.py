@@ -30,15 +30,17 @@ from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time
 from app.reference.geometry import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
+from app.reference.suggestions import require_known_filters
 from app.reports.examples import REPORTS
 from app.reports.labels import proposal_body
 from app.reports.models import Report
 from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, status_in
+from app.reports.references import FieldErrors
 from app.reports.result_schemas import Outcomes, RecordedReport
 from app.reports.results import report_result
 from app.reports.schemas import REPORT_MODELS, ReportDetail, ReportOut, ReportPage, ReportStatus
 from app.reports.service import record_reports
-from app.reports.validation import FieldErrors, validate
+from app.reports.validation import validate
 from app.storage.paging import current_revision
 
 router = APIRouter(route_class=FastListRoute)
@@ -101,9 +103,11 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
                 pinned = view = await pin_to_head(connection, view)
             where, after = _conditions(filters, view), REPORT_CURSOR.decode(cursor)
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
+            if not bodies:
+                await require_known_filters(connection, filters, caller.level)
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
-    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
+    query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at, hxl=filters.hxl)
     return await list_response(request, query, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -131,7 +135,9 @@ _RESPONSES = WRITE_ERRORS | {
     200: {"model": ReportOut, "description": "The statement was recorded before: the report that stands for it."},
     207: {"model": Outcomes, "description": "The results for a list, one per report."},
 }
-_CREATE_REPORTS = create_operation(*REPORT_MODELS.values(), responses=_RESPONSES, examples=_EXAMPLES, max_items=MAX_REPORTS)
+_CREATE_REPORTS = create_operation(
+    *REPORT_MODELS.values(), name="ReportIn", responses=_RESPONSES, examples=_EXAMPLES, max_items=MAX_REPORTS
+)
 
 
 @router.post("/reports", tags=["Reporting"], summary="Create reports", response_model=RecordedReport, **_CREATE_REPORTS)

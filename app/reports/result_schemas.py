@@ -1,11 +1,9 @@
 """Reports that were just recorded, in responses."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 
 from app.http.problems import ProblemDetails
-from app.reports.schemas import ProposalOut, ReportOut
+from app.reports.schemas import OutcomeStatus, ProposalOut, ReportOut
 
 _PROPOSED = Field(
     default=None,
@@ -22,7 +20,7 @@ class RecordedReport(ReportOut):
 class Outcome(BaseModel):
     """The result for one report of a list."""
 
-    status: Literal[201, 200, 422] = Field(description="201: recorded; 200: recorded before; 422: rejected.")
+    status: OutcomeStatus = Field(description="201: recorded; 200: recorded before; 422: rejected.")
     id: str | None = Field(default=None, description="Identifier of the report; absent if rejected.")
     seq: int | None = Field(default=None, description="Position in the ledger as this caller sees it; absent if rejected.")
     indicator: str | None = Field(default=None, description="Identifier of the indicator; absent if rejected.")

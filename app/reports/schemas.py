@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationInfo, cr
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.values import field_error
-from app.domain.times import DateOrTime, end_of, start_of
+from app.domain.kinds.values import WHOLE, field_error
+from app.domain.times import DateOrTime, Timestamp, end_of, start_of
 from app.domain.tlp import Label
 from app.http.lists import ListEnvelope
 from app.reference.schemas import Grade, Slug
@@ -30,6 +30,8 @@ ReportMethod = TypeAliasType(
 Directness = TypeAliasType("Directness", Literal["direct", "quoted", "paraphrased"])
 ReportStatus = TypeAliasType("ReportStatus", Literal["standing", "superseded", "retracted"])
 WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
+AmendmentType = TypeAliasType("AmendmentType", Literal["correction", "retraction"])
+OutcomeStatus = TypeAliasType("OutcomeStatus", Literal[201, 200, 422])
 Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words.")]
 PlaceName = Annotated[str, Field(min_length=1, max_length=100, description="Slug of the place, or `scheme:code`.")]
 
@@ -52,7 +54,7 @@ class Provenance(BaseModel):
         default=None, description="Slug of the source that the speaker relies on (`the UN, citing the government`); null if not known."
     )
     method: ReportMethod = Field(default="unknown", description="How the source knows.")
-    credibility: Annotated[StrictInt, Field(ge=1, le=6)] = Field(
+    credibility: Annotated[StrictInt, Field(ge=1, le=6), WHOLE] = Field(
         default=6, description="Admiralty scale: 1 confirmed by other sources to 5 improbable; 6 cannot be judged."
     )
     published_at: DateOrTime | None = Field(default=None, description="When the statement was published; null if unknown.")
@@ -141,14 +143,14 @@ class ReportOut(BaseModel):
     kind: str = Field(description="Kind of the statement.")
     place: str = Field(description="Slug of the place.")
     source: str = Field(description="Slug of the source.")
-    stated_at: str = Field(description="When the source said it: the date as sent, or a date-time in UTC.")
+    stated_at: DateOrTime = Field(description="When the source said it: the date as sent, or a date-time in UTC.")
     value: dict[str, Any] = Field(description="What the source said, in the fields of the kind.")
     provenance: Provenance = Field(description="How the statement became known.")
-    observed_from: str | None = Field(description="Start of the source's observation; null if unknown.")
-    observed_to: str | None = Field(description="End of the source's observation; null if unknown.")
+    observed_from: DateOrTime | None = Field(description="Start of the source's observation; null if unknown.")
+    observed_to: DateOrTime | None = Field(description="End of the source's observation; null if unknown.")
     sensitivity: Label = Field(description="Current TLP 2.0 label.")
     indicator: str = Field(description="Identifier of the indicator that it is about.")
-    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
     recorded_by: str = Field(description="Organisation that sent it.")
     status: ReportStatus = Field(description="Whether it stands, is superseded by a correction, or is retracted.")
     supersedes: str | None = Field(description="Identifier of the report that it corrects; null if it corrects none.")
@@ -159,9 +161,9 @@ class Amendment(BaseModel):
     """A correction or retraction of a report."""
 
     seq: int = Field(description="Position in the ledger as this caller sees it.")
-    type: Literal["correction", "retraction"] = Field(description="Type of the entry.")
+    type: AmendmentType = Field(description="Type of the entry.")
     reason: str = Field(description="Why the report was amended.")
-    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
     report: str | None = Field(description="Identifier of the correcting report; null for a retraction.")
 
 
@@ -173,7 +175,7 @@ class ReportDetail(ReportOut):
 
 class _EntryOut(BaseModel):
     reason: str = Field(description="The reason as sent.")
-    recorded_at: str = Field(description="When this service recorded it (UTC).")
+    recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
     recorded_by: str = Field(description="Organisation that sent it.")
     links: dict[str, str] = Field(description="Paths of the records that it is about, by their type.")
 
@@ -263,7 +265,7 @@ class ProposalOut(BaseModel):
     before: Label = Field(description="Current label.")
     reason: str = Field(description="Why the label should be lower.")
     proposed_by: str = Field(description="Organisation whose key proposed it.")
-    created_at: str = Field(description="When it was proposed (UTC).")
+    created_at: Timestamp = Field(description="When it was proposed (UTC).")
     links: dict[str, str] = Field(description="Paths of the report and of the confirmation to post.")
 
 

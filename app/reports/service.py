@@ -22,7 +22,8 @@ from app.ledger.models import LedgerEntry, seq_for
 from app.reports.labels import propose_sent_label
 from app.reports.models import LabelProposal, Report, mark_superseded
 from app.reports.queries import VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
-from app.reports.validation import FieldErrors, ResolvedReport, ValidatedReport, resolve_references
+from app.reports.references import FieldErrors
+from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references
 from app.settings import Settings
 from app.storage.paging import chunks
 from app.storage.types import column_values, detached_row, table_of

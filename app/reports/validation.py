@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,13 +17,16 @@ from app.access.principal import Principal, Scope
 from app.assessment.document import IndicatorIdentity
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
-from app.domain.times import day_at, is_after, time_error
+from app.domain.times import day_at, is_after, normalise, time_error
 from app.domain.tlp import LABELS
-from app.http.problems import FieldProblem, field_problems, pointer
+from app.http.problems import FieldProblem, pointer, unknown_code, validate_model
 from app.http.request_body import NUL_MESSAGE, find_nul
-from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
+from app.reference.models import MODELS
+from app.reference.queries import find_places, find_routes, find_sources
 from app.reference.records import PlaceRecord, SourceRecord
+from app.reference.suggestions import describe_unknown
 from app.reports.queries import find_relayed
+from app.reports.references import MAX_NAME_CHARACTERS, FieldErrors, InvalidReport, Reference, references_in
 from app.reports.schemas import ReportIn
 from app.settings import Settings
 
@@ -76,43 +80,47 @@ class ResolvedReport:
         return [self.source, *self.via, *([self.origin] if self.origin else [])]
 
 
-FieldErrors = list[FieldProblem]
-
-
 def validate(body: Any, settings: Settings) -> ValidatedReport | FieldErrors:
-    """Check a report alone: fields, bounds, relations between fields and times, without the database."""
+    """Check a report alone: fields, bounds, relations between fields and times, without the database; return every error."""
     if (path := find_nul(body)) is not None:
         return [FieldProblem(pointer=pointer(path), detail=NUL_MESSAGE)]
-    try:
-        report = ReportIn.model_validate(body)
-    except ValidationError as error:
-        return field_problems(error)
-    kind = KINDS.get(report.kind)
-    if kind is None:
-        return [FieldProblem(pointer="/kind", detail=f"unknown kind: use one of {', '.join(KINDS)}")]
-    times = {
-        "/stated_at": report.stated_at,
-        "/provenance/published_at": report.provenance.published_at,
-        "/observed_from": report.observed_from,
-        "/observed_to": report.observed_to,
-    }
-    errors = [
+    report, errors = validate_model(ReportIn, body)
+    sent = body if isinstance(body, dict) else {}
+    name, value = sent.get("kind"), None
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is not None and isinstance(sent.get("value"), dict):
+        value, wrong = validate_model(kind.value_model, sent["value"], ["value"])
+        errors += wrong
+    elif kind is None and isinstance(name, str):
+        errors.append(FieldProblem(pointer="/kind", detail=unknown_code(name, list(KINDS))))
+    errors += [
         FieldProblem(pointer=at, detail=detail)
-        for at, text in times.items()
-        if text is not None and (detail := time_error(text, settings.clock_skew_seconds)) is not None
+        for at, text in _times(sent).items()
+        if (detail := time_error(text, settings.clock_skew_seconds)) is not None
     ]
-    try:
-        value = kind.value_model.model_validate(report.value)
-    except ValidationError as error:
-        return errors + field_problems(error, ["value"])
-    return errors or ValidatedReport(report, value)
+    return ValidatedReport(report, value) if report and value and not errors else InvalidReport(errors, body)
 
 
-def _late_observations(report: ReportIn, timezone: str) -> dict[str, str]:
+def _times(body: Mapping[str, Any]) -> dict[str, str]:
+    """Return the times of a report that are times, normalised, by pointer."""
+    provenance = body.get("provenance")
+    given = {f"/{name}": body.get(name) for name in ("stated_at", "observed_from", "observed_to")}
+    given["/provenance/published_at"] = provenance.get("published_at") if isinstance(provenance, dict) else None
+    found = {}
+    for at, text in given.items():
+        with suppress(ValueError):
+            if isinstance(text, str):
+                found[at] = normalise(text)
+    return found
+
+
+def _late_observations(times: Mapping[str, str], timezone: str) -> dict[str, str]:
     """Return the error of each end of the observation that is after the statement."""
-    ends = {"/observed_from": report.observed_from, "/observed_to": report.observed_to}
-    detail = f"must not be after stated_at, {report.stated_at}: send that time or an earlier one"
-    return {at: detail for at, text in ends.items() if text is not None and is_after(text, report.stated_at, timezone)}
+    if (stated_at := times.get("/stated_at")) is None:
+        return {}
+    ends = {at: times[at] for at in ("/observed_from", "/observed_to") if at in times}
+    detail = f"must not be after stated_at, {stated_at}: send that time or an earlier one"
+    return {at: detail for at, text in ends.items() if is_after(text, stated_at, timezone)}
 
 
 def _resolve_days(validated: ValidatedReport, timezone: str, *, replicated: bool) -> BaseModel | FieldProblem:
@@ -146,41 +154,84 @@ async def resolve_references(
     """Look up the references of reports in the writer's transaction; reject those for sources of another organisation."""
     valid = [each for each in reports if isinstance(each, ValidatedReport)]
     connection = await session.connection()
-    places = await find_places(connection, {each.report.place for each in valid})
-    named = [(each.report.source, *each.report.provenance.via, each.report.provenance.origin) for each in valid]
-    sources = await find_sources(connection, {slug for slugs in named for slug in slugs if slug}, caller.level, caller.organisation)
-    relayed = await find_relayed(connection, {id_ for each in valid if (id_ := each.report.provenance.relays)}, caller.level)
-    routes = await find_routes(connection, {getattr(each.value, field) for each in valid for field in _route_fields(each)})
-    resolved: list[ResolvedReport | FieldErrors] = []
+    texts: dict[str, set[str]] = {name: set() for name in MODELS}
+    named: list[list[Reference]] = []
     for each in reports:
-        if not isinstance(each, ValidatedReport):
-            resolved.append(each)
-            continue
-        report = each.report
-        place, source = places.get(report.place), sources.get(report.source)
-        errors: dict[str, str] = {}
-        if place is None:
-            errors["/place"] = UNKNOWN_PLACE
-        if source is None:
-            errors["/source"] = UNKNOWN_SOURCE
-        elif source.organisation not in (None, caller.organisation) and Scope.CURATE not in caller.scopes:
-            errors["/source"] = FOREIGN_SOURCE
-        errors |= {f"/provenance/via/{at}": UNKNOWN_SOURCE for at, slug in enumerate(report.provenance.via) if slug not in sources}
-        if report.provenance.origin is not None and report.provenance.origin not in sources:
-            errors["/provenance/origin"] = UNKNOWN_SOURCE
-        errors |= {f"/value/{field}": UNKNOWN_ROUTE for field in _route_fields(each) if getattr(each.value, field) not in routes}
-        timezone = place.timezone if place else "UTC"
-        if not replicated:
-            errors |= _late_observations(report, timezone)
-        value = _resolve_days(each, timezone, replicated=replicated)
-        if isinstance(value, FieldProblem):
-            errors[value.pointer] = value.detail
-        if errors or place is None or source is None or isinstance(value, FieldProblem):
-            resolved.append([FieldProblem(pointer=at, detail=detail) for at, detail in errors.items()])
-            continue
-        found = bind_references(ValidatedReport(report, value), place, source, sources, settings)
-        resolved.append(_bind_relayed(found, relayed))
+        named.append(_references_of(each))
+        for reference in named[-1]:
+            texts[reference.type_].add(reference.text)
+    places = await find_places(connection, texts["place"])
+    sources = await find_sources(connection, texts["source"], caller.level, caller.organisation)
+    relayed = await find_relayed(connection, {id_ for each in valid if (id_ := each.report.provenance.relays)}, caller.level)
+    found = {"place": places.keys(), "source": sources.keys(), "route": await find_routes(connection, texts["route"])}
+    unknown: dict[str, dict[str, str]] = {}
+    for type_, each_type in texts.items():
+        if missing := sorted(each_type - found[type_]):
+            unknown[type_] = await describe_unknown(connection, type_, missing, caller.level)
+    resolved: list[ResolvedReport | FieldErrors] = []
+    for each, references in zip(reports, named, strict=True):
+        missing_here = {pointer(path): unknown[type_][text] for path, type_, text in references if text in unknown.get(type_, ())}
+        if isinstance(each, ValidatedReport):
+            resolved.append(_resolve(each, missing_here, places, sources, relayed, caller, settings, replicated=replicated))
+        else:
+            resolved.append(_with_missing(each, missing_here, places))
     return resolved
+
+
+def _references_of(report: ValidatedReport | FieldErrors) -> list[Reference]:
+    if isinstance(report, InvalidReport):
+        # Longer texts are wrong in themselves.
+        return [each for each in references_in(report.body) if len(each.text) <= MAX_NAME_CHARACTERS]
+    if not isinstance(report, ValidatedReport):
+        return []
+    sent, provenance = report.report, report.report.provenance
+    found = [Reference(("place",), "place", sent.place), Reference(("source",), "source", sent.source)]
+    found += [Reference(("provenance", "via", at), "source", slug) for at, slug in enumerate(provenance.via)]
+    found += [Reference(("provenance", "origin"), "source", provenance.origin)] if provenance.origin is not None else []
+    for name, type_ in KINDS[sent.kind].references.items():
+        if (text := getattr(report.value, name)) is not None:
+            found.append(Reference(("value", name), type_, text))
+    return found
+
+
+def _with_missing(errors: FieldErrors, missing: Mapping[str, str], places: Mapping[str, PlaceRecord]) -> FieldErrors:
+    """Return the errors of an invalid report with those of unknown records, and of an observation after the statement."""
+    if not isinstance(errors, InvalidReport) or not isinstance(errors.body, dict):
+        return errors
+    place = errors.body.get("place")
+    known = places.get(place) if isinstance(place, str) else None
+    # An unknown name needs no word on its letters besides.
+    kept = [each for each in errors if each.pointer not in missing]
+    taken = {each.pointer for each in kept}
+    more = dict(missing) | _late_observations(_times(errors.body), known.timezone if known else "UTC")
+    return kept + [FieldProblem(pointer=at, detail=detail) for at, detail in more.items() if at not in taken]
+
+
+def _resolve(
+    each: ValidatedReport,
+    missing: Mapping[str, str],
+    places: Mapping[str, PlaceRecord],
+    sources: Mapping[str, SourceRecord],
+    relayed: Mapping[UUID, tuple[UUID, int]],
+    caller: Principal,
+    settings: Settings,
+    *,
+    replicated: bool,
+) -> ResolvedReport | FieldErrors:
+    report, errors = each.report, dict(missing)
+    place, source = places.get(report.place), sources.get(report.source)
+    if source is not None and source.organisation not in (None, caller.organisation) and Scope.CURATE not in caller.scopes:
+        errors["/source"] = FOREIGN_SOURCE
+    timezone = place.timezone if place else "UTC"
+    if not replicated:
+        times = {"/stated_at": report.stated_at, "/observed_from": report.observed_from, "/observed_to": report.observed_to}
+        errors |= _late_observations({at: text for at, text in times.items() if text is not None}, timezone)
+    value = _resolve_days(each, timezone, replicated=replicated)
+    if isinstance(value, FieldProblem):
+        errors[value.pointer] = value.detail
+    if errors or place is None or source is None or isinstance(value, FieldProblem):
+        return [FieldProblem(pointer=at, detail=detail) for at, detail in errors.items()]
+    return _bind_relayed(bind_references(ValidatedReport(report, value), place, source, sources, settings), relayed)
 
 
 def _bind_relayed(resolved: ResolvedReport, relayed: Mapping[UUID, tuple[UUID, int]]) -> ResolvedReport | FieldErrors:
@@ -197,10 +248,6 @@ def _bind_relayed(resolved: ResolvedReport, relayed: Mapping[UUID, tuple[UUID, i
         return replace(resolved, level=level)
     detail = f"the report that it repeats is {LABELS[level]}: label this one the same or stricter, or leave relays out"
     return [FieldProblem(pointer="/provenance/relays", detail=detail)]
-
-
-def _route_fields(validated: ValidatedReport) -> list[str]:
-    return [field for field, target in KINDS[validated.report.kind].references.items() if target == "route"]
 
 
 def bind_references(

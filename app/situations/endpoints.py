@@ -26,6 +26,7 @@ from app.ledger.queries import resolve_time_point
 from app.reference.models import Place, PlaceAncestor
 from app.reference.names import Lang, localise
 from app.reference.queries import find_places, find_sources, place_conditions
+from app.reference.suggestions import require_known_filters
 from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
 from app.situations.service import load_situation, load_situations
 from app.situations.track_record import load_track_record
@@ -78,11 +79,13 @@ async def list_situations(
         async with database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
             found, last, revision = await load_situations(connection, where, view, after=after, limit=limit)
+            if not found:
+                await require_known_filters(connection, filters, caller.level)
             items = await localise(connection, [orjson.dumps(each).decode() for each in found], filters.lang, view.time_point)
         return items, SITUATION_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
+    listing = ListQuery("situations", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at, hxl=filters.hxl)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 
@@ -140,11 +143,13 @@ async def list_warnings(
             items, last, revision = await load_warnings(
                 connection, where, view, within_days=filters.within_days, unresolved=filters.unresolved, after=after, limit=limit
             )
+            if not items:
+                await require_known_filters(connection, filters, caller.level)
             items = await localise(connection, items, filters.lang, view.time_point)
         return items, WARNING_CURSOR.encode(last, revision), revision
 
     format_ = negotiate_format(request, GEOGRAPHIC_FORMATS, filters.format)
-    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at)
+    listing = ListQuery("warnings", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at, hxl=filters.hxl)
     return await list_response(request, listing, format_, cursor=filters.cursor, limit=filters.limit)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from app.domain.kinds import Imminence, RouteDirections, RouteStatus
-from app.domain.kinds.values import Agreement, WarningOutcome
+from app.domain.kinds.values import Agreement, Day, WarningOutcome
+from app.domain.times import Timestamp
 from app.http.lists import ListEnvelope
 from app.indicators.schemas import Indicator, PlaceBrief
 from app.situations.urgency import Level
@@ -21,7 +22,7 @@ class SituationLinks(BaseModel):
 class _Item(BaseModel):
     place: str = Field(description="Slug of the indicator's place.")
     agreement: Agreement = Field(description="How the sources agree.")
-    stated_at: str = Field(description="When the preferred report was stated.")
+    stated_at: Timestamp = Field(description="When the preferred report was stated.")
     stale: bool = Field(description="Whether the preferred report is older, at `as_of`, than its horizon.")
     source: str = Field(description="Slug of the preferred report's source.")
     links: dict[str, str] = Field(description="Link to the indicator.")
@@ -43,12 +44,12 @@ class Supply(_Item):
     supply: str = Field(description="What runs out.")
     scope: str = Field(description="Whose stock.")
     state: str = Field(description="Worst state that stands.")
-    runs_out_earliest: str | None = Field(description="Earliest day on which it runs out; null if not known.")
-    runs_out_latest: str | None = Field(description="Latest day on which it runs out; null if not known.")
+    runs_out_earliest: Day | None = Field(description="Earliest day on which it runs out; null if not known.")
+    runs_out_latest: Day | None = Field(description="Latest day on which it runs out; null if not known.")
     imminence: Imminence | None = Field(description="How soon, for words without a number; null if not said.")
     relative_text: str | None = Field(description="The source's own words; null if none are given.")
     outcome: WarningOutcome | None = Field(description="Outcome of the warnings, `pending` while one is open; null if no report warns.")
-    due: str | None = Field(description="First day on which an open warning may come true; null if none is open or names a day.")
+    due: Day | None = Field(description="First day on which an open warning may come true; null if none is open or names a day.")
     days_left: int | None = Field(description="Days from `as_of` to the due date; negative once past. Null without a due date.")
     days_left_latest: int | None = Field(description="Days from `as_of` to the latest day; null without one or without a due date.")
 
@@ -62,8 +63,8 @@ class RouteState(_Item):
     status_out: RouteStatus | None = Field(description="State out of the place; null if not known.")
     directions: RouteDirections = Field(description="Each way on its own.")
     since: str | None = Field(description="Since when, as the preferred report states it; null if it does not.")
-    since_earliest: str | None = Field(description="Earliest day on which the state began; null if not known.")
-    since_latest: str | None = Field(description="Latest day on which the state began; null if not known.")
+    since_earliest: Day | None = Field(description="Earliest day on which the state began; null if not known.")
+    since_latest: Day | None = Field(description="Latest day on which the state began; null if not known.")
     passable_by: list[str] | None = Field(description="Who can pass; null if not said, empty if no group can.")
     last_route: bool | None = Field(description="Whether a report with the same status says that no other way in is left.")
 
@@ -96,7 +97,7 @@ class Reason(BaseModel):
         "`last_route`) or short of something (`ran_out`, `past_due`, `due_soon`, `imminent`)."
     )
     indicator: str = Field(description="Identifier of the indicator.")
-    since: str = Field(
+    since: Timestamp = Field(
         description="When the indicator's preferred report was stated; for `last_route` and `imminent` the report that says so."
     )
     judged: bool = Field(description="Whether it rests on an analyst's judgement instead of the assessment.")
@@ -106,7 +107,7 @@ class Situation(BaseModel):
     """The indicators of one place together. Nothing is added up."""
 
     place: PlaceBrief = Field(description="The place.")
-    as_of: str = Field(description="Time that days left and staleness are counted from.")
+    as_of: Timestamp = Field(description="Time that days left and staleness are counted from.")
     level: Level | None = Field(
         description="Level of urgency by `urgency/1`: `critical` if people are held and short of something, `serious` if one of the two, "
         "`watch` if anything else is known; null if no report leads. Silence never improves it."
@@ -124,7 +125,7 @@ class Situation(BaseModel):
     routes: Routes = Field(description="The routes of the place.")
     other: list[OtherIndicator] = Field(description="Indicators of kinds without a group of their own, by kind.")
     contested: list[str] = Field(description="Links to the indicators whose sources contradict each other.")
-    newest_statement: str | None = Field(description="When the newest standing report was stated; null if none stands.")
+    newest_statement: Timestamp | None = Field(description="When the newest standing report was stated; null if none stands.")
     links: SituationLinks = Field(description="Links of the situation.")
 
 
@@ -135,7 +136,7 @@ class SituationPage(ListEnvelope[Situation]):
 class Warning_(BaseModel):  # noqa: N801 - `Warning` is Python's
     """A warning that falls due, or is past due without an outcome."""
 
-    due: str | None = Field(
+    due: Day | None = Field(
         description="Due date: the earliest day that the warning names, else the latest; null for hours or days without a date."
     )
     days_left: int | None = Field(description="Days from `as_of` to the due date, negative once past; null without one.")
@@ -160,10 +161,10 @@ class RecordItem(BaseModel):
 
     report: str = Field(description="Identifier of the report that warned.")
     indicator: str = Field(description="Identifier of its indicator.")
-    runs_out_earliest: str | None = Field(description="Earliest day that the warning names; null for none.")
-    runs_out_latest: str | None = Field(description="Latest day that the warning names; null for none.")
+    runs_out_earliest: Day | None = Field(description="Earliest day that the warning names; null for none.")
+    runs_out_latest: Day | None = Field(description="Latest day that the warning names; null for none.")
     outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if it did not come true and no other is recorded.")
-    fact: str | None = Field(description="Day on which it came true, by the evidence; null if it did not.")
+    fact: Day | None = Field(description="Day on which it came true, by the evidence; null if it did not.")
     days_off: int | None = Field(description="Days from forecast to event; null if it did not come true.")
     lead_days: int | None = Field(description="Days from the statement to the event; null if it did not come true.")
 
@@ -172,7 +173,7 @@ class TrackRecord(BaseModel):
     """The outcomes of a source's warnings that fell due."""
 
     source: str = Field(description="Slug of the source.")
-    as_of: str = Field(description="Time that the record is as of.")
+    as_of: Timestamp = Field(description="Time that the record is as of.")
     fell_due: int = Field(description="Number of warnings that fell due.")
     materialised: int = Field(description="Number of those that came true.")
     averted: int = Field(description="Number of those that were averted.")

@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.audit import record_write
@@ -13,16 +13,19 @@ from app.access.idempotency import WriteResult, idempotent_write
 from app.access.principal import Principal, Scope
 from app.http.cursors import Cursor
 from app.http.openapi import CURATE_ERRORS, IDEMPOTENT, SCOPED_LIST_ERRORS, SCOPED_READ_ERRORS, create_operation
-from app.http.problems import invalid_field
+from app.http.problems import FieldProblem, invalid
 from app.http.query_params import Limit, PageCursor
-from app.http.request_body import validated_body
 from app.http.responses import json_response, page_response
+from app.reference.suggestions import body_in_place, unknown_place
 from app.storage.paging import current_revision
 from app.webhooks import queries, service
-from app.webhooks.schemas import DeliveryOut, DeliveryPage, DeliveryStatus, WebhookCreated, WebhookIn, WebhookOut, WebhookPage
+from app.webhooks.events import MEDIA_TYPE
+from app.webhooks.schemas import ChangeEvent, DeliveryOut, DeliveryPage, DeliveryStatus, WebhookCreated, WebhookIn, WebhookOut, WebhookPage
 from app.webhooks.ssrf_guard import ForbiddenTarget, check_target
 
 router = APIRouter(tags=["Webhooks"])
+# What Lifeline sends, for the OpenAPI document; serves nothing.
+events = APIRouter()
 
 WEBHOOK_CURSOR = Cursor("webhooks", UUID)
 DELIVERY_CURSOR = Cursor("deliveries", int)
@@ -37,7 +40,11 @@ MAX_RESOLVE_SECONDS = 3.0
 
 @router.post("/webhooks", summary="Create a webhook", response_model=WebhookCreated, **create_operation(WebhookIn, responses=CURATE_ERRORS))
 async def create_webhook(
-    request: Request, caller: Subscriber, settings: SettingsDep, sent: Annotated[WebhookIn, Depends(validated_body(WebhookIn))]
+    request: Request,
+    caller: Subscriber,
+    settings: SettingsDep,
+    database: DatabaseDep,
+    sent: Annotated[WebhookIn, Depends(body_in_place(WebhookIn, "place"))],
 ) -> Response:
     """Post every change that the key may see to a URL, as a CloudEvent, at least once. Needs the scope `read`.
 
@@ -56,7 +63,9 @@ async def create_webhook(
     try:
         target = await check_target(sent.url, allow_private=settings.webhook_allow_private, seconds=MAX_RESOLVE_SECONDS)
     except ForbiddenTarget as forbidden:
-        raise invalid_field("/url", str(forbidden)) from None
+        problem = FieldProblem(pointer="/url", detail=str(forbidden))
+        async with database.read() as connection:
+            raise invalid([problem, *await unknown_place(connection, "/place", sent.place, caller.level)]) from None
 
     async def write(session: AsyncSession) -> WriteResult:
         webhook = await service.add_webhook(session, caller, sent, str(target))
@@ -141,3 +150,22 @@ async def create_webhook_redelivery(
         return WriteResult(202, orjson.dumps(served))
 
     return await idempotent_write(request, caller, write)
+
+
+@events.post(
+    "change",
+    operation_id="receive_change",
+    status_code=204,
+    summary="Receive a change",
+    response_class=Response,
+    responses={204: {"description": "Received; any 2xx will do."}, 410: {"description": "Send no more: the webhook is disabled."}},
+)
+async def receive_change(
+    event: Annotated[ChangeEvent, Body(media_type=MEDIA_TYPE)],
+    webhook_id: Annotated[str, Header(description="Identifier of the delivery, the same at every attempt.")],
+    webhook_timestamp: Annotated[
+        int, Header(description="When it was sent, in seconds since 1970; refuse what is older than five minutes.")
+    ],
+    webhook_signature: Annotated[str, Header(description="`v1,` and HMAC-SHA-256 in base64 (Standard Webhooks); several, by spaces.")],
+) -> None:
+    """Receive a change at the `url` of a webhook. Verify it with the `secret` of the webhook before you read it."""

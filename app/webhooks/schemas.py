@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, field_validator
 from typing_extensions import TypeAliasType
 
+from app.changes.schemas import ChangeOut
+from app.domain.times import Timestamp
 from app.domain.tlp import Label
-from app.http.lists import CurrentListEnvelope
+from app.http.lists import ListEnvelope
 from app.indicators.schemas import KindName
 
 WebhookStatus = TypeAliasType("WebhookStatus", Literal["active", "stopped", "disabled"])
@@ -27,11 +28,13 @@ class WebhookIn(BaseModel):
     country: str | None = Field(default=None, pattern="^[A-Z]{3}$", description="Only changes in this country, ISO 3166-1 alpha-3.")
     after: WebhookStart = Field(default="now", description="`beginning` delivers the whole ledger first, `now` later changes only.")
 
-    @model_validator(mode="after")
-    def _check_within(self) -> "WebhookIn":
-        if self.within and self.place is None:
-            raise PydanticCustomError("value_error", "within needs a place", {"field": "within"})
-        return self
+    # Checked even if another field is wrong.
+    @field_validator("within")
+    @classmethod
+    def _check_within(cls, within: bool, info: ValidationInfo) -> bool:
+        if within and info.data.get("place", "") is None:
+            raise ValueError("within needs a place: send place, or leave within out")
+        return within
 
 
 class WebhookLinks(BaseModel):
@@ -53,10 +56,10 @@ class WebhookOut(BaseModel):
     clearance: Label = Field(description="Clearance of the key that created it; deliveries hold nothing above it.")
     status: WebhookStatus = Field(description="`stopped`: its key was revoked or has expired. `disabled`: see `disabled_reason`.")
     seq: int = Field(description="Changes up to this `seq` are queued or filtered out; later ones follow.")
-    created_at: str = Field(description="When it was created, UTC.")
-    delivered_at: str | None = Field(description="Last successful delivery, UTC; null before the first.")
-    failing_since: str | None = Field(description="First failure after the last success, UTC; null if the last attempt succeeded.")
-    disabled_at: str | None = Field(description="When it was disabled, UTC; null if it is not.")
+    created_at: Timestamp = Field(description="When it was created, UTC.")
+    delivered_at: Timestamp | None = Field(description="Last successful delivery, UTC; null before the first.")
+    failing_since: Timestamp | None = Field(description="First failure after the last success, UTC; null if the last attempt succeeded.")
+    disabled_at: Timestamp | None = Field(description="When it was disabled, UTC; null if it is not.")
     disabled_reason: str | None = Field(description="Why it was disabled; null if it is not.")
     links: WebhookLinks = Field(description="Links of this webhook.")
 
@@ -67,7 +70,7 @@ class WebhookCreated(WebhookOut):
     secret: str | None = Field(description="Key of the signatures (Standard Webhooks), shown only once: null in a replayed response.")
 
 
-class WebhookPage(CurrentListEnvelope[WebhookOut]):
+class WebhookPage(ListEnvelope[WebhookOut]):
     """A page of webhooks, oldest first."""
 
 
@@ -86,13 +89,45 @@ class DeliveryOut(BaseModel):
     type: str = Field(description="CloudEvents type of the event.")
     status: DeliveryStatus = Field(description="`pending`: due at `next_attempt_at`. `failed`: no further attempt.")
     attempts: int = Field(description="Attempts since it was queued or since the last redelivery.")
-    created_at: str = Field(description="When it was queued, UTC.")
-    last_attempt_at: str | None = Field(description="Last attempt, UTC; null before the first.")
-    next_attempt_at: str | None = Field(description="Next attempt, UTC; null after the last.")
+    created_at: Timestamp = Field(description="When it was queued, UTC.")
+    last_attempt_at: Timestamp | None = Field(description="Last attempt, UTC; null before the first.")
+    next_attempt_at: Timestamp | None = Field(description="Next attempt, UTC; null after the last.")
     status_code: int | None = Field(description="HTTP status of the last attempt; null without a response.")
     error: str | None = Field(description="Error of the last attempt; null after a success.")
     links: DeliveryLinks = Field(description="Links of this delivery.")
 
 
-class DeliveryPage(CurrentListEnvelope[DeliveryOut]):
+class EventLinks(BaseModel):
+    """Links of an event."""
+
+    change: str = Field(description="The change in `/v1/changes`.")
+
+
+class EventReference(BaseModel):
+    """A change above `green`: fetch it with your key."""
+
+    seq: int = Field(description="Position of the change in the ledger of the webhook's clearance.")
+    type: str = Field(description="Type of the change, as in `/v1/changes`.")
+    links: EventLinks = Field(description="Links of the event.")
+
+
+class EventChange(ChangeOut):
+    """A change, as in `/v1/changes`."""
+
+    links: EventLinks = Field(description="Links of the event.")
+
+
+class ChangeEvent(BaseModel):
+    """A change as a CloudEvent (CloudEvents 1.0, structured JSON)."""
+
+    specversion: Literal["1.0"] = Field(description="Version of CloudEvents.")
+    id: str = Field(description="Identifier of the delivery, equal to `webhook-id`.")
+    source: str = Field(description="Always `/v1/changes`.")
+    type: str = Field(description="Type of the event, such as `org.lifeline.report.recorded.v1`. Ignore types that you do not know.")
+    time: Timestamp = Field(description="When the change was recorded (UTC).")
+    datacontenttype: Literal["application/json"] = Field(description="Media type of `data`.")
+    data: EventChange | EventReference = Field(description="The change; where it needs a clearance above `green`, only a reference to it.")
+
+
+class DeliveryPage(ListEnvelope[DeliveryOut]):
     """A page of a webhook's delivery log, latest change first."""

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from app.access.principal import Principal
 from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
-from app.http.problems import Problem, invalid_field, not_found
-from app.reference.queries import UNKNOWN_PLACE, find_places
+from app.http.problems import Problem, invalid, not_found
+from app.reference.suggestions import unknown_place
 from app.storage.paging import current_revision
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
@@ -32,8 +32,8 @@ async def add_webhook(session: AsyncSession, caller: Principal, sent: WebhookIn,
     count = select(func.count()).select_from(webhooks).where(webhooks.c.organisation == caller.organisation)
     if (await connection.execute(count)).scalar_one() >= MAX_WEBHOOKS:
         raise Problem(409, f"An organisation may have {MAX_WEBHOOKS} webhooks: delete one first.", kind="too-many")
-    if sent.place is not None and sent.place not in await find_places(connection, [sent.place]):
-        raise invalid_field("/place", UNKNOWN_PLACE)
+    if problems := await unknown_place(connection, "/place", sent.place, caller.level):
+        raise invalid(problems)
     webhook = Webhook(
         id=identifier or uuid7(),
         key_id=caller.key_id,

@@ -43,8 +43,9 @@ FILTERED = (
     "/v1/indicators?source=nurse", "/v1/reports.ndjson?source=agency&limit=1", "/v1/reports?updated_since=2026-11-24T09:00:03Z",
     "/v1/indicators?stale=true", "/v1/indicators?bbox=36,35,38,37", "/v1/reports?status=superseded", "/v1/reports?status=retracted",
     "/v1/alerts?limit=1", "/v1/changes?after=beginning", "/v1/indicators?source=nobody",
-    "/ogc/collections/indicators/items?bbox=36,35,38,37&limit=1", "/ogc/collections/routes/items?bbox=36,35,38,37",
-    "/ogc/collections/indicators/items?datetime=../2016-07-20T00:00:00Z", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
+    "/ogc/collections/supply_runout_point/items?bbox=36,35,38,37&limit=1", "/ogc/collections/routes_line/items?bbox=36,35,38,37",
+    "/ogc/collections/supply_runout_point/items?datetime=../2016-07-20T00:00:00Z", "/ogc/collections?f=html", "/ogc/api",
+    "/ogc/collections/trapped_population_point/items?startindex=1&f=html", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
 )  # fmt: skip
 PAGES = ("/", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
 POLICIES = ("basis=no_parties", "min_reliability=C", "without=agency")
@@ -425,7 +426,8 @@ class ObservedService:
             "/v1/webhooks": (self.webhook, UNKNOWN), "/v1/keys": (UNKNOWN,),
         }  # fmt: skip
         if path.startswith("/ogc/"):
-            collections = ("indicators",) if "feature" in names else ("places", "routes", "indicators")
+            kinds = ("trapped_population_point", "supply_runout_point", "route_closure_line")
+            collections = kinds if "feature" in names else ("places_point", "routes_line", "trapped_population_unlocated", *kinds)
             named: dict[str, Iterable[str]] = {"collection": collections, "feature": indicators}
         else:
             named = dict.fromkeys(names, values["/".join(path.split("/")[:3])]) if names else {}

@@ -1,6 +1,7 @@
 """Keys over HTTP and on the command line: created, rotated, revoked; a secret is shown once and never stored."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import io
@@ -47,6 +48,27 @@ async def test_me_returns_the_caller(anonymous: httpx.AsyncClient, make_client: 
     assert (caller["name"], caller["organisation"], caller["scopes"], caller["clearance"]) == ("test", "us", ["read", "report"], "amber")
     # A key without the scope `read` reads as an anonymous client.
     assert (await (await make_client(Scope.REPORT, clearance=Label.RED)).get("/v1/me")).json()["clearance"] == "clear"
+
+
+async def test_password_of_http_basic_is_the_key(anonymous: httpx.AsyncClient, make_key: MakeKey, reference: Reference) -> None:
+    secret = await make_key(Scope.READ, Scope.CURATE, clearance=Label.AMBER)
+    for user in ("", "anyone", "Réka"):
+        caller = await anonymous.get("/v1/me", auth=httpx.BasicAuth(user, secret))
+        assert (caller.status_code, caller.json()["clearance"]) == (200, "amber")
+        # From the cache, as for the same key sent as a bearer key.
+        listed = [await anonymous.get("/v1/sources", **how) for how in ({"auth": (user, secret)}, {"headers": bearer(secret)})]  # type: ignore[arg-type]
+        assert listed[0].content == listed[1].content
+        assert {each.headers["cache-control"] for each in listed} == {"private, no-cache"}
+        assert "Authorization" in listed[0].headers["vary"]
+    encoded = base64.b64encode(b"me:" + secret.encode()).decode()
+    for wrong in (f"Basic {encoded[:-8]}", "Basic", "Basic not-base64!", f"Basic {base64.b64encode(secret.encode()).decode()}", "Digest a"):
+        refused = await anonymous.get("/v1/sources", headers={"Authorization": wrong})
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Bearer realm="lifeline"'), wrong
+    # Browsers send a password that they remember with the form of another site.
+    place = {"slug": "camp", "name": "Camp"}
+    for more, status in (({"Origin": "https://evil.example"}, 401), ({}, 201)):
+        written = await anonymous.post("/v1/places", json=place, headers={"Authorization": f"basic {encoded}"} | more)
+        assert written.status_code == status
 
 
 async def test_admin_creates_rotates_and_revokes_a_key(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, database: Database) -> None:

@@ -70,7 +70,7 @@ PHASES = tuple(Phase) if FULL else (Phase.generate,)
 RAISED = (
     "/v1/indicators?include_empty=true", "/v1/reports", "/v1/reports?status=retracted", "/v1/situations", "/v1/warnings?unresolved=true",
     "/v1/sources/monitor/record", "/v1/sources/envoy/record", "/v1/indicators?known_at=2026-11-24T09:00:00Z", "/v1/changes.csv",
-    "/v1/situations/country", "/ogc/collections/indicators/items",
+    "/v1/situations/country", "/ogc/collections", "/ogc/collections/trapped_population_point/items",
 )  # fmt: skip
 
 

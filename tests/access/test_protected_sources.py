@@ -57,9 +57,11 @@ async def test_no_response_below_amber_reveals_a_protected_source(
                 assert answer.json().get("items") != [], path
         assert (await reader.get(f"/v1/sources/{TRUE}")).status_code == 404
         assert (await reader.get(f"/v1/sources/{TRUE}/record")).status_code == 404
-        assert (await reader.get(f"/v1/reports?source={TRUE}")).json()["items"] == []
-        assert (await reader.get(f"/v1/indicators?source={TRUE}")).json()["items"] == []
-        assert (await reader.get(f"/v1/indicators?source={TRUE}&as_of=2016-12-01")).json()["items"] == []
+        # As any source that does not exist, without a name near to it.
+        for path in ("/v1/reports?source=", "/v1/indicators?source=", "/v1/indicators?as_of=2016-12-01&source="):
+            unknown, other = [await reader.get(path + each) for each in (TRUE, "nurse-at-m11")]
+            assert (unknown.status_code, unknown.text) == (422, other.text)
+            assert NAME not in unknown.text
     for path in ("/v1/reports", "/v1/changes", "/v1/indicators", f"/v1/indicators/{indicator}"):
         assert TRUE in (await client.get(path)).text, path
         assert slug not in (await client.get(path)).text, path

@@ -22,12 +22,12 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
-from app.reference.models import MIN_EFFECTIVE_FROM, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
+from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_sources
 from app.reference.records import PlaceRecord, SourceRecord
-from app.reference.rows import place_record, place_row, route_record, route_row, source_record, source_row
+from app.reference.rows import place_record, place_row, place_shape, route_record, route_row, source_record, source_row
 from app.reference.schemas import Code, PlaceIn, RouteIn, SourceIn
-from app.reference.service import append_version
+from app.reference.service import append_version, extent_rows
 from app.reports.models import Report
 from app.reports.service import append_report, append_retraction
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
@@ -161,7 +161,7 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
     ids = [uuid7() for _ in world.places]
     facts: dict[str, PlaceRecord] = {}
     records: dict[str, list[dict[str, Any]]] = {"place": [], "route": [], "source": []}
-    places, codes, ancestors = [], [], []
+    places, codes, ancestors, extents = [], [], [], []
     for number, place in enumerate(world.places):
         code = f"X{number:07}"
         sent = PlaceIn(
@@ -172,10 +172,12 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
         records["place"].append(record)
         about = {"id": ids[number], "parent_id": None if place.parent is None else ids[place.parent], "created_at": START}
         places.append(place_row(record) | about)
+        extents += extent_rows(ids[number], place_shape(record))
         codes.append({"scheme": "synthetic", "code": code, "place_id": ids[number]})
         ancestors += [{"ancestor_id": ids[each], "place_id": ids[number]} for each in _line(world, number)]
         facts[place.slug] = PlaceRecord(ids[number], place.slug, place.name, place.country, (("synthetic", code),))
     await bulk_insert(connection, table_of(Place), places)
+    await bulk_insert(connection, table_of(Extent), extents)
     await bulk_insert(connection, table_of(PlaceCode), codes)
     await bulk_insert(connection, table_of(PlaceAncestor), ancestors)
     records["route"] = [route_record(uuid7(), RouteIn.model_validate(each)) for each in world.routes]

@@ -10,7 +10,7 @@ from app.http.content_negotiation import Format, parse_accept
     [
         ("", "json"),
         ("*/*", "json"),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "atom"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "html"),
         ("application/json, text/plain, */*", "json"),
         ("text/csv", "csv"),
         ("Text/CSV; charset=utf-8", "csv"),
@@ -21,6 +21,9 @@ from app.http.content_negotiation import Format, parse_accept
         ("application/x-ndjson", "ndjson"),
         ("application/json;q=0, */*", "geojson"),
         ("*/*;q=0.1, text/csv;q=0.1001", "csv"),
+        # Of errors, not of what is asked for.
+        ("application/problem+json", "json"),
+        ("application/problem+json, text/csv", "csv"),
     ],
 )
 def test_parse_accept_prefers_weight_then_order(accept: str, best: str) -> None:

@@ -22,7 +22,7 @@ PATHS = (
     "/v1/reports?format=ndjson",
     "/v1/places.xlsx",
     "/v1/alerts",
-    "/ogc/collections/indicators/items",
+    "/ogc/collections/trapped_population_point/items",
     "/v1/ledger/head",
     "/openapi.json",
     "/docs",

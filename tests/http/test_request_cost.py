@@ -46,7 +46,7 @@ from tests.support.servers import client_for, new_key, settings_on, wait_if_wind
         ("/v1/ledger/tile/entries/000", 3),
         ("/v1/ledger/tile/0/000", 1),
         ("/v1/places/oldtown", 1),
-        ("/ogc/collections/routes/items?limit=1000", 10),
+        ("/ogc/collections/routes_line/items?limit=1000", 10),
         ("/v1/me", 1),
         ("/", 5),
         ("/?as_of=2016-01-01", 9),

@@ -9,7 +9,7 @@ from shapely.geometry import MultiPolygon, Polygon, shape
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from app.reference.geometry import visible_geometry
+from app.reference.geometry import bbox_of, by_type, narrowest, visible_geometry
 from tests.reference.helpers import assert_rejected
 from tests.support.factories import Reference
 from tests.support.fixtures import MakeClient, sqlite_only
@@ -191,3 +191,50 @@ async def test_coarse_geometry_has_no_heights_and_no_repeated_vertices(
     seen = (await anonymous.get("/v1/routes/all")).json()["geometry"]["geometries"]
     once = [each for at, each in enumerate(flat) if each not in flat[:at]]
     assert seen == [*once, {"type": "Polygon", "coordinates": []}]
+
+
+def test_bbox_is_the_narrowest_around_the_parts() -> None:
+    def box(type_: str, coordinates: Any) -> tuple[float, ...]:
+        return bbox_of({"type": type_, "coordinates": coordinates})
+
+    assert box("Point", [-180.0, 5.0]) == (-180.0, 5.0, -180.0, 5.0)
+    assert box("LineString", [[37.1, 36.2], [-70.5, 10.0]]) == (-70.5, 10.0, 37.1, 36.2)
+    # An edge of more than 180 degrees runs across the antimeridian, in either direction and back again.
+    assert box("LineString", [[179.0, 1.0], [-179.0, 2.0], [178.0, 3.0]]) == (178.0, 1.0, -179.0, 3.0)
+    assert box("LineString", [[-179.0, 1.0], [179.0, 2.0]]) == (179.0, 1.0, -179.0, 2.0)
+    assert box("MultiPoint", [[170.0, 0.0], [-175.0, 0.0], [160.0, 0.0]]) == (160.0, 0.0, -175.0, 0.0)
+    assert box("Polygon", [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]) == (-180, -90, 180, 90)
+    # Antarctica: all around the pole.
+    assert box("Polygon", [[[-180, -90], [-180, -80], [0, -70], [180, -80], [180, -90], [-180, -90]]]) == (-180, -90, 180, -70)
+    assert bbox_of({"type": "GeometryCollection", "geometries": [
+        {"type": "Polygon", "coordinates": [[[177, 0], [180, 0], [180, 1], [177, 0]]]},
+        {"type": "MultiPolygon", "coordinates": [[[[-180, 0], [-178, 0], [-180, 1], [-180, 0]]]]},
+    ]}) == (177, 0, -178, 1)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(-180, 180), st.integers(0, 40)), min_size=1, max_size=6))
+def test_narrowest_arc_has_every_span_and_leaves_out_the_widest_gap(drawn: list[tuple[int, int]]) -> None:
+    west, east = narrowest([(low, low + width) for low, width in drawn])
+    covered = {(low + step) % 360 for low, width in drawn for step in range(width + 1)}
+    arc = {int(west + step) % 360 for step in range(int(east - west) % 360 + 1)} if (west, east) != (-180, 180) else set(range(360))
+    assert covered <= arc
+    # Without overlaps: no rotation of the covered degrees leaves a wider gap out.
+    ordered = sorted(covered)
+    widest = max((after - before) % 360 or 360 for before, after in zip(ordered, [*ordered[1:], ordered[0]], strict=True))
+    assert len(arc) <= 361 - widest or widest <= 1
+
+
+def test_by_type_has_each_part_once_without_heights() -> None:
+    parts = by_type({"type": "GeometryCollection", "geometries": [
+        {"type": "Polygon", "coordinates": [[[0, 0, 9], [1, 0, 9], [1, 1, 9], [0, 0, 9]]]},
+        {"type": "Point", "coordinates": [5, 6, 7]},
+        {"type": "MultiLineString", "coordinates": [[[0, 0], [1, 1]], []]},
+        {"type": "LineString", "coordinates": [[2, 2], [3, 3]]},
+    ]})  # fmt: skip
+    assert parts == {
+        "point": {"type": "Point", "coordinates": [5, 6]},
+        "line": {"type": "MultiLineString", "coordinates": [[[2, 2], [3, 3]], [[0, 0], [1, 1]]]},
+        "polygon": {"type": "MultiPolygon", "coordinates": [[[[0, 0], [1, 0], [1, 1], [0, 0]]]]},
+    }
+    assert by_type({"type": "MultiPoint", "coordinates": [[1, 2], [3, 4]]}).keys() == {"multipoint"}
+    assert by_type({"type": "MultiPoint", "coordinates": [[1, 2]]}) == {"point": {"type": "Point", "coordinates": [1, 2]}}

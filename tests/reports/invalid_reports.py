@@ -58,7 +58,7 @@ def invalid_slugs(at: str) -> list[InvalidReport]:
 
 
 def invalid_counts(at: str, maximum: int, **base: Any) -> list[InvalidReport]:
-    return each_value(at, True, False, 3.0, 2.5, "3", "", -1, maximum + 1, 10**30, -(10**30), [], {}, [3], **base)
+    return each_value(at, True, False, 3.5, 2.5, "3", "", -1, maximum + 1, 10**30, -(10**30), [], {}, [3], **base)
 
 
 def invalid_dates(at: str) -> list[InvalidReport]:

@@ -62,7 +62,7 @@ async def test_relays_names_a_visible_report_of_the_same_indicator(
     unlabelled = await post(reader, **{name: each for name, each in repeating(told["id"]).items() if name != "sensitivity"})
     assert (unlabelled["sensitivity"], unlabelled["provenance"]["relays"]) == ("amber", told["id"])
     wrong = report(provenance={"origin": "nobody", "directness": "heard"})
-    assert _refused(await reader.post("/v1/reports", json=wrong)).keys() == {"/provenance/directness"}
+    assert _refused(await reader.post("/v1/reports", json=wrong)).keys() == {"/provenance/directness", "/provenance/origin"}
     assert _refused(await reader.post("/v1/reports", json=report(provenance={"origin": "nobody"}))).keys() == {"/provenance/origin"}
 
 

@@ -62,6 +62,76 @@ async def test_report_with_many_wrong_fields_names_each(client: httpx.AsyncClien
     assert pointers == {"/place", "/source", "/provenance/via/0"}
 
 
+WRONG = {
+    "kind": "supply_runout", "place": "oldtwon", "source": "Agancy", "stated_at": "2016-07-28", "observed_to": "2016-08-01", "more": 1,
+    "value": {"supply": "fodo", "state": "low", "in_days_min": 21, "in_days_max": -1, "runs_out_earliest": "31/07/2016"},
+    "provenance": {"via": ["outlet", "outlte"], "origin": "nobody", "credibility": 7, "published_at": "2999-01-01", "method": "count"},
+    "sensitivity": "yellow",
+}  # fmt: skip
+
+
+async def test_all_wrong_fields_stand_in_one_answer_with_near_names(client: httpx.AsyncClient, reference: Reference) -> None:
+    expected = {
+        "/place": "the nearest: oldtown (Old town)",
+        "/source": "the nearest: agency (Agency)",
+        "/observed_to": "must not be after stated_at, 2016-07-28",
+        "/more": "unknown field",
+        "/value/supply": "the nearest: food",
+        "/value/in_days_max": "must be 0 or more",
+        "/value/runs_out_earliest": "must be a date such as 2016-07-28",
+        "/provenance/via/1": "the nearest: outlet (Outlet)",
+        "/provenance/origin": "use the slug of a source",
+        "/provenance/credibility": "must be 6 or less",
+        "/provenance/published_at": "must not be in the future",
+        "/provenance/method": "use headcount, registration",
+        "/sensitivity": "amber_strict or red",
+    }
+
+    def check(errors: list[dict[str, str]], prefix: str = "", **more: str) -> None:
+        found = {each["pointer"]: each["detail"] for each in errors}
+        assert len(found) == len(errors)
+        assert found.keys() == {prefix + at for at in expected} | {prefix + at for at in more}
+        assert [at for at, detail in expected.items() if detail not in found[prefix + at]] == []
+
+    check(assert_problem(await client.post("/v1/reports", json=WRONG), 422, "/v1/reports")["errors"])
+    items = (await client.post("/v1/reports", json=[report(), WRONG])).json()["items"]
+    assert items[0]["status"] == 201
+    check(items[1]["problem"]["errors"])
+    response = await client.post("/v1/reports?atomic=true", json=[report(), WRONG])
+    check(assert_problem(response, 422, "/v1/reports")["errors"], "/1")
+    path = f"/v1/reports/{items[0]['id']}/correction"
+    response = await client.post(path, json=WRONG)
+    check(assert_problem(response, 422, path)["errors"], **{"/reason": ""})
+
+
+@sqlite_only
+async def test_rules_about_several_fields_stand_beside_other_errors(client: httpx.AsyncClient, reference: Reference) -> None:
+    value = {"in_days_min": 5, "in_days_max": 4, "runs_out_earliest": "2016-08-05", "runs_out_latest": "2016-08-04", "scope": "all"}
+    body = report("supply_runout", value, source="nobody", observed_from="2016-07-27", observed_to="2016-07-26")
+    errors = assert_problem(await client.post("/v1/reports", json=body), 422, "/v1/reports")["errors"]
+    pointers = {each["pointer"] for each in errors}
+    assert pointers == {"/value/in_days_min", "/value/runs_out_earliest", "/value/scope", "/source", "/observed_from"}
+    # A wrong figure is not said to be absent besides.
+    body = report(value={"people": "many"})
+    errors = assert_problem(await client.post("/v1/reports", json=body), 422, "/v1/reports")["errors"]
+    assert [each["pointer"] for each in errors] == ["/value/people"]
+
+
+@sqlite_only
+async def test_integer_with_a_zero_fraction_is_an_integer(client: httpx.AsyncClient, reference: Reference) -> None:
+    body = json.dumps(report(provenance={"credibility": 2})).replace("300000", "3.0e5").replace('"credibility": 2', '"credibility": 2.0')
+    first = await client.post("/v1/reports", content=body, headers={"Content-Type": "application/json"})
+    assert first.status_code == 201, first.text
+    assert '"people":300000,' in first.text
+    assert first.json()["provenance"]["credibility"] == 2
+    again = await client.post("/v1/reports", json=report())
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    key = {"name": "a", "organisation": "b", "scopes": ["read"]}
+    made = (await client.post("/v1/keys", json=key)).json()["links"]["rotation"]
+    for hours, status in ((0.5, 422), (True, 422), ("5", 422), (5.0, 201)):
+        assert (await client.post(made, json={"overlap_hours": hours})).status_code == status
+
+
 UNLABELLED: list[tuple[dict[str, Any], str]] = [
     (report(), "green"),
     (report("supply_runout"), "green"),

@@ -188,7 +188,7 @@ async def test_no_page_of_an_export_is_older_than_the_first(
 async def test_ogc_features_are_never_older_than_the_revision_sent_back(service: httpx.AsyncClient, pair: Pair) -> None:
     await execute(pair.replica, "SELECT pg_wal_replay_pause()")
     newest = await post(service, 10)
-    items = "/ogc/collections/places/items"
+    items = "/ogc/collections/places_point/items"
     page = await service.get(items, params={"limit": 1}, headers={"Lifeline-Revision": str(newest)})
     assert int(page.headers["lifeline-revision"]) == newest
     (following,) = (link["href"] for link in page.json()["links"] if link["rel"] == "next")

@@ -74,7 +74,7 @@ class Kind(ABC, Generic[V]):
     has_alerts: ClassVar[bool] = False
     situation_group: ClassVar[SituationGroup] = "other"
     summary_fields: ClassVar[tuple[str, ...]] = ()
-    situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "integer", "boolean"]]]] = ()
+    situation_columns: ClassVar[Sequence[tuple[str, str, Literal["text", "date", "integer", "boolean"]]]] = ()
     hxl: ClassVar[Mapping[str, str]] = {}
     plot: ClassVar[RangePlot | DatePlot | StatePlot | None] = None
     code_labels: ClassVar[Mapping[str, str]] = {}

@@ -104,8 +104,8 @@ class SupplyRunoutKind(Kind[SupplyRunout]):
     situation_columns = (
         ("soonest_runout.supply", "#item+type", "text"),
         ("soonest_runout.state", "#status+supply", "text"),
-        ("soonest_runout.runs_out_earliest", "#date+runout+min", "text"),
-        ("soonest_runout.runs_out_latest", "#date+runout+max", "text"),
+        ("soonest_runout.runs_out_earliest", "#date+runout+min", "date"),
+        ("soonest_runout.runs_out_latest", "#date+runout+max", "date"),
         ("soonest_runout.days_left", "#indicator+days_remaining+num", "integer"),
         ("soonest_runout.agreement", "#status+agreement", "text"),
         ("soonest_runout.source", "#meta+source+code", "text"),

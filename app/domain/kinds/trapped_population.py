@@ -5,7 +5,7 @@ from datetime import datetime
 from math import inf
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds.base import Kind, Severity
@@ -24,8 +24,6 @@ _HELD = frozenset({"trapped", "besieged", "encircled", "remaining"})
 
 class TrappedPopulation(Value):
     """How many people are in a place, never how many came or left. At least one of the three figures is required."""
-
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [field]} for field in ("people", "people_low", "people_high")]})
 
     concept: Concept = Field(description="What was counted. Each concept is an indicator of its own.")
     people: People | None = Field(default=None, description="The figure, persons.")

@@ -27,10 +27,17 @@ Day = Annotated[date, BeforeValidator(_only_iso_day)]
 MAX_PEOPLE = 10_000_000_000
 
 
-People = Annotated[StrictInt, Field(ge=0, le=MAX_PEOPLE)]
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Days = Annotated[StrictInt, Field(ge=0, le=3650)]
+# After the bounds of a StrictInt: takes 1000.0, which is an integer in JSON Schema, and no boolean or text.
+WHOLE = BeforeValidator(_whole)
+
+People = Annotated[StrictInt, Field(ge=0, le=MAX_PEOPLE), WHOLE]
+
+
+Days = Annotated[StrictInt, Field(ge=0, le=3650), WHOLE]
 
 
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]

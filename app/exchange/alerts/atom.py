@@ -1,4 +1,7 @@
-"""Atom (RFC 4287): render a feed of CAP messages, each entry with a link to its message."""
+"""Atom (RFC 4287): render a feed of CAP messages, each entry with the absolute address of its message as identifier and link.
+
+Aggregators fetch either of the two, and many have no base address to complete a relative one.
+"""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -11,23 +14,24 @@ NAMESPACE = "http://www.w3.org/2005/Atom"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def render_feed(messages: Sequence[Message], *, url: str, next_url: str | None, sender: str) -> bytes:
-    """Render a page of the feed, newest message first."""
+def render_feed(messages: Sequence[Message], *, url: str, query: str, next_url: str | None, sender: str) -> bytes:
+    """Render a page of the feed at an absolute address, newest message first; `query` selected the page."""
     ET.register_namespace("", NAMESPACE)
     feed = ET.Element(f"{{{NAMESPACE}}}feed")
-    add_element(feed, "id", "urn:lifeline:alerts")
+    add_element(feed, "id", url)
     add_element(feed, "title", "Lifeline alerts")
     add_element(feed, "updated", rfc3339(max((each.sent for each in messages), default=_EPOCH)))
     add_element(add_element(feed, "author"), "name", sender)
-    _link(feed, "self", url, "application/atom+xml")
+    _link(feed, "self", f"{url}?{query}".rstrip("?"), "application/atom+xml")
     if next_url is not None:
         _link(feed, "next", next_url, "application/atom+xml")
     for message in messages:
         entry = add_element(feed, "entry")
-        add_element(entry, "id", f"urn:lifeline:alert:{message.identifier}")
+        message_url = f"{url}/{message.identifier}.cap"
+        add_element(entry, "id", message_url)
         add_element(entry, "title", message.headline)
         add_element(entry, "updated", rfc3339(message.sent))
-        _link(entry, "alternate", f"/v1/alerts/{message.identifier}.cap", "application/cap+xml")
+        _link(entry, "alternate", message_url, "application/cap+xml")
         add_element(entry, "category").set("term", message.type)
         add_element(entry, "summary", message.note or message.headline)
     return xml_document(feed)

@@ -17,8 +17,9 @@ from app.http.cursors import Cursor
 from app.http.lists import ListFilters, negotiate_format
 from app.http.openapi import READ_ERRORS, problem_responses
 from app.http.problems import not_found
-from app.http.responses import json_response, next_url
+from app.http.responses import absolute_url, json_response, next_url
 from app.reference.queries import place_conditions
+from app.reference.suggestions import require_known_filters
 from app.reports.models import Report
 from app.storage.paging import current_revision
 
@@ -31,7 +32,7 @@ _CAP_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 <alert xmlns="urn:oasis:names:tc:emergency:cap:1.2"><identifier>0198...</identifier><sender>lifeline</sender>...</alert>
 """
 _ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
-<feed xmlns="http://www.w3.org/2005/Atom"><id>urn:lifeline:alerts</id><title>Lifeline alerts</title>...</feed>
+<feed xmlns="http://www.w3.org/2005/Atom"><id>https://lifeline.example.org/v1/alerts</id><title>Lifeline alerts</title>...</feed>
 """
 _ATOM: dict[str, Any] = {"schema": {"type": "string"}, "example": _ATOM_EXAMPLE}
 _CAP: dict[str, Any] = {"schema": {"type": "string"}, "example": _CAP_EXAMPLE}
@@ -56,7 +57,8 @@ async def list_alerts(
 ) -> Response:
     """List CAP 1.2 messages as an Atom feed, newest first: an Alert for a report, an Update for a correction, a Cancel for a retraction.
 
-    A report that ended earlier ones is an Update of their messages. Each entry links to its message; the link `next` leads to older ones.
+    A report that ended earlier ones is an Update of their messages. Each entry links to its message, whose absolute address is its `id`;
+    the link `next` leads to older ones.
     """
     negotiate_format(request, [Format.ATOM], None)
     where = place_conditions(Report.place_id, filters.place, within=filters.within, country=filters.country)
@@ -66,10 +68,13 @@ async def list_alerts(
     view = View(caller.level, horizons=settings.horizons)
     async with database.snapshot() as connection:
         messages, last, revision = await list_messages(connection, where, view, before=before, limit=filters.limit)
-    url = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    older = next_url(request, ALERT_CURSOR.encode(last, revision)) if last is not None else None
-    body = render_feed(messages, url=url, next_url=older, sender=settings.cap_sender)
-    return json_response(request, body, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
+        if not messages:
+            await require_known_filters(connection, filters, caller.level)
+    feed = absolute_url(request, "/v1/alerts")
+    older = absolute_url(request, next_url(request, ALERT_CURSOR.encode(last, revision))) if last is not None else None
+    body = render_feed(messages, url=feed, query=request.url.query, next_url=older, sender=settings.cap_sender)
+    cacheable = settings.public_url is not None
+    return json_response(request, body, cacheable=cacheable, media_type=MEDIA_TYPES[Format.ATOM], revision=revision)
 
 
 @router.get("/alerts/{id}.cap", summary="Get an alert as CAP 1.2", response_class=Response, responses=_CAP_RESPONSES)

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 Scalar = str | int | float | bool | None
 EMPTY_LIST = "[]"
-Dtype = Literal["text", "integer", "number", "boolean", "words", "optional_words", "codes", "slugs", "json"]
+Dtype = Literal["text", "date", "time", "integer", "number", "boolean", "words", "optional_words", "codes", "slugs", "json"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column: its header, HXL 1.1 hashtag (empty for none), path to the field and type of the field.
 
+    `date` is a date, or a date-time where a report names one; `time` is a date-time that the service computed.
     `words` is a list of texts, `optional_words` one that may be null, `codes` a list of codes written `scheme:code`, `slugs` a list of
     objects written by their slugs.
     """

@@ -48,7 +48,7 @@ class CsvRenderer(Renderer):
 
     def begin(self) -> bytes:
         """Return the rows of headers and hashtags."""
-        return encode_rows([[each.header for each in self.columns], [each.tag for each in self.columns]])
+        return encode_rows(self.head())
 
     def page(self, documents: Sequence[str], _geometries: Sequence[RowGeometry], /) -> bytes:
         """Return one row for each record."""

@@ -28,6 +28,11 @@ class Renderer:
     collection: str
     columns: Sequence[Column]
 
+    def head(self) -> list[list[str]]:
+        """Return the rows above the records of a table: headers, and hashtags unless no column has one."""
+        headers, tags = [each.header for each in self.columns], [each.tag for each in self.columns]
+        return [headers, tags] if any(tags) else [headers]
+
     def begin(self) -> bytes:
         """Return the bytes before the first record."""
         return b""

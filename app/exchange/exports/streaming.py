@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -30,8 +31,8 @@ from app.storage.database import Database
 PAGE_ROWS = 500
 # Small enough to be sent over a slow link before the send times out.
 CHUNK_BYTES = 64 * 1024
-# Fields of a value that name a route: the geometry of a row with such a field is that of the route.
-_ROUTE_FIELDS = sorted({field for kind in KINDS.values() for field, type_ in kind.references.items() if type_ == "route"})
+# Kinds whose subject is a route, with the field that names it: a row of such a kind is on its route, not on its place.
+ROUTE_FIELDS = {name: kind.filter_field for name, kind in KINDS.items() if kind.references.get(kind.filter_field) == "route"}
 
 
 async def stream_list(request: Request, listing: ListQuery, format_: Format, cursor: str | None, limit: int | None) -> Response:
@@ -57,6 +58,8 @@ async def stream_list(request: Request, listing: ListQuery, format_: Format, cur
 
 def _renderer(listing: ListQuery, format_: Format, revision: int) -> Renderer:
     columns = TABLES[listing.collection] if listing.kind is None else indicator_columns([KINDS[listing.kind]])
+    if not listing.hxl:
+        columns = tuple(replace(each, tag="") for each in columns)
     match format_:
         case Format.CSV:
             return CsvRenderer(listing.collection, columns)
@@ -126,5 +129,5 @@ def own_geometry(record: dict[str, Any]) -> RowGeometry:
 
 def _place_and_route(record: dict[str, Any]) -> tuple[str, str]:
     """Return the slugs of the place and of the route that a record names; no route is an empty slug."""
-    place, value = record["place"], record.get("value") or {}
-    return place if isinstance(place, str) else place["slug"], next((value[each] for each in _ROUTE_FIELDS if value.get(each)), "")
+    place, field = record["place"], ROUTE_FIELDS.get(record.get("kind", ""))
+    return place if isinstance(place, str) else place["slug"], record["value"][field] if field else ""

@@ -51,6 +51,8 @@ def _dtype(schema: dict[str, Any], definitions: dict[str, Any]) -> Dtype:
 
     alternatives = [resolve(each) for each in schema.get("anyOf", [schema])]
     types = {each.get("type", "object") for each in alternatives} - {"null"}
+    if any(each.get("format") == "date" for each in alternatives):
+        return "date"
     if types == {"array"} and all(resolve(each["items"]).get("enum") for each in alternatives if "items" in each):
         return "optional_words" if len(alternatives) > 1 else "words"
     return _DTYPES.get(types.pop(), "json") if len(types) == 1 else "json"
@@ -65,9 +67,9 @@ def indicator_columns(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
         *_PLACE,
         *value_columns(kinds, "assessment_model"),
         column("agreement", "#status+agreement"),
-        column("stated_at", "#date+reported"),
-        column("stale_after", "#date+stale"),
-        column("recorded_at", "#date+recorded"),
+        column("stated_at", "#date+reported", "time"),
+        column("stale_after", "#date+stale", "time"),
+        column("recorded_at", "#date+recorded", "time"),
         column("revision", "#meta+revision", "integer"),
         column("assessment.method", "#meta+assessment"),
         column("assessment.reports", "#meta+reports", "integer"),
@@ -75,8 +77,8 @@ def indicator_columns(kinds: Iterable[Kind[Any]]) -> tuple[Column, ...]:
         column("assessment.origins", "#meta+origins", "integer"),
         column("assessment.spread", "#meta+spread", "number"),
         column("assessment.basis", "#meta+basis", "json"),
-        column("assessment.newest_at", "#date+reported+newest"),
-        column("assessment.newest_sound_at", "#date+reported+sound"),
+        column("assessment.newest_at", "#date+reported+newest", "time"),
+        column("assessment.newest_sound_at", "#date+reported+sound", "time"),
         column("provenance.report", "#meta+report+id"),
         *nest("provenance", nest("source", _SOURCE)),
         column("provenance.via", "#meta+via+list", "slugs"),
@@ -94,18 +96,18 @@ STATEMENT = (
     column("kind", "#indicator+type"),
     column("place", "#loc+code+slug"),
     column("source", "#meta+source+code"),
-    column("stated_at", "#date+reported"),
+    column("stated_at", "#date+reported", "date"),
     *value_columns(KINDS.values(), "value_model"),
     column("provenance.via", "#meta+via+list", "words"),
     column("provenance.directness", "#meta+directness"),
     column("provenance.relays", "#meta+relays+id"),
     column("provenance.origin", "#meta+origin+code"),
-    column("provenance.published_at", "#date+published"),
+    column("provenance.published_at", "#date+published", "date"),
     *_BASIS,
-    column("observed_from", "#date+start"),
-    column("observed_to", "#date+end"),
+    column("observed_from", "#date+start", "date"),
+    column("observed_to", "#date+end", "date"),
     column("sensitivity", "#meta+tlp"),
-    column("recorded_at", "#date+recorded"),
+    column("recorded_at", "#date+recorded", "time"),
     column("recorded_by", "#org+recorded"),
 )
 REPORTS = (
@@ -150,23 +152,23 @@ CHANGES = (
     column("type", "#meta+change"),
     column("report_id", "#meta+report+id"),
     column("indicator", "#meta+indicator+id"),
-    column("source", "#meta+source+code"),
+    column("source", "#meta+source+code+graded"),
     column("reason", "#description+reason"),
     column("detail", "#meta+detail", "json"),
     column("redacted", "#meta+redacted", "words"),
-    column("recorded_at", "#date+recorded"),
-    column("recorded_by", "#org+recorded"),
+    column("recorded_at", "#date+recorded+entry", "time"),
+    column("recorded_by", "#org+recorded+entry"),
     *nest("report", STATEMENT),
 )
 WARNINGS = (
-    column("due", "#date+due"),
+    column("due", "#date+due+warning", "date"),
     column("days_left", "#indicator+days_remaining+num", "integer"),
     column("past_due", "#status+past_due", "boolean"),
     *nest("indicator", indicator_columns([kind for kind in KINDS.values() if kind.has_outcome])),
 )
 SITUATIONS = (
     *_PLACE,
-    column("as_of", "#date+asof"),
+    column("as_of", "#date+asof", "time"),
     column("level", "#severity"),
     column("because", "#description+severity", "json"),
     column("silent_days", "#indicator+silent_days+num", "integer"),
@@ -174,7 +176,7 @@ SITUATIONS = (
     column("children_level", "#severity+children"),
     *(column(path, tag, dtype) for kind in KINDS.values() for path, tag, dtype in kind.situation_columns),
     column("contested", "#meta+contested+list", "words"),
-    column("newest_statement", "#date+reported"),
+    column("newest_statement", "#date+reported", "time"),
 )
 
 

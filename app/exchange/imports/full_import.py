@@ -24,7 +24,8 @@ from app.http.problems import FieldProblem, field_problems
 from app.ledger.hash_chain import GENESIS, canonical_json, chain_hash
 from app.ledger.models import REFERENCE_TYPES
 from app.ledger.queries import STATEMENT_TYPES
-from app.reports.validation import FieldErrors, validate
+from app.reports.references import FieldErrors
+from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 

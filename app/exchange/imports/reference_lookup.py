@@ -2,34 +2,22 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from rapidfuzz import process
-from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.principal import Principal
-from app.domain.kinds import KINDS
 from app.http.problems import FieldProblem, pointer
 from app.http.request_body import NUL_MESSAGE
-from app.reference.models import MODELS, Place, PlaceCode, ReferenceModel, Source
+from app.reference.models import MODELS, Place, ReferenceModel, Source
 from app.reference.queries import find_places, find_routes, find_sources
-from app.reference.records import REVEAL_FROM
+from app.reference.suggestions import nearest, schemes_of, select_names
+from app.reports.references import Reference, references_in
 from app.storage.paging import chunks
 
-_SUGGESTED_NAMES = 3
-_MIN_SIMILARITY_PERCENT = 70
 # A search for similar names takes milliseconds among many places, so a file full of unknown names gets only this many.
 MAX_SUGGESTIONS = 500
-
-
-class Reference(NamedTuple):
-    """A field that names a record: the path to the field, the type of the record (a key of MODELS) and the text of the field."""
-
-    path: tuple[str | int, ...]
-    type_: str
-    text: str
 
 
 class ReferenceLookup:
@@ -60,7 +48,7 @@ class ReferenceLookup:
             found = {slug: slug for slug in await find_routes(connection, texts)}
         texts_by_name = {name: text for text in texts if text not in found for name in (text, unicodedata.normalize("NFC", text))}
         slugs_by_text: dict[str, list[str]] = {}
-        for row in await connection.execute(self._select_names(model).where(col(model.name).in_(list(texts_by_name)))):
+        for row in await connection.execute(select_names(type_, self._caller.level).where(col(model.name).in_(list(texts_by_name)))):
             slugs_by_text.setdefault(texts_by_name[row.name], []).append(row.slug)
         for text in texts:
             slugs = [found[text]] if text in found else slugs_by_text.get(text, [])
@@ -71,50 +59,19 @@ class ReferenceLookup:
             else:
                 self.errors[type_, text] = await self._unknown(connection, type_, model, text)
 
-    def _select_names(self, model: ReferenceModel) -> Select[str, str]:
-        names = select(col(model.slug), col(model.name)).order_by(col(model.slug))
-        # Below this clearance the real name of a protected source must not be found.
-        return names.where(col(Source.alias_slug).is_(None)) if model is Source and self._caller.level < REVEAL_FROM else names
-
     async def _unknown(self, connection: AsyncConnection, type_: str, model: ReferenceModel, text: str) -> str:
         message = f"there is no {type_} {text!r}"
         if ":" in text:
             return message
-        if model is Place:
-            coded = select(col(PlaceCode.scheme)).where(col(PlaceCode.code) == text).order_by(col(PlaceCode.scheme))
-            if schemes := list((await connection.execute(coded)).scalars()):
-                return f"{message}; a code needs its scheme before it: {' or '.join(f'{scheme}:{text}' for scheme in schemes)}"
+        if model is Place and (schemes := await schemes_of(connection, text)):
+            return f"{message}; a code needs its scheme before it: {' or '.join(f'{scheme}:{text}' for scheme in schemes)}"
         self._suggestions += 1
         if self._suggestions > MAX_SUGGESTIONS:
             return message
         if type_ not in self._names:
-            self._names[type_] = {row.slug: row.name for row in await connection.execute(self._select_names(model))}
-        names = self._names[type_]
-        scores: dict[str, float] = {}
-        for choices in ({slug: slug for slug in names}, names):
-            found = process.extract(text, choices, processor=str.casefold, limit=_SUGGESTED_NAMES, score_cutoff=_MIN_SIMILARITY_PERCENT)
-            for _, score, slug in found:
-                scores[slug] = max(score, scores.get(slug, 0))
-        nearest = sorted(scores, key=lambda slug: (-scores[slug], slug))[:_SUGGESTED_NAMES]
-        suggestions = ", ".join(f"{slug} ({names[slug]})" for slug in nearest)
+            self._names[type_] = {row.slug: row.name for row in await connection.execute(select_names(type_, self._caller.level))}
+        suggestions = nearest(text, self._names[type_])
         return f"{message}; the nearest: {suggestions}" if suggestions else message
-
-
-def references_in(body: dict[str, Any]) -> list[Reference]:
-    """Return the records that a report names, as far as its fields have the right types."""
-    references = [Reference((name,), name, body[name]) for name in ("place", "source") if isinstance(body.get(name), str)]
-    provenance = body.get("provenance")
-    provenance = provenance if isinstance(provenance, dict) else {}
-    via, origin = provenance.get("via"), provenance.get("origin")
-    if isinstance(origin, str):
-        references.append(Reference(("provenance", "origin"), "source", origin))
-    if isinstance(via, list):
-        references += [Reference(("provenance", "via", at), "source", each) for at, each in enumerate(via) if isinstance(each, str)]
-    kind, value = body.get("kind"), body.get("value")
-    if isinstance(kind, str) and kind in KINDS and isinstance(value, dict):
-        fields = KINDS[kind].references.items()
-        references += [Reference(("value", name), type_, value[name]) for name, type_ in fields if isinstance(value.get(name), str)]
-    return references
 
 
 def substitute_slugs(body: dict[str, Any], lookup: ReferenceLookup) -> list[FieldProblem]:

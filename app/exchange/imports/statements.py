@@ -10,14 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.access.principal import Principal
 from app.exchange.imports.column_mapping import NOT_STANDING, ParsedRow, map_columns, parse_row
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
-from app.exchange.imports.reference_lookup import ReferenceLookup, references_in, substitute_slugs
+from app.exchange.imports.reference_lookup import ReferenceLookup, substitute_slugs
 from app.exchange.imports.results import MAX_SHOWN_REPORTS, ImportContent, ImportOut, Progress
 from app.exchange.imports.tables import UnreadableFile, detect_header
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem
 from app.reports.queries import find_by_fingerprint
+from app.reports.references import FieldErrors, references_in
 from app.reports.service import record_reports
-from app.reports.validation import FieldErrors, ResolvedReport, ValidatedReport, resolve_references, validate
+from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references, validate
 from app.settings import Settings
 from app.storage.database import Database
 

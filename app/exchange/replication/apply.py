@@ -30,9 +30,10 @@ from app.reports.amendments import record_grade, record_outcome
 from app.reports.labels import replicate_label
 from app.reports.models import Report
 from app.reports.queries import find_by_fingerprint, find_by_identifier, find_relayed, find_visible_report
+from app.reports.references import FieldErrors
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
-from app.reports.validation import FieldErrors, ValidatedReport, resolve_references, validate
+from app.reports.validation import ValidatedReport, resolve_references, validate
 from app.settings import Settings
 
 # Types of entries that are applied together.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from app.domain.kinds import KINDS
 from app.exchange.replication.entry_schema import KNOWN_TYPES, Entry
-from app.reports.validation import FieldErrors
+from app.reports.references import FieldErrors
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ async def references(client: httpx.AsyncClient, report: dict[str, Any]) -> list[
 async def titles(client: httpx.AsyncClient) -> dict[str, tuple[str, str]]:
     """Return title and type of each entry of the feed, by identifier."""
     feed = feedparser.parse((await client.get("/v1/alerts")).content)
-    return {each.id.rpartition(":")[2]: (each.title, each.tags[0].term) for each in feed.entries}
+    return {each.id.rpartition("/")[2].removesuffix(".cap"): (each.title, each.tags[0].term) for each in feed.entries}
 
 
 @sqlite_only

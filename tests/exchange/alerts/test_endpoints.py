@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import feedparser
 import httpx
@@ -12,6 +13,7 @@ from lxml import etree
 
 from app.domain.kinds import KINDS
 from app.domain.tlp import Label
+from app.settings import Settings
 from tests.exchange.conftest import POLYGON, post
 from tests.support.factories import report
 from tests.support.fixtures import MakeClient, sqlite_only
@@ -49,9 +51,11 @@ async def test_feed_links_to_every_message_newest_first(client: httpx.AsyncClien
         assert feed.version == "atom10"
         for entry in feed.entries:
             (link,) = [each.href for each in entry.links if each.rel == "alternate"]
-            identifier = link.removeprefix("/v1/alerts/").removesuffix(".cap")
+            # As an aggregator fetches it, which has no base address; some fetch the identifier instead.
+            assert link == entry.id
+            assert (await client.get(entry.id)).headers["content-type"] == "application/cap+xml"
+            identifier = link.removeprefix("http://lifeline.test/v1/alerts/").removesuffix(".cap")
             message = await cap(client, identifier)
-            assert entry.id == f"urn:lifeline:alert:{identifier}"
             assert entry.tags[0].term == text(message, "msgType")
             assert text(message, "identifier") == identifier
             ids.append(identifier)
@@ -166,3 +170,19 @@ async def test_feed_filters_and_unknown_messages_are_not_found(client: httpx.Asy
     ):
         response = await client.get(path)
         assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), path
+
+
+@sqlite_only
+async def test_feed_names_the_public_url_and_no_cached_host(client: httpx.AsyncClient, settings: Settings, filled: dict[str, Any]) -> None:
+    def addresses(response: httpx.Response) -> list[str]:
+        feed = feedparser.parse(response.content)
+        return [feed.feed.id, *(each.href for each in feed.feed.links), *(each.id for each in feed.entries)]
+
+    for host in ("one.example", "other.example"):
+        answer = await client.get("/v1/alerts?limit=2", headers={"Host": host, "Accept": "application/problem+json"})
+        assert {urlsplit(each).netloc for each in addresses(answer)} == {host}
+        assert answer.headers["etag"]
+    settings.public_url = "https://alerts.example.org/lifeline/"
+    for host in ("one.example", "other.example"):
+        for each in addresses(await client.get("/v1/alerts?limit=2", headers={"Host": host})):
+            assert each.startswith("https://alerts.example.org/lifeline/v1/alerts")

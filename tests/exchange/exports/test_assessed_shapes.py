@@ -91,8 +91,9 @@ async def test_ogc_items_are_selected_by_the_time_of_the_preferred_report(client
     told = await tell(client)
 
     async def found(when: str) -> set[str]:
-        items = await get(client, "/ogc/collections/indicators/items", datetime=when)
-        return {each["id"] for each in items["features"]}
+        names = [f"{kind}_point" for kind in ("trapped_population", "supply_runout")] + ["route_closure_line"]
+        pages = [await get(client, f"/ogc/collections/{name}/items", datetime=when) for name in names]
+        return {each["id"] for page in pages for each in page["features"]}
 
     # The horizon of a resupply is shorter than that of other supplies. What has no time is always there.
     led = {told[name]["indicator"] for name in ("undated", "resupplied", "people")}

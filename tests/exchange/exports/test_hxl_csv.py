@@ -6,13 +6,14 @@ from typing import Any
 
 import httpx
 import hxl
+import openpyxl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.kinds import KINDS
 from app.exchange.exports.columns import Scalar
 from app.exchange.exports.hxl_csv import encode_rows, escape_formula, unescape_formula
-from app.exchange.exports.tables import TABLES, flatten
+from app.exchange.exports.tables import TABLES, flatten, indicator_columns
 from tests.support.fixtures import sqlite_only
 
 # Texts that the database can store: without NUL and lone surrogates.
@@ -87,3 +88,25 @@ def test_unescape_formula_inverts_escape_formula(text: str) -> None:
 def test_every_field_of_every_kind_has_a_hashtag() -> None:
     for kind in KINDS.values():
         assert kind.hxl.keys() == kind.value_model.model_fields.keys() | kind.assessment_model.model_fields.keys(), kind.name
+
+
+def test_no_table_has_a_hashtag_twice() -> None:
+    """With libhxl a second column of the same hashtag is never found, in whatever order the attributes stand."""
+    for name, columns in [*TABLES.items(), *((name, indicator_columns([kind])) for name, kind in KINDS.items())]:
+        tags = [(tag, *sorted(attributes)) for tag, *attributes in (each.tag.split("+") for each in columns if each.tag)]
+        assert not [tag for tag in tags if tags.count(tag) > 1], name
+
+
+@sqlite_only
+async def test_hxl_false_leaves_out_the_hashtags(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    for name in (*TABLES, "route-closures"):
+        query = {"as_of": "2016-08-12"} if name == "warnings" else {}
+        headers, _, *rows = parse((await client.get(f"/v1/{name}.csv", params=query)).content)
+        for format_ in ("csv", "xlsx"):
+            plain = await client.get(f"/v1/{name}.{format_}", params=query | {"hxl": "false"})
+            if format_ == "csv":
+                found: list[Any] = parse(plain.content)
+            else:
+                found = list(openpyxl.load_workbook(io.BytesIO(plain.content)).worksheets[0].values)
+            assert (list(found[0]), len(found)) == (headers, 1 + len(rows)), (name, format_)
+    assert (await client.get("/v1/places.csv?hxl=maybe")).status_code == 422

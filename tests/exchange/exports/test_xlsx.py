@@ -2,9 +2,11 @@
 
 import io
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openpyxl
 import pytest
 
@@ -59,3 +61,27 @@ def test_xlsx_close_removes_temporary_files(tmp_path: Path, monkeypatch: pytest.
         assert b"".join(renderer.end())
     renderer.close()
     assert not list(tmp_path.iterdir())
+
+
+async def test_xlsx_dates_are_dates_and_are_imported_again(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    answer = await client.get("/v1/reports.xlsx?status=standing")
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).worksheets[0]
+    headers, _, *rows = sheet.iter_rows()
+    at = {cell.value: number for number, cell in enumerate(headers)}
+    by_id = {row[at["id"]].value: row for row in rows}
+    food, opened = by_id[filled["food"]["id"]], by_id[filled["open"]["id"]]
+    assert (str(food[at["stated_at"]].value), food[at["stated_at"]].number_format) == ("2016-07-28 00:00:00", "yyyy-mm-dd")
+    assert str(food[at["value.runs_out_earliest"]].value) == "2016-08-11 00:00:00"
+    # A time of a report keeps its time zone, as text; one of the service is a cell of dates in UTC.
+    assert [str(opened[at[each]].value) for each in ("observed_from", "observed_to")] == ["2016-07-01 00:00:00", "2016-07-02T03:04:05Z"]
+    recorded = datetime.fromisoformat(filled["food"]["recorded_at"]).replace(microsecond=0, tzinfo=None)
+    assert food[at["recorded_at"]].value == recorded
+    assert all(row[at["stated_at"]].is_date for row in rows)
+    again = (await client.post("/v1/imports", content=answer.content, headers={"Content-Type": answer.headers["content-type"]})).json()
+    assert (again["existing"], again["created"], again["problem_count"]) == (len(rows), 0, 0), again
+
+
+def test_xlsx_day_that_excel_does_not_know_stays_text() -> None:
+    columns = [column("day", dtype="date"), column("time", dtype="time")]
+    book = openpyxl.load_workbook(render(XlsxRenderer("rows", columns), {"day": "1850-01-01", "time": "2016-07-28T09:30:15.999999Z"}))
+    assert [str(each.value) for each in book["rows"][2]] == ["1850-01-01", "2016-07-28 09:30:15"]

@@ -121,7 +121,7 @@ def test_problem_in_one_row_keeps_all_units_out(run: Run, tmp_path: Path, databa
     table = [OLD[0], OLD[1], [*OLD[2][:5], "", "TL0102", "", ""], [""] * 4 + ["", "", "", "36", "37"]]
     refused = run(write(tmp_path / "units.csv", table), "--write")
     assert refused.exit_code == 1
-    assert "F3 (name): String should have at least 1 character" in refused.stdout
+    assert "F3 (name): must have at least 1 character(s)" in refused.stdout
     assert "4 code: the row has no code" in refused.stdout
     assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
     assert "no column of codes" in run(write(tmp_path / "other.csv", [["a"], ["b"]])).stderr

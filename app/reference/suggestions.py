@@ -1,0 +1,135 @@
+"""Says what a request may have meant by an unknown place, source or route, as far as its caller may see them."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from fastapi import Request
+from rapidfuzz import process
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from app.access.dependencies import CallerDep, DatabaseDep
+from app.http.problems import FieldProblem, Model, invalid, validate_model
+from app.http.request_body import json_body
+from app.reference.models import MODELS, Place, PlaceCode, Source
+from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
+from app.reference.records import REVEAL_FROM
+
+MAX_SUGGESTED_NAMES = 3
+MIN_SIMILARITY_PERCENT = 70
+# Names that one text is compared with, and texts of one request that get suggestions: each takes milliseconds.
+MAX_COMPARED_NAMES = 10_000
+MAX_TEXTS = 10
+
+_UNKNOWN = {"place": UNKNOWN_PLACE, "source": UNKNOWN_SOURCE, "route": UNKNOWN_ROUTE}
+
+
+def nearest(text: str, names: Mapping[str, str]) -> str:
+    """Return the records most similar to a text by slug or name, as `slug (name), ...`; empty if none is similar."""
+    scores: dict[str, float] = {}
+    for choices in ({slug: slug for slug in names}, names):
+        found = process.extract(text, choices, processor=str.casefold, limit=MAX_SUGGESTED_NAMES, score_cutoff=MIN_SIMILARITY_PERCENT)
+        for _, score, slug in found:
+            scores[slug] = max(score, scores.get(slug, 0))
+    best = sorted(scores, key=lambda slug: (-scores[slug], slug))[:MAX_SUGGESTED_NAMES]
+    return ", ".join(f"{slug} ({names[slug]})" for slug in best)
+
+
+def select_names(type_: str, level: int) -> Select[str, str]:
+    """Select slug and name of the records of a type whose names a clearance sees, in order of slug."""
+    model = MODELS[type_]
+    names = select(col(model.slug), col(model.name)).order_by(col(model.slug))
+    # Below this clearance the real name of a protected source must not be found.
+    return names.where(col(Source.alias_slug).is_(None)) if model is Source and level < REVEAL_FROM else names
+
+
+async def schemes_of(connection: AsyncConnection, code: str) -> list[str]:
+    """Return the schemes in which a text is the code of a place."""
+    schemes = select(col(PlaceCode.scheme)).where(col(PlaceCode.code) == code).order_by(col(PlaceCode.scheme))
+    return list((await connection.execute(schemes)).scalars())
+
+
+async def describe_unknown(connection: AsyncConnection, type_: str, texts: Collection[str], level: int) -> dict[str, str]:
+    """Return for each text that names no record of a type (a key of MODELS) what is wrong, with the nearest names."""
+    details = dict.fromkeys(texts, _UNKNOWN[type_])
+    for text in list(details)[:MAX_TEXTS]:
+        if type_ == "place" and (schemes := await schemes_of(connection, text)):
+            details[text] += f"; this is a code: {' or '.join(f'{scheme}:{text}' for scheme in schemes)}"
+        elif near := nearest(text, await _candidates(connection, type_, text, level)):
+            details[text] += f"; the nearest: {near}"
+    return details
+
+
+async def _candidates(connection: AsyncConnection, type_: str, text: str, level: int) -> dict[str, str]:
+    scheme, colon, code = text.partition(":")
+    if type_ == "place" and colon:
+        codes = select(col(PlaceCode.code), col(Place.name)).join(Place, col(Place.id) == col(PlaceCode.place_id))
+        codes = codes.where(col(PlaceCode.scheme) == scheme, col(PlaceCode.code).startswith(code[:1], autoescape=True))
+        rows = await connection.execute(codes.order_by(col(PlaceCode.code)).limit(MAX_COMPARED_NAMES))
+        return {f"{scheme}:{row[0]}": row[1] for row in rows}
+    names = select_names(type_, level)
+    # Of a large gazetteer, those with the same first letter.
+    alike = names.where(col(MODELS[type_].slug).startswith(text[:1].casefold(), autoescape=True))
+    found = _by_slug(await connection.execute(alike.limit(MAX_COMPARED_NAMES)))
+    if len(found) < MAX_COMPARED_NAMES:
+        found |= _by_slug(await connection.execute(names.limit(MAX_COMPARED_NAMES - len(found))))
+    return found
+
+
+def _by_slug(rows: Iterable[Row[str, str]]) -> dict[str, str]:
+    return {row[0]: row[1] for row in rows}
+
+
+async def unknown_texts(
+    connection: AsyncConnection, named: Mapping[str, Collection[str]], level: int, organisation: str | None = None
+) -> dict[tuple[str, str], str]:
+    """Return what is wrong with the texts that name no place, source or route that the caller sees, by type and text."""
+    found = {
+        "place": (await find_places(connection, named.get("place", ()))).keys(),
+        "source": (await find_sources(connection, named.get("source", ()), level, organisation)).keys(),
+        "route": await find_routes(connection, named.get("route", ())),
+    }
+    details: dict[tuple[str, str], str] = {}
+    for type_, texts in named.items():
+        if unknown := [text for text in dict.fromkeys(texts) if text not in found[type_]]:
+            described = await describe_unknown(connection, type_, unknown, level)
+            details |= {(type_, text): detail for text, detail in described.items()}
+    return details
+
+
+async def require_known_filters(connection: AsyncConnection, filters: Any, level: int) -> None:
+    """Raise 422 with the nearest names for filters whose place, source or route does not exist for the caller.
+
+    `filters` has them by name or as attributes. Lists call this when a page is empty, because no record fits a filter of something
+    unknown; so a page with records costs nothing more.
+    """
+    get = filters.get if isinstance(filters, Mapping) else partial(getattr, filters)
+    given = {name: [text] for name in MODELS if (text := get(name, None)) is not None}
+    details = await unknown_texts(connection, given, level) if given else {}
+    if details:
+        raise invalid(FieldProblem(pointer=f"?{name}", detail=detail) for (name, _), detail in details.items())
+
+
+def body_in_place(model: type[Model], field: str) -> Callable[..., Awaitable[Model]]:
+    """Return a dependency that reads a JSON body in which a field names a place; 422 names every wrong field, an unknown place too."""
+
+    async def read(request: Request, caller: CallerDep, database: DatabaseDep) -> Model:
+        content = await json_body(request)
+        valid, problems = validate_model(model, content)
+        if valid is not None:
+            return valid
+        text = content.get(field) if isinstance(content, dict) else None
+        if isinstance(text, str) and all(each.pointer != f"/{field}" for each in problems):
+            async with database.read() as connection:
+                problems += await unknown_place(connection, f"/{field}", text, caller.level)
+        raise invalid(problems)
+
+    return read
+
+
+async def unknown_place(connection: AsyncConnection, pointer: str, text: str | None, level: int) -> list[FieldProblem]:
+    """Return what is wrong with the name of a place, if it is one that does not exist."""
+    details = {} if text is None else await unknown_texts(connection, {"place": [text]}, level)
+    return [FieldProblem(pointer=pointer, detail=detail) for detail in details.values()]

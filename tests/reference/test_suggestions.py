@@ -1,0 +1,81 @@
+"""Unknown places, sources and routes: 422 with the nearest names in a filter, 404 in a path, every wrong field of a body at once."""
+
+import httpx
+import pytest
+
+from tests.support.factories import Reference, post, report
+from tests.support.fixtures import sqlite_only
+
+LISTS = (
+    "situations", "warnings", "warnings.csv", "indicators", "indicators.geojson", "trapped-populations", "supply-runouts", "route-closures",
+    "reports", "reports.xlsx", "alerts", "changes", "changes.ndjson", "stream", "places", "places.csv",
+)  # fmt: skip
+
+
+def problems(response: httpx.Response) -> dict[str, str]:
+    """Return the errors of a 422 by pointer."""
+    assert response.status_code == 422, (response.request.url, response.text)
+    return {each["pointer"]: each["detail"] for each in response.json()["errors"]}
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_unknown_place_in_a_filter_gets_422_with_near_names(client: httpx.AsyncClient, reference: Reference, name: str) -> None:
+    for query in ("place=old-twon", "place=old-twon&within=true", *(["place=old-twon&as_of=2016-08-01"] if name == "indicators" else [])):
+        (found,) = problems(await client.get(f"/v1/{name}?{query}")).items()
+        assert found[0] == "?place"
+        assert found[1].endswith("; the nearest: oldtown (Old town)")
+    assert "this is a code: pcode:SY02" in problems(await client.get(f"/v1/{name}?place=SY02"))["?place"]
+    assert "the nearest: pcode:SY02 (Old town)" in problems(await client.get(f"/v1/{name}?place=pcode:SY20"))["?place"]
+
+
+async def test_known_place_without_records_gets_an_empty_page(client: httpx.AsyncClient, reference: Reference) -> None:
+    for name in ("situations", "warnings", "indicators", "reports", "alerts", "changes"):
+        for place in ("oldtown", "pcode:SY02"):
+            response = await client.get(f"/v1/{name}?place={place}")
+            assert response.status_code == 200, response.text
+
+
+async def test_unknown_sources_and_routes_in_filters_get_422(client: httpx.AsyncClient, reference: Reference) -> None:
+    await post(client, **report("route_closure"))
+    for path, pointer, near in (
+        ("indicators?source=agancy", "?source", "agency (Agency)"),
+        ("reports?source=agancy", "?source", "agency (Agency)"),
+        ("route-closures?route=nroth-road", "?route", "north-road ("),
+        ("indicators?route=nroth-road", "?route", "north-road ("),
+    ):
+        assert f"the nearest: {near}" in problems(await client.get(f"/v1/{path}"))[pointer]
+    both = problems(await client.get("/v1/route-closures?route=nroth-road&source=agancy&place=oldtwon"))
+    assert both.keys() == {"?place", "?source", "?route"}
+    assert "nearest" not in problems(await client.get("/v1/reports?source=qqqq"))["?source"]
+    indicator = (await client.get("/v1/indicators")).json()["items"][0]["id"]
+    assert "agency (Agency)" in problems(await client.get(f"/v1/indicators/{indicator}?without=agancy"))["?without"]
+    for path in ("places/oldtwon", "sources/agancy", "routes/nroth-road", "situations/oldtwon", "sources/agancy/record"):
+        assert (await client.get(f"/v1/{path}")).status_code == 404
+
+
+async def test_body_names_every_wrong_field_and_an_unknown_place(client: httpx.AsyncClient, reference: Reference) -> None:
+    found = problems(await client.post("/v1/places", json={"slug": "A b", "parent": "oldtwon", "codes": [{"scheme": "pcode"}], "x": 1}))
+    assert found.keys() == {"/slug", "/name", "/parent", "/codes/0/code", "/x"}
+    assert found["/slug"].startswith("use a-z, 0-9 and -")
+    assert "the nearest: oldtown (Old town)" in found["/parent"]
+    found = problems(await client.post("/v1/places", json={"slug": "new", "name": "New", "parent": "oldtwon"}))
+    assert "the nearest: oldtown (Old town)" in found["/parent"]
+    wrong = {"url": "http://127.0.0.1/", "place": "oldtwon"}
+    found = problems(await client.post("/v1/webhooks", json=wrong))
+    assert found.keys() == {"/url", "/place"}
+    found = problems(await client.post("/v1/webhooks", json=wrong | {"kind": "supply-runout", "country": "Syria", "within": "yes"}))
+    assert found.keys() == {"/place", "/kind", "/country", "/within"}
+    assert found["/kind"].endswith("; the nearest: supply_runout")
+    assert problems(await client.post("/v1/webhooks", json={"url": "https://a.example/", "within": True})).keys() == {"/within"}
+
+
+@sqlite_only
+async def test_codes_are_refused_with_all_values_and_the_nearest(client: httpx.AsyncClient, reference: Reference) -> None:
+    found = problems(await client.post("/v1/sources", json={"slug": "new", "name": "", "type": "Armed actor", "reliability": "g"}))
+    assert found.keys() == {"/name", "/type", "/reliability"}
+    assert found["/type"].endswith("local_council or witness; the nearest: armed_actor")
+    assert found["/reliability"] == "unknown value: use A, B, C, D, E or F"
+    found = problems(await client.post("/v1/routes", json={"slug": "new", "name": "New", "mode": "raod", "geometry": {"type": "Dot"}}))
+    assert found["/mode"].endswith("sea, river or crossing; the nearest: road")
+    assert found.keys() == {"/mode", "/geometry"}
+    assert problems(await client.get("/v1/supply-runouts?status=runout"))["?status"].endswith("; the nearest: ran_out")
