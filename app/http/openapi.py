@@ -136,7 +136,7 @@ def create_operation(
         discriminator = {"propertyName": "kind", "mapping": mapping}
         _body_unions[name] = {"oneOf": references, "discriminator": discriminator, "description": f"One of the kinds {', '.join(kinds)}."}
         schema = {"$ref": f"#/components/schemas/{name}"}
-    if max_items is not None:
+    if max_items is not None and name is not None:
         several = {"type": "array", "items": schema, "minItems": 1, "maxItems": max_items}
         # Each model again, because openapi-generator compiles no union of a union and a list.
         _body_unions[f"{name}OrList"] = _body_unions[name] | {"anyOf": [*references, several], "description": "One, or a list of several."}
