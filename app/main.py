@@ -15,6 +15,7 @@ from app.board.endpoints import router as board
 from app.board.middleware import BoardMiddleware
 from app.board.sessions import Sessions
 from app.changes.service import ChangeFeed
+from app.drafts.service import deleting_expired
 from app.exchange.exports.streaming import stream_list
 from app.exchange.ogc.endpoints import router as ogc
 from app.http import middleware, openapi, problems, swagger_ui
@@ -91,7 +92,7 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     async with read_auditing(database) as state.read_audit:
         app.middleware_before_routing = build_middleware(app)
         with on_shutdown_signal(database.commit_notifier.release_waiters):
-            async with dispatching(database, settings):
+            async with dispatching(database, settings), deleting_expired(database, settings):
                 yield
     await state.change_feed.close()
     await database.close()

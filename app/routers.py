@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.access.endpoints import router as keys
 from app.changes.endpoints import router as changes
+from app.drafts.endpoints import router as drafts
 from app.exchange.alerts.endpoints import router as alerts
 from app.exchange.imports.endpoints import router as imports
 from app.exchange.provenance.endpoints import router as provenance
@@ -35,6 +36,7 @@ TAGS = [
     {"name": "Webhooks", "description": "Changes posted to your server, signed, at least once. Needs a key with the scope `read`."},
     {"name": "Reports", "description": "The sourced statements that indicators are assessed from."},
     {"name": "Reporting", "description": "Append, correct, retract and label reports. Needs a key with the scope `report` or `curate`."},
+    {"name": "Drafts", "description": "Proposed reports, and reading them out of an article. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "Reference data of reports. Adding to it needs a key with the scope `curate`."},
     {"name": "Ledger", "description": "Head of the hash chain, which proves that no entry was altered."},
     {"name": "Keys", "description": "Keys and the audit log. All but `/v1/me` needs a key with the scope `admin`."},
@@ -44,5 +46,5 @@ TAGS = [
 
 router = APIRouter(prefix="/v1")
 first_tags = (situations, indicators, alerts, changes, webhooks, reports, provenance)
-for each in (*first_tags, imports, amendments, labels, reference, track_records, ledger, keys):
+for each in (*first_tags, imports, amendments, drafts, labels, reference, track_records, ledger, keys):
     router.include_router(each)

@@ -88,3 +88,12 @@ _SCHEMA = {
     "description": "A date, or an RFC 3339 date-time with offset.",
 }
 DateOrTime = Annotated[str, AfterValidator(normalise), WithJsonSchema(_SCHEMA)]
+
+
+def _as_written(text: str) -> str:
+    normalise(text)
+    return text
+
+
+# Keeps the day on which it was where it was written.
+DateOrTimeAsWritten = Annotated[str, AfterValidator(_as_written), WithJsonSchema(_SCHEMA)]

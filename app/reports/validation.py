@@ -34,11 +34,13 @@ FOREIGN_SOURCE = "this source belongs to another organisation: only its own keys
 class ValidatedReport:
     """A report that is valid in itself; its place, sources and routes are not looked up yet.
 
-    `value` still has relative days: which dates they are depends on the place's time zone.
+    `value` still has relative days: which dates they are depends on the place's time zone. `drafted_by` is the organisation that drafted
+    it, None if it was sent without a draft.
     """
 
     report: ReportIn
     value: BaseModel
+    drafted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class ResolvedReport:
     level: int
     fingerprint: str
     indicator_id: UUID
+    drafted_by: str | None
 
     def labelled(self, at_least: int) -> "ResolvedReport":
         """Return the report with at least this level."""
@@ -178,7 +181,7 @@ async def resolve_references(
         if errors or place is None or source is None or isinstance(value, FieldProblem):
             resolved.append([FieldProblem(pointer=at, detail=detail) for at, detail in errors.items()])
             continue
-        found = bind_references(ValidatedReport(report, value), place, source, sources, settings)
+        found = bind_references(replace(each, value=value), place, source, sources, settings)
         resolved.append(_bind_relayed(found, relayed))
     return resolved
 
@@ -230,4 +233,5 @@ def bind_references(
         level=label.level,
         fingerprint=hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         indicator_id=indicator_id(report.kind, place.id, subject),
+        drafted_by=validated.drafted_by,
     )

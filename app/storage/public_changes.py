@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 # one that is added later: a commit too many ends cached responses, one too few would leave them standing.
 _NOT_COUNTED = {
     *("ledger_entry", "ledger_head", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
-    *("label_proposal", "webhook", "webhook_delivery", "audit_entry", "idempotency_record", "upstream", "operation_run"),
+    *("label_proposal", "draft", "webhook", "webhook_delivery", "audit_entry", "idempotency_record", "upstream", "operation_run"),
 }
 _WRITTEN_TABLE = re.compile(r'\s*(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
 _KEY = "public_change"

@@ -26,10 +26,10 @@ class Mention:
 
 
 class NameIndex:
-    """The names that a text is searched for: pairs of slug and name. `ancestors` are the places that contain a place."""
+    """The names that a text is searched for: pairs of slug and name. `parents` has the place that contains a place, by slug."""
 
-    def __init__(self, places: Pairs, sources: Pairs, routes: Pairs, ancestors: Mapping[str, Iterable[str]] | None = None) -> None:
-        self.ancestors = {slug: frozenset(each) for slug, each in (ancestors or {}).items()}
+    def __init__(self, places: Pairs, sources: Pairs, routes: Pairs, parents: Mapping[str, str]) -> None:
+        self._parents = parents
         supplies = ((supply, word) for supply, words in SUPPLIES.items() for word in words)
         # For each spelling the type and slug that it may mean, and whether it is written with capitals.
         named: dict[str, dict[tuple[str, str], bool]] = {}
@@ -45,6 +45,12 @@ class NameIndex:
         for name, owners in named.items():
             self._automaton.add_word(name, (len(name), owners))
         self._automaton.make_automaton()
+
+    def contains(self, outer: str, inner: str | None) -> bool:
+        """Tell whether a place contains another."""
+        while inner is not None and (inner := self._parents.get(inner)) != outer:
+            pass
+        return inner is not None
 
     def find(self, text: str) -> list[Mention]:
         """Return the names in a text from left to right, of overlapping ones the longest."""

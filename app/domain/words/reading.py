@@ -156,7 +156,7 @@ class _Sentence:
         slugs = [next(iter(each.value)) for each in places]
         # "eastern Aleppo, Syria"
         is_address = all(
-            outer in self.names.ancestors.get(inner, ()) and self.text[one.end : other.start] == ", "
+            self.names.contains(outer, inner) and self.text[one.end : other.start] == ", "
             for (one, inner), (other, outer) in pairwise(zip(places, slugs, strict=True))
         )
         if len(set(slugs)) > 1 and not is_address:

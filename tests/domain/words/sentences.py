@@ -17,9 +17,7 @@ PLACES = {
     "madaya": "Madaya", "mariupol": "Mariupol", "el-fasher": "El Fasher", "gaza-north": "Northern Gaza", "goma": "Goma", "taiz": "Taiz",
     "yarmouk": "Yarmouk Camp", "deir-ez-zor": "Deir ez-Zor",
 }  # fmt: skip
-ANCESTORS = {"aleppo-governorate": {"syria"}, "aleppo-city": {"syria", "aleppo-governorate"}} | {
-    "aleppo-east": {"syria", "aleppo-governorate", "aleppo-city"}
-}
+PARENTS = {"aleppo-governorate": "syria", "aleppo-city": "aleppo-governorate", "aleppo-east": "aleppo-city"}
 SOURCES = {
     "un": "United Nations", "un-envoy-syria": "UN special envoy for Syria", "sohr": "Syrian Observatory for Human Rights",
     "red-cross": "Red Cross", "syrian-army": "Syrian army", "russian-military": "Russia's military", PUBLISHER: "The Daily Post",

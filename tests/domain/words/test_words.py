@@ -6,9 +6,9 @@ from datetime import date
 import pytest
 
 from app.domain.words import NameIndex, Reading, read_article
-from tests.domain.words.sentences import ANCESTORS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
+from tests.domain.words.sentences import PARENTS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
 
-NAMES = NameIndex(PLACES.items(), SOURCES.items(), ROUTES.items(), ANCESTORS)
+NAMES = NameIndex(PLACES.items(), SOURCES.items(), ROUTES.items(), PARENTS)
 
 
 def read(text: str, published_on: str = PUBLISHED_ON) -> Reading:
@@ -90,7 +90,7 @@ def test_place_is_taken_from_an_earlier_sentence_only_where_one_is_named() -> No
 
 
 def test_name_of_two_places_is_not_chosen_between() -> None:
-    names = NameIndex([("one", "Salah"), ("two", "Salah")], SOURCES.items(), ROUTES.items())
+    names = NameIndex([("one", "Salah"), ("two", "Salah")], SOURCES.items(), ROUTES.items(), {})
     reading = read_article("40,000 people are trapped in Salah.", names, PUBLISHER, date(2016, 7, 31))
     assert not reading.proposals
     assert [each.reason for each in reading.unclear] == ["the name may mean another place, a part of the place or the area around it"]
