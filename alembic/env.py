@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 from alembic import context
 from app.access import models as access
 from app.assessment import models as assessment
+from app.drafts import models as drafts
 from app.exchange.replication import models as replication
 from app.ledger import models as ledger
 from app.operations import models as operations
@@ -20,7 +21,7 @@ from app.storage.types import UtcDateTime
 from app.webhooks import models as webhooks
 
 # Their import adds every table to the metadata.
-MODELS = (access, assessment, ledger, operations, reference, replication, reports, webhooks)
+MODELS = (access, assessment, drafts, ledger, operations, reference, replication, reports, webhooks)
 
 
 def _render(kind: str, item: Any, _autogen_context: Any) -> str | bool:

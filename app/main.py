@@ -16,6 +16,7 @@ from app.board.endpoints import router as board
 from app.board.middleware import BoardMiddleware
 from app.board.sessions import Sessions
 from app.changes.service import ChangeFeed
+from app.drafts.service import deleting_expired
 from app.exchange.exports.streaming import stream_list
 from app.exchange.ogc.endpoints import router as ogc
 from app.http import middleware, openapi, problems, swagger_ui
@@ -98,7 +99,8 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
         app.middleware_before_routing = build_middleware(app)
         with on_shutdown_signal(database.commit_notifier.release_waiters):
             cosigned = cosigning(database, settings, state.checkpoint_signer)
-            async with dispatching(database, settings), cosigned, assessing_stale(database, settings):
+            dispatched, tidied = dispatching(database, settings), deleting_expired(database, settings)
+            async with dispatched, cosigned, assessing_stale(database, settings), tidied:
                 yield
     await state.change_feed.close()
     await database.close()

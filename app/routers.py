@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.access.endpoints import router as keys
 from app.changes.endpoints import router as changes
+from app.drafts.endpoints import router as drafts
 from app.exchange.alerts.endpoints import router as alerts
 from app.exchange.imports.endpoints import router as imports
 from app.exchange.provenance.endpoints import router as provenance
@@ -40,6 +41,7 @@ TAGS = [
     },
     {"name": "Reports", "description": "The sourced statements that indicators are assessed from."},
     {"name": "Reporting", "description": "Append, correct, retract and label reports. Needs a key with the scope `report` or `curate`."},
+    {"name": "Drafts", "description": "Proposed reports, and reading them out of an article. Needs a key with the scope `report`."},
     {"name": "Places, sources, routes", "description": "Reference data of reports. Adding to it needs a key with the scope `curate`."},
     {"name": "Keys", "description": "Keys and the audit log. All but `/v1/me` needs a key with the scope `admin`."},
     {"name": "OGC API - Features", "description": "Features for GIS: connect QGIS or a dashboard to `/ogc`."},
@@ -49,5 +51,5 @@ TAGS = [
 router = APIRouter(prefix="/v1")
 # The ledger's before those of reports, whose paths take every ending.
 first_tags = (situations, indicators, alerts, changes, webhooks, ledger, reports, provenance)
-for each in (*first_tags, imports, amendments, labels, reference, reference_changes, track_records, keys):
+for each in (*first_tags, imports, amendments, drafts, labels, reference, reference_changes, track_records, keys):
     router.include_router(each)

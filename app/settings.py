@@ -159,6 +159,11 @@ class Settings(BaseSettings):
         description="`sender` of CAP alerts: a globally unique name such as a domain, without spaces, commas, `<` or `&`.",
     )
     idempotency_days: Days = Field(default=7, description="Days for which the response to an `Idempotency-Key` is stored and replayed.")
+    drafts_four_eyes: bool = Field(
+        default=False,
+        description="Let only another person confirm a draft than the one that wrote it or corrected it last; both keys name theirs.",
+    )
+    draft_days: Days = Field(default=30, description="Days after which a draft is deleted, whether or not it was confirmed or rejected.")
     audit_days: Days = Field(
         default=365, description="Days for which entries stay in the audit log when `lifeline audit prune` deletes what was exported."
     )

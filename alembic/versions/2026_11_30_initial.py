@@ -301,6 +301,7 @@ def _create_reports() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_by", sa.String(), nullable=False),
+        sa.Column("drafted_by", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_report_indicator_id")),
         sa.ForeignKeyConstraint(["origin"], ["source.slug"], name=op.f("fk_report_origin")),
         sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_report_place_id")),
@@ -354,6 +355,21 @@ def _create_reports() -> None:
         sa.UniqueConstraint("global_seq", name=op.f("uq_label_proposal_global_seq")),
     )
     op.create_index("ix_label_proposal_report_id", "label_proposal", ["report_id"])
+    op.create_table(
+        "draft",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("report", sa.JSON(), nullable=False),
+        sa.Column("organisation", sa.String(), nullable=False),
+        sa.Column("persons", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided_by", sa.String(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("report_id", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_draft")),
+    )
+    op.create_index("ix_draft_created_at", "draft", ["created_at"])
 
 
 def _create_ledger() -> None:
@@ -584,6 +600,7 @@ def downgrade() -> None:
     op.drop_table("partner")
     op.drop_table("ledger_node")
     op.drop_table("ledger_head")
+    op.drop_table("draft")
     op.drop_table("label_proposal")
     op.drop_table("report")
     op.drop_table("indicator")

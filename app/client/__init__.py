@@ -10,6 +10,7 @@ from .blocking import Lifeline
 from .records import (
     Assessment,
     Change,
+    Draft,
     FieldError,
     Indicator,
     LifelineError,
@@ -29,6 +30,7 @@ __all__ = [
     "Assessment",
     "AsyncLifeline",
     "Change",
+    "Draft",
     "FieldError",
     "Indicator",
     "Lifeline",

@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 
 from .calls import RETRY_STATUSES, Call, Client, get, get_page, parse_response, post, retry_delay
-from .records import Change, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Situation, Source
+from .records import Change, Draft, Indicator, Page, Place, R, Record, Report, ReportResult, ReportResults, Route, Situation, Source
 
 
 class AsyncLifeline(Client):
@@ -120,3 +120,24 @@ class AsyncLifeline(Client):
     async def retract(self, report_id: str, reason: str) -> Record:
         """Retract a report."""
         return await self._execute(post(Record, f"/v1/reports/{report_id}/retraction", {"reason": reason}))
+
+    def drafts(self, **filters: Any) -> AsyncIterator[Draft]:
+        """List proposed reports."""
+        return self._list(Draft, "/v1/drafts", filters)
+
+    async def draft(self, report: Mapping[str, Any]) -> Draft:
+        """Propose a report, for a person to confirm."""
+        return await self._execute(post(Draft, "/v1/drafts", report))
+
+    async def confirm_draft(self, draft_id: str) -> Report:
+        """Record a draft as a report."""
+        return await self._execute(post(Report, f"/v1/drafts/{draft_id}/confirmation", None))
+
+    async def reject_draft(self, draft_id: str, reason: str) -> Draft:
+        """Reject a draft."""
+        return await self._execute(post(Draft, f"/v1/drafts/{draft_id}/rejection", {"reason": reason}))
+
+    async def read_article(self, text: str, publisher: str, published_at: str, url: str | None = None) -> Record:
+        """Read the statements of an English article: `drafts` with their `report` and `spans`, and what is `unclear`."""
+        article = {"text": text, "publisher": publisher, "published_at": published_at, "url": url}
+        return await self._execute(post(Record, "/v1/drafts/from-text", article))

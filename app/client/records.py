@@ -126,8 +126,22 @@ class Report(Record):
     indicator: str
     recorded_at: str
     recorded_by: str
+    drafted_by: str | None = None
     status: str
     supersedes: str | None = None
+
+
+class Draft(Record):
+    """A proposed report; `report` has the form in which reports are sent, `status` is `proposed`, `confirmed` or `rejected`."""
+
+    id: str
+    status: str
+    report: dict[str, Any]
+    drafted_by: str
+    created_at: str
+    expires_at: str
+    decided_by: str | None = None
+    reason: str | None = None
 
 
 class Change(Record):

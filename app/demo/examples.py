@@ -1,4 +1,4 @@
-"""Demo keys, webhooks and a label proposal, for the examples of the API and for trying it out.
+"""Demo keys, webhooks, drafts and a label proposal, for the examples of the API and for trying it out.
 
 Nothing is sent: the webhooks are disabled, and their target, the discard port (RFC 863) of this machine, is forbidden by default.
 """
@@ -12,9 +12,13 @@ from app.access.keys import create_key
 from app.access.models import ApiKey
 from app.access.principal import Principal, Scope
 from app.demo.aleppo import GREEN_REPORT, demo_id
+from app.domain.kinds import KINDS
 from app.domain.times import utc_now
 from app.domain.tlp import LABELS, Label
+from app.drafts.service import add_draft
+from app.reports.examples import REPORTS
 from app.reports.labels import change_label
+from app.reports.validation import validate
 from app.settings import Settings
 from app.webhooks.delivery import DeliveryResult
 from app.webhooks.leases import acquire_lease, record_result, release_lease
@@ -26,7 +30,7 @@ KEYS = {"field desk": Scope.REPORT, "old field desk": Scope.REPORT, "review desk
 
 
 async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -> None:
-    """Add keys, webhooks and a proposal that a key can read, delete and confirm; the secrets of the new keys are not shown."""
+    """Add keys, webhooks, drafts and a proposal that a key can read, delete and confirm; the secrets of the new keys are not shown."""
     clearance, organisation = LABELS[key.clearance], key.organisation
     for number, (name, scope) in enumerate(KEYS.items(), 1):
         identifier, scopes = demo_id("key", number), (Scope.READ, scope)
@@ -36,6 +40,10 @@ async def add_examples(session: AsyncSession, key: ApiKey, settings: Settings) -
     await session.flush()
     caller = Principal(level=key.clearance, key_id=key.id, organisation=organisation)
     await _add_webhooks(session, caller, settings)
+    # One to read and correct, one to confirm, one to reject.
+    for number, day in enumerate((29, 30, 31), 1):
+        sent = REPORTS[KINDS["supply_runout"].title] | {"stated_at": f"2016-07-{day}"}
+        await add_draft(session, replace(caller, key_id=demo_id("key", 1)), validate(sent, settings), settings, demo_id("draft", number))
     # The key of another person proposes, because lowering a label takes two.
     reviewer = replace(caller, key_id=demo_id("key", len(KEYS)))
     report, proposal = demo_id("report", GREEN_REPORT), demo_id("proposal", 1)

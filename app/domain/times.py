@@ -88,3 +88,12 @@ _SCHEMA = {"type": "string", "description": "A date, or an RFC 3339 date-time wi
 DateOrTime = TypeAliasType("DateOrTime", Annotated[str, AfterValidator(normalise), WithJsonSchema(_SCHEMA)])
 # In responses: a date-time in UTC with `Z`.
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+def _as_written(text: str) -> str:
+    normalise(text)
+    return text
+
+
+# Keeps the day on which it was where it was written.
+DateOrTimeAsWritten = Annotated[str, AfterValidator(_as_written), WithJsonSchema(_SCHEMA)]

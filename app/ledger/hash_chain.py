@@ -69,6 +69,7 @@ def statement_body(report: Report, place: str, source: str) -> dict[str, Any]:
         "sensitivity": LABELS[report.submitted_level].value,
         "recorded_at": rfc3339(report.recorded_at),
         "recorded_by": report.recorded_by,
+        **({} if report.drafted_by is None else {"drafted_by": report.drafted_by}),
     }
 
 

@@ -25,10 +25,10 @@ from app.storage.types import table_of
 
 router = APIRouter(tags=["Health"])
 
-# Metrics for callers without the scope `admin`. Numbers of writes and of responses that no cache held, sizes, times, and what the
-# process and the database use would reveal restricted activity.
+# Metrics for callers without the scope `admin`. Numbers of writes and of responses that no cache held, sizes, times, reads of drafts,
+# and what the process and the database use would reveal restricted activity.
 _PUBLIC_LINES = re.compile(
-    rb'^(?:lifeline_requests_total\{.*method="(?:GET|HEAD)"|# (?:HELP|TYPE) lifeline_requests_total |'
+    rb'^(?:lifeline_requests_total\{(?!.*handler="/v1/drafts).*method="(?:GET|HEAD)"|# (?:HELP|TYPE) lifeline_requests_total |'
     rb"(?:# (?:HELP|TYPE) )?lifeline_(?:database_up|ledger_seq|stale_indicators|replica_up|open_streams)[ {]).*\n",
     re.MULTILINE,
 )

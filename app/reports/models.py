@@ -83,6 +83,8 @@ class Report(SQLModel, table=True):
     fingerprint: str = Field(max_length=64, index=True)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     recorded_by: str
+    # Organisation whose key drafted it, if `recorded_by` confirmed a draft.
+    drafted_by: str | None = None
 
 
 class LabelProposal(SQLModel, table=True):

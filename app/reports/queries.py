@@ -135,6 +135,7 @@ def report_body(visible: VisibleReport) -> dict[str, Any]:
         "id": statement.pop("id"),
         "seq": visible.seq,
         **statement,
+        "drafted_by": report.drafted_by,
         "sensitivity": LABELS[report.level].value,
         "indicator": str(report.indicator_id),
         "status": visible.status,

@@ -33,6 +33,7 @@ WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialise
 AmendmentType = TypeAliasType("AmendmentType", Literal["correction", "retraction"])
 OutcomeStatus = TypeAliasType("OutcomeStatus", Literal[201, 200, 422])
 Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words.")]
+WebUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")]
 PlaceName = Annotated[str, Field(min_length=1, max_length=100, description="Slug of the place, or `scheme:code`.")]
 
 
@@ -58,9 +59,7 @@ class Provenance(BaseModel):
         default=6, description="Admiralty scale: 1 confirmed by other sources to 5 improbable; 6 cannot be judged."
     )
     published_at: DateOrTime | None = Field(default=None, description="When the statement was published; null if unknown.")
-    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")] | None = Field(
-        default=None, description="Where it was published; null if unknown."
-    )
+    url: WebUrl | None = Field(default=None, description="Where it was published; null if unknown.")
     title: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(default=None, description="Title of the publication.")
     quote: Annotated[str, Field(min_length=1, max_length=2000)] | None = Field(default=None, description="The statement word for word.")
     language: Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = Field(
@@ -151,7 +150,8 @@ class ReportOut(BaseModel):
     sensitivity: Label = Field(description="Current TLP 2.0 label.")
     indicator: str = Field(description="Identifier of the indicator that it is about.")
     recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
-    recorded_by: str = Field(description="Organisation that sent it.")
+    recorded_by: str = Field(description="Organisation that sent it, or confirmed the draft of it.")
+    drafted_by: str | None = Field(description="Organisation that drafted it; null if it was sent without a draft.")
     status: ReportStatus = Field(description="Whether it stands, is superseded by a correction, or is retracted.")
     supersedes: str | None = Field(description="Identifier of the report that it corrects; null if it corrects none.")
     links: ReportLinks = Field(description="Links of the report.")

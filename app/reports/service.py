@@ -223,6 +223,7 @@ def append_report(
         fingerprint=resolved.fingerprint,
         recorded_at=appender.recorded_at,
         recorded_by=caller.organisation or "",
+        drafted_by=resolved.drafted_by,
     )
     entry = appender.new_entry("report", caller, indicator_id=resolved.indicator_id, level=resolved.level, report_id=report.id)
     if supersedes is not None:

@@ -38,11 +38,13 @@ FOREIGN_SOURCE = "this source belongs to another organisation: only its own keys
 class ValidatedReport:
     """A report that is valid in itself; its place, sources and routes are not looked up yet.
 
-    `value` still has relative days: which dates they are depends on the place's time zone.
+    `value` still has relative days: which dates they are depends on the place's time zone. `drafted_by` is the organisation that drafted
+    it, None if it was sent without a draft.
     """
 
     report: ReportIn
     value: BaseModel
+    drafted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class ResolvedReport:
     level: int
     fingerprint: str
     indicator_id: UUID
+    drafted_by: str | None
 
     def labelled(self, at_least: int) -> "ResolvedReport":
         """Return the report with at least this level."""
@@ -231,7 +234,7 @@ def _resolve(
         errors[value.pointer] = value.detail
     if errors or place is None or source is None or isinstance(value, FieldProblem):
         return [FieldProblem(pointer=at, detail=detail) for at, detail in errors.items()]
-    return _bind_relayed(bind_references(ValidatedReport(report, value), place, source, sources, settings), relayed)
+    return _bind_relayed(bind_references(replace(each, value=value), place, source, sources, settings), relayed)
 
 
 def _bind_relayed(resolved: ResolvedReport, relayed: Mapping[UUID, tuple[UUID, int]]) -> ResolvedReport | FieldErrors:
@@ -277,4 +280,5 @@ def bind_references(
         level=label.level,
         fingerprint=hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         indicator_id=indicator_id(report.kind, place.id, subject),
+        drafted_by=validated.drafted_by,
     )

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 # one that is added later: a commit too many ends cached responses, one too few would leave them standing.
 _NOT_COUNTED = {
     *("ledger_entry", "ledger_head", "ledger_node", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
-    *("label_proposal", "webhook", "webhook_delivery", "audit_entry", "audit_head", "idempotency_record", "upstream", "operation_run"),
-    *("place", "place_code", "place_ancestor", "source", "source_grade", "route"),
+    *("label_proposal", "draft", "webhook", "webhook_delivery", "audit_entry", "audit_head", "idempotency_record", "upstream"),
+    *("operation_run", "place", "place_code", "place_ancestor", "extent", "source", "source_grade", "route"),
     # Counted where the ledger that it is of is public.
     "cosignature",
 }

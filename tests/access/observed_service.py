@@ -165,6 +165,7 @@ class ObservedService:
         self.visible: list[tuple[str, str]] = []
         self.hidden: list[tuple[str, str]] = []
         self.proposals: dict[str, str] = {}
+        self.drafts: dict[str, str] = {}
         self.webhook = UNKNOWN
         # Identifiers of what the writer made in order to change or delete it.
         self.made: dict[str, str] = {}
@@ -226,6 +227,8 @@ class ObservedService:
         change = {"sensitivity": low.value, "reason": "soon"}
         proposal = await self.post(client, f"/v1/reports/{warning}/label", change, 202)
         self.proposals["hidden" if client is self.hider else "visible"] = proposal["id"]
+        draft = await self.post(client, "/v1/drafts", bodies[1] | {"sensitivity": high.value, "source": "agency"})
+        self.drafts["hidden" if client is self.hider else "visible"] = draft["id"]
 
     async def visible_step(self, visible: list[Body], _: list[Body]) -> None:
         """Write records that all readers see, or that are hidden in both services."""
@@ -358,6 +361,7 @@ class ObservedService:
 
     async def write_everything(self, hidden: "ObservedService") -> None:
         """Send every write of the OpenAPI document: good, again, by key, wrong, as dry run; to visible, hidden and unknown records."""
+        self.drafts["hidden"] = hidden.drafts["hidden"]
         for path, operations in self.document["paths"].items():
             for method in operations.keys() - {"get", "parameters"}:
                 bodies = WRITES[method.upper(), path]
@@ -390,6 +394,7 @@ class ObservedService:
             "/v1/reports/{id}": (self.visible[-1][0], hidden.hidden[-1][0], UNKNOWN),
             "/v1/indicators/{id}": (self.visible[-1][1], hidden.hidden[-1][1], UNKNOWN),
             "/v1/label-proposals/{id}": (self.proposals["visible"], hidden.proposals["hidden"], UNKNOWN),
+            "/v1/drafts/{id}": (self.drafts["visible"], self.drafts["hidden"], UNKNOWN),
             "/v1/sources/{slug}": ("agency", "nobody"),
             "/v1/webhooks/{id}": (self.made.get("/v1/webhooks", UNKNOWN), UNKNOWN),
             "/v1/keys/{id}": (self.made.get("/v1/keys", UNKNOWN), UNKNOWN),
@@ -423,7 +428,7 @@ class ObservedService:
         values: dict[str, Iterable[str]] = {
             "/v1/reports": reports, "/v1/alerts": reports, "/v1/indicators": indicators, "/v1/situations": ("oldtown", "country"),
             "/v1/places": ("oldtown",), "/v1/sources": ("nurse", "agency"), "/v1/routes": ("north-road",),
-            "/v1/webhooks": (self.webhook, UNKNOWN), "/v1/keys": (UNKNOWN,),
+            "/v1/webhooks": (self.webhook, UNKNOWN), "/v1/keys": (UNKNOWN,), "/v1/drafts": (self.drafts["visible"], self.drafts["hidden"]),
         }  # fmt: skip
         if path.startswith("/ogc/"):
             kinds = ("trapped_population_point", "supply_runout_point", "route_closure_line")
@@ -443,6 +448,12 @@ class ObservedService:
         requests += [("GET", path, self.public) for path in self.part(*plain[1:])]
         requests += [("HEAD", path, self.watcher) for path in self.part(*plain[2:])[:: 1 if FULL else 3]]
         requests += [("GET", path, self.writer) for path in ("/v1/audit?action=write", "/v1/keys", "/v1/label-proposals", "/v1/webhooks")]
+        drafts = (
+            "/v1/drafts",
+            "/v1/drafts?status=rejected&limit=1",
+            *(f"/v1/drafts/{each}" for each in (self.drafts["visible"], self.drafts["hidden"])),
+        )
+        requests += [("GET", path, self.writer) for path in drafts]
         for number, (method, path, reader) in enumerate(requests):
             if self.is_twin and reader is self.watcher and method == "GET" and (FULL or number % 4 == self.share):
                 await self.other.get(path)
@@ -501,6 +512,7 @@ class ObservedService:
 
 
 _REASON = {"reason": "a reason"}
+_ARTICLE = {"text": "Ten people are trapped in Old town.", "publisher": "outlet", "published_at": "2016-07-31"}
 _KEY = {"name": "a", "organisation": "visible", "scopes": ["read"], "clearance": "green"}
 # For each write of the OpenAPI document a body, and another for the same Idempotency-Key; None where it takes none.
 # Of a partner that only writes.
@@ -513,6 +525,11 @@ WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/reports/{id}/label"): (_REASON | {"sensitivity": "clear"}, _REASON | {"sensitivity": "green"}),
     ("POST", "/v1/indicators/{id}/outcome"): (_REASON | {"outcome": "unknown"}, _REASON | {"outcome": "averted"}),
     ("POST", "/v1/label-proposals/{id}/confirmation"): (None, None),
+    ("POST", "/v1/drafts"): (report(value={"people": 79}), report(value={"people": 80})),
+    ("PATCH", "/v1/drafts/{id}"): ({"value": {"people": 81}}, {"value": {"people": 82}}),
+    ("POST", "/v1/drafts/{id}/confirmation"): (None, None),
+    ("POST", "/v1/drafts/{id}/rejection"): (_REASON, {"reason": "another"}),
+    ("POST", "/v1/drafts/from-text"): (_ARTICLE, _ARTICLE | {"publisher": "nurse"}),
     ("POST", "/v1/sources/{slug}/grades"): (_REASON | {"reliability": "B"}, _REASON | {"reliability": "D"}),
     ("POST", "/v1/places"): ({"slug": "camp", "name": "Camp"}, {"slug": "camp-2", "name": "Camp", "parent": "nowhere"}),
     ("POST", "/v1/sources"): ({"slug": "press", "name": "Press", "type": "media"}, {"slug": "press-2", "name": "Press", "type": "media"}),

@@ -16,7 +16,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Database", ("database", "read_database", "replica")),
     ("Requests", ("max_", "body_", "header_", "rate_", "cors_", "response_cache", "access_log", "idempotency", "public_url")),
     ("Keys, tokens and sign-in", ("key_", "oidc", "session", "audit")),
-    ("Reports and indicators", ("public_clearance", "default_label", "horizon", "clock", "cap_")),
+    ("Reports and indicators", ("public_clearance", "default_label", "horizon", "clock", "cap_", "draft")),
     ("Checkpoints of the ledger", ("origin", "signing_key")),
     ("Webhooks", ("webhook",)),
 )

@@ -19,7 +19,7 @@ from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, Ha
 from app.http.problems import FieldProblem, pointer
 
 # Columns of an exported list that a report does not have when it is sent.
-_ADDED = frozenset({"id", "recorded_at", "recorded_by", "seq", "indicator", "supersedes"})
+_ADDED = frozenset({"id", "recorded_at", "recorded_by", "drafted_by", "seq", "indicator", "supersedes"})
 _STATUS = "status"
 _PCODE = re.compile(r"(?:adm(?:in)?_?(\d)_?)?p_?code")
 # Deeper than every administrative level.

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 BATCH_SIZE = 500
 # Fields of a report that the service adds; a list as served has them, a report that is sent does not.
-_ADDED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "status", "supersedes", "links", "amended"})
+_ADDED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "drafted_by", "status", "supersedes", "links", "amended"})
 
 
 @dataclass(frozen=True)

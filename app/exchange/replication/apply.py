@@ -128,7 +128,9 @@ class EntryApplier:
                 _, level = known.get(relays, (None, MAX_LEVEL + 1))
                 # A label that was raised here meanwhile is stricter than that of the repetition.
                 body["provenance"] = body["provenance"] | {"relays": relays if level <= Label(body["sensitivity"]).level else None}
-            reports.append(validate(body, self._settings))
+            sent = validate(body, self._settings)
+            drafted_by = entry.report.drafted_by if entry.report else None
+            reports.append(sent if isinstance(sent, list) else replace(sent, drafted_by=drafted_by))
         return reports
 
     async def _record_together(

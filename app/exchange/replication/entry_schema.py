@@ -47,6 +47,7 @@ class _Report(BaseModel):
     # Not part of the statement.
     recorded_at: Any = None
     recorded_by: Any = None
+    drafted_by: str | None = None
 
 
 class _Detail(BaseModel):

@@ -1,0 +1,231 @@
+"""Numbers, durations and days in a sentence, and the template of a sentence in which a letter stands for each of them."""
+
+import re
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+
+from text_to_num import text2num
+
+from app.domain.words.names import Mention
+
+_W = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|"
+    "thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion"
+)
+_FRACTIONS = {"half a million": 500_000, "a quarter of a million": 250_000, "quarter of a million": 250_000} | dict.fromkeys(
+    ("one and a half million", "a million and a half"), 1_500_000
+)
+_MULTIPLIERS = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "bn": 10**9, "billion": 10**9}
+_WORDS = rf"(?:an? (?=hundred|thousand|million))?(?:{_W})(?:(?:[ -]| and )(?:{_W}))*\b"
+_DIGITS = r"[0-9]{1,3}(?:[ \u00a0\u2009\u202f][0-9]{3})+(?![0-9.,]*[0-9])|[0-9]+(?:[.,][0-9]+)*"
+_NUMBER = rf"(?:(?:{'|'.join(_FRACTIONS)})\b|{_WORDS}|(?:{_DIGITS})(?:[ -]?(?:million|thousand|billion)\b|(?:k|m|bn)\b)?)"
+_RANGE = rf"(?:between {_NUMBER} and {_NUMBER}|{_NUMBER}(?:(?: ?[-\u2013\u2014] ?| to | or ){_NUMBER})?)"
+_QUALIFIERS = {
+    "about": "about|around|some|roughly|approximately|an estimated",
+    "nearly": "nearly|almost|close to|just under",
+    "more_than": "more than|over|well over|just over|in excess of",
+    "at_least": "at least|no fewer than|no less than|not less than",
+    "up_to": "up to|as many as|at most|no more than|not more than",
+    "below": "fewer than|less than|under|below",
+    "exact": "exactly|precisely",
+}
+_AFTER = {"more": "at_least", "so": "about", "fewer": "up_to", "less": "up_to"}
+# Soonest first.
+_UNITS = ("hour", "day", "week", "month", "fortnight", "year")
+_DAYS = {"day": 1, "week": 7, "fortnight": 14}
+_UNIT = rf"(?:(?:{'|'.join(_UNITS)})s?)"
+_AT_MOST = "within(?: the next)?|less than|fewer than|under|up to|no more than|not more than|at most"
+_AT_LEAST = "at least|no less than|more than|over"
+_LIMIT = rf"{_AT_MOST}|{_AT_LEAST}|about|around|roughly|approximately|nearly|almost|the next|another|the coming"
+_VAGUE = "a few|several|a couple of|a matter of"
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_YEAR = r",? (?:19|20)[0-9]{2}\b"
+_VAGUE_DAY = (
+    rf"(?i:(?:last|next|every|each|this|earlier this|early this|later this) (?:week(?:end)?|month|year|season|{'|'.join(_WEEKDAYS)})\b"
+    r"|\btomorrow\b|\bthe (?:weekend|(?:beginning|start|end) of (?:the )?\w+))|[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{2,4}\b"
+    r"|\b(?:19|20)[0-9]{2}(?=[.,;)]|$| (?!people|civilians|residents))"
+)
+_DAY = (
+    rf"(?P<iso>\b[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}\b)|(?P<near>\b[Tt]oday\b|\b[Yy]esterday\b)|(?P<weekday>\b(?:{'|'.join(_WEEKDAYS)})\b)"
+    rf"(?: (?:morning|afternoon|evening|night))?|\b(?P<month_first>{'|'.join(_MONTHS)}) (?P<day_last>[0-9]{{1,2}})(?:st|nd|rd|th)?\b"
+    rf"(?P<year_last>{_YEAR})?|(?P<part>\b(?:[Ee]arly|[Mm]id|[Ll]ate|[Tt]he middle of)[ -])?(?:\b(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)? )?"
+    rf"\b(?P<month>{'|'.join(_MONTHS)})(?P<year>{_YEAR})?\b"
+)
+_MENTION = re.compile(
+    rf"(?P<vague_day>{_VAGUE_DAY})|(?P<D>{_DAY})"
+    rf"|(?P<T>(?i:\b(?:(?:{_LIMIT}) )?(?:{_UNIT}, if not {_UNIT}|(?:(?:{_RANGE}|{_VAGUE}|an?) )?{_UNIT})\b))"
+    r"|(?P<V>(?i:\b(?:(?:several|a few|many) (?:dozen|hundred|thousand|million)"
+    r"|(?:several |a few |many |some )?(?:tens|hundreds|thousands|dozens|scores|millions) of(?: thousands)?)\b))"
+    rf"|(?P<N>(?i:\b(?:(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _QUALIFIERS.items())}) )?"
+    rf"(?<![\w.,])(?P<number>{_RANGE})(?P<after> or (?:more|so|fewer|less)\b)?))(?!%)"
+)
+_PLAIN = {"\u2019": "'", "\u2018": "'", "\u201c": "", "\u201d": "", '"': "", "\u2013": "-", "\u2014": "-"}
+# How far from the day of the statement a day without a year may lie.
+MAX_DAYS_AGO, MAX_DAYS_AHEAD = 300, 183
+MAX_DIGITS = 10
+
+
+class Template:
+    """A sentence in lower case, in which a capital letter stands for each mention; its parts lead back to mentions and words."""
+
+    def __init__(self, text: str, start: int, end: int, names: Iterable[Mention]) -> None:
+        self.mentions = {each.start: each for each in names}
+        taken = list(self.mentions.values())
+        for match in _MENTION.finditer(text, start, end):
+            if all(match.start() >= each.end or match.end() <= each.start for each in taken):
+                self.mentions[match.start()] = _mention(match)
+        self._letters: list[tuple[str, int, int]] = []
+        at = start
+        while at < end:
+            mention = self.mentions.get(at)
+            lower = _PLAIN.get(text[at], text[at].lower())
+            letter = mention.type if mention else " " if lower.isspace() else lower[:1]
+            to = mention.end if mention else at + 1
+            if letter and not (letter == " " and self._letters and self._letters[-1][0] == " "):
+                self._letters.append((letter, at, to))
+            at = to
+
+    @property
+    def words(self) -> str:
+        """The template."""
+        return "".join(each[0] for each in self._letters)
+
+    def copy(self) -> "Template":
+        """Return a template from which other parts may be cut."""
+        made = object.__new__(Template)
+        made.mentions, made._letters = self.mentions, self._letters[:]
+        return made
+
+    def cut(self, pattern: "re.Pattern[str]", group: str | int = 0) -> list[tuple[int, int]]:
+        """Remove what a pattern matches, and return where a group of it was in the text."""
+        matches = list(pattern.finditer(self.words))
+        spans = [self.span(match, group) for match in matches]
+        for match in reversed(matches):
+            del self._letters[slice(*match.span())]
+        return spans
+
+    def span(self, match: "re.Match[str]", group: str | int = 0) -> tuple[int, int]:
+        """Return the span in the text of a group of a match in the template."""
+        start, end = match.span(group)
+        return self._letters[start][1], self._letters[end - 1][2]
+
+    def of(self, match: "re.Match[str]", group: str) -> list[Mention]:
+        """Return the mentions in a group of a match in the template."""
+        return [self.mentions[start] for _, start, _ in self._letters[slice(*match.span(group))] if start in self.mentions]
+
+    def having(self, types: str) -> list[Mention]:
+        """Return the mentions of some types that were not cut."""
+        return [self.mentions[start] for letter, start, _ in self._letters if letter in types and start in self.mentions]
+
+
+def _mention(match: "re.Match[str]") -> Mention:
+    type_ = next(each for each in ("vague_day", "D", "T", "V", "N") if match[each] is not None)
+    value: Any = None
+    if type_ == "N":
+        ends = _numbers(match["number"])
+        qualifiers = [name for name in _QUALIFIERS if match[name]] + ([_AFTER[match["after"].split()[-1]]] if match["after"] else [])
+        value = (*ends, *qualifiers) if ends is not None and len(qualifiers) <= 1 else None
+    elif type_ == "T":
+        value = duration(match[0].lower())
+    elif type_ == "D":
+        value = {name: each for name, each in match.groupdict().items() if each and name not in ("D", "N", "number", "after")}
+    return Mention("D" if type_ == "vague_day" else type_, *match.span(), value)
+
+
+def _numbers(text: str) -> tuple[int, int] | None:
+    """Return the two ends of a range, equal for a single number; None for what may be read in two ways (300.000; 250-275,000)."""
+    text = text.lower()
+    between = "between " if text.startswith("between ") else ""
+    if not between and (single := number(text)) is not None:
+        return single, single
+    separators = re.finditer(r" and " if between else r" ?[-\u2013\u2014] ?| to | or ", text)
+    splits = [(text[len(between) : each.start()], text[each.end() :]) for each in separators]
+    pairs = [(low, high, words) for words in splits if (low := number(words[0])) is not None and (high := number(words[1])) is not None]
+    if len(pairs) != 1:
+        return None
+    low, high, words = pairs[0]
+    if low < 1000 <= high:
+        own, shared = (re.search(r"(?:k|m|bn|thousand|million|billion)$", each) for each in words)
+        if own is None and shared is not None:
+            # "two to three million"
+            low *= _MULTIPLIERS[shared[0]]
+        elif own is None and high % 1000 == 0 and low < high // 1000:
+            return None
+    return (low, high) if low < high else None
+
+
+def number(text: str) -> int | None:
+    """Return a number as English writes it, in lower case; None for one that may be read in two ways."""
+    if text in _FRACTIONS:
+        return _FRACTIONS[text]
+    match = re.fullmatch(r"([0-9][0-9., \u00a0\u2009\u202f]*?)(?:[ -]?(k|m|bn|million|thousand|billion))?", text)
+    if match is None:
+        try:
+            return int(text2num(re.sub(r"^an? ", "one ", text).replace("-", " "), "en"))
+        except ValueError:
+            return None
+    digits, multiplier = match[1], _MULTIPLIERS.get(match[2] or "", 1)
+    if multiplier > 1 and re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,2}", digits):
+        whole, _, part = digits.partition(".")
+        return int(whole) * multiplier + int(part.ljust(2, "0")) * multiplier // 100
+    grouped = re.fullmatch(r"[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:[ \u00a0\u2009\u202f][0-9]{3})+", digits)
+    plain = re.sub(r"[^0-9]", "", digits)
+    return int(plain) * multiplier if grouped and len(plain) <= MAX_DIGITS else None
+
+
+def duration(words: str) -> dict[str, Any] | None:
+    """Return the fields of a supply that runs out after a duration; None for one that is no certain number of days."""
+    if (pair := re.fullmatch(rf"(?:within )?({_UNIT}), if not ({_UNIT})", words)) is not None:
+        first, second = (_UNITS.index(each.rstrip("s")) for each in pair.groups())
+        return {"imminence": pair[1]} if first < second <= _UNITS.index("month") else None
+    match = re.fullmatch(rf"(?:({_LIMIT}) )?(?:({_RANGE}|{_VAGUE}|an?) )?({_UNIT})", words)
+    limit, amount, unit = (each or "" for each in match.groups()) if match is not None else ("", "", "")
+    if amount in _VAGUE.split("|") or (not amount and limit.startswith(("within", "the coming"))):
+        return {"imminence": unit} if unit in ("hours", "days", "weeks", "months") else None
+    ends = (1, 1) if amount in ("a", "an") or (not amount and limit == "the next") else _numbers(amount)
+    unit = unit.rstrip("s")
+    if ends is None or not (amount or limit):
+        return None
+    if unit == "hour" and ends[1] < 24:
+        return {"imminence": "hours"}
+    hours = [each * (1 if unit == "hour" else 24 * _DAYS.get(unit, 0)) for each in ends]
+    if not hours[0] or any(each % 24 for each in hours):
+        return None
+    low, high = (each // 24 for each in hours)
+    found = {} if re.fullmatch(_AT_MOST, limit) else {"in_days_min": low}
+    return found if re.fullmatch(_AT_LEAST, limit) else found | {"in_days_max": high}
+
+
+def days(value: dict[str, str] | None, anchor: date, *, future: bool) -> tuple[date, date] | None:
+    """Return the first and last day that words mean, not after `anchor`, or in the future not before it; None if that is not certain."""
+    try:
+        if value is None:
+            return None
+        if "weekday" in value:
+            ago = (anchor.weekday() - _WEEKDAYS.index(value["weekday"])) % 7
+            day = anchor + timedelta(days=7 - ago if future else -ago)
+            return None if future and ago == 0 else (day, day)
+        if "iso" in value or "near" in value:
+            day = date.fromisoformat(value["iso"]) if "iso" in value else anchor - timedelta(days=value["near"].lower() == "yesterday")
+            return (day, day) if (day >= anchor if future else day <= anchor) else None
+        return _month_days(value, anchor, future=future)
+    except ValueError:
+        return None
+
+
+def _month_days(value: dict[str, str], anchor: date, *, future: bool) -> tuple[date, date] | None:
+    month = _MONTHS.index(value.get("month") or value["month_first"]) + 1
+    year, number_ = value.get("year") or value.get("year_last"), value.get("day") or value.get("day_last")
+    for each in [int(year[-4:])] if year else [anchor.year, anchor.year + (1 if future else -1)]:
+        first, last = date(each, month, 1), date(each + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+        if number_:
+            first = last = first.replace(day=int(number_))
+        elif "part" in value:
+            from_, to = {"e": (1, 10), "l": (21, last.day)}.get(value["part"][0].lower(), (11, 20))
+            first, last = first.replace(day=from_), first.replace(day=to)
+        if last >= anchor if future else first <= anchor:
+            near = (first - anchor).days <= MAX_DAYS_AHEAD if future else (anchor - first).days <= MAX_DAYS_AGO
+            return (first, last) if (near or year) and not (number_ and "part" in value) else None
+    return None

@@ -1,0 +1,177 @@
+"""Read an article into proposed statements. Nothing is guessed: what may mean two things is marked, and proposed as nothing."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+from app.domain.words import grammar
+from app.domain.words.mentions import Template, days
+from app.domain.words.names import Mention, NameIndex
+from app.domain.words.statements import READ, NotClear, Span, Speaker
+
+MAX_SENTENCE_CHARACTERS = 1000
+# Share of the words of an English text that are these.
+MIN_ENGLISH_SHARE = 0.04
+_ENGLISH = frozenset(("the", "of", "and", "to", "are", "is", "were", "have", "has", "that", "with", "from", "by", "said", "says", "will"))
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u201c\u2018'(\[]?[A-Z0-9])|\n\s{0,9}?\n|(?<=[\"\u201d])\n")
+_ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Gen|Col|Lt|Maj|Capt|St|Prof|No|approx)|\b[A-Z])\.$")
+_HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
+_LOCATION = re.compile(r"\b(?:in|inside|near|at|across|outside|around) (?!need|risk|there)[a-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A statement that a text makes; `spans` has the part of the text behind each field, by JSON Pointer."""
+
+    kind: str
+    place: str
+    source: str
+    stated_on: date
+    value: dict[str, Any]
+    quote: str
+    quoted: bool
+    spans: dict[str, Span]
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """A part of a text that may state something, and why nothing is proposed for it."""
+
+    span: Span
+    reason: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read in a text, in its order."""
+
+    proposals: list[Proposal] = field(default_factory=list)
+    unclear: list[Unclear] = field(default_factory=list)
+
+
+def read_article(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
+    """Return the statements that an English text makes: by the sources that it names, otherwise by its publisher."""
+    reading, found = Reading(), names.find(text)
+    places = [each for each in found if each.type == "P"]
+    only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None
+    for start, end in _sentences(text):
+        own = [each for each in found if start <= each.start and each.end <= end]
+        earlier = only_place if only_place is not None and only_place.start < start else None
+        _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
+    words = re.findall(r"[^\W\d_]+", text)
+    if not reading.proposals and sum(word.lower() in _ENGLISH for word in words) < len(words) * MIN_ENGLISH_SHARE:
+        reading.unclear = [Unclear((0, len(text)), "only English is read")]
+    return reading
+
+
+def _sentences(text: str) -> Iterator[Span]:
+    start = 0
+    for match in [*_SENTENCE_END.finditer(text), None]:
+        end, following = (len(text), len(text)) if match is None else (match.start() + len(match[0].rstrip()), match.end())
+        if match is None or "\n" in match[0] or _ABBREVIATION.search(text, max(start, match.start() - 8), match.start()) is None:
+            at = end - len(text[start:end].lstrip())
+            if at < end:
+                yield at, at + len(text[at:end].rstrip())
+            start = following
+
+
+@dataclass(slots=True)
+class _Sentence:
+    """One sentence while it is read. `earlier` is the place of a text that names a single one, before the sentence."""
+
+    text: str
+    span: Span
+    names: NameIndex
+    earlier: Mention | None
+    speaker: Speaker
+
+    def read(self, found: list[Mention], reading: Reading) -> None:
+        """Add what the sentence states; otherwise why it is not clear, if it seems to state something."""
+        if self.span[1] - self.span[0] > MAX_SENTENCE_CHARACTERS:
+            reading.unclear.append(Unclear(self.span, f"a sentence of more than {MAX_SENTENCE_CHARACTERS} characters is not read"))
+            return
+        template = Template(self.text, *self.span, found)
+        kinds = [kind for kind, trigger in grammar.TRIGGERS.items() if trigger.search(template.words)]
+        if not kinds:
+            return
+        proposals: list[Proposal] = []
+        reasons: list[str] = []
+        try:
+            self._find_speaker(template)
+            place = self._place(template)
+        except NotClear as why:
+            kinds, reasons = [], [str(why)]
+        for kind in kinds:
+            try:
+                proposals += [self._proposal(kind, place, *each) for each in READ[kind](template.copy(), self.speaker, self.text)]
+            except NotClear as why:
+                reasons.append(str(why))
+        reading.proposals += proposals
+        if reasons and not proposals:
+            reading.unclear.append(Unclear(self.span, reasons[0]))
+
+    def _inside_quotes(self, at: int) -> bool:
+        before = self.text[self.text.rfind("\n\n", 0, at) + 1 : at + 1]
+        return before.count('"') % 2 == 1 or before.count("\u201c") > before.count("\u201d")
+
+    def _find_speaker(self, template: Template) -> None:
+        """Find the source that the sentence names as the speaker, and the day; cut both from the template."""
+        if _HIDDEN.search(self.text, *self.span) is not None:
+            raise NotClear("the sentence has hidden characters, such as direction marks")
+        for pattern in grammar.ATTRIBUTIONS:
+            if (match := pattern.search(template.words)) is None:
+                continue
+            (source,) = template.of(match, "source")
+            (slug,) = source.value if len(source.value) == 1 else [None]
+            published_on, present = self.speaker.day, match.groupdict().get("present")
+            day, day_span = published_on, template.span(match)
+            if match["day"]:
+                (mention,) = template.of(match, "day")
+                first, last = days(mention.value, published_on, future=False) or (None, None)
+                if first is None or first != last:
+                    raise NotClear("the day of the statement is not certain")
+                day, day_span = first, (mention.start, mention.end)
+            if slug is None:
+                raise NotClear("the name of the source may mean several sources")
+            self.speaker = Speaker(
+                slug, day, (source.start, source.end), day_span, day_known=bool(match["day"] or present), is_past=not present, is_named=True
+            )
+            template.cut(pattern)
+            return
+        if self._inside_quotes(self.span[0]):
+            raise NotClear("the sentence does not say whose words it quotes")
+
+    def _place(self, template: Template) -> Mention:
+        """Return the mention of the one place that the sentence is about."""
+        places = template.having("P")
+        if not places:
+            if self.earlier is None or _LOCATION.search(template.words) is not None:
+                raise NotClear("the sentence names no place")
+            return self.earlier
+        if any(len(each.value) != 1 for each in places):
+            raise NotClear("the name may mean another place, a part of the place or the area around it")
+        slugs = [next(iter(each.value)) for each in places]
+        # "eastern Aleppo, Syria"
+        is_address = all(
+            self.names.contains(outer, inner) and self.text[one.end : other.start] == ", "
+            for (one, inner), (other, outer) in pairwise(zip(places, slugs, strict=True))
+        )
+        if len(set(slugs)) > 1 and not is_address:
+            raise NotClear("the sentence names more than one place")
+        return places[0]
+
+    def _proposal(self, kind: str, place: Mention, value: dict[str, Any], spans: dict[str, Span], core: Span) -> Proposal:
+        found = {
+            "/kind": core,
+            "/place": (place.start, place.end),
+            "/source": self.speaker.source_span,
+            "/stated_at": self.speaker.day_span,
+            "/provenance/quote": self.span,
+            **{f"/value/{name}": spans.get(name, core) for name in value},
+        }
+        (slug,) = place.value
+        quote = self.text[slice(*self.span)]
+        return Proposal(kind, slug, self.speaker.source, self.speaker.day, value, quote, self._inside_quotes(core[0]), found)

@@ -1,0 +1,127 @@
+"""For rules that do not depend on the database engine."""
+
+import time
+from datetime import date
+
+import pytest
+
+from app.domain.words import NameIndex, Reading, read_article
+from tests.domain.words.sentences import PARENTS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
+
+NAMES = NameIndex(PLACES.items(), SOURCES.items(), ROUTES.items(), PARENTS)
+
+
+def read(text: str, published_on: str = PUBLISHED_ON) -> Reading:
+    return read_article(text, NAMES, PUBLISHER, date.fromisoformat(published_on))
+
+
+@pytest.mark.parametrize("name", ["development.txt", "held_out.txt"])
+def test_rules_on_sentences_propose_nothing_wrong_and_most_statements(name: str) -> None:
+    wrong, right, stated, unmarked = [], 0, 0, []
+    for sentence in load(name):
+        reading = read(sentence.text)
+        expected = list(sentence.statements)
+        stated += len(expected)
+        for each in reading.proposals:
+            found = {
+                "kind": each.kind,
+                "place": each.place,
+                "source": each.source,
+                "stated_at": each.stated_on.isoformat(),
+                "value": each.value,
+            }
+            if found in expected:
+                expected.remove(found)
+                right += 1
+            else:
+                wrong.append((sentence.text, found))
+        if sentence.marked and not reading.unclear:
+            unmarked.append(sentence.text)
+    assert not wrong
+    assert not unmarked
+    assert right >= 0.8 * stated
+
+
+def test_sentences_are_at_least_150_and_half_of_them_kept_apart() -> None:
+    developed, kept = ({each.text for each in load(name)} for name in ("development.txt", "held_out.txt"))
+    assert len(developed | kept) >= 150
+    assert len(kept - developed) >= 75
+
+
+@pytest.mark.parametrize("name", ["development.txt", "held_out.txt"])
+def test_every_proposed_field_has_a_span_of_the_text(name: str) -> None:
+    for sentence in load(name):
+        for each in read(sentence.text).proposals:
+            assert each.spans.keys() >= {"/kind", "/place", "/source", "/stated_at", *(f"/value/{field}" for field in each.value)}
+            assert all(0 <= start < end <= len(sentence.text) for start, end in each.spans.values()), each
+            place = sentence.text[slice(*each.spans["/place"])]
+            assert place.lower() == PLACES[each.place].lower()
+
+
+def test_spans_of_an_article_are_the_words_that_fields_come_from() -> None:
+    text = "Aid is scarce.\n\nThe UN warned on Friday: \u201cSome 300,000 people are trapped in eastern Aleppo.\u201d It was hot."
+    (each,) = read(text).proposals
+    spans = {pointer: text[slice(*span)] for pointer, span in each.spans.items()}
+    assert spans["/value/people"] == "Some 300,000"
+    assert [spans[each] for each in ("/value/concept", "/place", "/source", "/stated_at")] == ["trapped", "eastern Aleppo", "UN", "Friday"]
+    assert each.quoted
+    assert each.stated_on == date(2016, 7, 29)
+
+
+@pytest.mark.parametrize(
+    ("published_on", "stated_on"), [("2016-07-29", "2016-07-29"), ("2016-07-30", "2016-07-29"), ("2016-08-04", "2016-07-29")]
+)
+def test_weekday_of_a_statement_is_the_last_one_by_publication(published_on: str, stated_on: str) -> None:
+    (each,) = read("The UN said on Friday that fuel in Goma could run out in three days.", published_on).proposals
+    assert each.stated_on == date.fromisoformat(stated_on)
+    assert (each.value["in_days_min"], each.value["in_days_max"]) == (3, 3)
+
+
+@pytest.mark.parametrize("published_on", ["2016-07-31", "2017-01-15"])
+def test_day_without_a_year_is_in_the_past_of_its_statement(published_on: str) -> None:
+    (each,) = read("Castello Road into eastern Aleppo has been closed since 7 July.", published_on).proposals
+    assert each.value["since"] == "2016-07-07"
+
+
+def test_place_is_taken_from_an_earlier_sentence_only_where_one_is_named() -> None:
+    assert [each.place for each in read("Aid is far from Madaya. 40,000 people are trapped there.").proposals] == ["madaya"]
+    assert not read("40,000 people are trapped there. Aid is far from Madaya.").proposals
+    assert not read("Aid is far from Madaya and Foah. 40,000 people are trapped there.").proposals
+
+
+def test_name_of_two_places_is_not_chosen_between() -> None:
+    names = NameIndex([("one", "Salah"), ("two", "Salah")], SOURCES.items(), ROUTES.items(), {})
+    reading = read_article("40,000 people are trapped in Salah.", names, PUBLISHER, date(2016, 7, 31))
+    assert not reading.proposals
+    assert [each.reason for each in reading.unclear] == ["the name may mean another place, a part of the place or the area around it"]
+
+
+SENTENCE = "300,000 people are trapped in eastern Aleppo. "
+
+
+HOSTILE = (
+    "9", "9,", "x", "<script>alert(1)</script>", "twenty-", "between one and ", " ", "\n", " \n", '"', "eastern Aleppo ", "The UN, ",
+    "Food and ", "(", "\u0130", "three to four hundred ", ". ", "a. ", '." ',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "sentence_length"), [*((each, 50_000) for each in HOSTILE), ("Food and ", 990), ("The UN said ", 990)])
+def test_hostile_text_is_read_in_time(part: str, sentence_length: int) -> None:
+    text = f"{(part * sentence_length)[:sentence_length]} trapped. " * (50_000 // sentence_length)
+    start = time.process_time()
+    assert not read(text).proposals
+    assert time.process_time() - start < 2
+
+
+def test_long_article_is_read_in_time() -> None:
+    sentence = "300,000 people are trapped in eastern Aleppo. "
+    start = time.process_time()
+    assert len(read(sentence * 1_000).proposals) == 1_000
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u200b", "\u00ad"])
+def test_hidden_characters_are_marked_and_nothing_is_proposed(mark: str) -> None:
+    reading = read(f"300,{mark}000 people are trapped in {mark}eastern Aleppo.")
+    assert not reading.proposals
+    assert "hidden characters" in reading.unclear[0].reason
