@@ -54,7 +54,7 @@ async def get_caller(
     if credentials is None:
         if "authorization" in request.headers:
             raise _unauthorized(
-                "The header Authorization must be `Bearer KEY`, or HTTP Basic with the key as password; a web page writes with `Bearer KEY`."
+                "The header Authorization must be `Bearer KEY`, or HTTP Basic with the key as password; web pages write with `Bearer KEY`."
             )
         caller = Principal(level=public_level)
     else:

@@ -24,8 +24,9 @@ from app.drafts.schemas import DraftStatus
 from app.http.problems import Problem, invalid, not_found
 from app.reference.queries import source_names
 from app.reports.queries import VisibleReport, find_relayed
+from app.reports.references import FieldErrors
 from app.reports.service import record_reports
-from app.reports.validation import FieldErrors, ResolvedReport, ValidatedReport, resolve_references, validate
+from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references, validate
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.paging import fetch_page
