@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     key_hash_secret: Annotated[SecretStr, long_secret(16)] | None = Field(
         default=None,
         description="Secret of the HMAC under which key hashes are stored, at least 16 characters. Unset: a random secret in the database. "
-        "With it, a stolen database does not reveal whether a guessed key is valid. Changing it invalidates every key.",
+        "With it, a stolen database does not reveal whether a guessed key is valid, and an intruder in it cannot forge who acted. "
+        "Changing it invalidates every key, and `lifeline verify` then reports everything that was recorded before.",
     )
     rate_limit: RateSetting = Field(
         default=Rate(6000, 60), description="Requests that one key may make: a number per second, minute, hour or day, or `off`."

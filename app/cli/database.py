@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app.access.audit_chain import verify_audit
-from app.access.keys import load_hashing_key
+from app.access.keys import hashing_key_of
 from app.assessment.verify import reassess_all
 from app.cli.output import database_errors, fail, in_transaction, load_settings, run, stdout
 from app.domain.times import rfc3339
@@ -17,9 +17,18 @@ from app.ledger.checkpoints import find_signing_problems
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
 from app.operations.runs import BACKUP, VERIFY, record_run
-from app.operations.verify import HEADS, KnownHead, UnreadableHead, find_missing_heads, load_heads, open_snapshot, read_heads, verify_all
+from app.operations.verify import (
+    HEADS,
+    KnownHead,
+    UnreadableHead,
+    find_missing_heads,
+    load_heads,
+    open_database,
+    open_snapshot,
+    read_heads,
+    verify_all,
+)
 from app.settings import Settings
-from app.storage.database import Database
 from app.storage.migrations import migrate
 from app.storage.private_files import replace_by_private_file
 
@@ -68,18 +77,17 @@ def verify(
 
     async def work() -> tuple[int, list[KnownHead]]:
         problems = 0
-        async with open_snapshot(settings) as connection:
-            secret = None if settings.key_hash_secret is None else settings.key_hash_secret.get_secret_value()
-            hashing_key = await load_hashing_key(connection, secret)
-            for found in (find_missing_heads(connection, kept), verify_all(connection, settings.horizons, verified, hashing_key)):
+        async with open_database(settings) as (database, connection):
+            hashing_key = await hashing_key_of(database, connection)
+            for found in (
+                find_missing_heads(connection, kept),
+                verify_all(connection, settings.horizons, verified, hashing_key),
+                verify_audit(database, hashing_key),
+            ):
                 async for problem in found:
                     stdout.print(problem, markup=False)
                     problems += 1
             heads = await load_heads(connection)
-        async with Database(settings) as database:
-            async for problem in verify_audit(database, hashing_key):
-                stdout.print(problem, markup=False)
-                problems += 1
         for problem in await find_signing_problems(settings, range(len(LABELS)), lambda: open_snapshot(settings)):
             stdout.print(problem, markup=False)
             problems += 1

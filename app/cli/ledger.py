@@ -46,7 +46,7 @@ def ledger_fork(origin: Annotated[str, typer.Option(help="A name that has never 
         key = LedgerKey.load(settings) and LedgerKey.load(settings.model_copy(update={"origin": origin}))
         if key is None:
             raise fail("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE are not set: nothing was signed, so there is nothing to fork.")
-        key.begin()
+        key.begin(forked=True)
         _print_key(key)
 
 

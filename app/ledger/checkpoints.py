@@ -44,6 +44,14 @@ class CheckpointSigner:
             raise Problem(404, "This service signs no checkpoints: its operator has not set LIFELINE_ORIGIN.", kind="not-found")
         return key
 
+    async def has_forked(self) -> bool:
+        """Tell whether caches may hold tiles of an earlier history under the addresses of this one."""
+        try:
+            key = LedgerKey.load(self._settings)
+            return key is not None and await asyncio.to_thread(key.is_forked)
+        except SigningError:
+            return True
+
     async def sign(self, database: Database, level: int) -> Signed:
         """Return the signed checkpoint of the tree as it is now; raise 404 where nothing is signed, 503 where it must not be."""
         key = self._key()

@@ -27,7 +27,8 @@ from app.ledger.signing_key import LedgerKey, SigningError
 router = APIRouter(tags=["Ledger"])
 
 TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
-IMMUTABLE = "max-age=31536000, immutable"
+# A day, because after a fork other tiles have the same addresses.
+IMMUTABLE = "max-age=86400, immutable"
 
 Clearance = Annotated[
     Label | None, Query(description="Clearance whose ledger is meant, up to your own; by default your own.", examples=["clear"])
@@ -137,13 +138,14 @@ async def get_tile(
     number: TileNumber,
     clearance: Clearance = None,
 ) -> Response:
-    """Return up to 256 hashes of the Merkle tree (C2SP tlog-tiles). They never change, so keep them."""
+    """Return up to 256 hashes of the Merkle tree (C2SP tlog-tiles). They never change, so keep them, but for a new origin ask again."""
     level, (first, width) = _level(caller, clearance), proofs.parse_tile(number)
     async with database.read_latest() as connection:
         hashes = await read_hashes(connection, level, height, first, width)
     if len(hashes) < width:
         raise not_found("tile")
-    kept = {"Cache-Control": cache_control(request).replace("no-cache", IMMUTABLE)}
+    forked = await app_state(request).checkpoint_signer.has_forked()
+    kept = {} if forked else {"Cache-Control": cache_control(request).replace("no-cache", IMMUTABLE)}
     return json_response(request, b"".join(hashes), media_type=BYTES, headers=kept)
 
 

@@ -21,7 +21,7 @@ from app.storage.private_files import OWNER_READS_AND_WRITES, open_private_file,
 KEY_BYTES = 32
 # The last signed checkpoint by origin and label; of other logs the last that was cosigned.
 _SIGNED = TypeAdapter(dict[str, dict[str, str]])
-_COSIGNED = "cosigned"
+_COSIGNED, _FORKED = "cosigned", "forked"
 FORK = "begin a new history with `lifeline ledger fork --origin NEW`"
 
 
@@ -71,7 +71,7 @@ class LedgerKey:
         """The key that cosigns the checkpoints of others: another key, so that no signature of one passes for one of the other."""
         return SigningKey(self.origin, sha256(f"cosigner\n{self.origin}\n".encode() + self.private).digest())
 
-    def begin(self) -> None:
+    def begin(self, *, forked: bool = False) -> None:
         """Begin to sign as this origin, which must be new: nothing may have been signed as it yet."""
         with self.lock():
             try:
@@ -80,7 +80,11 @@ class LedgerKey:
                 signed = {}
             if self.origin in signed:
                 raise SigningError(f"{self.origin} has signed already: a new history needs a name that was never used.")
-            self._write(signed | {self.origin: {}})
+            self._write(signed | {self.origin: {_FORKED: ""} if forked else {}})
+
+    def is_forked(self) -> bool:
+        """Tell whether this history began by a fork. Raises SigningError."""
+        return _FORKED in self._read().get(self.origin, {})
 
     @contextmanager
     def lock(self) -> Iterator[None]:

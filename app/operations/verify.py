@@ -59,19 +59,27 @@ async def load_heads(connection: AsyncConnection) -> list[KnownHead]:
 
 @asynccontextmanager
 async def open_snapshot(settings: Settings) -> AsyncIterator[AsyncConnection]:
+    """Open the connection of `open_database`."""
+    async with open_database(settings) as (_, connection):
+        yield connection
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[tuple[Database, AsyncConnection]]:
     """Open one state of the primary to read, without any lock; of a standby if the URL names no primary. Raises SchemaError."""
     settings = settings.model_copy(update={"read_database_url": None, "database_lock_timeout_seconds": STATEMENT_TIMEOUT_SECONDS})
     async with AsyncExitStack() as stack:
         try:
-            connection = await stack.enter_async_context((await stack.enter_async_context(Database(settings))).snapshot())
+            database = await stack.enter_async_context(Database(settings))
+            connection = await stack.enter_async_context(database.snapshot())
         except DBAPIError as error:
             if error.orig is None or not isinstance(error.orig.__cause__, asyncpg.TargetServerAttributeNotMatched):
                 raise
-            standby = await stack.enter_async_context(Database(settings, read_from="standby"))
-            connection = await stack.enter_async_context(standby.snapshot())
+            database = await stack.enter_async_context(Database(settings, read_from="standby"))
+            connection = await stack.enter_async_context(database.snapshot())
         if (problem := schema_problem(await connection.run_sync(read_schema_revision))) is not None:
             raise SchemaError(problem)
-        yield connection
+        yield database, connection
 
 
 async def verify_all(

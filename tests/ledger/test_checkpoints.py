@@ -136,6 +136,9 @@ async def test_rewritten_ledger_is_not_signed_and_goes_on(
     async with client_for(settings.model_copy(update={"origin": new}), secret) as forked:
         assert Checkpoint.parse((await forked.get(CHECKPOINT)).text).origin == f"{new}/red"
         assert (await forked.get("/health/ready")).json()["checkpoints"] == "signed"
+        # A cache may have another tile of the history before under this address.
+        tile = await forked.get("/v1/ledger/tile/0/000.p/1")
+        assert (tile.status_code, tile.headers["cache-control"]) == (200, "private, no-cache")
 
 
 @sqlite_only

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
 from app.domain.tlp import Label
 from app.ledger.notes import Checkpoint, SignedNote, VerifierKey
 from app.ledger.tree import leaf_hash, root_from_inclusion, root_of
@@ -128,7 +130,7 @@ async def test_hash_tiles_are_immutable_and_entry_tiles_are_not(
 ) -> None:
     await post(client, **report())
     kept = {each: (await each.get("/v1/ledger/tile/0/000.p/1")).headers["cache-control"] for each in (client, anonymous)}
-    assert list(kept.values()) == ["private, max-age=31536000, immutable", "public, max-age=31536000, immutable"]
+    assert list(kept.values()) == ["private, max-age=86400, immutable", "public, max-age=86400, immutable"]
     entries = await anonymous.get("/v1/ledger/tile/entries/000.p/1")
     assert (entries.headers["cache-control"], bool(entries.headers["etag"])) == ("public, no-cache", True)
 
@@ -173,3 +175,39 @@ async def test_lowered_and_protected_statements_are_proved_as_they_are_served(
     assert (checkpoint.size, entry["type"]) == (SEEDED + 3, "report")
     assert "nurse" not in json.dumps(entry)
     assert (await proved(client, hidden["id"], clearance="red"))[1]["report"]["source"] == "nurse"
+
+
+def longest(kind: Kind[Any]) -> dict[str, Any]:
+    """Return the fields of a value that take free text, at their full length, in characters that JSON writes in six bytes."""
+    properties = kind.value_model.model_json_schema()["properties"]
+    texts = {name: [each, *each.get("anyOf", [])] for name, each in properties.items()}
+    lengths = {name: max((each.get("maxLength", 0) for each in some if "pattern" not in each), default=0) for name, some in texts.items()}
+    return {name: "\x01" * length for name, length in lengths.items() if length > 100}
+
+
+@sqlite_only
+async def test_longest_statement_that_is_accepted_fits_into_an_entry(
+    client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
+) -> None:
+    """An entry is at most 65,535 bytes long in tiles; the limits of the fields keep every statement below."""
+    sender, long = await make_client(organisation="\x01" * 200), "\x01" * 2000
+    aliases = [await reference.add("sources", slug=f"{number:a>64}", name="A", type="media", reliability="C") for number in range(20)]
+    provenance = {
+        "url": f"https://{long[8:]}",
+        "title": long[:500],
+        "quote": long,
+        "licence": long[:200],
+        "via": [each["slug"] for each in aliases],
+    }
+    assert {name for kind in KINDS.values() for name in longest(kind)} >= {"relative_text", "conditional_on"}
+    for kind in KINDS.values():
+        first = await post(sender, **report(kind.name, longest(kind), provenance=provenance))
+        corrected = await post(
+            sender, f"/v1/reports/{first['id']}/correction", **report(kind.name, longest(kind), provenance=provenance, reason=long)
+        )
+        entry = await client.get(f"/v1/reports/{corrected['id']}.tlog-entry?clearance=red")
+        assert 40_000 < len(entry.content) < 65_535
+        seq = corrected["seq"]
+        tile = await client.get(f"/v1/ledger/tile/entries/000.p/{seq}")
+        assert entries_of(tile.content)[seq - 1] == entry.content
+        assert b"" not in entries_of(tile.content)
