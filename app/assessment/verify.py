@@ -1,6 +1,6 @@
 """Verify stored documents against the ledger."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from app.assessment.loading import load_all
 from app.assessment.models import Indicator, IndicatorProjection
 from app.assessment.projection import projection_rows, replace_rows
 from app.ledger.verify import indicators_changed_since
+from app.storage.paging import chunks
 from app.storage.public_changes import COUNT_PUBLIC_CHANGE
 from app.storage.types import table_of
 
@@ -78,3 +79,13 @@ async def reassess_all(session: AsyncSession, horizons: Horizons) -> int:
     # No entry of the ledger shows it.
     await connection.execute(COUNT_PUBLIC_CHANGE)
     return count
+
+
+async def reassess_places(session: AsyncSession, places: Collection[UUID], horizons: Horizons) -> None:
+    """Render the documents of the indicators of some places again, after a change of what they show of the places."""
+    connection = await session.connection()
+    for some in chunks(places):
+        ids = list((await connection.execute(select(col(Indicator.id)).where(col(Indicator.place_id).in_(some)))).scalars())
+        for at in range(0, len(ids), MAX_INDICATORS_PER_STEP):
+            rows = await _rows_from_ledger(connection, ids[at : at + MAX_INDICATORS_PER_STEP], horizons)
+            await replace_rows(session, rows, [row for each in rows.values() for row in each])
