@@ -59,6 +59,8 @@ def create_app(settings: Settings | None = None) -> Application:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # A redirect would lead to the `Host` that the client sent.
+        redirect_slashes=False,
         lifespan=lifespan,
         webhooks=webhook_events,
         dependencies=[Depends(reject_unknown_parameters)],

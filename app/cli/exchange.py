@@ -1,4 +1,4 @@
-"""`lifeline import`, `export`, `place import` and `pull`."""
+"""`lifeline import`, `export` and `pull`."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,8 +19,7 @@ from app.domain.tlp import MAX_LEVEL, Label
 from app.exchange.exports.full_export import SUFFIX, write_full_export
 from app.exchange.imports.file_readers import format_of_path
 from app.exchange.imports.full_import import FullImport, is_full_export
-from app.exchange.imports.gazetteer import Gazetteer, GazetteerResult
-from app.exchange.imports.hapi import HapiClient, write_statements
+from app.exchange.imports.hapi import THEME, HapiClient, is_theme, write_statements
 from app.exchange.imports.results import FileResult, ImportContent, ImportOut
 from app.exchange.imports.statements import StatementImport
 from app.exchange.imports.tables import UnreadableFile
@@ -33,12 +32,11 @@ from app.storage.database import Database
 MAX_PRINTED_PROBLEMS = 200
 
 commands = typer.Typer()
-place_commands = typer.Typer(help="Import places.", no_args_is_help=True)
 pull_commands = typer.Typer(help="Fetch data from other services.", no_args_is_help=True)
-commands.add_typer(place_commands, name="place")
 commands.add_typer(pull_commands, name="pull")
 
 Result = TypeVar("Result", bound=FileResult)
+Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook to read; by default all that are not hidden.")]
 Write = Annotated[bool, typer.Option("--write", help="Write the data. Without it, print what would be written.")]
 Organisation = Annotated[str, typer.Option(help="Organisation that reports; a full export names its own.")]
 
@@ -49,7 +47,7 @@ def author_for(organisation: str) -> Principal:
 
 
 @contextmanager
-def _progress(task: str, total: int | None = None, *, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+def progress(task: str, total: int | None = None, *, unit: str = "rows") -> Iterator[Callable[[int], None]]:
     """Show a progress bar, and yield the function that advances it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} " + unit), TimeElapsedColumn())
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
@@ -58,7 +56,7 @@ def _progress(task: str, total: int | None = None, *, unit: str = "rows") -> Ite
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], Format]]:
+def opened(path: Path) -> Iterator[tuple[IO[bytes], Format]]:
     """Open a file of a known format; exit with one line if it cannot be read."""
     if not path.is_file():
         raise fail(f"There is no file {path}.")
@@ -93,7 +91,7 @@ def export(
 
     async def work() -> int:
         async with Database(load_settings()) as database:
-            with _progress("export", unit="records") as advance:
+            with progress("export", unit="records") as advance:
                 return await write_full_export(database, path, clearance, advance)
 
     stdout.print(f"Wrote {run(work())} records to {path}.")
@@ -101,15 +99,16 @@ def export(
 
 @commands.command("import")
 def import_file(
-    path: Annotated[Path, typer.Argument(help="A .csv, .xlsx, .json or .ndjson file of statements, or a file of `lifeline export`.")],
+    path: Annotated[Path, typer.Argument(help="A .csv, .xlsx, .ods, .json or .ndjson file of statements, or a file of `lifeline export`.")],
     write: Write = False,
     only_good: Annotated[bool, typer.Option("--only-good", help="Record the valid rows although others are invalid.")] = False,
     org: Organisation = "import",
-    kind: Annotated[str | None, typer.Option(help="Kind of rows without one.")] = None,
-    place: Annotated[str | None, typer.Option(help="Place of rows without one: slug, scheme:code or exact name.")] = None,
-    source: Annotated[str | None, typer.Option(help="Source of rows without one.")] = None,
-    stated_at: Annotated[str | None, typer.Option(help="Time of the statement of rows without one.")] = None,
-    sensitivity: Annotated[Label | None, typer.Option(help="Label of rows without one.")] = None,
+    sheet: Sheet = None,
+    kind: Annotated[str | None, typer.Option(help="Kind, in a file without it.")] = None,
+    place: Annotated[str | None, typer.Option(help="Place, in a file without it: slug, scheme:code or exact name.")] = None,
+    source: Annotated[str | None, typer.Option(help="Source, in a file without it.")] = None,
+    stated_at: Annotated[str | None, typer.Option(help="Time of the statement, in a file without it.")] = None,
+    sensitivity: Annotated[Label | None, typer.Option(help="Label, in a file without it.")] = None,
 ) -> None:
     """Import a file of statements or a full export. Without --write, check it and print what would be written.
 
@@ -121,36 +120,38 @@ def import_file(
     async def work() -> ImportOut:
         settings = load_settings()
         async with Database(settings) as database:
-            with _opened(path) as (file, format_):
+            with opened(path) as (file, format_):
                 if is_full_export(file, format_):
                     return await _import(FullImport(file, database, EntryApplier(author_for, settings), settings), write=write)
-                statements = StatementImport(file, format_, database, author_for(org), settings, defaults)
+                statements = StatementImport(file, format_, database, author_for(org), settings, defaults, sheet=sheet)
                 return await _import(statements, write=write, only_good=only_good)
 
     result = run(work())
-    _print_result(result, _print_full_import if result.holds is ImportContent.EXPORT else _print_import)
+    print_result(result, _print_full_import if result.holds is ImportContent.EXPORT else _print_import)
 
 
 async def _import(importer: FullImport | StatementImport, *, write: bool, only_good: bool = False) -> ImportOut:
     """Check a file, and write it if no row has a problem; with `only_good` write the valid rows without a check before."""
     total = None
     if not write or not only_good:
-        with _progress("check") as advance:
+        with progress("check") as advance:
             checked = await replace(importer, on_progress=advance).dry_run()
         if not write or checked.problem_count:
             return checked
         total = checked.rows
-    with _progress("write", total) as advance:
+    with progress("write", total) as advance:
         return await replace(importer, on_progress=advance).write()
 
 
-def _print_result(result: Result, summarise: Callable[[Result], None]) -> None:
-    """Print the problems and a summary; exit code 1 if there are problems."""
+def print_result(result: Result, summarise: Callable[[Result], None]) -> None:
+    """Print the problems, what was not read and a summary; exit code 1 if there are problems."""
     for each in result.problems[:MAX_PRINTED_PROBLEMS]:
         column = f" ({each.column})" if each.cell is not None else ""
         stdout.print(f"{each.location}{column}: {each.detail}", markup=False)
     if result.problem_count > MAX_PRINTED_PROBLEMS:
         stdout.print(f"... and {result.problem_count - MAX_PRINTED_PROBLEMS} more problems.")
+    for note in result.notes:
+        stdout.print(note, markup=False)
     summarise(result)
     if result.problem_count:
         raise typer.Exit(1)
@@ -185,46 +186,6 @@ def _print_import(result: ImportOut) -> None:
     stdout.print(f"{result.rows} rows: {result.created} {created}, {result.existing} recorded already, {result.refused} rejected.")
     if not result.written:
         stdout.print("Nothing was written: add --write" + (", and --only-good to record the valid rows." if result.refused else "."))
-
-
-@place_commands.command("import")
-def import_places(
-    path: Annotated[Path, typer.Argument(help="A table of administrative units in the style of COD-AB: .csv, .xlsx or .geojson.")],
-    write: Write = False,
-    country: Annotated[str | None, typer.Option(help="ISO 3166-1 alpha-3 code of units without one.")] = None,
-    language: Annotated[str, typer.Option(help="Language of the names, if the table has several.")] = "en",
-    timezone: Annotated[str | None, typer.Option(help="IANA time zone of all new units, else that of the unit above.")] = None,
-) -> None:
-    """Import a gazetteer: each unit becomes a place with its P-code, inside the unit above. Nothing is written if a row is invalid.
-
-    Importing a file again adds nothing, so repeat an import that was interrupted.
-    """
-    result = GazetteerResult()
-
-    async def work() -> GazetteerResult:
-        async with Database(load_settings()) as database:
-            with _opened(path) as (file, format_):
-                with _progress("check") as advance:
-                    checked = await Gazetteer(file, format_, database, country, language, timezone, advance).check()
-                if not write or checked.problem_count:
-                    return checked
-                with _progress("write", checked.created + checked.existing, unit="places") as advance:
-                    await Gazetteer(file, format_, database, country, language, timezone, advance).write(result)
-                return result
-
-    try:
-        _print_result(run(work()), _print_places)
-    finally:
-        if result.created and not result.written:
-            stderr.print(f"Interrupted after {result.created} places were added: import the file again to add the others.")
-
-
-def _print_places(result: GazetteerResult) -> None:
-    counts = ", ".join(f"{count} of level {level}" for level, count in sorted(result.added.items())) or "none"
-    if result.written:
-        stdout.print(f"{result.rows} rows: places added: {counts}; {result.existing} existed already.")
-    else:
-        stdout.print(f"{result.rows} rows: places to add: {counts}; {result.existing} exist already. Nothing was written.")
 
 
 @pull_commands.command("lifeline")
@@ -274,6 +235,8 @@ def pull_hapi(
     org: Organisation = "import",
 ) -> None:
     """Import the number of people in need from an HDX HAPI endpoint (humanitarian-needs, totals of all sectors and groups)."""
+    if not is_theme(url):
+        raise fail(f"Only the theme {THEME} of HDX HAPI is read: give the address https://.../affected-people/{THEME}?...")
 
     async def work() -> tuple[ImportOut, int]:
         settings = load_settings()
@@ -287,4 +250,4 @@ def pull_hapi(
         result, skipped = run(work())
     if skipped:
         stdout.print(f"{skipped} rows skipped: they are not totals of people in need.")
-    _print_result(result, _print_import)
+    print_result(result, _print_import)

@@ -223,7 +223,8 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    details = {404: "There is nothing at this path.", 405: "This path does not support that method."}
+    slash = ": leave out the slash at its end." if request.url.path.endswith("/") else "."
+    details = {404: f"There is nothing at this path{slash}", 405: "This path does not support that method."}
     headers = dict(error.headers or {}) | ({"Allow": _methods_at(request)} if error.status_code == 405 else {})
     return problem_response(request, Problem(error.status_code, details.get(error.status_code, str(error.detail)), headers=headers))
 

@@ -1,8 +1,9 @@
 """XLSX in constant memory: rows go to temporary files, and the workbook is put together at the end.
 
 A sheet has a row of headers, a row of HXL hashtags, then one row a record. Dates are cells of dates; times that the service computed are
-such cells in UTC, to the second. Texts are written as texts, so no program runs them as
-formulas. A sheet holds 1,048,576 rows (Excel's limit); further rows go to `NAME 2` and so on, each with the same two rows on top.
+such cells in UTC, to the second. Texts are written as texts, so no program runs them as formulas; only one that looks like a text
+escaped for CSV is escaped, because imports unescape the cells of workbooks that programs made of a CSV file. A sheet holds 1,048,576
+rows (Excel's limit); further rows go to `NAME 2` and so on, each with the same two rows on top.
 Control characters are written as `_x000D_` and so on (ISO/IEC 29500, ST_Xstring), which spreadsheet programs decode and
 `openpyxl.utils.escape.unescape` decodes. A cell holds 32,767 characters: the cell of a longer text, or of one that this escape cannot
 express, is `[long]`, and the text is on the sheet `long` with the columns sheet, row, header, part (rows and parts from 1) and text.
@@ -18,6 +19,7 @@ from typing import Any
 import xlsxwriter
 
 from app.exchange.exports.columns import Column, Dtype
+from app.exchange.exports.hxl_csv import escape_formula, unescape_formula
 from app.exchange.exports.rendering import Renderer, RowGeometry
 
 MAX_ROWS = 1_048_576
@@ -95,6 +97,8 @@ class XlsxRenderer(Renderer):
             if value is not None and dtype in self._formats and (moment := _moment(value, dtype)) is not None:
                 self._sheet.write_datetime(self._row, at, moment, self._formats[dtype])
                 continue
+            if isinstance(value, str) and unescape_formula(value) != value:
+                value = escape_formula(value)  # noqa: PLW2901 - see above
             overflows = isinstance(value, str) and (
                 len(value) > MAX_CELL_CHARACTERS or value == OVERFLOW_MARKER or _OVERLAPPING_ESCAPES.search(value)
             )

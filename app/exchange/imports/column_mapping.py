@@ -1,21 +1,35 @@
 """Maps the columns of a table to the fields of a report, by HXL hashtag or by header; nothing is guessed.
 
 A header matches the path of a field (`value.people_low`) or the last part of it (`people_low`), in any case and with spaces or hyphens.
-The place is named by `place` (a slug, `scheme:code` or an exact name), by a column of codes with their scheme (`#adm2+code+v_pcode`,
-or a header such as `adm2_pcode`), or by an exact name (`#loc+name`, `#adm2+name`). Codes come before names, and lower units before
-those that contain them. Other columns are not read, and the result names them.
+The place is named by `place` (a slug, `scheme:code` or an exact name), by a column of codes (`#adm2+code+v_pcode`, or P-codes as in
+`#adm2+code` and `adm2_pcode`), or by an exact name (`#loc+name`, `#adm2+name`). Codes come before names, and lower units before those
+that contain them. Two columns for one field are refused. Other columns are not read, and the result names them.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from app.exchange.exports.columns import EMPTY_LIST, Column
+from xlsxwriter.utility import xl_col_to_name
+
+from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
+from app.exchange.imports.cell_values import TIMES, parse_cell
 from app.exchange.imports.results import RowProblemOut, row_problem
-from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, Hashtag, Row, cell_error, cell_text, parse_hashtag
+from app.exchange.imports.tables import (
+    BEYOND_HEADER,
+    LEVELS_OF_TAGS,
+    DetectedHeader,
+    Hashtag,
+    Row,
+    UnreadableFile,
+    cell_error,
+    cell_text,
+    parse_hashtag,
+)
 from app.http.problems import FieldProblem, pointer
 
 # Columns of an exported list that a report does not have when it is sent.
@@ -24,8 +38,7 @@ _STATUS = "status"
 _PCODE = re.compile(r"(?:adm(?:in)?_?(\d)_?)?p_?code")
 # Deeper than every administrative level.
 _SITE_DEPTH = 9
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+_ISO3 = re.compile("[A-Z]{3}")
 NOT_STANDING = FieldProblem(
     pointer="/status", detail="is not standing where it comes from: import a full export, which carries corrections and retractions"
 )
@@ -49,7 +62,7 @@ class PlaceColumn:
 class ColumnMapping:
     """The columns of a table by index: those of fields, those that name the place, and that of the `status` of an exported report."""
 
-    headers: Sequence[str]
+    header: DetectedHeader
     fields: dict[int, Column] = field(default_factory=dict)
     places: list[PlaceColumn] = field(default_factory=list)
     status: int | None = None
@@ -66,27 +79,48 @@ class ColumnMapping:
 
 
 def map_columns(header: DetectedHeader) -> ColumnMapping:
-    """Map the columns of a table; of several columns for one field the first is read."""
-    mapping = ColumnMapping(header.headers)
+    """Map the columns of a table; UnreadableFile for two columns of one field."""
+    mapping = ColumnMapping(header)
     names = [_normalise(each) for each in header.headers]
+    found: dict[Any, str] = {}
     for index, (name, hashtag) in enumerate(zip(names, header.hashtags, strict=True)):
-        field_name = (_HASHTAGS.get(hashtag) if hashtag else None) or _field_of_header(name, names)
+        column = f"{header.headers[index] or 'without a header'} ({xl_col_to_name(index)})"
+        field_name, place = _field_of(name, hashtag, names), _place_column(index, hashtag, name)
+        if field_name in _ADDED:
+            continue
+        if field_name is None and place is None:
+            if header.headers[index] or hashtag:
+                mapping.unread.append(header.headers[index] or f"column {index + 1}")
+            continue
+        # Names may be there in several languages.
+        meaning = field_name or (place.depth, place.scheme, *([] if place.scheme else hashtag or [name])) if place else field_name
+        if meaning in found:
+            raise UnreadableFile(f"Two columns are for the same field, {found[meaning]} and {column}: rename or remove one of them.")
+        found[meaning] = column
         if field_name == _STATUS:
             mapping.status = index
-        elif field_name in _ADDED:
-            continue
-        elif field_name is not None and FIELDS[field_name] not in mapping.fields.values():
+        elif field_name is not None:
             mapping.fields[index] = FIELDS[field_name]
-        elif (place := _place_column(index, hashtag, name)) is not None:
+        elif place is not None:
             mapping.places.append(place)
-        elif header.headers[index] or hashtag:
-            mapping.unread.append(header.headers[index] or f"column {index + 1}")
     mapping.places.sort(key=lambda each: (each.scheme is None, -each.depth))
     return mapping
 
 
+def is_known_header(text: str) -> bool:
+    """Tell whether a header names a field or a place."""
+    name = _normalise(text)
+    return _field_of_header(name, [name]) is not None or _place_column(0, None, name) is not None
+
+
 def _normalise(header: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "_", header.strip().lower()).strip("_")
+
+
+def _field_of(name: str, hashtag: Hashtag | None, names: Sequence[str]) -> str | None:
+    """Return the field of a column: by the whole path in its header, otherwise by its hashtag, otherwise by a short header."""
+    by_hashtag = _HASHTAGS.get(hashtag) if hashtag else None
+    return name if name in FIELDS and "." in name else by_hashtag or _field_of_header(name, names)
 
 
 def _field_of_header(name: str, names: Sequence[str]) -> str | None:
@@ -99,15 +133,14 @@ def _field_of_header(name: str, names: Sequence[str]) -> str | None:
 
 
 def _place_column(index: int, hashtag: Hashtag | None, name: str) -> PlaceColumn | None:
-    if hashtag is not None:
-        tag, attributes = hashtag
-        depth = _SITE_DEPTH if tag == "#loc" else LEVELS_OF_TAGS.get(tag)
-        if depth is None:
-            return None
-        if "code" in attributes:
-            scheme = next((each.removeprefix("v_") for each in sorted(attributes) if each.startswith("v_")), None)
-            return None if scheme is None else PlaceColumn(index, depth, scheme)
-        return PlaceColumn(index, depth) if "name" in attributes and depth else None
+    tag, attributes = hashtag or ("", frozenset())
+    depth = _SITE_DEPTH if tag == "#loc" else LEVELS_OF_TAGS.get(tag)
+    if depth is not None and "code" in attributes:
+        scheme = next((each.removeprefix("v_") for each in sorted(attributes) if each.startswith("v_")), None)
+        if scheme or tag != "#loc":
+            return PlaceColumn(index, depth, scheme or "pcode")
+    if depth and "name" in attributes:
+        return PlaceColumn(index, depth)
     if pcode := _PCODE.fullmatch(name):
         return PlaceColumn(index, int(pcode[1]) if pcode[1] else _SITE_DEPTH, "pcode")
     return PlaceColumn(index, _SITE_DEPTH) if name in ("place_name", "place.name") else None
@@ -123,43 +156,74 @@ class ParsedRow:
     sheet: str | None = None
     mapping: ColumnMapping | None = None
     place_column: int | None = None
+    beyond: int | None = None
+    local_times: list[Column] = field(default_factory=list)
+
+    def resolve_local_times(self, timezone: str) -> list[FieldProblem]:
+        """Give the times of cells, which have no offset, that of the place; return those that the place's clocks do not show once."""
+        problems = []
+        for column in self.local_times:
+            node = self.body if len(column.path) == 1 else self.body[str(column.path[0])]
+            name = str(column.path[-1])
+            local = datetime.fromisoformat(node[name]).replace(tzinfo=ZoneInfo(timezone))
+            node[name] = local.isoformat()
+            if local.utcoffset() != local.replace(fold=1).utcoffset():
+                detail = f"the clocks of {timezone} change at this time: write it as text with its offset, such as {local.isoformat()}"
+                problems.append(FieldProblem(pointer=pointer(column.path), detail=detail))
+        return problems
 
     def locate(self, problem: FieldProblem) -> RowProblemOut:
         """Return a problem of the row with its column and cell."""
         if self.mapping is None:
             return row_problem(self.number, problem.pointer, problem.detail)
-        index = self.mapping.column_of(problem.pointer)
+        index = self.mapping.column_of(problem.pointer) if problem.pointer else self.beyond
         if problem.pointer == "/place" and self.place_column is not None:
             index = self.place_column
-        name = (self.mapping.headers[index] if index is not None else "") or problem.pointer.strip("/").replace("/", ".")
+        headers = self.mapping.header.headers
+        name = (headers[index] if index is not None and index < len(headers) else "") or problem.pointer.strip("/").replace("/", ".")
         return row_problem(self.number, name, problem.detail, index, self.sheet)
 
 
 def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Mapping[str, str]) -> ParsedRow:
-    """Read a row; `defaults` fill fields of the report that the row leaves out."""
+    """Read a row; `defaults` fill fields of the report that have no column, never a cell that is empty."""
     parsed = ParsedRow(row.number, {}, [], sheet, mapping)
+    if (beyond := mapping.header.cell_beyond(row)) is not None:
+        parsed.beyond = beyond
+        parsed.problems.append(FieldProblem(pointer="", detail=BEYOND_HEADER))
+        return parsed
     cells = dict(enumerate(row.cells))
     for index, column in mapping.fields.items():
         cell = cells.get(index)
-        if cell is None or cell == "":
+        if not cell_text(cell):
             continue
         try:
             if (error := cell_error(cell)) is not None:
                 raise ValueError(error)
-            _put(parsed.body, column.path, _value(column, cell))
+            _put(parsed.body, column.path, parse_cell(column, cell))
+            if column.header in TIMES and isinstance(cell, datetime) and "T" in cell_text(cell):
+                parsed.local_times.append(column)
         except ValueError as problem:
             parsed.problems.append(FieldProblem(pointer=pointer(column.path), detail=str(problem)))
         if column.path == ("place",):
             parsed.place_column = index
-    if "place" not in parsed.body:
-        place = next((each for each in mapping.places if cell_text(cells.get(each.index))), None)
-        if place is not None:
-            text = cell_text(cells[place.index])
-            parsed.body["place"] = text if place.scheme is None else f"{place.scheme}:{text}"
-            parsed.place_column = place.index
+    if "place" not in parsed.body and (place := next((each for each in mapping.places if cell_text(cells.get(each.index))), None)):
+        text = cell_text(cells[place.index])
+        scheme = "iso3" if place.depth == 0 and place.scheme == "pcode" and _ISO3.fullmatch(text) else place.scheme
+        parsed.body["place"] = text if scheme is None else f"{scheme}:{text}"
+        parsed.place_column = place.index
+        if (error := cell_error(cells[place.index])) is not None:
+            parsed.problems.append(FieldProblem(pointer="/place", detail=error))
     if mapping.status is not None and cell_text(cells.get(mapping.status)) not in ("", "standing"):
         parsed.problems.append(NOT_STANDING)
-    parsed.body = {"value": {}, **defaults, **parsed.body}
+    missing = {name: value for name, value in defaults.items() if mapping.column_of(f"/{name}") is None}
+    parsed.problems += [
+        FieldProblem(
+            pointer=f"/{name}", detail=f"the cell is empty: write the {name.replace('_', ' ')}, or remove the column to use the default"
+        )
+        for name in defaults
+        if name not in missing and name not in parsed.body and all(each.pointer != f"/{name}" for each in parsed.problems)
+    ]
+    parsed.body = {"value": {}, **missing, **parsed.body}
     return parsed
 
 
@@ -167,30 +231,3 @@ def _put(body: dict[str, Any], path: Sequence[str | int], value: Any) -> None:
     for step in path[:-1]:
         body = body.setdefault(str(step), {})
     body[str(path[-1])] = value
-
-
-def _value(column: Column, cell: Cell) -> Any:
-    text = cell_text(cell)
-    match column.dtype:
-        case "integer":
-            if isinstance(cell, bool) or not _INTEGER.fullmatch(text):
-                raise ValueError("must be a whole number in digits alone, such as 250000")
-            return int(text)
-        case "number":
-            try:
-                return float(text)
-            except ValueError:
-                raise ValueError("must be a number, such as 36.2") from None
-        case "boolean":
-            if text.lower() not in _BOOLEANS:
-                raise ValueError("must be true or false, yes or no")
-            return _BOOLEANS[text.lower()]
-        case "words" | "optional_words" if text == EMPTY_LIST:
-            return []
-        case "words" | "optional_words":
-            return [each for each in re.split(r"[\s,;]+", text) if each]
-        case "json":
-            return json.loads(text) if text else None
-        case _:
-            # A quote is kept exactly, with leading and trailing spaces.
-            return cell if isinstance(cell, str) and column.header == "provenance.quote" else text

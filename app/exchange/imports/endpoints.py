@@ -37,6 +37,8 @@ router = APIRouter(tags=["Reporting"])
 
 _FORMATS = {MEDIA_TYPES[each].partition(";")[0]: each for each in (Format.CSV, Format.XLSX, Format.JSON, Format.NDJSON)}
 _FORMATS["application/ndjson"] = Format.NDJSON
+_ODS = "application/vnd.oasis.opendocument.spreadsheet"
+_FORMATS[_ODS] = Format.XLSX
 MAX_IN_MEMORY_BYTES = 1024 * 1024
 
 _CSV = (
@@ -48,19 +50,20 @@ _REPORT = next(iter(REPORTS.values()))
 
 
 class ImportOptions(BaseModel):
-    """Options of an import, and fields for rows that leave them out."""
+    """Options of an import, and fields that the file does not have."""
 
+    sheet: str | None = Field(default=None, max_length=200, description="Sheet of a workbook to read; null for all that are not hidden.")
     dry_run: bool = Field(default=True, description="Validate the file and write nothing.")
     only_good: bool = Field(default=False, description="Record the valid rows even if others have problems.")
-    kind: KindName | None = Field(default=None, description="Kind of rows without a kind.")
-    place: PlaceName | None = Field(default=None, description="Place of rows without a place: slug, `scheme:code` or exact name.")
-    source: Slug | None = Field(default=None, description="Source of rows without a source.")
-    stated_at: DateOrTime | None = Field(default=None, description="When rows without `stated_at` were stated.")
-    sensitivity: Label | None = Field(default=None, description="Label of rows without a label.")
+    kind: KindName | None = Field(default=None, description="Kind, in a file without it.")
+    place: PlaceName | None = Field(default=None, description="Place, in a file without it: slug, `scheme:code` or exact name.")
+    source: Slug | None = Field(default=None, description="Source, in a file without it.")
+    stated_at: DateOrTime | None = Field(default=None, description="`stated_at`, in a file without it.")
+    sensitivity: Label | None = Field(default=None, description="Label, in a file without it.")
 
     def defaults(self) -> dict[str, str]:
         """Return the fields of rows that leave them out."""
-        given = self.model_dump(exclude={"dry_run", "only_good"}, exclude_none=True)
+        given = self.model_dump(exclude={"dry_run", "only_good", "sheet"}, exclude_none=True)
         return {name: str(value) for name, value in given.items()}
 
 
@@ -75,7 +78,7 @@ _BODY = IDEMPOTENT | {
             },
             "text/csv": {"schema": _TEXT, "examples": {"A table with headers and HXL hashtags": {"value": _CSV}}},
             MEDIA_TYPES[Format.NDJSON]: {"schema": _TEXT},
-            MEDIA_TYPES[Format.XLSX]: {"schema": _TEXT | {"contentMediaType": MEDIA_TYPES[Format.XLSX]}},
+            **{each: {"schema": _TEXT | {"contentMediaType": each}} for each in (MEDIA_TYPES[Format.XLSX], _ODS)},
         },
     },
 }
@@ -87,7 +90,7 @@ _RESPONSES = {200: {"content": {JSON: {"example": _EXAMPLE}}}, **WRITE_ERRORS}
 async def create_import(
     request: Request, caller: Reporter, database: DatabaseDep, settings: SettingsDep, options: Annotated[ImportOptions, Query()]
 ) -> Response:
-    """Import statements (CSV with or without HXL hashtags, XLSX, JSON or NDJSON), or a full export of a Lifeline (NDJSON).
+    """Import statements (CSV with or without HXL hashtags, XLSX, ODS, JSON or NDJSON), or a full export of a Lifeline (NDJSON).
 
     `Content-Type` names the format. Columns are matched to fields by HXL hashtag or header.
     By default a dry run, which the audit log has, too: the result shows what would be written, and each problem with its row and column.
@@ -109,7 +112,7 @@ async def create_import(
             if is_export:
                 importer = FullImport(file, database, EntryApplier(partial(_author_for, caller), settings, requester=caller), settings)
             else:
-                importer = StatementImport(file, format_, database, caller, settings, options.defaults())
+                importer = StatementImport(file, format_, database, caller, settings, options.defaults(), sheet=options.sheet)
 
             async def write(session: AsyncSession) -> WriteResult:
                 # The dry run may have taken minutes.

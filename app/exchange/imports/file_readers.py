@@ -1,4 +1,4 @@
-"""Reads CSV, XLSX, JSON and NDJSON files row by row, in memory that does not grow with their length."""
+"""Reads CSV, workbooks, JSON and NDJSON files row by row, in memory that does not grow with their length."""
 
 import asyncio
 import codecs
@@ -35,7 +35,16 @@ MAX_TOP_NAMES = 1000
 # Nested lists and objects in JSON: far more than any geometry needs.
 MAX_JSON_DEPTH = 64
 TABULAR = frozenset({Format.CSV, Format.XLSX})
-FORMATS = {".csv": Format.CSV, ".xlsx": Format.XLSX, ".json": Format.JSON, ".geojson": Format.GEOJSON, ".ndjson": Format.NDJSON}
+# The reader of workbooks tells OpenDocument and XLSX apart.
+FORMATS = {
+    ".csv": Format.CSV,
+    ".xlsx": Format.XLSX,
+    ".xlsm": Format.XLSX,
+    ".ods": Format.XLSX,
+    ".json": Format.JSON,
+    ".geojson": Format.GEOJSON,
+    ".ndjson": Format.NDJSON,
+}
 _SAMPLE_BYTES = 64 * 1024
 # The first line that Excel writes and does not show.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
@@ -61,7 +70,7 @@ def read_tables(file: IO[bytes], format_: Format) -> Iterator[Table]:
     if format_ is not Format.XLSX:
         return iter([Table(None, _read_csv(file))])
     # openpyxl imports NumPy, which would slow down every start; here the first read of a workbook imports it.
-    from app.exchange.imports.xlsx_reader import read_workbook  # noqa: PLC0415 - see above
+    from app.exchange.imports.workbooks import read_workbook  # noqa: PLC0415 - see above
 
     return read_workbook(file)
 

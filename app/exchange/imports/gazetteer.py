@@ -1,238 +1,195 @@
-"""Imports gazetteers: tables of administrative units as in the Common Operational Datasets (COD-AB), as CSV, XLSX or GeoJSON.
+"""Imports gazetteers: each unit becomes a place with its P-code and the slug `name-code`, inside the unit above.
 
-A row is a unit of the lowest level, with the codes and names of the units that contain it: `ADM0_PCODE`, `ADM1_EN`, `ADM1_PCODE`, ...;
-`admin1Name_en`, `admin1Pcode`; `adm1_name`, `adm1_pcode`; or HXL hashtags (`#adm1+name`, `#adm1+code`). Each unit becomes a place with
-its P-code and the slug `name-code`, inside the unit above. A unit whose code exists is that place.
+A unit whose code is known is that place. Where its name, its parent or a code differs, it is refused, or with `update` changed.
 """
 
 import asyncio
-import re
 import time
 import unicodedata
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import IO, Any
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import IO
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from app.access.principal import Principal
 from app.domain.tlp import MAX_LEVEL
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
-from app.exchange.imports.results import FileResult, Progress, RowProblemOut, row_problem
-from app.exchange.imports.tables import LEVELS_OF_TAGS, Cell, DetectedHeader, UnreadableFile, cell_error, cell_text, detect_header
+from app.exchange.imports.gazetteer_plan import GazetteerPlan, GazetteerResult, PlannedUnit
+from app.exchange.imports.results import FileResult, Progress
+from app.exchange.imports.tables import DetectedHeader, Row, UnreadableFile, choose_tables, detect_header
+from app.exchange.imports.unit_columns import ISO3, Unit, UnitColumns, UnitRow, find_unit_columns, is_unit_header, normalise
 from app.http.content_negotiation import Format
-from app.http.problems import FieldProblem, field_problems
-from app.reference.queries import UNKNOWN_PLACE, find_places
+from app.http.problems import field_problems
+from app.reference.models import Place
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_places
+from app.reference.updates import change_record
 from app.storage.database import Database
 
 BATCH_SIZE = 250
-SCHEME = "pcode"
 MAX_SLUG_CHARACTERS = 64
-_CODE = re.compile(r"adm(?:in)?_?([0-5])_?(?:p_?code|code)")
-_NAME = re.compile(r"adm(?:in)?_?([0-5])(?:_?name)?(?:_([a-z]{2}))?")
-_LONGITUDES = ("center_lon", "centre_lon", "longitude", "lon")
-_LATITUDES = ("center_lat", "centre_lat", "latitude", "lat")
+_SAMPLE_ROWS = 50
 
 
 @dataclass(slots=True)
-class UnitColumns:
-    """The columns of codes and names by level (0 for the country), of the country code, and of longitude and latitude."""
+class _Described:
+    """What the rows of a file say of one unit, and where: the row in which it is the lowest unit, otherwise the first one."""
 
-    codes: dict[int, int] = field(default_factory=dict)
-    names: dict[int, int] = field(default_factory=dict)
-    iso3: int | None = None
-    centroid: tuple[int, int] | None = None
-
-
-class GazetteerResult(FileResult):
-    """The result for a gazetteer: places `added` by level."""
-
-    added: Counter[int] = Field(default_factory=Counter)
-
-
-def find_unit_columns(header: DetectedHeader, language: str) -> UnitColumns:
-    """Find the columns of a table, with names in the language if they are in several; UnreadableFile without a column of codes."""
-    found = UnitColumns()
-    ranks: dict[int, int] = {}
-    names = [_normalise(each) for each in header.headers]
-    for index, (name, hashtag) in enumerate(zip(names, header.hashtags, strict=True)):
-        tag, attributes = hashtag or ("", frozenset())
-        level = LEVELS_OF_TAGS.get(tag)
-        if name in ("iso3", "iso_3", "country_iso3") or (tag == "#country" and "v_iso3" in attributes):
-            found.iso3 = index
-        elif level is not None and "code" in attributes:
-            found.codes.setdefault(level, index)
-        elif level is not None and "name" in attributes:
-            found.names.setdefault(level, index)
-        elif code := _CODE.fullmatch(name):
-            found.codes.setdefault(int(code[1]), index)
-        elif match := _NAME.fullmatch(name):
-            level = int(match[1])
-            rank = 2 if match[2] == language else 1 if match[2] is None else 0
-            if rank > ranks.get(level, -1):
-                ranks[level] = rank
-                found.names[level] = index
-    if not found.codes:
-        raise UnreadableFile("The file has no column of codes: name one such as ADM1_PCODE, admin1Pcode or #adm1+code.")
-    longitude, latitude = (next((names.index(each) for each in group if each in names), None) for group in (_LONGITUDES, _LATITUDES))
-    found.centroid = (longitude, latitude) if longitude is not None and latitude is not None else None
-    return found
-
-
-def _normalise(text: str, separator: str = "_") -> str:
-    return re.sub(r"[^a-z0-9]+", separator, text.lower()).strip(separator)
-
-
-@dataclass(frozen=True, slots=True)
-class _UnitRow:
-    number: int
-    cells: Sequence[Cell]
-    columns: UnitColumns
-    sheet: str | None = None
-    geometry: dict[str, Any] | None = None
-
-    def text(self, index: int | None) -> str:
-        """Return the text of a column; empty if the row has none, or an error."""
-        cell = self.cells[index] if index is not None and index < len(self.cells) else None
-        return "" if cell_error(cell) else cell_text(cell)
-
-    def body(self, level: int, code: str, parent: str | None, country: str | None) -> dict[str, Any]:
-        """Return the unit of a level as a place."""
-        name = self.text(self.columns.names.get(level))
-        country = self.text(self.columns.iso3) or country or None
-        codes = [{"scheme": SCHEME, "code": code}]
-        if level == 0 and country:
-            codes.append({"scheme": "iso3", "code": country})
-        return {"slug": unit_slug(name, code), "name": name, "parent": parent, "country": country, "codes": codes}
-
-    def location(self) -> dict[str, Any]:
-        """Return the geometry or the centroid of the lowest unit, as far as the row has them."""
-        if self.geometry or self.columns.centroid is None:
-            return {"geometry": self.geometry}
-        try:
-            return {"centroid": [float(self.text(index)) for index in self.columns.centroid]}
-        except ValueError:
-            return {}
-
-    def locate(self, level: int, problem: FieldProblem) -> RowProblemOut:
-        """Return a problem of a place with its row and cell."""
-        name = problem.pointer.split("/")[1]
-        columns = {"name": self.columns.names.get(level), "codes": self.columns.codes.get(level), "country": self.columns.iso3}
-        return row_problem(self.number, name, problem.detail, columns.get(name), self.sheet)
+    unit: Unit
+    at: tuple[str | None, int]
+    order: int
+    is_lowest: bool
 
 
 @dataclass(frozen=True)
 class Gazetteer:
-    """Imports a gazetteer. `country` (ISO 3166-1 alpha-3) is that of rows without one, `timezone` that of all units."""
+    """Imports a gazetteer. `country` (ISO 3166-1 alpha-3) is that of rows without one, `timezone` that of all new units.
+
+    With `update`, places that are known are changed; `horizons` are those of the assessments that show them.
+    """
 
     file: IO[bytes]
     format_: Format
     database: Database
     country: str | None = None
-    language: str = "en"
+    language: str | None = None
     timezone: str | None = None
     on_progress: Progress = lambda _: None
+    sheet: str | None = None
+    update: bool = False
     organisation: str = "import"
 
     async def check(self) -> GazetteerResult:
-        """Return what would be added, and every problem, without the lock of the writer."""
+        """Return what would be added and changed, and every problem, without the lock of the writer."""
         result = GazetteerResult()
-        added: set[str] = set()
+        plan = GazetteerPlan(result, update=self.update)
         # Closed before the file is, also after an error.
         with closing(self._read_units(result)) as units:
             async for batch in read_batches(units, BATCH_SIZE, self.on_progress):
                 async with self.database.read_latest() as connection:
-                    names = {name for _, _, place in batch for name in (*_own_names(place), place.parent) if name is not None}
-                    known = added | (await find_places(connection, names)).keys()
-                for row, level, place in batch:
-                    own = _own_names(place)
-                    outcome: bool | FieldProblem = own.isdisjoint(known)
-                    if place.slug not in known and place.parent is not None and place.parent not in known:
-                        outcome = FieldProblem(pointer="/parent", detail=UNKNOWN_PLACE)
-                    if outcome is True:
-                        known |= own
-                        added |= own
-                    _count(result, row, level, outcome)
+                    (await plan.step(connection, batch)).count(result)
         return result
 
     async def write(self, result: GazetteerResult) -> None:
-        """Add every new unit to the database, and count it in the result.
+        """Add every new unit to the database, with `update` change the others, and count them in the result.
 
         Each batch is a transaction of its own, so that others write in between. Written again, units that exist are not added.
         """
-        author = Principal(MAX_LEVEL, organisation=self.organisation)
+        author, plan = Principal(MAX_LEVEL, organisation=self.organisation), GazetteerPlan(result, update=self.update)
         with closing(self._read_units(result)) as units:
             async for batch in read_batches(units, BATCH_SIZE, self.on_progress):
                 began = time.monotonic()
                 async with self.database.write() as session:
-                    outcomes = await add_places(session, author, [(place, None) for _, _, place in batch])
-                for (row, level, _), outcome in zip(batch, outcomes, strict=True):
-                    _count(result, row, level, outcome)
+                    step = await plan.step(await session.connection(), batch)
+                    await add_places(session, author, [(place, None) for _, place in step.new])
+                    for identifier, change in step.changes.items():
+                        await change_record(session, author, Place, identifier, change)
+                step.count(result)
                 # As long as others have waited: SQLite keeps no queue, so the next batch would take the lock before them.
                 await asyncio.sleep(time.monotonic() - began)
         result.written = True
 
-    def _read_units(self, result: GazetteerResult) -> Generator[tuple[_UnitRow, int, PlaceIn], None, None]:
-        """Yield each unit once, with its row and level."""
-        seen: set[str] = set()
-        for row in self._read_rows():
-            result.rows += 1
-            codes = {level: code for level, index in sorted(row.columns.codes.items()) if (code := row.text(index))}
-            if not codes:
-                result.reject([row_problem(row.number, "code", "the row has no code", sheet=row.sheet)])
-            parent: str | None = None
-            for level, code in codes.items():
-                if code not in seen:
-                    seen.add(code)
-                    body = (
-                        row.body(level, code, parent, self.country)
-                        | {"timezone": self.timezone}
-                        | (row.location() if level == max(codes) else {})
-                    )
+    def _read_units(self, result: GazetteerResult) -> Generator[PlannedUnit, None, None]:
+        """Yield each unit once, after the one that contains it; several times through the file where that comes later there."""
+        described, is_ordered = self._describe(result)
+        levels = [None] if is_ordered else sorted({each.unit.level for each in described.values()})
+        for wanted in levels:
+            for row in self._read_rows(GazetteerResult()):
+                try:
+                    units = row.units()
+                except ValueError:
+                    continue
+                for unit in units:
+                    found = described.get(unit.code)
+                    if found is None or found.at != (row.sheet, row.row.number) or wanted not in (None, unit.level):
+                        continue
                     try:
-                        yield row, level, PlaceIn.model_validate(body)
+                        yield PlannedUnit(row, found.unit, self._place(row, found.unit, is_lowest=unit is units[-1]))
                     except ValidationError as error:
-                        result.reject(row.locate(level, each) for each in field_problems(error))
-                parent = f"{SCHEME}:{code}"
+                        result.reject(row.problem(unit.level, each.pointer.split("/")[1], each.detail) for each in field_problems(error))
+                    except ValueError as error:
+                        result.reject([row.problem(unit.level, "centroid", str(error))])
 
-    def _read_rows(self) -> Iterator[_UnitRow]:
+    def _describe(self, result: GazetteerResult) -> tuple[dict[str, _Described], bool]:
+        """Return what the file says of each unit, and whether upper units come first; reject rows that contradict earlier ones."""
+        described: dict[str, _Described] = {}
+        for row in self._read_rows(result):
+            result.rows += 1
+            try:
+                units = row.units()
+            except ValueError as error:
+                result.reject([row.problem(0, "code", str(error))])
+                continue
+            for unit in units:
+                own = _Described(unit, (row.sheet, row.row.number), result.rows, unit is units[-1])
+                known = described.setdefault(unit.code, own)
+                if contradiction := _contradiction(known.unit, unit, f"{known.at[0]}!{known.at[1]}" if known.at[0] else str(known.at[1])):
+                    result.reject([row.problem(unit.level, *contradiction)])
+                    continue
+                if own.is_lowest and not known.is_lowest:
+                    known.at, known.order, known.is_lowest = own.at, own.order, True
+                deeper = unit if unit.parent_level > known.unit.parent_level else known.unit
+                known.unit = deeper._replace(name=known.unit.name or unit.name)
+        uppers = ((described.get(each.unit.parent or ""), each) for each in described.values())
+        return described, all(upper is None or upper.order <= each.order for upper, each in uppers)
+
+    def _place(self, row: UnitRow, unit: Unit, *, is_lowest: bool) -> PlaceIn | None:
+        if not unit.name:
+            return None
+        scheme, _, code = unit.code.partition(":")
+        country = code if scheme == ISO3 else row.country or self.country
+        codes = [{"scheme": scheme, "code": code}]
+        if unit.level == 0 and country and scheme != ISO3:
+            codes.append({"scheme": ISO3, "code": country})
+        body = {"slug": unit_slug(unit.name, code), "name": unit.name, "parent": unit.parent, "country": country, "codes": codes}
+        return PlaceIn.model_validate(body | {"timezone": self.timezone} | (row.location() if is_lowest else {}))
+
+    def _read_rows(self, result: FileResult) -> Iterator[UnitRow]:
         if self.format_ in TABULAR:
-            for table in read_tables(self.file, self.format_):
-                header = detect_header(table.rows)
-                if any(header.headers):
-                    columns = find_unit_columns(header, self.language)
-                    yield from (_UnitRow(row.number, row.cells, columns, table.name) for row in header.rows)
+            tried = "the file, which has no rows"
+            for table in choose_tables(read_tables(self.file, self.format_), self.sheet, result.note):
+                header = detect_header(table.rows, is_unit_header)
+                rows = header.shown_rows(result.note, table.name)
+                sample = list(islice(rows, _SAMPLE_ROWS))
+                columns = find_unit_columns(header, self.language, sample)
+                if columns is not None:
+                    tried = ""
+                    yield from (UnitRow(row, columns, table.name) for row in chain(sample, rows))
+                elif any(header.headers):
+                    tried = tried and header.describe(table.name)
+                    result.note(f"The sheet {table.name} has no column of codes and was not read.")
+            if tried:
+                raise UnreadableFile(f"There is no column of codes in {tried}: name one such as ADM1_PCODE, admin1Pcode or #adm1+code.")
             return
+        found: dict[tuple[str, ...], UnitColumns | None] = {}
         for number, feature in read_documents(self.file, self.format_):
             if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict):
                 raise UnreadableFile(f"Feature {number} has no properties: the file has to be a GeoJSON FeatureCollection of units.")
-            properties = feature["properties"]
-            header = DetectedHeader(list(properties), [None] * len(properties), iter(()))
-            columns = find_unit_columns(header, self.language)
-            yield _UnitRow(number, list(properties.values()), columns, geometry=feature.get("geometry"))
+            names, row = tuple(feature["properties"]), Row(number, list(feature["properties"].values()))
+            if names not in found:
+                found[names] = find_unit_columns(DetectedHeader(names, [None] * len(names), number, iter(())), self.language, [row])
+            if (columns := found[names]) is None:
+                raise UnreadableFile(f"Feature {number} has no code: name a property such as ADM1_PCODE, admin1Pcode or adm1_pcode.")
+            yield UnitRow(row, columns, geometry=feature.get("geometry"))
 
 
-def _own_names(place: PlaceIn) -> set[str]:
-    return {place.slug, *(f"{each.scheme}:{each.code}" for each in place.codes)}
-
-
-def _count(result: GazetteerResult, row: _UnitRow, level: int, outcome: bool | FieldProblem) -> None:
-    if outcome is True:
-        result.created += 1
-        result.added[level] += 1
-    elif outcome is False or outcome.pointer == "/codes":
-        result.existing += 1
-    else:
-        result.reject([row.locate(level, outcome)])
+def _contradiction(known: Unit, unit: Unit, row: str) -> tuple[str, str] | None:
+    """Return the field of a unit that differs from what a row above says, and how; None if both can be true."""
+    if unit.level != known.level:
+        return "codes", f"{unit.code} is of level {known.level} in row {row}, and of level {unit.level} here: a code is of one unit"
+    if unit.parent_level == known.parent_level and unit.parent != known.parent:
+        return "parent", f"{unit.code} is in {known.parent} in row {row}, and in {unit.parent} here: a unit is in one other"
+    if unit.name and known.name and unit.name.casefold() != known.name.casefold():
+        return "name", f"{unit.code} is {known.name!r} in row {row}, and {unit.name!r} here: a code is of one unit"
+    return None
 
 
 def unit_slug(name: str, code: str) -> str:
     """Return the slug of a unit: its name in ASCII letters, shortened as necessary, and its code, which makes the slug unique."""
-    end = _normalise(code, "-")
+    end = normalise(code, "-")
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    start = _normalise(ascii_name, "-")[: MAX_SLUG_CHARACTERS - 1 - len(end)].strip("-")
+    start = normalise(ascii_name, "-")[: MAX_SLUG_CHARACTERS - 1 - len(end)].strip("-")
     return f"{start}-{end}" if start else end

@@ -8,12 +8,12 @@ country an ISO 3166-1 code (`iso3:SYR`). Other rows, and rows without a code, ar
 
 from collections.abc import AsyncIterator, Mapping
 from typing import IO, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
 from app.client import AsyncLifeline, Record
-from app.client.calls import get
+from app.client.calls import Call
 
 THEME = "humanitarian-needs"
 PAGE_ROWS = 1000
@@ -22,6 +22,11 @@ ALL_SECTORS = frozenset({"intersectoral", "all", "*"})
 # Columns that name a part of the population, and their values in rows of the whole population.
 _PART_COLUMNS = ("category", "gender", "age_range", "disabled_marker", "population_group")
 _WHOLE = frozenset({"", "all", "total"})
+
+
+def is_theme(url: str) -> bool:
+    """Tell whether an address is one of the theme that is read."""
+    return urlsplit(url).path.rstrip("/").endswith(f"/{THEME}")
 
 
 class HapiPage(Record):
@@ -37,14 +42,15 @@ class HapiClient(AsyncLifeline):
         super().__init__(url, **options)
         parts = urlsplit(url)
         self.address = parts._replace(query="", fragment="").geturl()
-        self._query = dict(parse_qsl(parts.query))
+        # A parameter may be repeated, such as one country after another.
+        self._query = parse_qs(parts.query, keep_blank_values=True)
 
     async def rows(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield every row, up to the first page that is not full."""
         offset = 0
         while True:
-            params = self._query | {"output_format": "json", "limit": PAGE_ROWS, "offset": offset}
-            page = await self._execute(get(HapiPage, self.address, **params))
+            params = {**self._query, "output_format": "json", "limit": PAGE_ROWS, "offset": offset}
+            page = await self._execute(Call(HapiPage, self.address, params))
             for row in page.data:
                 yield row
             if len(page.data) < PAGE_ROWS:

@@ -16,16 +16,21 @@ from app.reference.suggestions import nearest, schemes_of, select_names
 from app.reports.references import Reference, references_in
 from app.storage.paging import chunks
 
+_OTHER_SCHEMES = {"iso3": "iso3166-1", "iso3166-1": "iso3"}
 # A search for similar names takes milliseconds among many places, so a file full of unknown names gets only this many.
 MAX_SUGGESTIONS = 500
 
 
 class ReferenceLookup:
-    """Looks up each text of a file once. `slugs` and `errors` have the results by type and text, as the caller may see them."""
+    """Looks up each text of a file once. `slugs` and `errors` have the results by type and text, as the caller may see them.
+
+    `timezones` has those of the places by slug.
+    """
 
     def __init__(self, caller: Principal) -> None:
         self.slugs: dict[tuple[str, str], str] = {}
         self.errors: dict[tuple[str, str], str] = {}
+        self.timezones: dict[str, str] = {}
         self._caller = caller
         self._names: dict[str, dict[str, str]] = {}
         self._suggestions = 0
@@ -41,17 +46,23 @@ class ReferenceLookup:
 
     async def _look_up(self, connection: AsyncConnection, type_: str, model: ReferenceModel, texts: Sequence[str]) -> None:
         if model is Place:
-            found = {text: place.slug for text, place in (await find_places(connection, texts)).items()}
+            places = await find_places(connection, {name for text in texts for name in either_scheme(text)})
+            found = {text: places[name].slug for text in texts for name in either_scheme(text) if name in places}
+            self.timezones |= {place.slug: place.timezone for place in places.values()}
         elif model is Source:
             found = {slug: slug for slug in await find_sources(connection, texts, self._caller.level, self._caller.organisation)}
         else:
             found = {slug: slug for slug in await find_routes(connection, texts)}
-        texts_by_name = {name: text for text in texts if text not in found for name in (text, unicodedata.normalize("NFC", text))}
-        slugs_by_text: dict[str, list[str]] = {}
-        for row in await connection.execute(select_names(type_, self._caller.level).where(col(model.name).in_(list(texts_by_name)))):
-            slugs_by_text.setdefault(texts_by_name[row.name], []).append(row.slug)
+        # The same letters may be composed (NFC) or decomposed (NFD), in the file and in the database.
+        forms = {unicodedata.normalize(form, text) for text in texts if text not in found for form in ("NFC", "NFD")} | set(texts)
+        slugs_by_name: dict[str, list[str]] = {}
+        for row in await connection.execute(select_names(type_, self._caller.level).where(col(model.name).in_(list(forms)))):
+            slugs_by_name.setdefault(unicodedata.normalize("NFC", row.name), []).append(row.slug)
+        if model is Place:
+            named = await find_places(connection, [slug for slugs in slugs_by_name.values() for slug in slugs])
+            self.timezones |= {slug: place.timezone for slug, place in named.items()}
         for text in texts:
-            slugs = [found[text]] if text in found else slugs_by_text.get(text, [])
+            slugs = [found[text]] if text in found else slugs_by_name.get(unicodedata.normalize("NFC", text), [])
             if len(slugs) == 1:
                 self.slugs[type_, text] = slugs[0]
             elif slugs:
@@ -72,6 +83,12 @@ class ReferenceLookup:
             self._names[type_] = {row.slug: row.name for row in await connection.execute(select_names(type_, self._caller.level))}
         suggestions = nearest(text, self._names[type_])
         return f"{message}; the nearest: {suggestions}" if suggestions else message
+
+
+def either_scheme(text: str) -> list[str]:
+    """Return the name of a place, last; before it the code of a country under the other name of ISO 3166-1 alpha-3."""
+    scheme, _, code = text.partition(":")
+    return [f"{_OTHER_SCHEMES[scheme]}:{code}", text] if scheme in _OTHER_SCHEMES else [text]
 
 
 def substitute_slugs(body: dict[str, Any], lookup: ReferenceLookup) -> list[FieldProblem]:

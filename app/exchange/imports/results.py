@@ -60,6 +60,12 @@ class FileResult(BaseModel):
     existing: int = Field(default_factory=int, description="Rows recorded before; the dry run of a full export counts them as created.")
     problem_count: int = Field(default_factory=int, description=f"Number of problems; more than {MAX_COUNTED_PROBLEMS:,} are refused.")
     problems: list[RowProblemOut] = Field(default_factory=list, description=f"The first {MAX_PROBLEMS:,} problems.")
+    notes: list[str] = Field(default_factory=list, description="What was not read, such as hidden sheets and rows, in words.")
+
+    def note(self, text: str) -> None:
+        """Record what the reader of the result should know, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def reject(self, problems: Iterable[RowProblemOut]) -> None:
         """Record problems; UnreadableFile above the maximum number of problems."""

@@ -8,11 +8,11 @@ from typing import IO, Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.principal import Principal
-from app.exchange.imports.column_mapping import NOT_STANDING, ParsedRow, map_columns, parse_row
+from app.exchange.imports.column_mapping import NOT_STANDING, ParsedRow, is_known_header, map_columns, parse_row
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.reference_lookup import ReferenceLookup, substitute_slugs
 from app.exchange.imports.results import MAX_SHOWN_REPORTS, ImportContent, ImportOut, Progress
-from app.exchange.imports.tables import UnreadableFile, detect_header
+from app.exchange.imports.tables import UnreadableFile, choose_tables, detect_header
 from app.http.content_negotiation import Format
 from app.http.problems import FieldProblem
 from app.reports.queries import find_by_fingerprint
@@ -31,7 +31,10 @@ _ADDED = frozenset({"id", "seq", "indicator", "recorded_at", "recorded_by", "dra
 
 @dataclass(frozen=True)
 class StatementImport:
-    """Imports a file of statements. `defaults` fill the fields kind, place, source, stated_at and sensitivity of rows without them."""
+    """Imports a file of statements, of a workbook only the `sheet` if one is named.
+
+    `defaults` fill the fields kind, place, source, stated_at and sensitivity that the file does not have.
+    """
 
     file: IO[bytes]
     format_: Format
@@ -40,6 +43,7 @@ class StatementImport:
     settings: Settings
     defaults: Mapping[str, str] = field(default_factory=dict)
     on_progress: Progress = lambda _: None
+    sheet: str | None = None
 
     async def dry_run(self) -> ImportOut:
         """Validate every row, and return what `write` would record."""
@@ -83,23 +87,29 @@ class StatementImport:
 
     def _read_rows(self, result: ImportOut) -> Iterator[ParsedRow]:
         if self.format_ not in TABULAR:
+            if self.sheet is not None:
+                raise UnreadableFile("Only a workbook has sheets: name none for this file.")
             for number, document in read_documents(self.file, self.format_):
                 yield self._document_row(number, document)
             return
-        has_columns = False
-        for table in read_tables(self.file, self.format_):
-            header = detect_header(table.rows)
+        has_columns, tried = False, "the file, which has no rows"
+        for table in choose_tables(read_tables(self.file, self.format_), self.sheet, result.note):
+            header = detect_header(table.rows, is_known_header)
             if header.headers[:2] == ["record", "version"]:
                 raise UnreadableFile("A full export can be imported as NDJSON only: write it with `lifeline export FILE.ndjson`.")
             mapping = map_columns(header)
             unread = mapping.unread if mapping.fields else [f"sheet {table.name}"] if any(header.headers) and table.name else []
             result.unread_columns += [each for each in unread if each not in result.unread_columns]
             if not mapping.fields:
+                tried = header.describe(table.name)
                 continue
             has_columns = True
-            yield from (parse_row(mapping, row, table.name, self.defaults) for row in header.rows)
+            rows = header.shown_rows(result.note, table.name)
+            yield from (parse_row(mapping, row, table.name, self.defaults) for row in rows)
         if not has_columns:
-            raise UnreadableFile("No column is known: name the columns by fields such as place or people_low, or by HXL hashtags.")
+            raise UnreadableFile(
+                f"No column is known in {tried}: name the columns by fields such as place or people_low, or by HXL hashtags."
+            )
 
     def _document_row(self, number: int, document: Any) -> ParsedRow:
         if isinstance(document, UnreadableFile):
@@ -114,6 +124,7 @@ class StatementImport:
 
     def _validate(self, row: ParsedRow, lookup: ReferenceLookup) -> ValidatedReport | FieldErrors:
         problems = [*row.problems, *substitute_slugs(row.body, lookup)]
+        problems += row.resolve_local_times(lookup.timezones.get(row.body.get("place", ""), "UTC"))
         report = validate(row.body, self.settings)
         if not problems:
             return report

@@ -1,7 +1,7 @@
 """Tables as read from files: cells, rows, headers and HXL hashtags."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -12,6 +12,8 @@ Hashtag = tuple[str, frozenset[str]]
 
 # Stands for a formula whose result was never calculated and saved.
 UNCALCULATED = "#UNCALCULATED!"
+# Stands in the second and further columns of merged cells.
+MERGED = "#MERGED!"
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 # HXL 1.1: the row of hashtags is among the first 25 rows.
 MAX_HEADER_ROWS = 25
@@ -19,6 +21,8 @@ MAX_HEADER_ROWS = 25
 MAX_COLUMNS = 2000
 # Administrative levels by HXL tag; 0 is the country.
 LEVELS_OF_TAGS = {"#country": 0, "#adm1": 1, "#adm2": 2, "#adm3": 3, "#adm4": 4, "#adm5": 5}
+# What a row of hashtags consists of, valid or not, in contrast to errors such as #N/A.
+_TAG_LIKE = re.compile(r"#\s*\w+(?![\w/!?])")
 _HASHTAG = re.compile(r"#\s*[A-Za-z][A-Za-z0-9_]*(\s*\+\s*[A-Za-z][A-Za-z0-9_]*)*\s*")
 
 
@@ -34,6 +38,7 @@ class Row:
 
     number: int
     cells: Sequence[Cell]
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,24 @@ class Table:
 
     name: str | None
     rows: Iterator[Row]
+    hidden: bool = False
+
+
+def choose_tables(tables: Iterable[Table], sheet: str | None, note: Callable[[str], None]) -> Iterator[Table]:
+    """Yield the tables that are shown, or only the sheet of a name; `note` receives which ones are not read."""
+    names, hidden = [], 0
+    for table in tables:
+        names.append(table.name)
+        hidden += table.hidden
+        if table.name == sheet if sheet is not None else not table.hidden:
+            yield table
+        elif sheet is None:
+            note(f"The sheet {table.name} is hidden and was not read: name it (--sheet {table.name!r}) to read it.")
+    if sheet is None and hidden == len(names):
+        raise UnreadableFile(f"All sheets of the workbook are hidden: name one to read it ({', '.join(each for each in names if each)}).")
+    if sheet is not None and sheet not in names:
+        found = f"the sheets are {', '.join(each for each in names if each)}" if any(names) else "a CSV file has no sheets"
+        raise UnreadableFile(f"There is no sheet {sheet!r}: {found}.")
 
 
 def cell_text(cell: Cell) -> str:
@@ -59,6 +82,8 @@ def cell_text(cell: Cell) -> str:
 
 def cell_error(cell: Cell) -> str | None:
     """Return why the cell has no value that can be read; None if it has."""
+    if cell == MERGED:
+        return "the cell is merged with the one on its left: unmerge them, and write a value in each"
     if cell == UNCALCULATED:
         return "the cell holds a formula without its result: open the file in a spreadsheet program and save it"
     return f"the cell holds an error, {cell}: write the value" if isinstance(cell, str) and cell in _ERRORS else None
@@ -66,31 +91,84 @@ def cell_error(cell: Cell) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class DetectedHeader:
-    """The headers and hashtags of the columns (None for a column without), and the rows of data below them that are not empty."""
+    """The headers and hashtags of the columns (None for a column without), the number of their row, and the filled rows below them."""
 
     headers: Sequence[str]
     hashtags: Sequence[Hashtag | None]
+    number: int
     rows: Iterator[Row]
 
+    def describe(self, table: str | None) -> str:
+        """Return the row that was taken for the headers, in words."""
+        texts = ", ".join(repr(each) for each in self.headers[:5] if each)
+        return f"row {self.number}{f' of the sheet {table}' if table else ''} ({texts})"
 
-def detect_header(rows: Iterator[Row]) -> DetectedHeader:
-    """Find the row with more hashtags than other texts and the headers above it; without one, the first filled row has the headers."""
-    filled = (row for row in rows if any(each not in (None, "") for each in row.cells))
+    def cell_beyond(self, row: Row) -> int | None:
+        """Return the position of the first filled cell with no header above it, such as what follows a comma in a number; None for none.
+
+        Columns before the first header are those of row numbers.
+        """
+        named = [bool(header or hashtag) for header, hashtag in zip(self.headers, self.hashtags, strict=True)]
+        after = range(named.index(True), len(row.cells)) if any(named) else ()
+        return next((each for each in after if (each >= len(named) or not named[each]) and cell_text(row.cells[each])), None)
+
+    def shown_rows(self, note: Callable[[str], None], table: str | None) -> Iterator[Row]:
+        """Yield the rows that are shown; `note` receives how many are hidden."""
+        count, first = 0, 0
+        for row in self.rows:
+            if not row.hidden:
+                yield row
+            else:
+                count, first = count + 1, first or row.number
+        if count:
+            rows = f"{count} rows are hidden or filtered out and were" if count > 1 else "1 row is hidden or filtered out and was"
+            note(f"{f'{table}: ' if table else ''}{rows} not read, the first is row {first}: show them to read them.")
+
+
+BEYOND_HEADER = (
+    "no header is above this cell, so the columns may have shifted: write numbers without commas (250000), "
+    "put texts with commas in quotation marks, or give the column a header"
+)
+
+
+def detect_header(rows: Iterator[Row], is_known: Callable[[str], bool]) -> DetectedHeader:
+    """Find the headers: the row above the HXL hashtags, otherwise the row with the most known headers, at least two, or the first row."""
+    filled = (row for row in rows if any(_header_text(each) for each in row.cells))
     above: list[Row] = []
     for row in filled:
-        texts = [cell_text(each) for each in row.cells]
-        hashtags = [parse_hashtag(each) for each in texts]
-        if row.number <= MAX_HEADER_ROWS and sum(each is not None for each in hashtags) * 2 > sum(each != "" for each in texts):
-            headers = [cell_text(each) for each in above[-1].cells] if above else []
+        hashtags = _hashtags_in(row) if row.number <= MAX_HEADER_ROWS else None
+        if hashtags is not None:
+            headers = [_header_text(each) for each in above[-1].cells] if above else []
             width = max(len(headers), len(hashtags))
-            return DetectedHeader([*headers, *[""] * (width - len(headers))], [*hashtags, *[None] * (width - len(hashtags))], filled)
+            padded = [*hashtags, *[None] * (width - len(hashtags))]
+            return DetectedHeader([*headers, *[""] * (width - len(headers))], padded, (above or [row])[-1].number, filled)
         above.append(row)
         if row.number >= MAX_HEADER_ROWS:
             break
     if not above:
-        return DetectedHeader([], [], iter(()))
-    headers = [cell_text(each) for each in above[0].cells]
-    return DetectedHeader(headers, [None] * len(headers), chain(above[1:], filled))
+        return DetectedHeader([], [], 1, iter(()))
+    counts = [sum(is_known(_header_text(each)) for each in row.cells) for row in above]
+    best = counts.index(max(counts)) if max(counts) > 1 else 0
+    headers = [_header_text(each) for each in above[best].cells]
+    return DetectedHeader(headers, [None] * len(headers), above[best].number, chain(above[best + 1 :], filled))
+
+
+def _header_text(cell: Cell) -> str:
+    return "" if cell == MERGED else cell_text(cell)
+
+
+def _hashtags_in(row: Row) -> list[Hashtag | None] | None:
+    """Return the hashtags of a row that consists of them mostly; UnreadableFile if most of them are invalid."""
+    texts = [_header_text(each) for each in row.cells]
+    tags = [each for each in texts if _TAG_LIKE.match(each)]
+    if len(tags) * 2 <= sum(each != "" for each in texts):
+        return None
+    hashtags = [parse_hashtag(each) for each in texts]
+    invalid = [each for each in tags if parse_hashtag(each) is None]
+    if len(invalid) * 2 > len(tags):
+        example = "such as #adm1+code or #date+reported"
+        raise UnreadableFile(f"Row {row.number} has hashtags that are not of HXL, {', '.join(invalid[:5])}: write words and +, {example}.")
+    return hashtags
 
 
 def parse_hashtag(text: str) -> Hashtag | None:

@@ -9,6 +9,7 @@ import httpx
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 # The headers and cells of a statement without its figures.

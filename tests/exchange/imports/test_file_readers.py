@@ -18,7 +18,7 @@ from tests.support.servers import invoke
         ("a.csv", b"colour,size\r\nred,1\r\n", "No column is known"),
         ("a.csv", "place,quote\r\noldtown,caf\u00e9\r\n".encode("cp1252"), "UTF-8"),
         ("a.csv", b'place,quote\r\noldtown,"never closed', "not CSV"),
-        ("a.xlsx", b"no workbook", "not an XLSX workbook"),
+        ("a.xlsx", b"no workbook", "not a workbook"),
         ("a.json", b"no json", "not JSON"),
         ("a.json", b'[{"kind": ', "cannot be read as JSON: parse error: premature EOF."),
         ("a.json", b'{"items": [{"people_high": 123456789012345678901}]}', "integer overflow"),

@@ -10,11 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from app.exchange.imports.gazetteer import BATCH_SIZE, Gazetteer, GazetteerResult, unit_slug
+from app.exchange.imports.gazetteer import BATCH_SIZE, Gazetteer, unit_slug
+from app.exchange.imports.gazetteer_plan import GazetteerResult
 from app.http.content_negotiation import Format
 from app.storage.database import Database
 from tests.exchange.imports.files import write_csv
 from tests.support.factories import Reference, report
+from tests.support.fixtures import sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql, invoke, query_rows
 
@@ -78,27 +80,36 @@ def test_units_become_nested_places(run: Run, tmp_path: Path, database_url: str,
     ("language", "headers", "name"),
     [
         ("ar", ["ADM1_EN", "ADM1_AR"], NORTH),
-        ("en", ["ADM1_EN", "ADM1_AR"], "North"),
-        # Without a column in the language: one without a language, else the first.
-        ("fr", ["ADM1_NAME", "ADM1_AR"], "North"),
-        ("fr", ["admin1Name_en", "admin1Name_ar"], "North"),
-        ("fr", ["adm1_ar", "adm1_name"], NORTH),
+        ("", ["ADM1_AR", "ADM1_EN"], NORTH),
+        ("", ["ADM1_NAME", "ADM1_AR"], "North"),
+        ("", ["ADM1_REF", "ADM1_AR"], NORTH),
+        # A column of numbers is none of names, though `id` is a language.
+        ("", ["ADM1_ID", "ADM1_NAME"], NORTH),
+        ("ar", ["#adm1+name+en", "#adm1+name+i_ar"], NORTH),
+        # A language that is not there is refused.
+        ("fr", ["ADM1_NAME", "ADM1_AR"], None),
+        ("en", ["ADM1_REF", "ADM1_AR"], None),
+        ("", ["ADM1_FR", "ADM1_AR"], None),
     ],
 )
+@sqlite_only
 def test_language_selects_the_column_of_names(
-    run: Run, tmp_path: Path, database_url: str, language: str, headers: list[str], name: str
+    run: Run, tmp_path: Path, database_url: str, language: str, headers: list[str], name: str | None
 ) -> None:
-    table = [["ADM0_EN", "ADM0_PCODE", *headers, "ADM1_PCODE"], ["Testland", "TL", "North", NORTH, "TL01"]]
-    assert run(write(tmp_path / "units.csv", table), "--language", language, "--write").exit_code == 0
-    found = units(database_url)
-    # The country has a name in English only.
-    assert found["TL"][1] == "Testland"
-    assert found["TL01"][:2] == (("tl01", NORTH) if name == NORTH else ("north-tl01", "North"))
+    table = [[*headers, "ADM1_PCODE"], ["17" if headers[0] == "ADM1_ID" else "North", NORTH, "TL01"]]
+    if headers[0].startswith("#"):
+        table = [["Name", "Arabic", "ADM1_PCODE"], [*headers, "#adm1+code"], table[1]]
+    done = run(write(tmp_path / "units.csv", table), "--write", *(["--language", language] if language else []))
+    if name is None:
+        assert done.exit_code == 1
+        assert "The names of level 1 are in" in done.stderr
+    else:
+        assert units(database_url)["TL01"][:2] == (("tl01", NORTH) if name == NORTH else ("north-tl01", "North")), done.output
 
 
 def test_unit_with_known_code_is_that_place(tmp_path: Path, seeded_database: str) -> None:
     # `oldtown` has pcode:SY02.
-    table = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Aleppo", "SY02", "Jebel Saman", "SY0200"]]
+    table = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Old town", "SY02", "Jebel Saman", "SY0200"]]
     done = invoke("place", "import", write(tmp_path / "units.csv", table), "--write", database_url=seeded_database)
     assert done.stdout == "1 rows: places added: 1 of level 2; 1 existed already.\n"
     assert units(seeded_database)["SY0200"] == ("jebel-saman-sy0200", "Jebel Saman", "SYR", "oldtown", 3)
@@ -111,20 +122,23 @@ def test_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, da
     feature = {"type": "Feature", "properties": properties, "geometry": square}
     path.write_text(json.dumps({"type": "FeatureCollection", "name": "adm2", "features": [feature]}), encoding="utf-8")
     assert "1 of level 1, 1 of level 2" in run(str(path), "--write").stdout
-    assert query_rows(database_url, "SELECT slug, west, north FROM place ORDER BY slug") == [
-        ("market-tl0102", 37, 36.5),
-        ("north-tl01", None, None),
+    assert query_rows(database_url, "SELECT slug, geometry IS NULL FROM place ORDER BY slug") == [
+        ("market-tl0102", False),
+        ("north-tl01", True),
     ]
 
 
 def test_problem_in_one_row_keeps_all_units_out(run: Run, tmp_path: Path, database_url: str) -> None:
-    table = [OLD[0], OLD[1], [*OLD[2][:5], "", "TL0102", "", ""], [""] * 4 + ["", "", "", "36", "37"]]
+    table = [OLD[0], OLD[1], [*OLD[2][:7], "36,2", "37"], [""] * 4 + ["", "", "", "36", "37"], [*OLD[3], "beyond"]]
     refused = run(write(tmp_path / "units.csv", table), "--write")
     assert refused.exit_code == 1
-    assert "F3 (name): must have at least 1 character(s)" in refused.stdout
+    assert "H3 (centroid): must be a number with a decimal point: write 36.2" in refused.stdout
     assert "4 code: the row has no code" in refused.stdout
+    assert "J5 (code): no header is above this cell" in refused.stdout
     assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
-    assert "no column of codes" in run(write(tmp_path / "other.csv", [["a"], ["b"]])).stderr
+    assert "no column of codes in row 1 ('a')" in run(write(tmp_path / "other.csv", [["a"], ["b"]])).stderr
+    twice = [["ADM1_PCODE", "adm1_pcode", "ADM1_EN"], ["TL01", "TL02", "North"]]
+    assert "ADM1_PCODE (A) and adm1_pcode (B)" in run(write(tmp_path / "twice.csv", twice)).stderr
 
 
 def many(path: Path, count: int) -> Path:

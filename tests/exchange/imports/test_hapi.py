@@ -46,7 +46,7 @@ def endpoint() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
-            assert query["location_code"] == ["SYR"]
+            assert query["location_code"] == ["SYR", "TLS"]
             limit, offset = int(query["limit"][0]), int(query["offset"][0])
             body = json.dumps({"data": ROWS[offset : offset + limit]}).encode()
             requested.append(self.path)
@@ -61,7 +61,7 @@ def endpoint() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/api/v2/affected-people/humanitarian-needs?location_code=SYR"
+    yield f"http://127.0.0.1:{server.server_port}/api/v2/affected-people/humanitarian-needs?location_code=SYR&location_code=TLS"
     server.shutdown()
     thread.join()
     server.server_close()
@@ -103,8 +103,13 @@ def test_place_is_the_unit_of_the_level_of_the_row() -> None:
 
 def test_pull_from_other_endpoints_fails_with_one_line(sqlite_template: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)
-    refused = invoke("pull", "hapi", "http://127.0.0.1:1/x", "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
-    assert refused.exit_code == 1
-    assert "cannot be read as HDX HAPI" in refused.stderr
+    for path, words in (
+        ("humanitarian-needs", "cannot be read as HDX HAPI"),
+        ("idps", "Only the theme humanitarian-needs of HDX HAPI is read"),
+    ):
+        url = f"http://127.0.0.1:1/api/v2/affected-people/{path}?location_code=SYR"
+        refused = invoke("pull", "hapi", url, "--source", "agency", database_url=f"sqlite:///{sqlite_template}")
+        assert refused.exit_code == 1
+        assert words in refused.stderr
     with pytest.raises(ValidationError):
         HapiPage.model_validate({"data": ["no row"]})

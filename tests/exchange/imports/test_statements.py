@@ -39,7 +39,7 @@ INVALID_CELLS: list[tuple[int, Any, str]] = [
     (PLACE, "SY02", "pcode:SY02"),
     (PLACE, "pcode:SY99", "there is no place"),
     (SOURCE, "agancy", "the nearest: agency"),
-    (KIND, "besieged_people", "unknown kind"),
+    (KIND, "besieged_people", "use trapped_population"),
     (STATED, "31.07.2016", "must be a date"),
     (STATED, midnight(date(2099, 1, 1)), "future"),
     (LOW, "250,000", "whole number in digits alone"),

@@ -1,21 +1,22 @@
-"""Workbooks: damaged ones, formulas and dates."""
+"""Workbooks: damaged ones, those of other programs, formulas and dates."""
 
 import io
 import os
 import zipfile
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openpyxl
 import pytest
 import xlsxwriter
 
-from app.exchange.imports import xlsx_reader
+from app.exchange.imports import workbooks
 from app.exchange.imports.file_readers import read_tables
 from app.exchange.imports.tables import cell_text
 from app.http.content_negotiation import Format
-from tests.exchange.imports.files import CELLS, HEADERS, XLSX, send
+from tests.exchange.imports.files import CELLS, HEADERS, ODS, XLSX, send
 from tests.support.factories import Reference
 from tests.support.fixtures import sqlite_only
 from tests.support.servers import invoke
@@ -33,7 +34,7 @@ from tests.support.servers import invoke
 def test_damaged_or_crafted_workbook_is_refused(
     sqlite_template: Path, tmp_path: Path, old: bytes, new: bytes, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xlsx_reader, "MAX_ROWS", 1000)
+    monkeypatch.setattr(workbooks, "MAX_ROWS", 1000)
     original = io.BytesIO()
     with xlsxwriter.Workbook(original) as book:
         book.add_worksheet().write_column(0, 0, ["people_high", 5])
@@ -74,6 +75,112 @@ def test_date_cell_without_time_is_a_day() -> None:
     (cell,) = next(next(tables).rows).cells
     assert isinstance(cell, datetime)
     assert cell_text(cell) == "2010-01-01"
+
+
+def test_cell_that_shows_a_month_is_no_day() -> None:
+    """Excel makes a date of 2016-07 when it is typed."""
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        for at, shown in enumerate(("mmm-yy", "yyyy", '"d"mmm yyyy', "d mmm")):
+            sheet.write(0, at, datetime(2016, 7, 1), book.add_format({"num_format": shown}))  # noqa: DTZ001 - see above
+    tables = read_tables(file, Format.XLSX)
+    assert [cell_text(each) for each in next(next(tables).rows).cells] == ["2016-07", "2016", "2016-07", "2016-07-01"]
+
+
+def altered(book: openpyxl.Workbook, *changes: tuple[bytes, bytes]) -> bytes:
+    """Return a workbook with all of its parts changed."""
+    file, other = io.BytesIO(), io.BytesIO()
+    book.save(file)
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(other, "w") as target:
+        for name in archive.namelist():
+            content = archive.read(name)
+            for old, new in changes:
+                content = content.replace(old, new)
+            target.writestr(name, content)
+    return other.getvalue()
+
+
+STRICT = (
+    (b"http://schemas.openxmlformats.org/spreadsheetml/2006/main", b"http://purl.oclc.org/ooxml/spreadsheetml/main"),
+    (b"http://schemas.openxmlformats.org/officeDocument/2006/relationships", b"http://purl.oclc.org/ooxml/officeDocument/relationships"),
+    (b'<c r="D2" t="inlineStr"><is><t>2016-07-28</t></is></c>', b'<c r="D2" t="d"><v>2016-07-28</v></c>'),
+)
+
+
+@sqlite_only
+@pytest.mark.parametrize("changes", [((b"<fill><patternFill/></fill>", b"<fill/>"),), STRICT], ids=["an empty fill", "strict"])
+async def test_workbook_of_another_program_is_read(
+    client: httpx.AsyncClient, reference: Reference, changes: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    for row in ([*HEADERS, "people"], [*CELLS, 5]):
+        book.active.append(row)
+    content = altered(book, *changes)
+    assert content != altered(book)
+    result = (await send(client, content, XLSX)).json()
+    assert (result["created"], result["problems"]) == (1, [])
+    assert result["shown"][0]["stated_at"] == "2016-07-28"
+
+
+def ods(*rows: str, styles: str = "") -> bytes:
+    """Return an OpenDocument spreadsheet of one sheet, with the XML of its rows."""
+    names = ("office", "style", "table", "text")
+    spaces = " ".join(f'xmlns:{each}="urn:oasis:names:tc:opendocument:xmlns:{each}:1.0"' for each in names)
+    body = f"<office:automatic-styles>{styles}</office:automatic-styles><office:body><office:spreadsheet>"
+    sheet = f'<table:table table:name="July" table:style-name="ta1">{"".join(rows)}</table:table>'
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", ODS)
+        archive.writestr(
+            "content.xml", f"<office:document-content {spaces}>{body}{sheet}</office:spreadsheet></office:body></office:document-content>"
+        )
+    return file.getvalue()
+
+
+def ods_row(*cells: Any, attributes: str = "") -> str:
+    """Return the XML of a row; a cell is a text, or XML."""
+    text = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+    return (
+        f"<table:table-row{attributes}>{''.join(each if each.startswith('<') else text.format(each) for each in cells)}</table:table-row>"
+    )
+
+
+PEOPLE = '<table:table-cell office:value-type="float" office:value="5"><text:p>5 people</text:p></table:table-cell>'
+DAY = '<table:table-cell office:value-type="date" office:date-value="2016-07-28"><text:p>28/07/16</text:p></table:table-cell>'
+COMMENTED = (
+    '<table:table-cell office:value-type="string"><office:annotation><text:p>a comment</text:p></office:annotation>'
+    '<text:p>two<text:s text:c="2"/>words</text:p><text:p>and a line</text:p></table:table-cell>'
+)
+MERGED = '<table:table-cell office:value-type="string" table:number-rows-spanned="3"><text:p>agency</text:p></table:table-cell>'
+COVERED = "<table:covered-table-cell/>"
+FORMULA = '<table:table-cell table:formula="of:=1+1"/>'
+
+
+@sqlite_only
+async def test_opendocument_spreadsheet_is_read(client: httpx.AsyncClient, reference: Reference) -> None:
+    empty = '<table:table-cell table:number-columns-repeated="1000"/>'
+    content = ods(
+        ods_row(*HEADERS, "people", "quote", empty),
+        ods_row(*CELLS[:2], MERGED, DAY, CELLS[4], PEOPLE, COMMENTED, empty),
+        ods_row(empty, attributes=' table:number-rows-repeated="3"').replace("3", "1"),
+        ods_row(*CELLS[:2], COVERED, "2016-07-29", CELLS[4], PEOPLE, attributes=' table:visibility="filter"'),
+        ods_row(*CELLS[:2], COVERED, "2016-07-30", CELLS[4], FORMULA),
+        ods_row(empty, attributes=' table:number-rows-repeated="1000000"'),
+    )
+    result = (await send(client, content, ODS)).json()
+    (shown,) = result["shown"]
+    assert (shown["source"], shown["stated_at"], shown["value"]["people"]) == ("agency", "2016-07-28", 5)
+    assert shown["provenance"]["quote"] == "two  words\nand a line"
+    assert result["notes"] == ["July: 1 row is hidden or filtered out and was not read, the first is row 4: show them to read them."]
+    assert [(each["cell"], each["detail"].partition(":")[0]) for each in result["problems"]] == [
+        ("F5", "the cell holds a formula without its result"),
+        ("C5", "this field is required"),
+    ]
+    hidden = '<style:style style:name="ta1"><style:table-properties table:display="false"/></style:style>'
+    result = (await send(client, ods(ods_row(*HEADERS), styles=hidden), ODS)).json()
+    assert result["errors"][0]["detail"] == "All sheets of the workbook are hidden: name one to read it (July)."
 
 
 def test_large_workbook_is_read() -> None:

@@ -1,0 +1,103 @@
+"""Reads OpenDocument spreadsheets (ODF 1.3) row by row, with the saved results of their formulas."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from xml.etree.ElementTree import Element, iterparse
+
+from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet
+from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell
+from app.exchange.imports.workbook_archive import WorkbookArchive
+
+CONTENT = "content.xml"
+_NAMESPACE = "{{urn:oasis:names:tc:opendocument:xmlns:{}:1.0}}"
+_OFFICE, _STYLE, _TABLE, _TEXT = (_NAMESPACE.format(each) for each in ("office", "style", "table", "text"))
+_CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
+_REPEATED = f"{_TABLE}number-columns-repeated"
+_BREAKS = {f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n"}
+
+
+class OdsWorkbook:
+    """The content of a spreadsheet."""
+
+    def __init__(self, archive: WorkbookArchive) -> None:
+        self._archive = archive
+        archive.getinfo(CONTENT)
+
+    def sheets(self) -> Iterator[RawSheet]:
+        """Yield the sheets in their order."""
+        hidden_styles = set()
+        with self._archive.open(CONTENT) as content:
+            events = iter(iterparse(content, ("start", "end")))  # noqa: S314 - see WorkbookArchive
+            for event, node in events:
+                if event == "end" and node.tag == f"{_STYLE}style":
+                    if any(each.get(f"{_TABLE}display") == "false" for each in node):
+                        hidden_styles.add(node.get(f"{_STYLE}name"))
+                elif event == "start" and node.tag == f"{_TABLE}table":
+                    rows = _rows(events, node)
+                    yield RawSheet(node.get(f"{_TABLE}name", ""), node.get(f"{_TABLE}style-name") in hidden_styles, rows)
+                    for _ in rows:
+                        pass
+
+
+def _rows(events: Iterator[tuple[str, Element]], table: Element) -> Iterator[RawRow]:
+    merged, number = MergedCells(), 0
+    for event, node in events:
+        if event == "start":
+            continue
+        if node is table:
+            return
+        if node.tag != f"{_TABLE}table-row":
+            continue
+        first = number + 1
+        number += int(node.get(f"{_TABLE}number-rows-repeated", 1))
+        values = _read_row(node, first, merged)
+        for each in range(first, number + 1) if values else ():
+            filled = dict(values)
+            merged.fill(each, filled)
+            yield RawRow(each, node.get(f"{_TABLE}visibility", "visible") != "visible", filled)
+        node.clear()
+        table.clear()
+
+
+def _read_row(row: Element, number: int, merged: MergedCells) -> dict[int, Cell]:
+    values: dict[int, Cell] = {}
+    column = 0
+    for cell in row:
+        if cell.tag not in _CELLS:
+            continue
+        first = column + 1
+        column += int(cell.get(_REPEATED, 1))
+        # Another cell covers it.
+        value = _value(cell) if cell.tag == _CELLS[0] else None
+        if value in (None, ""):
+            continue
+        # A row of more columns is refused.
+        values |= dict.fromkeys(range(first, min(column, MAX_COLUMNS + 1) + 1), value)
+        rows, columns = (int(cell.get(f"{_TABLE}number-{each}-spanned", 1)) for each in ("rows", "columns"))
+        if rows > 1 or columns > 1:
+            merged.begin(first, first + columns - 1, number + rows - 1, value)
+    return values
+
+
+def _value(cell: Element) -> Cell:
+    type_ = cell.get(f"{_OFFICE}value-type")
+    match type_:
+        case "float" | "percentage" | "currency":
+            return float(cell.get(f"{_OFFICE}value", ""))
+        case "boolean":
+            return cell.get(f"{_OFFICE}boolean-value") == "true"
+        case "date":
+            return datetime.fromisoformat(cell.get(f"{_OFFICE}date-value", "")).replace(tzinfo=None)
+    # Comments are elsewhere in the cell.
+    text = "\n".join(_text(each) for each in cell if each.tag == f"{_TEXT}p")
+    if not text and type_ is None and cell.get(f"{_TABLE}formula"):
+        return UNCALCULATED
+    return cell.get(f"{_OFFICE}string-value") or text
+
+
+def _text(node: Element) -> str:
+    if node.tag == f"{_TEXT}s":
+        text = " " * int(node.get(f"{_TEXT}c", 1))
+    else:
+        text = _BREAKS.get(node.tag, "") + (node.text or "") + "".join(_text(each) + (each.tail or "") for each in node)
+    return text

@@ -1,0 +1,151 @@
+"""Gazetteers that contradict themselves or what is known, and those of HDX."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openpyxl
+import pytest
+
+from tests.exchange.imports.files import write_csv
+from tests.exchange.imports.test_gazetteer import units
+from tests.support.factories import Reference, post, report
+from tests.support.fixtures import sqlite_only
+from tests.support.servers import invoke, query_rows
+
+Run = Callable[..., Any]
+HEADER = ["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"]
+
+
+@pytest.fixture
+def load(database_url: str, tmp_path: Path) -> Run:
+    """Return a function that imports rows of a gazetteer."""
+
+    def run(rows: Sequence[Sequence[Any]], *options: str) -> Any:
+        return invoke("place", "import", str(write_csv(tmp_path / "units.csv", rows)), *options, database_url=database_url)
+
+    return run
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            [HEADER, ["North", "TL01", "Market", "TL0101"], ["South", "TL01", "", ""]],
+            "A3 (name): pcode:TL01 is 'North' in row 2, and 'South'",
+        ),
+        (
+            [HEADER, ["North", "TL01", "Market", "TL0101"], ["South", "TL02", "Market", "TL0101"]],
+            "B3 (parent): pcode:TL0101 is in pcode:TL01",
+        ),
+        ([HEADER, ["North", "TL01", "Market", "TL0101"], ["Market", "TL0101", "", ""]], "B3 (codes): pcode:TL0101 is of level 2 in row 2"),
+        ([HEADER, ["North", "TL01", "North", "TL01"]], "D2 (codes): pcode:TL01 is of level 1 in row 2"),
+        ([HEADER[:2], ["North", "TL.01"], ["North", "TL-01"]], "B3 (codes): the place north-tl-01 exists, with another code"),
+        (
+            [["Admin Level", "P-Code", "Name", "Parent P-Code"], ["2", "TL0101", "Market", "TL01"]],
+            "D2 (parent): pcode:TL01 is neither in the file",
+        ),
+    ],
+)
+def test_units_that_contradict_each_other_are_refused(load: Run, database_url: str, rows: list[list[str]], words: str) -> None:
+    refused = load(rows, "--write", "--update")
+    assert refused.exit_code == 1
+    assert words in refused.stdout
+    assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
+
+
+async def test_known_units_change_only_with_update(client: httpx.AsyncClient, reference: Reference, load: Run) -> None:
+    """Also what documents show of the place, where it lies, and where the units inside it lie."""
+    await reference.add("places", slug="other", name="Other", codes=[{"scheme": "pcode", "code": "TL02"}])
+    await reference.add("places", slug="market", name="Market", parent="oldtown", codes=[{"scheme": "pcode", "code": "SY0201"}])
+    recorded = await post(client, **report())
+    rows = [["ADM0_EN", "ADM0_PCODE", *HEADER], ["Other", "TL02", "Ma\u0301rket place", "SY02", "Market", "SY0201"]]
+    said = "pcode:SY02 is known as oldtown, which differs (name 'Old town' -> 'M\u00e1rket place'; parent -> other)"
+    refused = await asyncio.to_thread(load, rows, "--write")
+    assert (refused.exit_code, said in refused.stdout) == (1, True)
+    would = await asyncio.to_thread(load, rows, "--update")
+    change = "pcode:SY02 (oldtown): name 'Old town' -> 'M\u00e1rket place'; parent -> other"
+    assert would.stdout.splitlines()[0] == f"{change} (would be changed)"
+    assert "3 exist already; 1 of them would be changed. Nothing was written." in would.stdout
+    assert (await client.get("/v1/places/oldtown")).json()["name"] == "Old town"
+    assert f"{change} (changed)" in (await asyncio.to_thread(load, rows, "--update", "--write")).stdout
+    place = (await client.get("/v1/places/pcode:SY02")).json()
+    assert (place["slug"], place["name"], place["parent"]) == ("oldtown", "M\u00e1rket place", "other")
+    assert (await client.get(recorded["links"]["indicator"])).json()["place"]["name"] == "M\u00e1rket place"
+    for within in ("other", "oldtown", "country"):
+        found = (await client.get("/v1/indicators", params={"place": within, "within": "true"})).json()["items"]
+        assert len(found) == (within != "country")
+    inside = (await client.get("/v1/places", params={"place": "other", "within": "true"})).json()["items"]
+    assert {each["slug"] for each in inside} == {"other", "oldtown", "market"}
+    assert "1 of them" not in (await asyncio.to_thread(load, rows, "--update", "--write")).stdout
+
+
+async def test_place_that_lacks_a_code_of_the_file_gets_it(reference: Reference, database_url: str, load: Run) -> None:
+    await reference.add("places", slug="syria", name="Syria", codes=[{"scheme": "iso3166-1", "code": "SYR"}])
+    rows = [["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_PCODE"], ["Syria", "SY", "Homs", "SY04"]]
+    assert "syria, which differs (new code pcode:SY)" in (await asyncio.to_thread(load, rows, "--country", "SYR")).stdout
+    assert "1 of level 1" in (await asyncio.to_thread(load, rows, "--country", "SYR", "--update", "--write")).stdout
+    found = await asyncio.to_thread(units, database_url)
+    assert (found["SY"][0], found["SY04"][3]) == ("syria", "syria")
+
+
+def test_unit_without_a_name_does_not_keep_out_the_others(load: Run, database_url: str) -> None:
+    rows = [HEADER, ["North", "TL01", "Market", "TL0101"], ["North", "TL01", "", "TL0102"], ["", "TL02", "Port", "TL0201"]]
+    done = load(rows, "--write")
+    assert done.stdout.splitlines() == [
+        "D3: pcode:TL0102 has no name, and was left out.",
+        "B4: pcode:TL02 has no name, and was left out.",
+        "D4: pcode:TL0201 is in pcode:TL02, which has no name, and was left out.",
+        "3 rows: places added: 1 of level 1, 1 of level 2; 0 existed already; 3 left out.",
+    ]
+    assert set(units(database_url)) == {"TL01", "TL0101"}
+
+
+@sqlite_only
+def test_hdx_workbook_is_read_sheet_by_sheet(tmp_path: Path, database_url: str) -> None:
+    """Lower levels come first, and have no names of upper ones; one sheet has lines, without codes."""
+    book = openpyxl.Workbook()
+    sheets = {
+        "tls_admin2": [
+            ["adm2_name", "adm2_pcode", "adm1_pcode", "adm0_pcode", "area", "lat", "lon"],
+            ["Market", "TL0101", "TL01", "TL", 5, 8.1, 125],
+        ],
+        "tls_adminlines": [["type", "length"], ["border", 5]],
+        "tls_admin0": [["adm0_name", "adm0_pcode"], ["Testland", "TL"]],
+        "tls_admin1": [["adm1_name", "adm1_pcode", "adm0_pcode", "lat", "lon"], ["North", "TL01", "TL", 8.5, 125.5]],
+    }
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    del book["Sheet"]
+    book.save(tmp_path / "tls.xlsx")
+    done = invoke("place", "import", str(tmp_path / "tls.xlsx"), "--country", "TLS", "--write", database_url=database_url)
+    assert done.stdout.splitlines() == [
+        "The sheet tls_adminlines has no column of codes and was not read.",
+        "3 rows: places added: 1 of level 0, 1 of level 1, 1 of level 2; 0 existed already.",
+    ]
+    assert units(database_url)["TL0101"] == ("market-tl0101", "Market", "TLS", "north-tl01", 3)
+    assert query_rows(database_url, "SELECT latitude FROM place WHERE slug = 'north-tl01'") == [(8.5,)]
+
+
+@sqlite_only
+def test_global_list_of_pcodes_is_read(load: Run, database_url: str) -> None:
+    rows = [
+        ["Location", "Admin Level", "P-Code", "Name", "Parent P-Code", "Valid from date"],
+        ["#country+code", "#geo+admin_level", "#adm+code", "#adm+name", "#adm+code+parent", "#date+start"],
+        ["TLS", "2", "TL0101", "Atauro", "TL01", "2020-01-01"],
+        ["TLS", "1", "TL01", "Dili", "TLS", "2020-01-01"],
+    ]
+    for _ in range(2):
+        done = load(rows, "--write")
+        assert done.exit_code == 0, done.output
+    assert "3 existed already" in done.stdout
+    assert units(database_url) == {
+        "TL01": ("dili-tl01", "Dili", "TLS", "timor-leste-tls", 2),
+        "TL0101": ("atauro-tl0101", "Atauro", "TLS", "dili-tl01", 3),
+    }
+    assert query_rows(database_url, "SELECT scheme, code FROM place_code WHERE scheme <> 'pcode'") == [("iso3", "TLS")]

@@ -1,0 +1,228 @@
+"""Tables as people make them: what cannot be meant otherwise is read, everything else is refused at its cell."""
+
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from functools import reduce
+from operator import getitem
+from typing import Any
+
+import httpx
+import openpyxl
+import pytest
+
+from tests.exchange.imports.files import CELLS, CSV, HEADERS, XLSX, csv_bytes, send
+from tests.support.factories import Reference
+from tests.support.fixtures import sqlite_only
+
+pytestmark = sqlite_only
+PEOPLE = [*HEADERS, "people"]
+# Damascus is three hours ahead of UTC in July, and put its clocks back at midnight on 28 October 2016.
+MORNING, TWICE = datetime(2016, 7, 28, 9, 30), datetime(2016, 10, 27, 23, 30)  # noqa: DTZ001 - cells have no time zone
+
+
+def table(*rows: Sequence[Any]) -> openpyxl.Workbook:
+    """Return a workbook of one sheet."""
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    for row in rows:
+        book.active.append(list(row))
+    return book
+
+
+async def check(client: httpx.AsyncClient, content: bytes | openpyxl.Workbook, **query: Any) -> dict[str, Any]:
+    """Return the result of the dry run of a file."""
+    if isinstance(content, openpyxl.Workbook):
+        file = io.BytesIO()
+        content.save(file)
+        answer = await send(client, file.getvalue(), XLSX, **query)
+    else:
+        answer = await send(client, content, CSV, **query)
+    result: dict[str, Any] = answer.json()
+    return result
+
+
+def problems(result: dict[str, Any]) -> list[tuple[str | None, str]]:
+    """Return cell and words of each problem."""
+    return [(each["cell"], each["detail"]) for each in result["problems"]]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "cell"),
+    [
+        (PEOPLE, [*CELLS, "250", "000"], "G2"),
+        # A column without a header stands between others.
+        ([*PEOPLE, "", "quote"], [*CELLS, "250", "000", "said"], "G2"),
+        (["people", *HEADERS], ["5", *CELLS, "", "", "more"], "I2"),
+    ],
+)
+async def test_cell_without_a_header_above_it_is_refused(
+    client: httpx.AsyncClient, reference: Reference, header: list[str], row: list[str], cell: str
+) -> None:
+    """A comma in a number shifts what follows."""
+    result = await check(client, csv_bytes(header, row))
+    assert (result["created"], [at for at, _ in problems(result)]) == (0, [cell])
+    assert "no header is above this cell" in result["problems"][0]["detail"]
+
+
+async def test_row_numbers_before_the_first_header_are_no_problem(client: httpx.AsyncClient, reference: Reference) -> None:
+    """As pandas writes them, and separators after the last column."""
+    result = await check(client, csv_bytes(["", *PEOPLE, ""], ["0", *CELLS, "5", ""]))
+    assert (result["created"], result["problems"]) == (1, [])
+
+
+async def test_empty_cell_never_takes_a_default(client: httpx.AsyncClient, reference: Reference) -> None:
+    content = csv_bytes(PEOPLE, [*CELLS[:2], "", *CELLS[3:], "5"], [*CELLS, "7"])
+    result = await check(client, content, source="envoy", sensitivity="amber")
+    assert problems(result) == [("C2", "the cell is empty: write the source, or remove the column to use the default")]
+    assert [each["sensitivity"] for each in result["shown"]] == ["amber"]
+
+
+async def test_merged_cells_hold_for_all_their_rows(client: httpx.AsyncClient, reference: Reference) -> None:
+    blank = [None, None]
+    book = table(
+        ["Figures of July", None, None, None, None, None, None],
+        [*HEADERS, "people_low", "people_high"],
+        [*CELLS, 5, 6],
+        [CELLS[0], *blank, "2016-07-29", CELLS[4], 7, 8],
+        [CELLS[0], *blank, "2016-07-30", CELLS[4], 9, None],
+        [CELLS[0], *blank, "2016-07-31", CELLS[4], 9, None],
+    )
+    assert book.active is not None
+    for cells in ("A1:G1", "B3:B5", "C3:C5", "F5:G5"):
+        book.active.merge_cells(cells)
+    result = await check(client, book, place="oldtown", source="envoy")
+    assert [(each["place"], each["source"], each["value"]["people_low"]) for each in result["shown"]] == [
+        ("oldtown", "agency", 5),
+        ("oldtown", "agency", 7),
+    ]
+    # Merged with its neighbour a cell is no value for both; below the merged cells nothing is said.
+    assert [(at, detail.partition(":")[0]) for at, detail in problems(result)] == [
+        ("G5", "the cell is merged with the one on its left"),
+        ("B6", "the cell is empty"),
+        ("C6", "the cell is empty"),
+    ]
+
+
+async def test_hidden_sheets_and_rows_are_said_and_not_read(client: httpx.AsyncClient, reference: Reference) -> None:
+    book = table(PEOPLE, [*CELLS, 5], [*CELLS, 6], [*CELLS, 7])
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "July"
+    sheet.row_dimensions[3].hidden = sheet.row_dimensions[4].hidden = True
+    old = book.create_sheet("Old")
+    for row in (PEOPLE, [*CELLS, 8]):
+        old.append(row)
+    old.sheet_state = "veryHidden"
+    result = await check(client, book)
+    assert [each["value"]["people"] for each in result["shown"]] == [5]
+    assert result["notes"] == [
+        "July: 2 rows are hidden or filtered out and were not read, the first is row 3: show them to read them.",
+        "The sheet Old is hidden and was not read: name it (--sheet 'Old') to read it.",
+    ]
+    result = await check(client, book, sheet="Old")
+    assert ([each["value"]["people"] for each in result["shown"]], result["notes"]) == ([8], [])
+    result = await check(client, book, sheet="Odl")
+    assert result["errors"][0]["detail"] == "There is no sheet 'Odl': the sheets are July, Old."
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([[*PEOPLE, "People"], [*CELLS, "5", "6"]], "people (F) and People (G)"),
+        ([[*PEOPLE, "value.people"], [*CELLS, "5", "6"]], "people (F) and value.people (G)"),
+        ([["adm1_pcode", "ADM1 Pcode", *PEOPLE[2:]], ["SY02", "SY02", *CELLS[2:], "5"]], "adm1_pcode (A) and ADM1 Pcode (B)"),
+        ([["Annex 3", "", ""], ["colour", "size", "people who left"], ["red", "1", "2"]], "row 1 ('Annex 3')"),
+        (
+            [PEOPLE, ["#indicator type", "#loc code", "#meta+source", "#date reported", "", ""], [*CELLS, "5"]],
+            "Row 2 has hashtags that are not of HXL, #indicator type, #loc code, #date reported",
+        ),
+    ],
+)
+async def test_header_that_is_not_clear_is_refused_by_name(
+    client: httpx.AsyncClient, reference: Reference, rows: list[list[str]], words: str
+) -> None:
+    assert words in (await check(client, csv_bytes(*rows)))["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # Rows of titles, among them one with the name of a field.
+        [["Situation in Aleppo"], ["Source", "a desk"], ["", ""], PEOPLE, [*CELLS, "5"]],
+        # Headers where there is no hashtag, and a hashtag without the scheme of its codes.
+        [
+            ["Kind", "Where", "Who", "Stated at", "What", "How many"],
+            ["", "#adm1+code", "#meta+source+code", "", "#indicator+definition", "#affected+trapped+best"],
+            [CELLS[0], "SY02", *CELLS[2:], "5"],
+        ],
+    ],
+)
+async def test_headers_are_found_below_titles_and_beside_hashtags(
+    client: httpx.AsyncClient, reference: Reference, rows: list[list[str]]
+) -> None:
+    result = await check(client, csv_bytes(*rows))
+    assert (result["created"], result["problems"]) == (1, [])
+    assert (result["shown"][0]["place"], result["shown"][0]["value"]["people"]) == ("oldtown", 5)
+
+
+# Column, cell, field and value.
+READ: list[tuple[str, Any, str, Any]] = [
+    ("kind", "Trapped population", "kind", "trapped_population"),
+    ("kind", "Trapped populations", "kind", "trapped_population"),
+    ("concept", "Hard to reach", "value.concept", "hard_to_reach"),
+    ("method", "Key informant", "provenance.method", "key_informant"),
+    ("sensitivity", "TLP:AMBER+STRICT", "sensitivity", "amber_strict"),
+    ("people", "\u0662\u0665\u0660\u0660\u0660\u0660", "value.people", 250_000),
+    ("people", "5.0", "value.people", 5),
+    ("stated_at", "\u06f2\u06f0\u06f1\u06f6-\u06f0\u06f7-\u06f2\u06f8", "stated_at", "2016-07-28"),
+    ("stated_at", "2016-07-28 00:00:00", "stated_at", "2016-07-28"),
+    # The time is that of the place.
+    ("stated_at", MORNING, "stated_at", "2016-07-28T06:30:00Z"),
+    ("place", "iso3166-1:SYR", "place", "syria"),
+    ("place", "iso3:SYR", "place", "syria"),
+    # Composed and decomposed letters, in the file and in the database.
+    ("place", "Ca\u0301fe\u0301", "place", "composed"),
+    ("place", "C\u00e1f\u00e9", "place", "composed"),
+    ("place", "M\u00e1rk\u00e9t", "place", "decomposed"),
+    ("place", "Ma\u0301rke\u0301t", "place", "decomposed"),
+]
+# Column, cell and what to write instead.
+REFUSED: list[tuple[str, Any, str]] = [
+    ("stated_at", "31/07/2016", "write 2016-07-31"),
+    ("stated_at", "01.02.2016", "write 2016-02-01 or 2016-01-02, whichever is meant"),
+    ("stated_at", "2016/7/3", "write 2016-07-03"),
+    ("stated_at", "2016-07-28 09:30:00", "must be a date (2016-07-28) or an RFC 3339 date-time with offset"),
+    ("stated_at", TWICE, "the clocks of Asia/Damascus change at this time"),
+    ("people", "300,000", "write 300000"),
+    ("people", "300.000", "write 300000"),
+    ("people", "\u0663\u0660\u0660\u066c\u0660\u0660\u0660", "write 300000"),
+    ("people", "34,5", "must be a whole number in digits alone"),
+    ("concept", "surrounded", "trapped"),
+]
+
+
+def rows_with(changed: Sequence[tuple[str, Any]]) -> list[list[Any]]:
+    """Return a header, and for each changed cell a statement with it."""
+    columns = [*PEOPLE, "method", "sensitivity"]
+    usual = dict(zip(columns, [CELLS[0], "damascus", *CELLS[2:], 3, None, None], strict=True))
+    return [columns, *(list((usual | {column: cell}).values()) for column, cell in changed)]
+
+
+async def test_values_as_people_write_them_are_read(client: httpx.AsyncClient, reference: Reference) -> None:
+    await reference.add("places", slug="damascus", name="Damascus", timezone="Asia/Damascus")
+    await reference.add("places", slug="syria", name="Syria", codes=[{"scheme": "iso3166-1", "code": "SYR"}])
+    await reference.add("places", slug="composed", name="C\u00e1f\u00e9")
+    await reference.add("places", slug="decomposed", name="Ma\u0301rke\u0301t")
+    result = await check(client, table(*rows_with([(column, cell) for column, cell, _, _ in READ])))
+    assert result["problems"] == []
+    for (column, cell, field, value), shown in zip(READ, result["shown"], strict=True):
+        assert reduce(getitem, field.split("."), shown) == value, (column, cell)
+
+
+async def test_values_that_could_mean_two_things_are_refused(client: httpx.AsyncClient, reference: Reference) -> None:
+    await reference.add("places", slug="damascus", name="Damascus", timezone="Asia/Damascus")
+    result = await check(client, table(*rows_with([(column, cell) for column, cell, _ in REFUSED])))
+    for number, ((column, _, words), (at, detail)) in enumerate(zip(REFUSED, problems(result), strict=True), 2):
+        assert at == f"{'ABCDEF'[PEOPLE.index(column)]}{number}"
+        assert words in detail
