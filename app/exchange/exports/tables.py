@@ -107,6 +107,7 @@ STATEMENT = (
     column("sensitivity", "#meta+tlp"),
     column("recorded_at", "#date+recorded"),
     column("recorded_by", "#org+recorded"),
+    column("drafted_by", "#org+drafted"),
 )
 REPORTS = (
     *STATEMENT,
