@@ -50,7 +50,7 @@ def weight_of(scope: Scope) -> int:
     """Return the weight of a request by its URL."""
     path: str = scope["path"]
     if scope["method"] not in ("GET", "HEAD"):
-        return IMPORT_WEIGHT if path == "/v1/imports" else 1
+        return IMPORT_WEIGHT if path == "/v1/imports" else MIN_EXPENSIVE if path == "/v1/drafts/from-text" else 1
     sent = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     past = "as_of" in sent or "known_at" in sent
     parts = path.split("/")

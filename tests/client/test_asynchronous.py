@@ -34,3 +34,9 @@ async def test_async_client_has_the_same_methods(app: Any, reference: Reference,
         following = asyncio.ensure_future(anext(lifeline.follow(page.next, wait=5)))
         await lifeline.send(report(source="monitor"))
         assert [each.type for each in (await following).items] == ["report"]
+        made, other = [await lifeline.draft(report(value={"people": people})) for people in (3, 4)]
+        assert (await lifeline.confirm_draft(made.id)).drafted_by == made.drafted_by
+        assert (await lifeline.reject_draft(other.id, "not said")).reason == "not said"
+        assert [each.status async for each in lifeline.drafts(limit=1)] == ["confirmed", "rejected"]
+        read = await lifeline.read_article("Fuel in Old town will run out in two weeks.", "outlet", "2016-07-31")
+        assert [each["report"]["place"] for each in read.model_dump()["drafts"]] == ["oldtown"]

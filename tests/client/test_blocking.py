@@ -74,3 +74,15 @@ def test_reports_are_sent_corrected_and_retracted(demo: Server) -> None:
         with pytest.raises(LifelineError) as missing:
             lifeline.place("atlantis")
         assert missing.value.status == 404
+
+
+def test_article_is_read_drafted_and_confirmed(demo: Server) -> None:
+    with Lifeline(demo.url, demo.key) as lifeline:
+        text = "The UN said on Friday that fuel in eastern Aleppo could run out in two weeks."
+        (read,) = lifeline.read_article(text, "regional-news-site", "2016-07-31").model_dump()["drafts"]
+        made = lifeline.draft(read["report"])
+        assert made.id in [each.id for each in lifeline.drafts(status="proposed")]
+        confirmed = lifeline.confirm_draft(made.id)
+        assert (confirmed.drafted_by, confirmed.value["runs_out_earliest"]) == (made.drafted_by, "2016-08-12")
+        other = lifeline.draft(read["report"] | {"stated_at": "2016-07-28"})
+        assert lifeline.reject_draft(other.id, "said a day later").status == "rejected"

@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from sqlalchemy import func, select, update
 
 from app.access.principal import Scope
+from app.cli.exchange import author_for
 from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.drafts import service
 from app.drafts.models import Draft
+from app.exchange.replication.apply import EntryApplier
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
@@ -55,6 +57,18 @@ async def test_confirmed_draft_is_a_report_that_says_who_drafted_and_confirmed(
     for verb, path in (("POST", "confirmation"), ("POST", "rejection"), ("PATCH", "self")):
         again = await confirmer.request(verb, made["links"][path], json={"reason": "no"} if path == "rejection" else {})
         assert (again.status_code, again.json()["detail"]) == (409, "The draft is already confirmed.")
+
+
+@sqlite_only
+async def test_replicated_report_keeps_who_drafted_it(client: httpx.AsyncClient, reference: Reference, database: Database) -> None:
+    made = await draft(client, value={"people": 7})
+    await client.post(made["links"]["confirmation"])
+    (change,) = (await client.get("/v1/changes")).json()["items"]
+    identifier = "01900000-0000-7000-8004-00000000abcd"
+    copy = change["report"] | {"id": identifier, "stated_at": "2016-07-02", "drafted_by": "drafting elsewhere"}
+    async with database.write() as session:
+        await EntryApplier(author_for, Settings()).apply(session, [change | {"report_id": identifier, "report": copy}])
+    assert (await client.get(f"/v1/reports/{identifier}")).json()["drafted_by"] == "drafting elsewhere"
 
 
 @pytest.mark.parametrize("sent", ["clear", "green", "amber", "red", None])

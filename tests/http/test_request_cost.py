@@ -64,6 +64,7 @@ def test_weight_of_a_whole_list_follows_from_accept() -> None:
     scope = {"method": "GET", "path": "/v1/indicators", "query_string": b"", "headers": [(b"accept", b"text/csv")]}
     assert weight_of(scope) == 50
     assert weight_of({**scope, "method": "POST", "path": "/v1/imports"}) == 50
+    assert weight_of({**scope, "method": "POST", "path": "/v1/drafts/from-text"}) == 10
 
 
 @sqlite_only

@@ -7,6 +7,7 @@ from typing import Any
 
 _RULES: dict[str, Any] = tomllib.loads((files("app.domain.words") / "grammar.toml").read_text("utf-8"))
 SUPPLIES: dict[str, list[str]] = _RULES["supplies"]
+USUAL_WORDS = frozenset(_RULES["usual_words"])
 
 
 def _filled(pattern: str) -> str:

@@ -7,60 +7,22 @@ from typing import Any
 
 from text_to_num import text2num
 
+from app.domain.words.grammar import compiled
 from app.domain.words.names import Mention
 
-_W = (
-    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|"
-    "thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion"
-)
 _FRACTIONS = {"half a million": 500_000, "a quarter of a million": 250_000, "quarter of a million": 250_000} | dict.fromkeys(
     ("one and a half million", "a million and a half"), 1_500_000
 )
 _MULTIPLIERS = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "bn": 10**9, "billion": 10**9}
-_WORDS = rf"(?:an? (?=hundred|thousand|million))?(?:{_W})(?:(?:[ -]| and )(?:{_W}))*\b"
-_DIGITS = r"[0-9]{1,3}(?:[ \u00a0\u2009\u202f][0-9]{3})+(?![0-9.,]*[0-9])|[0-9]+(?:[.,][0-9]+)*"
-_NUMBER = rf"(?:(?:{'|'.join(_FRACTIONS)})\b|{_WORDS}|(?:{_DIGITS})(?:[ -]?(?:million|thousand|billion)\b|(?:k|m|bn)\b)?)"
-_RANGE = rf"(?:between {_NUMBER} and {_NUMBER}|{_NUMBER}(?:(?: ?[-\u2013\u2014] ?| to | or ){_NUMBER})?)"
-_QUALIFIERS = {
-    "about": "about|around|some|roughly|approximately|an estimated",
-    "nearly": "nearly|almost|close to|just under",
-    "more_than": "more than|over|well over|just over|in excess of",
-    "at_least": "at least|no fewer than|no less than|not less than",
-    "up_to": "up to|as many as|at most|no more than|not more than",
-    "below": "fewer than|less than|under|below",
-    "exact": "exactly|precisely",
-}
+_QUALIFIERS = ("about", "nearly", "more_than", "at_least", "up_to", "below", "exact")
 _AFTER = {"more": "at_least", "so": "about", "fewer": "up_to", "less": "up_to"}
 # Soonest first.
-_UNITS = ("hour", "day", "week", "month", "fortnight", "year")
+_IMMINENCE = ("hours", "days", "weeks", "months")
 _DAYS = {"day": 1, "week": 7, "fortnight": 14}
-_UNIT = rf"(?:(?:{'|'.join(_UNITS)})s?)"
-_AT_MOST = "within(?: the next)?|less than|fewer than|under|up to|no more than|not more than|at most"
-_AT_LEAST = "at least|no less than|more than|over"
-_LIMIT = rf"{_AT_MOST}|{_AT_LEAST}|about|around|roughly|approximately|nearly|almost|the next|another|the coming"
-_VAGUE = "a few|several|a couple of|a matter of"
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_YEAR = r",? (?:19|20)[0-9]{2}\b"
-_VAGUE_DAY = (
-    rf"(?i:(?:last|next|every|each|this|earlier this|early this|later this) (?:week(?:end)?|month|year|season|{'|'.join(_WEEKDAYS)})\b"
-    r"|\btomorrow\b|\bthe (?:weekend|(?:beginning|start|end) of (?:the )?\w+))|[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{2,4}\b"
-    r"|\b(?:19|20)[0-9]{2}(?=[.,;)]|$| (?!people|civilians|residents))"
-)
-_DAY = (
-    rf"(?P<iso>\b[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}\b)|(?P<near>\b[Tt]oday\b|\b[Yy]esterday\b)|(?P<weekday>\b(?:{'|'.join(_WEEKDAYS)})\b)"
-    rf"(?: (?:morning|afternoon|evening|night))?|\b(?P<month_first>{'|'.join(_MONTHS)}) (?P<day_last>[0-9]{{1,2}})(?:st|nd|rd|th)?\b"
-    rf"(?P<year_last>{_YEAR})?|(?P<part>\b(?:[Ee]arly|[Mm]id|[Ll]ate|[Tt]he middle of)[ -])?(?:\b(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)? )?"
-    rf"\b(?P<month>{'|'.join(_MONTHS)})(?P<year>{_YEAR})?\b"
-)
-_MENTION = re.compile(
-    rf"(?P<vague_day>{_VAGUE_DAY})|(?P<D>{_DAY})"
-    rf"|(?P<T>(?i:\b(?:(?:{_LIMIT}) )?(?:{_UNIT}, if not {_UNIT}|(?:(?:{_RANGE}|{_VAGUE}|an?) )?{_UNIT})\b))"
-    r"|(?P<V>(?i:\b(?:(?:several|a few|many) (?:dozen|hundred|thousand|million)"
-    r"|(?:several |a few |many |some )?(?:tens|hundreds|thousands|dozens|scores|millions) of(?: thousands)?)\b))"
-    rf"|(?P<N>(?i:\b(?:(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _QUALIFIERS.items())}) )?"
-    rf"(?<![\w.,])(?P<number>{_RANGE})(?P<after> or (?:more|so|fewer|less)\b)?))(?!%)"
-)
+(_MENTION,), (_DURATION,), (_IF_NOT,) = (compiled("mentions", name) for name in ("any", "duration", "if_not"))
+# Letters of a template in place of other ones.
 _PLAIN = {"\u2019": "'", "\u2018": "'", "\u201c": "", "\u201d": "", '"': "", "\u2013": "-", "\u2014": "-"}
 # How far from the day of the statement a day without a year may lie.
 MAX_DAYS_AGO, MAX_DAYS_AHEAD = 300, 183
@@ -177,25 +139,26 @@ def number(text: str) -> int | None:
 
 def duration(words: str) -> dict[str, Any] | None:
     """Return the fields of a supply that runs out after a duration; None for one that is no certain number of days."""
-    if (pair := re.fullmatch(rf"(?:within )?({_UNIT}), if not ({_UNIT})", words)) is not None:
-        first, second = (_UNITS.index(each.rstrip("s")) for each in pair.groups())
-        return {"imminence": pair[1]} if first < second <= _UNITS.index("month") else None
-    match = re.fullmatch(rf"(?:({_LIMIT}) )?(?:({_RANGE}|{_VAGUE}|an?) )?({_UNIT})", words)
-    limit, amount, unit = (each or "" for each in match.groups()) if match is not None else ("", "", "")
-    if amount in _VAGUE.split("|") or (not amount and limit.startswith(("within", "the coming"))):
-        return {"imminence": unit} if unit in ("hours", "days", "weeks", "months") else None
-    ends = (1, 1) if amount in ("a", "an") or (not amount and limit == "the next") else _numbers(amount)
-    unit = unit.rstrip("s")
-    if ends is None or not (amount or limit):
+    if (pair := _IF_NOT.fullmatch(words)) is not None:
+        soonest_first = all(each in _IMMINENCE for each in pair.groups()) and _IMMINENCE.index(pair[1]) < _IMMINENCE.index(pair[2])
+        return {"imminence": pair[1]} if soonest_first else None
+    match = _DURATION.fullmatch(words)
+    assert match is not None
+    if match["few"] or (not match["amount"] and (match["within"] or match["coming"])):
+        return {"imminence": match["unit"]} if match["unit"] in _IMMINENCE else None
+    is_one = match["amount"] in ("a", "an") or (not match["amount"] and match["next"])
+    ends = (1, 1) if is_one else _numbers(match["amount"] or "")
+    unit = match["unit"].rstrip("s")
+    if ends is None or unit not in ("hour", *_DAYS):
         return None
     if unit == "hour" and ends[1] < 24:
         return {"imminence": "hours"}
-    hours = [each * (1 if unit == "hour" else 24 * _DAYS.get(unit, 0)) for each in ends]
+    hours = [each * 24 * _DAYS[unit] if unit in _DAYS else each for each in ends]
     if not hours[0] or any(each % 24 for each in hours):
         return None
     low, high = (each // 24 for each in hours)
-    found = {} if re.fullmatch(_AT_MOST, limit) else {"in_days_min": low}
-    return found if re.fullmatch(_AT_LEAST, limit) else found | {"in_days_max": high}
+    found = {} if match["at_most"] or match["within"] else {"in_days_min": low}
+    return found if match["at_least"] else found | {"in_days_max": high}
 
 
 def days(value: dict[str, str] | None, anchor: date, *, future: bool) -> tuple[date, date] | None:

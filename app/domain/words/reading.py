@@ -13,13 +13,11 @@ from app.domain.words.names import Mention, NameIndex
 from app.domain.words.statements import READ, NotClear, Span, Speaker
 
 MAX_SENTENCE_CHARACTERS = 1000
-# Share of the words of an English text that are these.
+# Share of the words of an English text that are usual ones.
 MIN_ENGLISH_SHARE = 0.04
-_ENGLISH = frozenset(("the", "of", "and", "to", "are", "is", "were", "have", "has", "that", "with", "from", "by", "said", "says", "will"))
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d\u2019')\]]{0,3}\s{1,9}(?=[\"\u201c\u2018'(\[]?[A-Z0-9])|\n\s{0,9}?\n|(?<=[\"\u201d])\n")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Gen|Col|Lt|Maj|Capt|St|Prof|No|approx)|\b[A-Z])\.$")
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
-_LOCATION = re.compile(r"\b(?:in|inside|near|at|across|outside|around) (?!need|risk|there)[a-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def read_article(text: str, names: NameIndex, publisher: str, published_on: date
         earlier = only_place if only_place is not None and only_place.start < start else None
         _Sentence(text, (start, end), names, earlier, Speaker(publisher, published_on, (start, end), (start, end))).read(own, reading)
     words = re.findall(r"[^\W\d_]+", text)
-    if not reading.proposals and sum(word.lower() in _ENGLISH for word in words) < len(words) * MIN_ENGLISH_SHARE:
+    if not reading.proposals and sum(word.lower() in grammar.USUAL_WORDS for word in words) < len(words) * MIN_ENGLISH_SHARE:
         reading.unclear = [Unclear((0, len(text)), "only English is read")]
     return reading
 
@@ -80,7 +78,7 @@ def _sentences(text: str) -> Iterator[Span]:
 
 @dataclass(slots=True)
 class _Sentence:
-    """One sentence while it is read. `earlier` is the place of a text that names a single one, before the sentence."""
+    """One sentence while it is read. `earlier` is the place that "there" means: of a text that names a single one, before the sentence."""
 
     text: str
     span: Span
@@ -148,7 +146,7 @@ class _Sentence:
         """Return the mention of the one place that the sentence is about."""
         places = template.having("P")
         if not places:
-            if self.earlier is None or _LOCATION.search(template.words) is not None:
+            if self.earlier is None or re.search(r"\bthere\b(?! (?:is|are|was|were))", template.words) is None:
                 raise NotClear("the sentence names no place")
             return self.earlier
         if any(len(each.value) != 1 for each in places):
@@ -161,6 +159,8 @@ class _Sentence:
         )
         if len(set(slugs)) > 1 and not is_address:
             raise NotClear("the sentence names more than one place")
+        if len(places) > 1 and is_address:
+            template.cut(re.compile("(?<=P), P"))
         return places[0]
 
     def _proposal(self, kind: str, place: Mention, value: dict[str, Any], spans: dict[str, Span], core: Span) -> Proposal:

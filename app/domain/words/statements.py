@@ -115,8 +115,8 @@ def _runs_out(when: Mention, by: str | None, speaker: Speaker) -> dict[str, Any]
     meant = days(when.value, speaker.day, future=True)
     if meant is None:
         raise NotClear("the day is not certain")
-    ends = dict(zip(("runs_out_earliest", "runs_out_latest"), (each.isoformat() for each in meant), strict=True))
-    return {"runs_out_latest": ends["runs_out_latest"]} if by in ("by", "before") and meant[0] == meant[1] else ends
+    first, last = max(meant[0], speaker.day).isoformat(), meant[1].isoformat()
+    return {"runs_out_latest": last} if by in ("by", "before") and first == last else {"runs_out_earliest": first, "runs_out_latest": last}
 
 
 def routes(template: Template, speaker: Speaker, text: str) -> Iterator[Statement]:  # noqa: ARG001 - the kinds are read alike

@@ -109,6 +109,7 @@ STATEMENT = (
     column("sensitivity", "#meta+tlp"),
     column("recorded_at", "#date+recorded", "time"),
     column("recorded_by", "#org+recorded"),
+    column("drafted_by", "#org+drafted"),
 )
 REPORTS = (
     *STATEMENT,
