@@ -7,10 +7,8 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from app.access.principal import Principal
-from app.cli.exchange import Sheet, Write, opened, print_result, progress
+from app.cli.exchange import Sheet, Write, author_for, opened, print_result, progress
 from app.cli.output import fail, in_transaction, load_settings, run, stderr, stdout
-from app.domain.tlp import MAX_LEVEL
 from app.exchange.imports.gazetteer import Gazetteer
 from app.exchange.imports.gazetteer_plan import GazetteerResult
 from app.http.problems import field_problems
@@ -93,5 +91,5 @@ def add(
         source = SourceIn.model_validate(fields | {"organisation": org})
     except ValidationError as error:
         raise fail("\n".join(f"{each.pointer.strip('/')}: {each.detail}" for each in field_problems(error))) from None
-    in_transaction(lambda session: add_source(session, Principal(MAX_LEVEL, organisation="import"), source))
+    in_transaction(lambda session: add_source(session, author_for("import"), source))
     stdout.print(f"Added the source {slug}.")
