@@ -479,6 +479,7 @@ def _create_assessment() -> None:
     op.create_table(
         "stale_record",
         sa.Column("record_id", sa.Uuid(), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("after", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("record_id", name=op.f("pk_stale_record")),
     )
