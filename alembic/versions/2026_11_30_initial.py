@@ -503,6 +503,7 @@ def _create_assessment() -> None:
     op.create_table(
         "stale_record",
         sa.Column("record_id", sa.Uuid(), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("after", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("record_id", name=op.f("pk_stale_record")),
     )
@@ -579,6 +580,14 @@ def _create_exchange() -> None:
     op.create_index("ix_webhook_delivery_webhook_id_status_seq", "webhook_delivery", ["webhook_id", "status", "seq"])
     op.create_index("uq_webhook_delivery_webhook_id_seq", "webhook_delivery", ["webhook_id", "seq"], unique=True)
     op.create_table(
+        "received_tile",
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("number", BIG, autoincrement=False, nullable=False),
+        sa.Column("leaves", sa.LargeBinary(), nullable=False),
+        sa.Column("checkpoint", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("origin", "number", name=op.f("pk_received_tile")),
+    )
+    op.create_table(
         "upstream",
         sa.Column("url", sa.String(), nullable=False),
         sa.Column("cursor", sa.String(), nullable=True),
@@ -589,6 +598,7 @@ def _create_exchange() -> None:
 
 def downgrade() -> None:
     op.drop_table("upstream")
+    op.drop_table("received_tile")
     op.drop_table("webhook_delivery")
     op.drop_table("webhook")
     op.drop_table("indicator_source")

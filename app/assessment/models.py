@@ -100,9 +100,10 @@ class IndicatorSource(SQLModel, table=True):
 
 
 class StaleRecord(SQLModel, table=True):
-    """A place or source that changed, while the stored documents of its indicators beyond `after` still show it as it was."""
+    """A place or source that changed, while stored documents still show it as it was: those of a `level`, after an indicator, and above."""
 
     __tablename__ = "stale_record"
 
     record_id: UUID = Field(primary_key=True)
+    level: int
     after: UUID | None = None

@@ -15,14 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
 from app.assessment.inputs import load_inputs
-from app.assessment.models import Indicator, IndicatorSource, StaleRecord
+from app.assessment.models import IndicatorProjection, IndicatorSource, StaleRecord
 from app.assessment.projection import projection_rows, replace_rows
+from app.domain.tlp import MAX_LEVEL
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
 
-# Few enough that a step takes less than 100 ms.
-MAX_STEP_INDICATORS = 25
+# A step takes about 40 ms.
+MAX_STEP_INDICATORS = 20
 # A process that changed a record may have died, or be a command.
 POLL_SECONDS = 5.0
 
@@ -36,23 +37,36 @@ async def assess_stale(session: AsyncSession, horizons: Mapping[str, timedelta],
     row = (await session.execute(first if record is None else first.where(stale.c.record_id == record))).one_or_none()
     if row is None:
         return False
-    ids = await _next_indicators(await session.connection(), row.record_id, row.after)
+    ids, level, after = await _next_indicators(await session.connection(), row)
     inputs = await load_inputs(await session.connection(), ids, horizons)
     await replace_rows(session, ids, [each for own in inputs.values() for each in projection_rows(own)])
     of_record = stale.c.record_id == row.record_id
-    if len(ids) < MAX_STEP_INDICATORS:
+    if level > MAX_LEVEL:
         await session.execute(delete(stale).where(of_record))
     else:
-        await session.execute(update(stale).where(of_record).values(after=ids[-1]))
+        await session.execute(update(stale).where(of_record).values(level=level, after=after))
     return True
 
 
-async def _next_indicators(connection: AsyncConnection, record: UUID, after: UUID | None) -> list[UUID]:
-    found: set[UUID] = set()
-    for column, owner in ((col(Indicator.id), Indicator.place_id), (col(IndicatorSource.indicator_id), IndicatorSource.source_id)):
-        ids = select(column).distinct().where(col(owner) == record).order_by(column).limit(MAX_STEP_INDICATORS)
-        found |= set((await connection.execute(ids if after is None else ids.where(column > after))).scalars())
-    return sorted(found)[:MAX_STEP_INDICATORS]
+async def _next_indicators(connection: AsyncConnection, row: Any) -> tuple[list[UUID], int, UUID | None]:
+    """Return the next indicators, and the level and identifier to continue after.
+
+    What each clearance sees comes before what it does not see; otherwise how soon a document follows would tell of hidden ones.
+    """
+    projections, sources = table_of(IndicatorProjection).c, table_of(IndicatorSource).c
+    found: list[UUID] = []
+    level, after = row.level, row.after
+    while level <= MAX_LEVEL and len(found) < MAX_STEP_INDICATORS:
+        left, some = MAX_STEP_INDICATORS - len(found), set[UUID]()
+        for column, *of_record in (
+            (projections.indicator_id, projections.place_id == row.record_id, projections.min_clearance == level),
+            (sources.indicator_id, sources.source_id == row.record_id, sources.level == level),
+        ):
+            ids = select(column).distinct().where(*of_record).order_by(column).limit(left)
+            some |= set((await connection.execute(ids if after is None else ids.where(column > after))).scalars())
+        found += sorted(some)
+        level, after = (level, max(some)) if len(some) == left else (level + 1, None)
+    return list(dict.fromkeys(found)), level, after
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, union_all
+from sqlalchemy import select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
@@ -72,8 +72,7 @@ async def _is_stale(connection: AsyncConnection, indicator: UUID) -> bool:
     stale, places, sources = table_of(StaleRecord).c, table_of(Indicator).c, table_of(IndicatorSource).c
     of_place = select(places.place_id).where(places.id == indicator)
     shown = union_all(of_place, select(sources.source_id).where(sources.indicator_id == indicator))
-    waiting = select(stale.record_id).where(stale.record_id.in_(shown), or_(stale.after.is_(None), stale.after < indicator))
-    return (await connection.execute(waiting.limit(1))).first() is not None
+    return (await connection.execute(select(stale.record_id).where(stale.record_id.in_(shown)).limit(1))).first() is not None
 
 
 async def reassess_all(session: AsyncSession, horizons: Horizons) -> int:

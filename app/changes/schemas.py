@@ -34,8 +34,9 @@ class ChangeOut(BaseModel):
     seq: int = Field(description="Position in the ledger as this caller sees it: without gaps, in commit order.")
     hash: str = Field(description="SHA-256 of the previous hash and the canonical JSON (RFC 8785) of this entry, in hexadecimal.")
     type: str = Field(
-        description="`report`, `correction`, `retraction`, `outcome`, `grade` or `label`; `proposal`: a lower label waits for another "
-        "person; `tombstone`: the label of a report was raised, delete your copy of it; `withheld`: an earlier entry about such a report."
+        description="`report`, `correction`, `retraction`, `outcome`, `grade` or `label`; `place`, `source`, `route`: one was created or "
+        "changed; `proposal`: a lower label waits for another person; `tombstone`: the label of a report was raised, delete your copy of "
+        "it; `withheld`: an earlier entry about such a report."
     )
     salt: str | None = Field(description="16 random bytes in hexadecimal, hashed with the entry; null if a part of it is withheld.")
     report_id: str | None = Field(description="Identifier of the report that was recorded, retracted or relabelled, or shows the outcome.")
@@ -43,12 +44,12 @@ class ChangeOut(BaseModel):
         description="Identifier of the indicator that the entry is about; null for a grade or proposal, and for a tombstone if you see no "
         "other report on it."
     )
-    source: str | None = Field(description="Slug of the graded source; null for other types.")
+    source: str | None = Field(description="Slug of the source that was graded, created or changed; null for other types.")
     report: dict[str, Any] | None = Field(description="The statement that was recorded or became visible; null for other types.")
     reason: str | None = Field(description="The reason as sent; null for a report.")
     detail: dict[str, Any] | None = Field(
         description="`supersedes` of a correction, `outcome` of an outcome, `reliability` and `before` of a grade, `sensitivity` and "
-        "`before` of a label or proposal; null for other types."
+        "`before` of a label or proposal, `record` of a place, source or route from then on; null for other types."
     )
     recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
     recorded_by: str = Field(description="Organisation that sent it; empty if withheld.")

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import audit, database, exchange, keys, ledger, prove, reference, serve, witness
+from app.cli import audit, bundle, database, exchange, keys, ledger, prove, reference, serve, witness
 from app.cli.output import stdout
 
 cli = typer.Typer(name="lifeline", help="Sourced reports on besieged places, assessed together.", no_args_is_help=True)
-for module in (serve, database, ledger, prove, witness, keys, audit, reference, exchange):
+for module in (serve, database, ledger, prove, witness, keys, audit, reference, exchange, bundle):
     cli.add_typer(module.commands)
 
 

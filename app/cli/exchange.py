@@ -210,14 +210,15 @@ def pull_lifeline(
             async for applied in follower.follow(25 if follow else None):
                 total.add(applied)
                 if follow and (applied.added or applied.existing):
-                    stdout.print(_applied_counts(applied))
+                    stdout.print(applied_counts(applied))
         return total
 
     with _upstream_errors(url, "cannot be reached", httpx.HTTPError):
-        stdout.print(_applied_counts(run(work())))
+        stdout.print(applied_counts(run(work())))
 
 
-def _applied_counts(applied: ApplyResult) -> str:
+def applied_counts(applied: ApplyResult) -> str:
+    """Return what was applied, in words."""
     counts = [", ".join(f"{count} {name}" for name, count in sorted(applied.added.items())) or "nothing new"]
     if applied.existing:
         counts.append(f"{applied.existing} existed already")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import pyrage
 import typer
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +17,7 @@ from app.domain.tlp import LABELS
 from app.ledger.notes import COSIGNATURE
 from app.ledger.policy import Policy, verify_proof
 from app.ledger.signing_key import LedgerKey, SigningError
+from app.storage.private_files import replace_by_private_file
 
 commands = typer.Typer()
 ledger_commands = typer.Typer(help="Sign checkpoints of the ledger.", no_args_is_help=True)
@@ -32,7 +34,12 @@ def ledger_init(
     """Make the key that signs checkpoints, and print what to set and what others verify with."""
     _check_origin(origin)
     with signing_errors():
-        _print_key(LedgerKey.create(origin, key_file.absolute()))
+        key = LedgerKey.create(origin, key_file.absolute())
+        identity = pyrage.x25519.Identity.generate()
+        with replace_by_private_file(key.identity_file) as file:
+            file.write(f"# public key: {identity.to_public()}\n{identity}\n".encode())
+        _print_key(key)
+        stdout.print(f"{'age':<15}{identity.to_public()}", markup=False)
 
 
 @ledger_commands.command("fork")

@@ -71,6 +71,11 @@ class LedgerKey:
         """The key that cosigns the checkpoints of others: another key, so that no signature of one passes for one of the other."""
         return SigningKey(self.origin, sha256(f"cosigner\n{self.origin}\n".encode() + self.private).digest())
 
+    @property
+    def identity_file(self) -> Path:
+        """The file of the age identity that bundles for this service are encrypted to, if there is one."""
+        return self._beside(".age")
+
     def begin(self, *, forked: bool = False) -> None:
         """Begin to sign as this origin, which must be new: nothing may have been signed as it yet."""
         with self.lock():

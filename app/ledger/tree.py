@@ -28,11 +28,14 @@ def _split(count: int) -> int:
     return 1 << ((count - 1).bit_length() - 1)
 
 
-def inclusion_spans(index: int, size: int) -> list[Span]:
-    """Return the subtrees whose roots prove that an entry is in a tree, the lowest first (RFC 6962, 2.1.1)."""
+def inclusion_spans(index: int, size: int, width: int = 1) -> list[Span]:
+    """Return the subtrees whose roots prove that an entry is in a tree, the lowest first (RFC 6962, 2.1.1).
+
+    With a `width` the same for a tile: the entries from `index`, a multiple of TILE_WIDTH, to its end or to that of the tree.
+    """
     spans: list[Span] = []
     start, end = 0, size
-    while end - start > 1:
+    while end - start > width:
         middle = start + _split(end - start)
         if index < middle:
             spans.append((middle, end))
@@ -68,6 +71,16 @@ def stored_hashes(span: Span) -> Iterator[tuple[int, int, int]]:
         start += 1 << height
 
 
+def tree_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root of a tree from all of its leaves."""
+    parts, start = list[Sequence[bytes]](), 0
+    for height in range(len(leaves).bit_length() - 1, -1, -1):
+        if len(leaves) >> height & 1:
+            parts.append(leaves[start : start + (1 << height)])
+            start += 1 << height
+    return root_of(parts)
+
+
 def root_of(parts: Sequence[Sequence[bytes]]) -> bytes:
     """Return the root of a subtree from the hashes that `stored_hashes` names, in that order."""
     root = b""
@@ -79,9 +92,9 @@ def root_of(parts: Sequence[Sequence[bytes]]) -> bytes:
     return root or EMPTY_ROOT
 
 
-def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """Return the root that a proof leads to from a leaf; None if it has not the right length."""
-    spans = inclusion_spans(index, size) if 0 <= index < size else None
+def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], width: int = 1) -> bytes | None:
+    """Return the root that a proof leads to from a leaf, or from the root of a tile; None if it has not the right length."""
+    spans = inclusion_spans(index, size, width) if 0 <= index < size else None
     if spans is None or len(path) != len(spans):
         return None
     root = leaf

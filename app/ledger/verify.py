@@ -64,8 +64,8 @@ class ChainVerifier:
                 altered |= stored != [None, None, None]
                 continue
             expected = leaf = None
-            # Of a number that JSON cannot carry, which the service never writes.
-            with suppress(CanonicalizationError):
+            # Of what JSON cannot carry, or of no record, which the service never writes.
+            with suppress(CanonicalizationError, KeyError, TypeError, AttributeError):
                 expected, leaf = chain_hash(self.hashes[level], views.canonical(level)), views.leaf(level)
             altered |= stored != [self.seq[level] + 1, expected, leaf]
             # Continue from the stored values; otherwise every entry after an altered one would be reported.

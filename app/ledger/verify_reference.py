@@ -24,10 +24,16 @@ _ROWS = {"place": place_row, "source": source_row, "route": route_row}
 
 def is_of_its_record(entry: LedgerEntry) -> bool:
     """Return whether the columns of an entry of a place, source or route agree with its record."""
-    record = (entry.detail or {}).get(RECORD, {})
-    restricted = REVEAL_FROM if is_restricted(entry.type, record) else 0
+    record = _record_of(entry.detail)
+    restricted = REVEAL_FROM if record and is_restricted(entry.type, record) else 0
     of_source = entry.record_id if entry.type == "source" else None
     return (str(entry.record_id), entry.source_id, entry.redacted_below) == (record.get("id"), of_source, restricted)
+
+
+def _record_of(detail: Any) -> Record:
+    """Return the record in the detail of an entry, which may have been altered to anything."""
+    record = detail.get(RECORD) if isinstance(detail, dict) else None
+    return record if isinstance(record, dict) else {}
 
 
 async def verify_reference(connection: AsyncConnection, since: int) -> AsyncIterator[str]:
@@ -70,7 +76,7 @@ async def _verify_rows(connection: AsyncConnection, type_: str, model: Reference
             entry = recorded.get(row["id"])
             if entry is None:
                 yield f"{type_} {row['slug']}: no entry records it"
-            elif wrong := _differing(type_, row, stored, (entry.detail or {}).get(RECORD, {})):
+            elif wrong := _differing(type_, row, stored, _record_of(entry.detail)):
                 yield f"{type_} {row['slug']}: {', '.join(wrong)} not as entry {entry.global_seq} recorded it"
         after = ids[-1]
 
@@ -99,10 +105,10 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
     of_sources = select(*columns).where(columns[0].is_not(None), col(LedgerEntry.type).in_(("grade", "source"))).order_by(columns[1])
     for source, number, detail, recorded_at in await connection.execute(of_sources):
         assert source is not None
-        said: dict[str, Any] = detail or {}
+        said: dict[str, Any] = detail if isinstance(detail, dict) else {}
         dated = said.get(EFFECTIVE_FROM) or said.get(FIRST_RECORDED_AT)
         since = start_of(dated) if dated else recorded_at
-        if (record := said.get(RECORD)) is None:
+        if not (record := _record_of(said)):
             expected[source, number] = since, said.get("reliability"), None
             continue
         party = record.get("party_to_conflict")

@@ -128,7 +128,7 @@ async def replace_record(
     if model in (Place, Source):
         stale = table_of(StaleRecord)
         await session.execute(delete(stale).where(stale.c.record_id == identifier))
-        await session.execute(insert(stale), [{"record_id": identifier, "after": None}])
+        await session.execute(insert(stale), [{"record_id": identifier, "level": 0, "after": None}])
     return True
 
 

@@ -62,7 +62,7 @@ async def change_place(
 ) -> Response:
     """Change a place by a JSON Merge Patch (RFC 7396): null removes a field. Needs the scope `curate`.
 
-    Readers of the past still see it as it was, with `known_at`. Its indicators follow at once, beyond the first 25 within seconds. `slug`
+    Readers of the past still see it as it was, with `known_at`. Its indicators follow at once, beyond the first 20 within seconds. `slug`
     never changes; the code of another place gets 409.
     """
     return await _patch(request, caller, settings, Place, slug, patch, if_match)

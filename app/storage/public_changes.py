@@ -13,8 +13,8 @@ _NOT_COUNTED = {
     *("ledger_entry", "ledger_head", "ledger_node", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
     *("label_proposal", "draft", "webhook", "webhook_delivery", "audit_entry", "audit_head", "idempotency_record", "upstream"),
     *("operation_run", "place", "place_code", "place_ancestor", "extent", "source", "source_grade", "route"),
-    # Counted where the ledger that it is of is public.
-    "cosignature",
+    # The first is counted where the ledger that it is of is public.
+    *("cosignature", "received_tile"),
 }
 _WRITTEN_TABLE = re.compile(r'\s*(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
 _KEY = "public_change"

@@ -178,7 +178,7 @@ class ObservedService:
 
     async def ask(self, client: httpx.AsyncClient, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request; responses to those who are not cleared for what is hidden are compared."""
-        if client not in (self.hider, self.clients["second_hider"]) and method == "POST":
+        if client not in (self.hider, self.clients["second_hider"]) and method in ("POST", "PATCH"):
             # Later than what is hidden: an entry of the same time gets the next microsecond.
             self.clock.ticks += 1
         answer = await client.request(method, path, **options)
@@ -311,7 +311,19 @@ class ObservedService:
             client = self.clients["revealer"] if source == "nurse" else self.second
             await self.post(client, f"/v1/sources/{source}/grades", {"reliability": "E", "reason": "checked"})
 
-    STEPS = (visible_step, hidden_step, correct_above, guess, lower_into_sight, add_reference)
+    async def change_reference(self, *_: list[Body]) -> None:
+        """Change a place, a route and sources; the services differ in what is withheld of the route and of a protected source."""
+        revealer, line = self.clients["revealer"], [[37.03 + 0.01 * self.is_twin, 36.2], [37.3, 36.4]]
+        for client, path, body in (
+            (self.writer, "places/oldtown", {"name": "Renamed", "names": {"ar": "x"}, "timezone": "Asia/Damascus"}),
+            (self.second, "sources/monitor", {"name": "Renamed", "party_to_conflict": True}),
+            (revealer, "sources/nurse", {"name": f"Nurse {self.is_twin}", "names": {"fr": f"{self.is_twin}"}, "type": "ngo"}),
+            (revealer, "routes/north-road", {"geometry": {"type": "LineString", "coordinates": line}}),
+        ):
+            answer = await self.ask(client, "PATCH", f"/v1/{path}", json=body)
+            assert answer.status_code == 200, (path, answer.text)
+
+    STEPS = (visible_step, hidden_step, correct_above, guess, lower_into_sight, add_reference, change_reference)
 
     async def add_partners(self, receiver: Receiver, folder: Path) -> None:
         """Add a partner that is sent what the watcher may see, and one that is sent every tree."""
@@ -395,7 +407,9 @@ class ObservedService:
             "/v1/indicators/{id}": (self.visible[-1][1], hidden.hidden[-1][1], UNKNOWN),
             "/v1/label-proposals/{id}": (self.proposals["visible"], hidden.proposals["hidden"], UNKNOWN),
             "/v1/drafts/{id}": (self.drafts["visible"], self.drafts["hidden"], UNKNOWN),
+            "/v1/places/{slug}": ("oldtown", "nowhere"),
             "/v1/sources/{slug}": ("agency", "nobody"),
+            "/v1/routes/{slug}": ("south-road", "nothing"),
             "/v1/webhooks/{id}": (self.made.get("/v1/webhooks", UNKNOWN), UNKNOWN),
             "/v1/keys/{id}": (self.made.get("/v1/keys", UNKNOWN), UNKNOWN),
         }
@@ -534,6 +548,9 @@ WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/places"): ({"slug": "camp", "name": "Camp"}, {"slug": "camp-2", "name": "Camp", "parent": "nowhere"}),
     ("POST", "/v1/sources"): ({"slug": "press", "name": "Press", "type": "media"}, {"slug": "press-2", "name": "Press", "type": "media"}),
     ("POST", "/v1/routes"): ({"slug": "track", "name": "Track", "mode": "road"}, {"slug": "track-2", "name": "Track", "mode": "road"}),
+    ("PATCH", "/v1/places/{slug}"): ({"name": "Camp"}, {"parent": "nowhere"}),
+    ("PATCH", "/v1/sources/{slug}"): ({"name": "Press"}, {"reliability": "A"}),
+    ("PATCH", "/v1/routes/{slug}"): ({"name": "Track"}, {"geometry": None}),
     ("POST", "/v1/webhooks"): ({"url": "http://127.0.0.1:9/x"}, {"url": "http://127.0.0.1:9/y"}),
     ("DELETE", "/v1/webhooks/{id}"): (None, None),
     ("POST", "/v1/webhooks/{id}/deliveries/{delivery}/redelivery"): (None, None),

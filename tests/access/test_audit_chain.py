@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.access.audit import ReadAuditBuffer
-from app.access.audit_chain import READS, WRITES, verify_audit
+from app.access.audit_chain import READS, WRITES, fetch_chain, verify_audit
 from app.access.keys import hashing_key_of
 from app.storage.database import Database
 from tests.access.test_audit import READER, list_audit, scope
@@ -172,3 +174,21 @@ async def test_flush_costs_as_many_statements_for_many_reads_as_for_one(client: 
             await buffer.flush()
             counts.append(len(statements))
     assert counts[:2] == counts[2:], statements
+
+
+async def test_chain_of_reads_goes_on_after_a_restore(
+    client: httpx.AsyncClient, database_url: str, app: Any, tmp_path: Path, new_database: Callable[[], str]
+) -> None:
+    """On SQLite a backup has both files in one, and the restored service begins a second file."""
+    await client.get("/v1/places/before")
+    await app.state.read_audit.flush()
+    file, restored = str(tmp_path / "copy.db"), new_database()
+    for command, url in (("backup", database_url), ("restore", restored), ("verify", restored)):
+        done = await asyncio.to_thread(invoke, command, *([] if command == "verify" else [file]), database_url=url)
+        assert done.exit_code == 0, done.output
+    async with Database(settings_on(restored)) as database:
+        buffer = ReadAuditBuffer(database)
+        buffer.record(READER, scope("/v1/places/after"))
+        await buffer.flush()
+        assert await problems_of(database) == []
+        assert [row["target"] for row in await fetch_chain(database, READS, 0)] == ["/v1/places/before", "/v1/places/after"]

@@ -34,6 +34,7 @@ from app.domain.rates import Rate
 from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.exchange.replication.entry_schema import KNOWN_TYPES
+from app.ledger.models import REFERENCE_TYPES
 from app.reference import service as reference_service
 from app.reference.schemas import SourceIn
 from app.reference.service import add_source
@@ -231,8 +232,8 @@ async def test_hidden_steps_change_no_byte_of_any_response_below(twins: Twins, r
 
         one, other = asyncio.run_coroutine_threadsafe(twins.use(use), loop).result()
         assert_alike(one.responses, other.responses)
-        # A new type of entry needs a step that draws it. Grades are public, and red sees each entry in full.
-        assert types[0] >= KNOWN_TYPES - {"grade", "tombstone", "withheld"}
+        # A new type of entry needs a step that draws it. Grades and reference data are public, and red sees each entry in full.
+        assert types[0] >= KNOWN_TYPES - {"grade", "tombstone", "withheld", *REFERENCE_TYPES}
 
     await asyncio.to_thread(compare)
 

@@ -202,7 +202,9 @@ def test_ledger_init_makes_a_private_key_once(database_url: str, tmp_path: Path)
     made = invoke(*arguments)
     assert (made.exit_code, file.stat().st_mode & 0o777) == (0, 0o600)
     assert made.output.splitlines()[1:3] == ["LIFELINE_ORIGIN=ledger.example.org/aid", f"LIFELINE_SIGNING_KEY_FILE={file}"]
-    keys = [VerifierKey.parse(line.split()[1]) for line in made.output.splitlines()[4:]]
+    keys = [VerifierKey.parse(line.split()[1]) for line in made.output.splitlines()[4:10]]
+    assert made.output.splitlines()[10].split()[1].startswith("age1")
+    assert file.with_name("signing.key.age").stat().st_mode & 0o777 == 0o600
     assert [each.name for each in keys] == [f"ledger.example.org/aid/{label}" for label in LABELS] + ["ledger.example.org/aid"]
     assert (len({each.public for each in keys[:5]}), keys[5].public == keys[0].public) == (1, False)
     content = file.read_bytes()

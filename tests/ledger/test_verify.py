@@ -131,7 +131,7 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
         ["DELETE FROM indicator_source WHERE facet = '~named'"],
         r"indicator [0-9a-f-]{36}: the index of its sources",
     ),
-    "an entry without its place": (["DELETE FROM place WHERE slug = 'country'"], r"entry 1 \(place\): its record is missing"),
+    "an entry without its route": (["DELETE FROM route WHERE slug = 'south-road'"], r"entry 12 \(route\): its record is missing"),
     **{
         f"the {what} of a {statement.split()[1]}": ([statement], f"{record} not as entry {entry} recorded it")
         for what, statement, record, entry in (
@@ -181,8 +181,16 @@ async def verify(settings: Settings, *options: str | Path, **more: str) -> tuple
 EARLIER = {
     *("a value", "a value that its kind does not accept", "a number that JSON cannot carry", "an unknown kind", "the quote"),
     *("the relaying sources", "the credibility", "the source", "the submitted time", "the indexed time", "the current label"),
-    *("the recording organisation", "a hash", "a leaf", "a salt", "a report without an entry", "swapped order"),
-    *(what for what, (_, pattern) in TAMPERED.items() if pattern.endswith("recorded it") and "first grade" not in what),
+    *(
+        "the recording organisation",
+        "a hash",
+        "a leaf",
+        "a salt",
+        "a report without an entry",
+        "swapped order",
+        "an entry without its route",
+    ),
+    *(what for what, (_, pattern) in TAMPERED.items() if pattern.endswith("recorded it")),
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.types import table_of
-from tests.ledger.helpers import all_changes, assert_verified
+from tests.ledger.helpers import all_changes, assert_verified, rewrite, signing_settings
 from tests.support.factories import SEEDED, Reference, post, report
 from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.servers import client_for, new_key
@@ -288,3 +289,54 @@ async def test_large_rename_is_finished_in_steps_by_any_process(
             await asyncio.sleep(0.02)
     assert set(await names()) == {"Newtown"}
     await assert_verified(settings.database_url)
+
+
+@sqlite_only
+async def test_lang_shows_names_in_a_language_wherever_they_are_shown(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """Without one, and for a protected source, the name is as recorded; `known_at` gives the name of then."""
+    await patch(client, "places/oldtown", names={"ar": "المدينة", "zh-Hant": "舊城"})
+    await patch(client, "sources/agency", names={"ar": "الوكالة"})
+    await patch(client, "routes/north-road", names={"ar": "الطريق"})
+    await post(client, "/v1/sources", slug="nurse", name="Nurse", names={"ar": "ممرضة"}, type="witness", alias="A nurse")
+    recorded = await post(client, **report("supply_runout", stated_at="2016-07-28"))
+    await post(client, **report("route_closure", source="nurse", provenance={"via": ["agency"]}))
+    known = (await all_changes(client))[-1]["recorded_at"]
+    for path in ("places", "places/oldtown", "situations", "situations/oldtown", "indicators", "supply-runouts", "warnings"):
+        shown = await anonymous.get(f"/v1/{path}", params={"lang": "ar-SY", **({"as_of": "2016-08-08"} if path == "warnings" else {})})
+        assert (shown.status_code, "المدينة" in shown.text, "Old town" in shown.text) == (200, True, False), path
+        assert "ممرضة" not in shown.text
+    detail = (await client.get(f"/v1/indicators/{recorded['indicator']}", params={"lang": "ar"})).json()
+    assert [detail["provenance"]["source"]["name"], *(each["source"]["name"] for each in detail["reports"])] == ["الوكالة", "الوكالة"]
+    for path, name in (("sources/agency", "الوكالة"), ("sources/army", "Army"), ("routes/north-road", "الطريق")):
+        assert (await client.get(f"/v1/{path}", params={"lang": "ar"})).json()["name"] == name
+    assert "المدينة" in (await anonymous.get("/v1/indicators.csv", params={"lang": "ar"})).text
+    assert "المدينة" in (await anonymous.get("/places/oldtown", params={"lang": "ar"})).text
+    await patch(client, "places/oldtown", names={"ar": "حلب القديمة"})
+    assert (await client.get("/v1/situations/oldtown", params={"lang": "ar"})).json()["place"]["name"] == "حلب القديمة"
+    then = await client.get("/v1/situations/oldtown", params={"lang": "ar", "known_at": known})
+    assert then.json()["place"]["name"] == "المدينة"
+    assert (await client.get("/v1/places/oldtown", params={"lang": "zh-Hant"})).json()["name"] == "舊城"
+    assert errors(await client.get("/v1/places", params={"lang": "Arabic!"})) == ["?lang"]
+
+
+@sqlite_only
+async def test_rewritten_record_and_entry_are_convicted_by_the_checkpoint(
+    client: httpx.AsyncClient, reference: Reference, settings: Settings, tmp_path: Path
+) -> None:
+    """Where the row, its entry and every hash are rewritten alike, no row disagrees: only what was signed does."""
+    signing = signing_settings(settings, tmp_path)
+    secret = await new_key(settings.database_url)
+    async with client_for(signing, secret) as signed:
+        assert (await signed.get("/v1/ledger/checkpoint")).status_code == 200
+    change = 'REPLACE(detail, \'"name":"Old town"\', \'"name":"New town"\')'
+    await rewrite(
+        settings.database_url,
+        f"UPDATE ledger_entry SET detail = {change} WHERE global_seq = 2",
+        "UPDATE place SET name = 'New town' WHERE slug = 'oldtown'",
+    )
+    await assert_verified(settings.database_url)
+    async with client_for(signing, secret) as after:
+        assert (await after.get("/v1/places/oldtown")).json()["name"] == "New town"
+        assert (await after.get("/v1/ledger/checkpoint")).status_code == 503

@@ -129,10 +129,15 @@ PLACES = (
     column("centroid.1", "#geo+lat", "number", header="latitude"),
     column("centroid.0", "#geo+lon", "number", header="longitude"),
     column("geometry", "#geo+geojson", "json"),
+    column("names", "#meta+names", "json"),
+    column("valid_from", "#date+start"),
+    column("valid_to", "#date+end"),
+    column("successor_of", "#loc+code+former"),
 )
 SOURCES = (
     column("id", "#meta+id"),
     *_SOURCE,
+    column("names", "#meta+names", "json"),
     column("alias", "#meta+source+alias"),
     column("organisation", "#meta+source+org"),
     column("redacted", "#meta+redacted", "words"),
@@ -145,6 +150,7 @@ ROUTES = (
     column("from", "#loc+origin"),
     column("to", "#loc+dest"),
     column("geometry", "#geo+geojson", "json"),
+    column("names", "#meta+names", "json"),
     column("redacted", "#meta+redacted", "words"),
 )
 CHANGES = (
