@@ -54,7 +54,8 @@ async def get_caller(
     if credentials is None:
         if "authorization" in request.headers:
             raise _unauthorized(
-                "The header Authorization must be `Bearer KEY`, or HTTP Basic with the key as password; web pages write with `Bearer KEY`."
+                "The header Authorization must be `Bearer KEY`, or HTTP Basic with the key as password. "
+                "A page of another site must send `Bearer KEY` to write."
             )
         caller = Principal(level=public_level)
     else:

@@ -57,10 +57,11 @@ class EdgeMiddleware:
 def _with_bearer_key(scope: Scope, sent: dict[bytes, bytes]) -> Scope:
     """Return the scope with the password of HTTP Basic as the key, so that limits, cache and audit log see one form of a key.
 
-    A browser sends the password that it remembers with a form of any other site, too; so a write with an `Origin` needs `Bearer`.
+    A browser sends the password that it remembers with a form of any other site, too; so a write with another `Origin` needs `Bearer`.
     """
     scheme, _, credentials = sent.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"basic" or (b"origin" in sent and scope["method"] not in ("GET", "HEAD")):
+    is_foreign = b"origin" in sent and sent[b"origin"].partition(b"://")[2] != sent.get(b"host")
+    if scheme.lower() != b"basic" or (is_foreign and scope["method"] not in ("GET", "HEAD")):
         return scope
     try:
         key = b64decode(credentials.strip(), validate=True).partition(b":")[2]

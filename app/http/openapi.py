@@ -85,7 +85,7 @@ _REVISION_PATHS = ("/v1/indicators/{id}", "/v1/situations/{place}", "/v1/reports
 _BASIC = {
     "type": "http",
     "scheme": "basic",
-    "description": "The key as password, with any user name, for spreadsheet programs; a write of a web page needs `Key`.",
+    "description": "The key as password, with any user name, for spreadsheet programs; a write of another site's page needs `Key`.",
 }
 _CURSOR = "MIUAAAAAAAAAEAAAAAAAAAAQ"
 # OpenAPI 3.1 has no word for the items of a stream; FastAPI writes `itemSchema`, which is of 3.2.
@@ -137,10 +137,9 @@ def create_operation(
         _body_unions[name] = {"oneOf": references, "discriminator": discriminator, "description": f"One of the kinds {', '.join(kinds)}."}
         schema = {"$ref": f"#/components/schemas/{name}"}
     if max_items is not None and name is not None:
-        several = {"type": "array", "items": schema, "minItems": 1, "maxItems": max_items}
-        # Each model again, because openapi-generator compiles no union of a union and a list.
-        _body_unions[f"{name}OrList"] = _body_unions[name] | {"anyOf": [*references, several], "description": "One, or a list of several."}
-        del _body_unions[f"{name}OrList"]["oneOf"]
+        # Each model twice, because openapi-generator compiles no union of a union and a list.
+        several = {"type": "array", "items": {"anyOf": references}, "minItems": 1, "maxItems": max_items}
+        _body_unions[f"{name}OrList"] = {"oneOf": [*references, several], "description": f"One of them, or a list of up to {max_items:,}."}
         schema = {"$ref": f"#/components/schemas/{name}OrList"}
     shown = _request_examples(*models) if examples is None else {title: {"value": value} for title, value in examples.items()}
     content = {"schema": schema, "examples": shown}
@@ -185,7 +184,7 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     models = [(model, mode) for _, model in sorted(_body_models.items())]
     _, schemas = models_json_schema(models, ref_template="#/components/schemas/{model}")
     components |= schemas["$defs"] | _body_unions
-    _name_enums(components)
+    _name_parts(components)
     document["components"]["schemas"] = dict(sorted(components.items()))
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
@@ -206,10 +205,15 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _name_enums(components: dict[str, Any]) -> None:
-    """Move enumerations of properties into components of their own, because each generator names them otherwise."""
+def _name_parts(components: dict[str, Any]) -> None:
+    """Move enumerations of properties into components of their own, because each generator names them otherwise.
+
+    Unions of models, no two of which fit one value, become `oneOf`: of `anyOf`, some generators make one model with all fields.
+    """
     for name, schema in list(components.items()):
         for field, part in schema.get("properties", {}).items():
+            if sum("$ref" in each for each in part.get("anyOf", ())) > 1:
+                part["oneOf"] = part.pop("anyOf")
             if "enum" in part:
                 components[f"{name}{field.title()}"] = part
                 schema["properties"][field] = {"$ref": f"#/components/schemas/{name}{field.title()}", "description": part["description"]}

@@ -32,13 +32,9 @@ _PUBLIC_LINES = re.compile(
     rb"(?:# (?:HELP|TYPE) )?lifeline_(?:database_up|ledger_seq|stale_indicators|replica_up|open_streams)[ {]).*\n",
     re.MULTILINE,
 )
-# `application/json` stays in the document, because nothing is removed from it within v1; the response is always text.
 _PROMETHEUS: dict[str, Any] = {
     "description": "Metrics in the Prometheus text format.",
-    "content": {
-        "text/plain": {"schema": {"type": "string"}, "example": "# TYPE lifeline_ledger_seq gauge\nlifeline_ledger_seq 16.0\n"},
-        "application/json": {"schema": {}},
-    },
+    "content": {"text/plain": {"schema": {"type": "string"}, "example": "# TYPE lifeline_ledger_seq gauge\nlifeline_ledger_seq 16.0\n"}},
 }
 
 

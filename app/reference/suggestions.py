@@ -19,9 +19,9 @@ from app.reference.records import REVEAL_FROM
 
 MAX_SUGGESTED_NAMES = 3
 MIN_SIMILARITY_PERCENT = 70
-# Names that one text is compared with, and texts of one request that get suggestions: each takes milliseconds.
-MAX_COMPARED_NAMES = 10_000
-MAX_TEXTS = 10
+# Names that one text is compared with, and texts of one request that get suggestions: each text takes up to 10 ms.
+MAX_COMPARED_NAMES = 2_000
+MAX_TEXTS = 5
 
 _UNKNOWN = {"place": UNKNOWN_PLACE, "source": UNKNOWN_SOURCE, "route": UNKNOWN_ROUTE}
 

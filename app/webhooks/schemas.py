@@ -106,6 +106,9 @@ class EventLinks(BaseModel):
 class EventReference(BaseModel):
     """A change above `green`: fetch it with your key."""
 
+    # Tells it apart from a change, which has these fields and more.
+    model_config = ConfigDict(extra="forbid")
+
     seq: int = Field(description="Position of the change in the ledger of the webhook's clearance.")
     type: str = Field(description="Type of the change, as in `/v1/changes`.")
     links: EventLinks = Field(description="Links of the event.")

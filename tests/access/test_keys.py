@@ -66,9 +66,9 @@ async def test_password_of_http_basic_is_the_key(anonymous: httpx.AsyncClient, m
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Bearer realm="lifeline"'), wrong
     # Browsers send a password that they remember with the form of another site.
     place = {"slug": "camp", "name": "Camp"}
-    for more, status in (({"Origin": "https://evil.example"}, 401), ({}, 201)):
-        written = await anonymous.post("/v1/places", json=place, headers={"Authorization": f"basic {encoded}"} | more)
-        assert written.status_code == status
+    for origin, status in (("https://evil.example", 401), ("null", 401), ("http://lifeline.test", 201), (None, 409)):
+        headers = {"Authorization": f"basic {encoded}"} | ({} if origin is None else {"Origin": origin})
+        assert (await anonymous.post("/v1/places", json=place, headers=headers)).status_code == status, origin
 
 
 async def test_admin_creates_rotates_and_revokes_a_key(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, database: Database) -> None:

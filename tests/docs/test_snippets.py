@@ -1,7 +1,10 @@
 """The Python, JavaScript and JSON of the documentation work; tables that follow from the code are up to date."""
 
+import csv
 import json
 import re
+import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -54,6 +57,48 @@ def test_webhook_example_accepts_only_signed_deliveries() -> None:
     assert names["receive"](headers, body, secret) == {"specversion": "1.0"}
     with pytest.raises(WebhookVerificationError):
         names["receive"](headers, b'{"specversion":"1.1"}', secret)
+
+
+def test_webhook_example_in_javascript_accepts_only_signed_deliveries(tmp_path: Path) -> None:
+    if (node := shutil.which("node")) is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs): the JavaScript of polling.md is not run")
+    secret, body = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", '{"specversion":"1.0"}'
+    now = datetime.now(UTC)
+    headers = {"webhook-id": "delivery", "webhook-timestamp": str(int(now.timestamp()))}
+    headers["webhook-signature"] = f"v1,AAAA {Webhook(secret).sign('delivery', now, body)}"
+    before = {**headers, "webhook-timestamp": str(int(now.timestamp()) - 301)}
+    forged = [{**headers, "webhook-signature": "v1,AAAA"}, {**headers, "webhook-id": "other"}, {**headers, "webhook-timestamp": "now"}]
+    tries = [[headers, body], [headers, body + " "], [before, body], *([each, body] for each in forged)]
+    (tmp_path / "receive.mjs").write_text(block(DOCS / "polling.md", "js", "webhook"))
+    call = "(t) => { try { return receive(t[0], t[1], secret) } catch (error) { return error.message } }"
+    script = f"import {{ receive }} from './receive.mjs';\nconst secret = '{secret}';\n"
+    (tmp_path / "run.mjs").write_text(f"{script}console.log(JSON.stringify({json.dumps(tries)}.map({call})))")
+    ran = subprocess.run([node, "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    wrong = "wrong signature"
+    assert json.loads(ran.stdout) == [{"specversion": "1.0"}, wrong, "too old", wrong, wrong, "too old"]
+
+
+def test_grafana_and_r_examples_name_what_the_demo_serves(demo: Server, tmp_path: Path) -> None:
+    page = DOCS / "clients.md"
+    (target,) = json.loads(block(page, "json", "grafana"))["targets"]
+    params = {each["key"]: each["value"] for each in target["url_options"]["params"]}
+    items = httpx.get(target["url"].replace(HERE, demo.url), params=params).json()[target["root_selector"]]
+    for column in target["columns"]:
+        value: Any = items[0]
+        for name in column["selector"].split("."):
+            value = value[name]
+        assert value is not None, column
+    script = block(page, "r")
+    path, columns = re.search(r'read\("(/v1/[^"]+)"\)', script), re.findall(r'"([a-z_]+(?:\.[a-z_]+)?)"', script.splitlines()[-1])
+    assert path is not None
+    rows = list(csv.DictReader(httpx.get(demo.url + path[1]).text.splitlines()))
+    assert len(columns) == 4
+    assert all(rows[0][each] for each in columns)
+    assert not rows[0]["place.name"].startswith("#")
+    if (rscript := shutil.which("Rscript")) is not None:
+        (tmp_path / "read.R").write_text(script.replace(HERE, demo.url))
+        ran = subprocess.run([rscript, "read.R"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        assert "2016-08-11" in ran.stdout
 
 
 def test_kind_example_declares_all_that_is_required() -> None:
@@ -142,16 +187,19 @@ def served(text: str, port: int) -> Iterator[str]:
 
 
 @needs_chromium
-def test_event_source_example_shows_a_new_report(browser: Browser, tmp_path: Path) -> None:
+def test_event_source_example_survives_errors_and_removes_tombstones(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     database, origins = f"sqlite:///{tmp_path / 'demo.db'}", json.dumps([f"http://127.0.0.1:{port}"])
     with ExitStack() as stack:
         lifeline = stack.enter_context(serve(tmp_path, "--demo", database_url=database, cors_origins=origins))
-        script = block(DOCS / "dashboards.md", "js").replace("https://lifeline.example", lifeline.url)
+        script = block(DOCS / "dashboards.md", "js").replace("https://lifeline.example", lifeline.url).replace("wait = 1000", "wait = 10")
         url = stack.enter_context(served(f"<!doctype html><body></body><script>{script}</script>", port))
         page = stack.enter_context(browser.new_page())
+        failures = [502, 503, 422]
+        page.route("**/v1/stream?*", lambda route: route.fulfill(status=failures.pop(0)) if failures else route.continue_())
         page.goto(url)
         expect(page.locator("body")).to_contain_text("Eastern Aleppo")
+        assert failures == []
         expect(page.locator("body")).not_to_contain_text("encircled")
         body = {
             "kind": "trapped_population",
@@ -164,3 +212,10 @@ def test_event_source_example_shows_a_new_report(browser: Browser, tmp_path: Pat
         answer = httpx.post(f"{lifeline.url}/v1/reports", json=body, headers={"Authorization": f"Bearer {lifeline.key}"})
         assert answer.status_code == 201, answer.text
         expect(page.locator("body")).to_contain_text("encircled: 1000 to 2000 (single)")
+        raised = httpx.post(
+            f"{lifeline.url}/v1/reports/{answer.json()['id']}/label",
+            json={"sensitivity": "red", "reason": "not public"},
+            headers={"Authorization": f"Bearer {lifeline.key}"},
+        )
+        assert raised.status_code == 201, raised.text
+        expect(page.locator("body")).not_to_contain_text("encircled")

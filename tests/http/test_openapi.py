@@ -1,8 +1,10 @@
 """The OpenAPI document: the committed one is served, valid, complete, and compatible with the released one."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
@@ -10,7 +12,7 @@ from openapi_spec_validator import validate
 from tests.support.openapi import DOCUMENT, committed
 from tests.support.openapi_compat import breaking_changes
 
-OPERATIONS = [operation for operations in DOCUMENT["paths"].values() for operation in operations.values()]
+OPERATIONS = [operation for operations in (DOCUMENT["paths"] | DOCUMENT["webhooks"]).values() for operation in operations.values()]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,74 @@ def test_operation_ids_begin_with_a_verb_of_their_method() -> None:
             verb, _, rest = operation["operationId"].partition("_")
             assert verb in verbs[method], (method, path)
             assert rest, (method, path)
+
+
+def parts(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield every object of a document with its path, but for examples."""
+    if isinstance(node, dict):
+        yield path, node
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        if name not in ("example", "examples", "default"):
+            yield from parts(child, (*path, name))
+
+
+def test_no_property_is_only_null_and_no_parameter_is_null() -> None:
+    nulls = [path for path, part in parts(DOCUMENT) if part.get("type") == "null" and "anyOf" not in path[-2:] and "oneOf" not in path[-2:]]
+    assert nulls == []
+    assert [
+        part["name"] for _, part in parts(DOCUMENT) if "in" in part and "schema" in part and '"type": "null"' in json.dumps(part["schema"])
+    ] == []
+
+
+def test_every_enumeration_is_a_component() -> None:
+    enums = [path for path, part in parts(DOCUMENT) if "enum" in part]
+    assert len(enums) > 25
+    assert [path for path in enums if path[:2] != ("components", "schemas") or len(path) != 3] == []
+
+
+def test_times_of_responses_have_a_format() -> None:
+    times = ("recorded_at", "created_at", "expires_at", "newest_statement", "stale_after", "next_attempt_at", "time")
+    schemas = DOCUMENT["components"]["schemas"]
+    written = {
+        f"{name}.{field}": json.dumps(part)
+        for name, schema in schemas.items()
+        for field, part in schema.get("properties", {}).items()
+        if field in times and not name.endswith("In")
+    }
+    assert len(written) > 20
+    assert [name for name, part in written.items() if '"format": "date-time"' not in part] == []
+
+
+def test_successes_have_one_type_a_media_type() -> None:
+    for operation in OPERATIONS:
+        kinds = {
+            (media, json.dumps(content["schema"]))
+            for status, response in operation["responses"].items()
+            if status == "200"
+            for media, content in response.get("content", {}).items()
+        }
+        assert len(kinds) == len({media for media, _ in kinds}), operation["operationId"]
+        assert all(schema != "{}" for _, schema in kinds), operation["operationId"]
+
+
+async def test_reads_that_need_no_key_say_so(app: FastAPI) -> None:
+    """Each GET is called without a key: 401 for those that demand one in the document, and for no other."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    wrong = []
+    async with httpx.AsyncClient(transport=transport, base_url="http://lifeline.test") as client:
+        for template, operations in DOCUMENT["paths"].items():
+            operation, path = operations.get("get"), template
+            if operation is None or path == "/v1/stream":
+                continue
+            for each in operation.get("parameters", []):
+                path = path.replace(f"{{{each['name']}}}", str(each.get("example")))
+            status = (await client.get(path)).status_code
+            if (status == 401) == ({} in operation["security"] or not operation["security"]):
+                wrong.append((path, status, operation["security"]))
+    assert wrong == []
+    assert {} in DOCUMENT["paths"]["/v1/stream"]["get"]["security"]
+    assert all({} not in operation["security"] for operation in OPERATIONS if operation["responses"].get("403"))
 
 
 def test_document_is_valid(served: dict[str, Any]) -> None:

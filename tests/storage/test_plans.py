@@ -53,7 +53,7 @@ VALUES: dict[str, list[str]] = {
     "known_at": ["2023-06-01"],
 }
 # Paging, and parameters that the requests below send.
-NOT_FILTERS = frozenset({"cursor", "limit", "after", "wait", "within", "indicator", "format"})
+NOT_FILTERS = frozenset({"cursor", "limit", "after", "wait", "within", "indicator", "format", "hxl"})
 # A past state is assessed for each indicator, so only a few are requested.
 PAST = {"place": TOWN, "limit": "5"}
 COMBINATIONS = [

@@ -14,6 +14,7 @@ from app.storage.database import Database
 LARGE_TABLES = frozenset(
     {
         "alert_standing",
+        "extent",
         "indicator",
         "indicator_projection",
         "indicator_source",
@@ -34,7 +35,7 @@ _COPIED = "md5({}::text || copy)::uuid"
 # Nearly without gaps, like a ledger.
 _NUMBER = "{} + copy * 1200"
 _POSITIONS = tuple(f"seq_{label}" for label in ("clear", "green", "amber", "amber_strict", "red"))
-_IDENTIFIERS = ("id", "place_id", "parent_id", "indicator_id", "from_indicator_id", "ancestor_id", "report_id", "supersedes")
+_IDENTIFIERS = ("id", "place_id", "parent_id", "indicator_id", "from_indicator_id", "ancestor_id", "report_id", "record_id", "supersedes")
 
 
 async def make_big(connection: AsyncConnection) -> None:
@@ -45,6 +46,7 @@ async def make_big(connection: AsyncConnection) -> None:
         "place",
         "place_code",
         "place_ancestor",
+        "extent",
         "route",
         "indicator",
         "report",

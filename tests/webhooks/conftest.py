@@ -10,11 +10,18 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from jsonschema import Draft202012Validator
 from standardwebhooks import Webhook as Signer
 
 from app.settings import Settings
 from tests.support.factories import report
+from tests.support.openapi import DOCUMENT
 
+# The `webhooks` of the OpenAPI document.
+EVENTS = Draft202012Validator(
+    DOCUMENT["webhooks"]["change"]["post"]["requestBody"]["content"]["application/cloudevents+json"]["schema"]
+    | {"components": DOCUMENT["components"]}
+)
 HANG = "hang"
 CLOSE = "close"
 MID_BODY = "mid-body"

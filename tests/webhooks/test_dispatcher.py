@@ -15,6 +15,7 @@ from tests.support.factories import SEEDED, report, seed
 from tests.support.servers import client_for, new_key
 from tests.webhooks.conftest import (
     CLOSE,
+    EVENTS,
     HANG,
     MID_BODY,
     Receiver,
@@ -55,6 +56,7 @@ async def test_dispatcher_delivers_every_type_of_change_in_order_and_signed(
         verify(webhook, request)
         with pytest.raises(WebhookVerificationError):
             verify({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, request)
+        EVENTS.validate(request.event)
         data = request.event["data"]
         (change,) = (await client.get(data.pop("links")["change"])).json()["items"]
         assert {name: data[name] for name in data if name != "documents"} == {name: change[name] for name in data if name != "documents"}

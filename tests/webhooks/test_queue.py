@@ -17,7 +17,7 @@ from app.webhooks.models import Delivery
 from tests.support.factories import SEEDED, Reference, post_all, report
 from tests.support.fixtures import MakeClient, MakeKey
 from tests.support.servers import client_for
-from tests.webhooks.conftest import Receiver, Register, delivery_log, post_report, until, verify
+from tests.webhooks.conftest import EVENTS, Receiver, Register, delivery_log, post_report, until, verify
 
 SECRET = "where they hide"
 
@@ -53,6 +53,7 @@ async def test_body_above_green_is_only_a_reference(client: httpx.AsyncClient, r
     amber, green, with_amber_document = (request.event for request in receiver.requests)
     for event, seq in ((amber, SEEDED + 1), (with_amber_document, SEEDED + 3)):
         assert set(event["data"]) == {"seq", "type", "links"}
+        EVENTS.validate(event)
         assert "subject" not in event
         (change,) = (await client.get(event["data"]["links"]["change"])).json()["items"]
         assert (change["seq"], change["type"]) == (seq, "report")

@@ -130,4 +130,4 @@ def own_geometry(record: dict[str, Any]) -> RowGeometry:
 def _place_and_route(record: dict[str, Any]) -> tuple[str, str]:
     """Return the slugs of the place and of the route that a record names; no route is an empty slug."""
     place, field = record["place"], ROUTE_FIELDS.get(record.get("kind", ""))
-    return place if isinstance(place, str) else place["slug"], record["value"][field] if field else ""
+    return place if isinstance(place, str) else place["slug"], record["value"].get(field) or "" if field else ""

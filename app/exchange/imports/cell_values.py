@@ -84,6 +84,9 @@ def _integer(text: str, cell: Cell) -> int:
         return int(match[1])
     if _GROUPED.fullmatch(text):
         raise ValueError(f"must be a whole number in digits alone: write {re.sub('[^0-9+-]', '', text)} if that is meant")
+    if _DECIMAL.fullmatch(text):
+        whole, part = re.split("[^0-9+-]", text)
+        raise ValueError(f"must be a whole number in digits alone: write {whole}, {int(whole) + 1} or {whole}{part}, whichever is meant")
     raise ValueError("must be a whole number in digits alone, such as 250000")
 
 

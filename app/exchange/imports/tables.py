@@ -91,12 +91,16 @@ def cell_error(cell: Cell) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class DetectedHeader:
-    """The headers and hashtags of the columns (None for a column without), the number of their row, and the filled rows below them."""
+    """The headers and hashtags of the columns (None for a column without), the number of their row, and the filled rows below them.
+
+    `above` is the number of filled rows above the headers, such as titles.
+    """
 
     headers: Sequence[str]
     hashtags: Sequence[Hashtag | None]
     number: int
     rows: Iterator[Row]
+    above: int = 0
 
     def describe(self, table: str | None) -> str:
         """Return the row that was taken for the headers, in words."""
@@ -113,8 +117,11 @@ class DetectedHeader:
         return next((each for each in after if (each >= len(named) or not named[each]) and cell_text(row.cells[each])), None)
 
     def shown_rows(self, note: Callable[[str], None], table: str | None) -> Iterator[Row]:
-        """Yield the rows that are shown; `note` receives how many are hidden."""
+        """Yield the rows that are shown; `note` receives how many are hidden, or stand above the headers."""
         count, first = 0, 0
+        where = f"{table}: " if table else ""
+        if self.above:
+            note(f"{where}the headers are in row {self.number}; what stands above them was not read.")
         for row in self.rows:
             if not row.hidden:
                 yield row
@@ -122,7 +129,7 @@ class DetectedHeader:
                 count, first = count + 1, first or row.number
         if count:
             rows = f"{count} rows are hidden or filtered out and were" if count > 1 else "1 row is hidden or filtered out and was"
-            note(f"{f'{table}: ' if table else ''}{rows} not read, the first is row {first}: show them to read them.")
+            note(f"{where}{rows} not read, the first is row {first}: show them to read them.")
 
 
 BEYOND_HEADER = (
@@ -141,7 +148,8 @@ def detect_header(rows: Iterator[Row], is_known: Callable[[str], bool]) -> Detec
             headers = [_header_text(each) for each in above[-1].cells] if above else []
             width = max(len(headers), len(hashtags))
             padded = [*hashtags, *[None] * (width - len(hashtags))]
-            return DetectedHeader([*headers, *[""] * (width - len(headers))], padded, (above or [row])[-1].number, filled)
+            headers += [""] * (width - len(headers))
+            return DetectedHeader(headers, padded, (above or [row])[-1].number, filled, max(len(above) - 1, 0))
         above.append(row)
         if row.number >= MAX_HEADER_ROWS:
             break
@@ -150,7 +158,7 @@ def detect_header(rows: Iterator[Row], is_known: Callable[[str], bool]) -> Detec
     counts = [sum(is_known(_header_text(each)) for each in row.cells) for row in above]
     best = counts.index(max(counts)) if max(counts) > 1 else 0
     headers = [_header_text(each) for each in above[best].cells]
-    return DetectedHeader(headers, [None] * len(headers), above[best].number, chain(above[best + 1 :], filled))
+    return DetectedHeader(headers, [None] * len(headers), above[best].number, chain(above[best + 1 :], filled), best)
 
 
 def _header_text(cell: Cell) -> str:

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AfterValidator
+from typing_extensions import TypeAliasType
 
 from app.access.dependencies import CallerDep, DatabaseDep, get_caller
 from app.domain.kinds import KINDS
@@ -71,8 +72,9 @@ without a position."""
 CollectionPath = Annotated[
     str, Path(max_length=100, description=_COLLECTION, examples=["trapped_population_point"]), AfterValidator(_check_collection)
 ]
+OgcFormat = TypeAliasType("OgcFormat", Literal["json", "html"])
 PageFormat = Annotated[
-    Literal["json", "html"] | None, Query(description="`json` (GeoJSON for features), or `html`: a page for people. Default: by `Accept`.")
+    OgcFormat | None, Query(description="`json` (GeoJSON for features), or `html`: a page for people. Default: by `Accept`.")
 ]
 _BBOX = """West, south, east, north in degrees (CRS84); with heights: west, south, lowest, east, north, highest. West above east crosses the
 antimeridian."""
@@ -101,7 +103,7 @@ async def get_landing_page(request: Request, f: PageFormat = None) -> Response:
 
 
 @router.get("/api", include_in_schema=False)
-async def get_openapi30(request: Request) -> Response:
+async def get_openapi30(request: Request, f: Literal["json"] | None = None) -> Response:  # noqa: ARG001 - sent by GIS programs
     """Return the OpenAPI 3.0 document of `/ogc`, from which ArcGIS learns the greatest `limit`."""
     document = openapi30(request.app.openapi(), "/ogc", absolute_url(request, ""), {"limit": MAX_FEATURES})
     cacheable = app_state(request).settings.public_url is not None

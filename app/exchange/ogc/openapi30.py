@@ -2,9 +2,6 @@
 
 from typing import Any
 
-# Keywords that OpenAPI 3.0 does not have.
-_DROPPED = ("contentMediaType", "contentEncoding", "$defs")
-
 
 def openapi30(document: dict[str, Any], prefix: str, server: str, limits: dict[str, int]) -> dict[str, Any]:
     """Return the operations below a prefix.
@@ -39,25 +36,15 @@ def _references(node: Any) -> set[str]:
 
 
 def _plain(node: Any) -> Any:
-    """Return a part of a document without what is new in 3.1: null as a type, `const`, lists of examples, exclusive limits in numbers."""
+    """Return a part of a document without what is new in 3.1: null as a type, and lists of examples."""
     if isinstance(node, list):
         return [_plain(each) for each in node]
     if not isinstance(node, dict):
         return node
-    found = {name: _plain(value) for name, value in node.items() if name not in _DROPPED}
-    for combined in ("anyOf", "oneOf"):
-        if isinstance(found.get(combined), list) and {"type": "null"} in found[combined]:
-            others = [each for each in found.pop(combined) if each != {"type": "null"}]
-            found |= {"nullable": True} | (others[0] if len(others) == 1 else {combined: others})
-    if isinstance(found.get("type"), list):
-        types = [each for each in found.pop("type") if each != "null"]
-        found |= {"nullable": True} if len(types) < len(node["type"]) else {}
-        found |= {"type": types[0]} if len(types) == 1 else {"anyOf": [{"type": each} for each in types]}
+    found = {name: _plain(value) for name, value in node.items()}
+    if {"type": "null"} in found.get("anyOf", ()):
+        others = [each for each in found.pop("anyOf") if each != {"type": "null"}]
+        found |= {"nullable": True} | (others[0] if len(others) == 1 else {"anyOf": others})
     if isinstance(found.get("examples"), list):
         found["example"] = found.pop("examples")[0]
-    if "const" in found:
-        found["enum"] = [found.pop("const")]
-    for exclusive, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if type(found.get(exclusive)) in (int, float):
-            found |= {limit: found[exclusive], exclusive: True}
     return found

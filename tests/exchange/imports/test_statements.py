@@ -44,9 +44,9 @@ INVALID_CELLS: list[tuple[int, Any, str]] = [
     (STATED, midnight(date(2099, 1, 1)), "future"),
     (LOW, "250,000", "whole number in digits alone"),
     (LOW, 10_000_000, "must not exceed people_high"),
-    (HIGH, -1, "greater than or equal to 0"),
-    (CONCEPT, "surrounded", "'trapped'"),
-    (CREDIBILITY, 9, "less than or equal to 6"),
+    (HIGH, -1, "must be 0 or more"),
+    (CONCEPT, "surrounded", "use trapped"),
+    (CREDIBILITY, 9, "must be 6 or less"),
 ]
 
 

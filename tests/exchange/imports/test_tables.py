@@ -164,6 +164,8 @@ async def test_headers_are_found_below_titles_and_beside_hashtags(
     result = await check(client, csv_bytes(*rows))
     assert (result["created"], result["problems"]) == (1, [])
     assert (result["shown"][0]["place"], result["shown"][0]["value"]["people"]) == ("oldtown", 5)
+    titles = ["the headers are in row 4; what stands above them was not read."]
+    assert result["notes"] == (titles if rows[0] == ["Situation in Aleppo"] else [])
 
 
 # Column, cell, field and value.
@@ -197,7 +199,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("people", "300,000", "write 300000"),
     ("people", "300.000", "write 300000"),
     ("people", "\u0663\u0660\u0660\u066c\u0660\u0660\u0660", "write 300000"),
-    ("people", "34,5", "must be a whole number in digits alone"),
+    ("people", "34,5", "write 34, 35 or 345, whichever is meant"),
     ("concept", "surrounded", "trapped"),
 ]
 
