@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from blake3 import blake3
 from starlette.types import Message, Send
 
 from app.http.compression import compress
@@ -23,6 +24,17 @@ class Representation(NamedTuple):
     body: Message
     not_modified: Message
     etag: bytes
+
+
+def tag_of(body: bytes) -> str:
+    """Return what the ETags of a body begin with, in every coding."""
+    return blake3(body).hexdigest(16)
+
+
+def matches_etag(if_match: str, body: bytes) -> bool:
+    """Return whether `If-Match` (RFC 9110, 13.1.1) names a body, in any coding; a weak ETag never does."""
+    tags = [each.strip() for each in if_match.split(",")]
+    return "*" in tags or any(each.startswith('"') and each.strip('"').partition("-")[0] == tag_of(body) for each in tags)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
-from blake3 import blake3
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,7 +22,7 @@ from app.http.compression import negotiate_encoding
 from app.http.content_negotiation import AcceptedFormats, parse_accept
 from app.http.cursors import cursor_revision
 from app.http.problems import INTERNAL_ERROR, Problem, RawHeaders, problem_of_aborted_response, send_problem
-from app.http.representations import CachedResponse, Representation
+from app.http.representations import CachedResponse, Representation, tag_of
 from app.http.response_buffer import BufferedResponse
 from app.http.responses import REVISION_HEADER
 from app.http.state import headers_of, request_state
@@ -112,7 +111,7 @@ class ResponseCacheMiddleware:
         if buffered is None:
             return
         headers, body = buffered
-        response = CachedResponse(day, _revision_of(headers), headers, body, blake3(body).hexdigest(16))
+        response = CachedResponse(day, _revision_of(headers), headers, body, tag_of(body))
         representation = await response.encode(coding)
         response.route = state.get("route_template", "none")
         if state.get("cacheable") and head is not None and requirement.is_latest:
