@@ -51,7 +51,7 @@ def figures(template: Template, speaker: Speaker, text: str) -> Iterator[Stateme
         raise NotClear("the number is not exact enough")
     if any(each.value is None for each in template.having("N")):
         raise NotClear("the number may be read in two ways")
-    _check(rest, grammar.DOUBTS | grammar.FIGURE_DOUBTS)
+    _check(rest, grammar.DOUBTS | grammar.FIGURE_DOUBTS | grammar.MODAL_DOUBTS)
     if match is None:
         raise NotClear("it is not said plainly how many people are there: enter it by hand")
     (figure,) = template.of(match, "N")
@@ -82,8 +82,9 @@ def supplies(template: Template, speaker: Speaker, text: str) -> Iterator[Statem
     words = template.words
     found = ((state, pattern.search(words)) for state, pattern in grammar.SUPPLY_STATES)
     state, match = next(((state, match) for state, match in found if match is not None), ("", None))
-    if match is None:
+    if state != "will_run_out":
         _check(words, grammar.DOUBTS)
+    if match is None:
         raise NotClear("it is not said plainly which supply lasts how long: enter it by hand")
     if match.groupdict().get("past") and not speaker.is_past:
         raise NotClear(OVER)
@@ -129,7 +130,7 @@ def routes(template: Template, speaker: Speaker, text: str) -> Iterator[Statemen
     match = next((found for pattern in grammar.ROUTE_STATES if (found := pattern.search(words)) is not None), None)
     groups = {} if match is None else match.groupdict()
     if not groups.get("announced"):
-        _check(words, grammar.DOUBTS)
+        _check(words, grammar.DOUBTS | grammar.MODAL_DOUBTS)
     if match is None or len(grammar.STATE_WORDS.findall(words)) > 1 + bool(groups.get("passable")):
         raise NotClear("it is not said plainly which route is open or closed: enter it by hand")
     (route,) = template.of(match, "R")
