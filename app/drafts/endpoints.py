@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.dependencies import DatabaseDep, Reporter, SettingsDep
@@ -36,6 +36,9 @@ router = APIRouter(tags=["Drafts"])
 
 DRAFT_CURSOR = Cursor("drafts", UUID)
 DraftId = Annotated[UUID, Path(description="Identifier of the draft.", examples=["01900000-0000-7000-8009-000000000001"])]
+IfMatch = Annotated[
+    str | None, Header(max_length=1000, description="`ETag` of the draft as you read it; if it has changed since, the request gets 412.")
+]
 ConfirmedId = Annotated[UUID, Path(description="Draft to confirm.", examples=["01900000-0000-7000-8009-000000000002"])]
 RejectedId = Annotated[UUID, Path(description="Draft to reject.", examples=["01900000-0000-7000-8009-000000000003"])]
 _EXISTING: Responses = {200: {"model": ReportOut, "description": "The statement was recorded before: the report that stands for it."}}
@@ -92,7 +95,7 @@ async def get_draft(request: Request, caller: Reporter, database: DatabaseDep, s
     "/drafts/{id}",
     summary="Correct a draft",
     response_model=DraftOut,
-    **create_operation(DraftPatch, responses=AMEND_ERRORS) | {"status_code": 200},
+    **create_operation(DraftPatch, responses=AMEND_ERRORS | problem_responses(412)) | {"status_code": 200},
 )
 async def change_draft(
     request: Request,
@@ -100,6 +103,7 @@ async def change_draft(
     settings: SettingsDep,
     patch: Annotated[Any, Depends(json_body)],
     id: DraftId,  # noqa: A002 - wire name
+    if_match: IfMatch = None,
 ) -> Response:
     """Change the report of a draft by a JSON Merge Patch (RFC 7396). Needs the scope `report`.
 
@@ -107,7 +111,9 @@ async def change_draft(
     """
 
     async def write(session: AsyncSession) -> WriteResult:
-        return await _result(session, await service.correct_draft(session, caller, id, patch, settings), caller.level, settings, 200)
+        return await _result(
+            session, await service.correct_draft(session, caller, id, patch, settings, if_match), caller.level, settings, 200
+        )
 
     return await idempotent_write(request, caller, write)
 
@@ -117,10 +123,16 @@ async def change_draft(
     status_code=201,
     summary="Confirm a draft",
     response_model=ReportOut,
-    responses=problem_responses(401, 403, 404, 409, 422, 503) | _EXISTING,
+    responses=problem_responses(401, 403, 404, 409, 412, 422, 503) | _EXISTING,
     openapi_extra=IDEMPOTENT,
 )
-async def confirm_draft(request: Request, caller: Reporter, settings: SettingsDep, id: ConfirmedId) -> Response:  # noqa: A002 - wire name
+async def confirm_draft(
+    request: Request,
+    caller: Reporter,
+    settings: SettingsDep,
+    id: ConfirmedId,  # noqa: A002 - wire name
+    if_match: IfMatch = None,
+) -> Response:
     """Record a draft as a report, as if the key had sent it. Needs the scope `report`, and where so configured a second person.
 
     The report names the organisation that drafted it (`drafted_by`) and the one that confirmed it (`recorded_by`), and has the label of the
@@ -128,7 +140,7 @@ async def confirm_draft(request: Request, caller: Reporter, settings: SettingsDe
     """
 
     async def write(session: AsyncSession) -> WriteResult:
-        return report_result(await service.confirm_draft(session, caller, id, settings))
+        return report_result(await service.confirm_draft(session, caller, id, settings, if_match))
 
     return await idempotent_write(request, caller, write)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -22,6 +23,7 @@ from app.domain.tlp import LABELS, Label
 from app.drafts.models import Draft
 from app.drafts.schemas import DraftStatus
 from app.http.problems import Problem, invalid, not_found
+from app.http.representations import matches_etag
 from app.reference.queries import source_names
 from app.reports.queries import VisibleReport, find_relayed
 from app.reports.references import FieldErrors
@@ -72,24 +74,37 @@ async def _write(session: AsyncSession, caller: Principal, draft: Draft, resolve
     draft.persons = persons_of(await session.get_one(ApiKey, caller.key_id))
 
 
-async def correct_draft(session: AsyncSession, caller: Principal, draft_id: UUID, patch: Any, settings: Settings) -> Draft:
-    """Change a draft by a merge patch; its label never falls. Raise 404, 409 for one that was decided, 422 for an invalid report."""
+async def correct_draft(
+    session: AsyncSession, caller: Principal, draft_id: UUID, patch: Any, settings: Settings, if_match: str | None
+) -> Draft:
+    """Change a draft by a merge patch; its label never falls.
+
+    Raise 404, 409 for one that was decided, 412 for one that is no longer as `if_match` says, 422 for an invalid report.
+    """
     draft = await _require_proposed(session, caller, draft_id, settings)
-    (body,) = await draft_bodies(await session.connection(), [draft], caller.level, settings)
-    await _write(session, caller, draft, await _resolve(session, caller, validate(_merge(body["report"], patch), settings), settings))
+    report = await _report_as_read(session, caller, draft, settings, if_match)
+    await _write(session, caller, draft, await _resolve(session, caller, validate(_merge(report, patch), settings), settings))
     return draft
 
 
-async def confirm_draft(session: AsyncSession, caller: Principal, draft_id: UUID, settings: Settings) -> VisibleReport:
+async def _report_as_read(session: AsyncSession, caller: Principal, draft: Draft, settings: Settings, if_match: str | None) -> Any:
+    (body,) = await draft_bodies(await session.connection(), [draft], caller.level, settings)
+    if if_match is not None and not matches_etag(if_match, orjson.dumps(body)):
+        raise Problem(412, "The draft has changed since you read it: read it again, and send its new ETag.", kind="changed")
+    return body["report"]
+
+
+async def confirm_draft(
+    session: AsyncSession, caller: Principal, draft_id: UUID, settings: Settings, if_match: str | None
+) -> VisibleReport:
     """Record a draft as a report, as if the caller had sent it.
 
-    Raise 404, 409 for one that was decided, 403 for the person who wrote it where two are needed, 422 for a report that is invalid by now.
+    Raise as `correct_draft` does, and 403 for the person that wrote it where two are needed.
     """
     draft = await _require_proposed(session, caller, draft_id, settings)
     if settings.drafts_four_eyes:
         await _require_another_person(session, caller, draft)
-    (body,) = await draft_bodies(await session.connection(), [draft], caller.level, settings)
-    sent = validate(body["report"], settings)
+    sent = validate(await _report_as_read(session, caller, draft, settings, if_match), settings)
     drafted = sent if isinstance(sent, list) else replace(sent, drafted_by=draft.organisation)
     ((recorded,), _) = await record_reports(session, caller, [drafted], settings, all_or_nothing=True, at_least=draft.level)
     if isinstance(recorded, list):

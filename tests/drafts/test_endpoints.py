@@ -180,6 +180,21 @@ async def test_confirmation_sent_again_with_its_key_is_answered_again(client: ht
     assert answers[0].content == answers[1].content
 
 
+async def test_draft_that_changed_since_it_was_read_is_not_confirmed(client: httpx.AsyncClient, reference: Reference) -> None:
+    made = await draft(client, provenance={"quote": "x" * 600})
+    path, confirmation = made["links"]["self"], made["links"]["confirmation"]
+    read = (await client.get(path)).headers["etag"]
+    changed = await client.patch(path, json={"value": {"people": 5}}, headers={"If-Match": read})
+    assert changed.status_code == 200, changed.text
+    for answer in (
+        await client.post(confirmation, headers={"If-Match": read}),
+        await client.patch(path, json={}, headers={"If-Match": read}),
+    ):
+        assert answer.status_code == 412
+    now = (await client.get(path)).headers["etag"]
+    assert (await client.post(confirmation, headers={"If-Match": now})).status_code == 201
+
+
 async def test_confirmations_at_once_record_one_report(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await draft(client)
     answers = await asyncio.gather(*(client.post(made["links"]["confirmation"]) for _ in range(4)))

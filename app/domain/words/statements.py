@@ -1,5 +1,6 @@
 """Find the statement of each kind in the template of a sentence from which the speaker was cut."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -50,7 +51,7 @@ def figures(template: Template, speaker: Speaker, text: str) -> Iterator[Stateme
         raise NotClear("the number is not exact enough")
     if any(each.value is None for each in template.having("N")):
         raise NotClear("the number may be read in two ways")
-    _check(rest)
+    _check(rest, grammar.DOUBTS | grammar.FIGURE_DOUBTS | grammar.MODAL_DOUBTS)
     if match is None:
         raise NotClear("it is not said plainly how many people are there: enter it by hand")
     (figure,) = template.of(match, "N")
@@ -81,8 +82,9 @@ def supplies(template: Template, speaker: Speaker, text: str) -> Iterator[Statem
     words = template.words
     found = ((state, pattern.search(words)) for state, pattern in grammar.SUPPLY_STATES)
     state, match = next(((state, match) for state, match in found if match is not None), ("", None))
+    if state != "will_run_out":
+        _check(words, grammar.DOUBTS)
     if match is None:
-        _check(words)
         raise NotClear("it is not said plainly which supply lasts how long: enter it by hand")
     if match.groupdict().get("past") and not speaker.is_past:
         raise NotClear(OVER)
@@ -128,7 +130,7 @@ def routes(template: Template, speaker: Speaker, text: str) -> Iterator[Statemen
     match = next((found for pattern in grammar.ROUTE_STATES if (found := pattern.search(words)) is not None), None)
     groups = {} if match is None else match.groupdict()
     if not groups.get("announced"):
-        _check(words)
+        _check(words, grammar.DOUBTS | grammar.MODAL_DOUBTS)
     if match is None or len(grammar.STATE_WORDS.findall(words)) > 1 + bool(groups.get("passable")):
         raise NotClear("it is not said plainly which route is open or closed: enter it by hand")
     (route,) = template.of(match, "R")
@@ -172,8 +174,8 @@ def _since(when: Mention, speaker: Speaker) -> dict[str, str]:
     return {"since_earliest": first, "since_latest": min(last, speaker.day.isoformat())}
 
 
-def _check(words: str) -> None:
-    for reason, doubt in grammar.DOUBTS.items():
+def _check(words: str, doubts: "Mapping[str, re.Pattern[str]]") -> None:
+    for reason, doubt in doubts.items():
         if doubt.search(words) is not None:
             raise NotClear(reason)
 
