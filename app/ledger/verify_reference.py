@@ -114,9 +114,9 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
         party = record.get("party_to_conflict")
         if source not in parties:
             expected[source, 0] = None, record.get("first_reliability"), party
-        elif parties[source] != party:
+        elif parties[source] != bool(party):
             expected[source, number] = since, None, party
-        parties[source] = party
+        parties[source] = bool(party)
     grades = table_of(SourceGrade).c
     # NULL for the first grade, whose `effective_from` PostgreSQL's driver cannot read.
     since_column = case((grades.global_seq > 0, grades.effective_from)).label("since")

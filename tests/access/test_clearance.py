@@ -23,6 +23,9 @@ REPORTS: list[tuple[str, str, int]] = [
     ("red", "insider", 500),
 ]
 
+# Entries before the reports: the fixture adds a source.
+BEFORE = SEEDED + 1
+
 
 async def post(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
     answer = await client.post("/v1/reports", json=report(**more))
@@ -78,17 +81,17 @@ async def test_seq_of_each_clearance_has_no_gaps(
     for level, reader in await readers(make_client, anonymous):
         page = (await reader.get("/v1/reports")).json()
         visible = 2 * (level + 1)
-        assert [item["seq"] for item in page["items"]] == list(range(SEEDED + 1, SEEDED + visible + 1))
+        assert [item["seq"] for item in page["items"]] == list(range(BEFORE + 1, BEFORE + visible + 1))
         assert {item["sensitivity"] for item in page["items"]} == set(LABELS[: level + 1])
-        assert page["revision"] == SEEDED + visible
+        assert page["revision"] == BEFORE + visible
         changes = (await reader.get("/v1/changes")).json()
-        assert [item["seq"] for item in changes["items"]] == list(range(1, SEEDED + visible + 1))
-        assert [item["report"]["id"] for item in changes["items"][SEEDED:]] == [item["id"] for item in page["items"]]
+        assert [item["seq"] for item in changes["items"]] == list(range(1, BEFORE + visible + 1))
+        assert [item["report"]["id"] for item in changes["items"][BEFORE:]] == [item["id"] for item in page["items"]]
         indicators = (await reader.get("/v1/indicators")).json()
         assert len(indicators["items"]) == 1 + level + 1
-        assert max(item["revision"] for item in indicators["items"]) == indicators["revision"] == SEEDED + visible
+        assert max(item["revision"] for item in indicators["items"]) == indicators["revision"] == BEFORE + visible
         head = (await reader.get("/v1/ledger/head")).json()
-        assert (head["seq"], head["clearance"]) == (SEEDED + visible, LABELS[level])
+        assert (head["seq"], head["clearance"]) == (BEFORE + visible, LABELS[level])
         # A page is never short because a hidden report was removed from it.
         seen: list[str] = []
         path = "/v1/reports?limit=2"
@@ -239,7 +242,7 @@ async def test_public_clearance_setting_is_the_least_that_anyone_sees(
             visible = 2 * (label.level + 1)
             for headers in ({}, {"Authorization": f"Bearer {lowest}"}, {"Authorization": f"Bearer {writer}"}):
                 page = (await client.get("/v1/reports", headers=headers)).json()
-                assert (len(page["items"]), page["revision"]) == (visible, SEEDED + visible)
+                assert (len(page["items"]), page["revision"]) == (visible, BEFORE + visible)
                 assert {item["sensitivity"] for item in page["items"]} == set(LABELS[: label.level + 1])
             (item,) = (await client.get("/v1/trapped-populations")).json()["items"]
             assert item["value"]["people"] == REPORTS[label.level][2]

@@ -35,7 +35,7 @@ async def test_no_response_below_amber_reveals_a_protected_source(
     assert (shown["name"], shown["alias"], shown["organisation"], shown["redacted"]) == (NAME, ALIAS, "test", [])
     (pseudonymised,) = [each for each in (await anonymous.get("/v1/sources")).json()["items"] if each["alias"]]
     assert (pseudonymised["id"], pseudonymised["name"], pseudonymised["organisation"]) == (shown["id"], ALIAS, None)
-    assert pseudonymised["redacted"] == ["slug", "name", "organisation"]
+    assert pseudonymised["redacted"] == ["slug", "name", "names", "organisation"]
     slug = pseudonymised["slug"]
     assert slug.startswith("protected-")
     indicator, made = protected["indicator"], protected["id"]

@@ -44,8 +44,8 @@ def test_follow_yields_pages_and_changes_goes_on_from_a_cursor(demo: Server) -> 
     with Lifeline(demo.url) as lifeline:
         pages = lifeline.follow(wait=0)
         first = next(pages)
-        assert [each.seq for each in first.items] == list(range(1, 16))
-        assert first.items[0].documents[0].place.slug == "aleppo-east"
+        assert [each.seq for each in first.items] == list(range(1, 33))
+        assert first.items[-1].documents[0].place.slug == "aleppo-east"
         after = lifeline.changes(first.next)
         assert (after.items, after.next) == ([], first.next)
 

@@ -51,6 +51,7 @@ VALUES: dict[str, list[str]] = {
     "since": ["2023-06-01"],
     "as_of": ["2023-06-01"],
     "known_at": ["2023-06-01"],
+    "lang": ["ar"],
 }
 # Paging, and parameters that the requests below send.
 NOT_FILTERS = frozenset({"cursor", "limit", "after", "wait", "within", "indicator", "format", "hxl"})

@@ -32,8 +32,8 @@ MAX_SORTED_ROWS = 200
 COPIES = 15
 
 _COPIED = "md5({}::text || copy)::uuid"
-# Nearly without gaps, like a ledger.
-_NUMBER = "{} + copy * 1200"
+# In the order of a ledger.
+_NUMBER = "{} + copy * 10000"
 _POSITIONS = tuple(f"seq_{label}" for label in ("clear", "green", "amber", "amber_strict", "red"))
 _IDENTIFIERS = ("id", "place_id", "parent_id", "indicator_id", "from_indicator_id", "ancestor_id", "report_id", "record_id", "supersedes")
 
@@ -70,7 +70,9 @@ async def make_big(connection: AsyncConnection) -> None:
 def _copy_of(column: str) -> str:
     if column in _IDENTIFIERS:
         return _COPIED.format(column)
-    if column in ("global_seq", "ended_global_seq", "first_global_seq", *_POSITIONS) or column.startswith("revision_"):
+    if column in ("global_seq", "previous_global_seq", "ended_global_seq", "first_global_seq", *_POSITIONS) or column.startswith(
+        "revision_"
+    ):
         return _NUMBER.format(column)
     return f"{column} || '-' || copy" if column in ("slug", "code") else column
 
