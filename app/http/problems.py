@@ -131,7 +131,7 @@ def _field_problem(entry: Any, prefix: Sequence[str | int]) -> FieldProblem:
     if entry["type"] in ("literal_error", "enum"):
         detail = unknown_code(entry["input"], re.findall("'([^']*)'", context["expected"]))
     elif entry["type"] == "string_pattern_mismatch":
-        detail = _PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
+        detail = PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
     elif (template := _DETAILS.get(entry["type"])) is not None:
         detail = template.format(**context)
     else:
@@ -141,7 +141,7 @@ def _field_problem(entry: Any, prefix: Sequence[str | int]) -> FieldProblem:
 
 def unknown_code(sent: Any, codes: Sequence[str]) -> str:
     """Return what is wrong with a value that is none of these codes, and the nearest code."""
-    detail = f"unknown value: use {' or '.join(filter(None, (', '.join(codes[:-1]), codes[-1])))}"
+    detail = f"unknown value: use {' or '.join(filter(None, (', '.join(codes[:-1]), *codes[-1:])))}"
     written = re.sub(r"[\s-]+", "_", sent[:64].casefold()) if isinstance(sent, str) else ""
     near = get_close_matches(written, codes, n=1) or [each for each in codes if each.casefold() == written]
     return f"{detail}; the nearest: {near[0]}" if near and len(codes) > 1 else detail
@@ -165,7 +165,7 @@ _DETAILS = {
     **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be a UUID, such as 01900000-0000-7000-8004-000000000007"),
 }
 # What is right, by the pattern that a text must match.
-_PATTERNS = {
+PATTERNS = {
     "^[a-z0-9-]{1,64}$": "use a-z, 0-9 and -, 1 to 64 characters, such as aleppo-east",
     "^[A-Z]{3}$": "use the three capital letters of a country (ISO 3166-1 alpha-3), such as SYR",
     "^[a-z0-9_-]{1,32}$": "use a-z, 0-9, _ and -, 1 to 32 characters, such as pcode",

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
 
+from app.http.problems import PATTERNS
 from tests.support.openapi import DOCUMENT, committed
 from tests.support.openapi_compat import breaking_changes
 
@@ -83,6 +84,12 @@ def test_every_enumeration_is_a_component() -> None:
     enums = [path for path, part in parts(DOCUMENT) if "enum" in part]
     assert len(enums) > 25
     assert [path for path in enums if path[:2] != ("components", "schemas") or len(path) != 3] == []
+
+
+def test_every_pattern_is_explained_in_words() -> None:
+    patterns = {part["pattern"] for _, part in parts(DOCUMENT) if isinstance(part.get("pattern"), str)}
+    assert len(patterns) > 4
+    assert patterns <= PATTERNS.keys()
 
 
 def test_times_of_responses_have_a_format() -> None:

@@ -35,6 +35,13 @@ async def test_known_place_without_records_gets_an_empty_page(client: httpx.Asyn
             assert response.status_code == 200, response.text
 
 
+async def test_match_of_a_filter_is_exact(client: httpx.AsyncClient, reference: Reference) -> None:
+    for place in ("SY02", "pcode:sy02", "OLDTOWN", "old", "%", "nowhere", ":", "pcode:"):
+        for path in ("/v1/indicators", "/v1/places"):
+            assert problems(await client.get(path, params={"place": place})).keys() == {"?place"}
+    assert problems(await client.get("/v1/indicators?route=no-road")).keys() == {"?route"}
+
+
 async def test_unknown_sources_and_routes_in_filters_get_422(client: httpx.AsyncClient, reference: Reference) -> None:
     await post(client, **report("route_closure"))
     for path, pointer, near in (

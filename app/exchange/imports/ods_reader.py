@@ -9,9 +9,11 @@ from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell
 from app.exchange.imports.workbook_archive import WorkbookArchive
 
 CONTENT = "content.xml"
+MAX_SPACES = 100
 _NAMESPACE = "{{urn:oasis:names:tc:opendocument:xmlns:{}:1.0}}"
 _OFFICE, _STYLE, _TABLE, _TEXT = (_NAMESPACE.format(each) for each in ("office", "style", "table", "text"))
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
+_ROW = f"{_TABLE}table-row"
 _REPEATED = f"{_TABLE}number-columns-repeated"
 _BREAKS = {f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n"}
 
@@ -33,20 +35,21 @@ class OdsWorkbook:
                     if any(each.get(f"{_TABLE}display") == "false" for each in node):
                         hidden_styles.add(node.get(f"{_STYLE}name"))
                 elif event == "start" and node.tag == f"{_TABLE}table":
-                    rows = _rows(events, node)
+                    rows = _rows(events, node, MergedCells(self._archive.max_nodes))
                     yield RawSheet(node.get(f"{_TABLE}name", ""), node.get(f"{_TABLE}style-name") in hidden_styles, rows)
-                    for _ in rows:
-                        pass
+                elif event == "end" and node.tag == _ROW:
+                    # Of a sheet that is not read.
+                    node.clear()
 
 
-def _rows(events: Iterator[tuple[str, Element]], table: Element) -> Iterator[RawRow]:
-    merged, number = MergedCells(), 0
+def _rows(events: Iterator[tuple[str, Element]], table: Element, merged: MergedCells) -> Iterator[RawRow]:
+    number = 0
     for event, node in events:
         if event == "start":
             continue
         if node is table:
             return
-        if node.tag != f"{_TABLE}table-row":
+        if node.tag != _ROW:
             continue
         first = number + 1
         number += int(node.get(f"{_TABLE}number-rows-repeated", 1))
@@ -97,7 +100,10 @@ def _value(cell: Element) -> Cell:
 
 def _text(node: Element) -> str:
     if node.tag == f"{_TEXT}s":
-        text = " " * int(node.get(f"{_TEXT}c", 1))
+        count = int(node.get(f"{_TEXT}c", 1))
+        if count > MAX_SPACES:
+            raise ValueError(f"a text has more than {MAX_SPACES} spaces in a row")
+        text = " " * count
     else:
         text = _BREAKS.get(node.tag, "") + (node.text or "") + "".join(_text(each) + (each.tail or "") for each in node)
     return text

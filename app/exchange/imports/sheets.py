@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.exchange.imports.tables import MAX_COLUMNS, MERGED, Cell
+from app.exchange.imports.tables import MAX_COLUMNS, MERGED, Cell, UnreadableFile
+from app.exchange.imports.workbook_archive import TOO_MUCH
 
 
 class RawRow(NamedTuple):
@@ -27,14 +28,19 @@ class RawSheet:
 class MergedCells:
     """Cells that are merged: the value holds for all rows, in the first of their columns; the other columns are MERGED."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_columns: int) -> None:
         self._spans: dict[int, tuple[Cell, int]] = {}
+        self._columns_left = max_columns
 
     def begin(self, column: int, last_column: int, last_row: int, value: Cell) -> None:
-        """Begin merged cells in a row, with the value of the first one."""
+        """Begin merged cells in a row, with the value of the first one; UnreadableFile if far too many columns are merged."""
         if value is not None:
             # A row of more columns is refused.
-            for each in range(column, min(last_column, MAX_COLUMNS + 1) + 1):
+            columns = range(column, min(last_column, MAX_COLUMNS + 1) + 1)
+            self._columns_left -= len(columns)
+            if self._columns_left < 0:
+                raise UnreadableFile(TOO_MUCH)
+            for each in columns:
                 self._spans[each] = (value if each == column else MERGED, last_row)
 
     def fill(self, number: int, values: dict[int, Cell]) -> None:

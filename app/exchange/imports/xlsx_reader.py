@@ -16,7 +16,7 @@ from openpyxl.utils.escape import unescape
 
 from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet
 from app.exchange.imports.tables import UNCALCULATED, Cell, UnreadableFile
-from app.exchange.imports.workbook_archive import CHUNK_BYTES, TOO_MANY, TOO_MUCH, WorkbookArchive
+from app.exchange.imports.workbook_archive import CHUNK_BYTES, TOO_MANY, WorkbookArchive
 
 # Shared strings are kept in memory.
 MAX_STRINGS_BYTES = 32 * 1024 * 1024
@@ -84,7 +84,7 @@ class XlsxWorkbook:
         return {str(index): _LITERALS.sub("", code.lower()) for index, code in enumerate(codes) if is_date_format(code)}
 
     def _rows(self, part: str) -> Iterator[RawRow]:
-        spans, merged = self._merged_ranges(part), MergedCells()
+        spans, merged = self._merged_ranges(part), MergedCells(self._archive.max_nodes)
         with self._archive.open(part) as content:
             last = 0
             for _, node in iterparse(content):  # noqa: S314 - see WorkbookArchive
@@ -107,7 +107,7 @@ class XlsxWorkbook:
 
     def _merged_ranges(self, part: str) -> list[tuple[int, int, int, int]]:
         """Return the merged cells, which come after the rows: first row, column, last column and last row, the last ones first."""
-        spans, before, columns = [], b"", 0
+        spans, before = [], b""
         with self._archive.open(part) as content:
             while chunk := content.read(CHUNK_BYTES):
                 text = before + chunk
@@ -115,11 +115,8 @@ class XlsxWorkbook:
                 for match in _MERGED.finditer(text):
                     column, first_row, last_column, last_row = range_boundaries(match[1].decode())
                     spans.append((first_row, column, last_column, last_row))
-                    columns += last_column - column + 1
                     end = match.end()
                 before = text[max(end, len(text) - 200) :]
-        if columns > self._archive.max_nodes:
-            raise UnreadableFile(TOO_MUCH)
         return sorted(spans, reverse=True)
 
     def _read_row(self, row: Element) -> dict[int, Cell]:

@@ -42,10 +42,10 @@ class OgcRoute(APIRoute):
 def document_response(
     request: Request, f: str | None, content: dict[str, Any], media_type: str = JSON, revision: int | None = None, title: str = "Lifeline"
 ) -> Response:
-    """Return a document as JSON or as a page; links lead to what it belongs to, and to the other of the two."""
+    """Return a document as JSON or as a page, with links to itself and to the page."""
     accepted = parse_accept(request.headers.get("accept", "").encode("latin-1"))
     is_page = f == "html" or (f is None and accepted[:1] == (Format.HTML,))
-    links = content["links"] = content.get("links", [])
+    links = content["links"] = [each for each in content.get("links", []) if each["rel"] != "self"]
     for rel, name, type_ in (("self", "json", media_type), ("alternate", "html", "text/html")):
         query = urlencode([*((key, value) for key, value in request.query_params.multi_items() if key != "f"), ("f", name)])
         links.insert(0, link(request, f"{quote(request.scope['path'])}?{query}", rel, type_))

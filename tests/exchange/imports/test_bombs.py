@@ -12,11 +12,14 @@ from collections.abc import Callable
 import httpx
 import xlsxwriter
 
-from tests.exchange.imports.files import CSV, NDJSON, XLSX, send
+from tests.exchange.imports.files import CSV, NDJSON, ODS, XLSX, send
+from tests.exchange.imports.test_xlsx_reader import ods, ods_row
 from tests.support.factories import Reference
 from tests.support.fixtures import sqlite_only
 
 JSON = "application/json"
+SPACES = '<table:table-cell><text:p><text:s text:c="999999999"/></text:p></table:table-cell>'
+WIDE = '<table:table-cell table:number-columns-spanned="16000"><text:p>a</text:p></table:table-cell>'
 # Twice what it may take, because a machine that is busy counts more.
 MAX_SECONDS, MAX_BYTES = 2.0, 50 * 1024 * 1024
 SHEET, STRINGS, STYLES, BOOK = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", "xl/styles.xml", "xl/workbook.xml"
@@ -77,6 +80,9 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "entities": (XLSX, lambda: _workbook(SHEET, b"<worksheet", lambda: b'<!DOCTYPE x [<!ENTITY a "aaaa">]><worksheet')),
     "another encoding": (XLSX, lambda: _workbook(SHEET, b'encoding="UTF-8"', lambda: b'encoding="cp037"')),
     "members": (XLSX, lambda: _workbook(members=15_000)),
+    "repeated rows": (ODS, lambda: ods(ods_row("place", "people", attributes=' table:number-rows-repeated="999999999"'))),
+    "spaces": (ODS, lambda: ods(ods_row("place", "people"), ods_row(SPACES))),
+    "merged columns": (ODS, lambda: ods(ods_row("place", "people"), ods_row(*[WIDE] * 14_000))),
     "CSV rows": (CSV, lambda: b"place,people\n" + b"a\n" * 50_000),
     "CSV columns": (CSV, lambda: b"place,people" + b",b" * 1_000_000),
     "CSV columns in many lines": (CSV, lambda: b"place,people\n" + b'"\n",' * 1_500_000),

@@ -180,6 +180,7 @@ async def test_every_document_has_an_escaped_page(client: httpx.AsyncClient, ref
         document = await client.get(path, params={"f": "json"}, headers={"Accept": "text/html"})
         assert document.headers["content-type"] in ("application/json", "application/geo+json")
         links = {(each["rel"], each["type"]): each["href"] for each in document.json()["links"]}
+        assert [each["rel"] for each in document.json()["links"]].count("self") == 1
         assert (await client.get(links["alternate", "text/html"])).headers["content-type"] == "text/html; charset=utf-8"
         assert (await client.get(links["self", document.headers["content-type"]])).content == document.content
     assert "&lt;script&gt;" in (await client.get(f"{items}?f=html")).text
