@@ -1,6 +1,6 @@
 """Read an article with the names that a caller may see, and answer with reports to look at."""
 
-import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from rapidfuzz import process
@@ -18,28 +18,30 @@ from app.settings import Settings
 from app.storage.types import table_of
 
 
-async def read(connection: AsyncConnection, sent: ArticleIn, level: int, settings: Settings) -> dict[str, Any]:
-    """Return what an article states, as a clearance reads it; raise 422 for an unknown publisher or a time in the future."""
+async def prepare(connection: AsyncConnection, sent: ArticleIn, level: int, settings: Settings) -> Callable[[], dict[str, Any]]:
+    """Return a function that reads an article with the names that a clearance sees; it takes up to a second of a long text.
+
+    Raise 422 for an unknown publisher or a time in the future.
+    """
     columns = (col(Source.slug), col(Source.name), col(Source.alias), col(Source.alias_slug))
     sources = [SourceNames(*row).visible_at(level) for row in await connection.execute(select(*columns))]
     publisher = _publisher(sent.publisher, sources)
     if (error := time_error(normalise(sent.published_at), settings.clock_skew_seconds)) is not None:
         raise invalid_field("/published_at", error)
     if sent.language is not None and sent.language.lower().partition("-")[0] != "en":
-        return _body(sent, publisher, Reading(unclear=[Unclear((0, len(sent.text)), "only English is read")]))
+        return lambda: _body(sent, publisher, Reading(unclear=[Unclear((0, len(sent.text)), "only English is read")]))
     parent = table_of(Place).alias("parent")
     named = select(col(Place.slug), col(Place.name), parent.c.slug).outerjoin(parent, parent.c.id == col(Place.parent_id))
     places = [tuple(row) for row in await connection.execute(named)]
     routes = [(row.slug, row.name) for row in await connection.execute(select(col(Route.slug), col(Route.name)))]
 
-    def work() -> Reading:
+    def read() -> dict[str, Any]:
         names = NameIndex(
             [(slug, name) for slug, name, _ in places], sources, routes, {slug: within for slug, _, within in places if within}
         )
-        return read_article(sent.text, names, publisher, day_of(sent.published_at))
+        return _body(sent, publisher, read_article(sent.text, names, publisher, day_of(sent.published_at)))
 
-    # In a thread, because a long text takes up to a second.
-    return _body(sent, publisher, await asyncio.to_thread(work))
+    return read
 
 
 def _publisher(given: str, sources: list[tuple[str, str]]) -> str:

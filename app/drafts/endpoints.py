@@ -1,5 +1,6 @@
 """`/v1/drafts`: make, list, correct, confirm and reject drafts, and read an article into proposals."""
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -184,5 +185,5 @@ async def create_reading(
     proposed as nothing. `In three weeks` counts from the day of the statement that the text names, not from publication.
     """
     async with database.read_latest() as connection:
-        body = await article.read(connection, sent, caller.level, settings)
-    return Response(orjson.dumps(body), headers={"Cache-Control": "no-store"}, media_type=JSON)
+        read = await article.prepare(connection, sent, caller.level, settings)
+    return Response(orjson.dumps(await asyncio.to_thread(read)), headers={"Cache-Control": "no-store"}, media_type=JSON)
