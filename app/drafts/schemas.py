@@ -72,7 +72,7 @@ class UnclearOut(BaseModel):
 
 
 class ReadingOut(BaseModel):
-    """What was read out of an article; nothing of it is stored."""
+    """The statements read out of an article; nothing of it is stored."""
 
     rules: str = Field(description="Version of the rules that read it.")
     drafts: list[DraftProposal] = Field(description="The statements, in the order of the text.")

@@ -202,7 +202,7 @@ def _merge(target: Any, patch: Any) -> Any:
 
 @contextlib.asynccontextmanager
 async def deleting_expired(database: Database, settings: Settings) -> AsyncIterator[None]:
-    """Delete expired drafts from time to time, also while nobody makes another."""
+    """Delete expired drafts from time to time, also while no other is made."""
 
     async def run() -> None:
         while True:

@@ -258,7 +258,7 @@ async def test_four_eyes_needs_another_person_than_the_last_writer(
     for client, kind in ((one, "same-person"), (own_second, "same-person"), (nameless, "no-person")):
         answer = await client.post(made["links"]["confirmation"])
         assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (403, kind)
-    # Who corrects a draft is its writer from then on: the other person has to look at it.
+    # The person that corrects a draft is its writer from then on, because the other one has not seen what was changed.
     await other.patch(made["links"]["self"], json={"value": {"people": 2}})
     assert (await other.post(made["links"]["confirmation"])).status_code == 403
     assert (await one.post(made["links"]["confirmation"])).status_code == 201

@@ -27,7 +27,7 @@ TRIGGERS = {kind: compiled(kind, "trigger")[0] for kind in KINDS}
 ATTRIBUTIONS = compiled("attribution", "patterns")
 FIGURES = compiled("trapped_population", "patterns")
 (BESIDE_FIGURE,) = compiled("trapped_population", "beside")
-# What is said of supplies and routes, as the whole sentence.
+# Statements of supplies and routes; each pattern is a whole sentence.
 SUPPLY_STATES = tuple((state, pattern) for state in STATES for pattern in compiled("supply_runout", state, r"\.?$"))
 CONDITIONS = compiled("supply_runout", "conditions")
 ROUTE_STATES = compiled("route_closure", "patterns", r"\.?$")

@@ -44,7 +44,7 @@ class Unclear:
 
 @dataclass(slots=True)
 class Reading:
-    """What was read in a text, in its order."""
+    """The statements and the unclear parts of a text, in its order."""
 
     proposals: list[Proposal] = field(default_factory=list)
     unclear: list[Unclear] = field(default_factory=list)
@@ -108,8 +108,7 @@ class _Sentence:
             except NotClear as why:
                 reasons.append(str(why))
         reading.proposals += proposals
-        if reasons and not proposals:
-            reading.unclear.append(Unclear(self.span, reasons[0]))
+        reading.unclear += [Unclear(self.span, reason) for reason in reasons[:1]]
 
     def _inside_quotes(self, at: int) -> bool:
         before = self.text[self.text.rfind("\n\n", 0, at) + 1 : at + 1]

@@ -22,9 +22,9 @@ UNKNOWN_DAY = "the text does not say on which day this was stated, from which th
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who makes the statements of a sentence, and when; `is_named`: the text names it, otherwise it is the publisher.
+    """The source of the statements of a sentence, and their day; `is_named`: the text names it, otherwise it is the publisher.
 
-    `day_known`: the text says on which day; `is_past`: it tells of it in the past, as in "said that people were trapped".
+    `day_known`: the text says on which day; `is_past`: it reports past words, as in "said that people were trapped".
     """
 
     source: str
