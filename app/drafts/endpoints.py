@@ -50,7 +50,12 @@ async def _result(session: AsyncSession, draft: Draft, level: int, settings: Set
     return WriteResult(status, orjson.dumps(body), body["links"]["self"] if status == 201 else None)
 
 
-@router.post("/drafts", summary="Create a draft", response_model=DraftOut, **create_operation(*REPORT_MODELS.values(), examples=REPORTS))
+@router.post(
+    "/drafts",
+    summary="Create a draft",
+    response_model=DraftOut,
+    **create_operation(*REPORT_MODELS.values(), name="ReportIn", examples=REPORTS),
+)
 async def create_draft(request: Request, caller: Reporter, settings: SettingsDep, body: Annotated[Any, Depends(json_body)]) -> Response:
     """Propose a report, for a person to look at. Needs the scope `report`. It is checked as a report is, and is in no ledger.
 

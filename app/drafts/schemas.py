@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from typing_extensions import TypeAliasType
 
-from app.domain.times import DateOrTimeAsWritten
+from app.domain.times import DateOrTimeAsWritten, Timestamp
 from app.http.lists import ListEnvelope
 from app.reports.schemas import ReportIn, WebUrl
 
@@ -30,8 +30,8 @@ class DraftOut(BaseModel):
     status: DraftStatus = Field(description="Whether it waits for a decision, was confirmed as a report, or was rejected.")
     report: ReportIn = Field(description="The proposed report, in the form in which reports are sent.")
     drafted_by: str = Field(description="Organisation of the key that wrote it, or corrected it last.")
-    created_at: str = Field(description="When it was drafted (UTC).")
-    expires_at: str = Field(description="When it is deleted (UTC).")
+    created_at: Timestamp = Field(description="When it was drafted (UTC).")
+    expires_at: Timestamp = Field(description="When it is deleted (UTC).")
     decided_by: str | None = Field(description="Organisation of the key that confirmed or rejected it; null while it waits.")
     reason: str | None = Field(description="Why it was rejected; null otherwise.")
     links: dict[str, str] = Field(description="Path of the draft, of its confirmation and rejection, and of the `report` once confirmed.")

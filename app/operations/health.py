@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from sqlalchemy import select
+from typing_extensions import TypeAliasType
 
 from app.access.dependencies import DatabaseDep, SettingsDep, bearer, get_caller
 from app.access.principal import Scope
@@ -38,6 +39,9 @@ _PROMETHEUS: dict[str, Any] = {
 }
 
 
+CheckpointState = TypeAliasType("CheckpointState", Literal["off", "signed", "refused"])
+
+
 class Health(BaseModel):
     """Health of the service."""
 
@@ -47,7 +51,7 @@ class Health(BaseModel):
 class Readiness(Health):
     """Health of the service, and whether it signs checkpoints."""
 
-    checkpoints: Literal["off", "signed", "refused"] | None = Field(
+    checkpoints: CheckpointState | None = Field(
         description="Whether checkpoints are signed. `refused`: the ledger, as callers without a key see it, does not continue what was "
         "signed before; `lifeline doctor` says why. null: not looked at under load."
     )

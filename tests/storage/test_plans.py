@@ -52,7 +52,6 @@ VALUES: dict[str, list[str]] = {
     "as_of": ["2023-06-01"],
     "known_at": ["2023-06-01"],
     "lang": ["ar"],
-    "clearance": ["clear"],
     "cosigned": ["true"],
 }
 # Paging, and parameters that the requests below send.
