@@ -42,14 +42,14 @@ async def test_confirmed_draft_is_a_report_that_says_who_drafted_and_confirmed(
     confirmer = await make_client(Scope.READ, Scope.REPORT, organisation="confirming")
     made = await draft(drafter, value={"people": 7})
     assert (made["status"], made["drafted_by"], made["report"]["sensitivity"]) == ("proposed", "drafting", "green")
-    assert (await client.get("/v1/changes", params={"after": SEEDED})).json()["items"] == []
+    assert (await client.get("/v1/changes")).json()["items"][SEEDED:] == []
     answer = await confirmer.post(made["links"]["confirmation"])
     assert answer.status_code == 201, answer.text
     recorded = answer.json()
     assert (recorded["drafted_by"], recorded["recorded_by"], recorded["sensitivity"]) == ("drafting", "confirming", "green")
     assert answer.headers["location"] == recorded["links"]["self"]
     assert (await client.get(recorded["links"]["self"])).json()["drafted_by"] == "drafting"
-    (change,) = (await client.get("/v1/changes", params={"after": SEEDED})).json()["items"]
+    (change,) = (await client.get("/v1/changes")).json()["items"][SEEDED:]
     assert change["report"]["drafted_by"] == "drafting"
     await assert_verified(database_url)
     decided = (await drafter.get(made["links"]["self"])).json()
@@ -63,7 +63,7 @@ async def test_confirmed_draft_is_a_report_that_says_who_drafted_and_confirmed(
 async def test_replicated_report_keeps_who_drafted_it(client: httpx.AsyncClient, reference: Reference, database: Database) -> None:
     made = await draft(client, value={"people": 7})
     await client.post(made["links"]["confirmation"])
-    (change,) = (await client.get("/v1/changes", params={"after": SEEDED})).json()["items"]
+    (change,) = (await client.get("/v1/changes")).json()["items"][SEEDED:]
     identifier = "01900000-0000-7000-8004-00000000abcd"
     copy = change["report"] | {"id": identifier, "stated_at": "2016-07-02", "drafted_by": "drafting elsewhere"}
     async with database.write() as session:
