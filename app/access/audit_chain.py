@@ -19,7 +19,7 @@ from app.storage.types import table_of
 
 WRITES, READS = "writes", "reads"
 PAGE_ROWS = 1000
-# What never changes in a row; of equal reads, the count and the time of the last do.
+# Columns that never change; of equal reads, the count and the time of the last do.
 _FIXED = ("position", "id", "action", "key_id", "organisation", "clearance", "address", "method", "target", "status_code", "first_at")
 
 _table, heads = table_of(AuditEntry), table_of(AuditHead)

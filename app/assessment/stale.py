@@ -51,7 +51,7 @@ async def assess_stale(session: AsyncSession, horizons: Mapping[str, timedelta],
 async def _next_indicators(connection: AsyncConnection, row: Any) -> tuple[list[UUID], int, UUID | None]:
     """Return the next indicators, and the level and identifier to continue after.
 
-    What each clearance sees comes before what it does not see; otherwise how soon a document follows would tell of hidden ones.
+    What each clearance sees comes before what it does not see; otherwise how soon a document follows would reveal hidden ones.
     """
     projections, sources = table_of(IndicatorProjection).c, table_of(IndicatorSource).c
     found: list[UUID] = []

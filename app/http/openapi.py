@@ -195,7 +195,7 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     for path, operations in (document["paths"] | document["webhooks"]).items():
         for method, operation in operations.items():
             _complete_operation(operation)
-            # Those that need a scope describe a 403 without a clearance to choose; others answer without a key with what is public.
+            # An operation that needs a scope describes a 403, and takes no clearance; others answer without a key with what is public.
             scoped = "403" in operation["responses"] and not any(each["name"] == "clearance" for each in operation.get("parameters", []))
             if method == "get" and operation["security"] and not scoped:
                 operation["security"].insert(0, {})

@@ -164,7 +164,7 @@ _DETAILS = {
     "less_than_equal": "must be {le} or less",
     **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be a UUID, such as 01900000-0000-7000-8004-000000000007"),
 }
-# What is right, by the pattern that a text must match.
+# Descriptions of right values, by the pattern that a text must match.
 PATTERNS = {
     "^[a-z0-9-]{1,64}$": "use a-z, 0-9 and -, 1 to 64 characters, such as aleppo-east",
     "^[A-Z]{3}$": "use the three capital letters of a country (ISO 3166-1 alpha-3), such as SYR",

@@ -50,7 +50,7 @@ class LedgerAppender:
     recorded_at: datetime
     seq: list[int]
     hashes: list[str]
-    # What hashes the keys that act.
+    # The secret with which the keys that act are hashed.
     hashing_key: bytes
     # The positions up to which the nodes of the trees are stored.
     _sealed: list[int] = field(init=False)

@@ -1,4 +1,4 @@
-"""Partners: whose logs this service witnesses, and whose cosignatures stand in its own checkpoints."""
+"""Partners: whose logs this service witnesses, and who cosign its own checkpoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -56,7 +56,7 @@ UNPROTECTED = "a protected source stays protected, because readers have been sho
 async def change_record(session: AsyncSession, caller: Principal, model: ReferenceModel, identifier: UUID, patch: Any) -> bool:
     """Change an existing record, and return whether the patch changes anything.
 
-    Fields that are sent back as the caller sees them stay as they are.
+    Fields that are sent back as the caller sees them stay unchanged.
     Raise 403 for a field that the caller does not see, 409 for the code of another place, 422 for a patch that leaves no valid record.
     """
     await open_appender(session)

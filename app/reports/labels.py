@@ -254,7 +254,7 @@ async def _apply_label(
 async def _update_indicator_sources(session: AsyncSession, report: Report) -> None:
     """Replace the rows of an indicator, and of the source and facet of a report and of each source that it names beside its own.
 
-    There is none for a level that sees no report, else one from the first time it saw one: a row below a raised label would show later
+    A level that sees no report gets no row, another one from the first time it saw one: a row below a raised label would show later
     grades of the source to readers who must not know that the indicator rests on it.
     """
     reports = table_of(Report).c

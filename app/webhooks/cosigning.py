@@ -141,7 +141,7 @@ class CheckpointSender:
 
 
 def find_cosignature(signed: Signed, lines: bytes, cosigner: VerifierKey) -> tuple[str, int]:
-    """Return the line of a cosigner among some lines, and its time; raise InvalidNote if there is none, or it is not valid."""
+    """Return the line of a cosigner among some lines, and its time; raise InvalidNote if it is missing or not valid."""
     note = SignedNote.parse(signed.note + lines)
     for name, id_, signature in note.signatures:
         if (name, id_) == (cosigner.name, cosigner.id) and (at := cosigner.verify(note.text, signature)) is not None:

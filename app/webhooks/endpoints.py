@@ -24,7 +24,7 @@ from app.webhooks.schemas import ChangeEvent, DeliveryOut, DeliveryPage, Deliver
 from app.webhooks.ssrf_guard import ForbiddenTarget, check_target
 
 router = APIRouter(tags=["Webhooks"])
-# What Lifeline sends, for the OpenAPI document; serves nothing.
+# Requests that Lifeline sends, for the OpenAPI document; serves nothing.
 events = APIRouter()
 
 WEBHOOK_CURSOR = Cursor("webhooks", UUID)

@@ -252,7 +252,7 @@ async def test_prune_deletes_old_entries_that_were_exported_and_no_others(
             async with engine.begin() as connection:
                 await connection.execute(delete(AuditEntry))
     assert (await lifeline(database_url, "audit", "prune", str(file))) == (0, "Deleted 0 entries that are older than 30 days.\n")
-    # What is left can be verified from the last row that was deleted.
+    # The rest can be verified from the last row that was deleted.
     assert (await lifeline(database_url, "verify"))[0] == 0
     await client.post("/v1/reports", json=report(source="monitor"))
     await list_audit(client)

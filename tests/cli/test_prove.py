@@ -36,7 +36,7 @@ def run(settings: Settings, *arguments: str) -> tuple[int, str]:
 
 
 async def add_cosignatures(client: httpx.AsyncClient, settings: Settings, count: int) -> None:
-    """Let partners cosign the public ledger as it is."""
+    """Let partners cosign the public ledger."""
     note = (await client.get("/v1/ledger/checkpoint?clearance=clear")).text
     text = SignedNote.parse(note.encode()).text
     for number in range(count):

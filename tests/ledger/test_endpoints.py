@@ -12,7 +12,7 @@ from tests.support.fixtures import MakeClient
 
 async def _get(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
     found: dict[str, Any] = (await client.get(path)).json()
-    # What the service signs with has tests of its own.
+    # Keys of the service have tests of their own.
     return {name: value for name, value in found.items() if name not in ("origin", "vkey", "cosigner_vkey", "partners", "proved_at")}
 
 

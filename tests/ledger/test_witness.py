@@ -118,7 +118,7 @@ async def test_only_one_of_two_concurrent_histories_is_cosigned(witness: httpx.A
 
 @sqlite_only
 async def test_restored_database_does_not_make_a_witness_forget(witness: httpx.AsyncClient, settings: Settings, tmp_path: Path) -> None:
-    """What was cosigned is beside the key; without that file nothing is cosigned."""
+    """The last cosigned checkpoint is beside the key; without that file nothing is cosigned."""
     assert (await send(witness, LOG.request(0, 5)))[0] == 200
     empty = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/empty.db"})
     assert (await asyncio.to_thread(invoke, "migrate", database_url=empty.database_url)).exit_code == 0

@@ -234,7 +234,7 @@ async def test_party_to_the_conflict_counts_from_its_change_on(client: httpx.Asy
         assert (await client.get(at, params=params)).json()["agreement"] == "single", params
     history = (await client.get(f"{at}/history")).json()["items"]
     assert [(each["type"], each["agreement"]) for each in history] == [("report", "single"), ("source", "unconfirmed")]
-    # What followed from the type follows from a new one; what was said apart from it stays.
+    # A field that followed from the type follows from a new one; a field that was sent stays.
     assert (await patch(client, "sources/agency", type="armed_actor"))["party_to_conflict"] is True
     assert (await patch(client, "sources/monitor", type="ngo"))["party_to_conflict"] is True
     assert (await patch(client, "sources/monitor", party_to_conflict=None))["party_to_conflict"] is False

@@ -1,4 +1,4 @@
-"""What a gazetteer adds to the places that are known, and changes in them."""
+"""The places that a gazetteer adds, and its changes of those that are known."""
 
 import unicodedata
 from collections import Counter
@@ -42,7 +42,7 @@ class PlannedUnit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What some units add and change, by the identifier of the place, and how many of them exist."""
+    """Places that some units add and change, by the identifier of the place, and how many of them exist."""
 
     new: list[tuple[Unit, PlaceIn]]
     changes: dict[UUID, dict[str, Any]]

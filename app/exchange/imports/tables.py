@@ -12,7 +12,7 @@ Hashtag = tuple[str, frozenset[str]]
 
 # Stands for a formula whose result was never calculated and saved.
 UNCALCULATED = "#UNCALCULATED!"
-# Stands in the second and further columns of merged cells.
+# The value of the second and further columns of merged cells.
 MERGED = "#MERGED!"
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 # HXL 1.1: the row of hashtags is among the first 25 rows.
@@ -21,7 +21,7 @@ MAX_HEADER_ROWS = 25
 MAX_COLUMNS = 2000
 # Administrative levels by HXL tag; 0 is the country.
 LEVELS_OF_TAGS = {"#country": 0, "#adm1": 1, "#adm2": 2, "#adm3": 3, "#adm4": 4, "#adm5": 5}
-# What a row of hashtags consists of, valid or not, in contrast to errors such as #N/A.
+# A cell of a row of hashtags, valid or not, in contrast to errors such as #N/A.
 _TAG_LIKE = re.compile(r"#\s*\w+(?![\w/!?])")
 _HASHTAG = re.compile(r"#\s*[A-Za-z][A-Za-z0-9_]*(\s*\+\s*[A-Za-z][A-Za-z0-9_]*)*\s*")
 

@@ -72,7 +72,7 @@ async def _size_of_own(connection: AsyncConnection, level: int, key: VerifierKey
 
 @dataclass(slots=True)
 class BundleResult:
-    """What a bundle brought: its checkpoint, the entries that were verified, what was applied, and whether the file is complete."""
+    """The content of a bundle that was read: its checkpoint, the entries that were verified, what was applied, and whether the file is complete."""
 
     checkpoint: Checkpoint
     entries: int = 0

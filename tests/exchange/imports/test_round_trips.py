@@ -1,4 +1,4 @@
-"""What other programs read from the exports and save is taken back: libhxl, pandas and LibreOffice."""
+"""Files that other programs save after reading an export are taken back: libhxl, pandas and LibreOffice."""
 
 import asyncio
 import io

@@ -142,7 +142,7 @@ async def make_sites(new_database: Callable[[], str], tmp_path: Path) -> AsyncIt
 
 
 async def test_bundle_brings_everything_and_takes_the_cosignature_back(make_sites: MakeSites) -> None:
-    """Encrypted above `clear`; the reader's cosignature stands in the writer's checkpoint after the next bundle."""
+    """Encrypted above `clear`; the reader's cosignature is in the writer's checkpoint after the next bundle."""
     one, other = await make_sites("north", "south", level=Label.AMBER)
     await one.record(*(report(value={"people": number}, sensitivity=("clear", "amber", "red")[number % 3]) for number in range(480)))
     content = await one.write(other)
