@@ -27,9 +27,7 @@ from app.reports.schemas import ReportStatus
 from app.storage.paging import chunks, fetch_page
 from app.storage.types import row_from, table_of
 
-NEWER = table_of(Report).alias("newer")
-OLD = table_of(Report).alias("old")
-RELAYED = table_of(Report).alias("relayed")
+NEWER, OLD, RELAYED = (table_of(Report).alias(name) for name in ("newer", "old", "relayed"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ that is applied twice, or that returns to where it came from, adds nothing. `rec
 when this service learned of the entry.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -22,8 +22,8 @@ from app.domain.tlp import LABELS, MAX_LEVEL, Label
 from app.exchange.replication.entry_schema import Entry, parse_entry
 from app.exchange.replication.queries import is_recorded, last_label_elsewhere
 from app.exchange.replication.reference import apply_records
-from app.exchange.replication.results import ApplyResult
-from app.http.problems import FieldProblem, Problem, not_found, pointer
+from app.exchange.replication.results import ApplyResult, AuthorFor, within_report
+from app.http.problems import FieldProblem, Problem, not_found
 from app.ledger.models import REFERENCE_TYPES, LedgerEntry
 from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome
@@ -38,8 +38,6 @@ from app.settings import Settings
 
 # Types of entries that are applied together.
 _TOGETHER = {each: each for each in ("report", *REFERENCE_TYPES)}
-# Returns as whom the entries of an organisation are recorded.
-AuthorFor = Callable[[str], Principal]
 
 
 class EntryApplier:
@@ -141,7 +139,7 @@ class EntryApplier:
         outcomes, _ = await record_reports(session, caller, reports, self._settings, identifiers=identifiers, before_import=self._head)
         for (at, entry), identifier, outcome in zip(run, identifiers, outcomes, strict=True):
             if isinstance(outcome, list):
-                result.refused.append((at, _within_report(outcome)))
+                result.refused.append((at, within_report(outcome)))
                 continue
             self._map(identifier, outcome.report.id)
             if outcome.created:
@@ -199,7 +197,7 @@ class EntryApplier:
                 result.conflicts += 1
             else:
                 errors = problem.errors or [FieldProblem(pointer="", detail=problem.detail)]
-                result.refused.append((at, _within_report(errors) if entry.type == "correction" else errors))
+                result.refused.append((at, within_report(errors) if entry.type == "correction" else errors))
             return
         if added:
             result.added[entry.type] += 1
@@ -302,7 +300,3 @@ class EntryApplier:
                 raise Problem(409, "Lowering a label takes two persons.", kind="same-person")
         await replicate_label(session, caller, identifier, label, entry.reason, self._settings, first_recorded_at=entry.first_recorded_at)
         return True
-
-
-def _within_report(errors: FieldErrors) -> FieldErrors:
-    return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in errors]

@@ -11,9 +11,9 @@ from sqlmodel import col
 
 from app.client import AsyncLifeline, Change, LifelineError, Page
 from app.domain.times import utc_now
-from app.exchange.replication.apply import AuthorFor, EntryApplier
+from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.models import Upstream
-from app.exchange.replication.results import ApplyResult
+from app.exchange.replication.results import ApplyResult, AuthorFor
 from app.http.problems import FieldProblem
 from app.settings import Settings
 from app.storage.database import Database

@@ -1,11 +1,17 @@
 """Results of applying the entries of another Lifeline."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.access.principal import Principal
 from app.domain.kinds import KINDS
 from app.exchange.replication.entry_schema import KNOWN_TYPES, Entry
+from app.http.problems import FieldProblem, pointer
 from app.reports.references import FieldErrors
+
+# Returns as whom the entries of an organisation are recorded.
+AuthorFor = Callable[[str], Principal]
 
 
 @dataclass(slots=True)
@@ -36,3 +42,8 @@ class ApplyResult:
         else:
             return True
         return False
+
+
+def within_report(errors: FieldErrors) -> FieldErrors:
+    """Return errors of a report as those of the entry that carries it."""
+    return [FieldProblem(pointer=pointer(["report"]) + each.pointer, detail=each.detail) for each in errors]
