@@ -36,7 +36,7 @@ _SAMPLE_ROWS = 50
 
 @dataclass(slots=True)
 class _Described:
-    """The description of one unit in the rows of a file, and where it is: the row in which it is the lowest unit, otherwise the first one."""
+    """A unit as the rows of a file describe it, and where: the row in which it is the lowest unit, otherwise the first one."""
 
     unit: Unit
     at: tuple[str | None, int]

@@ -199,10 +199,8 @@ class EntryApplier:
                 errors = problem.errors or [FieldProblem(pointer="", detail=problem.detail)]
                 result.refused.append((at, within_report(errors) if entry.type == "correction" else errors))
             return
-        if added:
-            result.added[entry.type] += 1
-        else:
-            result.existing += 1
+        result.added.update([entry.type] * added)
+        result.existing += not added
 
     async def _correct(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         assert entry.report is not None
@@ -246,9 +244,12 @@ class EntryApplier:
     async def _is_recorded(self, session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors) -> bool:
         """Return whether the statement is recorded under another identifier, as far as the caller may know."""
         (resolved,) = await resolve_references(session, caller, [sent], self._settings, replicated=True)
-        if isinstance(resolved, list):
-            return False
-        return bool(await find_by_fingerprint(await session.connection(), [resolved.fingerprint], caller.level))
+        known = (
+            {}
+            if isinstance(resolved, list)
+            else await find_by_fingerprint(await session.connection(), [resolved.fingerprint], caller.level)
+        )
+        return bool(known)
 
     async def _retract(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         identifier = self._local(entry.report_id)

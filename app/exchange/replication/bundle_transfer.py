@@ -72,7 +72,7 @@ async def _size_of_own(connection: AsyncConnection, level: int, key: VerifierKey
 
 @dataclass(slots=True)
 class BundleResult:
-    """The content of a bundle that was read: its checkpoint, the entries that were verified, what was applied, and whether the file is complete."""
+    """A bundle that was read: its checkpoint, the entries that were verified, what was applied, and whether the file is complete."""
 
     checkpoint: Checkpoint
     entries: int = 0
