@@ -82,8 +82,7 @@ class EntryApplier:
             if type_ == "report":
                 await self._record(session, caller, list(run), result)
             elif type_ is not None:
-                brought = self.brought_sources if self._from_file else None
-                await apply_records(session, caller, list(run), result, self._settings, brought)
+                await apply_records(session, caller, list(run), result, self._settings, self.brought_sources if self._from_file else None)
             else:
                 for at, entry in run:
                     await self._amend(session, caller, at, entry, result)
@@ -204,8 +203,7 @@ class EntryApplier:
 
     async def _correct(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         assert entry.report is not None
-        connection = await session.connection()
-        identifier = entry.report.id
+        connection, identifier = await session.connection(), entry.report.id
         visible, hidden = await find_by_identifier(connection, [identifier], caller.level)
         if identifier in visible:
             return False
@@ -253,8 +251,7 @@ class EntryApplier:
 
     async def _retract(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         identifier = self._local(entry.report_id)
-        visible = await find_visible_report(await session.connection(), identifier, caller)
-        if visible is None:
+        if (visible := await find_visible_report(await session.connection(), identifier, caller)) is None:
             raise not_found("report")
         if visible.report.retracted_from_level is not None:
             return False
