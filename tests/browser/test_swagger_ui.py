@@ -23,15 +23,16 @@ def page(browser: Browser, demo: Server) -> Iterator[Page]:
 
 def authorize(page: Page, key: str | None) -> None:
     """Press Authorize and paste a key; without a key, log out."""
-    page.locator(".auth-wrapper button.authorize").click()
-    dialog = page.locator(".dialog-ux")
-    dialog.get_by_role("button", name="Close").wait_for()
-    if (logout := dialog.locator("button", has_text="Logout")).count():
+    page.locator(".auth-wrapper > button.authorize").click()
+    # The form of the key; HTTP Basic has one of its own.
+    form = page.locator(".dialog-ux .auth-container", has_text="Key (http, Bearer)")
+    form.get_by_role("button", name="Close").wait_for()
+    if (logout := form.locator("button", has_text="Logout")).count():
         logout.click()
     if key is not None:
-        dialog.locator("input").fill(key)
-        dialog.locator("button.authorize").click()
-    dialog.get_by_role("button", name="Close").click()
+        form.locator("input").fill(key)
+        form.locator("button.authorize").click()
+    form.get_by_role("button", name="Close").click()
 
 
 def operation(page: Page, name: str) -> Locator:
