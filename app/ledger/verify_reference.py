@@ -12,10 +12,10 @@ from sqlmodel import col
 from app.domain.times import start_of
 from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, RECORD, LedgerEntry
 from app.reference.bodies import records_of
-from app.reference.models import MODELS, Place, PlaceAncestor, ReferenceModel, Source, SourceGrade
+from app.reference.models import MODELS, Extent, Place, PlaceAncestor, ReferenceModel, Source, SourceGrade
 from app.reference.queries import first_grade
 from app.reference.records import REVEAL_FROM
-from app.reference.rows import Record, is_restricted, place_row, route_row, source_row
+from app.reference.rows import Record, extent_rows, is_restricted, place_row, place_shape, route_row, source_row
 from app.storage.types import table_of
 
 BATCH_SIZE = 1000
@@ -72,13 +72,30 @@ async def _verify_rows(connection: AsyncConnection, type_: str, model: Reference
         last = select(func.max(entries.global_seq)).where(entries.record_id.in_(ids)).group_by(entries.record_id)
         found = await connection.execute(select(entries.record_id, entries.global_seq, entries.detail).where(entries.global_seq.in_(last)))
         recorded = {each.record_id: each for each in found}
+        extents = await _load_extents(connection, ids)
         for row, stored in zip(rows, await records_of(connection, model, rows), strict=True):
             entry = recorded.get(row["id"])
             if entry is None:
                 yield f"{type_} {row['slug']}: no entry records it"
             elif wrong := _differing(type_, row, stored, _record_of(entry.detail)):
                 yield f"{type_} {row['slug']}: {', '.join(wrong)} not as entry {entry.global_seq} recorded it"
+            elif extents[row["id"]] != _expected_extents(type_, row["id"], stored):
+                yield f"{type_} {row['slug']}: its extents are not those of the geometry that entry {entry.global_seq} recorded"
         after = ids[-1]
+
+
+async def _load_extents(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, set[tuple[Any, ...]]]:
+    columns = table_of(Extent).c
+    found: dict[UUID, set[tuple[Any, ...]]] = {each: set() for each in ids}
+    for row in await connection.execute(select(*columns).where(columns.record_id.in_(ids))):
+        found[row.record_id].add(tuple(row))
+    return found
+
+
+def _expected_extents(type_: str, identifier: UUID, record: Record) -> set[tuple[Any, ...]]:
+    shape = None if type_ == "source" else record["geometry"] if type_ == "route" else place_shape(record)
+    names = table_of(Extent).c.keys()
+    return {tuple(row[name] for name in names) for row in extent_rows(identifier, shape, is_route=type_ == "route")}
 
 
 def _differing(type_: str, row: RowMapping, stored: Record, recorded: Record) -> list[str]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
 
+from app.domain.tlp import MAX_LEVEL
 from app.reference.geometry import EXACT_FROM, BBox, bbox_of, by_type, intersects, visible_geometry
 from app.reference.records import REVEAL_FROM, alias_slug
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
@@ -118,3 +119,16 @@ def visible_record(type_: str, record: Mapping[str, Any], level: int) -> dict[st
         return {**record, "geometry": visible_geometry(record["geometry"], level), "redacted": ["geometry"]}
     withheld = {"slug": alias_slug(UUID(record["id"])), "name": record["alias"], "names": {}, "organisation": None}
     return {**record, **withheld, "redacted": list(withheld)}
+
+
+def extent_rows(identifier: UUID, geometry: dict[str, Any] | None, *, is_route: bool = False) -> list[dict[str, Any]]:
+    """Return the rows of the extents of a record: of a route, also those of its rounded geometry for clearances below EXACT_FROM."""
+    if geometry is None:
+        return []
+    seen = [(0, EXACT_FROM - 1), (EXACT_FROM, MAX_LEVEL)] if is_route else [(0, MAX_LEVEL)]
+    rows = []
+    for low, high in seen:
+        for type_, part in by_type(visible_geometry(geometry, low) if is_route else geometry).items():
+            box = dict(zip(("west", "south", "east", "north"), bbox_of(part), strict=True))
+            rows.append({"record_id": identifier, "type": type_, "min_clearance": low, "max_clearance": high, **box})
+    return rows

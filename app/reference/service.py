@@ -12,17 +12,16 @@ from sqlmodel import col
 
 from app.access.principal import Principal
 from app.domain.identifiers import uuid7
-from app.domain.tlp import MAX_LEVEL
 from app.http.problems import FieldProblem, Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body
 from app.ledger.models import RECORD, LedgerEntry, first_recorded_detail
-from app.reference.geometry import EXACT_FROM, bbox_of, by_type, visible_geometry
 from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
 from app.reference.queries import UNKNOWN_PLACE, ancestors_of, find_places
 from app.reference.records import REVEAL_FROM, alias_slug
 from app.reference.rows import (
     Record,
+    extent_rows,
     is_restricted,
     place_record,
     place_row,
@@ -198,19 +197,6 @@ async def add_route(
         await session.execute(insert(table_of(Extent)), extent_rows(identifier, route.geometry, is_route=True))
     await appender.flush(session, [append_version(appender, caller, "route", record, first_recorded_at)])
     return identifier
-
-
-def extent_rows(identifier: UUID, geometry: dict[str, Any] | None, *, is_route: bool = False) -> list[dict[str, Any]]:
-    """Return the rows of the extents of a record: of a route, also those of its rounded geometry for clearances below EXACT_FROM."""
-    if geometry is None:
-        return []
-    seen = [(0, EXACT_FROM - 1), (EXACT_FROM, MAX_LEVEL)] if is_route else [(0, MAX_LEVEL)]
-    rows = []
-    for low, high in seen:
-        for type_, part in by_type(visible_geometry(geometry, low) if is_route else geometry).items():
-            box = dict(zip(("west", "south", "east", "north"), bbox_of(part), strict=True))
-            rows.append({"record_id": identifier, "type": type_, "min_clearance": low, "max_clearance": high, **box})
-    return rows
 
 
 async def _require_new(session: AsyncSession, model: ReferenceModel, slug: str, taken: Any) -> None:

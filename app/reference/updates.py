@@ -19,6 +19,7 @@ from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, Refere
 from app.reference.queries import grade_in_force
 from app.reference.rows import (
     Record,
+    extent_rows,
     is_party_by_default,
     place_row,
     place_shape,
@@ -35,7 +36,6 @@ from app.reference.service import (
     code_rows,
     code_taken,
     existing_codes,
-    extent_rows,
     load_containers,
     resolve_place,
 )

@@ -25,9 +25,9 @@ from app.ledger.models import LedgerEntry
 from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.queries import find_sources
 from app.reference.records import PlaceRecord, SourceRecord
-from app.reference.rows import place_record, place_row, place_shape, route_record, route_row, source_record, source_row
+from app.reference.rows import extent_rows, place_record, place_row, place_shape, route_record, route_row, source_record, source_row
 from app.reference.schemas import Code, PlaceIn, RouteIn, SourceIn
-from app.reference.service import append_version, extent_rows
+from app.reference.service import append_version
 from app.reports.models import Report
 from app.reports.service import append_report, append_retraction
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate

@@ -37,6 +37,8 @@ WITHOUT_INPUT = {
 }
 
 
+# Takes a checkpoint that a partner signed; tests/ledger/test_witness.py sends some.
+NOT_RUN = {"POST /v1/witness/add-checkpoint"}
 FORMATS = FormatChecker(["date", "uuid"])
 
 
@@ -75,8 +77,9 @@ class Example:
 
 def _examples() -> Iterator[Example]:
     """Yield the form of each operation as Swagger UI fills it in, with each body, then with each other parameter that has examples."""
-    for name, operation in OPERATIONS.items():
+    for name in (each for each in OPERATIONS if each not in NOT_RUN):
         method, path = name.split(" ")
+        operation = OPERATIONS[name]
         parameters = operation.get("parameters", [])
         for each in parameters:
             if each["in"] == "path":
@@ -99,8 +102,8 @@ def test_operation_has_an_example() -> None:
     }
     assert set(OPERATIONS) - with_example - with_schema_examples == WITHOUT_INPUT
     for name, operation in OPERATIONS.items():
-        if "requestBody" in operation:
-            assert operation["requestBody"]["content"]["application/json"]["examples"], name
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            assert name == "POST /v1/imports" or content["examples" if "json" in media_type else "example"], (name, media_type)
 
 
 @pytest.fixture
@@ -187,7 +190,7 @@ async def test_examples_succeed_on_the_demo(app: FastAPI, demo: tuple[Settings, 
             if wrong := _deviation(example.name, answer):
                 failed.append(f"{example}: {wrong}")
     assert not failed, "\n".join(failed)
-    assert ran == set(OPERATIONS)
+    assert ran == set(OPERATIONS) - NOT_RUN
 
 
 async def test_webhooks_of_the_demo_send_nothing(app: FastAPI, demo: tuple[Settings, str]) -> None:

@@ -131,6 +131,10 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
         ["DELETE FROM indicator_source WHERE facet = '~named'"],
         r"indicator [0-9a-f-]{36}: the index of its sources",
     ),
+    "the extents of a place": (
+        ["UPDATE extent SET west = -1"],
+        r"place country: its extents are not those of the geometry that entry 1 recorded",
+    ),
     "an entry without its route": (["DELETE FROM route WHERE slug = 'south-road'"], r"entry 12 \(route\): its record is missing"),
     **{
         f"the {what} of a {statement.split()[1]}": ([statement], f"{record} not as entry {entry} recorded it")
@@ -139,7 +143,6 @@ TAMPERED: dict[str, tuple[list[str], str]] = {
             ("names", "UPDATE place SET names = '{\"ar\": \"x\"}' WHERE slug = 'oldtown'", "place oldtown: names", 2),
             ("parent", "UPDATE place SET parent_id = NULL", "place oldtown: parent", 2),
             ("end", "UPDATE place SET valid_to = '2016-12-22' WHERE slug = 'oldtown'", "place oldtown: valid_to", 2),
-            ("box", "UPDATE place SET west = 0 WHERE slug = 'oldtown'", "place oldtown: west", 2),
             ("code", "UPDATE place_code SET code = 'SY03'", "place oldtown: codes", 2),
             ("organisation", "UPDATE source SET organisation = 'another' WHERE slug = 'agency'", "source agency: organisation", 3),
             ("first grade", "UPDATE source_grade SET reliability = 'A' WHERE global_seq = 0", "source agency: first_reliability", 3),
@@ -189,6 +192,7 @@ EARLIER = {
         "a report without an entry",
         "swapped order",
         "an entry without its route",
+        "the extents of a place",
     ),
     *(what for what, (_, pattern) in TAMPERED.items() if pattern.endswith("recorded it")),
 }

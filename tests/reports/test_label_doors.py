@@ -188,7 +188,7 @@ DOORS: dict[str, tuple[Callable[[Attacker], Awaitable[None]], ...]] = {
 # Doors that find an earlier report in the database; the others are tried on SQLite only.
 RECOGNISING = {by_draft, by_sending_again, by_import, by_full_import}
 # Collections whose operations write no report.
-OTHER = {"keys", "places", "routes", "sources", "webhooks"}
+OTHER = {"keys", "places", "routes", "sources", "webhooks", "witness"}
 # Operations on drafts that record nothing.
 NO_DOORS = {"/v1/drafts/from-text", "/v1/drafts/{id}/rejection"}
 

@@ -140,9 +140,9 @@ async def test_raised_label_removes_the_report_from_every_response(
     assert (tombstone["type"], tombstone["report_id"], tombstone["report"]) == ("tombstone", recorded["id"], None)
     assert (tombstone["reason"], tombstone["detail"], tombstone["recorded_by"]) == (None, None, "")
     (document,) = tombstone["documents"]
-    assert (document["value"]["people"], document["revision"]) == (1, 3)
+    assert (document["value"]["people"], document["revision"]) == (1, SEEDED + 3)
     all_entries = await all_changes(client)
-    assert (all_entries[2]["type"], all_entries[2]["detail"]) == ("label", {"sensitivity": "red", "before": "clear"})
+    assert (all_entries[SEEDED + 2]["type"], all_entries[SEEDED + 2]["detail"]) == ("label", {"sensitivity": "red", "before": "clear"})
     assert (await client.get(f"/v1/reports/{recorded['id']}")).json()["sensitivity"] == "red"
     await assert_verified(settings.database_url)
 

@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import sqlite_only
 from tests.support.telemetry import access_log_lines
 
@@ -33,7 +33,7 @@ async def test_access_log_has_one_line_per_request_without_secrets(
     assert lines[0]["request_id"] == "from-a-proxy.1"
     assert lines[1]["request_id"] == listed.headers["x-request-id"]
     # The revision after a write.
-    assert [line["revision"] for line in lines[:3]] == [listed.json()["revision"]] * 3 == [1] * 3
+    assert [line["revision"] for line in lines[:3]] == [listed.json()["revision"]] * 3 == [SEEDED + 1] * 3
     assert re.fullmatch(r"[0-9a-f-]{36}", lines[0]["key_id"])
     assert all(line["duration_ms"] > 0 and line["level"] == "info" and line["timestamp"].endswith("Z") for line in lines)
     key = client.headers["authorization"].removeprefix("Bearer ")

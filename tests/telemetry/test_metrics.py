@@ -10,7 +10,7 @@ import httpx
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import MakeClient, mostly_sqlite
 from tests.support.servers import invoke
 from tests.support.telemetry import metric_value, scrape
@@ -40,7 +40,7 @@ async def test_metrics_count_cache_hits_and_public_entries_only(
     assert metric_value(found, "lifeline_response_cache_bytes") > 0
     assert metric_value(found, "lifeline_database_up") == 1
     # The public report of 2016 makes its indicator stale; the report at `red` is in neither number.
-    assert metric_value(found, "lifeline_ledger_seq") == 1
+    assert metric_value(found, "lifeline_ledger_seq") == SEEDED + 1
     assert metric_value(found, "lifeline_stale_indicators") == 1
     assert metric_value(found, "lifeline_webhook_deliveries_pending") == 0
     assert metric_value(found, "lifeline_requests_shed_total") == 0
