@@ -72,7 +72,7 @@ async def test_correction_of_an_amber_report_is_a_reference_or_a_plain_report(
     second = await make_client(clearance=Label.RED)
     (proposal,) = (await second.get("/v1/label-proposals")).json()["items"]
     assert (await second.post(proposal["links"]["confirmation"])).status_code == 201
-    await receiver.wait_for_requests(3)
+    await receiver.wait_for_requests(4)
     by_type = {request.event["data"]["type"]: request for request in receiver.requests}
     assert set(by_type["correction"].event["data"]) == {"seq", "type", "links"}
     assert by_type["report"].event["data"]["report"]["value"]["people"] == 7
