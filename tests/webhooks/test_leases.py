@@ -153,7 +153,7 @@ async def test_redelivery_after_410_does_not_wait_for_the_lease(
     app.state.settings.webhook_timeout_seconds = 60
     await post_all(client, report(), report(source="envoy"))
     receiver.respond_with(http_response(410))
-    webhook = await register(after="beginning")
+    webhook = await register(kind="trapped_population", after="beginning")
     await wait_until_disabled(client, webhook)
     first = (await delivery_log(client, webhook))[-1]
     assert (await client.post(first["links"]["redelivery"])).status_code == 202
