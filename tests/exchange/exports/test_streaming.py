@@ -26,7 +26,7 @@ from app.main import Application
 from app.reports.models import Report
 from app.storage.database import Database
 from app.storage.types import table_of
-from tests.support.factories import Reference, report
+from tests.support.factories import SEEDED, Reference, report
 from tests.support.fixtures import MakeKey
 from tests.support.servers import execute_sql
 
@@ -72,22 +72,23 @@ def append_to(messages: list[dict[str, Any]]) -> OnMessage:
 
 
 async def clone(database: Database, first: int, last: int) -> None:
-    """Copy the first report by SQL; the copies have the numbers from `first` to before `last`."""
+    """Copy the first report by SQL; the copies have the numbers from `first` to before `last` after the reference data."""
     reports, changes = table_of(Report), table_of(LedgerEntry)
     async with database.write() as session:
         connection = await session.connection()
         row = dict((await connection.execute(select(*reports.c).order_by(reports.c.global_seq).limit(1))).mappings().one())
-        rows = [row | {"global_seq": at, "id": UUID(int=row["id"].int + (at << 64))} for at in range(first, last)]
+        rows = [row | {"global_seq": at, "id": UUID(int=row["id"].int + (at << 64))} for at in range(SEEDED + first, SEEDED + last)]
         for start in range(0, len(rows), 500):
             await connection.execute(insert(reports), rows[start : start + 500])
         change = {
-            "global_seq": last,
+            "global_seq": SEEDED + last,
             "type": "grade",
             "level": 0,
             "redacted_below": 0,
             "salt": "0" * 32,
             "recorded_at": row["recorded_at"],
             "recorded_by": "test",
+            "actor_hash": b"0" * 32,
         }
         await connection.execute(insert(changes), [change])
 
