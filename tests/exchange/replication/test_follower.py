@@ -290,11 +290,14 @@ async def test_follower_replicates_label_changes_and_tombstones(
     assert confirmed.status_code == 201, confirmed.text
     async with upstream(app, red) as lifeline:
         assert (await pull(complete, lifeline)).added == {"label": 3}
-        assert await stored_assessments(complete) == await stored_assessments(database_url)
+        assert await stored_assessments(complete, ranked=True) == await stored_assessments(database_url, ranked=True)
         assert (await pull(complete, lifeline, restart=True)).added == {}
     async with upstream(app, green) as lifeline:
         await pull(partial, lifeline)
     assert await verification_problems(complete) == await verification_problems(partial) == []
+    for mirror in (complete, partial):
+        verified = await asyncio.to_thread(invoke, "verify", database_url=mirror)
+        assert verified.exit_code == 0, verified.output
     assert await _level_of(partial, people) == 4
     assert await _level_of(partial, shut) == 1
 
