@@ -176,7 +176,7 @@ async def create_draft_rejection(
     "/drafts/from-text",
     summary="Read an article into proposals",
     response_model=ReadingOut,
-    **create_operation(ArticleIn, responses=WRITE_ERRORS) | {"status_code": 200},
+    **create_operation(ArticleIn, responses=WRITE_ERRORS, idempotent=False) | {"status_code": 200},
 )
 async def create_reading(
     caller: Reporter,

@@ -121,8 +121,9 @@ def create_operation(
     responses: Responses = WRITE_ERRORS,
     examples: Mapping[str, Any] | None = None,
     max_items: int | None = None,
+    idempotent: bool = True,
 ) -> dict[str, Any]:
-    """Return the arguments of a route that creates a record from a JSON body.
+    """Return the arguments of a route that creates a record from a JSON body; only an `idempotent` one takes an Idempotency-Key.
 
     The body is one of these models, which their `kind` tells apart if there are several, together the component `name`; or a list of up to
     `max_items`.
@@ -144,7 +145,7 @@ def create_operation(
     shown = _request_examples(*models) if examples is None else {title: {"value": value} for title, value in examples.items()}
     content = {"schema": schema, "examples": shown}
     body = {"requestBody": {"required": True, "content": {"application/json": content}}}
-    return {"status_code": 201, "responses": responses, "openapi_extra": body | IDEMPOTENT}
+    return {"status_code": 201, "responses": responses, "openapi_extra": body | (IDEMPOTENT if idempotent else {})}
 
 
 def install(app: FastAPI) -> None:

@@ -42,14 +42,20 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
         ),
         (READ,),
     ),
-    "POST /v1/reports": (REPORT,),
-    "POST /v1/imports": (REPORT,),
+    **dict.fromkeys(
+        (
+            "POST /v1/reports", "POST /v1/imports", "POST /v1/drafts", "GET /v1/drafts", "GET /v1/drafts/{id}", "PATCH /v1/drafts/{id}",
+            "POST /v1/drafts/{id}/confirmation", "POST /v1/drafts/{id}/rejection", "POST /v1/drafts/from-text",
+        ),
+        (REPORT,),
+    ),
     "POST /v1/reports/{id}/correction": (REPORT, CURATE),
     "POST /v1/reports/{id}/retraction": (REPORT, CURATE),
     **dict.fromkeys(
         (
             "POST /v1/indicators/{id}/outcome", "POST /v1/sources/{slug}/grades", "POST /v1/reports/{id}/label", "GET /v1/label-proposals",
             "POST /v1/label-proposals/{id}/confirmation", "POST /v1/places", "POST /v1/sources", "POST /v1/routes",
+            "PATCH /v1/places/{slug}", "PATCH /v1/sources/{slug}", "PATCH /v1/routes/{slug}",
         ),
         (CURATE,),
     ),
@@ -58,10 +64,12 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
         (ADMIN,),
     ),
 }  # fmt: skip
-# Operations that ignore keys.
-KEYLESS = ("GET /health/live", "GET /health/ready", "GET /openapi.json", "GET /docs")
+# Operations that ignore keys, with their status; without a key that signs, no checkpoint is cosigned.
+KEYLESS = dict.fromkeys(("GET /health/live", "GET /health/ready", "GET /openapi.json", "GET /docs"), 200) | {
+    "POST /v1/witness/add-checkpoint": 404
+}
 # Statuses with access; a write then fails on its empty body or on the unknown record.
-WITH_ACCESS = {"GET": (200, 404), "POST": (404, 422), "DELETE": (404,)}
+WITH_ACCESS = {"GET": (200, 404), "POST": (404, 422), "PATCH": (200, 404, 422), "DELETE": (404,)}
 
 
 def operations() -> set[str]:
@@ -70,7 +78,7 @@ def operations() -> set[str]:
 
 
 def test_table_has_every_operation() -> None:
-    left = {each for each in operations() ^ (NEEDS.keys() | set(KEYLESS)) if each not in ("GET /openapi.json", "GET /docs")}
+    left = {each for each in operations() ^ (NEEDS.keys() | KEYLESS.keys()) if each not in ("GET /openapi.json", "GET /docs")}
     assert not left, "add the operation to the table"
 
 
@@ -102,7 +110,7 @@ async def request(client: httpx.AsyncClient, operation: str, key: str | None, st
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     # A HEAD of a stream ends at once.
     sent = "HEAD" if path.endswith("/stream") else method
-    answer = await client.request(sent, path, headers=headers, json={} if method == "POST" else None)
+    answer = await client.request(sent, path, headers=headers, json={} if method in ("POST", "PATCH") else None)
     if answer.status_code >= 400 and sent != "HEAD":
         assert answer.headers["content-type"] == "application/problem+json", operation
     for name in ("x-content-type-options", "referrer-policy", "content-security-policy"):
@@ -134,7 +142,7 @@ async def test_operation_answers_only_keys_with_its_scope(
             if status not in expected:
                 wrong.append((operation, sort, status))
     assert not wrong
-    for operation in KEYLESS:
-        assert [await request(anonymous, operation, key, stage) for key in (None, keys["wrong"], keys["read"])] == [200] * 3, operation
+    for operation, status in KEYLESS.items():
+        assert [await request(anonymous, operation, key, stage) for key in (None, keys["wrong"], keys["read"])] == [status] * 3, operation
     assert (await client.get("/v1/reports")).json()["revision"] == made["seq"], "no request has written anything"
     assert UUID(made["id"])
