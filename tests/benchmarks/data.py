@@ -159,6 +159,8 @@ async def _rows(client: httpx.AsyncClient) -> list[list[SQLModel]]:
             recorded_by=item["recorded_by"],
         )
         async for item in _every(client, "changes")
+        # The reference data comes first; the plain app has changes of reports alone.
+        if item["report_id"] is not None
     ]
     return [places, codes, sources, reports, indicators, changes]
 
