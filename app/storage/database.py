@@ -48,7 +48,7 @@ def _create_engine(
     # Error messages would repeat restricted values.
     options: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads, "hide_parameters": True}
     if sqlite_file is not None:
-        options |= {"connect_args": {"timeout": timeout, "async_creator_fn": partial(sqlite_driver.connect, sqlite_file)}}
+        options |= {"connect_args": {"timeout": timeout, "async_creator_fn": partial(sqlite_driver.connect, sqlite_file, writes=writes)}}
         address = url.replace("sqlite", "sqlite+aiosqlite", 1)
     else:
         # asyncpg parses the URL, because SQLAlchemy would take several hosts for one.

@@ -1,7 +1,12 @@
-"""SQLite connections that hop to their thread once per statement; `aiosqlite` hops four times, which costs more than most reads."""
+"""SQLite connections that hop to their thread once per statement, and those that write less often.
+
+`aiosqlite` hops four times a statement, which costs more than most reads. A write has some twenty statements, each of which takes less time
+than a hop; they run in the thread of the event loop, in between hops that let other requests have their turn.
+"""
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
@@ -9,6 +14,11 @@ from typing import Any, Self
 import aiosqlite
 
 from app.storage.sqlite_file import SqliteFile
+
+# Statements that may wait: for the lock of another process, or for the disk.
+_WAITING = ("BEGIN", "COMMIT", "ROLLBACK")
+# How long a write may keep the event loop to itself.
+MAX_SECONDS_WITHOUT_HOP = 0.005
 
 
 class SingleHopCursor:
@@ -44,9 +54,9 @@ class SingleHopCursor:
         """Do nothing: the cursor in the thread is closed already."""
 
     async def _run(self, method: str, statement: str, parameters: Any) -> None:
-        self._rows, self.description, self.rowcount, self.lastrowid = await self._connection.run(
-            partial(_run, method=method, statement=statement, parameters=parameters)
-        )
+        function = partial(_run, method=method, statement=statement, parameters=parameters)
+        found = await self._connection.run(function, hop=statement.startswith(_WAITING))
+        self._rows, self.description, self.rowcount, self.lastrowid = found
 
 
 def _run(connection: sqlite3.Connection, *, method: str, statement: str, parameters: Any) -> tuple[list[Any], Any, int, int | None]:
@@ -60,7 +70,10 @@ def _run(connection: sqlite3.Connection, *, method: str, statement: str, paramet
 
 
 class SingleHopConnection(aiosqlite.Connection):
-    """A connection with single-hop cursors."""
+    """A connection with single-hop cursors; those of one that `writes` hop only where they may wait, or the event loop has."""
+
+    writes = False
+    _hopped_at = 0.0
 
     def cursor(self) -> SingleHopCursor:  # type: ignore[override]
         """Return a cursor without a hop."""
@@ -75,14 +88,21 @@ class SingleHopConnection(aiosqlite.Connection):
             raise
         return self
 
-    async def run(self, function: Any) -> Any:
-        """Call a function with the underlying connection, in its thread."""
-        return await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+    async def run(self, function: Any, *, hop: bool = True) -> Any:
+        """Call a function with the underlying connection, in its thread unless there is no need to hop."""
+        if self.writes and not hop and time.monotonic() - self._hopped_at < MAX_SECONDS_WITHOUT_HOP:
+            return function(self._conn)
+        try:
+            return await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+        finally:
+            self._hopped_at = time.monotonic()
 
 
-def connect(sqlite_file: SqliteFile, _path: str, **options: Any) -> SingleHopConnection:
-    """Replace `aiosqlite.connect`, as SQLAlchemy's `async_creator_fn`."""
+def connect(sqlite_file: SqliteFile, _path: str, *, writes: bool, **options: Any) -> SingleHopConnection:
+    """Replace `aiosqlite.connect`, as SQLAlchemy's `async_creator_fn`. What writes is used by two threads, one after the other."""
+    options["check_same_thread"] = not writes
     connection = SingleHopConnection(partial(sqlite_file.connect, **options), iter_chunk_size=64)
+    connection.writes = writes
     # Otherwise a connection that is still open would keep the process from exiting.
     connection._thread.daemon = True
     return connection
