@@ -41,7 +41,7 @@ def place(number: int) -> dict[str, Any]:
     """Return a row of a place."""
     east, north = 36 + number % 60 / 10, 32.5 + number // 60 / 20
     box = {"longitude": east, "latitude": north}
-    return {"id": uuid7(), "slug": f"p{number}", "name": f"Place {number}", "created_at": utc_now(), **box}
+    return {"id": uuid7(), "slug": f"p{number}", "name": f"Place {number}", "names": {}, "created_at": utc_now(), **box}
 
 
 async def fill(url: str) -> None:

@@ -41,7 +41,7 @@ VALUES = {
     "log": LOG.verifier(),
     "cosigner": LOG.verifier(COSIGNATURE),
 }
-# What these commands take for an address: a public one that needs no look-up, and a theme that is read.
+# Addresses that these commands take: a public one that needs no look-up, and a theme that is read.
 URLS = {"witness add": "https://9.9.9.9/v1/witness", "pull hapi": "http://127.0.0.1:9/affected-people/humanitarian-needs"}
 FILES = {
     "export": "new.ndjson",
