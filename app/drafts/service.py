@@ -25,6 +25,7 @@ from app.drafts.schemas import DraftStatus
 from app.http.problems import Problem, invalid, not_found
 from app.http.representations import matches_etag
 from app.reference.queries import source_names
+from app.reference.updates import merge_patch
 from app.reports.queries import VisibleReport, find_relayed
 from app.reports.references import FieldErrors
 from app.reports.service import record_reports
@@ -83,7 +84,7 @@ async def correct_draft(
     """
     draft = await _require_proposed(session, caller, draft_id, settings)
     report = await _report_as_read(session, caller, draft, settings, if_match)
-    await _write(session, caller, draft, await _resolve(session, caller, validate(_merge(report, patch), settings), settings))
+    await _write(session, caller, draft, await _resolve(session, caller, validate(merge_patch(report, patch), settings), settings))
     return draft
 
 
@@ -185,19 +186,6 @@ def _body(draft: Draft, slugs: dict[str, str], relayed: set[str], settings: Sett
         "reason": draft.reason,
         "links": links | ({"report": f"/v1/reports/{draft.report_id}"} if draft.report_id else {}),
     }
-
-
-def _merge(target: Any, patch: Any) -> Any:
-    """Apply a JSON Merge Patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merge(merged.get(name), value)
-    return merged
 
 
 @contextlib.asynccontextmanager
