@@ -130,8 +130,8 @@ PLACES = (
     column("centroid.0", "#geo+lon", "number", header="longitude"),
     column("geometry", "#geo+geojson", "json"),
     column("names", "#meta+names", "json"),
-    column("valid_from", "#date+start"),
-    column("valid_to", "#date+end"),
+    column("valid_from", "#date+start", "date"),
+    column("valid_to", "#date+end", "date"),
     column("successor_of", "#loc+code+former"),
 )
 SOURCES = (

@@ -17,8 +17,9 @@ from app.exchange.exports.columns import EMPTY_LIST, Column
 from app.exchange.imports.tables import Cell, cell_text
 from app.reports.schemas import ReportIn
 
-# Some programs write a whole number with one decimal; three would be thousands in some countries.
-_INTEGER = re.compile(r"([+-]?\d{1,18})(\.0)?", re.ASCII)
+# Some programs write a whole number with one decimal; three would be thousands in some countries. Leading zeros are the end of a number
+# that a comma has torn apart: `250,000` in a CSV without quotation marks.
+_INTEGER = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))(\.0)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\u2019\u066c\u00a0\u202f\s]\d{3})+", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+[,\u066b]\d+", re.ASCII)
 _DAY = re.compile(r"(\d{1,4})[./\s-](\d{1,2})[./\s-](\d{1,4})", re.ASCII)

@@ -81,6 +81,14 @@ async def test_xlsx_dates_are_dates_and_are_imported_again(client: httpx.AsyncCl
     assert (again["existing"], again["created"], again["problem_count"]) == (len(rows), 0, 0), again
 
 
+async def test_xlsx_of_places_has_dates_of_validity(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/v1/places", json={"slug": "pocket", "name": "Pocket", "valid_to": "2016-12-22"})).status_code == 201
+    sheet = openpyxl.load_workbook(io.BytesIO((await client.get("/v1/places.xlsx")).content)).worksheets[0]
+    headers, _, place = sheet.iter_rows()
+    cell = next(cell for header, cell in zip(headers, place, strict=True) if header.value == "valid_to")
+    assert (str(cell.value), cell.number_format) == ("2016-12-22 00:00:00", "yyyy-mm-dd")
+
+
 def test_xlsx_day_that_excel_does_not_know_stays_text() -> None:
     columns = [column("day", dtype="date"), column("time", dtype="time")]
     book = openpyxl.load_workbook(render(XlsxRenderer("rows", columns), {"day": "1850-01-01", "time": "2016-07-28T09:30:15.999999Z"}))

@@ -197,6 +197,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("stated_at", "2016-07-28 09:30:00", "must be a date (2016-07-28) or an RFC 3339 date-time with offset"),
     ("stated_at", TWICE, "the clocks of Asia/Damascus change at this time"),
     ("people", "300,000", "write 300000"),
+    ("people", "050", "whole number in digits alone"),
     ("people", "300.000", "write 300000"),
     ("people", "\u0663\u0660\u0660\u066c\u0660\u0660\u0660", "write 300000"),
     ("people", "34,5", "write 34, 35 or 345, whichever is meant"),
