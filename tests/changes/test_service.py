@@ -109,8 +109,8 @@ async def test_waiting_clients_cost_no_thread_and_no_query(client: httpx.AsyncCl
             await asyncio.sleep(0.01)
     asked, threads = len(queries), threading.active_count()
     await asyncio.sleep(0.3)
-    # The webhook dispatcher runs its own query from time to time.
-    assert len(queries) - asked <= 1, "waiting clients run no query"
+    # Tasks in the background run queries of their own from time to time, on other tables.
+    assert [each for each in queries[asked:] if "ledger_entry" in each or "api_key" in each] == [], "waiting clients run no query"
     assert threading.active_count() == threads
     assert threads < WAITING / 2
     assert not any(task.done() for task in waiting)
