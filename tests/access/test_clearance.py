@@ -11,7 +11,7 @@ from app.access.principal import Scope
 from app.domain.tlp import LABELS, Label
 from app.settings import Settings
 from tests.support.factories import SEEDED, Reference, listed, post_all, report
-from tests.support.fixtures import MakeClient, MakeKey
+from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite
 from tests.support.servers import client_for
 
 # One report of each label on one indicator: the more restricted, the better its grade and the higher its figure.
@@ -54,6 +54,7 @@ async def readers(make_client: MakeClient, anonymous: httpx.AsyncClient) -> list
     return [(0, anonymous), *[(label.level, await make_client(Scope.READ, clearance=label)) for label in Label]]
 
 
+@mostly_sqlite
 async def test_assessment_uses_visible_reports_only(
     make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
 ) -> None:
@@ -202,6 +203,7 @@ async def test_restricted_changes_alter_no_public_response(
     assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 11
 
 
+@mostly_sqlite
 async def test_anonymous_client_sees_clear_only(anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]) -> None:
     page = (await anonymous.get("/v1/reports")).json()
     assert [item["id"] for item in page["items"]] == [posted[0]["id"], posted[5]["id"]]
@@ -213,6 +215,7 @@ async def test_anonymous_client_sees_clear_only(anonymous: httpx.AsyncClient, po
                 assert f'"{made["sensitivity"]}"' not in text
 
 
+@mostly_sqlite
 async def test_key_without_read_scope_reads_as_anonymous(
     make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
 ) -> None:
@@ -231,6 +234,7 @@ async def test_key_without_read_scope_reads_as_anonymous(
     assert (await anonymous.get("/v1/route-closures")).json()["items"] == []
 
 
+@mostly_sqlite
 async def test_public_clearance_setting_is_the_least_that_anyone_sees(
     settings: Settings, posted: list[dict[str, Any]], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +292,7 @@ async def test_what_a_key_sends_above_its_clearance_is_never_recognised(make_cli
         assert counts == [1, 1]
 
 
+@mostly_sqlite
 async def test_dry_run_of_an_import_is_audited(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference) -> None:
     guesser = await make_client(Scope.REPORT, clearance=Label.CLEAR)
     before = len((await client.get("/v1/audit?action=write&limit=1000")).json()["items"])
@@ -297,6 +302,7 @@ async def test_dry_run_of_an_import_is_audited(client: httpx.AsyncClient, make_c
     assert entry["key"] == (await guesser.get("/v1/me")).json()["id"]
 
 
+@mostly_sqlite
 async def test_reporter_may_post_above_their_clearance(make_client: MakeClient, client: httpx.AsyncClient, reference: Reference) -> None:
     """The response has no `seq`, and the reporter's lists stay unchanged."""
     reporter = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN)
@@ -309,6 +315,7 @@ async def test_reporter_may_post_above_their_clearance(make_client: MakeClient, 
     assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 3
 
 
+@mostly_sqlite
 async def test_cached_responses_of_clearances_are_never_mixed_up(
     make_client: MakeClient, anonymous: httpx.AsyncClient, posted: list[dict[str, Any]]
 ) -> None:

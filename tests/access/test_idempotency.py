@@ -18,7 +18,7 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import SEEDED, Reference, report
-from tests.support.fixtures import FULL, MakeClient, sqlite_only
+from tests.support.fixtures import FULL, MakeClient, mostly_sqlite, sqlite_only
 from tests.support.openapi import DOCUMENT
 
 HEADER = "Idempotency-Key"
@@ -119,6 +119,7 @@ async def test_repeated_post_gets_the_first_response_and_writes_nothing(
     assert await all_lists(client) == held
 
 
+@mostly_sqlite
 async def test_repeated_post_gets_the_first_response_after_a_later_change(client: httpx.AsyncClient, reference: Reference) -> None:
     first = await client.post("/v1/reports", json=report(), headers={HEADER: "k"})
     await client.post(f"/v1/reports/{first.json()['id']}/retraction", json={"reason": "withdrawn"})
@@ -126,6 +127,7 @@ async def test_repeated_post_gets_the_first_response_after_a_later_change(client
     assert (again.status_code, again.content) == (201, first.content)
 
 
+@mostly_sqlite
 async def test_repeated_key_with_another_path_or_query_gets_422(client: httpx.AsyncClient, reference: Reference) -> None:
     body = {"slug": "new", "name": "New"}
     assert (await client.post("/v1/places", json=body, headers={HEADER: "k"})).status_code == 201
@@ -135,6 +137,7 @@ async def test_repeated_key_with_another_path_or_query_gets_422(client: httpx.As
     assert (await client.post("/v1/reports?atomic=true", json=several, headers={HEADER: "l"})).status_code == 422
 
 
+@mostly_sqlite
 async def test_same_idempotency_key_of_another_key_is_independent(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -152,12 +155,14 @@ async def test_same_idempotency_key_of_another_key_is_independent(
     assert hidden.json()["id"] != answers[0].json()["id"]
 
 
+@mostly_sqlite
 async def test_post_without_a_body_accepts_an_idempotency_key(client: httpx.AsyncClient) -> None:
     for _ in range(2):
         answer = await client.post(REDELIVERY.format(id=uuid4(), delivery=uuid4()), headers={HEADER: "k"})
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
+@mostly_sqlite
 async def test_repeated_confirmation_of_a_draft_gets_the_first_response(client: httpx.AsyncClient, recorded: dict[str, str]) -> None:
     path = DRAFT_CONFIRMATION.format(id=recorded["draft"])
     first, again = [await client.post(path, headers={HEADER: "k"}) for _ in range(2)]
@@ -166,12 +171,14 @@ async def test_repeated_confirmation_of_a_draft_gets_the_first_response(client: 
     assert (await client.post(path, headers={HEADER: "another"})).status_code == 409
 
 
+@mostly_sqlite
 async def test_failed_request_is_not_stored(client: httpx.AsyncClient, reference: Reference) -> None:
     """A rejected request wrote nothing, so its Idempotency-Key works for the corrected request."""
     assert (await client.post("/v1/reports", json=report(place="nowhere"), headers={HEADER: "k"})).status_code == 422
     assert (await client.post("/v1/reports", json=report(), headers={HEADER: "k"})).status_code == 201
 
 
+@mostly_sqlite
 async def test_repeated_request_without_scope_gets_403_again(make_client: MakeClient, reference: Reference) -> None:
     reader = await make_client(Scope.READ)
     for _ in range(2):

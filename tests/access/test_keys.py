@@ -39,6 +39,7 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
+@mostly_sqlite
 async def test_me_returns_the_caller(anonymous: httpx.AsyncClient, make_client: MakeClient) -> None:
     assert (await anonymous.get("/v1/me")).json() == {
         "id": None, "name": None, "organisation": None, "person": None, "scopes": [], "clearance": "clear", "expires_at": None,
@@ -50,6 +51,7 @@ async def test_me_returns_the_caller(anonymous: httpx.AsyncClient, make_client: 
     assert (await (await make_client(Scope.REPORT, clearance=Label.RED)).get("/v1/me")).json()["clearance"] == "clear"
 
 
+@mostly_sqlite
 async def test_password_of_http_basic_is_the_key(anonymous: httpx.AsyncClient, make_key: MakeKey, reference: Reference) -> None:
     secret = await make_key(Scope.READ, Scope.CURATE, clearance=Label.AMBER)
     for user in ("", "anyone", "Réka"):
@@ -71,6 +73,7 @@ async def test_password_of_http_basic_is_the_key(anonymous: httpx.AsyncClient, m
         assert (await anonymous.post("/v1/places", json=place, headers=headers)).status_code == status, origin
 
 
+@mostly_sqlite
 async def test_admin_creates_rotates_and_revokes_a_key(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, database: Database) -> None:
     made = await client.post("/v1/keys", json=NEW)
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
@@ -107,6 +110,7 @@ async def test_admin_creates_rotates_and_revokes_a_key(client: httpx.AsyncClient
     assert log == ["created", "created", "rotated", "rotated", "revoked"]
 
 
+@mostly_sqlite
 async def test_admin_cannot_grant_a_clearance_above_their_own(make_client: MakeClient, client: httpx.AsyncClient) -> None:
     admin = await make_client(Scope.ADMIN, Scope.READ, clearance=Label.GREEN)
     refused = await admin.post("/v1/keys", json=NEW)
@@ -121,6 +125,7 @@ async def test_admin_cannot_grant_a_clearance_above_their_own(make_client: MakeC
     assert (await client.post(f"{unknown}/rotation", json={})).status_code == 404
 
 
+@mostly_sqlite
 async def test_repeated_creation_returns_the_response_without_secret(client: httpx.AsyncClient, database: Database) -> None:
     headers = {"Idempotency-Key": "once"}
     first, again = [(await client.post("/v1/keys", json=NEW, headers=headers)).json() for _ in range(2)]
@@ -170,6 +175,7 @@ def test_key_commands_create_rotate_and_revoke(database_url: str, tmp_path: Path
     assert (tmp_path / "audit.jsonl").read_text().strip() == exported
 
 
+@mostly_sqlite
 def test_key_hash_secret_is_not_in_the_database(database_url: str) -> None:
     """With LIFELINE_KEY_HASH_SECRET the database alone does not suffice to check a guessed secret."""
     made = invoke("key", "create", "--name", "a", "--org", "b", "--scope", "read", database_url=database_url, key_hash_secret="s" * 16)
@@ -208,6 +214,7 @@ async def test_key_revoked_in_one_process_is_refused_in_all_at_once(new_database
             assert answer.status_code == 401
 
 
+@mostly_sqlite
 async def test_secret_is_in_no_log_and_no_error(
     client: httpx.AsyncClient,
     anonymous: httpx.AsyncClient,

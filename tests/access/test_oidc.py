@@ -29,7 +29,7 @@ from app.storage.database import Database
 from app.webhooks.leases import deliverable
 from app.webhooks.models import Webhook
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
+from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite, sqlite_only
 from tests.support.servers import client_for
 
 RSA, OTHER = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
@@ -103,6 +103,7 @@ async def me(client: httpx.AsyncClient, sent: str) -> httpx.Response:
     return await client.get("/v1/me", headers=bearer(sent))
 
 
+@mostly_sqlite
 async def test_token_claims_set_scopes_clearance_and_organisation(
     service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -131,6 +132,7 @@ async def test_token_claims_set_scopes_clearance_and_organisation(
     assert (await me(service, good)).status_code == 401
 
 
+@mostly_sqlite
 async def test_subject_without_an_organisation_is_its_own(service: httpx.AsyncClient, issuer: Issuer, reference: Reference) -> None:
     """No other subject amends its reports, and `recorded_by` does not show its name."""
     alice, bob = [
@@ -147,6 +149,7 @@ async def test_subject_without_an_organisation_is_its_own(service: httpx.AsyncCl
     assert [each.status_code for each in answers] == [403, 201]
 
 
+@mostly_sqlite
 async def test_subjects_are_persons(
     service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, make_key: MakeKey, reference: Reference
 ) -> None:
@@ -213,6 +216,7 @@ async def test_token_with_malformed_times_or_subject_is_refused(service: httpx.A
     assert (odd["organisation"][:8], odd["expires_at"]) == ("subject-", "9999-12-31T23:59:59Z")
 
 
+@mostly_sqlite
 async def test_subject_that_only_reads_is_listed_and_can_be_revoked(
     service: httpx.AsyncClient, issuer: Issuer, client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

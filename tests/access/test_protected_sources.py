@@ -9,7 +9,7 @@ from app.access.principal import Scope
 from app.domain.tlp import Label
 from tests.ledger.helpers import all_changes, assert_verified
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, mostly_sqlite
 
 TRUE, NAME, ALIAS = "nurse-at-m10", "Nurse at hospital M10", "A health worker"
 
@@ -87,6 +87,7 @@ async def test_protected_slug_is_unknown_below_amber(
     assert (mine.status_code, mine.json()["source"]) == (201, slug)
 
 
+@mostly_sqlite
 async def test_source_with_an_organisation_is_reported_by_it_only(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, anonymous: httpx.AsyncClient
 ) -> None:

@@ -30,7 +30,7 @@ from app.reports.validation import validate
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import FULL, sqlite_only
+from tests.support.fixtures import FULL, mostly_sqlite, sqlite_only
 
 FIRST_DAY = date(2014, 1, 1)
 LAST_DAY = 700
@@ -130,6 +130,7 @@ class _Ledger:
             assert rows == projection_rows(some), time_point
 
 
+@mostly_sqlite
 @settings(
     max_examples=200 if FULL else 3,
     derandomize=not FULL,

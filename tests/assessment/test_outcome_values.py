@@ -10,7 +10,7 @@ from app.operations.verify import load_heads, open_snapshot, verify_all
 from app.settings import Settings
 from tests.assessment.stories import assessed, food, get, outcome, say
 from tests.support.factories import post
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 pytestmark = pytest.mark.usefixtures("reference")
 
@@ -25,6 +25,7 @@ async def came_true(client: httpx.AsyncClient, **scope: str) -> tuple[dict[str, 
     return warning, evidence
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("scope", [{}, {"scope": "agency_stock"}])
 async def test_outcome_ends_with_the_retraction_of_its_evidence(client: httpx.AsyncClient, scope: dict[str, str]) -> None:
     warning, evidence = await came_true(client, **scope)
@@ -34,6 +35,7 @@ async def test_outcome_ends_with_the_retraction_of_its_evidence(client: httpx.As
         assert (found["value"]["state"], found["value"]["outcome"]) == ("will_run_out", "pending")
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("scope", [{}, {"scope": "agency_stock"}])
 async def test_outcome_is_hidden_with_its_evidence(client: httpx.AsyncClient, make_client: MakeClient, scope: dict[str, str]) -> None:
     warning, evidence = await came_true(client, **scope)
@@ -44,6 +46,7 @@ async def test_outcome_is_hidden_with_its_evidence(client: httpx.AsyncClient, ma
         assert (value["state"], value["outcome"]) == expected
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("scope", [{}, {"scope": "agency_stock"}])
 async def test_outcome_is_graded_as_the_source_of_its_evidence(client: httpx.AsyncClient, scope: dict[str, str]) -> None:
     warning, _ = await came_true(client, **scope)
@@ -51,6 +54,7 @@ async def test_outcome_is_graded_as_the_source_of_its_evidence(client: httpx.Asy
     assert (await assessed(client, warning))["provenance"]["source"]["reliability"] == "A"
 
 
+@mostly_sqlite
 async def test_changes_name_each_indicator_whose_outcome_rests_on_the_report(client: httpx.AsyncClient) -> None:
     warning, evidence = await came_true(client, scope="agency_stock")
     head = (await get(client, "/v1/changes"))["next"]
@@ -70,6 +74,7 @@ async def test_changes_name_each_indicator_whose_outcome_rests_on_the_report(cli
     assert then["value"]["outcome"] == "materialised"
 
 
+@mostly_sqlite
 async def test_verify_assesses_outcomes_that_follow_their_evidence(client: httpx.AsyncClient, settings: Settings) -> None:
     _, evidence = await came_true(client, scope="agency_stock")
     async with open_snapshot(settings) as connection:
@@ -151,6 +156,7 @@ async def test_evidence_of_relief_shows_no_warning_true(client: httpx.AsyncClien
     await outcome(client, warning, relief, "averted")
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("what", ["materialised", "pending"])
 async def test_evidence_that_does_not_stand_shows_no_outcome(client: httpx.AsyncClient, make_client: MakeClient, what: str) -> None:
     green = await make_client(clearance=Label.GREEN)

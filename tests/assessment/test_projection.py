@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from tests.support.factories import SEEDED, Reference, post, post_all, report
+from tests.support.fixtures import mostly_sqlite
 
 
 async def read(client: httpx.AsyncClient, made: dict[str, Any], **params: str) -> tuple[Any, ...]:
@@ -21,6 +22,7 @@ async def route(client: httpx.AsyncClient) -> tuple[Any, ...]:
     return value["status"], value["status_in"], value["status_out"], value["since_earliest"], value["since_latest"], item["agreement"]
 
 
+@mostly_sqlite
 async def test_retraction_of_a_contested_figure_leaves_the_other(client: httpx.AsyncClient, reference: Reference) -> None:
     """Both are in the range while both stand, and still for `known_at` before the retraction."""
     worse = await post(client, **report(value={"people": 100_000}, source="monitor"))
@@ -43,6 +45,7 @@ async def test_retraction_of_a_contested_figure_leaves_the_other(client: httpx.A
     assert [(each["id"], each["reason"]) for each in left] == [(better["id"], "retracted")]
 
 
+@mostly_sqlite
 async def test_ten_outlets_that_relay_one_figure_count_as_one_source(client: httpx.AsyncClient, reference: Reference) -> None:
     """This is so for ten reports with different URLs and for one; no outlet is a source."""
     for at in range(10):
@@ -56,6 +59,7 @@ async def test_ten_outlets_that_relay_one_figure_count_as_one_source(client: htt
     assert await read(client, made) == (300_000, 300_000, 300_000, "consistent", 2, 2)
 
 
+@mostly_sqlite
 async def test_reports_of_parties_alone_are_unconfirmed(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report(value={"people": 5000}, source="army"))
     assert (await read(client, made))[3] == "unconfirmed"
@@ -69,6 +73,7 @@ async def test_reports_of_parties_alone_are_unconfirmed(client: httpx.AsyncClien
     assert (await read(client, made))[3] == "consistent"
 
 
+@mostly_sqlite
 async def test_vaguer_date_around_an_exact_one_is_consistent(client: httpx.AsyncClient, reference: Reference) -> None:
     await post(client, **report("route_closure", {"since": "2016-07-07"}))
     await post(client, **report("route_closure", {"since": "2016-07"}, source="monitor"))
@@ -79,6 +84,7 @@ async def test_vaguer_date_around_an_exact_one_is_consistent(client: httpx.Async
     assert (await route(client))[5] == "contested"
 
 
+@mostly_sqlite
 async def test_announced_or_agreed_opening_does_not_open_a_route(client: httpx.AsyncClient, reference: Reference) -> None:
     """A better grade does not change that; an observed opening does, for what a party closed."""
     opened = {"status": "open", "passable_by": ["humanitarian"]}
@@ -104,6 +110,7 @@ async def test_announced_or_agreed_opening_does_not_open_a_route(client: httpx.A
     assert await route(client) == ("open", "open", "open", None, None, "contested")
 
 
+@mostly_sqlite
 async def test_new_grade_changes_the_preferred_report(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await post(client, **report(value={"people": 1}, source="monitor"))
     await post(client, **report(value={"people": 2}, source="unknown"))

@@ -67,6 +67,7 @@ async def test_changes_are_complete_and_in_order_at_any_page_size(client: httpx.
             assert listed(now, document) == document
 
 
+@mostly_sqlite
 async def test_hash_chain_can_be_verified_from_the_changes(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -87,6 +88,7 @@ async def test_hash_chain_can_be_verified_from_the_changes(
         assert (head["seq"], head["hash"]) == (len(items), previous)
 
 
+@mostly_sqlite
 async def test_correction_of_a_hidden_report_is_a_plain_report(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -112,6 +114,7 @@ async def test_filter_does_not_reveal_the_indicator_that_a_hidden_report_left(
             assert [item["seq"] - SEEDED for item in page["items"]] == seqs, (label, place)
 
 
+@mostly_sqlite
 async def test_raised_label_hides_the_indicator_that_a_correction_left(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -138,6 +141,7 @@ async def test_raised_label_hides_the_indicator_that_a_correction_left(
     assert (await seen(green))[:2] == ([1, 2, 3, 4], both)
 
 
+@mostly_sqlite
 async def test_after_now_starts_at_the_head_and_filters_apply(client: httpx.AsyncClient, reference: Reference) -> None:
     await _post(client)
     start = (await client.get("/v1/changes", params={"after": "now"})).json()

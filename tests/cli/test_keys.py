@@ -6,6 +6,7 @@ import pytest
 from click.testing import Result
 
 from tests.cli.conftest import KEY_PATTERN, Run, error_line
+from tests.support.fixtures import mostly_sqlite
 from tests.support.servers import query_rows
 
 
@@ -13,6 +14,7 @@ def _create(run: Run, *options: str) -> Result:
     return run("key", "create", "--name", "field desk", "--org", "my-ngo", "--scope", "read", "--scope", "report", *options)
 
 
+@mostly_sqlite
 def test_key_create_prints_the_secret_and_list_never(run: Run, database_url: str) -> None:
     created = _create(run, "--clearance", "amber", "--expires", "2099-12-31")
     assert created.exit_code == 0
@@ -27,6 +29,7 @@ def test_key_create_prints_the_secret_and_list_never(run: Run, database_url: str
     assert not [value for value in stored if secret in value]
 
 
+@mostly_sqlite
 def test_key_revoke_revokes_a_key_and_names_an_unknown_one(run: Run) -> None:
     _create(run)
     identifier = run("key", "list").output.splitlines()[-1].split()[0]
@@ -37,12 +40,14 @@ def test_key_revoke_revokes_a_key_and_names_an_unknown_one(run: Run) -> None:
     assert error_line(run("key", "revoke", "nonsense")) == "There is no key nonsense."
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("expires", ["31.12.2099", "2099-02-30", "soon"])
 def test_key_create_with_an_invalid_date_names_the_format(run: Run, expires: str) -> None:
     assert "2026-12-31" in error_line(_create(run, "--expires", expires))
     assert "my-ngo" not in run("key", "list").output
 
 
+@mostly_sqlite
 @pytest.mark.parametrize(("option", "value"), [("--scope", "everything"), ("--clearance", "secret")])
 def test_key_create_with_an_unknown_scope_or_clearance_fails(run: Run, option: str, value: str) -> None:
     result = _create(run, option, value)

@@ -16,7 +16,7 @@ from app.reports.validation import ValidatedReport, validate
 from app.settings import Settings
 from tests.domain.words.sentences import PARENTS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
 from tests.support.factories import Reference
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 TEXT = (
     "The agency is in town.\n\n\u201cSome 300,000 people are trapped in Old town,\u201d the Agency said on Friday. "
@@ -28,6 +28,7 @@ def article(**more: Any) -> dict[str, Any]:
     return {"text": TEXT, "publisher": "outlet", "published_at": "2016-07-31T20:00:00-05:00", "url": "https://example.org/a"} | more
 
 
+@mostly_sqlite
 async def test_article_is_answered_with_statements_their_spans_and_what_is_unclear(client: httpx.AsyncClient, reference: Reference) -> None:
     answer = await client.post("/v1/drafts/from-text", json=article())
     assert answer.status_code == 200, answer.text

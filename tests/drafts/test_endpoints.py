@@ -21,7 +21,7 @@ from app.storage.database import Database
 from app.storage.types import table_of
 from tests.ledger.helpers import assert_verified
 from tests.support.factories import SEEDED, Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.webhooks.conftest import until
 
 
@@ -35,6 +35,7 @@ async def ids(client: httpx.AsyncClient, query: str = "") -> list[str]:
     return [each["id"] for each in answer.json()["items"]]
 
 
+@mostly_sqlite
 async def test_confirmed_draft_is_a_report_that_says_who_drafted_and_confirmed(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, database_url: str
 ) -> None:
@@ -71,6 +72,7 @@ async def test_replicated_report_keeps_who_drafted_it(client: httpx.AsyncClient,
     assert (await client.get(f"/v1/reports/{identifier}")).json()["drafted_by"] == "drafting elsewhere"
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("sent", ["clear", "green", "amber", "red", None])
 async def test_draft_has_at_least_the_label_green(client: httpx.AsyncClient, reference: Reference, sent: str | None) -> None:
     made = await draft(client, sensitivity=sent)
@@ -133,6 +135,7 @@ async def test_draft_leaves_no_trace_for_readers(
     assert "draft" in (await client.get("/metrics")).text
 
 
+@mostly_sqlite
 async def test_patch_changes_the_members_sent_and_checks_the_whole(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await draft(client, provenance={"quote": "300,000", "via": ["outlet"]})
     path = made["links"]["self"]
@@ -155,6 +158,7 @@ async def test_patch_changes_the_members_sent_and_checks_the_whole(client: httpx
     assert lower.json()["report"]["sensitivity"] == "amber"
 
 
+@mostly_sqlite
 @pytest.mark.parametrize(
     "wrong", [{"place": "nowhere"}, {"source": "nobody"}, {"kind": "nothing"}, {"value": {"concept": "x"}}, {"more": 1}]
 )
@@ -165,6 +169,7 @@ async def test_draft_passes_the_door_of_reports(client: httpx.AsyncClient, refer
     assert answers[0].json()["errors"] == answers[1].json()["errors"]
 
 
+@mostly_sqlite
 async def test_confirming_what_stands_already_answers_with_that_report(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await draft(client)
     recorded = await post(client, **report())
@@ -173,6 +178,7 @@ async def test_confirming_what_stands_already_answers_with_that_report(client: h
     assert (await client.get(made["links"]["self"])).json()["links"]["report"] == recorded["links"]["self"]
 
 
+@mostly_sqlite
 async def test_confirmation_sent_again_with_its_key_is_answered_again(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await draft(client)
     answers = [await client.post(made["links"]["confirmation"], headers={"Idempotency-Key": "once"}) for _ in range(2)]
@@ -180,6 +186,7 @@ async def test_confirmation_sent_again_with_its_key_is_answered_again(client: ht
     assert answers[0].content == answers[1].content
 
 
+@mostly_sqlite
 async def test_draft_that_changed_since_it_was_read_is_not_confirmed(client: httpx.AsyncClient, reference: Reference) -> None:
     made = await draft(client, provenance={"quote": "x" * 600})
     path, confirmation = made["links"]["self"], made["links"]["confirmation"]
@@ -201,6 +208,7 @@ async def test_confirmations_at_once_record_one_report(client: httpx.AsyncClient
     assert sorted(each.status_code for each in answers) == [201, 409, 409, 409]
 
 
+@mostly_sqlite
 async def test_protected_source_is_shown_by_its_alias_and_kept(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -216,6 +224,7 @@ async def test_protected_source_is_shown_by_its_alias_and_kept(
     assert (await reporter.post(made["links"]["confirmation"])).json()["source"] == alias
 
 
+@mostly_sqlite
 async def test_source_of_another_organisation_is_confirmed_by_its_own_keys_only(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -227,6 +236,7 @@ async def test_source_of_another_organisation_is_confirmed_by_its_own_keys_only(
     assert (await ours.post(made["links"]["confirmation"])).status_code == 201
 
 
+@mostly_sqlite
 async def test_relayed_report_is_hidden_once_its_label_is_raised(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -248,6 +258,7 @@ async def test_rejected_draft_keeps_the_reason_and_is_listed_by_status(client: h
     assert [page["items"][0]["id"], *await ids(client, f"?limit=1&cursor={page['next']}")] == [first["id"], second["id"]]
 
 
+@mostly_sqlite
 async def test_four_eyes_needs_another_person_than_the_last_writer(
     app: FastAPI, settings: Settings, make_client: MakeClient, reference: Reference
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from app.indicators import queries
 from tests.support.factories import SEEDED, Reference, post, post_all, report
+from tests.support.fixtures import mostly_sqlite
 
 
 async def steps(client: httpx.AsyncClient, indicator: str, **params: Any) -> list[dict[str, Any]]:
@@ -24,6 +25,7 @@ async def steps(client: httpx.AsyncClient, indicator: str, **params: Any) -> lis
         path = answer.links["next"]["url"]
 
 
+@mostly_sqlite
 async def test_step_names_its_entry_and_the_parts_that_moved(client: httpx.AsyncClient, reference: Reference) -> None:
     """Entries that change nothing or are about something else are no steps; so it is in pages, too."""
     first = await post(client, **report(value={"people": 1000}))
@@ -74,6 +76,7 @@ async def test_step_names_its_entry_and_the_parts_that_moved(client: httpx.Async
     assert then.json()["revision"] == SEEDED + 10
 
 
+@mostly_sqlite
 async def test_history_has_outcomes_and_the_loss_of_all_reports(client: httpx.AsyncClient, reference: Reference) -> None:
     warning = await post(client, **report("supply_runout"))
     convoy = await post(client, **report("supply_runout", {"scope": "agency_stock"}, stated_at="2016-07-30"))
@@ -122,6 +125,7 @@ async def test_history_has_the_loss_of_evidence_on_another_indicator(
     assert await found(anonymous) == [("report", "pending"), ("outcome", "unknown"), ("retraction", "pending")]
 
 
+@mostly_sqlite
 async def test_history_reveals_nothing_above_the_clearance(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -139,6 +143,7 @@ async def test_history_reveals_nothing_above_the_clearance(
     assert [each["type"] for each in await steps(anonymous, clear["indicator"])] == ["report"]
 
 
+@mostly_sqlite
 async def test_history_withholds_the_reason_of_a_raised_report(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -174,6 +179,7 @@ async def test_indicator_lists_only_reports_that_are_visible(
     assert len(whole["reports"]) + len(whole["left_out"]) == 101, "the agency's report stands, although it is not among the last 100"
 
 
+@mostly_sqlite
 async def test_unknown_indicator_is_not_found(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference) -> None:
     hidden = await post(client, **report(sensitivity="red"))
     for path in (f"/v1/indicators/{hidden['indicator']}/history", f"/v1/indicators/{hidden['id']}/history"):

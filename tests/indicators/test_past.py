@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.factories import Reference, listed, post, post_all, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 
 
 async def people(client: httpx.AsyncClient, **params: Any) -> list[Any]:
@@ -211,6 +211,7 @@ async def test_pages_of_the_past_have_each_indicator_once(client: httpx.AsyncCli
     assert len(stale) == 6
 
 
+@mostly_sqlite
 async def test_later_grade_changes_no_past_assessment(client: httpx.AsyncClient, reference: Reference) -> None:
     """The present changes at once."""
     await post(client, **report(value={"people": 1}))
@@ -234,6 +235,7 @@ async def test_later_grade_changes_no_past_assessment(client: httpx.AsyncClient,
     assert await people(client, known_at=graded["recorded_at"], **past) == [(1, 1, 2, "contested")]
 
 
+@mostly_sqlite
 async def test_as_of_now_equals_the_latest(client: httpx.AsyncClient, amended: dict[str, Any]) -> None:
     """This includes grades and outcomes."""
     await post(client, "/v1/sources/agency/grades", reliability="D", reason="was wrong")

@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.tlp import Label
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 pytestmark = pytest.mark.usefixtures("reference")
 
@@ -96,6 +96,7 @@ async def test_policy_knows_a_protected_source_by_its_alias_only(
     assert (await client.get(path, params={"without": "hidden"})).json()["value"] is None
 
 
+@mostly_sqlite
 async def test_deciding_names_the_reports_that_the_assessment_depends_on(client: httpx.AsyncClient) -> None:
     path, ids = await record(client)
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.support.factories import Reference, post_all, report
-from tests.support.fixtures import FULL, sqlite_only
+from tests.support.fixtures import FULL, mostly_sqlite, sqlite_only
 
 TODAY = datetime.now(UTC).date().isoformat()
 VIEWS = {"trapped_population": "/v1/trapped-populations", "supply_runout": "/v1/supply-runouts", "route_closure": "/v1/route-closures"}
@@ -131,6 +131,7 @@ async def test_filter_returns_the_indicators_that_match(client: httpx.AsyncClien
     assert not failed, "\n".join(failed)
 
 
+@mostly_sqlite
 async def test_list_of_a_kind_accepts_only_its_own_states(client: httpx.AsyncClient, named: dict[str, str]) -> None:
     assert await names(client, named, VIEWS["supply_runout"], status="ran_out") == {"water"}
     assert await names(client, named, VIEWS["route_closure"], status="closed") == {"north"}

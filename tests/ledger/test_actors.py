@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.storage.database import Database
 from tests.ledger.helpers import all_changes, rewrite
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.servers import invoke
 
 # A key that acted is told from `amber` on.
@@ -84,6 +84,7 @@ async def lowered(client: httpx.AsyncClient, make_client: MakeClient, reference:
     return await post(client, f"/v1/reports/{other['id']}/correction", **report(source="envoy", sensitivity="amber", reason="misread"))
 
 
+@mostly_sqlite
 async def test_correction_with_a_lower_label_names_its_proposal(
     client: httpx.AsyncClient, make_client: MakeClient, lowered: dict[str, Any]
 ) -> None:
@@ -110,6 +111,7 @@ async def test_proposal_is_an_entry_for_those_who_may_know_of_it(
     assert {each["type"] for each in await all_changes(low)} & {"proposal", "label", "correction"} == set()
 
 
+@mostly_sqlite
 async def test_reason_of_a_proposal_is_withheld_with_what_it_corrects(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -123,6 +125,7 @@ async def test_reason_of_a_proposal_is_withheld_with_what_it_corrects(
     assert "she hid them" in (await client.get("/v1/label-proposals")).text
 
 
+@mostly_sqlite
 async def test_actor_is_told_from_amber_by_a_hash_for_each_clearance(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -167,6 +170,7 @@ async def test_verify_names_removed_proposals_and_unknown_actors(settings: Setti
         assert any(re.fullmatch(REWRITTEN[what][1], each) for each in problems), problems
 
 
+@mostly_sqlite
 async def test_verify_with_another_secret_says_so_in_one_line(settings: Settings, database: Database, lowered: dict[str, Any]) -> None:
     code, problems = await verify(settings, key_hash_secret="another secret than before")
     assert code == 1

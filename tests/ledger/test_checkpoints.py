@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.storage.database import Database
 from tests.ledger.helpers import rewrite, signing_settings
 from tests.support.factories import SEEDED, Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.servers import client_for, invoke, new_key
 
 CHECKPOINT = "/v1/ledger/checkpoint"
@@ -68,6 +68,7 @@ async def test_checkpoint_is_of_the_tree_of_the_clearance_as_it_is(
             await post(client, **report(value={"people": people * 5 + label.level}, sensitivity=label.value))
 
 
+@mostly_sqlite
 async def test_checkpoint_of_a_lower_clearance_is_the_same_for_all(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -100,6 +101,7 @@ REWRITTEN = {
 }
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("what", REWRITTEN)
 async def test_rewritten_ledger_is_not_signed_and_goes_on(
     client: httpx.AsyncClient, settings: Settings, reference: Reference, what: str

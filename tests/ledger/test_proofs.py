@@ -16,7 +16,7 @@ from app.ledger.tree import leaf_hash, root_from_inclusion, root_of
 from app.settings import Settings
 from tests.ledger.helpers import signing_settings
 from tests.support.factories import SEEDED, Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def entries_of(tile: bytes) -> list[bytes]:
     return found
 
 
+@mostly_sqlite
 async def test_report_is_proved_in_the_ledger_of_its_label(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -78,6 +79,7 @@ async def test_report_is_proved_in_the_ledger_of_its_label(
     assert (await client.get("/v1/reports/nothing.tlog-proof")).status_code == 422
 
 
+@mostly_sqlite
 async def test_proofs_of_more_entries_than_a_tile_has_verify(client: httpx.AsyncClient, reference: Reference) -> None:
     bodies = [report(value={"people": number}) for number in range(300)]
     items = (await client.post("/v1/reports", json=bodies)).json()["items"]
@@ -158,6 +160,7 @@ async def test_withheld_entry_keeps_its_leaf_and_loses_its_content(
     assert (await proved(client, relaying["id"], clearance="red"))[1]["report"]["provenance"]["relays"] == raised["id"]
 
 
+@mostly_sqlite
 async def test_lowered_and_protected_statements_are_proved_as_they_are_served(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

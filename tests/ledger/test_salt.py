@@ -8,12 +8,13 @@ from app.domain.tlp import Label
 from app.ledger.hash_chain import canonical_json, chain_hash
 from tests.ledger.helpers import all_changes
 from tests.support.factories import SEEDED, Reference, post, report
-from tests.support.fixtures import FULL, MakeClient
+from tests.support.fixtures import FULL, MakeClient, mostly_sqlite
 
 GUESSES = 1_000_000 if FULL else 5_000
 UNHASHED = ("seq", "hash", "documents", "documents_complete")
 
 
+@mostly_sqlite
 async def test_raised_statement_is_not_found_by_guessing(client: httpx.AsyncClient, make_client: MakeClient, reference: Reference) -> None:
     """A reader keeps the hashes, knows all but the figure and tries every figure, and learns nothing."""
     reader = await make_client(clearance=Label.GREEN)

@@ -15,7 +15,7 @@ from app.operations.verify import KnownHead, load_heads, open_snapshot, read_hea
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql_async, invoke
 
@@ -206,6 +206,7 @@ async def heads_at(database: Database, global_seq: int) -> list[KnownHead]:
     return [KnownHead(clearance=label, seq=row[level], hash=row[len(LABELS) + level]) for level, label in enumerate(LABELS)]
 
 
+@mostly_sqlite
 async def test_verify_finds_and_names_each_alteration(settings: Settings, database: Database, ledger: None) -> None:
     """Each alteration is verified and rolled back in a transaction of its own, on the same ledger."""
     intact = (0, "The ledger and every stored indicator are as they were written.\n")
@@ -239,6 +240,7 @@ async def test_verify_names_each_altered_entry_once(settings: Settings, ledger: 
     assert last == f"{len(lines) - 1} problems found."
 
 
+@mostly_sqlite
 async def test_verify_fails_for_a_single_problem(settings: Settings, ledger: None) -> None:
     await execute_sql_async(settings.database_url, *TAMPERED["the head's number"][0])
     code, output = await verify(settings)
@@ -297,6 +299,7 @@ async def test_verify_since_accepts_a_retraction_before_the_checkpoint(
     assert "entry 16 (label, report " in output
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("clearance", [Label.CLEAR, Label.AMBER_STRICT])
 async def test_verify_head_of_an_auditor_must_be_in_the_history(
     make_client: MakeClient, settings: Settings, ledger: None, tmp_path: Path, clearance: Label

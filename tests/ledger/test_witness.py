@@ -13,7 +13,7 @@ from app.ledger.signing_key import LedgerKey
 from app.ledger.tree import EMPTY_ROOT
 from app.settings import Settings
 from tests.ledger.helpers import ForeignLog, add_partner, signing_settings
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 from tests.support.servers import client_for, invoke
 
 ADD = "/v1/witness/add-checkpoint"
@@ -163,6 +163,7 @@ while True:
         assert stored.root == LOG.root(stored.size)
 
 
+@mostly_sqlite
 def test_witness_commands_add_list_and_remove_partners(database_url: str, tmp_path: Path) -> None:
     settings = signing_settings(Settings(database_url=database_url), tmp_path)
     own = LedgerKey.load(settings)

@@ -14,7 +14,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.storage.migrations import migrate
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, mostly_sqlite
 from tests.support.postgres import execute
 from tests.support.servers import client_for, execute_sql_async
 from tests.support.telemetry import metric_value, scrape
@@ -107,6 +107,7 @@ PUBLIC = {
 }  # fmt: skip
 
 
+@mostly_sqlite
 async def test_all_but_public_metrics_are_for_admins_only(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:

@@ -18,7 +18,7 @@ from app.storage.database import Database
 from app.storage.types import table_of
 from tests.ledger.helpers import all_changes, assert_verified, rewrite, signing_settings
 from tests.support.factories import SEEDED, Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.servers import client_for, new_key
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -222,6 +222,7 @@ async def test_lists_at_an_earlier_time_filter_by_what_was_known_then(client: ht
     assert (await client.get("/v1/places/oldtown", params={"known_at": known})).json()["country"] == "SYR"
 
 
+@mostly_sqlite
 async def test_party_to_the_conflict_counts_from_its_change_on(client: httpx.AsyncClient, reference: Reference, settings: Settings) -> None:
     """As a grade does; `as_of` before keeps what was in force, and so does `known_at`. Also for the origin of what others say."""
     indicator = (await post(client, **report(stated_at="2016-07-28", provenance={"origin": "monitor"})))["indicator"]

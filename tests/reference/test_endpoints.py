@@ -7,7 +7,7 @@ import pytest
 
 from tests.reference.helpers import assert_rejected
 from tests.support.factories import Reference, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 
 COLLECTIONS: dict[str, dict[str, Any]] = {
     "places": {"slug": "new", "name": "New"},
@@ -16,6 +16,7 @@ COLLECTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("collection", list(COLLECTIONS))
 async def test_created_record_is_found_and_never_overwritten(client: httpx.AsyncClient, collection: str) -> None:
     """The body of the 201 is what GET returns at `Location`; the same slug again gets 409 and changes nothing."""
@@ -51,6 +52,7 @@ async def test_create_rejects_wrong_slugs_names_and_fields(client: httpx.AsyncCl
     assert (await client.get(f"{path}/new")).status_code == 404
 
 
+@mostly_sqlite
 async def test_places_nest_and_inherit_the_country(client: httpx.AsyncClient, reference: Reference) -> None:
     inner = await reference.add("places", slug="quarter", name="Quarter", parent="oldtown")
     assert (inner["parent"], inner["country"]) == ("oldtown", "SYR")
@@ -114,6 +116,7 @@ async def test_create_place_rejects_malformed_codes(client: httpx.AsyncClient) -
         await assert_rejected(client, "/v1/places", {"slug": "new", "name": "New", "codes": codes}, "/codes")
 
 
+@mostly_sqlite
 async def test_source_defaults_and_type_filter(client: httpx.AsyncClient) -> None:
     """By default the grade is F, and only an armed actor is a party to the conflict."""
     for at, (sent, reliability, party) in enumerate(
@@ -134,6 +137,7 @@ async def test_source_defaults_and_type_filter(client: httpx.AsyncClient) -> Non
     assert [error["pointer"] for error in (await client.get("/v1/sources?type=blog")).json()["errors"]] == ["?type"]
 
 
+@mostly_sqlite
 async def test_route_fields_and_mode_filter(client: httpx.AsyncClient) -> None:
     full = {"slug": "crossing", "name": "Crossing", "mode": "crossing", "from": "Reyhanli", "to": "Idleb"}
     recorded = (await client.post("/v1/routes", json=full)).json()

@@ -12,7 +12,7 @@ from app.domain.tlp import Label
 from app.reference.geometry import bbox_of, by_type, narrowest, visible_geometry
 from tests.reference.helpers import assert_rejected
 from tests.support.factories import Reference
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 SQUARE = [[[36.0, 35.0], [37.0, 35.0], [37.0, 36.0], [36.0, 35.0]]]
 GEOMETRIES: list[dict[str, Any]] = [
@@ -69,6 +69,7 @@ async def test_geometry_outside_wgs84_or_malformed_is_rejected(client: httpx.Asy
         await assert_rejected(client, "/v1/routes", {"slug": "new", "name": "New", "mode": "road", "geometry": wrong}, "/geometry")
 
 
+@mostly_sqlite
 async def test_centroid_must_be_longitude_and_latitude(client: httpx.AsyncClient) -> None:
     for at, centroid in enumerate(([37.1, 36.2], [-180, -90], [180, 90])):
         response = await client.post("/v1/places", json={"slug": f"c{at}", "name": "C", "centroid": centroid})
@@ -95,6 +96,7 @@ async def test_centroid_must_be_longitude_and_latitude(client: httpx.AsyncClient
     assert huge.status_code == 422
 
 
+@mostly_sqlite
 async def test_route_geometry_below_amber_is_rounded_to_a_tenth_of_a_degree(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -171,6 +173,7 @@ def test_coarse_polygon_that_stays_simple_keeps_its_form() -> None:
         assert shape(visible_geometry({"type": "Polygon", "coordinates": [crossed]}, 0)).equals(Polygon(crossed).convex_hull)
 
 
+@mostly_sqlite
 async def test_coarse_geometry_has_no_heights_and_no_repeated_vertices(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 
 LISTS = (
     "situations", "warnings", "warnings.csv", "indicators", "indicators.geojson", "trapped-populations", "supply-runouts", "route-closures",
@@ -18,6 +18,7 @@ def problems(response: httpx.Response) -> dict[str, str]:
     return {each["pointer"]: each["detail"] for each in response.json()["errors"]}
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("name", LISTS)
 async def test_unknown_place_in_a_filter_gets_422_with_near_names(client: httpx.AsyncClient, reference: Reference, name: str) -> None:
     for query in ("place=old-twon", "place=old-twon&within=true", *(["place=old-twon&as_of=2016-08-01"] if name == "indicators" else [])):
@@ -28,6 +29,7 @@ async def test_unknown_place_in_a_filter_gets_422_with_near_names(client: httpx.
     assert "the nearest: pcode:SY02 (Old town)" in problems(await client.get(f"/v1/{name}?place=pcode:SY20"))["?place"]
 
 
+@mostly_sqlite
 async def test_known_place_without_records_gets_an_empty_page(client: httpx.AsyncClient, reference: Reference) -> None:
     for name in ("situations", "warnings", "indicators", "reports", "alerts", "changes"):
         for place in ("oldtown", "pcode:SY02"):
@@ -35,6 +37,7 @@ async def test_known_place_without_records_gets_an_empty_page(client: httpx.Asyn
             assert response.status_code == 200, response.text
 
 
+@mostly_sqlite
 async def test_match_of_a_filter_is_exact(client: httpx.AsyncClient, reference: Reference) -> None:
     for place in ("SY02", "pcode:sy02", "OLDTOWN", "old", "%", "nowhere", ":", "pcode:"):
         for path in ("/v1/indicators", "/v1/places"):
@@ -60,6 +63,7 @@ async def test_unknown_sources_and_routes_in_filters_get_422(client: httpx.Async
         assert (await client.get(f"/v1/{path}")).status_code == 404
 
 
+@mostly_sqlite
 async def test_body_names_every_wrong_field_and_an_unknown_place(client: httpx.AsyncClient, reference: Reference) -> None:
     found = problems(await client.post("/v1/places", json={"slug": "A b", "parent": "oldtwon", "codes": [{"scheme": "pcode"}], "x": 1}))
     assert found.keys() == {"/slug", "/name", "/parent", "/codes/0/code", "/x"}

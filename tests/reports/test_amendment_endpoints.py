@@ -81,6 +81,7 @@ async def test_correction_may_move_a_statement_to_another_indicator(client: http
     assert moved["indicator"] == new["indicator"]
 
 
+@mostly_sqlite
 async def test_amendments_are_in_the_changes(client: httpx.AsyncClient, reference: Reference) -> None:
     """Each has its reason, its report and the current document of the indicator."""
     first = await post(client, **report(value={"people": 5}))
@@ -96,6 +97,7 @@ async def test_amendments_are_in_the_changes(client: httpx.AsyncClient, referenc
     assert retraction["recorded_at"] == gone["recorded_at"]
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("what", ["correction", "retraction"])
 async def test_amending_a_retracted_report_gets_409(client: httpx.AsyncClient, reference: Reference, what: str) -> None:
     recorded = await post(client, **report())
@@ -155,6 +157,7 @@ async def test_amendment_without_a_reason_gets_422(client: httpx.AsyncClient, re
     assert (await get(client, "/v1/ledger/head"))["seq"] == SEEDED + 1
 
 
+@mostly_sqlite
 async def test_correction_with_unknown_references_names_each(client: httpx.AsyncClient, reference: Reference) -> None:
     recorded = await post(client, **report())
     response = await client.post(f"/v1/reports/{recorded['id']}/correction", json=corrected(place="nowhere", source="nobody"))
@@ -162,6 +165,7 @@ async def test_correction_with_unknown_references_names_each(client: httpx.Async
     assert (await get(client, f"/v1/reports/{recorded['id']}"))["status"] == "standing"
 
 
+@mostly_sqlite
 async def test_correction_above_the_clearance_is_invisible(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

@@ -8,7 +8,7 @@ import httpx
 
 from tests.reports.invalid_reports import assert_problem
 from tests.support.factories import SEEDED, Reference, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 
 
 async def _revision(client: httpx.AsyncClient) -> int:
@@ -136,6 +136,7 @@ async def test_stated_at_is_kept_as_sent_or_converted_to_utc(client: httpx.Async
         assert response.json()["stated_at"] == stored, sent
 
 
+@mostly_sqlite
 async def test_list_gets_one_result_per_report(client: httpx.AsyncClient, reference: Reference) -> None:
     """207 with results in the order sent: valid reports are recorded, and a repeated statement is recorded once."""
     known = (await client.post("/v1/reports", json=report(source="envoy"))).json()
@@ -177,6 +178,7 @@ async def test_list_with_nul_in_one_report_records_the_others(client: httpx.Asyn
     assert [error["pointer"] for error in items[1]["problem"]["errors"]] == ["/provenance/quote"]
 
 
+@mostly_sqlite
 async def test_atomic_list_is_recorded_completely_or_not_at_all(client: httpx.AsyncClient, reference: Reference) -> None:
     wrong = [report(), report(place="nowhere"), report("supply_runout"), report("supply_runout", {"supply": "bread"})]
     response = await client.post("/v1/reports", json=wrong, params={"atomic": "true"})

@@ -20,7 +20,7 @@ from tests.exchange.imports.files import NDJSON, send
 from tests.exchange.imports.test_full_import import chained
 from tests.ledger.helpers import all_changes, assert_verified
 from tests.support.factories import SEEDED, Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.openapi import DOCUMENT
 
 SECRET = "where they hide"
@@ -206,6 +206,7 @@ async def attacker(make_client: MakeClient, reference: Reference) -> Attacker:
     return Attacker(reporter, await make_client(*scopes, Scope.CURATE, clearance=Label.RED, person=" EVE"))
 
 
+@mostly_sqlite
 async def test_no_operation_lowers_the_label_of_a_statement(attacker: Attacker, anonymous: httpx.AsyncClient, settings: Settings) -> None:
     cases = {case for cases in DOORS.values() for case in cases}
     for case in cases if settings.database_url.startswith("sqlite") else RECOGNISING:

@@ -13,7 +13,7 @@ from app.domain.tlp import Label
 from app.storage.database import Database
 from tests.ledger.helpers import all_changes, assert_verified
 from tests.support.factories import SEEDED, Reference, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 SECRET = "where they hide"
 
@@ -59,6 +59,7 @@ async def now(client: httpx.AsyncClient) -> str:
     return head
 
 
+@mostly_sqlite
 async def test_grade_shows_no_reader_a_source_that_a_label_hides(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
@@ -239,6 +240,7 @@ async def test_lowered_report_is_unknown_before_it_was_stated(
     assert (await client.get(f"{path}/history", params={"as_of": "2016-07-27"})).json()["items"] == []
 
 
+@mostly_sqlite
 async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
@@ -256,6 +258,7 @@ async def test_label_that_is_raised_twice_and_lowered_gives_new_entries(
     await assert_verified(settings.database_url)
 
 
+@mostly_sqlite
 async def test_raised_correction_does_not_restore_the_original(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference, settings: Any
 ) -> None:
@@ -286,6 +289,7 @@ async def test_raised_correction_does_not_restore_the_original(
     await assert_verified(settings.database_url)
 
 
+@mostly_sqlite
 async def test_label_that_cannot_change_gets_409_404_403_or_422(
     client: httpx.AsyncClient, second: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:

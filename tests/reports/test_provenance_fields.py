@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.tlp import Label
 from tests.support.factories import SEEDED, Reference, post, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 NIGHT = datetime(2026, 11, 30, 20, 30, tzinfo=UTC)
 DEFAULTS = {"directness": "direct", "relays": None, "origin": None}
@@ -66,6 +66,7 @@ async def test_relays_names_a_visible_report_of_the_same_indicator(
     assert _refused(await reader.post("/v1/reports", json=report(provenance={"origin": "nobody"}))).keys() == {"/provenance/origin"}
 
 
+@mostly_sqlite
 async def test_relayed_report_that_was_raised_is_no_longer_named(
     client: httpx.AsyncClient, reference: Reference, make_client: MakeClient
 ) -> None:
@@ -111,6 +112,7 @@ async def test_protected_origin_has_its_alias_below_amber(client: httpx.AsyncCli
     assert _refused(await public.post("/v1/reports", json=report(provenance={"origin": "dr-samir"})))["/provenance/origin"]
 
 
+@mostly_sqlite
 async def test_relative_days_count_from_the_day_at_the_place(client: httpx.AsyncClient, reference: Reference) -> None:
     land = await reference.add("places", slug="land", name="Land", timezone="Asia/Damascus")
     town = await reference.add("places", slug="town", name="Town", parent="land")
@@ -188,6 +190,7 @@ async def test_dates_that_cannot_be_are_refused_with_the_field(client: httpx.Asy
     assert refused == [pointers for _, pointers in IMPOSSIBLE] + [set()] * len(POSSIBLE)
 
 
+@mostly_sqlite
 async def test_outcome_needs_evidence_about_the_same_place_and_kind(client: httpx.AsyncClient, reference: Reference) -> None:
     warning = await post(client, **report("supply_runout"))
     later = await post(client, **report("supply_runout", {"in_days_min": 30, "in_days_max": 40}, source="envoy", stated_at="2016-08-02"))

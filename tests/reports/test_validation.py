@@ -12,7 +12,7 @@ from app.domain.tlp import Label
 from app.settings import Settings
 from tests.reports.invalid_reports import VALUES, assert_problem, invalid_reports, unexpected
 from tests.support.factories import SEEDED, Reference, report
-from tests.support.fixtures import FULL, MakeKey, sqlite_only
+from tests.support.fixtures import FULL, MakeKey, mostly_sqlite, sqlite_only
 from tests.support.servers import client_for
 
 
@@ -39,6 +39,7 @@ async def test_report_with_one_wrong_field_gets_422_and_is_not_recorded(client: 
     assert (await client.get("/v1/ledger/head")).json() == before
 
 
+@mostly_sqlite
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_list_of_invalid_reports_gets_one_problem_per_report(client: httpx.AsyncClient, reference: Reference, kind: str) -> None:
     """Each field with each wrong value, as one list: exactly that field is named, and no report is recorded."""
@@ -70,6 +71,7 @@ WRONG = {
 }  # fmt: skip
 
 
+@mostly_sqlite
 async def test_all_wrong_fields_stand_in_one_answer_with_near_names(client: httpx.AsyncClient, reference: Reference) -> None:
     expected = {
         "/place": "the nearest: oldtown (Old town)",
@@ -146,6 +148,7 @@ UNLABELLED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@mostly_sqlite
 async def test_report_without_label_gets_the_default_of_its_kind_and_source(client: httpx.AsyncClient, reference: Reference) -> None:
     sent, expected = [], []
     for at, (body, label) in enumerate(UNLABELLED):

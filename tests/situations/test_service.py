@@ -71,6 +71,7 @@ async def test_situation_has_days_left_and_the_soonest_runout(client: httpx.Asyn
     assert {each["supply"]: (each["days_left"], each["outcome"]) for each in found["supplies"]}["water"] == (None, "averted")
 
 
+@mostly_sqlite
 async def test_route_that_serves_two_places_counts_once(client: httpx.AsyncClient, reference: Reference) -> None:
     assert (await situation(client, "country", within=True))["routes"] == {
         "known": 0, "closed": 0, "restricted": 0, "open": 0, "unknown": 0, "all_closed": False, "items": []
@@ -118,6 +119,7 @@ async def test_situation_has_contested_newest_and_stale_indicators(client: httpx
         assert [each["stale"] for each in (*found["trapped"], *found["supplies"])] == expected, as_of
 
 
+@mostly_sqlite
 async def test_situation_reveals_nothing_above_the_clearance(
     client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

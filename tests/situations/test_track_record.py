@@ -6,6 +6,7 @@ import httpx
 
 from tests.situations.helpers import set_outcome, track_record, warn, warning_of
 from tests.support.factories import Reference, post, post_all, report
+from tests.support.fixtures import mostly_sqlite
 
 
 async def test_track_record_counts_outcomes_and_days_off(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -38,6 +39,7 @@ async def test_track_record_counts_outcomes_and_days_off(client: httpx.AsyncClie
     assert (await client.get("/v1/sources/nobody/record")).status_code == 404
 
 
+@mostly_sqlite
 async def test_track_record_scores_each_of_repeated_warnings_by_its_own_date(client: httpx.AsyncClient, reference: Reference) -> None:
     """Ten weekly warnings of three weeks, with nothing run out, did not come true; the last that is not past is not counted yet."""
     days = [date(2016, 6, 1) + timedelta(days=7 * week) for week in range(10)]
@@ -59,6 +61,7 @@ async def test_track_record_scores_each_of_repeated_warnings_by_its_own_date(cli
     assert shown["id"] not in str(found)
 
 
+@mostly_sqlite
 async def test_track_record_leaves_out_relayed_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
     """A source warned once: neither a paraphrase of its words nor a report that relays them is a further warning."""
     said = await warn(client, "food", "2016-08-12")
@@ -72,6 +75,7 @@ async def test_track_record_leaves_out_relayed_warnings(client: httpx.AsyncClien
     assert [each["runs_out_earliest"] for each in (await track_record(client))["items"]] == ["2016-08-19"]
 
 
+@mostly_sqlite
 async def test_track_record_leaves_out_amended_warnings(client: httpx.AsyncClient, reference: Reference) -> None:
     # Neither the report that it ran out nor a warning after the outcome replaces a warning.
     water = await warn(client, "water", "2016-08-12")

@@ -75,6 +75,7 @@ async def test_warnings_are_sorted_by_due_date_and_end_with_an_outcome(client: h
         assert [error["pointer"] for error in answer.json()["errors"]] == [f"?{name}"]
 
 
+@mostly_sqlite
 async def test_undated_warning_is_unresolved_30_days_after_it_was_stated(client: httpx.AsyncClient, reference: Reference) -> None:
     day = datetime.now(UTC).date()
     old, new = (f"{day - timedelta(days=each)}" for each in (31, 30))
@@ -97,6 +98,7 @@ async def test_undated_warning_is_unresolved_30_days_after_it_was_stated(client:
     assert len(await due_warnings(client, as_of="9999-12-31", unresolved=True)) == 4
 
 
+@mostly_sqlite
 async def test_outcome_is_valid_until_a_later_report_is_preferred(client: httpx.AsyncClient, reference: Reference) -> None:
     warning = await warn(client, "food", "2016-08-12")
     convoy = report("supply_runout", source="monitor", stated_at="2016-08-10") | {"value": {"supply": "food", "state": "resupplied"}}
@@ -133,6 +135,7 @@ async def test_outcome_is_valid_until_a_later_report_is_preferred(client: httpx.
     assert (change["type"], change["detail"], change["reason"]) == ("outcome", {"outcome": "averted"}, "it was seen")
 
 
+@mostly_sqlite
 async def test_outcome_without_a_warning_or_evidence_is_rejected(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference
 ) -> None:
@@ -159,6 +162,7 @@ async def test_outcome_without_a_warning_or_evidence_is_rejected(
     assert (await client.get("/v1/ledger/head")).json()["seq"] == SEEDED + 2
 
 
+@mostly_sqlite
 async def test_warnings_and_track_records_reveal_nothing_above_the_clearance(
     client: httpx.AsyncClient, make_client: MakeClient, anonymous: httpx.AsyncClient, reference: Reference
 ) -> None:

@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from tests.support.factories import SEEDED, Reference, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 from tests.support.telemetry import access_log_lines
 
 
+@mostly_sqlite
 async def test_access_log_has_one_line_per_request_without_secrets(
     client: httpx.AsyncClient, reference: Reference, access_log: io.StringIO
 ) -> None:

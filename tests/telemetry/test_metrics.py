@@ -68,6 +68,7 @@ async def test_gauges_of_the_database_are_for_admins_alone(
         assert not [name for name in names if name in text]
 
 
+@mostly_sqlite
 async def test_every_metric_of_the_dashboard_is_served(client: httpx.AsyncClient, reference: Reference) -> None:
     await client.post("/v1/reports", json=report())
     dashboard = json.loads((files("app.telemetry") / "grafana.json").read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.telemetry import tracing
 from tests.support.factories import report
+from tests.support.fixtures import mostly_sqlite
 from tests.support.servers import new_key, wait_until_following
 
 PARENT = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -148,6 +149,7 @@ async def test_failed_statement_has_its_error_type_without_message(
     assert "no such table" not in str(failed)
 
 
+@mostly_sqlite
 async def test_cached_response_has_no_span(traced: httpx.AsyncClient, traced_app: FastAPI, collector: Collector, engine: str) -> None:
     await wait_until_following(traced_app.state.database)
     for _ in range(3):

@@ -18,7 +18,7 @@ from app.webhooks import cosigning
 from app.webhooks.cosigning import CheckpointSender
 from tests.ledger.helpers import signing_settings
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 from tests.webhooks.conftest import Receiver, http_response
 from tests.webhooks.partner import COSIGNED_AT, PartnerWitness
 
@@ -52,6 +52,7 @@ def cosigners(note: bytes, *partners: PartnerWitness) -> list[str]:
     return [each.name for each in partners if signed.signed_at(each.cosigner) is not None]
 
 
+@mostly_sqlite
 async def test_cosignatures_stand_in_checkpoints_proofs_and_on_the_board(
     client: httpx.AsyncClient,
     anonymous: httpx.AsyncClient,
@@ -121,6 +122,7 @@ async def test_tree_is_sent_only_when_it_grew_and_only_to_cleared_partners(
     assert cosigners((await client.get("/v1/ledger/checkpoint")).content, one, other) == ["watch"]
 
 
+@mostly_sqlite
 async def test_partner_that_knows_another_size_is_sent_what_continues_it(
     client: httpx.AsyncClient, reference: Reference, sender: CheckpointSender, partners: list[PartnerWitness], settings: Settings
 ) -> None:

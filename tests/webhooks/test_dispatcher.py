@@ -12,6 +12,7 @@ from standardwebhooks import WebhookVerificationError
 from app.settings import Settings
 from app.webhooks.dispatcher import Dispatcher
 from tests.support.factories import SEEDED, report, seed
+from tests.support.fixtures import mostly_sqlite
 from tests.support.servers import client_for, new_key
 from tests.webhooks.conftest import (
     CLOSE,
@@ -96,6 +97,7 @@ async def test_dispatcher_repeats_a_failed_delivery_with_the_same_id_and_body(
     assert sum(item["attempts"] for item in await delivery_log(client, webhook)) == len(receiver.requests)
 
 
+@mostly_sqlite
 async def test_dispatcher_that_stops_while_it_polls_starts_no_delivery(
     settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,12 +13,13 @@ from app.storage.database import Database
 from app.storage.types import table_of
 from app.webhooks.models import Delivery
 from tests.support.factories import SEEDED, Reference, report
-from tests.support.fixtures import MakeClient
+from tests.support.fixtures import MakeClient, mostly_sqlite
 from tests.webhooks.conftest import Receiver, Register, delivery_log
 
 URL = "https://127.0.0.1:9/hook"
 
 
+@mostly_sqlite
 async def test_created_webhook_shows_its_secret_once(client: httpx.AsyncClient, register: Register) -> None:
     webhook = await register()
     assert webhook["secret"].startswith("whsec_")
@@ -30,6 +31,7 @@ async def test_created_webhook_shows_its_secret_once(client: httpx.AsyncClient, 
     assert one.headers["cache-control"].startswith("private")
 
 
+@mostly_sqlite
 async def test_replayed_creation_does_not_show_the_secret(client: httpx.AsyncClient, receiver: Receiver, database: Database) -> None:
     """The stored response does not hold the secret."""
     sent = {"url": receiver.url}, {"Idempotency-Key": "once"}
@@ -62,6 +64,7 @@ INVALID = [
 ]
 
 
+@mostly_sqlite
 async def test_invalid_webhook_gets_an_error_at_its_field(client: httpx.AsyncClient, reference: Reference) -> None:
     for body, pointer in INVALID:
         response = await client.post("/v1/webhooks", json=body)
@@ -92,6 +95,7 @@ async def test_webhooks_are_visible_to_their_organisation_and_clearance(
     assert (await client.get(webhook["links"]["self"])).status_code == 404
 
 
+@mostly_sqlite
 async def test_deleted_webhook_gets_nothing_more(
     client: httpx.AsyncClient, reference: Reference, register: Register, receiver: Receiver, database: Database
 ) -> None:
@@ -108,6 +112,7 @@ async def test_deleted_webhook_gets_nothing_more(
         assert await session.get(Delivery, UUID(delivery["id"])) is None
 
 
+@mostly_sqlite
 async def test_webhook_of_a_revoked_key_gets_nothing_more(
     client: httpx.AsyncClient,
     make_client: MakeClient,

@@ -12,7 +12,7 @@ import pytest
 
 from app.settings import Settings
 from tests.support.factories import SEEDED, post_all, report, seed
-from tests.support.fixtures import FULL, sqlite_only
+from tests.support.fixtures import FULL, mostly_sqlite, sqlite_only
 from tests.support.processes import Server, serve
 from tests.support.servers import execute_sql_async, new_key
 from tests.webhooks.conftest import (
@@ -105,6 +105,7 @@ async def test_next_attempt_is_not_before_retry_after(client: httpx.AsyncClient,
     assert second.received_at - first.received_at >= timedelta(seconds=1)
 
 
+@mostly_sqlite
 @pytest.mark.usefixtures("reference")
 async def test_failed_delivery_disables_and_a_redelivery_enables_the_webhook(
     client: httpx.AsyncClient, receiver: Receiver, register: Register, app: Any
@@ -132,6 +133,7 @@ async def test_failed_delivery_disables_and_a_redelivery_enables_the_webhook(
     assert (await client.get(webhook["links"]["self"])).json()["status"] == "active"
 
 
+@mostly_sqlite
 @pytest.mark.usefixtures("reference")
 async def test_answer_410_disables_the_webhook_and_holds_its_deliveries(
     client: httpx.AsyncClient, receiver: Receiver, register: Register

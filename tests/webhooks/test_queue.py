@@ -15,7 +15,7 @@ from app.storage.types import table_of
 from app.webhooks import queue
 from app.webhooks.models import Delivery
 from tests.support.factories import SEEDED, Reference, post_all, report
-from tests.support.fixtures import MakeClient, MakeKey
+from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite
 from tests.support.servers import client_for
 from tests.webhooks.conftest import EVENTS, Receiver, Register, delivery_log, post_report, until, verify
 
@@ -40,6 +40,7 @@ async def test_queue_applies_filters_and_start_in_several_scans(
     assert sorted(seqs.values()) == [SEEDED + 1, SEEDED + 2, SEEDED + 2, SEEDED + 3]
 
 
+@mostly_sqlite
 async def test_body_above_green_is_only_a_reference(client: httpx.AsyncClient, receiver: Receiver, register: Register) -> None:
     await register(client)
     await post_all(
@@ -61,6 +62,7 @@ async def test_body_above_green_is_only_a_reference(client: httpx.AsyncClient, r
     assert "47114711" not in "".join(request.body.decode() for request in receiver.requests)
 
 
+@mostly_sqlite
 async def test_correction_of_an_amber_report_is_a_reference_or_a_plain_report(
     client: httpx.AsyncClient, make_client: MakeClient, receiver: Receiver, register: Register
 ) -> None:
@@ -80,6 +82,7 @@ async def test_correction_of_an_amber_report_is_a_reference_or_a_plain_report(
     assert all(b"kept between us" not in request.body and old["id"].encode() not in request.body for request in receiver.requests)
 
 
+@mostly_sqlite
 async def test_webhook_of_a_clear_key_gets_nothing_of_amber_reports(
     client: httpx.AsyncClient, make_client: MakeClient, receiver: Receiver, register: Register
 ) -> None:

@@ -11,7 +11,7 @@ from app.storage.database import Database
 from tests.assessment.stories import food, road, say, statement
 from tests.exchange.alerts.test_endpoints import cap, text, texts
 from tests.support.factories import post, post_all
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.plans import recorded
 
 pytestmark = pytest.mark.usefixtures("reference")
@@ -47,6 +47,7 @@ async def test_alert_says_none_where_no_group_can_pass(client: httpx.AsyncClient
         assert ("passable by: none" in (text(message, "description") or "")) == bool(said)
 
 
+@mostly_sqlite
 async def test_resupply_that_overtakes_warnings_is_an_update_of_them(client: httpx.AsyncClient) -> None:
     first = await say(client, "agency", "2016-08-01", food(days=(5, 9)))
     second = await say(client, "envoy", "2016-08-02", food(days=(6, 8)))
@@ -134,6 +135,7 @@ async def test_announced_relayed_and_late_reports_are_drafts(client: httpx.Async
     assert (await shown(client, late))[0] == "Draft"
 
 
+@mostly_sqlite
 async def test_reports_of_one_request_alert_as_if_sent_one_by_one(client: httpx.AsyncClient) -> None:
     warned, restored = await post_all(
         client,
@@ -153,6 +155,7 @@ async def test_outcome_that_came_true_outlasts_a_weak_resupply(client: httpx.Asy
     assert await shown(client, await say(client, "monitor", "2016-08-20", food("resupplied"))) == ("Draft", "Alert", "Monitor")
 
 
+@mostly_sqlite
 async def test_alert_depends_on_no_report_above_the_clearance(client: httpx.AsyncClient, make_client: MakeClient) -> None:
     public = await make_client(clearance=Label.CLEAR)
     hidden = await say(client, "envoy", "2016-08-01", food(days=(5, 9)), sensitivity="amber")

@@ -27,7 +27,7 @@ from app.reports.models import Report
 from app.storage.database import Database
 from app.storage.types import table_of
 from tests.support.factories import SEEDED, Reference, report
-from tests.support.fixtures import MakeKey
+from tests.support.fixtures import MakeKey, mostly_sqlite
 from tests.support.servers import execute_sql
 
 LONG = "word " * 400
@@ -189,6 +189,7 @@ def buffered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return most
 
 
+@mostly_sqlite
 async def test_list_cut_off_by_an_error_is_not_complete(
     app: Application, database: Database, key: str, buffered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +211,7 @@ async def test_list_cut_off_by_an_error_is_not_complete(
         assert [each.get("more_body") for each in messages] == [None, True][: len(messages)]
 
 
+@mostly_sqlite
 async def test_list_is_cut_off_when_its_key_is_revoked(
     app: Application, database: Database, key: str, buffered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ async def test_filters_and_times_apply_in_every_format(client: httpx.AsyncClient
         assert len(rows((await client.get(f"/v1/reports.{format_}?status=retracted")).content, format_)) == 1
 
 
+@mostly_sqlite
 async def test_no_format_shows_reports_above_the_clearance(
     anonymous: httpx.AsyncClient, make_client: MakeClient, filled: dict[str, Any]
 ) -> None:

@@ -14,6 +14,7 @@ from app.exchange.exports.columns import column
 from app.exchange.exports.xlsx import MAX_CELL_CHARACTERS, OVERFLOW_MARKER, OVERFLOW_SHEET, XlsxRenderer
 from app.exchange.imports.file_readers import read_tables
 from app.http.content_negotiation import Format
+from tests.support.fixtures import mostly_sqlite
 
 
 def render(renderer: XlsxRenderer, *records: dict[str, Any]) -> io.BytesIO:
@@ -63,6 +64,7 @@ def test_xlsx_close_removes_temporary_files(tmp_path: Path, monkeypatch: pytest.
     assert not list(tmp_path.iterdir())
 
 
+@mostly_sqlite
 async def test_xlsx_dates_are_dates_and_are_imported_again(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     answer = await client.get("/v1/reports.xlsx?status=standing")
     sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).worksheets[0]
@@ -81,6 +83,7 @@ async def test_xlsx_dates_are_dates_and_are_imported_again(client: httpx.AsyncCl
     assert (again["existing"], again["created"], again["problem_count"]) == (len(rows), 0, 0), again
 
 
+@mostly_sqlite
 async def test_xlsx_of_places_has_dates_of_validity(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/places", json={"slug": "pocket", "name": "Pocket", "valid_to": "2016-12-22"})).status_code == 201
     sheet = openpyxl.load_workbook(io.BytesIO((await client.get("/v1/places.xlsx")).content)).worksheets[0]

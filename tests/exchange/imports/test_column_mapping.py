@@ -8,10 +8,11 @@ import httpx
 from tests.exchange.imports.conftest import Run
 from tests.exchange.imports.files import CELLS, CSV, HEADERS, csv_bytes, send, write_csv
 from tests.support.factories import Reference
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 from tests.support.servers import query_rows
 
 
+@mostly_sqlite
 def test_columns_are_mapped_by_hxl_hashtags(run: Run, tmp_path: Path, seeded_database: str) -> None:
     path = write_csv(
         tmp_path / "hxl.csv",

@@ -14,12 +14,13 @@ from app.exchange.imports.statements import StatementImport
 from app.settings import Settings
 from tests.exchange.imports.files import CSV, NDJSON, XLSX, csv_bytes, send
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 from tests.support.servers import execute_sql_async
 
 JSON = "application/json"
 
 
+@mostly_sqlite
 async def test_import_requires_scope_and_known_format(make_client: MakeClient, client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     body = json.dumps([report(stated_at="2016-07-01")]).encode()
     reporter = await make_client(Scope.REPORT)

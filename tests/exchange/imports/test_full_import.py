@@ -28,7 +28,7 @@ from tests.exchange.imports.files import NDJSON, send
 from tests.exchange.replication.test_follower import pull, upstream
 from tests.exchange.stored_state import stored_assessments, verification_problems
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, MakeKey, sqlite_only
+from tests.support.fixtures import MakeClient, MakeKey, mostly_sqlite, sqlite_only
 from tests.support.servers import client_for, new_key
 
 Record = dict[str, Any]
@@ -173,6 +173,7 @@ async def test_full_import_does_not_reveal_records_above_clearance(
     assert guesses[0][0] == 422
 
 
+@mostly_sqlite
 async def test_full_import_by_one_key_does_not_lower_labels(
     client: httpx.AsyncClient, make_client: MakeClient, database: Database, reference: Reference, tmp_path: Path
 ) -> None:
@@ -191,6 +192,7 @@ async def test_full_import_by_one_key_does_not_lower_labels(
     assert (await client.get(f"/v1/reports/{hidden['id']}")).json()["sensitivity"] == "red"
 
 
+@mostly_sqlite
 async def test_grade_in_a_file_counts_from_now_unless_its_source_came_too(
     app: FastAPI,
     client: httpx.AsyncClient,
@@ -273,6 +275,7 @@ async def test_full_import_of_altered_or_incomplete_file_is_refused(
         assert (await send(client, content, NDJSON, dry_run=False)).status_code == 422
 
 
+@mostly_sqlite
 async def test_full_import_names_the_line_of_invalid_records(
     client: httpx.AsyncClient, database: Database, filled: dict[str, Any], tmp_path: Path
 ) -> None:

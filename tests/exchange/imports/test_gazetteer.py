@@ -16,7 +16,7 @@ from app.http.content_negotiation import Format
 from app.storage.database import Database
 from tests.exchange.imports.files import write_csv
 from tests.support.factories import Reference, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 from tests.support.locks import locked_ledger
 from tests.support.servers import execute_sql, invoke, query_rows
 
@@ -107,6 +107,7 @@ def test_language_selects_the_column_of_names(
         assert units(database_url)["TL01"][:2] == (("tl01", NORTH) if name == NORTH else ("north-tl01", "North")), done.output
 
 
+@mostly_sqlite
 def test_unit_with_known_code_is_that_place(tmp_path: Path, seeded_database: str) -> None:
     # `oldtown` has pcode:SY02.
     table = [["ADM1_EN", "ADM1_PCODE", "ADM2_EN", "ADM2_PCODE"], ["Old town", "SY02", "Jebel Saman", "SY0200"]]
@@ -115,6 +116,7 @@ def test_unit_with_known_code_is_that_place(tmp_path: Path, seeded_database: str
     assert units(seeded_database)["SY0200"] == ("jebel-saman-sy0200", "Jebel Saman", "SYR", "oldtown", 3)
 
 
+@mostly_sqlite
 def test_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, database_url: str) -> None:
     square = {"type": "Polygon", "coordinates": [[[37, 36], [37.5, 36], [37.5, 36.5], [37, 36]]]}
     properties = {"ADM1_EN": "North", "ADM1_PCODE": "TL01", "ADM2_EN": "Market", "ADM2_PCODE": "TL0102"}
@@ -128,6 +130,7 @@ def test_geojson_gives_the_lowest_unit_its_geometry(run: Run, tmp_path: Path, da
     ]
 
 
+@mostly_sqlite
 def test_problem_in_one_row_keeps_all_units_out(run: Run, tmp_path: Path, database_url: str) -> None:
     table = [OLD[0], OLD[1], [*OLD[2][:7], "36,2", "37"], [""] * 4 + ["", "", "", "36", "37"], [*OLD[3], "beyond"]]
     refused = run(write(tmp_path / "units.csv", table), "--write")

@@ -12,7 +12,7 @@ import pytest
 from tests.exchange.imports.files import write_csv
 from tests.exchange.imports.test_gazetteer import units
 from tests.support.factories import Reference, post, report
-from tests.support.fixtures import sqlite_only
+from tests.support.fixtures import mostly_sqlite, sqlite_only
 from tests.support.servers import invoke, query_rows
 
 Run = Callable[..., Any]
@@ -83,6 +83,7 @@ async def test_known_units_change_only_with_update(client: httpx.AsyncClient, re
     assert "1 of them" not in (await asyncio.to_thread(load, rows, "--update", "--write")).stdout
 
 
+@mostly_sqlite
 async def test_place_that_lacks_a_code_of_the_file_gets_it(reference: Reference, database_url: str, load: Run) -> None:
     await reference.add("places", slug="syria", name="Syria", codes=[{"scheme": "iso3166-1", "code": "SYR"}])
     rows = [["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_PCODE"], ["Syria", "SY", "Homs", "SY04"]]
@@ -92,6 +93,7 @@ async def test_place_that_lacks_a_code_of_the_file_gets_it(reference: Reference,
     assert (found["SY"][0], found["SY04"][3]) == ("syria", "syria")
 
 
+@mostly_sqlite
 def test_unit_without_a_name_does_not_keep_out_the_others(load: Run, database_url: str) -> None:
     rows = [HEADER, ["North", "TL01", "Market", "TL0101"], ["North", "TL01", "", "TL0102"], ["", "TL02", "Port", "TL0201"]]
     done = load(rows, "--write")

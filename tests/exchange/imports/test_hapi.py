@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from app.exchange.imports import hapi
 from app.exchange.imports.hapi import HapiPage, statement
+from tests.support.fixtures import mostly_sqlite
 from tests.support.servers import invoke, query_rows
 
 ROW: dict[str, Any] = {
@@ -67,6 +68,7 @@ def endpoint() -> Iterator[str]:
     server.server_close()
 
 
+@mostly_sqlite
 def test_pull_hapi_records_totals_with_their_provenance(endpoint: str, seeded_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hapi, "PAGE_ROWS", 3)
     monkeypatch.setattr("app.client.calls.BASE_DELAY_SECONDS", 0.0)

@@ -131,6 +131,7 @@ def test_import_memory_does_not_grow_with_the_rows(tmp_path: Path, sqlite_templa
     assert peaks[1] < peaks[0] + 30 * 1024
 
 
+@mostly_sqlite
 def test_options_fill_fields_that_rows_leave_out(run: Run, tmp_path: Path, seeded_database: str) -> None:
     """Days of a forecast are counted from the time of the statement."""
     rows = [["supply", "in_days_min", "in_days_max", "relative_text"], ["food", 14, 21, "two to three weeks"]]
@@ -166,6 +167,7 @@ async def test_import_names_every_problem_of_a_row_at_once(client: httpx.AsyncCl
     assert (problem["cell"], "must not be after stated_at, 2016-07-28" in problem["detail"]) == ("G2", True)
 
 
+@mostly_sqlite
 async def test_row_for_source_of_another_organisation_is_a_problem(
     make_client: MakeClient, client: httpx.AsyncClient, reference: Reference
 ) -> None:
@@ -180,6 +182,7 @@ async def test_row_for_source_of_another_organisation_is_a_problem(
     assert (await send(reporter, content, CSV, dry_run="false")).status_code == 422
 
 
+@mostly_sqlite
 async def test_exported_lists_are_recognised_as_recorded(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for format_, media_type in (("csv", CSV), ("xlsx", XLSX), ("ndjson", NDJSON), ("json", "application/json")):
         content = (await client.get("/v1/reports", params={"format": format_, "limit": 1000})).content

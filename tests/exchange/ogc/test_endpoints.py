@@ -14,7 +14,7 @@ from app.reference.geometry import TYPES
 from app.settings import Settings
 from tests.exchange.conftest import post
 from tests.support.factories import Reference, report
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 ITEMS = "/ogc/collections/{}/items"
 
@@ -131,6 +131,7 @@ async def test_datetime_selects_by_the_time_of_the_preferred_report(client: http
     assert (await client.get(f"{ITEMS.format('places_point')}?limit=1000000")).status_code == 200
 
 
+@mostly_sqlite
 async def test_invalid_requests_get_400_and_unknown_resources_404(anonymous: httpx.AsyncClient) -> None:
     for query, pointer in (
         ("no_such_parameter=1", "?no_such_parameter"),
@@ -158,6 +159,7 @@ async def test_invalid_requests_get_400_and_unknown_resources_404(anonymous: htt
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json"), path
 
 
+@mostly_sqlite
 async def test_features_hold_nothing_above_the_clearance(anonymous: httpx.AsyncClient, filled: dict[str, Any]) -> None:
     for type_ in (*TYPES, "unlocated"):
         items = ITEMS.format(f"trapped_population_{type_}")
@@ -187,6 +189,7 @@ async def test_every_document_has_an_escaped_page(client: httpx.AsyncClient, ref
     assert 'href="javascript' not in (await client.get(f"{items}?f=html&limit=1&bbox=0,0,90,90")).text
 
 
+@mostly_sqlite
 async def test_links_begin_with_the_public_url(client: httpx.AsyncClient, settings: Settings, reference: Reference) -> None:
     for host, base in (
         ("a.example", "http://a.example"),

@@ -8,7 +8,7 @@ import pytest
 from prov.model import PROV, ProvDocument
 from rdflib import Graph, URIRef
 
-from tests.support.fixtures import MakeClient, sqlite_only
+from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
 PROV_O = "http://www.w3.org/ns/prov#"
 
@@ -70,6 +70,7 @@ async def test_json_ld_is_parsed_by_rdflib_with_terms_of_prov_o(client: httpx.As
     assert URIRef(PROV_O + "Person") in set(kinds)
 
 
+@mostly_sqlite
 async def test_provenance_needs_the_clearance_and_an_offered_format(
     make_client: MakeClient, anonymous: httpx.AsyncClient, filled: dict[str, Any]
 ) -> None:
