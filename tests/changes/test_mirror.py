@@ -40,7 +40,7 @@ SCOPES = ("all_stock", "agency_stock", "market", "facility")
 
 
 class Writers:
-    """Clients that report, correct, retract and grade without pause, and continue when the server is down."""
+    """Clients that report, correct, retract and grade all the time, and continue when the server is down."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -56,6 +56,8 @@ class Writers:
         while not self._stopped:
             try:
                 await self._write()
+                # What is killed is to have the processor, not they.
+                await asyncio.sleep(0.03)
             except httpx.TransportError:
                 await asyncio.sleep(0.05)
 
