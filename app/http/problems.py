@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field, ValidationError
+from rapidfuzz.distance import OSA
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Send
@@ -25,6 +26,8 @@ INTERNAL_ERROR = "Something went wrong here; nothing was written."
 
 RawHeaders = list[tuple[bytes, bytes]]
 Model = TypeVar("Model", bound=BaseModel)
+# Of a name this long, two letters may be wrong.
+MIN_LONG_NAME = 8
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +140,15 @@ def _field_problem(entry: Any, prefix: Sequence[str | int]) -> FieldProblem:
     else:
         detail = str(entry["msg"]).removeprefix("Value error, ")
     return FieldProblem(pointer=pointer(path), detail=detail)
+
+
+def near_name(text: str, names: Iterable[str], max_distance: int = 3) -> str | None:
+    """Return the name that a text was meant for if it differs in a few letters, swapped ones counted once."""
+    written = text[:64].casefold()
+    distances = {name: OSA.distance(written, name.casefold(), score_cutoff=max_distance) for name in names}
+    near = min(distances, key=lambda name: (distances[name], name), default="")
+    # Most of the letters have to agree.
+    return near if near and distances[near] <= min(max_distance, len(written) // 3) else None
 
 
 def unknown_code(sent: Any, codes: Sequence[str]) -> str:

@@ -56,6 +56,14 @@ def parse_cell(column: Column, cell: Cell) -> Any:
     return cell if isinstance(cell, str) and column.header == "provenance.quote" else text
 
 
+@cache
+def stated_defaults(kind: str) -> frozenset[str]:
+    """Return the headers of the fields of a kind that say something where they are left out, so an empty cell must not leave them out."""
+    fields = KINDS[kind].value_model.model_fields if kind in KINDS else {}
+    stated = {f"value.{name}" for name, field in fields.items() if isinstance(field.default, str) and field.default != "unknown"}
+    return frozenset({"sensitivity", "provenance.directness", *stated})
+
+
 def ascii_digits(text: str) -> str:
     """Return a text with its digits of any script, such as the Arabic-Indic ones, as ASCII digits."""
     return text if text.isascii() else "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in text)

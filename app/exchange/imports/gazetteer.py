@@ -152,7 +152,7 @@ class Gazetteer:
             tried = "the file, which has no rows"
             for table in choose_tables(read_tables(self.file, self.format_), self.sheet, result.note):
                 header = detect_header(table.rows, is_unit_header)
-                rows = header.shown_rows(result.note, table.name)
+                rows = header.shown_rows(result.note, table)
                 sample = list(islice(rows, _SAMPLE_ROWS))
                 columns = find_unit_columns(header, self.language, sample)
                 if columns is not None:
