@@ -117,4 +117,4 @@ def _as_written(text: str) -> str:
 
 
 # Keeps the day on which it was where it was written.
-DateOrTimeAsWritten = Annotated[str, AfterValidator(_as_written), WithJsonSchema(_SCHEMA)]
+DateOrTimeAsWritten = TypeAliasType("DateOrTimeAsWritten", Annotated[str, AfterValidator(_as_written), WithJsonSchema(_SCHEMA)])

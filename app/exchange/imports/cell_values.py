@@ -48,7 +48,7 @@ def parse_cell(column: Column, cell: Cell) -> Any:
             return _words(text, _codes().get(column.header, {}))
         case "json":
             return json.loads(text) if text else None
-    if column.dtype == "date" or column.header == "value.since":
+    if column.dtype == "date":
         return text if isinstance(cell, datetime) else _date(ascii_digits(text))
     if (codes := _codes().get(column.header)) is not None:
         return codes.get(code_key(text), text)

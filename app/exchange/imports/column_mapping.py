@@ -24,6 +24,7 @@ from app.exchange.imports.tables import (
     BEYOND_HEADER,
     LEVELS_OF_TAGS,
     TORN,
+    Cell,
     DetectedHeader,
     Hashtag,
     Row,
@@ -232,17 +233,7 @@ def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Map
             parsed.problems.append(FieldProblem(pointer=pointer(column.path), detail=str(problem)))
         if column.path == ("place",):
             parsed.place_column = index
-    for place in mapping.places:
-        if not (text := cell_text(cells.get(place.index))):
-            continue
-        scheme = "iso3" if place.depth == 0 and place.scheme == "pcode" and _ISO3.fullmatch(text) else place.scheme
-        text = text if scheme is None else f"{scheme}:{text}"
-        if "place" in parsed.body:
-            parsed.other_places[place.index] = text
-            continue
-        parsed.body["place"], parsed.place_column = text, place.index
-        if (error := cell_error(cells[place.index])) is not None:
-            parsed.problems.append(FieldProblem(pointer="/place", detail=error))
+    _read_places(parsed, mapping, cells)
     if mapping.status is not None and cell_text(cells.get(mapping.status)) not in ("", "standing"):
         parsed.problems.append(NOT_STANDING)
     missing = {name: value for name, value in defaults.items() if mapping.column_of(f"/{name}") is None}
@@ -255,6 +246,21 @@ def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Map
             detail = f"the cell is empty: write the {name}, or remove the column to use the default"
             parsed.problems.append(FieldProblem(pointer=path, detail=detail))
     return parsed
+
+
+def _read_places(parsed: ParsedRow, mapping: ColumnMapping, cells: Mapping[int, Cell]) -> None:
+    """Read the place of a row unless it is named already, and the other names of it."""
+    for place in mapping.places:
+        if not (text := cell_text(cells.get(place.index))):
+            continue
+        scheme = "iso3" if place.depth == 0 and place.scheme == "pcode" and _ISO3.fullmatch(text) else place.scheme
+        text = text if scheme is None else f"{scheme}:{text}"
+        if "place" in parsed.body:
+            parsed.other_places[place.index] = text
+            continue
+        parsed.body["place"], parsed.place_column = text, place.index
+        if (error := cell_error(cells[place.index])) is not None:
+            parsed.problems.append(FieldProblem(pointer="/place", detail=error))
 
 
 def _may_be_torn(mapping: ColumnMapping, row: Row, at: int) -> bool:
