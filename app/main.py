@@ -32,6 +32,7 @@ from app.http.shutdown import on_shutdown_signal
 from app.http.state import AppState
 from app.ledger.checkpoints import CheckpointSigner
 from app.operations.health import router as health
+from app.reference.suggestions import unknown_filters
 from app.routers import DESCRIPTION, TAGS, router
 from app.settings import Settings, get_settings
 from app.storage import database_errors
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> Application:
     app.state = AppState()
     app.state.settings = settings or get_settings()
     app.state.exporter = stream_list
+    app.state.unknown_filters = unknown_filters
     app.state.tracer_provider = tracer_provider
     app.state.database_metrics = DatabaseMetrics(app.state)
     app.state.metrics = metrics_registry(ProcessMetrics(app.state), app.state.database_metrics)

@@ -48,8 +48,8 @@ FeedDep = Annotated[ChangeFeed, Depends(get_feed)]
 
 
 async def get_filters(caller: CallerDep, database: DatabaseDep, filters: Annotated[ChangeFilters, Depends()]) -> ChangeFilters:
-    """Return the filters of changes; 422 for an unknown place, which no page can tell from one without changes."""
-    if filters.place is not None:
+    """Return the filters of changes; 422 for an unknown place or country, which no page can tell from one without changes."""
+    if filters.place is not None or filters.country is not None:
         async with database.read() as connection:
             await require_known_filters(connection, filters, caller.level)
     return filters

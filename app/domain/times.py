@@ -1,6 +1,7 @@
 """Dates and times on the wire: a time is UTC in RFC 3339 with `Z`, a date stays a date."""
 
 import re
+from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -14,6 +15,9 @@ MIN_DAY = date(1900, 1, 1)
 # The time zone in which a day begins first: UTC+14.
 _FIRST_TO_BEGIN = timedelta(hours=14)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DAY = re.compile(r"(\d{1,4})[./\s-](\d{1,2})[./\s-](\d{1,4})", re.ASCII)
+_DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
+_LOCAL_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(?::\d{2})?)", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
@@ -35,11 +39,28 @@ def rfc3339(instant: datetime) -> str:
 def normalise(text: str) -> str:
     """Normalise a date, or a date-time with offset to UTC with `Z` and at most microseconds; raise ValueError for anything else."""
     if not _DATE.fullmatch(text) and not _DATE_TIME.fullmatch(text):
-        raise ValueError("must be a date (2016-07-28) or an RFC 3339 date-time with offset (2016-07-28T09:30:00Z)")
+        raise ValueError(f"must be a date (2016-07-28) or an RFC 3339 date-time with offset (2016-07-28T09:30:00Z){what_to_write(text)}")
     try:
         return date.fromisoformat(text).isoformat() if len(text) == DATE_LENGTH else rfc3339(datetime.fromisoformat(text.upper()))
     except (ValueError, OverflowError):
         raise ValueError("must be a day, time and offset that exist") from None
+
+
+def what_to_write(text: str) -> str:
+    """Return what to write in place of a date in another form, after a colon; empty for a text that is no date."""
+    if match := _LOCAL_TIME.fullmatch(text):
+        day, time_ = match.groups()
+        return f": write {day}T{time_}Z if that is UTC, else {day}T{time_} with the offset of the place, such as +03:00, or {day} alone"
+    if (match := _DAY.fullmatch(text) or _DIGITS.fullmatch(text)) is None:
+        return ""
+    first, second, third = (int(each) for each in match.groups())
+    orders = [(first, second, third)] if len(match[1]) == 4 else [(third, second, first), (third, first, second)]
+    meant = [str(date(*order)) for order in dict.fromkeys(orders) if order[0] >= 1000 and _exists(*order)]
+    return (f": write {' or '.join(meant)}" + (", whichever is meant" if meant[1:] else "")) if meant else ""
+
+
+def _exists(year: int, month: int, day: int) -> bool:
+    return 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
 
 
 def day_of(text: str) -> date:
@@ -96,4 +117,4 @@ def _as_written(text: str) -> str:
 
 
 # Keeps the day on which it was where it was written.
-DateOrTimeAsWritten = Annotated[str, AfterValidator(_as_written), WithJsonSchema(_SCHEMA)]
+DateOrTimeAsWritten = TypeAliasType("DateOrTimeAsWritten", Annotated[str, AfterValidator(_as_written), WithJsonSchema(_SCHEMA)])

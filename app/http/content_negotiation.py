@@ -35,6 +35,8 @@ _MEDIA_RANGES[Format.NDJSON] += ("application/ndjson",)
 _MEDIA_RANGES[Format.ATOM] += ("application/xml", "text/xml")
 _MEDIA_RANGES[Format.CAP] += ("application/xml", "text/xml")
 
+# The smallest weight of RFC 9110 is 0.001.
+MIN_WEIGHT = 0.0001
 AcceptedFormats = tuple[Format, ...]
 
 
@@ -42,10 +44,9 @@ AcceptedFormats = tuple[Format, ...]
 def parse_accept(accept: bytes) -> AcceptedFormats:
     """Return the formats that an `Accept` header takes (RFC 9110, 12.5.1), best first; all of them for one that names none."""
     ranges = parse_weights(accept.decode("latin-1"))
-    # Errors have this type; a client that names it says nothing of the formats that it takes.
-    ranges.pop("application/problem+json", None)
-    if not ranges:
-        return tuple(Format)
+    # Errors have this type; a client that names it takes every format, after those that it names.
+    if not ranges or ranges.pop("application/problem+json", 0):
+        ranges.setdefault("*/*", MIN_WEIGHT)
     weights = {each: max(_weight(name, ranges) for name in names) for each, names in _MEDIA_RANGES.items()}
     return tuple(sorted((each for each in Format if weights[each] > 0), key=lambda each: -weights[each]))
 

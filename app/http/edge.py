@@ -15,6 +15,8 @@ from app.http.state import headers_of, request_state
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # RFC 9112, 3.2: uri-host [ ":" port ].
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::[0-9]{0,5})?")
+# Of the requests of pages, which the board and Swagger UI make.
+BROWSER_HEADERS = frozenset({b"sec-fetch-mode", b"origin", b"referer"})
 _is_host = lru_cache(maxsize=256)(_HOST.fullmatch)
 
 
@@ -42,6 +44,9 @@ class EdgeMiddleware:
                 headers = [*message["headers"], (b"x-request-id", request_id)]
                 if (decision := state.get("rate_limit")) is not None:
                     headers += decision.headers(status)
+                # Excel and Power BI send a key once Basic is offered; a browser would ask for it in a dialogue of its own.
+                if status == 401 and not sent.keys() & BROWSER_HEADERS:
+                    headers.append((b"www-authenticate", b'Basic realm="lifeline", charset="UTF-8"'))
                 # A new message, because the response cache may send the same one to others.
                 message = {"type": "http.response.start", "status": status, "headers": headers}
             await send(message)

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import orjson
 import structlog
@@ -13,11 +13,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field, ValidationError
+from rapidfuzz.distance import OSA
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Send
 
-from app.http.state import request_state
+from app.http.state import app_state, request_state
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
@@ -25,6 +26,8 @@ INTERNAL_ERROR = "Something went wrong here; nothing was written."
 
 RawHeaders = list[tuple[bytes, bytes]]
 Model = TypeVar("Model", bound=BaseModel)
+# Of a name this long, two letters may be wrong.
+MIN_LONG_NAME = 8
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +52,7 @@ class ProblemDetails(BaseModel):
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """An error with an HTTP status and, for 422, every wrong field; `kind` is the last part of the type's URI."""
+    """An error with an HTTP status and, for 422, every wrong field, which an empty `detail` counts; `kind` ends the type's URI."""
 
     status: int
     detail: str
@@ -59,6 +62,8 @@ class Problem(Exception):
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
+        if not self.detail:
+            self.detail = "1 field is wrong" if len(self.errors) == 1 else f"{len(self.errors)} fields are wrong"
         super().__init__(self.detail)
         self.title = self.title or HTTPStatus(self.status).phrase
         self.headers = {"Cache-Control": "no-store", **self.headers}
@@ -74,9 +79,7 @@ class Problem(Exception):
 
 def invalid(errors: Iterable[FieldProblem]) -> Problem:
     """Return a 422 that names each wrong field."""
-    found = list(errors)
-    detail = "1 field is wrong" if len(found) == 1 else f"{len(found)} fields are wrong"
-    return Problem(422, detail, kind="invalid", title="The request is not valid", errors=found)
+    return Problem(422, "", kind="invalid", title="The request is not valid", errors=list(errors))
 
 
 def invalid_field(pointer: str, detail: str) -> Problem:
@@ -111,7 +114,7 @@ def validate_model(model: type[Model], content: Any, prefix: Sequence[str | int]
             found += [each for each in entries if not each["loc"] and _field_of(each) not in ("", *wrong)]
         else:
             break
-    return None, [_field_problem(each, prefix) for each in found]
+    return None, [_field_problem(each, prefix, model) for each in found]
 
 
 def _field_of(entry: Any) -> Any:
@@ -124,7 +127,7 @@ def field_problems(error: ValidationError | RequestValidationError, prefix: Sequ
     return [_field_problem(each, prefix) for each in entries]
 
 
-def _field_problem(entry: Any, prefix: Sequence[str | int]) -> FieldProblem:
+def _field_problem(entry: Any, prefix: Sequence[str | int], model: type[BaseModel] | None = None) -> FieldProblem:
     path, context = [*prefix, *entry["loc"]], entry.get("ctx", {})
     if entry["type"] == "value_error" and (name := context.get("field")):
         path.append(name)
@@ -132,11 +135,40 @@ def _field_problem(entry: Any, prefix: Sequence[str | int]) -> FieldProblem:
         detail = unknown_code(entry["input"], re.findall("'([^']*)'", context["expected"]))
     elif entry["type"] == "string_pattern_mismatch":
         detail = PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
+    elif entry["type"] == "extra_forbidden":
+        detail = unknown_name("unknown field", str(entry["loc"][-1]), _fields_at(model, entry["loc"][:-1]))
     elif (template := _DETAILS.get(entry["type"])) is not None:
         detail = template.format(**context)
     else:
         detail = str(entry["msg"]).removeprefix("Value error, ")
     return FieldProblem(pointer=pointer(path), detail=detail)
+
+
+def _fields_at(model: Any, path: Sequence[str | int]) -> list[str]:
+    """Return the names of the fields of a model, or of one that is nested in it; none where that cannot be told."""
+    for step in path:
+        waiting = [model.model_fields[step].annotation] if hasattr(model, "model_fields") and step in model.model_fields else []
+        model = None
+        while waiting and model is None:
+            annotation = waiting.pop()
+            model = annotation if hasattr(annotation, "model_fields") else None
+            waiting += get_args(annotation)
+    return [each.alias or name for name, each in model.model_fields.items()] if model is not None else []
+
+
+def unknown_name(detail: str, name: str, known: Iterable[str]) -> str:
+    """Return what is wrong with an unknown name, and the nearest one."""
+    near = near_name(name, known)
+    return detail if near is None else f"{detail}; the nearest: {near}"
+
+
+def near_name(text: str, names: Iterable[str], max_distance: int = 3) -> str | None:
+    """Return the name that a text was meant for if it differs in a few letters, swapped ones counted once."""
+    written = text[:64].casefold()
+    distances = {name: OSA.distance(written, name.casefold(), score_cutoff=max_distance) for name in names}
+    near = min(distances, key=lambda name: (distances[name], name), default="")
+    # Most of the letters have to agree.
+    return near if near and distances[near] <= min(max_distance, len(written) // 3) else None
 
 
 def unknown_code(sent: Any, codes: Sequence[str]) -> str:
@@ -148,7 +180,6 @@ def unknown_code(sent: Any, codes: Sequence[str]) -> str:
 
 
 _DETAILS = {
-    "extra_forbidden": "unknown field",
     "missing": "this field is required",
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must be a JSON object"),
     **dict.fromkeys(("tuple_type", "list_type"), "must be a JSON array"),
@@ -218,7 +249,14 @@ async def on_unexpected_error(request: Request, error: Exception) -> Response:
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_response(request, error)
+    return problem_response(request, await _with_unknown_filters(request, error) if error.kind == "invalid" else error)
+
+
+async def _with_unknown_filters(request: Request, problem: Problem) -> Problem:
+    """Return a problem of a query with what is unknown in its filters, so that one response tells all."""
+    told = [each.pointer for each in problem.errors]
+    more = await app_state(request).unknown_filters(request, told) if any(each.startswith("?") for each in told) else []
+    return replace(problem, detail="", errors=[*problem.errors, *more]) if more else problem
 
 
 async def _on_framework_error(request: Request, error: Exception) -> Response:
@@ -238,7 +276,7 @@ def _methods_at(request: Request) -> str:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem_response(request, invalid_request(error))
+    return problem_response(request, await _with_unknown_filters(request, invalid_request(error)))
 
 
 def install(app: FastAPI) -> None:

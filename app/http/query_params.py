@@ -5,11 +5,12 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Query, Request
-from fastapi.dependencies.utils import get_dependant
+from fastapi.dependencies.utils import get_dependant, request_params_to_args
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from app.domain.times import DateOrTime
-from app.http.problems import FieldProblem, invalid, not_found
+from app.http.problems import FieldProblem, invalid, invalid_request, not_found, unknown_name
 
 AsOf = Annotated[
     DateOrTime | None,
@@ -48,26 +49,31 @@ async def reject_unknown_parameters(request: Request) -> None:
     given = request.query_params.multi_items()
     if not given:
         return
-    known = _known_parameters(request.scope["endpoint"])
+    fields, known = _query_fields(request.scope["endpoint"])
     names = [name for name, _ in given]
-    wrong = [FieldProblem(pointer=f"?{name}", detail="unknown query parameter") for name in dict.fromkeys(names) if name not in known]
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    wrong = [FieldProblem(pointer=f"?{name}", detail=unknown_name("unknown query parameter", name, known)) for name in unknown]
     wrong += [FieldProblem(pointer=f"?{name}", detail="must not contain a NUL character") for name, value in given if "\0" in value]
     wrong += [FieldProblem(pointer=f"?{name}", detail="must not be given more than once") for name in known if names.count(name) > 1]
     if wrong:
-        raise invalid(wrong)
+        told = {each.pointer for each in wrong}
+        # What else is wrong, which FastAPI would tell in the next response.
+        more = [error for field in fields for error in request_params_to_args([field], request.query_params)[1]]
+        raise invalid([*wrong, *(each for each in invalid_request(RequestValidationError(more)).errors if each.pointer not in told)])
 
 
 @lru_cache(maxsize=1024)
-def _known_parameters(endpoint: Callable[..., Any]) -> frozenset[str]:
-    names: set[str] = set()
+def _query_fields(endpoint: Callable[..., Any]) -> tuple[list[Any], dict[str, None]]:
+    """Return the fields of the query, of which a model holds several parameters, and the names of all parameters."""
+    fields: list[Any] = []
+    names: dict[str, None] = {}
     waiting = [get_dependant(path="", call=endpoint)]
     while waiting:
         dependant = waiting.pop()
         waiting.extend(dependant.dependencies)
-        for field in dependant.query_params:
-            annotation = field.field_info.annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                names.update(each.alias or name for name, each in annotation.model_fields.items())
-            else:
-                names.add(field.alias)
-    return frozenset(names)
+        fields += dependant.query_params
+    for field in fields:
+        annotation = field.field_info.annotation
+        is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        names |= dict.fromkeys([each.alias or name for name, each in annotation.model_fields.items()] if is_model else [field.alias])
+    return fields, names

@@ -1,6 +1,6 @@
 """Typed state of an application (`app.state`) and of one request (`scope["state"]`)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from fastapi import Request
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.http.edge import EdgeMiddleware
     from app.http.lists import ListExporter
     from app.http.load_shedding import LoadSheddingMiddleware
+    from app.http.problems import FieldProblem
     from app.http.rate_limit import RateLimitDecision, RateLimiter
     from app.http.response_cache import ResponseCacheMiddleware
     from app.ledger.checkpoints import CheckpointSigner
@@ -31,6 +32,7 @@ class AppState:
 
     settings: "Settings"
     exporter: "ListExporter"
+    unknown_filters: "Callable[[Request, Collection[str]], Awaitable[list[FieldProblem]]]"
     tracer_provider: "TracerProvider | None"
     metrics: "CollectorRegistry"
     database_metrics: "DatabaseMetrics"

@@ -173,7 +173,9 @@ async def get_place(
 
 
 @router.post("/places", summary="Create a place", response_model=PlaceOut, **create_operation(PlaceIn, responses=CURATE_ERRORS))
-async def create_place(request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(body_in_place(PlaceIn, "parent"))]) -> Response:
+async def create_place(
+    request: Request, caller: Curator, body: Annotated[PlaceIn, Depends(body_in_place(PlaceIn, "parent", "successor_of"))]
+) -> Response:
     """Create a place. Needs the scope `curate`. A slug or code that exists gets 409."""
     return await _create(request, caller, body, Place, add_place)
 

@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
+from math import isfinite
 from typing import Annotated, Any
 
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
@@ -78,6 +79,13 @@ def _check_geojson(value: dict[str, Any]) -> dict[str, Any]:
             _geometry.validate_python(value)
     except ValueError:
         raise ValueError("must be a GeoJSON geometry: a known type with the coordinates of that type") from None
+    edges = (edge for type_, rings in _parts(value) if type_ == "Polygon" for ring in rings for edge in pairwise(ring))
+    if any(180 < abs(before[0] - after[0]) < 360 for before, after in edges):
+        # It may be wider than half the earth, or run across the antimeridian.
+        raise ValueError(
+            "an edge of a polygon spans more than 180 degrees of longitude: cut the polygon at the antimeridian into parts "
+            "(RFC 7946, 3.1.9), or add positions along the edge"
+        )
     return _bare(value)
 
 
@@ -117,19 +125,26 @@ _DEGREES = re.compile(r" *[+-]?\d+(\.\d*)?([eE][+-]?\d+)? *", re.ASCII)
 
 
 def parse_bbox(text: str) -> BBox:
-    """Return the bounding box of `west,south,east,north` (RFC 7946); raise 422 at `?bbox` for anything else."""
+    """Return the bounding box of `west,south,east,north` (RFC 7946), also beyond 180 degrees; raise 422 at `?bbox` for anything else."""
     parts = text.split(",")
     if len(parts) == 4 and all(_DEGREES.fullmatch(part) for part in parts):
         west, south, east, north = map(float, parts)
-        if -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90:
-            return west, south, east, north
-    raise invalid_field("?bbox", "must be west,south,east,north in degrees of WGS 84, such as 36.5,35.9,37.7,36.9")
+        if south <= north and south <= 90 and north >= -90 and all(isfinite(each) for each in (west, south, east, north)):
+            # A map that is panned or zoomed out shows more than one earth.
+            west, east = (-180.0, 180.0) if east - west >= 360 else (_longitude(west), _longitude(east))
+            return west, max(south, -90), east, min(north, 90)
+    detail = "must be west,south,east,north in degrees of WGS 84, longitude first, such as 36.5,35.9,37.7,36.9"
+    raise invalid_field("?bbox", detail)
+
+
+def _longitude(degrees: float) -> float:
+    return degrees if -180 <= degrees <= 180 else (degrees + 180) % 360 - 180
 
 
 def bbox_of(geometry: dict[str, Any]) -> BBox:
     """Return the narrowest bounding box of a geometry; its west is above its east where it crosses the antimeridian (RFC 7946, 5.2).
 
-    An edge over more than 180 degrees of longitude is taken to cross the antimeridian.
+    An edge over more than 180 degrees of longitude, which only lines have, is taken to cross the antimeridian.
     """
     latitudes = [position[1] for position in positions(geometry)]
     west, east = narrowest([_unrolled(path) for path in _paths(geometry)])

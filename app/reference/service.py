@@ -57,7 +57,9 @@ async def add_place(session: AsyncSession, caller: Principal, place: PlaceIn, id
     if isinstance(result, FieldProblem) and result.pointer == "/codes":
         raise Problem(409, f"{result.detail}.", kind="exists")
     if isinstance(result, FieldProblem):
-        raise invalid(await unknown_place(await session.connection(), "/parent", place.parent, 0) or [result])
+        connection, named = await session.connection(), {"/parent": place.parent, "/successor_of": place.successor_of}
+        problems = [each for pointer, text in named.items() for each in await unknown_place(connection, pointer, text, 0)]
+        raise invalid(problems or [result])
     return identifier
 
 

@@ -10,9 +10,10 @@ from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.access.dependencies import CallerDep, DatabaseDep
-from app.http.problems import FieldProblem, Model, invalid, validate_model
+from app.access.dependencies import CallerDep, DatabaseDep, bearer, get_caller
+from app.http.problems import FieldProblem, Model, Problem, invalid, validate_model
 from app.http.request_body import json_body
+from app.http.state import app_state
 from app.reference.models import MODELS, Place, PlaceCode, Source
 from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
 from app.reference.records import REVEAL_FROM
@@ -22,6 +23,9 @@ MIN_SIMILARITY_PERCENT = 70
 # Names that one text is compared with, and texts of one request that get suggestions: each text takes up to 10 ms.
 MAX_COMPARED_NAMES = 2_000
 MAX_TEXTS = 5
+MAX_COUNTRIES = 10
+# Parameters that name a record, or the country of records.
+FILTERS = (*MODELS, "country")
 
 _UNKNOWN = {"place": UNKNOWN_PLACE, "source": UNKNOWN_SOURCE, "route": UNKNOWN_ROUTE}
 
@@ -100,30 +104,55 @@ async def unknown_texts(
 
 
 async def require_known_filters(connection: AsyncConnection, filters: Any, level: int) -> None:
-    """Raise 422 with the nearest names for filters whose place, source or route does not exist for the caller.
+    """Raise 422 with the nearest names for filters whose place, source, route or country does not exist for the caller.
 
     `filters` has them by name or as attributes. Lists call this when a page is empty, because no record fits a filter of something
     unknown; so a page with records costs nothing more.
     """
     get = filters.get if isinstance(filters, Mapping) else partial(getattr, filters)
-    given = {name: [text] for name in MODELS if (text := get(name, None)) is not None}
-    details = await unknown_texts(connection, given, level) if given else {}
-    if details:
-        raise invalid(FieldProblem(pointer=f"?{name}", detail=detail) for (name, _), detail in details.items())
+    given = {name: text for name in FILTERS if (text := get(name, None)) is not None}
+    if problems := await _filter_problems(connection, given, level):
+        raise invalid(problems)
 
 
-def body_in_place(model: type[Model], field: str) -> Callable[..., Awaitable[Model]]:
-    """Return a dependency that reads a JSON body in which a field names a place; 422 names every wrong field, an unknown place too."""
+async def _filter_problems(connection: AsyncConnection, given: Mapping[str, str], level: int) -> list[FieldProblem]:
+    details = await unknown_texts(connection, {name: [text] for name, text in given.items() if name in MODELS}, level)
+    problems = [FieldProblem(pointer=f"?{name}", detail=detail) for (name, _), detail in details.items()]
+    if (country := given.get("country")) is not None:
+        known = (await connection.execute(select(col(Place.country)).distinct().order_by(col(Place.country)))).scalars()
+        countries = [each for each in known if each is not None]
+        if country not in countries:
+            shown = " or ".join(countries[:MAX_COUNTRIES]) or "none yet"
+            problems.append(FieldProblem(pointer="?country", detail=f"no place is in this country: use one that has places, {shown}"))
+    return problems
+
+
+async def unknown_filters(request: Request, told: Collection[str]) -> list[FieldProblem]:
+    """Return what else is unknown in the filters of a query that is invalid, beside the pointers that are told already."""
+    given = {name: text for name, text in request.query_params.items() if name in FILTERS and f"?{name}" not in told}
+    if not given or request.method not in ("GET", "HEAD"):
+        return []
+    state = app_state(request)
+    try:
+        caller = await get_caller(request, state.database, state.settings, await bearer(request))
+    except Problem:
+        return []
+    async with state.database.read() as connection:
+        return await _filter_problems(connection, given, caller.level)
+
+
+def body_in_place(model: type[Model], *fields: str) -> Callable[..., Awaitable[Model]]:
+    """Return a dependency that reads a JSON body in which fields name places; 422 names every wrong field, unknown places too."""
 
     async def read(request: Request, caller: CallerDep, database: DatabaseDep) -> Model:
         content = await json_body(request)
         valid, problems = validate_model(model, content)
         if valid is not None:
             return valid
-        text = content.get(field) if isinstance(content, dict) else None
-        if isinstance(text, str) and all(each.pointer != f"/{field}" for each in problems):
-            async with database.read() as connection:
-                problems += await unknown_place(connection, f"/{field}", text, caller.level)
+        for field in fields if isinstance(content, dict) else ():
+            if isinstance(text := content.get(field), str) and all(each.pointer != f"/{field}" for each in problems):
+                async with database.read() as connection:
+                    problems += await unknown_place(connection, f"/{field}", text, caller.level)
         raise invalid(problems)
 
     return read

@@ -5,14 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
 from app.access.principal import Principal
 from app.assessment.models import StaleRecord
-from app.http.problems import FieldProblem, Problem, field_problems, invalid, invalid_field
+from app.http.problems import FieldProblem, Problem, invalid, invalid_field, validate_model
 from app.ledger.appender import open_appender
 from app.ledger.models import effective_detail
 from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
@@ -39,6 +38,7 @@ from app.reference.service import (
     load_containers,
     resolve_place,
 )
+from app.reference.suggestions import unknown_place
 from app.reference.versions import Version, last_version
 from app.storage.types import table_of
 
@@ -64,15 +64,18 @@ async def change_record(session: AsyncSession, caller: Principal, model: Referen
     version = await last_version(connection, identifier)
     old = version.record
     more = {} if model is not Source else {"reliability": await connection.scalar(_GRADE, {"id": identifier})}
-    changes = _changes(version, patch, caller, more)
+    changes, problems = _changes(version, patch, caller, more)
     sent = {name: value for name, value in old.items() if value is not None and (name == "slug" or name not in FIXED)}
     # Whether a source is a party follows from a new type where it followed from the old one.
     if old.get("party_to_conflict") == is_party_by_default(old.get("type", "")) and "party_to_conflict" not in patch:
         sent.pop("party_to_conflict")
-    try:
-        body = SCHEMAS[version.type].model_validate(merge_patch(sent, changes))
-    except ValidationError as error:
-        raise invalid(field_problems(error)) from None
+    body, wrong = validate_model(SCHEMAS[version.type], merge_patch(sent, changes))
+    problems += wrong
+    for name in ("parent", "successor_of") if version.type == "place" else ():
+        if isinstance(changes.get(name), str) and all(each.pointer != f"/{name}" for each in problems):
+            problems += await unknown_place(connection, f"/{name}", changes[name], caller.level)
+    if body is None or problems:
+        raise invalid(problems)
     if old.get("alias") is not None and isinstance(body, SourceIn) and body.alias is None:
         raise invalid_field("/alias", UNPROTECTED)
     return await replace_record(session, caller, model, version, body)
@@ -145,20 +148,22 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return merged
 
 
-def _changes(version: Version, patch: Any, caller: Principal, more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a patch that differ from what the caller sees; raise 403 and 422 for those that cannot be changed."""
+def _changes(version: Version, patch: Any, caller: Principal, more: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """Return the fields of a patch that differ from what the caller sees, and what is wrong with those that never change.
+
+    Raise 403 for a field that the caller does not see.
+    """
     if not isinstance(patch, dict):
         raise invalid_field("", "must be a JSON object with the fields to change")
     type_, visible = version.type, visible_record(version.type, version.record, caller.level)
     redacted = visible.get("redacted", [])
     served = {**visible, **more, "redacted": redacted, "links": {"self": f"/v1/{type_}s/{visible['slug']}"}}
     changes = {name: value for name, value in patch.items() if name not in served or served[name] != value}
-    if fixed := [FieldProblem(pointer=f"/{name}", detail=detail) for name, detail in FIXED.items() if name in changes]:
-        raise invalid(fixed)
+    fixed = [FieldProblem(pointer=f"/{name}", detail=detail) for name, detail in FIXED.items() if name in changes]
     if withheld := sorted(changes.keys() & set(redacted)):
         detail = f"The key is not cleared for {' and '.join(withheld)} of this {type_}, which takes the clearance amber."
         raise Problem(403, detail, kind="clearance")
-    return changes
+    return {name: value for name, value in changes.items() if name not in FIXED}, fixed
 
 
 async def _place(connection: AsyncConnection, identifier: UUID, body: PlaceIn, old: Record, containers: Mapping[str, Container]) -> Record:

@@ -105,6 +105,10 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
             if not bodies:
                 await require_known_filters(connection, filters, caller.level)
+                if filters.indicator is not None:
+                    about = [col(Report.indicator_id) == filters.indicator]
+                    if not (await load_report_page(connection, about, View(caller.level), after=None, limit=1))[0]:
+                        raise invalid_field("?indicator", "no report about it: send the id of an indicator in /v1/indicators")
         return [orjson.dumps(body).decode() for body in bodies], REPORT_CURSOR.encode(last, revision), revision
 
     query = ListQuery("reports", fetch, level=caller.level, as_of=filters.as_of, known_at=filters.known_at, hxl=filters.hxl)

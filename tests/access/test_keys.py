@@ -63,9 +63,13 @@ async def test_password_of_http_basic_is_the_key(anonymous: httpx.AsyncClient, m
         assert {each.headers["cache-control"] for each in listed} == {"private, no-cache"}
         assert "Authorization" in listed[0].headers["vary"]
     encoded = base64.b64encode(b"me:" + secret.encode()).decode()
+    offered = 'Bearer realm="lifeline", Basic realm="lifeline", charset="UTF-8"'
     for wrong in (f"Basic {encoded[:-8]}", "Basic", "Basic not-base64!", f"Basic {base64.b64encode(secret.encode()).decode()}", "Digest a"):
         refused = await anonymous.get("/v1/sources", headers={"Authorization": wrong})
-        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Bearer realm="lifeline"'), wrong
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, offered), wrong
+        # A page, such as the board, must not make the browser ask for a password.
+        page = await anonymous.get("/v1/sources", headers={"Authorization": wrong, "Sec-Fetch-Mode": "cors"})
+        assert page.headers["www-authenticate"] == 'Bearer realm="lifeline"'
     # Browsers send a password that they remember with the form of another site.
     place = {"slug": "camp", "name": "Camp"}
     for origin, status in (("https://evil.example", 401), ("null", 401), ("http://lifeline.test", 201), (None, 409)):

@@ -42,6 +42,8 @@ INVALID_GEOMETRIES: list[Any] = [
     {"type": "LineString", "coordinates": [[1, 2], [181, 2]]}, {"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]},
     {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}, {"type": "Polygon", "coordinates": []},
     {"type": "MultiPolygon", "coordinates": [SQUARE, [[[0, 0], [1, 0], [1, 91], [0, 0]]]]},
+    # Wider than half the earth, or across the antimeridian.
+    {"type": "Polygon", "coordinates": [[[-100, 0], [100, 0], [100, 9], [-100, 9], [-100, 0]]]},
     {"type": "GeometryCollection", "geometries": []},
     {"type": "GeometryCollection", "geometries": [5]},
     {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [181, 0]}]},
@@ -207,6 +209,7 @@ def test_bbox_is_the_narrowest_around_the_parts() -> None:
     assert box("LineString", [[-179.0, 1.0], [179.0, 2.0]]) == (179.0, 1.0, -179.0, 2.0)
     assert box("MultiPoint", [[170.0, 0.0], [-175.0, 0.0], [160.0, 0.0]]) == (160.0, 0.0, -175.0, 0.0)
     assert box("Polygon", [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]) == (-180, -90, 180, 90)
+    assert box("Polygon", [[[-100, 0], [0, 0], [100, 0], [100, 9], [0, 9], [-100, 9], [-100, 0]]]) == (-100, 0, 100, 9)
     # Antarctica: all around the pole.
     assert box("Polygon", [[[-180, -90], [-180, -80], [0, -70], [180, -80], [180, -90], [-180, -90]]]) == (-180, -90, 180, -70)
     assert bbox_of({"type": "GeometryCollection", "geometries": [

@@ -1,5 +1,7 @@
 """Unknown places, sources and routes: 422 with the nearest names in a filter, 404 in a path, every wrong field of a body at once."""
 
+from typing import Any
+
 import httpx
 
 from tests.support.factories import Reference, post, report
@@ -9,6 +11,9 @@ LISTS = (
     "situations", "warnings", "warnings.csv", "indicators", "indicators.geojson", "trapped-populations", "supply-runouts", "route-closures",
     "reports", "reports.xlsx", "alerts", "changes", "changes.ndjson", "stream", "places", "places.csv",
 )  # fmt: skip
+HIDDEN_AND_SHOWN: list[tuple[str, dict[str, Any]]] = [
+    ("red", {}), ("clear", {"value": {"concept": "besieged", "people": 5}}),
+]  # fmt: skip
 
 
 def problems(response: httpx.Response) -> dict[str, str]:
@@ -64,6 +69,49 @@ async def test_unknown_sources_and_routes_in_filters_get_422(client: httpx.Async
     assert "agency (Agency)" in problems(await client.get(f"/v1/indicators/{indicator}?without=agancy"))["?without"]
     for path in ("places/oldtwon", "sources/agancy", "routes/nroth-road", "situations/oldtwon", "sources/agancy/record"):
         assert (await client.get(f"/v1/{path}")).status_code == 404
+
+
+@mostly_sqlite
+async def test_unknown_country_in_a_filter_gets_422_with_the_known_ones(client: httpx.AsyncClient, reference: Reference) -> None:
+    await reference.add("places", slug="homs", name="Homs", country="SYR")
+    for name in LISTS:
+        assert problems(await client.get(f"/v1/{name}?country=ZZZ"))["?country"].endswith("use one that has places, SYR"), name
+
+
+async def test_hidden_indicator_in_a_filter_is_told_like_an_unknown_one(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """One with reports that other filters leave out is known."""
+    hidden, shown = [(await post(client, **report(sensitivity=each, **more)))["indicator"] for each, more in HIDDEN_AND_SHOWN]
+    detail = problems(await anonymous.get("/v1/reports?indicator=01900000-0000-7000-8000-000000000000"))
+    assert problems(await anonymous.get(f"/v1/reports?indicator={hidden}")) == detail
+    assert (await client.get(f"/v1/reports?indicator={hidden}")).json()["items"]
+    assert (await anonymous.get(f"/v1/reports?indicator={shown}&kind=supply_runout")).json()["items"] == []
+
+
+@sqlite_only
+async def test_query_and_patch_tell_all_that_is_wrong_at_once(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    for path in ("indicators", "places"):
+        found = problems(await client.get(f"/v1/{path}?plaec=x&limit=0&place=old-twon&country=Syria"))
+        assert found.keys() == {"?plaec", "?limit", "?place", "?country"}
+        assert found["?plaec"] == "unknown query parameter; the nearest: place"
+        assert "oldtown" in found["?place"]
+    assert problems(await client.get("/v1/reports?limit=0&source=agancy")).keys() == {"?limit", "?source"}
+    # Names are told as the key may see them, and not at all to one that is not valid.
+    await reference.add("sources", slug="hidden", name="Hidden", type="ngo", alias="A group")
+    assert problems(await client.get("/v1/reports?limit=0&source=hidden")).keys() == {"?limit"}
+    assert problems(await anonymous.get("/v1/reports?limit=0&source=hidden")).keys() == {"?limit", "?source"}
+    patch = {"parent": "oldtwon", "slug": "x", "nmae": "N", "timezone": "Mars", "successor_of": "nowhere"}
+    found = problems(await client.patch("/v1/places/oldtown", json=patch))
+    assert found.keys() == {"/parent", "/slug", "/nmae", "/timezone", "/successor_of"}
+    assert found["/nmae"] == "unknown field; the nearest: name"
+    sent = report() | {"provenance": {"quot": "said"}, "palce": "oldtown"}
+    found = problems(await client.post("/v1/reports", json=sent | {"value": sent["value"] | {"peopel": 5}}))
+    assert found["/provenance/quot"].endswith("; the nearest: quote")
+    assert found["/palce"].endswith("; the nearest: place")
+    assert found["/value/peopel"].endswith("; the nearest: people")
 
 
 @mostly_sqlite

@@ -54,6 +54,20 @@ async def test_list_of_invalid_reports_gets_one_problem_per_report(client: httpx
 
 
 @sqlite_only
+async def test_date_in_another_form_gets_what_to_write(client: httpx.AsyncClient, reference: Reference) -> None:
+    sent = report("route_closure", {"since": "07.07.2016"}) | {"stated_at": "28/07/2016", "observed_to": "2016-07-28 09:30"}
+    sent["provenance"] = {"published_at": "20160728"}
+    found = {each["pointer"]: each["detail"] for each in (await client.post("/v1/reports", json=sent)).json()["errors"]}
+    assert found["/stated_at"].endswith(": write 2016-07-28")
+    assert "write 2016-07-28T09:30Z if that is UTC, else 2016-07-28T09:30 with the offset" in found["/observed_to"]
+    assert found["/provenance/published_at"].endswith(": write 2016-07-28")
+    assert found["/value/since"].endswith(": write 2016-07-07")
+    sent = report("supply_runout", {"runs_out_earliest": "08/09/2016"})
+    found = {each["pointer"]: each["detail"] for each in (await client.post("/v1/reports", json=sent)).json()["errors"]}
+    assert found["/value/runs_out_earliest"].endswith(": write 2016-09-08 or 2016-08-09, whichever is meant")
+
+
+@sqlite_only
 async def test_report_with_many_wrong_fields_names_each(client: httpx.AsyncClient, reference: Reference) -> None:
     response = await client.post("/v1/reports", json={"kind": 1, "place": "", "stated_at": "x", "value": {}, "more": 1})
     pointers = {error["pointer"] for error in assert_problem(response, 422, "/v1/reports")["errors"]}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from typing_extensions import TypeAliasType
 
 from app.domain.kinds.values import Agreement, Day, Value, field_error
-from app.domain.times import MIN_DAY
+from app.domain.times import MIN_DAY, what_to_write
 
 RouteStatus = TypeAliasType("RouteStatus", Literal["open", "restricted", "closed"])
 RouteDirection = TypeAliasType("RouteDirection", Literal["both", "in", "out"])
@@ -35,7 +35,7 @@ AccessConstraint = TypeAliasType(
 def partial_date(text: str) -> tuple[date, date]:
     """Return the first and last day of an ISO 8601 date: `2016-07-07`, `2016-07` or `2016`; raise ValueError for anything else."""
     if not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", text, re.ASCII):
-        raise ValueError("must be a date such as 2016-07-07, 2016-07 or 2016")
+        raise ValueError(f"must be a date such as 2016-07-07, 2016-07 or 2016{what_to_write(text)}")
     year, *rest = (int(part) for part in text.split("-"))
     if year < MIN_DAY.year:
         raise ValueError(f"must be {MIN_DAY.year} or later, such as 2016-07-07, 2016-07 or 2016")

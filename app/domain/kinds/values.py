@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
-from app.domain.times import MIN_DAY
+from app.domain.times import MIN_DAY, what_to_write
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -18,7 +18,7 @@ def _only_iso_day(value: object) -> object:
         raise ValueError(f"must be {MIN_DAY} or later, such as 2016-07-28")
     if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
         return value
-    raise ValueError("must be a date such as 2016-07-28")
+    raise ValueError(f"must be a date such as 2016-07-28{what_to_write(value[:10]) if isinstance(value, str) else ''}")
 
 
 Day = Annotated[date, BeforeValidator(_only_iso_day)]

@@ -10,6 +10,8 @@ from app.domain.kinds.base import Kind
 from app.exchange.exports.columns import Column, Dtype, column, nest
 
 _DTYPES: dict[str, Dtype] = {"integer": "integer", "number": "number", "boolean": "boolean", "string": "text"}
+# Fields with a date that may have no day.
+PARTIAL_DATES = frozenset({"since"})
 _PLACE = (
     column("place.slug", "#loc+code+slug"),
     column("place.name", "#loc+name"),
@@ -41,7 +43,8 @@ def value_columns(kinds: Iterable[Kind[Any]], model: str) -> tuple[Column, ...]:
         fields: type[BaseModel] = getattr(kind, model)
         schema = fields.model_json_schema()
         for name, field in schema["properties"].items():
-            found.setdefault(name, column(f"value.{name}", kind.hxl.get(name, ""), _dtype(field, schema.get("$defs", {}))))
+            dtype = "date" if name in PARTIAL_DATES else _dtype(field, schema.get("$defs", {}))
+            found.setdefault(name, column(f"value.{name}", kind.hxl.get(name, ""), dtype))
     return tuple(found.values())
 
 

@@ -7,12 +7,13 @@ Digits of any script, codes by their titles, and cells of dates are read. What d
 import json
 import re
 import unicodedata
-from datetime import date
+from datetime import datetime
 from functools import cache
 from math import isfinite
 from typing import Any
 
 from app.domain.kinds import KINDS
+from app.domain.times import what_to_write
 from app.exchange.exports.columns import EMPTY_LIST, Column
 from app.exchange.imports.tables import Cell, cell_text
 from app.reports.schemas import ReportIn
@@ -20,9 +21,8 @@ from app.reports.schemas import ReportIn
 # Some programs write a whole number with one decimal; three would be thousands in some countries. Leading zeros are the end of a number
 # that a comma has torn apart: `250,000` in a CSV without quotation marks.
 _INTEGER = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))(\.0)?", re.ASCII)
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\u2019\u066c\u00a0\u202f\s]\d{3})+", re.ASCII)
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\u2019\u066c\u00a0\u202f\s]\d{3})+(?:[.,]0{1,2})?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+[,\u066b]\d+", re.ASCII)
-_DAY = re.compile(r"(\d{1,4})[./\s-](\d{1,2})[./\s-](\d{1,4})", re.ASCII)
 _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00:00(\.0+)?", re.ASCII)
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # Fields that may have a time of day.
@@ -48,12 +48,20 @@ def parse_cell(column: Column, cell: Cell) -> Any:
             return _words(text, _codes().get(column.header, {}))
         case "json":
             return json.loads(text) if text else None
-    if column.dtype == "date" or column.header == "value.since":
-        return _date(ascii_digits(text))
+    if column.dtype == "date":
+        return text if isinstance(cell, datetime) else _date(ascii_digits(text))
     if (codes := _codes().get(column.header)) is not None:
         return codes.get(code_key(text), text)
     # A quote is kept exactly, with leading and trailing spaces.
     return cell if isinstance(cell, str) and column.header == "provenance.quote" else text
+
+
+@cache
+def stated_defaults(kind: str) -> frozenset[str]:
+    """Return the headers of the fields of a kind that say something where they are left out, so an empty cell must not leave them out."""
+    fields = KINDS[kind].value_model.model_fields if kind in KINDS else {}
+    stated = {f"value.{name}" for name, field in fields.items() if isinstance(field.default, str) and field.default != "unknown"}
+    return frozenset({"sensitivity", "provenance.directness", *stated})
 
 
 def ascii_digits(text: str) -> str:
@@ -84,7 +92,7 @@ def _integer(text: str, cell: Cell) -> int:
     if not isinstance(cell, bool) and (match := _INTEGER.fullmatch(text)):
         return int(match[1])
     if _GROUPED.fullmatch(text):
-        raise ValueError(f"must be a whole number in digits alone: write {re.sub('[^0-9+-]', '', text)} if that is meant")
+        raise ValueError(f"must be a whole number in digits alone: write {re.sub('[.,]0{1,2}$|[^0-9+-]', '', text)} if that is meant")
     if _DECIMAL.fullmatch(text):
         whole, part = re.split("[^0-9+-]", text)
         raise ValueError(f"must be a whole number in digits alone: write {whole}, {int(whole) + 1} or {whole}{part}, whichever is meant")
@@ -92,25 +100,12 @@ def _integer(text: str, cell: Cell) -> int:
 
 
 def _date(text: str) -> str:
-    if match := _MIDNIGHT.fullmatch(text):
-        # Programs write a day in this way that they read from a cell.
-        return match[1]
-    if (match := _DAY.fullmatch(text)) is None or re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        return text
-    first, second, third = (int(each) for each in match.groups())
-    orders = [(first, second, third)] if len(match[1]) == 4 else [(third, second, first), (third, first, second)]
-    meant = [str(date(*order)) for order in dict.fromkeys(orders) if order[0] >= 1000 and _exists(order)]
-    if meant:
-        raise ValueError(f"must be a date as year-month-day: write {' or '.join(meant)}" + (", whichever is meant" if meant[1:] else ""))
-    raise ValueError("must be a date as year-month-day, such as 2016-07-28")
-
-
-def _exists(day: tuple[int, int, int]) -> bool:
-    try:
-        date(*day)
-    except ValueError:
-        return False
-    return True
+    # Programs write a day at midnight that they read from a cell.
+    match = _MIDNIGHT.fullmatch(text)
+    text = match[1] if match else text
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text) and (meant := what_to_write(text)):
+        raise ValueError(f"must be a date as year-month-day, or a time with its offset{meant}")
+    return text
 
 
 def _words(text: str, codes: dict[str, str]) -> list[str]:

@@ -3,7 +3,8 @@
 A header matches the path of a field (`value.people_low`) or the last part of it (`people_low`), in any case and with spaces or hyphens.
 The place is named by `place` (a slug, `scheme:code` or an exact name), by a column of codes (`#adm2+code+v_pcode`, or P-codes as in
 `#adm2+code` and `adm2_pcode`), or by an exact name (`#loc+name`, `#adm2+name`). Codes come before names, and lower units before those
-that contain them. Two columns for one field are refused. Other columns are not read, and the result names them.
+that contain them; they must not contradict each other. Two columns for one field, and headers that are near one of a field, are refused.
+Other columns are not read, and the result names them.
 """
 
 import re
@@ -17,11 +18,13 @@ from xlsxwriter.utility import xl_col_to_name
 
 from app.exchange.exports.columns import Column
 from app.exchange.exports.tables import REPORTS, STATEMENT
-from app.exchange.imports.cell_values import TIMES, parse_cell
+from app.exchange.imports.cell_values import TIMES, parse_cell, stated_defaults
 from app.exchange.imports.results import RowProblemOut, row_problem
 from app.exchange.imports.tables import (
     BEYOND_HEADER,
     LEVELS_OF_TAGS,
+    TORN,
+    Cell,
     DetectedHeader,
     Hashtag,
     Row,
@@ -30,7 +33,7 @@ from app.exchange.imports.tables import (
     cell_text,
     parse_hashtag,
 )
-from app.http.problems import FieldProblem, pointer
+from app.http.problems import MIN_LONG_NAME, FieldProblem, near_name, pointer
 
 # Columns of an exported list that a report does not have when it is sent.
 _ADDED = frozenset({"id", "recorded_at", "recorded_by", "drafted_by", "seq", "indicator", "supersedes"})
@@ -45,7 +48,10 @@ NOT_STANDING = FieldProblem(
 
 FIELDS: dict[str, Column] = {each.header: each for each in STATEMENT if each.header not in _ADDED}
 # Fields by the last part of their path: where several share it, the first.
-_SHORT_NAMES = {str(each.path[-1]): header for header, each in reversed(FIELDS.items())}
+_SHORT_NAMES = {str(each.path[-1]): header for header, each in reversed(FIELDS.items())} | {"tlp": "sensitivity"}
+_KNOWN_HEADERS = [*FIELDS, *_SHORT_NAMES, "place_name", "place_code"]
+# Words of headers of labels, which must not be missed.
+_LABEL_WORDS = frozenset({"sensitivity", "tlp"})
 _HASHTAGS = {hashtag: each.header for each in reversed(REPORTS) if each.tag and (hashtag := parse_hashtag(each.tag))}
 
 
@@ -80,7 +86,7 @@ class ColumnMapping:
 
 def map_columns(header: DetectedHeader) -> ColumnMapping:
     """Map the columns of a table; UnreadableFile for two columns of one field."""
-    mapping = ColumnMapping(header)
+    mapping, misspelled = ColumnMapping(header), list[str]()
     names = [_normalise(each) for each in header.headers]
     found: dict[Any, str] = {}
     for index, (name, hashtag) in enumerate(zip(names, header.hashtags, strict=True)):
@@ -91,6 +97,8 @@ def map_columns(header: DetectedHeader) -> ColumnMapping:
         if field_name is None and place is None:
             if header.headers[index] or hashtag:
                 mapping.unread.append(header.headers[index] or f"column {index + 1}")
+            if near := _near_header(name, hashtag):
+                misspelled.append(f"{column} is near {near}")
             continue
         # Names may be there in several languages.
         meaning = field_name or (place.depth, place.scheme, *([] if place.scheme else hashtag or [name])) if place else field_name
@@ -103,13 +111,28 @@ def map_columns(header: DetectedHeader) -> ColumnMapping:
             mapping.fields[index] = FIELDS[field_name]
         elif place is not None:
             mapping.places.append(place)
+    if mapping.fields and misspelled:
+        raise UnreadableFile(
+            f"Columns that match no field look like one: {'; '.join(misspelled)}. Correct the header, or remove the column."
+        )
     mapping.places.sort(key=lambda each: (each.scheme is None, -each.depth))
     return mapping
 
 
+def _near_header(name: str, hashtag: Hashtag | None) -> str | None:
+    """Return the header or hashtag of a field that another one may have been meant for."""
+    if hashtag is not None:
+        tags = ["+".join([tag, *sorted(words)]) for tag, words in _HASHTAGS if len(words) == len(hashtag[1])]
+        return near_name("+".join([hashtag[0], *sorted(hashtag[1])]), tags, 1)
+    words = name.split("_")
+    return "sensitivity" if _LABEL_WORDS.intersection(words) else near_name(name, _KNOWN_HEADERS, 1 if len(name) < MIN_LONG_NAME else 2)
+
+
 def is_known_header(text: str) -> bool:
     """Tell whether a header names a field or a place."""
-    name = _normalise(text)
+    name, hashtag = _normalise(text), parse_hashtag(text)
+    if hashtag is not None:
+        return _field_of(name, hashtag, [name]) is not None or _place_column(0, hashtag, name) is not None
     return _field_of_header(name, [name]) is not None or _place_column(0, None, name) is not None
 
 
@@ -157,6 +180,8 @@ class ParsedRow:
     mapping: ColumnMapping | None = None
     place_column: int | None = None
     beyond: int | None = None
+    # The texts of other columns of places, by index.
+    other_places: dict[int, str] = field(default_factory=dict)
     local_times: list[Column] = field(default_factory=list)
 
     def resolve_local_times(self, timezone: str) -> list[FieldProblem]:
@@ -187,11 +212,13 @@ class ParsedRow:
 def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Mapping[str, str]) -> ParsedRow:
     """Read a row; `defaults` fill fields of the report that have no column, never a cell that is empty."""
     parsed = ParsedRow(row.number, {}, [], sheet, mapping)
-    if (beyond := mapping.header.cell_beyond(row)) is not None:
-        parsed.beyond = beyond
-        parsed.problems.append(FieldProblem(pointer="", detail=BEYOND_HEADER))
+    cells, beyond = dict(enumerate(row.cells)), mapping.header.cell_beyond(row)
+    torn = next((at for at in row.torn if _may_be_torn(mapping, row, at)), None)
+    if beyond is not None or torn is not None:
+        parsed.beyond = beyond if beyond is not None else torn
+        number = "" if torn is None else f"{cells[torn]}{cells[torn + 1]}"
+        parsed.problems.append(FieldProblem(pointer="", detail=BEYOND_HEADER if beyond is not None else TORN.format(number=number)))
         return parsed
-    cells = dict(enumerate(row.cells))
     for index, column in mapping.fields.items():
         cell = cells.get(index)
         if not cell_text(cell):
@@ -206,25 +233,47 @@ def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Map
             parsed.problems.append(FieldProblem(pointer=pointer(column.path), detail=str(problem)))
         if column.path == ("place",):
             parsed.place_column = index
-    if "place" not in parsed.body and (place := next((each for each in mapping.places if cell_text(cells.get(each.index))), None)):
-        text = cell_text(cells[place.index])
-        scheme = "iso3" if place.depth == 0 and place.scheme == "pcode" and _ISO3.fullmatch(text) else place.scheme
-        parsed.body["place"] = text if scheme is None else f"{scheme}:{text}"
-        parsed.place_column = place.index
-        if (error := cell_error(cells[place.index])) is not None:
-            parsed.problems.append(FieldProblem(pointer="/place", detail=error))
+    _read_places(parsed, mapping, cells)
     if mapping.status is not None and cell_text(cells.get(mapping.status)) not in ("", "standing"):
         parsed.problems.append(NOT_STANDING)
     missing = {name: value for name, value in defaults.items() if mapping.column_of(f"/{name}") is None}
-    parsed.problems += [
-        FieldProblem(
-            pointer=f"/{name}", detail=f"the cell is empty: write the {name.replace('_', ' ')}, or remove the column to use the default"
-        )
-        for name in defaults
-        if name not in missing and name not in parsed.body and all(each.pointer != f"/{name}" for each in parsed.problems)
-    ]
     parsed.body = {"value": {}, **missing, **parsed.body}
+    empty = {each.header for index, each in mapping.fields.items() if not cell_text(cells.get(index))}
+    needed = {name for name in defaults if name not in parsed.body} | (empty & stated_defaults(str(parsed.body.get("kind"))))
+    for path in sorted(pointer(name.split(".")) for name in needed):
+        if all(each.pointer != path for each in parsed.problems):
+            name = path.rpartition("/")[2].replace("_", " ")
+            detail = f"the cell is empty: write the {name}, or remove the column to use the default"
+            parsed.problems.append(FieldProblem(pointer=path, detail=detail))
     return parsed
+
+
+def _read_places(parsed: ParsedRow, mapping: ColumnMapping, cells: Mapping[int, Cell]) -> None:
+    """Read the place of a row unless it is named already, and the other names of it."""
+    for place in mapping.places:
+        if not (text := cell_text(cells.get(place.index))):
+            continue
+        scheme = "iso3" if place.depth == 0 and place.scheme == "pcode" and _ISO3.fullmatch(text) else place.scheme
+        text = text if scheme is None else f"{scheme}:{text}"
+        if "place" in parsed.body:
+            parsed.other_places[place.index] = text
+            continue
+        parsed.body["place"], parsed.place_column = text, place.index
+        if (error := cell_error(cells[place.index])) is not None:
+            parsed.problems.append(FieldProblem(pointer="/place", detail=error))
+
+
+def _may_be_torn(mapping: ColumnMapping, row: Row, at: int) -> bool:
+    """Tell whether digits in two cells can only be, or can as well be, one number that a comma has torn apart.
+
+    The second is no number by its column, or both count persons and end the row, which then has a cell too few.
+    """
+    first, second = mapping.fields.get(at), mapping.fields.get(at + 1)
+    if first is None or first.dtype != "integer" or (second is not None and second.dtype not in ("integer", "text")):
+        return False
+    if second is None or second.dtype == "text":
+        return True
+    return row.width == at + 2 and all(each.tag.startswith("#affected") for each in (first, second))
 
 
 def _put(body: dict[str, Any], path: Sequence[str | int], value: Any) -> None:

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -48,6 +48,8 @@ FORMATS = {
 _SAMPLE_BYTES = 64 * 1024
 # The first line that Excel writes and does not show.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
+# What a comma leaves of a number with thousands separators.
+_HEAD, _GROUP = re.compile(r"\d{1,3}"), re.compile(r"\d{3}")
 
 
 def format_of_path(path: Path) -> Format:
@@ -174,13 +176,14 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
     is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     file.seek(0)
     text = io.TextIOWrapper(file, encoding="utf-16" if is_utf16 else "utf-8-sig", newline="")
-    characters = 0
+    # A record may have several lines.
+    record, characters = list[str](), 0
 
     def lines() -> Iterator[str]:
         nonlocal characters
         while line := text.readline(MAX_RECORD_CHARACTERS + 1):
+            record.append(line)
             characters += len(line)
-            # A record may have several lines.
             if characters > MAX_RECORD_CHARACTERS:
                 raise UnreadableFile(f"A row has more than {MAX_RECORD_CHARACTERS} characters: is a quotation mark missing?")
             yield line
@@ -194,13 +197,15 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
             text.readline()
         csv.field_size_limit(MAX_CELL_CHARACTERS)
         for number, cells in enumerate(csv.reader(lines(), delimiter=delimiter, strict=True), 1):
+            width, torn = len(cells), _torn(cells, "".join(record)) if delimiter == "," else ()
+            record.clear()
             characters = 0
             # Spreadsheet programs write separators after the last value, too.
             while cells and not cells[-1]:
                 cells.pop()
             if len(cells) > MAX_COLUMNS:
                 raise UnreadableFile(f"Row {number} has more than {MAX_COLUMNS} columns.")
-            yield Row(number, [unescape_formula(each) or None for each in cells])
+            yield Row(number, [unescape_formula(each) or None for each in cells], width=width, torn=torn)
     except UnicodeDecodeError:
         raise UnreadableFile("The file is not UTF-8. In a spreadsheet program, save it as 'CSV UTF-8'.") from None
     except csv.Error as error:
@@ -209,3 +214,9 @@ def _read_csv(file: IO[bytes]) -> Iterator[Row]:
         # A file that is closed before its rows are read cannot be detached.
         with suppress(ValueError):
             text.detach()
+
+
+def _torn(cells: Sequence[str], record: str) -> Sequence[int]:
+    """Return the positions of cells that with the next one may have been one number, `250,000`; in quotation marks they were not."""
+    pairs = enumerate(pairwise(cells))
+    return [at for at, (head, group) in pairs if _GROUP.fullmatch(group) and _HEAD.fullmatch(head) and f"{head},{group}" in record]

@@ -18,9 +18,9 @@ from app.access.principal import Principal
 from app.domain.tlp import MAX_LEVEL
 from app.exchange.imports.file_readers import TABULAR, read_batches, read_documents, read_tables
 from app.exchange.imports.gazetteer_plan import GazetteerPlan, GazetteerResult, PlannedUnit
-from app.exchange.imports.results import FileResult, Progress
+from app.exchange.imports.results import FileResult, Progress, row_problem
 from app.exchange.imports.tables import DetectedHeader, Row, UnreadableFile, choose_tables, detect_header
-from app.exchange.imports.unit_columns import ISO3, Unit, UnitColumns, UnitRow, find_unit_columns, is_unit_header, normalise
+from app.exchange.imports.unit_columns import ISO3, Unit, UnitColumns, UnitRow, UnreadableUnit, find_unit_columns, is_unit_header, normalise
 from app.http.content_negotiation import Format
 from app.http.problems import field_problems
 from app.reference.models import Place
@@ -99,11 +99,11 @@ class Gazetteer:
         for wanted in levels:
             for row in self._read_rows(GazetteerResult()):
                 try:
-                    units = row.units()
-                except ValueError:
+                    units = row.units(self.country)
+                except UnreadableUnit:
                     continue
                 for unit in units:
-                    found = described.get(unit.code)
+                    found = described.get(unit.code.casefold())
                     if found is None or found.at != (row.sheet, row.row.number) or wanted not in (None, unit.level):
                         continue
                     try:
@@ -119,32 +119,31 @@ class Gazetteer:
         for row in self._read_rows(result):
             result.rows += 1
             try:
-                units = row.units()
-            except ValueError as error:
-                result.reject([row.problem(0, "code", str(error))])
+                units = row.units(self.country)
+            except UnreadableUnit as error:
+                result.reject([row_problem(row.row.number, "code", str(error), error.index, row.sheet)])
                 continue
             for unit in units:
                 own = _Described(unit, (row.sheet, row.row.number), result.rows, unit is units[-1])
-                known = described.setdefault(unit.code, own)
+                known = described.setdefault(unit.code.casefold(), own)
                 if contradiction := _contradiction(known.unit, unit, f"{known.at[0]}!{known.at[1]}" if known.at[0] else str(known.at[1])):
                     result.reject([row.problem(unit.level, *contradiction)])
                     continue
                 if own.is_lowest and not known.is_lowest:
                     known.at, known.order, known.is_lowest = own.at, own.order, True
                 deeper = unit if unit.parent_level > known.unit.parent_level else known.unit
-                known.unit = deeper._replace(name=known.unit.name or unit.name)
-        uppers = ((described.get(each.unit.parent or ""), each) for each in described.values())
+                known.unit = deeper._replace(name=known.unit.name or unit.name, country=known.unit.country or unit.country)
+        uppers = ((described.get((each.unit.parent or "").casefold()), each) for each in described.values())
         return described, all(upper is None or upper.order <= each.order for upper, each in uppers)
 
     def _place(self, row: UnitRow, unit: Unit, *, is_lowest: bool) -> PlaceIn | None:
         if not unit.name:
             return None
         scheme, _, code = unit.code.partition(":")
-        country = code if scheme == ISO3 else row.country or self.country
         codes = [{"scheme": scheme, "code": code}]
-        if unit.level == 0 and country and scheme != ISO3:
-            codes.append({"scheme": ISO3, "code": country})
-        body = {"slug": unit_slug(unit.name, code), "name": unit.name, "parent": unit.parent, "country": country, "codes": codes}
+        if unit.level == 0 and unit.country and scheme != ISO3:
+            codes.append({"scheme": ISO3, "code": unit.country})
+        body = {"slug": unit_slug(unit.name, code), "name": unit.name, "parent": unit.parent, "country": unit.country, "codes": codes}
         return PlaceIn.model_validate(body | {"timezone": self.timezone} | (row.location() if is_lowest else {}))
 
     def _read_rows(self, result: FileResult) -> Iterator[UnitRow]:
@@ -152,7 +151,7 @@ class Gazetteer:
             tried = "the file, which has no rows"
             for table in choose_tables(read_tables(self.file, self.format_), self.sheet, result.note):
                 header = detect_header(table.rows, is_unit_header)
-                rows = header.shown_rows(result.note, table.name)
+                rows = header.shown_rows(result.note, table)
                 sample = list(islice(rows, _SAMPLE_ROWS))
                 columns = find_unit_columns(header, self.language, sample)
                 if columns is not None:
@@ -178,6 +177,10 @@ class Gazetteer:
 
 def _contradiction(known: Unit, unit: Unit, row: str) -> tuple[str, str] | None:
     """Return the field of a unit that differs from what a row above says, and how; None if both can be true."""
+    if unit.code != known.code:
+        return "codes", f"{unit.code} is written {known.code} in row {row}: write it the same"
+    if unit.country and known.country and unit.country != known.country:
+        return "country", f"{unit.code} is in the country {known.country} in row {row}, and in {unit.country} here: correct one of them"
     if unit.level != known.level:
         return "codes", f"{unit.code} is of level {known.level} in row {row}, and of level {unit.level} here: a code is of one unit"
     if unit.parent_level == known.parent_level and unit.parent != known.parent:

@@ -68,6 +68,7 @@ class GazetteerPlan:
     async def step(self, connection: AsyncConnection, batch: Collection[PlannedUnit]) -> Step:
         """Compare some units, and record problems, changes and what is left out in the result."""
         names = {name for each in batch for code in (*each.codes(), each.unit.parent) if code for name in either_scheme(code)}
+        names |= {name for each in batch for name in _in_other_case(each.unit.code)}
         known = await find_places(connection, names | {each.place.slug for each in batch if each.place})
         ancestors = await ancestors_of(connection, {place.id for place in known.values()})
         new: list[tuple[Unit, PlaceIn]] = []
@@ -84,6 +85,8 @@ class GazetteerPlan:
                 self._slugs |= dict.fromkeys(each.codes(), place.slug)
                 if change := self._compare(each, place, known, ancestors):
                     changes[place.id] = change
+            elif (other := next((name for name in _in_other_case(each.unit.code) if name in known), None)) is not None:
+                self._reject(each, "codes", f"{known[other].slug} has this code in other letters: write {other.partition(':')[2]}")
             elif (added := self._add(each, known)) is not None:
                 new.append((each.unit, added))
         return Step(new, changes, existing)
@@ -142,3 +145,8 @@ class GazetteerPlan:
 
     def _reject(self, each: PlannedUnit, field_: str, detail: str) -> None:
         self.result.reject([each.row.problem(each.unit.level, field_, detail)])
+
+
+def _in_other_case(code: str) -> list[str]:
+    scheme, _, letters = code.partition(":")
+    return [f"{scheme}:{each}" for each in (letters.upper(), letters.lower()) if each != letters]

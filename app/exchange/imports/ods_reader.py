@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from xml.etree.ElementTree import Element, iterparse
 
-from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet
+from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet, as_shown
 from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell
 from app.exchange.imports.workbook_archive import WorkbookArchive
 
 CONTENT = "content.xml"
 MAX_SPACES = 100
 _NAMESPACE = "{{urn:oasis:names:tc:opendocument:xmlns:{}:1.0}}"
-_OFFICE, _STYLE, _TABLE, _TEXT = (_NAMESPACE.format(each) for each in ("office", "style", "table", "text"))
+_OFFICE, _STYLE, _TABLE, _TEXT, _UNITS = (_NAMESPACE.format(each) for each in ("office", "style", "table", "text", "datastyle"))
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _ROW = f"{_TABLE}table-row"
 _REPEATED = f"{_TABLE}number-columns-repeated"
@@ -27,33 +27,66 @@ class OdsWorkbook:
 
     def sheets(self) -> Iterator[RawSheet]:
         """Yield the sheets in their order."""
-        hidden_styles = set()
+        hidden_styles, styles = set(), _DateStyles()
         with self._archive.open(CONTENT) as content:
             events = iter(iterparse(content, ("start", "end")))  # noqa: S314 - see WorkbookArchive
             for event, node in events:
-                if event == "end" and node.tag == f"{_STYLE}style":
+                if event == "end" and node.tag in (f"{_STYLE}style", f"{_UNITS}date-style"):
+                    styles.add(node)
                     if any(each.get(f"{_TABLE}display") == "false" for each in node):
                         hidden_styles.add(node.get(f"{_STYLE}name"))
                 elif event == "start" and node.tag == f"{_TABLE}table":
-                    rows = _rows(events, node, MergedCells(self._archive.max_nodes))
-                    yield RawSheet(node.get(f"{_TABLE}name", ""), node.get(f"{_TABLE}style-name") in hidden_styles, rows)
+                    hidden_columns = set[int]()
+                    rows = _rows(events, node, MergedCells(self._archive.max_nodes), styles, hidden_columns)
+                    is_hidden = node.get(f"{_TABLE}style-name") in hidden_styles
+                    yield RawSheet(node.get(f"{_TABLE}name", ""), is_hidden, rows, hidden_columns)
                 elif event == "end" and node.tag == _ROW:
                     # Of a sheet that is not read.
                     node.clear()
 
 
-def _rows(events: Iterator[tuple[str, Element]], table: Element, merged: MergedCells) -> Iterator[RawRow]:
+class _DateStyles:
+    """The styles of cells that show a date, by name: the units that they show."""
+
+    def __init__(self) -> None:
+        self._units: dict[str | None, set[str]] = {}
+        self._styles: dict[str | None, str | None] = {}
+
+    def add(self, style: Element) -> None:
+        """Note a style of cells, or one of dates, which styles of cells name."""
+        name = style.get(f"{_STYLE}name")
+        if style.tag == f"{_STYLE}style":
+            self._styles[name] = style.get(f"{_STYLE}data-style-name")
+        else:
+            self._units[name] = {each.tag.rpartition("}")[2] for each in style}
+
+    def date(self, text: str, style: str | None) -> Cell:
+        """Return the date of a cell as precisely as its style shows it."""
+        units = self._units.get(self._styles.get(style), {"day"})
+        return as_shown(datetime.fromisoformat(text).replace(tzinfo=None), **{each: each in units for each in ("year", "month", "day")})
+
+
+def _rows(
+    events: Iterator[tuple[str, Element]], table: Element, merged: MergedCells, styles: _DateStyles, hidden_columns: set[int]
+) -> Iterator[RawRow]:
     number = 0
+    # Of the columns, by position from 1.
+    defaults: dict[int, str | None] = {}
     for event, node in events:
         if event == "start":
             continue
         if node is table:
             return
+        if node.tag == f"{_TABLE}table-column":
+            columns = range(len(defaults) + 1, min(len(defaults) + int(node.get(_REPEATED, 1)), MAX_COLUMNS) + 1)
+            defaults |= dict.fromkeys(columns, node.get(f"{_TABLE}default-cell-style-name"))
+            if node.get(f"{_TABLE}visibility", "visible") != "visible":
+                hidden_columns.update(each - 1 for each in columns)
         if node.tag != _ROW:
             continue
         first = number + 1
         number += int(node.get(f"{_TABLE}number-rows-repeated", 1))
-        values = _read_row(node, first, merged)
+        values = _read_row(node, first, merged, styles, defaults)
         for each in range(first, number + 1) if values else ():
             filled = dict(values)
             merged.fill(each, filled)
@@ -62,7 +95,7 @@ def _rows(events: Iterator[tuple[str, Element]], table: Element, merged: MergedC
         table.clear()
 
 
-def _read_row(row: Element, number: int, merged: MergedCells) -> dict[int, Cell]:
+def _read_row(row: Element, number: int, merged: MergedCells, styles: _DateStyles, defaults: dict[int, str | None]) -> dict[int, Cell]:
     values: dict[int, Cell] = {}
     column = 0
     for cell in row:
@@ -70,8 +103,9 @@ def _read_row(row: Element, number: int, merged: MergedCells) -> dict[int, Cell]
             continue
         first = column + 1
         column += int(cell.get(_REPEATED, 1))
+        style = cell.get(f"{_TABLE}style-name", row.get(f"{_TABLE}default-cell-style-name", defaults.get(first)))
         # Another cell covers it.
-        value = _value(cell) if cell.tag == _CELLS[0] else None
+        value = _value(cell, styles, style) if cell.tag == _CELLS[0] else None
         if value in (None, ""):
             continue
         # A row of more columns is refused.
@@ -82,7 +116,7 @@ def _read_row(row: Element, number: int, merged: MergedCells) -> dict[int, Cell]
     return values
 
 
-def _value(cell: Element) -> Cell:
+def _value(cell: Element, styles: _DateStyles, style: str | None) -> Cell:
     type_ = cell.get(f"{_OFFICE}value-type")
     match type_:
         case "float" | "percentage" | "currency":
@@ -90,7 +124,7 @@ def _value(cell: Element) -> Cell:
         case "boolean":
             return cell.get(f"{_OFFICE}boolean-value") == "true"
         case "date":
-            return datetime.fromisoformat(cell.get(f"{_OFFICE}date-value", "")).replace(tzinfo=None)
+            return styles.date(cell.get(f"{_OFFICE}date-value", ""), style)
     # Comments are elsewhere in the cell.
     text = "\n".join(_text(each) for each in cell if each.tag == f"{_TEXT}p")
     if not text and type_ is None and cell.get(f"{_TABLE}formula"):

@@ -2,7 +2,9 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -11,7 +13,8 @@ from app.access.principal import Principal
 from app.http.problems import FieldProblem, pointer
 from app.http.request_body import NUL_MESSAGE
 from app.reference.models import MODELS, Place, ReferenceModel, Source
-from app.reference.queries import find_places, find_routes, find_sources
+from app.reference.queries import ancestors_of, find_places, find_routes, find_sources
+from app.reference.records import PlaceRecord
 from app.reference.suggestions import nearest, schemes_of, select_names
 from app.reports.references import Reference, references_in
 from app.storage.paging import chunks
@@ -24,31 +27,48 @@ MAX_SUGGESTIONS = 500
 class ReferenceLookup:
     """Looks up each text of a file once. `slugs` and `errors` have the results by type and text, as the caller may see them.
 
-    `timezones` has those of the places by slug.
+    `places` has the places by slug, and `ancestors` the identifiers of what contains them.
     """
 
     def __init__(self, caller: Principal) -> None:
         self.slugs: dict[tuple[str, str], str] = {}
         self.errors: dict[tuple[str, str], str] = {}
-        self.timezones: dict[str, str] = {}
+        self.places: dict[str, PlaceRecord] = {}
+        self._ancestors: dict[UUID, set[UUID]] = {}
         self._caller = caller
         self._names: dict[str, dict[str, str]] = {}
         self._suggestions = 0
 
-    async def load(self, connection: AsyncConnection, references: Iterable[Reference]) -> None:
-        """Look up the texts that are new."""
+    async def load(self, connection: AsyncConnection, references: Iterable[Reference], compared: Iterable[str] = ()) -> None:
+        """Look up the texts that are new, and names of places to compare with them, of which unknown ones are no errors."""
         new = dict.fromkeys((each.type_, each.text) for each in references)
+        others = {text for text in compared if ("place", text) not in new}
+        new |= dict.fromkeys(("place", text) for text in others)
         for type_, model in MODELS.items():
             texts = [text for each, text in new if each == type_ and (type_, text) not in self.slugs and (type_, text) not in self.errors]
             self.errors |= {(type_, text): NUL_MESSAGE for text in texts if "\0" in text}
             for chunk in chunks(text for text in texts if "\0" not in text):
-                await self._look_up(connection, type_, model, chunk)
+                await self._look_up(connection, type_, model, chunk, others)
+        ids = [each.id for each in self.places.values() if each.id not in self._ancestors]
+        self._ancestors |= await ancestors_of(connection, ids)
 
-    async def _look_up(self, connection: AsyncConnection, type_: str, model: ReferenceModel, texts: Sequence[str]) -> None:
+    def contradiction(self, slug: str, text: str) -> str | None:
+        """Return how another name of the place of a row contradicts it; None if the one contains the other, or is not known."""
+        other = self.places.get(self.slugs.get(("place", text), ""))
+        place = self.places.get(slug)
+        if other is None or place is None or other.id in self._ancestors[place.id]:
+            return None
+        if ":" not in text and place.id in self._ancestors[other.id]:
+            return None
+        return f"{text} is {other.slug}, which does not contain {slug}, the place of this row: correct one of them, or remove the column"
+
+    async def _look_up(
+        self, connection: AsyncConnection, type_: str, model: ReferenceModel, texts: Sequence[str], others: AbstractSet[str]
+    ) -> None:
         if model is Place:
             places = await find_places(connection, {name for text in texts for name in either_scheme(text)})
             found = {text: places[name].slug for text in texts for name in either_scheme(text) if name in places}
-            self.timezones |= {place.slug: place.timezone for place in places.values()}
+            self.places |= {place.slug: place for place in places.values()}
         elif model is Source:
             found = {slug: slug for slug in await find_sources(connection, texts, self._caller.level, self._caller.organisation)}
         else:
@@ -59,12 +79,13 @@ class ReferenceLookup:
         for row in await connection.execute(select_names(type_, self._caller.level).where(col(model.name).in_(list(forms)))):
             slugs_by_name.setdefault(unicodedata.normalize("NFC", row.name), []).append(row.slug)
         if model is Place:
-            named = await find_places(connection, [slug for slugs in slugs_by_name.values() for slug in slugs])
-            self.timezones |= {slug: place.timezone for slug, place in named.items()}
+            self.places |= await find_places(connection, [slug for slugs in slugs_by_name.values() for slug in slugs])
         for text in texts:
             slugs = [found[text]] if text in found else slugs_by_name.get(unicodedata.normalize("NFC", text), [])
             if len(slugs) == 1:
                 self.slugs[type_, text] = slugs[0]
+            elif type_ == "place" and text in others:
+                continue
             elif slugs:
                 self.errors[type_, text] = f"{len(slugs)} {type_}s have this name: write {' or '.join(slugs[:5])}"
             else:

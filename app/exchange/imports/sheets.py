@@ -1,7 +1,8 @@
 """The sheets of a workbook as its reader finds them, and the cells that are merged in them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from app.exchange.imports.tables import MAX_COLUMNS, MERGED, Cell, UnreadableFile
@@ -18,11 +19,12 @@ class RawRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RawSheet:
-    """A sheet, with its rows in order; they are read before the next sheet."""
+    """A sheet, with its rows in order; they are read before the next sheet, and with the first one the positions of hidden columns."""
 
     name: str
     hidden: bool
     rows: Iterator[RawRow]
+    hidden_columns: set[int] = field(default_factory=set)
 
 
 class MergedCells:
@@ -50,3 +52,8 @@ class MergedCells:
                 del self._spans[column]
             else:
                 values[column] = value
+
+
+def as_shown(value: datetime, *, year: bool, month: bool, day: bool) -> Cell:
+    """Return a date as precisely as its cell shows it: a month without a day is no day."""
+    return value.strftime("%Y-%m" if month else "%Y") if year and not day else value

@@ -78,7 +78,8 @@ class StatementImport:
         lookup = ReferenceLookup(self.caller)
         async for batch in read_batches(self._read_rows(result), BATCH_SIZE, self.on_progress):
             async with self.database.read() as connection:
-                await lookup.load(connection, [reference for row in batch for reference in references_in(row.body)])
+                compared = [text for row in batch for text in row.other_places.values()]
+                await lookup.load(connection, [reference for row in batch for reference in references_in(row.body)], compared)
             result.rows += len(batch)
             valid = _accept(batch, [self._validate(row, lookup) for row in batch], result)
             for row, report in valid[: MAX_SHOWN_REPORTS - len(result.shown)]:
@@ -104,7 +105,7 @@ class StatementImport:
                 tried = header.describe(table.name)
                 continue
             has_columns = True
-            rows = header.shown_rows(result.note, table.name)
+            rows = header.shown_rows(result.note, table)
             yield from (parse_row(mapping, row, table.name, self.defaults) for row in rows)
         if not has_columns:
             raise UnreadableFile(
@@ -124,7 +125,13 @@ class StatementImport:
 
     def _validate(self, row: ParsedRow, lookup: ReferenceLookup) -> ValidatedReport | FieldErrors:
         problems = [*row.problems, *substitute_slugs(row.body, lookup)]
-        problems += row.resolve_local_times(lookup.timezones.get(row.body.get("place", ""), "UTC"))
+        place = str(row.body.get("place", ""))
+        for index, text in row.other_places.items():
+            if (detail := lookup.contradiction(place, text)) is not None:
+                problems.append(FieldProblem(pointer="/place", detail=detail))
+                row.place_column = index
+                break
+        problems += row.resolve_local_times(lookup.places[place].timezone if place in lookup.places else "UTC")
         report = validate(row.body, self.settings)
         if not problems:
             return report

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -34,11 +35,16 @@ class UnreadableFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with its number as in a spreadsheet, from 1."""
+    """A row with its number as in a spreadsheet, from 1.
+
+    Of CSV, `width` counts the cells, empty ones at the end included, and `torn` has the positions of digits that a comma may have torn.
+    """
 
     number: int
     cells: Sequence[Cell]
     hidden: bool = False
+    width: int = 0
+    torn: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ class Table:
     name: str | None
     rows: Iterator[Row]
     hidden: bool = False
+    # Positions of hidden columns, known once the first row is read.
+    hidden_columns: AbstractSet[int] = frozenset()
 
 
 def choose_tables(tables: Iterable[Table], sheet: str | None, note: Callable[[str], None]) -> Iterator[Table]:
@@ -93,7 +101,7 @@ def cell_error(cell: Cell) -> str | None:
 class DetectedHeader:
     """The headers and hashtags of the columns (None for a column without), the number of their row, and the filled rows below them.
 
-    `above` is the number of filled rows above the headers, such as titles.
+    `above` is the number of filled rows above the headers, such as titles; `width` that of the cells of CSV, 0 for other files.
     """
 
     headers: Sequence[str]
@@ -101,6 +109,7 @@ class DetectedHeader:
     number: int
     rows: Iterator[Row]
     above: int = 0
+    width: int = 0
 
     def describe(self, table: str | None) -> str:
         """Return the row that was taken for the headers, in words."""
@@ -108,18 +117,21 @@ class DetectedHeader:
         return f"row {self.number}{f' of the sheet {table}' if table else ''} ({texts})"
 
     def cell_beyond(self, row: Row) -> int | None:
-        """Return the position of the first filled cell with no header above it, such as what follows a comma in a number; None for none.
+        """Return the position of the first cell with no header above it, such as what follows a comma in a number; None for none.
 
-        Columns before the first header are those of row numbers.
+        It is filled, or makes a row of CSV longer than that of the headers. Columns before the first header are those of row numbers.
         """
         named = [bool(header or hashtag) for header, hashtag in zip(self.headers, self.hashtags, strict=True)]
         after = range(named.index(True), len(row.cells)) if any(named) else ()
-        return next((each for each in after if (each >= len(named) or not named[each]) and cell_text(row.cells[each])), None)
+        longer = self.width if 0 < self.width < row.width else None
+        return next((each for each in after if (each >= len(named) or not named[each]) and cell_text(row.cells[each])), longer)
 
-    def shown_rows(self, note: Callable[[str], None], table: str | None) -> Iterator[Row]:
-        """Yield the rows that are shown; `note` receives how many are hidden, or stand above the headers."""
+    def shown_rows(self, note: Callable[[str], None], table: Table) -> Iterator[Row]:
+        """Yield the rows that are shown; `note` receives how many are hidden, or stand above the headers, and hidden columns."""
         count, first = 0, 0
-        where = f"{table}: " if table else ""
+        where = f"{table.name}: " if table.name else ""
+        if hidden := [text for at, text in enumerate(self.headers) if text and at in table.hidden_columns]:
+            note(f"{where}hidden columns were read ({', '.join(hidden)}): show them to check them, or remove them.")
         if self.above:
             note(f"{where}the headers are in row {self.number}; what stands above them was not read.")
         for row in self.rows:
@@ -137,6 +149,8 @@ BEYOND_HEADER = (
     "put texts with commas in quotation marks, or give the column a header"
 )
 
+TORN = "a comma may have torn a number apart: write it without commas ({number}), or put each of the two cells in quotation marks"
+
 
 def detect_header(rows: Iterator[Row], is_known: Callable[[str], bool]) -> DetectedHeader:
     """Find the headers: the row above the HXL hashtags, otherwise the row with the most known headers, at least two, or the first row."""
@@ -149,16 +163,22 @@ def detect_header(rows: Iterator[Row], is_known: Callable[[str], bool]) -> Detec
             width = max(len(headers), len(hashtags))
             padded = [*hashtags, *[None] * (width - len(hashtags))]
             headers += [""] * (width - len(headers))
-            return DetectedHeader(headers, padded, (above or [row])[-1].number, filled, max(len(above) - 1, 0))
+            if not above:
+                headers = ["" if tag else text for text, tag in zip(map(_header_text, row.cells), hashtags, strict=True)]
+            cells = max(row.width, *(each.width for each in above[-1:]), 0)
+            return DetectedHeader(headers, padded, (above or [row])[-1].number, filled, max(len(above) - 1, 0), cells)
         above.append(row)
         if row.number >= MAX_HEADER_ROWS:
             break
     if not above:
         return DetectedHeader([], [], 1, iter(()))
+    # A title is one cell; where no row has two known headers, the first row of several cells is that of the headers.
     counts = [sum(is_known(_header_text(each)) for each in row.cells) for row in above]
-    best = counts.index(max(counts)) if max(counts) > 1 else 0
+    several = [sum(_header_text(each) != "" for each in row.cells) > 1 for row in above]
+    best = counts.index(max(counts)) if max(counts) > 1 else several.index(True) if True in several else 0
     headers = [_header_text(each) for each in above[best].cells]
-    return DetectedHeader(headers, [None] * len(headers), above[best].number, chain(above[best + 1 :], filled), best)
+    hashtags = [parse_hashtag(each) for each in headers]
+    return DetectedHeader(headers, hashtags, above[best].number, chain(above[best + 1 :], filled), best, above[best].width)
 
 
 def _header_text(cell: Cell) -> str:

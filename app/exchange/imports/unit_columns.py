@@ -23,6 +23,8 @@ PCODE, ISO3 = "pcode", "iso3"
 DEFAULT_LANGUAGE = "en"
 _LEVELS = "012345"
 _ISO3 = re.compile("[A-Z]{3}")
+# Alpha-3 codes of countries whose alpha-2 code another one has now.
+_WITHDRAWN = frozenset({"BUR", "DDR", "FXX", "TMP", "YMD", "ZAR"})
 _BARE = "bare"
 _CODE = re.compile(r"adm(?:in)?_?([0-5])_?(?:p_?code|code)")
 _NAME = re.compile(r"adm(?:in)?_?([0-5])(_?name)?(?:_([a-z]{2}))?")
@@ -40,13 +42,22 @@ _LISTED = {
 
 
 class Unit(NamedTuple):
-    """A unit as a row has it; `code` and `parent` are written `scheme:code`, `parent_level` is that of the parent."""
+    """A unit as a row has it; `code` and `parent` are written `scheme:code`, `parent_level` is that of the parent, `country` ISO 3166-1."""
 
     level: int
     code: str
     name: str
     parent: str | None = None
     parent_level: int = -1
+    country: str | None = None
+
+
+class UnreadableUnit(ValueError):
+    """A row cannot be read, because of the cell of a column."""
+
+    def __init__(self, detail: str, index: int | None = None) -> None:
+        super().__init__(detail)
+        self.index = index
 
 
 @dataclass(slots=True)
@@ -160,29 +171,43 @@ class UnitRow:
     geometry: dict[str, Any] | None = None
 
     def _text(self, index: int | None) -> str:
-        """Return the text of a column; empty if the row has none, or an error."""
+        """Return the text of a column; empty if the row has none. Raises UnreadableUnit for an error of a spreadsheet."""
         cell = self.row.cells[index] if index is not None and index < len(self.row.cells) else None
-        return "" if cell_error(cell) else unicodedata.normalize("NFC", cell_text(cell))
+        if (error := cell_error(cell)) is not None:
+            raise UnreadableUnit(error, index)
+        return unicodedata.normalize("NFC", cell_text(cell))
 
-    @property
-    def country(self) -> str:
-        """The ISO 3166-1 alpha-3 code of the country; empty if the row has none."""
-        return self._text(self.columns.country if not self.columns.listed else self.columns.listed.get("location"))
+    def _country(self, default: str | None) -> str | None:
+        """Return the ISO 3166-1 alpha-3 code of the country, by its column or by the P-code of the country."""
+        index = self.columns.country if not self.columns.listed else self.columns.listed.get("location")
+        named, coded = self._text(index), territory_code(self._text(self.columns.codes.get(0)))
+        if index is not None and not named and default:
+            raise UnreadableUnit("the country is empty: write it, or remove the column to use --country", index)
+        if named and coded not in (None, named):
+            raise UnreadableUnit(f"the country {named} is not that of the code of level 0, {coded}: correct one of them", index)
+        return named or coded or default
 
-    def units(self) -> list[Unit]:
-        """Return the units of the row, upper ones first; raise ValueError for a row that cannot be read."""
-        if self.columns.header.cell_beyond(self.row) is not None:
-            raise ValueError(BEYOND_HEADER)
-        units: list[Unit] = []
+    def units(self, country: str | None) -> list[Unit]:
+        """Return the units of the row, upper ones first; raise UnreadableUnit for a row that cannot be read.
+
+        `country` is that of a table without countries.
+        """
+        if (beyond := self.columns.header.cell_beyond(self.row)) is not None:
+            raise UnreadableUnit(BEYOND_HEADER, beyond)
+        own = self._country(country)
         if self.columns.listed:
-            units = self._listed_units()
-        else:
-            for level, index in sorted(self.columns.codes.items()):
-                if code := self._text(index):
-                    upper = (units[-1].code, units[-1].level) if units else ()
-                    units.append(Unit(level, f"{PCODE}:{code}", self._text(self.columns.names.get(level)), *upper))
+            return [each if each.code.startswith(f"{ISO3}:") else each._replace(country=own) for each in self._listed_units()]
+        units: list[Unit] = []
+        codes = [(level, index, self._text(index)) for level, index in sorted(self.columns.codes.items())]
+        while codes and not codes[-1][2]:
+            codes.pop()
+        for level, index, code in codes:
+            if not code:
+                raise UnreadableUnit(f"the code of level {level} is empty above {codes[-1][2]}: write it, or remove the column", index)
+            unit = Unit(level, f"{PCODE}:{code}", self._text(self.columns.names.get(level)), country=own)
+            units.append(unit._replace(parent=units[-1].code, parent_level=units[-1].level) if units else unit)
         if not units:
-            raise ValueError("the row has no code")
+            raise UnreadableUnit("the row has no code")
         return units
 
     def _listed_units(self) -> list[Unit]:
@@ -190,14 +215,14 @@ class UnitRow:
             self._text(self.columns.listed.get(each)) for each in ("admin_level", "p_code", "name", "parent_p_code", "location")
         )
         if not code or level not in _LEVELS:
-            raise ValueError(f"a row has a code and a level of {_LEVELS[0]} to {_LEVELS[-1]}")
+            raise UnreadableUnit(f"a row has a code and a level of {_LEVELS[0]} to {_LEVELS[-1]}")
         own = Unit(int(level), f"{PCODE}:{code}", name)
         if not parent or level == "0":
             return [own]
         # The list has no rows of countries, and names them by their ISO 3166-1 codes.
         if parent != country and (level != "1" or not _ISO3.fullmatch(parent)):
             return [own._replace(parent=f"{PCODE}:{parent}", parent_level=own.level - 1)]
-        above = Unit(0, f"{ISO3}:{parent}", _territory_name(parent, self.columns.language))
+        above = Unit(0, f"{ISO3}:{parent}", _territory_name(parent, self.columns.language), country=parent)
         return [above, own._replace(parent=above.code, parent_level=0)]
 
     def location(self) -> dict[str, Any]:
@@ -215,18 +240,23 @@ class UnitRow:
             "codes": listed.get("p_code", self.columns.codes.get(level)),
             "parent": listed.get("parent_p_code", self.columns.codes.get(level - 1)),
             "country": listed.get("location", self.columns.country),
-            "centroid": next((each for each in self.columns.centroid if not _is_number(self._text(each))), None),
-            "code": self.columns.header.cell_beyond(self.row),
+            "centroid": next((each for each in self.columns.centroid if not self._is_number(each)), None),
         }
         return row_problem(self.row.number, field_, detail, columns.get(field_), self.sheet)
 
+    def _is_number(self, index: int) -> bool:
+        try:
+            parse_number(self._text(index))
+        except ValueError:
+            return False
+        return True
 
-def _is_number(text: str) -> bool:
-    try:
-        parse_number(text)
-    except ValueError:
-        return False
-    return True
+
+def territory_code(pcode: str) -> str | None:
+    """Return the ISO 3166-1 alpha-3 code of a country by its P-code, which is its alpha-2 or alpha-3 code; None if it is unknown."""
+    aliases = get_global("territory_aliases")
+    alpha3 = (each for each, alpha2 in aliases.items() if alpha2 == [pcode.upper()] and _ISO3.fullmatch(each) and each not in _WITHDRAWN)
+    return pcode.upper() if len(pcode) == 3 and pcode.upper() in aliases else next(alpha3, None)
 
 
 def _territory_name(code: str, language: str) -> str:

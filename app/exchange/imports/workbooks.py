@@ -32,7 +32,8 @@ def read_workbook(file: IO[bytes]) -> Iterator[Table]:
         try:
             for sheet in book.sheets():
                 if sheet.name != OVERFLOW_SHEET:
-                    yield Table(sheet.name, _read_rows(sheet, archive.max_nodes, overflow), hidden=sheet.hidden)
+                    rows = _read_rows(sheet, archive.max_nodes, overflow)
+                    yield Table(sheet.name, rows, sheet.hidden, sheet.hidden_columns)
         except DAMAGED as error:
             raise UnreadableFile(f"The workbook is damaged: {error}.") from None
 

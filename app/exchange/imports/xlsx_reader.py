@@ -14,8 +14,8 @@ from openpyxl.utils.cell import column_index_from_string, range_boundaries
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 from openpyxl.utils.escape import unescape
 
-from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet
-from app.exchange.imports.tables import UNCALCULATED, Cell, UnreadableFile
+from app.exchange.imports.sheets import MergedCells, RawRow, RawSheet, as_shown
+from app.exchange.imports.tables import MAX_COLUMNS, UNCALCULATED, Cell, UnreadableFile
 from app.exchange.imports.workbook_archive import CHUNK_BYTES, TOO_MANY, WorkbookArchive
 
 # Shared strings are kept in memory.
@@ -55,7 +55,9 @@ class XlsxWorkbook:
 
     def sheets(self) -> Iterator[RawSheet]:
         """Yield the sheets in their order."""
-        return (RawSheet(name, hidden, self._rows(path)) for name, hidden, path in self._sheets)
+        for name, hidden, path in self._sheets:
+            hidden_columns = set[int]()
+            yield RawSheet(name, hidden, self._rows(path, hidden_columns), hidden_columns)
 
     def _related(self, part: str) -> dict[str, tuple[str, str]]:
         """Return the parts that a part refers to by identifier: the last step of the type, and the path."""
@@ -83,7 +85,7 @@ class XlsxWorkbook:
         codes = [formats.get(each.get("numFmtId", ""), "") for each in styles.iterfind("{*}cellXfs/{*}xf")]
         return {str(index): _LITERALS.sub("", code.lower()) for index, code in enumerate(codes) if is_date_format(code)}
 
-    def _rows(self, part: str) -> Iterator[RawRow]:
+    def _rows(self, part: str, hidden_columns: set[int]) -> Iterator[RawRow]:
         spans, merged = self._merged_ranges(part), MergedCells(self._archive.max_nodes)
         with self._archive.open(part) as content:
             last = 0
@@ -102,6 +104,8 @@ class XlsxWorkbook:
                         merged.fill(number, values)
                         yield RawRow(number, node.get("hidden") in ("1", "true"), values)
                     node.clear()
+                elif node.tag.endswith("}col") and node.get("hidden") in ("1", "true"):
+                    hidden_columns.update(range(int(node.get("min", 1)) - 1, min(int(node.get("max", 1)), MAX_COLUMNS)))
                 elif node.tag.endswith("}sheetData"):
                     return
 
@@ -154,16 +158,14 @@ class XlsxWorkbook:
 
 
 def _date(number: float, shown: str, epoch: datetime) -> Cell:
-    """Return the date of a number as precisely as its cell shows it: a month without a day is no day."""
+    """Return the date of a number, by the units that its cell shows."""
     try:
         value = from_excel(number, epoch)
     except (OverflowError, ValueError):
         return "#VALUE!"
     if not isinstance(value, datetime):
         return str(value)
-    if "y" in shown and "d" not in shown:
-        return value.strftime("%Y-%m" if "m" in shown else "%Y")
-    return value
+    return as_shown(value, year="y" in shown, month="m" in shown, day="d" in shown)
 
 
 def _text(string: Element) -> str:

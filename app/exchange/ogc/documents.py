@@ -17,6 +17,7 @@ from app.http.state import app_state
 
 GEOJSON = MEDIA_TYPES[Format.GEOJSON]
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+GREGORIAN = "http://www.opengis.net/def/uom/ISO-8601/0/Gregorian"
 _PAGE = Environment(loader=PackageLoader("app.exchange.ogc", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 

@@ -12,8 +12,8 @@ from typing_extensions import TypeAliasType
 
 from app.access.dependencies import CallerDep, DatabaseDep, get_caller
 from app.domain.kinds import KINDS
-from app.domain.times import end_of, normalise, start_of
-from app.exchange.ogc.documents import CRS84, GEOJSON, OgcRoute, document_response, link
+from app.domain.times import end_of, normalise, rfc3339, start_of
+from app.exchange.ogc.documents import CRS84, GEOJSON, GREGORIAN, OgcRoute, document_response, link
 from app.exchange.ogc.features import COLLECTIONS, UNLOCATED, Collection, Extents, FeatureQuery, FeatureReader
 from app.exchange.ogc.openapi30 import openapi30
 from app.http.cursors import Cursor
@@ -103,8 +103,10 @@ async def get_landing_page(request: Request, f: PageFormat = None) -> Response:
 
 
 @router.get("/api", include_in_schema=False)
-async def get_openapi30(request: Request, f: Literal["json"] | None = None) -> Response:  # noqa: ARG001 - sent by GIS programs
-    """Return the OpenAPI 3.0 document of `/ogc`, from which ArcGIS learns the greatest `limit`."""
+async def get_openapi30(request: Request, f: PageFormat = None) -> Response:
+    """Return the OpenAPI 3.0 document of `/ogc`, from which ArcGIS learns the greatest `limit`; as a page, lead to Swagger UI."""
+    if f == "html":
+        return Response(status_code=307, headers={"Location": "../docs", "Cache-Control": "no-cache"})
     document = openapi30(request.app.openapi(), "/ogc", absolute_url(request, ""), {"limit": MAX_FEATURES})
     cacheable = app_state(request).settings.public_url is not None
     return json_response(request, orjson.dumps(document), cacheable=cacheable, media_type=OPENAPI30)
@@ -130,7 +132,7 @@ async def list_collections(request: Request, caller: CallerDep, database: Databa
 async def get_collection(
     request: Request, caller: CallerDep, database: DatabaseDep, collection: CollectionPath, f: PageFormat = None
 ) -> Response:
-    """Return title, description, extent and links of a collection; the extent is absent where no feature has a position."""
+    """Return title, description, extent and links of a collection; the extent is absent where no feature has a position or a time."""
     wanted = COLLECTIONS[collection]
     async with database.snapshot() as connection:
         extents = await FeatureReader(connection, caller.level).extents(wanted.base)
@@ -216,7 +218,11 @@ async def get_feature(
 
 def _collection(request: Request, collection: Collection, extents: Extents | None) -> dict[str, Any]:
     title, alternative, description = _BASES[collection.base]
-    located = {"extent": {"spatial": {"bbox": [extents.bbox], "crs": CRS84}}} if extents is not None and extents.bbox is not None else {}
+    extent: dict[str, Any] = {}
+    if extents is not None and extents.bbox is not None:
+        extent["spatial"] = {"bbox": [extents.bbox], "crs": CRS84}
+    if extents is not None and extents.times is not None:
+        extent["temporal"] = {"interval": [[rfc3339(each) for each in extents.times]], "trs": GREGORIAN}
     path = f"/ogc/collections/{collection.name}"
     return {
         "id": collection.name,
@@ -225,7 +231,7 @@ def _collection(request: Request, collection: Collection, extents: Extents | Non
         "itemType": "feature",
         "crs": [CRS84],
         "storageCrs": CRS84,
-        **located,
+        **({"extent": extent} if extent else {}),
         "links": [
             link(request, path, "self", JSON),
             link(request, f"{path}/items", "items", GEOJSON, "Features"),

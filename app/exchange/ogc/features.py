@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, FromClause, and_, false, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, FromClause, and_, cast, false, func, literal, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Mapped
 from sqlmodel import col
@@ -54,10 +54,11 @@ COLLECTIONS = {each.name: each for base in _COLUMNS for type_ in (*TYPES, UNLOCA
 
 
 class Extents(NamedTuple):
-    """The number of features of a collection, and the bounding box of all; None where they have no geometry."""
+    """The number of features of a collection, the bounding box of all, and the first and last time; None where they have none."""
 
     matched: int
     bbox: BBox | None
+    times: tuple[datetime, datetime] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,14 @@ class FeatureReader:
             where = self._conditions(source, None, FeatureQuery())
             sides = col(Extent.west) > col(Extent.east), col(Extent.west) >= 0
             box = func.min(Extent.west), func.min(Extent.south), func.max(Extent.east), func.max(Extent.north)
+            stated_at: ColumnElement[Any] = table_of(IndicatorProjection).c.stated_at
+            if base in _REFERENCE:
+                stated_at = cast(null(), stated_at.type)
+            times = func.min(stated_at), func.max(stated_at)
             with_extents = source.table.join(table_of(Extent), self._extent_of(source))
-            located = select(source.base, col(Extent.type), func.count(), *box).select_from(with_extents)
-            unlocated = select(source.base, literal(UNLOCATED), func.count()).select_from(source.table).where(~self._is_located(source))
+            located = select(source.base, col(Extent.type), func.count(), *times, *box).select_from(with_extents)
+            unlocated = select(source.base, literal(UNLOCATED), func.count(), *times).select_from(source.table)
+            unlocated = unlocated.where(~self._is_located(source))
             # Grouped by side of the prime meridian, because the narrowest box may cross the antimeridian.
             for statement in (located.group_by(source.base, Extent.type, *sides), unlocated.group_by(source.base)):
                 for row in await self._connection.execute(statement.where(*where)):
@@ -177,11 +183,13 @@ class _Source(NamedTuple):
 
 
 def _combined(rows: Sequence[Any]) -> Extents:
-    matched = sum(row[2] for row in rows)
+    matched, stated = sum(row[2] for row in rows), [each for row in rows for each in row[3:5] if each is not None]
+    times = (min(stated), max(stated)) if stated else None
     if rows[0][1] == UNLOCATED:
-        return Extents(matched, None)
-    west, east = narrowest([(row[3], row[5] + 360 if row[3] > row[5] else row[5]) for row in rows])
-    return Extents(matched, (west, min(row[4] for row in rows), east, max(row[6] for row in rows)))
+        return Extents(matched, None, times)
+    boxes = [row[5:] for row in rows]
+    west, east = narrowest([(each[0], each[2] + 360 if each[0] > each[2] else each[2]) for each in boxes])
+    return Extents(matched, (west, min(each[1] for each in boxes), east, max(each[3] for each in boxes)), times)
 
 
 def _feature(collection: Collection, record: dict[str, Any], located: RowGeometry) -> Feature:

@@ -179,7 +179,7 @@ async def test_feed_names_the_public_url_and_no_cached_host(client: httpx.AsyncC
         return [feed.feed.id, *(each.href for each in feed.feed.links), *(each.id for each in feed.entries)]
 
     for host in ("one.example", "other.example"):
-        answer = await client.get("/v1/alerts?limit=2", headers={"Host": host, "Accept": "application/problem+json"})
+        answer = await client.get("/v1/alerts?limit=2", headers={"Host": host, "Accept": "application/problem+json;q=0.9, text/plain"})
         assert {urlsplit(each).netloc for each in addresses(answer)} == {host}
         assert answer.headers["etag"]
     settings.public_url = "https://alerts.example.org/lifeline/"

@@ -14,6 +14,7 @@ from app.exchange.exports.columns import column
 from app.exchange.exports.xlsx import MAX_CELL_CHARACTERS, OVERFLOW_MARKER, OVERFLOW_SHEET, XlsxRenderer
 from app.exchange.imports.file_readers import read_tables
 from app.http.content_negotiation import Format
+from tests.support.factories import post, report
 from tests.support.fixtures import mostly_sqlite
 
 
@@ -66,6 +67,7 @@ def test_xlsx_close_removes_temporary_files(tmp_path: Path, monkeypatch: pytest.
 
 @mostly_sqlite
 async def test_xlsx_dates_are_dates_and_are_imported_again(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+    await post(client, **report("route_closure", {"since": "2016-07-07"}, stated_at="2016-07-20"))
     answer = await client.get("/v1/reports.xlsx?status=standing")
     sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).worksheets[0]
     headers, _, *rows = sheet.iter_rows()
@@ -74,6 +76,9 @@ async def test_xlsx_dates_are_dates_and_are_imported_again(client: httpx.AsyncCl
     food, opened = by_id[filled["food"]["id"]], by_id[filled["open"]["id"]]
     assert (str(food[at["stated_at"]].value), food[at["stated_at"]].number_format) == ("2016-07-28 00:00:00", "yyyy-mm-dd")
     assert str(food[at["value.runs_out_earliest"]].value) == "2016-08-11 00:00:00"
+    # A month without a day is text.
+    since = [row[at["value.since"]] for row in rows]
+    assert {(str(each.value), each.is_date) for each in since if each.value} >= {("2016-07-07 00:00:00", True), ("2016-07", False)}
     # A time of a report keeps its time zone, as text; one of the service is a cell of dates in UTC.
     assert [str(opened[at[each]].value) for each in ("observed_from", "observed_to")] == ["2016-07-01 00:00:00", "2016-07-02T03:04:05Z"]
     recorded = datetime.fromisoformat(filled["food"]["recorded_at"]).replace(microsecond=0, tzinfo=None)

@@ -45,13 +45,29 @@ def load(database_url: str, tmp_path: Path) -> Run:
         ([HEADER, ["North", "TL01", "North", "TL01"]], "D2 (codes): pcode:TL01 is of level 1 in row 2"),
         ([HEADER[:2], ["North", "TL.01"], ["North", "TL-01"]], "B3 (codes): the place north-tl-01 exists, with another code"),
         (
+            [HEADER, ["North", "TL01", "Market", "TL0101"], ["North", "tl01", "", ""]],
+            "B3 (codes): pcode:tl01 is written pcode:TL01 in row 2",
+        ),
+        ([HEADER, ["North", "", "Market", "TL0101"]], "B2 (code): the code of level 1 is empty above TL0101"),
+        ([HEADER, ["North", "TL01", "#N/A", "TL0101"]], "C2 (code): the cell holds an error, #N/A"),
+        ([HEADER, ["North", "TL01", "Market", "#N/A"]], "D2 (code): the cell holds an error, #N/A"),
+        (
+            [["ISO3", *HEADER[:2]], ["TLS", "North", "TL01"], ["SYR", "North", "TL01"]],
+            "A3 (country): pcode:TL01 is in the country TLS in row 2, and in SYR here",
+        ),
+        (
+            [["ISO3", "ADM0_EN", "ADM0_PCODE"], ["SYR", "Testland", "TL"]],
+            "A2 (code): the country SYR is not that of the code of level 0, TLS",
+        ),
+        ([["ISO3", *HEADER[:2]], ["", "North", "TL01"]], "A2 (code): the country is empty"),
+        (
             [["Admin Level", "P-Code", "Name", "Parent P-Code"], ["2", "TL0101", "Market", "TL01"]],
             "D2 (parent): pcode:TL01 is neither in the file",
         ),
     ],
 )
 def test_units_that_contradict_each_other_are_refused(load: Run, database_url: str, rows: list[list[str]], words: str) -> None:
-    refused = load(rows, "--write", "--update")
+    refused = load(rows, "--write", "--update", "--country", "TLS")
     assert refused.exit_code == 1
     assert words in refused.stdout
     assert query_rows(database_url, "SELECT count(*) FROM place") == [(0,)]
@@ -87,10 +103,13 @@ async def test_known_units_change_only_with_update(client: httpx.AsyncClient, re
 async def test_place_that_lacks_a_code_of_the_file_gets_it(reference: Reference, database_url: str, load: Run) -> None:
     await reference.add("places", slug="syria", name="Syria", codes=[{"scheme": "iso3166-1", "code": "SYR"}])
     rows = [["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_PCODE"], ["Syria", "SY", "Homs", "SY04"]]
-    assert "syria, which differs (new code pcode:SY)" in (await asyncio.to_thread(load, rows, "--country", "SYR")).stdout
-    assert "1 of level 1" in (await asyncio.to_thread(load, rows, "--country", "SYR", "--update", "--write")).stdout
+    # The P-code of a country is its ISO 3166-1 code, so no second Syria is added without --country.
+    assert "syria, which differs (new code pcode:SY)" in (await asyncio.to_thread(load, rows)).stdout
+    assert "1 of level 1" in (await asyncio.to_thread(load, rows, "--update", "--write")).stdout
     found = await asyncio.to_thread(units, database_url)
-    assert (found["SY"][0], found["SY04"][3]) == ("syria", "syria")
+    assert (found["SY"][0], found["SY04"][2:4]) == ("syria", ("SYR", "syria"))
+    rows[1][2:] = ["Hama", "sy04"]
+    assert "D2 (codes): homs-sy04 has this code in other letters: write SY04" in (await asyncio.to_thread(load, rows)).stdout
 
 
 @mostly_sqlite

@@ -54,6 +54,8 @@ def problems(result: dict[str, Any]) -> list[tuple[str | None, str]]:
         # A column without a header stands between others.
         ([*PEOPLE, "", "quote"], [*CELLS, "250", "000", "said"], "G2"),
         (["people", *HEADERS], ["5", *CELLS, "", "", "more"], "I2"),
+        # The row is longer than that of the headers.
+        ([*PEOPLE, "quote"], [*CELLS, "250", "900", ""], "H2"),
     ],
 )
 async def test_cell_without_a_header_above_it_is_refused(
@@ -76,6 +78,48 @@ async def test_empty_cell_never_takes_a_default(client: httpx.AsyncClient, refer
     result = await check(client, content, source="envoy", sensitivity="amber")
     assert problems(result) == [("C2", "the cell is empty: write the source, or remove the column to use the default")]
     assert [each["sensitivity"] for each in result["shown"]] == ["amber"]
+
+
+async def test_number_that_a_comma_has_torn_is_refused(client: httpx.AsyncClient, reference: Reference) -> None:
+    both = [*HEADERS, "people_low", "people_high"]
+    for header, end, cell in (
+        ([*PEOPLE, "quote"], "250,000", "F2"),
+        ([*PEOPLE, "remark", "url"], "250,900,", "F2"),
+        (both, "250,900", "F2"),
+        ([*both, "url"], "1,250,900", "G2"),
+        # The separator at the end says that no cell is missing, and quotation marks that the cells are two.
+        ([*both, "url"], "250,900,", None),
+        (both, '"250","900"', None),
+        (both, "250,1900", None),
+    ):
+        result = await check(client, f"{','.join(header)}\n{','.join(CELLS)},{end}\n".encode())
+        assert [at for at, _ in problems(result)] == ([cell] if cell else []), (header, end, result)
+        if cell:
+            assert "in quotation marks" in result["problems"][0]["detail"]
+
+
+async def test_empty_cell_never_stands_for_what_leaving_it_out_says(client: httpx.AsyncClient, reference: Reference) -> None:
+    """The label of a report, and that a supply is all stock; but that nothing is known of the method may stay empty."""
+    header = ["kind", "place", "source", "stated_at", "supply", "state", "scope", "in_days_min", "sensitivity", "method", "credibility"]
+    row = ["supply_runout", "oldtown", "agency", "2016-07-28", "food", "will_run_out", "all_stock", "5", "red", "", ""]
+    blank = [at for at in range(5, 9) if at != 7]
+    result = await check(client, csv_bytes(header, row, *[[*row[:at], "", *row[at + 1 :]] for at in blank]))
+    assert [at for at, _ in problems(result)] == ["F3", "G4", "I5"]
+    assert [each["sensitivity"] for each in result["shown"]] == ["red"]
+
+
+async def test_names_of_one_place_must_not_contradict(client: httpx.AsyncClient, reference: Reference) -> None:
+    await reference.add("places", slug="land", name="Land", codes=[{"scheme": "pcode", "code": "XX"}])
+    await reference.add("places", slug="town", name="Town", parent="land", codes=[{"scheme": "pcode", "code": "XX01"}])
+    header = ["#adm1+code", "#adm2+code", *PEOPLE]
+    rows = [[upper, lower, CELLS[0], place, *CELLS[2:], "5"] for upper, lower, place in (
+        ("XX", "XX01", "town"), ("XX", "", "town"), ("", "XX99", "town"),
+        ("SY02", "", "town"), ("XX", "SY02", "town"), ("XX", "SY02", ""), ("", "XX01", "land"),
+    )]  # fmt: skip
+    result = await check(client, csv_bytes(header, *rows))
+    assert [at for at, _ in problems(result)] == ["A5", "B6", "A7", "B8"]
+    assert "pcode:SY02 is oldtown, which does not contain town" in result["problems"][0]["detail"]
+    assert result["created"] == 1
 
 
 async def test_merged_cells_hold_for_all_their_rows(client: httpx.AsyncClient, reference: Reference) -> None:
@@ -109,7 +153,7 @@ async def test_hidden_sheets_and_rows_are_said_and_not_read(client: httpx.AsyncC
     sheet = book.active
     assert sheet is not None
     sheet.title = "July"
-    sheet.row_dimensions[3].hidden = sheet.row_dimensions[4].hidden = True
+    sheet.row_dimensions[3].hidden = sheet.row_dimensions[4].hidden = sheet.column_dimensions["C"].hidden = True
     old = book.create_sheet("Old")
     for row in (PEOPLE, [*CELLS, 8]):
         old.append(row)
@@ -117,6 +161,7 @@ async def test_hidden_sheets_and_rows_are_said_and_not_read(client: httpx.AsyncC
     result = await check(client, book)
     assert [each["value"]["people"] for each in result["shown"]] == [5]
     assert result["notes"] == [
+        "July: hidden columns were read (source): show them to check them, or remove them.",
         "July: 2 rows are hidden or filtered out and were not read, the first is row 3: show them to read them.",
         "The sheet Old is hidden and was not read: name it (--sheet 'Old') to read it.",
     ]
@@ -132,7 +177,11 @@ async def test_hidden_sheets_and_rows_are_said_and_not_read(client: httpx.AsyncC
         ([[*PEOPLE, "People"], [*CELLS, "5", "6"]], "people (F) and People (G)"),
         ([[*PEOPLE, "value.people"], [*CELLS, "5", "6"]], "people (F) and value.people (G)"),
         ([["adm1_pcode", "ADM1 Pcode", *PEOPLE[2:]], ["SY02", "SY02", *CELLS[2:], "5"]], "adm1_pcode (A) and ADM1 Pcode (B)"),
-        ([["Annex 3", "", ""], ["colour", "size", "people who left"], ["red", "1", "2"]], "row 1 ('Annex 3')"),
+        ([["Annex 3", "", ""], ["colour", "size", "people who left"], ["red", "1", "2"]], "row 2 ('colour', 'size', 'people who left')"),
+        ([[*PEOPLE, "sensitivty"], [*CELLS, "5", "red"]], "sensitivty (G) is near sensitivity"),
+        ([[*PEOPLE, "TLP label"], [*CELLS, "5", "red"]], "TLP label (G) is near sensitivity"),
+        ([[*PEOPLE, "peopel high", "remark", "credibilty"], [*CELLS, "5", "6"]], "credibilty (I) is near credibility"),
+        ([[*PEOPLE, ""], [*["#meta+x"] * 6, "#meta+tpl"], [*CELLS, "5", "red"]], "without a header (G) is near #meta+tlp"),
         (
             [PEOPLE, ["#indicator type", "#loc code", "#meta+source", "#date reported", "", ""], [*CELLS, "5"]],
             "Row 2 has hashtags that are not of HXL, #indicator type, #loc code, #date reported",
@@ -194,7 +243,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("stated_at", "31/07/2016", "write 2016-07-31"),
     ("stated_at", "01.02.2016", "write 2016-02-01 or 2016-01-02, whichever is meant"),
     ("stated_at", "2016/7/3", "write 2016-07-03"),
-    ("stated_at", "2016-07-28 09:30:00", "must be a date (2016-07-28) or an RFC 3339 date-time with offset"),
+    ("stated_at", "2016-07-28 09:30:00", "write 2016-07-28T09:30:00Z if that is UTC, else 2016-07-28T09:30:00 with the offset"),
+    ("stated_at", "20160728", "write 2016-07-28"),
+    ("people", "300,000.00", "write 300000 if"),
     ("stated_at", TWICE, "the clocks of Asia/Damascus change at this time"),
     ("people", "300,000", "write 300000"),
     ("people", "050", "whole number in digits alone"),
@@ -208,7 +259,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 def rows_with(changed: Sequence[tuple[str, Any]]) -> list[list[Any]]:
     """Return a header, and for each changed cell a statement with it."""
     columns = [*PEOPLE, "method", "sensitivity"]
-    usual = dict(zip(columns, [CELLS[0], "damascus", *CELLS[2:], 3, None, None], strict=True))
+    usual = dict(zip(columns, [CELLS[0], "damascus", *CELLS[2:], 3, None, "green"], strict=True))
     return [columns, *(list((usual | {column: cell}).values()) for column, cell in changed)]
 
 

@@ -183,6 +183,25 @@ async def test_opendocument_spreadsheet_is_read(client: httpx.AsyncClient, refer
     assert result["errors"][0]["detail"] == "All sheets of the workbook are hidden: name one to read it (July)."
 
 
+def test_opendocument_month_is_no_day_and_hidden_columns_are_known() -> None:
+    """By the style of the cell, or of its column."""
+    month, year = "<number:month/><number:year/>", "<number:year/>"
+    space = 'xmlns:number="urn:oasis:names:tc:opendocument:xmlns:datastyle:1.0"'
+    styles = "".join(
+        f'<number:date-style {space} style:name="N{name}">{units}</number:date-style>'
+        f'<style:style style:name="{name}" style:family="table-cell" style:data-style-name="N{name}"/>'
+        for name, units in (("month", month), ("year", year), ("day", f"<number:day/>{month}"))
+    )
+    columns = (
+        '<table:table-column table:default-cell-style-name="month" table:number-columns-repeated="2"/>'
+        '<table:table-column table:default-cell-style-name="Default" table:visibility="collapse"/>'
+    )
+    cells = [DAY, *(DAY.replace("-cell ", f'-cell table:style-name="{each}" ') for each in ("day", "year"))]
+    table = next(read_tables(io.BytesIO(ods(columns, ods_row(*cells), styles=styles)), Format.XLSX))
+    assert [cell_text(each) for each in next(table.rows).cells] == ["2016-07", "2016-07-28", "2016"]
+    assert table.hidden_columns == {2}
+
+
 def test_large_workbook_is_read() -> None:
     """Each part is larger than the directory of an archive may be."""
     rows = [[f"{number}", os.urandom(60).hex()] for number in range(12_000)]

@@ -65,6 +65,9 @@ async def test_pages_hold_all_features_and_each_has_its_own_url(client: httpx.As
         assert [each for page in by_index for each in page["features"]] == whole[: len(by_index)]
         assert {page["numberMatched"] for page in by_index} == {len(whole)}
         alone = (await client.get(f"/ogc/collections/{collection}")).json()
+        stated = sorted(each["properties"]["stated_at"] for each in whole if each["properties"].get("stated_at"))
+        times = alone.get("extent", {}).get("temporal", {"interval": [["", ""]]})["interval"][0]
+        assert [each[:10] for each in times] == [each[:10] for each in ((stated[0], stated[-1]) if stated else ("", ""))]
         assert alone.get("extent") == document.get("extent")
         one = await client.get(f"{ITEMS.format(collection)}/{whole[0]['id']}")
         assert {name: one.json()[name] for name in whole[0]} == whole[0]
@@ -140,6 +143,8 @@ async def test_invalid_requests_get_400_and_unknown_resources_404(anonymous: htt
         ("limit=1&limit=2", "?limit"),
         ("bbox=1,2,3", "?bbox"),
         ("bbox=1,2,3,nan", "?bbox"),
+        ("bbox=35,136,36,137", "?bbox"),
+        ("bbox=1,2,1e999,3", "?bbox"),
         ("bbox=1,50,3,40", "?bbox"),
         ("datetime=yesterday", "?datetime"),
         ("datetime=2016-08-02/2016-08-01", "?datetime"),
@@ -206,6 +211,12 @@ async def test_links_begin_with_the_public_url(client: httpx.AsyncClient, settin
 FIJI = [[[[177, -18], [180, -18], [180, -16], [177, -18]]], [[[-180, -18], [-179, -18], [-180, -16], [-180, -18]]]]
 
 
+async def test_document_as_a_page_leads_to_swagger_ui(client: httpx.AsyncClient) -> None:
+    page = await client.get("/ogc/api?f=html")
+    assert (page.status_code, page.headers["location"]) == (307, "../docs")
+    assert (await client.get("/ogc/api?f=json")).json()["openapi"] == "3.0.3"
+
+
 async def test_boxes_find_what_crosses_the_antimeridian(client: httpx.AsyncClient, reference: Reference) -> None:
     await post(client, "/v1/places", slug="fiji", name="Fiji", geometry={"type": "MultiPolygon", "coordinates": FIJI})
     shortcut = {"type": "LineString", "coordinates": [[178, -17], [-175, -21]]}
@@ -219,6 +230,11 @@ async def test_boxes_find_what_crosses_the_antimeridian(client: httpx.AsyncClien
         ("-180,-18,-179.5,-16", True),
         ("170,-20,-170,-10", True),
         ("-180,-90,180,90", True),
+        # As maps ask for it that are panned or zoomed out beyond 180 degrees.
+        ("537,-20,541,-10", True),
+        ("-185,-20,-178,-10", True),
+        ("-300,-100,300,100", True),
+        ("280,-20,530,-10", False),
     ):
         places = [each["properties"]["slug"] for each in await all_features(client, "places_polygon", bbox=box)]
         routes = [each["properties"]["slug"] for each in await all_features(client, "routes_line", bbox=box)]
