@@ -32,6 +32,7 @@ from app.webhooks.delivery import NotDelivered, new_client, post
 
 # At most once in this time a partner is sent a tree.
 INTERVAL_SECONDS = 60.0
+MAX_SEND_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ async def _send_at_intervals(sender: "CheckpointSender") -> None:
                 if lock is None and (lock := sender.lead()) is not None:
                     locks.enter_context(lock)
                 if lock is not None:
-                    async with asyncio.timeout(INTERVAL_SECONDS):
+                    async with asyncio.timeout(MAX_SEND_SECONDS):
                         await sender.send_all()
             except Exception as error:  # noqa: BLE001 - otherwise the task would end silently and send nothing any more
                 log.warning("checkpoints_not_sent", error=type(error).__name__)

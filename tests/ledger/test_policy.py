@@ -4,7 +4,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.ledger.notes import COSIGNATURE, Checkpoint, InvalidNote, SigningKey
@@ -48,16 +48,25 @@ def test_proof_needs_the_cosignatures_of_the_quorum(cosigners: str, quorum: str,
     assert (found.index, found.checkpoint.size, found.cosigned) == (1, 4, dict.fromkeys(cosigners, 1_780_000_000))
 
 
-@given(st.data())
+def changes(files: tuple[bytes, bytes]) -> st.SearchStrategy[tuple[bytes, ...]]:
+    """Draw two files of which one has another byte, one byte less, or one more; the bytes that other verifiers pass over are drawn often."""
+
+    def change(which: int, at: int, less: int, more: bytes) -> tuple[bytes, ...]:
+        file = files[which]
+        at %= len(file) + 1
+        changed = file[:at] + more + file[at + less :]
+        return (*files[:which], changed if changed != file else file[:-1], *files[which + 1 :])
+
+    content = st.sampled_from([b"\n", b" ", b"\r", b"=", b"\x00", b"\xc2\xa0"]) | st.binary(min_size=1, max_size=1)
+    return st.builds(change, st.integers(0, 1), st.integers(-2, 10_000), st.integers(0, 1), content | st.just(b""))
+
+
+@given(changes((proof("a"), ENTRIES[1])))
+@example((proof("a")[:-1], ENTRIES[1]))
 @settings(max_examples=500)
-def test_proof_or_entry_with_any_byte_changed_is_refused(data: st.DataObject) -> None:
-    files = [proof("a"), ENTRIES[1]]
-    which = data.draw(st.integers(0, 1))
-    altered = bytearray(files[which])
-    altered[data.draw(st.integers(0, len(altered) - 1))] ^= data.draw(st.integers(1, 255))
-    files[which] = bytes(altered)
+def test_proof_or_entry_with_any_byte_changed_is_refused(files: tuple[bytes, bytes]) -> None:
     with pytest.raises(InvalidNote):
-        verify_proof(files[0], files[1], Policy.parse(POLICY % "a"))
+        verify_proof(*files, Policy.parse(POLICY % "a"))
 
 
 def test_proof_of_another_log_or_entry_is_refused() -> None:

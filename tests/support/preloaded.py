@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from app import cli, main
 from app.settings import Settings, get_settings
 from app.storage.migrations import migrate, required_schema_revision
+from app.webhooks import cosigning
 
 
 def _build() -> FastAPI:
@@ -40,6 +41,8 @@ def _build() -> FastAPI:
 def run_command(arguments: Sequence[str]) -> None:
     """Run `lifeline` in this process, with the application that is built already; raises SystemExit."""
     get_settings.cache_clear()
+    # A test of a thousand checkpoints cannot wait a minute for each.
+    cosigning.INTERVAL_SECONDS = float(os.environ.get("TEST_COSIGNING_SECONDS", cosigning.INTERVAL_SECONDS))
     build, this_process = main.create_app, os.getpid()
 
     def create_app() -> FastAPI:
