@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from app.http.rate_limit import RateLimitDecision, RateLimiter
     from app.http.response_cache import ResponseCacheMiddleware
     from app.ledger.checkpoints import CheckpointSigner
+    from app.reports.group import ReportGroups
     from app.settings import Settings
     from app.storage.database import Database
     from app.telemetry.metrics import DatabaseMetrics
@@ -38,6 +39,7 @@ class AppState:
     database: "Database"
     change_feed: "ChangeFeed"
     checkpoint_signer: "CheckpointSigner"
+    report_groups: "ReportGroups"
     issuer: "Issuer | None"
     read_audit: "ReadAuditBuffer"
     sessions: "Sessions"
