@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.access.audit import MIN_AUDITED_LEVEL, read_auditing
+from app.access.keys import key_lookups
 from app.access.oidc import configured_issuer
 from app.access.principal import Principal
 from app.assessment.stale import assessing_stale
@@ -95,6 +96,7 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     await database.commit_notifier.start()
     state.change_feed = ChangeFeed(database)
     state.checkpoint_signer = CheckpointSigner(settings)
+    state.key_lookups = key_lookups(database)
     state.report_groups = report_groups(database, settings)
     state.issuer = configured_issuer(settings)
     state.sessions = Sessions(settings, database)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import CollectorRegistry
 
     from app.access.audit import ReadAuditBuffer
+    from app.access.keys import KeyLookups
     from app.access.oidc import Issuer
     from app.access.principal import Principal
     from app.board.sessions import Sessions
@@ -39,6 +40,7 @@ class AppState:
     database: "Database"
     change_feed: "ChangeFeed"
     checkpoint_signer: "CheckpointSigner"
+    key_lookups: "KeyLookups"
     report_groups: "ReportGroups"
     issuer: "Issuer | None"
     read_audit: "ReadAuditBuffer"
