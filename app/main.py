@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.access.audit import MIN_AUDITED_LEVEL, read_auditing
+from app.access.keys import key_lookups
 from app.access.oidc import configured_issuer
 from app.access.principal import Principal
 from app.assessment.stale import assessing_stale
@@ -33,6 +34,7 @@ from app.http.state import AppState
 from app.ledger.checkpoints import CheckpointSigner
 from app.operations.health import router as health
 from app.reference.suggestions import unknown_filters
+from app.reports.group import report_groups
 from app.routers import DESCRIPTION, TAGS, router
 from app.settings import Settings, get_settings
 from app.storage import database_errors
@@ -96,6 +98,8 @@ async def lifespan(app: Application) -> AsyncIterator[None]:
     await database.commit_notifier.start()
     state.change_feed = ChangeFeed(database)
     state.checkpoint_signer = CheckpointSigner(settings)
+    state.key_lookups = key_lookups(database)
+    state.report_groups = report_groups(database, settings)
     state.issuer = configured_issuer(settings)
     state.sessions = Sessions(settings, database)
     state.rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_anonymous, settings.rate_limit_failures)

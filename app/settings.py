@@ -70,8 +70,8 @@ class Settings(BaseSettings):
         description="Seconds that a request waits for a lock, a connection or a statement of the database before it is answered 503.",
     )
     max_concurrent_requests: Annotated[int, Field(ge=2, le=100_000)] = Field(
-        default=200,
-        description="Requests that each process works on at once, half of them writes; more are answered 503. "
+        default=800,
+        description="Requests that each process works on at once, half of them writes and an eighth of them reads; more are answered 503. "
         "Streams and requests with `wait` are not counted.",
     )
     max_open_streams: Annotated[int, Field(ge=1, le=1_000_000)] = Field(

@@ -6,7 +6,7 @@ those of its last second. On SQLite they go to a second file: a commit to the da
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -54,11 +54,9 @@ REFUSAL = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
 log = structlog.get_logger(__name__)
 
 
-async def record_write(session: AsyncSession, request: Request, actor: Actor, status: int) -> None:
-    """Add a write to the audit log, in the write's own transaction."""
-    row = {
-        "id": uuid7(),
-        "occurred_at": utc_now(),
+def write_row(request: Request, actor: Actor) -> dict[str, Any]:
+    """Return what the audit log stores of a write, but for the time and the status of its response."""
+    return {
         "action": "write",
         "key_id": actor.key_id,
         "organisation": actor.organisation,
@@ -66,10 +64,20 @@ async def record_write(session: AsyncSession, request: Request, actor: Actor, st
         "address": request.client.host if request.client else None,
         "method": request.method,
         "target": _target(request.scope["path"], request.scope["query_string"]),
-        "status_code": status,
         "count": 1,
     }
-    await append_rows(await session.connection(), WRITES, [row], await writer_hashing_key(session))
+
+
+async def record_writes(session: AsyncSession, writes: Sequence[tuple[Mapping[str, Any], int]]) -> None:
+    """Add writes, each as `write_row` returns it with the status of its response, to the audit log, in their own transaction."""
+    now = utc_now()
+    rows = [{"id": uuid7(), "occurred_at": now, **row, "status_code": status} for row, status in writes]
+    await append_rows(await session.connection(), WRITES, rows, await writer_hashing_key(session))
+
+
+async def record_write(session: AsyncSession, request: Request, actor: Actor, status: int) -> None:
+    """Add a write to the audit log, in the write's own transaction."""
+    await record_writes(session, [(write_row(request, actor), status)])
 
 
 def _target(path: str, query: bytes) -> str:

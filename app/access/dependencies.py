@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.access.keys import find_key, hashing_key_of, key_row, secret_expiry
+from app.access.keys import KeyLookups, find_key, hashing_key_of, key_row, secret_expiry
 from app.access.oidc import InvalidToken, Issuer, with_own_organisation
 from app.access.principal import Principal, Scope
 from app.domain.times import utc_now
@@ -79,7 +79,7 @@ async def _authenticate(request: Request, database: Database, credential: str, p
         writing = request.method not in ("GET", "HEAD")
         caller = await _principal_of_token(issuer, database, credential, public_level, writing=writing)
     else:
-        caller = await _principal_of_key(database, credential, public_level)
+        caller = await _principal_of_key(app_state(request).key_lookups, database, credential, public_level)
     if caller is None:
         limits.record_failure(address, authorization)
         raise credential_revoked()
@@ -90,9 +90,8 @@ async def _authenticate(request: Request, database: Database, credential: str, p
     return caller
 
 
-async def _principal_of_key(database: Database, credential: str, public_level: int) -> Principal | None:
-    async with database.read_latest() as connection:
-        found = await find_key(connection, credential, await hashing_key_of(database, connection))
+async def _principal_of_key(lookups: KeyLookups, database: Database, credential: str, public_level: int) -> Principal | None:
+    found = await find_key(lookups, database, credential)
     if found is None:
         return None
     key, expires_at, hash_ = found

@@ -5,11 +5,12 @@ import hmac
 import json
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import BindParameter, bindparam, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
@@ -21,8 +22,10 @@ from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.domain.tlp import Label
 from app.http.problems import Problem
+from app.storage.batches import Batches
 from app.storage.database import Database
-from app.storage.types import table_of
+from app.storage.paging import MAX_IN_VALUES
+from app.storage.types import row_from, table_of
 
 PREFIX = "ll_"
 DEFAULT_OVERLAP = timedelta(hours=24)
@@ -30,7 +33,8 @@ UNKNOWN_PERSON = "key "
 
 _table = table_of(ApiKey)
 # Built once, because every request with a key runs it.
-_BY_HASH = select(*_table.c).where(or_(*(column == bindparam("hash") for column in (_table.c.secret_hash, _table.c.previous_secret_hash))))
+_HASHES: BindParameter[str] = bindparam("hashes", expanding=True)
+_BY_HASH = select(*_table.c).where(or_(_table.c.secret_hash.in_(_HASHES), _table.c.previous_secret_hash.in_(_HASHES)))
 _BY_ID = select(*_table.c).where(_table.c.id == bindparam("id"))
 
 
@@ -167,15 +171,34 @@ async def rotate_key(
     return key, secret
 
 
-async def find_key(connection: AsyncConnection, secret: str, hashing_key: bytes) -> tuple[ApiKey, datetime | None, str] | None:
+KeyLookups = Batches[str, RowMapping | None]
+
+
+def key_lookups(database: Database) -> KeyLookups:
+    """Return the look-ups of keys by secret of this process: requests that arrive together share a query, begun after each of them."""
+    return Batches(partial(_find_keys, database), max_weight=MAX_IN_VALUES)
+
+
+async def _find_keys(database: Database, take: Callable[[], list[str]]) -> list[RowMapping | None]:
+    """Return the row of the key of each secret, valid or not; None for an unknown one."""
+    async with database.read_latest() as connection:
+        hashing_key = await hashing_key_of(database, connection)
+        hashes = [secret_hash(secret, hashing_key) for secret in take()]
+        # The index lookup leaks timing, but only about keyed hashes that an attacker cannot choose.
+        rows = (await connection.execute(_BY_HASH, {"hashes": list(set(hashes))})).mappings().all()
+    by_hash = {row[name]: row for row in rows for name in ("previous_secret_hash", "secret_hash")}
+    return [by_hash.get(each) for each in hashes]
+
+
+async def find_key(lookups: KeyLookups, database: Database, secret: str) -> tuple[ApiKey, datetime | None, str] | None:
     """Return the valid key of a secret, the expiry of that secret, and its hash; None for an unknown, expired or revoked key."""
-    hash_ = secret_hash(secret, hashing_key)
-    # The index lookup leaks timing, but only about a keyed hash that an attacker cannot choose.
-    row = (await connection.execute(_BY_HASH, {"hash": hash_})).mappings().one_or_none()
+    row = await lookups.submit(secret)
     if row is None or row["revoked_at"] is not None:
         return None
+    assert database.hashing_key is not None
+    hash_ = secret_hash(secret, database.hashing_key)
     expires_at = _expiry(row, hash_)
-    return None if expires_at is not None and expires_at <= utc_now() else (ApiKey(**row), expires_at, hash_)
+    return None if expires_at is not None and expires_at <= utc_now() else (row_from(ApiKey, row), expires_at, hash_)
 
 
 async def key_row(connection: AsyncConnection, key_id: UUID) -> RowMapping | None:

@@ -61,6 +61,8 @@ class AssessmentInputs:
     statements: list[Statement] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     last_changes: dict[int, LastChange] = field(default_factory=dict)
+    # Of all statements under no policy, by clearance and with the statements, because alerts ask for those again.
+    _assessed: dict[int, tuple[list[Statement], Assessment]] = field(default_factory=dict)
 
     def assess(
         self,
@@ -71,9 +73,15 @@ class AssessmentInputs:
     ) -> Assessment:
         """Assess the indicator for a clearance under a policy, from its statements or others, `without` some and what rests on them."""
         kind = KINDS[self.subject.kind]
+        whole = policy is NO_POLICY and not without and (statements is None or len(statements) == len(self.statements))
+        if whole and level in self._assessed and self._assessed[level][0] is self.statements:
+            return self._assessed[level][1]
         some = [each for each in (self.statements if statements is None else statements) if each.id not in without]
         outcomes = [each for each in self.outcomes if each.evidence.id not in without]
-        return assess(kind, some, level=level, horizon=self.horizon, outcomes=outcomes, policy=policy)
+        found = assess(kind, some, level=level, horizon=self.horizon, outcomes=outcomes, policy=policy)
+        if whole:
+            self._assessed[level] = self.statements, found
+        return found
 
     def changes_at(self, level: int) -> bool:
         """Tell whether a clearance sees other statements or outcomes than the one below it."""

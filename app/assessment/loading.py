@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, ScalarSelect, Select, Uuid, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, Uuid, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -95,15 +95,23 @@ async def _latest_rows(connection: AsyncConnection, indicators: Collection[UUID]
     return list(rows.values())
 
 
-@lru_cache(maxsize=32)
-def _select_since(time_point: TimePoint) -> tuple[Select[Any], Select[Any]]:
-    """Select the reports on an indicator since a time, and before it the latest endless report of each source, facet and level."""
-    indicator, since = bindparam("indicator", type_=Uuid), bindparam("since", type_=UtcDateTime)
+# Indicators in one statement: those of a group of reports share few, while a statement for any number of them would be compiled each time.
+CUTS_PER_STATEMENT = 16
+
+
+@lru_cache(maxsize=64)
+def _select_since(time_point: TimePoint, count: int) -> tuple[Select[Any], Select[Any]]:
+    """Select the reports on some indicators, each since a time, and before it the latest endless report of each source, facet and level."""
+    cuts = [(bindparam(f"indicator_{at}", type_=Uuid), bindparam(f"since_{at}", type_=UtcDateTime)) for at in range(count)]
     reports = select(*table_of(Report).c)
-    every = reports.where(col(Report.indicator_id) == indicator, col(Report.effective_at) >= since, *reports_at(time_point))
-    latest = _latest_of_source(time_point, table_of(Report).c.endless, col(Report.effective_at) < since)
-    endless = select(latest).select_from(IndicatorSource).where(col(IndicatorSource.indicator_id) == indicator)
-    return every, reports.where(col(Report.global_seq).in_(endless))
+    since = or_(*(and_(col(Report.indicator_id) == indicator, col(Report.effective_at) >= since) for indicator, since in cuts))
+    endless = [
+        select(_latest_of_source(time_point, table_of(Report).c.endless, col(Report.effective_at) < since))
+        .select_from(IndicatorSource)
+        .where(col(IndicatorSource.indicator_id) == indicator)
+        for indicator, since in cuts
+    ]
+    return reports.where(since, *reports_at(time_point)), reports.where(or_(*(col(Report.global_seq).in_(each) for each in endless)))
 
 
 async def load_relevant(
@@ -158,19 +166,20 @@ async def _declassified(connection: AsyncConnection, indicators: Collection[UUID
 async def _load_since(
     connection: AsyncConnection, kinds: Mapping[UUID, str], cuts: Mapping[UUID, datetime], time_point: TimePoint
 ) -> tuple[list[Any], list[Any]]:
-    every, endless = _select_since(time_point)
-
-    def load(sync: Connection) -> tuple[list[Any], list[Any]]:
-        rows: list[Any] = []
-        endless_rows: list[Any] = []
-        for indicator, since in cuts.items():
-            rows.extend(sync.execute(every, {"indicator": indicator, "since": since}))
-            if KINDS[kinds[indicator]].has_outcome and since > EVERYTHING:
-                endless_rows.extend(sync.execute(endless, {"indicator": indicator, "since": since}))
-        return rows, endless_rows
-
-    # One hop to the driver's thread for all indicators.
-    return await connection.run_sync(load)
+    endless = {each: since for each, since in cuts.items() if KINDS[kinds[each]].has_outcome and since > EVERYTHING}
+    found: list[list[Any]] = []
+    for number, wanted in enumerate((cuts, endless)):
+        found.append([])
+        items = list(wanted.items())
+        while items:
+            some, items = items[:CUTS_PER_STATEMENT], items[CUTS_PER_STATEMENT:]
+            # Of two sizes only, so that a statement is compiled once; the last one stands for those that are not there.
+            some += [some[-1]] * (CUTS_PER_STATEMENT - len(some) if len(some) > 1 else 0)
+            parameters = {f"indicator_{at}": each for at, (each, _) in enumerate(some)} | {
+                f"since_{at}": since for at, (_, since) in enumerate(some)
+            }
+            found[-1].extend(await connection.execute(_select_since(time_point, len(some))[number], parameters))
+    return found[0], found[1]
 
 
 async def load_all(

@@ -1,5 +1,6 @@
 """Assess indicators in the transaction of the change that concerns them, and store their documents."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,9 @@ from app.ledger.evidence import EVIDENCE_CHANGES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_for
 from app.storage.paging import chunks
 from app.storage.types import table_of
+
+# Other requests get their turn after so many.
+ASSESSED_PER_TURN = 10
 
 
 def projection_rows(inputs: AssessmentInputs) -> list[dict[str, Any]]:
@@ -87,13 +91,18 @@ async def reassess(
         for level in range(from_level, MAX_LEVEL + 1):
             last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at)
     inputs = await build_inputs(connection, subjects, last_changes, horizons)
-    await replace_rows(session, ids, [row for each in inputs.values() for row in projection_rows(each)])
+    rows: list[dict[str, Any]] = []
+    for number, each in enumerate(inputs.values()):
+        if number % ASSESSED_PER_TURN == 0:
+            await asyncio.sleep(0)
+        rows += projection_rows(each)
+    await replace_rows(session, ids, rows)
     recorded: dict[UUID, set[UUID]] = {}
     for indicator, _, entry in changes:
         if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
             recorded.setdefault(indicator, set()).add(entry.report_id)
-    if rows := [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]:
-        await session.execute(insert(table_of(AlertStanding)), rows)
+    if alerts := [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]:
+        await session.execute(insert(table_of(AlertStanding)), alerts)
 
 
 _OF_SOME = col(IndicatorProjection.indicator_id).in_(bindparam("ids", expanding=True))

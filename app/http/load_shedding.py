@@ -84,12 +84,12 @@ class LoadSheddingMiddleware:
         self._app = app
         self._caller_of = caller_of
         self._body_timeout_seconds = body_timeout_seconds
-        # Writes wait for each other, so half of the requests are left to reads.
+        # Half of the requests are left to others. A write waits for others at little cost, while each read holds a whole response.
         self.writes = ConcurrencyLimiter(max(1, max_concurrent_requests // 2))
-        self.reads = ConcurrencyLimiter(max(1, max_concurrent_requests - max_concurrent_requests // 2))
+        self.reads = ConcurrencyLimiter(max(1, max_concurrent_requests // 8))
         # Beside them: invented keys and unfinished forms must not take the places of reports. A key is verified before a body is read.
         self.unverified = ConcurrencyLimiter(max(1, max_concurrent_requests // 2))
-        self.pages = ConcurrencyLimiter(max(1, max_concurrent_requests // 8))
+        self.pages = ConcurrencyLimiter(max(1, max_concurrent_requests // 32))
         self.long_polls = ConcurrencyLimiter(max_open_streams)
         self.shed = 0
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import CollectorRegistry
 
     from app.access.audit import ReadAuditBuffer
+    from app.access.keys import KeyLookups
     from app.access.oidc import Issuer
     from app.access.principal import Principal
     from app.board.sessions import Sessions
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from app.http.rate_limit import RateLimitDecision, RateLimiter
     from app.http.response_cache import ResponseCacheMiddleware
     from app.ledger.checkpoints import CheckpointSigner
+    from app.reports.group import ReportGroups
     from app.settings import Settings
     from app.storage.database import Database
     from app.telemetry.metrics import DatabaseMetrics
@@ -40,6 +42,8 @@ class AppState:
     database: "Database"
     change_feed: "ChangeFeed"
     checkpoint_signer: "CheckpointSigner"
+    key_lookups: "KeyLookups"
+    report_groups: "ReportGroups"
     issuer: "Issuer | None"
     read_audit: "ReadAuditBuffer"
     sessions: "Sessions"

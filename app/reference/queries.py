@@ -1,12 +1,12 @@
 """Look up reference data by slug, code and identifier, and conditions that other queries filter by."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, String, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, or_, select
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -101,33 +101,48 @@ def _sources(time_point: TimePoint) -> Select[Any]:
     return select(*names, grade_in_force(time_point).label("reliability"), sources.alias, sources.alias_slug, sources.organisation)
 
 
-def matches_slug(slugs: str | BindParameter[str], level: int, organisation: BindParameter[str] | None = None) -> ColumnElement[bool]:
-    """Return the condition for the sources with these slugs, as a clearance sees them.
+def matches_slug(slug: str, level: int) -> ColumnElement[bool]:
+    """Return the condition for the source with this slug, as a clearance sees it.
 
     Low clearances use the alias slug of a protected source; only callers of the organisation that it belongs to may use its real slug.
     """
-    wanted = [slugs] if isinstance(slugs, str) else slugs
-    real, alias = col(Source.slug).in_(wanted), col(Source.alias_slug)
-    if level >= REVEAL_FROM:
-        return real
-    revealed = alias.is_(None) if organisation is None else or_(alias.is_(None), col(Source.organisation) == organisation)
-    return or_(and_(real, revealed), alias.in_(wanted))
+    real, alias = col(Source.slug) == slug, col(Source.alias_slug)
+    return real if level >= REVEAL_FROM else or_(and_(real, alias.is_(None)), alias == slug)
 
 
-@lru_cache
-def _sources_by_slug(level: int) -> Select[Any]:
-    # A caller without an organisation binds NULL, which equals no organisation.
-    return _sources(LATEST).where(matches_slug(bindparam("slugs", expanding=True), level, bindparam("organisation", type_=String)))
+@dataclass(frozen=True, slots=True)
+class AnySources:
+    """Sources that were looked up by the slugs that several callers sent, by real and by alias slug."""
+
+    by_slug: dict[str, SourceRecord]
+    by_alias: dict[str, SourceRecord]
+
+    def visible_to(self, level: int, organisation: str | None) -> Mapping[str, SourceRecord]:
+        """Return them by the slugs that a caller may use (see `matches_slug`)."""
+        if level >= REVEAL_FROM or not self.by_alias:
+            return self.by_slug
+        own = {each.organisation for each in self.by_slug.values()} & {organisation} - {None}
+        return self.by_alias | {slug: each for slug, each in self.by_slug.items() if each.alias_slug is None or each.organisation in own}
+
+
+_SOURCES_BY_ANY_SLUG = _sources(LATEST).where(
+    or_(*(column.in_(bindparam("slugs", expanding=True)) for column in (col(Source.slug), col(Source.alias_slug))))
+)
+
+
+async def find_any_sources(connection: AsyncConnection, slugs: Collection[str]) -> AnySources:
+    """Return the sources that have these slugs, real or alias."""
+    found = [SourceRecord(*row) for row in await connection.execute(_SOURCES_BY_ANY_SLUG, {"slugs": list(slugs)})]
+    by_alias = {each.alias_slug: each for each in found if each.alias_slug is not None}
+    return AnySources({each.slug: each for each in found}, by_alias)
 
 
 async def find_sources(
     connection: AsyncConnection, slugs: Collection[str], level: int, organisation: str | None = None
 ) -> dict[str, SourceRecord]:
     """Return sources by the slugs that a clearance sees (see `matches_slug`); unknown slugs are absent."""
-    rows = await connection.execute(_sources_by_slug(level), {"slugs": list(slugs), "organisation": organisation})
-    sources = [SourceRecord(*row) for row in rows]
-    by_slug = {each.alias_slug: each for each in sources} | {each.slug: each for each in sources}
-    return {slug: by_slug[slug] for slug in slugs if slug in by_slug}
+    visible = (await find_any_sources(connection, slugs)).visible_to(level, organisation)
+    return {slug: visible[slug] for slug in slugs if slug in visible}
 
 
 @lru_cache(maxsize=32)

@@ -1,6 +1,5 @@
 """`/v1/reports`: list, read and record reports."""
 
-from collections import Counter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,22 +7,21 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 from sqlalchemy import ColumnElement, or_
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, Reporter, SettingsDep
 from app.access.fast_list_route import FastListRoute
-from app.access.idempotency import WriteResult, idempotent_write
 from app.domain.times import DateOrTime, start_of
 from app.domain.view import View
 from app.http.content_negotiation import Format
 from app.http.cursors import Cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, LIST_RESPONSES, SUFFIX, ListQuery, Page, PastListFilters, list_response, negotiate_format
 from app.http.openapi import READ_ERRORS, WRITE_ERRORS, create_operation
-from app.http.problems import FieldProblem, invalid, invalid_field, not_found
+from app.http.problems import invalid_field, not_found
 from app.http.query_params import AsOf, BoundingBox, KnownAt
 from app.http.request_body import json_body
 from app.http.responses import json_response
+from app.http.state import app_state
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
 from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time_point
@@ -32,14 +30,12 @@ from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
 from app.reference.suggestions import require_known_filters
 from app.reports.examples import REPORTS
-from app.reports.labels import proposal_body
+from app.reports.group import report_write
 from app.reports.models import Report
-from app.reports.queries import VisibleReport, declassified_for, load_report, load_report_page, status_in
-from app.reports.references import FieldErrors
+from app.reports.queries import declassified_for, load_report, load_report_page, status_in
 from app.reports.result_schemas import Outcomes, RecordedReport
-from app.reports.results import report_result
 from app.reports.schemas import REPORT_MODELS, ReportDetail, ReportOut, ReportPage, ReportStatus
-from app.reports.service import record_reports
+from app.reports.service import Submission
 from app.reports.validation import validate
 from app.storage.paging import current_revision
 
@@ -163,33 +159,6 @@ async def create_reports(
         raise invalid_field("", f"send 1 to {MAX_REPORTS} reports in a list")
     reports = [validate(each, settings) for each in bodies]
 
-    async def write(session: AsyncSession) -> WriteResult:
-        results, revision = await record_reports(session, caller, reports, settings, all_or_nothing=single or atomic)
-        rejected = {at: each for at, each in enumerate(results) if isinstance(each, list) and each}
-        if single and rejected:
-            raise invalid(rejected[0])
-        if atomic and rejected:
-            raise invalid(
-                FieldProblem(pointer=f"/{at}{each.pointer}", detail=each.detail) for at, errors in rejected.items() for each in errors
-            )
-        if single and isinstance(results[0], VisibleReport):
-            return report_result(results[0])
-        items = [_result_body(each) for each in results]
-        counts = Counter(item["status"] for item in items)
-        totals = {"created": counts[201], "existing": counts[200], "refused": counts[422], "revision": revision}
-        return WriteResult(207, orjson.dumps({"items": items} | totals))
-
-    return await idempotent_write(request, caller, write)
-
-
-def _result_body(result: VisibleReport | FieldErrors) -> dict[str, Any]:
-    if isinstance(result, list):
-        return {"status": 422, "problem": invalid(result).body()}
-    proposal = {} if result.proposal is None else {"label_proposal": proposal_body(result.proposal)}
-    return proposal | {
-        "status": 201 if result.created else 200,
-        "id": str(result.report.id),
-        "seq": result.seq,
-        "indicator": str(result.report.indicator_id),
-        "location": f"/v1/reports/{result.report.id}",
-    }
+    submission = Submission(caller, reports, all_or_nothing=single or atomic)
+    sent = report_write(request, submission, single=single, atomic=atomic)
+    return (await app_state(request).report_groups.submit(sent, len(reports))).response()

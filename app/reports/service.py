@@ -1,12 +1,12 @@
 """Record, correct and retract reports: validate, append to the ledger and reassess the indicators in one transaction."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
 from app.access.principal import Principal, Scope
@@ -20,83 +20,142 @@ from app.ledger.evidence import NAMED
 from app.ledger.hash_chain import entry_body, statement_body
 from app.ledger.models import LedgerEntry, seq_for
 from app.reports.labels import propose_sent_label
-from app.reports.models import LabelProposal, Report, mark_superseded
-from app.reports.queries import VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
+from app.reports.models import Report, mark_superseded
+from app.reports.queries import SameStatement, VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
 from app.reports.references import FieldErrors
-from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references
+from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references, resolve_submissions
 from app.settings import Settings
 from app.storage.paging import chunks
 from app.storage.types import column_values, detached_row, table_of
 
 
-async def record_reports(
-    session: AsyncSession,
-    caller: Principal,
-    reports: Sequence[ValidatedReport | FieldErrors],
-    settings: Settings,
-    *,
-    all_or_nothing: bool = False,
-    identifiers: Sequence[UUID] | None = None,
-    before_import: int | None = None,
-    at_least: int = 0,
-) -> tuple[list[VisibleReport | FieldErrors], int]:
-    """Append reports and reassess their indicators; return one result per report, in order, and the ledger's head for the caller.
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Reports that a caller sends together.
 
-    A statement that stands already, as far as the caller sees, is not appended again. If the caller's key sees only retracted reports of
-    it, it gets at least their label, so that sending a statement again lowers no label.
     With `all_or_nothing`, one invalid report prevents the recording of all; the results of the valid ones are then empty lists.
     With `identifiers`, one per report, the reports keep these and are recognised by them alone. A report gets a new identifier if the
     given one belongs to a report that the caller must not know of; it is then recognised by its content. `before_import` is the last
     entry before the import that brings them: the labels of what it recorded itself do not count. `at_least` is the lowest level.
     """
+
+    caller: Principal
+    reports: Sequence[ValidatedReport | FieldErrors]
+    all_or_nothing: bool = False
+    identifiers: Sequence[UUID] | None = None
+    before_import: int | None = None
+    at_least: int = 0
+
+
+# One result per report, in order, and the head of the caller's ledger.
+Recorded = tuple[list[VisibleReport | FieldErrors], int]
+
+
+async def record_reports(
+    session: AsyncSession, caller: Principal, reports: Sequence[ValidatedReport | FieldErrors], settings: Settings, **options: Any
+) -> Recorded:
+    """Record the reports of one submission, with the options of `Submission`, as `record_submissions` does."""
+    (recorded,) = await record_submissions(session, [Submission(caller, reports, **options)], settings)
+    assert recorded is not None
+    return recorded
+
+
+async def record_submissions(session: AsyncSession, submissions: Sequence[Submission], settings: Settings) -> list[Recorded | None]:
+    """Append reports and reassess their indicators, as if one submission came after the other.
+
+    A statement that stands already, as far as the caller sees, is not appended again. If the caller's key sees only retracted reports of
+    it, it gets at least their label, so that sending a statement again lowers no label.
+    None for a submission with a statement that an earlier one of these has just recorded: it has to be recorded in a later transaction.
+    """
     appender = await open_appender(session)
-    resolved = await resolve_references(session, caller, reports, settings, replicated=identifiers is not None)
-    if all_or_nothing and any(isinstance(each, list) for each in resolved):
-        return [each if isinstance(each, list) else [] for each in resolved], appender.seq[caller.level]
     connection = await session.connection()
-    known: dict[UUID | str, VisibleReport] = {}
-    given_ids: Sequence[UUID | None] = [None] * len(resolved)
-    if identifiers is not None:
-        by_identifier, taken = await find_by_identifier(connection, identifiers, caller.level)
-        known.update(by_identifier.items())
-        given_ids = [None if each in taken else each for each in identifiers]
-    # Without a key, entries of another Lifeline are applied: a copy keeps the labels that two persons agreed on there.
-    compared = [each for each, id_ in zip(resolved, given_ids, strict=True) if id_ is None or caller.key_id is not None]
-    fingerprints = {each.fingerprint for each in compared if isinstance(each, ResolvedReport)}
-    same = await find_by_fingerprint(connection, fingerprints, caller.level)
+    all_resolved = await resolve_submissions(
+        connection, [(each.caller, each.reports, each.identifiers is not None) for each in submissions], settings
+    )
+    given_ids = [await _given_ids(connection, each) for each in submissions]
+    wanted: dict[int, set[str]] = {}
+    for submission, resolved, (ids, _) in zip(submissions, all_resolved, given_ids, strict=True):
+        # Without a key, entries of another Lifeline are applied: a copy keeps the labels that two persons agreed on there.
+        compared = [each for each, id_ in zip(resolved, ids, strict=True) if id_ is None or submission.caller.key_id is not None]
+        wanted.setdefault(submission.caller.level, set()).update(each.fingerprint for each in compared if isinstance(each, ResolvedReport))
+    same = {level: await find_by_fingerprint(connection, some, level) for level, some in wanted.items()}
+    recorded: list[list[VisibleReport | FieldErrors] | None] = []
+    appended: list[_Appended] = []
+    for submission, resolved, (ids, known) in zip(submissions, all_resolved, given_ids, strict=True):
+        recorded.append(_append(appender, appended, submission, resolved, ids, known, same[submission.caller.level]))
+    await _insert(session, [(new.resolved, new.report) for new in appended])
+    proposals: list[LedgerEntry] = []
+    for new in appended:
+        reason = "The sender asked for this label; an equal statement has the stricter one."
+        if (proposed := await propose_sent_label(session, appender, new.caller, new.resolved, new.report, reason)) is not None:
+            new.results[new.at] = replace(new.visible, created=True, proposal=proposed[0])
+            proposals.append(proposed[1])
+    await appender.flush(session, [*(new.entry for new in appended), *proposals])
+    subjects = {new.resolved.indicator_id: new.resolved.indicator_subject() for new in appended}
+    changes = [(new.resolved.indicator_id, new.entry.level, new.entry) for new in appended]
+    await reassess(session, changes, settings.horizons, subjects)
+    heads = [appender.seq[each.caller.level] for each in submissions]
+    return [None if results is None else (results, head) for results, head in zip(recorded, heads, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Appended:
+    """A report that was appended, as its caller sees it, and where its result is."""
+
+    caller: Principal
+    resolved: ResolvedReport
+    report: Report
+    entry: LedgerEntry
+    visible: VisibleReport
+    results: list[VisibleReport | FieldErrors]
+    at: int
+
+
+def _append(
+    appender: LedgerAppender,
+    appended: list[_Appended],
+    submission: Submission,
+    resolved: Sequence[ResolvedReport | FieldErrors],
+    ids: Sequence[UUID | None],
+    by_identifier: Mapping[UUID, VisibleReport],
+    same: Mapping[str, SameStatement],
+) -> list[VisibleReport | FieldErrors] | None:
+    """Append those reports of a submission that are new, and return its results; None if another just recorded one of its statements."""
+    if submission.all_or_nothing and any(isinstance(each, list) for each in resolved):
+        return [each if isinstance(each, list) else [] for each in resolved]
+    known: dict[UUID | str, VisibleReport] = dict(by_identifier.items())
     for fingerprint, each_same in same.items():
         # An entry that is applied twice adds nothing, but a client may send again what was retracted.
-        visible = each_same.standing or (each_same.reports[0] if identifiers is not None else None)
+        visible = each_same.standing or (each_same.reports[0] if submission.identifiers is not None else None)
         if visible is not None:
             known[fingerprint] = visible
+    others = {new.resolved.fingerprint for new in appended} - known.keys()
+    if others and any(isinstance(each, ResolvedReport) and each.fingerprint in others for each in resolved):
+        return None
     results: list[VisibleReport | FieldErrors] = []
-    appended: list[tuple[ResolvedReport, Report, LedgerEntry]] = []
-    for each, identifier in zip(resolved, given_ids, strict=True):
+    for each, identifier in zip(resolved, ids, strict=True):
         if isinstance(each, list):
             results.append(each)
             continue
         key = identifier or each.fingerprint
-        if (recorded := known.get(key)) is not None:
-            results.append(recorded)
+        if key in known:
+            results.append(known[key])
             continue
-        strictest = same[each.fingerprint].strictest(before_import) if each.fingerprint in same else 0
-        report, entry = append_report(appender, each.labelled(max(strictest, at_least)), caller, identifier=identifier)
-        appended.append((each, report, entry))
-        known[key] = visible_report(report, entry, each, None, caller)
+        strictest = same[each.fingerprint].strictest(submission.before_import) if each.fingerprint in same else 0
+        labelled = each.labelled(max(strictest, submission.at_least))
+        report, entry = append_report(appender, labelled, submission.caller, identifier=identifier)
+        known[key] = visible_report(report, entry, each, None, submission.caller)
+        appended.append(_Appended(submission.caller, each, report, entry, known[key], results, len(results)))
         results.append(replace(known[key], created=True))
-    await _insert(session, appended)
-    proposed: dict[UUID, tuple[LabelProposal, LedgerEntry]] = {}
-    for each, report, _ in appended:
-        reason = "The sender asked for this label; an equal statement has the stricter one."
-        if (proposal := await propose_sent_label(session, appender, caller, each, report, reason)) is not None:
-            proposed[report.id] = proposal
-    for at, result in enumerate(results):
-        if isinstance(result, VisibleReport) and result.created and result.report.id in proposed:
-            results[at] = replace(result, proposal=proposed[result.report.id][0])
-    await appender.flush(session, [*(entry for _, _, entry in appended), *(entry for _, entry in proposed.values())])
-    subjects = {each.indicator_id: each.indicator_subject() for each, _, _ in appended}
-    await reassess(session, [(each.indicator_id, entry.level, entry) for each, _, entry in appended], settings.horizons, subjects)
-    return results, appender.seq[caller.level]
+    return results
+
+
+async def _given_ids(connection: AsyncConnection, submission: Submission) -> tuple[Sequence[UUID | None], dict[UUID, VisibleReport]]:
+    """Return the identifiers that the reports of a submission may have, and the reports that have them already."""
+    if submission.identifiers is None:
+        return [None] * len(submission.reports), {}
+    known, taken = await find_by_identifier(connection, submission.identifiers, submission.caller.level)
+    return [None if each in taken else each for each in submission.identifiers], known
 
 
 async def correct_report(
@@ -123,7 +182,7 @@ async def correct_report(
     report, entry = append_report(appender, resolved.labelled(old.level), caller, supersedes=old, reason=reason, identifier=identifier)
     session.add(old)
     await session.flush()
-    await _insert(session, [(resolved, report, entry)])
+    await _insert(session, [(resolved, report)])
     proposal, *more = await propose_sent_label(session, appender, caller, resolved, report, reason) or (None,)
     await appender.flush(session, [entry, *more])
     changes = [(resolved.indicator_id, entry.level, entry)]
@@ -237,10 +296,10 @@ def append_report(
     return report, entry
 
 
-async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report, LedgerEntry]]) -> None:
+async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report]]) -> None:
     if not appended:
         return
-    by_indicator = {resolved.indicator_id: resolved for resolved, _, _ in appended}
+    by_indicator = {resolved.indicator_id: resolved for resolved, _ in appended}
     sources = table_of(IndicatorSource).c
     key = (sources.indicator_id, sources.source_id, sources.facet, sources.level)
     known: set[UUID] = set()
@@ -261,9 +320,9 @@ async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport
     ]
     if indicators:
         await session.execute(insert(table_of(Indicator)), indicators)
-    await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report, _ in appended])
+    await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report in appended])
     first: dict[tuple[Any, ...], int] = {}
-    for resolved, report, _ in appended:
+    for resolved, report in appended:
         first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
         for each in resolved.sources()[1:]:
             first.setdefault((report.indicator_id, each.id, NAMED, report.level), report.global_seq)

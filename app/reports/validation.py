@@ -5,24 +5,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.access.principal import Principal, Scope
 from app.assessment.document import IndicatorIdentity
 from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.times import day_at, is_after, normalise, time_error
-from app.domain.tlp import LABELS
+from app.domain.tlp import LABELS, MAX_LEVEL
 from app.http.problems import FieldProblem, pointer, unknown_code, validate_model
 from app.http.request_body import NUL_MESSAGE, find_nul
 from app.reference.models import MODELS
-from app.reference.queries import find_places, find_routes, find_sources
+from app.reference.queries import find_any_sources, find_places, find_routes
 from app.reference.records import PlaceRecord, SourceRecord
 from app.reference.suggestions import describe_unknown
 from app.reports.queries import find_relayed
@@ -155,30 +156,46 @@ async def resolve_references(
     replicated: bool = False,
 ) -> list[ResolvedReport | FieldErrors]:
     """Look up the references of reports in the writer's transaction; reject those for sources of another organisation."""
-    valid = [each for each in reports if isinstance(each, ValidatedReport)]
-    connection = await session.connection()
+    return (await resolve_submissions(await session.connection(), [(caller, reports, replicated)], settings))[0]
+
+
+async def resolve_submissions(
+    connection: AsyncConnection,
+    submissions: Sequence[tuple[Principal, Sequence[ValidatedReport | FieldErrors], bool]],
+    settings: Settings,
+) -> list[list[ResolvedReport | FieldErrors]]:
+    """Look up the references of the reports of several callers at once, each as its caller sees them; the last is whether replicated."""
     texts: dict[str, set[str]] = {name: set() for name in MODELS}
-    named: list[list[Reference]] = []
-    for each in reports:
-        named.append(_references_of(each))
-        for reference in named[-1]:
+    relays: set[UUID] = set()
+    named: list[list[list[Reference]]] = []
+    for _, reports, _ in submissions:
+        named.append([_references_of(each) for each in reports])
+        for reference in chain.from_iterable(named[-1]):
             texts[reference.type_].add(reference.text)
+        relays |= {id_ for each in reports if isinstance(each, ValidatedReport) and (id_ := each.report.provenance.relays)}
     places = await find_places(connection, texts["place"])
-    sources = await find_sources(connection, texts["source"], caller.level, caller.organisation)
-    relayed = await find_relayed(connection, {id_ for each in valid if (id_ := each.report.provenance.relays)}, caller.level)
-    found = {"place": places.keys(), "source": sources.keys(), "route": await find_routes(connection, texts["route"])}
-    unknown: dict[str, dict[str, str]] = {}
-    for type_, each_type in texts.items():
-        if missing := sorted(each_type - found[type_]):
-            unknown[type_] = await describe_unknown(connection, type_, missing, caller.level)
-    resolved: list[ResolvedReport | FieldErrors] = []
-    for each, references in zip(reports, named, strict=True):
-        missing_here = {pointer(path): unknown[type_][text] for path, type_, text in references if text in unknown.get(type_, ())}
-        if isinstance(each, ValidatedReport):
-            resolved.append(_resolve(each, missing_here, places, sources, relayed, caller, settings, replicated=replicated))
-        else:
-            resolved.append(_with_missing(each, missing_here, places))
-    return resolved
+    all_sources = await find_any_sources(connection, texts["source"])
+    routes = await find_routes(connection, texts["route"])
+    all_relayed = await find_relayed(connection, relays, MAX_LEVEL)
+    found: list[list[ResolvedReport | FieldErrors]] = []
+    for (caller, reports, replicated), references in zip(submissions, named, strict=True):
+        sources = all_sources.visible_to(caller.level, caller.organisation)
+        relayed = {id_: (indicator, level) for id_, (indicator, level) in all_relayed.items() if level <= caller.level}
+        known = {"place": places.keys(), "source": sources.keys(), "route": routes}
+        unknown: dict[str, dict[str, str]] = {}
+        missing = {each for each in chain.from_iterable(references) if each.text not in known[each.type_]}
+        for type_ in {each.type_ for each in missing}:
+            wanted = sorted({each.text for each in missing if each.type_ == type_})
+            unknown[type_] = await describe_unknown(connection, type_, wanted, caller.level)
+        resolved: list[ResolvedReport | FieldErrors] = []
+        for each, own in zip(reports, references, strict=True):
+            missing_here = {pointer(path): unknown[type_][text] for path, type_, text in own if text in unknown.get(type_, ())}
+            if isinstance(each, ValidatedReport):
+                resolved.append(_resolve(each, missing_here, places, sources, relayed, caller, settings, replicated=replicated))
+            else:
+                resolved.append(_with_missing(each, missing_here, places))
+        found.append(resolved)
+    return found
 
 
 def _references_of(report: ValidatedReport | FieldErrors) -> list[Reference]:

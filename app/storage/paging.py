@@ -34,6 +34,14 @@ async def current_revision(connection: AsyncConnection, level: int) -> int:
     return (await connection.execute(select(head_seq(level)))).scalar_one() or 0
 
 
+_HEAD_SEQS = select(*(column(f"seq_{label}", BigInteger) for label in LABELS)).select_from(table("ledger_head"))
+
+
+async def current_revisions(connection: AsyncConnection) -> list[int]:
+    """Return, by clearance, the number of the last ledger entry that it sees; 0 before the first."""
+    return [seq or 0 for seq in (await connection.execute(_HEAD_SEQS)).one()]
+
+
 @dataclass(frozen=True, slots=True)
 class PagedQuery:
     """A statement to fetch page by page: its first page, and the pages after a key."""
