@@ -35,10 +35,11 @@ def reports_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
     return where
 
 
-def _ended_above_own_level(time_point: TimePoint) -> ColumnElement[bool]:
-    # A report that is superseded or retracted at its own level stands for no clearance.
+def _standing_though_ended(time_point: TimePoint) -> ColumnElement[bool]:
+    # A report that is superseded or retracted at its own level stands for no clearance. One that was reinstated has neither level.
+    superseded = col(Report.superseded_from_level)
     above = or_(
-        and_(col(Report.retracted_from_level).is_(None), col(Report.superseded_from_level) > col(Report.level)),
+        and_(col(Report.retracted_from_level).is_(None), or_(superseded.is_(None), superseded > col(Report.level))),
         col(Report.retracted_from_level) > col(Report.level),
     )
     if time_point.through_global_seq is not None:
@@ -72,7 +73,7 @@ def _select_latest(time_point: TimePoint) -> tuple[Select[Any], Select[Any]]:
     reports = select(*table_of(Report).c)
     return (
         reports.where(col(Report.global_seq).in_(latest)),
-        reports.where(col(Report.indicator_id).in_(ids), _ended_above_own_level(time_point), *reports_at(time_point)),
+        reports.where(col(Report.indicator_id).in_(ids), _standing_though_ended(time_point), *reports_at(time_point)),
     )
 
 
@@ -81,7 +82,7 @@ async def load_latest(
 ) -> dict[UUID, list[Statement]]:
     """Load the latest statement of each source for each facet and level; the cost grows with the number of sources, not of reports.
 
-    Load also those that stand only below the level from which they are superseded or retracted.
+    Load also those that were reinstated, and those that stand only below the level from which they are superseded or retracted.
     """
     rows = await _latest_rows(connection, indicators, time_point)
     return _by_indicator(rows, await _statements(connection, rows, time_point))
@@ -225,14 +226,15 @@ async def ends_at(connection: AsyncConnection, rows: Sequence[Any], time_point: 
             level = max(newer_level, ended[superseded].level)
             before = levels.get(superseded, (None, None))[0]
             levels[superseded] = (level if before is None else min(before, level), None)
-        retracted = select(col(LedgerEntry.report_id)).where(
+        retracted = select(col(LedgerEntry.report_id), col(LedgerEntry.type)).where(
             col(LedgerEntry.report_id).in_(ids),
-            col(LedgerEntry.type) == "retraction",
+            col(LedgerEntry.type).in_(("retraction", "reinstatement")),
             col(LedgerEntry.global_seq) <= time_point.through_global_seq,
         )
-        for report_id in (await connection.execute(retracted)).scalars():
+        for report_id, type_ in await connection.execute(retracted.order_by(col(LedgerEntry.global_seq))):
             assert report_id is not None
-            levels[report_id] = (levels.get(report_id, (None, None))[0], ended[report_id].level)
+            level_ = ended[report_id].level if type_ == "retraction" else None
+            levels[report_id] = (levels.get(report_id, (None, None))[0], level_)
     return levels
 
 

@@ -34,12 +34,14 @@ class ChangeOut(BaseModel):
     seq: int = Field(description="Position in the ledger as this caller sees it: without gaps, in commit order.")
     hash: str = Field(description="SHA-256 of the previous hash and the canonical JSON (RFC 8785) of this entry, in hexadecimal.")
     type: str = Field(
-        description="`report`, `correction`, `retraction`, `outcome`, `grade` or `label`; `place`, `source`, `route`: one was created or "
+        description="`report`, `correction`, `retraction`, `reinstatement`, `outcome`, `grade` or `label`; `place`, `source`, `route`: one was created or "
         "changed; `proposal`: a lower label waits for another person; `tombstone`: the label of a report was raised, delete your copy of "
         "it; `withheld`: an earlier entry about such a report."
     )
     salt: str | None = Field(description="16 random bytes in hexadecimal, hashed with the entry; null if a part of it is withheld.")
-    report_id: str | None = Field(description="Identifier of the report that was recorded, retracted or relabelled, or shows the outcome.")
+    report_id: str | None = Field(
+        description="Identifier of the report that was recorded, retracted, reinstated or relabelled, or shows the outcome."
+    )
     indicator: str | None = Field(
         description="Identifier of the indicator that the entry is about; null for a grade or proposal, and for a tombstone if you see no "
         "other report on it."

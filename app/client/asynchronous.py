@@ -121,6 +121,10 @@ class AsyncLifeline(Client):
         """Retract a report."""
         return await self._execute(post(Record, f"/v1/reports/{report_id}/retraction", {"reason": reason}))
 
+    async def reinstate(self, report_id: str, reason: str) -> Record:
+        """Undo the retraction of a report."""
+        return await self._execute(post(Record, f"/v1/reports/{report_id}/reinstatement", {"reason": reason}))
+
     def drafts(self, **filters: Any) -> AsyncIterator[Draft]:
         """List proposed reports."""
         return self._list(Draft, "/v1/drafts", filters)

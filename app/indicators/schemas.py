@@ -203,7 +203,7 @@ class HistoryStep(BaseModel):
     model_config = example_config(history_step_example(_FIRST_KIND))
 
     seq: int = Field(description="Seq of the ledger entry, in the ledger as this caller sees it.")
-    type: str = Field(description="`report`, `correction`, `retraction`, `outcome`, `grade`, `label` or `tombstone`.")
+    type: str = Field(description="`report`, `correction`, `retraction`, `reinstatement`, `outcome`, `grade`, `label` or `tombstone`.")
     report: str | None = Field(description="Report that was recorded, withdrawn, or shows the outcome; null if it is not visible.")
     reason: str | None = Field(description="Reason given for the change; null if none is given or it is not visible.")
     recorded_at: Timestamp = Field(description="When the change was recorded.")

@@ -20,8 +20,8 @@ NAMED = "~named"
 
 OUTCOMES = table_of(LedgerEntry).alias("outcomes")
 _CITED = and_(OUTCOMES.c.report_id == col(Report.id), OUTCOMES.c.type == "outcome")
-# A retracted report is no evidence, and a label hides what it is evidence of. A corrected one still counts as it was recorded.
-EVIDENCE_CHANGES = ("retraction", "label")
+# A retracted report is no evidence until it is reinstated, and a label hides what it is evidence of. A corrected one still counts as it was recorded.
+EVIDENCE_CHANGES = ("retraction", "reinstatement", "label")
 
 
 def _stricter(first: Any, second: Any) -> Any:

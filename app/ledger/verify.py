@@ -27,7 +27,7 @@ from app.reports.models import Report
 from app.storage.types import table_of
 
 BATCH_SIZE = 1000
-AMENDING_TYPES = ("retraction", "label")
+AMENDING_TYPES = ("retraction", "reinstatement", "label")
 
 
 @dataclass(slots=True)
@@ -188,8 +188,10 @@ def _amend(states: Mapping[str, _ReportState], entry: Any) -> Iterator[str]:
     detail: Any = entry.detail or {}
     what = f"entry {entry.global_seq} ({entry.type}, report {entry.report_id})"
     report, old = states.get(str(entry.report_id)), states.get(str(detail.get("supersedes")))
-    if report is not None and entry.type == "retraction":
-        report.retracted, report.ended = entry.level, entry.global_seq
+    if report is not None and entry.type in ("retraction", "reinstatement"):
+        if (report.retracted is None) == (entry.type == "reinstatement"):
+            yield f"{what}: it does not follow from the status that the report had"
+        report.retracted, report.ended = entry.level if entry.type == "retraction" else None, entry.global_seq
     if report is not None and entry.type == "label":
         new, before = (LEVELS.get(detail.get(name), MAX_LEVEL) for name in ("sensitivity", "before"))
         if report.level != before or (entry.level, entry.redacted_below) != (min(new, before), max(new, before)):

@@ -1,4 +1,4 @@
-"""Corrections and retractions of reports, outcomes of warnings and grades of sources."""
+"""Corrections, retractions and reinstatements of reports, outcomes of warnings and grades of sources."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,11 +11,21 @@ from app.access.idempotency import WriteResult, idempotent_write
 from app.http.openapi import AMEND_ERRORS, create_operation
 from app.http.problems import FieldProblem
 from app.http.request_body import json_body, validated_body
-from app.reports.amendments import record_grade, record_outcome
+from app.reports.amendments import record_grade, record_outcome, reinstate_report
 from app.reports.references import InvalidReport
 from app.reports.result_schemas import RecordedReport
 from app.reports.results import entry_result, report_result
-from app.reports.schemas import CORRECTION_MODELS, GradeIn, GradeOut, OutcomeIn, OutcomeOut, RetractionIn, RetractionOut
+from app.reports.schemas import (
+    CORRECTION_MODELS,
+    GradeIn,
+    GradeOut,
+    OutcomeIn,
+    OutcomeOut,
+    ReinstatementIn,
+    ReinstatementOut,
+    RetractionIn,
+    RetractionOut,
+)
 from app.reports.service import correct_report, retract_report
 from app.reports.validation import validate
 
@@ -69,6 +79,28 @@ async def create_report_retraction(
 
     async def write(session: AsyncSession) -> WriteResult:
         entry = await retract_report(session, caller, id, body.reason, settings)
+        return entry_result(entry, caller, "report", report=str(id), indicator=str(entry.indicator_id))
+
+    return await idempotent_write(request, caller, write)
+
+
+@router.post(
+    "/reports/{id}/reinstatement", summary="Undo a retraction", response_model=ReinstatementOut, **create_operation(ReinstatementIn)
+)
+async def create_report_reinstatement(
+    request: Request,
+    caller: ReporterOrCurator,
+    settings: SettingsDep,
+    body: Annotated[ReinstatementIn, Depends(validated_body(ReinstatementIn))],
+    id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000003"])],  # noqa: A002 - the field's name on the wire
+) -> Response:
+    """Undo the retraction of a report: it stands again and counts in its indicator. What was assessed meanwhile stays readable.
+
+    Needs the scope `report` for a report of the key's own organisation, else `curate`. A report that is not retracted gets 409.
+    """
+
+    async def write(session: AsyncSession) -> WriteResult:
+        entry = await reinstate_report(session, caller, id, body.reason, settings)
         return entry_result(entry, caller, "report", report=str(id), indicator=str(entry.indicator_id))
 
     return await idempotent_write(request, caller, write)

@@ -1,4 +1,4 @@
-"""Record what curators add to reports: the outcomes of warnings and the grades of sources."""
+"""Record what is added to reports: reinstatements, the outcomes of warnings and the grades of sources."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.principal import Principal
+from app.access.principal import Principal, Scope
 from app.assessment.loading import load_latest
 from app.assessment.models import IndicatorProjection, IndicatorSource
 from app.assessment.projection import reassess
@@ -19,11 +19,46 @@ from app.ledger.hash_chain import entry_body
 from app.ledger.models import LedgerEntry, effective_detail, first_recorded_detail
 from app.reference.models import SourceGrade
 from app.reference.queries import find_sources
-from app.reports.queries import VisibleReport, find_visible_report, latest_in_chain
+from app.reports.models import Report
+from app.reports.queries import VisibleReport, find_visible_report, latest_in_chain, require_visible_report
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.settings import Settings
 from app.storage.paging import chunks
 from app.storage.types import table_of
+
+
+async def reinstate_report(
+    session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings, first_recorded_at: datetime | None = None
+) -> LedgerEntry:
+    """Undo the retraction of a report, and reassess its indicator.
+
+    `first_recorded_at` is when another Lifeline recorded it, if it is replicated.
+
+    Raise 404 if the caller does not see the report, 403 for a report of another organisation without the scope `curate`, 409 for a
+    report that is not retracted.
+    """
+    appender = await open_appender(session)
+    visible = await require_visible_report(await session.connection(), report_id, caller)
+    require_own(caller, visible.report)
+    if visible.status != "retracted":
+        raise Problem(409, f"The report is {visible.status}: only a retracted report is reinstated.", kind="not-retracted")
+    report = await session.get_one(Report, visible.report.global_seq)
+    detail = first_recorded_detail(first_recorded_at) or None
+    entry = appender.new_entry(
+        "reinstatement", caller, indicator_id=report.indicator_id, level=report.level, report_id=report.id, reason=reason, detail=detail
+    )
+    appender.append(entry, entry_body(entry, None))
+    report.retracted_from_level, report.ended_global_seq = None, entry.global_seq
+    await session.flush()
+    await appender.flush(session, [entry])
+    await reassess(session, [(report.indicator_id, entry.level, entry)], settings.horizons)
+    return entry
+
+
+def require_own(caller: Principal, report: Report) -> None:
+    """Raise 403 unless the caller may amend a report: its own organisation's, or any with the scope `curate`."""
+    if Scope.CURATE not in caller.scopes and report.recorded_by != caller.organisation:
+        raise Problem(403, "Another organisation sent this report: only a key with the scope curate may amend it.", kind="scope")
 
 
 async def record_outcome(

@@ -56,19 +56,18 @@ def status_in(view: View) -> ColumnElement[str]:
     """Return an expression for the status of a report in a view."""
     # `lowest_level`: a reader who once saw the superseding report knows of it, even if its label was raised since.
     superseding = [NEWER.c.supersedes == col(Report.id), NEWER.c.lowest_level <= view.level]
-    retracting = [
-        col(LedgerEntry.report_id) == col(Report.id),
-        col(LedgerEntry.type) == "retraction",
-        col(LedgerEntry.level) <= view.level,
-    ]
+    # Retractions are as visible as their report; a reinstatement may have a label that was lowered since.
+    retraction_type = and_(col(LedgerEntry.type) == "retraction", col(LedgerEntry.level) <= view.level)
+    retracting = [col(LedgerEntry.report_id) == col(Report.id), or_(retraction_type, col(LedgerEntry.type) == "reinstatement")]
     if (through := view.time_point.through_global_seq) is not None:
         superseding.append(NEWER.c.global_seq <= through)
         retracting.append(col(LedgerEntry.global_seq) <= through)
     # Scalar subqueries, because PostgreSQL plans EXISTS as a scan of whole tables.
     newer = select(NEWER.c.global_seq).where(*superseding).correlate(Report).limit(1).scalar_subquery()
-    retraction = select(col(LedgerEntry.global_seq)).where(*retracting).correlate(Report).limit(1).scalar_subquery()
+    last = select(col(LedgerEntry.type)).where(*retracting).order_by(col(LedgerEntry.global_seq).desc())
+    last_type = last.correlate(Report).limit(1).scalar_subquery()
     return case(
-        (retraction.is_not(None), literal("retracted")),
+        (last_type == "retraction", literal("retracted")),
         (newer.is_not(None), literal("superseded")),
         else_=literal("standing"),
     )
@@ -143,6 +142,7 @@ def report_body(visible: VisibleReport) -> dict[str, Any]:
             "indicator": f"/v1/indicators/{report.indicator_id}",
             "correction": f"{path}/correction",
             "retraction": f"{path}/retraction",
+            "reinstatement": f"{path}/reinstatement",
         },
     }
 
@@ -268,13 +268,12 @@ async def _amendments(connection: AsyncConnection, report_id: UUID, view: View) 
     entries = select(*columns)
     if view.time_point.through_global_seq is not None:
         entries = entries.where(col(LedgerEntry.global_seq) <= view.time_point.through_global_seq)
-    retractions = entries.where(
-        col(LedgerEntry.report_id) == report_id, col(LedgerEntry.type) == "retraction", col(LedgerEntry.level) <= view.level
-    )
+    own_types = col(LedgerEntry.type).in_(("retraction", "reinstatement"))
+    own = entries.where(col(LedgerEntry.report_id) == report_id, own_types, col(LedgerEntry.level) <= view.level)
     corrections = entries.join(Report, col(Report.global_seq) == col(LedgerEntry.global_seq)).where(
         col(Report.supersedes) == report_id, col(Report.level) <= view.level
     )
-    rows = [*await connection.execute(retractions), *await connection.execute(corrections)]
+    rows = [*await connection.execute(own), *await connection.execute(corrections)]
     return [
         {
             "seq": row.seq,

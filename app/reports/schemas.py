@@ -30,7 +30,7 @@ ReportMethod = TypeAliasType(
 Directness = TypeAliasType("Directness", Literal["direct", "quoted", "paraphrased"])
 ReportStatus = TypeAliasType("ReportStatus", Literal["standing", "superseded", "retracted"])
 WarningOutcome = TypeAliasType("WarningOutcome", Literal["pending", "materialised", "averted", "overtaken", "unknown"])
-AmendmentType = TypeAliasType("AmendmentType", Literal["correction", "retraction"])
+AmendmentType = TypeAliasType("AmendmentType", Literal["correction", "retraction", "reinstatement"])
 OutcomeStatus = TypeAliasType("OutcomeStatus", Literal[201, 200, 422])
 Reason = Annotated[str, Field(min_length=1, max_length=2000, description="Reason, in words.")]
 WebUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$")]
@@ -132,6 +132,7 @@ class ReportLinks(BaseModel):
     indicator: str = Field(description="The indicator that it is about.")
     correction: str = Field(description="Post a correction here.")
     retraction: str = Field(description="Post a retraction here.")
+    reinstatement: str = Field(description="Post a reinstatement here, to undo a retraction.")
 
 
 class ReportOut(BaseModel):
@@ -158,19 +159,19 @@ class ReportOut(BaseModel):
 
 
 class Amendment(BaseModel):
-    """A correction or retraction of a report."""
+    """A correction, retraction or reinstatement of a report."""
 
     seq: int = Field(description="Position in the ledger as this caller sees it.")
     type: AmendmentType = Field(description="Type of the entry.")
     reason: str = Field(description="Why the report was amended.")
     recorded_at: Timestamp = Field(description="When this service recorded it (UTC).")
-    report: str | None = Field(description="Identifier of the correcting report; null for a retraction.")
+    report: str | None = Field(description="Identifier of the correcting report; null for a retraction or reinstatement.")
 
 
 class ReportDetail(ReportOut):
     """A recorded report with its amendments."""
 
-    amended: list[Amendment] = Field(description="Its corrections and retraction, oldest first; empty while it stands.")
+    amended: list[Amendment] = Field(description="Its corrections, retractions and reinstatements, oldest first.")
 
 
 class _EntryOut(BaseModel):
@@ -194,6 +195,23 @@ class RetractionOut(_EntryOut):
     seq: int = Field(description="Position in the ledger as this caller sees it.")
     type: Literal["retraction"] = Field(description="Type of the entry.")
     report: str = Field(description="Identifier of the retracted report.")
+    indicator: str = Field(description="Identifier of the indicator that it is about.")
+
+
+class ReinstatementIn(BaseModel):
+    """The undoing of a withdrawal."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason = Field(description="Why the report stands after all.")
+
+
+class ReinstatementOut(_EntryOut):
+    """A recorded reinstatement."""
+
+    seq: int = Field(description="Position in the ledger as this caller sees it.")
+    type: Literal["reinstatement"] = Field(description="Type of the entry.")
+    report: str = Field(description="Identifier of the report that stands again.")
     indicator: str = Field(description="Identifier of the indicator that it is about.")
 
 

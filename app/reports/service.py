@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
-from app.access.principal import Principal, Scope
+from app.access.principal import Principal
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.identifiers import uuid7
@@ -18,7 +19,8 @@ from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.evidence import NAMED
 from app.ledger.hash_chain import entry_body, statement_body
-from app.ledger.models import LedgerEntry, seq_for
+from app.ledger.models import LedgerEntry, first_recorded_detail, seq_for
+from app.reports.amendments import require_own
 from app.reports.labels import propose_sent_label
 from app.reports.models import Report, mark_superseded
 from app.reports.queries import SameStatement, VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
@@ -192,11 +194,16 @@ async def correct_report(
     return replace(visible_report(report, entry, resolved, old.id, caller), created=True, proposal=proposal)
 
 
-async def retract_report(session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings) -> LedgerEntry:
-    """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does."""
+async def retract_report(
+    session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings, first_recorded_at: datetime | None = None
+) -> LedgerEntry:
+    """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does.
+
+    `first_recorded_at` is when another Lifeline recorded it, if it is replicated.
+    """
     appender = await open_appender(session)
     report = await _require_amendable(session, caller, report_id)
-    entry = append_retraction(appender, report, caller, reason)
+    entry = append_retraction(appender, report, caller, reason, first_recorded_at)
     session.add(report)
     await session.flush()
     await appender.flush(session, [entry])
@@ -206,8 +213,7 @@ async def retract_report(session: AsyncSession, caller: Principal, report_id: UU
 
 async def _require_amendable(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:
     visible = await require_visible_report(await session.connection(), report_id, caller)
-    if Scope.CURATE not in caller.scopes and visible.report.recorded_by != caller.organisation:
-        raise Problem(403, "Another organisation sent this report: only a key with the scope curate may amend it.", kind="scope")
+    require_own(caller, visible.report)
     if visible.status != "standing":
         raise Problem(409, f"The report is already {visible.status}.", kind="not-standing")
     report = await session.get(Report, visible.report.global_seq)
@@ -225,10 +231,13 @@ def visible_report(
     return VisibleReport(report, resolved.place.slug, source, via, origin, report.relays, seq, supersedes, "standing")
 
 
-def append_retraction(appender: LedgerAppender, report: Report, caller: Principal, reason: str) -> LedgerEntry:
+def append_retraction(
+    appender: LedgerAppender, report: Report, caller: Principal, reason: str, first_recorded_at: datetime | None = None
+) -> LedgerEntry:
     """Append the withdrawal of a report and mark the report as retracted, without writing to the database."""
+    detail = first_recorded_detail(first_recorded_at) or None
     entry = appender.new_entry(
-        "retraction", caller, indicator_id=report.indicator_id, level=report.level, report_id=report.id, reason=reason
+        "retraction", caller, indicator_id=report.indicator_id, level=report.level, report_id=report.id, reason=reason, detail=detail
     )
     appender.append(entry, entry_body(entry, None))
     report.retracted_from_level, report.ended_global_seq = report.level, entry.global_seq

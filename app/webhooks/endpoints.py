@@ -50,7 +50,7 @@ async def create_webhook(
 
     The body is `application/cloudevents+json`; `data` is the change as in `/v1/changes`. Where that needs a clearance above `green`,
     `data` has only `seq`, `type` and a link to the change. Types: `org.lifeline.report.recorded.v1`, `.report.corrected.v1`,
-    `.report.retracted.v1`, `.indicator.outcome.v1`, `.source.graded.v1`; ignore types that you do not know.
+    `.report.retracted.v1`, `.report.reinstated.v1`, `.indicator.outcome.v1`, `.source.graded.v1`; ignore types that you do not know.
 
     Verify the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` with the `secret` (Standard Webhooks). Answer 2xx
     within 15 seconds, and ignore a `webhook-id` that you have processed. Other answers are retried for three days, after a random delay

@@ -13,6 +13,7 @@ EVENT_TYPES = {
     "report": "org.lifeline.report.recorded.v1",
     "correction": "org.lifeline.report.corrected.v1",
     "retraction": "org.lifeline.report.retracted.v1",
+    "reinstatement": "org.lifeline.report.reinstated.v1",
     "outcome": "org.lifeline.indicator.outcome.v1",
     "grade": "org.lifeline.source.graded.v1",
 }

@@ -217,6 +217,8 @@ class ObservedService:
         corrected = await self.post(client, f"/v1/reports/{first}/correction", correction)
         (self.hidden if client is self.hider else self.visible).append((corrected["id"], corrected["indicator"]))
         await self.post(client, f"/v1/reports/{second}/retraction", {"reason": "withdrawn"})
+        await self.post(client, f"/v1/reports/{second}/reinstatement", {"reason": "said after all"})
+        await self.post(client, f"/v1/reports/{second}/retraction", {"reason": "withdrawn"})
         await self.lower(names, third, low)
         await self.post(client, f"/v1/reports/{fourth}/label", {"sensitivity": top.value, "reason": "names"})
         warning = await self.record(client, report("supply_runout", sensitivity=high.value, source="nurse", provenance={}))
@@ -537,6 +539,7 @@ WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/imports"): ([report(value={"people": 77})], [report(value={"people": 78}), {}]),
     ("POST", "/v1/reports/{id}/correction"): (report(value={"people": 73}) | _REASON, report(value={"people": 74}) | _REASON),
     ("POST", "/v1/reports/{id}/retraction"): (_REASON, {"reason": "another"}),
+    ("POST", "/v1/reports/{id}/reinstatement"): (_REASON, {"reason": "another"}),
     ("POST", "/v1/reports/{id}/label"): (_REASON | {"sensitivity": "clear"}, _REASON | {"sensitivity": "green"}),
     ("POST", "/v1/indicators/{id}/outcome"): (_REASON | {"outcome": "unknown"}, _REASON | {"outcome": "averted"}),
     ("POST", "/v1/label-proposals/{id}/confirmation"): (None, None),

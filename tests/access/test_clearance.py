@@ -130,6 +130,7 @@ async def test_hidden_record_is_answered_like_an_unknown_one(
     for path, body in (
         (f"/v1/reports/{red['id']}/correction", report(value={"people": 1}, reason="misread")),
         (f"/v1/reports/{red['id']}/retraction", {"reason": "withdrawn"}),
+        (f"/v1/reports/{red['id']}/reinstatement", {"reason": "said after all"}),
         (f"/v1/indicators/{warned['indicator']}/outcome", {"outcome": "averted", "reason": "a convoy", "report": posted[0]["id"]}),
     ):
         assert (await low.post(path, json=body)).status_code == 404, path

@@ -28,6 +28,7 @@ POSTS: dict[str, tuple[Any, Any]] = {
     "/v1/reports": (report(source="envoy"), report(source="envoy", value={"people": 1})),
     "/v1/reports/{id}/correction": (report(value={"people": 5}, reason="misread"), report(value={"people": 6}, reason="misread")),
     "/v1/reports/{id}/retraction": ({"reason": "withdrawn"}, {"reason": "withdrawn by the source"}),
+    "/v1/reports/{id}/reinstatement": ({"reason": "said after all"}, {"reason": "said again"}),
     "/v1/indicators/{id}/outcome": ({"outcome": "averted", "reason": "a convoy"}, {"outcome": "materialised", "reason": "no convoy"}),
     "/v1/reports/{id}/label": ({"sensitivity": "red", "reason": "names"}, {"sensitivity": "amber", "reason": "names"}),
     "/v1/sources/{slug}/grades": ({"reliability": "C", "reason": "was wrong"}, {"reliability": "D", "reason": "was wrong"}),
@@ -64,11 +65,15 @@ async def recorded(client: httpx.AsyncClient, reference: Reference) -> dict[str,
         await client.post("/v1/reports", json=report("supply_runout", source="envoy", stated_at="2016-08-01") | {"value": state})
     ).json()
     drafted = (await client.post("/v1/drafts", json=report())).json()
-    return {"report": made["id"], "indicator": made["indicator"], "seen": seen["id"], "draft": drafted["id"]}
+    gone = (await client.post("/v1/reports", json=report(value={"people": 7}))).json()["id"]
+    await client.post(f"/v1/reports/{gone}/retraction", json={"reason": "withdrawn"})
+    return {"report": made["id"], "indicator": made["indicator"], "seen": seen["id"], "draft": drafted["id"], "gone": gone}
 
 
 def fill(path: str, body: Any, recorded: dict[str, str]) -> tuple[str, Any]:
     """Return the path and body of a case about the recorded report."""
+    if path.endswith("/reinstatement"):
+        return path.replace("{id}", recorded["gone"]), body
     if path.endswith("/outcome"):
         body = body | {"report": recorded["seen"]}
         return path.replace("{id}", recorded["indicator"]), body

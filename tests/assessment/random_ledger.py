@@ -166,6 +166,10 @@ class RandomLedger:
         old = self._pick(which)
         return old and await self._send(f"/v1/reports/{old['id']}/retraction", {"reason": "withdrawn"}, self.clients[label])
 
+    async def _reinstate(self, label: str, which: int) -> dict[str, Any] | None:
+        old = self._pick(which)
+        return old and await self._send(f"/v1/reports/{old['id']}/reinstatement", {"reason": "said after all"}, self.clients[label])
+
     async def _outcome(self, label: str, which: int, shown: int, outcome: str) -> dict[str, Any] | None:
         warnings = [each for each in self.reports if each["kind"] == "supply_runout"]
         if not warnings:

@@ -124,6 +124,7 @@ def steps(kinds: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
     amendment = st.one_of(
         st.tuples(st.just("correct"), READER, WHICH, statement, st.booleans()),
         st.tuples(st.just("retract"), READER, WHICH),
+        st.tuples(st.just("reinstate"), READER, WHICH),
         st.tuples(st.just("outcome"), READER, WHICH, WHICH, OUTCOME),
         st.tuples(st.just("grade"), SOURCE, st.sampled_from("ABCDEF")),
         st.tuples(st.just("label"), WHICH, READER),

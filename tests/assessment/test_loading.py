@@ -20,7 +20,7 @@ from app.domain.tlp import LABELS, Label
 from app.http.problems import Problem
 from app.reference.schemas import PlaceIn
 from app.reference.service import add_place
-from app.reports.amendments import record_outcome
+from app.reports.amendments import record_outcome, reinstate_report
 from app.reports.labels import change_label, confirm_declassification
 from app.reports.models import LabelProposal
 from app.reports.queries import VisibleReport
@@ -61,6 +61,7 @@ def _steps(values: st.SearchStrategy[tuple[str, dict[str, Any]]]) -> st.SearchSt
     )
     rare = st.one_of(
         st.tuples(st.just("retract"), which),
+        st.tuples(st.just("reinstate"), which),
         st.tuples(st.just("label"), which, st.sampled_from(["clear", "amber", "red"])),
         st.tuples(st.just("outcome"), which, st.sampled_from(["materialised", "averted", "pending"])),
     )
@@ -104,6 +105,11 @@ class _Ledger:
         if (report_id := self._pick(which)) is not None:
             async with self.database.write() as session:
                 await retract_report(session, self.callers[0], report_id, "withdrawn", self.settings)
+
+    async def reinstate(self, which: int) -> None:
+        if (report_id := self._pick(which)) is not None:
+            async with self.database.write() as session:
+                await reinstate_report(session, self.callers[0], report_id, "said after all", self.settings)
 
     async def label(self, which: int, label: str) -> None:
         if (report_id := self._pick(which)) is None:

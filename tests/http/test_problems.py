@@ -147,6 +147,7 @@ async def test_key_without_the_scope_gets_403(make_client: MakeClient, reference
         ),
         f"/v1/reports/{made['id']}/retraction": ({Scope.REPORT, Scope.CURATE}, {"reason": "withdrawn"}),
         f"/v1/indicators/{made['indicator']}/outcome": ({Scope.CURATE}, {"outcome": "averted", "reason": "a convoy", "report": made["id"]}),
+        f"/v1/reports/{made['id']}/reinstatement": ({Scope.REPORT, Scope.CURATE}, {"reason": "said after all"}),
         "/v1/sources/agency/grades": ({Scope.CURATE}, {"reliability": "C", "reason": "was wrong"}),
         "/v1/places": ({Scope.CURATE}, {"slug": "new", "name": "New"}),
         "/v1/sources": ({Scope.CURATE}, {"slug": "new", "name": "New", "type": "ngo"}),
@@ -160,7 +161,7 @@ async def test_key_without_the_scope_gets_403(make_client: MakeClient, reference
     assert (await client.get("/v1/reports")).json()["revision"] == SEEDED + 1
     # Only a curator amends the report of another organisation.
     other = await make_client(Scope.READ, Scope.REPORT, clearance=Label.RED, organisation="another")
-    for what in ("correction", "retraction"):
+    for what in ("correction", "retraction", "reinstatement"):
         path = f"/v1/reports/{made['id']}/{what}"
         assert_problem(await other.post(path, json=needs[path][1]), 403, path)
 

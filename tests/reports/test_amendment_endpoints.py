@@ -97,6 +97,34 @@ async def test_amendments_are_in_the_changes(client: httpx.AsyncClient, referenc
     assert retraction["recorded_at"] == gone["recorded_at"]
 
 
+async def test_reinstatement_lets_a_report_stand_again_at_every_time(client: httpx.AsyncClient, reference: Reference) -> None:
+    """Past documents keep what stood then; a second retraction and its undoing do the same once more, and the ledger verifies."""
+    first = await post(client, **report(value={"people": 5}))
+    report_path, indicator_path = f"/v1/reports/{first['id']}", f"/v1/indicators/{first['indicator']}"
+    assert (await client.post(f"{report_path}/reinstatement", json={"reason": "no"})).status_code == 409
+    moments = [first["recorded_at"]]
+    for _ in range(2):
+        moments.append((await post(client, f"{report_path}/retraction", reason="withdrawn"))["recorded_at"])
+        undone = await post(client, f"{report_path}/reinstatement", reason="said after all")
+        moments.append(undone["recorded_at"])
+    assert (undone["type"], undone["report"], undone["indicator"]) == ("reinstatement", first["id"], first["indicator"])
+    found = await get(client, report_path)
+    assert (found["status"], found["links"]["reinstatement"]) == ("standing", f"{report_path}/reinstatement")
+    assert [each["type"] for each in found["amended"]] == ["retraction", "reinstatement"] * 2
+    assert (await get(client, indicator_path))["value"]["people"] == 5
+    for at, moment in enumerate(moments):
+        status, people = ("standing", 5) if at % 2 == 0 else ("retracted", None)
+        assert (await get(client, f"{report_path}?known_at={moment}"))["status"] == status
+        then = await get(client, f"{indicator_path}?known_at={moment}")
+        assert (then["value"] or {"people": None})["people"] == people
+    *_, entry = (await get(client, "/v1/changes"))["items"]
+    assert (entry["type"], entry["reason"], entry["report_id"]) == ("reinstatement", "said after all", first["id"])
+    assert [each["value"]["people"] for each in entry["documents"]] == [5]
+    # It can be amended like any other that stands.
+    await post(client, f"{report_path}/correction", **corrected(value={"people": 6}))
+    assert (await client.post(f"{report_path}/reinstatement", json={"reason": "no"})).status_code == 409
+
+
 @mostly_sqlite
 @pytest.mark.parametrize("what", ["correction", "retraction"])
 async def test_amending_a_retracted_report_gets_409(client: httpx.AsyncClient, reference: Reference, what: str) -> None:

@@ -37,7 +37,7 @@ _ATOM_EXAMPLE = """<?xml version="1.0" encoding="UTF-8"?>
 _ATOM: dict[str, Any] = {"schema": {"type": "string"}, "example": _ATOM_EXAMPLE}
 _CAP: dict[str, Any] = {"schema": {"type": "string"}, "example": _CAP_EXAMPLE}
 _FEED_RESPONSES = READ_ERRORS | problem_responses(406) | {200: {"content": {MEDIA_TYPES[Format.ATOM]: _ATOM}}}
-_ID = "Identifier of a report; with the suffix `-cancel`, the message of its retraction."
+_ID = "Identifier of a report; with the suffix `-cancel`, the message of its retraction; with `-reinstated`, that of its undoing."
 _CAP_RESPONSES = READ_ERRORS | {200: {"content": {MEDIA_TYPES[Format.CAP]: _CAP}}}
 
 

@@ -1,4 +1,4 @@
-"""Read CAP messages from the ledger: each report, correction and retraction of a kind with alerts."""
+"""Read CAP messages from the ledger: each report, correction, retraction and reinstatement of a kind with alerts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,8 @@ from app.storage.paging import chunks, fetch_page
 from app.storage.types import table_of
 
 ALERTING = sorted(name for name, kind in KINDS.items() if kind.has_alerts)
-CANCEL = "-cancel"
+CANCEL, REINSTATED = "-cancel", "-reinstated"
+_TYPES = {CANCEL: ("retraction",), REINSTATED: ("reinstatement",), "": ("report", "correction")}
 # Credibility 6: cannot be judged.
 UNJUDGED = 6
 
@@ -55,7 +56,7 @@ def _select_messages(level: int) -> Select[Any]:
             position.is_not(None),
             col(Report.level) <= level,
             or_(
-                col(Report.kind).in_(ALERTING) & col(LedgerEntry.type).in_(("report", "correction", "retraction")),
+                col(Report.kind).in_(ALERTING) & col(LedgerEntry.type).in_(("report", "correction", "retraction", "reinstatement")),
                 # An alert that is corrected to a kind without alerts has to be cancelled.
                 _OLD.c.kind.in_(ALERTING) & (col(LedgerEntry.type) == "correction") & (col(LedgerEntry.redacted_below) <= level),
             ),
@@ -74,13 +75,13 @@ async def list_messages(
 
 async def get_message(connection: AsyncConnection, identifier: str, view: View) -> Message | None:
     """Return a message by its identifier, None if none is visible at this level."""
+    suffix = next(each for each in _TYPES if identifier.endswith(each))
     try:
-        report = UUID(identifier.removesuffix(CANCEL))
+        report = UUID(identifier.removesuffix(suffix))
     except ValueError:
         return None
-    types = ("retraction",) if identifier.endswith(CANCEL) else ("report", "correction")
-    statement = _select_messages(view.level).where(col(Report.id) == report, col(LedgerEntry.type).in_(types))
-    rows = (await connection.execute(statement)).mappings().all()
+    statement = _select_messages(view.level).where(col(Report.id) == report, col(LedgerEntry.type).in_(_TYPES[suffix]))
+    rows = (await connection.execute(statement.order_by(col(LedgerEntry.global_seq).desc()).limit(1))).mappings().all()
     return (await _build_messages(connection, rows[:1], view))[0] if rows else None
 
 
@@ -137,6 +138,8 @@ def _message(row: Any, statement: AlertStatement | None, ended: Sequence[tuple[s
     type_: Literal["Alert", "Update", "Cancel"] = "Update" if ended else "Alert"
     if row["change"] == "retraction":
         identifier, type_, references, note = f"{identifier}{CANCEL}", "Cancel", [(identifier, row["recorded_at"])], row["reason"]
+    elif row["change"] == "reinstatement":
+        identifier, note = f"{identifier}{REINSTATED}", row["reason"]
     elif row["change"] == "correction" and level >= row["redacted_below"] and row["old_kind"] in ALERTING:
         type_, references = "Cancel" if statement is None else "Update", [(str(row["old_id"]), row["old_recorded_at"]), *ended]
         # The reason may describe the old report, whose label may have been raised above this level since.

@@ -3,7 +3,7 @@
 The report is an entity attributed to its source. Its statement and its recording are activities; the recording organisation is an
 agent. The document, the outlets that relayed it, the report that it repeats and what its source relies on are what the report was
 derived from. A correction is a revision of the report
-that it supersedes, a retraction invalidates its report, and the assessment of the indicator used the report.
+that it supersedes, a retraction that was not undone invalidates its report, and the assessment of the indicator used the report.
 """
 
 from collections.abc import Iterator, Mapping
@@ -67,8 +67,8 @@ def _elements(
     if report["supersedes"]:
         entities[f"report:{report['supersedes']}"] = {}
     for amendment in report["amended"]:
-        if amendment["type"] == "retraction":
-            activities[f"activity:retraction-{id_}"] = {"prov:label": amendment["reason"]}
+        if amendment["report"] is None:
+            activities[f"activity:{amendment['type']}-{id_}"] = {"prov:label": amendment["reason"]}
         else:
             entities[f"report:{amendment['report']}"] = {}
     return {"entity": entities, "agent": agents, "activity": activities}
@@ -111,9 +111,14 @@ def _relations(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[st
     if report["supersedes"]:
         yield _derived(entity, f"report:{report['supersedes']}", "prov:Revision")
     for amendment in report["amended"]:
-        if amendment["type"] == "retraction":
-            retraction = f"activity:retraction-{id_}"
-            yield "wasInvalidatedBy", {"prov:entity": entity, "prov:activity": retraction, "prov:time": amendment["recorded_at"]}
+        if amendment["report"] is None:
+            activity = {
+                "prov:entity": entity,
+                "prov:activity": f"activity:{amendment['type']}-{id_}",
+                "prov:time": amendment["recorded_at"],
+            }
+            # What is invalidated in PROV stays so: a retraction that was undone only used the report.
+            yield "wasInvalidatedBy" if amendment is report["amended"][-1] and report["status"] == "retracted" else "used", activity
         else:
             yield _derived(f"report:{amendment['report']}", entity, "prov:Revision")
 

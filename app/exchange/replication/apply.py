@@ -26,7 +26,7 @@ from app.exchange.replication.results import ApplyResult, AuthorFor, within_repo
 from app.http.problems import FieldProblem, Problem, not_found
 from app.ledger.models import REFERENCE_TYPES, LedgerEntry
 from app.reference.queries import find_places, find_sources
-from app.reports.amendments import record_grade, record_outcome
+from app.reports.amendments import record_grade, record_outcome, reinstate_report
 from app.reports.labels import replicate_label
 from app.reports.models import Report
 from app.reports.queries import find_by_fingerprint, find_by_identifier, find_relayed, find_visible_report
@@ -183,6 +183,7 @@ class EntryApplier:
         apply = {
             "correction": self._correct,
             "retraction": self._retract,
+            "reinstatement": self._reinstate,
             "outcome": self._add_outcome,
             "grade": self._add_grade,
             "label": self._change_label,
@@ -253,10 +254,21 @@ class EntryApplier:
         identifier = self._local(entry.report_id)
         if (visible := await find_visible_report(await session.connection(), identifier, caller)) is None:
             raise not_found("report")
-        if visible.report.retracted_from_level is not None:
+        first = None if entry.recorded_at is None else entry.first_recorded_at
+        # A retraction that was undone here is known by its time.
+        about = col(LedgerEntry.report_id) == identifier
+        known = first is not None and await is_recorded(session, caller, entry, "retraction", about)
+        if visible.report.retracted_from_level is not None or known:
             return False
         author = replace(caller, level=min(caller.level, visible.report.level))
-        await retract_report(session, author, identifier, entry.reason, self._settings)
+        await retract_report(session, author, identifier, entry.reason, self._settings, first)
+        return True
+
+    async def _reinstate(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
+        identifier = self._local(entry.report_id)
+        if await is_recorded(session, caller, entry, "reinstatement", col(LedgerEntry.report_id) == identifier):
+            return False
+        await reinstate_report(session, caller, identifier, entry.reason, self._settings, entry.first_recorded_at)
         return True
 
     async def _add_outcome(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:

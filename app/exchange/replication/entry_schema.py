@@ -22,6 +22,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "report": ("report", "indicator", "recorded_at"),
     "correction": ("report", "indicator", "recorded_at"),
     "retraction": ("report_id",),
+    "reinstatement": ("report_id", "recorded_at"),
     "outcome": ("indicator", "report_id", "detail.outcome", "reason", "recorded_at"),
     "grade": ("source", "detail.reliability", "reason", "recorded_at"),
     "label": ("report_id", "recorded_at"),
@@ -33,7 +34,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 }
 KNOWN_TYPES = frozenset(_REQUIRED)
 # Entries of these types without a report are about a report that is withheld.
-_ABOUT_REPORT = frozenset({"retraction", "outcome", "label", "tombstone"})
+_ABOUT_REPORT = frozenset({"retraction", "reinstatement", "outcome", "label", "tombstone"})
 
 
 class _Report(BaseModel):

@@ -82,6 +82,11 @@ async def test_correction_and_retraction_refer_to_the_earlier_message(client: ht
     assert text(cancel, "references") == f"lifeline,{filled['withdrawn']['id']},{text(said, 'sent')}"
     assert text(cancel, "note") == "never said"
     assert text(said, "msgType") == "Alert"
+    await post(client, f"/v1/reports/{filled['withdrawn']['id']}/reinstatement", reason="said after all")
+    again = await cap(client, f"{filled['withdrawn']['id']}-reinstated")
+    assert (text(again, "msgType"), text(again, "references"), text(again, "note")) == ("Alert", None, "said after all")
+    prov = (await client.get(f"/v1/reports/{filled['withdrawn']['id']}/provenance")).text
+    assert "reinstatement-" in prov and "wasInvalidatedBy" not in prov
 
 
 @sqlite_only

@@ -29,6 +29,7 @@ from app.ledger.notes import COSIGNATURE, Checkpoint, SignedNote
 from app.ledger.partners import read_partners, read_public_proof
 from app.ledger.signing_key import LedgerKey
 from app.reports.models import Report
+from app.reports.amendments import reinstate_report
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import validate
 from app.storage.database import Database
@@ -92,6 +93,8 @@ class Site:
             id_, author = ids[number % len(ids)], author_for(self.name)
             if people is None:
                 await retract_report(session, author, id_, "withdrawn", self.settings)
+                if number % 3 == 0:
+                    await reinstate_report(session, author, id_, "said after all", self.settings)
             else:
                 url = f"https://{self.name}.example.org/{id_}"
                 sent = validate(report(value={"people": people}, stated_at=stated_at, provenance={"url": url}), self.settings)
