@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.dependencies.utils import get_dependant
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
+from app.domain.folding import fold
 from app.domain.times import DateOrTime
 from app.http.problems import FieldProblem, invalid, not_found
 
@@ -37,6 +38,22 @@ BoundingBox = Annotated[
         max_length=100,
         description="Only records of places that intersect this box: west,south,east,north in degrees (RFC 7946).",
         examples=["36,35,38,37"],
+    ),
+]
+
+
+def _has_words(text: str) -> str:
+    if not fold(text):
+        raise ValueError("send at least one letter or digit")
+    return text
+
+
+SearchWords = Annotated[
+    Annotated[str, AfterValidator(_has_words)] | None,
+    Query(
+        max_length=100,
+        description="Only records that have all of these words, or words that contain them; case, accents and punctuation do not matter.",
+        examples=["medicines"],
     ),
 ]
 
