@@ -238,6 +238,14 @@ def _create_reference() -> None:
     )
     op.create_index("uq_source_alias_slug", "source", ["alias_slug"], unique=True)
     op.create_table(
+        "record_text",
+        sa.Column("record_id", sa.Uuid(), nullable=False),
+        sa.Column("min_clearance", sa.Integer(), nullable=False),
+        sa.Column("max_clearance", sa.Integer(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("record_id", "min_clearance", name=op.f("pk_record_text")),
+    )
+    op.create_table(
         "source_grade",
         sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("global_seq", BIG, autoincrement=False, nullable=False),
@@ -337,6 +345,12 @@ def _create_reports() -> None:
     op.create_index("ix_report_place_id_global_seq", "report", ["place_id", "global_seq"])
     op.create_index("ix_report_source_id_global_seq", "report", ["source_id", "global_seq"])
     op.create_index("ix_report_supersedes", "report", ["supersedes"])
+    op.create_table(
+        "report_text",
+        sa.Column("global_seq", BIG, autoincrement=False, nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("global_seq", name=op.f("pk_report_text")),
+    )
     op.create_table(
         "label_proposal",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -612,9 +626,11 @@ def downgrade() -> None:
     op.drop_table("ledger_head")
     op.drop_table("draft")
     op.drop_table("label_proposal")
+    op.drop_table("report_text")
     op.drop_table("report")
     op.drop_table("indicator")
     op.drop_table("source_grade")
+    op.drop_table("record_text")
     op.drop_table("source")
     op.drop_table("route")
     op.drop_table("place_code")

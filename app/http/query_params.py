@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from fastapi.dependencies.utils import get_dependant, request_params_to_args
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
+from app.domain.folding import fold
 from app.domain.times import DateOrTime
 from app.http.problems import FieldProblem, invalid, invalid_request, not_found, unknown_name
 
@@ -38,6 +39,22 @@ BoundingBox = Annotated[
         max_length=100,
         description="Only records of places that intersect this box: west,south,east,north in degrees (RFC 7946).",
         examples=["36,35,38,37"],
+    ),
+]
+
+
+def _has_words(text: str) -> str:
+    if not fold(text):
+        raise ValueError("send at least one letter or digit")
+    return text
+
+
+SearchWords = Annotated[
+    Annotated[str, AfterValidator(_has_words)] | None,
+    Query(
+        max_length=100,
+        description="Only records that have all of these words, or words that contain them; case, accents and punctuation do not matter.",
+        examples=["medicines"],
     ),
 ]
 

@@ -30,7 +30,7 @@ from app.http.lists import (
 )
 from app.http.openapi import CURATE_ERRORS, READ_ERRORS, create_operation
 from app.http.problems import not_found
-from app.http.query_params import BoundingBox, CountryFilter, Hashtags, KnownAt, Limit, PageCursor, PlaceFilter, Within
+from app.http.query_params import BoundingBox, CountryFilter, Hashtags, KnownAt, Limit, PageCursor, PlaceFilter, SearchWords, Within
 from app.http.request_body import validated_body
 from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
@@ -42,6 +42,7 @@ from app.reference.names import Lang, in_language
 from app.reference.queries import place_filter, places_in_box
 from app.reference.rows import is_within
 from app.reference.schemas import PlaceIn, PlaceOut, PlacePage, RouteIn, RouteOut, RoutePage, SourceIn, SourceOut, SourcePage
+from app.reference.search import name_filter
 from app.reference.service import add_place, add_route, add_source
 from app.reference.suggestions import body_in_place, require_known_filters
 from app.storage.paging import current_revision
@@ -67,9 +68,10 @@ class PageRequest:
         known_at: KnownAt = None,
         lang: Lang = None,
         hxl: Hashtags = True,
+        q: SearchWords = None,
     ) -> None:
         self._request, self._caller, self._database, self._cursor, self._limit = request, caller, database, cursor, limit
-        self._known_at, self._lang, self._hxl = known_at, lang, hxl
+        self._known_at, self._lang, self._hxl, self._words = known_at, lang, hxl, q
 
     async def response(
         self,
@@ -82,6 +84,8 @@ class PageRequest:
         """Return the records that fit, in the negotiated format."""
         level, name = self._caller.level, str(model.__tablename__)
         codec = Cursor(name, UUID)
+        if self._words is not None:
+            filters = [*filters, name_filter(model, self._words, level)]
 
         async def fetch(cursor: str | None, limit: int) -> Page:
             async with self._database.read() as connection:

@@ -124,6 +124,17 @@ class Extent(SQLModel, table=True):
     north: float
 
 
+class RecordText(SQLModel, table=True):
+    """The folded names, slug and codes of a place, source or route, which searches read, for the clearances that see these names."""
+
+    __tablename__ = "record_text"
+
+    record_id: UUID = Field(primary_key=True)
+    min_clearance: int = Field(primary_key=True)
+    max_clearance: int
+    text: str
+
+
 ReferenceModel = type[Place] | type[Source] | type[Route]
 
 MODELS: dict[str, ReferenceModel] = {"place": Place, "source": Source, "route": Route}

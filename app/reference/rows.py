@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.engine import RowMapping
 
+from app.domain.folding import fold
 from app.domain.tlp import MAX_LEVEL
 from app.reference.geometry import EXACT_FROM, BBox, bbox_of, by_type, intersects, visible_geometry
 from app.reference.records import REVEAL_FROM, alias_slug
@@ -119,6 +120,23 @@ def visible_record(type_: str, record: Mapping[str, Any], level: int) -> dict[st
         return {**record, "geometry": visible_geometry(record["geometry"], level), "redacted": ["geometry"]}
     withheld = {"slug": alias_slug(UUID(record["id"])), "name": record["alias"], "names": {}, "organisation": None}
     return {**record, **withheld, "redacted": list(withheld)}
+
+
+def search_text(record: Mapping[str, Any]) -> str:
+    """Return the folded names, slug and codes of a visible record, which searches compare."""
+    codes = (code["code"] for code in record.get("codes", ()))
+    return fold(" ".join(dict.fromkeys((record["name"], *record["names"].values(), record["slug"], *codes))))
+
+
+def text_rows(type_: str, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that searches read of a record: of a protected source, also those for clearances that see its alias."""
+    protected = type_ == "source" and record["alias"] is not None
+    seen = [(0, REVEAL_FROM - 1), (REVEAL_FROM, MAX_LEVEL)] if protected else [(0, MAX_LEVEL)]
+    identifier = UUID(record["id"])
+    return [
+        {"record_id": identifier, "min_clearance": low, "max_clearance": high, "text": search_text(visible_record(type_, record, high))}
+        for low, high in seen
+    ]
 
 
 def extent_rows(identifier: UUID, geometry: dict[str, Any] | None, *, is_route: bool = False) -> list[dict[str, Any]]:

@@ -16,7 +16,18 @@ from app.http.problems import FieldProblem, Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.hash_chain import entry_body
 from app.ledger.models import RECORD, LedgerEntry, first_recorded_detail
-from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
+from app.reference.models import (
+    MIN_EFFECTIVE_FROM,
+    Extent,
+    Place,
+    PlaceAncestor,
+    PlaceCode,
+    RecordText,
+    ReferenceModel,
+    Route,
+    Source,
+    SourceGrade,
+)
 from app.reference.queries import UNKNOWN_PLACE, ancestors_of, find_places
 from app.reference.records import REVEAL_FROM, alias_slug
 from app.reference.rows import (
@@ -30,6 +41,7 @@ from app.reference.rows import (
     route_row,
     source_record,
     source_row,
+    text_rows,
 )
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 from app.reference.suggestions import unknown_place
@@ -99,6 +111,7 @@ async def add_places(
     codes: list[dict[str, Any]] = []
     ancestors: list[dict[str, Any]] = []
     extents: list[dict[str, Any]] = []
+    texts: list[dict[str, Any]] = []
     entries: list[LedgerEntry] = []
     results: list[bool | FieldProblem] = []
     for place, given in places:
@@ -122,10 +135,11 @@ async def add_places(
             rows.append({"id": identifier, "parent_id": parent_id, "created_at": appender.recorded_at, **place_row(record)})
             codes += code_rows(identifier, record)
             extents += extent_rows(identifier, place_shape(record))
+            texts += text_rows("place", record)
             ancestors += [{"ancestor_id": each, "place_id": identifier} for each in container.path]
             entries.append(append_version(appender, caller, "place", record, (first_recorded or {}).get(identifier)))
             results.append(True)
-    for model, added in ((Place, rows), (PlaceAncestor, ancestors), (PlaceCode, codes), (Extent, extents)):
+    for model, added in ((Place, rows), (PlaceAncestor, ancestors), (PlaceCode, codes), (Extent, extents), (RecordText, texts)):
         if added:
             await session.execute(insert(table_of(model)), added)
     await appender.flush(session, entries)
@@ -179,6 +193,7 @@ async def add_source(
     record = source_record(identifier, source)
     row = {"id": identifier, "created_at": appender.recorded_at, **source_row(record)}
     await session.execute(insert(table_of(Source)), [row])
+    await session.execute(insert(table_of(RecordText)), text_rows("source", record))
     grade = {"reliability": source.reliability, "party_to_conflict": record["party_to_conflict"]}
     first = {"source_id": identifier, "global_seq": 0, "effective_from": MIN_EFFECTIVE_FROM, **grade}
     await session.execute(insert(table_of(SourceGrade)), [first])
@@ -195,6 +210,7 @@ async def add_route(
     await _require_new(session, Route, route.slug, col(Route.slug) == route.slug)
     record = route_record(identifier, route)
     await session.execute(insert(table_of(Route)), [{"id": identifier, "created_at": appender.recorded_at, **route_row(record)}])
+    await session.execute(insert(table_of(RecordText)), text_rows("route", record))
     if route.geometry is not None:
         await session.execute(insert(table_of(Extent)), extent_rows(identifier, route.geometry, is_route=True))
     await appender.flush(session, [append_version(appender, caller, "route", record, first_recorded_at)])

@@ -14,7 +14,7 @@ from app.assessment.models import StaleRecord
 from app.http.problems import FieldProblem, Problem, invalid, invalid_field, validate_model
 from app.ledger.appender import open_appender
 from app.ledger.models import effective_detail
-from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, ReferenceModel, Route, Source, SourceGrade
+from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, RecordText, ReferenceModel, Route, Source, SourceGrade
 from app.reference.queries import grade_in_force
 from app.reference.rows import (
     Record,
@@ -26,6 +26,7 @@ from app.reference.rows import (
     route_row,
     source_record,
     source_row,
+    text_rows,
     visible_record,
 )
 from app.reference.schemas import SCHEMAS, PlaceIn, RouteIn, SourceIn
@@ -121,6 +122,10 @@ async def replace_record(
         shape = new["geometry"] if model is Route else place_shape(new)
         if shape is not None:
             await session.execute(insert(extents), extent_rows(identifier, shape, is_route=model is Route))
+    if text_rows(version.type, old) != (after := text_rows(version.type, new)):
+        texts = table_of(RecordText)
+        await session.execute(delete(texts).where(texts.c.record_id == identifier))
+        await session.execute(insert(texts), after)
     party = new.get("party_to_conflict") if new.get("party_to_conflict") != old.get("party_to_conflict") else None
     detail = {} if party is None else effective_detail(effective_from, first_recorded_at, appender.recorded_at)
     entry = append_version(appender, caller, version.type, new, first_recorded_at, previous=version.global_seq, detail=detail)

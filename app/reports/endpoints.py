@@ -18,7 +18,7 @@ from app.http.cursors import Cursor
 from app.http.lists import GEOGRAPHIC_FORMATS, LIST_RESPONSES, SUFFIX, ListQuery, Page, PastListFilters, list_response, negotiate_format
 from app.http.openapi import READ_ERRORS, WRITE_ERRORS, create_operation
 from app.http.problems import invalid_field, not_found
-from app.http.query_params import AsOf, BoundingBox, KnownAt
+from app.http.query_params import AsOf, BoundingBox, KnownAt, SearchWords
 from app.http.request_body import json_body
 from app.http.responses import json_response
 from app.http.state import app_state
@@ -35,6 +35,7 @@ from app.reports.models import Report
 from app.reports.queries import declassified_for, load_report, load_report_page, status_in
 from app.reports.result_schemas import Outcomes, RecordedReport
 from app.reports.schemas import REPORT_MODELS, ReportDetail, ReportOut, ReportPage, ReportStatus
+from app.reports.search import has_words
 from app.reports.service import Submission
 from app.reports.validation import validate
 from app.storage.paging import current_revision
@@ -59,6 +60,7 @@ class ReportFilters(PastListFilters):
         DateOrTime | None, Field(description="Recorded at or after this time; a date means its start in UTC.", examples=["2016-10-05"])
     ] = None
     bbox: BoundingBox = None
+    q: SearchWords = None
 
 
 def _conditions(filters: ReportFilters, view: View) -> list[ColumnElement[bool]]:
@@ -72,6 +74,8 @@ def _conditions(filters: ReportFilters, view: View) -> list[ColumnElement[bool]]
         where.append(col(Report.place_id).in_(places_in_box(parse_bbox(filters.bbox))))
     if filters.source is not None:
         where.append(col(Report.source_id) == source_id_of(filters.source, view.level))
+    if filters.q is not None:
+        where.append(has_words(filters.q))
     if filters.status is not None:
         where.append(status_in(view) == filters.status)
         if filters.status != "standing":

@@ -87,6 +87,15 @@ class Report(SQLModel, table=True):
     drafted_by: str | None = None
 
 
+class ReportText(SQLModel, table=True):
+    """The folded quote, title and words of a report, which searches read. Narrow, because a search reads all of it."""
+
+    __tablename__ = "report_text"
+
+    global_seq: int = Field(sa_column=Column(BigInt, primary_key=True, autoincrement=False))
+    text: str
+
+
 class LabelProposal(SQLModel, table=True):
     """A lower label that one person proposes and another confirms; it lapses when the label is no longer `previous_level`.
 

@@ -22,9 +22,10 @@ from app.ledger.hash_chain import entry_body, statement_body
 from app.ledger.models import LedgerEntry, first_recorded_detail, seq_for
 from app.reports.amendments import require_own
 from app.reports.labels import propose_sent_label
-from app.reports.models import Report, mark_superseded
+from app.reports.models import Report, ReportText, mark_superseded
 from app.reports.queries import SameStatement, VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
 from app.reports.references import FieldErrors
+from app.reports.search import text_rows
 from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references, resolve_submissions
 from app.settings import Settings
 from app.storage.paging import chunks
@@ -330,6 +331,8 @@ async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport
     if indicators:
         await session.execute(insert(table_of(Indicator)), indicators)
     await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report in appended])
+    if texts := text_rows(report for _, report in appended):
+        await session.execute(insert(table_of(ReportText)), texts)
     first: dict[tuple[Any, ...], int] = {}
     for resolved, report in appended:
         first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 _NOT_COUNTED = {
     *("ledger_entry", "ledger_head", "ledger_node", "report", "indicator", "indicator_source", "indicator_projection", "alert_standing"),
     *("label_proposal", "draft", "webhook", "webhook_delivery", "audit_entry", "audit_head", "idempotency_record", "upstream"),
-    *("operation_run", "place", "place_code", "place_ancestor", "extent", "source", "source_grade", "route"),
+    *("operation_run", "place", "place_code", "place_ancestor", "extent", "record_text", "report_text", "source", "source_grade", "route"),
     # The first is counted where the ledger that it is of is public.
     *("cosignature", "received_tile"),
 }

@@ -22,13 +22,24 @@ from app.domain.kinds import KINDS
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
-from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
+from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, RecordText, Route, Source, SourceGrade
 from app.reference.queries import find_sources
 from app.reference.records import PlaceRecord, SourceRecord
-from app.reference.rows import extent_rows, place_record, place_row, place_shape, route_record, route_row, source_record, source_row
+from app.reference.rows import (
+    extent_rows,
+    place_record,
+    place_row,
+    place_shape,
+    route_record,
+    route_row,
+    source_record,
+    source_row,
+)
+from app.reference.rows import text_rows as record_text_rows
 from app.reference.schemas import Code, PlaceIn, RouteIn, SourceIn
 from app.reference.service import append_version
-from app.reports.models import Report
+from app.reports.models import Report, ReportText
+from app.reports.search import text_rows
 from app.reports.service import append_report, append_retraction
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
 from app.settings import Settings
@@ -108,6 +119,7 @@ async def _record(connection: AsyncConnection, tail: LedgerAppender, world: Worl
         if len(changes) >= CHUNK or done == count:
             await bulk_insert(connection, table_of(Indicator), [_indicator(each) for each in new.values()])
             await bulk_insert(connection, table_of(Report), [column_values(Report, each) for each in reports])
+            await bulk_insert(connection, table_of(ReportText), text_rows(reports))
             await bulk_insert(connection, table_of(LedgerEntry), [column_values(LedgerEntry, each) for each in changes])
             new, reports, changes = {}, [], []
             progress("reports recorded", done, count)
@@ -182,6 +194,8 @@ async def _add_reference(session: AsyncSession, world: World, settings: Settings
     await bulk_insert(connection, table_of(PlaceAncestor), ancestors)
     records["route"] = [route_record(uuid7(), RouteIn.model_validate(each)) for each in world.routes]
     records["source"] = [source_record(uuid7(), SourceIn.model_validate(each)) for each in world.sources]
+    texts = [row for type_, some in records.items() for each in some for row in record_text_rows(type_, each)]
+    await bulk_insert(connection, table_of(RecordText), texts)
     of_routes, of_sources = (
         [to_row(each) | {"id": UUID(each["id"]), "created_at": START} for each in records[type_]]
         for type_, to_row in (("route", route_row), ("source", source_row))

@@ -36,6 +36,7 @@ VALUES: dict[str, list[str]] = {
     "basis": ["no_parties"],
     "without": ["source-001"],
     "updated_since": ["2024-08-20", "2023-02-01"],
+    "q": ["medicines"],
     "bbox": ["-62,8,-58,12"],
     "kind": ["trapped_population"],
     "concept": ["besieged"],
