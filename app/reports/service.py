@@ -13,7 +13,7 @@ from app.access.principal import Principal, Scope
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.identifiers import uuid7
-from app.domain.times import end_of, start_of
+from app.domain.times import DATE_LENGTH, end_of, start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.evidence import NAMED
@@ -71,6 +71,8 @@ async def record_reports(
             known[fingerprint] = visible
     results: list[VisibleReport | FieldErrors] = []
     appended: list[tuple[ResolvedReport, Report, LedgerEntry]] = []
+    # Of equally late statements the one with the later identifier leads, so those of one request have them in its order.
+    last_ids: dict[tuple[UUID, str, int], UUID] = {}
     for each, identifier in zip(resolved, given_ids, strict=True):
         if isinstance(each, list):
             results.append(each)
@@ -80,7 +82,12 @@ async def record_reports(
             results.append(recorded)
             continue
         strictest = same[each.fingerprint].strictest(before_import) if each.fingerprint in same else 0
-        report, entry = append_report(appender, each.labelled(max(strictest, at_least)), caller, identifier=identifier)
+        labelled = each.labelled(max(strictest, at_least))
+        of_day = labelled.indicator_id, (labelled.report.observed_to or labelled.report.stated_at)[:DATE_LENGTH]
+        # After those that all its readers see; otherwise the identifier would tell of a hidden one.
+        before = [last_ids[*of_day, level] for level in range(labelled.level + 1) if (*of_day, level) in last_ids]
+        last_ids[*of_day, labelled.level] = given = identifier or uuid7(later_than=max(before, default=None))
+        report, entry = append_report(appender, labelled, caller, identifier=given)
         appended.append((each, report, entry))
         known[key] = visible_report(report, entry, each, None, caller)
         results.append(replace(known[key], created=True))
@@ -133,10 +140,15 @@ async def correct_report(
     return replace(visible_report(report, entry, resolved, old.id, caller), created=True, proposal=proposal)
 
 
-async def retract_report(session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings) -> LedgerEntry:
-    """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does."""
+async def retract_report(
+    session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings, *, replicated: bool = False
+) -> LedgerEntry:
+    """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does.
+
+    With `replicated` withdraw also one that is superseded here: elsewhere it was withdrawn first.
+    """
     appender = await open_appender(session)
-    report = await _require_amendable(session, caller, report_id)
+    report = await _require_amendable(session, caller, report_id, replicated=replicated)
     entry = append_retraction(appender, report, caller, reason)
     session.add(report)
     await session.flush()
@@ -145,11 +157,11 @@ async def retract_report(session: AsyncSession, caller: Principal, report_id: UU
     return entry
 
 
-async def _require_amendable(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:
+async def _require_amendable(session: AsyncSession, caller: Principal, report_id: UUID, *, replicated: bool = False) -> Report:
     visible = await require_visible_report(await session.connection(), report_id, caller)
     if Scope.CURATE not in caller.scopes and visible.report.recorded_by != caller.organisation:
         raise Problem(403, "Another organisation sent this report: only a key with the scope curate may amend it.", kind="scope")
-    if visible.status != "standing":
+    if visible.status != "standing" and not (replicated and visible.status == "superseded"):
         raise Problem(409, f"The report is already {visible.status}.", kind="not-standing")
     report = await session.get(Report, visible.report.global_seq)
     assert report is not None

@@ -256,7 +256,7 @@ class EntryApplier:
         if visible.report.retracted_from_level is not None:
             return False
         author = replace(caller, level=min(caller.level, visible.report.level))
-        await retract_report(session, author, identifier, entry.reason, self._settings)
+        await retract_report(session, author, identifier, entry.reason, self._settings, replicated=True)
         return True
 
     async def _add_outcome(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
