@@ -507,7 +507,8 @@ def _create_assessment() -> None:
     op.create_index("ix_indicator_projection_warning_day_indicator_id", "indicator_projection", ["warning_day", "indicator_id"])
     op.create_index("ix_indicator_projection_kind_filter_key_indicator_id", "indicator_projection", ["kind", "filter_key", "indicator_id"])
     op.create_index("ix_indicator_projection_kind_indicator_id", "indicator_projection", ["kind", "indicator_id"])
-    op.create_index("ix_indicator_projection_place_id_indicator_id", "indicator_projection", ["place_id", "indicator_id"])
+    by_place = ["place_id", "indicator_id", "min_clearance"]
+    op.create_index("ix_indicator_projection_place_id_indicator_id_min_clearance", "indicator_projection", by_place)
     op.create_index(
         "ix_indicator_projection_preferred_source_id_indicator_id", "indicator_projection", ["preferred_source_id", "indicator_id"]
     )
@@ -540,7 +541,7 @@ def _create_assessment() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_indicator_source_source_id")),
         sa.PrimaryKeyConstraint("indicator_id", "source_id", "facet", "level", name=op.f("pk_indicator_source")),
     )
-    op.create_index("ix_indicator_source_source_id_indicator_id", "indicator_source", ["source_id", "indicator_id"])
+    op.create_index("ix_indicator_source_source_id_indicator_id_level", "indicator_source", ["source_id", "indicator_id", "level"])
 
 
 def _create_exchange() -> None:

@@ -37,7 +37,7 @@ from app.domain.kinds import KINDS
 from app.domain.time_point import LATEST, TimePoint
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.evidence import OUTCOMES, evidence_changes
-from app.ledger.models import SEQ_COLUMNS, LedgerEntry
+from app.ledger.models import SEQ_COLUMNS, LedgerEntry, first_recorded
 from app.reference.queries import places_by_id
 from app.reports.models import Report
 from app.storage.paging import chunks
@@ -152,7 +152,8 @@ async def load_outcomes(
     found: dict[UUID, list[Outcome]] = {}
     for row in rows:
         if row.report_id in evidence:
-            outcome = Outcome(row.global_seq, row.level, row.detail["outcome"], evidence[row.report_id])
+            first = first_recorded(row.recorded_at, row.detail)
+            outcome = Outcome(first, row.level, row.detail["outcome"], evidence[row.report_id])
             found.setdefault(row.indicator_id, []).append(outcome)
     return found
 

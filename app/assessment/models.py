@@ -20,7 +20,7 @@ class IndicatorProjection(SQLModel, table=True):
     __table_args__ = (
         Index("ix_indicator_projection_kind_indicator_id", "kind", "indicator_id"),
         Index("ix_indicator_projection_kind_filter_key_indicator_id", "kind", "filter_key", "indicator_id"),
-        Index("ix_indicator_projection_place_id_indicator_id", "place_id", "indicator_id"),
+        Index("ix_indicator_projection_place_id_indicator_id_min_clearance", "place_id", "indicator_id", "min_clearance"),
         Index("ix_indicator_projection_state_indicator_id", "state", "indicator_id"),
         Index("ix_indicator_projection_agreement_indicator_id", "agreement", "indicator_id"),
         Index("ix_indicator_projection_preferred_source_id_indicator_id", "preferred_source_id", "indicator_id"),
@@ -90,7 +90,7 @@ class IndicatorSource(SQLModel, table=True):
     """
 
     __tablename__ = "indicator_source"
-    __table_args__ = (Index("ix_indicator_source_source_id_indicator_id", "source_id", "indicator_id"),)
+    __table_args__ = (Index("ix_indicator_source_source_id_indicator_id_level", "source_id", "indicator_id", "level"),)
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
     source_id: UUID = Field(primary_key=True, foreign_key="source.id")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from app.assessment.statement import Statement
@@ -12,12 +12,20 @@ from app.domain.kinds.base import Kind
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of the warnings stated before its evidence, visible from clearance `level` on."""
+    """The outcome of the warnings stated before its evidence, visible from clearance `level` on.
 
-    global_seq: int
+    `recorded_at` is when it was first recorded, by whichever service: services that exchange their ledgers agree on the last.
+    """
+
+    recorded_at: datetime
     level: int
     outcome: str
     evidence: Statement
+
+    @property
+    def order(self) -> tuple[datetime, int, str]:
+        """The sort key by when it was recorded."""
+        return self.recorded_at, self.evidence.id.int, self.outcome
 
     def counts_for(self, level: int) -> bool:
         """Tell whether a clearance sees it and its evidence, which is not retracted."""
@@ -30,7 +38,7 @@ class Outcome:
 
 def outcome_of(warning: Statement, outcomes: Iterable[Outcome]) -> Outcome | None:
     """Return the outcome of a warning: the last recorded of those after it; None if that is `pending`, or without any."""
-    last = max((each for each in outcomes if each.is_after(warning)), key=lambda each: each.global_seq, default=None)
+    last = max((each for each in outcomes if each.is_after(warning)), key=lambda each: each.order, default=None)
     return None if last is None or last.outcome == "pending" else last
 
 
@@ -40,14 +48,14 @@ def came_true(outcomes: Sequence[Outcome]) -> list[Outcome]:
         each
         for each in outcomes
         if each.outcome == "materialised"
-        and not any(other.global_seq > each.global_seq and each.evidence.age_at(other.evidence) >= timedelta(0) for other in outcomes)
+        and not any(other.order > each.order and each.evidence.age_at(other.evidence) >= timedelta(0) for other in outcomes)
     ]
 
 
 def outcomes_in_force(outcomes: Sequence[Outcome], warnings: Iterable[Statement]) -> list[Outcome]:
     """Return the outcomes of some warnings and those that came true, in order of recording."""
     found = [*came_true(outcomes), *(each for warning in warnings if (each := outcome_of(warning, outcomes)) is not None)]
-    return sorted({each.global_seq: each for each in found}.values(), key=lambda each: each.global_seq)
+    return [each for _, each in sorted({each.order: each for each in found}.items())]
 
 
 def due_warnings(kind: Kind[Any], standing: Sequence[AssessedStatement]) -> list[AssessedStatement]:

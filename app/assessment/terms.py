@@ -71,16 +71,17 @@ def best_first(each: AssessedStatement) -> tuple[int, int, int]:
 def in_order_of_time(statements: Iterable[Statement]) -> list[Statement]:
     """Return statements oldest first; of those that are equally late, the first recorded comes first.
 
-    A statement with only a date is neither earlier nor later than others of its day.
+    A statement with only a date is neither earlier nor later than others of its day. When a statement was first recorded is in its
+    identifier, so that services that exchange their reports agree on the order; the position in a ledger differs between them.
     """
     found: list[Statement] = []
     for _, day in groupby(sorted(statements, key=lambda each: each.local_day), key=lambda each: each.local_day):
         of_day = list(day)
-        dated = sorted((each for each in of_day if each.date_only), key=lambda each: each.global_seq)
-        timed = sorted((each for each in of_day if not each.date_only), key=lambda each: (each.time, each.global_seq))
+        dated = sorted((each for each in of_day if each.date_only), key=lambda each: each.id.int)
+        timed = sorted((each for each in of_day if not each.date_only), key=lambda each: (each.time, each.id.int))
         merged: list[Statement] = []
         while dated and timed:
-            merged.append((dated if dated[-1].global_seq > timed[-1].global_seq else timed).pop())
+            merged.append((dated if dated[-1].id.int > timed[-1].id.int else timed).pop())
         found += dated + timed + merged[::-1]
     return found
 

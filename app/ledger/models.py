@@ -1,5 +1,6 @@
 """Tables of the ledger: its entries, and its head with one position for each clearance."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Column, ColumnElement, Index, text
 from sqlmodel import Field, SQLModel
 
-from app.domain.times import rfc3339
+from app.domain.times import rfc3339, start_of
 from app.domain.tlp import LABELS
 from app.storage.types import BigInt, UtcDateTime, table_of
 
@@ -159,6 +160,12 @@ def seq_for(entry: LedgerEntry, level: int) -> int | None:
 def effective_detail(effective_from: datetime | None, first_recorded_at: datetime | None, recorded_at: datetime) -> dict[str, str]:
     """Return what the detail of an entry adds about the time from which it counts, unless that is when it was first recorded."""
     return {} if effective_from == first_recorded_at else {EFFECTIVE_FROM: rfc3339(effective_from or recorded_at)}
+
+
+def first_recorded(recorded_at: datetime, detail: Mapping[str, Any] | None) -> datetime:
+    """Return when an entry was first recorded, here or elsewhere."""
+    first = (detail or {}).get(FIRST_RECORDED_AT)
+    return recorded_at if first is None else start_of(first)
 
 
 def first_recorded_detail(first_recorded_at: datetime | None) -> dict[str, str]:

@@ -101,7 +101,7 @@ async def add_places(
     """Add many places with a few statements, parents before their children, each with an identifier to keep or None.
 
     Return one result per place: True if it was added, False if its slug exists, else what is wrong. `first_recorded` are the times at
-    which another Lifeline recorded some, by identifier.
+    which another Lifeline recorded some, by identifier: codes that other places have here are left out of these.
     """
     appender = await open_appender(session)
     connection = await session.connection()
@@ -114,11 +114,14 @@ async def add_places(
     texts: list[dict[str, Any]] = []
     entries: list[LedgerEntry] = []
     results: list[bool | FieldProblem] = []
-    for place, given in places:
+    for sent, given in places:
+        place = sent
         if place.slug in containers:
             results.append(False)
             continue
         identifier = given or _next_id()
+        if first_recorded is not None:
+            place = place.model_copy(update={"codes": [each for each in place.codes if (each.scheme, each.code) not in taken]})
         parent = containers.get(place.parent) if place.parent is not None else _TOP
         record = resolve_place(identifier, place, containers)
         own = {(code.scheme, code.code) for code in place.codes}

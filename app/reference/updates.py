@@ -51,6 +51,7 @@ FIXED = {
     "id": "an identifier never changes",
 }
 _GRADE = select(grade_in_force()).select_from(Source).where(col(Source.id) == bindparam("id"))
+INSIDE_ITSELF = "this is the place itself, or one inside it: send a place that is not"
 UNPROTECTED = "a protected source stays protected, because readers have been shown its alias alone: send another alias, or leave it out"
 
 
@@ -113,7 +114,8 @@ async def replace_record(
     else:
         new = route_record(identifier, body)
         row = route_row(new)
-    if new == old:
+    # A replicated change that changes nothing is recorded as well, because it decides which of other changes is the later one.
+    if new == old and first_recorded_at is None:
         return False
     table, extents = table_of(model), table_of(Extent)
     await session.execute(update(table).where(table.c.id == identifier).values(row))
@@ -176,7 +178,7 @@ async def _place(connection: AsyncConnection, identifier: UUID, body: PlaceIn, o
     if isinstance(new, FieldProblem):
         raise invalid([new])
     if body.parent is not None and identifier in containers[body.parent].path:
-        raise invalid_field("/parent", "this is the place itself, or one inside it: send a place that is not")
+        raise invalid_field("/parent", INSIDE_ITSELF)
     if new["successor_of"] == new["slug"]:
         raise invalid_field("/successor_of", "a place takes the place of another, not of itself")
     added = {(code.scheme, code.code) for code in body.codes} - {(code["scheme"], code["code"]) for code in old["codes"]}

@@ -154,8 +154,11 @@ async def record_grade(
     source = (await find_sources(connection, [slug], caller.level, caller.organisation)).get(slug)
     if source is None:
         raise not_found("source")
-    if source.reliability == sent.reliability:
+    # Another service's equal grade is recorded as well, because it decides which of the later ones counts.
+    if source.reliability == sent.reliability and first_recorded_at is None:
         raise Problem(409, f"The source already has the grade {sent.reliability}.", kind="same-grade")
+    # No clock that was ahead gives a grade that no later one replaces.
+    effective_from = min(effective_from, appender.recorded_at) if effective_from else None
     entry = appender.new_entry(
         "grade",
         caller,

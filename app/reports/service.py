@@ -14,7 +14,7 @@ from app.access.principal import Principal
 from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.identifiers import uuid7
-from app.domain.times import end_of, start_of
+from app.domain.times import DATE_LENGTH, end_of, start_of
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.evidence import NAMED
@@ -136,6 +136,8 @@ def _append(
     if others and any(isinstance(each, ResolvedReport) and each.fingerprint in others for each in resolved):
         return None
     results: list[VisibleReport | FieldErrors] = []
+    # Of equally late statements the one with the later identifier leads, so those of one request have them in its order.
+    last_ids: dict[tuple[UUID, str, int], UUID] = {}
     for each, identifier in zip(resolved, ids, strict=True):
         if isinstance(each, list):
             results.append(each)
@@ -146,7 +148,11 @@ def _append(
             continue
         strictest = same[each.fingerprint].strictest(submission.before_import) if each.fingerprint in same else 0
         labelled = each.labelled(max(strictest, submission.at_least))
-        report, entry = append_report(appender, labelled, submission.caller, identifier=identifier)
+        of_day = labelled.indicator_id, (labelled.report.observed_to or labelled.report.stated_at)[:DATE_LENGTH]
+        # After those that all its readers see; otherwise the identifier would tell of a hidden one.
+        before = [last_ids[*of_day, level] for level in range(labelled.level + 1) if (*of_day, level) in last_ids]
+        last_ids[*of_day, labelled.level] = given = identifier or uuid7(later_than=max(before, default=None))
+        report, entry = append_report(appender, labelled, submission.caller, identifier=given)
         known[key] = visible_report(report, entry, each, None, submission.caller)
         appended.append(_Appended(submission.caller, each, report, entry, known[key], results, len(results)))
         results.append(replace(known[key], created=True))
@@ -196,14 +202,22 @@ async def correct_report(
 
 
 async def retract_report(
-    session: AsyncSession, caller: Principal, report_id: UUID, reason: str, settings: Settings, first_recorded_at: datetime | None = None
+    session: AsyncSession,
+    caller: Principal,
+    report_id: UUID,
+    reason: str,
+    settings: Settings,
+    first_recorded_at: datetime | None = None,
+    *,
+    replicated: bool = False,
 ) -> LedgerEntry:
     """Withdraw a report, which stays readable, and reassess its indicator; raise as `correct_report` does.
 
-    `first_recorded_at` is when another Lifeline recorded it, if it is replicated.
+    `first_recorded_at` is when another Lifeline recorded it. With `replicated` withdraw also one that is superseded here: elsewhere it
+    was withdrawn first.
     """
     appender = await open_appender(session)
-    report = await _require_amendable(session, caller, report_id)
+    report = await _require_amendable(session, caller, report_id, replicated=replicated)
     entry = append_retraction(appender, report, caller, reason, first_recorded_at)
     session.add(report)
     await session.flush()
@@ -212,10 +226,10 @@ async def retract_report(
     return entry
 
 
-async def _require_amendable(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:
+async def _require_amendable(session: AsyncSession, caller: Principal, report_id: UUID, *, replicated: bool = False) -> Report:
     visible = await require_visible_report(await session.connection(), report_id, caller)
     require_own(caller, visible.report)
-    if visible.status != "standing":
+    if visible.status != "standing" and not (replicated and visible.status == "superseded"):
         raise Problem(409, f"The report is already {visible.status}.", kind="not-standing")
     report = await session.get(Report, visible.report.global_seq)
     assert report is not None

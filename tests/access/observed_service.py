@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import itertools
 import re
 from collections import Counter
@@ -14,14 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyrage
+import zstandard
 from fastapi import FastAPI
 from hypothesis import strategies as st
 
 from app.changes.queries import CHANGE_CURSORS
 from app.domain.tlp import Label
+from app.exchange.replication.bundle_transfer import write_bundle
 from app.ledger.notes import COSIGNATURE, SigningKey
+from app.ledger.partners import read_partners
+from app.ledger.signing_key import LedgerKey
 from app.ledger.tree import TILE_WIDTH
 from app.webhooks.cosigning import CheckpointSender
+from tests.exchange.replication.frames import frames
 from tests.ledger.helpers import ForeignLog, add_partner
 from tests.support.factories import report
 from tests.support.fixtures import FULL
@@ -334,7 +341,7 @@ class ObservedService:
         await add_partner(url, "log", _LOG.vkey, str(SigningKey("log.example.net", b"l" * 32).verifier(COSIGNATURE)))
         partners = [PartnerWitness(receiver, self.app.state.settings, name, folder) for name in ("relief", "watch")]
         for partner, label in zip(partners, (WATCHED, Label.RED), strict=True):
-            await partner.add(label.level)
+            await partner.add(label.level, str(_AGE.to_public()))
         receiver.respond = lambda request: next((each.respond(request) for each in partners if each.path == request.path), OK)
 
     async def send_checkpoints(self, receiver: Receiver) -> None:
@@ -344,6 +351,22 @@ class ObservedService:
         visible = [each for each in receiver.requests if re.search(rb"\n[^\n]*/(clear|green)\n", each.body)]
         self.responses += [("sent", each.path, each.body) for each in sorted(visible, key=lambda each: (each.path, each.body))]
 
+    async def write_bundles(self) -> None:
+        """Write the bundles of the partners that may see what the watcher may, and keep what these read."""
+        settings, database = self.app.state.settings, self.app.state.database
+        key = LedgerKey.load(settings)
+        assert key is not None
+        async with database.read_latest() as connection:
+            partners = [each for each in await read_partners(connection) if each["clearance"] <= WATCHED.level]
+        assert {each["clearance"] for each in partners} == {Label.CLEAR.level, WATCHED.level}
+        for partner in partners:
+            file = io.BytesIO()
+            count = await write_bundle(database, key, settings, partner, None, file)
+            # What age adds to each part has a random length.
+            read = [pyrage.decrypt(each, [_AGE]) if partner["clearance"] else each for each in frames(file.getvalue())]
+            content = b"".join(map(zstandard.decompress, read))
+            self.responses.append(("bundle", partner["name"], count, [len(each) for each in read], content))
+
     async def execute(self, order: list[int], visible: list[Body], hidden: list[Body], receiver: Receiver) -> None:
         """Execute the steps in an order, and after each send checkpoints and read the same."""
         before = await self.metrics()
@@ -351,6 +374,7 @@ class ObservedService:
         for number in order:
             await self.STEPS[number](self, visible, hidden)
             await self.send_checkpoints(receiver)
+            await self.write_bundles()
             await self.poll()
         after = await self.metrics()
         self.responses.append(("/metrics", sorted((name, value - before.get(name, 0)) for name, value in after.items())))
@@ -534,6 +558,8 @@ _KEY = {"name": "a", "organisation": "visible", "scopes": ["read"], "clearance":
 # For each write of the OpenAPI document a body, and another for the same Idempotency-Key; None where it takes none.
 # Of a partner that only writes.
 _LOG = ForeignLog("log.example.net/clear")
+# Of the partners, which read their bundles with it.
+_AGE = pyrage.x25519.Identity.generate()
 WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/reports"): (report(value={"people": 71}), [report(value={"people": 72}), {}]),
     ("POST", "/v1/imports"): ([report(value={"people": 77})], [report(value={"people": 78}), {}]),

@@ -14,7 +14,7 @@ from app.assessment.outcomes import Outcome
 from app.assessment.statement import Statement
 from app.assessment.terms import CREDIBILITIES, GRADES, in_order_of_time
 from app.domain.kinds import KINDS
-from tests.support.assessing import assessment_of, relations, statement, value_of
+from tests.support.assessing import EPOCH, assessment_of, relations, statement, value_of
 
 PEOPLE, SUPPLY, ROUTE = "trapped_population", "supply_runout", "route_closure"
 PARTY = {"grade": "D", "party": True}
@@ -209,7 +209,7 @@ def test_ran_out_and_warnings_without_outcome_pass_no_horizon() -> None:
         supply("low", "old", imminence="days"),
     ):
         assert fate(assessment_of(SUPPLY, old, newest), old) != "past_horizon"
-        ended = Outcome(900, 0, "averted", supply("low", "evidence", day=20))
+        ended = Outcome(EPOCH, 0, "averted", supply("low", "evidence", day=20))
         expected = "past_horizon" if KINDS[SUPPLY].warns(old.value) else "preferred"
         assert fate(assessment_of(SUPPLY, old, newest, outcomes=(ended,)), old) == expected
 
@@ -346,7 +346,7 @@ def test_worst_state_that_stands_leads_whatever_its_grade() -> None:
 def test_resupply_swallows_no_fresh_warning() -> None:
     full = supply("resupplied", "wfp", day=31)
     fresh = statement(SUPPLY, {"supply": "food", "in_days_min": 2, "in_days_max": 3}, "council", day=40, grade="C")
-    for more in ({}, {"outcomes": (Outcome(900, 0, "averted", full),)}):
+    for more in ({}, {"outcomes": (Outcome(EPOCH, 0, "averted", full),)}):
         old = supply("will_run_out", "ocha", "2016-08-01", "2016-08-02", day=20)
         value = value_of(assessment_of(SUPPLY, *([old] if more else []), full, fresh, **more))
         assert [value[name] for name in ("state", "runs_out_earliest", "runs_out_latest", "outcome", "due")] == [

@@ -13,13 +13,15 @@ from app.storage.types import table_of
 from tests.support.servers import settings_on
 
 
-async def stored_assessments(url: str, *, ranked: bool = False) -> list[bytes]:
+async def stored_assessments(url: str, *, ranked: bool = False, positions: bool = True) -> list[bytes]:
     """Return every stored assessment of every clearance without `recorded_at`, which differs between services.
 
-    `ranked` replaces each revision by its rank, because a proposal counts only in the service where it was made.
+    `ranked` replaces each revision by its rank, because a proposal counts only in the service where it was made; without `positions`
+    there are no revisions.
     """
     async with Database(settings_on(url)) as database, database.read() as connection:
         columns = [each for each in table_of(IndicatorProjection).c if each.name not in ("recorded_at", "id")]
+        columns = [each for each in columns if positions or not each.name.startswith("revision_")]
         rows = [dict(row) for row in (await connection.execute(select(*columns))).mappings()]
     for column in [each.name for each in columns if ranked and each.name.startswith("revision_")]:
         ranks = {revision: rank for rank, revision in enumerate(sorted({row[column] for row in rows if row[column] is not None}))}

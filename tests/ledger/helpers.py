@@ -100,7 +100,9 @@ class ForeignLog:
         return f"old {old}\n".encode() + b"".join(b64encode(each) + b"\n" for each in path) + b"\n" + self.note(size, fork)
 
 
-async def add_partner(url: str, name: str, log: str, cosigner: str, address: str = "http://127.0.0.1:9", level: int = 0) -> None:
+async def add_partner(
+    url: str, name: str, log: str, cosigner: str, address: str = "http://127.0.0.1:9", level: int = 0, age: str | None = None
+) -> None:
     """Add a partner to a database."""
     async with Database(settings_on(url)) as database, database.write() as session:
-        session.add(Partner(name=name, log_vkey=log, cosigner_vkey=cosigner, url=address, clearance=level))
+        session.add(Partner(name=name, log_vkey=log, cosigner_vkey=cosigner, url=address, clearance=level, age_recipient=age))

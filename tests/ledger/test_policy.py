@@ -49,7 +49,7 @@ def test_proof_needs_the_cosignatures_of_the_quorum(cosigners: str, quorum: str,
 
 
 def changes(files: tuple[bytes, bytes]) -> st.SearchStrategy[tuple[bytes, ...]]:
-    """Draw two files of which one has another byte, one byte less, or one more; the bytes that other verifiers pass over are drawn often."""
+    """Draw two files of which one has another byte, one byte less, or one more; often one that other verifiers pass over."""
 
     def change(which: int, at: int, less: int, more: bytes) -> tuple[bytes, ...]:
         file = files[which]

@@ -33,10 +33,12 @@ class PartnerWitness:
             return http_response(409, body=f"{known.size}\n".encode())
         return http_response(200, body=line.encode())
 
-    async def add(self, level: int = 0) -> None:
+    async def add(self, level: int = 0, age: str | None = None) -> None:
         """Make it a partner of the service."""
         address = self.receiver.url.removesuffix("/hook") + f"/{self.name}/"
-        await add_partner(self.settings.database_url, self.name, str(self.key.signer(0).verifier()), str(self.cosigner), address, level)
+        await add_partner(
+            self.settings.database_url, self.name, str(self.key.signer(0).verifier()), str(self.cosigner), address, level, age
+        )
 
     def received(self) -> list[Checkpoint]:
         """Return the checkpoints that it was sent."""

@@ -261,7 +261,7 @@ class EntryApplier:
         if visible.report.retracted_from_level is not None or known:
             return False
         author = replace(caller, level=min(caller.level, visible.report.level))
-        await retract_report(session, author, identifier, entry.reason, self._settings, first)
+        await retract_report(session, author, identifier, entry.reason, self._settings, first, replicated=True)
         return True
 
     async def _reinstate(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:

@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.access.principal import Principal
-from app.domain.times import rfc3339, start_of
+from app.domain.times import start_of
 from app.exchange.replication.entry_schema import Entry
-from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry
+from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry, first_recorded
 
 
 async def last_label_elsewhere(session: AsyncSession, report: UUID) -> datetime | None:
@@ -25,13 +25,10 @@ async def is_recorded(session: AsyncSession, caller: Principal, entry: Entry, ty
     """Return whether the caller sees an entry here that was first recorded at the same time, here or elsewhere."""
     where = col(LedgerEntry.type) == type_, col(LedgerEntry.level) <= caller.level, about
     rows = await session.execute(select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(*where))
-    first = entry.first_recorded_at
-    return any(row.recorded_at == first or (row.detail or {}).get(FIRST_RECORDED_AT) == rfc3339(first) for row in rows)
+    return any(entry.first_recorded_at in (row.recorded_at, first_recorded(row.recorded_at, row.detail)) for row in rows)
 
 
 async def first_recorded_of(session: AsyncSession, global_seq: int) -> datetime:
     """Return when an entry was first recorded, here or elsewhere."""
     statement = select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(col(LedgerEntry.global_seq) == global_seq)
-    row = (await session.execute(statement)).one()
-    first = (row.detail or {}).get(FIRST_RECORDED_AT)
-    return row.recorded_at if first is None else start_of(first)
+    return first_recorded(*(await session.execute(statement)).one())

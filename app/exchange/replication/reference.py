@@ -21,7 +21,7 @@ from app.reference.records import REVEAL_FROM
 from app.reference.rows import is_restricted
 from app.reference.schemas import SCHEMAS, PlaceIn, RouteIn, SourceIn
 from app.reference.service import add_places, add_route, add_source
-from app.reference.updates import replace_record
+from app.reference.updates import INSIDE_ITSELF, replace_record
 from app.reference.versions import last_version
 from app.settings import Settings
 
@@ -100,6 +100,10 @@ async def apply_records(
         except _Conflict:
             result.conflicts += 1
         except Problem as problem:
+            if problem.status == 409 or any(each.detail == INSIDE_ITSELF for each in problem.errors or []):
+                # A code or a parent that cannot be beside what was changed here.
+                result.conflicts += 1
+                continue
             result.refused.append((at, _within_record(problem.errors or [FieldProblem(pointer="", detail=problem.detail)])))
     if new:
         await _add(session, caller, list(new.values()), result, brought)
@@ -147,8 +151,8 @@ async def _change(session: AsyncSession, caller: Principal, sent: _Sent, setting
     """
     entry, body, identifier = sent
     version = await last_version(await session.connection(), identifier)
-    if version.record["slug"] != body.slug or entry.detail.record == version.record:
-        # This service knows more than the entry shows, or all of it.
+    if version.record["slug"] != body.slug:
+        # This service knows more than the entry shows.
         return False
     if await is_recorded(session, caller, entry, entry.type, col(LedgerEntry.record_id) == identifier):
         return False

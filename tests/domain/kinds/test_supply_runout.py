@@ -179,7 +179,9 @@ def test_combined_range_is_in_order_and_due_on_the_soonest_day(ends: list[tuple[
 
 def outcome(name: str, day: float, number: int, level: int = 0, source: str = "observer", **more: Any) -> Outcome:
     """Return an outcome whose evidence was stated on a day."""
-    return Outcome(number, level, name, statement(NAME, {"supply": "food", "state": "ran_out"}, source, day=day, **more))
+    return Outcome(
+        EPOCH + timedelta(seconds=number), level, name, statement(NAME, {"supply": "food", "state": "ran_out"}, source, day=day, **more)
+    )
 
 
 def test_outcome_ends_warnings_stated_before_its_evidence_only() -> None:
@@ -208,7 +210,7 @@ def test_outcome_ends_warnings_stated_before_its_evidence_only() -> None:
 def test_outcome_is_hidden_with_its_entry_or_evidence() -> None:
     first = statement(NAME, {"supply": "food", "in_days_min": 5, "in_days_max": 5}, "a", number=1)
     averted, hidden = outcome("averted", 2, number=2), outcome("materialised", 2, number=4, level=3)
-    raised = Outcome(5, 0, "materialised", statement(NAME, {"supply": "food", "state": "ran_out"}, "b", day=2, level=3))
+    raised = Outcome(EPOCH + timedelta(5), 0, "materialised", statement(NAME, {"supply": "food", "state": "ran_out"}, "b", day=2, level=3))
     for above in (hidden, raised):
         assert value_of(assessment_of(NAME, first, outcomes=(averted, above)))["outcome"] == "averted"
         assert value_of(assessment_of(NAME, first, outcomes=(averted, above), level=3))["outcome"] == "materialised"

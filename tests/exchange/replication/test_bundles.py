@@ -5,6 +5,7 @@ import io
 import random
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,31 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlmodel import col
 
+from app.assessment.stale import assess_stale
 from app.cli.exchange import author_for
-from app.domain.tlp import Label
+from app.domain.tlp import MAX_LEVEL, Label
 from app.exchange.replication.apply import EntryApplier
 from app.exchange.replication.bundle_transfer import BundleReader, BundleResult, write_bundle
 from app.exchange.replication.bundles import MAGIC, ForkFound, InvalidBundle
+from app.http.problems import Problem
 from app.ledger.checkpoints import CheckpointSigner
 from app.ledger.models import Partner
 from app.ledger.notes import COSIGNATURE, Checkpoint, SignedNote
 from app.ledger.partners import read_partners, read_public_proof
 from app.ledger.signing_key import LedgerKey
+from app.reference.models import Place, Source
+from app.reference.queries import find_places, find_sources
+from app.reference.schemas import PlaceIn
+from app.reference.service import add_place
+from app.reference.updates import change_record
+from app.reports.amendments import record_grade, record_outcome, reinstate_report
 from app.reports.models import Report
-from app.reports.amendments import reinstate_report
+from app.reports.schemas import GradeIn, OutcomeIn, WarningOutcome
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import validate
 from app.storage.database import Database
-from tests.exchange.stored_state import stored_assessments
+from tests.exchange.replication.frames import bundle_of, frames
+from tests.exchange.stored_state import stored_assessments, verification_problems
 from tests.support.factories import report, seed
 from tests.support.fixtures import FULL, sqlite_only
 from tests.support.servers import invoke, settings_on
@@ -82,12 +92,11 @@ class Site:
             assert not [each for each in outcomes if isinstance(each, list)], outcomes
 
     async def amend(self, number: int, people: int | None, stated_at: str) -> None:
-        """Correct a standing report of this site, or retract it without a figure: of two amendments each site would keep its own."""
+        """Correct a standing report, whichever site recorded it, or retract it without a figure."""
         async with self.database.write() as session:
             standing = col(Report.superseded_from_level).is_(None) & col(Report.retracted_from_level).is_(None)
-            ids = (
-                await session.scalars(select(col(Report.id)).where(standing, col(Report.recorded_by) == self.name).order_by(col(Report.id)))
-            ).all()
+            trapped = col(Report.kind) == "trapped_population"
+            ids = (await session.scalars(select(col(Report.id)).where(standing, trapped).order_by(col(Report.id)))).all()
             if not ids:
                 return
             id_, author = ids[number % len(ids)], author_for(self.name)
@@ -96,28 +105,38 @@ class Site:
                 if number % 3 == 0:
                     await reinstate_report(session, author, id_, "said after all", self.settings)
             else:
-                url = f"https://{self.name}.example.org/{id_}"
-                sent = validate(report(value={"people": people}, stated_at=stated_at, provenance={"url": url}), self.settings)
+                sent = validate(report(value={"people": people}, stated_at=stated_at), self.settings)
                 await correct_report(session, author, id_, sent, "misread", self.settings)
+
+    async def grade(self, source: str, number: int) -> None:
+        """Grade a source, unless that is its grade."""
+        with suppress(Problem):
+            async with self.database.write() as session:
+                sent = GradeIn(reliability=GRADES[number % len(GRADES)], reason="again")
+                await record_grade(session, author_for(self.name), source, sent, self.settings)
+
+    async def patch(self, source: str, number: int) -> None:
+        """Change whether a source is a party, and its name."""
+        async with self.database.write() as session:
+            (found,) = (await find_sources(await session.connection(), [source], MAX_LEVEL)).values()
+            changes = {"name": f"Name {number % 3}", "party_to_conflict": number % 2 == 0}
+            await change_record(session, author_for(self.name), Source, found.id, changes)
+            await assess_stale(session, self.settings.horizons, found.id)
+
+    async def end_warning(self, number: int) -> None:
+        """Record an outcome of the warnings, with a report that shows it, which this site or another one may withdraw."""
+        async with self.database.write() as session:
+            shown = select(col(Report.id), col(Report.indicator_id)).where(col(Report.kind) == "supply_runout").order_by(col(Report.id))
+            if rows := (await session.execute(shown)).all():
+                row = rows[number % len(rows)]
+                outcome = OUTCOMES[number % len(OUTCOMES)]
+                with suppress(Problem):
+                    sent = OutcomeIn(outcome=outcome, reason="seen", report=row.id)
+                    await record_outcome(session, author_for(self.name), row.indicator_id, sent, self.settings)
 
     async def note(self, level: int = 0) -> bytes:
         """Return the signed checkpoint."""
         return (await CheckpointSigner(self.settings).cosigned(self.database, level)).note
-
-
-def frames(content: bytes) -> list[bytes]:
-    """Return the frames of a bundle without their lengths."""
-    found, at = [], len(MAGIC)
-    while at < len(content):
-        count = int.from_bytes(content[at : at + 4], "big")
-        found.append(content[at + 4 : at + 4 + count])
-        at += 4 + count
-    return found
-
-
-def bundle_of(parts: list[bytes]) -> bytes:
-    """Return a bundle of frames."""
-    return MAGIC + b"".join(len(each).to_bytes(4, "big") + each for each in parts)
 
 
 MakeSites = Callable[..., Any]
@@ -313,7 +332,10 @@ async def test_bundle_commands_write_and_read(make_sites: MakeSites, tmp_path: P
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-STEP = st.tuples(st.sampled_from(["record", "amend", "retract", "write"]), st.integers(0, 2), st.integers(0, 2), st.integers(0, 1000))
+WRITES = ("record", "record", "warn", "amend", "retract", "grade", "patch", "outcome")
+STEP = st.tuples(st.sampled_from((*WRITES, "write", "write", "write")), st.integers(0, 2), st.integers(0, 2), st.integers(0, 1000))
+GRADES = ("A", "B", "C", "F")
+OUTCOMES: tuple[WarningOutcome, ...] = ("averted", "materialised", "pending")
 
 
 @sqlite_only
@@ -325,11 +347,32 @@ async def test_three_lifelines_agree_whatever_becomes_of_their_bundles(make_site
         max_examples=60 if FULL else 2, deadline=None, database=None, suppress_health_check=list(HealthCheck),
         phases=(Phase.generate,),
     )  # fmt: skip
-    @given(st.lists(STEP, min_size=6, max_size=14), st.integers(0, 2**32))
+    @given(st.lists(STEP, min_size=8, max_size=20), st.integers(0, 2**32))
     def exchange(steps: list[tuple[str, int, int, int]], seed: int) -> None:
         asyncio.run_coroutine_threadsafe(_exchange(make_sites, steps, random.Random(seed)), loop).result()
 
     await asyncio.to_thread(exchange)
+
+
+async def _step(site: Site, what: str, to: int, number: int) -> None:
+    """Let a site write what another one may write as well: the same statement, of the same time, or a change of the same thing."""
+    # With a time, with a date alone, and observed at a time.
+    time = ("2016-07-20T10:00:00Z", "2016-07-20", "2016-07-21T10:00:00Z")[number % 3]
+    source = ("agency", "monitor", "envoy")[to]
+    match what:
+        case "record":
+            await site.record(report(value={"people": number % 4 * 1000}, source=source, stated_at=time))
+        case "warn":
+            state = {} if number % 2 else {"state": "ran_out", "in_days_min": None, "in_days_max": None}
+            await site.record(report("supply_runout", state, source=source, stated_at=time))
+        case "amend" | "retract":
+            await site.amend(number, number if what == "amend" else None, time)
+        case "grade":
+            await site.grade(source, number)
+        case "patch":
+            await site.patch(source, number)
+        case "outcome":
+            await site.end_warning(number)
 
 
 async def _exchange(make_sites: MakeSites, steps: list[tuple[str, int, int, int]], chance: random.Random) -> None:
@@ -337,19 +380,12 @@ async def _exchange(make_sites: MakeSites, steps: list[tuple[str, int, int, int]
     under_way: list[tuple[Site, bytes]] = []
     for site in sites[1:]:
         await site.read(await sites[0].write(site))
-    for position, (what, at, to, number) in enumerate(steps):
+    for what, at, to, number in steps:
         site, other = sites[at], sites[(at + 1 + to % 2) % 3]
-        # Of two statements of one time that which was recorded later leads, which each site says for itself.
-        stated_at = f"2016-07-{20 + to}T00:{position:02}:00Z"
-        if what == "record":
-            # A statement that two sites record by themselves keeps the identifier that each gave it.
-            url = {"url": f"https://{site.name}.example.org/{position}"}
-            source = ("agency", "monitor", "envoy")[to]
-            await site.record(report(value={"people": number}, source=source, stated_at=stated_at, provenance=url))
-        elif what == "write":
+        if what == "write":
             under_way.append((other, await site.write(other)))
         else:
-            await site.amend(number, number if what == "amend" else None, stated_at)
+            await _step(site, what, to, number)
         for reader, content in chance.sample(under_way, chance.randint(0, min(2, len(under_way)))):
             torn = content[: chance.randint(0, len(content))] if chance.random() < 0.3 else content
             try:
@@ -361,5 +397,36 @@ async def _exchange(make_sites: MakeSites, steps: list[tuple[str, int, int, int]
             for other in sites:
                 if site is not other:
                     assert (await other.read(await site.write(other))).complete
-    states = [await stored_assessments(each.url) for each in sites]
+    # What an entry changes is the same everywhere, but not its position: of two changes of one thing each site refuses the earlier.
+    states = [await stored_assessments(each.url, positions=False) for each in sites]
     assert states[0] == states[1] == states[2]
+    for each in sites:
+        assert await verification_problems(each.url) == []
+
+
+@sqlite_only
+async def test_code_that_two_sites_gave_to_two_places_blocks_no_bundle(make_sites: MakeSites) -> None:
+    """Nor do two places that were put into each other: each site keeps what it has."""
+    one, other = await make_sites("north", "south")
+
+    async def add(site: Site, slug: str, *codes: dict[str, str]) -> None:
+        async with site.database.write() as session:
+            await add_place(session, author_for(site.name), PlaceIn.model_validate({"slug": slug, "name": slug, "codes": codes}))
+
+    await add(one, "left")
+    await add(one, "right")
+    await other.read(await one.write(other))
+    for site, slug, child, parent in ((one, "harbour", "left", "right"), (other, "port", "right", "left")):
+        await add(site, slug, {"scheme": "pcode", "code": "SY9901"})
+        async with site.database.write() as session:
+            (found,) = (await find_places(await session.connection(), [child])).values()
+            await change_record(session, author_for(site.name), Place, found.id, {"parent": parent})
+        await site.record(report(place=slug))
+    results = [await reader.read(await writer.write(reader)) for writer, reader in ((one, other), (other, one), (one, other))]
+    applied = [(each.complete, each.applied.added["report"], each.applied.conflicts) for each in results]
+    assert applied == [(True, 1, 1), (True, 1, 1), (True, 0, 1)]
+    for site, slug in ((one, "harbour"), (other, "port")):
+        async with site.database.read() as connection:
+            assert (await find_places(connection, ["pcode:SY9901"]))["pcode:SY9901"].slug == slug
+            assert len(await find_places(connection, ["harbour", "port"])) == 2
+        assert await verification_problems(site.url) == []
