@@ -118,13 +118,18 @@ async def require_known_filters(connection: AsyncConnection, filters: Any, level
 async def _filter_problems(connection: AsyncConnection, given: Mapping[str, str], level: int) -> list[FieldProblem]:
     details = await unknown_texts(connection, {name: [text] for name, text in given.items() if name in MODELS}, level)
     problems = [FieldProblem(pointer=f"?{name}", detail=detail) for (name, _), detail in details.items()]
-    if (country := given.get("country")) is not None:
-        known = (await connection.execute(select(col(Place.country)).distinct().order_by(col(Place.country)))).scalars()
-        countries = [each for each in known if each is not None]
-        if country not in countries:
-            shown = " or ".join(countries[:MAX_COUNTRIES]) or "none yet"
-            problems.append(FieldProblem(pointer="?country", detail=f"no place is in this country: use one that has places, {shown}"))
-    return problems
+    return problems + await unknown_country(connection, "?country", given.get("country"))
+
+
+async def unknown_country(connection: AsyncConnection, pointer: str, country: str | None) -> list[FieldProblem]:
+    """Return what is wrong with a country in which no place is."""
+    if country is None:
+        return []
+    known = (await connection.execute(select(col(Place.country)).distinct().order_by(col(Place.country)))).scalars()
+    countries = [each for each in known if each is not None]
+    shown = " or ".join(countries[:MAX_COUNTRIES]) or "none yet"
+    detail = f"no place is in this country: use one that has places, {shown}"
+    return [] if country in countries else [FieldProblem(pointer=pointer, detail=detail)]
 
 
 async def unknown_filters(request: Request, told: Collection[str]) -> list[FieldProblem]:

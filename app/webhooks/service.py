@@ -11,7 +11,7 @@ from app.access.principal import Principal
 from app.domain.identifiers import uuid7
 from app.domain.times import utc_now
 from app.http.problems import Problem, invalid, not_found
-from app.reference.suggestions import unknown_place
+from app.reference.suggestions import unknown_country, unknown_place
 from app.storage.paging import current_revision
 from app.storage.types import table_of
 from app.webhooks.models import Delivery, Webhook
@@ -32,7 +32,8 @@ async def add_webhook(session: AsyncSession, caller: Principal, sent: WebhookIn,
     count = select(func.count()).select_from(webhooks).where(webhooks.c.organisation == caller.organisation)
     if (await connection.execute(count)).scalar_one() >= MAX_WEBHOOKS:
         raise Problem(409, f"An organisation may have {MAX_WEBHOOKS} webhooks: delete one first.", kind="too-many")
-    if problems := await unknown_place(connection, "/place", sent.place, caller.level):
+    problems = await unknown_place(connection, "/place", sent.place, caller.level)
+    if problems := problems + await unknown_country(connection, "/country", sent.country):
         raise invalid(problems)
     webhook = Webhook(
         id=identifier or uuid7(),

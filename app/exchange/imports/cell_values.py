@@ -60,8 +60,8 @@ def parse_cell(column: Column, cell: Cell) -> Any:
 def stated_defaults(kind: str) -> frozenset[str]:
     """Return the headers of the fields of a kind that say something where they are left out, so an empty cell must not leave them out."""
     fields = KINDS[kind].value_model.model_fields if kind in KINDS else {}
-    stated = {f"value.{name}" for name, field in fields.items() if isinstance(field.default, str) and field.default != "unknown"}
-    return frozenset({"sensitivity", "provenance.directness", *stated})
+    optional = {f"value.{name}": field.get_default() for name, field in fields.items() if not field.is_required()}
+    return frozenset({"sensitivity", "provenance.directness", *(name for name, said in optional.items() if said not in (None, "unknown"))})
 
 
 def ascii_digits(text: str) -> str:

@@ -49,7 +49,7 @@ NOT_STANDING = FieldProblem(
 FIELDS: dict[str, Column] = {each.header: each for each in STATEMENT if each.header not in _ADDED}
 # Fields by the last part of their path: where several share it, the first.
 _SHORT_NAMES = {str(each.path[-1]): header for header, each in reversed(FIELDS.items())} | {"tlp": "sensitivity"}
-_KNOWN_HEADERS = [*FIELDS, *_SHORT_NAMES, "place_name", "place_code"]
+_KNOWN_HEADERS = [*FIELDS, *_SHORT_NAMES, "place_name", "pcode", *(f"adm{level}_pcode" for level in range(6))]
 # Words of headers of labels, which must not be missed.
 _LABEL_WORDS = frozenset({"sensitivity", "tlp"})
 _HASHTAGS = {hashtag: each.header for each in reversed(REPORTS) if each.tag and (hashtag := parse_hashtag(each.tag))}
@@ -180,8 +180,8 @@ class ParsedRow:
     mapping: ColumnMapping | None = None
     place_column: int | None = None
     beyond: int | None = None
-    # The texts of other columns of places, by index.
-    other_places: dict[int, str] = field(default_factory=dict)
+    # The texts of other columns of places, by index, and whether the text is a code that has to be known beside a named place.
+    other_places: dict[int, tuple[str, bool]] = field(default_factory=dict)
     local_times: list[Column] = field(default_factory=list)
 
     def resolve_local_times(self, timezone: str) -> list[FieldProblem]:
@@ -250,13 +250,14 @@ def parse_row(mapping: ColumnMapping, row: Row, sheet: str | None, defaults: Map
 
 def _read_places(parsed: ParsedRow, mapping: ColumnMapping, cells: Mapping[int, Cell]) -> None:
     """Read the place of a row unless it is named already, and the other names of it."""
+    named = "place" in parsed.body
     for place in mapping.places:
         if not (text := cell_text(cells.get(place.index))):
             continue
         scheme = "iso3" if place.depth == 0 and place.scheme == "pcode" and _ISO3.fullmatch(text) else place.scheme
         text = text if scheme is None else f"{scheme}:{text}"
         if "place" in parsed.body:
-            parsed.other_places[place.index] = text
+            parsed.other_places[place.index] = (text, named and place.scheme is not None and place.depth > 0)
             continue
         parsed.body["place"], parsed.place_column = text, place.index
         if (error := cell_error(cells[place.index])) is not None:

@@ -52,10 +52,11 @@ class ReferenceLookup:
         ids = [each.id for each in self.places.values() if each.id not in self._ancestors]
         self._ancestors |= await ancestors_of(connection, ids)
 
-    def contradiction(self, slug: str, text: str) -> str | None:
-        """Return how another name of the place of a row contradicts it; None if the one contains the other, or is not known."""
-        other = self.places.get(self.slugs.get(("place", text), ""))
-        place = self.places.get(slug)
+    def contradiction(self, slug: str, text: str, *, must_be_known: bool) -> str | None:
+        """Return how another name of the place of a row contradicts it; None if the one contains the other, or it may be unknown."""
+        other, place = self.places.get(self.slugs.get(("place", text), "")), self.places.get(slug)
+        if other is None and place is not None and must_be_known:
+            return f"there is no place {text}, so it may be another than {slug}: correct it, or remove the column"
         if other is None or place is None or other.id in self._ancestors[place.id]:
             return None
         if ":" not in text and place.id in self._ancestors[other.id]:

@@ -78,7 +78,7 @@ class StatementImport:
         lookup = ReferenceLookup(self.caller)
         async for batch in read_batches(self._read_rows(result), BATCH_SIZE, self.on_progress):
             async with self.database.read() as connection:
-                compared = [text for row in batch for text in row.other_places.values()]
+                compared = [text for row in batch for text, _ in row.other_places.values()]
                 await lookup.load(connection, [reference for row in batch for reference in references_in(row.body)], compared)
             result.rows += len(batch)
             valid = _accept(batch, [self._validate(row, lookup) for row in batch], result)
@@ -126,8 +126,8 @@ class StatementImport:
     def _validate(self, row: ParsedRow, lookup: ReferenceLookup) -> ValidatedReport | FieldErrors:
         problems = [*row.problems, *substitute_slugs(row.body, lookup)]
         place = str(row.body.get("place", ""))
-        for index, text in row.other_places.items():
-            if (detail := lookup.contradiction(place, text)) is not None:
+        for index, (text, must_be_known) in row.other_places.items():
+            if (detail := lookup.contradiction(place, text, must_be_known=must_be_known)) is not None:
                 problems.append(FieldProblem(pointer="/place", detail=detail))
                 row.place_column = index
                 break

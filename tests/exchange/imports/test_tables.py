@@ -117,8 +117,8 @@ async def test_names_of_one_place_must_not_contradict(client: httpx.AsyncClient,
         ("SY02", "", "town"), ("XX", "SY02", "town"), ("XX", "SY02", ""), ("", "XX01", "land"),
     )]  # fmt: skip
     result = await check(client, csv_bytes(header, *rows))
-    assert [at for at, _ in problems(result)] == ["A5", "B6", "A7", "B8"]
-    assert "pcode:SY02 is oldtown, which does not contain town" in result["problems"][0]["detail"]
+    assert [at for at, _ in problems(result)] == ["B4", "A5", "B6", "A7", "B8"]
+    assert "pcode:SY02 is oldtown, which does not contain town" in result["problems"][1]["detail"]
     assert result["created"] == 1
 
 
