@@ -132,7 +132,8 @@ def _append(
         visible = each_same.standing or (each_same.reports[0] if submission.identifiers is not None else None)
         if visible is not None:
             known[fingerprint] = visible
-    others = {new.resolved.fingerprint for new in appended} - known.keys()
+    # As with those that are stored: what the caller may not see must not even change its place among the others.
+    others = {new.resolved.fingerprint for new in appended if new.entry.level <= submission.caller.level} - known.keys()
     if others and any(isinstance(each, ResolvedReport) and each.fingerprint in others for each in resolved):
         return None
     results: list[VisibleReport | FieldErrors] = []
