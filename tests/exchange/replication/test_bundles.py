@@ -28,8 +28,8 @@ from app.ledger.models import Partner
 from app.ledger.notes import COSIGNATURE, Checkpoint, SignedNote
 from app.ledger.partners import read_partners, read_public_proof
 from app.ledger.signing_key import LedgerKey
-from app.reports.models import Report
 from app.reports.amendments import reinstate_report
+from app.reports.models import Report
 from app.reports.service import correct_report, record_reports, retract_report
 from app.reports.validation import validate
 from app.storage.database import Database
