@@ -45,6 +45,12 @@ class InProcessApiClient:
             raise Problem(response.status_code, document.get("detail") or document["title"])
         return document
 
+    async def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> httpx.Response:
+        """Send a request, and return its response, whatever its status."""
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        async with self._slots:
+            return await self._client.request(method, path, content=b"" if body is None else orjson.dumps(body), headers=sent)
+
     async def get_all(self, path: str, **parameters: str | None) -> list[Document]:
         """Return the items of all pages of a list."""
         page = await self.get(path, limit=1000, **parameters)

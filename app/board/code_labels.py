@@ -1,5 +1,6 @@
 """Labels of the API's codes. Each kind brings those of its own codes (`app.domain.kinds`)."""
 
+from app.board.desk.messages import DESK_LABELS
 from app.board.localization import Localization
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import gettext_noop
@@ -72,7 +73,7 @@ _COMMON_LABELS = {
 }
 _KIND_LABELS = {name: {name: kind.title, **kind.code_labels} for name, kind in KINDS.items()}
 # Where two kinds share a code, the first registered kind labels it for texts that belong to no kind.
-_LABELS = {code: label for labels in reversed(_KIND_LABELS.values()) for code, label in labels.items()} | _COMMON_LABELS
+_LABELS = {code: label for labels in reversed(_KIND_LABELS.values()) for code, label in labels.items()} | _COMMON_LABELS | DESK_LABELS
 
 
 def label_for(code: str, locale: Localization, kind: str = "") -> str:

@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -11,6 +11,8 @@ from app.access.dependencies import CallerDep
 from app.board import guide
 from app.board.api_client import InProcessApiClient
 from app.board.cards import build_card
+from app.board.desk.endpoints import router as desk
+from app.board.desk.session import reject_cross_site
 from app.board.localization import Localization
 from app.board.overview_page import load_records, overview_context
 from app.board.place_page import place_context
@@ -24,6 +26,7 @@ from app.http.state import app_state, request_state
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 router.include_router(guide.router)
+router.include_router(desk)
 
 # The form of a time slider sends a step and the slider's fields; the response redirects to the `as_of` of the step.
 Step = Annotated[int | None, Query(ge=0, le=MAX_STEPS)]
@@ -87,7 +90,7 @@ async def show_sign_in(request: Request, locale: LocalizationDep, ended: bool = 
 @router.post("/sign-in")
 async def sign_in(request: Request, locale: LocalizationDep) -> Response:
     """Store a valid key in the session cookie; show the form again for any other."""
-    _reject_cross_site(request)
+    reject_cross_site(request)
     form = await read_body(request, MAX_FORM_BYTES)
     key = parse_qs(form.decode("utf-8", "replace")).get("key", [""])[0].strip()
     if not _KEY.fullmatch(key) or not await _is_valid(request, key):
@@ -102,7 +105,7 @@ async def sign_in(request: Request, locale: LocalizationDep) -> Response:
 @router.post("/sign-out")
 async def sign_out(request: Request) -> Response:
     """End the reader's session."""
-    _reject_cross_site(request)
+    reject_cross_site(request)
     await app_state(request).sessions.end(request.scope)
     return end_session(RedirectResponse(f"{root_path(request)}/", 303, NOT_STORED), request)
 
@@ -125,14 +128,6 @@ async def _is_valid(request: Request, key: str) -> bool:
             return False
         raise
     return True
-
-
-def _reject_cross_site(request: Request) -> None:
-    """Reject form posts of other sites; otherwise they could sign a reader in or out (login and logout CSRF)."""
-    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    same_origin = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    if not (same_origin if fetch_site is None else fetch_site in ("same-origin", "none")):
-        raise Problem(403, "This form was sent by another site.")
 
 
 def _sign_in_page(request: Request, locale: Localization, status: int = 200, *, ended: bool = False) -> Response:

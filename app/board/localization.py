@@ -1,12 +1,13 @@
 """The board's four languages: message catalogues, the choice of a language, numbers and dates."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from unicodedata import bidirectional
+from unicodedata import bidirectional, decimal
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
@@ -15,11 +16,13 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_compact_decimal, format_decimal
 from babel.support import NullTranslations, Translations
 
+from app.domain.kinds.showing import gettext_noop
 from app.domain.times import day_of
 from app.http.content_negotiation import parse_weights
 
 LANGUAGES = {"en": "English", "ar": "العربية", "fr": "Français", "es": "Español"}
 DEFAULT_LANGUAGE = "en"
+TIME_WORDS = gettext_noop("in=in|by=by|to=to|early=early|mid=mid|late=late|days=days|weeks=weeks|months=months|hours=hours|today=today")
 CATALOGUES = Path(__file__).parent / "locale"
 
 
@@ -61,6 +64,27 @@ class Localization:
         """Isolate a name or words where their direction may differ from the language's."""
         isolated = self.direction == "rtl" or any(bidirectional(each) in ("R", "AL") for each in text)
         return f"\u2068{text}\u2069" if isolated else text
+
+    def to_english(self, text: str) -> str:
+        """Return typed words with the names of months, weekdays and units of time in English, and with ASCII digits."""
+        text = "".join(str(decimal(each)) if each.isdecimal() else each for each in text)
+        return re.sub(r"[^\W\d_]+", lambda match: self._english_words.get(match[0].casefold(), match[0]), text)
+
+    @cached_property
+    def _english_words(self) -> dict[str, str]:
+        if self.language == DEFAULT_LANGUAGE:
+            return {}
+        english = Locale.parse(DEFAULT_LANGUAGE)
+        words = {}
+        for table in ("months", "days"):
+            for context in ("format", "stand-alone"):
+                for at, name in getattr(self._locale, table)[context]["wide"].items():
+                    words[str(name).casefold()] = str(getattr(english, table)["format"]["wide"][at])
+        # One message with all words, because a form of one language may stand for several English ones.
+        for pair in self.gettext(TIME_WORDS).split("|"):
+            meaning, _, theirs = pair.partition("=")
+            words |= dict.fromkeys(theirs.casefold().split(","), meaning)
+        return words
 
     def number(self, value: float) -> str:
         """Format a number with grouped digits."""

@@ -15,6 +15,7 @@ from app.storage.database_errors import classify_database_error
 
 BOARD_STREAM = "/stream"
 API_STREAM = "/v1/stream"
+DESK = "/desk"
 LANGUAGE_MAX_AGE_SECONDS = 31_536_000
 
 
@@ -28,7 +29,7 @@ class BoardMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Rewrite the request where it asks for the board, and call the application."""
         path = scope["path"] if scope["type"] == "http" else ""
-        has_key = path in (BOARD_STREAM, "/", "/sign-in") or path.startswith("/places/")
+        has_key = path in (BOARD_STREAM, "/", "/sign-in", DESK) or path.startswith(("/places/", f"{DESK}/"))
         if path == BOARD_STREAM:
             scope = dict(scope, path=API_STREAM, raw_path=API_STREAM.encode())
         elif has_key or path == "/guide" or path.startswith(("/guide/", "/embed/")):
@@ -44,7 +45,9 @@ class BoardMiddleware:
         await self._app(scope, receive, send)
 
     async def _add_key(self, scope: Scope) -> Scope:
-        if scope["method"] not in ("GET", "HEAD") or "authorization" in HTTPConnection(scope).headers:
+        # The forms of the desk carry a token of the session, which their handlers check first.
+        reads = scope["method"] in ("GET", "HEAD") or scope["path"].startswith(f"{DESK}/")
+        if not reads or "authorization" in HTTPConnection(scope).headers:
             return scope
         found = self._sessions.read(scope)
         if found is None or await self._sessions.is_ended(found[1]):

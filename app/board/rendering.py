@@ -113,6 +113,7 @@ class PageRoute(APIRoute):
                     return end_session(RedirectResponse(f"{root_path(request)}/sign-in?ended=true", 303), request)
                 kept = {name: value for name, value in problem.headers.items() if name in ("Connection", "Retry-After")}
                 status, details = problem.status, [f"{each.pointer.removeprefix('?')}: {each.detail}" for each in problem.errors]
+                details = details or ([problem.detail] if status in (403, 409) and problem.detail else [])
             except RequestValidationError as error:
                 kept = {}
                 status, details = 422, [f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()]

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import secrets
 from datetime import timedelta
 
@@ -21,6 +22,7 @@ from app.storage.database import Database
 
 LANGUAGE_COOKIE = "lifeline_language"
 _HKDF_INFO = b"lifeline board session 1"
+_FORM_INFO = b"lifeline board form 1"
 MAX_KNOWN_SESSIONS = 10_000
 
 
@@ -40,7 +42,12 @@ class Sessions:
         secret = secrets.token_urlsafe(32) if given is None else given.get_secret_value()
         derived = HKDF(SHA256(), 32, None, _HKDF_INFO).derive(secret.encode())
         self._fernet = Fernet(base64.urlsafe_b64encode(derived))
+        self._form_key = HKDF(SHA256(), 32, None, _FORM_INFO).derive(secret.encode())
         self._max_age_seconds = settings.session_hours * 3600
+
+    def form_token(self, cookie_hash: str) -> str:
+        """Return the token that a form of a session carries; another site cannot know it."""
+        return hmac.new(self._form_key, cookie_hash.encode(), hashlib.sha256).hexdigest()
 
     def encrypt(self, key: str) -> str:
         """Return the value of a session cookie for a key."""

@@ -8,11 +8,12 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access.dependencies import DatabaseDep, Reporter, SettingsDep
+from app.access.dependencies import DatabaseDep, Reporter, ReporterOrCurator, SettingsDep
 from app.access.idempotency import WriteResult, idempotent_write
 from app.drafts import article, service
 from app.drafts.models import Draft
-from app.drafts.schemas import ArticleIn, DraftOut, DraftPage, DraftPatch, DraftStatus, ReadingOut
+from app.drafts.preview import preview_report
+from app.drafts.schemas import ArticleIn, DraftOut, DraftPage, DraftPatch, DraftStatus, PreviewOut, ReadingOut
 from app.http.cursors import Cursor
 from app.http.openapi import (
     AMEND_ERRORS,
@@ -68,6 +69,30 @@ async def create_draft(request: Request, caller: Reporter, settings: SettingsDep
         return await _result(session, draft, caller.level, settings, 201)
 
     return await idempotent_write(request, caller, write)
+
+
+@router.post(
+    "/drafts/preview",
+    summary="Preview a report",
+    response_model=PreviewOut,
+    **create_operation(*REPORT_MODELS.values(), name="ReportIn", examples=REPORTS, responses=AMEND_ERRORS, idempotent=False)
+    | {"status_code": 200},
+)
+async def create_preview(
+    caller: ReporterOrCurator,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    body: Annotated[Any, Depends(json_body)],
+    corrects: Annotated[
+        UUID | None, Query(description="The report that it would correct.", examples=["01900000-0000-7000-8004-000000000002"])
+    ] = None,
+) -> Response:
+    """Return what a report would change: its indicator and the level of its place, before and after. Records nothing.
+
+    It is checked as a report is. Needs the scope `report` or `curate`.
+    """
+    found = await preview_report(database, caller, validate(body, settings), corrects, settings)
+    return Response(orjson.dumps(found), headers={"Cache-Control": "no-store"}, media_type=JSON)
 
 
 @router.get("/drafts", summary="List drafts", response_model=DraftPage, responses=SCOPED_LIST_ERRORS)

@@ -37,6 +37,33 @@ class DraftOut(BaseModel):
     links: dict[str, str] = Field(description="Path of the draft, of its confirmation and rejection, and of the `report` once confirmed.")
 
 
+class PreviewedIndicator(BaseModel):
+    """The assessment of an indicator."""
+
+    kind: str = Field(description="Kind of the indicator.")
+    subject: str = Field(description="What it is about, such as a supply or a route.")
+    value: dict[str, Any] | None = Field(description="The assessed value; null if no report leads.")
+    agreement: str | None = Field(description="Whether the sources agree; null if no report stands.")
+
+
+class PreviewedSituation(BaseModel):
+    """The level of urgency of a place."""
+
+    level: str | None = Field(description="Level of urgency; null if no report leads.")
+    because: list[dict[str, Any]] = Field(description="Reasons for the level, as in a situation.")
+
+
+class PreviewOut(BaseModel):
+    """What a report would change. Nothing was recorded."""
+
+    report: ReportIn = Field(description="The report as it would be recorded: relative times resolved, defaults and label filled in.")
+    existing: str | None = Field(description="Identifier of the report that stands for this statement already; null for a new one.")
+    indicator_before: PreviewedIndicator | None = Field(description="The assessment of its indicator now; null if there is none.")
+    indicator: PreviewedIndicator | None = Field(description="The assessment with the report.")
+    situation_before: PreviewedSituation = Field(description="The level of its place now.")
+    situation: PreviewedSituation = Field(description="The level with the report.")
+
+
 class DraftPage(ListEnvelope[DraftOut]):
     """A page of drafts, in the order in which they were made."""
 

@@ -20,7 +20,7 @@ NAMED = "~named"
 
 OUTCOMES = table_of(LedgerEntry).alias("outcomes")
 _CITED = and_(OUTCOMES.c.report_id == col(Report.id), OUTCOMES.c.type == "outcome")
-# A retracted report is no evidence until it is reinstated, and a label hides what it is evidence of. A corrected one still counts as it was recorded.
+# A retracted report is no evidence until it is reinstated, and a label hides what it is evidence of. A corrected one counts as recorded.
 EVIDENCE_CHANGES = ("retraction", "reinstatement", "label")
 
 

@@ -570,6 +570,7 @@ WRITES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("POST", "/v1/indicators/{id}/outcome"): (_REASON | {"outcome": "unknown"}, _REASON | {"outcome": "averted"}),
     ("POST", "/v1/label-proposals/{id}/confirmation"): (None, None),
     ("POST", "/v1/drafts"): (report(value={"people": 79}), report(value={"people": 80})),
+    ("POST", "/v1/drafts/preview"): (report(value={"people": 83}), report(value={"people": 84})),
     ("PATCH", "/v1/drafts/{id}"): ({"value": {"people": 81}}, {"value": {"people": 82}}),
     ("POST", "/v1/drafts/{id}/confirmation"): (None, None),
     ("POST", "/v1/drafts/{id}/rejection"): (_REASON, {"reason": "another"}),

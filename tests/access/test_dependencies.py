@@ -52,6 +52,7 @@ NEEDS: dict[str, tuple[Scope, ...] | None] = {
     "POST /v1/reports/{id}/correction": (REPORT, CURATE),
     "POST /v1/reports/{id}/retraction": (REPORT, CURATE),
     "POST /v1/reports/{id}/reinstatement": (REPORT, CURATE),
+    "POST /v1/drafts/preview": (REPORT, CURATE),
     **dict.fromkeys(
         (
             "POST /v1/indicators/{id}/outcome", "POST /v1/sources/{slug}/grades", "POST /v1/reports/{id}/label", "GET /v1/label-proposals",

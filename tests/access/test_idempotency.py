@@ -40,8 +40,8 @@ POSTS: dict[str, tuple[Any, Any]] = {
 }
 # Without a body: see the test below.
 DRAFT_CONFIRMATION = "/v1/drafts/{id}/confirmation"
-# Write nothing that a repetition would write twice: a reading of an article, and a cosignature of the same checkpoint.
-WRITE_NOTHING_TWICE = {"/v1/drafts/from-text", "/v1/witness/add-checkpoint"}
+# Write nothing that a repetition would write twice: a reading of an article, a preview, and a cosignature of the same checkpoint.
+WRITE_NOTHING_TWICE = {"/v1/drafts/from-text", "/v1/drafts/preview", "/v1/witness/add-checkpoint"}
 # Without a body, for a webhook with a delivery log: see tests/webhooks, and the test below.
 REDELIVERY = "/v1/webhooks/{id}/deliveries/{delivery}/redelivery"
 # Without a body, for the proposal of another key: see the tests of labels.

@@ -104,6 +104,8 @@ async def by_retraction(one: Attacker) -> None:
     assert again["id"] != secret["id"]
     proposals = (await one.curator.get("/v1/label-proposals?limit=1000")).json()["items"]
     assert [each["sensitivity"] for each in proposals if each["report"] == again["id"]] == ["clear"]
+    await post(one.reporter, f"/v1/reports/{secret['id']}/reinstatement", reason="said after all")
+    assert await level_of(one.curator, secret["id"]) == "red"
 
 
 async def by_import(one: Attacker) -> None:
@@ -178,7 +180,7 @@ async def by_draft(one: Attacker) -> None:
 DOORS: dict[str, tuple[Callable[[Attacker], Awaitable[None]], ...]] = {
     "/v1/reports": (by_sending_again,),
     "/v1/reports/{id}/correction": (by_correction,),
-    "/v1/reports/{id}/retraction": (by_retraction,),
+    **dict.fromkeys(("/v1/reports/{id}/retraction", "/v1/reports/{id}/reinstatement"), (by_retraction,)),
     "/v1/imports": (by_import, by_full_import),
     "/v1/indicators/{id}/outcome": (by_outcome,),
     "/v1/reports/{id}/label": (by_label,),
@@ -190,7 +192,7 @@ RECOGNISING = {by_draft, by_sending_again, by_import, by_full_import}
 # Collections whose operations write no report.
 OTHER = {"keys", "places", "routes", "sources", "webhooks", "witness"}
 # Operations on drafts that record nothing.
-NO_DOORS = {"/v1/drafts/from-text", "/v1/drafts/{id}/rejection"}
+NO_DOORS = {"/v1/drafts/from-text", "/v1/drafts/preview", "/v1/drafts/{id}/rejection"}
 
 
 @sqlite_only

@@ -192,3 +192,44 @@ def _month_days(value: dict[str, str], anchor: date, *, future: bool) -> tuple[d
             near = (first - anchor).days <= MAX_DAYS_AHEAD if future else (anchor - first).days <= MAX_DAYS_AGO
             return (first, last) if (near or year) and not (number_ and "part" in value) else None
     return None
+
+
+_PROPER = re.compile(rf"\b(?:{'|'.join((*_MONTHS, *_WEEKDAYS))})\b", re.IGNORECASE)
+_TYPED = re.compile(r"(?:(?P<open>by|before|until|after|from|since)|in|on|within|for) ", re.IGNORECASE)
+
+
+def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None:
+    """Return the times that typed words mean, counted from a day; None if that is not certain.
+
+    They are `first` and `last` day, either None for an open end, or the fields that `duration` returns. In the future, durations are read.
+    """
+    text = _PROPER.sub(lambda match: match[0].capitalize(), " ".join(text.split()))
+    ends = re.split(r" (?:to|until|-|\u2013) ", text)
+    if len(ends) == 2 and (pair := [_days_of(each, anchor, future=future) for each in ends]) and all(pair):
+        (first, _), (_, last) = (each or (anchor, anchor) for each in pair)
+        return {"first": first, "last": last} if first <= last else None
+    opening = _TYPED.match(text)
+    bare = text[opening.end() :] if opening else text
+    if (meant := _days_of(bare, anchor, future=future)) is not None:
+        side = (opening["open"] or "").lower() if opening else ""
+        return {"first": None if side in ("by", "before", "until") and future else meant[0], "last": None if side == "after" else meant[1]}
+    if future:
+        if bare.lower() in _IMMINENCE:
+            return {"imminence": bare.lower()}
+        for each in (text, bare):
+            match = _MENTION.fullmatch(each)
+            if match is not None and match["T"]:
+                return duration(each.lower())
+    return None
+
+
+def _days_of(text: str, anchor: date, *, future: bool) -> tuple[date, date] | None:
+    near = ("yesterday", "today", "tomorrow")
+    if text.lower() in near:
+        return (day := anchor + timedelta(days=near.index(text.lower()) - 1)), day
+    try:
+        return (day := date.fromisoformat(text)), day
+    except ValueError:
+        pass
+    match = _MENTION.fullmatch(text)
+    return days(_mention(match).value, anchor, future=future) if match is not None and match["D"] else None

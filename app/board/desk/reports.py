@@ -1,0 +1,81 @@
+"""The page of one statement: who entered it, what it says, and what can be done with it."""
+
+from typing import Any
+
+from fastapi import Response
+
+from app.access.principal import Scope
+from app.board.code_labels import label_for
+from app.board.desk.session import Desk, errors_of
+from app.board.desk.statements import report_words
+from app.board.value_text import date_range_text, value_text
+from app.domain.kinds import KINDS
+from app.domain.times import utc_now
+from app.http.problems import not_found
+from app.reports.schemas import WarningOutcome
+
+
+async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
+    """Show a statement; with a form, withdraw it, undo that, or record what became of it."""
+    report = await desk.api.get(f"/v1/reports/{report_id}", as_of=None)
+    names, do, problems = await desk.names(), desk.text("do"), []
+    if do in ("retraction", "reinstatement", "outcome"):
+        reason = {"reason": desk.text("reason")}
+        if do == "outcome":
+            sent = {"outcome": desk.text("outcome"), "report": desk.text("report")} | reason
+            status, answer = await desk.send("POST", f"/v1/indicators/{report['indicator']}/outcome", sent)
+        else:
+            status, answer = await desk.send("POST", f"/v1/reports/{report_id}/{do}", reason)
+        if status in (200, 201):
+            return desk.redirect(f"/desk/reports/{report_id}", done=do)
+        errors, others = errors_of(answer, ())
+        problems = [*errors.values(), *others]
+    elif do:
+        raise not_found("action")
+    kind, locale = KINDS[report["kind"]], desk.locale
+    is_own = desk.caller.organisation == report["recorded_by"] or desk.may(Scope.CURATE)
+    warns = kind.has_outcome and kind.warns(kind.value_model.model_validate(report["value"]))
+    evidence, outcome = [], ""
+    if warns:
+        evidence = await _evidence(desk, report, kind.evidence_kinds | {kind.name})
+        indicator = await desk.api.get(f"/v1/indicators/{report['indicator']}", as_of=None)
+        outcome = (indicator["value"] or {}).get("outcome") or ""
+    source = (await desk.api.records_by_slug("sources", [report["source"]])).get(report["source"])
+    return await desk.page(
+        "report.html",
+        422 if problems else 200,
+        words=report_words(report, names, locale),
+        report=report,
+        source=source,
+        done=done,
+        problems=problems,
+        is_own=is_own,
+        warns=warns,
+        outcome=outcome if outcome != "pending" else "",
+        outcomes=[(each, label_for(f"outcome_{each}", locale)) for each in WarningOutcome.__value__.__args__ if each != "pending"],
+        evidence=evidence,
+    )
+
+
+async def _evidence(desk: Desk, report: Any, kinds: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the statements that may show what became of a warning, newest first, as they are read in a list."""
+    listed = await desk.api.get_all("/v1/reports", place=report["place"], status="standing", as_of=None)
+    about = [each for each in listed if each["kind"] in kinds and each["id"] != report["id"]]
+    names = await desk.names(["sources"])
+    return [(each["id"], line(desk, each, names.name("sources", each["source"]))) for each in reversed(about)]
+
+
+def line(desk: Desk, report: Any, source: str) -> str:
+    """Return a statement in one line."""
+    kind = KINDS[report["kind"]]
+    subject = label_for(str(report["value"].get(kind.filter_field, "")), desk.locale, kind.name)
+    text = value_text(report["value"], kind.name, desk.locale)
+    return f"{subject}: {text} \u2013 {desk.locale.embed(source)}, {date_range_text(report['stated_at'], None, desk.locale)}"
+
+
+async def today_page(desk: Desk) -> Response:
+    """Show what the organisation of the key entered today, newest first."""
+    listed = await desk.api.get_all("/v1/reports", updated_since=utc_now().date().isoformat(), as_of=None)
+    own = [each for each in listed if desk.caller.organisation in (each["recorded_by"], each["drafted_by"])]
+    names = await desk.names()
+    return await desk.page("today.html", entries=[report_words(each, names, desk.locale) for each in reversed(own)])

@@ -1,0 +1,137 @@
+"""A request to the desk: the reader's session, what its key may do, and the form that was sent with the token of the session."""
+
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import orjson
+from fastapi import Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.access.dependencies import CallerDep
+from app.access.principal import Principal, Scope
+from app.board.api_client import Document, InProcessApiClient
+from app.board.code_labels import label_for
+from app.board.desk.fields import FormField, field_label
+from app.board.desk.lookup import ALL, Names
+from app.board.desk.values import MESSAGES
+from app.board.localization import Localization
+from app.board.rendering import NOT_STORED, LocalizationDep, draw, render_page, root_path
+from app.domain.kinds import KINDS
+from app.domain.kinds.showing import gettext_noop
+from app.http.problems import Problem
+from app.http.request_body import read_body
+from app.http.state import app_state, request_state
+
+TITLES = {"places": gettext_noop("Places"), "sources": gettext_noop("Sources"), "routes": gettext_noop("Routes")}
+ADD = {"places": gettext_noop("Add a place"), "sources": gettext_noop("Add a source"), "routes": gettext_noop("Add a route")}
+# An article of 50,000 characters, percent-encoded twice: once in a form, and once beside the form of what it lacked.
+MAX_FORM_BYTES = 3_000_000
+ANOTHER_SITE = gettext_noop("This form was sent by another site.")
+OLD_FORM = gettext_noop("This form belongs to an earlier session. Go back, reload the page and send it again.")
+NO_SCOPE = gettext_noop("Your key may read only. To enter statements, sign in with a key that has the scope report or curate.")
+
+
+def reject_cross_site(request: Request) -> None:
+    """Reject form posts of other sites; otherwise they could act with the reader's session (CSRF)."""
+    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    same_origin = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not (same_origin if fetch_site is None else fetch_site in ("same-origin", "none")):
+        raise Problem(403, ANOTHER_SITE)
+
+
+@dataclass(slots=True)
+class Desk:
+    """One request; `form` is empty for GET."""
+
+    request: Request
+    locale: Localization
+    caller: Principal
+    api: InProcessApiClient
+    token: str
+    form: dict[str, list[str]] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """Return a field of the form; empty without it."""
+        return self.form.get(name, [""])[0].strip()
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether the key has a scope."""
+        return scope in self.caller.scopes
+
+    async def names(self, collections: Iterable[str] = ALL) -> Names:
+        """Return the records that the reader sees."""
+        return await Names.load(self.api, self.locale.language, sorted(set(collections)))
+
+    async def send(self, method: str, path: str, body: Any = None, *, part: str = "", **headers: str) -> tuple[int, Document]:
+        """Send a request of the form to the API, or one `part` of it; a form that is sent twice is executed once."""
+        once = self.text("once")
+        sent = {"Idempotency-Key": f"{once} {part} {path}"[:255]} if once and method == "POST" else {}
+        response = await self.api.send(method, path, body, sent | headers)
+        if response.status_code == 401:
+            raise Problem(401, "expired")
+        return response.status_code, orjson.loads(response.content)
+
+    async def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Render a page of the desk, which no cache keeps."""
+        shared: dict[str, Any] = {
+            "token": self.token,
+            "once": self.text("once") or secrets.token_urlsafe(12),
+            "may_curate": self.may(Scope.CURATE),
+        }
+        shared |= {"may_report": self.may(Scope.REPORT), "form": self.form, "errors": {}, "choices": {}, "problems": [], "names": None}
+        shared |= {"kinds": [(name, label_for(name, self.locale, name)) for name in KINDS], "done": ""}
+        shared |= {"field_label": field_label, "collections": [(each, TITLES[each], ADD[each]) for each in TITLES]}
+        shared |= {"translated_errors": {self.locale.gettext(each) for each in MESSAGES}}
+        shared |= {"head": await self.api.get("/v1/ledger/head", as_of=None), "signed_in": True, "fields": [], "back": self.text("back")}
+        page = await draw(partial(render_page, self.request, f"desk/{template}", self.locale, status, **shared | context))
+        request_state(self.request.scope)["cacheable"] = False
+        page.headers["Cache-Control"] = "no-store"
+        return page
+
+    def redirect(self, path: str, **query: str) -> Response:
+        """Lead to a page of the desk after a form, so that a reload sends nothing again."""
+        return RedirectResponse(f"{root_path(self.request)}{path}{'?' if query else ''}{urlencode(query)}", 303, NOT_STORED)
+
+
+async def open_desk(request: Request, caller: CallerDep, locale: LocalizationDep) -> Desk:
+    """Return the desk of a request; refuse a form of another site or session, a reader without a session, and a key that only reads."""
+    if request.method == "POST":
+        reject_cross_site(request)
+    session = app_state(request).sessions.read(request.scope)
+    if session is None or caller.key_id is None:
+        raise Problem(401, "Sign in first.")
+    if caller.scopes.isdisjoint((Scope.REPORT, Scope.CURATE)):
+        raise Problem(403, NO_SCOPE)
+    token = app_state(request).sessions.form_token(session[1])
+    desk = Desk(request, locale, caller, InProcessApiClient(request, lang=locale.language), token)
+    if request.method == "POST":
+        body = await read_body(request, MAX_FORM_BYTES)
+        desk.form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=500)
+        if not hmac.compare_digest(desk.text("token").encode(), token.encode()):
+            raise Problem(403, OLD_FORM)
+    return desk
+
+
+DeskDep = Annotated[Desk, Depends(open_desk)]
+
+
+def errors_of(problem: Mapping[str, Any], fields: Iterable[FormField]) -> tuple[dict[str, str], list[str]]:
+    """Return what the API says is wrong: by field, and what belongs to no field of the form."""
+    by_name = {name: each.name for each in fields for name in each.names()}
+    errors: dict[str, str] = {}
+    others: list[str] = []
+    for each in problem.get("errors", ()):
+        parts = each["pointer"].strip("/").split("/")
+        while parts and ".".join(parts) not in by_name:
+            parts.pop()
+        name = by_name.get(".".join(parts))
+        if name is None or name in errors:
+            others.append(f"{each['pointer'].strip('/')}: {each['detail']}")
+        else:
+            errors[name] = each["detail"]
+    return errors, others or ([] if errors else [problem.get("detail") or problem["title"]])

@@ -1,0 +1,230 @@
+"""The form of a statement: entered, corrected, or a draft; looked at before it is sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Response
+
+from app.board.code_labels import label_for
+from app.board.desk.fields import FormField, codes_of, report_fields
+from app.board.desk.lookup import Names
+from app.board.desk.session import Desk, errors_of
+from app.board.desk.values import Filled, form_of, read_form
+from app.board.value_text import subject_text, value_text
+from app.domain.kinds import KINDS
+from app.domain.kinds.showing import StatePlot
+from app.http.problems import Problem, not_found
+
+# What several statements out of one document share.
+SHARED = ("place", "source", "stated_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a statement goes: `path` is the page's own, `corrects` the report or `draft` the draft that the form changes."""
+
+    path: str
+    kind: str
+    corrects: Mapping[str, Any] | None = None
+    draft: Mapping[str, Any] | None = None
+    etag: str = ""
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The report as it is; empty for a new one."""
+        return self.corrects or (self.draft or {}).get("report") or {}
+
+
+def new_target(kind: str) -> Target:
+    """Return the target of a new statement; raise 404 for an unknown kind."""
+    if kind not in KINDS:
+        raise not_found("kind")
+    return Target(f"/desk/statements/{kind}", kind)
+
+
+async def statement_page(desk: Desk, target: Target, same: str = "") -> Response:
+    """Show the form; with what it says, look at it or send it."""
+    fields, names = report_fields(target.kind, desk.locale), await desk.names()
+    if target.corrects is not None:
+        label = desk.locale.gettext("Why it is corrected")
+        fields = [*fields, FormField("reason", "long", label, required=True)]
+    do = desk.text("do")
+    if not do:
+        desk.form = form_of(fields, target.record, names)
+        if same:
+            desk.form = await _shared_form(desk, fields, names, same)
+        return await _form_page(desk, target, fields, names)
+    if do == "resume":
+        return await _form_page(desk, target, fields, names)
+    if do.startswith("pick:"):
+        name, _, slug = do.removeprefix("pick:").partition("=")
+        of = next((each for each in fields if each.name == name), None)
+        if of is not None:
+            desk.form[name] = [_replace_name(desk.text(name), of, names, slug)]
+    filled = read_form(fields, desk.form, names, desk.locale)
+    body = _body(target, filled)
+    path = "/v1/drafts/preview" + (f"?corrects={target.corrects['id']}" if target.corrects else "")
+    status, preview = await desk.send("POST", path, {name: each for name, each in body.items() if name != "reason"})
+    problems: list[str] = []
+    if status == 422:
+        errors, problems = errors_of(preview, fields)
+        filled.errors = {**{name: text for name, text in errors.items() if name not in filled.errors}, **filled.errors}
+        # Another person's fault of the same field is told once.
+        problems = [each for each in problems if not filled.errors]
+        filled.errors = {name: filled.errors[name] for name in [each.name for each in fields] if name in filled.errors}
+    elif status != 200:
+        problems = [preview.get("detail") or preview["title"]]
+    if filled.errors or problems:
+        return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
+    if do in ("send", "draft"):
+        return await _send(desk, target, fields, names, filled, body)
+    return await _form_page(desk, target, fields, names, filled, preview=shown_preview(preview, names, desk))
+
+
+def _replace_name(text: str, of: FormField, names: Names, slug: str) -> str:
+    """Put a record in the place of the name in a list that may mean several, or that is unknown."""
+    label = names.label(of.collection, slug)
+    if not of.many:
+        return label
+    listed = [name.strip() for name in text.split(",")]
+    unclear = next((at for at, name in enumerate(listed) if len(names.find(of.collection, name)) != 1), len(listed) - 1)
+    return ", ".join(label if at == unclear else name for at, name in enumerate(listed))
+
+
+def _body(target: Target, filled: Filled) -> dict[str, Any]:
+    body = {"kind": target.kind, "value": {}, **filled.body}
+    relays = (target.record.get("provenance") or {}).get("relays")
+    if relays:
+        body["provenance"] = {**body.get("provenance", {}), "relays": relays}
+    return body
+
+
+async def _send(desk: Desk, target: Target, fields: list[FormField], names: Names, filled: Filled, body: dict[str, Any]) -> Response:
+    if target.corrects is not None:
+        status, done = await desk.send("POST", f"/v1/reports/{target.corrects['id']}/correction", body)
+    elif target.draft is not None:
+        patch = _patch(target.draft["report"], body)
+        status, done = await desk.send("PATCH", f"/v1/drafts/{target.draft['id']}", patch, **{"If-Match": target.etag})
+    else:
+        status, done = await desk.send("POST", "/v1/drafts" if desk.text("do") == "draft" else "/v1/reports", body)
+    if status not in (200, 201):
+        errors, problems = errors_of(done, fields)
+        filled.errors |= errors
+        return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
+    if target.draft is not None or desk.text("do") == "draft":
+        return desk.redirect("/desk/drafts")
+    return desk.redirect(f"/desk/reports/{done['id']}", done="existing" if status == 200 else "recorded")
+
+
+def _patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Merge Patch that makes one report of another."""
+    gone = {name: None for name, value in old.items() if name not in new and value is not None}
+    kept = {
+        name: _patch(old[name], value) if isinstance(value, dict) and isinstance(old.get(name), dict) else value
+        for name, value in new.items()
+    }
+    return gone | kept
+
+
+async def _shared_form(desk: Desk, fields: list[FormField], names: Names, same: str) -> dict[str, list[str]]:
+    report = await desk.api.get(f"/v1/reports/{quote(same, safe='')}", as_of=None)
+    whole = form_of(fields, {name: report[name] for name in (*SHARED, "provenance", "sensitivity")}, names)
+    return {name: text for name, text in whole.items() if name != "provenance.quote"}
+
+
+async def _form_page(
+    desk: Desk,
+    target: Target,
+    fields: list[FormField],
+    names: Names,
+    filled: Filled | None = None,
+    *,
+    preview: Any = None,
+    problems: list[str] | None = None,
+    status: int = 200,
+) -> Response:
+    fields = [replace(each, more=each.more and desk.text(each.name) in ("", each.default)) for each in fields]
+    context = {"errors": filled.errors, "choices": filled.choices} if filled else {}
+    if status == 422:
+        # A browser shows the page of an error like any other; its status tells scripts.
+        desk.form.pop("once", None)
+    return await desk.page(
+        "statement.html", status, target=target, fields=fields, names=names, preview=preview, problems=problems or [], **context
+    )
+
+
+def shown_preview(preview: Mapping[str, Any], names: Names, desk: Desk) -> dict[str, Any]:
+    """Return what a preview says, in words."""
+    locale, report = desk.locale, preview["report"]
+    kind, before, after = report["kind"], preview["indicator_before"], preview["indicator"]
+    routes = {slug: {"name": names.name("routes", slug)} for _, slug in names.listed("routes")}
+    return {
+        **report_words(report, names, locale),
+        "existing": preview["existing"],
+        "subject": after and subject_text(after["subject"], kind, routes, locale),
+        "before": _assessed(before, kind, locale),
+        "after": _assessed(after, kind, locale),
+        "level_before": preview["situation_before"]["level"] or "nothing_known",
+        "level": preview["situation"]["level"] or "nothing_known",
+        "because": list(dict.fromkeys(label_for(f"because_{each['reason']}", locale) for each in preview["situation"]["because"])),
+    }
+
+
+def _assessed(indicator: Mapping[str, Any] | None, kind: str, locale: Any) -> str:
+    if indicator is None or indicator["value"] is None:
+        return str(locale.gettext("No statements"))
+    agreement = indicator["agreement"]
+    return value_text(indicator["value"], kind, locale) + (f" ({label_for(agreement, locale)})" if agreement else "")
+
+
+def report_words(report: Mapping[str, Any], names: Names, locale: Any) -> dict[str, Any]:
+    """Return a report in words: what it says, each day resolved, and its label with what that means."""
+    kind, value = report["kind"], report["value"]
+    model = KINDS[kind].value_model
+    # Days from the statement are shown as the days that they are.
+    counted = {each.members.get(role) for each in report_fields(kind, locale) for role in ("days_min", "days_max")}
+    shown = {
+        name: each
+        for name, each in value.items()
+        if name not in counted
+        if each not in (None, [], "") and name in model.model_fields and each != model.model_fields[name].default
+    }
+    provenance = report.get("provenance") or {}
+    return {
+        "report": report,
+        "text": value_text(_for_text(kind, value), kind, locale),
+        "value": [(name, _shown(name, each, names, kind, locale)) for name, each in shown.items()],
+        "place": names.name("places", report["place"]),
+        "source": names.name("sources", report["source"]),
+        "via": [names.name("sources", slug) for slug in provenance.get("via") or ()],
+    }
+
+
+def _for_text(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a value with the fields that the plot of its kind reads from assessments."""
+    plot = KINDS[kind].plot
+    parts = dict.fromkeys(plot.parts.values(), value.get(plot.state)) if isinstance(plot, StatePlot) else {}
+    return parts | dict(value)
+
+
+def _shown(name: str, value: Any, names: Names, kind: str, locale: Any) -> str:
+    if isinstance(value, list):
+        return str(locale.comma.join(label_for(each, locale, kind) for each in value))
+    if isinstance(value, bool):
+        return label_for("yes" if value else "no", locale)
+    if isinstance(value, int):
+        return str(locale.number(value))
+    if KINDS[kind].references.get(name):
+        return names.name(f"{KINDS[kind].references[name]}s", value)
+    if len(value) == 10 and value[4:5] == value[7:8] == "-":
+        return str(locale.day(value))
+    return label_for(value, locale, kind) if codes_of(KINDS[kind].value_model, name) else value
+
+
+def required_report(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a report that stands; raise 409 for another, which is not corrected."""
+    if report["status"] != "standing":
+        raise Problem(409, f"The report is already {report['status']}.")
+    return report
