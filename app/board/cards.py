@@ -54,6 +54,11 @@ class CardItem:
     bar: Bar | None = None
     past_due: bool = False
 
+    @property
+    def severity(self) -> int:
+        """The place of a route among others, the worst first."""
+        return ("closed", "restricted", "unknown", "open").index(self.state or "unknown")
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -124,7 +129,7 @@ def _common_fields(item: Document, records: Records, locale: Localization, notes
         "stated": locale.day(item["stated_at"]),
         "stale": item["stale"],
         "contested": item["agreement"] == "contested",
-        "agreement": label_for(item["agreement"], locale),
+        "agreement": item["agreement"],
         "anchor": f"i-{identifier}",
         "notes": [
             *filter(None, notes),

@@ -1,7 +1,7 @@
 """Endpoints of the board: `/`, `/places/{slug}`, `/embed/{slug}`, sign-in, sign-out and static assets."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -13,8 +13,9 @@ from app.board.api_client import InProcessApiClient
 from app.board.cards import build_card
 from app.board.desk.endpoints import router as desk
 from app.board.desk.session import reject_cross_site
+from app.board.drawing.maps import place_map
 from app.board.localization import Localization
-from app.board.overview_page import load_records, overview_context
+from app.board.overview_page import load_records, overview_context, wall_context
 from app.board.place_page import place_context
 from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, draw, end_session, render_page, root_path
 from app.board.sessions import session_cookie
@@ -33,6 +34,7 @@ Step = Annotated[int | None, Query(ge=0, le=MAX_STEPS)]
 SliderDep = Annotated[TimeSlider, Depends()]
 SlugPath = Annotated[str, Path(max_length=100)]
 MAX_FORM_BYTES = 4096
+EMBED_REFRESH_SECONDS = 300
 _KEY = re.compile(r"[!-~]{1,2500}")
 
 
@@ -53,32 +55,55 @@ async def show_board(
     step: Step = None,
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
     q: Annotated[str, Query(max_length=100)] = "",
+    now: bool = False,
+    wall: bool = False,
+    hold: bool = False,
 ) -> Response:
-    """Show the places by urgency, one page of them."""
+    """Show the places by urgency, one page of them; with `wall` as a table for a screen on a wall, which turns its pages unless `hold`."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    context = await overview_context(InProcessApiClient(request, as_of, lang=locale.language), locale, number, q)
-    return await draw(render_page, request, "overview.html", locale, signed_in=caller.key_id is not None, **context)
+    api, signed_in = InProcessApiClient(request, as_of, lang=locale.language), caller.key_id is not None
+    if wall:
+        context = await wall_context(api, locale, number, now=now) | {"hold": hold, "fixed": as_of}
+        return await draw(render_page, request, "wall.html", locale, signed_in=signed_in, **context)
+    context = await overview_context(api, locale, number, q, now=now)
+    return await draw(render_page, request, "overview.html", locale, signed_in=signed_in, **context)
 
 
 @router.get("/places/{slug}")
 async def show_place(
-    request: Request, caller: CallerDep, locale: LocalizationDep, slug: SlugPath, slider: SliderDep, as_of: AsOf = None, step: Step = None
+    request: Request,
+    caller: CallerDep,
+    locale: LocalizationDep,
+    slug: SlugPath,
+    slider: SliderDep,
+    as_of: AsOf = None,
+    step: Step = None,
+    now: bool = False,
 ) -> Response:
     """Show one place: each indicator over time, and every report."""
     if step is not None:
         return _redirect_to_step(request, step, slider)
-    context = await place_context(InProcessApiClient(request, as_of, lang=locale.language), locale, slug)
+    context = await place_context(InProcessApiClient(request, as_of, lang=locale.language), locale, slug, now=now)
     return await draw(render_page, request, "place.html", locale, signed_in=caller.key_id is not None, **context)
 
 
 @router.get("/embed/{slug}")
 async def show_embedded_card(request: Request, locale: LocalizationDep, slug: SlugPath, as_of: AsOf = None) -> Response:
-    """Show the card of one place in a frame of another site, as a reader without a key sees it."""
+    """Show the card of one place in a frame of another site, as a reader without a key sees it; it loads again by itself."""
     api = InProcessApiClient(request, as_of, key="", lang=locale.language)
     situation = await api.get(f"/v1/situations/{slug}")
-    card = build_card(situation, await load_records(api, [situation]), locale)
-    return render_page(request, "embed.html", locale, framed=True, card=card, as_of=as_of)
+    records = await load_records(api, [situation])
+    card = build_card(situation, records, locale)
+    context: dict[str, Any] = {
+        "card": card,
+        "map": place_map(card, await api.get(f"/v1/places/{slug}", as_of=None), records["routes"]),
+        "sources": list(dict.fromkeys(each.source for each in (*card.people, *card.supplies, *card.routes, *card.other) if each.source)),
+    }
+    page = render_page(request, "embed.html", locale, framed=True, as_of=as_of, **context)
+    if as_of is None:
+        page.headers["Refresh"] = str(EMBED_REFRESH_SECONDS)
+    return page
 
 
 @router.get("/sign-in")

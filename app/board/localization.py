@@ -98,6 +98,10 @@ class Localization:
         """Format the day of an RFC 3339 date or date-time."""
         return format_date(day_of(text), "d MMM y", locale=self._locale)
 
+    def days_between(self, first: str, last: str) -> int:
+        """Return the number of days from one RFC 3339 date or date-time to a later one."""
+        return max((day_of(last) - day_of(first)).days, 0)
+
     def date_time(self, text: str) -> str:
         """Format an RFC 3339 date-time to the minute, in UTC."""
         return format_datetime(datetime.fromisoformat(text), "d MMM y, HH:mm 'UTC'", locale=self._locale)

@@ -10,6 +10,7 @@ from app.board.cards import build_card
 from app.board.code_labels import label_for
 from app.board.drawing.maps import place_map
 from app.board.drawing.plots import History, build_plot
+from app.board.drawing.timeline import build_timeline
 from app.board.localization import Localization
 from app.board.overview_page import load_records, page_context
 from app.board.value_text import Document, credit_text, credited_figures, pair_text, subject_text, value_text
@@ -20,9 +21,9 @@ from app.domain.times import day_of, utc_now
 MAX_PLOT_DAYS = 60
 
 
-async def place_context(api: InProcessApiClient, locale: Localization, slug: str) -> dict[str, Any]:
+async def place_context(api: InProcessApiClient, locale: Localization, slug: str, *, now: bool = False) -> dict[str, Any]:
     """Return the context of the page's template; raise 404 for an unknown place."""
-    context = await page_context(api)
+    context = await page_context(api, now=now)
     place = await api.get(f"/v1/places/{slug}", as_of=None)
     situation = await api.get(f"/v1/situations/{slug}")
     records = await load_records(api, [situation])
@@ -40,7 +41,8 @@ async def place_context(api: InProcessApiClient, locale: Localization, slug: str
         "card": card,
         "map": place_map(card, place, records["routes"]),
         "sections": sections,
-        "provenance": {each["id"]: each["provenance"] for each in reports["items"]},
+        "timeline": build_timeline(sections, until, locale),
+        "statements": {each["id"]: each for each in reports["items"]},
         "path": f"/places/{place['slug']}",
     }
 
@@ -69,6 +71,7 @@ def _section(indicator: Document, history: History, until: date, routes: Mapping
         text = pair_text(label_for(indicator["agreement"] or "relation_announced", locale), claims, locale)
     else:
         text = locale.gettext("no current statement")
+    plot = build_plot(kind, history, reports, min(until, max(horizon, newest)), locale)
     return {
         **indicator,
         "anchor": f"i-{indicator['id']}",
@@ -78,6 +81,8 @@ def _section(indicator: Document, history: History, until: date, routes: Mapping
             credit_text(figures, by_id[each]["source"]["name"], by_id[each]["stated_at"], locale)
             for each, figures in credited_figures(indicator, locale).items()
         ],
-        "plot": build_plot(kind, history, reports, min(until, max(horizon, newest)), locale),
+        "history": history,
+        # The plot of a single state would be empty but for one line: the timeline shows it.
+        "plot": plot if plot is not None and plot.shows_change else None,
         "texts": texts,
     }

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.http.error_examples import fit_error_examples
 from app.http.problems import MEDIA_TYPE, Problem, ProblemDetails, invalid_field
 from app.http.responses import REVISION_HEADER, json_response
 
@@ -196,6 +197,7 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
     for path, operations in (document["paths"] | document["webhooks"]).items():
         for method, operation in operations.items():
             _complete_operation(operation)
+            fit_error_examples(path, method, operation)
             # An operation that needs a scope describes a 403, and takes no clearance; others answer without a key with what is public.
             scoped = "403" in operation["responses"] and not any(each["name"] == "clearance" for each in operation.get("parameters", []))
             if method == "get" and operation["security"] and not scoped:

@@ -50,12 +50,13 @@ FILTERED = (
     "/v1/indicators?source=nurse", "/v1/reports.ndjson?source=agency&limit=1", "/v1/reports?updated_since=2026-11-24T09:00:03Z",
     "/v1/indicators?stale=true", "/v1/indicators?bbox=36,35,38,37", "/v1/reports?status=superseded", "/v1/reports?status=retracted",
     "/v1/alerts?limit=1", "/v1/changes?after=beginning", "/v1/indicators?source=nobody",
+    "/v1/reports?q=statement", "/v1/reports?q=food", "/v1/sources?q=nurse", "/v1/places?q=town", "/?q=statement",
     "/v1/indicators?source=nurze", "/v1/reports?place=oldtwon", "/v1/route-closures?route=nroth-road",
     "/ogc/collections/supply_runout_point/items?bbox=36,35,38,37&limit=1", "/ogc/collections/routes_line/items?bbox=36,35,38,37",
     "/ogc/collections/supply_runout_point/items?datetime=../2016-07-20T00:00:00Z", "/ogc/collections?f=html", "/ogc/api",
     "/ogc/collections/trapped_population_point/items?startindex=1&f=html", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
 )  # fmt: skip
-PAGES = ("/", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
+PAGES = ("/", "/?wall=1", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
 POLICIES = ("basis=no_parties", "min_reliability=C", "without=agency")
 # Asked again and again between the steps, so that it shows whether a hidden step ends what is cached.
 POLLED = (

@@ -256,7 +256,7 @@ async def test_signed_in_reader_sees_what_the_key_allows(
                 assert "private" in seen.headers["cache-control"]
                 hidden = await stranger.get(path)
                 assert "Water" not in hidden.text
-                assert "TLP:" not in hidden.text
+                assert "TLP:AMBER" not in hidden.text
     assert "Water" not in (await reader.get("/embed/oldtown")).text
 
 
@@ -280,7 +280,7 @@ async def test_cookie_is_for_this_site_and_hidden_from_scripts(filled: httpx.Asy
             assert "TLP:GREEN" in (await browser.get("/")).text
             out = await browser.post("/sign-out")
             assert out.status_code == 303
-            assert "TLP:" not in (await browser.get("/")).text
+            assert "TLP:GREEN" not in (await browser.get("/")).text
 
 
 async def test_signed_out_cookie_is_ended_in_every_process(
@@ -303,9 +303,9 @@ async def test_signed_out_cookie_is_ended_in_every_process(
         for browser in (reader, elsewhere):
             async with asyncio.timeout(5):
                 # On PostgreSQL another process is told a moment later.
-                while "TLP:" in await text(browser, stolen):
+                while "TLP:AMBER" in await text(browser, stolen):
                     pass
-            assert "TLP:" not in await text(browser, respelt)
+            assert "TLP:AMBER" not in await text(browser, respelt)
         assert (await asyncio.wait_for(stream, 10)).status_code == 200
         # To end it again writes nothing, nor does a cookie without a session.
         version = database.commit_notifier.version()
@@ -322,7 +322,7 @@ async def test_sign_out_after_the_key_was_revoked_ends_the_cookie(reader: httpx.
     assert (await reader.get("/", headers=stolen)).status_code == 303
     assert (await reader.post("/sign-out", headers=SAME_SITE | stolen)).status_code == 303
     assert (await reader.get("/", headers=stolen)).status_code == 200
-    assert "TLP:" not in (await reader.get("/", headers=stolen)).text
+    assert "TLP:AMBER" not in (await reader.get("/", headers=stolen)).text
 
 
 async def test_revoked_key_redirects_to_sign_in(reader: httpx.AsyncClient, database: Database) -> None:
@@ -334,7 +334,7 @@ async def test_revoked_key_redirects_to_sign_in(reader: httpx.AsyncClient, datab
     assert (ended.status_code, ended.headers["location"]) == (303, "/sign-in?ended=true")
     assert 'lifeline=""' in ended.headers["set-cookie"]
     assert "expired or was revoked" in (await reader.get(ended.headers["location"])).text
-    assert "TLP:" not in (await reader.get("/")).text
+    assert "TLP:AMBER" not in (await reader.get("/")).text
 
 
 async def test_wrong_key_is_reported_and_sets_no_cookie(filled: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:

@@ -329,7 +329,7 @@ def test_place_items_lead_to_their_statements(page: Page) -> None:
     for item in ("^Trapped", "^Medical supplies", "^Ramouseh"):
         page.locator(".place").get_by_role("link", name=re.compile(item)).click()
         expect(page.locator("section.indicator:target h2")).to_contain_text(re.compile(item.strip("^")))
-        expect(page.locator("section.indicator:target svg.plot circle.point").first).to_be_visible()
+        expect(page.locator("section.indicator:target tbody tr").first).to_be_visible()
     assert page.get_by_role("dialog").count() == 0
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.browser import needs_chromium, visit
 from tests.support.fixtures import FULL
@@ -90,6 +90,28 @@ def test_report_is_posted_read_back_and_refused_when_wrong(page: Page, demo: Ser
     assert status == 422
     assert "/value/people" in problem
     assert "urn:lifeline:problem:invalid" in problem
+
+
+def test_spreadsheets_are_chosen_as_files(page: Page) -> None:
+    block = page.locator(".opblock", has_text="/v1/imports").first
+    block.locator(".opblock-summary").click()
+    block.locator("button.execute").wait_for()
+    block.locator(".opblock-section-request-body select").first.select_option(label="application/vnd.oasis.opendocument.spreadsheet")
+    expect(block.locator("input[type=file]")).to_have_count(1)
+
+
+def test_key_is_kept_in_the_browser_only_where_asked(browser: Browser, demo: Server) -> None:
+    with visit(browser, demo.url) as page:
+        for path, kept in (("/docs?keep_key=true", 1), ("/docs", 0)):
+            page.goto(path)
+            page.locator(".opblock").first.wait_for()
+            assert page.locator(".auth-wrapper > button.authorize.locked").count() == 0
+            authorize(page, demo.key)
+            expect(page.locator(".auth-wrapper > button.authorize.locked")).to_have_count(1)
+            page.reload()
+            page.locator(".opblock").first.wait_for()
+            expect(page.locator(".auth-wrapper > button.authorize.locked")).to_have_count(kept)
+            assert (demo.key in page.evaluate("JSON.stringify(localStorage)")) == bool(kept)
 
 
 @pytest.mark.skipif(not FULL, reason="each operation takes seconds to open, and every example runs by HTTP: set TEST_FULL")

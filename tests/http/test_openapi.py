@@ -1,6 +1,7 @@
 """The OpenAPI document: the committed one is served, valid, complete, and compatible with the released one."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,14 @@ import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
 
+from app.access.principal import Scope
+from app.domain.tlp import Label
 from app.http.problems import PATTERNS
+from tests.support.fixtures import MakeClient, sqlite_only
 from tests.support.openapi import DOCUMENT, committed
 from tests.support.openapi_compat import breaking_changes
 
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
 OPERATIONS = [operation for operations in (DOCUMENT["paths"] | DOCUMENT["webhooks"]).values() for operation in operations.values()]
 
 
@@ -147,3 +152,32 @@ def test_document_is_valid(served: dict[str, Any]) -> None:
 def test_served_document_breaks_no_client_of_the_released_one(served: dict[str, Any]) -> None:
     findings = breaking_changes(committed("v1.released.json"), served)
     assert not findings, "These changes break clients of version 1:\n" + "\n".join(findings)
+
+
+@sqlite_only
+async def test_examples_of_errors_are_what_operations_answer(make_client: MakeClient) -> None:
+    """Call each operation with an unknown record, each with a key that lacks its scope, each list with a limit that is too high."""
+    reader, admin = await make_client(Scope.READ, clearance=Label.RED), await make_client(clearance=Label.RED)
+    differing = []
+    for template, operations in DOCUMENT["paths"].items():
+        known = {"{height}": "9", "{number}": "999"} | ({"{collection}": "places_point"} if "{feature}" in template else {})
+        path = re.sub(r"\{\w+\}", lambda found, known=known: known.get(found[0], UNKNOWN), template)  # type: ignore[misc]
+        for method, operation in operations.items():
+            examples = {
+                status: response["content"]["application/problem+json"]["example"]
+                for status, response in operation["responses"].items()
+                if "application/problem+json" in response.get("content", {})
+            }
+            if "403" in examples and "clearance" not in [each["name"] for each in operation.get("parameters", [])]:
+                answer = await reader.request(method, path, json={} if method in ("post", "patch") else None)
+                if answer.status_code == 403 and answer.json()["detail"] != examples["403"]["detail"]:
+                    differing.append((method, template, answer.json()["detail"], examples["403"]["detail"]))
+            answer = await admin.get(path) if "404" in examples and method == "get" else None
+            if answer is not None and answer.status_code == 404 and answer.json()["detail"] != examples["404"]["detail"]:
+                differing.append((method, template, answer.json()["detail"], examples["404"]["detail"]))
+            if method == "get" and "422" in examples:
+                (error,) = examples["422"]["errors"]
+                refused = await admin.get(path, params={error["pointer"].removeprefix("?"): "100001"})
+                if refused.status_code == 422 and not refused.json()["errors"][0]["detail"].startswith(error["detail"]):
+                    differing.append((method, template, refused.json()["errors"], error))
+    assert not differing, "\n".join(map(str, differing))

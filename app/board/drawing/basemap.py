@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import cos, hypot, radians
 from pathlib import Path
 from typing import Any
@@ -101,13 +101,26 @@ def line_path(line: Sequence[Point]) -> str:
 def _countries() -> list[dict[str, Any]]:
     countries: list[dict[str, Any]] = json.loads(DATA.read_text(encoding="utf-8"))["countries"]
     for country in countries:
-        country["rings"] = [(ring, _corners(ring)) for ring in map(_decode_ring, country["rings"])]
+        rings = [_unwrap(_decode_ring(ring)) for ring in country["rings"]]
+        # A viewport near the antimeridian shows what lies beyond it.
+        shifted = [[(x + turn, y) for x, y in ring] for ring in rings for turn in (-360, 360) if any(abs(x + turn) < 270 for x, _ in ring)]
+        country["rings"] = [(ring, _corners(ring)) for ring in (*rings, *shifted)]
     return countries
 
 
 def _decode_ring(ring: list[int]) -> Ring:
     # Longitudes and latitudes by turns, in hundredths of a degree, each as the difference to the point before.
     return [(x / 100, y / 100) for x, y in zip(accumulate(ring[::2]), accumulate(ring[1::2]), strict=True)]
+
+
+def _unwrap(ring: Ring) -> Ring:
+    """Let a ring run on beyond 180 degrees where it crosses the antimeridian; otherwise its edge would be a band around the earth.
+
+    A ring around a pole does not close then, and stays as it is.
+    """
+    turns = list(accumulate((round((before[0] - at[0]) / 360) for before, at in pairwise(ring)), initial=0))
+    unwrapped = [(x + 360 * turn, y) for (x, y), turn in zip(ring, turns, strict=True)]
+    return unwrapped if abs(unwrapped[-1][0] - unwrapped[0][0]) < 180 else ring
 
 
 def _corners(ring: Ring) -> tuple[Point, Point]:

@@ -78,6 +78,12 @@ class Plot:
     spans: list[Span] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 
+    @property
+    def shows_change(self) -> bool:
+        """Whether values or statements differ from one another."""
+        heights = {(each.high, each.low) for each in self.spans} | {(each.high, each.low) for each in self.points}
+        return len(heights) > 1
+
 
 def build_plot(kind: str, history: History, reports: Sequence[Document], until: date, locale: Localization) -> Plot | None:
     """Build the plot that a kind declares, from its first report to `until`; None where it declares none, or has nothing to draw."""

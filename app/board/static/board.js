@@ -67,6 +67,7 @@
     shownStep = next?.value;
     if (focus === "step" && next?.max === slider.max && next.form.elements.start.value === start) next.replaceWith(slider);
     addHandlers();
+    turnLater();
     const changed = [...fresh.querySelectorAll("[data-key]")].filter((each) => before.get(each.dataset.key) !== each.textContent);
     for (const each of changed) each.classList.add("changed");
     // For screen readers, but not at each step of a replay. Others see the mark on what has changed.
@@ -74,6 +75,18 @@
     const updated = changed.length ? `${live.dataset.updated} ${days.format(new Date())} ${clock.format(new Date())}` : "";
     announce(replay !== null ? "" : moved ? time : updated);
     if (focus) (document.getElementById(focus) || fresh.querySelector(`[href="${CSS.escape(focus)}"]`))?.focus({ preventScroll: true });
+  }
+
+  // --- the wall turns its pages ---------------------------------------------------------------------------------------
+  let turnTimer = null;
+  let turnAt = 0;
+  function turnLater() {
+    const { turn, next } = content().dataset;
+    clearTimeout(turnTimer);
+    if (!next) return;
+    // A change that is shown meanwhile does not keep a page for longer.
+    if (turnAt <= Date.now()) turnAt = Date.now() + turn * 1000;
+    turnTimer = setTimeout(async () => (await load(next, { push: "replaceState", moved: false })) || turnLater(), turnAt - Date.now());
   }
 
   let refreshTimer = null;
@@ -265,6 +278,7 @@
   window.addEventListener("online", () => connection?.abort());
   window.addEventListener("offline", () => (connection?.abort(), setState("lost")));
   addHandlers();
+  turnLater();
   setState("connecting");
   setInterval(showAge, 1000);
   setInterval(refresh, REFRESH_MS);
