@@ -89,7 +89,7 @@ def test_article_is_entered_by_forms_in_under_40_clicks(browser: Browser, empty:
             expect(page.get_by_role("heading", level=1)).to_contain_text(status)
             expect(page.get_by_role("status")).to_have_text(done)
         save_screenshot(page, "desk-report")
-        # What became of the warning of food is found from the page of the place.
+        # The form for the outcome of the warning of food is found from the page of the place.
         clicks.press("Our entries of today", "link")
         page.get_by_role("link", name=re.compile("Supplies: 12 Aug 2016")).click()
         clicks.count += 1

@@ -56,7 +56,7 @@ class Writers:
         while not self._stopped:
             try:
                 await self._write()
-                # What is killed is to have the processor, not they.
+                # The processor is for the server and the mirror, which are killed.
                 await asyncio.sleep(0.03)
             except httpx.TransportError:
                 await asyncio.sleep(0.05)

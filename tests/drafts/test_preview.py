@@ -25,7 +25,7 @@ async def test_preview_shows_what_a_report_changes_and_records_nothing(client: h
     assert (await client.post("/v1/drafts/preview", json=report(value={"people": 300000}))).json()["existing"] == first["id"]
     assert (await client.get("/v1/ledger/head")).json() == head
     assert (await client.get("/v1/situations/oldtown")).json() == situation
-    # What is recorded then is what was shown.
+    # The report recorded then is the one that was shown.
     recorded = await post(client, **warning)
     assert recorded["value"] == shown["report"]["value"]
     assert (await client.get("/v1/situations/oldtown")).json()["level"] == "critical"

@@ -32,7 +32,7 @@ async def test_batch_takes_what_waits_up_to_its_weight_in_order() -> None:
     batches: Batches[int, int] = Batches(runs, max_weight=4)
     sent = [asyncio.create_task(batches.submit(1))]
     await asyncio.sleep(0.001)
-    # The first waited for nobody.
+    # The first did not wait for another.
     assert runs.batches == [[1]]
     sent += [asyncio.create_task(batches.submit(each, weight)) for each, weight in ((2, 1), (3, 1), (2, 1), (5, 9), (6, 2), (7, 2), (8, 1))]
     await asyncio.sleep(0.001)

@@ -397,7 +397,7 @@ async def _exchange(make_sites: MakeSites, steps: list[tuple[str, int, int, int]
             for other in sites:
                 if site is not other:
                     assert (await other.read(await site.write(other))).complete
-    # What an entry changes is the same everywhere, but not its position: of two changes of one thing each site refuses the earlier.
+    # The changes of an entry are the same everywhere, but not its position: of two changes of one thing each site refuses the earlier.
     states = [await stored_assessments(each.url, positions=False) for each in sites]
     assert states[0] == states[1] == states[2]
     for each in sites:
