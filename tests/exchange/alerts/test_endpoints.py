@@ -1,6 +1,7 @@
 """Alerts: an Atom feed for feedparser, messages valid by the schema of CAP 1.2, nothing above the clearance."""
 
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,7 +9,6 @@ from urllib.parse import urlsplit
 import feedparser
 import httpx
 import pytest
-import xmlschema
 from lxml import etree
 
 from app.domain.kinds import KINDS
@@ -18,8 +18,16 @@ from tests.exchange.conftest import POLYGON, post
 from tests.support.factories import report
 from tests.support.fixtures import MakeClient, sqlite_only
 
-SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("cap12.xsd"))
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
+
+
+@cache
+def cap_schema() -> Any:
+    """Return the schema of CAP 1.2."""
+    # Every test process imports this file.
+    import xmlschema  # noqa: PLC0415
+
+    return xmlschema.XMLSchema(Path(__file__).with_name("cap12.xsd"))
 
 
 def text(message: bytes, name: str) -> str | None:
@@ -36,7 +44,7 @@ async def cap(client: httpx.AsyncClient, identifier: str) -> bytes:
     """Return a message, validated by the schema."""
     response = await client.get(f"/v1/alerts/{identifier}.cap")
     assert (response.status_code, response.headers["content-type"]) == (200, "application/cap+xml"), response.text
-    SCHEMA.validate(response.text)
+    cap_schema().validate(response.text)
     return response.content
 
 

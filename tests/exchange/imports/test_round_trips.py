@@ -1,6 +1,7 @@
 """Files that other programs save after reading an export are taken back: libhxl, pandas and LibreOffice."""
 
 import asyncio
+import importlib
 import io
 import shutil
 import subprocess
@@ -9,7 +10,6 @@ from typing import Any
 
 import httpx
 import hxl
-import pandas as pd
 import pytest
 
 from tests.exchange.imports.files import CSV, ODS, XLSX, send
@@ -31,8 +31,14 @@ async def exported(client: httpx.AsyncClient, name: str, format_: str, **query: 
     return (await client.get(f"/v1/{name}", params={"format": format_, "limit": 1000, **query})).content
 
 
+@pytest.fixture(scope="module")
+def pd() -> Any:
+    """Return pandas, which takes a second to import, and every test process imports this file."""
+    return importlib.import_module("pandas")
+
+
 @sqlite_only
-async def test_every_export_is_read_by_libhxl_and_pandas(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+async def test_every_export_is_read_by_libhxl_and_pandas(client: httpx.AsyncClient, filled: dict[str, Any], pd: Any) -> None:
     for name in LISTS:
         content, rows = await exported(client, name, "csv"), (await client.get(f"/v1/{name}", params={"limit": 1000})).json()["items"]
         with hxl.data(io.BytesIO(content)) as source:
@@ -48,7 +54,7 @@ async def test_reports_that_libhxl_saves_are_taken_back(client: httpx.AsyncClien
 
 
 @sqlite_only
-async def test_reports_that_pandas_saves_are_taken_back(client: httpx.AsyncClient, filled: dict[str, Any]) -> None:
+async def test_reports_that_pandas_saves_are_taken_back(client: httpx.AsyncClient, filled: dict[str, Any], pd: Any) -> None:
     table, workbook = await exported(client, "reports", "csv"), await exported(client, "reports", "xlsx")
     for frame in (pd.read_csv(io.BytesIO(table)), pd.read_excel(io.BytesIO(workbook), skiprows=[1])):
         await require_recorded(client, frame.to_csv().encode(), CSV)
