@@ -1,7 +1,7 @@
 """`/v1/changes` and `/v1/stream`: the ledger after a cursor, in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import lru_cache
 from typing import Annotated
 
@@ -22,7 +22,9 @@ from app.http.problems import invalid_field
 from app.http.query_params import Hashtags, Limit
 from app.http.responses import page_response
 from app.http.state import app_state, request_state
+from app.reference.names import Lang, localise
 from app.reference.suggestions import require_known_filters
+from app.storage.database import Database
 
 router = APIRouter(tags=["Changes"])
 
@@ -74,7 +76,18 @@ def _encode_event(change: ServedChange, level: int) -> bytes:
     return format_sse_event(event=change.type, data_str=change.json, id=CHANGE_CURSORS[level].encode(change.seq, change.seq))
 
 
-def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, start: int, *, hxl: bool) -> ListQuery:
+async def _bodies(database: Database, changes: Iterable[ServedChange], lang: str | None) -> list[str]:
+    """Return changes as JSON; entries stay as they were hashed, their documents have the names of a language."""
+    found = [each.json for each in changes]
+    if lang is None:
+        return found
+    async with database.read() as connection:
+        return await localise(connection, found, lang)
+
+
+def _list_query(
+    feed: ChangeFeed, caller: Principal, filters: ChangeFilters, start: int, *, database: Database, lang: str | None, hxl: bool
+) -> ListQuery:
     """Return the changes after a position, up to the head of the ledger at the first page."""
     head: int | None = None
 
@@ -84,7 +97,7 @@ def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, sta
         changes, last, revision = await feed.page(seq, limit=limit, level=caller.level, filters=filters)
         head = revision if head is None else head
         next_cursor = CHANGE_CURSORS[caller.level].encode(last, last) if last < head else None
-        return [change.json for change in changes if change.seq <= head], next_cursor, head
+        return await _bodies(database, (each for each in changes if each.seq <= head), lang), next_cursor, head
 
     return ListQuery("changes", fetch, level=caller.level, cursor_parameter="after", hxl=hxl)
 
@@ -94,9 +107,11 @@ def _list_query(feed: ChangeFeed, caller: Principal, filters: ChangeFilters, sta
 async def list_changes(
     request: Request,
     caller: CallerDep,
+    database: DatabaseDep,
     feed: FeedDep,
     filters: FiltersDep,
     after: After = None,
+    lang: Lang = None,
     wait: Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a change if there is none yet (long polling).")] = 0,
     limit: Limit = 100,
     format: TabularFormat = None,  # noqa: A002 - the parameter's name on the wire
@@ -112,7 +127,8 @@ async def list_changes(
     seq = await _start_seq(feed, caller, after, "?after")
     chosen = negotiate_format(request, TABULAR_FORMATS, format)
     if chosen is not Format.JSON:
-        return await list_response(request, _list_query(feed, caller, filters, seq, hxl=hxl), chosen, cursor=None, limit=limit)
+        query = _list_query(feed, caller, filters, seq, database=database, lang=lang, hxl=hxl)
+        return await list_response(request, query, chosen, cursor=None, limit=limit)
     start = asyncio.get_running_loop().time()
     while True:
         version = feed.version(caller.level)
@@ -130,7 +146,7 @@ async def list_changes(
             raise credential_revoked()
     return page_response(
         request,
-        [change.json for change in changes],
+        await _bodies(database, changes, lang),
         next_cursor=CHANGE_CURSORS[caller.level].encode(last, last),
         revision=revision,
         cacheable=wait == 0,

@@ -1,6 +1,6 @@
 """Names of places, sources and routes in the language of `lang`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -34,16 +34,23 @@ async def localise(connection: AsyncConnection, documents: Sequence[str], lang: 
         return list(documents)
     parsed = [orjson.loads(each) for each in documents]
     named = [each for document in parsed for each in _named(document, "")]
-    for type_, model in (("place", Place), ("source", Source)):
-        nodes = [node for each, node in named if each == type_]
-        # The slug of a protected source that a low clearance sees is in no row, so it gets no other name.
-        rows = select(col(model.id), col(model.slug), col(model.names)).where(col(model.slug).in_({node["slug"] for node in nodes}))
-        found = (await connection.execute(rows)).all() if nodes else []
-        then = await past_records(connection, type_, time_point, [row.id for row in found])
-        names = {row.slug: then[row.id]["names"] if row.id in then else row.names for row in found}
+    for model in (Place, Source):
+        nodes = [node for each, node in named if each == model.__tablename__]
+        names = await names_by_slug(connection, model, {node["slug"] for node in nodes}, time_point)
         for node in nodes:
             node["name"] = in_language(node["name"], names.get(node["slug"], {}), lang)
     return [orjson.dumps(each).decode() for each in parsed]
+
+
+async def names_by_slug(
+    connection: AsyncConnection, model: type[Place] | type[Source], slugs: Collection[str], time_point: TimePoint = LATEST
+) -> dict[str, Mapping[str, str]]:
+    """Return the names by language of places or sources, as they were known at a time point."""
+    # The slug of a protected source that a low clearance sees is in no row, so it gets no other name.
+    rows = select(col(model.id), col(model.slug), col(model.names)).where(col(model.slug).in_(slugs))
+    found = (await connection.execute(rows)).all() if slugs else []
+    then = await past_records(connection, model.__tablename__, time_point, [row.id for row in found])
+    return {row.slug: then[row.id]["names"] if row.id in then else row.names for row in found}
 
 
 def _named(node: Any, field: str) -> Iterator[tuple[str, dict[str, Any]]]:

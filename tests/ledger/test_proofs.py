@@ -1,6 +1,7 @@
 """Proofs of reports, and tiles: complete, of the right clearance, and without what was withheld since."""
 
 import json
+import math
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Kind
 from app.domain.tlp import Label
+from app.ledger.hash_chain import canonical_json
 from app.ledger.notes import Checkpoint, SignedNote, VerifierKey
-from app.ledger.tree import leaf_hash, root_from_inclusion, root_of
+from app.ledger.proofs import MAX_ENTRY_BYTES
+from app.ledger.tree import leaf_hash, root_from_inclusion, root_of, tree_root
 from app.settings import Settings
-from tests.ledger.helpers import signing_settings
+from tests.ledger.helpers import all_changes, signing_settings
 from tests.support.factories import SEEDED, Reference, post, report
 from tests.support.fixtures import MakeClient, mostly_sqlite, sqlite_only
 
@@ -158,6 +161,27 @@ async def test_withheld_entry_keeps_its_leaf_and_loses_its_content(
     # A reader with the clearance for both proves both.
     assert (await proved(client, raised["id"]))[1]["report"]["id"] == raised["id"]
     assert (await proved(client, relaying["id"], clearance="red"))[1]["report"]["provenance"]["relays"] == raised["id"]
+
+
+@sqlite_only
+async def test_entry_that_is_too_long_for_a_tile_keeps_its_leaf(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, reference: Reference
+) -> None:
+    """A client rebuilds the tree with the hash in its place, and reads the entry in the list of changes."""
+    turns = [2 * math.pi * at / 2500 for at in range(2500)]
+    ring = [[round(37 + math.cos(turn), 12), round(36 + math.sin(turn), 12)] for turn in turns]
+    await post(client, "/v1/places", slug="wide", name="Wide", geometry={"type": "Polygon", "coordinates": [[*ring, ring[0]]]})
+    size = SEEDED + 1
+    hashes = (await anonymous.get(f"/v1/ledger/tile/0/000.p/{size}")).content
+    entries = entries_of((await anonymous.get(f"/v1/ledger/tile/entries/000.p/{size}")).content)
+    assert [not each for each in entries] == [False] * SEEDED + [True]
+    leaves = [leaf_hash(each) if each else hashes[at * 32 : at * 32 + 32] for at, each in enumerate(entries)]
+    checkpoint = Checkpoint.parse(SignedNote.parse((await anonymous.get("/v1/ledger/checkpoint")).content).text)
+    assert (checkpoint.size, checkpoint.root) == (size, tree_root(leaves))
+    last = (await all_changes(anonymous))[-1]
+    added = ("seq", "hash", "redacted", "documents", "documents_complete")
+    entry = canonical_json({name: value for name, value in last.items() if name not in added})
+    assert (len(entry) > MAX_ENTRY_BYTES, leaf_hash(entry)) == (True, leaves[-1])
 
 
 @mostly_sqlite

@@ -312,7 +312,23 @@ async def test_lang_shows_names_in_a_language_wherever_they_are_shown(
     assert [detail["provenance"]["source"]["name"], *(each["source"]["name"] for each in detail["reports"])] == ["الوكالة", "الوكالة"]
     for path, name in (("sources/agency", "الوكالة"), ("sources/army", "Army"), ("routes/north-road", "الطريق")):
         assert (await client.get(f"/v1/{path}", params={"lang": "ar"})).json()["name"] == name
-    assert "المدينة" in (await anonymous.get("/v1/indicators.csv", params={"lang": "ar"})).text
+    items = (await anonymous.get("/v1/changes", params={"lang": "ar"})).json()["items"]
+    documents = [each for item in items for each in item["documents"]]
+    assert {each["place"]["name"] for each in documents} == {"المدينة"}
+    # An entry stays as it was hashed.
+    assert "Old town" in {item["detail"]["record"]["name"] for item in items if item["type"] == "place"}
+    message = (await anonymous.get("/v1/alerts", params={"kind": "supply_runout", "lang": "ar"})).text
+    cap = (await anonymous.get(f"/v1/alerts/{recorded['id']}.cap", params={"lang": "ar"})).text
+    for text in (message, cap):
+        assert ("المدينة" in text, "Old town" in text) == (True, False), text
+    assert ("الوكالة" in cap, "Agency" in cap) == (True, False)
+    for name in ("places_point", "supply_runout_point", "routes_line"):
+        features = (await anonymous.get(f"/ogc/collections/{name}/items", params={"lang": "ar"})).json()["features"]
+        one = (await anonymous.get(f"/ogc/collections/{name}/items/{features[-1]['id']}", params={"lang": "ar"})).json()["properties"]
+        names = {value for each in (*features, {"properties": one}) for key, value in each["properties"].items() if key.endswith("name")}
+        assert ({"المدينة", "الطريق"} & names != set(), "Old town" in names) == (True, False), names
+    for path in ("indicators.csv", "changes.csv"):
+        assert "المدينة" in (await anonymous.get(f"/v1/{path}", params={"lang": "ar"})).text
     assert "المدينة" in (await anonymous.get("/places/oldtown", params={"lang": "ar"})).text
     await patch(client, "places/oldtown", names={"ar": "حلب القديمة"})
     assert (await client.get("/v1/situations/oldtown", params={"lang": "ar"})).json()["place"]["name"] == "حلب القديمة"

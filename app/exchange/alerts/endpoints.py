@@ -18,6 +18,7 @@ from app.http.lists import ListFilters, negotiate_format
 from app.http.openapi import READ_ERRORS, problem_responses
 from app.http.problems import not_found
 from app.http.responses import absolute_url, json_response, next_url
+from app.reference.names import Lang
 from app.reference.queries import place_conditions
 from app.reference.suggestions import require_known_filters
 from app.reports.models import Report
@@ -45,6 +46,7 @@ class AlertFilters(ListFilters):
     """Filters of the list of alerts."""
 
     kind: Annotated[AlertKind, Field(description="Only alerts of this kind.")] = None
+    lang: Lang = None
 
 
 @router.get("/alerts", summary="List alerts", response_class=Response, responses=_FEED_RESPONSES)
@@ -67,7 +69,7 @@ async def list_alerts(
     before = ALERT_CURSOR.decode(filters.cursor)
     view = View(caller.level, horizons=settings.horizons)
     async with database.snapshot() as connection:
-        messages, last, revision = await list_messages(connection, where, view, before=before, limit=filters.limit)
+        messages, last, revision = await list_messages(connection, where, view, before=before, limit=filters.limit, lang=filters.lang)
         if not messages:
             await require_known_filters(connection, filters, caller.level)
     feed = absolute_url(request, "/v1/alerts")
@@ -84,12 +86,13 @@ async def get_alert(
     database: DatabaseDep,
     settings: SettingsDep,
     id: Annotated[str, Path(max_length=50, description=_ID, examples=["01900000-0000-7000-8004-000000000001"])],  # noqa: A002 - wire name
+    lang: Lang = None,
 ) -> Response:
     """Return a CAP 1.2 message: Restricted if the report is not labelled `clear`; Actual if it is sound, stood when it was recorded, and
     its credibility can be judged, else Draft. All-clear only if the assessment then said so, too.
     """
     async with database.snapshot() as connection:
-        message = await get_message(connection, id, View(caller.level, horizons=settings.horizons))
+        message = await get_message(connection, id, View(caller.level, horizons=settings.horizons), lang)
         revision = await current_revision(connection, caller.level)
     if message is None:
         raise not_found("alert")

@@ -16,6 +16,8 @@ from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.exchange.alerts.cap import AlertStatement, Message
 from app.ledger.models import LedgerEntry, seq_column
+from app.reference.models import Place, Source
+from app.reference.names import in_language, names_by_slug
 from app.reference.queries import place_geometries, places_by_id, sources_by_id
 from app.reports.models import Report
 from app.storage.paging import chunks, fetch_page
@@ -65,15 +67,21 @@ def _select_messages(level: int) -> Select[Any]:
 
 
 async def list_messages(
-    connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, *, before: int | None, limit: int
+    connection: AsyncConnection,
+    where: Sequence[ColumnElement[bool]],
+    view: View,
+    *,
+    before: int | None,
+    limit: int,
+    lang: str | None = None,
 ) -> tuple[list[Message], int | None, int]:
     """Return a page of messages on the reports that match `where`, newest first; the last seq if there are more; the head of the ledger."""
     statement = _select_messages(view.level).where(*where)
     rows, last, revision = await fetch_page(connection, statement, key="seq", after=before, limit=limit, level=view.level, descending=True)
-    return await _build_messages(connection, rows, view), last, revision
+    return await _build_messages(connection, rows, view, lang), last, revision
 
 
-async def get_message(connection: AsyncConnection, identifier: str, view: View) -> Message | None:
+async def get_message(connection: AsyncConnection, identifier: str, view: View, lang: str | None = None) -> Message | None:
     """Return a message by its identifier, None if none is visible at this level."""
     suffix = next(each for each in _TYPES if identifier.endswith(each))
     try:
@@ -82,13 +90,20 @@ async def get_message(connection: AsyncConnection, identifier: str, view: View) 
         return None
     statement = _select_messages(view.level).where(col(Report.id) == report, col(LedgerEntry.type).in_(_TYPES[suffix]))
     rows = (await connection.execute(statement.order_by(col(LedgerEntry.global_seq).desc()).limit(1))).mappings().all()
-    return (await _build_messages(connection, rows[:1], view))[0] if rows else None
+    return (await _build_messages(connection, rows[:1], view, lang))[0] if rows else None
 
 
-async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view: View) -> list[Message]:
-    sources = await sources_by_id(connection, {row["source_id"] for row in rows})
+async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view: View, lang: str | None) -> list[Message]:
+    known = await sources_by_id(connection, {row["source_id"] for row in rows})
+    sources = {id_: each.visible_at(view.level) for id_, each in known.items()}
     places = await places_by_id(connection, {row["place_id"] for row in rows})
-    geometries = await place_geometries(connection, {each.slug for each in places.values()})
+    slugs = {each.slug for each in places.values()}
+    geometries = await place_geometries(connection, slugs)
+    if lang is not None:
+        of_places = await names_by_slug(connection, Place, slugs)
+        of_sources = await names_by_slug(connection, Source, {each.slug for each in sources.values()})
+        places = {id_: replace(each, name=in_language(each.name, of_places.get(each.slug, {}), lang)) for id_, each in places.items()}
+        sources = {id_: replace(each, name=in_language(each.name, of_sources.get(each.slug, {}), lang)) for id_, each in sources.items()}
     ended = await _ended_messages(connection, rows, view.level)
     messages = []
     for row in rows:
@@ -114,7 +129,7 @@ async def _build_messages(connection: AsyncConnection, rows: Sequence[Any], view
                 credibility=row["credibility"],
                 quote=row["quote"],
                 url=row["url"],
-                source=sources[row["source_id"]].visible_at(view.level),
+                source=sources[row["source_id"]],
                 place=place,
                 geometry=geometries.get(place.slug),
             )

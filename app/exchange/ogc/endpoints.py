@@ -23,6 +23,7 @@ from app.http.query_params import PageCursor
 from app.http.responses import JSON, absolute_url, json_response, next_url
 from app.http.state import app_state
 from app.reference.geometry import BBox, parse_bbox
+from app.reference.names import Lang
 from app.storage.paging import current_revision
 
 OPENAPI30 = "application/vnd.oai.openapi+json;version=3.0"
@@ -161,6 +162,7 @@ async def list_features(
     startindex: Annotated[int, Query(ge=0, le=MAX_START_INDEX, description=_START_INDEX)] = 0,
     crs: Annotated[str | None, Query(max_length=200, description=_CRS)] = None,
     bbox_crs: Annotated[str | None, Query(alias="bbox-crs", max_length=200, description=_CRS)] = None,
+    lang: Lang = None,
     f: PageFormat = None,
 ) -> Response:
     """List features as GeoJSON, in the order of identifiers, each with every column; the link `next` leads to the next page."""
@@ -172,7 +174,7 @@ async def list_features(
     if startindex and after is not None:
         raise invalid_field("?startindex", "must not be sent with a cursor, which names the position already")
     async with database.snapshot() as connection:
-        reader = FeatureReader(connection, caller.level)
+        reader = FeatureReader(connection, caller.level, lang)
         if startindex:
             after = await reader.identifier_before(wanted, query, startindex)
         features, last = (
@@ -200,6 +202,7 @@ async def get_feature(
     database: DatabaseDep,
     collection: CollectionPath,
     feature: Annotated[str, Path(max_length=50, description="`id` of the feature.", examples=["01900000-0000-702e-b881-6381f574fbf4"])],
+    lang: Lang = None,
     f: PageFormat = None,
 ) -> Response:
     """Return a feature as GeoJSON."""
@@ -208,7 +211,7 @@ async def get_feature(
     except ValueError:
         raise not_found("feature") from None
     async with database.snapshot() as connection:
-        found, _ = await FeatureReader(connection, caller.level).page(COLLECTIONS[collection], query)
+        found, _ = await FeatureReader(connection, caller.level, lang).page(COLLECTIONS[collection], query)
         revision = await current_revision(connection, caller.level)
     if not found:
         raise not_found("feature")

@@ -23,6 +23,7 @@ from app.indicators.queries import revision_for, visible_at
 from app.reference.bodies import load_reference_page
 from app.reference.geometry import TYPES, BBox, by_type, narrowest
 from app.reference.models import Extent, Place, Route
+from app.reference.names import in_language, localise
 from app.reference.queries import in_box
 from app.storage.paging import fetch_page
 from app.storage.types import table_of
@@ -74,9 +75,10 @@ class FeatureQuery:
 class FeatureReader:
     """Reads the features of one request."""
 
-    def __init__(self, connection: AsyncConnection, level: int) -> None:
+    def __init__(self, connection: AsyncConnection, level: int, lang: str | None = None) -> None:
         self._connection = connection
         self._level = level
+        self._lang = lang
 
     async def page(
         self, collection: Collection, query: FeatureQuery, *, after: UUID | None = None, limit: int = 1
@@ -87,6 +89,7 @@ class FeatureReader:
         if collection.base in _REFERENCE:
             model, _ = _REFERENCE[collection.base]
             records, last, _ = await load_reference_page(self._connection, model, where, after=after, limit=limit, level=self._level)
+            records = [each | {"name": in_language(each["name"], each["names"], self._lang)} for each in records]
             geometries = [own_geometry(each) for each in records]
         else:
             columns = source.id, col(IndicatorProjection.document), revision_for(self._level)
@@ -94,7 +97,7 @@ class FeatureReader:
             rows, last, _ = await fetch_page(self._connection, statement, key="indicator_id", after=after, limit=limit, level=self._level)
             documents = [with_revision(row["document"], row["revision"]) for row in rows]
             geometries = await attach_geometries(self._connection, "indicators", documents, self._level)
-            records = [orjson.loads(each) for each in documents]
+            records = [orjson.loads(each) for each in await localise(self._connection, documents, self._lang)]
         return [_feature(collection, *each) for each in zip(records, geometries, strict=True)], last
 
     async def count(self, collection: Collection, query: FeatureQuery) -> int:
