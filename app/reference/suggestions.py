@@ -13,7 +13,7 @@ from sqlmodel import col
 from app.access.dependencies import CallerDep, DatabaseDep, bearer, get_caller
 from app.http.problems import FieldProblem, Model, Problem, invalid, validate_model
 from app.http.request_body import json_body
-from app.http.state import app_state
+from app.http.state import app_state, request_state
 from app.reference.models import MODELS, Place, PlaceCode, Source
 from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
 from app.reference.records import REVEAL_FROM
@@ -139,7 +139,8 @@ async def unknown_filters(request: Request, told: Collection[str]) -> list[Field
         return []
     state = app_state(request)
     try:
-        caller = await get_caller(request, state.database, state.settings, await bearer(request))
+        known = request_state(request.scope).get("caller")
+        caller = known or await get_caller(request, state.database, state.settings, await bearer(request))
     except Problem:
         return []
     async with state.database.read() as connection:

@@ -74,7 +74,7 @@ def test_every_json_block_is_json() -> None:
 
 
 def test_every_language_of_a_block_is_checked() -> None:
-    checked = {"sh", "console", "json", "python", "text", "js", "r", "html", "yaml", "nginx", "ini", "mermaid"}
+    checked = {"sh", "console", "json", "python", "text", "js", "ts", "r", "html", "yaml", "nginx", "ini", "mermaid"}
     assert {each.language for page in PAGES for each in blocks(page)} <= checked
 
 

@@ -78,6 +78,19 @@ def test_webhook_example_in_javascript_accepts_only_signed_deliveries(tmp_path: 
     assert json.loads(ran.stdout) == [{"specversion": "1.0"}, wrong, "too old", wrong, wrong, "too old"]
 
 
+def test_orval_example_reads_json_and_xml_and_names_the_type_of_a_body(demo: Server, tmp_path: Path) -> None:
+    if (node := shutil.which("node")) is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs): the TypeScript of clients.md is not run")
+    # TypeScript without its types is JavaScript.
+    script = re.sub(r"<T>|: (string|RequestInit|Promise<T>)(?=[,)\s])| as T;", "", block(DOCS / "clients.md", "ts"))
+    options = json.dumps({"method": "POST", "headers": {"Authorization": f"Bearer {demo.key}"}, "body": "[]"})
+    calls = f"[['/v1/alerts', {{}}], ['/v1/places', {{}}], ['/v1/imports', {options}]]"
+    run = f"for (const [path, options] of {calls}) console.log(typeof (await lifeline('{demo.url}' + path, options)).data);"
+    (tmp_path / "run.mjs").write_text(f"{script}\n{run}")
+    ran = subprocess.run([node, "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == ["string", "object", "object"]
+
+
 def test_grafana_and_r_examples_name_what_the_demo_serves(demo: Server, tmp_path: Path) -> None:
     page = DOCS / "clients.md"
     (target,) = json.loads(block(page, "json", "grafana"))["targets"]

@@ -110,8 +110,8 @@ class Gazetteer:
                         yield PlannedUnit(row, found.unit, self._place(row, found.unit, is_lowest=unit is units[-1]))
                     except ValidationError as error:
                         result.reject(row.problem(unit.level, each.pointer.split("/")[1], each.detail) for each in field_problems(error))
-                    except ValueError as error:
-                        result.reject([row.problem(unit.level, "centroid", str(error))])
+                    except UnreadableUnit as error:
+                        result.reject([row_problem(row.row.number, "centroid", str(error), error.index, row.sheet)])
 
     def _describe(self, result: GazetteerResult) -> tuple[dict[str, _Described], bool]:
         """Return what the file says of each unit, and whether upper units come first; reject rows that contradict earlier ones."""

@@ -226,11 +226,11 @@ class UnitRow:
         return [above, own._replace(parent=above.code, parent_level=0)]
 
     def location(self) -> dict[str, Any]:
-        """Return the geometry or the centroid of the lowest unit, as far as the row has them; raise ValueError if it cannot be read."""
+        """Return the geometry or the centroid of the lowest unit, as far as the row has them; raise UnreadableUnit if it cannot be read."""
         if self.geometry:
             return {"geometry": self.geometry}
-        texts = [self._text(each) for each in self.columns.centroid]
-        return {"centroid": [parse_number(each) for each in texts]} if any(texts) else {}
+        texts = {index: self._text(index) for index in self.columns.centroid}
+        return {"centroid": [self._number(*each) for each in texts.items()]} if any(texts.values()) else {}
 
     def problem(self, level: int, field_: str, detail: str) -> RowProblemOut:
         """Return a problem of a field of the unit of a level, with its cell."""
@@ -240,16 +240,14 @@ class UnitRow:
             "codes": listed.get("p_code", self.columns.codes.get(level)),
             "parent": listed.get("parent_p_code", self.columns.codes.get(level - 1)),
             "country": listed.get("location", self.columns.country),
-            "centroid": next((each for each in self.columns.centroid if not self._is_number(each)), None),
         }
         return row_problem(self.row.number, field_, detail, columns.get(field_), self.sheet)
 
-    def _is_number(self, index: int) -> bool:
+    def _number(self, index: int, text: str) -> float:
         try:
-            parse_number(self._text(index))
-        except ValueError:
-            return False
-        return True
+            return parse_number(text)
+        except ValueError as error:
+            raise UnreadableUnit(str(error), index) from None
 
 
 def territory_code(pcode: str) -> str | None:
