@@ -99,7 +99,7 @@ class Localization:
         return format_date(day_of(text), "d MMM y", locale=self._locale)
 
     def days_between(self, first: str, last: str) -> int:
-        """Return the number of days from one RFC 3339 date or date-time to a later one."""
+        """Return the number of days between two RFC 3339 dates or date-times."""
         return max((day_of(last) - day_of(first)).days, 0)
 
     def date_time(self, text: str) -> str:

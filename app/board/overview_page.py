@@ -122,4 +122,4 @@ def _page(situations: Sequence[Document], number: int, size: int) -> tuple[Seque
 def _counts(situations: Sequence[Document]) -> dict[str, Any]:
     counts = Counter(level_of(each) for each in situations)
     levels = [(level, counts[level]) for level in (*LEVELS_WORST_FIRST, NOTHING_KNOWN, "dormant")]
-    return {"counts": levels, "contested": sum(len(each["contested"]) for each in situations), "total": len(situations)}
+    return {"counts": levels, "contested": sum(len(each["contested"]) for each in situations)}

@@ -10,13 +10,21 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from app.board.localization import LANGUAGES
 from tests.browser.screenshots import save_screenshot
 from tests.support.browser import Relay, needs_chromium, visit
+from tests.support.fixtures import FULL
 from tests.support.processes import Server
 
 pytestmark = [needs_chromium, pytest.mark.starts_early]
 
 EAST = "#p-aleppo-east"
+OTHERS = (
+    "/?wall=1&as_of=2016-08-09",
+    "/places/aleppo-east?as_of=2016-08-12",
+    "/embed/aleppo-east?as_of=2016-08-12",
+    "/?q=food&as_of=2016-08-12",
+)
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -272,6 +280,61 @@ def test_printed_board_has_no_controls(page: Page) -> None:
     save_screenshot(page, "paper")
 
 
+def test_every_printed_page_has_the_label(page: Page) -> None:
+    """Chromium draws what is fixed on every page; the label stands beside the text and covers none of it."""
+    page.goto("/places/aleppo-east?as_of=2016-08-12")
+    page.set_viewport_size({"width": 760, "height": 1000})
+    page.emulate_media(media="print")
+    label = page.locator(".print-tlp")
+    expect(label).to_have_text("TLP:CLEAR")
+    assert label.evaluate("(each) => getComputedStyle(each).position") == "fixed"
+    box, main = label.bounding_box(), page.locator("main").bounding_box()
+    assert box
+    assert main
+    assert box["x"] >= main["x"] + main["width"]
+    expect(page.locator(".evidence-of table").first).to_be_visible()
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_wall_fits_a_screen_in_type_for_three_metres(browser: Browser, demo: Server, language: str) -> None:
+    today = datetime.now(UTC).date().isoformat()
+    with httpx.Client(base_url=demo.url, headers={"Authorization": f"Bearer {demo.key}"}) as client:
+        for at in range(8):
+            place = {"slug": f"wall-{at}", "name": f"A place with a long name {at}", "country": "SYR"}
+            assert client.post("/v1/places", json=place).status_code in (201, 409)
+            people = {"kind": "trapped_population", "place": place["slug"], "source": "un", "stated_at": today, "sensitivity": "clear"}
+            supply = people | {"kind": "supply_runout", "value": {"supply": "medical", "in_days_min": 2, "in_days_max": 4 + at}}
+            people |= {"value": {"concept": "besieged", "people_low": 100_000 + at, "people_high": 200_000}}
+            assert client.post("/v1/reports", json=[people, supply]).status_code == 207
+    with visit(browser, demo.url, viewport={"width": 1920, "height": 1080}) as page:
+        page.goto(f"/?wall=1&lang={language}")
+        wait_for_live(page)
+        rows = page.locator(".wall-table tbody tr")
+        expect(rows).to_have_count(8)
+        assert page.evaluate("[document.documentElement.scrollHeight, document.documentElement.scrollWidth]") == [1080, 1920]
+        # On a screen of 55 inches a letter of 24 pixels is 15 mm high, 1 in 200 of three metres.
+        sizes = page.locator(".wall-table tbody :is(th a, .value, .label, .age b)").evaluate_all(
+            "all => all.map((each) => parseFloat(getComputedStyle(each).fontSize))"
+        )
+        assert min(sizes) >= 24
+        save_screenshot(page, f"wall-{language}", whole=False)
+
+
+def test_wall_turns_its_page_with_and_without_javascript(browser: Browser, demo: Server) -> None:
+    for java_script in (True, False):
+        with visit(browser, demo.url, java_script_enabled=java_script, viewport={"width": 1920, "height": 1080}) as page:
+            # Seconds become milliseconds on the way, so that the test does not wait.
+            page.route(re.compile("wall=1$"), lambda route: route.fulfill(body=hurried(route.fetch().text()), content_type="text/html"))
+            page.goto("/?wall=1")
+            expect(page).to_have_url(re.compile("wall=1&page="))
+            expect(page.locator(".wall-table tbody tr").first).to_be_visible()
+
+
+def hurried(text: str) -> str:
+    """Return a wall's page that turns at once."""
+    return re.sub(r'content="20;', 'content="0;', text).replace('data-turn="20"', 'data-turn="0.1"')
+
+
 def test_arabic_board_runs_from_right_to_left(page: Page) -> None:
     page.goto("/?as_of=2016-08-09&lang=ar")
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
@@ -299,8 +362,13 @@ def audited(browser: Browser, demo: Server) -> Iterator[Page]:
         "/?lang=ar",
         "/places/aleppo-east?as_of=2016-08-12&lang=en",
         "/sign-in",
-        "/embed/aleppo-east",
+        "/embed/aleppo-east?as_of=2016-08-12",
         "/places/nowhere",
+        "/?q=food&as_of=2016-08-12&lang=en",
+        "/?wall=1&as_of=2016-08-09&lang=en",
+        "/places/aleppo-east?as_of=2016-08-12&lang=ar",
+        # The others have the same structure.
+        *(f"{path}&lang={language}" for language in LANGUAGES for path in OTHERS if FULL),
         "/guide",
         "/guide/deployment?lang=ar",
     ],
@@ -309,8 +377,8 @@ def test_axe_finds_no_violation(audited: Page, path: str) -> None:
     """Check each page in light colours, and the contrast of dark colours on the pages that have all of them."""
     audited.emulate_media(color_scheme="light")
     audited.goto(path)
-    if audited.locator(".legend").count():
-        audited.locator(".legend summary").first.click()
+    # What is folded is checked, too.
+    audited.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     assert violations(audited, {"type": "tag", "values": TAGS}) == []
     if "lang=en" in path:
         audited.emulate_media(color_scheme="dark")
