@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlmodel import col
 
 from app.access.principal import Principal, Scope
 from app.assessment.models import Indicator, IndicatorSource
@@ -297,17 +296,23 @@ def append_report(
     return report, entry
 
 
+# Built once and without the ORM, because every report runs them.
+_SOURCE_KEY = ("indicator_id", "source_id", "facet", "level")
+_indicators, _sources = table_of(Indicator).c, table_of(IndicatorSource).c
+_KNOWN_INDICATORS = select(_indicators.id).where(_indicators.id.in_(bindparam("ids", expanding=True)))
+_KNOWN_SOURCES = select(*(_sources[name] for name in _SOURCE_KEY)).where(_sources.indicator_id.in_(bindparam("ids", expanding=True)))
+
+
 async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report]]) -> None:
     if not appended:
         return
+    connection = await session.connection()
     by_indicator = {resolved.indicator_id: resolved for resolved, _ in appended}
-    sources = table_of(IndicatorSource).c
-    key = (sources.indicator_id, sources.source_id, sources.facet, sources.level)
     known: set[UUID] = set()
     known_sources: set[tuple[Any, ...]] = set()
     for some in chunks(by_indicator):
-        known |= set(await session.scalars(select(col(Indicator.id)).where(col(Indicator.id).in_(some))))
-        known_sources |= {tuple(row) for row in await session.execute(select(*key).where(sources.indicator_id.in_(some)))}
+        known |= set((await connection.execute(_KNOWN_INDICATORS, {"ids": some})).scalars())
+        known_sources |= {tuple(row) for row in await connection.execute(_KNOWN_SOURCES, {"ids": some})}
     indicators = [
         {
             "id": indicator_id,
@@ -320,14 +325,15 @@ async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport
         if indicator_id not in known
     ]
     if indicators:
-        await session.execute(insert(table_of(Indicator)), indicators)
-    await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report in appended])
+        await connection.execute(insert(table_of(Indicator)), indicators)
+    await connection.execute(insert(table_of(Report)), [column_values(Report, report) for _, report in appended])
     first: dict[tuple[Any, ...], int] = {}
     for resolved, report in appended:
         first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
         for each in resolved.sources()[1:]:
             first.setdefault((report.indicator_id, each.id, NAMED, report.level), report.global_seq)
-    names = [column.name for column in key]
-    rows = [dict(zip(names, each, strict=True)) | {"first_global_seq": seq} for each, seq in first.items() if each not in known_sources]
+    rows = [
+        dict(zip(_SOURCE_KEY, each, strict=True)) | {"first_global_seq": seq} for each, seq in first.items() if each not in known_sources
+    ]
     if rows:
-        await session.execute(insert(table_of(IndicatorSource)), rows)
+        await connection.execute(insert(table_of(IndicatorSource)), rows)

@@ -108,13 +108,13 @@ async def _round(url: str, folder: Path, writers: list[Writer], key: str, chance
     process = await asyncio.to_thread(run)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, limits=LIMITS) as client:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 await _wait_until_served(client)
             writing = [asyncio.create_task(writer.write(client, chance)) for writer in writers]
             # Mostly after the first acknowledged write; sometimes before, while the server starts.
             if chance.random() < 0.8:
                 before = acknowledged(writers)
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(120):
                     while acknowledged(writers) == before:  # noqa: ASYNC110 - many counts, not one event
                         await asyncio.sleep(0.005)
             await asyncio.sleep(chance.uniform(0, 0.3))
