@@ -28,8 +28,8 @@ from app.reference.records import PlaceRecord, SourceRecord
 from app.reference.rows import extent_rows, place_record, place_row, place_shape, route_record, route_row, source_record, source_row
 from app.reference.schemas import Code, PlaceIn, RouteIn, SourceIn
 from app.reference.service import append_version
+from app.reports.appending import append_report, append_retraction
 from app.reports.models import Report
-from app.reports.service import append_report, append_retraction
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
 from app.settings import Settings
 from app.storage.types import column_values, table_of

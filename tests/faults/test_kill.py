@@ -115,7 +115,7 @@ async def _round(url: str, folder: Path, writers: list[Writer], key: str, chance
             if chance.random() < 0.8:
                 before = acknowledged(writers)
                 async with asyncio.timeout(120):
-                    while acknowledged(writers) == before:  # noqa: ASYNC110 - many counts, not one event
+                    while acknowledged(writers) == before and not any(each.done() for each in writing):  # noqa: ASYNC110 - many counts, not one event
                         await asyncio.sleep(0.005)
             await asyncio.sleep(chance.uniform(0, 0.3))
             process.kill()
