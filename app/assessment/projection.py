@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
@@ -86,7 +85,7 @@ async def reassess(
     ids = list(dict.fromkeys(indicator for indicator, _, _ in changes))
     if missing := [each for each in ids if each not in subjects]:
         subjects |= await load_subjects(connection, missing)
-    last_changes = await _stored_last_changes(session, ids)
+    last_changes = await _stored_last_changes(connection, ids)
     for indicator, from_level, entry in changes:
         for level in range(from_level, MAX_LEVEL + 1):
             last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at)
@@ -102,29 +101,32 @@ async def reassess(
         if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
             recorded.setdefault(indicator, set()).add(entry.report_id)
     if alerts := [row for indicator, some in recorded.items() for row in alert_rows(inputs[indicator], some)]:
-        await session.execute(insert(table_of(AlertStanding)), alerts)
+        await connection.execute(insert(table_of(AlertStanding)), alerts)
 
 
-_OF_SOME = col(IndicatorProjection.indicator_id).in_(bindparam("ids", expanding=True))
-_DELETE = delete(table_of(IndicatorProjection)).where(_OF_SOME)
+# Without the ORM, which would double the cost of each statement.
+_projections = table_of(IndicatorProjection)
+_OF_SOME = _projections.c.indicator_id.in_(bindparam("ids", expanding=True))
+_DELETE = delete(_projections).where(_OF_SOME)
 _LAST_CHANGES = select(
-    *(table_of(IndicatorProjection).c[name] for name in ("indicator_id", "min_clearance", "max_clearance", "recorded_at")),
-    *(table_of(IndicatorProjection).c[f"revision_{label}"] for label in LABELS),
+    *(_projections.c[name] for name in ("indicator_id", "min_clearance", "max_clearance", "recorded_at")),
+    *(_projections.c[f"revision_{label}"] for label in LABELS),
 ).where(_OF_SOME)
 
 
 async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Sequence[dict[str, Any]]) -> None:
     """Replace the rows of some indicators."""
+    connection = await session.connection()
     for some in chunks(ids):
-        await session.execute(_DELETE, {"ids": some})
+        await connection.execute(_DELETE, {"ids": some})
     if rows:
-        await session.execute(insert(table_of(IndicatorProjection)), rows)
+        await connection.execute(insert(_projections), rows)
 
 
-async def _stored_last_changes(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, dict[int, LastChange]]:
+async def _stored_last_changes(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, dict[int, LastChange]]:
     found: dict[UUID, dict[int, LastChange]] = {each: {} for each in ids}
     for some in chunks(ids):
-        for row in (await session.execute(_LAST_CHANGES, {"ids": some})).mappings():
+        for row in (await connection.execute(_LAST_CHANGES, {"ids": some})).mappings():
             for level in range(row["min_clearance"], row["max_clearance"] + 1):
                 found[row["indicator_id"]][level] = LastChange(row[f"revision_{LABELS[level]}"], row["recorded_at"])
     return found

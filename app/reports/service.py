@@ -6,30 +6,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlmodel import col
 
 from app.access.principal import Principal
-from app.assessment.models import Indicator, IndicatorSource
 from app.assessment.projection import reassess
 from app.domain.identifiers import uuid7
-from app.domain.times import DATE_LENGTH, end_of, start_of
+from app.domain.times import DATE_LENGTH
 from app.http.problems import Problem, invalid
 from app.ledger.appender import LedgerAppender, open_appender
-from app.ledger.evidence import NAMED
-from app.ledger.hash_chain import entry_body, statement_body
-from app.ledger.models import LedgerEntry, first_recorded_detail, seq_for
+from app.ledger.models import LedgerEntry
 from app.reports.amendments import require_own
+from app.reports.appending import append_report, append_retraction, insert_reports, visible_report
 from app.reports.labels import propose_sent_label
-from app.reports.models import Report, ReportText, mark_superseded
+from app.reports.models import Report
 from app.reports.queries import SameStatement, VisibleReport, find_by_fingerprint, find_by_identifier, require_visible_report
 from app.reports.references import FieldErrors
-from app.reports.search import text_rows
 from app.reports.validation import ResolvedReport, ValidatedReport, resolve_references, resolve_submissions
 from app.settings import Settings
-from app.storage.paging import chunks
-from app.storage.types import column_values, detached_row, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ async def record_submissions(session: AsyncSession, submissions: Sequence[Submis
     appended: list[_Appended] = []
     for submission, resolved, (ids, known) in zip(submissions, all_resolved, given_ids, strict=True):
         recorded.append(_append(appender, appended, submission, resolved, ids, known, same[submission.caller.level]))
-    await _insert(session, [(new.resolved, new.report) for new in appended])
+    await insert_reports(session, [(new.resolved, new.report) for new in appended])
     proposals: list[LedgerEntry] = []
     for new in appended:
         reason = "The sender asked for this label; an equal statement has the stricter one."
@@ -192,7 +185,7 @@ async def correct_report(
     report, entry = append_report(appender, resolved.labelled(old.level), caller, supersedes=old, reason=reason, identifier=identifier)
     session.add(old)
     await session.flush()
-    await _insert(session, [(resolved, report)])
+    await insert_reports(session, [(resolved, report)])
     proposal, *more = await propose_sent_label(session, appender, caller, resolved, report, reason) or (None,)
     await appender.flush(session, [entry, *more])
     changes = [(resolved.indicator_id, entry.level, entry)]
@@ -235,125 +228,3 @@ async def _require_amendable(session: AsyncSession, caller: Principal, report_id
     report = await session.get(Report, visible.report.global_seq)
     assert report is not None
     return report
-
-
-def visible_report(
-    report: Report, entry: LedgerEntry, resolved: ResolvedReport, supersedes: UUID | None, caller: Principal
-) -> VisibleReport:
-    """Return a report that was just appended, as its sender may see it."""
-    source, *via = (each.names.visible_at(caller.level)[0] for each in (resolved.source, *resolved.via))
-    origin = resolved.origin.names.visible_at(caller.level)[0] if resolved.origin else None
-    seq = seq_for(entry, caller.level)
-    return VisibleReport(report, resolved.place.slug, source, via, origin, report.relays, seq, supersedes, "standing")
-
-
-def append_retraction(
-    appender: LedgerAppender, report: Report, caller: Principal, reason: str, first_recorded_at: datetime | None = None
-) -> LedgerEntry:
-    """Append the withdrawal of a report and mark the report as retracted, without writing to the database."""
-    detail = first_recorded_detail(first_recorded_at) or None
-    entry = appender.new_entry(
-        "retraction", caller, indicator_id=report.indicator_id, level=report.level, report_id=report.id, reason=reason, detail=detail
-    )
-    appender.append(entry, entry_body(entry, None))
-    report.retracted_from_level, report.ended_global_seq = report.level, entry.global_seq
-    return entry
-
-
-def append_report(
-    appender: LedgerAppender,
-    resolved: ResolvedReport,
-    caller: Principal,
-    *,
-    supersedes: Report | None = None,
-    reason: str | None = None,
-    identifier: UUID | None = None,
-) -> tuple[Report, LedgerEntry]:
-    """Append a report and mark the one that it supersedes, if any, without writing to the database."""
-    sent = resolved.report
-    report = detached_row(
-        Report,
-        global_seq=appender.global_seq + 1,
-        id=identifier or uuid7(),
-        kind=sent.kind,
-        indicator_id=resolved.indicator_id,
-        place_id=resolved.place.id,
-        source_id=resolved.source.id,
-        filter_key=resolved.filter_key,
-        facet=resolved.facet,
-        stated_at=start_of(sent.stated_at),
-        stated_text=sent.stated_at,
-        effective_at=end_of(sent.observed_to) if sent.observed_to else start_of(sent.stated_at),
-        endless=resolved.endless,
-        value=resolved.value,
-        via=[each.slug for each in resolved.via],
-        directness=sent.provenance.directness,
-        relays=sent.provenance.relays,
-        origin=resolved.origin.slug if resolved.origin else None,
-        method=sent.provenance.method,
-        credibility=sent.provenance.credibility,
-        published_text=sent.provenance.published_at,
-        url=sent.provenance.url,
-        title=sent.provenance.title,
-        quote=sent.provenance.quote,
-        language=sent.provenance.language,
-        licence=sent.provenance.licence,
-        observed_from=sent.observed_from,
-        observed_to=sent.observed_to,
-        level=resolved.level,
-        submitted_level=resolved.level,
-        lowest_level=resolved.level,
-        supersedes=supersedes.id if supersedes else None,
-        fingerprint=resolved.fingerprint,
-        recorded_at=appender.recorded_at,
-        recorded_by=caller.organisation or "",
-        drafted_by=resolved.drafted_by,
-    )
-    entry = appender.new_entry("report", caller, indicator_id=resolved.indicator_id, level=resolved.level, report_id=report.id)
-    if supersedes is not None:
-        entry.type, entry.reason, entry.detail = "correction", reason, {"supersedes": str(supersedes.id)}
-        entry.redacted_below = supersedes.level
-        if supersedes.indicator_id != resolved.indicator_id:
-            entry.from_indicator_id = supersedes.indicator_id
-    appender.append(entry, entry_body(entry, statement_body(report, resolved.place.slug, resolved.source.slug)), resolved.aliases())
-    if supersedes is not None:
-        mark_superseded(supersedes, max(report.level, supersedes.level), entry.global_seq)
-    return report, entry
-
-
-async def _insert(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report]]) -> None:
-    if not appended:
-        return
-    by_indicator = {resolved.indicator_id: resolved for resolved, _ in appended}
-    sources = table_of(IndicatorSource).c
-    key = (sources.indicator_id, sources.source_id, sources.facet, sources.level)
-    known: set[UUID] = set()
-    known_sources: set[tuple[Any, ...]] = set()
-    for some in chunks(by_indicator):
-        known |= set(await session.scalars(select(col(Indicator.id)).where(col(Indicator.id).in_(some))))
-        known_sources |= {tuple(row) for row in await session.execute(select(*key).where(sources.indicator_id.in_(some)))}
-    indicators = [
-        {
-            "id": indicator_id,
-            "kind": resolved.report.kind,
-            "place_id": resolved.place.id,
-            "subject": resolved.subject,
-            "filter_key": resolved.filter_key,
-        }
-        for indicator_id, resolved in by_indicator.items()
-        if indicator_id not in known
-    ]
-    if indicators:
-        await session.execute(insert(table_of(Indicator)), indicators)
-    await session.execute(insert(table_of(Report)), [column_values(Report, report) for _, report in appended])
-    if texts := text_rows(report for _, report in appended):
-        await session.execute(insert(table_of(ReportText)), texts)
-    first: dict[tuple[Any, ...], int] = {}
-    for resolved, report in appended:
-        first.setdefault((report.indicator_id, report.source_id, report.facet, report.level), report.global_seq)
-        for each in resolved.sources()[1:]:
-            first.setdefault((report.indicator_id, each.id, NAMED, report.level), report.global_seq)
-    names = [column.name for column in key]
-    rows = [dict(zip(names, each, strict=True)) | {"first_global_seq": seq} for each, seq in first.items() if each not in known_sources]
-    if rows:
-        await session.execute(insert(table_of(IndicatorSource)), rows)

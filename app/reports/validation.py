@@ -164,7 +164,7 @@ async def resolve_submissions(
     submissions: Sequence[tuple[Principal, Sequence[ValidatedReport | FieldErrors], bool]],
     settings: Settings,
 ) -> list[list[ResolvedReport | FieldErrors]]:
-    """Look up the references of the reports of several callers at once, each as its caller sees them; the last is whether replicated."""
+    """Look up the references of several callers' reports, each as if alone; the last of a triple says whether they are replicated."""
     texts: dict[str, set[str]] = {name: set() for name in MODELS}
     relays: set[UUID] = set()
     named: list[list[list[Reference]]] = []
@@ -183,10 +183,9 @@ async def resolve_submissions(
         relayed = {id_: (indicator, level) for id_, (indicator, level) in all_relayed.items() if level <= caller.level}
         known = {"place": places.keys(), "source": sources.keys(), "route": routes}
         unknown: dict[str, dict[str, str]] = {}
-        missing = {each for each in chain.from_iterable(references) if each.text not in known[each.type_]}
-        for type_ in {each.type_ for each in missing}:
-            wanted = sorted({each.text for each in missing if each.type_ == type_})
-            unknown[type_] = await describe_unknown(connection, type_, wanted, caller.level)
+        missing = {(type_, text) for _, type_, text in chain.from_iterable(references) if text not in known[type_]}
+        for type_ in {each for each, _ in missing}:
+            unknown[type_] = await describe_unknown(connection, type_, sorted(text for of, text in missing if of == type_), caller.level)
         resolved: list[ResolvedReport | FieldErrors] = []
         for each, own in zip(reports, references, strict=True):
             missing_here = {pointer(path): unknown[type_][text] for path, type_, text in own if text in unknown.get(type_, ())}

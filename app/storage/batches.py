@@ -43,6 +43,10 @@ class Batches(Generic[T, R]):
         self._queue: deque[_Waiting[T, R]] = deque()
         self._task: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        """Return the number of items that wait for a batch."""
+        return len(self._queue)
+
     async def submit(self, item: T, weight: int = 1) -> R:
         """Run an item in the next batch and return its result, or raise its exception."""
         waiting: _Waiting[T, R] = _Waiting(item, weight, copy_context(), asyncio.get_running_loop().create_future())

@@ -29,7 +29,7 @@ from app.settings import Settings
 from app.storage.migrations import migrate
 from tests.benchmarks import plain_app
 from tests.benchmarks.bare_app import ANSWERS_FILE
-from tests.benchmarks.cases import Case, bare_answers, for_bare, reading_cases, writing_cases
+from tests.benchmarks.cases import LONE_POST, Case, bare_answers, for_bare, reading_cases, writing_cases
 from tests.benchmarks.chart import draw
 from tests.benchmarks.data import copy_into_plain, fill
 from tests.benchmarks.serving import Load, cores, load_generator, processor_seconds, uvicorn
@@ -67,7 +67,8 @@ def _one_round(load: Load, case: Case, ports: dict[str, int], pids: dict[str, in
         cycle = case.cycle or name == "bare"
         pid = pids[case.server if name == "lifeline" else name]
         before = processor_seconds(pid)
-        result = load.run(port, requests, status=status, seconds=seconds, cycle=cycle)
+        result = load.run(port, requests, status=status, seconds=seconds, cycle=cycle, connections=case.connections)
+        case.waits.setdefault(name, []).append(result["p99"])
         case.cpu.setdefault(name, []).append(result["answers"] / max(processor_seconds(pid) - before, 0.01))
         case.rates.setdefault(name, []).append(result["answers"] / result["seconds"])
 
@@ -134,6 +135,7 @@ def _measure(engine: str, options: argparse.Namespace, console: Console) -> list
                 same = [each for turn in turns for each in turn if each.name == case.name]
                 case.rates[who] = [rate for each in same for rate in each.rates[who]]
                 case.cpu[who] = [rate for each in same for rate in each.cpu[who]]
+                case.waits[who] = [wait for each in same for wait in each.waits[who]]
         return reading + turns[0]
 
 
@@ -142,6 +144,10 @@ def ratio(rates: dict[str, list[float]], other: str) -> float | None:
     if other not in rates:
         return None
     return statistics.median(mine / theirs for mine, theirs in zip(rates["lifeline"], rates[other], strict=True))
+
+
+def _to_lone(figures: list[float], lone: list[float]) -> float:
+    return statistics.median(each / alone for each, alone in zip(figures, lone, strict=True))
 
 
 def _print(engine: str, cases: Sequence[Case], console: Console) -> None:
@@ -155,10 +161,11 @@ def _print(engine: str, cases: Sequence[Case], console: Console) -> None:
         table.add_row(case.name, *rates, *shown)
     console.print(table)
     by_name = {case.name: case for case in cases}
-    writing = [case for case in cases if case.name.startswith("POST")]
-    if len(writing) == 2:
-        one, batch = (statistics.median(case.rates["lifeline"]) * case.rows for case in writing)
-        console.print(f"batch / single, reports a second: {batch:,.0f} / {one:,.0f} = {batch / one:.1f}")
+    if (lone := by_name.get(LONE_POST)) is not None:
+        for case in (each for each in cases if each.name.startswith("POST") and each is not lone):
+            for who in ("lifeline", "plain"):
+                rate, wait = (_to_lone(each[who], alone[who]) for each, alone in ((case.rates, lone.rates), (case.waits, lone.waits)))
+                console.print(f"{case.name}, {who}: {rate * case.rows:.1f} times the reports of one sender, p99 {wait:.1f} times its p99")
     assert len(by_name) == len(cases)
 
 
@@ -184,6 +191,7 @@ def _written(results: dict[str, list[Case]], options: argparse.Namespace) -> dic
                     "answers_a_processor_second": case.cpu,
                     "processor_to_plain": ratio(case.cpu, "plain"),
                     "processor_to_bare": ratio(case.cpu, "bare"),
+                    "p99_seconds": case.waits,
                 }
                 for case in cases
             ]

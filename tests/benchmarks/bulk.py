@@ -38,9 +38,9 @@ from app.reference.rows import (
 from app.reference.rows import text_rows as record_text_rows
 from app.reference.schemas import Code, PlaceIn, RouteIn, SourceIn
 from app.reference.service import append_version
+from app.reports.appending import append_report, append_retraction
 from app.reports.models import Report, ReportText
 from app.reports.search import text_rows
-from app.reports.service import append_report, append_retraction
 from app.reports.validation import ResolvedReport, ValidatedReport, bind_references, validate
 from app.settings import Settings
 from app.storage.types import column_values, table_of

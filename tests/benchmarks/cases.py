@@ -1,6 +1,7 @@
 """The cases: each is one request to Lifeline, its counterpart to the plain app, and a bare app that serves the same bytes."""
 
 import base64
+import itertools
 import json
 import re
 import socket
@@ -14,6 +15,9 @@ from tests.benchmarks.serving import request
 
 # Statements for one run, singly and in batches; the run ends early when all are sent.
 SINGLES, BATCHES = 2000, 10
+# Senders of one report at a time each.
+SENDERS = (1, 16, 64)
+LONE_POST = "POST one report, 1 sender"
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
@@ -23,7 +27,8 @@ class Case:
     """One row of the table. `server` names the Lifeline that answers: `cached` has a response cache, `uncached` has none.
 
     `rows` is the number of rows an answer, for rates in rows. `bare` is the path at which the bare app serves Lifeline's bytes.
-    `rates` holds answers a second in each round, `cpu` answers a second of the server's processor time, by contestant.
+    `connections` is the number of senders, each of which waits for its answer. `rates` holds answers a second in each round, `cpu`
+    answers a second of the server's processor time, and `waits` the 99th percentile of the waits in seconds, by contestant.
     """
 
     name: str
@@ -35,8 +40,10 @@ class Case:
     cycle: bool = True
     plain_status: int = 0
     bare: bytes = b""
+    connections: int = 4
     rates: dict[str, list[float]] = field(default_factory=dict)
     cpu: dict[str, list[float]] = field(default_factory=dict)
+    waits: dict[str, list[float]] = field(default_factory=dict)
 
 
 def reading_cases(key: str, port: int) -> list[Case]:
@@ -70,18 +77,24 @@ def reading_cases(key: str, port: int) -> list[Case]:
 def writing_cases(key: str, indicators: int, *, turn: int) -> list[Case]:
     """Return the cases that write, with new statements."""
     with_key = {"authorization": f"Bearer {key}"}
-    single = [json.dumps(each).encode() for each in islice(new_statements(indicators, start=2 * turn + 1), SINGLES)]
-    endless = new_statements(indicators, start=2 * turn + 2)
-    batch = [json.dumps(list(islice(endless, BATCH))).encode() for _ in range(BATCHES)]
+    streams = (new_statements(indicators, start=(1 + len(SENDERS)) * turn + each) for each in itertools.count(1))
+    batch = [json.dumps(list(islice(endless, BATCH))).encode() for endless in (next(streams),) for _ in range(BATCHES)]
+    cases = []
+    for senders in SENDERS:
+        single = [json.dumps(each).encode() for each in islice(next(streams), SINGLES)]
+        cases.append(
+            Case(
+                f"POST one report, {senders} senders" if senders > 1 else LONE_POST,
+                "uncached",
+                [request("/v1/reports", body=each, **with_key) for each in single],
+                [request("/v1/reports", body=each) for each in single],
+                status=201,
+                cycle=False,
+                connections=senders,
+            )
+        )
     return [
-        Case(
-            "POST one report",
-            "uncached",
-            [request("/v1/reports", body=each, **with_key) for each in single],
-            [request("/v1/reports", body=each) for each in single],
-            status=201,
-            cycle=False,
-        ),
+        *cases,
         Case(
             f"POST {BATCH} reports",
             "uncached",

@@ -3,7 +3,7 @@
 Reads one job a line on standard input and writes one result a line on standard output, both as JSON:
 
     {"port": 8000, "requests": [...], "cycle": true, "connections": 8, "seconds": 0.5, "status": 200}
-    {"answers": 5120, "seconds": 0.5, "bytes": 1234, "median": 0.0008}
+    {"answers": 5120, "seconds": 0.5, "bytes": 1234, "median": 0.0008, "p99": 0.002}
 
 Requests are raw HTTP/1.1 as Base64. Without `cycle` each is sent once, and the run ends early when none is left. When the time is up,
 the run sends no more and waits for open answers: `seconds` includes the last answer.
@@ -146,7 +146,9 @@ async def _work(job: dict[str, Any]) -> dict[str, Any]:
     await asyncio.gather(*ends)
     if run.error is not None:
         return {"error": run.error}
-    return {"answers": run.answers, "seconds": run.last - run.start, "bytes": run.bytes, "median": statistics.median(run.waits)}
+    waits = sorted(run.waits)
+    found = {"median": statistics.median(waits), "p99": waits[int(len(waits) * 0.99)]}
+    return {"answers": run.answers, "seconds": run.last - run.start, "bytes": run.bytes} | found
 
 
 def main() -> None:

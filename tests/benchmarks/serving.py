@@ -71,7 +71,7 @@ class Load:
     def run(
         self, port: int, requests: Sequence[bytes], *, status: int, seconds: float, connections: int = 4, cycle: bool = True
     ) -> dict[str, Any]:
-        """Run a job and return the number of answers, the seconds, the bytes, and the median wait in seconds."""
+        """Run a job; return the number of answers, the seconds, the bytes, and median and 99th percentile of the waits in seconds."""
         job = {
             "port": port,
             "requests": [base64.b64encode(each).decode() for each in requests],

@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from app.access.principal import Scope
 from app.domain.tlp import Label
 from app.operations.verify import verify_all
+from app.reports.group import ReportGroups
 from app.settings import Settings
 from app.storage.database import Database
 from tests.support.factories import SEEDED, Reference, report
@@ -18,20 +20,20 @@ from tests.support.servers import execute_sql_async
 IDEMPOTENCY = "Idempotency-Key"
 
 
-async def in_one_group(url: str, *posts: Any) -> list[httpx.Response]:
-    """Send requests in this order while another writer has the ledger, so that they queue; return their answers."""
-    async with locked_ledger(url):
-        waiting = []
-        for post in posts:
-            waiting.append(asyncio.create_task(post))
-            # Until the request has looked up its key and waits for the ledger.
-            await asyncio.sleep(0.05)
-        assert not any(each.done() for each in waiting)
-    return await asyncio.gather(*waiting)
+async def in_one_group(app: FastAPI, *posts: Any) -> list[asyncio.Task[httpx.Response]]:
+    """Send requests in this order while another writer has the ledger, so that they queue; return them before they are answered."""
+    groups: ReportGroups = app.state.report_groups
+    waiting: list[asyncio.Task[httpx.Response]] = []
+    for post in posts:
+        waiting.append(asyncio.create_task(post))
+        async with asyncio.timeout(60):
+            while len(groups) < len(waiting):  # noqa: ASYNC110 - a queue without an event
+                await asyncio.sleep(0.001)
+    return waiting
 
 
 async def test_group_of_callers_answers_each_as_if_it_came_alone(
-    client: httpx.AsyncClient, reference: Reference, make_client: MakeClient, database: Database, settings: Settings
+    app: FastAPI, client: httpx.AsyncClient, reference: Reference, make_client: MakeClient, database: Database, settings: Settings
 ) -> None:
     low = await make_client(Scope.READ, Scope.REPORT, clearance=Label.GREEN, organisation="low")
     source = {"slug": "dr-samir", "name": "Dr Samir", "type": "witness", "alias": "A doctor", "reliability": "B"}
@@ -56,7 +58,9 @@ async def test_group_of_callers_answers_each_as_if_it_came_alone(
         low.post("/v1/reports?atomic=true", json=[report(value={"people": 9}), report(value={"people": -1})]),
         low.post("/v1/reports", json=report("supply_runout")),
     ]
-    answers = await in_one_group(settings.database_url, *posts)
+    async with locked_ledger(settings.database_url):
+        waiting = await in_one_group(app, *posts)
+    answers = await asyncio.gather(*waiting)
     assert [each.status_code for each in answers] == [201, 422, 200, 201, 201, 422, 201, 201, 422, 201, 201, 201, 207, 422, 201]
     assert [error["pointer"] for error in answers[1].json()["errors"]] == ["/place"]
     # The statement of another caller of the same group, its Idempotency-Key, and the name that only high clearances may use.
@@ -88,21 +92,24 @@ POISON = {
 
 
 async def test_group_with_one_that_the_database_refuses_records_the_others(
-    client: httpx.AsyncClient, reference: Reference, settings: Settings, engine: str
+    app: FastAPI, client: httpx.AsyncClient, reference: Reference, settings: Settings, engine: str
 ) -> None:
     await execute_sql_async(settings.database_url, POISON[engine])
     bodies = [report(value={"people": each}, provenance={"title": "poison" if each == 3 else "fine"}) for each in range(1, 6)]
-    answers = await in_one_group(settings.database_url, *(client.post("/v1/reports", json=each) for each in bodies))
+    async with locked_ledger(settings.database_url):
+        waiting = await in_one_group(app, *(client.post("/v1/reports", json=each) for each in bodies))
+    answers = await asyncio.gather(*waiting)
     assert [each.status_code for each in answers] == [201, 201, 500, 201, 201]
     assert [each.json()["seq"] for each in answers if each.status_code == 201] == list(range(SEEDED + 1, SEEDED + 5))
     stored = (await client.get("/v1/reports")).json()["items"]
     assert [each["value"]["people"] for each in stored] == [1, 2, 4, 5]
 
 
-async def test_group_whose_callers_hang_up_records_the_others(client: httpx.AsyncClient, reference: Reference, settings: Settings) -> None:
+async def test_group_whose_callers_hang_up_records_the_others(
+    app: FastAPI, client: httpx.AsyncClient, reference: Reference, settings: Settings
+) -> None:
     async with locked_ledger(settings.database_url):
-        waiting = [asyncio.create_task(client.post("/v1/reports", json=report(value={"people": each}))) for each in range(1, 6)]
-        await asyncio.sleep(0.2)
+        waiting = await in_one_group(app, *(client.post("/v1/reports", json=report(value={"people": each})) for each in range(1, 6)))
         # The first caller of the group, and one in its midst.
         for gone in (waiting[0], waiting[2]):
             gone.cancel()
