@@ -35,8 +35,8 @@ class ChangeOut(BaseModel):
     hash: str = Field(description="SHA-256 of the previous hash and the canonical JSON (RFC 8785) of this entry, in hexadecimal.")
     type: str = Field(
         description="`report`, `correction`, `retraction`, `reinstatement`, `outcome`, `grade` or `label`; `place`, `source`, "
-        "`route`: one was created or changed; `proposal`: a lower label waits for another person; `tombstone`: the label of a report was raised, delete your copy of "
-        "it; `withheld`: an earlier entry about such a report."
+        "`route`: one was created or changed; `proposal`: a lower label waits for another person; `tombstone`: the label of a report was "
+        "raised, delete your copy of it; `withheld`: an earlier entry about such a report."
     )
     salt: str | None = Field(description="16 random bytes in hexadecimal, hashed with the entry; null if a part of it is withheld.")
     report_id: str | None = Field(

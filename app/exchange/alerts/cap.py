@@ -2,8 +2,8 @@
 
 A report is an Alert, a correction an Update, a retraction a Cancel, a reinstatement an Alert again; a report that ended earlier ones is
 an Update of these. A message is Actual if the assessment confirmed its report (`app.assessment.alerts`) and its credibility is not 6
-(cannot be judged), else a Draft; labels other than `clear` make it Restricted. Severity is Unknown, because no statement gives one; certainty follows
-from the credibility. As the standard demands, UTC is written -00:00 and a position has its latitude first.
+(cannot be judged), else a Draft; labels other than `clear` make it Restricted. Severity is Unknown, because no statement gives one;
+certainty follows from the credibility. As the standard demands, UTC is written -00:00 and a position has its latitude first.
 """
 
 import re
