@@ -47,17 +47,17 @@ def empty(tmp_path: Path) -> Iterator[tuple[Server, str]]:
 
 
 def sign_in(page: Page, key: str) -> None:
-    """Sign in with a key."""
+    """Sign in with a key; a form takes several requests, so a busy machine gets more time."""
+    page.set_default_timeout(60_000)
     page.goto("/sign-in")
     page.fill("#key", key)
     page.get_by_role("main").get_by_role("button", name="Sign in").click()
 
 
-@pytest.mark.parametrize("javascript", [False])
-def test_article_is_entered_by_forms_in_under_40_clicks(browser: Browser, empty: tuple[Server, str], javascript: bool) -> None:
-    """Place, sources, route, seven statements, a correction, a withdrawal, its undoing and an outcome."""
+def test_article_is_entered_by_forms_in_under_40_clicks(browser: Browser, empty: tuple[Server, str]) -> None:
+    """Without JavaScript: place, sources, route, seven statements, a correction, a withdrawal, its undoing and an outcome."""
     server, key = empty
-    with visit(browser, server.url, refused=("/desk/",), viewport={"width": 1280, "height": 900}, java_script_enabled=javascript) as page:
+    with visit(browser, server.url, refused=("/desk/",), viewport={"width": 1280, "height": 900}, java_script_enabled=False) as page:
         clicks = Clicks(page)
         sign_in(page, key)
         page.get_by_role("banner").get_by_role("link", name="Desk").click()
@@ -91,7 +91,7 @@ def test_article_is_entered_by_forms_in_under_40_clicks(browser: Browser, empty:
         save_screenshot(page, "desk-report")
         # The form for the outcome of the warning of food is found from the page of the place.
         clicks.press("Our entries of today", "link")
-        page.get_by_role("link", name=re.compile("Supplies: 12 Aug 2016")).click()
+        page.get_by_role("link", name=re.compile("Food: 12 Aug 2016")).click()
         clicks.count += 1
         page.select_option("#outcome", "averted")
         page.select_option("#shown", index=0)
@@ -148,8 +148,9 @@ def test_article_is_pasted_read_and_confirmed_with_what_it_names_added_on_the_wa
         page.get_by_label("Reason").fill("said twice")
         press("Reject")
         expect(page.get_by_role("main")).to_contain_text("No draft waits.")
-        page.goto("/places/eastern-aleppo")
+        page.goto("/desk/today")
         expect(page.get_by_role("main")).to_contain_text("nearly 290,000")
+        expect(page.get_by_role("row")).to_have_count(7)
 
 
 ADD = ("Add a place", "Add a source", "Add a source", "Add a route")

@@ -51,9 +51,12 @@ def pieces(text: str, reading: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return an article in parts: the text, `word` for the words behind a field, `read` or `unclear`, and what it is about."""
     marks = []
     for at, each in enumerate(reading["drafts"]):
-        for pointer, (start, end) in each["spans"].items():
-            name = pointer.rpartition("/")[2]
-            marks.append((start, end, "read" if name == "quote" else "word", str(at + 1)))
+        whole = each["spans"]["/kind"]
+        for pointer, span in each["spans"].items():
+            kind = "read" if pointer == "/provenance/quote" else "word"
+            # What rests on the whole statement would mark all of it.
+            if span != whole:
+                marks.append((*span, kind, str(at + 1)))
     marks += [(*each["span"], "unclear", each["reason"]) for each in reading["unclear"]]
     marks = [each for each in marks if each[0] < each[1]]
     cuts = sorted({0, len(text), *(each[0] for each in marks), *(each[1] for each in marks)})

@@ -6,9 +6,10 @@ from fastapi import Response
 
 from app.access.principal import Scope
 from app.board.code_labels import label_for
+from app.board.desk.lookup import Names
 from app.board.desk.session import Desk, errors_of
 from app.board.desk.statements import report_words
-from app.board.value_text import date_range_text, value_text
+from app.board.value_text import credit_text
 from app.domain.kinds import KINDS
 from app.domain.times import utc_now
 from app.http.problems import not_found
@@ -37,7 +38,7 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     warns = kind.has_outcome and kind.warns(kind.value_model.model_validate(report["value"]))
     evidence, outcome = [], ""
     if warns:
-        evidence = await _evidence(desk, report, kind.evidence_kinds | {kind.name})
+        evidence = await _evidence(desk, names, report, kind.evidence_kinds | {kind.name})
         indicator = await desk.api.get(f"/v1/indicators/{report['indicator']}", as_of=None)
         outcome = (indicator["value"] or {}).get("outcome") or ""
     source = (await desk.api.records_by_slug("sources", [report["source"]])).get(report["source"])
@@ -57,20 +58,12 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     )
 
 
-async def _evidence(desk: Desk, report: Any, kinds: frozenset[str]) -> list[tuple[str, str]]:
+async def _evidence(desk: Desk, names: Names, report: Any, kinds: frozenset[str]) -> list[tuple[str, str]]:
     """Return the statements that may show what became of a warning, newest first, as they are read in a list."""
     listed = await desk.api.get_all("/v1/reports", place=report["place"], status="standing", as_of=None)
     about = [each for each in listed if each["kind"] in kinds and each["id"] != report["id"]]
-    names = await desk.names(["sources"])
-    return [(each["id"], line(desk, each, names.name("sources", each["source"]))) for each in reversed(about)]
-
-
-def line(desk: Desk, report: Any, source: str) -> str:
-    """Return a statement in one line."""
-    kind = KINDS[report["kind"]]
-    subject = label_for(str(report["value"].get(kind.filter_field, "")), desk.locale, kind.name)
-    text = value_text(report["value"], kind.name, desk.locale)
-    return f"{subject}: {text} \u2013 {desk.locale.embed(source)}, {date_range_text(report['stated_at'], None, desk.locale)}"
+    shown = [report_words(each, names, desk.locale) for each in reversed(about)]
+    return [(each["report"]["id"], credit_text(each["text"], each["source"], each["report"]["stated_at"], desk.locale)) for each in shown]
 
 
 async def today_page(desk: Desk) -> Response:

@@ -12,7 +12,7 @@ from app.board.desk.fields import FormField, codes_of, report_fields
 from app.board.desk.lookup import Names
 from app.board.desk.session import Desk, errors_of
 from app.board.desk.values import Filled, form_of, read_form
-from app.board.value_text import subject_text, value_text
+from app.board.value_text import pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
 from app.http.problems import Problem, not_found
@@ -191,10 +191,10 @@ def report_words(report: Mapping[str, Any], names: Names, locale: Any) -> dict[s
         if name not in counted
         if each not in (None, [], "") and name in model.model_fields and each != model.model_fields[name].default
     }
-    provenance = report.get("provenance") or {}
+    provenance, about = report.get("provenance") or {}, KINDS[kind].filter_field
     return {
         "report": report,
-        "text": value_text(_for_text(kind, value), kind, locale),
+        "text": pair_text(_shown(about, value[about], names, kind, locale), value_text(_for_text(kind, value), kind, locale), locale),
         "value": [(name, _shown(name, each, names, kind, locale)) for name, each in shown.items()],
         "place": names.name("places", report["place"]),
         "source": names.name("sources", report["source"]),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -106,12 +107,8 @@ def _structured(member: str, text: str) -> Any:
 
 
 def _day(text: str, anchor: date) -> str:
-    try:
+    with suppress(ValueError):
         return normalise(text)
-    except ValueError:
-        pass
-    if re.fullmatch(r"\d{4}(-\d\d)?", text):
-        return text
     read = read_time(text, anchor, future=False) or read_time(text, anchor, future=True)
     if read is None or "first" not in read or read["first"] != read["last"] or read["first"] is None:
         raise ValueError(UNCLEAR_DAY)

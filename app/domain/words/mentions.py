@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
@@ -227,9 +228,7 @@ def _days_of(text: str, anchor: date, *, future: bool) -> tuple[date, date] | No
     near = ("yesterday", "today", "tomorrow")
     if text.lower() in near:
         return (day := anchor + timedelta(days=near.index(text.lower()) - 1)), day
-    try:
+    with suppress(ValueError):
         return (day := date.fromisoformat(text)), day
-    except ValueError:
-        pass
     match = _MENTION.fullmatch(text)
     return days(_mention(match).value, anchor, future=future) if match is not None and match["D"] else None
