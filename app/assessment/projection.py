@@ -22,7 +22,7 @@ from app.ledger.models import LedgerEntry, seq_for
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
-# Other requests get their turn after so many.
+# Other requests get their turn after this number of indicators.
 ASSESSED_PER_TURN = 10
 
 

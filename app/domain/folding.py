@@ -24,7 +24,7 @@ _LETTERS = str.maketrans(
 
 
 class _Characters(dict[int, str]):
-    """What each character becomes, by its code point; computed when it first occurs."""
+    """The folded form of each character, by its code point; computed when it first occurs."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)

@@ -54,11 +54,11 @@ class PreviewedSituation(BaseModel):
 
 
 class PreviewOut(BaseModel):
-    """What a report would change. Nothing was recorded."""
+    """The changes that a report would make. Nothing was recorded."""
 
     report: ReportIn = Field(description="The report as it would be recorded: relative times resolved, defaults and label filled in.")
     existing: str | None = Field(description="Identifier of the report that stands for this statement already; null for a new one.")
-    indicator_before: PreviewedIndicator | None = Field(description="The assessment of its indicator now; null if there is none.")
+    indicator_before: PreviewedIndicator | None = Field(description="The assessment of its indicator now; null for a new one.")
     indicator: PreviewedIndicator | None = Field(description="The assessment with the report.")
     situation_before: PreviewedSituation = Field(description="The level of its place now.")
     situation: PreviewedSituation = Field(description="The level with the report.")

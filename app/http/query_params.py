@@ -74,7 +74,7 @@ async def reject_unknown_parameters(request: Request) -> None:
     wrong += [FieldProblem(pointer=f"?{name}", detail="must not be given more than once") for name in known if names.count(name) > 1]
     if wrong:
         told = {each.pointer for each in wrong}
-        # What else is wrong, which FastAPI would tell in the next response.
+        # The other errors, which FastAPI would tell in the next response.
         more = [error for field in fields for error in request_params_to_args([field], request.query_params)[1]]
         raise invalid([*wrong, *(each for each in invalid_request(RequestValidationError(more)).errors if each.pointer not in told)])
 

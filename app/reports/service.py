@@ -143,7 +143,7 @@ def _append(
         strictest = same[each.fingerprint].strictest(submission.before_import) if each.fingerprint in same else 0
         labelled = each.labelled(max(strictest, submission.at_least))
         of_day = labelled.indicator_id, (labelled.report.observed_to or labelled.report.stated_at)[:DATE_LENGTH]
-        # After those that all its readers see; otherwise the identifier would tell of a hidden one.
+        # After those that all its readers see; otherwise the identifier would show that there is a hidden one.
         before = [last_ids[*of_day, level] for level in range(labelled.level + 1) if (*of_day, level) in last_ids]
         last_ids[*of_day, labelled.level] = given = identifier or uuid7(later_than=max(before, default=None))
         report, entry = append_report(appender, labelled, submission.caller, identifier=given)

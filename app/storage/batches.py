@@ -80,7 +80,7 @@ class Batches(Generic[T, R]):
                 for each in batch:
                     await self._run_alone(each)
                 return
-            # What waited as long as the batch did not have to wait for the same error again.
+            # Items that waited as long as the batch did not have to wait for the same error again.
             for each in batch or before:
                 _answer(each, error)
             self._queue = deque(each for each in self._queue if not each.answer.done())

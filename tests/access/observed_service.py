@@ -363,7 +363,7 @@ class ObservedService:
         for partner in partners:
             file = io.BytesIO()
             count = await write_bundle(database, key, settings, partner, None, file)
-            # What age adds to each part has a random length.
+            # The text that age adds to each part has a random length.
             read = [pyrage.decrypt(each, [_AGE]) if partner["clearance"] else each for each in frames(file.getvalue())]
             content = b"".join(map(zstandard.decompress, read))
             self.responses.append(("bundle", partner["name"], count, [len(each) for each in read], content))

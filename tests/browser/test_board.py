@@ -281,7 +281,7 @@ def test_printed_board_has_no_controls(page: Page) -> None:
 
 
 def test_every_printed_page_has_the_label(page: Page) -> None:
-    """Chromium draws what is fixed on every page; the label stands beside the text and covers none of it."""
+    """Chromium draws what is fixed on every page; the label is beside the text and covers none of it."""
     page.goto("/places/aleppo-east?as_of=2016-08-12")
     page.set_viewport_size({"width": 760, "height": 1000})
     page.emulate_media(media="print")
@@ -377,7 +377,7 @@ def test_axe_finds_no_violation(audited: Page, path: str) -> None:
     """Check each page in light colours, and the contrast of dark colours on the pages that have all of them."""
     audited.emulate_media(color_scheme="light")
     audited.goto(path)
-    # What is folded is checked, too.
+    # Folded parts are checked, too.
     audited.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     assert violations(audited, {"type": "tag", "values": TAGS}) == []
     if "lang=en" in path:

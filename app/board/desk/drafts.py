@@ -54,7 +54,7 @@ def pieces(text: str, reading: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         whole = each["spans"]["/kind"]
         for pointer, span in each["spans"].items():
             kind = "read" if pointer == "/provenance/quote" else "word"
-            # What rests on the whole statement would mark all of it.
+            # A field that rests on the whole statement would mark all of it.
             if span != whole:
                 marks.append((*span, kind, str(at + 1)))
     marks += [(*each["span"], "unclear", each["reason"]) for each in reading["unclear"]]

@@ -17,7 +17,7 @@ from app.reports.schemas import WarningOutcome
 
 
 async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
-    """Show a statement; with a form, withdraw it, undo that, or record what became of it."""
+    """Show a statement; with a form, withdraw it, undo that, or record the outcome of a warning."""
     report = await desk.api.get(f"/v1/reports/{report_id}", as_of=None)
     names, do, problems = await desk.names(), desk.text("do"), []
     if do in ("retraction", "reinstatement", "outcome"):
@@ -59,7 +59,7 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
 
 
 async def _evidence(desk: Desk, names: Names, report: Any, kinds: frozenset[str]) -> list[tuple[str, str]]:
-    """Return the statements that may show what became of a warning, newest first, as they are read in a list."""
+    """Return the statements that may show the outcome of a warning, newest first, as they are read in a list."""
     listed = await desk.api.get_all("/v1/reports", place=report["place"], status="standing", as_of=None)
     about = [each for each in listed if each["kind"] in kinds and each["id"] != report["id"]]
     shown = [report_words(each, names, desk.locale) for each in reversed(about)]

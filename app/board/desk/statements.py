@@ -17,7 +17,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
 from app.http.problems import Problem, not_found
 
-# What several statements out of one document share.
+# Fields that several statements out of one document share.
 SHARED = ("place", "source", "stated_at")
 
 
@@ -33,7 +33,7 @@ class Target:
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """The report as it is; empty for a new one."""
+        """The report without changes; empty for a new one."""
         return self.corrects or (self.draft or {}).get("report") or {}
 
 

@@ -1,4 +1,4 @@
-"""What a form says, as the JSON of a request, and a record as what a form says."""
+"""Convert the fields of a form to the JSON of a request, and a record to the fields of a form."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from app.domain.kinds.showing import gettext_noop
 from app.domain.times import DATE_LENGTH, normalise, utc_now
 from app.domain.words.mentions import number, read_time
 
-# What a form says, by name; a field may be there several times.
+# The fields of a form by name; a field may be there several times.
 Form = Mapping[str, list[str]]
 UNCLEAR_DAY = gettext_noop("Write a date such as 2016-07-28 or 7 July 2016, a weekday, or early, mid or late and a month.")
 UNCLEAR_TIME = gettext_noop("Write when: in 10 days, in two to three weeks, mid-August, by 15 August, a date, or hours, days or weeks.")

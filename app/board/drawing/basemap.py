@@ -116,7 +116,7 @@ def _decode_ring(ring: list[int]) -> Ring:
 def _unwrap(ring: Ring) -> Ring:
     """Let a ring run on beyond 180 degrees where it crosses the antimeridian; otherwise its edge would be a band around the earth.
 
-    A ring around a pole does not close then, and stays as it is.
+    A ring around a pole does not close then, and stays open.
     """
     turns = list(accumulate((round((before[0] - at[0]) / 360) for before, at in pairwise(ring)), initial=0))
     unwrapped = [(x + 360 * turn, y) for (x, y), turn in zip(ring, turns, strict=True)]

@@ -48,7 +48,7 @@ FORMATS = {
 _SAMPLE_BYTES = 64 * 1024
 # The first line that Excel writes and does not show.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
-# What a comma leaves of a number with thousands separators.
+# The parts that a comma leaves of a number with thousands separators.
 _HEAD, _GROUP = re.compile(r"\d{1,3}"), re.compile(r"\d{3}")
 
 

@@ -117,7 +117,7 @@ def _relations(report: Mapping[str, Any], source: SourceRecord, vias: Mapping[st
                 "prov:activity": f"activity:{amendment['type']}-{id_}",
                 "prov:time": amendment["recorded_at"],
             }
-            # What is invalidated in PROV stays so: a retraction that was undone only used the report.
+            # An invalidation in PROV is final: a retraction that was undone only used the report.
             yield "wasInvalidatedBy" if amendment is report["amended"][-1] and report["status"] == "retracted" else "used", activity
         else:
             yield _derived(f"report:{amendment['report']}", entity, "prov:Revision")
