@@ -195,6 +195,7 @@ def test_witness_cosigns_every_checkpoint_of_a_killed_service(
             except httpx.TransportError:
                 kills += 1
             killer.join()
+            server.process.wait(10)
     steps, known = witness.cosigned(), witness.log()
     assert [old for old, _ in steps[1:]] == [new for _, new in steps[:-1]]
     assert (known["evidence"], known["size"]) == (0, steps[-1][1])
