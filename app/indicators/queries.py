@@ -26,7 +26,7 @@ from app.domain.tlp import LABELS
 from app.domain.view import View
 from app.indicators.past import assess_at, list_at
 from app.indicators.schemas import IndicatorFilters
-from app.reference.geometry import parse_bbox
+from app.reference.bounding_box import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.storage.paging import PagedQuery, current_revision, fetch_rows, paged_query
 from app.storage.types import table_of

@@ -36,7 +36,7 @@ from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
 from app.reference import schemas
 from app.reference.bodies import Filter, load_reference_page, load_reference_record, record_filter
-from app.reference.geometry import parse_bbox
+from app.reference.bounding_box import parse_bbox
 from app.reference.models import Place, ReferenceModel, Route, Source
 from app.reference.names import Lang, in_language
 from app.reference.queries import place_filter, places_in_box

@@ -1,10 +1,8 @@
 """GeoJSON geometry (RFC 7946): validation, bounding boxes, and coarse geometry for low clearances."""
 
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
-from math import isfinite
 from typing import Annotated, Any
 
 from geojson_pydantic.geometries import Geometry as GeoJsonGeometry
@@ -12,10 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, TypeAdapter, WithJsonSchem
 from typing_extensions import TypeAliasType
 
 from app.domain.tlp import LEVELS, Label
-from app.http.problems import invalid_field
-
-# West, south, east, north in degrees of WGS 84.
-BBox = tuple[float, float, float, float]
+from app.reference.bounding_box import BBox, intersects
 
 # The lowest clearance that sees the exact geometry of routes.
 EXACT_FROM = LEVELS[Label.AMBER]
@@ -121,25 +116,6 @@ Position = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3, "description": "[longitude, latitude]"}),
 ]
 
-_DEGREES = re.compile(r" *[+-]?\d+(\.\d*)?([eE][+-]?\d+)? *", re.ASCII)
-
-
-def parse_bbox(text: str) -> BBox:
-    """Return the bounding box of `west,south,east,north` (RFC 7946), also beyond 180 degrees; raise 422 at `?bbox` for anything else."""
-    parts = text.split(",")
-    if len(parts) == 4 and all(_DEGREES.fullmatch(part) for part in parts):
-        west, south, east, north = map(float, parts)
-        if south <= north and south <= 90 and north >= -90 and all(isfinite(each) for each in (west, south, east, north)):
-            # A map that is panned or zoomed out shows more than one earth.
-            west, east = (-180.0, 180.0) if east - west >= 360 else (_longitude(west), _longitude(east))
-            return west, max(south, -90), east, min(north, 90)
-    detail = "must be west,south,east,north in degrees of WGS 84, longitude first, such as 36.5,35.9,37.7,36.9"
-    raise invalid_field("?bbox", detail)
-
-
-def _longitude(degrees: float) -> float:
-    return degrees if -180 <= degrees <= 180 else (degrees + 180) % 360 - 180
-
 
 def bbox_of(geometry: dict[str, Any]) -> BBox:
     """Return the narrowest bounding box of a geometry; its west is above its east where it crosses the antimeridian (RFC 7946, 5.2).
@@ -209,16 +185,6 @@ def by_type(geometry: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _flat(node: list[Any]) -> list[Any]:
     return [_flat(each) for each in node] if isinstance(node[0], list) else node[:2]
-
-
-def intersects(one: BBox, other: BBox) -> bool:
-    """Return whether two bounding boxes share a point; one whose west is above its east crosses the antimeridian."""
-    return one[1] <= other[3] and other[1] <= one[3] and any(a[0] <= b[1] and b[0] <= a[1] for a in _spans(one) for b in _spans(other))
-
-
-def _spans(bbox: BBox) -> list[tuple[float, float]]:
-    west, _, east, _ = bbox
-    return [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
 
 
 def visible_geometry(geometry: dict[str, Any], level: int) -> dict[str, Any]:

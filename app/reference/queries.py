@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.domain.time_point import LATEST, TimePoint
-from app.reference.geometry import BBox, visible_geometry
+from app.reference.bounding_box import BBox
+from app.reference.geometry import visible_geometry
 from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, Route, Source, SourceGrade
 from app.reference.records import REVEAL_FROM, PlaceRecord, SourceNames, SourceRecord
 from app.reference.rows import Record, place_shape

@@ -8,7 +8,8 @@ from sqlalchemy.engine import RowMapping
 
 from app.domain.folding import fold
 from app.domain.tlp import MAX_LEVEL
-from app.reference.geometry import EXACT_FROM, BBox, bbox_of, by_type, intersects, visible_geometry
+from app.reference.bounding_box import BBox, intersects
+from app.reference.geometry import EXACT_FROM, bbox_of, by_type, visible_geometry
 from app.reference.records import REVEAL_FROM, alias_slug
 from app.reference.schemas import PlaceIn, RouteIn, SourceIn
 

@@ -25,7 +25,7 @@ from app.http.state import app_state
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
 from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time_point
-from app.reference.geometry import parse_bbox
+from app.reference.bounding_box import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.reference.schemas import Slug
 from app.reference.suggestions import require_known_filters

@@ -22,7 +22,7 @@ from app.http.problems import invalid_field, not_found
 from app.http.query_params import PageCursor
 from app.http.responses import JSON, absolute_url, json_response, next_url
 from app.http.state import app_state
-from app.reference.geometry import BBox, parse_bbox
+from app.reference.bounding_box import BBox, parse_bbox
 from app.reference.names import Lang
 from app.storage.paging import current_revision
 

@@ -21,7 +21,8 @@ from app.exchange.exports.streaming import ROUTE_FIELDS, attach_geometries, own_
 from app.exchange.exports.tables import PLACES, ROUTES, indicator_columns
 from app.indicators.queries import revision_for, visible_at
 from app.reference.bodies import load_reference_page
-from app.reference.geometry import TYPES, BBox, by_type, narrowest
+from app.reference.bounding_box import BBox
+from app.reference.geometry import TYPES, by_type, narrowest
 from app.reference.models import Extent, Place, Route
 from app.reference.names import in_language, localise
 from app.reference.queries import in_box

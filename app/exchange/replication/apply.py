@@ -20,7 +20,7 @@ from app.domain.identifiers import indicator_id
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL, Label
 from app.exchange.replication.entry_schema import Entry, parse_entry
-from app.exchange.replication.queries import is_recorded, last_label_elsewhere
+from app.exchange.replication.queries import is_recorded, is_stated, last_label_elsewhere
 from app.exchange.replication.reference import apply_records
 from app.exchange.replication.results import ApplyResult, AuthorFor, within_report
 from app.http.problems import FieldProblem, Problem, not_found
@@ -29,11 +29,11 @@ from app.reference.queries import find_places, find_sources
 from app.reports.amendments import record_grade, record_outcome, reinstate_report
 from app.reports.labels import replicate_label
 from app.reports.models import Report
-from app.reports.queries import find_by_fingerprint, find_by_identifier, find_relayed, find_visible_report
+from app.reports.queries import find_by_identifier, find_relayed, find_visible_report
 from app.reports.references import FieldErrors
 from app.reports.schemas import GradeIn, OutcomeIn
 from app.reports.service import correct_report, record_reports, retract_report
-from app.reports.validation import ValidatedReport, resolve_references, validate
+from app.reports.validation import ValidatedReport, validate
 from app.settings import Settings
 
 # Types of entries that are applied together.
@@ -209,7 +209,7 @@ class EntryApplier:
         if identifier in visible:
             return False
         (sent,) = await self._validate(session, caller, [entry])
-        if identifier in hidden and await self._is_recorded(session, caller, sent):
+        if identifier in hidden and await is_stated(session, caller, sent, self._settings):
             return False
         old = self._local(entry.detail.supersedes or identifier)
         superseded = await find_visible_report(connection, old, caller)
@@ -240,24 +240,13 @@ class EntryApplier:
             self._note_brought(caller, entry, outcome.report, at_least)
         return outcome.created
 
-    async def _is_recorded(self, session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors) -> bool:
-        """Return whether the statement is recorded under another identifier, as far as the caller may know."""
-        (resolved,) = await resolve_references(session, caller, [sent], self._settings, replicated=True)
-        known = (
-            {}
-            if isinstance(resolved, list)
-            else await find_by_fingerprint(await session.connection(), [resolved.fingerprint], caller.level)
-        )
-        return bool(known)
-
     async def _retract(self, session: AsyncSession, caller: Principal, entry: Entry) -> bool:
         identifier = self._local(entry.report_id)
         if (visible := await find_visible_report(await session.connection(), identifier, caller)) is None:
             raise not_found("report")
         first = None if entry.recorded_at is None else entry.first_recorded_at
         # A retraction that was undone here is known by its time.
-        about = col(LedgerEntry.report_id) == identifier
-        known = first is not None and await is_recorded(session, caller, entry, "retraction", about)
+        known = first and await is_recorded(session, caller, entry, "retraction", col(LedgerEntry.report_id) == identifier)
         if visible.report.retracted_from_level is not None or known:
             return False
         author = replace(caller, level=min(caller.level, visible.report.level))
@@ -299,9 +288,8 @@ class EntryApplier:
         if visible is None and entry.report is not None:
             (sent,) = await self._validate(session, caller, [entry], label)
             return await self._record_as_new(session, caller, entry, sent)
-        if visible is None or visible.report.level == label.level:
-            return False
-        if await is_recorded(session, caller, entry, "label", col(LedgerEntry.report_id) == identifier):
+        about = col(LedgerEntry.report_id) == identifier
+        if visible is None or visible.report.level == label.level or await is_recorded(session, caller, entry, "label", about):
             return False
         if label.level < visible.report.level:
             # Two persons lowered another label than the one that this service has, unless it has that one from there.

@@ -11,6 +11,10 @@ from app.access.principal import Principal
 from app.domain.times import start_of
 from app.exchange.replication.entry_schema import Entry
 from app.ledger.models import FIRST_RECORDED_AT, LedgerEntry, first_recorded
+from app.reports.queries import find_by_fingerprint
+from app.reports.references import FieldErrors
+from app.reports.validation import ValidatedReport, resolve_references
+from app.settings import Settings
 
 
 async def last_label_elsewhere(session: AsyncSession, report: UUID) -> datetime | None:
@@ -32,3 +36,11 @@ async def first_recorded_of(session: AsyncSession, global_seq: int) -> datetime:
     """Return when an entry was first recorded, here or elsewhere."""
     statement = select(col(LedgerEntry.recorded_at), col(LedgerEntry.detail)).where(col(LedgerEntry.global_seq) == global_seq)
     return first_recorded(*(await session.execute(statement)).one())
+
+
+async def is_stated(session: AsyncSession, caller: Principal, sent: ValidatedReport | FieldErrors, settings: Settings) -> bool:
+    """Return whether the statement of a report is recorded, under any identifier, as far as the caller may know."""
+    (resolved,) = await resolve_references(session, caller, [sent], settings, replicated=True)
+    if isinstance(resolved, list):
+        return False
+    return bool(await find_by_fingerprint(await session.connection(), [resolved.fingerprint], caller.level))
