@@ -1,5 +1,6 @@
 """Tables of the ledger: its entries, and its head with one position for each clearance."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Column, ColumnElement, Index, text
 from sqlmodel import Field, SQLModel
 
-from app.domain.times import rfc3339
+from app.domain.times import rfc3339, start_of
 from app.domain.tlp import LABELS
 from app.storage.types import BigInt, UtcDateTime, table_of
 
@@ -154,6 +155,12 @@ def seq_for(entry: LedgerEntry, level: int) -> int | None:
     """Return the position of an entry in the ledger of a clearance, None below its level."""
     seq: int | None = getattr(entry, SEQ_COLUMNS[level])
     return seq
+
+
+def effective_since(detail: Mapping[str, Any], recorded_at: datetime) -> datetime:
+    """Return the time from which the grade of an entry counts."""
+    dated: str | None = detail.get(EFFECTIVE_FROM) or detail.get(FIRST_RECORDED_AT)
+    return recorded_at if dated is None else start_of(dated)
 
 
 def effective_detail(effective_from: datetime | None, first_recorded_at: datetime | None, recorded_at: datetime) -> dict[str, str]:

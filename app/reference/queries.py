@@ -78,7 +78,9 @@ def grade_in_force(time_point: TimePoint = LATEST) -> ScalarSelect[Any]:
 
 def _in_force(column: ColumnElement[Any], time_point: TimePoint) -> ScalarSelect[Any]:
     grades = table_of(SourceGrade).c
-    statement = select(column).where(grades.source_id == col(Source.id), column.is_not(None)).order_by(grades.global_seq.desc()).limit(1)
+    # By when each came into force, because a grade that another service gave earlier may arrive later.
+    statement = select(column).where(grades.source_id == col(Source.id), column.is_not(None))
+    statement = statement.order_by(grades.effective_from.desc(), grades.global_seq.desc()).limit(1)
     if time_point.as_of is not None:
         statement = statement.where(grades.effective_from <= time_point.as_of)
     if time_point.through_global_seq is not None:
