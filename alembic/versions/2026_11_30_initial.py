@@ -323,20 +323,21 @@ def _create_reports() -> None:
     op.create_index("ix_report_ended", "report", ["indicator_id", "ended_global_seq"], sqlite_where=ENDED, postgresql_where=ENDED)
     op.create_index("ix_report_ended_global_seq", "report", ["global_seq"], sqlite_where=ENDED, postgresql_where=ENDED)
     op.create_index("ix_report_fingerprint", "report", ["fingerprint"])
-    op.create_index("ix_report_indicator_id_effective_at", "report", ["indicator_id", "effective_at"])
+    op.create_index("ix_report_indicator_id_effective_at", "report", ["indicator_id", "effective_at", "stated_at"])
+    op.create_index("ix_report_indicator_id_stated_at", "report", ["indicator_id", "stated_at"])
     op.create_index("ix_report_indicator_id_global_seq", "report", ["indicator_id", "global_seq"])
     op.create_index("ix_report_kind_global_seq", "report", ["kind", "global_seq"])
     op.create_index(
         "ix_report_latest_endless",
         "report",
-        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq"],
+        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq", "stated_at"],
         sqlite_where=sa.text("ended_global_seq IS NULL AND endless = 1"),
         postgresql_where=sa.text("ended_global_seq IS NULL AND endless"),
     )
     op.create_index(
         "ix_report_latest_statement",
         "report",
-        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq"],
+        ["indicator_id", "source_id", "facet", "level", "effective_at", "global_seq", "stated_at"],
         sqlite_where=STANDING,
         postgresql_where=STANDING,
     )
@@ -497,6 +498,9 @@ def _create_assessment() -> None:
         sa.Column("revision_amber_strict", BIG, nullable=True),
         sa.Column("revision_red", BIG, nullable=True),
         sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("dated", sa.Boolean(), nullable=False),
+        sa.Column("kept_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("newest_step", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_indicator_projection_indicator_id")),
         sa.ForeignKeyConstraint(["place_id"], ["place.id"], name=op.f("fk_indicator_projection_place_id")),
         sa.ForeignKeyConstraint(["preferred_source_id"], ["source.id"], name=op.f("fk_indicator_projection_preferred_source_id")),
@@ -515,6 +519,26 @@ def _create_assessment() -> None:
     op.create_index("ix_indicator_projection_recorded_at", "indicator_projection", ["recorded_at"])
     op.create_index("ix_indicator_projection_stale_after", "indicator_projection", ["stale_after"])
     op.create_index("ix_indicator_projection_state_indicator_id", "indicator_projection", ["state", "indicator_id"])
+    not_kept = sa.text("kept_until IS NOT NULL")
+    op.create_index(
+        "ix_indicator_projection_not_kept", "indicator_projection", ["indicator_id"], sqlite_where=not_kept, postgresql_where=not_kept
+    )
+    op.create_table(
+        "indicator_step",
+        sa.Column("indicator_id", sa.Uuid(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("min_clearance", sa.Integer(), nullable=False),
+        sa.Column("max_clearance", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=64), nullable=True),
+        sa.Column("agreement", sa.String(length=16), nullable=True),
+        sa.Column("preferred_source_id", sa.Uuid(), nullable=True),
+        sa.Column("preferred_grade_rank", sa.Integer(), nullable=True),
+        sa.Column("warning_day", sa.Date(), nullable=True),
+        sa.Column("stale_after", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["indicator_id"], ["indicator.id"], name=op.f("fk_indicator_step_indicator_id")),
+        sa.PrimaryKeyConstraint("indicator_id", "since", "min_clearance", name=op.f("pk_indicator_step")),
+    )
     op.create_table(
         "stale_record",
         sa.Column("record_id", sa.Uuid(), nullable=False),
@@ -619,6 +643,7 @@ def downgrade() -> None:
     op.drop_table("indicator_source")
     op.drop_table("alert_standing")
     op.drop_table("stale_record")
+    op.drop_table("indicator_step")
     op.drop_table("indicator_projection")
     op.drop_table("ledger_entry")
     op.drop_table("cosignature")

@@ -46,10 +46,14 @@ from app.storage.types import table_of
 
 @dataclass(frozen=True, slots=True)
 class LastChange:
-    """The last change to an indicator that a clearance sees, by its seq in that clearance's ledger."""
+    """The last change to an indicator that a clearance sees, by its seq in that clearance's ledger.
+
+    It is `dated` if it counts from a time of its own, so that assessments as of earlier times have an earlier last change.
+    """
 
     revision: int
     recorded_at: datetime
+    dated: bool = False
 
 
 @dataclass(slots=True)
@@ -95,9 +99,12 @@ class AssessmentInputs:
         return render(self.subject, assessment, self.last_changes[level].recorded_at, level)
 
 
+# Types of the entries that count from a time of their own: the time of the evidence, and that of recording.
+DATED = ("outcome", "grade")
+
 # Statements are built once, or once for each time point, because building one costs as much as running it.
 _INDICATORS = select(*table_of(Indicator).c).where(col(Indicator.id).in_(bindparam("ids", expanding=True)))
-_ENTRIES = select(*(table_of(LedgerEntry).c[name] for name in ("global_seq", "recorded_at", *SEQ_COLUMNS))).where(
+_ENTRIES = select(*(table_of(LedgerEntry).c[name] for name in ("global_seq", "type", "recorded_at", *SEQ_COLUMNS))).where(
     col(LedgerEntry.global_seq).in_(bindparam("ids", expanding=True))
 )
 
@@ -116,7 +123,7 @@ async def load_inputs(
 ) -> dict[UUID, AssessmentInputs]:
     """Load the inputs of some indicators, with the statements that may stand, from the ledger alone."""
     subjects = await load_subjects(connection, ids, time_point)
-    last_changes = await _load_last_changes(connection, ids, time_point)
+    last_changes = await load_last_changes(connection, ids, time_point)
     return await build_inputs(connection, subjects, last_changes, horizons, time_point)
 
 
@@ -178,9 +185,8 @@ def _entries_at(time_point: TimePoint) -> list[ColumnElement[bool]]:
     return [*_recorded_by(time_point), shown]
 
 
-async def _load_last_changes(
-    connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint
-) -> dict[UUID, dict[int, LastChange]]:
+async def load_last_changes(connection: AsyncConnection, ids: Collection[UUID], time_point: TimePoint) -> dict[UUID, dict[int, LastChange]]:
+    """Load the last change of each indicator for each clearance that sees it."""
     last: dict[UUID, dict[int, int]] = {}
     # Every clearance that sees an indicator sees its place change.
     places: dict[UUID, int] = {}
@@ -200,7 +206,9 @@ async def _load_last_changes(
             visible = [global_seq for entry_level, global_seq in levels.items() if entry_level <= level]
             if visible:
                 entry = entries[max(*visible, places.get(indicator, 0))]
-                found.setdefault(indicator, {})[level] = LastChange(getattr(entry, SEQ_COLUMNS[level]), entry.recorded_at)
+                found.setdefault(indicator, {})[level] = LastChange(
+                    getattr(entry, SEQ_COLUMNS[level]), entry.recorded_at, entry.type in DATED
+                )
     return found
 
 

@@ -3,10 +3,12 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, Index, Text
+from sqlalchemy import JSON, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
+
+_NOT_KEPT = text("kept_until IS NOT NULL")
 
 
 class IndicatorProjection(SQLModel, table=True):
@@ -14,6 +16,8 @@ class IndicatorProjection(SQLModel, table=True):
 
     `revision_*` is the seq of its last change in the ledger of each of these clearances; `document` has everything else.
     `warning_day` is the day that its open warnings are listed by, see `Kind.warning_day`.
+    The last change is `dated` if it counts from a time of its own, as grades and outcomes do.
+    The steps of the indicator (`IndicatorStep`) are kept for the times before `kept_until`, None for all, with the newest at `newest_step`.
     """
 
     __tablename__ = "indicator_projection"
@@ -28,6 +32,7 @@ class IndicatorProjection(SQLModel, table=True):
         Index("ix_indicator_projection_recorded_at", "recorded_at"),
         Index("ix_indicator_projection_stale_after", "stale_after"),
         Index("ix_indicator_projection_warning_day_indicator_id", "warning_day", "indicator_id"),
+        Index("ix_indicator_projection_not_kept", "indicator_id", sqlite_where=_NOT_KEPT, postgresql_where=_NOT_KEPT),
     )
 
     indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
@@ -51,6 +56,31 @@ class IndicatorProjection(SQLModel, table=True):
     revision_amber_strict: int | None = Field(default=None, sa_type=BigInt)
     revision_red: int | None = Field(default=None, sa_type=BigInt)
     document: str = Field(sa_column=Column(Text, nullable=False))
+    dated: bool = False
+    kept_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    newest_step: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class IndicatorStep(SQLModel, table=True):
+    """The document of one indicator as of the times from `since` to its next step, for a run of clearances that see the same.
+
+    `document` is compressed, and lacks the time of the last change, which later entries move. The other columns are
+    those of `IndicatorProjection`.
+    """
+
+    __tablename__ = "indicator_step"
+
+    indicator_id: UUID = Field(primary_key=True, foreign_key="indicator.id")
+    since: datetime = Field(sa_column=Column(UtcDateTime, primary_key=True))
+    min_clearance: int = Field(primary_key=True)
+    max_clearance: int
+    state: str | None = Field(default=None, max_length=64)
+    agreement: str | None = Field(default=None, max_length=16)
+    preferred_source_id: UUID | None = None
+    preferred_grade_rank: int | None = None
+    warning_day: date | None = None
+    stale_after: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    document: bytes
 
 
 class Indicator(SQLModel, table=True):

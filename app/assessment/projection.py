@@ -12,13 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
 from app.assessment.envelope import Assessment
-from app.assessment.inputs import AssessmentInputs, LastChange, build_inputs, load_subjects
+from app.assessment.inputs import DATED, AssessmentInputs, LastChange, build_inputs, load_subjects
 from app.assessment.models import AlertStanding, IndicatorProjection
+from app.assessment.steps import add_steps, load_stored
 from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL
 from app.ledger.evidence import EVIDENCE_CHANGES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_for
+from app.reference.models import MIN_EFFECTIVE_FROM
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -39,6 +41,7 @@ def projection_rows(inputs: AssessmentInputs) -> list[dict[str, Any]]:
         else:
             rows.append(_row(inputs, level, assessment, document))
         rows[-1][f"revision_{LABELS[level]}"] = last_change.revision
+        rows[-1]["dated"] |= last_change.dated
     return rows
 
 
@@ -63,6 +66,10 @@ def _row(inputs: AssessmentInputs, level: int, assessment: Assessment, document:
         "recorded_at": inputs.last_changes[level].recorded_at,
         **{f"revision_{label}": None for label in LABELS},
         "document": document,
+        "dated": False,
+        # Until `app.assessment.steps` has made them again, none of the steps is known to be right.
+        "kept_until": MIN_EFFECTIVE_FROM,
+        "newest_step": None,
     }
 
 
@@ -88,7 +95,8 @@ async def reassess(
     last_changes = await _stored_last_changes(connection, ids)
     for indicator, from_level, entry in changes:
         for level in range(from_level, MAX_LEVEL + 1):
-            last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at)
+            last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at, entry.type in DATED)
+    stored = await load_stored(connection, last_changes)
     inputs = await build_inputs(connection, subjects, last_changes, horizons)
     rows: list[dict[str, Any]] = []
     for number, each in enumerate(inputs.values()):
@@ -97,6 +105,7 @@ async def reassess(
         rows += projection_rows(each)
     await replace_rows(session, ids, rows)
     recorded: dict[UUID, set[UUID]] = {}
+    await add_steps(connection, changes, inputs, stored, projection_rows)
     for indicator, _, entry in changes:
         if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
             recorded.setdefault(indicator, set()).add(entry.report_id)

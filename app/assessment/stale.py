@@ -9,12 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
 from app.assessment.inputs import load_inputs
+from app.assessment.keeping import keep_steps
 from app.assessment.models import IndicatorProjection, IndicatorSource, StaleRecord
 from app.assessment.projection import projection_rows, replace_rows
 from app.domain.tlp import MAX_LEVEL
@@ -26,6 +27,9 @@ from app.storage.types import table_of
 MAX_STEP_INDICATORS = 20
 # A process that changed a record may have died, or be a command.
 POLL_SECONDS = 5.0
+MIN_POLL_SECONDS = 0.2
+# Of the time that a step takes.
+PAUSE = 3
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +75,7 @@ async def _next_indicators(connection: AsyncConnection, row: Any) -> tuple[list[
 
 @asynccontextmanager
 async def assessing_stale(database: Database, settings: Settings) -> AsyncIterator[None]:
-    """Assess what is stale in the background while the block runs."""
+    """Assess what is stale, and make steps that changes moved again, in the background while the block runs."""
     task = asyncio.create_task(_run(database, settings))
     try:
         yield
@@ -83,26 +87,32 @@ async def assessing_stale(database: Database, settings: Settings) -> AsyncIterat
 
 async def _run(database: Database, settings: Settings) -> None:
     notifier = database.commit_notifier
-    seen: Any = ()
     while not notifier.closed:
-        head, version = notifier.head(), notifier.version()
-        # Every change of the table counts as one that all readers may learn of.
-        if head is None or head.access != seen:
-            try:
-                while await _has_stale(database) and not notifier.closed:
+        version = notifier.version()
+        try:
+            for make, left in _WORK:
+                while not notifier.closed and await _is_left(database, left):
                     began = time.monotonic()
                     async with database.write() as session:
-                        await assess_stale(session, settings.horizons)
-                    # As long as others have waited, because SQLite keeps no queue of writers.
-                    await asyncio.sleep(time.monotonic() - began)
-                seen = None if head is None else head.access
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("stale_indicators_not_assessed", error=type(error).__name__)
-                await asyncio.sleep(POLL_SECONDS)
-        if await notifier.wait_for_commit(version, POLL_SECONDS) == version:
-            seen = ()
+                        await make(session, settings.horizons)
+                    # Longer than others have waited, because SQLite keeps no queue of writers.
+                    await asyncio.sleep(PAUSE * (time.monotonic() - began))
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("stale_indicators_not_assessed", error=type(error).__name__)
+            await asyncio.sleep(POLL_SECONDS)
+        await notifier.wait_for_commit(version, POLL_SECONDS)
+        # Looking after each commit would cost readers more than what is found a moment later.
+        await asyncio.sleep(MIN_POLL_SECONDS)
 
 
-async def _has_stale(database: Database) -> bool:
+async def _is_left(database: Database, left: Select[Any]) -> bool:
     async with database.read_latest() as connection:
-        return (await connection.execute(select(col(StaleRecord.record_id)).limit(1))).first() is not None
+        return (await connection.execute(left.limit(1))).first() is not None
+
+
+_MOVED = col(IndicatorProjection.indicator_id)
+# What there is to do, and the statement that finds whether anything is left.
+_WORK = (
+    (assess_stale, select(col(StaleRecord.record_id))),
+    (keep_steps, select(_MOVED).where(col(IndicatorProjection.kept_until).is_not(None)).order_by(_MOVED)),
+)

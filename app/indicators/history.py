@@ -16,7 +16,7 @@ from app.domain.kinds import KINDS
 from app.domain.time_point import TimePoint
 from app.domain.times import rfc3339
 from app.domain.view import View
-from app.indicators.past import assess_at, past_state
+from app.indicators.past import assess_at
 from app.ledger.evidence import OUTCOMES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_column
 from app.ledger.queries import SUPERSEDED
@@ -99,10 +99,7 @@ async def load_history(
     if not rows and after is None:
         return None
     steps: list[dict[str, Any]] = []
-    nothing_said = await past_state(connection, view) is None
     for row in rows[:limit]:
-        if nothing_said:
-            break
         assessment = await _assessment_through(connection, indicator, view, row.global_seq)
         await end_slice(WORK_PER_STEP)
         moved = _moved(KINDS[kind].range_fields, before, assessment)

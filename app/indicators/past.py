@@ -1,4 +1,4 @@
-"""Indicators at a time point, assessed again from the ledger, in slices, and kept for later requests."""
+"""Indicators at a time point, assessed again from the ledger, in slices, and kept for requests for the same."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Engine, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -23,7 +23,6 @@ from app.domain.times import start_of
 from app.domain.view import View
 from app.indicators.schemas import IndicatorFilters
 from app.ledger.models import HASH_COLUMNS, LedgerEntry, LedgerHead, seq_column
-from app.reference.models import SourceGrade
 from app.reports.models import Report
 from app.storage.paging import MAX_IN_VALUES, chunks
 from app.storage.slices import end_slice
@@ -86,7 +85,7 @@ class PastDocument:
     recorded_at: datetime
 
 
-# The visible ledger of a reader, and the last events by a time: every time before the next event gives the same assessments.
+# The visible ledger of a reader, and a time point.
 PastState = tuple[Any, ...]
 # By engine and state; None for an indicator that has no document then.
 _kept: WeakKeyDictionary[Engine, OrderedDict[PastState, dict[UUID, PastDocument | None]]] = WeakKeyDictionary()
@@ -106,34 +105,17 @@ async def assess_at(connection: AsyncConnection, ids: Collection[UUID], view: Vi
 
 
 async def past_state(connection: AsyncConnection, view: View) -> PastState | None:
-    """Return the state at the time point of a view; None if nothing that it may see was stated or recorded by then.
+    """Return what the documents at the time point of a view depend on; None if nothing that it may see was recorded by then.
 
-    It names everything dated that an assessment depends on: reports, among them the evidence from whose time an outcome counts, and
-    grades. What is above the clearance is in no part of it.
+    What is above the clearance is in no part of it.
     """
-    as_of, through, level = view.time_point.as_of, view.time_point.through_global_seq, view.level
-    head = table_of(LedgerHead).c
-    # By label, so that each is the end of a range of an index.
-    said = [
-        select(func.max(col(Report.stated_at))).where(col(Report.level) == each, *([col(Report.stated_at) <= as_of] if as_of else []))
-        for each in range(level + 1)
-    ]
-    columns: list[Any] = [head[HASH_COLUMNS[level]], head.public_changes, *(each.scalar_subquery() for each in said)]
-    if as_of is not None:
-        grades, entries = table_of(SourceGrade).c, table_of(LedgerEntry).c
-        graded = select(func.max(grades.effective_from)).where(grades.effective_from <= as_of)
-        # The grades that were recorded by then, apart from those of new sources.
-        regraded = select(func.max(grades.global_seq)).where(entries.global_seq == grades.global_seq, entries.recorded_at <= as_of)
-        columns += [graded.scalar_subquery(), regraded.scalar_subquery()]
+    through, level, head = view.time_point.through_global_seq, view.level, table_of(LedgerHead).c
+    columns: list[Any] = [head[HASH_COLUMNS[level]], head.public_changes]
     if through is not None:
         recorded = select(col(LedgerEntry.global_seq)).where(seq_column(level).is_not(None), col(LedgerEntry.global_seq) <= through)
         columns.append(recorded.order_by(col(LedgerEntry.global_seq).desc()).limit(1).scalar_subquery())
     row = (await connection.execute(select(*(each.label(f"c{number}") for number, each in enumerate(columns))))).one()
-    statements = row[2 : 3 + level]
-    if all(each is None for each in statements) or (through is not None and row[-1] is None):
-        return None
-    last = None if as_of is None else max(each for each in statements if each is not None)
-    return level, row[0], row[1], last, through is not None, *row[3 + level :]
+    return None if through is not None and row[-1] is None else (level, view.time_point.as_of, through is None, *row)
 
 
 def has_statement(view: View) -> ColumnElement[bool]:
@@ -145,8 +127,13 @@ def has_statement(view: View) -> ColumnElement[bool]:
     return found.limit(1).correlate(Indicator).scalar_subquery().is_not(None)
 
 
-async def documents_at(connection: AsyncConnection, ids: Sequence[UUID], view: View, state: PastState | None) -> dict[UUID, PastDocument]:
-    """Return the documents of indicators at the time point of a view, in order; those without any report by then are missing."""
+async def documents_at(
+    connection: AsyncConnection, ids: Sequence[UUID], view: View, state: PastState | None, *, is_work: bool = True
+) -> dict[UUID, PastDocument]:
+    """Return the documents of indicators at the time point of a view, in order; those without any report by then are missing.
+
+    Their assessments count as work of the request if `is_work`.
+    """
     if state is None:
         return {}
     assert connection.sync_connection is not None
@@ -161,7 +148,7 @@ async def documents_at(connection: AsyncConnection, ids: Sequence[UUID], view: V
         new = {each: past[each].summary() if each in past else None for each in some}
         kept |= new
         found |= new
-        await end_slice(len(some))
+        await end_slice(len(some) if is_work else 0)
     while len(states) > 1 and sum(map(len, states.values())) > MAX_KEPT_DOCUMENTS:
         states.popitem(last=False)
     if len(kept) > MAX_KEPT_DOCUMENTS:
@@ -172,7 +159,7 @@ async def documents_at(connection: AsyncConnection, ids: Sequence[UUID], view: V
 async def list_at(
     connection: AsyncConnection, filters: IndicatorFilters, where: Sequence[ColumnElement[bool]], view: View, *, after: UUID | None
 ) -> tuple[list[str], UUID | None]:
-    """Return a page of documents in order of identifier, and the last identifier if there may be more.
+    """Return a page of documents in order of identifier, and the last identifier if there may be more, as recorded by a time.
 
     `where` has the conditions on the indicators' identities; the filters on their assessments are applied here.
     """
@@ -190,7 +177,7 @@ async def list_at(
         ids = list((await connection.execute(statement)).scalars())
         past = await documents_at(connection, ids, view, state)
         for each in ids:
-            if each in past and _matches(past[each], filters, view):
+            if each in past and matches(past[each], filters, view):
                 if len(documents) == filters.limit:
                     return documents, after
                 documents.append(past[each].document)
@@ -202,7 +189,8 @@ async def list_at(
     return documents, after
 
 
-def _matches(past: PastDocument, filters: IndicatorFilters, view: View) -> bool:
+def matches(past: PastDocument, filters: IndicatorFilters, view: View) -> bool:
+    """Tell whether a document is one that the filters on assessments ask for."""
     if past.agreement is None and not filters.include_empty:
         return False
     status = getattr(filters, "status", None)

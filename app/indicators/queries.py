@@ -1,4 +1,4 @@
-"""Indicators looked up: stored documents by indexed columns, those at an earlier time point assessed again."""
+"""Indicators looked up: stored documents by indexed columns, those as recorded earlier assessed again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, String, or_, select, type_coerce
+from sqlalchemy import ColumnElement, String, Table, or_, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -24,8 +24,9 @@ from app.domain.time_point import LATEST
 from app.domain.times import start_of
 from app.domain.tlp import LABELS
 from app.domain.view import View
-from app.indicators.past import assess_at, list_at
+from app.indicators.past import assess_at, list_at, matches
 from app.indicators.schemas import IndicatorFilters
+from app.indicators.steps import AS_OF, STEPS, select_steps, step_documents, step_where
 from app.reference.bounding_box import parse_bbox
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.storage.paging import PagedQuery, current_revision, fetch_rows, paged_query
@@ -69,24 +70,25 @@ def _identity_conditions(
     return where
 
 
-def _assessment_conditions(filters: IndicatorFilters, view: View) -> list[ColumnElement[bool]]:
+def _assessment_conditions(filters: IndicatorFilters, level: int, at: Any, stored: Table) -> list[ColumnElement[bool]]:
+    """Return the conditions on the columns of documents that are stored; `at` is the time that staleness is counted from."""
     where: list[ColumnElement[bool]] = []
     status = getattr(filters, "status", None)
     if filters.source is not None:
-        where.append(col(IndicatorProjection.preferred_source_id) == source_id_of(filters.source, view.level))
+        where.append(stored.c.preferred_source_id == source_id_of(filters.source, level))
     if filters.agreement is not None:
-        where.append(col(IndicatorProjection.agreement) == filters.agreement)
+        where.append(stored.c.agreement == filters.agreement)
     elif not filters.include_empty:
-        where.append(col(IndicatorProjection.agreement).is_not(None))
+        where.append(stored.c.agreement.is_not(None))
     if status is not None:
-        where.append(col(IndicatorProjection.state) == status)
+        where.append(stored.c.state == status)
     if filters.min_reliability is not None:
         ranks = range(grade_rank(filters.min_reliability) + 1)
-        where.append(col(IndicatorProjection.preferred_grade_rank).in_(ranks))
+        where.append(stored.c.preferred_grade_rank.in_(ranks))
     if filters.updated_since is not None:
         where.append(col(IndicatorProjection.recorded_at) >= start_of(filters.updated_since))
     if filters.stale is not None:
-        stale = col(IndicatorProjection.stale_after) < view.at
+        stale = stored.c.stale_after < at
         where.append(stale if filters.stale else ~stale)
     return where
 
@@ -95,10 +97,12 @@ async def load_indicator_page(
     connection: AsyncConnection, filters: IndicatorFilters, kind: str | None, view: View, *, after: UUID | None
 ) -> tuple[list[str], UUID | None, int]:
     """Return a page of documents as JSON in order of identifier, the last identifier if there are more, and the revision."""
-    if view.time_point != LATEST:
+    if view.time_point.through_global_seq is not None:
         revision = await current_revision(connection, view.level)
         documents, last = await list_at(connection, filters, _identity_conditions(filters, kind, Indicator), view, after=after)
         return documents, last, revision
+    if view.time_point.as_of is not None:
+        return await _load_past_page(connection, filters, kind, view, view.time_point.as_of, after)
     # Building a query takes longer than running it. One that depends on the current time must not be reused.
     build = _paged_query.__wrapped__ if filters.stale is not None else _paged_query
     query = build(filters.model_copy(update=_PAGE_FIELDS), kind, view)
@@ -116,9 +120,40 @@ def _paged_query(filters: IndicatorFilters, kind: str | None, view: View) -> Pag
     # As text, because converting every identifier to a UUID takes time and only the last one is needed.
     identifier = type_coerce(col(IndicatorProjection.indicator_id), String).label("indicator_id")
     statement = select(identifier, col(IndicatorProjection.document), revision_for(view.level)).where(
-        *visible_at(view.level), *_identity_conditions(filters, kind, IndicatorProjection), *_assessment_conditions(filters, view)
+        *visible_at(view.level),
+        *_identity_conditions(filters, kind, IndicatorProjection),
+        *_assessment_conditions(filters, view.level, view.at, table_of(IndicatorProjection)),
     )
     return paged_query(statement, key=table_of(IndicatorProjection).c.indicator_id, level=view.level)
+
+
+async def _load_past_page(
+    connection: AsyncConnection, filters: IndicatorFilters, kind: str | None, view: View, as_of: datetime, after: UUID | None
+) -> tuple[list[str], UUID | None, int]:
+    """Return a page as of a time from the steps that are kept."""
+    query = _paged_steps(filters.model_copy(update=_PAGE_FIELDS | {"as_of": None}), kind, view.level)
+    since = start_of(filters.updated_since) if filters.updated_since is not None else None
+    documents: list[str] = []
+    while True:
+        rows, more, revision = await fetch_rows(connection, query, after=after, limit=filters.limit - len(documents), as_of=as_of)
+        documents += [
+            each.document
+            for each in await step_documents(connection, rows, view)
+            if (matches(each.assessed, filters, view) if each.assessed else since is None or each.recorded_at >= since)
+        ]
+        if not more:
+            return documents, None, revision
+        after = UUID(str(rows[-1].indicator_id))
+        if len(documents) == filters.limit:
+            return documents, after, revision
+
+
+@lru_cache(maxsize=64)
+def _paged_steps(filters: IndicatorFilters, kind: str | None, level: int) -> PagedQuery:
+    statement = select_steps(level).where(
+        *_identity_conditions(filters, kind, IndicatorProjection), step_where(*_assessment_conditions(filters, level, AS_OF, STEPS))
+    )
+    return paged_query(statement, key=table_of(IndicatorProjection).c.indicator_id, level=level)
 
 
 async def load_indicator(

@@ -157,6 +157,12 @@ def seq_for(entry: LedgerEntry, level: int) -> int | None:
     return seq
 
 
+def effective_since(detail: Mapping[str, Any], recorded_at: datetime) -> datetime:
+    """Return the time from which the grade of an entry counts."""
+    dated: str | None = detail.get(EFFECTIVE_FROM) or detail.get(FIRST_RECORDED_AT)
+    return recorded_at if dated is None else start_of(dated)
+
+
 def effective_detail(effective_from: datetime | None, first_recorded_at: datetime | None, recorded_at: datetime) -> dict[str, str]:
     """Return what the detail of an entry adds about the time from which it counts, unless that is when it was first recorded."""
     return {} if effective_from == first_recorded_at else {EFFECTIVE_FROM: rfc3339(effective_from or recorded_at)}

@@ -9,8 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from app.domain.times import start_of
-from app.ledger.models import EFFECTIVE_FROM, FIRST_RECORDED_AT, RECORD, LedgerEntry
+from app.ledger.models import RECORD, LedgerEntry, effective_since
 from app.reference.bodies import records_of
 from app.reference.models import MODELS, Extent, Place, PlaceAncestor, ReferenceModel, Source, SourceGrade
 from app.reference.queries import first_grade
@@ -123,8 +122,7 @@ async def _verify_grades(connection: AsyncConnection) -> AsyncIterator[str]:
     for source, number, detail, recorded_at in await connection.execute(of_sources):
         assert source is not None
         said: dict[str, Any] = detail if isinstance(detail, dict) else {}
-        dated = said.get(EFFECTIVE_FROM) or said.get(FIRST_RECORDED_AT)
-        since = start_of(dated) if dated else recorded_at
+        since = effective_since(said, recorded_at)
         if not (record := _record_of(said)):
             expected[source, number] = since, said.get("reliability"), None
             continue

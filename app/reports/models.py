@@ -9,7 +9,8 @@ from sqlmodel import Field, SQLModel
 
 from app.storage.types import BigInt, UtcDateTime
 
-_STATEMENT_ORDER = ("indicator_id", "source_id", "facet", "level", "effective_at", "global_seq")
+# The last is for statements as of a time, which otherwise read each row of a long history.
+_STATEMENT_ORDER = ("indicator_id", "source_id", "facet", "level", "effective_at", "global_seq", "stated_at")
 
 
 def _partial(condition: str) -> dict[str, Any]:
@@ -37,7 +38,8 @@ class Report(SQLModel, table=True):
             sqlite_where=text("ended_global_seq IS NULL AND endless = 1"),
             postgresql_where=text("ended_global_seq IS NULL AND endless"),
         ),
-        Index("ix_report_indicator_id_effective_at", "indicator_id", "effective_at"),
+        Index("ix_report_indicator_id_effective_at", "indicator_id", "effective_at", "stated_at"),
+        Index("ix_report_indicator_id_stated_at", "indicator_id", "stated_at"),
         Index("ix_report_ended", "indicator_id", "ended_global_seq", **_partial("ended_global_seq IS NOT NULL")),
         Index("ix_report_ended_global_seq", "global_seq", **_partial("ended_global_seq IS NOT NULL")),
         # Finds the last statement before a time, for each label.

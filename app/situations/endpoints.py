@@ -133,7 +133,7 @@ async def list_warnings(
     Those past due, and those without a date from their statement on, are listed for 30 days, then with `unresolved=true`, until their
     outcome is recorded.
     """
-    table = IndicatorProjection if filters.as_of is None and filters.known_at is None else Indicator
+    table = IndicatorProjection if filters.known_at is None else Indicator
     where = place_conditions(table.place_id, filters.place, within=filters.within, country=filters.country)
 
     async def fetch(cursor: str | None, limit: int) -> Page:

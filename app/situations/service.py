@@ -18,6 +18,7 @@ from app.domain.times import rfc3339, start_of
 from app.domain.view import View
 from app.indicators.past import PastState, documents_at, has_statement, past_state
 from app.indicators.queries import revision_for, visible_at
+from app.indicators.steps import select_steps, step_documents
 from app.reference.models import Place, PlaceAncestor
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
@@ -59,19 +60,19 @@ async def load_situations(
 async def _positions(
     connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, state: PastState | None
 ) -> AsyncIterator[Position]:
+    is_recorded_earlier = view.time_point.through_global_seq is not None
     # With EXISTS, PostgreSQL would read all rows first; without ORDER BY, it may scan the table for each place.
     any_indicator = (
         select(col(IndicatorProjection.indicator_id))
-        .where(col(IndicatorProjection.place_id) == col(Place.id), *(visible_at(view.level) if view.time_point == LATEST else []))
+        .where(col(IndicatorProjection.place_id) == col(Place.id), *(visible_at(view.level) if not is_recorded_earlier else []))
         .order_by(col(IndicatorProjection.indicator_id))
         .limit(1)
         .correlate(Place)
         .scalar_subquery()
     )
-    latest = view.time_point == LATEST
-    if not latest and state is None:
+    if is_recorded_earlier and state is None:
         return
-    where = where if latest else [*where, _has_past_indicator(view)]
+    where = [*where, _has_past_indicator(view)] if is_recorded_earlier else where
     ids = (await connection.execute(select(col(Place.id)).where(any_indicator.is_not(None), *where))).scalars()
     for some in _steps(list(ids)):
         by_place = await _documents_by_place(connection, some, view, state)
@@ -107,7 +108,7 @@ async def _basis_times(connection: AsyncConnection, documents: Sequence[Document
 
 
 async def _state(connection: AsyncConnection, view: View) -> PastState | None:
-    return None if view.time_point == LATEST else await past_state(connection, view)
+    return None if view.time_point.through_global_seq is None else await past_state(connection, view)
 
 
 async def _worst_levels_below(
@@ -142,6 +143,12 @@ async def _documents_by_place(
         statement = select(*columns, revision_for(view.level)).where(col(IndicatorProjection.place_id).in_(places), *visible_at(view.level))
         for row in sorted(await connection.execute(statement), key=lambda each: each.indicator_id):
             found.setdefault(row.place_id, []).append(orjson.loads(with_revision(row.document, row.revision)))
+        return found
+    if view.time_point.through_global_seq is None:
+        statement = select_steps(view.level).where(col(IndicatorProjection.place_id).in_(places))
+        rows = sorted(await connection.execute(statement, {"as_of": view.time_point.as_of}), key=lambda each: each.indicator_id)
+        for step in await step_documents(connection, rows, view):
+            found.setdefault(UUID(str(step.row.place_id)), []).append(orjson.loads(step.document))
         return found
     ids: list[UUID] = []
     for some in chunks(places):

@@ -18,6 +18,7 @@ from app.domain.time_point import LATEST
 from app.domain.view import View
 from app.indicators.past import documents_at, has_statement, past_state
 from app.indicators.queries import revision_for, visible_at
+from app.indicators.steps import STEPS, select_steps, step_documents, step_where
 from app.storage.paging import current_revision
 
 # Warnings past due by more days are listed as unresolved, as are undated ones stated more days ago.
@@ -82,12 +83,30 @@ async def _stored(
 
 async def _past(connection: AsyncConnection, where: Sequence[ColumnElement[bool]], view: View, spans: Spans) -> list[tuple[Position, str]]:
     kinds = [name for name, kind in KINDS.items() if kind.has_outcome]
+    if view.time_point.through_global_seq is None:
+        listed = or_(*(STEPS.c.warning_day.between(*each) for each in spans))
+        steps = (
+            select_steps(view.level)
+            .add_columns(STEPS.c.warning_day)
+            .where(col(IndicatorProjection.kind).in_(kinds), *where, step_where(listed))
+        )
+        rows = (await connection.execute(steps, {"as_of": view.time_point.as_of})).all()
+        dated = [
+            ((each.assessed.warning_day if each.assessed else each.row.warning_day, UUID(str(each.row.indicator_id))), each.document)
+            for each in await step_documents(connection, rows, view)
+        ]
+        return _within(spans, dated)
     if (state := await past_state(connection, view)) is None:
         return []
     statement = select(col(Indicator.id)).where(col(Indicator.kind).in_(kinds), *where, has_statement(view))
     past = await documents_at(connection, (await connection.execute(statement)).scalars().all(), view, state)
-    found = [((each.warning_day, id_), each.document) for id_, each in past.items() if each.warning_day is not None]
-    return sorted(each for each in found if any(first <= each[0][0] <= last for first, last in spans))
+    return _within(spans, [((each.warning_day, id_), each.document) for id_, each in past.items()])
+
+
+def _within(spans: Spans, found: Sequence[tuple[tuple[date | None, UUID], str]]) -> list[tuple[Position, str]]:
+    """Return the documents whose warnings are due within spans of days, the soonest first."""
+    dated = [((day, id_), document) for (day, id_), document in found if day is not None]
+    return sorted(each for each in dated if any(first <= each[0][0] <= last for first, last in spans))
 
 
 def _item(day: date, document: str, at: datetime) -> str:

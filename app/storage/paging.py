@@ -64,10 +64,12 @@ def _with_head(statement: Select[Any], key: ColumnElement[Any], level: int) -> S
     return statement.order_by(key).limit(bindparam("row_limit", type_=BigInteger)).add_columns(head_seq(level).label("head_seq"))
 
 
-async def fetch_rows(connection: AsyncConnection, statement: PagedQuery, *, after: Any, limit: int) -> tuple[Sequence[Any], bool, int]:
-    """Return the rows of a page, whether more follow, and the head of the ledger."""
+async def fetch_rows(
+    connection: AsyncConnection, statement: PagedQuery, *, after: Any, limit: int, **more: Any
+) -> tuple[Sequence[Any], bool, int]:
+    """Return the rows of a page, whether more follow, and the head of the ledger; `more` are parameters of the statement."""
     page = statement.first if after is None else statement.later
-    parameters = {"row_limit": limit + 1} if after is None else {"row_limit": limit + 1, "after": after}
+    parameters = more | ({"row_limit": limit + 1} if after is None else {"row_limit": limit + 1, "after": after})
     rows = (await connection.execute(page, parameters)).all()
     if not rows:
         # Without rows there is no head. It is read before the rows, so that it never is newer than they are.

@@ -14,7 +14,7 @@ _NOT_COUNTED = {
     *("label_proposal", "draft", "webhook", "webhook_delivery", "audit_entry", "audit_head", "idempotency_record", "upstream"),
     *("operation_run", "place", "place_code", "place_ancestor", "extent", "record_text", "report_text", "source", "source_grade", "route"),
     # The first is counted where the ledger that it is of is public.
-    *("cosignature", "received_tile"),
+    *("cosignature", "received_tile", "indicator_step"),
 }
 _WRITTEN_TABLE = re.compile(r'\s*(?:(INSERT) INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
 _KEY = "public_change"

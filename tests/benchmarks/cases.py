@@ -59,8 +59,14 @@ def reading_cases(key: str, port: int) -> list[Case]:
         Case("page of 1,000", "uncached", [request(f"{page}?limit=1000")], [request(f"{plain_page}?limit=1000")], rows=1000),
         Case("page of 100 as of a day", "uncached", [request(f"{page}?as_of={AS_OF}")], [request(f"{plain_page}?as_of={AS_OF}")], rows=100),
         Case("100 changes", "uncached", [request(f"/v1/changes?after={after}")], [request(f"/v1/changes?after={before}")], rows=100),
-        Case(
-            "situation of a place", "uncached", [request(f"/v1/situations/{place_name(1)}")], [request(f"/v1/situations/{place_name(1)}")]
+        *(
+            Case(
+                f"situation of a place{when}",
+                "uncached",
+                [request(f"/v1/situations/{place_name(1)}{query}")],
+                [request(f"/v1/situations/{place_name(1)}{query}")],
+            )
+            for when, query in (("", ""), (" as of a day", f"?as_of={AS_OF}"))
         ),
     ]
     for who, authorization in (("", {}), (", key", with_key)):

@@ -15,9 +15,11 @@ from sqlmodel import SQLModel
 
 from app.access.keys import create_key
 from app.access.principal import Scope
+from app.assessment.keeping import keep_steps
 from app.domain.tlp import Label
 from app.main import create_app
 from app.settings import Settings
+from app.storage.database import Database
 from tests.benchmarks.plain_app import TABLES, PlainChange, PlainCode, PlainIndicator, PlainPlace, PlainReport, PlainSource
 from tests.support.factories import Reference, seed
 
@@ -101,7 +103,16 @@ async def fill(url: str, *, indicators: int, reports_each: int) -> str:
                     await _send(client, batch)
                     batch = []
             await _send(client, batch)
+        await keep_all(app.state.database, app.state.settings)
     return secret
+
+
+async def keep_all(database: Database, settings: Settings) -> None:
+    """Make every step again that was moved, as the service does in the background."""
+    is_left = True
+    while is_left:
+        async with database.write() as session:
+            is_left = await keep_steps(session, settings.horizons)
 
 
 async def _send(client: httpx.AsyncClient, batch: list[dict[str, Any]]) -> None:

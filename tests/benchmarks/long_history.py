@@ -2,8 +2,9 @@
 
     uv run python -m tests.benchmarks.long_history [--reports 100000] [--rounds 60]
 
-Prints for SQLite and PostgreSQL the median of each request on both indicators and their ratio, and of `as_of` in the middle
-of the long history against a plain lookup. Requests go through the whole application, in process, without a network.
+Prints for SQLite and PostgreSQL the median of each request on both indicators and their ratio, of `as_of` in the middle of
+the long history against a plain lookup, and of a correction of one of its oldest reports against a POST. Requests go
+through the whole application, in process, without a network.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from app.domain.tlp import Label
 from app.main import create_app
 from app.settings import Settings
 from app.storage.migrations import migrate
+from tests.benchmarks.data import keep_all
 from tests.support.factories import Reference, report, seed
 from tests.support.postgres import execute, postgres_server
 
@@ -65,10 +67,13 @@ async def _measure(url: str, reports: int, rounds: int) -> dict[str, list[float]
             reference = Reference(client)
             sizes = {"short": 100, "long": reports}
             ids = {}
+            oldest = {}
             for place, size in sizes.items():
                 await reference.add("places", slug=place, name=place)
                 await _fill(client, place, size)
                 ids[place] = (await client.get("/v1/indicators", params={"place": place})).json()["items"][0]["id"]
+                oldest[place] = (await client.get("/v1/reports", params={"indicator": ids[place], "limit": 1000})).json()["items"]
+            await keep_all(app.state.database, app.state.settings)
             middle = (START + timedelta(minutes=reports // 2)).isoformat().replace("+00:00", "Z")
             spent: dict[str, list[float]] = {}
             for turn in range(rounds):
@@ -86,17 +91,26 @@ async def _measure(url: str, reports: int, rounds: int) -> dict[str, list[float]
                     spent.setdefault(f"detail {place}", []).append(
                         await _timed(lambda place=place: client.get(f"/v1/indicators/{ids[place]}"), 200)
                     )
+            # What a correction moves is made again in the background, so these come last.
+            for turn in range(min(rounds, 90)):
+                for place in sizes:
+                    path = f"/v1/reports/{oldest[place][turn]['id']}/correction"
+                    body = _statement(place, turn) | {"reason": "misread", "value": {"concept": "trapped", "people": 7}}
+                    spent.setdefault(f"correction {place}", []).append(
+                        await _timed(lambda path=path, body=body: client.post(path, json=body), 201)
+                    )
             return spent
 
 
 def _print(console: Console, engine: str, spent: dict[str, list[float]]) -> None:
     medians = {name: statistics.median(values) * 1000 for name, values in spent.items()}
     table = Table("request", "short, ms", "long, ms", "long / short", title=engine)
-    for name in ("POST", "GET", "as_of", "detail"):
+    for name in ("POST", "GET", "as_of", "detail", "correction"):
         short, long = medians[f"{name} short"], medians[f"{name} long"]
         table.add_row(name, f"{short:.2f}", f"{long:.2f}", f"{long / short:.2f}")
     console.print(table)
     console.print(f"as_of in the middle of the long history / plain lookup: {medians['as_of long'] / medians['GET long']:.1f}")
+    console.print(f"correction of one of the oldest reports / POST: {medians['correction long'] / medians['POST long']:.1f}")
 
 
 def main() -> None:

@@ -397,6 +397,12 @@ async def list_indicators(
     if as_of is None:
         return IndicatorPage(items=[_indicator(row) for row in rows], next=following, as_of=None, revision=revision)
     moment = datetime.combine(as_of, time.max, UTC)
+    rows = await _as_of(session, rows, moment)
+    return IndicatorPage(items=[_indicator(row) for row in rows], next=following, as_of=moment, revision=revision)
+
+
+async def _as_of(session: AsyncSession, rows: Sequence[PlainIndicator], moment: datetime) -> list[PlainIndicator]:
+    """Assess indicators from the latest statement of each source by a time; those without any are left out."""
     latest = (
         select(
             PlainReport,
@@ -414,12 +420,10 @@ async def list_indicators(
     standing: dict[UUID, list[PlainReport]] = {}
     for report in await session.scalars(wanted.options(joinedload(PlainReport.source))):  # type: ignore[arg-type]
         standing.setdefault(report.indicator_id, []).append(report)
-    items = []
     for row in rows:
         if reports := standing.get(row.id):
             _read(row, reports)
-            items.append(_indicator(row))
-    return IndicatorPage(items=items, next=following, as_of=moment, revision=revision)
+    return [row for row in rows if row.id in standing]
 
 
 def _read(row: PlainIndicator, reports: Sequence[PlainReport]) -> None:
@@ -473,13 +477,15 @@ async def list_changes(session: SessionDep, after: int = 0, limit: Annotated[int
 
 
 @app.get("/v1/situations/{slug}", response_model=SituationOut)
-async def get_situation(session: SessionDep, slug: str) -> SituationOut:
-    """One place's indicators together."""
+async def get_situation(session: SessionDep, slug: str, as_of: date | None = None) -> SituationOut:
+    """One place's indicators together, now or as of a day."""
     wanted = select(PlainPlace).where(PlainPlace.slug == slug).options(selectinload(PlainPlace.codes))  # type: ignore[arg-type]
     place = (await session.scalars(wanted)).one_or_none()
     if place is None:
         raise HTTPException(404)
     rows = (await session.scalars(select(PlainIndicator).options(*LOADED).where(PlainIndicator.place_id == place.id))).all()  # type: ignore[arg-type]
+    if as_of is not None:
+        rows = await _as_of(session, rows, datetime.combine(as_of, time.max, UTC))
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         item = row.value | {

@@ -153,41 +153,35 @@ def assessed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @mostly_sqlite
-async def test_past_is_assessed_once_for_all_times_between_two_statements(
+async def test_lists_as_of_a_time_assess_what_is_not_kept_alone(
     client: httpx.AsyncClient, make_client: MakeClient, reference: Reference, assessed: list[int]
 ) -> None:
     reader = await make_client(Scope.READ, clearance=Label.GREEN)
     runout = {"supply": "food", "in_days_min": 1, "in_days_max": 2}
     sent = [report(stated_at="2016-07-10"), report("supply_runout", runout, stated_at="2016-07-20"), report(stated_at="2016-07-30")]
-    for each in (*sent, report(stated_at="2016-07-01", sensitivity="red", source="envoy", value={"people": 1})):
+    for each in (*sent, report(stated_at="2016-07-31", sensitivity="red", source="envoy", value={"people": 1})):
         assert (await client.post("/v1/reports", json=each)).status_code == 201
 
     async def read(time: str) -> list[Any]:
-        answers = [await reader.get(f"{path.removesuffix('?x')}{'?' if path.endswith('?x') else '&'}as_of={time}") for path in PAST_LISTS]
+        answers = [await reader.get(f"{path.removesuffix('?x')}{'?' if path.endswith('?x') else '&'}{time}") for path in PAST_LISTS]
         assert {each.status_code for each in answers} == {200}
         return [each.json()["items"] if "ndjson" not in path else each.text for path, each in zip(PAST_LISTS, answers, strict=True)]
 
-    # Nothing was said that this reader may see, although something was.
-    assert await read("2016-07-05T00:00:00.000001Z") == [[], [], [], ""]
-    assert assessed == []
-    before = await read("2016-07-25T00:00:00.000001Z")
-    assert [len(each) for each in before[:3]] == [2, 1, 1]
-    assert sum(assessed) == 2, "the lists share what is assessed"
-    # A commit that the reader does not see is no reason to assess again.
-    assert (await client.post("/v1/reports", json=report(stated_at="2016-07-26", sensitivity="red"))).status_code == 201
-    assert (await read("2016-07-25T12:34:56.789012Z"))[0] == before[0]
+    assert [len(each) for each in (await read("as_of=2016-07-05"))] == [0, 0, 0, 0]
+    assert [len(each) for each in (await read("as_of=2016-07-25"))[:3]] == [2, 1, 1]
+    assert len((await read("as_of=2016-07-31"))[0]) == 2
+    assert assessed == [], "each report was stated last"
+    graded = await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "checked"})
+    assert graded.status_code == 201
+    assert (await read("as_of=2016-07-31"))[0][0]["kind"]
+    assert assessed == [], "a grade comes last too"
+    # Recorded by then: assessed once for the four lists, and not again after a commit that the reader does not see.
+    then = f"known_at={graded.json()['recorded_at']}"
+    before = await read(then)
     assert sum(assessed) == 2
-    # The next statement, another reader, and a commit that the reader sees are.
-    assert len((await read("2016-07-31"))[0]) == 2
-    assert sum(assessed) == 4
-    await client.get("/v1/indicators?as_of=2016-07-25")
-    assert sum(assessed) == 6
-    assert (await client.post("/v1/reports", json=report(source="monitor", stated_at="2016-07-24", sensitivity="green"))).status_code == 201
-    assert (await read("2016-07-25"))[0] != before[0]
-    assert sum(assessed) == 8
-    assert (await client.post("/v1/sources/agency/grades", json={"reliability": "C", "reason": "checked"})).status_code == 201
-    assert (await read("2016-07-25"))[0][0]["kind"]
-    assert sum(assessed) == 10
+    assert (await client.post("/v1/reports", json=report(stated_at="2016-07-26", sensitivity="red"))).status_code == 201
+    assert await read(then) == before
+    assert sum(assessed) == 2
 
 
 async def test_past_that_is_kept_equals_one_assessed_again(

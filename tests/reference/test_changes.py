@@ -272,7 +272,7 @@ async def test_large_rename_is_finished_in_steps_by_any_process(
     async def stop(*_: object) -> bool:
         return False
 
-    monkeypatch.setattr("app.assessment.stale._has_stale", stop)
+    monkeypatch.setattr("app.assessment.stale._is_left", stop)
     await patch(client, "places/oldtown", name="Newtown")
 
     async def names() -> list[str]:

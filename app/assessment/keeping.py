@@ -1,0 +1,173 @@
+"""Make the steps of indicators again that changes moved, a few in one transaction, so that other writers wait little."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, delete, func, insert, select, union
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlmodel import col
+
+from app.assessment.inputs import AssessmentInputs, LastChange, load_inputs, load_outcomes, load_subjects
+from app.assessment.loading import load_all
+from app.assessment.models import IndicatorProjection, IndicatorSource, IndicatorStep
+from app.assessment.projection import projection_rows
+from app.assessment.statement import Statement
+from app.assessment.steps import SET_KEPT, Row, seen_at, step_rows
+from app.domain.time_point import TimePoint
+from app.domain.tlp import MAX_LEVEL
+from app.ledger.evidence import OUTCOMES
+from app.reference.models import MIN_EFFECTIVE_FROM, SourceGrade
+from app.reference.records import SourceRecord
+from app.reports.models import Report
+from app.storage.paging import chunks
+from app.storage.types import table_of
+
+# Steps for one transaction: each takes about 0.5 ms, or 2 ms where the reports that matter are selected for it.
+MAX_STEPS, MAX_SELECTED_STEPS = 30, 8
+# Indicators whose reports are loaded together, and reports of one from which on those that matter are selected for each time.
+MAX_STEP_INDICATORS = 10
+MAX_LOADED_REPORTS = 60
+
+_PROJECTIONS, _STEPS, _GRADES = table_of(IndicatorProjection), table_of(IndicatorStep), table_of(SourceGrade)
+_NEXT = (
+    select(_PROJECTIONS.c.indicator_id, func.min(_PROJECTIONS.c.kept_until).label("kept_until"))
+    .where(_PROJECTIONS.c.kept_until.is_not(None))
+    .group_by(_PROJECTIONS.c.indicator_id)
+    .order_by(_PROJECTIONS.c.indicator_id)
+    .limit(MAX_STEP_INDICATORS)
+)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_DELETE = delete(_STEPS).where(
+    _STEPS.c.indicator_id == bindparam("of"), _STEPS.c.since >= bindparam("since"), _STEPS.c.since < bindparam("end")
+)
+_NO_CHANGE = LastChange(0, MIN_EFFECTIVE_FROM)
+
+Horizons = Mapping[str, timedelta]
+
+
+async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
+    """Make steps again that were moved; return whether there were any."""
+    connection = await session.connection()
+    moved = {row.indicator_id: row.kept_until for row in await connection.execute(_NEXT)}
+    histories = await load_histories(connection, moved, horizons)
+    steps: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
+    for indicator, since in moved.items():
+        history = histories.get(indicator)
+        if len(steps) >= MAX_STEPS or (kept and history is None):
+            break
+        most = MAX_SELECTED_STEPS if history is None else MAX_STEPS
+        times = history.times(since) if history is not None else await select_times(connection, indicator, since, most + 1)
+        until = times[most] if len(times) > most else None
+        before: dict[int, tuple[Any, ...]] = {}
+        for at in times[:most]:
+            rows = history.rows_at(at) if history is not None else await rows_at(connection, indicator, at, horizons)
+            steps += step_rows(rows, at, before)
+            before = seen_at(rows)
+        newest = None if until is not None else times[-1] if times else since
+        kept.append({"of": indicator, "since": since, "end": until or _NEVER, "until": until, "newest": newest})
+        if history is None:
+            break
+    if kept:
+        await connection.execute(_DELETE, [{name: each[name] for name in ("of", "since", "end")} for each in kept])
+        await connection.execute(SET_KEPT, [{name: each[name] for name in ("of", "until", "newest")} for each in kept])
+    if steps:
+        await connection.execute(insert(_STEPS), steps)
+    return bool(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that one indicator was ever assessed from, with the grades of the sources whose grade or party to the conflict changed."""
+
+    inputs: AssessmentInputs
+    grades: Mapping[UUID, Sequence[Row]]
+
+    def times(self, since: datetime = MIN_EFFECTIVE_FROM) -> list[datetime]:
+        """Return the times at which the assessment may change, from a time on."""
+        said = [*self.inputs.statements, *(each.evidence for each in self.inputs.outcomes)]
+        times = {each.stated_at for each in said}
+        sources = {source.id for each in said for source in (each.source, each.origin) if source is not None}
+        times |= {grade["effective_from"] for each in sources for grade in self.grades.get(each, ())}
+        return sorted(each for each in times if each >= since and each > MIN_EFFECTIVE_FROM)
+
+    def rows_at(self, at: datetime) -> list[dict[str, Any]]:
+        """Assess the indicator as of a time; return the projection rows of the clearances that see a report by then. Pure."""
+        statements = [self._graded(each, at) for each in self.inputs.statements if each.stated_at <= at]
+        if not statements:
+            return []
+        outcomes = [
+            replace(each, evidence=self._graded(each.evidence, at)) for each in self.inputs.outcomes if each.evidence.stated_at <= at
+        ]
+        seen = dict.fromkeys(range(min(each.level for each in statements), MAX_LEVEL + 1), _NO_CHANGE)
+        return projection_rows(replace(self.inputs, statements=statements, outcomes=outcomes, last_changes=seen))
+
+    def _graded(self, each: Statement, at: datetime) -> Statement:
+        origin = None if each.origin is None else self._source(each.origin, at)
+        source = self._source(each.source, at)
+        return each if source is each.source and origin is each.origin else replace(each, source=source, origin=origin)
+
+    def _source(self, source: SourceRecord, at: datetime) -> SourceRecord:
+        if source.id not in self.grades:
+            return source
+        in_force: dict[str, Any] = {}
+        for grade in self.grades[source.id]:
+            if grade["effective_from"] <= at:
+                in_force |= {name: grade[name] for name in ("reliability", "party_to_conflict") if grade[name] is not None}
+        return replace(source, **in_force)
+
+
+async def load_histories(connection: AsyncConnection, ids: Collection[UUID], horizons: Horizons) -> dict[UUID, History]:
+    """Load the history of each of some indicators, given MAX_LOADED_REPORTS reports at most."""
+    numbers = select(col(Report.indicator_id)).where(col(Report.indicator_id).in_(bindparam("ids", expanding=True)))
+    numbers = numbers.group_by(col(Report.indicator_id)).having(func.count() <= MAX_LOADED_REPORTS)
+    short = list((await connection.execute(numbers, {"ids": list(ids)})).scalars()) if ids else []
+    if not short:
+        return {}
+    subjects = await load_subjects(connection, short)
+    outcomes = await load_outcomes(connection, {each: subject.kind for each, subject in subjects.items()})
+    statements = await load_all(connection, short)
+    said = [each for own in statements.values() for each in own] + [each.evidence for own in outcomes.values() for each in own]
+    grades: dict[UUID, list[Row]] = {}
+    for some in chunks({source.id for each in said for source in (each.source, each.origin) if source is not None}):
+        of_some = select(*_GRADES.c).where(_GRADES.c.source_id.in_(some)).order_by(_GRADES.c.effective_from, _GRADES.c.global_seq)
+        for row in (await connection.execute(of_some)).mappings():
+            grades.setdefault(row["source_id"], []).append(row)
+    changed = {each: own for each, own in grades.items() if len(own) > 1}
+    return {
+        each: History(AssessmentInputs(subject, horizons[subject.kind], statements.get(each, []), outcomes.get(each, [])), changed)
+        for each, subject in subjects.items()
+    }
+
+
+async def select_times(
+    connection: AsyncConnection, indicator: UUID, since: datetime = MIN_EFFECTIVE_FROM, limit: int | None = None
+) -> list[datetime]:
+    """Return the times at which the assessment of an indicator may change, from a time on, or the first of them."""
+    stated = col(Report.stated_at)
+    parts: tuple[Select[Any], ...] = (
+        select(stated.label("at")).where(col(Report.indicator_id) == indicator, stated >= since),
+        select(stated.label("at"))
+        .join(OUTCOMES, OUTCOMES.c.report_id == col(Report.id))
+        .where(OUTCOMES.c.indicator_id == indicator, OUTCOMES.c.type == "outcome", stated >= since),
+        select(_GRADES.c.effective_from.label("at"))
+        .join(IndicatorSource, col(IndicatorSource.source_id) == _GRADES.c.source_id)
+        .where(col(IndicatorSource.indicator_id) == indicator, _GRADES.c.effective_from >= since, _GRADES.c.global_seq > 0),
+    )
+    # Each by itself, so that the first of a long history are found by an index.
+    first = (each.distinct().order_by(each.selected_columns.at).limit(limit).subquery() for each in parts)
+    times = union(*(select(each.c.at) for each in first)).subquery()
+    return list((await connection.execute(select(times.c.at).order_by(times.c.at).limit(limit))).scalars())
+
+
+async def rows_at(connection: AsyncConnection, indicator: UUID, as_of: datetime, horizons: Horizons) -> list[dict[str, Any]]:
+    """Assess an indicator as of a time from the reports that matter then; return rows as `History.rows_at` does."""
+    inputs = (await load_inputs(connection, [indicator], horizons, TimePoint(as_of)))[indicator]
+    seen = select(func.min(col(Report.level))).where(col(Report.indicator_id) == indicator, col(Report.stated_at) <= as_of)
+    lowest = (await connection.execute(seen)).scalar_one()
+    if lowest is None:
+        return []
+    return projection_rows(replace(inputs, last_changes=dict.fromkeys(range(lowest, MAX_LEVEL + 1), _NO_CHANGE)))
