@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, Uuid, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, Uuid, and_, bindparam, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -112,7 +112,7 @@ def _select_since(time_point: TimePoint, count: int) -> tuple[Select[Any], Selec
         .where(col(IndicatorSource.indicator_id) == indicator)
         for indicator, since in cuts
     ]
-    return reports.where(since, *reports_at(time_point)), reports.where(or_(*(col(Report.global_seq).in_(each) for each in endless)))
+    return reports.where(since, *reports_at(time_point)), reports.where(col(Report.global_seq).in_(union_all(*endless)))
 
 
 async def load_relevant(

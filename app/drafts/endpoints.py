@@ -83,9 +83,7 @@ async def create_preview(
     database: DatabaseDep,
     settings: SettingsDep,
     body: Annotated[Any, Depends(json_body)],
-    corrects: Annotated[
-        UUID | None, Query(description="The report that it would correct.", examples=["01900000-0000-7000-8004-000000000002"])
-    ] = None,
+    corrects: Annotated[UUID | None, Query(description="The report that it would correct.")] = None,
 ) -> Response:
     """Return what a report would change: its indicator and the level of its place, before and after. Records nothing.
 

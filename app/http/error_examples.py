@@ -27,7 +27,7 @@ def fit_error_examples(path: str, method: str, operation: dict[str, Any]) -> Non
     """Replace the general examples of an operation's errors by what it answers: its scope, record, conflict, parameter and media type."""
     parts = path.strip("/").split("/")
     fitted: dict[str, dict[str, Any]] = {}
-    if scopes := re.search(r"scope `(\w+)`(?:[^.;]* else `(\w+)`)?", operation.get("description", "")):
+    if scopes := re.search(r"scope `(\w+)`(?:[^.;]* (?:else|or) `(\w+)`)?", operation.get("description", "")):
         fitted["403"] = {"detail": f"The key needs the scope {' or '.join(filter(None, scopes.groups()))}."}
     named = [before for before, part in pairwise(parts) if part.startswith("{") > before.startswith("{")]
     if named:

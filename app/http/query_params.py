@@ -53,8 +53,8 @@ SearchWords = Annotated[
     Annotated[str, AfterValidator(_has_words)] | None,
     Query(
         max_length=100,
-        description="Only records that have all of these words, or words that contain them; case, accents and punctuation do not matter.",
-        examples=["medicines"],
+        description="Only records that have all of these words, or words that contain them, such as `castello`; case, accents and "
+        "punctuation do not matter.",
     ),
 ]
 

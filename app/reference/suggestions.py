@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from babel.core import get_global
 from fastapi import Request
 from rapidfuzz import process
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -24,6 +25,8 @@ MIN_SIMILARITY_PERCENT = 70
 MAX_COMPARED_NAMES = 2_000
 MAX_TEXTS = 5
 MAX_COUNTRIES = 10
+# That of ZZZ: CLDR has the alpha-2 codes of countries by their alpha-3 codes.
+NO_COUNTRY = ["ZZ"]
 # Parameters that name a record, or the country of records.
 FILTERS = (*MODELS, "country")
 
@@ -122,14 +125,20 @@ async def _filter_problems(connection: AsyncConnection, given: Mapping[str, str]
 
 
 async def unknown_country(connection: AsyncConnection, pointer: str, country: str | None) -> list[FieldProblem]:
-    """Return what is wrong with a country in which no place is."""
-    if country is None:
+    """Return what is wrong with a country in which no place is, unless it is one of ISO 3166-1."""
+    if country is None or get_global("territory_aliases").get(country, NO_COUNTRY) != NO_COUNTRY:
         return []
-    known = (await connection.execute(select(col(Place.country)).distinct().order_by(col(Place.country)))).scalars()
-    countries = [each for each in known if each is not None]
-    shown = " or ".join(countries[:MAX_COUNTRIES]) or "none yet"
-    detail = f"no place is in this country: use one that has places, {shown}"
-    return [] if country in countries else [FieldProblem(pointer=pointer, detail=detail)]
+    if (await connection.execute(select(col(Place.id)).where(col(Place.country) == country).limit(1))).first():
+        return []
+    countries: list[str] = []
+    # One after the other by the index, because a gazetteer has many places of few countries.
+    while len(countries) < MAX_COUNTRIES:
+        next_one = select(func.min(col(Place.country))).where(col(Place.country) > (countries[-1] if countries else ""))
+        if (found := (await connection.execute(next_one)).scalar()) is None:
+            break
+        countries.append(found)
+    shown = " or ".join(countries) or "none yet"
+    return [FieldProblem(pointer=pointer, detail=f"not a country of ISO 3166-1: use one that has places, {shown}")]
 
 
 async def unknown_filters(request: Request, told: Collection[str]) -> list[FieldProblem]:

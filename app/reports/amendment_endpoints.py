@@ -92,7 +92,7 @@ async def create_report_reinstatement(
     caller: ReporterOrCurator,
     settings: SettingsDep,
     body: Annotated[ReinstatementIn, Depends(validated_body(ReinstatementIn))],
-    id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000003"])],  # noqa: A002 - the field's name on the wire
+    id: Annotated[UUID, Path(description="Identifier of the report.", examples=["01900000-0000-7000-8004-000000000015"])],  # noqa: A002 - the field's name on the wire
 ) -> Response:
     """Undo the retraction of a report: it stands again and counts in its indicator. What was assessed meanwhile stays readable.
 

@@ -95,7 +95,12 @@ REWRITTEN = {
         "are not those",
     ),
     "the last entry": (
-        ["DELETE FROM indicator_projection", "DELETE FROM ledger_entry WHERE global_seq = 15", "DELETE FROM report WHERE global_seq = 15"],
+        [
+            "DELETE FROM indicator_projection",
+            "DELETE FROM ledger_entry WHERE global_seq = 15",
+            "DELETE FROM report_text",
+            "DELETE FROM report WHERE global_seq = 15",
+        ],
         "has 14 entries, but 15 were signed",
     ),
 }
