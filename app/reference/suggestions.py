@@ -25,7 +25,7 @@ MIN_SIMILARITY_PERCENT = 70
 MAX_COMPARED_NAMES = 2_000
 MAX_TEXTS = 5
 MAX_COUNTRIES = 10
-# That of ZZZ: CLDR has the alpha-2 codes of countries by their alpha-3 codes.
+# The code of an unknown country: CLDR has the alpha-2 codes of countries by their alpha-3 codes.
 NO_COUNTRY = ["ZZ"]
 # Parameters that name a record, or the country of records.
 FILTERS = (*MODELS, "country")
