@@ -341,7 +341,6 @@ def _create_reports() -> None:
         sqlite_where=STANDING,
         postgresql_where=STANDING,
     )
-    op.create_index("ix_report_level_stated_at", "report", ["level", "stated_at"])
     op.create_index("ix_report_origin", "report", ["origin"])
     op.create_index("ix_report_place_id_global_seq", "report", ["place_id", "global_seq"])
     op.create_index("ix_report_source_id_global_seq", "report", ["source_id", "global_seq"])

@@ -81,7 +81,7 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that one indicator was ever assessed from, with the grades of the sources whose grade or party to the conflict changed."""
+    """Every report and outcome of an indicator, and the grades of those sources whose grade or party to the conflict changed."""
 
     inputs: AssessmentInputs
     grades: Mapping[UUID, Sequence[Row]]

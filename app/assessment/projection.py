@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy import bindparam, delete, insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
@@ -92,20 +92,27 @@ async def reassess(
     ids = list(dict.fromkeys(indicator for indicator, _, _ in changes))
     if missing := [each for each in ids if each not in subjects]:
         subjects |= await load_subjects(connection, missing)
-    last_changes = await _stored_last_changes(connection, ids)
+    stored = await load_stored(connection, ids)
+    last_changes = {
+        each: {
+            level: LastChange(row[f"revision_{LABELS[level]}"], row["recorded_at"], row["dated"])
+            for row in rows
+            for level in range(row["min_clearance"], row["max_clearance"] + 1)
+        }
+        for each, rows in stored.items()
+    }
     for indicator, from_level, entry in changes:
         for level in range(from_level, MAX_LEVEL + 1):
             last_changes[indicator][level] = LastChange(seq_for(entry, level) or 0, entry.recorded_at, entry.type in DATED)
-    stored = await load_stored(connection, last_changes)
     inputs = await build_inputs(connection, subjects, last_changes, horizons)
-    rows: list[dict[str, Any]] = []
-    for number, each in enumerate(inputs.values()):
+    rows: dict[UUID, list[dict[str, Any]]] = {}
+    for number, (indicator, each) in enumerate(inputs.items()):
         if number % ASSESSED_PER_TURN == 0:
             await asyncio.sleep(0)
-        rows += projection_rows(each)
-    await replace_rows(session, ids, rows)
+        rows[indicator] = projection_rows(each)
+    await add_steps(connection, changes, inputs, stored, rows)
+    await replace_rows(session, ids, [row for own in rows.values() for row in own])
     recorded: dict[UUID, set[UUID]] = {}
-    await add_steps(connection, changes, inputs, stored, projection_rows)
     for indicator, _, entry in changes:
         if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
             recorded.setdefault(indicator, set()).add(entry.report_id)
@@ -117,10 +124,6 @@ async def reassess(
 _projections = table_of(IndicatorProjection)
 _OF_SOME = _projections.c.indicator_id.in_(bindparam("ids", expanding=True))
 _DELETE = delete(_projections).where(_OF_SOME)
-_LAST_CHANGES = select(
-    *(_projections.c[name] for name in ("indicator_id", "min_clearance", "max_clearance", "recorded_at")),
-    *(_projections.c[f"revision_{label}"] for label in LABELS),
-).where(_OF_SOME)
 
 
 async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Sequence[dict[str, Any]]) -> None:
@@ -130,12 +133,3 @@ async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Seque
         await connection.execute(_DELETE, {"ids": some})
     if rows:
         await connection.execute(insert(_projections), rows)
-
-
-async def _stored_last_changes(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, dict[int, LastChange]]:
-    found: dict[UUID, dict[int, LastChange]] = {each: {} for each in ids}
-    for some in chunks(ids):
-        for row in (await connection.execute(_LAST_CHANGES, {"ids": some})).mappings():
-            for level in range(row["min_clearance"], row["max_clearance"] + 1):
-                found[row["indicator_id"]][level] = LastChange(row[f"revision_{LABELS[level]}"], row["recorded_at"])
-    return found

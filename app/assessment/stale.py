@@ -111,7 +111,7 @@ async def _is_left(database: Database, left: Select[Any]) -> bool:
 
 
 _MOVED = col(IndicatorProjection.indicator_id)
-# What there is to do, and the statement that finds whether anything is left.
+# The work, and the statement that finds whether anything is left.
 _WORK = (
     (assess_stale, select(col(StaleRecord.record_id))),
     (keep_steps, select(_MOVED).where(col(IndicatorProjection.kept_until).is_not(None)).order_by(_MOVED)),

@@ -4,8 +4,8 @@ Without a limit to what is recorded, an assessment as of a time changes only whe
 is, and where a grade of a source comes into force.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -17,10 +17,9 @@ from sqlmodel import col
 from zstandard import DICT_TYPE_RAWCONTENT, ZstdCompressionDict, ZstdCompressor, ZstdDecompressor
 
 from app.assessment.document import with_revision
-from app.assessment.inputs import AssessmentInputs, LastChange
+from app.assessment.inputs import AssessmentInputs
 from app.assessment.models import IndicatorProjection, IndicatorStep
 from app.domain.times import rfc3339
-from app.domain.tlp import LABELS
 from app.ledger.models import LedgerEntry, effective_since
 from app.reference.models import MIN_EFFECTIVE_FROM, SourceGrade
 from app.reports.models import Report
@@ -38,7 +37,7 @@ SET_KEPT = (
 _FILTERED = ("state", "agreement", "preferred_source_id", "preferred_grade_rank", "warning_day", "stale_after")
 _BEFORE_CHANGE, _AFTER_CHANGE = '"recorded_at":"{}",', '"assessment":{'
 
-# What documents have in common, so that a stored one takes half. It must not change: what is stored cannot be read without it.
+# Parts that many documents have, so that a stored one takes half. They must not change: no stored one can be read without them.
 _COMMON = (
     b'"url":"https://www.","title":null,"quote":null,"language":"en","licence":null},"sensitivity":"codes":[{"scheme":"pcode","code":""}],'
     b'"country":"","value":{"due":"2016-08-"},"agreement":"contested","consistent","single","stated_at":"2016-07-28T00:00:00Z","stale_after"'
@@ -104,16 +103,12 @@ def step_rows(rows: Sequence[Row], since: datetime, before: Mapping[int, tuple[A
     return found
 
 
-async def load_stored(connection: AsyncConnection, last_changes: Mapping[UUID, dict[int, LastChange]]) -> dict[UUID, list[Row]]:
-    """Load the projection rows of some indicators, and note which of their last changes are dated."""
-    found: dict[UUID, list[Row]] = {each: [] for each in last_changes}
-    for some in chunks(last_changes):
+async def load_stored(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, list[Row]]:
+    """Load the projection rows of some indicators."""
+    found: dict[UUID, list[Row]] = {each: [] for each in ids}
+    for some in chunks(ids):
         for row in (await connection.execute(_STORED, {"ids": some})).mappings():
             found[row["indicator_id"]].append(row)
-            own = last_changes[row["indicator_id"]]
-            for level in range(row["min_clearance"], row["max_clearance"] + 1) if row["dated"] else ():
-                if own[level].revision == row[f"revision_{LABELS[level]}"]:
-                    own[level] = replace(own[level], dated=True)
     return found
 
 
@@ -122,33 +117,32 @@ async def add_steps(
     changes: Sequence[Change],
     inputs: Mapping[UUID, AssessmentInputs],
     stored: Mapping[UUID, Sequence[Row]],
-    rows_of: Callable[[AssessmentInputs], Sequence[Row]],
+    made: Mapping[UUID, Sequence[dict[str, Any]]],
 ) -> None:
     """Store the steps of reports and grades that come last, and note from when on the steps of other indicators must be made again.
 
-    `stored` has the projection rows before the changes; those after are stored already, and `rows_of` returns them.
+    `stored` has the projection rows before the changes, and `made` those after, in which it is noted.
     """
     moved = await _moved(connection, changes, inputs)
     sources = {each for move in moved.values() for each in move.sources}
     grades = {row[0]: row[1] for row in await connection.execute(_LAST_GRADES, {"ids": list(sources)})} if sources else {}
     steps: list[dict[str, Any]] = []
-    kept: list[dict[str, Any]] = []
     for indicator, move in moved.items():
         old = stored[indicator]
         kept_until, newest = (old[0]["kept_until"], old[0]["newest_step"]) if old else (None, None)
         later = [each for each in (newest, *(grades[source] for source in move.sources)) if each is not None and each > move.since]
         replaced = newest == move.since
         level = 0 if replaced else move.from_level
-        new = rows_of(inputs[indicator]) if move.adds and kept_until is None and not later else []
+        new = made[indicator] if move.adds and kept_until is None and not later else []
         if new and all(each["agreement"] for each in new if each["max_clearance"] >= level):
             if replaced:
                 await connection.execute(delete(_STEPS).where(_STEPS.c.indicator_id == indicator, _STEPS.c.since == newest))
             steps += step_rows(new, move.since, {} if replaced else seen_at(old), level)
-            kept.append({"of": indicator, "until": None, "newest": move.since})
+            kept = {"kept_until": None, "newest_step": move.since}
         else:
-            kept.append({"of": indicator, "until": min(move.since, kept_until or move.since), "newest": None})
-    if kept:
-        await connection.execute(SET_KEPT, kept)
+            kept = {"kept_until": min(move.since, kept_until or move.since), "newest_step": None}
+        for row in made[indicator]:
+            row.update(kept)
     if steps:
         await connection.execute(insert(_STEPS), steps)
 

@@ -43,7 +43,6 @@ class Report(SQLModel, table=True):
         Index("ix_report_ended", "indicator_id", "ended_global_seq", **_partial("ended_global_seq IS NOT NULL")),
         Index("ix_report_ended_global_seq", "global_seq", **_partial("ended_global_seq IS NOT NULL")),
         # Finds the last statement before a time, for each label.
-        Index("ix_report_level_stated_at", "level", "stated_at"),
         Index("ix_report_declassified", "indicator_id", **_partial("lowest_level < submitted_level")),
         *(Index(f"ix_report_{name}_global_seq", name, "global_seq") for name in ("indicator_id", "place_id", "source_id", "kind")),
     )

@@ -91,7 +91,7 @@ async def _measure(url: str, reports: int, rounds: int) -> dict[str, list[float]
                     spent.setdefault(f"detail {place}", []).append(
                         await _timed(lambda place=place: client.get(f"/v1/indicators/{ids[place]}"), 200)
                     )
-            # What a correction moves is made again in the background, so these come last.
+            # The steps that a correction moves are made again in the background, so these come last.
             for turn in range(min(rounds, 90)):
                 for place in sizes:
                     path = f"/v1/reports/{oldest[place][turn]['id']}/correction"
