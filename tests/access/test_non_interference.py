@@ -58,7 +58,7 @@ from tests.access.observed_service import (
 )
 from tests.ledger.helpers import signing_settings
 from tests.support.factories import report, seed
-from tests.support.fixtures import FULL
+from tests.support.fixtures import FULL, mostly_sqlite
 from tests.support.servers import wait_until_following
 from tests.webhooks.conftest import Receiver, run_receiver
 
@@ -207,6 +207,7 @@ def assert_alike(one: Sequence[Response], other: Sequence[Response]) -> None:
         assert not differing, f"response {number}, {each[:3]}: {shown}"
 
 
+@mostly_sqlite
 async def test_hidden_steps_change_no_byte_of_any_response_below(twins: Twins, receiver: Receiver) -> None:
     loop = asyncio.get_running_loop()
 
