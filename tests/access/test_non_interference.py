@@ -2,7 +2,7 @@
 
 Every operation of the OpenAPI document is compared, writes and formats, headers, metrics, limits, the stream and webhook deliveries
 included, with every type of ledger entry. Times are predictable, and so are random bits, which depend on the request that draws them
-alone. TEST_FULL=1 tries forty times as many examples.
+alone. The longest runs on SQLite; TEST_FULL=1 tries forty times as many examples, on PostgreSQL too.
 """
 
 import asyncio
