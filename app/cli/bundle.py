@@ -77,7 +77,7 @@ def bundle_read(
         Path | None, typer.Option(help="File with your age identity; by default the one beside the key that signs.")
     ] = None,
 ) -> None:
-    """Verify a partner's bundle, and with --write apply it. Reading it again adds nothing; of a torn file, what is whole is read."""
+    """Verify a partner's bundle, and with --write apply it. Reading it again adds nothing; a torn file is read as far as it is whole."""
     settings = load_settings()
 
     async def work() -> BundleResult:
@@ -95,9 +95,10 @@ def bundle_read(
 
     with _bundle_errors(file):
         result = run(work())
-    stdout.print(f"{result.entries} entries of {result.checkpoint.origin} verified, up to {result.checkpoint.size}.", markup=False)
-    if not result.complete:
-        stdout.print("The file is torn: what comes after these is missing. Ask for it again.")
+    whole = f", up to {result.checkpoint.size}" if result.complete else ""
+    stdout.print(f"{result.entries} entries of {result.checkpoint.origin} verified{whole}.", markup=False)
     stdout.print(applied_counts(result.applied) if write else "Nothing was written: add --write.")
     if result.cosignatures:
         stdout.print(f"The partner has cosigned {result.cosignatures} checkpoints of this service.")
+    if not result.complete:
+        raise fail("The file is torn: what comes after these entries is missing. Ask for it again.")

@@ -120,6 +120,10 @@ async def find_signing_problems(
     return [each for each in found if each is not None]
 
 
+# Whoever holds that file can convict who rewrote the ledger.
+_WHERE = "the signed checkpoint is beside the key, in the file that ends in .signed"
+
+
 async def _inconsistency(connection: AsyncConnection, level: int, last: bytes | None) -> str | None:
     """Return why a tree does not continue the last one that was signed; None if it does."""
     if last is None:
@@ -134,7 +138,7 @@ async def _inconsistency(connection: AsyncConnection, level: int, last: bytes | 
         same = await read_root(connection, level, (0, signed.size)) == signed.root
     except MissingHashes:
         same = False
-    return None if same else f"The first {signed.size} entries of the ledger of {LABELS[level]} are not those that were signed"
+    return None if same else f"The first {signed.size} entries of the ledger of {LABELS[level]} are not those that were signed: {_WHERE}"
 
 
 async def _tree_head(connection: AsyncConnection, key: LedgerKey, level: int) -> Checkpoint:

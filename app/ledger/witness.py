@@ -64,13 +64,16 @@ def add_checkpoint(key: LedgerKey, logs: Mapping[str, VerifierKey], body: bytes,
         known = Checkpoint(checkpoint.origin, 0, EMPTY_ROOT) if note is None else Checkpoint.parse(SignedNote.parse(note).text)
         same_size = checkpoint.size == known.size and checkpoint.root != known.root
         if same_size and known.size:
-            log.warning("log_has_two_histories", origin=checkpoint.origin, cosigned=(note or b"").decode(), refused=signed.text)
+            # With the signatures of the log on both, so that anyone can check who made them.
+            refused = f"{signed.text}\n{lines}"
+            log.warning("log_has_two_histories", origin=checkpoint.origin, cosigned=(note or b"").decode(), refused=refused)
         if old != known.size or (same_size and known.size):
             raise KnownSize(known.size)
         roots = known.root, checkpoint.root
         continues = not proof if old == 0 else roots_from_consistency(old, checkpoint.size, proof, known.root) == roots
         if not continues or (checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT):
-            log.warning("log_does_not_continue", origin=checkpoint.origin, cosigned=(note or b"").decode(), refused=signed.text)
+            # Anyone can send an honest checkpoint with a wrong proof, so this shows nothing of the log.
+            log.info("checkpoint_without_proof", origin=checkpoint.origin, cosigned=known.size, refused=checkpoint.size)
             raise Problem(422, "The proof does not lead from the checkpoint that was cosigned to this one.", kind="proof")
         line = key.cosigner.cosign(signed.text, now)
         if checkpoint != known:

@@ -98,6 +98,7 @@ REWRITTEN = {
         [
             "DELETE FROM indicator_projection",
             "DELETE FROM ledger_entry WHERE global_seq = 15",
+            "DELETE FROM indicator_step",
             "DELETE FROM report_text",
             "DELETE FROM report WHERE global_seq = 15",
         ],

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from app.ledger.notes import COSIGNATURE, SIGNATURE, Checkpoint, SignedNote, SigningKey, VerifierKey
 from app.ledger.signing_key import LedgerKey
 from app.ledger.tree import EMPTY_ROOT
+from app.ledger.witness import signed_lines
 from app.settings import Settings
 from tests.ledger.helpers import ForeignLog, add_partner, signing_settings
 from tests.support.fixtures import mostly_sqlite, sqlite_only
@@ -77,7 +79,13 @@ async def test_add_checkpoint_answers_as_the_specification_says(witness: httpx.A
         LOG.request(5, 9, path=[LOG.root(4), LOG.root(5)]): (422, problem),
         LOG.request(5, 5, path=[LOG.root(5)]): (422, problem),
     }.items():
-        assert await send(witness, body) == expected, body
+        with structlog.testing.capture_logs() as logged:
+            assert await send(witness, body) == expected, body
+        accused = [each for each in logged if each["event"] == "log_has_two_histories"]
+        assert bool(accused) is (body == LOG.request(5, 5, "fork ")), "only a second history accuses, not a wrong proof"
+        for each in accused:
+            notes = [SignedNote.parse(each[name].encode()) for name in ("cosigned", "refused")]
+            assert [signed_lines(note, VerifierKey.parse(LOG.vkey)) != "" for note in notes] == [True, True]
     size = await witness.post(ADD, content=LOG.request(4, 9))
     assert size.headers["content-type"] == "text/x.tlog.size"
     for old, new in ((5, 5), (5, 9), (9, 256), (256, 256)):
