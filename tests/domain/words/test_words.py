@@ -1,5 +1,6 @@
 """For rules that do not depend on the database engine."""
 
+import re
 import time
 from datetime import date
 
@@ -66,6 +67,29 @@ def test_spans_of_an_article_are_the_words_that_fields_come_from() -> None:
     assert [spans[each] for each in ("/value/concept", "/place", "/source", "/stated_at")] == ["trapped", "eastern Aleppo", "UN", "Friday"]
     assert each.quoted
     assert each.stated_on == date(2016, 7, 29)
+
+
+@pytest.mark.parametrize("space", ["\n", "  ", " \r\n\t", "\u00a0"])
+def test_article_as_printed_on_lines_states_the_same(space: str) -> None:
+    """Put every sentence of the development half on lines of one word."""
+    for sentence in load("development.txt"):
+        # Digits keep what is between them.
+        printed = re.sub(r"(?<![0-9]) | (?![0-9])", lambda _: space, sentence.text)
+        there, here = read(printed).proposals, read(sentence.text).proposals
+        assert len(there) == len(here), printed
+        for one, other in zip(there, here, strict=True):
+            assert (one.kind, one.place, one.source, one.stated_on, one.value) == (
+                other.kind, other.place, other.source, other.stated_on, other.value
+            )  # fmt: skip
+            assert {pointer: " ".join(printed[slice(*span)].split()) for pointer, span in one.spans.items()} == {
+                pointer: sentence.text[slice(*span)].strip() for pointer, span in other.spans.items()
+            }
+            assert one.quote == printed[slice(*one.spans["/provenance/quote"])]
+
+
+def test_name_is_not_read_over_the_end_of_a_paragraph() -> None:
+    assert [each.place for each in read("Eastern\n\n40,000 people are trapped in Madaya.").proposals] == ["madaya"]
+    assert not read("300,000 people are trapped in eastern\n\nAleppo.").proposals
 
 
 @pytest.mark.parametrize(
