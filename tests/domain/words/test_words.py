@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from app.domain.words import NameIndex, Reading, read_article
+from app.domain.words.mentions import read_time
 from tests.domain.words.sentences import PARENTS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
 
 NAMES = NameIndex(PLACES.items(), SOURCES.items(), ROUTES.items(), PARENTS)
@@ -111,6 +112,19 @@ def test_place_is_taken_from_an_earlier_sentence_only_where_one_is_named() -> No
     assert [each.place for each in read("Aid is far from Madaya. 40,000 people are trapped there.").proposals] == ["madaya"]
     assert not read("40,000 people are trapped there. Aid is far from Madaya.").proposals
     assert not read("Aid is far from Madaya and Foah. 40,000 people are trapped there.").proposals
+
+
+@pytest.mark.parametrize(
+    "typed", ["28 Nov", "28 nov.", "Nov 28, 2016", "28-Nov-2016", "28th of November", "28 NOVEMBER 2016", "2016-11-28", "Mon", "monday"]
+)
+def test_day_with_the_name_of_its_month_or_a_weekday_is_read(typed: str) -> None:
+    day = date(2016, 11, 28)
+    assert read_time(typed, date(2016, 11, 30), future=False) == {"first": day, "last": day}
+
+
+@pytest.mark.parametrize("typed", ["11/12/2016", "28 Nov 16", "last Friday", "31 Nov", "28", "Nov 28 29", "Sun Nov", "mar. 8"])
+def test_day_that_may_be_another_is_not_read(typed: str) -> None:
+    assert read_time(typed, date(2016, 11, 30), future=False) is None
 
 
 def test_name_of_two_places_is_not_chosen_between() -> None:
