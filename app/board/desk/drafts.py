@@ -44,7 +44,8 @@ async def article_page(desk: Desk) -> Response:
         errors, problems = errors_of(reading, fields) if reading else (filled.errors, [])
         return await desk.page("article.html", 422, **shown | {"errors": errors, "problems": problems, "choices": filled.choices})
     read = tag_of(orjson.dumps([filled.body, reading]))
-    ticked = {int(at) for at in desk.form.get("pick", []) if at.isdecimal() and len(at) < 6}
+    found = set(range(len(reading["drafts"])))
+    ticked = found & {int(at) for at in desk.form.get("pick", []) if at.isdecimal() and len(at) < 6}
     if do == "save":
         if desk.text("read") != read:
             return await desk.page("article.html", 422, **shown | {"fault": desk.locale.gettext(READ_AGAIN)})
@@ -57,7 +58,7 @@ async def article_page(desk: Desk) -> Response:
     else:
         # Another reading is kept by requests of its own.
         desk.form.pop("once", None)
-        ticked = ticked if desk.text("read") == read else set(range(len(reading["drafts"])))
+        ticked = ticked if desk.text("read") == read else found
     proposals = [shown_draft(each["report"], names, desk) for each in reading["drafts"]]
     unclear = [(text[slice(*each["span"])], each["reason"]) for each in reading["unclear"]]
     shown |= {"pieces": pieces(text, reading), "proposals": proposals, "unclear": unclear, "problems": problems}
