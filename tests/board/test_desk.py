@@ -1,5 +1,6 @@
 """Tests for the desk over HTTP: forms in and out, what is refused, and that it shows nothing above the reader's clearance."""
 
+import html
 import re
 from urllib.parse import urlencode
 
@@ -178,3 +179,83 @@ async def test_hostile_article_is_answered_with_an_escaped_page(desk: httpx.Asyn
     assert "<script>alert" not in answer.text
     large = await send(desk, "/desk/article", fields | {"text": "a " * 2_000_000})
     assert large.status_code == 413
+
+
+def forms_of(page: str) -> list[dict[str, str]]:
+    """Return the fields of each form of the desk on a page, as a browser sends them on Enter: with the first button."""
+    found = []
+    for form in re.findall(r"<form method=\"post\".*?</form>", page, re.DOTALL):
+        fields = re.findall(r'<input[^>]* name="(\w+)"(?:[^>]* value="([^"]*)")?', form)
+        button = re.search(r'<button[^>]*name="do" value="([^"]*)"', form)
+        if button is not None:
+            found.append({name: html.unescape(value) for name, value in fields} | {"do": button[1]})
+    return found
+
+
+async def test_reason_for_a_draft_rejects_that_draft_and_confirms_none(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    for kind in ("supply_runout", "route_closure"):
+        await client.post("/v1/drafts", json=report(kind))
+    first, second = (await client.get("/v1/drafts")).json()["items"]
+    with_reason = [each for each in forms_of((await desk.get("/desk/drafts")).text) if "reason" in each]
+    assert [(each["draft"], each["do"]) for each in with_reason] == [(first["id"], "rejection"), (second["id"], "rejection")]
+    empty = await send(desk, "/desk/drafts", with_reason[1])
+    at_draft = empty.text.partition(f'id="d-{second["id"]}"')[2]
+    assert (empty.status_code, "Write why" in at_draft) == (422, True)
+    assert (await send(desk, "/desk/drafts", with_reason[1] | {"reason": "not said"})).status_code == 303
+    drafts = (await client.get("/v1/drafts")).json()["items"]
+    assert [(each["status"], each["reason"]) for each in drafts] == [("proposed", None), ("rejected", "not said")]
+
+
+@pytest.mark.parametrize("decision", ["confirmation", "rejection"])
+async def test_draft_that_changed_after_it_was_shown_is_shown_again(
+    desk: httpx.AsyncClient, client: httpx.AsyncClient, decision: str
+) -> None:
+    draft = (await client.post("/v1/drafts", json=report("supply_runout", place="oldtown"))).json()
+    seen = next(each for each in forms_of((await desk.get("/desk/drafts")).text) if each["do"] == decision) | {"reason": "wrong"}
+    await client.patch(draft["links"]["self"], json={"stated_at": "2016-07-01"})
+    late = await send(desk, "/desk/drafts", seen)
+    assert late.status_code == 422
+    assert "has changed" in late.text.partition(f'id="d-{draft["id"]}"')[2]
+    assert (await client.get(draft["links"]["self"])).json()["status"] == "proposed"
+    again = next(each for each in forms_of(late.text) if each["do"] == decision) | {"reason": "wrong"}
+    assert (await send(desk, "/desk/drafts", again)).status_code == 303
+    assert (await client.get(draft["links"]["self"])).json()["status"] == {"confirmation": "confirmed", "rejection": "rejected"}[decision]
+
+
+ARTICLE = {
+    "text": "The Agency said on Friday that some 300,000 people were trapped in Old town.\n"
+    "North-road into Old town has been closed since 7 July. The Agency said on Friday that food in Old\n"
+    "town could run out in two to three weeks.",
+    "publisher": "Outlet",
+    "published_at": "2016-07-31",
+}
+
+
+async def test_article_is_kept_as_it_was_shown_or_not_at_all(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    page = (await send(desk, "/desk/article", ARTICLE | {"do": "read"})).text
+    (form,) = forms_of(page)
+    # Enter in a field reads.
+    assert (form["do"], page.count("checked")) == ("read", 3)
+    kept = ARTICLE | {"read": form["read"], "do": "save"}
+    for changed in ({"text": ARTICLE["text"].replace("300,000", "400,000")}, {"published_at": "2016-07-24"}, {"read": ""}):
+        answer = await send(desk, "/desk/article", kept | {"pick": "0"} | changed)
+        assert answer.status_code == 422, changed
+        assert "has changed since it was read" in answer.text
+    none = await send(desk, "/desk/article", kept | {"pick": "3"})
+    assert (none.status_code, "Nothing was ticked" in none.text, none.text.count("checked")) == (422, True, 0)
+    assert (await client.get("/v1/drafts")).json()["items"] == []
+    assert (await send(desk, "/desk/article", kept | {"pick": "1"})).headers["location"] == "/desk/drafts?done=saved"
+    (draft,) = (await client.get("/v1/drafts")).json()["items"]
+    assert (draft["report"]["kind"], draft["report"]["value"]["since"]) == ("route_closure", "2016-07-07")
+
+
+async def test_article_kept_twice_makes_each_draft_once(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    (form,) = forms_of((await send(desk, "/desk/article", ARTICLE | {"do": "read"})).text)
+    kept = ARTICLE | {"read": form["read"], "do": "save"}
+    places = [(await send(desk, "/desk/article", kept | {"pick": at})).headers["location"] for at in ("2", "2")]
+    body = {"token": await token_of(desk), **kept}
+    both = await desk.post("/desk/article", content=urlencode([*body.items(), ("pick", "2"), ("pick", "1")]), headers=SAME_SITE)
+    done = [each.partition("done=")[2] for each in [*places, both.headers["location"]]]
+    assert done == ["saved", "saved_before", "saved_new"]
+    assert "waits here already" in (await desk.get(places[1])).text
+    assert len((await client.get("/v1/drafts")).json()["items"]) == 2

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
+import orjson
 from fastapi import Response
 
 from app.board.desk.fields import model_fields
@@ -12,8 +14,16 @@ from app.board.desk.session import Desk, errors_of
 from app.board.desk.statements import report_words
 from app.board.desk.values import read_form
 from app.domain.kinds import KINDS
+from app.domain.kinds.showing import gettext_noop
 from app.domain.times import day_of
 from app.drafts.schemas import ArticleIn
+from app.http.representations import matches_etag, tag_of
+from app.reports.schemas import REPORT_MODELS
+
+CHANGED = gettext_noop("The draft has changed since it was shown: look at it again. Nothing was recorded.")
+READ_AGAIN = gettext_noop("The text, or what it refers to, has changed since it was read: read it again. Nothing was kept.")
+NONE_TICKED = gettext_noop("Nothing was ticked, and nothing was kept.")
+NO_REASON = gettext_noop("Write why the draft is rejected. Nothing was recorded.")
 
 
 async def article_page(desk: Desk) -> Response:
@@ -21,7 +31,7 @@ async def article_page(desk: Desk) -> Response:
     names = await desk.names()
     fields = model_fields(ArticleIn, "", desk.locale, skip=("language",))
     problems: list[str] = []
-    shown: dict[str, Any] = {"fields": fields, "names": names, "pieces": [], "proposals": [], "unclear": None}
+    shown: dict[str, Any] = {"fields": fields, "names": names, "pieces": [], "proposals": [], "unclear": None, "fault": ""}
     do = desk.text("do")
     if not do:
         return await desk.page("article.html", **shown)
@@ -33,18 +43,47 @@ async def article_page(desk: Desk) -> Response:
     if status != 200:
         errors, problems = errors_of(reading, fields) if reading else (filled.errors, [])
         return await desk.page("article.html", 422, **shown | {"errors": errors, "problems": problems, "choices": filled.choices})
+    read = tag_of(orjson.dumps([filled.body, reading]))
+    found = set(range(len(reading["drafts"])))
+    ticked = found & {int(at) for at in desk.form.get("pick", []) if at.isdecimal() and len(at) < 6}
     if do == "save":
-        for at in desk.form.get("pick", []):
-            if at.isdecimal() and int(at) < len(reading["drafts"]):
-                status, answer = await desk.send("POST", "/v1/drafts", reading["drafts"][int(at)]["report"], part=at)
-                if status != 201:
-                    problems += errors_of(answer, ())[1]
-        if not problems:
-            return desk.redirect("/desk/drafts", done="saved")
+        if desk.text("read") != read:
+            return await desk.page("article.html", 422, **shown | {"fault": desk.locale.gettext(READ_AGAIN)})
+        if not ticked:
+            shown["fault"] = desk.locale.gettext(NONE_TICKED)
+        else:
+            done, problems = await _keep(desk, [(at, each["report"]) for at, each in enumerate(reading["drafts"]) if at in ticked])
+            if not problems:
+                return desk.redirect("/desk/drafts", done=done)
+    else:
+        # Another reading is kept by requests of its own.
+        desk.form.pop("once", None)
+        ticked = ticked if desk.text("read") == read else found
     proposals = [shown_draft(each["report"], names, desk) for each in reading["drafts"]]
     unclear = [(text[slice(*each["span"])], each["reason"]) for each in reading["unclear"]]
     shown |= {"pieces": pieces(text, reading), "proposals": proposals, "unclear": unclear, "problems": problems}
-    return await desk.page("article.html", **shown)
+    return await desk.page("article.html", 422 if shown["fault"] or problems else 200, **shown, read=read, ticked=ticked)
+
+
+async def _keep(desk: Desk, reports: list[tuple[int, dict[str, Any]]]) -> tuple[str, list[str]]:
+    """Add drafts of reports, without those that wait already; return the message of what was done, and what went wrong."""
+    waiting = await desk.api.get_all("/v1/drafts", status="proposed", as_of=None)
+    known = [_stated(each["report"]) for each in waiting]
+    added, problems = 0, list[str]()
+    for at, report in reports:
+        stated = _stated(report)
+        if stated in known:
+            continue
+        known.append(stated)
+        status, answer = await desk.send("POST", "/v1/drafts", report, part=str(at))
+        added += status == 201
+        problems += [] if status == 201 else errors_of(answer, ())[1]
+    return "saved" if added == len(reports) else "saved_new" if added else "saved_before", problems
+
+
+def _stated(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report with each default written out, and without its label, which a draft gets."""
+    return REPORT_MODELS[report["kind"]].model_validate(report).model_dump(mode="json", exclude={"sensitivity"})
 
 
 def pieces(text: str, reading: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -84,16 +123,38 @@ def shown_draft(report: Mapping[str, Any], names: Names, desk: Desk) -> dict[str
 
 
 async def drafts_page(desk: Desk, done: str = "") -> Response:
-    """Show the drafts that wait; confirm or reject one."""
-    action, _, draft_id = desk.text("do").partition(":")
-    problems: list[str] = []
-    if action in ("confirmation", "rejection"):
-        body = {"reason": desk.text(f"reason-{draft_id}")} if action == "rejection" else None
-        status, answer = await desk.send("POST", f"/v1/drafts/{draft_id}/{action}", body)
-        if status in (200, 201):
-            return desk.redirect("/desk/drafts", done=action)
-        problems = errors_of(answer, ())[1]
+    """Show the drafts that wait; confirm or reject one, as it was shown."""
+    decision, draft_id, faults = desk.text("do"), desk.text("draft"), dict[str, str]()
+    if decision in ("confirmation", "rejection"):
+        fault = await _decide(desk, decision, f"/v1/drafts/{quote(draft_id, safe='')}")
+        if not fault:
+            return desk.redirect("/desk/drafts", done=decision)
+        faults[draft_id] = fault
+        # The same decision on what the page shows next is another request.
+        desk.form.pop("once", None)
     names = await desk.names()
     waiting = await desk.api.get_all("/v1/drafts", status="proposed", as_of=None)
-    shown = [shown_draft(each["report"], names, desk) | {"draft": each} for each in waiting]
-    return await desk.page("drafts.html", 422 if problems else 200, drafts=shown, problems=problems, done=done)
+    shown = []
+    for each in waiting:
+        own = {"draft": each, "etag": f'"{tag_of(orjson.dumps(each))}"', "fault": faults.pop(each["id"], "")}
+        shown.append(shown_draft(each["report"], names, desk) | own)
+    status, problems = 422 if decision else 200, list(faults.values())
+    translated = {desk.locale.gettext(each) for each in (CHANGED, NO_REASON)}
+    return await desk.page("drafts.html", status, drafts=shown, problems=problems, done=done, translated_errors=translated)
+
+
+async def _decide(desk: Desk, decision: str, path: str) -> str:
+    """Confirm or reject a draft; return why that is not possible, empty when it is done."""
+    etag, reason = desk.text("etag").encode("ascii", "ignore").decode(), desk.text("reason")
+    if decision == "confirmation":
+        status, answer = await desk.send("POST", f"{path}/{decision}", **{"If-Match": etag})
+    elif not reason:
+        return str(desk.locale.gettext(NO_REASON))
+    else:
+        found = await desk.api.send("GET", path)
+        if found.status_code == 200 and not matches_etag(etag, found.content):
+            return str(desk.locale.gettext(CHANGED))
+        status, answer = await desk.send("POST", f"{path}/{decision}", {"reason": reason})
+    if status == 412:
+        return str(desk.locale.gettext(CHANGED))
+    return "" if status in (200, 201) else "; ".join(errors_of(answer, ())[1])

@@ -98,6 +98,8 @@ DESK_LABELS = {
     "done_reinstatement": gettext_noop("The withdrawal was undone"),
     "done_outcome": gettext_noop("The outcome was recorded."),
     "done_saved": gettext_noop("The drafts are kept. Confirm, correct or reject each."),
+    "done_saved_new": gettext_noop("The new drafts are kept; what waited already was not added again."),
+    "done_saved_before": gettext_noop("What was ticked waits here already; nothing was added."),
     "done_confirmation": gettext_noop("The draft was confirmed and recorded."),
     "done_rejection": gettext_noop("The draft was rejected."),
 }

@@ -195,7 +195,12 @@ def _month_days(value: dict[str, str], anchor: date, *, future: bool) -> tuple[d
     return None
 
 
-_PROPER = re.compile(rf"\b(?:{'|'.join((*_MONTHS, *_WEEKDAYS))})\b", re.IGNORECASE)
+_PROPER = {each[:length].lower(): each for each in (*_MONTHS, *_WEEKDAYS) for length in (3, len(each))}
+_PROPER |= {"sept": "September", "tues": "Tuesday", "thur": "Thursday", "thurs": "Thursday"}
+# Without a number before it, "mar" is Tuesday in French and Spanish.
+_WRITTEN = re.compile(rf"\b(?P<name>(?!mar\b)(?:{'|'.join(_PROPER)})|(?<=[0-9][ -])mar)\b\.?", re.IGNORECASE)
+# 28-November-2016, 28th of November
+_JOINED = re.compile(r"(?<=[0-9])-(?=[A-Z][a-z])|(?<=[a-z])-(?=[0-9]{4}$)|(?:(?<=[0-9])|(?<=st|nd|rd|th)) of (?=[A-Z][a-z])")
 _TYPED = re.compile(r"(?:(?P<open>by|before|until|after|from|since)|in|on|within|for) ", re.IGNORECASE)
 
 
@@ -204,7 +209,7 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
 
     They are `first` and `last` day, either None for an open end, or the fields that `duration` returns. In the future, durations are read.
     """
-    text = _PROPER.sub(lambda match: match[0].capitalize(), " ".join(text.split()))
+    text = _JOINED.sub(" ", _WRITTEN.sub(lambda match: _PROPER[match["name"].lower()], " ".join(text.split())))
     ends = re.split(r" (?:to|until|-|\u2013) ", text)
     if len(ends) == 2 and (pair := [_days_of(each, anchor, future=future) for each in ends]) and all(pair):
         (first, _), (_, last) = (each or (anchor, anchor) for each in pair)

@@ -39,7 +39,7 @@ class NameIndex:
                 if type_ == "S" and slug.isalpha() and len(slug) <= MAX_ACRONYM_CHARACTERS:
                     spellings.add("".join(f"{letter}." for letter in slug))
                 for each in spellings:
-                    named.setdefault(same_length_lower(each), {})[type_, slug] = type_ != "U" and name != name.lower()
+                    named.setdefault(same_length_lower(" ".join(each.split())), {})[type_, slug] = type_ != "U" and name != name.lower()
         named.pop("", None)
         self._automaton = ahocorasick.Automaton()
         for name, owners in named.items():
@@ -53,7 +53,7 @@ class NameIndex:
         return inner is not None
 
     def find(self, text: str) -> list[Mention]:
-        """Return the names in a text from left to right, of overlapping ones the longest."""
+        """Return the names in a text with single spaces from left to right, of overlapping ones the longest."""
         found = []
         for last, (length, owners) in self._automaton.iter(same_length_lower(text)):
             start, end = last - length + 1, last + 1

@@ -20,7 +20,7 @@ _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Gen|Col|Lt|Maj|Capt|St|Prof|No
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Proposal:
     """A statement that a text makes; `spans` has the part of the text behind each field, by JSON Pointer."""
 
@@ -34,7 +34,7 @@ class Proposal:
     spans: dict[str, Span]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unclear:
     """A part of a text that may state something, and why nothing is proposed for it."""
 
@@ -52,6 +52,38 @@ class Reading:
 
 def read_article(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
     """Return the statements that an English text makes: by the sources that it names, otherwise by its publisher."""
+    lines, at = _join_lines(text)
+    reading = _read(lines, names, publisher, published_on)
+
+    def back(span: Span) -> Span:
+        return at[span[0]], at[span[1]]
+
+    for each in reading.proposals:
+        spans = {pointer: back(span) for pointer, span in each.spans.items()}
+        each.spans, each.quote = spans, text[slice(*spans["/provenance/quote"])]
+    for unclear in reading.unclear:
+        unclear.span = back(unclear.span)
+    return reading
+
+
+def _join_lines(text: str) -> tuple[str, list[int]]:
+    """Return a text in which white space is one space, apart from ends of paragraphs, and where each character and its end were.
+
+    Digits keep what is between them: 300 and 000 on two lines may be two numbers.
+    """
+    parts, at = list[str](), list[int]()
+    for match in re.finditer(r"\s+|\S+", text):
+        part, (start, end) = match[0], match.span()
+        if part.isspace() and not (text[max(0, start - 1) : start].isdecimal() and text[end : end + 1].isdecimal()):
+            ends_quote = text[max(0, start - 2) : start].endswith(('"', "\u201d")) and text[start - 2 : start - 1] != ","
+            ends_line = "\n" in part and ends_quote and not text[end : end + 1].islower()
+            part = "\n\n" if part.count("\n") > 1 else "\n" if ends_line else " "
+        parts.append(part)
+        at.extend(range(start, start + len(part)))
+    return "".join(parts), [*at, len(text)]
+
+
+def _read(text: str, names: NameIndex, publisher: str, published_on: date) -> Reading:
     reading, found = Reading(), names.find(text)
     places = [each for each in found if each.type == "P"]
     only_place = places[0] if len({each.value for each in places}) == 1 and len(places[0].value) == 1 else None

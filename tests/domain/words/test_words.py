@@ -1,11 +1,13 @@
 """For rules that do not depend on the database engine."""
 
+import re
 import time
 from datetime import date
 
 import pytest
 
 from app.domain.words import NameIndex, Reading, read_article
+from app.domain.words.mentions import read_time
 from tests.domain.words.sentences import PARENTS, PLACES, PUBLISHED_ON, PUBLISHER, ROUTES, SOURCES, load
 
 NAMES = NameIndex(PLACES.items(), SOURCES.items(), ROUTES.items(), PARENTS)
@@ -68,6 +70,29 @@ def test_spans_of_an_article_are_the_words_that_fields_come_from() -> None:
     assert each.stated_on == date(2016, 7, 29)
 
 
+@pytest.mark.parametrize("space", ["\n", "  ", " \r\n\t", "\u00a0"])
+def test_article_as_printed_on_lines_states_the_same(space: str) -> None:
+    """Put every sentence of the development half on lines of one word."""
+    for sentence in load("development.txt"):
+        # Digits keep what is between them.
+        printed = re.sub(r"(?<![0-9]) | (?![0-9])", lambda _: space, sentence.text)
+        there, here = read(printed).proposals, read(sentence.text).proposals
+        assert len(there) == len(here), printed
+        for one, other in zip(there, here, strict=True):
+            assert (one.kind, one.place, one.source, one.stated_on, one.value) == (
+                other.kind, other.place, other.source, other.stated_on, other.value
+            )  # fmt: skip
+            assert {pointer: " ".join(printed[slice(*span)].split()) for pointer, span in one.spans.items()} == {
+                pointer: sentence.text[slice(*span)].strip() for pointer, span in other.spans.items()
+            }
+            assert one.quote == printed[slice(*one.spans["/provenance/quote"])]
+
+
+def test_name_is_not_read_over_the_end_of_a_paragraph() -> None:
+    assert [each.place for each in read("Eastern\n\n40,000 people are trapped in Madaya.").proposals] == ["madaya"]
+    assert not read("300,000 people are trapped in eastern\n\nAleppo.").proposals
+
+
 @pytest.mark.parametrize(
     ("published_on", "stated_on"), [("2016-07-29", "2016-07-29"), ("2016-07-30", "2016-07-29"), ("2016-08-04", "2016-07-29")]
 )
@@ -87,6 +112,19 @@ def test_place_is_taken_from_an_earlier_sentence_only_where_one_is_named() -> No
     assert [each.place for each in read("Aid is far from Madaya. 40,000 people are trapped there.").proposals] == ["madaya"]
     assert not read("40,000 people are trapped there. Aid is far from Madaya.").proposals
     assert not read("Aid is far from Madaya and Foah. 40,000 people are trapped there.").proposals
+
+
+@pytest.mark.parametrize(
+    "typed", ["28 Nov", "28 nov.", "Nov 28, 2016", "28-Nov-2016", "28th of November", "28 NOVEMBER 2016", "2016-11-28", "Mon", "monday"]
+)
+def test_day_with_the_name_of_its_month_or_a_weekday_is_read(typed: str) -> None:
+    day = date(2016, 11, 28)
+    assert read_time(typed, date(2016, 11, 30), future=False) == {"first": day, "last": day}
+
+
+@pytest.mark.parametrize("typed", ["11/12/2016", "28 Nov 16", "last Friday", "31 Nov", "28", "Nov 28 29", "Sun Nov", "mar. 8"])
+def test_day_that_may_be_another_is_not_read(typed: str) -> None:
+    assert read_time(typed, date(2016, 11, 30), future=False) is None
 
 
 def test_name_of_two_places_is_not_chosen_between() -> None:
