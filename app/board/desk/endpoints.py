@@ -12,7 +12,7 @@ from app.board.desk.drafts import article_page, drafts_page
 from app.board.desk.records import add_from, record_page, records_page
 from app.board.desk.reports import report_page, today_page
 from app.board.desk.session import DeskDep
-from app.board.desk.statements import Target, new_target, required_report, statement_page
+from app.board.desk.statements import Target, new_target, statement_page
 from app.board.rendering import PageRoute
 from app.http.problems import Problem, not_found
 
@@ -23,10 +23,10 @@ _STATEMENT = re.compile(r"/desk/(statements|reports|drafts)/([a-z0-9_-]{1,64})(?
 
 
 @router.get("")
-async def show_desk(desk: DeskDep) -> Response:
+async def show_desk(desk: DeskDep, done: Done = "") -> Response:
     """Show what can be entered, and what waits."""
     waiting = await desk.api.get_all("/v1/drafts", status="proposed", as_of=None) if desk.may(Scope.REPORT) else []
-    return await desk.page("desk.html", waiting=len(waiting))
+    return await desk.page("desk.html", waiting=len(waiting), done=done if done.endswith("_above") else "")
 
 
 @router.get("/today")
@@ -119,7 +119,7 @@ async def _statement(desk: DeskDep, path: str, same: str = "") -> Response:
     if collection == "statements":
         target = new_target(key)
     elif collection == "reports":
-        found = required_report(await desk.api.get(f"/v1/reports/{key}", as_of=None))
+        found = await desk.api.get(f"/v1/reports/{key}", as_of=None)
         target = Target(path, found["kind"], corrects=found)
     else:
         response = await desk.api.send("GET", f"/v1/drafts/{key}")
