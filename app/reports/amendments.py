@@ -125,8 +125,6 @@ async def _unfit_evidence(
     own_kind = KINDS[evidence.kind]
     if outcome == "materialised" and own_kind.claims_relief(own_kind.value_model.model_validate(evidence.value)):
         return "this report says that all is well, not that the warning came true: send one that shows it, or another outcome"
-    if outcome == "materialised" and own_kind is kind and kind.warns(kind.value_model.model_validate(evidence.value)):
-        return "this report only warns: send one that shows that the warning came true, or another outcome"
     if evidence.indicator_id != indicator or not kind.warns(kind.value_model.model_validate(evidence.value)):
         return None
     said = (await load_latest(await session.connection(), [indicator])).get(indicator, [])

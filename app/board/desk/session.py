@@ -1,6 +1,7 @@
 """A request to the desk: the reader's session, what its key may do, and the form that was sent with the token of the session."""
 
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ ADD = {"places": gettext_noop("Add a place"), "sources": gettext_noop("Add a sou
 MAX_FORM_BYTES = 3_000_000
 ANOTHER_SITE = gettext_noop("This form was sent by another site.")
 OLD_FORM = gettext_noop("This form belongs to an earlier session. Go back, reload the page and send it again.")
+REFILLED_FORM = gettext_noop("You signed in again after you opened this form. Look at it and send it again.")
+# The pages with the form of a statement.
+STATEMENT = re.compile(r"/desk/(statements|reports|drafts)/([a-z0-9_-]{1,64})(?:/correction)?")
 NO_SCOPE = gettext_noop("Your key may read only. To enter statements, sign in with a key that has the scope report or curate.")
 
 
@@ -54,6 +58,8 @@ class Desk:
     api: InProcessApiClient
     token: str
     form: dict[str, list[str]] = field(default_factory=dict)
+    # Whether the form belongs to an earlier session, so that it is shown again but nothing is done.
+    is_old: bool = False
 
     def text(self, name: str) -> str:
         """Return a field of the form; empty without it."""
@@ -86,8 +92,10 @@ class Desk:
         shared |= {"may_report": self.may(Scope.REPORT), "form": self.form, "errors": {}, "choices": {}, "problems": [], "names": None}
         shared |= {"kinds": [(name, label_for(name, self.locale, name)) for name in KINDS], "done": ""}
         shared |= {"field_label": field_label, "collections": [(each, TITLES[each], ADD[each]) for each in TITLES]}
-        shared |= {"translated_errors": {self.locale.gettext(each) for each in MESSAGES}}
+        shared |= {"translated_errors": {self.locale.gettext(each) for each in (*MESSAGES, REFILLED_FORM)}}
         shared |= {"head": await self.api.get("/v1/ledger/head", as_of=None), "signed_in": True, "fields": [], "back": self.text("back")}
+        if self.is_old:
+            status, context["problems"] = 403, [self.locale.gettext(REFILLED_FORM)]
         page = await draw(partial(render_page, self.request, f"desk/{template}", self.locale, status, **shared | context))
         request_state(self.request.scope)["cacheable"] = False
         page.headers["Cache-Control"] = "no-store"
@@ -113,7 +121,10 @@ async def open_desk(request: Request, caller: CallerDep, locale: LocalizationDep
         body = await read_body(request, MAX_FORM_BYTES)
         desk.form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=500)
         if not hmac.compare_digest(desk.text("token").encode(), token.encode()):
-            raise Problem(403, OLD_FORM)
+            path = request.scope["path"]
+            if not STATEMENT.fullmatch(path) or re.fullmatch("/desk/reports/[^/]*", path):
+                raise Problem(403, OLD_FORM)
+            desk.is_old, desk.form["do"], desk.form["once"] = True, ["resume"], [""]
     return desk
 
 
