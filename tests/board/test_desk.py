@@ -340,3 +340,38 @@ async def test_form_of_an_ended_session_comes_back_filled_in(desk: httpx.AsyncCl
     assert (kept["value.runs_out"], kept["provenance.quote"]) == ("in 10 days", "ten days")
     assert (await desk.get("/v1/reports")).json()["items"] == []
     assert (await send(desk, "/desk/statements/supply_runout", kept | {"do": "send"})).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "said"),
+    [
+        (
+            "trapped_population",
+            {"value.concept": "besieged", "value.people_low": "300", "value.people_high": "200"},
+            "\u201cAt the least\u201d must not exceed \u201cAt the most\u201d",
+        ),
+        (
+            "route_closure",
+            {"value.route": "north-road", "value.status": "closed", "value.since": "2016-08-15"},
+            "for a later day, choose announced as how firm it is",
+        ),
+    ],
+)
+async def test_messages_of_forms_name_fields_by_their_labels(desk: httpx.AsyncClient, kind: str, fields: dict[str, str], said: str) -> None:
+    shared = {"place": "Old town", "source": "Agency", "stated_at": "28 July 2016", "do": "preview"}
+    assert said in (await send(desk, f"/desk/statements/{kind}", shared | fields)).text
+
+
+async def test_draft_comes_back_as_it_was_typed(desk: httpx.AsyncClient) -> None:
+    fields = FOOD | {"value.runs_out": "in two to three weeks", "sensitivity": "green", "do": "draft"}
+    assert (await send(desk, "/desk/statements/supply_runout", fields)).headers["location"] == "/desk/drafts"
+    found = re.search(r"/desk/drafts/([0-9a-f-]{36})", (await desk.get("/desk/drafts")).text)
+    assert found is not None
+    page = (await desk.get(found[0])).text
+    typed = filled_in(page)
+    assert (typed["value.runs_out"], typed["provenance.via"]) == ("in two to three weeks", "")
+    etag = re.search(r'name="etag" value="([^"]+)"', page)
+    assert etag is not None
+    again = typed | {"etag": html.unescape(etag[1]), "stated_at": "2016-07-27", "do": "send"}
+    assert (await send(desk, found[0], again)).headers["location"] == "/desk/drafts"
+    assert filled_in((await desk.get(found[0])).text)["value.runs_out"] == "in two to three weeks"
