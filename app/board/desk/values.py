@@ -110,7 +110,9 @@ def _structured(member: str, text: str) -> Any:
         return [longitude, latitude]
     if member in ("names", "codes"):
         pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
-        if not all(colon and value.strip() for _, colon, value in pairs):
+        # A second name in a language would replace the first.
+        is_repeated = member == "names" and len({name.strip() for name, _, _ in pairs}) < len(pairs)
+        if is_repeated or not all(colon and value.strip() for _, colon, value in pairs):
             raise ValueError(UNCLEAR_PAIRS)
         named = [(name.strip(), value.strip()) for name, _, value in pairs]
         return dict(named) if member == "names" else [{"scheme": scheme, "code": code} for scheme, code in named]
@@ -134,8 +136,9 @@ def _days(each: FormField, text: str, typed: str, anchor: date) -> dict[str, Any
     ahead = "days_min" in of
     # Days that the source's own words do not give have these words in brackets behind them.
     bracketed = re.fullmatch(r"([^()]*)\((.+)\)", typed) if "words" in of else None
-    if bracketed and (not bracketed[1].strip() or _is_readable(bracketed[1], anchor)):
-        said = _days(each, bracketed[1].strip(), bracketed[1].strip(), anchor) if bracketed[1].strip() else {}
+    if bracketed:
+        inner = bracketed[1].strip()
+        said = _days(each, inner, inner, anchor) if inner else {}
         return said | {f"{prefix}{of['words']}": bracketed[2].strip()}
     read = read_time(text, anchor, future=ahead) or read_time(text, anchor, future=not ahead)
     if read is None:
@@ -150,10 +153,6 @@ def _days(each: FormField, text: str, typed: str, anchor: date) -> dict[str, Any
     if not said.keys() <= of.keys() or not said.keys() - {"words"}:
         raise ValueError(UNCLEAR_TIME if ahead else UNCLEAR_DAY)
     return {f"{prefix}{of[role]}": value for role, value in said.items()}
-
-
-def _is_readable(text: str, anchor: date) -> bool:
-    return read_time(text.strip(), anchor, future=True) is not None
 
 
 def _put(body: dict[str, Any], name: str, value: Any) -> None:
