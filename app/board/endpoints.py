@@ -107,9 +107,11 @@ async def show_embedded_card(request: Request, locale: LocalizationDep, slug: Sl
 
 
 @router.get("/sign-in")
-async def show_sign_in(request: Request, locale: LocalizationDep, ended: bool = False) -> Response:
-    """Show the form for a key; `ended` is true after a session that has ended."""
-    return _sign_in_page(request, locale, ended=ended)
+async def show_sign_in(
+    request: Request, locale: LocalizationDep, ended: bool = False, first: bool = False, unsent: bool = False
+) -> Response:
+    """Show the form for a key, and why: a session `ended`, there was none, or a form was left `unsent`."""
+    return _sign_in_page(request, locale, ended=ended, first=first, unsent=unsent)
 
 
 @router.post("/sign-in")
@@ -155,9 +157,10 @@ async def _is_valid(request: Request, key: str) -> bool:
     return True
 
 
-def _sign_in_page(request: Request, locale: Localization, status: int = 200, *, ended: bool = False) -> Response:
+def _sign_in_page(request: Request, locale: Localization, status: int = 200, **why: bool) -> Response:
     insecure = request.scope["scheme"] == "http" and request.url.hostname not in ("localhost", "127.0.0.1", "::1")
-    page = render_page(request, "sign_in.html", locale, status, ended=ended, insecure=insecure)
+    reasons = {"ended": False, "first": False, "unsent": False} | why
+    page = render_page(request, "sign_in.html", locale, status, insecure=insecure, **reasons)
     # The key of the response cache has neither scheme nor host.
     request_state(request.scope)["cacheable"] = False
     return page

@@ -98,6 +98,12 @@ def end_session(response: Response, request: Request) -> Response:
     return response
 
 
+def _why(request: Request) -> str:
+    """Return the query that tells the sign-in page why it is shown: no session yet, or one that ended, and a form that was not recorded."""
+    why = "ended=true" if session_cookie(request.scope["scheme"]) in request.cookies else "first=true"
+    return f"{why}&unsent=true" if request.method == "POST" else why
+
+
 class PageRoute(APIRoute):
     """A route that answers problems with pages; an expired or revoked key leads to the sign-in page."""
 
@@ -110,7 +116,7 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except Problem as problem:
                 if problem.status == 401:
-                    return end_session(RedirectResponse(f"{root_path(request)}/sign-in?ended=true", 303), request)
+                    return end_session(RedirectResponse(f"{root_path(request)}/sign-in?{_why(request)}", 303), request)
                 kept = {name: value for name, value in problem.headers.items() if name in ("Connection", "Retry-After")}
                 status, details = problem.status, [f"{each.pointer.removeprefix('?')}: {each.detail}" for each in problem.errors]
                 details = details or ([problem.detail] if status in (403, 409) and problem.detail else [])

@@ -2,6 +2,7 @@
 
 import html
 import re
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -118,8 +119,13 @@ async def test_forms_of_other_sites_and_sessions_are_refused(desk: httpx.AsyncCl
 
 async def test_desk_needs_a_session_and_a_scope(anonymous: httpx.AsyncClient, reference: Reference, make_key: MakeKey) -> None:
     answer = await anonymous.get("/desk")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?ended=true")
-    assert (await anonymous.post("/desk/statements/supply_runout", content="do=send", headers=SAME_SITE)).status_code == 303
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?first=true")
+    assert "Sign in first" in (await anonymous.get("/sign-in?first=true")).text
+    answer = await anonymous.post("/desk/statements/supply_runout", content="do=send", headers=SAME_SITE)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?first=true&unsent=true")
+    page = (await anonymous.get(answer.headers["location"])).text
+    assert "Nothing was sent" in page
+    assert "expired" not in page
     reader = await sign_in(anonymous, make_key, Scope.READ)
     assert (await reader.get("/desk")).status_code == 403
     reporter = await sign_in(anonymous, make_key, Scope.READ, Scope.REPORT)
@@ -259,3 +265,193 @@ async def test_article_kept_twice_makes_each_draft_once(desk: httpx.AsyncClient,
     assert done == ["saved", "saved_before", "saved_new"]
     assert "waits here already" in (await desk.get(places[1])).text
     assert len((await client.get("/v1/drafts")).json()["items"]) == 2
+
+
+def filled_in(page: str) -> dict[str, str]:
+    """Return what the form of a statement or record says."""
+    form = page.partition('id="fields"')[2] or page
+    found = dict(re.findall(r'<input id="f-[^"]*" name="([^"]+)"[^>]*? value="([^"]*)"', form))
+    found |= dict(re.findall(r'<textarea id="f-[^"]*" name="([^"]+)"[^>]*>([^<]*)</textarea>', form))
+    for name, options in re.findall(r'<select id="f-[^"]*" name="([^"]+)"[^>]*>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', options) or re.search(r'value="([^"]*)"', options)
+        found[name] = chosen[1] if chosen else ""
+    return {name: html.unescape(text) for name, text in found.items()}
+
+
+STATEMENTS = {
+    "supply_runout": {"supply": "food", "state": "will_run_out", "in_days_max": 21, "relative_text": "within 21 days"},
+    "trapped_population": {"concept": "besieged", "people": 100},
+    "route_closure": {"route": "north-road", "status": "closed", "since": "2016-07-07", "passable_by": []},
+}
+
+
+@pytest.mark.parametrize("kind", STATEMENTS)
+async def test_correction_of_what_lacks_a_list_is_sent_as_it_stands(desk: httpx.AsyncClient, client: httpx.AsyncClient, kind: str) -> None:
+    recorded = await post(client, **report(kind=kind, value=STATEMENTS[kind], sensitivity="clear"))
+    page = (await desk.get(f"/desk/reports/{recorded['id']}/correction")).text
+    fields = filled_in(page)
+    assert fields["provenance.via"] == ""
+    assert "[]" not in fields.values()
+    answer = await send(desk, f"/desk/reports/{recorded['id']}/correction", fields | {"reason": "wrong", "do": "preview"})
+    assert answer.status_code == 200, answer.text
+    assert filled_in((await desk.get(f"/desk/statements/{kind}?same={recorded['id']}")).text)["provenance.via"] == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("statements/route_closure", "value.status"),
+        ("statements/supply_runout", "value.supply"),
+        ("statements/trapped_population", "value.concept"),
+        ("new/sources", "type"),
+        ("new/routes", "mode"),
+    ],
+)
+async def test_needed_choice_begins_empty_and_is_asked_for(desk: httpx.AsyncClient, path: str, name: str) -> None:
+    fields = filled_in((await desk.get(f"/desk/{path}")).text)
+    assert fields[name] == ""
+    answer = await send(desk, f"/desk/{path}", fields | {"do": "preview" if "statements" in path else "save"})
+    assert answer.status_code == 422
+    assert f'id="f-{name.replace(".", "-")}-error"' in answer.text
+
+
+async def test_ends_of_a_route_are_names(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    page = (await desk.get("/desk/new/routes")).text
+    assert re.search(r'id="f-from" name="from" value="" autocomplete', page)
+    answer = await send(desk, "/desk/new/routes", {"name": "Mill road", "mode": "road", "from": "A market", "to": "A mill", "do": "save"})
+    assert answer.status_code == 303, answer.text
+    assert (await client.get("/v1/routes/mill-road")).json()["from"] == "A market"
+
+
+@pytest.mark.parametrize("typed", ["three days", "in 10 days", "two to three weeks", "weeks", "within 5 days"])
+async def test_words_that_a_field_cannot_hold_are_told_at_it(desk: httpx.AsyncClient, typed: str) -> None:
+    fields = {"place": "Old town", "source": "Agency", "stated_at": "28 July 2016", "value.route": "north-road", "value.status": "closed"}
+    answer = await send(desk, "/desk/statements/route_closure", fields | {"value.since": typed, "do": "send"})
+    assert answer.status_code == 422
+    assert 'id="f-value-since-error"' in answer.text
+    assert filled_in(answer.text)["value.since"] == typed
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "resolved"),
+    [
+        ({"in_days_min": 14, "in_days_max": 21, "relative_text": "in two to three weeks"}, "in two to three weeks", "2016-08-18"),
+        ({"in_days_max": 21, "relative_text": "quite soon"}, "by 2016-08-18 (quite soon)", "2016-08-18"),
+        ({"runs_out_latest": "2016-08-11", "relative_text": "in three weeks"}, "by 2016-08-11 (in three weeks)", "2016-08-11"),
+        ({"imminence": "hours", "relative_text": "any moment"}, "hours (any moment)", None),
+        ({"relative_text": "when the rain comes"}, "(when the rain comes)", None),
+    ],
+)
+async def test_correction_keeps_the_words_of_the_source_and_its_days(
+    desk: httpx.AsyncClient, client: httpx.AsyncClient, value: dict[str, Any], shown: str, resolved: str | None
+) -> None:
+    sent = report(kind="supply_runout", stated_at="2016-07-28", sensitivity="clear") | {"value": {"supply": "food", **value}}
+    recorded = await post(client, **sent)
+    path = f"/desk/reports/{recorded['id']}/correction"
+    fields = filled_in((await desk.get(path)).text)
+    assert fields["value.runs_out"] == shown
+    # Only the supply is another.
+    answer = await send(desk, path, fields | {"value.supply": "water", "reason": "wrong", "do": "send"})
+    assert answer.status_code == 303, answer.text
+    corrected = (await desk.get("/v1/reports?status=standing")).json()["items"][0]["value"]
+    assert (corrected["relative_text"], corrected["runs_out_latest"]) == (value["relative_text"], resolved)
+
+
+async def test_outcome_is_chosen_shown_and_taken_back(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    async def say(day: str, **value: str) -> str:
+        sent = report(kind="supply_runout", stated_at=day, sensitivity="clear") | {"value": value}
+        return str((await post(client, **sent))["id"])
+
+    warning = await say("2016-07-28", supply="water", state="will_run_out", runs_out_latest="2016-08-10")
+    await say("2016-07-29", supply="water", state="will_run_out", runs_out_latest="2016-08-12")
+    shelter = await say("2016-08-08", supply="shelter", state="ran_out")
+    shown = await say("2016-08-09", supply="water", state="ran_out")
+    path = f"/desk/reports/{warning}"
+    page = (await desk.get(path)).text
+    offered = re.findall(r'<option value="([^"]*)"', page.partition('id="shown"')[2])
+    assert offered == ["", shown]
+    assert 'value="pending"' not in page
+    for lacking in ({"outcome": ""}, {"report": ""}, {"reason": ""}):
+        fields = {"outcome": "materialised", "report": shown, "reason": "seen", "do": "outcome"} | lacking
+        assert (await send(desk, path, fields)).status_code == 422, lacking
+    assert shelter not in page
+    assert (await send(desk, path, {"outcome": "materialised", "report": shown, "reason": "seen", "do": "outcome"})).status_code == 303
+    page = (await desk.get(path)).text
+    assert "<dt>What became of it</dt><dd>came true</dd>" in page
+    assert 'value="pending"' in page
+    assert (await send(desk, path, {"outcome": "pending", "report": shown, "reason": "wrong", "do": "outcome"})).status_code == 303
+    assert "<dt>What became of it</dt>" not in (await desk.get(path)).text
+
+
+@pytest.mark.parametrize("do", ["send", "draft"])
+async def test_label_above_the_clearance_is_told_before_and_after(desk: httpx.AsyncClient, do: str) -> None:
+    fields = FOOD | {"value.runs_out": "in 10 days", "sensitivity": "red"}
+    warning = "This label is above your clearance"
+    assert warning in (await send(desk, "/desk/statements/supply_runout", fields | {"do": "preview"})).text
+    visible = await send(desk, "/desk/statements/supply_runout", fields | {"sensitivity": "amber", "do": "preview"})
+    assert warning not in visible.text
+    answer = await send(desk, "/desk/statements/supply_runout", fields | {"do": do})
+    assert answer.status_code == 303
+    page = await desk.get(answer.headers["location"])
+    assert page.status_code == 200
+    assert "It is above your clearance, so you cannot see it." in page.text
+
+
+async def test_correction_that_is_sent_again_leads_to_itself(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    recorded = await post(client, **report(kind="supply_runout", value=STATEMENTS["supply_runout"], sensitivity="clear"))
+    path = f"/desk/reports/{recorded['id']}/correction"
+    fields = filled_in((await desk.get(path)).text) | {"value.supply": "water", "reason": "wrong", "once": "abc", "do": "send"}
+    first, second = [await send(desk, path, fields) for _ in range(2)]
+    assert (first.status_code, first.headers["location"]) == (303, second.headers["location"])
+    for other in ({"value.supply": "fuel"}, {"once": "def"}, {"do": "preview"}):
+        assert (await send(desk, path, fields | other)).status_code == 409
+    assert len((await desk.get("/v1/reports")).json()["items"]) == 2
+
+
+async def test_form_of_an_ended_session_comes_back_filled_in(desk: httpx.AsyncClient, make_key: MakeKey) -> None:
+    old = await token_of(desk)
+    await desk.post("/sign-out", headers=SAME_SITE)
+    await sign_in(desk, make_key, Scope.READ, Scope.REPORT)
+    fields = FOOD | {"value.runs_out": "in 10 days", "provenance.quote": "ten days", "once": "abc", "do": "send"}
+    answer = await desk.post("/desk/statements/supply_runout", content=urlencode(fields | {"token": old}), headers=SAME_SITE)
+    assert answer.status_code == 403
+    assert "You signed in again" in answer.text
+    kept = filled_in(answer.text)
+    assert (kept["value.runs_out"], kept["provenance.quote"]) == ("in 10 days", "ten days")
+    assert (await desk.get("/v1/reports")).json()["items"] == []
+    assert (await send(desk, "/desk/statements/supply_runout", kept | {"do": "send"})).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "said"),
+    [
+        (
+            "trapped_population",
+            {"value.concept": "besieged", "value.people_low": "300", "value.people_high": "200"},
+            "\u201cAt the least\u201d must not exceed \u201cAt the most\u201d",
+        ),
+        (
+            "route_closure",
+            {"value.route": "north-road", "value.status": "closed", "value.since": "2016-08-15"},
+            "for a later day, choose announced as how firm it is",
+        ),
+    ],
+)
+async def test_messages_of_forms_name_fields_by_their_labels(desk: httpx.AsyncClient, kind: str, fields: dict[str, str], said: str) -> None:
+    shared = {"place": "Old town", "source": "Agency", "stated_at": "28 July 2016", "do": "preview"}
+    assert said in (await send(desk, f"/desk/statements/{kind}", shared | fields)).text
+
+
+async def test_draft_comes_back_as_it_was_typed(desk: httpx.AsyncClient) -> None:
+    fields = FOOD | {"value.runs_out": "in two to three weeks", "sensitivity": "green", "do": "draft"}
+    assert (await send(desk, "/desk/statements/supply_runout", fields)).headers["location"] == "/desk/drafts"
+    found = re.search(r"/desk/drafts/([0-9a-f-]{36})", (await desk.get("/desk/drafts")).text)
+    assert found is not None
+    page = (await desk.get(found[0])).text
+    typed = filled_in(page)
+    assert (typed["value.runs_out"], typed["provenance.via"]) == ("in two to three weeks", "")
+    etag = re.search(r'name="etag" value="([^"]+)"', page)
+    assert etag is not None
+    again = typed | {"etag": html.unescape(etag[1]), "stated_at": "2016-07-27", "do": "send"}
+    assert (await send(desk, found[0], again)).headers["location"] == "/desk/drafts"
+    assert filled_in((await desk.get(found[0])).text)["value.runs_out"] == "in two to three weeks"

@@ -17,7 +17,7 @@ PUBLISHED = {"#f-provenance-via": "Regional News Site", "#f-provenance-published
 UN, OCHA = ({"#f-source": name, "#f-stated_at": day} for name, day in (("UN", "Friday"), ("OCHA", "Saturday")))
 # Kind, what is chosen and what is typed, and what is shown as the value that will be recorded.
 STATEMENTS: list[tuple[str, dict[str, str], dict[str, str], str]] = [
-    ("People", {"#f-value-qualifier": "nearly"}, UN | {"#f-value-people": "300,000"}, "nearly 300,000"),
+    ("People", {"#f-value-concept": "trapped", "#f-value-qualifier": "nearly"}, UN | {"#f-value-people": "300,000"}, "nearly 300,000"),
     ("Supplies", {"#f-value-supply": "food"}, UN | {"#f-value-runs_out": "in two to three weeks"}, "12 Aug 2016 \u2013 19 Aug 2016"),
     ("Routes", {"#f-value-status": "closed"}, UN | {"#f-value-route": "Castello Road", "#f-value-since": "early July"}, "10 Jul 2016"),
     ("Supplies", {"#f-value-supply": "fuel", "#f-value-state": "low"}, OCHA, "low"),

@@ -1,6 +1,5 @@
 """Endpoints of the desk. A form is answered with itself and what is wrong in it, or leads to the page of what was done."""
 
-import re
 from typing import Annotated
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -11,22 +10,21 @@ from app.access.principal import Scope
 from app.board.desk.drafts import article_page, drafts_page
 from app.board.desk.records import add_from, record_page, records_page
 from app.board.desk.reports import report_page, today_page
-from app.board.desk.session import DeskDep
-from app.board.desk.statements import Target, new_target, required_report, statement_page
+from app.board.desk.session import STATEMENT, DeskDep
+from app.board.desk.statements import Target, new_target, statement_page
 from app.board.rendering import PageRoute
 from app.http.problems import Problem, not_found
 
 router = APIRouter(prefix="/desk", route_class=PageRoute, include_in_schema=False)
 
 Done = Annotated[str, Query(max_length=100)]
-_STATEMENT = re.compile(r"/desk/(statements|reports|drafts)/([a-z0-9_-]{1,64})(?:/correction)?")
 
 
 @router.get("")
-async def show_desk(desk: DeskDep) -> Response:
+async def show_desk(desk: DeskDep, done: Done = "") -> Response:
     """Show what can be entered, and what waits."""
     waiting = await desk.api.get_all("/v1/drafts", status="proposed", as_of=None) if desk.may(Scope.REPORT) else []
-    return await desk.page("desk.html", waiting=len(waiting))
+    return await desk.page("desk.html", waiting=len(waiting), done=done if done.endswith("_above") else "")
 
 
 @router.get("/today")
@@ -112,14 +110,16 @@ async def _article(desk: DeskDep) -> Response:
 async def _statement(desk: DeskDep, path: str, same: str = "") -> Response:
     if desk.text("do").startswith("add:"):
         return await add_from(desk, path, desk.text("do").removeprefix("add:"))
-    match = _STATEMENT.fullmatch(path)
+    match = STATEMENT.fullmatch(path)
     if match is None:
         raise not_found("page")
     collection, key = match.groups()
     if collection == "statements":
         target = new_target(key)
     elif collection == "reports":
-        found = required_report(await desk.api.get(f"/v1/reports/{key}", as_of=None))
+        found = await desk.api.get(f"/v1/reports/{key}", as_of=None)
+        if found["status"] != "standing" and desk.text("do") != "send":
+            raise Problem(409, f"The report is already {found['status']}.")
         target = Target(path, found["kind"], corrects=found)
     else:
         response = await desk.api.send("GET", f"/v1/drafts/{key}")

@@ -87,20 +87,21 @@ def model_fields(
         if type_ == "codes":
             options.append((NONE_OF_THESE, label_for(NONE_OF_THESE, locale)))
         default = info.default if isinstance(info.default, (str, int)) and not isinstance(info.default, bool) else ""
-        reference = COLLECTIONS.get((kind.references.get(name, "") if kind else name), "")
+        # The origin of a route is a name; that of a statement is a source.
+        reference = "" if info.alias else COLLECTIONS.get((kind.references.get(name, "") if kind else name), "")
         found.append(
             FormField(
                 name=f"{prefix}{info.alias or stem}",
                 type="reference" if reference else type_,
                 label=field_label(info.alias or stem, locale, name_of_kind),
                 required=required,
-                options=options if required or type_ == "codes" or default else [("", "\u2013"), *options] if options else [],
+                options=[("", "\u2013"), *options] if type_ == "choice" and not default else options,
                 collection=reference,
                 many=get_origin(annotation) in (list, tuple) and bool(reference),
                 help=label_for(f"help_{stem}", locale) if f"help_{stem}" in DESK_LABELS else "",
                 members=of,
                 default=str(default),
-                more=name in _MORE,
+                more=(info.alias or name) in _MORE,
             )
         )
     return found

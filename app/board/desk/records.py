@@ -53,12 +53,12 @@ async def record_page(desk: Desk, collection: str, slug: str = "", done: str = "
     names = await desk.names()
     record, etag = await _record(desk, collection, slug) if slug else ({}, "")
     if not desk.text("do"):
-        desk.form |= form_of(fields, record, names) | ({"etag": [etag]} if slug else {})
+        desk.form |= form_of(fields, record, names, desk.locale) | ({"etag": [etag]} if slug else {})
         return await _page(desk, collection, slug, fields, names, done=done)
     filled = read_form(fields, desk.form, names, desk.locale)
     body = filled.body
     if slug:
-        was = form_of(fields, record, names)
+        was = form_of(fields, record, names, desk.locale)
         body = {each.name: body.get(each.name) for each in fields if desk.form.get(each.name, [""]) != was.get(each.name, [""])}
         body = {name: _emptied(name, value) for name, value in body.items() if name not in filled.errors}
     elif "slug" not in body and "name" in body:

@@ -9,8 +9,10 @@ from app.board.code_labels import label_for
 from app.board.desk.lookup import Names
 from app.board.desk.session import Desk, errors_of
 from app.board.desk.statements import report_words
+from app.board.desk.values import INCOMPLETE_OUTCOME
 from app.board.value_text import credit_text
 from app.domain.kinds import KINDS
+from app.domain.kinds.base import Kind
 from app.domain.times import utc_now
 from app.http.problems import not_found
 from app.reports.schemas import WarningOutcome
@@ -20,9 +22,12 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
     """Show a statement; with a form, withdraw it, undo that, or record the outcome of a warning."""
     report = await desk.api.get(f"/v1/reports/{report_id}", as_of=None)
     names, do, problems = await desk.names(), desk.text("do"), []
+    kind, locale = KINDS[report["kind"]], desk.locale
     if do in ("retraction", "reinstatement", "outcome"):
         reason = {"reason": desk.text("reason")}
-        if do == "outcome":
+        if do == "outcome" and not all(desk.text(name) for name in ("outcome", "report", "reason")):
+            status, answer = 422, {"title": locale.gettext(INCOMPLETE_OUTCOME)}
+        elif do == "outcome":
             sent = {"outcome": desk.text("outcome"), "report": desk.text("report")} | reason
             status, answer = await desk.send("POST", f"/v1/indicators/{report['indicator']}/outcome", sent)
         else:
@@ -33,14 +38,14 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
         problems = [*errors.values(), *others]
     elif do:
         raise not_found("action")
-    kind, locale = KINDS[report["kind"]], desk.locale
     is_own = desk.caller.organisation == report["recorded_by"] or desk.may(Scope.CURATE)
     warns = kind.has_outcome and kind.warns(kind.value_model.model_validate(report["value"]))
     evidence, outcome = [], ""
     if warns:
-        evidence = await _evidence(desk, names, report, kind.evidence_kinds | {kind.name})
+        evidence = await _evidence(desk, names, report, kind)
         indicator = await desk.api.get(f"/v1/indicators/{report['indicator']}", as_of=None)
         outcome = (indicator["value"] or {}).get("outcome") or ""
+    is_closed = outcome not in ("", "pending")
     source = (await desk.api.records_by_slug("sources", [report["source"]])).get(report["source"])
     return await desk.page(
         "report.html",
@@ -52,16 +57,29 @@ async def report_page(desk: Desk, report_id: str, done: str = "") -> Response:
         problems=problems,
         is_own=is_own,
         warns=warns,
-        outcome=outcome if outcome != "pending" else "",
-        outcomes=[(each, label_for(f"outcome_{each}", locale)) for each in WarningOutcome.__value__.__args__ if each != "pending"],
+        outcome=outcome if is_closed else "",
+        # `pending` takes a recorded outcome back.
+        outcomes=[
+            (each, label_for(f"outcome_{each}", locale)) for each in WarningOutcome.__value__.__args__ if each != "pending" or is_closed
+        ],
         evidence=evidence,
     )
 
 
-async def _evidence(desk: Desk, names: Names, report: Any, kinds: frozenset[str]) -> list[tuple[str, str]]:
-    """Return the statements that may show the outcome of a warning, newest first, as they are read in a list."""
+async def _evidence(desk: Desk, names: Names, report: Any, kind: Kind[Any]) -> list[tuple[str, str]]:
+    """Return the statements on the same subject that may show the outcome of a warning and do not only warn, newest first."""
     listed = await desk.api.get_all("/v1/reports", place=report["place"], status="standing", as_of=None)
-    about = [each for each in listed if each["kind"] in kinds and each["id"] != report["id"]]
+    subject = report["value"][kind.filter_field]
+    about = [
+        each
+        for each in listed
+        if each["kind"] in kind.evidence_kinds
+        or (
+            each["kind"] == kind.name
+            and each["value"][kind.filter_field] == subject
+            and not kind.warns(kind.value_model.model_validate(each["value"]))
+        )
+    ]
     shown = [report_words(each, names, desk.locale) for each in reversed(about)]
     return [(each["report"]["id"], credit_text(each["text"], each["source"], each["report"]["stated_at"], desk.locale)) for each in shown]
 

@@ -1,6 +1,7 @@
 """A request to the desk: the reader's session, what its key may do, and the form that was sent with the token of the session."""
 
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,20 @@ ADD = {"places": gettext_noop("Add a place"), "sources": gettext_noop("Add a sou
 MAX_FORM_BYTES = 3_000_000
 ANOTHER_SITE = gettext_noop("This form was sent by another site.")
 OLD_FORM = gettext_noop("This form belongs to an earlier session. Go back, reload the page and send it again.")
+REFILLED_FORM = gettext_noop("You signed in again after you opened this form. Look at it and send it again.")
+# Words of the protocol in messages of the API, and what a form says instead.
+_PLAIN = {
+    ": read it again, and send its new ETag.": ": open it again.",
+    ": read it again, and send the patch with its new ETag.": ": open it again.",
+    "send assertion announced for a later day": "for a later day, choose announced as how firm it is",
+    "the slug": "the short name",
+    "another slug": "another short name",
+    "a slug": "a short name",
+}
+# Names of fields that are no plain words.
+_FIELD_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
+# The pages with the form of a statement.
+STATEMENT = re.compile(r"/desk/(statements|reports|drafts)/([a-z0-9_-]{1,64})(?:/correction)?")
 NO_SCOPE = gettext_noop("Your key may read only. To enter statements, sign in with a key that has the scope report or curate.")
 
 
@@ -54,6 +69,8 @@ class Desk:
     api: InProcessApiClient
     token: str
     form: dict[str, list[str]] = field(default_factory=dict)
+    # Whether the form belongs to an earlier session, so that it is shown again but nothing is done.
+    is_old: bool = False
 
     def text(self, name: str) -> str:
         """Return a field of the form; empty without it."""
@@ -86,8 +103,10 @@ class Desk:
         shared |= {"may_report": self.may(Scope.REPORT), "form": self.form, "errors": {}, "choices": {}, "problems": [], "names": None}
         shared |= {"kinds": [(name, label_for(name, self.locale, name)) for name in KINDS], "done": ""}
         shared |= {"field_label": field_label, "collections": [(each, TITLES[each], ADD[each]) for each in TITLES]}
-        shared |= {"translated_errors": {self.locale.gettext(each) for each in MESSAGES}}
+        shared |= {"translated_errors": {self.locale.gettext(each) for each in (*MESSAGES, REFILLED_FORM)}}
         shared |= {"head": await self.api.get("/v1/ledger/head", as_of=None), "signed_in": True, "fields": [], "back": self.text("back")}
+        if self.is_old:
+            status, context["problems"] = 403, [self.locale.gettext(REFILLED_FORM)]
         page = await draw(partial(render_page, self.request, f"desk/{template}", self.locale, status, **shared | context))
         request_state(self.request.scope)["cacheable"] = False
         page.headers["Cache-Control"] = "no-store"
@@ -113,7 +132,10 @@ async def open_desk(request: Request, caller: CallerDep, locale: LocalizationDep
         body = await read_body(request, MAX_FORM_BYTES)
         desk.form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=500)
         if not hmac.compare_digest(desk.text("token").encode(), token.encode()):
-            raise Problem(403, OLD_FORM)
+            path = request.scope["path"]
+            if not STATEMENT.fullmatch(path) or re.fullmatch("/desk/reports/[^/]*", path):
+                raise Problem(403, OLD_FORM)
+            desk.is_old, desk.form["do"], desk.form["once"] = True, ["resume"], [""]
     return desk
 
 
@@ -122,7 +144,9 @@ DeskDep = Annotated[Desk, Depends(open_desk)]
 
 def errors_of(problem: Mapping[str, Any], fields: Iterable[FormField]) -> tuple[dict[str, str], list[str]]:
     """Return what the API says is wrong: by field, and what belongs to no field of the form."""
+    fields = list(fields)
     by_name = {name: each.name for each in fields for name in each.names()}
+    labels = {name.rpartition(".")[2]: each.label for each in fields for name in each.names()}
     errors: dict[str, str] = {}
     others: list[str] = []
     for each in problem.get("errors", ()):
@@ -131,7 +155,14 @@ def errors_of(problem: Mapping[str, Any], fields: Iterable[FormField]) -> tuple[
             parts.pop()
         name = by_name.get(".".join(parts))
         if name is None or name in errors:
-            others.append(f"{each['pointer'].strip('/')}: {each['detail']}")
+            others.append(_plain(f"{each['pointer'].strip('/')}: {each['detail']}", labels))
         else:
-            errors[name] = each["detail"]
-    return errors, others or ([] if errors else [problem.get("detail") or problem["title"]])
+            errors[name] = _plain(each["detail"], labels)
+    return errors, others or ([] if errors else [_plain(problem.get("detail") or problem["title"], labels)])
+
+
+def _plain(text: str, labels: Mapping[str, str]) -> str:
+    """Return a message of the API in the words of a form: labels in place of names of fields, and no words of the protocol."""
+    for words, plain in _PLAIN.items():
+        text = text.replace(words, plain)
+    return _FIELD_NAME.sub(lambda match: f"\u201c{labels[match[0]]}\u201d" if match[0] in labels else match[0], text)

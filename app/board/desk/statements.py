@@ -15,6 +15,7 @@ from app.board.desk.values import Filled, form_of, read_form
 from app.board.value_text import pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
+from app.domain.tlp import Label
 from app.http.problems import Problem, not_found
 
 # Fields that several statements out of one document share.
@@ -52,7 +53,7 @@ async def statement_page(desk: Desk, target: Target, same: str = "") -> Response
         fields = [*fields, FormField("reason", "long", label, required=True)]
     do = desk.text("do")
     if not do:
-        desk.form = form_of(fields, target.record, names)
+        desk.form = form_of(fields, target.record, names, desk.locale)
         if same:
             desk.form = await _shared_form(desk, fields, names, same)
         return await _form_page(desk, target, fields, names)
@@ -65,6 +66,8 @@ async def statement_page(desk: Desk, target: Target, same: str = "") -> Response
             desk.form[name] = [_replace_name(desk.text(name), of, names, slug)]
     filled = read_form(fields, desk.form, names, desk.locale)
     body = _body(target, filled)
+    if target.corrects is not None and target.corrects["status"] != "standing":
+        return await _sent_again(desk, target.corrects, body)
     path = "/v1/drafts/preview" + (f"?corrects={target.corrects['id']}" if target.corrects else "")
     status, preview = await desk.send("POST", path, {name: each for name, each in body.items() if name != "reason"})
     problems: list[str] = []
@@ -114,8 +117,28 @@ async def _send(desk: Desk, target: Target, fields: list[FormField], names: Name
         filled.errors |= errors
         return await _form_page(desk, target, fields, names, filled, problems=problems, status=422)
     if target.draft is not None or desk.text("do") == "draft":
-        return desk.redirect("/desk/drafts")
-    return desk.redirect(f"/desk/reports/{done['id']}", done="existing" if status == 200 else "recorded")
+        return desk.redirect("/desk", done="draft_above") if is_above(desk, done["report"]) else desk.redirect("/desk/drafts")
+    return _recorded(desk, done, status)
+
+
+async def _sent_again(desk: Desk, report: Mapping[str, Any], body: dict[str, Any]) -> Response:
+    """Lead to the correction that a form made when it was sent before; raise 409 for another form."""
+    status, done = await desk.send("POST", f"/v1/reports/{report['id']}/correction", body)
+    if status not in (200, 201):
+        raise Problem(409, f"The report is already {report['status']}.")
+    return _recorded(desk, done, status)
+
+
+def _recorded(desk: Desk, report: Mapping[str, Any], status: int) -> Response:
+    """Lead to the page of a report that was recorded, or, if its label is above the clearance, say so."""
+    if is_above(desk, report):
+        return desk.redirect("/desk", done="recorded_above")
+    return desk.redirect(f"/desk/reports/{report['id']}", done="existing" if status == 200 else "recorded")
+
+
+def is_above(desk: Desk, report: Mapping[str, Any]) -> bool:
+    """Tell whether a report has a label above the clearance of the key."""
+    return Label(report["sensitivity"]).level > desk.caller.level
 
 
 def _patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +153,7 @@ def _patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _shared_form(desk: Desk, fields: list[FormField], names: Names, same: str) -> dict[str, list[str]]:
     report = await desk.api.get(f"/v1/reports/{quote(same, safe='')}", as_of=None)
-    whole = form_of(fields, {name: report[name] for name in (*SHARED, "provenance", "sensitivity")}, names)
+    whole = form_of(fields, {name: report[name] for name in (*SHARED, "provenance", "sensitivity")}, names, desk.locale)
     return {name: text for name, text in whole.items() if name != "provenance.quote"}
 
 
@@ -163,6 +186,7 @@ def shown_preview(preview: Mapping[str, Any], names: Names, desk: Desk) -> dict[
     return {
         **report_words(report, names, locale),
         "existing": preview["existing"],
+        "is_above": is_above(desk, report),
         "subject": after and subject_text(after["subject"], kind, routes, locale),
         "before": _assessed(before, kind, locale),
         "after": _assessed(after, kind, locale),
@@ -221,10 +245,3 @@ def _shown(name: str, value: Any, names: Names, kind: str, locale: Any) -> str:
     if len(value) == 10 and value[4:5] == value[7:8] == "-":
         return str(locale.day(value))
     return label_for(value, locale, kind) if codes_of(KINDS[kind].value_model, name) else value
-
-
-def required_report(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a report that stands; raise 409 for another, which is not corrected."""
-    if report["status"] != "standing":
-        raise Problem(409, f"The report is already {report['status']}.")
-    return report

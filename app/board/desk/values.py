@@ -24,7 +24,18 @@ UNCLEAR_POSITION = gettext_noop("Write longitude and latitude in degrees, such a
 MISSING = gettext_noop("This is needed.")
 UNKNOWN_RECORD = gettext_noop("There is no record with this name: choose one of those offered, or add it.")
 SEVERAL_RECORDS = gettext_noop("Several records have this name. Choose one.")
-MESSAGES = (UNCLEAR_DAY, UNCLEAR_TIME, UNCLEAR_NUMBER, UNCLEAR_PAIRS, UNCLEAR_POSITION, MISSING, UNKNOWN_RECORD, SEVERAL_RECORDS)
+INCOMPLETE_OUTCOME = gettext_noop("Choose the outcome and the statement that shows it, and write why.")
+MESSAGES = (
+    INCOMPLETE_OUTCOME,
+    UNCLEAR_DAY,
+    UNCLEAR_TIME,
+    UNCLEAR_NUMBER,
+    UNCLEAR_PAIRS,
+    UNCLEAR_POSITION,
+    MISSING,
+    UNKNOWN_RECORD,
+    SEVERAL_RECORDS,
+)
 
 
 @dataclass(slots=True)
@@ -99,7 +110,9 @@ def _structured(member: str, text: str) -> Any:
         return [longitude, latitude]
     if member in ("names", "codes"):
         pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
-        if not all(colon and value.strip() for _, colon, value in pairs):
+        # A second name in a language would replace the first.
+        is_repeated = member == "names" and len({name.strip() for name, _, _ in pairs}) < len(pairs)
+        if is_repeated or not all(colon and value.strip() for _, colon, value in pairs):
             raise ValueError(UNCLEAR_PAIRS)
         named = [(name.strip(), value.strip()) for name, _, value in pairs]
         return dict(named) if member == "names" else [{"scheme": scheme, "code": code} for scheme, code in named]
@@ -121,6 +134,12 @@ def _days(each: FormField, text: str, typed: str, anchor: date) -> dict[str, Any
     if "one" in of and re.fullmatch(r"\d{4}(-\d\d)?", text):
         return {f"{prefix}{of['one']}": text}
     ahead = "days_min" in of
+    # Days that the source's own words do not give have these words in brackets behind them.
+    bracketed = re.fullmatch(r"([^()]*)\((.+)\)", typed) if "words" in of else None
+    if bracketed:
+        inner = bracketed[1].strip()
+        said = _days(each, inner, inner, anchor) if inner else {}
+        return said | {f"{prefix}{of['words']}": bracketed[2].strip()}
     read = read_time(text, anchor, future=ahead) or read_time(text, anchor, future=not ahead)
     if read is None:
         raise ValueError(UNCLEAR_TIME if ahead else UNCLEAR_DAY)
@@ -130,7 +149,10 @@ def _days(each: FormField, text: str, typed: str, anchor: date) -> dict[str, Any
     roles = {"first": first and first.isoformat(), "last": last and last.isoformat(), "imminence": read.get("imminence")}
     roles |= {"days_min": read.get("in_days_min"), "days_max": read.get("in_days_max")}
     roles["words"] = None if re.search(r"\d{4}-\d\d-\d\d", text) else typed
-    return {f"{prefix}{of[role]}": value for role, value in roles.items() if value is not None and role in of}
+    said = {role: value for role, value in roles.items() if value is not None and (role in of or role != "words")}
+    if not said.keys() <= of.keys() or not said.keys() - {"words"}:
+        raise ValueError(UNCLEAR_TIME if ahead else UNCLEAR_DAY)
+    return {f"{prefix}{of[role]}": value for role, value in said.items()}
 
 
 def _put(body: dict[str, Any], name: str, value: Any) -> None:
@@ -140,12 +162,12 @@ def _put(body: dict[str, Any], name: str, value: Any) -> None:
     body[last] = value
 
 
-def form_of(fields: Iterable[FormField], record: Mapping[str, Any], names: Names) -> dict[str, list[str]]:
+def form_of(fields: Iterable[FormField], record: Mapping[str, Any], names: Names, locale: Localization) -> dict[str, list[str]]:
     """Return what a form says that would make a record."""
     form: dict[str, list[str]] = {}
     for each in fields:
         if each.type == "days":
-            form[each.name] = [_days_text(each, record)]
+            form[each.name] = [_days_text(each, record, locale)]
             continue
         value = _at(record, each.name)
         if each.type == "reference" and value:
@@ -160,22 +182,41 @@ def form_of(fields: Iterable[FormField], record: Mapping[str, Any], names: Names
             form[each.name] = ["\n".join(f"{code['scheme']}: {code['code']}" for code in value or [])]
         elif each.member == "names":
             form[each.name] = ["\n".join(f"{language}: {name}" for language, name in (value or {}).items())]
-        elif value is not None and not isinstance(value, dict):
+        elif value is not None and not isinstance(value, (dict, list)):
             form[each.name] = [str(value)]
     return form
 
 
-def _days_text(each: FormField, record: Mapping[str, Any]) -> str:
-    prefix = each.name.removesuffix(each.member)
-    one, first, last, words, soon = (
-        _at(record, f"{prefix}{each.members[role]}") if role in each.members else None
-        for role in ("one", "first", "last", "words", "imminence")
-    )
+def _days_text(each: FormField, record: Mapping[str, Any], locale: Localization) -> str:
+    """Return the words of the source if they give the days of a record, else its days, with the words in brackets."""
+    prefix, stated = each.name.removesuffix(each.member), str(record.get("stated_at") or "")[:DATE_LENGTH]
+    of = {role: f"{prefix}{member}" for role, member in each.members.items()}
+    said = {role: value for role, name in of.items() if (value := _at(record, name)) is not None}
+    words = str(said.pop("words", ""))
+    if words and stated:
+        with suppress(ValueError):
+            read = _days(each, locale.to_english(words), words, date.fromisoformat(stated))
+            counts = {"days_min", "days_max"} & said.keys()
+            # A record has the days that a number of days gives as well.
+            meant = {of[role]: value for role, value in said.items() if not counts or role not in ("first", "last")}
+            if read == meant | {of["words"]: words}:
+                return words
+    one, first, last, soon = (said.get(role) for role in ("one", "first", "last", "imminence"))
     if one or (first and first == last):
-        return str(one or first)
-    if first and last:
-        return f"{first} to {last}"
-    return f"after {first}" if first else f"by {last}" if last else str(words or soon or "")
+        text = str(one or first)
+    elif first and last:
+        text = f"{first} to {last}"
+    elif first or last:
+        text = f"after {first}" if first else f"by {last}"
+    else:
+        text = _count_text(said.get("days_min"), said.get("days_max")) or str(soon or "")
+    return f"{text} ({words})".strip() if words else text
+
+
+def _count_text(low: int | None, high: int | None) -> str:
+    if low is None:
+        return "" if high is None else f"within {high} days"
+    return f"in at least {low} days" if high is None else f"in {low} days" if low == high else f"in {low} to {high} days"
 
 
 def _at(record: Any, name: str) -> Any:
