@@ -120,7 +120,7 @@ async def find_signing_problems(
     return [each for each in found if each is not None]
 
 
-# Whoever holds that file can convict who rewrote the ledger.
+# That file convicts an operator that rewrote the ledger.
 _WHERE = "the signed checkpoint is beside the key, in the file that ends in .signed"
 
 

@@ -16,6 +16,7 @@ from app.domain.words.mentions import number, read_time
 
 # The fields of a form by name; a field may be there several times.
 Form = Mapping[str, list[str]]
+ONE_DAY = gettext_noop("Write one day: a date such as 2016-07-28 or 7 July 2016, or a weekday.")
 UNCLEAR_DAY = gettext_noop("Write a date such as 2016-07-28 or 7 July 2016, a weekday, or early, mid or late and a month.")
 UNCLEAR_TIME = gettext_noop("Write when: in 10 days, in two to three weeks, mid-August, by 15 August, a date, or hours, days or weeks.")
 UNCLEAR_NUMBER = gettext_noop("Write one number, such as 250,000.")
@@ -27,6 +28,7 @@ SEVERAL_RECORDS = gettext_noop("Several records have this name. Choose one.")
 INCOMPLETE_OUTCOME = gettext_noop("Choose the outcome and the statement that shows it, and write why.")
 MESSAGES = (
     INCOMPLETE_OUTCOME,
+    ONE_DAY,
     UNCLEAR_DAY,
     UNCLEAR_TIME,
     UNCLEAR_NUMBER,
@@ -124,7 +126,7 @@ def _day(text: str, anchor: date) -> str:
         return normalise(text)
     read = read_time(text, anchor, future=False) or read_time(text, anchor, future=True)
     if read is None or "first" not in read or read["first"] != read["last"] or read["first"] is None:
-        raise ValueError(UNCLEAR_DAY)
+        raise ValueError(ONE_DAY)
     return str(read["first"].isoformat())
 
 
