@@ -120,7 +120,7 @@ async def find_signing_problems(
     return [each for each in found if each is not None]
 
 
-# That file convicts an operator that rewrote the ledger.
+# A signed checkpoint convicts the operator of a ledger that was rewritten after it.
 _WHERE = "the signed checkpoint is beside the key, in the file that ends in .signed"
 
 
