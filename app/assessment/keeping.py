@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select, union
+from sqlalchemy import Select, bindparam, delete, func, insert, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
@@ -15,7 +15,7 @@ from app.assessment.loading import load_all
 from app.assessment.models import IndicatorProjection, IndicatorSource, IndicatorStep
 from app.assessment.projection import projection_rows
 from app.assessment.statement import Statement
-from app.assessment.steps import SET_KEPT, Row, seen_at, step_rows
+from app.assessment.steps import Row, seen_at, step_rows
 from app.domain.time_point import TimePoint
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.evidence import OUTCOMES
@@ -42,6 +42,11 @@ _NEXT = (
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _DELETE = delete(_STEPS).where(
     _STEPS.c.indicator_id == bindparam("of"), _STEPS.c.since >= bindparam("since"), _STEPS.c.since < bindparam("end")
+)
+_SET_KEPT = (
+    update(_PROJECTIONS)
+    .where(_PROJECTIONS.c.indicator_id == bindparam("of"))
+    .values(kept_until=bindparam("until"), newest_step=bindparam("newest"))
 )
 _NO_CHANGE = LastChange(0, MIN_EFFECTIVE_FROM)
 
@@ -73,7 +78,7 @@ async def keep_steps(session: AsyncSession, horizons: Horizons) -> bool:
             break
     if kept:
         await connection.execute(_DELETE, [{name: each[name] for name in ("of", "since", "end")} for each in kept])
-        await connection.execute(SET_KEPT, [{name: each[name] for name in ("of", "until", "newest")} for each in kept])
+        await connection.execute(_SET_KEPT, [{name: each[name] for name in ("of", "until", "newest")} for each in kept])
     if steps:
         await connection.execute(insert(_STEPS), steps)
     return bool(kept)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 from zstandard import DICT_TYPE_RAWCONTENT, ZstdCompressionDict, ZstdCompressor, ZstdDecompressor
@@ -29,11 +29,6 @@ from app.storage.types import table_of
 _STEPS = table_of(IndicatorStep)
 _PROJECTIONS = table_of(IndicatorProjection)
 _STORED = select(*_PROJECTIONS.c).where(_PROJECTIONS.c.indicator_id.in_(bindparam("ids", expanding=True)))
-SET_KEPT = (
-    update(_PROJECTIONS)
-    .where(_PROJECTIONS.c.indicator_id == bindparam("of"))
-    .values(kept_until=bindparam("until"), newest_step=bindparam("newest"))
-)
 _FILTERED = ("state", "agreement", "preferred_source_id", "preferred_grade_rank", "warning_day", "stale_after")
 _BEFORE_CHANGE, _AFTER_CHANGE = '"recorded_at":"{}",', '"assessment":{'
 

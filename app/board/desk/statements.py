@@ -15,6 +15,7 @@ from app.board.desk.values import Filled, form_of, read_form
 from app.board.value_text import pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import StatePlot
+from app.domain.times import DATE_LENGTH
 from app.domain.tlp import Label
 from app.http.problems import Problem, not_found
 
@@ -74,8 +75,8 @@ async def statement_page(desk: Desk, target: Target, same: str = "") -> Response
     if status == 422:
         errors, problems = errors_of(preview, fields)
         filled.errors = {**{name: text for name, text in errors.items() if name not in filled.errors}, **filled.errors}
-        # Another person's fault of the same field is told once.
-        problems = [each for each in problems if not filled.errors]
+        # Beside errors at fields, an error without a field mostly follows from them.
+        problems = [] if filled.errors else problems
         filled.errors = {name: filled.errors[name] for name in [each.name for each in fields] if name in filled.errors}
     elif status != 200:
         problems = [preview.get("detail") or preview["title"]]
@@ -242,6 +243,6 @@ def _shown(name: str, value: Any, names: Names, kind: str, locale: Any) -> str:
         return str(locale.number(value))
     if KINDS[kind].references.get(name):
         return names.name(f"{KINDS[kind].references[name]}s", value)
-    if len(value) == 10 and value[4:5] == value[7:8] == "-":
+    if len(value) == DATE_LENGTH and value[4:5] == value[7:8] == "-":
         return str(locale.day(value))
     return label_for(value, locale, kind) if codes_of(KINDS[kind].value_model, name) else value
