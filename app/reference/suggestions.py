@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from babel.core import get_global
 from fastapi import Request
 from rapidfuzz import process
 from sqlalchemy import Row, Select, func, select
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, bearer, get_caller
+from app.domain.countries import is_country
 from app.http.problems import FieldProblem, Model, Problem, invalid, validate_model
 from app.http.request_body import json_body
 from app.http.state import app_state, request_state
@@ -25,8 +25,6 @@ MIN_SIMILARITY_PERCENT = 70
 MAX_COMPARED_NAMES = 2_000
 MAX_TEXTS = 5
 MAX_COUNTRIES = 10
-# The code of an unknown country: CLDR has the alpha-2 codes of countries by their alpha-3 codes.
-NO_COUNTRY = ["ZZ"]
 # Parameters that name a record, or the country of records.
 FILTERS = (*MODELS, "country")
 
@@ -126,7 +124,7 @@ async def _filter_problems(connection: AsyncConnection, given: Mapping[str, str]
 
 async def unknown_country(connection: AsyncConnection, pointer: str, country: str | None) -> list[FieldProblem]:
     """Return what is wrong with a country in which no place is, unless it is one of ISO 3166-1."""
-    if country is None or get_global("territory_aliases").get(country, NO_COUNTRY) != NO_COUNTRY:
+    if country is None or is_country(country):
         return []
     if (await connection.execute(select(col(Place.id)).where(col(Place.country) == country).limit(1))).first():
         return []

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from babel import Locale, UnknownLocaleError
-from babel.core import get_global
 from xlsxwriter.utility import xl_col_to_name
 
+from app.domain.countries import country_name, country_of
 from app.exchange.imports.cell_values import ascii_digits, parse_number
 from app.exchange.imports.results import RowProblemOut, row_problem
 from app.exchange.imports.tables import BEYOND_HEADER, LEVELS_OF_TAGS, DetectedHeader, Hashtag, Row, UnreadableFile, cell_error, cell_text
@@ -23,8 +22,6 @@ PCODE, ISO3 = "pcode", "iso3"
 DEFAULT_LANGUAGE = "en"
 _LEVELS = "012345"
 _ISO3 = re.compile("[A-Z]{3}")
-# Alpha-3 codes of countries whose alpha-2 code another one has now.
-_WITHDRAWN = frozenset({"BUR", "DDR", "FXX", "TMP", "YMD", "ZAR"})
 _BARE = "bare"
 _CODE = re.compile(r"adm(?:in)?_?([0-5])_?(?:p_?code|code)")
 _NAME = re.compile(r"adm(?:in)?_?([0-5])(_?name)?(?:_([a-z]{2}))?")
@@ -180,7 +177,7 @@ class UnitRow:
     def _country(self, default: str | None) -> str | None:
         """Return the ISO 3166-1 alpha-3 code of the country, by its column or by the P-code of the country."""
         index = self.columns.country if not self.columns.listed else self.columns.listed.get("location")
-        named, coded = self._text(index), territory_code(self._text(self.columns.codes.get(0)))
+        named, coded = self._text(index), country_of(self._text(self.columns.codes.get(0)))
         if index is not None and not named and default:
             raise UnreadableUnit("the country is empty: write it, or remove the column to use --country", index)
         if named and coded not in (None, named):
@@ -222,7 +219,7 @@ class UnitRow:
         # The list has no rows of countries, and names them by their ISO 3166-1 codes.
         if parent != country and (level != "1" or not _ISO3.fullmatch(parent)):
             return [own._replace(parent=f"{PCODE}:{parent}", parent_level=own.level - 1)]
-        above = Unit(0, f"{ISO3}:{parent}", _territory_name(parent, self.columns.language), country=parent)
+        above = Unit(0, f"{ISO3}:{parent}", country_name(parent, self.columns.language), country=parent)
         return [above, own._replace(parent=above.code, parent_level=0)]
 
     def location(self) -> dict[str, Any]:
@@ -248,22 +245,6 @@ class UnitRow:
             return parse_number(text)
         except ValueError as error:
             raise UnreadableUnit(str(error), index) from None
-
-
-def territory_code(pcode: str) -> str | None:
-    """Return the ISO 3166-1 alpha-3 code of a country by its P-code, which is its alpha-2 or alpha-3 code; None if it is unknown."""
-    aliases = get_global("territory_aliases")
-    alpha3 = (each for each, alpha2 in aliases.items() if alpha2 == [pcode.upper()] and _ISO3.fullmatch(each) and each not in _WITHDRAWN)
-    return pcode.upper() if len(pcode) == 3 and pcode.upper() in aliases else next(alpha3, None)
-
-
-def _territory_name(code: str, language: str) -> str:
-    """Return the name of a country by its ISO 3166-1 alpha-3 code (Unicode CLDR); empty if it is unknown."""
-    alpha2 = get_global("territory_aliases").get(code, [code])[0]
-    try:
-        return str(Locale.parse(language).territories.get(alpha2, ""))
-    except (UnknownLocaleError, ValueError):
-        return ""
 
 
 def normalise(text: str, separator: str = "_") -> str:

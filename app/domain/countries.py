@@ -1,0 +1,34 @@
+"""Countries by their codes of ISO 3166-1, from Unicode CLDR, which has alpha-2 codes by alpha-3 codes as aliases of territories. Pure."""
+
+import re
+
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+
+_ALPHA3 = re.compile("[A-Z]{3}")
+# The alpha-2 code of an unknown country.
+_NO_COUNTRY = "ZZ"
+# Alpha-3 codes of countries whose alpha-2 code another one has now.
+_WITHDRAWN = frozenset({"BUR", "DDR", "FXX", "TMP", "YMD", "ZAR"})
+
+
+def is_country(alpha3: str) -> bool:
+    """Tell whether a code is one of a country."""
+    alpha2: list[str] = get_global("territory_aliases").get(alpha3, [_NO_COUNTRY])
+    return alpha2 != [_NO_COUNTRY]
+
+
+def country_of(pcode: str) -> str | None:
+    """Return the alpha-3 code of a country by its P-code, which is its alpha-2 or alpha-3 code; None if it is unknown."""
+    aliases = get_global("territory_aliases")
+    alpha3 = (each for each, alpha2 in aliases.items() if alpha2 == [pcode.upper()] and _ALPHA3.fullmatch(each) and each not in _WITHDRAWN)
+    return pcode.upper() if len(pcode) == 3 and pcode.upper() in aliases else next(alpha3, None)
+
+
+def country_name(alpha3: str, language: str) -> str:
+    """Return the name of a country; empty if it is unknown."""
+    alpha2 = get_global("territory_aliases").get(alpha3, [alpha3])[0]
+    try:
+        return str(Locale.parse(language).territories.get(alpha2, ""))
+    except (UnknownLocaleError, ValueError):
+        return ""
