@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -13,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from app.board.cards import BAR_DAYS, BAR_PIXELS
 from app.board.code_labels import label_for
@@ -32,7 +34,7 @@ DIGEST = hashlib.sha256(b"\0".join(content for _, content in ASSETS.values())).h
 NOT_STORED = {"Cache-Control": "no-store"}
 # Allow nothing inline, no plug-ins, and no resource or form target of another site.
 CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors "
-
+_OVERRIDES = re.compile("[\u202a-\u202e]")
 
 # One thread, because several would leave little time to the event loop.
 _DRAWING = ThreadPoolExecutor(1, "drawing")
@@ -45,6 +47,17 @@ async def draw(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     return await asyncio.get_running_loop().run_in_executor(_DRAWING, partial(function, *args, **kwargs))
 
 
+class Exact(str):
+    """Text for a field of a form, which is sent back as it is."""
+
+    __slots__ = ()
+
+
+def _visible(value: Any) -> Any:
+    """Return text to show with the characters that turn its direction made visible, since with them it may seem to say something else."""
+    return _OVERRIDES.sub("\ufffd", value) if isinstance(value, str) and not isinstance(value, (Exact, Markup)) else value
+
+
 @lru_cache
 def _environment(language: str) -> Environment:
     locale = localization_for(language)
@@ -52,6 +65,7 @@ def _environment(language: str) -> Environment:
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
@@ -60,6 +74,7 @@ def _environment(language: str) -> Environment:
     environment.filters.update(
         day=locale.day, date_time=locale.date_time, number=locale.number, label=lambda code, kind="": label_for(code, locale, kind)
     )
+    environment.filters["exact"] = Exact
     environment.globals.update(locale=locale, plural=locale.plural, languages=LANGUAGES, digest=DIGEST)
     environment.globals.update(bar_days=BAR_DAYS, bar_pixels=BAR_PIXELS, plot_box=PLOT_BOX)
     return environment

@@ -62,6 +62,49 @@ async def test_times_as_people_write_them_are_shown_resolved(desk: httpx.AsyncCl
     assert (await desk.get("/v1/reports")).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("28.7.2016", "28 Jul 2016"),
+        ("28/07/2016", "28 Jul 2016"),
+        ("last Saturday", "23 Jul 2016"),
+        ("last Thursday", None),
+        ("yesterday", "28 Jul 2016"),
+        ("tomorrow", None),
+        ("next Friday", None),
+        ("05/06/2016", None),
+        ("31.6.2016", None),
+    ],
+)
+async def test_day_of_a_statement_is_a_past_day_that_the_words_name(desk: httpx.AsyncClient, typed: str, shown: str | None) -> None:
+    fields = FOOD | {"provenance.published_at": "2016-07-29", "stated_at": typed, "value.runs_out": "in 3 weeks", "do": "preview"}
+    answer = await send(desk, "/desk/statements/supply_runout", fields)
+    if shown is None:
+        assert answer.status_code == 422
+        assert "Write a day that is past" in answer.text
+    else:
+        assert shown in answer.text.partition('id="preview"')[2].partition('id="fields"')[0]
+
+
+async def test_nobody_at_all_is_not_ticked_with_others(desk: httpx.AsyncClient) -> None:
+    fields = {"token": await token_of(desk), "value.status": "closed", "do": "preview"}
+    passable = [("value.passable_by", each) for each in ("none_of_these", "civilians")]
+    answer = await desk.post("/desk/statements/route_closure", content=urlencode([*fields.items(), *passable]), headers=SAME_SITE)
+    assert answer.status_code == 422
+    assert "Tick either this or others" in answer.text
+
+
+async def test_direction_overrides_are_shown_and_sent_back_as_typed(desk: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    quote = "food for \u202e01\u202c days"
+    await send(desk, "/desk/statements/supply_runout", FOOD | {"value.runs_out": "in 3 weeks", "provenance.quote": quote, "do": "send"})
+    (report,) = (await client.get("/v1/reports")).json()["items"]
+    assert report["provenance"]["quote"] == quote
+    page = (await desk.get(f"/desk/reports/{report['id']}")).text
+    assert "food for \ufffd01\ufffd days" in page
+    assert "\u202e" not in page
+    assert quote in (await desk.get(f"/desk/reports/{report['id']}/correction")).text
+
+
 async def test_times_are_read_in_the_language_of_the_page(desk: httpx.AsyncClient) -> None:
     for language, typed in (
         ("fr", "dans 10 jours"),
@@ -264,7 +307,17 @@ async def test_article_kept_twice_makes_each_draft_once(desk: httpx.AsyncClient,
     done = [each.partition("done=")[2] for each in [*places, both.headers["location"]]]
     assert done == ["saved", "saved_before", "saved_new"]
     assert "waits here already" in (await desk.get(places[1])).text
-    assert len((await client.get("/v1/drafts")).json()["items"]) == 2
+    drafts = (await client.get("/v1/drafts")).json()["items"]
+    assert len(drafts) == 2
+    # Back and again, with the form as it was: what was rejected stays so, and the page says it.
+    for draft in drafts:
+        assert (await client.post(f"/v1/drafts/{draft['id']}/rejection", json={"reason": "said twice"})).status_code == 200
+    again = await send(desk, "/desk/article", kept | {"pick": "2", "once": "x" * 16})
+    assert again.headers["location"].endswith("done=saved")
+    (draft,) = (await client.get("/v1/drafts", params={"status": "proposed"})).json()["items"]
+    assert (await client.post(f"/v1/drafts/{draft['id']}/rejection", json={"reason": "said twice"})).status_code == 200
+    again = await send(desk, "/desk/article", kept | {"pick": "2", "once": "x" * 16})
+    assert "were confirmed or rejected before" in (await desk.get(again.headers["location"])).text
 
 
 def filled_in(page: str) -> dict[str, str]:

@@ -69,16 +69,22 @@ async def _keep(desk: Desk, reports: list[tuple[int, dict[str, Any]]]) -> tuple[
     """Add drafts of reports, without those that wait already; return the message of what was done, and what went wrong."""
     waiting = await desk.api.get_all("/v1/drafts", status="proposed", as_of=None)
     known = [_stated(each["report"]) for each in waiting]
-    added, problems = 0, list[str]()
+    added, problems = set[str](), list[str]()
     for at, report in reports:
         stated = _stated(report)
         if stated in known:
             continue
         known.append(stated)
         status, answer = await desk.send("POST", "/v1/drafts", report, part=str(at))
-        added += status == 201
-        problems += [] if status == 201 else errors_of(answer, ())[1]
-    return "saved" if added == len(reports) else "saved_new" if added else "saved_before", problems
+        if status == 201:
+            added.add(answer["id"])
+        else:
+            problems += errors_of(answer, ())[1]
+    # A form that is sent again gets its first answers, though a draft of them may have been decided on since.
+    found = [await desk.api.send("GET", f"/v1/drafts/{each}") for each in added]
+    if any(each.status_code == 200 and orjson.loads(each.content)["status"] != "proposed" for each in found):
+        return "saved_decided", problems
+    return "saved" if len(added) == len(reports) else "saved_new" if added else "saved_before", problems
 
 
 def _stated(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,6 +103,7 @@ DESK_LABELS = {
     "done_saved": gettext_noop("The drafts are kept. Confirm, correct or reject each."),
     "done_saved_new": gettext_noop("The new drafts are kept; what waited already was not added again."),
     "done_saved_before": gettext_noop("What was ticked waits here already; nothing was added."),
+    "done_saved_decided": gettext_noop("Some of these drafts were confirmed or rejected before; those were not kept again."),
     "done_confirmation": gettext_noop("The draft was confirmed and recorded."),
     "done_rejection": gettext_noop("The draft was rejected."),
 }

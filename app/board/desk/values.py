@@ -14,9 +14,12 @@ from app.domain.kinds.showing import gettext_noop
 from app.domain.times import DATE_LENGTH, normalise, utc_now
 from app.domain.words.mentions import number, read_time
 
+# Days of what has been said or seen already.
+PAST_DAYS = ("stated_at", "provenance.published_at", "observed_from", "observed_to")
 # The fields of a form by name; a field may be there several times.
 Form = Mapping[str, list[str]]
 ONE_DAY = gettext_noop("Write one day: a date such as 2016-07-28 or 7 July 2016, or a weekday.")
+PAST_DAY = gettext_noop("Write a day that is past: a date such as 2016-07-28 or 7 July 2016, a weekday, yesterday or today.")
 UNCLEAR_DAY = gettext_noop("Write a date such as 2016-07-28 or 7 July 2016, a weekday, or early, mid or late and a month.")
 UNCLEAR_TIME = gettext_noop("Write when: in 10 days, in two to three weeks, mid-August, by 15 August, a date, or hours, days or weeks.")
 UNCLEAR_NUMBER = gettext_noop("Write one number, such as 250,000.")
@@ -25,10 +28,13 @@ UNCLEAR_POSITION = gettext_noop("Write longitude and latitude in degrees, such a
 MISSING = gettext_noop("This is needed.")
 UNKNOWN_RECORD = gettext_noop("There is no record with this name: choose one of those offered, or add it.")
 SEVERAL_RECORDS = gettext_noop("Several records have this name. Choose one.")
+NOBODY_OR_OTHERS = gettext_noop("Tick either this or others, not both.")
 INCOMPLETE_OUTCOME = gettext_noop("Choose the outcome and the statement that shows it, and write why.")
 MESSAGES = (
     INCOMPLETE_OUTCOME,
     ONE_DAY,
+    PAST_DAY,
+    NOBODY_OR_OTHERS,
     UNCLEAR_DAY,
     UNCLEAR_TIME,
     UNCLEAR_NUMBER,
@@ -86,6 +92,8 @@ def _value(each: FormField, texts: list[str], anchor: date, names: Names, locale
             slugs += found
         return {each.name: slugs if each.many else slugs[0]}
     if each.type == "codes":
+        if NONE_OF_THESE in texts and len(texts) > 1:
+            raise ValueError(NOBODY_OR_OTHERS)
         return {each.name: [code for code in texts if code != NONE_OF_THESE]}
     if each.type == "choice":
         is_flag = text in ("true", "false")
@@ -97,7 +105,7 @@ def _value(each: FormField, texts: list[str], anchor: date, names: Names, locale
     if each.type == "days":
         return _days(each, locale.to_english(text), text, anchor)
     if each.type == "day":
-        return {each.name: _day(locale.to_english(text), anchor)}
+        return {each.name: _day(locale.to_english(text), anchor, may_come=each.name not in PAST_DAYS)}
     return {each.name: _structured(each.member, text)}
 
 
@@ -121,12 +129,12 @@ def _structured(member: str, text: str) -> Any:
     return text
 
 
-def _day(text: str, anchor: date) -> str:
+def _day(text: str, anchor: date, *, may_come: bool) -> str:
     with suppress(ValueError):
         return normalise(text)
-    read = read_time(text, anchor, future=False) or read_time(text, anchor, future=True)
+    read = read_time(text, anchor, future=False) or (read_time(text, anchor, future=True) if may_come else None)
     if read is None or "first" not in read or read["first"] != read["last"] or read["first"] is None:
-        raise ValueError(ONE_DAY)
+        raise ValueError(ONE_DAY if may_come else PAST_DAY)
     return str(read["first"].isoformat())
 
 

@@ -201,6 +201,9 @@ _PROPER |= {"sept": "September", "tues": "Tuesday", "thur": "Thursday", "thurs":
 _WRITTEN = re.compile(rf"\b(?P<name>(?!mar\b)(?:{'|'.join(_PROPER)})|(?<=[0-9][ -])mar)\b\.?", re.IGNORECASE)
 # 28-November-2016, 28th of November
 _JOINED = re.compile(r"(?<=[0-9])-(?=[A-Z][a-z])|(?<=[a-z])-(?=[0-9]{4}$)|(?:(?<=[0-9])|(?<=st|nd|rd|th)) of (?=[A-Z][a-z])")
+# 28.11.2026, and 28/11/2026 where the month cannot come first.
+_NUMBERS = re.compile(r"(?P<day>[0-9]{1,2})(?P<sign>[./])(?P<month>[0-9]{1,2})(?P=sign)(?P<year>[0-9]{4})")
+_LAST_WEEKDAY = re.compile(rf"last ({'|'.join(_WEEKDAYS)})", re.IGNORECASE)
 _TYPED = re.compile(r"(?:(?P<open>by|before|until|after|from|since)|in|on|within|for) ", re.IGNORECASE)
 
 
@@ -230,10 +233,18 @@ def read_time(text: str, anchor: date, *, future: bool) -> dict[str, Any] | None
 
 
 def _days_of(text: str, anchor: date, *, future: bool) -> tuple[date, date] | None:
-    near = ("yesterday", "today", "tomorrow")
+    near = ("today", "tomorrow") if future else ("today", "yesterday")
     if text.lower() in near:
-        return (day := anchor + timedelta(days=near.index(text.lower()) - 1)), day
+        return (day := anchor + timedelta(days=near.index(text.lower()) * (1 if future else -1))), day
     with suppress(ValueError):
         return (day := date.fromisoformat(text)), day
+    numbers = _NUMBERS.fullmatch(text)
+    if numbers and (numbers["sign"] == "." or int(numbers["day"]) > 12):
+        with suppress(ValueError):
+            return (day := date(int(numbers["year"]), int(numbers["month"]), int(numbers["day"]))), day
+    if not future and (last := _LAST_WEEKDAY.fullmatch(text)):
+        # Said after that weekday, some mean this week's and some the week's before.
+        ahead = _WEEKDAYS.index(last[1].capitalize()) - anchor.weekday()
+        return ((day := anchor + timedelta(days=ahead - 7)), day) if ahead > 0 else None
     match = _MENTION.fullmatch(text)
     return days(_mention(match).value, anchor, future=future) if match is not None and match["D"] else None

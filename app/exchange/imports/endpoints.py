@@ -76,7 +76,10 @@ _BODY = IDEMPOTENT | {
                 "schema": {"type": "array", "items": {"type": "object"}},
                 "examples": {"A list of reports": {"value": [_REPORT]}},
             },
-            "text/csv": {"schema": _TEXT, "examples": {"A table with headers and HXL hashtags": {"value": _CSV}}},
+            "text/csv": {
+                "schema": _TEXT | {"contentMediaType": "text/csv"},
+                "examples": {"A table with headers and HXL hashtags": {"value": _CSV}},
+            },
             MEDIA_TYPES[Format.NDJSON]: {"schema": _TEXT},
             **{each: {"schema": _TEXT | {"contentMediaType": each}} for each in (MEDIA_TYPES[Format.XLSX], _ODS)},
         },
