@@ -51,7 +51,7 @@ FIELDS: dict[str, Column] = {each.header: each for each in STATEMENT if each.hea
 _SHORT_NAMES = {str(each.path[-1]): header for header, each in reversed(FIELDS.items())} | {"tlp": "sensitivity"}
 _KNOWN_HEADERS = [*FIELDS, *_SHORT_NAMES, "place_name", "pcode", *(f"adm{level}_pcode" for level in range(6))]
 # Words of headers of labels, which must not be missed.
-_LABEL_WORDS = frozenset({"sensitivity", "tlp"})
+_LABEL_WORDS = frozenset({"classification", "confidentiality", "marking", "sensitivity", "tlp"})
 _HASHTAGS = {hashtag: each.header for each in reversed(REPORTS) if each.tag and (hashtag := parse_hashtag(each.tag))}
 
 

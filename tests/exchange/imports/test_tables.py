@@ -180,6 +180,7 @@ async def test_hidden_sheets_and_rows_are_said_and_not_read(client: httpx.AsyncC
         ([["Annex 3", "", ""], ["colour", "size", "people who left"], ["red", "1", "2"]], "row 2 ('colour', 'size', 'people who left')"),
         ([[*PEOPLE, "sensitivty"], [*CELLS, "5", "red"]], "sensitivty (G) is near sensitivity"),
         ([[*PEOPLE, "TLP label"], [*CELLS, "5", "red"]], "TLP label (G) is near sensitivity"),
+        ([[*PEOPLE, "Classification"], [*CELLS, "5", "red"]], "Classification (G) is near sensitivity"),
         ([[*PEOPLE, "peopel high", "remark", "credibilty"], [*CELLS, "5", "6"]], "credibilty (I) is near credibility"),
         ([[*PEOPLE, ""], [*["#meta+x"] * 6, "#meta+tpl"], [*CELLS, "5", "red"]], "without a header (G) is near #meta+tlp"),
         (
