@@ -23,7 +23,7 @@ from app.http.state import app_state, request_state
 from app.storage.batches import DEFERRED, Deferred
 from app.storage.database import Database
 from app.storage.database_errors import is_conflict
-from app.storage.paging import chunks, current_revisions
+from app.storage.paging import HEADS, chunks, current_revisions
 from app.storage.types import table_of
 
 HEADER = "Idempotency-Key"
@@ -159,7 +159,7 @@ async def _attempt(
                 await _store(session, written)
             elif not replayed:
                 raise _NothingWritten
-            revisions = await current_revisions(await session.connection())
+            revisions = session.info.get(HEADS) or await current_revisions(await session.connection())
     except _NothingWritten:
         return [each for _, each in sorted(results.items()) if not isinstance(each, WriteResult)]
     return [

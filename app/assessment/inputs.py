@@ -137,7 +137,8 @@ async def build_inputs(
     """Build the inputs of indicators, loading their statements and outcomes."""
     kinds = {each: subject.kind for each, subject in subjects.items()}
     outcomes = await load_outcomes(connection, kinds, time_point)
-    statements = await load_relevant(connection, kinds, horizons, outcomes, time_point)
+    timezones = {each.place.id: each.place.timezone for each in subjects.values()}
+    statements = await load_relevant(connection, kinds, horizons, outcomes, time_point, timezones)
     return {
         each: AssessmentInputs(
             subject, horizons[subject.kind], statements.get(each, []), outcomes.get(each, []), last_changes.get(each, {})

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, ScalarSelect, Select, Uuid, and_, bindparam, or_, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, ScalarSelect, Uuid, and_, bindparam, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -67,11 +67,11 @@ def _latest_of_source(time_point: TimePoint, *where: ColumnElement[bool]) -> Sca
 
 
 @lru_cache(maxsize=32)
-def _select_latest(time_point: TimePoint) -> tuple[Select[Any], Select[Any]]:
+def _select_latest(time_point: TimePoint) -> CompoundSelect[Any]:
     ids: BindParameter[UUID] = bindparam("ids", expanding=True)
     latest = select(_latest_of_source(time_point)).select_from(IndicatorSource).where(col(IndicatorSource.indicator_id).in_(ids))
     reports = select(*table_of(Report).c)
-    return (
+    return union_all(
         reports.where(col(Report.global_seq).in_(latest)),
         reports.where(col(Report.indicator_id).in_(ids), _standing_though_ended(time_point), *reports_at(time_point)),
     )
@@ -91,8 +91,7 @@ async def load_latest(
 async def _latest_rows(connection: AsyncConnection, indicators: Collection[UUID], time_point: TimePoint) -> list[Any]:
     rows: dict[int, Any] = {}
     for ids in chunks(indicators):
-        for statement in _select_latest(time_point):
-            rows |= {row.global_seq: row for row in await connection.execute(statement, {"ids": ids})}
+        rows |= {row.global_seq: row for row in await connection.execute(_select_latest(time_point), {"ids": ids})}
     return list(rows.values())
 
 
@@ -101,10 +100,9 @@ CUTS_PER_STATEMENT = 16
 
 
 @lru_cache(maxsize=64)
-def _select_since(time_point: TimePoint, count: int) -> tuple[Select[Any], Select[Any]]:
+def _select_since(time_point: TimePoint, count: int) -> CompoundSelect[Any]:
     """Select the reports on some indicators, each since a time, and before it the latest endless report of each source, facet and level."""
     cuts = [(bindparam(f"indicator_{at}", type_=Uuid), bindparam(f"since_{at}", type_=UtcDateTime)) for at in range(count)]
-    reports = select(*table_of(Report).c)
     since = or_(*(and_(col(Report.indicator_id) == indicator, col(Report.effective_at) >= since) for indicator, since in cuts))
     endless = [
         select(_latest_of_source(time_point, table_of(Report).c.endless, col(Report.effective_at) < since))
@@ -112,7 +110,8 @@ def _select_since(time_point: TimePoint, count: int) -> tuple[Select[Any], Selec
         .where(col(IndicatorSource.indicator_id) == indicator)
         for indicator, since in cuts
     ]
-    return reports.where(since, *reports_at(time_point)), reports.where(col(Report.global_seq).in_(union_all(*endless)))
+    recent, before = (select(literal(is_before).label("is_before"), *table_of(Report).c) for is_before in (0, 1))
+    return union_all(recent.where(since, *reports_at(time_point)), before.where(col(Report.global_seq).in_(union_all(*endless))))
 
 
 async def load_relevant(
@@ -121,8 +120,11 @@ async def load_relevant(
     horizons: Mapping[str, timedelta],
     outcomes: Mapping[UUID, Sequence[Outcome]],
     time_point: TimePoint = LATEST,
+    timezones: Mapping[UUID, str] | None = None,
 ) -> dict[UUID, list[Statement]]:
     """Load every statement that can matter to the assessments of some indicators, given with their kinds.
+
+    `timezones` are those of their places, loaded unless given.
 
     The cost grows with the reports since the newest sound one less the horizon, and since the oldest that passes no horizon and still may
     stand; see `app.assessment.relevance`.
@@ -138,9 +140,9 @@ async def load_relevant(
         # A report that was declassified later had a higher level then, of which its source may have no other report.
         pending |= dict.fromkeys(await _declassified(connection, kinds), EVERYTHING)
     while pending:
-        rows, endless_rows = await _load_since(connection, kinds, pending, time_point)
+        rows, endless_rows = await _load_since(connection, pending, time_point)
         wanted = {row.global_seq: row for row in (*latest_rows, *rows, *endless_rows) if row.global_seq not in built}
-        built |= await _statements(connection, list(wanted.values()), time_point)
+        built |= await _statements(connection, list(wanted.values()), time_point, timezones)
         latest, endless = _by_indicator(latest_rows, built), _by_indicator(endless_rows, built)
         found |= {each: [] for each in pending} | _by_indicator(rows, built)
         earlier: dict[UUID, datetime] = {}
@@ -164,23 +166,19 @@ async def _declassified(connection: AsyncConnection, indicators: Collection[UUID
     return found
 
 
-async def _load_since(
-    connection: AsyncConnection, kinds: Mapping[UUID, str], cuts: Mapping[UUID, datetime], time_point: TimePoint
-) -> tuple[list[Any], list[Any]]:
-    endless = {each: since for each, since in cuts.items() if KINDS[kinds[each]].has_outcome and since > EVERYTHING}
-    found: list[list[Any]] = []
-    for number, wanted in enumerate((cuts, endless)):
-        found.append([])
-        items = list(wanted.items())
-        while items:
-            some, items = items[:CUTS_PER_STATEMENT], items[CUTS_PER_STATEMENT:]
-            # Of two sizes only, so that a statement is compiled once; the last one stands for those that are not there.
-            some += [some[-1]] * (CUTS_PER_STATEMENT - len(some) if len(some) > 1 else 0)
-            parameters = {f"indicator_{at}": each for at, (each, _) in enumerate(some)} | {
-                f"since_{at}": since for at, (_, since) in enumerate(some)
-            }
-            found[-1].extend(await connection.execute(_select_since(time_point, len(some))[number], parameters))
-    return found[0], found[1]
+async def _load_since(connection: AsyncConnection, cuts: Mapping[UUID, datetime], time_point: TimePoint) -> tuple[list[Any], list[Any]]:
+    found: tuple[list[Any], list[Any]] = [], []
+    items = list(cuts.items())
+    while items:
+        some, items = items[:CUTS_PER_STATEMENT], items[CUTS_PER_STATEMENT:]
+        # Of two sizes only, so that a statement is compiled once; the last one stands for those that are not there.
+        some += [some[-1]] * (CUTS_PER_STATEMENT - len(some) if len(some) > 1 else 0)
+        parameters = {
+            name: value for at, pair in enumerate(some) for name, value in zip((f"indicator_{at}", f"since_{at}"), pair, strict=True)
+        }
+        for row in await connection.execute(_select_since(time_point, len(some)), parameters):
+            found[row.is_before].append(row)
+    return found
 
 
 async def load_all(
@@ -269,14 +267,16 @@ def _by_indicator(rows: Sequence[Any], built: Mapping[int, Statement]) -> dict[U
     return found
 
 
-async def _statements(connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint) -> dict[int, Statement]:
+async def _statements(
+    connection: AsyncConnection, rows: Sequence[Any], time_point: TimePoint, timezones: Mapping[UUID, str] | None = None
+) -> dict[int, Statement]:
     """Build the statements of rows, by the number of their entry."""
     if not rows:
         return {}
     sources = await sources_by_id(connection, {row.source_id for row in rows}, time_point)
     names = await source_names(connection, {slug for row in rows for slug in row.via}, time_point)
     origins = await sources_by_real_slug(connection, {row.origin for row in rows if row.origin is not None}, time_point)
-    timezones = await place_timezones(connection, {row.place_id for row in rows}, time_point)
+    timezones = timezones or await place_timezones(connection, {row.place_id for row in rows}, time_point)
     ends = await ends_at(connection, rows, time_point)
     levels = await _effective_levels(connection, rows, time_point)
     found: dict[int, Statement] = {}

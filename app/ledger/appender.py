@@ -19,6 +19,7 @@ from app.ledger.models import HASH_COLUMNS, LEAF_COLUMNS, SEQ_COLUMNS, LedgerEnt
 from app.ledger.nodes import insert_nodes
 from app.ledger.tree import TILE_WIDTH
 from app.reference.records import REVEAL_FROM
+from app.storage.paging import HEADS
 from app.storage.types import column_values, detached_row, table_of
 
 HEAD_ID = 1
@@ -97,6 +98,7 @@ class LedgerAppender:
 
     async def write_head(self, session: AsyncSession) -> None:
         """Write the new head, and what it completes in the trees, for entries that are inserted already."""
+        session.info[HEADS] = self.seq
         for level, seq in enumerate(self.seq):
             if seq // TILE_WIDTH > self._sealed[level] // TILE_WIDTH:
                 await insert_nodes(session, level, self._sealed[level], seq)

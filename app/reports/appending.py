@@ -110,9 +110,12 @@ def append_report(
 
 # Built once and without the ORM, because every report runs them.
 _SOURCE_KEY = ("indicator_id", "source_id", "facet", "level")
-_indicators, _sources = table_of(Indicator).c, table_of(IndicatorSource).c
-_KNOWN_INDICATORS = select(_indicators.id).where(_indicators.id.in_(bindparam("ids", expanding=True)))
-_KNOWN_SOURCES = select(*(_sources[name] for name in _SOURCE_KEY)).where(_sources.indicator_id.in_(bindparam("ids", expanding=True)))
+_indicators, _sources = table_of(Indicator), table_of(IndicatorSource)
+_KNOWN = (
+    select(_indicators.c.id, *(_sources.c[name] for name in _SOURCE_KEY))
+    .select_from(_indicators.outerjoin(_sources, _sources.c.indicator_id == _indicators.c.id))
+    .where(_indicators.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 async def insert_reports(session: AsyncSession, appended: Sequence[tuple[ResolvedReport, Report]]) -> None:
@@ -124,8 +127,9 @@ async def insert_reports(session: AsyncSession, appended: Sequence[tuple[Resolve
     known: set[UUID] = set()
     known_sources: set[tuple[Any, ...]] = set()
     for some in chunks(by_indicator):
-        known |= set((await connection.execute(_KNOWN_INDICATORS, {"ids": some})).scalars())
-        known_sources |= {tuple(row) for row in await connection.execute(_KNOWN_SOURCES, {"ids": some})}
+        for indicator_id, *source in await connection.execute(_KNOWN, {"ids": some}):
+            known.add(indicator_id)
+            known_sources.add(tuple(source))
     indicators = [
         {
             "id": indicator_id,

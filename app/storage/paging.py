@@ -13,6 +13,8 @@ from app.domain.tlp import LABELS
 
 T = TypeVar("T")
 
+# Under which a session notes the head of each clearance's ledger that it wrote.
+HEADS = "heads"
 # Values in one IN clause: few enough for the bound parameters of either engine.
 MAX_IN_VALUES = 500
 
