@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.assessment.alerts import alert_rows
 from app.assessment.document import IndicatorIdentity
 from app.assessment.envelope import Assessment
 from app.assessment.inputs import DATED, AssessmentInputs, LastChange, build_inputs, load_subjects
 from app.assessment.models import AlertStanding, IndicatorProjection
-from app.assessment.steps import add_steps, load_stored
+from app.assessment.steps import Row, add_steps
 from app.assessment.terms import grade_rank
 from app.domain.kinds import KINDS
 from app.domain.tlp import LABELS, MAX_LEVEL
@@ -92,7 +92,7 @@ async def reassess(
     ids = list(dict.fromkeys(indicator for indicator, _, _ in changes))
     if missing := [each for each in ids if each not in subjects]:
         subjects |= await load_subjects(connection, missing)
-    stored = await load_stored(connection, ids)
+    stored = await _take_rows(connection, ids)
     last_changes = {
         each: {
             level: LastChange(row[f"revision_{LABELS[level]}"], row["recorded_at"], row["dated"])
@@ -111,7 +111,7 @@ async def reassess(
             await asyncio.sleep(0)
         rows[indicator] = projection_rows(each)
     await add_steps(connection, changes, inputs, stored, rows)
-    await replace_rows(session, ids, [row for own in rows.values() for row in own])
+    await _insert_rows(connection, [row for own in rows.values() for row in own])
     recorded: dict[UUID, set[UUID]] = {}
     for indicator, _, entry in changes:
         if entry.type in ("report", "correction") and entry.report_id and KINDS[inputs[indicator].subject.kind].has_alerts:
@@ -122,8 +122,8 @@ async def reassess(
 
 # Without the ORM, which would double the cost of each statement.
 _projections = table_of(IndicatorProjection)
-_OF_SOME = _projections.c.indicator_id.in_(bindparam("ids", expanding=True))
-_DELETE = delete(_projections).where(_OF_SOME)
+_DELETE = delete(_projections).where(_projections.c.indicator_id.in_(bindparam("ids", expanding=True)))
+_TAKE = _DELETE.returning(*_projections.c)
 
 
 async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Sequence[dict[str, Any]]) -> None:
@@ -131,5 +131,18 @@ async def replace_rows(session: AsyncSession, ids: Collection[UUID], rows: Seque
     connection = await session.connection()
     for some in chunks(ids):
         await connection.execute(_DELETE, {"ids": some})
+    await _insert_rows(connection, rows)
+
+
+async def _insert_rows(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         await connection.execute(insert(_projections), rows)
+
+
+async def _take_rows(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, list[Row]]:
+    """Delete the rows of some indicators and return them."""
+    found: dict[UUID, list[Row]] = {each: [] for each in ids}
+    for some in chunks(ids):
+        for row in (await connection.execute(_TAKE, {"ids": some})).mappings():
+            found[row["indicator_id"]].append(row)
+    return found

@@ -4,7 +4,7 @@ Without a limit to what is recorded, an assessment as of a time changes only whe
 is, and where a grade of a source comes into force.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -28,7 +28,6 @@ from app.storage.types import table_of
 
 _STEPS = table_of(IndicatorStep)
 _PROJECTIONS = table_of(IndicatorProjection)
-_STORED = select(*_PROJECTIONS.c).where(_PROJECTIONS.c.indicator_id.in_(bindparam("ids", expanding=True)))
 _FILTERED = ("state", "agreement", "preferred_source_id", "preferred_grade_rank", "warning_day", "stale_after")
 _BEFORE_CHANGE, _AFTER_CHANGE = '"recorded_at":"{}",', '"assessment":{'
 
@@ -95,15 +94,6 @@ def step_rows(rows: Sequence[Row], since: datetime, before: Mapping[int, tuple[A
             stored = {"document": _compressor.compress(shown[0].encode()), **dict(zip(_FILTERED, shown[1:], strict=True))}
             levels = {"min_clearance": level, "max_clearance": level}
             found.append({"indicator_id": rows[0]["indicator_id"], "since": since, **levels, **stored})
-    return found
-
-
-async def load_stored(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, list[Row]]:
-    """Load the projection rows of some indicators."""
-    found: dict[UUID, list[Row]] = {each: [] for each in ids}
-    for some in chunks(ids):
-        for row in (await connection.execute(_STORED, {"ids": some})).mappings():
-            found[row["indicator_id"]].append(row)
     return found
 
 
