@@ -21,6 +21,7 @@ from app.domain.tlp import LABELS, MAX_LEVEL
 from app.ledger.evidence import EVIDENCE_CHANGES, evidence_changes
 from app.ledger.models import LedgerEntry, seq_for
 from app.reference.models import MIN_EFFECTIVE_FROM
+from app.reference.records import REVEAL_FROM
 from app.storage.paging import chunks
 from app.storage.types import table_of
 
@@ -32,10 +33,13 @@ def projection_rows(inputs: AssessmentInputs) -> list[dict[str, Any]]:
     """Return the rows to store for one indicator, one for each run of clearances that see the same. Pure."""
     rows: list[dict[str, Any]] = []
     assessment: Assessment | None = None
+    document, shown = "", None
     for level, last_change in sorted(inputs.last_changes.items()):
         if assessment is None or inputs.changes_at(level) or rows[-1]["max_clearance"] != level - 1:
-            assessment = inputs.assess(level)
-        document = inputs.render(level, assessment)
+            assessment, shown = inputs.assess(level), None
+        # Of one assessment, clearances see other documents only by these.
+        if shown != (differs := (last_change.recorded_at, level >= REVEAL_FROM)):
+            document, shown = inputs.render(level, assessment), differs
         if rows and rows[-1]["document"] == document and rows[-1]["max_clearance"] == level - 1:
             rows[-1]["max_clearance"] = level
         else:
