@@ -18,7 +18,7 @@ from app.http.request_body import json_body
 from app.http.state import app_state, request_state
 from app.reference.models import MODELS, Place, PlaceCode, Source
 from app.reference.past_places import find_places_then
-from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_routes, find_sources
+from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
 from app.reference.records import REVEAL_FROM
 
 MAX_SUGGESTED_NAMES = 3
@@ -97,8 +97,10 @@ async def unknown_texts(
     time_point: TimePoint = LATEST,
 ) -> dict[tuple[str, str], str]:
     """Return what is wrong with the texts that name no place, source or route that the caller sees, by type and text."""
+    places = named.get("place", ())
+    then = {} if time_point == LATEST else await find_places_then(connection, places, time_point)
     found = {
-        "place": (await find_places_then(connection, named.get("place", ()), time_point)).keys(),
+        "place": (await find_places(connection, places)).keys() | then.keys(),
         "source": (await find_sources(connection, named.get("source", ()), level, organisation)).keys(),
         "route": await find_routes(connection, named.get("route", ())),
     }
@@ -113,7 +115,7 @@ async def unknown_texts(
 async def require_known_filters(connection: AsyncConnection, filters: Any, level: int, time_point: TimePoint = LATEST) -> None:
     """Raise 422 with the nearest names for filters whose place, source, route or country does not exist for the caller.
 
-    `filters` has them by name or as attributes; a code of a place is one of the time point. Lists call this when a page is
+    `filters` has them by name or as attributes; a code of a place is one of now or of the time point. Lists call this when a page is
     empty, because no record fits a filter of something unknown; so a page with records costs nothing more.
     """
     get = filters.get if isinstance(filters, Mapping) else partial(getattr, filters)

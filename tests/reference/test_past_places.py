@@ -77,14 +77,23 @@ async def test_codes_countries_and_boxes_are_those_known_then(client: httpx.Asyn
     between = await last_recorded_at(client)
     await patch(client, f"places/{new}", codes=[code], country="SYR")
     await patch(client, f"places/{below}", parent=new, country="SYR")
+    # A code that no place has now.
+    after = await last_recorded_at(client)
+    await patch(client, f"places/{new}", codes=[])
+    assert await shown(client, "reports", place="pcode:XX01", known_at=after) == {new}
+    assert await shown(client, "reports", place="pcode:XX01", known_at=after, status="retracted") == set()
+    assert (await client.get("/v1/reports", params={"place": "pcode:XX01"})).status_code == 422
+    await patch(client, f"places/{new}", codes=[code])
     for path in LISTS:
         for at, named, inside in (({"known_at": known}, {old}, {old, below}), ({}, {new}, {new, below})):
             assert await shown(client, path, place="pcode:XX01", **at) == named, (path, at)
             assert await shown(client, path, place="pcode:XX01", within="true", **at) == inside, (path, at)
             assert await shown(client, path, country="SYR", **at) == inside, (path, at)
-        for at_none in (before, between) if "." not in path else ():
-            answer = await client.get(f"/v1/{path}", params={"place": "pcode:XX01", "known_at": at_none})
-            assert answer.status_code == 422, (path, at_none)
+        for at_none in (before, between):
+            assert await shown(client, path, place="pcode:XX01", known_at=at_none) == set(), (path, at_none)
+        if "." not in path:
+            answer = await client.get(f"/v1/{path}", params={"place": "pcode:XX02", "known_at": known})
+            assert answer.status_code == 422, path
     for path in ("places", "reports", "indicators"):
         assert await shown(client, path, bbox="36,35,38,37") == {below}
         assert await shown(client, path, bbox="36,35,38,37", known_at=known) == {old, below}
