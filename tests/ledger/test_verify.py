@@ -178,6 +178,7 @@ DERIVED: dict[str, tuple[list[str], str]] = {
     ),
     "an alert": (["UPDATE alert_standing SET confirmed = 31 - confirmed"], r"report [0-9a-f-]{36}: its alert is not what the ledger said"),
     "what an alert ended": (["UPDATE alert_standing SET ended = '{\"x\": 31}'"], r"report [0-9a-f-]{36}: its alert is not what"),
+    "an alert that is none": (["UPDATE alert_standing SET ended = '[1]'"], r"report [0-9a-f-]{36}: its alert is not what"),
     "a missing alert": (["DELETE FROM alert_standing"], r"report [0-9a-f-]{36}: its alert is not what the ledger said"),
     "an alert of a report without alerts": (
         ["INSERT INTO alert_standing SELECT id, 31, '{}' FROM report WHERE kind = 'trapped_population'"],
