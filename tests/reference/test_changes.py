@@ -352,6 +352,7 @@ async def test_rewritten_record_and_entry_are_convicted_by_the_checkpoint(
         settings.database_url,
         f"UPDATE ledger_entry SET detail = {change} WHERE global_seq = 2",
         "UPDATE place SET name = 'New town' WHERE slug = 'oldtown'",
+        "UPDATE record_text SET text = REPLACE(text, 'old town', 'new town')",
     )
     await assert_verified(settings.database_url)
     async with client_for(signing, secret) as after:
