@@ -411,7 +411,7 @@ def _create_ledger() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("log_vkey", sa.String(), nullable=False),
         sa.Column("cosigner_vkey", sa.String(), nullable=False),
-        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=True),
         sa.Column("clearance", sa.Integer(), nullable=False),
         sa.Column("age_recipient", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_partner")),

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Annotated
 
 import orjson
@@ -177,7 +178,13 @@ async def get_stream_start(
 
 @router.get("/stream", summary="Stream changes", response_class=EventStream, responses=problem_responses(401, 422, 503))
 async def stream_changes(
-    request: Request, caller: CallerDep, feed: FeedDep, filters: FiltersDep, seq: Annotated[int, Depends(get_stream_start)]
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    feed: FeedDep,
+    filters: FiltersDep,
+    seq: Annotated[int, Depends(get_stream_start)],
+    lang: Lang = None,
 ) -> Response:
     """Stream changes as server-sent events when they are recorded: `event` is the type, `data` the change, `id` the cursor.
 
@@ -189,11 +196,17 @@ async def stream_changes(
     # `X-Accel-Buffering` keeps nginx from holding events back.
     headers = {"Cache-Control": control, "Vary": "Authorization", "X-Accel-Buffering": "no"}
     session_ended = request_state(request.scope).get("session_ended")
-    return EventStream(_events(feed, caller, filters, seq, session_ended), headers=headers)
+    bodies = None if lang is None else partial(_bodies, database, lang=lang)
+    return EventStream(_events(feed, caller, filters, seq, session_ended, bodies), headers=headers)
 
 
 async def _events(
-    feed: ChangeFeed, caller: Principal, filters: ChangeFilters, seq: int, session_ended: Callable[[], Awaitable[bool]] | None
+    feed: ChangeFeed,
+    caller: Principal,
+    filters: ChangeFilters,
+    seq: int,
+    session_ended: Callable[[], Awaitable[bool]] | None,
+    localised: Callable[[Iterable[ServedChange]], Awaitable[list[str]]] | None,
 ) -> AsyncIterator[bytes]:
     level = caller.level
     ready = orjson.dumps({"revision": seq}).decode()
@@ -206,6 +219,9 @@ async def _events(
         if not await feed.still_valid(caller) or (session_ended is not None and await session_ended()):
             return
         changes, seq, head = await feed.page(seq, limit=STREAM_PAGE, level=level, filters=filters)
+        if localised is not None:
+            bodies = await localised(changes)
+            changes = [replace(change, json=body) for change, body in zip(changes, bodies, strict=True)]
         # One by one, because the server buffers what a slow client has not read.
         for change in changes:
             yield _encode_event(change, level)

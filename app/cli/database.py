@@ -16,7 +16,7 @@ from app.domain.tlp import LABELS
 from app.ledger.checkpoints import find_signing_problems
 from app.operations.backup import BackupError, LedgerPosition, create_backup, restore_backup
 from app.operations.doctor import CheckResult, run_checks
-from app.operations.runs import BACKUP, VERIFY, record_run
+from app.operations.runs import BACKUP, REASSESS, VERIFY, record_run
 from app.operations.verify import (
     HEADS,
     KnownHead,
@@ -46,6 +46,7 @@ def migrate_schema(
     stdout.print(f"Already at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
     if reassess:
         count = in_transaction(lambda session: reassess_all(session, settings.horizons), settings)
+        asyncio.run(record_run(settings, REASSESS))
         stdout.print(f"Reassessed {count} indicators.")
 
 

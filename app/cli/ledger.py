@@ -19,6 +19,9 @@ from app.ledger.policy import Policy, verify_proof
 from app.ledger.signing_key import LedgerKey, SigningError
 from app.storage.private_files import replace_by_private_file
 
+# Of a file from elsewhere, which may be of any size.
+MAX_PROOF_BYTES = 1_000_000
+
 commands = typer.Typer()
 ledger_commands = typer.Typer(help="Sign checkpoints of the ledger.", no_args_is_help=True)
 commands.add_typer(ledger_commands, name="ledger")
@@ -68,7 +71,7 @@ def verify_proof_file(
     """Verify that an entry is in a ledger, without a database or a network; exit code 1 and the reason if not."""
     try:
         entry = entry or proof.with_suffix(".tlog-entry")
-        found = verify_proof(proof.read_bytes(), entry.read_bytes(), Policy.parse(policy.read_text("utf-8")))
+        found = verify_proof(_read(proof), _read(entry), Policy.parse(_read(policy).decode()))
     except OSError as error:
         raise fail(f"{error.filename} cannot be read: {error.strerror}.") from None
     except ValueError as error:
@@ -76,6 +79,14 @@ def verify_proof_file(
     stdout.print(f"Proved: entry {found.index + 1} of {found.checkpoint.size} in {found.checkpoint.origin}.", markup=False)
     for name, time in found.cosigned.items():
         stdout.print(f"Cosigned by {name} at {rfc3339(datetime.fromtimestamp(time, UTC))}.", markup=False)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(MAX_PROOF_BYTES + 1)
+    if len(content) > MAX_PROOF_BYTES:
+        raise ValueError(f"{path} has more than {MAX_PROOF_BYTES:,} bytes, which no proof, entry or policy has")
+    return content
 
 
 def _check_origin(origin: str) -> None:

@@ -33,7 +33,13 @@ def witness_add(
     name: Annotated[str, typer.Argument(help="Name of the partner: a-z, 0-9 and -.")],
     log: Annotated[str, typer.Option(metavar="VKEY", help="Key of the partner's log; of a Lifeline that of any label stands for all.")],
     cosigner: Annotated[str, typer.Option(metavar="VKEY", help="Key of the partner's cosignatures.")],
-    url: Annotated[str, typer.Option(help="Address of its witness, without /add-checkpoint: https://lifeline.example.net/v1/witness.")],
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of its witness, without /add-checkpoint: https://lifeline.example.net/v1/witness. "
+            "Leave it out for a partner that gets bundles alone."
+        ),
+    ] = None,
     clearance: Annotated[
         Label, typer.Option(help="Send the partner the trees up to this label: sizes and hashes, no entries.")
     ] = Label.CLEAR,
@@ -46,7 +52,8 @@ def witness_add(
     _check_key("--log", log, SIGNATURE)
     _check_key("--cosigner", cosigner, COSIGNATURE)
     try:
-        asyncio.run(check_target(url, allow_private=settings.webhook_allow_private, seconds=RESOLVE_SECONDS))
+        if url is not None:
+            asyncio.run(check_target(url, allow_private=settings.webhook_allow_private, seconds=RESOLVE_SECONDS))
         if age is not None:
             pyrage.x25519.Recipient.from_str(age)
     except ForbiddenTarget as forbidden:
@@ -72,10 +79,11 @@ def witness_add(
         return own
 
     own = in_transaction(add, settings)
-    stdout.print(f"Added {name}. From now on its checkpoints are cosigned, and once a minute it is sent those that grew.", markup=False)
-    stdout.print("The partner adds this service with its own address:", markup=False)
+    sent = "once a minute it is sent those that grew" if url else "yours go to it in bundles"
+    stdout.print(f"Added {name}. From now on its checkpoints are cosigned, and {sent}.", markup=False)
+    stdout.print("The partner adds this service, with its address if it has one:", markup=False)
     keys = f"--log {own.signer(clearance.level).verifier()} --cosigner {own.cosigner.verifier(COSIGNATURE)}"
-    stdout.print(f"lifeline witness add NAME {keys} --url https://.../v1/witness", markup=False)
+    stdout.print(f"lifeline witness add NAME {keys}{' --url https://.../v1/witness' if url else ''}", markup=False)
 
 
 def _check_key(option: str, vkey: str, algorithm: int) -> None:
@@ -98,7 +106,7 @@ def witness_list() -> None:
         for partner, level, size, at in await connection.execute(rows.order_by(col(Cosignature.clearance))):
             cosigned.setdefault(partner, []).append(f"{size} of {LABELS[level]} at {rfc3339(at)}")
         return [
-            (each["name"], LABELS[each["clearance"]], each["url"], "\n".join(cosigned.get(each["name"], ["nothing"])))
+            (each["name"], LABELS[each["clearance"]], each["url"] or "bundles", "\n".join(cosigned.get(each["name"], ["nothing"])))
             for each in await read_partners(connection)
         ]
 

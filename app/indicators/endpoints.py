@@ -59,7 +59,7 @@ async def _list_response(
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
             documents, last, revision = await load_indicator_page(connection, wanted, kind, view, after=after)
             if not documents:
-                await require_known_filters(connection, filters, caller.level)
+                await require_known_filters(connection, filters, caller.level, view.time_point)
             documents = await localise(connection, documents, filters.lang, view.time_point)
         return documents, INDICATOR_CURSOR.encode(last, revision), revision
 

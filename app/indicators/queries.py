@@ -28,6 +28,7 @@ from app.indicators.past import assess_at, list_at, matches
 from app.indicators.schemas import IndicatorFilters
 from app.indicators.steps import AS_OF, STEPS, select_steps, step_documents, step_where
 from app.reference.bounding_box import parse_bbox
+from app.reference.past_places import place_conditions_at, placed
 from app.reference.queries import place_conditions, places_in_box, source_id_of
 from app.storage.paging import PagedQuery, current_revision, fetch_rows, paged_query
 from app.storage.types import table_of
@@ -99,7 +100,9 @@ async def load_indicator_page(
     """Return a page of documents as JSON in order of identifier, the last identifier if there are more, and the revision."""
     if view.time_point.through_global_seq is not None:
         revision = await current_revision(connection, view.level)
-        documents, last = await list_at(connection, filters, _identity_conditions(filters, kind, Indicator), view, after=after)
+        where = await place_conditions_at(connection, Indicator.place_id, **placed(filters), time_point=view.time_point)
+        where += _identity_conditions(filters.model_copy(update=dict.fromkeys(placed(filters))), kind, Indicator)
+        documents, last = await list_at(connection, filters, where, view, after=after)
         return documents, last, revision
     if view.time_point.as_of is not None:
         return await _load_past_page(connection, filters, kind, view, view.time_point.as_of, after)

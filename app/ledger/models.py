@@ -105,14 +105,17 @@ class LedgerNode(SQLModel, table=True):
 
 
 class Partner(SQLModel, table=True):
-    """Another Lifeline, or any log and witness: this service witnesses its log, and sends it the trees up to `clearance`."""
+    """Another Lifeline, or any log and witness: this service witnesses its log, and sends it the trees up to `clearance`.
+
+    Without a URL it gets bundles alone.
+    """
 
     __tablename__ = "partner"
 
     name: str = Field(primary_key=True, max_length=64)
     log_vkey: str = Field(unique=True)
     cosigner_vkey: str = Field(unique=True)
-    url: str
+    url: str | None = None
     clearance: int
     age_recipient: str | None = None
 

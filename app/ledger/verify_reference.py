@@ -1,6 +1,6 @@
 """Verify that places, sources and routes, and the grades of sources, are as the ledger recorded them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +11,10 @@ from sqlmodel import col
 
 from app.ledger.models import RECORD, LedgerEntry, effective_since
 from app.reference.bodies import records_of
-from app.reference.models import MODELS, Extent, Place, PlaceAncestor, ReferenceModel, Source, SourceGrade
+from app.reference.models import MODELS, Extent, Place, PlaceAncestor, RecordText, ReferenceModel, Source, SourceGrade
 from app.reference.queries import first_grade
 from app.reference.records import REVEAL_FROM
-from app.reference.rows import Record, extent_rows, is_restricted, place_row, place_shape, route_row, source_row
+from app.reference.rows import Record, extent_rows, is_restricted, place_row, place_shape, route_row, source_row, text_rows
 from app.storage.types import table_of
 
 BATCH_SIZE = 1000
@@ -71,7 +71,7 @@ async def _verify_rows(connection: AsyncConnection, type_: str, model: Reference
         last = select(func.max(entries.global_seq)).where(entries.record_id.in_(ids)).group_by(entries.record_id)
         found = await connection.execute(select(entries.record_id, entries.global_seq, entries.detail).where(entries.global_seq.in_(last)))
         recorded = {each.record_id: each for each in found}
-        extents = await _load_extents(connection, ids)
+        extents, texts = await _load_rows(connection, Extent, ids), await _load_rows(connection, RecordText, ids)
         for row, stored in zip(rows, await records_of(connection, model, rows), strict=True):
             entry = recorded.get(row["id"])
             if entry is None:
@@ -80,11 +80,15 @@ async def _verify_rows(connection: AsyncConnection, type_: str, model: Reference
                 yield f"{type_} {row['slug']}: {', '.join(wrong)} not as entry {entry.global_seq} recorded it"
             elif extents[row["id"]] != _expected_extents(type_, row["id"], stored):
                 yield f"{type_} {row['slug']}: its extents are not those of the geometry that entry {entry.global_seq} recorded"
+            elif texts[row["id"]] != _as_rows(RecordText, text_rows(type_, stored)):
+                yield f"{type_} {row['slug']}: the text that searches read is not that of the names that entry {entry.global_seq} recorded"
         after = ids[-1]
 
 
-async def _load_extents(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, set[tuple[Any, ...]]]:
-    columns = table_of(Extent).c
+async def _load_rows(
+    connection: AsyncConnection, model: type[Extent | RecordText], ids: Sequence[UUID]
+) -> dict[UUID, set[tuple[Any, ...]]]:
+    columns = table_of(model).c
     found: dict[UUID, set[tuple[Any, ...]]] = {each: set() for each in ids}
     for row in await connection.execute(select(*columns).where(columns.record_id.in_(ids))):
         found[row.record_id].add(tuple(row))
@@ -93,8 +97,12 @@ async def _load_extents(connection: AsyncConnection, ids: Sequence[UUID]) -> dic
 
 def _expected_extents(type_: str, identifier: UUID, record: Record) -> set[tuple[Any, ...]]:
     shape = None if type_ == "source" else record["geometry"] if type_ == "route" else place_shape(record)
-    names = table_of(Extent).c.keys()
-    return {tuple(row[name] for name in names) for row in extent_rows(identifier, shape, is_route=type_ == "route")}
+    return _as_rows(Extent, extent_rows(identifier, shape, is_route=type_ == "route"))
+
+
+def _as_rows(model: type[Extent | RecordText], rows: Iterable[Record]) -> set[tuple[Any, ...]]:
+    names = table_of(model).c.keys()
+    return {tuple(row[name] for name in names) for row in rows}
 
 
 def _differing(type_: str, row: RowMapping, stored: Record, recorded: Record) -> list[str]:

@@ -8,7 +8,7 @@ from app.storage.types import UtcDateTime
 
 
 class OperationRun(SQLModel, table=True):
-    """When `backup` or `verify` last ended well on this database."""
+    """When `backup`, `verify` or `migrate --reassess` last ended well on this database."""
 
     __tablename__ = "operation_run"
 

@@ -1,4 +1,4 @@
-"""Remember when `lifeline backup` and `lifeline verify` last ended well, for the metrics."""
+"""Remember when `lifeline backup` and `lifeline verify` last ended well, for the metrics, and when all was last reassessed."""
 
 from contextlib import suppress
 
@@ -14,6 +14,8 @@ from app.storage.database_errors import DATABASE_ERRORS
 
 BACKUP = "backup"
 VERIFY = "verify"
+# Alerts are not judged again then, so `verify` compares only later ones.
+REASSESS = "reassess"
 # The note is not worth that the command waits for a long write.
 MAX_WAIT_SECONDS = 2.0
 

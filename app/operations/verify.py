@@ -17,6 +17,7 @@ from app.ledger.hash_chain import GENESIS
 from app.ledger.models import HASH_COLUMNS, LedgerEntry, seq_column
 from app.ledger.queries import load_head
 from app.ledger.verify import ChainVerifier, verify_chain
+from app.operations.verify_derived import verify_derived
 from app.settings import Settings
 from app.storage.database import Database
 from app.storage.migrations import SchemaError, read_schema_revision, schema_problem
@@ -99,8 +100,9 @@ async def verify_all(
     changed_since = verifier.global_seq
     async for problem in verify_chain(connection, verifier, hashing_key):
         yield problem
-    async for problem in verify_projections(connection, horizons, changed_since):
-        yield problem
+    for check in (verify_projections(connection, horizons, changed_since), verify_derived(connection, horizons, changed_since)):
+        async for problem in check:
+            yield problem
 
 
 async def find_missing_heads(connection: AsyncConnection, heads: Sequence[KnownHead]) -> AsyncIterator[str]:

@@ -7,7 +7,6 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -39,7 +38,8 @@ from app.reference.bodies import Filter, load_reference_page, load_reference_rec
 from app.reference.bounding_box import parse_bbox
 from app.reference.models import Place, ReferenceModel, Route, Source
 from app.reference.names import Lang, in_language
-from app.reference.queries import place_filter, places_in_box
+from app.reference.past_places import place_conditions_at
+from app.reference.queries import places_in_box
 from app.reference.rows import is_within
 from app.reference.schemas import PlaceIn, PlaceOut, PlacePage, RouteIn, RouteOut, RoutePage, SourceIn, SourceOut, SourcePage
 from app.reference.search import name_filter
@@ -79,7 +79,9 @@ class PageRequest:
         filters: Sequence[Filter],
         offered: Sequence[Format],
         format_: str | None,
-        where: Sequence[ColumnElement[bool]] = (),
+        place: str | None = None,
+        *,
+        within: bool = False,
     ) -> Response:
         """Return the records that fit, in the negotiated format."""
         level, name = self._caller.level, str(model.__tablename__)
@@ -90,6 +92,7 @@ class PageRequest:
         async def fetch(cursor: str | None, limit: int) -> Page:
             async with self._database.read() as connection:
                 time_point = await resolve_time_point(connection, None, self._known_at)
+                where = await place_conditions_at(connection, Place.id, place, within=within, country=None, time_point=time_point)
                 bodies, last, revision = await load_reference_page(
                     *(connection, model, where),
                     after=codec.decode(cursor),
@@ -99,7 +102,7 @@ class PageRequest:
                     filters=filters,
                 )
                 if not bodies:
-                    await require_known_filters(connection, self._request.query_params, level)
+                    await require_known_filters(connection, self._request.query_params, level, time_point)
             return [_in_language(body, self._lang).decode() for body in bodies], codec.encode(last, revision), revision
 
         query = ListQuery(f"{name}s", fetch, level=level, hxl=self._hxl)
@@ -121,7 +124,10 @@ async def _get(
 ) -> Response:
     async with database.snapshot() as connection:
         time_point = await resolve_time_point(connection, None, known_at)
-        body = await load_reference_record(connection, model, record_filter(model, slug, caller.level), caller.level, time_point)
+        where = record_filter(model, slug, caller.level)
+        if model is Place:
+            (where,) = await place_conditions_at(connection, Place.id, slug, within=False, country=None, time_point=time_point)
+        body = await load_reference_record(connection, model, where, caller.level, time_point)
         revision = await current_revision(connection, caller.level)
     if body is None:
         raise not_found(str(model.__tablename__))
@@ -159,8 +165,7 @@ async def list_places(
     if bbox is not None:
         box = parse_bbox(bbox)
         filters.append(Filter(col(Place.id).in_(places_in_box(box)), lambda record: is_within(record, box)))
-    where = [] if place is None else [place_filter(Place.id, place, within=within)]
-    return await page.response(Place, filters, GEOGRAPHIC_FORMATS, format, where)
+    return await page.response(Place, filters, GEOGRAPHIC_FORMATS, format, place, within=within)
 
 
 @router.get("/places/{slug}", summary="Get a place", response_model=PlaceOut, responses=READ_ERRORS)

@@ -12,10 +12,12 @@ from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, bearer, get_caller
 from app.domain.countries import is_country
+from app.domain.time_point import LATEST, TimePoint
 from app.http.problems import FieldProblem, Model, Problem, invalid, validate_model
 from app.http.request_body import json_body
 from app.http.state import app_state, request_state
 from app.reference.models import MODELS, Place, PlaceCode, Source
+from app.reference.past_places import find_places_then
 from app.reference.queries import UNKNOWN_PLACE, UNKNOWN_ROUTE, UNKNOWN_SOURCE, find_places, find_routes, find_sources
 from app.reference.records import REVEAL_FROM
 
@@ -88,11 +90,17 @@ def _by_slug(rows: Iterable[Row[str, str]]) -> dict[str, str]:
 
 
 async def unknown_texts(
-    connection: AsyncConnection, named: Mapping[str, Collection[str]], level: int, organisation: str | None = None
+    connection: AsyncConnection,
+    named: Mapping[str, Collection[str]],
+    level: int,
+    organisation: str | None = None,
+    time_point: TimePoint = LATEST,
 ) -> dict[tuple[str, str], str]:
     """Return what is wrong with the texts that name no place, source or route that the caller sees, by type and text."""
+    places = named.get("place", ())
+    then = {} if time_point == LATEST else await find_places_then(connection, places, time_point)
     found = {
-        "place": (await find_places(connection, named.get("place", ()))).keys(),
+        "place": (await find_places(connection, places)).keys() | then.keys(),
         "source": (await find_sources(connection, named.get("source", ()), level, organisation)).keys(),
         "route": await find_routes(connection, named.get("route", ())),
     }
@@ -104,20 +112,23 @@ async def unknown_texts(
     return details
 
 
-async def require_known_filters(connection: AsyncConnection, filters: Any, level: int) -> None:
+async def require_known_filters(connection: AsyncConnection, filters: Any, level: int, time_point: TimePoint = LATEST) -> None:
     """Raise 422 with the nearest names for filters whose place, source, route or country does not exist for the caller.
 
-    `filters` has them by name or as attributes. Lists call this when a page is empty, because no record fits a filter of something
-    unknown; so a page with records costs nothing more.
+    `filters` has them by name or as attributes; a code of a place is one of now or of the time point. Lists call this when a page is
+    empty, because no record fits a filter of something unknown; so a page with records costs nothing more.
     """
     get = filters.get if isinstance(filters, Mapping) else partial(getattr, filters)
     given = {name: text for name in FILTERS if (text := get(name, None)) is not None}
-    if problems := await _filter_problems(connection, given, level):
+    if problems := await _filter_problems(connection, given, level, time_point):
         raise invalid(problems)
 
 
-async def _filter_problems(connection: AsyncConnection, given: Mapping[str, str], level: int) -> list[FieldProblem]:
-    details = await unknown_texts(connection, {name: [text] for name, text in given.items() if name in MODELS}, level)
+async def _filter_problems(
+    connection: AsyncConnection, given: Mapping[str, str], level: int, time_point: TimePoint = LATEST
+) -> list[FieldProblem]:
+    named = {name: [text] for name, text in given.items() if name in MODELS}
+    details = await unknown_texts(connection, named, level, time_point=time_point)
     problems = [FieldProblem(pointer=f"?{name}", detail=detail) for (name, _), detail in details.items()]
     return problems + await unknown_country(connection, "?country", given.get("country"))
 

@@ -15,7 +15,7 @@ from app.http.problems import FieldProblem, Problem, invalid, invalid_field, val
 from app.ledger.appender import open_appender
 from app.ledger.models import effective_detail
 from app.reference.models import Extent, Place, PlaceAncestor, PlaceCode, RecordText, ReferenceModel, Route, Source, SourceGrade
-from app.reference.queries import grade_in_force
+from app.reference.queries import find_places, grade_in_force
 from app.reference.rows import (
     Record,
     extent_rows,
@@ -71,6 +71,9 @@ async def change_record(session: AsyncSession, caller: Principal, model: Referen
     # Whether a source is a party follows from a new type where it followed from the old one.
     if old.get("party_to_conflict") == is_party_by_default(old.get("type", "")) and "party_to_conflict" not in patch:
         sent.pop("party_to_conflict")
+    for name in await _inherited(connection, old, changes["parent"]) if isinstance(changes.get("parent"), str) else ():
+        if name not in patch:
+            sent.pop(name, None)
     body, wrong = validate_model(SCHEMAS[version.type], merge_patch(sent, changes))
     problems += wrong
     for name in ("parent", "successor_of") if version.type == "place" else ():
@@ -171,6 +174,14 @@ def _changes(version: Version, patch: Any, caller: Principal, more: Mapping[str,
         detail = f"The key is not cleared for {' and '.join(withheld)} of this {type_}, which takes the clearance amber."
         raise Problem(403, detail, kind="clearance")
     return {name: value for name, value in changes.items() if name not in FIXED}, fixed
+
+
+async def _inherited(connection: AsyncConnection, old: Record, parent: str) -> list[str]:
+    """Return the fields that a place has as its parent had them, and that another parent gives it."""
+    known = await find_places(connection, {parent, *([old["parent"]] if old["parent"] else [])})
+    before, after = known.get(old["parent"]), known.get(parent)
+    top = {"country": None, "timezone": "UTC"}
+    return [name for name in top if getattr(after, name, None) and old.get(name) == (getattr(before, name) if before else top[name])]
 
 
 async def _place(connection: AsyncConnection, identifier: UUID, body: PlaceIn, old: Record, containers: Mapping[str, Container]) -> Record:

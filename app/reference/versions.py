@@ -40,6 +40,13 @@ def changed_since(through: int) -> Select[Any]:
     return select(later.c.record_id).where(later.c.global_seq > through, later.c.previous_global_seq <= through)
 
 
+def changed_places(through: int, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Select the entries by which places that changed after an entry were recorded at it: `record_id`, and columns."""
+    since = (later.c.global_seq > through, later.c.previous_global_seq <= through)
+    statement = select(entries.c.record_id, *columns).select_from(entries)
+    return statement.join(later, later.c.previous_global_seq == entries.c.global_seq).where(*since, entries.c.type == "place")
+
+
 def recorded_by(identifier: ColumnElement[UUID], through: int) -> ColumnElement[bool]:
     """Return the condition that a record existed at an entry."""
     first = select(entries.c.global_seq).where(entries.c.record_id == identifier, entries.c.global_seq <= through)

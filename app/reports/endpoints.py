@@ -25,8 +25,8 @@ from app.http.state import app_state
 from app.indicators.schemas import KindName
 from app.ledger.models import LedgerEntry
 from app.ledger.queries import first_global_seq_since, pin_to_head, resolve_time_point
-from app.reference.bounding_box import parse_bbox
-from app.reference.queries import place_conditions, places_in_box, source_id_of
+from app.reference.past_places import place_conditions_at, placed
+from app.reference.queries import source_id_of
 from app.reference.schemas import Slug
 from app.reference.suggestions import require_known_filters
 from app.reports.examples import REPORTS
@@ -69,9 +69,6 @@ def _conditions(filters: ReportFilters, view: View) -> list[ColumnElement[bool]]
         where.append(col(Report.indicator_id) == filters.indicator)
     if filters.kind is not None:
         where.append(col(Report.kind) == filters.kind)
-    where += place_conditions(Report.place_id, filters.place, within=filters.within, country=filters.country)
-    if filters.bbox is not None:
-        where.append(col(Report.place_id).in_(places_in_box(parse_bbox(filters.bbox))))
     if filters.source is not None:
         where.append(col(Report.source_id) == source_id_of(filters.source, view.level))
     if filters.q is not None:
@@ -101,10 +98,11 @@ async def list_reports(request: Request, caller: CallerDep, database: DatabaseDe
             if pinned is None and format_ is not Format.JSON:
                 # All pages of an export show one time point, without reports that are recorded meanwhile.
                 pinned = view = await pin_to_head(connection, view)
-            where, after = _conditions(filters, view), REPORT_CURSOR.decode(cursor)
+            where = await place_conditions_at(connection, Report.place_id, **placed(filters), time_point=view.time_point)
+            where, after = where + _conditions(filters, view), REPORT_CURSOR.decode(cursor)
             bodies, last, revision = await load_report_page(connection, where, view, after=after, limit=limit)
             if not bodies:
-                await require_known_filters(connection, filters, caller.level)
+                await require_known_filters(connection, filters, caller.level, view.time_point)
                 if filters.indicator is not None:
                     about = [col(Report.indicator_id) == filters.indicator]
                     if not (await load_report_page(connection, about, View(caller.level), after=None, limit=1))[0]:

@@ -63,7 +63,8 @@ async def change_place(
     """Change a place by a JSON Merge Patch (RFC 7396): null removes a field. Needs the scope `curate`.
 
     Readers of the past still see it as it was, with `known_at`. Its indicators follow at once, beyond the first 20 within seconds. `slug`
-    never changes; the code of another place gets 409.
+    never changes; the code of another place gets 409. With another `parent`, a country or time zone that was the old parent's becomes the
+    new one's unless the patch has it; the places inside keep theirs.
     """
     return await _patch(request, caller, settings, Place, slug, patch, if_match)
 

@@ -7,13 +7,12 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col
 
 from app.access.dependencies import CallerDep, DatabaseDep, SettingsDep
 from app.access.fast_list_route import FastListRoute
 from app.assessment.models import Indicator, IndicatorProjection
+from app.domain.time_point import TimePoint
 from app.domain.times import rfc3339
 from app.domain.view import View
 from app.http.cursors import Cursor
@@ -23,9 +22,10 @@ from app.http.problems import not_found
 from app.http.query_params import AsOf, KnownAt
 from app.http.responses import json_response
 from app.ledger.queries import resolve_time_point
-from app.reference.models import Place, PlaceAncestor
+from app.reference.models import Place
 from app.reference.names import Lang, localise
-from app.reference.queries import find_places, find_sources, place_conditions
+from app.reference.past_places import find_places_then, place_conditions_at, place_tree, placed
+from app.reference.queries import find_sources
 from app.reference.suggestions import require_known_filters
 from app.situations.schemas import Situation, SituationPage, TrackRecord, WarningPage
 from app.situations.service import load_situation, load_situations
@@ -72,15 +72,15 @@ async def list_situations(
 
     Figures are never added up, because concepts and places overlap.
     """
-    where = place_conditions(Place.id, filters.place, within=filters.within, country=filters.country)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = SITUATION_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
+            where = await place_conditions_at(connection, Place.id, **placed(filters), time_point=view.time_point)
             found, last, revision = await load_situations(connection, where, view, after=after, limit=limit)
             if not found:
-                await require_known_filters(connection, filters, caller.level)
+                await require_known_filters(connection, filters, caller.level, view.time_point)
             items = await localise(connection, [orjson.dumps(each).decode() for each in found], filters.lang, view.time_point)
         return items, SITUATION_CURSOR.encode(last, revision), revision
 
@@ -103,20 +103,20 @@ async def get_situation(
 ) -> Response:
     """Get the situation of one place: people by concept, supplies with days left, routes, and what is contested."""
     async with database.snapshot() as connection:
-        found = (await find_places(connection, [place])).get(place)
+        view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
+        found = (await find_places_then(connection, [place], view.time_point)).get(place)
         if found is None:
             raise not_found("place")
-        view = View(caller.level, await resolve_time_point(connection, as_of, known_at), settings.horizons)
-        ids = await _with_descendants(connection, found.id) if within else [found.id]
+        ids = await _with_descendants(connection, found.id, view.time_point) if within else [found.id]
         situation = orjson.dumps(await load_situation(connection, ids, found, view)).decode()
         (body,) = await localise(connection, [situation], lang, view.time_point)
         revision = await current_revision(connection, caller.level)
     return json_response(request, body.encode(), revision=revision)
 
 
-async def _with_descendants(connection: AsyncConnection, place: UUID) -> list[UUID]:
-    below = select(col(PlaceAncestor.place_id)).where(col(PlaceAncestor.ancestor_id) == place).order_by(col(PlaceAncestor.place_id))
-    return list((await connection.execute(below)).scalars())
+async def _with_descendants(connection: AsyncConnection, place: UUID, time_point: TimePoint) -> list[UUID]:
+    tree = await place_tree(connection, time_point)
+    return sorted(set((await connection.execute(tree.below(place))).scalars()))
 
 
 @router.get("/warnings" + SUFFIX, include_in_schema=False)
@@ -134,17 +134,17 @@ async def list_warnings(
     outcome is recorded.
     """
     table = IndicatorProjection if filters.known_at is None else Indicator
-    where = place_conditions(table.place_id, filters.place, within=filters.within, country=filters.country)
 
     async def fetch(cursor: str | None, limit: int) -> Page:
         after = WARNING_CURSOR.decode(cursor)
         async with database.snapshot() as connection:
             view = View(caller.level, await resolve_time_point(connection, filters.as_of, filters.known_at), settings.horizons)
+            where = await place_conditions_at(connection, table.place_id, **placed(filters), time_point=view.time_point)
             items, last, revision = await load_warnings(
                 connection, where, view, within_days=filters.within_days, unresolved=filters.unresolved, after=after, limit=limit
             )
             if not items:
-                await require_known_filters(connection, filters, caller.level)
+                await require_known_filters(connection, filters, caller.level, view.time_point)
             items = await localise(connection, items, filters.lang, view.time_point)
         return items, WARNING_CURSOR.encode(last, revision), revision
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -20,12 +20,14 @@ from app.indicators.past import PastState, documents_at, has_statement, past_sta
 from app.indicators.queries import revision_for, visible_at
 from app.indicators.steps import select_steps, step_documents
 from app.reference.models import Place, PlaceAncestor
+from app.reference.past_places import place_tree
 from app.reference.queries import places_by_id
 from app.reference.records import PlaceRecord
 from app.reports.models import Report
 from app.situations.urgency import Level, Position, urgency, worst
 from app.storage.paging import chunks, current_revision
 from app.storage.slices import end_slice
+from app.storage.types import table_of
 
 Document = dict[str, Any]
 
@@ -117,9 +119,14 @@ async def _worst_levels_below(
     """Return the worst level of the descendants of places that have any."""
     of, above = col(PlaceAncestor.place_id), col(PlaceAncestor.ancestor_id)
     ancestors: dict[UUID, list[UUID]] = {}
-    for some in chunks(places):
-        for place, ancestor in await connection.execute(select(of, above).where(above.in_(some), of != above)):
-            ancestors.setdefault(place, []).append(ancestor)
+    tree = await place_tree(connection, view.time_point)
+    pairs = [select(of, above).where(above.in_(some)) for some in chunks(places)]
+    if tree.parents:
+        pairs = [tree.below(each).add_columns(literal(each, table_of(PlaceAncestor).c.ancestor_id.type)).distinct() for each in places]
+    for statement in pairs:
+        for place, ancestor in await connection.execute(statement):
+            if place != ancestor:
+                ancestors.setdefault(place, []).append(ancestor)
     found: dict[UUID, Level | None] = {}
     for step in _steps(list(ancestors)):
         for place, documents in (await _documents_by_place(connection, step, view, state)).items():

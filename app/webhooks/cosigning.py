@@ -84,7 +84,7 @@ class CheckpointSender:
     async def send_all(self) -> None:
         """Send each tree that grew to each partner that may have it."""
         async with self._database.read_latest() as connection:
-            partners = await read_partners(connection)
+            partners = [each for each in await read_partners(connection) if each["url"]]
         for level in range(len(LABELS)):
             if cleared := [each for each in partners if each["clearance"] >= level]:
                 await self._send_tree(level, cleared)

@@ -19,9 +19,12 @@ from app.assessment.models import AlertStanding, Indicator, IndicatorProjection,
 from app.assessment.projection import projection_rows
 from app.domain.identifiers import uuid7
 from app.domain.kinds import KINDS
+from app.domain.times import utc_now
 from app.domain.tlp import MAX_LEVEL
 from app.ledger.appender import LedgerAppender, open_appender
 from app.ledger.models import LedgerEntry
+from app.operations.models import OperationRun
+from app.operations.runs import REASSESS
 from app.reference.models import MIN_EFFECTIVE_FROM, Extent, Place, PlaceAncestor, PlaceCode, RecordText, Route, Source, SourceGrade
 from app.reference.queries import find_sources
 from app.reference.records import PlaceRecord, SourceRecord
@@ -155,6 +158,8 @@ async def _write_assessments(connection: AsyncConnection, settings: Settings, pr
         standings = [row for basis in alerted for row in alert_rows(basis, {each.id for each in basis.statements})]
         await bulk_insert(connection, table_of(AlertStanding), standings)
         progress("indicators read", start + len(some), len(ids))
+    # Alerts were judged with all that is said, not with what was recorded before each.
+    await bulk_insert(connection, table_of(OperationRun), [{"name": REASSESS, "finished_at": utc_now()}])
 
 
 def _voices() -> Insert:

@@ -46,6 +46,12 @@ async def test_stream_sends_changes_and_resumes_after_a_disconnect(running: Runn
             assert [(await _next(events))["data"]["seq"] for _ in range(2)] == [SEEDED + 2, SEEDED + 3]
         page = (await client.get("/v1/changes")).json()
         assert page["items"][SEEDED] == {**first["data"], "documents": page["items"][SEEDED]["documents"]}
+        await client.patch("/v1/places/oldtown", json={"names": {"ar": "المدينة القديمة"}})
+        async with client.stream("GET", "/v1/stream?lang=ar-SY", headers={"Last-Event-ID": first["id"]}) as stream:
+            events = _events(stream)
+            await _next(events)
+            (document,) = (await _next(events))["data"]["documents"]
+            assert document["place"]["name"] == "المدينة القديمة"
 
 
 @mostly_sqlite

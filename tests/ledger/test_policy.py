@@ -122,3 +122,5 @@ def test_verify_proof_command_names_position_and_witnesses_or_the_reason(tmp_pat
     assert (refused.exit_code, refused.output.startswith("Not proved: the proof does not lead from the entry")) == (1, True)
     missing = invoke(*command, "--entry", str(tmp_path / "none"))
     assert (missing.exit_code, missing.output) == (1, f"{tmp_path / 'none'} cannot be read: No such file or directory.\n")
+    endless = invoke(*command, "--entry", "/dev/zero")
+    assert (endless.exit_code, endless.output.startswith("Not proved: /dev/zero has more than 1,000,000 bytes")) == (1, True)

@@ -20,6 +20,7 @@ from tests.support.servers import client_for, invoke
 
 ADD = "/v1/witness/add-checkpoint"
 LOG = ForeignLog("log.example.net/relief/clear")
+FAR_COSIGNER = str(SigningKey("far.example", b"d" * 32).verifier(COSIGNATURE))
 OTHER_COSIGNER = str(SigningKey("log.example.net/relief", b"c" * 32).verifier(COSIGNATURE))
 
 
@@ -202,6 +203,9 @@ def test_witness_commands_add_list_and_remove_partners(database_url: str, tmp_pa
     ):
         code, output = add(options.pop("name", "relief"), **options)
         assert (code, words in output) == (1, True), (options, output)
+    offline = invoke("witness", "add", "far", "--log", ForeignLog("far.example/clear").vkey, "--cosigner", FAR_COSIGNER, **more)
+    assert (offline.exit_code, "in bundles" in offline.output, "--url" in offline.output) == (0, True, False), offline.output
+    assert "bundles" in invoke("witness", "list", **more).output
     listed = invoke("witness", "list", **more).output
     assert all(word in listed for word in ("relief", "amber", url, "nothing"))
     assert invoke("witness", "remove", "relief", **more).exit_code == 0

@@ -352,8 +352,29 @@ async def test_rewritten_record_and_entry_are_convicted_by_the_checkpoint(
         settings.database_url,
         f"UPDATE ledger_entry SET detail = {change} WHERE global_seq = 2",
         "UPDATE place SET name = 'New town' WHERE slug = 'oldtown'",
+        "UPDATE record_text SET text = REPLACE(text, 'old town', 'new town')",
     )
     await assert_verified(settings.database_url)
     async with client_for(signing, secret) as after:
         assert (await after.get("/v1/places/oldtown")).json()["name"] == "New town"
         assert (await after.get("/v1/ledger/checkpoint")).status_code == 503
+
+
+@sqlite_only
+async def test_move_takes_the_new_parents_country_where_it_was_inherited(client: httpx.AsyncClient, reference: Reference) -> None:
+    """What was given stays, what the patch has counts, the places inside keep theirs, and without a parent nothing is lost."""
+    await post(client, "/v1/places", slug="abroad", name="Abroad", country="TUR", timezone="Europe/Istanbul")
+    await post(client, "/v1/places", slug="street", name="Street", parent="oldtown")
+    await post(client, "/v1/places", slug="camp", name="Camp", parent="country", country="IRQ", timezone="Asia/Baghdad")
+
+    async def moved(slug: str, **change: Any) -> tuple[str | None, str]:
+        place = await patch(client, f"places/{slug}", **change)
+        return place["country"], place["timezone"]
+
+    assert await moved("oldtown", parent="abroad") == ("TUR", "Europe/Istanbul")
+    street = (await client.get("/v1/places/street")).json()
+    assert (street["country"], street["timezone"]) == ("SYR", "UTC")
+    assert await moved("camp", parent="abroad") == ("IRQ", "Asia/Baghdad")
+    assert await moved("oldtown", parent=None) == ("TUR", "Europe/Istanbul")
+    assert await moved("oldtown", parent="abroad") == ("TUR", "Europe/Istanbul")
+    assert await moved("oldtown", parent="country", country="TUR") == ("TUR", "UTC")

@@ -69,6 +69,7 @@ class GazetteerPlan:
         """Compare some units, and record problems, changes and what is left out in the result."""
         names = {name for each in batch for code in (*each.codes(), each.unit.parent) if code for name in either_scheme(code)}
         names |= {name for each in batch for name in _in_other_case(each.unit.code)}
+        names |= {self._slugs[name] for each in batch for name in either_scheme(each.unit.parent or "") if name in self._slugs}
         known = await find_places(connection, names | {each.place.slug for each in batch if each.place})
         ancestors = await ancestors_of(connection, {place.id for place in known.values()})
         new: list[tuple[Unit, PlaceIn]] = []
@@ -124,7 +125,8 @@ class GazetteerPlan:
             change["name"] = each.place.name
             words.append(f"name {place.name!r} -> {each.place.name!r}")
         parent = self._parent(unit, known)
-        above = next((known[name] for name in either_scheme(unit.parent or "") if name in known), None)
+        # By its slug, because the code by which the file names it may be new to it.
+        above = next((place for place in known.values() if place.slug == parent), None)
         if parent is not None and (above is None or above.id not in ancestors[place.id]):
             if above is not None and place.id in ancestors[above.id]:
                 self._reject(each, "parent", f"{place.slug} contains {parent}, which cannot contain it: correct the parent")
