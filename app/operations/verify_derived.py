@@ -103,7 +103,7 @@ async def _verify_alerts(connection: AsyncConnection, horizons: Horizons, since:
     page = select(*columns).select_from(joined).where(of_kind, _reports.global_seq % parts == part)
     while rows := (await connection.execute(page.where(_reports.global_seq > since).order_by(_reports.global_seq).limit(BATCH_SIZE))).all():
         for row in rows:
-            # Who saw what before a label changed is not known: then only what the highest clearance is shown is compared.
+            # After a label changed it is not known who saw what before, so only what the highest clearance is shown is compared.
             seen = 1 << MAX_LEVEL if row.relabelled else (1 << MAX_LEVEL + 1) - 1
             with suppress(KeyError, ValueError):
                 then = TimePoint(through_global_seq=row.global_seq)

@@ -362,7 +362,7 @@ async def test_rewritten_record_and_entry_are_convicted_by_the_checkpoint(
 
 @sqlite_only
 async def test_move_takes_the_new_parents_country_where_it_was_inherited(client: httpx.AsyncClient, reference: Reference) -> None:
-    """What was given stays, what the patch has counts, the places inside keep theirs, and without a parent nothing is lost."""
+    """A given value stays, one of the patch counts, the places inside keep theirs, and without a parent nothing is lost."""
     await post(client, "/v1/places", slug="abroad", name="Abroad", country="TUR", timezone="Europe/Istanbul")
     await post(client, "/v1/places", slug="street", name="Street", parent="oldtown")
     await post(client, "/v1/places", slug="camp", name="Camp", parent="country", country="IRQ", timezone="Asia/Baghdad")

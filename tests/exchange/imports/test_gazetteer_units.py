@@ -110,7 +110,7 @@ async def test_place_that_lacks_a_code_of_the_file_gets_it(reference: Reference,
     await reference.add("places", slug="syria", name="Syria", codes=[{"scheme": "iso3166-1", "code": "SYR"}])
     await reference.add("places", slug="hasakah", name="Hasakah", parent="syria", codes=[{"scheme": "pcode", "code": "SY08"}])
     rows = [["ADM0_EN", "ADM0_PCODE", "ADM1_EN", "ADM1_PCODE"], ["Syria", "SY", "Homs", "SY04"], ["Syria", "SY", "Hasakah", "SY08"]]
-    # What lies in it already does not move.
+    # A unit that lies in its parent already does not move.
     assert "parent" not in (await asyncio.to_thread(load, rows, "--update")).stdout
     # The P-code of a country is its ISO 3166-1 code, so no second Syria is added without --country.
     assert "syria, which differs (new code pcode:SY)" in (await asyncio.to_thread(load, rows)).stdout
