@@ -48,7 +48,7 @@ async def draw(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
 
 
 class Exact(str):
-    """Text for a field of a form, which is sent back as it is."""
+    """Text for a field of a form, which is sent back unchanged."""
 
     __slots__ = ()
 
