@@ -149,6 +149,8 @@ def _source_name(said: Document, records: Records) -> str:
 def _claimed_item(indicator: Document, records: Records, locale: Localization) -> CardItem:
     kind, subject = indicator["kind"], indicator["subject"]
     label = subject_text(subject, kind, records["routes"], locale)
+    if KINDS[kind].situation_group == "other":
+        label = pair_text(label_for(kind, locale, kind), label, locale)
     value = label_for(indicator["agreement"] or "relation_announced", locale)
     item = CardItem(label, value, f"i-{indicator['id']}")
     return replace(item, slug=subject, state="unknown") if KINDS[kind].situation_group == "routes" else item
@@ -252,6 +254,6 @@ def _other_item(item: Document, records: Records, locale: Localization, as_of: s
     for name in KINDS[kind].note_fields:
         if (said := value.get(name)) not in (None, [], ""):
             reference = records.get(f"{KINDS[kind].references.get(name)}s", {}).get(str(said))
-            text = field_text(said, kind, locale) if reference is None else reference["name"]
+            text = locale.embed(field_text(said, kind, locale) if reference is None else reference["name"])
             notes.append(pair_text(label_for(f"field_{name}", locale, kind), text, locale))
     return CardItem(label, value_text(value, kind, locale), **_common_fields(item, records, locale, notes))

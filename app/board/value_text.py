@@ -91,7 +91,7 @@ def _state_text(value: Document, plot: StatePlot, kind: str, locale: Localizatio
         return label_for(plot.missing, locale, kind)
     text, qualifier = label_for(state, locale, kind), value.get(plot.qualifier)
     some, known = (value.get(name) for name in plot.counts or ("", ""))
-    if some is not None:
+    if some or (some is not None and known):
         numbers = {"number": locale.number(some), "all": locale.number(known or 0)}
         text = pair_text(text, numbers["number"] if known is None else locale.gettext("%(number)s of %(all)s") % numbers, locale)
     first, last = (value.get(name) for name in plot.days or ("", ""))
