@@ -54,7 +54,12 @@ _KNOWN_HEADERS = [*FIELDS, *_SHORT_NAMES, "place_name", "pcode", *(f"adm{level}_
 # Words of headers of labels, which must not be missed.
 _LABEL_WORDS = frozenset({"sensitivity", "tlp"})
 # Kinds that share a field may each have a hashtag of their own for it.
-_TAGS = [(kind.hxl[name], f"value.{name}") for kind in reversed(KINDS.values()) for name in kind.value_model.model_fields]
+_TAGS = [
+    (tag, f"value.{name}")
+    for kind in reversed(list(KINDS.values()))
+    for name, tag in kind.hxl.items()
+    if name in kind.value_model.model_fields
+]
 _TAGS += [(each.tag, each.header) for each in reversed(REPORTS) if each.tag]
 _HASHTAGS = {hashtag: header for tag, header in _TAGS if (hashtag := parse_hashtag(tag))}
 
