@@ -37,12 +37,16 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class RangePlot:
-    """Fields of a number's range. The board draws a band over time, and reads the fields of reports and assessments alike."""
+    """Fields of a number's range. The board draws a band over time, and reads the fields of reports and assessments alike.
+
+    `until` is the field of the day up to which is counted.
+    """
 
     low: str
     best: str
     high: str
     qualifier: str = ""
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class StatePlot:
     """The field of a state. The board draws states over time in rows, in the order of `states` from top to bottom.
 
     `parts` maps parts of the subject to fields with their own state. `qualifier` is a field that is shown unless it has its default.
-    `missing` is the code to show when no state is known.
+    `missing` is the code to show when no state is known. `tones` are states of routes whose colours the states have, by state.
+    `counts` are fields that say how many of how many are in the state, `days` those of the first and last day of it.
     """
 
     state: str
@@ -74,6 +79,9 @@ class StatePlot:
     parts: Mapping[str, str] = field(default_factory=dict)
     qualifier: str = ""
     missing: str = "unknown"
+    tones: Mapping[str, str] = field(default_factory=dict)
+    counts: tuple[str, str] | None = None
+    days: tuple[str, str] | None = None
 
 
 def gettext_noop(message: str) -> str:

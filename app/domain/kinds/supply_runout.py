@@ -12,10 +12,9 @@ from typing_extensions import TypeAliasType
 from app.domain.kinds.base import Kind, Severity
 from app.domain.kinds.combining import Combined, Part, basis_of
 from app.domain.kinds.showing import Alert, DatePlot, Risk, gettext_noop
-from app.domain.kinds.values import Day, Days, ShortText, Value, WarningFields, closed_set, field_error
+from app.domain.kinds.values import Day, Days, ShortText, SupplyType, Value, WarningFields, closed_set, field_error
 from app.domain.tlp import Label, strictest
 
-SupplyType = TypeAliasType("SupplyType", Literal["basic", "food", "medical", "water", "fuel", "electricity", "shelter", "hygiene"])
 SupplyState = TypeAliasType("SupplyState", Literal["will_run_out", "low", "ran_out", "resupplied"])
 # Soonest first.
 Imminence = TypeAliasType("Imminence", Literal["hours", "days", "weeks", "months"])
