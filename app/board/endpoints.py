@@ -14,12 +14,12 @@ from app.board.cards import build_card
 from app.board.desk.endpoints import router as desk
 from app.board.desk.session import reject_cross_site
 from app.board.drawing.maps import place_map
-from app.board.localization import Localization
 from app.board.overview_page import load_records, overview_context, wall_context
 from app.board.place_page import place_context
 from app.board.rendering import ASSETS, DIGEST, NOT_STORED, LocalizationDep, PageRoute, draw, end_session, render_page, root_path
 from app.board.sessions import session_cookie
 from app.board.time_slider import MAX_STEPS, TimeSlider
+from app.http.localization import Localization
 from app.http.problems import Problem, not_found
 from app.http.query_params import AsOf
 from app.http.request_body import read_body

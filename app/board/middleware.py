@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.board.localization import LANGUAGES, choose_language
 from app.board.sessions import LANGUAGE_COOKIE, Sessions
+from app.http.localization import LANGUAGES, choose_language
 from app.http.middleware import SECURITY_HEADERS
 from app.http.problems import send_problem
 from app.http.state import request_state

@@ -11,11 +11,11 @@ from app.board.code_labels import label_for
 from app.board.drawing.maps import place_map
 from app.board.drawing.plots import History, build_plot
 from app.board.drawing.timeline import build_timeline
-from app.board.localization import Localization
 from app.board.overview_page import load_records, page_context
 from app.board.value_text import Document, credit_text, credited_figures, pair_text, subject_text, value_text
 from app.domain.kinds import KINDS
 from app.domain.times import day_of, utc_now
+from app.http.localization import Localization
 
 # A plot has the newest days with a report, since each costs a request.
 MAX_PLOT_DAYS = 60

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.board.code_labels import label_for
-from app.board.localization import Localization
 from app.domain.kinds import KINDS
 from app.domain.kinds.showing import DatePlot, RangePlot, StatePlot, gettext_noop
+from app.http.localization import Localization
 
 Document = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""The board's four languages: message catalogues, the choice of a language, numbers and dates."""
+"""The four languages of texts: message catalogues, the choice of a language, numbers and dates."""
 
 import re
 from collections.abc import Callable
@@ -125,5 +125,5 @@ def _load_translations(language: str) -> NullTranslations:
 
 @lru_cache
 def localization_for(lang: str | None = None) -> Localization:
-    """Return the localization of a language; English for a language that the board does not have."""
+    """Return the localization of a language; English for a language without a catalogue."""
     return Localization(lang if lang in LANGUAGES else DEFAULT_LANGUAGE)
