@@ -164,6 +164,7 @@ class RecordItem(BaseModel):
     runs_out_earliest: Day | None = Field(description="Earliest day that the warning names; null for none.")
     runs_out_latest: Day | None = Field(description="Latest day that the warning names; null for none.")
     outcome: WarningOutcome = Field(description="Outcome of the warning; `pending` if it did not come true and no other is recorded.")
+    renewed: bool = Field(description="Whether the source warned of the same again by the last day that the warning names.")
     fact: Day | None = Field(description="Day on which it came true, by the evidence; null if it did not.")
     days_off: int | None = Field(description="Days from forecast to event; null if it did not come true.")
     lead_days: int | None = Field(description="Days from the statement to the event; null if it did not come true.")
@@ -180,6 +181,15 @@ class TrackRecord(BaseModel):
     overtaken: int = Field(description="Number of those that were overtaken by events.")
     unknown: int = Field(description="Number of those whose outcome cannot be known.")
     pending: int = Field(description="Number of those whose last day passed without that they came true or had an outcome.")
+    hits: int = Field(description="Number of warnings that came true, on whatever day; the same as `materialised`.")
+    false_alarms: int = Field(description="Number of `pending` warnings that the source did not renew.")
+    renewals: int = Field(
+        description="Number of `pending` warnings that the source renewed by their last day: one false alarm counts once."
+    )
+    score: float | None = Field(
+        description="`hits` divided by `hits` and `false_alarms` together, to two digits; null if fewer than ten warnings fell due, or if "
+        "all of them were averted, overtaken, unknown or renewed."
+    )
     days_off: DaysOff | None = Field(description="How wrong the dates were; null if no warning came true.")
     lead_days: float | None = Field(description="Median of the days from statement to event; null if no warning came true.")
     items: list[RecordItem] = Field(description="The warnings; at most 1,000, the last ones.")
