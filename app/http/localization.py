@@ -47,6 +47,8 @@ class Localization:
         self.direction = self._locale.text_direction
         # Separates the items of a list.
         self.comma = "\u060c " if language == "ar" else ", "
+        # Separates those that have commas.
+        self.semicolon = {"ar": "\u061b ", "fr": "\u00a0; "}.get(language, "; ")
 
     def plural(self, singular: str, plural: str, count: int, **values: Any) -> str:
         """Return the form of a message for a count; `%(count)s` becomes the number as the language writes it."""
