@@ -59,7 +59,7 @@ FILTERED = (
     "/ogc/collections/supply_runout_point/items?datetime=../2016-07-20T00:00:00Z", "/ogc/collections?f=html", "/ogc/api",
     "/ogc/collections/trapped_population_point/items?startindex=1&f=html", "/openapi.json", "/docs", "/v1/nothing", "/v1/me?bad=1",
 )  # fmt: skip
-PAGES = ("/", "/?wall=1", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/embed/oldtown", "/sign-in")
+PAGES = ("/", "/?wall=1", "/?as_of=2016-07-20&lang=fr", "/places/oldtown", "/places/oldtown/brief", "/embed/oldtown", "/sign-in")
 POLICIES = ("basis=no_parties", "min_reliability=C", "without=agency")
 # Asked again and again between the steps, so that it shows whether a hidden step ends what is cached.
 POLLED = (
